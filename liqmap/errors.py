@@ -1,0 +1,40 @@
+"""The errors that this package raises on purpose; the text of each is fit to be shown to a user.
+
+::
+
+    LiqmapError
+    ├── RequestError      what was asked for cannot be drawn: symbol, window, mode, value, no trades
+    ├── DataError         the trades could not be had: corrupt, unreachable, refused
+    │   └── NotPublished  the exchange has no such file (yet)
+    ├── EngineBusy        too many maps are waiting already
+    ├── JobFailed         drawing itself failed: out of time, or a worker died twice
+    └── SettingsError     a settings file, key or value is wrong
+"""
+
+
+class LiqmapError(Exception):
+    """Root of the tree; `str(error)` is one plain sentence that says what to do."""
+
+
+class RequestError(LiqmapError):
+    """Something in the request cannot be drawn; asking differently helps."""
+
+
+class DataError(LiqmapError):
+    """The trades of the window could not be had from the exchange or the store."""
+
+
+class NotPublished(DataError):
+    """The exchange answered that it has no such file: a day not yet published, or an unknown symbol."""
+
+
+class EngineBusy(LiqmapError):
+    """The queue of maps is full; asking again a little later helps."""
+
+
+class JobFailed(LiqmapError):
+    """A map was accepted but could not be drawn."""
+
+
+class SettingsError(LiqmapError):
+    """A setting is unknown, of the wrong type or out of range."""
