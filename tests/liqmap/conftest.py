@@ -1,0 +1,57 @@
+"""Trades and segments to test with."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pytest
+
+from liqmap.model import Exchange, TimeWindow, Trades
+from liqmap.segments import Origin, Segment, segment_path, write_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+DAY = date(2023, 8, 1)
+START_MS = int(datetime(2023, 8, 1, tzinfo=UTC).timestamp()) * 1000
+
+
+def trades_from(rows: Sequence[tuple[int, float, float, str]], *, start_ms: int = START_MS) -> Trades:
+    """Return trades of rows (milliseconds after `start_ms`, price, size, "buy" or "sell")."""
+    return Trades(
+        np.array([start_ms + row[0] for row in rows], np.int64),
+        np.array([row[1] for row in rows], np.float64),
+        np.array([row[2] for row in rows], np.float64),
+        np.array([row[3] == "buy" for row in rows], np.bool_),
+    )
+
+
+def random_trades(count: int, *, seed: int = 1, start_ms: int = START_MS) -> Trades:
+    """Return a day's worth of `count` trades on a grid of ticks, with many equal notionals among them."""
+    rng = np.random.default_rng(seed)
+    return Trades(
+        np.sort(rng.integers(0, 86_400_000, count)) + start_ms,
+        rng.integers(28_000_0, 29_000_0, count) / 10,
+        np.minimum(np.ceil(rng.pareto(1.2, count)), 1000) / 1000 * rng.integers(1, 4, count),
+        rng.random(count) < 0.5,
+    )
+
+
+class Stored(Protocol):
+    """Store trades as the segment of a day."""
+
+    def __call__(self, trades: Trades, day: date = DAY) -> Segment: ...
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Stored:
+    def store(trades: Trades, day: date = DAY) -> Segment:
+        window = TimeWindow.of_day(day)
+        origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "https://example.org/day.zip", "ab" * 32)
+        path = segment_path(tmp_path, origin.exchange, origin.symbol, window)
+        return write_segment(path, origin, trades, incoming=tmp_path / "incoming")
+
+    return store
