@@ -1,0 +1,151 @@
+"""Typed settings of the engine, from a TOML file and the environment (`LIQMAP__SECTION__KEY`)."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import platformdirs
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from liqmap.errors import SettingsError
+
+CONFIG_VARIABLE = "LIQMAP_CONFIG"
+# Sections of the same file that belong to the other door; the bot reads them, the engine passes over them.
+BOT_SECTIONS = frozenset({"discord", "limits"})
+
+
+def _http_url(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("must start with https:// or http://")
+    return text.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class Section(BaseModel):
+    """One table of the settings file: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StorageSettings(Section):
+    """Where segments are kept and how much room they may take."""
+
+    path: Path = Field(default_factory=lambda: platformdirs.user_cache_path("liqmap"))
+    max_size: ByteSize = Field(default=ByteSize(20_000_000_000), ge=100_000_000)
+
+
+class EngineSettings(Section):
+    """How much is drawn at once, and for how long."""
+
+    workers: int = Field(default=2, ge=1, le=64)
+    queue_size: int = Field(default=32, ge=1, le=10_000)
+    job_timeout: float = Field(default=120.0, gt=0)
+    max_window_days: int = Field(default=90, ge=1, le=1000)
+    cached_results: int = Field(default=64, ge=0)
+
+
+class DownloadSettings(Section):
+    """How dumps are fetched."""
+
+    concurrency: int = Field(default=4, ge=1, le=32)
+    attempts: int = Field(default=4, ge=1, le=20)
+    stall_timeout: float = Field(default=30.0, gt=0)
+    retry_wait: float = Field(default=1.0, ge=0)
+    retry_wait_max: float = Field(default=30.0, ge=0)
+    max_file_size: ByteSize = Field(default=ByteSize(2_000_000_000), gt=0)
+    max_unpacked_size: ByteSize = Field(default=ByteSize(16_000_000_000), gt=0)
+
+
+class BinanceSettings(Section):
+    """Binance's own addresses."""
+
+    archive_url: HttpUrl = "https://data.binance.vision"
+
+
+class BybitSettings(Section):
+    """Bybit's own addresses."""
+
+    archive_url: HttpUrl = "https://public.bybit.com"
+
+
+class ExchangesSettings(Section):
+    """Addresses of each exchange."""
+
+    binance: BinanceSettings = BinanceSettings()
+    bybit: BybitSettings = BybitSettings()
+
+
+class Settings(BaseSettings):
+    """All settings of the engine. Load them with `load_settings`, which puts errors into one sentence."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LIQMAP__",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    engine: EngineSettings = EngineSettings()
+    download: DownloadSettings = DownloadSettings()
+    exchanges: ExchangesSettings = ExchangesSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, whose values come in as arguments."""
+        return env_settings, init_settings
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Return the engine's settings from `path`, else from the file that `LIQMAP_CONFIG` names, else defaults.
+
+    Raises SettingsError, one line that names the key and what was expected.
+    """
+    values = {key: value for key, value in read_settings_file(path).items() if key not in BOT_SECTIONS}
+    return build_settings(Settings, values)
+
+
+def read_settings_file(path: Path | None) -> dict[str, Any]:
+    """Return the tables of the settings file as they stand there; {} where none is named.
+
+    Raises SettingsError.
+    """
+    if path is None:
+        named = os.environ.get(CONFIG_VARIABLE)
+        if not named:
+            return {}
+        path = Path(named)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
+
+
+def build_settings(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
+    """Return settings of `kind` from `values` and the environment. Raises SettingsError."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise SettingsError(f"Setting {key}: {problem[0].lower()}{problem[1:]}.") from None

@@ -1,0 +1,91 @@
+"""Faults that the simulated exchanges show when told to, one request at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from aiohttp.web_response import StreamResponse
+
+
+class Fault(Enum):
+    """What goes wrong with a response."""
+
+    STALL = auto()  # half of the body, then silence until the client gives up
+    TRUNCATE = auto()  # half of the body, then a proper close
+    CUT = auto()  # half of the body, then a reset
+    NOT_FOUND = auto()
+    TOO_MANY = auto()  # 429 with Retry-After: 0
+    BANNED = auto()  # 429 with Retry-After: 3600
+    UNAVAILABLE = auto()  # 503
+    FORBIDDEN = auto()  # 403
+    WRONG_CHECKSUM = auto()
+    CORRUPT = auto()  # bytes in the middle are flipped
+    EMPTY = auto()  # a gzip file of nothing
+    HTML = auto()  # a page instead of data, with status 200
+
+
+@dataclass(slots=True)
+class PlannedFault:
+    """A fault for the next `times` requests whose path matches `pattern` (a regular expression)."""
+
+    pattern: str
+    fault: Fault
+    times: int
+
+    def matches(self, path: str) -> bool:
+        """Tell whether this fault is due for `path`."""
+        return self.times > 0 and re.search(self.pattern, path) is not None
+
+
+_STATUS = {
+    Fault.NOT_FOUND: (404, {}),
+    Fault.TOO_MANY: (429, {"Retry-After": "0"}),
+    Fault.BANNED: (429, {"Retry-After": "3600"}),
+    Fault.UNAVAILABLE: (503, {}),
+    Fault.FORBIDDEN: (403, {}),
+}
+_EMPTY_GZIP = bytes.fromhex("1f8b08000000000000ff0300") + bytes(8)
+_PAGE = b"<!DOCTYPE html><html><body>Service maintenance</body></html>"
+
+
+async def respond_faulty(request: web.Request, fault: Fault, body: bytes) -> StreamResponse:
+    """Answer `request` for `body` with `fault`."""
+    if fault in _STATUS:
+        status, headers = _STATUS[fault]
+        return web.Response(status=status, headers=headers)
+    if fault in {Fault.STALL, Fault.TRUNCATE, Fault.CUT}:
+        return await _respond_half(request, fault, body)
+    match fault:
+        case Fault.WRONG_CHECKSUM:
+            return web.Response(body=b"0" * 64 + body[64:])
+        case Fault.CORRUPT:
+            middle = len(body) // 2
+            return web.Response(
+                body=body[:middle] + bytes(b ^ 0xFF for b in body[middle : middle + 64]) + body[middle + 64 :]
+            )
+        case Fault.EMPTY:
+            return web.Response(body=_EMPTY_GZIP)
+        case _:
+            return web.Response(body=_PAGE, content_type="text/html")
+
+
+async def _respond_half(request: web.Request, fault: Fault, body: bytes) -> StreamResponse:
+    response = web.StreamResponse()
+    response.content_length = len(body)
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    transport = request.transport
+    if transport is not None and fault is Fault.CUT:
+        transport.abort()
+    elif transport is not None and fault is Fault.TRUNCATE:
+        transport.close()
+    else:
+        await asyncio.Event().wait()  # until the server cancels it, because the client has gone
+    return response

@@ -1,0 +1,94 @@
+"""Simulated days in the exchanges' own file formats, byte layout and all."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from liqmap.simulator.market import MarketDay
+
+_FASTEST = 1  # of deflate's levels: these files are read once, on this machine
+
+
+def binance_csv_name(symbol: str, day: object) -> str:
+    """Return the name of the file inside a Binance aggTrades zip."""
+    return f"{symbol}-aggTrades-{day}.csv"
+
+
+def binance_zip(day: MarketDay, *, header: bool = True) -> bytes:
+    """Return a day as Binance publishes it: a zip of one aggTrades CSV with 7 columns."""
+    trades = day.trades
+    table = pa.table(
+        {
+            "agg_trade_id": day.ids,
+            "price": _decimal(trades.price, day.listing.price_decimals),
+            "quantity": _decimal(trades.size, day.listing.size_decimals),
+            "first_trade_id": day.ids * 2,
+            "last_trade_id": day.ids * 2 + 1,
+            "transact_time": trades.time,
+            "is_buyer_maker": ~trades.is_buy,
+        }
+    )
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as archive:
+        archive.writestr(binance_csv_name(day.symbol, day.day), _csv(table, header=header))
+    return file.getvalue()
+
+
+def binance_checksum(content: bytes, name: str) -> bytes:
+    """Return the `.CHECKSUM` file beside a zip: its sha256, two blanks, its name."""
+    return f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()
+
+
+def bybit_csv_gz(day: MarketDay) -> bytes:
+    """Return a day as Bybit publishes it for linear contracts: a gzipped CSV with a header."""
+    trades, count = day.trades, len(day.trades)
+    size = _decimal(trades.size, day.listing.size_decimals)
+    number = pc.utf8_lpad(pa.array(day.ids).cast(pa.string()), 12, "0")
+    table = pa.table(
+        {
+            "timestamp": _decimal((trades.time * 10 + day.ids % 10) / 10_000, 4),
+            "symbol": pa.repeat(day.symbol, count),
+            "side": _choice(trades.is_buy, ["Sell", "Buy"]),
+            "size": size,
+            "price": _decimal(trades.price, day.listing.price_decimals),
+            "tickDirection": _choice(np.diff(trades.price, prepend=0) > 0, ["MinusTick", "PlusTick"]),
+            "trdMatchID": pc.binary_join_element_wise("00000000-0000-4000-8000", number, "-"),
+            "grossValue": trades.notional * 1e8,
+            "homeNotional": size,
+            "foreignNotional": trades.notional,
+            "RPI": pa.repeat(0, count),
+        }
+    )
+    return gzip.compress(_csv(table, header=True), _FASTEST)
+
+
+def _csv(table: pa.Table, *, header: bool) -> bytes:
+    file = io.BytesIO()
+    if header:
+        file.write((",".join(table.column_names) + "\n").encode())
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
+    pyarrow.csv.write_csv(table, file, options)
+    return file.getvalue()
+
+
+def _decimal(values: NDArray[np.float64], places: int) -> pa.Array:
+    """Return decimals that are written with all their places, never as 1.2e-05."""
+    words = np.zeros((len(values), 2), np.int64)
+    words[:, 0] = np.rint(values * 10.0**places)
+    return pa.Array.from_buffers(pa.decimal128(18, places), len(values), [None, pa.py_buffer(words)])
+
+
+def _choice(index: NDArray[np.bool_], words: list[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(index.astype(np.int8), words).cast(pa.string())
