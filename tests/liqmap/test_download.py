@@ -4,10 +4,10 @@ import asyncio
 import errno
 import hashlib
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -27,7 +27,7 @@ async def fetch(
     *,
     settings: DownloadSettings = SETTINGS,
     checked: bool = True,
-    **options: Any,
+    on_bytes: Callable[[int, int | None], None] | None = None,
 ) -> Downloaded:
     url = server.binance_url + ZIP
     async with aiohttp.ClientSession() as session:
@@ -37,7 +37,7 @@ async def fetch(
             folder / "day.zip",
             settings=settings,
             checksum_url=f"{url}.CHECKSUM" if checked else None,
-            **options,
+            on_bytes=on_bytes,
         )
 
 

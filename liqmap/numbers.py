@@ -1,0 +1,84 @@
+"""How numbers, times and selections are written for people, in pictures and in text alike."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_never
+
+from liqmap.model import GrossValue, Portion, Selection, TopN
+
+if TYPE_CHECKING:
+    from liqmap.model import Coverage, TimeWindow
+
+_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+_SIGNIFICANT_DIGITS = 5
+
+
+def money(value: float) -> str:
+    """Return an amount of quote currency with three digits and a unit: $1.25B, $34.2M, $100K, $950."""
+    for unit, letter in _UNITS:
+        if abs(value) >= unit * 0.9995:
+            digits = max(0, 2 - math.floor(math.log10(max(abs(value) / unit, 1) * 1.0005)))
+            return f"${_without_zeros(f'{value / unit:.{digits}f}')}{letter}"
+    return f"${value:,.0f}"
+
+
+def price(value: float, *, step: float | None = None) -> str:
+    """Return a price with thousands separators: five digits that matter, or as exact as `step`."""
+    if step is not None:
+        return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
+    if value == 0:
+        return "0"
+    decimals = max(0, _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{decimals}f}"
+    return _without_zeros(text) if decimals > _SIGNIFICANT_DIGITS else text
+
+
+def percent(value: float, *, digits: int = 2) -> str:
+    """Return a share as a percentage with a sign: +1.25 %."""
+    return f"{value * 100:+.{digits}f} %"
+
+
+def window_text(window: TimeWindow) -> str:
+    """Return a window in UTC, saying each date once: 2023-08-01 00:00 → 06:00 UTC."""
+    # A window that ends at midnight ends with the day before it, in a reader's mind.
+    start, end = window.start, window.end
+    seconds = ":%S" if start.second or end.second else ""
+    if start.date() == end.date():
+        return f"{start:%Y-%m-%d} {start:%H:%M{seconds}} → {end:%H:%M{seconds}} UTC"
+    if not (start.hour or start.minute or end.hour or end.minute or seconds):
+        if end - start == timedelta(days=1):
+            return f"{start:%Y-%m-%d} (UTC day)"
+        return f"{start:%Y-%m-%d} → {end:%Y-%m-%d} 00:00 UTC"
+    return f"{start:%Y-%m-%d %H:%M{seconds}} → {end:%Y-%m-%d %H:%M{seconds}} UTC"
+
+
+def selection_text(selection: Selection) -> str:
+    """Return a selection in words: top 100 trades per side."""
+    match selection:
+        case TopN(count):
+            return f"top {count:,} trades per side"
+        case GrossValue(minimum):
+            return f"trades ≥ {money(minimum)}"
+        case Portion(fraction):
+            return f"top {_without_zeros(f'{fraction * 100:.4f}')} % of trades per side"
+        case _:  # pragma: no cover - the type checker proves that every selection is handled
+            assert_never(selection)
+
+
+def coverage_text(coverage: Coverage) -> str:
+    """Return what part of the window the trades cover, and what is missing of it and why."""
+    if not coverage.missing:
+        return "100 % covered"
+    first = coverage.missing[0]
+    format_ = "%H:%M" if len(coverage.window.days) == 1 else "%b %d %H:%M"
+    span = f"{first.window.start:{format_}}–{first.window.end:{format_}}"
+    more = f" and {len(coverage.missing) - 1} more" if len(coverage.missing) > 1 else ""
+    # Rounded down: what lacks a minute is not 100 %.
+    share = math.floor(coverage.fraction * 1000) / 10
+    return f"{share:g} % covered, missing {span} ({first.reason}){more}"
+
+
+def _without_zeros(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,93 @@
+"""Colours and sizes of the pictures, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from liqmap.model import Theme
+
+WIDTH: Final = 1200
+HEIGHT: Final = 900
+
+
+@dataclass(frozen=True, slots=True)
+class TextSizes:
+    """Heights of the letters [px]. Discord shows the pictures at half size or less on a phone."""
+
+    title: int = 38
+    subtitle: int = 24
+    label: int = 22
+    tick: int = 21
+    foot: int = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of one theme, as #rrggbb."""
+
+    background: str
+    panel: str
+    grid: str
+    text: str
+    muted: str
+    price: str
+    long: str
+    short: str
+    gap: str
+    warning: str
+    leverages: tuple[str, ...]
+    """From the lowest leverage to the highest; colours between them are mixed."""
+
+
+SIZES: Final = TextSizes()
+
+PALETTES: Final = {
+    # Buys and sells are the blue and orange of Okabe & Ito's colour-blind-safe set; the leverages climb
+    # in lightness, so that they stay apart without any sense of hue.
+    Theme.DARK: Palette(
+        background="#16171b",
+        panel="#1f2126",
+        grid="#33363d",
+        text="#f4f5f7",
+        muted="#b3b7c0",
+        price="#d7dae0",
+        long="#56b4e9",
+        short="#ff9f40",
+        gap="#4a4d55",
+        warning="#ffd166",
+        leverages=("#4668e0", "#129fb4", "#57cf8a", "#fbe65a"),
+    ),
+    Theme.LIGHT: Palette(
+        background="#ffffff",
+        panel="#f4f5f8",
+        grid="#dcdfe5",
+        text="#14161a",
+        muted="#5a606b",
+        price="#3c424c",
+        long="#0072b2",
+        short="#c75300",
+        gap="#b9bdc6",
+        warning="#8a5a00",
+        leverages=("#8db4f2", "#2f9fae", "#28724a", "#4a1a5e"),
+    ),
+}
+
+
+def leverage_colours(palette: Palette, count: int) -> list[str]:
+    """Return `count` colours from the lowest leverage's to the highest's, evenly spread."""
+    anchors = palette.leverages
+    if count == 1:
+        return [anchors[1]]
+    colours = []
+    for index in range(count):
+        place = index * (len(anchors) - 1) / (count - 1)
+        lower = min(int(place), len(anchors) - 2)
+        colours.append(mixed(anchors[lower], anchors[lower + 1], place - lower))
+    return colours
+
+
+def mixed(first: str, second: str, share: float) -> str:
+    """Return the colour between two, `share` of the way from the first to the second."""
+    parts = zip(bytes.fromhex(first[1:]), bytes.fromhex(second[1:]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in parts)

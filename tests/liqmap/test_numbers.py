@@ -1,0 +1,109 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from liqmap.model import Coverage, Gap, GrossValue, Portion, Selection, TimeWindow, TopN
+from liqmap.numbers import coverage_text, money, percent, price, selection_text, window_text
+
+
+def span(start: str, end: str) -> TimeWindow:
+    return TimeWindow(*(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (start, end)))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "$0"),
+        (950.4, "$950"),
+        (999.6, "$1K"),
+        (12_345, "$12.3K"),
+        (100_000, "$100K"),
+        (999_950, "$1M"),
+        (34_200_000, "$34.2M"),
+        (1_250_000_000, "$1.25B"),
+        (2.5e12, "$2.5T"),
+        (20_000_000, "$20M"),
+    ],
+)
+def test_money_has_three_digits_and_a_unit(value: float, text: str):
+    assert money(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (100_000.0, "100,000"),
+        (28_982.4, "28,982"),
+        (1853.27, "1,853.3"),
+        (24.1234, "24.123"),
+        (0.62041, "0.62041"),
+        (0.00001234, "0.00001234"),
+        (0.0000132, "0.0000132"),
+        (0, "0"),
+    ],
+)
+def test_price_has_five_digits_that_matter(value: float, text: str):
+    assert price(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [(29_150, 50, "29,150"), (0.3, 0.1, "0.3"), (1.25e-5, 5e-8, "0.00001250"), (100_000, 0.2, "100,000.0")],
+)
+def test_price_on_a_grid_has_the_grid_s_decimals(value: float, step: float, text: str):
+    assert price(value, step=step) == text
+
+
+def test_percent_has_a_sign():
+    assert percent(-0.0196) == "-1.96 %"
+    assert percent(0.5, digits=0) == "+50 %"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "text"),
+    [
+        ("2023-08-01T00:00", "2023-08-01T06:00", "2023-08-01 00:00 → 06:00 UTC"),
+        ("2023-08-01T00:00:30", "2023-08-01T06:00", "2023-08-01 00:00:30 → 06:00:00 UTC"),
+        ("2023-08-01T00:00", "2023-08-02T00:00", "2023-08-01 (UTC day)"),
+        ("2023-07-31T00:00", "2023-08-07T00:00", "2023-07-31 → 2023-08-07 00:00 UTC"),
+        ("2023-07-31T18:00", "2023-08-01T06:00", "2023-07-31 18:00 → 2023-08-01 06:00 UTC"),
+    ],
+)
+def test_window_says_no_more_than_it_must(start: str, end: str, text: str):
+    assert window_text(span(start, end)) == text
+
+
+@pytest.mark.parametrize(
+    ("selection", "text"),
+    [
+        (TopN(1000), "top 1,000 trades per side"),
+        (GrossValue(1e5), "trades ≥ $100K"),
+        (Portion(0.01), "top 1 % of trades per side"),
+        (Portion(0.0005), "top 0.05 % of trades per side"),
+    ],
+)
+def test_selection_in_words(selection: Selection, text: str):
+    assert selection_text(selection) == text
+
+
+def test_coverage_is_never_silent():
+    window = span("2023-08-01T00:00", "2023-08-01T08:00")
+    covered, missing = (
+        span("2023-08-01T00:00", "2023-08-01T07:00"),
+        span("2023-08-01T07:00", "2023-08-01T08:00"),
+    )
+    assert coverage_text(Coverage(window, (window,))) == "100 % covered"
+    gaps = (Gap(missing, "not published yet"),)
+    assert coverage_text(Coverage(window, (covered,), gaps)) == (
+        "87.5 % covered, missing 07:00–08:00 (not published yet)"
+    )
+    assert coverage_text(Coverage(window, (covered,), gaps * 2)).endswith("and 1 more")
+
+
+def test_coverage_that_lacks_a_minute_is_not_whole():
+    window = span("2023-08-01T00:00", "2023-08-31T00:00")
+    gap = Gap(span("2023-08-01T00:00", "2023-08-01T00:01"), "lost")
+    covered = span("2023-08-01T00:01", "2023-08-31T00:00")
+    assert coverage_text(Coverage(window, (covered,), (gap,))).startswith(
+        "99.9 % covered, missing Aug 01 00:00"
+    )

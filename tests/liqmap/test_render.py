@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.patches import PathPatch
+from PIL import Image
+
+from liqmap.canvas import Canvas
+from liqmap.levels import build_map
+from liqmap.model import (
+    Coverage,
+    Exchange,
+    Gap,
+    LiquidationMap,
+    MapRequest,
+    PricePath,
+    Side,
+    SideTrades,
+    Theme,
+    TimeWindow,
+    TopN,
+)
+from liqmap.render import MAX_CIRCLES, _map_panels, depth_canvas, draw_depth, draw_map, map_canvas
+from liqmap.style import HEIGHT, WIDTH
+
+START = datetime(2023, 8, 1, tzinfo=UTC)
+LABEL = "Binance USD-M"
+
+
+def made(
+    *,
+    price: float = 29_000.0,
+    hours: float = 6,
+    trades: int = 100,
+    sides: tuple[Side, ...] = (Side.BUY, Side.SELL),
+    spread: float = 0.01,
+    symbol: str = "BTCUSDT",
+    theme: Theme = Theme.DARK,
+    missing: tuple[float, float] | None = None,
+    simulated: bool = False,
+    leverages: tuple[int, ...] = (10, 25, 50, 100),
+) -> LiquidationMap:
+    """Return a map of a random walk around `price`."""
+    rng = np.random.default_rng(7)
+    window = TimeWindow(START, START + timedelta(hours=hours))
+    points = 700
+    time = np.linspace(window.start_ms, window.end_ms - 1, points).astype(np.int64)
+    close = price * np.exp(np.cumsum(rng.normal(0, spread / 30, points)))
+    gaps: tuple[Gap, ...] = ()
+    if missing is not None:
+        hole = TimeWindow(START + timedelta(hours=missing[0]), START + timedelta(hours=missing[1]))
+        gaps = (Gap(hole, "not published yet"),)
+        kept = (time < hole.start_ms) | (time >= hole.end_ms)
+        time, close = time[kept], close[kept]
+    path = PricePath(time, close * (1 - spread / 50), close * (1 + spread / 50), close)
+
+    def selected(side: Side) -> SideTrades:
+        count = trades if side in sides else 0
+        rows = rng.integers(0, len(time), count)
+        notional = np.sort(1e5 * (1 + rng.pareto(1.5, count)))[::-1]
+        return SideTrades(side, time[rows], close[rows], notional)
+
+    request = MapRequest(Exchange.BINANCE, symbol, window, TopN(100), theme=theme, leverages=leverages)
+    coverage = Coverage(window, (window,), gaps, simulated=simulated)
+    buys, sells = selected(Side.BUY), selected(Side.SELL)
+    return build_map(request, coverage, path=path, trade_count=1_234_567, buys=buys, sells=sells)
+
+
+VARIANTS = {
+    "plain": made(),
+    "light": made(theme=Theme.LIGHT),
+    "cheap": made(price=0.00001234, symbol="SHIBUSDT"),
+    "dear": made(price=104_250.5),
+    "many trades": made(trades=20_000, hours=24 * 7, spread=0.08),
+    "ninety days": made(hours=24 * 90, spread=0.4),
+    "five minutes": made(hours=5 / 60, spread=0.0005),
+    "one trade": made(trades=1, sides=(Side.BUY,)),
+    "only buys": made(sides=(Side.BUY,)),
+    "only sells": made(sides=(Side.SELL,)),
+    "one price": made(spread=0.0),
+    "gap": made(missing=(2, 3.5)),
+    "late gap": made(missing=(5.9, 6)),
+    "simulated": made(simulated=True, missing=(4, 6)),
+    "one leverage": made(leverages=(50,)),
+    "six leverages": made(leverages=(5, 10, 20, 50, 75, 125)),
+    "not Latin": made(symbol="币安人生USDT"),
+}
+VARIANTS["nothing stands"] = build_map(
+    VARIANTS["plain"].request,
+    VARIANTS["plain"].coverage,
+    path=PricePath(*(np.array([value]) for value in (VARIANTS["plain"].path.time[0], 1e9, 1e9, 1e9))),
+    trade_count=1,
+    buys=SideTrades(Side.BUY, np.empty(0, np.int64), np.empty(0), np.empty(0)),
+    sells=VARIANTS["plain"].sells,
+)
+
+
+def lines_of(canvas: Canvas) -> list[Line2D]:
+    return [artist for artist in canvas.figure.get_children() if isinstance(artist, Line2D)]
+
+
+def patches_of(canvas: Canvas) -> list[PathPatch]:
+    return [artist for artist in canvas.figure.get_children() if isinstance(artist, PathPatch)]
+
+
+def texts(canvas: Canvas) -> list[str]:
+    return [label.text for label in canvas.labels]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("draw", [draw_map, draw_depth])
+def test_picture_of_any_map_is_a_png_of_the_size_and_small(name: str, draw):
+    png = draw(VARIANTS[name], label=LABEL)
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    assert image.size == (WIDTH, HEIGHT)
+    assert len(png) < 250_000
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas])
+def test_no_text_overlaps_another_or_leaves_the_picture(name: str, canvas_of):
+    canvas = canvas_of(VARIANTS[name], label=LABEL)
+    labels = [label for label in canvas.labels if label.opacity == 1]
+    for label in labels:
+        assert label.box.left >= 0
+        assert label.box.right <= WIDTH, label.text
+        assert label.box.bottom >= 0
+        assert label.box.top <= HEIGHT
+    for one, other in combinations(labels, 2):
+        assert not one.box.overlaps(other.box), f"{one.text!r} overlaps {other.text!r}"
+
+
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas])
+def test_picture_says_what_it_is_made_of(canvas_of):
+    words = " | ".join(texts(canvas_of(VARIANTS["plain"], label=LABEL)))
+    for fact in (
+        "BTCUSDT",
+        LABEL,
+        "2023-08-01 00:00 → 06:00 UTC",
+        "top 100 trades per side",
+        "200 trades",
+        "100 % covered",
+        "selected from 1,234,567 trades",
+        "simple model",
+        "Estimated from trades",
+        "not financial advice",
+    ):
+        assert fact in words
+    assert "SIMULATED" not in words
+
+
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas])
+def test_simulated_data_is_marked_in_every_panel(canvas_of):
+    marks = [
+        label for label in canvas_of(VARIANTS["simulated"], label=LABEL).labels if "SIMULATED" in label.text
+    ]
+    assert any(label.opacity == 1 for label in marks)
+    assert any(0 < label.opacity < 1 for label in marks)
+
+
+def test_gap_is_hatched_and_named_and_no_line_crosses_it():
+    canvas = map_canvas(VARIANTS["gap"], label=LABEL)
+    assert "no data" in texts(canvas)
+    assert any("missing 02:00–03:30 (not published yet)" in text for text in texts(canvas))
+    (hatched,) = [patch for patch in patches_of(canvas) if patch.get_hatch()]
+    box = hatched.get_path().get_extents()
+    for line in lines_of(canvas):
+        x = np.asarray(line.get_xdata(), float)
+        if len(x) > 100:  # the price path
+            assert not ((x > box.x0 + 1) & (x < box.x1 - 1)).any()
+            assert len(x) < len(VARIANTS["gap"].path.time)
+
+
+def longest_bar(canvas: Canvas, colour: str) -> float:
+    """Return the right end [px] of the longest bar of a colour."""
+    bars = [patch for patch in patches_of(canvas) if patch.get_facecolor() == to_rgba(colour)]
+    return max(float(np.asarray(patch.get_path().vertices)[:, 0].max()) for patch in bars)
+
+
+def test_bars_end_where_their_totals_do():
+    drawn = made(leverages=(50,))
+    _, panel = _map_panels(drawn)
+    total = float((drawn.buckets.long + drawn.buckets.short).sum(axis=0).max())
+    canvas = map_canvas(drawn, label=LABEL)
+    assert longest_bar(canvas, "#129fb4") == pytest.approx(float(panel.x(total)), abs=1)
+    assert panel.x_range[0] == 0
+
+
+def test_totals_of_both_sides_are_written():
+    drawn = VARIANTS["plain"]
+    for canvas in (map_canvas(drawn, label=LABEL), depth_canvas(drawn, label=LABEL)):
+        assert any(text.startswith("longs below  $") for text in texts(canvas))
+        assert any(text.startswith("shorts above  $") for text in texts(canvas))
+        assert any(text.startswith("last 2") for text in texts(canvas))
+
+
+def test_largest_clusters_are_labelled_with_size_and_price():
+    drawn = VARIANTS["plain"]
+    labelled = [text for text in texts(map_canvas(drawn, label=LABEL)) if " @ " in text]
+    assert 2 <= len(labelled) <= 6
+
+
+def circles(canvas: Canvas) -> int:
+    return sum(len(np.asarray(line.get_xdata())) for line in lines_of(canvas) if line.get_marker() == "o")
+
+
+def test_every_selected_trade_is_a_circle_up_to_a_number_that_is_said():
+    few, many = (map_canvas(VARIANTS[name], label=LABEL) for name in ("plain", "many trades"))
+    assert circles(few) == 200 + 2  # and two in the legend
+    assert circles(many) == 2 * MAX_CIRCLES + 2
+    assert f"circles: the largest {MAX_CIRCLES} per side" in texts(many)
+    assert not any("circles" in text for text in texts(few))
+
+
+def test_circles_grow_with_the_notional():
+    canvas = map_canvas(made(trades=100, sides=(Side.BUY,)), label=LABEL)
+    rings = [line for line in lines_of(canvas) if line.get_marker() == "o"][2:]
+    sizes = [line.get_markersize() for line in rings]
+    assert len(set(sizes)) > 2
+    assert max(sizes) == sizes[0]  # the largest are drawn first, so that none hides another
