@@ -1,0 +1,105 @@
+"""The executor that jobs run in: kept warm, bounded in time, and replaced when a worker dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+
+from liqmap.errors import JobFailed
+from liqmap.worker import prepare_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+    from types import TracebackType
+
+log = logging.getLogger(__name__)
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+class Run(Protocol):
+    """How a job is run somewhere else: the signature of `WorkerPool.run`."""
+
+    async def __call__(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
+        """Run `function(argument)` and return what it returns. Raises what it raises, and JobFailed."""
+        ...
+
+
+class WorkerPool:
+    """Runs jobs in worker processes, at most as many at once as there are workers.
+
+    A job that is still running after `timeout` seconds fails with JobFailed, and its worker is killed.
+    A job whose worker died is tried once more in a new pool. Given an `executor` of someone else's,
+    the pool uses that one and never replaces it.
+    """
+
+    def __init__(self, *, workers: int, timeout: float, executor: Executor | None = None) -> None:
+        self._workers = workers
+        self._timeout = timeout
+        self._foreign = executor
+        self._slots = asyncio.Semaphore(workers)
+        self._executor: Executor
+
+    async def __aenter__(self) -> Self:
+        self._executor = self._foreign or self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._foreign is None:
+            _kill(self._executor)
+
+    async def run(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
+        """Run `function(argument)`; both must be picklable. Raises what it raises, and JobFailed."""
+        async with self._slots:
+            for _ in range(2):
+                executor = self._executor
+                try:
+                    return await self._run_once(executor, function, argument)
+                except BrokenExecutor:
+                    log.warning("a worker died while running %s", function.__name__)
+                    self._replace(executor)
+            raise JobFailed("Drawing failed twice in a row; please try again later or with a shorter window.")
+
+    async def _run_once(
+        self, executor: Executor, function: Callable[[Argument], Result], argument: Argument
+    ) -> Result:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.get_running_loop().run_in_executor(executor, function, argument)
+        except TimeoutError:
+            log.warning("%s ran for more than %.0f s and was stopped", function.__name__, self._timeout)
+            self._replace(executor)
+            raise JobFailed(
+                f"Drawing took longer than {self._timeout:.0f} s and was stopped; try a shorter window."
+            ) from None
+
+    def _replace(self, executor: Executor) -> None:
+        # Several jobs may have been in the pool that broke; the first to notice replaces it.
+        if self._foreign is None and self._executor is executor:
+            _kill(executor)
+            self._executor = self._start()
+
+    def _start(self) -> Executor:
+        # Spawned, not forked: this process has threads, and matplotlib does not survive a fork among them.
+        executor = ProcessPoolExecutor(
+            self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_process
+        )
+        # Workers start as jobs are submitted; these make them all start now, to be warm when needed.
+        for _ in range(self._workers):
+            executor.submit(int)
+        return executor
+
+
+def _kill(executor: Executor) -> None:
+    # Shutting down alone would wait for running jobs. Public as kill_workers() from Python 3.14 on.
+    processes = getattr(executor, "_processes", None) or {}
+    for process in list(processes.values()):
+        process.kill()
+    executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,209 @@
+"""What a worker process runs: the jobs that cost processor time, given paths and small values."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, replace
+from multiprocessing import connection, parent_process
+from typing import TYPE_CHECKING
+
+from liqmap.errors import RequestError
+from liqmap.exchanges import EXCHANGES
+from liqmap.export import levels_csv
+from liqmap.levels import build_map, coarsened, joined, path_bin_seconds
+from liqmap.model import (
+    Coverage,
+    GrossValue,
+    LiquidationMap,
+    MapRequest,
+    MapResult,
+    Portion,
+    PricePath,
+    Side,
+    SideTrades,
+    TopN,
+)
+from liqmap.segments import Bars, Origin, Segment, read_bars, read_largest, segment_path, write_segment
+from liqmap.selection import Cut, cut_for, merge, tightened
+from liqmap.summary import summarize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATH_BINS = 720
+"""The price path has at most this many bins: more than the pixels it is drawn on."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapJob:
+    """A request with the stored segments, oldest first, that its trades are read from."""
+
+    request: MapRequest
+    segments: tuple[Segment, ...]
+    coverage: Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class StoreJob:
+    """A downloaded day file that is to become a segment below `root`."""
+
+    file: Path
+    origin: Origin
+    root: Path
+    incoming: Path
+    max_unpacked_size: int
+
+
+def run_map_job(job: MapJob) -> MapResult:
+    """Load, select, compute and draw one request.
+
+    Raises RequestError if no trade of the window passes the selection, DataError if a segment is gone.
+    """
+    # matplotlib takes a second to import: workers do it, the process that only hands out jobs does not.
+    from liqmap.render import draw_depth, draw_map  # noqa: PLC0415
+
+    watch = _Stopwatch()
+    liquidation_map = load_map(job)
+    watch.lap("compute")
+    label = EXCHANGES[job.request.exchange].label
+    map_png = draw_map(liquidation_map, label=label)
+    watch.lap("map")
+    depth_png = draw_depth(liquidation_map, label=label)
+    watch.lap("depth")
+    csv = levels_csv(liquidation_map) if job.request.levels_csv else None
+    return MapResult(
+        request=job.request,
+        map_png=map_png,
+        depth_png=depth_png,
+        summary=summarize(liquidation_map),
+        coverage=job.coverage,
+        timings_ms=watch.laps,
+        levels_csv=csv,
+    )
+
+
+def load_map(job: MapJob) -> LiquidationMap:
+    """Read and compute the map of `job`, undrawn. Raises as `run_map_job`."""
+    path, trades = _read_path(job)
+    sides = {side: _select(job, side, trades[side]) for side in Side}
+    if not any(len(side) for side in sides.values()):
+        raise RequestError(_nothing_selected(job, trades))
+    return build_map(
+        job.request,
+        job.coverage,
+        path=path,
+        trade_count=sum(trades.values()),
+        buys=sides[Side.BUY],
+        sells=sides[Side.SELL],
+    )
+
+
+def run_store_job(job: StoreJob) -> Segment:
+    """Parse a downloaded day file and store it as a segment.
+
+    Raises DataError if the file is not what it should be or the disk is full.
+    """
+    origin = job.origin
+    day = EXCHANGES[origin.exchange].read_day(
+        job.file, origin.symbol, origin.window.start.date(), max_unpacked_size=job.max_unpacked_size
+    )
+    origin = replace(
+        origin, first_id=day.first_id, last_id=day.last_id, lost_ids=day.lost_ids, duplicates=day.duplicates
+    )
+    path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)
+    return write_segment(path, origin, day.trades, incoming=job.incoming)
+
+
+def prepare_process() -> None:
+    """Make a new worker process ready: deaf to Ctrl-C, gone when its parent is, and warm."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        # A killed parent cannot tell its workers to stop, and their queue never reaches its end.
+        threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+    importlib.import_module("liqmap.render")
+
+
+def _exit_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _read_path(job: MapJob) -> tuple[PricePath, dict[Side, int]]:
+    window = job.request.window
+    seconds = path_bin_seconds(int(window.length.total_seconds()), bins=PATH_BINS)
+    paths, buys, sells = [], 0, 0
+    for segment in job.segments:
+        bars = read_bars(segment, window)
+        buys, sells = buys + bars.buys, sells + bars.sells
+        paths.append(coarsened(_path(bars), seconds))
+    if not buys + sells:
+        raise RequestError(
+            f"Nobody traded {job.request.symbol} in this window; try a longer one or another symbol."
+        )
+    return coarsened(joined(paths), seconds), {Side.BUY: buys, Side.SELL: sells}
+
+
+def _path(bars: Bars) -> PricePath:
+    return PricePath(bars.time, bars.low, bars.high, bars.close)
+
+
+def _select(job: MapJob, side: Side, side_trades: int) -> SideTrades:
+    wanted = cut = cut_for(job.request.selection, side_trades=side_trades)
+    parts: list[SideTrades] = []
+    for segment in job.segments:
+        parts.append(read_largest(segment, side, window=job.request.window, cut=cut))
+        # Now and then what is kept tells how large later trades must be; sorting each time costs more.
+        if wanted.count is not None and sum(map(len, parts)) >= 2 * wanted.count:
+            parts = [merge(parts, wanted)]
+            cut = tightened(wanted, parts[0])
+    return merge(parts, wanted)
+
+
+def _nothing_selected(job: MapJob, trades: dict[Side, int]) -> str:
+    symbol = job.request.symbol
+    match job.request.selection:
+        case GrossValue(minimum):
+            largest = _largest_notional(job)
+            return (
+                f"No trade of {symbol} in this window reaches {minimum:,.0f}: the largest is {largest:,.0f}."
+                f" Try gross_value {_round_down(largest):,.0f} or a longer window."
+            )
+        case Portion(fraction):
+            most = max(trades.values())
+            return (
+                f"{fraction:.4%} of {most:,} {symbol} trades a side is less than one trade."
+                f" Try portion {1.05 / most:.2%} or a longer window."
+            )
+        case TopN():  # pragma: no cover - takes at least one of any trades
+            return f"No trade of {symbol} in this window was selected."
+
+
+def _largest_notional(job: MapJob) -> float:
+    one = Cut(count=1)
+    found = [
+        read_largest(segment, side, window=job.request.window, cut=one)
+        for segment in job.segments
+        for side in Side
+    ]
+    return max(float(part.notional[0]) for part in found if len(part))
+
+
+def _round_down(value: float) -> float:
+    """Keep the first digit: 82,300 becomes 80,000, which the largest trade still reaches."""
+    power = 10.0 ** (len(str(int(value))) - 1)
+    return value // power * power
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name], self._last = (now - self._last) * 1000, now

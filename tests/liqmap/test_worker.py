@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import zipfile
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from liqmap.errors import DataError, RequestError
+from liqmap.model import (
+    Coverage,
+    Exchange,
+    GrossValue,
+    MapRequest,
+    Portion,
+    Selection,
+    TimeWindow,
+    TopN,
+    Trades,
+)
+from liqmap.segments import Origin, Segment
+from liqmap.worker import MapJob, StoreJob, load_map, run_map_job, run_store_job
+from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
+
+MIDNIGHT = datetime(2023, 8, 2, tzinfo=UTC)
+
+
+def job(segments: list[Segment], window: TimeWindow, selection: Selection, **options: Any) -> MapJob:
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, **options)
+    return MapJob(request, tuple(segments), Coverage(window, (window,)))
+
+
+def two_days(stored: Stored) -> tuple[list[Segment], Trades]:
+    """Return the segments of two days and all their trades as one."""
+    days = [random_trades(20_000, seed=seed, start_ms=START_MS + seed * 86_400_000) for seed in (0, 1)]
+    segments = [stored(trades, DAY + timedelta(days=index)) for index, trades in enumerate(days)]
+    joined = (
+        np.concatenate([getattr(day, name) for day in days]) for name in ("time", "price", "size", "is_buy")
+    )
+    return segments, Trades(*joined)
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [TopN(1), TopN(150), TopN(10**6), GrossValue(5_000.0), Portion(0.01), Portion(0.5), Portion(1.0)],
+)
+@pytest.mark.parametrize(
+    ("start", "end"), [(-6, 6), (-24, 24), (-1, 0), (0, 1)], ids=["across", "whole", "before", "after"]
+)
+def test_selection_across_days_equals_sorting_all_trades(
+    stored: Stored, selection: Selection, start: int, end: int
+):
+    segments, trades = two_days(stored)
+    window = TimeWindow(MIDNIGHT + timedelta(hours=start), MIDNIGHT + timedelta(hours=end))
+    chosen = [s for s in segments if s.origin.window.overlap(window)]
+    drawn = load_map(job(chosen, window, selection))
+    inside = (trades.time >= window.start_ms) & (trades.time < window.end_ms)
+    assert drawn.trade_count == inside.sum()
+    for found, is_buy in ((drawn.buys, True), (drawn.sells, False)):
+        rows = np.flatnonzero(inside & (trades.is_buy == is_buy))
+        rows = rows[np.argsort(-trades.notional[rows], kind="stable")]
+        match selection:
+            case TopN(count):
+                rows = rows[:count]
+            case GrossValue(minimum):
+                rows = rows[trades.notional[rows] >= minimum]
+            case Portion(fraction):
+                rows = rows[: int(len(rows) * fraction)]
+        np.testing.assert_array_equal(found.time, trades.time[rows])
+        np.testing.assert_array_equal(found.notional, trades.notional[rows])
+    assert drawn.last_price == trades.price[np.flatnonzero(inside)[-1]]
+
+
+def test_map_job_draws_both_pictures_and_says_how_long_each_took(stored: Stored):
+    result = run_map_job(job([stored(random_trades(5000))], TimeWindow.of_day(DAY), TopN(10)))
+    assert result.map_png.startswith(b"\x89PNG")
+    assert result.depth_png.startswith(b"\x89PNG")
+    assert set(result.timings_ms) == {"compute", "map", "depth"}
+    assert result.summary.selected_buy == 10
+    assert result.levels_csv is None
+
+
+def test_map_job_adds_the_levels_when_asked(stored: Stored):
+    result = run_map_job(job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(10), levels_csv=True))
+    assert result.levels_csv is not None
+    assert result.levels_csv.count(b"\n") == 1 + 2 * 4 * 10
+
+
+ROWS = [(1000, 100.0, 823.0, "buy"), (2000, 100.0, 500.0, "sell"), (3000, 100.0, 3.0, "sell")]
+
+
+@pytest.mark.parametrize(
+    ("selection", "sentence"),
+    [
+        (
+            GrossValue(1e5),
+            r"reaches 100,000: the largest is 82,300\. Try gross_value 80,000 or a longer window",
+        ),
+        (Portion(0.1), r"10\.0000% of 2 BTCUSDT trades a side is less than one trade\. Try portion 52\.50%"),
+    ],
+)
+def test_nothing_selected_names_a_value_that_works(stored: Stored, selection: Selection, sentence: str):
+    segments = [stored(trades_from(ROWS))]
+    with pytest.raises(RequestError, match=sentence):
+        run_map_job(job(segments, TimeWindow.of_day(DAY), selection))
+    works = GrossValue(80_000.0) if isinstance(selection, GrossValue) else Portion(0.525)
+    assert run_map_job(job(segments, TimeWindow.of_day(DAY), works)).summary.selected_buy <= 1
+
+
+def test_window_without_trades_is_a_sentence(stored: Stored):
+    window = TimeWindow(MIDNIGHT - timedelta(hours=1), MIDNIGHT)
+    with pytest.raises(RequestError, match="Nobody traded BTCUSDT in this window"):
+        run_map_job(job([stored(trades_from(ROWS))], window, TopN(5)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "selection"),
+    [
+        (ROWS[:1], TopN(100)),  # one trade, one price, one side
+        (ROWS, TopN(100)),  # fewer than asked for
+        ([(0, 0.00001234, 1e9, "buy"), (1, 0.00001235, 1e9, "sell")], TopN(1)),
+        ([(0, 104_250.5, 1.0, "buy"), (9_000_000, 51_000.0, 1.0, "sell")], TopN(1)),  # everything passed
+    ],
+)
+def test_meagre_windows_are_drawn(
+    stored: Stored, rows: list[tuple[int, float, float, str]], selection: Selection
+):
+    result = run_map_job(job([stored(trades_from(rows))], TimeWindow.of_day(DAY), selection))
+    assert result.summary.trades == len(rows)
+    assert result.map_png.startswith(b"\x89PNG")
+
+
+def test_store_job_makes_a_segment_of_a_day_file(tmp_path: Path):
+    file = tmp_path / "day.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(
+            "BTCUSDT-aggTrades-2023-08-01.csv",
+            f"7,100.5,2,1,1,{START_MS},true\n9,100,1,2,2,{START_MS},false\n",
+        )
+    origin = Origin(Exchange.BINANCE, "BTCUSDT", TimeWindow.of_day(DAY), "https://example.org/day.zip", "")
+    segment = run_store_job(StoreJob(file, origin, tmp_path, tmp_path / "incoming", 10**6))
+    assert (segment.buys, segment.sells) == (1, 1)
+    assert (segment.origin.first_id, segment.origin.last_id, segment.origin.lost_ids) == (7, 9, 1)
+
+
+def test_store_job_of_garbage_stores_nothing(tmp_path: Path):
+    file = tmp_path / "day.zip"
+    file.write_bytes(b"<html>")
+    origin = Origin(
+        Exchange.BINANCE, "BTCUSDT", TimeWindow.of_day(date(2023, 8, 1)), "https://example.org", ""
+    )
+    with pytest.raises(DataError, match="not a sound zip file"):
+        run_store_job(StoreJob(file, origin, tmp_path / "store", tmp_path / "incoming", 10**6))
+    assert [path.name for path in tmp_path.iterdir()] == ["day.zip"]
