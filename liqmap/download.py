@@ -77,7 +77,7 @@ async def download(
             with attempt:
                 expected = await fetch.checksum(checksum_url) if checksum_url else None
                 downloaded = await fetch.file(url, partial, on_bytes)
-                fetch.verify(downloaded, expected)
+                fetch.verify(url, downloaded, expected)
         partial.replace(target)
     except _Passing as error:
         raise DataError(str(error)) from error
@@ -103,9 +103,10 @@ class _Fetch:
             raise _Passing(f"{self.host} sent a checksum that cannot be read; try again later.")
         return found[1]
 
-    def verify(self, downloaded: Downloaded, expected: str | None) -> None:
+    def verify(self, url: str, downloaded: Downloaded, expected: str | None) -> None:
         if expected not in {None, downloaded.sha256}:
-            raise _Passing(f"{self.host} sent a file that does not match its checksum; try again later.")
+            name = urlsplit(url).path.rpartition("/")[2]
+            raise _Passing(f"{self.host} sent {name} with a wrong checksum; try again later.")
 
     async def file(
         self, url: str, partial: Path, on_bytes: Callable[[int, int | None], None] | None

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from liqmap.errors import SettingsError
 
 CONFIG_VARIABLE = "LIQMAP_CONFIG"
+_PREFIX, _DELIMITER = "LIQMAP__", "__"
 # Sections of the same file that belong to the other door; the bot reads them, the engine passes over them.
 BOT_SECTIONS = frozenset({"discord", "limits"})
 
@@ -85,8 +86,8 @@ class Settings(BaseSettings):
     """All settings of the engine. Load them with `load_settings`, which puts errors into one sentence."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LIQMAP__",
-        env_nested_delimiter="__",
+        env_prefix=_PREFIX,
+        env_nested_delimiter=_DELIMITER,
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,
@@ -142,6 +143,7 @@ def read_settings_file(path: Path | None) -> dict[str, Any]:
 
 def build_settings(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
     """Return settings of `kind` from `values` and the environment. Raises SettingsError."""
+    _check_variables(set(kind.model_fields) | BOT_SECTIONS)
     try:
         return kind(**values)
     except ValidationError as error:
@@ -149,3 +151,12 @@ def build_settings(kind: type[AnySettings], values: dict[str, Any]) -> AnySettin
         key = ".".join(str(part) for part in first["loc"])
         problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         raise SettingsError(f"Setting {key}: {problem[0].lower()}{problem[1:]}.") from None
+
+
+def _check_variables(sections: set[str]) -> None:
+    # pydantic-settings looks up the variables it knows, so it never sees a misspelt section.
+    for name in os.environ:
+        section = name.removeprefix(_PREFIX).partition(_DELIMITER)[0].lower()
+        if name.startswith(_PREFIX) and section not in sections:
+            known = ", ".join(sorted(sections))
+            raise SettingsError(f"Setting {name}: unknown key; sections are {known}.")

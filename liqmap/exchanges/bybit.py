@@ -132,8 +132,8 @@ def _fingerprints(chunk: pa.Array) -> NDArray[np.uint64]:
 def _timestamps(time: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return times in ms, floored, given in seconds with decimals, in ms or in µs."""
     if time.max(initial=0) < 1e11:
-        # A float of that size is off by up to 0.2 µs, which must not floor 0.117 s to 116 ms.
-        return np.floor(time * 1000 + 1e-3).astype(np.int64)
+        # A float of that size is off by up to 0.24 µs, which must not floor 0.117 s to 116 ms.
+        return np.floor(time * 1000 + 4e-4).astype(np.int64)
     return milliseconds(time.astype(np.int64))
 
 

@@ -166,7 +166,7 @@ async def test_day_that_cannot_be_fetched_is_a_gap_beside_others(setup: Setup):
         (Fault.UNAVAILABLE, Exchange.BINANCE, r"is busy \(HTTP 503\); try again"),
         (Fault.CUT, Exchange.BINANCE, "try again|check the network"),
         (Fault.TRUNCATE, Exchange.BYBIT, "broke off a download"),
-        (Fault.CORRUPT, Exchange.BINANCE, "does not match its checksum"),
+        (Fault.CORRUPT, Exchange.BINANCE, "with a wrong checksum"),
         (Fault.CORRUPT, Exchange.BYBIT, r"BTCUSDT2023-08-01\.csv\.gz is not"),
         (Fault.HTML, Exchange.BYBIT, r"BTCUSDT2023-08-01\.csv\.gz is not a sound gzip file"),
         (Fault.FORBIDDEN, Exchange.BYBIT, r"refuses this network \(HTTP 403\)"),

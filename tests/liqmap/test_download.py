@@ -87,11 +87,15 @@ async def test_fault_that_passes_is_tried_again(
         (Fault.CUT, "zip$", "127.0.0.1 "),
         (Fault.TOO_MANY, "zip$", "127.0.0.1 is busy (HTTP 429); try again in a few minutes."),
         (Fault.UNAVAILABLE, "zip$", "127.0.0.1 is busy (HTTP 503); try again in a few minutes."),
-        (Fault.CORRUPT, "zip$", "127.0.0.1 sent a file that does not match its checksum; try again later."),
+        (
+            Fault.CORRUPT,
+            "zip$",
+            "127.0.0.1 sent BTCUSDT-aggTrades-2023-08-01.zip with a wrong checksum; try again later.",
+        ),
         (
             Fault.WRONG_CHECKSUM,
             "CHECK",
-            "127.0.0.1 sent a file that does not match its checksum; try again later.",
+            "127.0.0.1 sent BTCUSDT-aggTrades-2023-08-01.zip with a wrong checksum; try again later.",
         ),
         (Fault.HTML, "CHECK", "127.0.0.1 sent a checksum that cannot be read; try again later."),
     ],

@@ -83,6 +83,13 @@ def test_times_in_seconds_milliseconds_and_microseconds_are_told_apart(tmp_path:
     assert trades.time.tolist() == [T0 + 117]
 
 
+def test_times_of_microseconds_are_floored_whatever_a_float_makes_of_them(tmp_path: Path):
+    micros = [*range(0, 1_000_000, 997), *range(999, 1_000_000, 1000)]
+    lines = [row(f"1788220800.{each:06d}", "Buy", "1", "10", number) for number, each in enumerate(micros)]
+    trades = read(gzipped(tmp_path, [HEADER, *lines])).trades
+    assert trades.time.tolist() == sorted(T0 + each // 1000 for each in micros)
+
+
 @pytest.mark.parametrize("lines", [[], [HEADER]])
 def test_day_without_trades_is_empty(tmp_path: Path, lines: list[str]):
     assert len(read(gzipped(tmp_path, lines)).trades) == 0

@@ -1,0 +1,201 @@
+"""The command line: python -m liqmap BTCUSDT 6h top_n 100 --out DIR."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tqdm import tqdm
+
+from liqmap import __version__
+from liqmap.engine import Engine
+from liqmap.errors import LiqmapError, SettingsError
+from liqmap.files import file_stem, write_file, write_images
+from liqmap.model import Exchange, Theme
+from liqmap.numbers import coverage_text, money, percent, price, selection_text, window_text
+from liqmap.parsing import build_request, parse_end, parse_mode, parse_selection, parse_symbol, parse_window
+from liqmap.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from liqmap.model import Cluster, Coverage, MapRequest, MapResult, Progress
+    from liqmap.settings import Settings
+
+_EXAMPLES = """examples:
+  liqmap BTCUSDT 6h top_n 100                                 the last six hours
+  liqmap eth 3d gross_value 100k --end "2023-08-01 06:00"     three days until then (UTC)
+  liqmap BTCUSDT 1d portion 1% --exchange bybit --json        numbers for programs
+  liqmap BTCUSDT 6h --simulated                               an invented market, no network
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw one map as the arguments say and return the exit code.
+
+    0: drawn. 1: not drawn, for a reason that one sentence on stderr gives. 2: usage or settings.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings(options.config)
+        result, files = asyncio.run(_draw(options, settings))
+    except LiqmapError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2 if isinstance(error, SettingsError) else 1
+    except KeyboardInterrupt:
+        return 130
+    sys.stdout.write(_as_json(result, files) if options.json else _as_text(result, files))
+    return 0
+
+
+async def _draw(options: argparse.Namespace, settings: Settings) -> tuple[MapResult, dict[str, Path]]:
+    request = _request(options, settings)
+    async with AsyncExitStack() as stack:
+        if options.simulated:
+            from liqmap.simulator import Market, MarketServer  # noqa: PLC0415 - half a second that few need
+
+            server = await stack.enter_async_context(MarketServer(Market()))
+            settings = server.redirect(settings)
+        engine = await stack.enter_async_context(Engine(settings))
+        bar = stack.enter_context(_ProgressBar())
+        result = await engine.draw(request, progress=bar.show)
+    map_path, depth_path = write_images(result, options.out)
+    files = {"map": map_path, "depth": depth_path}
+    if result.levels_csv is not None:
+        files["csv"] = options.out / f"{file_stem(request)}.csv"
+        write_file(files["csv"], result.levels_csv)
+    return result, files
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="liqmap",
+        description="Draw a liquidation map and its depth from the trades of a futures exchange.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("symbol", help="such as BTCUSDT, btc or BTC/USDT")
+    parser.add_argument("window", help="length of time: 90m, 6h, 7d, 1d12h")
+    parser.add_argument("mode", nargs="?", default="top_n", help="top_n (default), gross_value or portion")
+    parser.add_argument("value", nargs="?", help="of the mode: 100, 100k or 1%% (its defaults)")
+    parser.add_argument("--exchange", choices=[*Exchange], default=Exchange.BINANCE, type=Exchange)
+    parser.add_argument(
+        "--end", metavar="TIME", help='end of the window in UTC, "2023-08-01 06:00" (default: now)'
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path(), help="folder for the files (default: here)"
+    )
+    parser.add_argument("--csv", action="store_true", help="also write every level as CSV")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--theme", choices=[*Theme], default=Theme.DARK, type=Theme)
+    parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
+    parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")
+    parser.add_argument("--version", action="version", version=f"liqmap {__version__}")
+    return parser
+
+
+def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
+    return build_request(
+        exchange=options.exchange,
+        symbol=parse_symbol(options.symbol),
+        length=parse_window(options.window),
+        end=parse_end(options.end, now=datetime.now(UTC)),
+        selection=parse_selection(parse_mode(options.mode), options.value),
+        max_days=settings.engine.max_window_days,
+        theme=options.theme,
+        levels_csv=options.csv,
+    )
+
+
+class _ProgressBar:
+    """A bar on stderr while a request is under way, if that is a terminal."""
+
+    def __enter__(self) -> Self:
+        self._bar = tqdm(
+            total=100,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+            bar_format="{desc} {bar} {percentage:3.0f} % {remaining} left",
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, progress: Progress) -> None:
+        self._bar.set_description_str(progress.text, refresh=False)
+        if progress.fraction is not None:
+            self._bar.n = round(progress.fraction * 100)
+        self._bar.refresh()
+
+
+def _as_text(result: MapResult, files: dict[str, Path]) -> str:
+    request, summary = result.request, result.summary
+    simulated = "  SIMULATED DATA" if result.coverage.simulated else ""
+    selected = (
+        f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades,"
+        f" {money(summary.selected_notional_buy)} bought, {money(summary.selected_notional_sell)} sold"
+    )
+    rows = [
+        ("window", f"{window_text(request.window)}, {coverage_text(result.coverage)}"),
+        ("last price", price(summary.last_price)),
+        ("selected", selected),
+        ("longs below", _side_text(summary.standing_long, summary.nearest_long, summary.largest_long)),
+        ("shorts above", _side_text(summary.standing_short, summary.nearest_short, summary.largest_short)),
+        *(
+            (f"within {band.distance:.0%}", f"{money(band.long)} of longs, {money(band.short)} of shorts")
+            for band in summary.bands
+        ),
+        *((name, str(path)) for name, path in files.items()),
+    ]
+    title = f"{request.symbol} on {request.exchange.title()}, {selection_text(request.selection)}{simulated}"
+    lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
+    lines.append("  Estimated from trades by the simple margin model; not financial advice.")
+    return "\n".join(lines) + "\n"
+
+
+def _side_text(standing: float, nearest: Cluster | None, largest: Cluster | None) -> str:
+    if nearest is None or largest is None:
+        return "nothing stands"
+    return f"{money(standing)} in all, nearest {_cluster_text(nearest)}, largest {_cluster_text(largest)}"
+
+
+def _cluster_text(cluster: Cluster) -> str:
+    return f"{money(cluster.notional)} @ {price(cluster.price)} ({percent(cluster.distance)})"
+
+
+def _as_json(result: MapResult, files: dict[str, Path]) -> str:
+    request, summary = result.request, result.summary
+    report: dict[str, Any] = {
+        "request": {
+            "exchange": request.exchange,
+            "symbol": request.symbol,
+            "start": request.window.start.isoformat(),
+            "end": request.window.end.isoformat(),
+            "mode": request.selection.mode,
+            "value": request.selection.value,
+        },
+        "files": {name: str(path) for name, path in files.items()},
+        "last_price": summary.last_price,
+        "trades": summary.trades,
+        "selected": {"buy": summary.selected_buy, "sell": summary.selected_sell},
+        "selected_notional": {"buy": summary.selected_notional_buy, "sell": summary.selected_notional_sell},
+        "standing_notional": {"long": summary.standing_long, "short": summary.standing_short},
+        "coverage": _coverage_report(result.coverage),
+        "timings_ms": {name: round(value, 3) for name, value in result.timings_ms.items()},
+    }
+    return json.dumps(report, allow_nan=False) + "\n"
+
+
+def _coverage_report(coverage: Coverage) -> dict[str, Any]:
+    missing = [
+        {"start": gap.window.start.isoformat(), "end": gap.window.end.isoformat(), "reason": gap.reason}
+        for gap in coverage.missing
+    ]
+    return {"fraction": coverage.fraction, "missing": missing, "simulated": coverage.simulated}

@@ -1,0 +1,104 @@
+"""The Python API of py-liquidation-map: its README's examples run unchanged, over this engine."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from liqmap.engine import Engine
+from liqmap.errors import RequestError
+from liqmap.files import write_file
+from liqmap.model import GrossValue, MapRequest, MapResult, Mode, Portion, Selection, TimeWindow, TopN
+from liqmap.parsing import parse_exchange, parse_mode, parse_symbol
+from liqmap.settings import load_settings
+
+
+class HistoricalMapping:
+    """Liquidation maps of one symbol over one historical window (UTC, half-open)."""
+
+    def __init__(self, symbol: str, start_datetime: str, end_datetime: str, exchange: str) -> None:
+        """Set what to map; times are written `2023-08-01 06:00:00`. Raises RequestError."""
+        self._symbol = parse_symbol(symbol)
+        self._exchange = parse_exchange(exchange)
+        self._window = TimeWindow(_moment(start_datetime), _moment(end_datetime))
+        spans = (text.replace(" ", "_").replace(":", "-") for text in (start_datetime, end_datetime))
+        self._title = f"{self._symbol}_{'-'.join(spans)}"
+
+    def liquidation_map_from_historical(
+        self,
+        mode: str = "gross_value",
+        threshold_gross_value: float = 100_000,
+        threshold_top_n: int = 100,
+        threshold_portion: float = 0.01,
+    ) -> None:
+        """Draw the map into the working directory, with the levels of each leverage and side as CSV.
+
+        `mode` says which threshold counts: "gross_value", "top_n" or "portion". Raises LiqmapError.
+        """
+        selection, value = _selected(mode, threshold_gross_value, threshold_top_n, threshold_portion)
+        result = self._draw(selection)
+        self._save(result, result.map_png, f"{self._title}_{selection.mode}_{value}")
+
+    def liquidation_map_depth_from_historical(
+        self,
+        mode: str = "gross_value",
+        threshold_gross_value: float = 100_000,
+        threshold_top_n: int = 100,
+        threshold_portion: float = 0.01,
+    ) -> None:
+        """Draw the depth into the working directory, with the levels of each leverage and side as CSV.
+
+        `mode` says which threshold counts: "gross_value", "top_n" or "portion". Raises LiqmapError.
+        """
+        selection, value = _selected(mode, threshold_gross_value, threshold_top_n, threshold_portion)
+        result = self._draw(selection)
+        self._save(result, result.depth_png, f"{self._title}_{selection.mode}_{value}_depth")
+
+    def _draw(self, selection: Selection) -> MapResult:
+        request = MapRequest(self._exchange, self._symbol, self._window, selection, levels_csv=True)
+
+        async def draw() -> MapResult:
+            # A script without a main guard cannot spawn processes, so everything runs in this one.
+            with ThreadPoolExecutor(1) as executor:
+                async with Engine(load_settings(), executor=executor) as engine:
+                    return await engine.draw(request)
+
+        # In a thread of its own, because a notebook's event loop may be running in this one.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, draw()).result()
+
+    def _save(self, result: MapResult, image: bytes, stem: str) -> None:
+        write_file(Path(f"{stem}.png"), image)
+        # Numbers stay the text that they are, so no digit is lost on the way.
+        levels = pd.read_csv(io.BytesIO(result.levels_csv or b""), dtype={"level": str, "notional": str})
+        for side in ("buy", "sell"):
+            for leverage in result.request.leverages:
+                rows = levels[(levels["side"] == side) & (levels["leverage"] == leverage)]
+                # The one mode whose rows the seed library leaves in the order of time.
+                if isinstance(result.request.selection, GrossValue):
+                    rows = rows.sort_values("entry_time", kind="stable")
+                table = rows[["level", "notional"]].set_axis(["price", "amount"], axis="columns")
+                csv = table.reset_index(drop=True).to_csv()
+                write_file(Path(f"{stem}_{leverage}x_Leveraged_{side}.csv"), csv.encode())
+
+
+def _selected(mode: str, gross_value: float, top_n: int, portion: float) -> tuple[Selection, float]:
+    match parse_mode(mode):
+        case Mode.GROSS_VALUE:
+            return GrossValue(gross_value), gross_value
+        case Mode.TOP_N:
+            return TopN(top_n), top_n
+        case Mode.PORTION:
+            return Portion(portion), portion
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        raise RequestError(f"The time {text!r:.40} is not written as 2023-08-01 06:00:00.") from None

@@ -1,0 +1,189 @@
+"""Parsing: the words that people type -> the model. Every door uses it, so all understand the same."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from liqmap.errors import RequestError
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import (
+    Exchange,
+    GrossValue,
+    MapRequest,
+    Mode,
+    Portion,
+    Selection,
+    Theme,
+    TimeWindow,
+    TopN,
+)
+
+COMMON_WINDOWS: Final = ("1h", "4h", "6h", "12h", "1d", "3d", "7d", "14d", "30d", "90d")
+"""Windows to offer where a door can suggest."""
+
+POPULAR_SYMBOLS: Final = (
+    *("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "BNBUSDT", "ADAUSDT", "SUIUSDT", "LINKUSDT"),
+    *("AVAXUSDT", "LTCUSDT", "BCHUSDT", "TRXUSDT", "DOTUSDT", "HYPEUSDT", "1000PEPEUSDT", "WIFUSDT"),
+    *("ARBUSDT", "OPUSDT", "APTUSDT", "NEARUSDT", "AAVEUSDT", "UNIUSDT", "ENAUSDT", "ETHUSDC", "BTCUSDC"),
+)
+"""Symbols to offer where a door can suggest."""
+
+DEFAULT_VALUES: Final = {Mode.TOP_N: "100", Mode.GROSS_VALUE: "100k", Mode.PORTION: "1%"}
+"""What a mode takes when nothing is said."""
+
+_LONGEST_TEXT = 60
+_QUOTES = ("USDT", "USDC")
+_UNITS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), timedelta(seconds=1)),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), timedelta(minutes=1)),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), timedelta(hours=1)),
+    **dict.fromkeys(("d", "day", "days"), timedelta(days=1)),
+    **dict.fromkeys(("w", "week", "weeks"), timedelta(weeks=1)),
+}
+_MODES = {
+    **dict.fromkeys(("top_n", "topn", "top"), Mode.TOP_N),
+    **dict.fromkeys(("gross_value", "grossvalue", "gross", "value"), Mode.GROSS_VALUE),
+    **dict.fromkeys(("portion", "share", "percent"), Mode.PORTION),
+}
+_SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
+_DURATION = re.compile(r"(?:\d{1,6} ?[a-z]{1,7} ?)+", re.ASCII)
+_DURATION_PART = re.compile(r"(\d{1,6}) ?([a-z]{1,7})", re.ASCII)
+_NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})([kmb]?)(%?)", re.ASCII)
+_END = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ t](\d{1,2}:\d{2}(?::\d{2})?))?(?: ?(?:z|utc|\+00:00))?", re.ASCII)
+
+
+def parse_symbol(text: str) -> str:
+    """Return the exchange's symbol for `btc`, `BTC/USDT`, `btcusdt.p` and the like.
+
+    Raises RequestError.
+    """
+    word = _plain(text, "symbol").upper()
+    word = re.sub(r"(?:\.P|[ -]?PERP|:USDT|:USDC)$", "", word)
+    joined = re.sub(r"[/\s]|-(?=USD[TC]$)", "", word)
+    if not re.fullmatch(r"[^\W_]{1,30}(?:[_-]\w{1,10})?", joined):
+        raise RequestError(f"The symbol {_quoted(text)} is not one; try BTCUSDT.")
+    dated = "_" in joined or "-" in joined
+    # "BTC" means its USDT contract, as on the exchanges' own pages; inverse BTCUSD stays what it is.
+    whole = dated or (joined.endswith((*_QUOTES, "USD")) and joined not in _QUOTES)
+    return joined if whole else joined + "USDT"
+
+
+def parse_window(text: str) -> timedelta:
+    """Return the length of a window: `6h`, `90m`, `2 weeks`, `1d12h`. Raises RequestError."""
+    word = _plain(text, "window").lower()
+    total = timedelta()
+    if _DURATION.fullmatch(word):
+        for number, unit in _DURATION_PART.findall(word):
+            if unit not in _UNITS:
+                break
+            total += int(number) * _UNITS[unit]
+        else:
+            if total:
+                return total
+    raise RequestError(f"The window {_quoted(text)} is not a length of time; try 6h, 90m or 7d.")
+
+
+def parse_mode(text: str) -> Mode:
+    """Return the mode that a word means. Raises RequestError."""
+    mode = _MODES.get(_plain(text, "mode").lower().replace("-", "_").replace(" ", "_"))
+    if mode is None:
+        raise RequestError(f"The mode {_quoted(text)} is not one; try top_n, gross_value or portion.")
+    return mode
+
+
+def parse_selection(mode: Mode, value: str | None = None) -> Selection:
+    """Return the selection of `mode` with `value`: `100`, `100k`, `0.1m`, `100 000`, `1%`, `0.01`.
+
+    Without a value, the mode's default. Raises RequestError.
+    """
+    text = DEFAULT_VALUES[mode] if value is None else value
+    word = re.sub(r"[\s,_$]|usd[tc]?$", "", _plain(text, "value").lower())
+    found = _NUMBER.fullmatch(word)
+    if not found or (found[3] and mode is not Mode.PORTION):
+        raise RequestError(f"The value {_quoted(text)} does not fit {mode}; try {DEFAULT_VALUES[mode]}.")
+    number = float(found[1]) * _SCALES[found[2]]
+    match mode:
+        case Mode.TOP_N:
+            if number != int(number):
+                raise RequestError(f"top_n takes a whole number of trades, not {_quoted(text)}; try 100.")
+            return TopN(int(number))
+        case Mode.GROSS_VALUE:
+            return GrossValue(number)
+        case Mode.PORTION:
+            return Portion(number / 100 if found[3] else number)
+
+
+def parse_exchange(text: str) -> Exchange:
+    """Return the exchange of that name. Raises RequestError."""
+    try:
+        return Exchange(_plain(text, "exchange").lower())
+    except ValueError:
+        raise RequestError(
+            f"The exchange {_quoted(text)} is not known; try {' or '.join(Exchange)}."
+        ) from None
+
+
+def parse_theme(text: str) -> Theme:
+    """Return the theme of that name. Raises RequestError."""
+    try:
+        return Theme(_plain(text, "theme").lower())
+    except ValueError:
+        raise RequestError(f"The theme {_quoted(text)} is not known; try {' or '.join(Theme)}.") from None
+
+
+def parse_end(text: str | None, *, now: datetime) -> datetime:
+    """Return the end of a window in UTC: `2023-08-01 06:00`, a date alone for its start, None for now.
+
+    Now is floored to the minute, so that all who ask within a minute ask the same. Raises RequestError.
+    """
+    if text is None:
+        return now.replace(second=0, microsecond=0)
+    found = _END.fullmatch(_plain(text, "end").lower())
+    try:
+        end = datetime.fromisoformat(f"{found[1]} {(found[2] or '0:00').rjust(5, '0')}") if found else None
+    except ValueError:
+        end = None
+    if end is None:
+        raise RequestError(f"The end {_quoted(text)} is not a time; try 2023-08-01 06:00 (UTC).")
+    if end.replace(tzinfo=UTC) > now:
+        raise RequestError(f"The end {_quoted(text)} lies in the future; leave it out to end now (UTC).")
+    return end.replace(tzinfo=UTC)
+
+
+def build_request(
+    *,
+    exchange: Exchange,
+    symbol: str,
+    length: timedelta,
+    end: datetime,
+    selection: Selection,
+    max_days: int,
+    theme: Theme = Theme.DARK,
+    levels_csv: bool = False,
+) -> MapRequest:
+    """Return the request, checked against what the exchange has and the settings allow.
+
+    Raises RequestError.
+    """
+    if length > timedelta(days=max_days):
+        raise RequestError(f"The window is longer than {max_days} days, the most that is drawn here.")
+    first = EXCHANGES[exchange].first_day
+    if end.date() < first:
+        raise RequestError(f"{exchange.title()} publishes trades from {first} on; try a later end.")
+    return MapRequest(
+        exchange, symbol, TimeWindow.ending(end, length), selection, theme=theme, levels_csv=levels_csv
+    )
+
+
+def _plain(text: str, option: str) -> str:
+    if len(text) > _LONGEST_TEXT or not text.isprintable() or not text.strip():
+        raise RequestError(f"The {option} {_quoted(text)} cannot be read; see the command's examples.")
+    return text.strip()
+
+
+def _quoted(text: str) -> str:
+    """Return what was typed so that a reply can repeat it: short, printable, and no markup or mention."""
+    shown = "".join(char for char in text[:30] if char.isprintable() and char not in "`*_~|<>@#[]()\\")
+    return f"“{shown}…”" if len(text) > 30 else f"“{shown}”"

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from liqmap import cli
+from liqmap.cli import main
+from liqmap.simulator import Fault, MarketServer
+
+END = ["--end", "2023-08-01 06:00"]
+STEM = "BTCUSDT_2023-08-01_00-00-00-2023-08-01_06-00-00"
+
+
+@pytest.mark.parametrize(
+    ("words", "stem"),
+    [
+        (["top_n", "100"], f"{STEM}_top_n_100"),
+        (["gross_value", "2.5k"], f"{STEM}_gross_value_2500"),
+        (["portion", "1%", "--exchange", "bybit"], f"{STEM}_portion_0.01"),
+    ],
+)
+def test_pictures_are_written_and_told(
+    words: list[str], stem: str, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    assert main(["btc", "6h", *words, *END, "--config", str(config), "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == [f"{stem}.png", f"{stem}_depth.png"]
+    told = capsys.readouterr()
+    assert told.err == ""
+    lines = told.out.splitlines()
+    assert lines[0].startswith("BTCUSDT on B")
+    assert lines[0].endswith("SIMULATED DATA")
+    assert f"  map           {out / stem}.png" in lines
+    assert "simple margin model" in lines[-1]
+
+
+def test_json_is_one_object_with_every_number(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["BTCUSDT", "6h", "top_n", "100", *END, "--config", str(config), "--json", "--csv"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["request"] == {
+        "exchange": "binance",
+        "symbol": "BTCUSDT",
+        "start": "2023-08-01T00:00:00+00:00",
+        "end": "2023-08-01T06:00:00+00:00",
+        "mode": "top_n",
+        "value": 100,
+    }
+    assert report["selected"] == {"buy": 100, "sell": 100}
+    assert report["coverage"] == {"fraction": 1.0, "missing": [], "simulated": True}
+    assert report["trades"] > 200
+    assert report["last_price"] > 0
+    assert min(report["standing_notional"].values()) > 0
+    assert list(report["timings_ms"]) == ["collect", "compute", "map", "depth", "total"]
+    assert set(report["files"]) == {"map", "depth", "csv"}
+    levels = pd.read_csv(report["files"]["csv"])
+    assert list(levels) == ["side", "leverage", "entry_time", "entry_price", "level", "notional"]
+    assert levels.groupby(["side", "leverage"]).size().tolist() == [100] * 8
+    for side in ("buy", "sell"):
+        one = levels[(levels["side"] == side) & (levels["leverage"] == 10)]
+        assert one["notional"].sum() == pytest.approx(report["selected_notional"][side], rel=1e-9)
+
+
+def test_missing_day_is_reported_with_its_reason(
+    config: Path, tmp_path: Path, market_server: MarketServer, capsys: pytest.CaptureFixture[str]
+):
+    market_server.plan("2023-07-31", Fault.NOT_FOUND, times=100)
+    arguments = ["BTCUSDT", "2d", *END, "--config", str(config), "--json", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    coverage = json.loads(capsys.readouterr().out)["coverage"]
+    assert coverage["fraction"] == pytest.approx(0.5)
+    (gap,) = coverage["missing"]
+    assert (gap["start"], gap["end"]) == ("2023-07-31T00:00:00+00:00", "2023-08-01T00:00:00+00:00")
+    assert gap["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["BTC USDT!", "6h"], 1, "The symbol “BTC USDT!” is not one; try BTCUSDT.\n"),
+        (["BTCUSDT", "six"], 1, "The window “six” is not a length of time; try 6h, 90m or 7d.\n"),
+        (["BTCUSDT", "6h", "best"], 1, "The mode “best” is not one; try top_n, gross_value or portion.\n"),
+        (["BTCUSDT", "6h", "top_n", "1.5"], 1, "top_n takes a whole number of trades, not “1.5”; try 100.\n"),
+        (["BTCUSDT", "6h", "--end", "2999-01-01"], 1, "lies in the future; leave it out to end now (UTC).\n"),
+        (["BTCUSDT", "6h", "--config", "nowhere.toml"], 2, "The settings file nowhere.toml cannot be read"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(arguments) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert sentence in told.err
+    assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["BTCUSDT"], ["BTCUSDT", "6h", "--exchange", "ftx"]])
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert "usage: liqmap" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "fault", "sentence"),
+    [
+        (["NOPEUSDT", "6h"], None, "Binance"),
+        (["BTCUSDT", "6h"], Fault.FORBIDDEN, "refuses this network"),
+        (["BTCUSDT", "6h"], Fault.BANNED, "try again in"),
+        (["BTCUSDT", "6h"], Fault.HTML, "BTCUSDT-aggTrades-2023-08-01.zip"),
+        (["BTCUSDT", "6h", "gross_value", "1b"], None, "Try gross_value"),
+    ],
+)
+def test_what_the_network_does_is_one_sentence_and_leaves_no_file(
+    words: list[str],
+    fault: Fault | None,
+    sentence: str,
+    config: Path,
+    tmp_path: Path,
+    market_server: MarketServer,
+    capsys: pytest.CaptureFixture[str],
+):
+    if fault:
+        market_server.plan(r"\.zip$", fault, times=100)
+    out = tmp_path / "out"
+    assert main([*words, *END, "--config", str(config), "--out", str(out)]) == 1
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.count("\n") == 1
+    assert not out.exists()
+
+
+def test_folder_that_cannot_be_written_is_one_sentence(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "out").write_bytes(b"")
+    assert main(["BTCUSDT", "6h", *END, "--config", str(config), "--out", str(tmp_path / "out")]) == 1
+    assert "choose another folder" in capsys.readouterr().err
+
+
+def test_progress_shows_on_a_terminal_only(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["BTCUSDT", "6h", *END, "--config", str(config), "--out", str(tmp_path)]) == 0
+    assert "Drawing" in terminal.getvalue()
+    assert "%" in terminal.getvalue()
+
+
+def test_interrupt_ends_quietly_with_130(monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_request", interrupted)
+    assert main(["BTCUSDT", "6h"]) == 130
+
+
+def test_module_runs_on_the_simulated_market(tmp_path: Path):
+    """The one run as a process: the way a person starts it, with the engine's own worker processes."""
+    command = [sys.executable, "-m", "liqmap", "BTCUSDT", "6h", "top_n", "100", *END, "--simulated", "--json"]
+    done = subprocess.run(  # noqa: S603 - our own command
+        [*command, "--out", "out"],
+        cwd=tmp_path,
+        env={"LIQMAP__STORAGE__PATH": str(tmp_path / "store")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert report["trades"] > 100_000
+    assert (tmp_path / report["files"]["map"]).read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from liqmap.errors import RequestError
+from liqmap.files import file_stem, write_file
+from liqmap.model import Exchange, GrossValue, MapRequest, Portion, Selection, TimeWindow, TopN
+
+WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
+
+
+@pytest.mark.parametrize(
+    ("selection", "ending"),
+    [
+        (TopN(100), "top_n_100"),
+        (GrossValue(100_000.0), "gross_value_100000"),
+        (GrossValue(0.5), "gross_value_0.5"),
+        (Portion(0.01), "portion_0.01"),
+    ],
+)
+def test_stem_is_the_seed_library_s(selection: Selection, ending: str):
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, selection)
+    assert file_stem(request) == f"BTCUSDT_2023-08-01_00-00-00-2023-08-01_06-00-00_{ending}"
+
+
+def test_file_is_written_into_a_new_folder_and_replaced(tmp_path: Path):
+    path = tmp_path / "a" / "b" / "map.png"
+    write_file(path, b"first")
+    write_file(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path: Path):
+    (tmp_path / "map.png").mkdir()
+    with pytest.raises(RequestError, match=r"^map\.png cannot be written \(.+\); choose another folder\.$"):
+        write_file(tmp_path / "map.png", b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
+
+
+def test_folder_that_is_a_file_is_one_sentence(tmp_path: Path):
+    (tmp_path / "out").write_bytes(b"")
+    with pytest.raises(RequestError, match="choose another folder"):
+        write_file(tmp_path / "out" / "map.png", b"content")
+
+
+def test_full_disk_keeps_the_former_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "map.png"
+    write_file(path, b"former")
+
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as half:
+            half.write(content[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RequestError, match="No space left on device"):
+        write_file(path, b"newer")
+    assert path.read_bytes() == b"former"
+    assert list(tmp_path.iterdir()) == [path]

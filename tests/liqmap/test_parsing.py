@@ -1,0 +1,251 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liqmap.errors import RequestError
+from liqmap.model import Exchange, GrossValue, Mode, Portion, Selection, Theme, TimeWindow, TopN
+from liqmap.parsing import (
+    COMMON_WINDOWS,
+    DEFAULT_VALUES,
+    POPULAR_SYMBOLS,
+    build_request,
+    parse_end,
+    parse_exchange,
+    parse_mode,
+    parse_selection,
+    parse_symbol,
+    parse_theme,
+    parse_window,
+)
+
+NOW = datetime(2026, 11, 23, 9, 5, 31, 250_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol"),
+    [
+        ("BTCUSDT", "BTCUSDT"),
+        ("btc", "BTCUSDT"),
+        (" btcusdt ", "BTCUSDT"),
+        ("BTC/USDT", "BTCUSDT"),
+        ("BTC-USDT", "BTCUSDT"),
+        ("BTC/USDT:USDT", "BTCUSDT"),
+        ("btcusdt.p", "BTCUSDT"),
+        ("btcusdt perp", "BTCUSDT"),
+        ("btc usdt", "BTCUSDT"),
+        ("ethusdc", "ETHUSDC"),
+        ("1000pepe", "1000PEPEUSDT"),
+        ("BTCUSD", "BTCUSD"),
+        ("BTCUSDT_260327", "BTCUSDT_260327"),
+        ("币安人生", "币安人生USDT"),
+    ],
+)
+def test_symbol_is_understood_as_people_write_it(text: str, symbol: str):
+    assert parse_symbol(text) == symbol
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "../../etc/passwd", "BTC;DROP TABLE", "B\u202eTC", "A" * 61, "@everyone", "A" * 40]
+)
+def test_symbol_that_is_none_is_refused_with_an_example(text: str):
+    with pytest.raises(RequestError, match=r"try BTCUSDT|cannot be read"):
+        parse_symbol(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("6h", timedelta(hours=6)),
+        ("6H", timedelta(hours=6)),
+        ("6 hours", timedelta(hours=6)),
+        ("90m", timedelta(minutes=90)),
+        ("30 sec", timedelta(seconds=30)),
+        ("1d12h", timedelta(hours=36)),
+        ("1d 12h", timedelta(hours=36)),
+        ("2 weeks", timedelta(days=14)),
+    ],
+)
+def test_window_is_understood_as_people_write_it(text: str, length: timedelta):
+    assert parse_window(text) == length
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0h", "h", "6", "-1h", "6x", "1e3h", "6h!", "٦h", "6h" * 40, "1.5h", "NaN"]
+)
+def test_window_that_is_none_is_refused_with_an_example(text: str):
+    with pytest.raises(RequestError, match=r"try 6h, 90m or 7d|cannot be read"):
+        parse_window(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("top_n", Mode.TOP_N),
+        ("Top-N", Mode.TOP_N),
+        ("gross", Mode.GROSS_VALUE),
+        ("gross value", Mode.GROSS_VALUE),
+        ("PORTION", Mode.PORTION),
+    ],
+)
+def test_mode_is_understood_as_people_write_it(text: str, mode: Mode):
+    assert parse_mode(text) == mode
+
+
+def test_mode_that_is_none_is_refused_with_the_modes():
+    with pytest.raises(RequestError, match="The mode “best” is not one; try top_n, gross_value or portion"):
+        parse_mode("best")
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "selection"),
+    [
+        (Mode.TOP_N, None, TopN(100)),
+        (Mode.TOP_N, "1_000", TopN(1000)),
+        (Mode.TOP_N, "1k", TopN(1000)),
+        (Mode.GROSS_VALUE, None, GrossValue(100_000)),
+        (Mode.GROSS_VALUE, "100 000", GrossValue(100_000)),
+        (Mode.GROSS_VALUE, "100,000", GrossValue(100_000)),
+        (Mode.GROSS_VALUE, "0.1m", GrossValue(100_000)),
+        (Mode.GROSS_VALUE, "$100K", GrossValue(100_000)),
+        (Mode.GROSS_VALUE, "100k usdt", GrossValue(100_000)),
+        (Mode.GROSS_VALUE, "12.5", GrossValue(12.5)),
+        (Mode.PORTION, None, Portion(0.01)),
+        (Mode.PORTION, "1%", Portion(0.01)),
+        (Mode.PORTION, "0.01", Portion(0.01)),
+        (Mode.PORTION, ".5 %", Portion(0.005)),
+    ],
+)
+def test_value_is_understood_as_people_write_it(mode: Mode, text: str | None, selection: Selection):
+    assert parse_selection(mode, text) == selection
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "many",
+        "-5",
+        "0",
+        "NaN",
+        "inf",
+        "1e309",
+        "0x10",
+        "1e5",
+        "٣",
+        "1 %%",
+        "9" * 30,
+        "1;2",
+        "`1`",
+        "150%%",
+    ],
+)
+def test_value_that_is_none_is_one_sentence(mode: Mode, text: str):
+    with pytest.raises(RequestError) as caught:
+        parse_selection(mode, text)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("mode", "text"),
+    [(Mode.TOP_N, "1.5"), (Mode.TOP_N, "1%"), (Mode.GROSS_VALUE, "1%"), (Mode.PORTION, "150%")],
+)
+def test_value_of_another_mode_is_refused(mode: Mode, text: str):
+    with pytest.raises(RequestError):
+        parse_selection(mode, text)
+
+
+def test_exchange_and_theme_are_understood_in_any_case():
+    assert parse_exchange("BYBIT") == Exchange.BYBIT
+    assert parse_theme(" Light ") == Theme.LIGHT
+    with pytest.raises(RequestError, match="try binance or bybit"):
+        parse_exchange("mtgox")
+    with pytest.raises(RequestError, match="try dark or light"):
+        parse_theme("pink")
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        (None, datetime(2026, 11, 23, 9, 5, tzinfo=UTC)),
+        ("2023-08-01 06:00", datetime(2023, 8, 1, 6, tzinfo=UTC)),
+        ("2023-08-01 6:00", datetime(2023, 8, 1, 6, tzinfo=UTC)),
+        ("2023-08-01", datetime(2023, 8, 1, tzinfo=UTC)),
+        ("2023-08-01T06:00:10Z", datetime(2023, 8, 1, 6, 0, 10, tzinfo=UTC)),
+        ("2023-08-01 06:00 UTC", datetime(2023, 8, 1, 6, tzinfo=UTC)),
+        ("2026-11-23 09:05:31", datetime(2026, 11, 23, 9, 5, 31, tzinfo=UTC)),
+    ],
+)
+def test_end_is_understood_in_utc_and_now_is_floored_to_the_minute(text: str | None, end: datetime):
+    assert parse_end(text, now=NOW) == end
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2023-13-01", "2023-02-30 01:00", "01.08.2023", "2023-08-01 25:00", ""]
+)
+def test_end_that_is_none_is_refused_with_an_example(text: str):
+    with pytest.raises(RequestError, match=r"try 2023-08-01 06:00|cannot be read"):
+        parse_end(text, now=NOW)
+
+
+def test_end_in_the_future_is_refused():
+    with pytest.raises(RequestError, match="lies in the future; leave it out to end now"):
+        parse_end("2026-11-23 09:06", now=NOW)
+
+
+def request(**changes: Any):
+    return build_request(
+        **{
+            "exchange": Exchange.BINANCE,
+            "symbol": "BTCUSDT",
+            "length": timedelta(hours=6),
+            "end": datetime(2023, 8, 1, 6, tzinfo=UTC),
+            "selection": TopN(100),
+            "max_days": 90,
+            **changes,
+        }
+    )
+
+
+def test_request_holds_the_window_that_ends_at_the_end():
+    window = TimeWindow(datetime(2023, 8, 1, tzinfo=UTC), datetime(2023, 8, 1, 6, tzinfo=UTC))
+    assert request().window == window
+
+
+def test_request_beyond_the_longest_window_is_refused():
+    with pytest.raises(RequestError, match="longer than 90 days"):
+        request(length=timedelta(days=91))
+
+
+def test_request_before_the_exchange_publishes_is_refused():
+    with pytest.raises(RequestError, match="Bybit publishes trades from 2020-03-25 on"):
+        request(exchange=Exchange.BYBIT, end=datetime(2020, 1, 1, tzinfo=UTC))
+
+
+def test_what_doors_suggest_is_understood():
+    assert [parse_symbol(symbol) for symbol in POPULAR_SYMBOLS] == list(POPULAR_SYMBOLS)
+    assert all(parse_window(window) <= timedelta(days=90) for window in COMMON_WINDOWS)
+    assert all(parse_selection(mode, value) for mode, value in DEFAULT_VALUES.items())
+
+
+@given(text=st.text(max_size=100))
+def test_any_text_is_understood_or_refused_with_one_clean_sentence(text: str):
+    for parse in (
+        parse_symbol,
+        parse_window,
+        parse_mode,
+        parse_exchange,
+        lambda each: parse_end(each, now=NOW),
+        *(lambda each, mode=mode: parse_selection(mode, each) for mode in Mode),
+    ):
+        try:
+            parse(text)
+        except RequestError as error:
+            sentence = str(error)
+            assert sentence.isprintable()
+            assert len(sentence) < 200
+            assert not set("`@<>*[]") & set(sentence)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.settings import BotSettings, load_bot_settings
+from liqmap.errors import SettingsError
+from liqmap.settings import BOT_SECTIONS, Settings, load_settings
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "liqmap.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_defaults_need_no_file():
+    settings = load_settings()
+    assert settings.exchanges.binance.archive_url == "https://data.binance.vision"
+    assert settings.exchanges.bybit.archive_url == "https://public.bybit.com"
+    assert settings.engine.max_window_days == 90
+
+
+def test_example_loads_to_exactly_the_defaults():
+    assert load_settings(EXAMPLE) == Settings()
+    assert load_bot_settings(EXAMPLE) == BotSettings()
+
+
+def test_example_names_every_key():
+    def keys(table: dict[str, Any], prefix: str = "") -> set[str]:
+        return {
+            name
+            for key, value in table.items()
+            for name in (keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}"})
+        }
+
+    # The one default that differs by machine stands there as a comment.
+    written_out = EXAMPLE.read_text().replace("# path =", "path =")
+    assert keys(tomllib.loads(written_out)) == keys(BotSettings().model_dump())
+
+
+def test_file_wins_over_defaults_and_environment_over_the_file(written, monkeypatch: pytest.MonkeyPatch):
+    path = written('[engine]\nworkers = 3\nqueue_size = 5\n[storage]\npath = "/somewhere"\n')
+    monkeypatch.setenv("LIQMAP__ENGINE__WORKERS", "4")
+    settings = load_settings(path)
+    assert (settings.engine.workers, settings.engine.queue_size) == (4, 5)
+    assert settings.storage.path == Path("/somewhere")
+
+
+def test_file_can_be_named_by_the_environment(written, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LIQMAP_CONFIG", str(written("[engine]\nworkers = 7\n")))
+    assert load_settings().engine.workers == 7
+
+
+def test_engine_passes_over_the_bot_s_sections(written):
+    path = written('[discord]\napi_url = "http://127.0.0.1:1"\n[limits]\nmaps_per_user = 9\n')
+    assert load_settings(path) == Settings()
+    assert load_bot_settings(path).limits.maps_per_user == 9
+    assert set(BotSettings.model_fields) - set(Settings.model_fields) == BOT_SECTIONS
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[engine]\nworker = 2\n", "Setting engine.worker: unknown key."),
+        ("[engin]\nworkers = 2\n", "Setting engin: unknown key."),
+        ('[engine]\nworkers = "many"\n', "Setting engine.workers: input should be a valid integer"),
+        ("[engine]\nworkers = 0\n", "Setting engine.workers: input should be greater than or equal to 1"),
+        ('[storage]\nmax_size = "1 hectare"\n', "Setting storage.max_size: "),
+        (
+            '[exchanges.binance]\narchive_url = "ftp://x"\n',
+            "Setting exchanges.binance.archive_url: value error, must start",
+        ),
+        ("[engine\n", "is not valid TOML"),
+        ("\xff", "is not valid TOML|cannot be read"),
+    ],
+)
+def test_wrong_file_is_one_line_that_names_the_key(written, text: str, sentence: str):
+    with pytest.raises(SettingsError, match=sentence) as caught:
+        load_settings(written(text))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_is_one_line(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"nowhere\.toml cannot be read: No such file"):
+        load_settings(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("name", ["LIQMAP__ENGINE__WORKER", "LIQMAP__ENGIN__WORKERS", "LIQMAP__WORKERS"])
+def test_unknown_variable_is_one_line_that_names_it(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, "3")
+    with pytest.raises(SettingsError, match="unknown key"):
+        load_settings()
+
+
+def test_variables_of_the_bot_do_not_disturb_the_engine(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LIQMAP__LIMITS__MAPS_PER_USER", "5")
+    assert load_settings() == Settings()
+    assert load_bot_settings().limits.maps_per_user == 5
