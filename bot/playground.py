@@ -1,0 +1,89 @@
+"""The playground: the real bot in a simulated Discord, over a simulated market, in the browser."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from bot.client import LiqmapBot
+from liqmap.engine import Engine, utc_now
+from liqmap.errors import DataError, SettingsError
+from liqmap.files import write_file
+from liqmap.simulator import Market, MarketServer
+
+try:
+    import simcord
+except ImportError as missing:
+    raise SettingsError(
+        "The playground needs the library simcord: pip install 'liqmap[playground]'."
+    ) from missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bot.cogs.maps import Draw
+    from bot.settings import BotSettings
+    from liqmap.model import MapRequest, MapResult, Progress
+
+_SETTLE_SECONDS = 120.0  # the first map of a day waits for that day to be invented
+
+
+async def play(settings: BotSettings, *, port: int | None, out: Path) -> None:
+    """Post `/liqmap BTCUSDT 6h top_n 100`, save its images to `out`, and stay open on a terminal.
+
+    Without a terminal it ends after the post. Raises DataError if the bot did not answer with a map.
+    """
+    # The simulation's own inner client has no intents, and the library warns of that.
+    logging.getLogger("discord.state").setLevel(logging.ERROR)
+    async with MarketServer(Market()) as server:
+        simulated = server.redirect(settings)
+        async with Engine(simulated) as engine:
+            bot = LiqmapBot(simulated, draw=_outside(engine.draw), now=utc_now)
+            # Not strict: the bot announces its commands only after a change, but this Discord is a new one.
+            async with simcord.run(bot, settle_timeout=_SETTLE_SECONDS, strict_sync=False) as env:
+                await _play_in(env, port=port, out=out)
+
+
+def _outside(draw: Draw) -> Draw:
+    """Return `draw` run outside the simulation, which would otherwise wait for every network timer in it."""
+    outside = copy_context()
+
+    async def run(request: MapRequest, *, progress: Callable[[Progress], None] | None = None) -> MapResult:
+        inside = copy_context()
+
+        def tell(news: Progress) -> None:
+            if progress is not None:
+                inside.run(progress, news)
+
+        return await outside.run(asyncio.ensure_future, draw(request, progress=tell))
+
+    return run
+
+
+async def _play_in(env: simcord.Env, *, port: int | None, out: Path) -> None:
+    # This Discord starts at a fixed date; the market, and whoever looks, live today.
+    await env.advance_time((utc_now() - env.now()).total_seconds())
+    guild = env.create_guild("Trading floor (simulated)")
+    channel = guild.create_text_channel("liquidations")
+    member = guild.add_member(env.create_user("you"))
+    result = await member.slash(channel, "liqmap", symbol="BTCUSDT", window="6h", mode="top_n", value="100")
+    if result.response is None or not result.response.attachments:
+        raise DataError("The bot did not answer with a map; see the log above.")
+    for attachment in result.response.attachments:
+        path = out / attachment.filename
+        write_file(path, await attachment.read())
+        _say(f"saved {path}")
+    if not sys.stdout.isatty():
+        return
+    async with env.preview(channel, viewers=[member], layout="channel", port=port) as preview:
+        _say(f"Open {preview.url} and type /liqmap. Ctrl-C ends the playground.")
+        await asyncio.Event().wait()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,140 @@
+"""What the bot says: a drawn map as embeds and files, progress as a bar, an error as one sentence."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, NamedTuple
+
+import discord
+
+from liqmap import __version__
+from liqmap.numbers import coverage_text, money, percent, price, selection_text, window_text
+
+if TYPE_CHECKING:
+    from liqmap.model import Cluster, MapResult, Progress
+
+COLOUR = discord.Colour(0x129FB4)
+WARNING_COLOUR = discord.Colour(0xFFD166)
+
+_MAP_FILE, _DEPTH_FILE = "liquidation_map.png", "liquidation_depth.png"
+_ALT_TEXT_LENGTH = 1024
+_BAR_CELLS = 12
+
+
+class Reply(NamedTuple):
+    """An answer with its pictures, ready to be sent."""
+
+    embeds: list[discord.Embed]
+    files: list[discord.File]
+
+
+def map_reply(result: MapResult) -> Reply:
+    """Return the answer to a request: the numbers over the map, and the depth below.
+
+    Each picture is the image of an embed of its own: two plain attachments would be shown side by side,
+    too small to read on a phone.
+    """
+    alt_text = _alt_text(result)
+    numbers = _numbers_embed(result)
+    numbers.set_image(url=f"attachment://{_MAP_FILE}")
+    depth = discord.Embed(colour=numbers.colour)
+    depth.set_image(url=f"attachment://{_DEPTH_FILE}")
+    depth.set_footer(text=_footer(result))
+    files = [
+        discord.File(io.BytesIO(png), filename=name, description=f"{kind}. {alt_text}"[:_ALT_TEXT_LENGTH])
+        for png, name, kind in (
+            (result.map_png, _MAP_FILE, "Liquidation map"),
+            (result.depth_png, _DEPTH_FILE, "Liquidation depth"),
+        )
+    ]
+    return Reply([numbers, depth], files)
+
+
+def progress_text(progress: Progress, *, elapsed: float) -> str:
+    """Return what is being done, a bar, and the time left as the pace so far suggests [s]."""
+    share = progress.fraction
+    if share is None:
+        return f"{progress.text} …"
+    filled = round(share * _BAR_CELLS)
+    bar = "▓" * filled + "░" * (_BAR_CELLS - filled)
+    left = f", about {elapsed * (1 - share) / share:.0f} s left" if share > 0.05 else ""
+    return f"{progress.text} {bar} {share:.0%}{left}"
+
+
+def _numbers_embed(result: MapResult) -> discord.Embed:
+    request, summary, coverage = result.request, result.summary, result.coverage
+    embed = discord.Embed(
+        title=f"{request.symbol} liquidation map",
+        description="\n".join(_opening_lines(result)),
+        colour=WARNING_COLOUR if coverage.missing else COLOUR,
+    )
+    embed.add_field(name="Last price", value=price(summary.last_price))
+    embed.add_field(name="Selected", value=_selected(result))
+    share = summary.long_share
+    balance = "nothing stands" if share is None else f"{share:.0%} longs, {1 - share:.0%} shorts"
+    embed.add_field(name="Standing", value=balance)
+    for name, total, nearest, largest in (
+        ("Longs below", summary.standing_long, summary.nearest_long, summary.largest_long),
+        ("Shorts above", summary.standing_short, summary.nearest_short, summary.largest_short),
+    ):
+        embed.add_field(name=name, value=_side(total, nearest, largest), inline=False)
+    within = "\n".join(
+        f"±{band.distance:.0%}: {money(band.long)} longs, {money(band.short)} shorts"
+        for band in summary.bands
+    )
+    embed.add_field(name="Standing within", value=within, inline=False)
+    return embed
+
+
+def _opening_lines(result: MapResult) -> list[str]:
+    request, coverage = result.request, result.coverage
+    ended = discord.utils.format_dt(request.window.end, "R")
+    lines = [f"{request.exchange.title()} · {selection_text(request.selection)} · window ended {ended}"]
+    if coverage.simulated:
+        lines.append("⚠️ **Simulated data**: an invented market, not an exchange.")
+    if coverage.missing:
+        lines.append(f"⚠️ {coverage_text(coverage)}")
+    return lines
+
+
+def _selected(result: MapResult) -> str:
+    summary = result.summary
+    notional = summary.selected_notional_buy + summary.selected_notional_sell
+    return f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades, {money(notional)}"
+
+
+def _side(total: float, nearest: Cluster | None, largest: Cluster | None) -> str:
+    if nearest is None or largest is None:
+        return "nothing stands"
+    if nearest == largest:
+        return f"{money(total)} in all · nearest and largest {_cluster(nearest)}"
+    return f"{money(total)} in all · nearest {_cluster(nearest)} · largest {_cluster(largest)}"
+
+
+def _cluster(cluster: Cluster) -> str:
+    return f"**{money(cluster.notional)}** @ {price(cluster.price)} ({percent(cluster.distance)})"
+
+
+def _footer(result: MapResult) -> str:
+    request, coverage = result.request, result.coverage
+    simulated = ["simulated data"] if coverage.simulated else []
+    made_of = [*simulated, window_text(request.window), coverage_text(coverage), *coverage.sources]
+    return (
+        f"{' · '.join(made_of)}\n"
+        f"Estimated by the {request.model} margin model, not financial advice · liqmap {__version__}"
+    )
+
+
+def _alt_text(result: MapResult) -> str:
+    summary = result.summary
+    facts = [
+        f"{result.request.symbol}, {window_text(result.request.window)}",
+        *(["simulated data"] if result.coverage.simulated else []),
+        coverage_text(result.coverage),
+        f"selected {_selected(result)}",
+        f"last price {price(summary.last_price)}",
+        f"longs below: {_side(summary.standing_long, summary.nearest_long, summary.largest_long)}",
+        f"shorts above: {_side(summary.standing_short, summary.nearest_short, summary.largest_short)}",
+        "estimated from trades",
+    ]
+    return "; ".join(facts).replace("**", "")

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import Mock
+
+import discord
+import pytest
+import simcord
+
+from bot.cogs import maps
+from liqmap.errors import DataError, EngineBusy, JobFailed, RequestError
+from liqmap.model import Exchange, GrossValue, MapRequest, Portion, Progress, Theme, TimeWindow, TopN
+from tests.bot.conftest import PNG, Floor
+
+# An error that has become a sentence still counts as one to the simulation.
+EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
+FIRST = TimeWindow.ending(datetime(2026, 1, 1, 9, 30, tzinfo=UTC), timedelta(hours=6))
+
+
+def shown(result: simcord.InteractionResult) -> simcord.ResponseMessage:
+    assert result.response is not None
+    return result.response
+
+
+def refusal(result: simcord.InteractionResult) -> str:
+    """Return the one sentence that a command was refused with, for the person alone."""
+    message = shown(result)
+    assert result.ephemeral
+    assert not message.embeds
+    assert not message.attachments
+    assert "\n" not in message.content
+    return message.content
+
+
+async def test_command_is_answered_with_map_depth_and_numbers(floor: Floor):
+    answer = await floor.liqmap(value="100")
+    message = shown(answer)
+    assert floor.draw.requests == [MapRequest(Exchange.BINANCE, "BTCUSDT", FIRST, TopN(100))]
+    assert not answer.ephemeral
+    assert [await attachment.read() for attachment in message.attachments] == [PNG + b"map", PNG + b"depth"]
+    assert [attachment.description is not None for attachment in message.attachments] == [True, True]
+    numbers, depth = message.embeds
+    assert numbers.title == "BTCUSDT liquidation map"
+    assert (numbers.image.url or "").endswith("liquidation_map.png")
+    assert (depth.image.url or "").endswith("liquidation_depth.png")
+    assert message.content == ""
+
+
+async def test_options_come_in_the_order_that_people_type(floor: Floor):
+    (command,) = floor.env.bot.tree.get_commands()  # type: ignore[attr-defined] # simcord knows only a Client
+    names = [parameter.name for parameter in command.parameters]
+    assert names == ["symbol", "window", "mode", "value", "exchange", "end", "theme", "private"]
+    assert [parameter.name for parameter in command.parameters if parameter.required] == names[:3]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"symbol": "eth/usdt", "window": "6 Hours"}, {"symbol": "ETHUSDT"}),
+        ({"mode": "gross_value", "value": "0.1m"}, {"selection": GrossValue(1e5)}),
+        ({"mode": "portion", "value": "0.01"}, {"selection": Portion(0.01)}),
+        ({"mode": "portion"}, {"selection": Portion(0.01)}),
+        ({"exchange": "bybit", "theme": "light"}, {"exchange": Exchange.BYBIT, "theme": Theme.LIGHT}),
+        (
+            {"end": "2023-08-01 06:00"},
+            {"window": TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))},
+        ),
+    ],
+)
+async def test_options_are_understood_forgivingly(
+    floor: Floor, options: dict[str, str], expected: dict[str, Any]
+):
+    await floor.liqmap(**options)
+    (request,) = floor.draw.requests
+    assert {name: getattr(request, name) for name in expected} == expected
+
+
+@EXPECTS_ERRORS
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"symbol": "B-T-C!"}, "The symbol “B-T-C!” is not one; try BTCUSDT."),
+        ({"symbol": "@everyone"}, "The symbol “everyone” is not one; try BTCUSDT."),
+        ({"window": "soon"}, "The window “soon” is not a length of time; try 6h, 90m or 7d."),
+        ({"window": "91d"}, "The window is longer than 90 days, the most that is drawn here."),
+        ({"value": "NaN"}, "The value “NaN” does not fit top_n; try 100."),
+        ({"value": "1e309"}, "The value “1e309” does not fit top_n; try 100."),
+        ({"mode": "portion", "value": "150%"}, "portion"),
+        ({"end": "tomorrow"}, "The end “tomorrow” is not a time; try 2023-08-01 06:00 (UTC)."),
+        ({"end": "2030-01-01"}, "lies in the future"),
+        ({"end": "2019-01-01"}, "Binance publishes trades from 2019-12-31 on; try a later end."),
+        ({"window": "6" * 6000}, "The window “666666666666666666666666666666…” cannot be read"),
+    ],
+)
+async def test_bad_option_is_one_sentence_for_the_person_alone(
+    floor: Floor, options: dict[str, str], sentence: str
+):
+    answer = await floor.liqmap(**options)
+    assert sentence in refusal(answer)
+    assert floor.draw.requests == []
+
+
+@EXPECTS_ERRORS
+@pytest.mark.parametrize(
+    "error",
+    [
+        RequestError("Nobody traded."),
+        DataError("Not there."),
+        EngineBusy("Busy."),
+        JobFailed("It took too long."),
+    ],
+)
+async def test_error_while_drawing_becomes_its_sentence_in_private(floor: Floor, error: Exception):
+    floor.draw.error = error
+    answer = await floor.liqmap()
+    (sentence,) = answer.followups
+    assert answer.response is None
+    assert sentence.content == str(error)
+    assert sentence.ephemeral
+
+
+async def test_private_answer_is_seen_by_the_person_alone(floor: Floor):
+    answer = await floor.liqmap(private=True)
+    assert answer.ephemeral
+    assert shown(answer).ephemeral
+    assert len(shown(answer).attachments) == 2
+
+
+async def test_command_works_in_a_private_chat(floor: Floor):
+    answer = await floor.env.create_user("bob").slash("liqmap", symbol="BTC", window="6h", mode="top_n")
+    assert len(answer.response.attachments) == 2
+
+
+class Interaction:
+    """As much of an interaction as a ticker uses, with edits that take until they are let through."""
+
+    def __init__(self) -> None:
+        self.edits: list[str] = []
+        self.gate = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def edit_original_response(self, *, content: str) -> None:
+        self.edits.append(content)
+        await self.gate.wait()
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    time = [0.0]
+    monkeypatch.setattr(maps.ProgressTicker, "_time", lambda _: time[0])
+    return time
+
+
+async def test_progress_is_shown_not_at_once_and_not_too_often(clock: list[float]):
+    interaction: Any = Interaction()
+    interaction.gate.set()
+    ticker = maps.ProgressTicker(interaction)
+    for time, fraction in ((0.5, 0.1), (2.0, 0.5), (2.5, 0.6), (4.5, 0.75)):
+        clock[0] = time
+        ticker.show(Progress("Fetching 1 of 1 days", fraction))
+        await asyncio.sleep(0)
+    await ticker.finish()
+    assert interaction.edits == [
+        "Fetching 1 of 1 days ▓▓▓▓▓▓░░░░░░ 50%, about 2 s left",
+        "Fetching 1 of 1 days ▓▓▓▓▓▓▓▓▓░░░ 75%, about 2 s left",
+    ]
+
+
+async def test_progress_waits_for_the_edit_before(clock: list[float]):
+    interaction: Any = Interaction()
+    ticker = maps.ProgressTicker(interaction)
+    for time in (2.0, 4.0, 6.0):
+        clock[0] = time
+        ticker.show(Progress("Drawing"))
+        await asyncio.sleep(0)
+    finishing = asyncio.create_task(ticker.finish())
+    await asyncio.sleep(0)
+    assert not finishing.done()
+    interaction.gate.set()
+    await finishing
+    assert interaction.edits == ["Drawing …"]
+
+
+async def test_progress_that_cannot_be_shown_is_logged_and_tried_less_often(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    interaction: Any = Interaction()
+    interaction.gate.set()
+    interaction.error = discord.HTTPException(Mock(status=503), "unavailable")
+    ticker = maps.ProgressTicker(interaction)
+    for time in (2.0, 4.0, 24.0):
+        clock[0] = time
+        ticker.show(Progress("Drawing"))
+        await ticker.finish()
+    assert len(interaction.edits) == 2
+    assert caplog.messages == ["progress could not be shown: 503"] * 2
+
+
+@pytest.mark.parametrize(
+    ("option", "typed", "filled", "first"),
+    [
+        ("symbol", "", {}, "BTCUSDT"),
+        ("symbol", "sol", {}, "SOLUSDT"),
+        ("symbol", "pepe", {}, "1000PEPEUSDT"),
+        ("window", "1", {}, "1h"),
+        ("value", "", {"mode": "portion"}, "0.1%"),
+        ("value", "", {"mode": "gross_value"}, "50k"),
+        ("value", "1", {}, "100"),
+    ],
+)
+async def test_suggestions_start_with_what_is_typed(
+    floor: Floor, option: str, typed: str, filled: dict[str, str], first: str
+):
+    choices = await floor.member.autocomplete(floor.channel, "liqmap", option, typed, **filled)
+    assert choices[0]["value"] == first
+    assert len(choices) <= 25
+
+
+async def test_suggestions_for_nonsense_are_none(floor: Floor):
+    assert await floor.member.autocomplete(floor.channel, "liqmap", "symbol", "\x00" * 90) == []

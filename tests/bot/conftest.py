@@ -1,0 +1,122 @@
+"""A bot in a simulated Discord, with a draw function that tests hold in their hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import simcord
+
+from bot.client import LiqmapBot
+from bot.settings import BotSettings
+from liqmap.model import (
+    Band,
+    Cluster,
+    Coverage,
+    Exchange,
+    MapRequest,
+    MapResult,
+    MapSummary,
+    Progress,
+    TimeWindow,
+    TopN,
+)
+from liqmap.settings import StorageSettings
+
+PNG = b"\x89PNG\r\n\x1a\n"
+NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
+WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
+REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100))
+BELOW = Cluster(26_600.0, 26_700.0, 26_650.0, -0.0875, 4.5e6)
+ABOVE = Cluster(30_900.0, 31_000.0, 30_950.0, 0.0598, 1.25e6)
+SUMMARY = MapSummary(
+    last_price=29_205.1,
+    trades=412_345,
+    selected_buy=100,
+    selected_sell=100,
+    selected_notional_buy=2.5e7,
+    selected_notional_sell=1.5e7,
+    standing_long=6e7,
+    standing_short=4e7,
+    largest_long=BELOW,
+    largest_short=ABOVE,
+    nearest_long=BELOW,
+    nearest_short=ABOVE,
+    bands=(Band(0.01, 0.0, 1e6), Band(0.02, 5e6, 2e6), Band(0.05, 2e7, 1e7)),
+)
+
+
+def result_of(request: MapRequest = REQUEST, **changes: Any) -> MapResult:
+    """Return what the engine would answer to `request`, without drawing it."""
+    fields: dict[str, Any] = {
+        "request": request,
+        "map_png": PNG + b"map",
+        "depth_png": PNG + b"depth",
+        "summary": SUMMARY,
+        "coverage": Coverage(request.window, (request.window,), sources=("daily files of Binance USD-M",)),
+        "timings_ms": {"total": 100.0},
+    }
+    return MapResult(**fields | changes)
+
+
+class FakeDraw:
+    """Stands in for `Engine.draw`: remembers requests, and answers, fails or waits as it is told."""
+
+    def __init__(self) -> None:
+        self.requests: list[MapRequest] = []
+        self.error: BaseException | None = None
+        self.news: list[Progress] = []
+        self.gate: asyncio.Event | None = None
+
+    async def __call__(
+        self, request: MapRequest, *, progress: Callable[[Progress], None] | None = None
+    ) -> MapResult:
+        self.requests.append(request)
+        if progress is not None:
+            for each in self.news:
+                progress(each)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return result_of(request)
+
+
+class Floor(NamedTuple):
+    """A guild with a channel and a member, and the bot in it."""
+
+    env: simcord.Env
+    channel: simcord.ChannelHandle
+    member: simcord.MemberActor
+    draw: FakeDraw
+
+    async def liqmap(self, **options: Any) -> simcord.InteractionResult:
+        """Let the member use /liqmap; what is not said is BTCUSDT 6h top_n."""
+        typed = {"symbol": "BTCUSDT", "window": "6h", "mode": "top_n"} | options
+        return await self.member.slash(self.channel, "liqmap", **typed)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> BotSettings:
+    return BotSettings(storage=StorageSettings(path=tmp_path / "store"))
+
+
+@pytest.fixture
+def draw() -> FakeDraw:
+    return FakeDraw()
+
+
+@pytest.fixture
+def simcord_bot(settings: BotSettings, draw: FakeDraw) -> LiqmapBot:
+    return LiqmapBot(settings, draw=draw, now=lambda: NOW)
+
+
+@pytest.fixture
+def floor(simcord_env: simcord.Env, draw: FakeDraw) -> Floor:
+    guild = simcord_env.create_guild()
+    channel = guild.create_text_channel("trading")
+    return Floor(simcord_env, channel, guild.add_member(simcord_env.create_user("alice")), draw)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+
+from bot import app
+from bot.app import main, point_at
+from bot.settings import DiscordSettings
+from liqmap.simulator import Fault, Market, MarketServer
+from tests.bot.discord_server import TOKEN, DiscordServer
+
+
+@asynccontextmanager
+async def running_bot(folder: Path, *, token: str = TOKEN):
+    """Run `python -m bot` as a process, between a Discord and an exchange on this machine."""
+    async with asyncio.timeout(60), MarketServer(Market(scale=0.005)) as market, DiscordServer() as server:
+        config = folder / "liqmap.toml"
+        config.write_text(
+            f'storage.path = "{folder / "store"}"\nengine.workers = 1\n{server.settings}'
+            f'exchanges.binance.archive_url = "{market.binance_url}"\n'
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot", "--config", str(config)),
+            env={**os.environ, "DISCORD_TOKEN": token},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield server, market, process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
+    _, log = await process.communicate()
+    return process.returncode, log.decode()
+
+
+async def test_command_on_the_wire_is_answered_and_sigterm_ends_cleanly(tmp_path: Path):
+    options = {"symbol": "btc", "window": "6h", "mode": "top_n", "value": "100", "end": "2023-08-01 06:00"}
+    async with running_bot(tmp_path) as (server, _, process):
+        answered = await server.command("liqmap", **options)
+        await answered.done
+        refused = await server.command("liqmap", **(options | {"window": "six"}))
+        await refused.done
+        process.send_signal(signal.SIGTERM)
+        code, log = await ended(process)
+        assert server.syncs == 1
+        assert [command["name"] for command in server.commands] == ["liqmap"]
+    assert answered.callback["type"] == 5
+    assert list(answered.files) == ["liquidation_map.png", "liquidation_depth.png"]
+    assert answered.message["embeds"][0]["title"] == "BTCUSDT liquidation map"
+    assert answered.message["allowed_mentions"]["parse"] == []
+    assert "not a length of time" in refused.message["content"]
+    assert refused.message["flags"] == 64
+    assert code == 0
+    assert "Traceback" not in log
+    assert "WARNING" not in log
+    assert TOKEN not in log
+    assert "drew binance BTCUSDT" in log
+
+
+async def test_person_has_so_many_maps_under_way_and_no_more(tmp_path: Path):
+    options = {"symbol": "btc", "window": "6h", "end": "2023-08-01 06:00"}
+    async with running_bot(tmp_path) as (server, market, process):
+        market.plan(r"\.zip$", Fault.STALL)
+        for mode in ("top_n", "portion"):
+            await (await server.command("liqmap", **options, mode=mode)).acknowledged
+        refused = await server.command("liqmap", **options, mode="gross_value")
+        await refused.done
+        stranger = await server.command("liqmap", user=2, **options, mode="gross_value")
+        await stranger.acknowledged
+        process.send_signal(signal.SIGTERM)
+        assert (await ended(process))[0] == 0
+    assert refused.message["content"] == "You have 2 maps under way already; wait for one of them, please."
+    assert stranger.callback["type"] == 5
+
+
+async def test_error_after_the_announcement_is_told_in_private(tmp_path: Path):
+    options = {"symbol": "nope", "window": "6h", "mode": "top_n", "end": "2023-08-01 06:00"}
+    async with running_bot(tmp_path) as (server, _, process):
+        answered = await server.command("liqmap", **options)
+        await answered.done
+        await answered.deleted
+        process.send_signal(signal.SIGTERM)
+        assert (await ended(process))[0] == 0
+    assert "NOPEUSDT" in answered.message["content"]
+    assert answered.message["flags"] == 64
+
+
+async def test_commands_are_announced_again_only_after_a_change(tmp_path: Path):
+    for _ in range(2):
+        async with running_bot(tmp_path) as (server, _, process):
+            await (await server.command("liqmap", symbol="?", window="?", mode="?")).done
+            process.send_signal(signal.SIGINT)
+            assert (await ended(process))[0] == 0
+            last = server.syncs
+    assert last == 0
+
+
+async def test_refused_token_is_one_sentence_without_the_token(tmp_path: Path):
+    async with running_bot(tmp_path, token=TOKEN[::-1]) as (_, _, process):
+        code, log = await ended(process)
+    assert code == 2
+    assert log.splitlines()[-1].startswith("Discord refuses the bot's token; copy it again")
+    assert TOKEN[::-1] not in log
+    assert "Traceback" not in log
+
+
+@pytest.fixture
+def no_discord(tmp_path: Path) -> Path:
+    config = tmp_path / "liqmap.toml"
+    config.write_text(
+        f'storage.path = "{tmp_path / "store"}"\nengine.workers = 1\ndiscord.api_url = "http://127.0.0.1:1"\n'
+    )
+    return config
+
+
+@pytest.fixture(autouse=True)
+def same_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put Discord's addresses back after the test."""
+    monkeypatch.setattr(discord.http.Route, "BASE", discord.http.Route.BASE)
+    gateway = discord.gateway.DiscordWebSocket
+    monkeypatch.setattr(gateway, "DEFAULT_GATEWAY", gateway.DEFAULT_GATEWAY)
+
+
+def test_unreachable_discord_is_one_sentence(
+    no_discord: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    async def instantly(*_: object) -> None:
+        return None
+
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setattr("discord.http.asyncio.sleep", instantly)
+    assert main(["--config", str(no_discord)]) == 1
+    assert "Discord cannot be reached; check the network" in capsys.readouterr().err
+
+
+def test_missing_token_exits_with_2(capsys: pytest.CaptureFixture[str]):
+    assert main([]) == 2
+    assert "The bot has no token: set DISCORD_TOKEN" in capsys.readouterr().err
+
+
+def test_wrong_settings_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    config = tmp_path / "liqmap.toml"
+    config.write_text("[discord]\napi_ulr = 1\n")
+    assert main(["--config", str(config)]) == 2
+    assert capsys.readouterr().err == "Setting discord.api_ulr: unknown key.\n"
+
+
+def test_interrupt_exits_with_0(monkeypatch: pytest.MonkeyPatch):
+    async def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setattr(app, "run", interrupted)
+    assert main([]) == 0
+
+
+def test_library_is_pointed_at_the_settings_addresses():
+    point_at(DiscordSettings(api_url="http://127.0.0.1:1/api", gateway_url="ws://127.0.0.1:1/gateway/"))
+    assert discord.http.Route("GET", "/gateway").url == "http://127.0.0.1:1/api/gateway"
+    assert str(discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY) == "ws://127.0.0.1:1/gateway/"

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import logging
+import re
+
+import discord
+import pytest
+import simcord
+
+from bot.client import LiqmapBot
+from bot.settings import BotSettings, DiscordSettings
+from liqmap.errors import DataError
+from tests.bot.conftest import NOW, FakeDraw, Floor
+
+# An error that has become a sentence still counts as one to the simulation.
+EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
+
+
+def syncs(env: simcord.Env) -> int:
+    return sum(
+        request.method == "PUT" and request.path.endswith("/commands") for request in env.http_requests
+    )
+
+
+@EXPECTS_ERRORS
+async def test_unknown_error_is_told_by_a_number_that_the_log_has(
+    floor: Floor, caplog: pytest.LogCaptureFixture
+):
+    floor.draw.error = ValueError("/srv/secret/path")
+    answer = await floor.liqmap()
+    (sentence,) = answer.followups
+    found = re.fullmatch(
+        r"Something went wrong on the bot's side; please tell its operator the number (\w{8})\.",
+        sentence.content,
+    )
+    assert found
+    (record,) = [record for record in caplog.records if record.name == "bot.client" and record.exc_info]
+    assert found[1] in record.getMessage()
+
+
+@EXPECTS_ERRORS
+async def test_error_that_cannot_be_told_is_logged_once(floor: Floor, caplog: pytest.LogCaptureFixture):
+    floor.draw.error = DataError("Not there.")
+    floor.env.inject_error("PATCH", "/webhooks/*/messages/@original", status=404, code=10015)
+    await floor.liqmap()
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told == ["an error could not be told: HTTP 404, code 10015"]
+
+
+async def test_bot_asks_for_no_privileged_intent_and_mentions_nobody(settings: BotSettings):
+    bot = LiqmapBot(settings, draw=FakeDraw(), now=lambda: NOW)
+    assert bot.intents == discord.Intents(guilds=True)
+    assert bot.allowed_mentions is not None
+    assert dict(bot.allowed_mentions.to_dict()) == {"parse": []}
+
+
+async def test_commands_are_not_announced_if_the_settings_say_so(settings: BotSettings):
+    quiet = settings.model_copy(update={"discord": DiscordSettings(sync_commands=False)})
+    bot = LiqmapBot(quiet, draw=FakeDraw(), now=lambda: NOW)
+    async with simcord.run(bot, strict_sync=False) as env:
+        assert syncs(env) == 0
+
+
+async def test_commands_are_announced_when_they_changed(settings: BotSettings):
+    counts = []
+    for _ in range(2):
+        async with simcord.run(
+            LiqmapBot(settings, draw=FakeDraw(), now=lambda: NOW), strict_sync=False
+        ) as env:
+            counts.append(syncs(env))
+    for record in settings.storage.path.glob("commands-*.sha256"):
+        record.write_text("what they were before")
+    async with simcord.run(LiqmapBot(settings, draw=FakeDraw(), now=lambda: NOW), strict_sync=False) as env:
+        counts.append(syncs(env))
+    assert counts == [1, 0, 1]

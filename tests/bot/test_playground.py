@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot import playground
+from bot.app import main
+from bot.playground import play
+from bot.settings import BotSettings
+from liqmap.errors import DataError
+from liqmap.settings import EngineSettings
+from liqmap.simulator import LISTINGS, Market
+
+
+@pytest.fixture(autouse=True)
+def small_market(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playground, "Market", lambda: Market(scale=0.005))
+
+
+@pytest.fixture
+def one_worker(settings: BotSettings) -> BotSettings:
+    return settings.model_copy(update={"engine": EngineSettings(workers=1)})
+
+
+async def test_playground_posts_a_map_saves_it_and_ends_without_a_terminal(
+    one_worker: BotSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    await play(one_worker, port=None, out=out)
+    paths = [out / "liquidation_map.png", out / "liquidation_depth.png"]
+    assert capsys.readouterr().out == "".join(f"saved {path}\n" for path in paths)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+async def test_playground_without_a_map_says_so(
+    one_worker: BotSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("liqmap.simulator.server.LISTINGS", {name: LISTINGS[name] for name in ("ETHUSDT",)})
+    with pytest.raises(DataError, match="did not answer with a map"):
+        await play(one_worker, port=None, out=tmp_path)
+
+
+def test_playground_is_a_command_of_the_bot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    played = []
+
+    async def fake(settings: BotSettings, *, port: int | None, out: Path) -> None:
+        del settings
+        played.append((port, out))
+
+    monkeypatch.setattr(playground, "play", fake)
+    assert main(["playground", "--port", "8080", "--out", str(tmp_path)]) == 0
+    assert played == [(8080, tmp_path)]
+
+
+def test_playground_without_its_library_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "simcord", None)
+    monkeypatch.delitem(sys.modules, "bot.playground")
+    assert main(["playground"]) == 2
+    assert "pip install 'liqmap[playground]'" in capsys.readouterr().err
