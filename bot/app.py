@@ -15,10 +15,9 @@ import discord
 from yarl import URL
 
 from bot.client import LiqmapBot
+from bot.health import health_server
 from bot.settings import load_bot_settings, read_token
-from liqmap import __version__
-from liqmap.engine import Engine, utc_now
-from liqmap.errors import LiqmapError, SettingsError
+from liqmap import Engine, LiqmapError, SettingsError, __version__, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +65,11 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with Engine(settings) as engine, LiqmapBot(settings, draw=engine.draw, now=utc_now) as bot:
+    async with (
+        Engine(settings) as engine,
+        LiqmapBot(settings, draw=engine.draw, now=utc_now) as bot,
+        health_server(settings.health.port, connected=lambda: bot.connected),
+    ):
         await bot.start(token.get_secret_value())
 
 

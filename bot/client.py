@@ -14,7 +14,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.cogs.maps import Draw, Maps
-from liqmap.errors import LiqmapError
+from liqmap import LiqmapError
 from liqmap.files import write_file
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class LiqmapBot(commands.Bot):
-    """The bot. It asks for no privileged intent and mentions nobody."""
+    """The bot. It asks for no privileged intent and mentions nobody.
+
+    `connected` tells whether the gateway is there.
+    """
 
     def __init__(self, settings: BotSettings, *, draw: Draw, now: Callable[[], datetime]) -> None:
         super().__init__(
@@ -38,6 +41,7 @@ class LiqmapBot(commands.Bot):
             allowed_mentions=discord.AllowedMentions.none(),
             tree_cls=ErrorFunnel,
         )
+        self.connected = False
         self._settings = settings
         self._draw = draw
         self._now = now
@@ -57,9 +61,18 @@ class LiqmapBot(commands.Bot):
                 self._settings.storage.path / f"commands-{self.application_id}.sha256"
             )
 
-    async def on_ready(self) -> None:
-        """Say so in the log."""
-        log.info("connected as %s, in %d guilds", self.user, len(self.guilds))
+    async def on_connect(self) -> None:
+        """Note that the gateway is there."""
+        self.connected = True
+        log.info("connected as %s", self.user)
+
+    async def on_resumed(self) -> None:
+        """Note that the gateway is there again."""
+        self.connected = True
+
+    async def on_disconnect(self) -> None:
+        """Note that the gateway is gone; the library connects again by itself."""
+        self.connected = False
 
     async def _sync_if_changed(self, record: Path) -> None:
         # Discord limits announcements to a few hundred a day, and restarts are more frequent than changes.

@@ -9,8 +9,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from bot.client import LiqmapBot
-from liqmap.engine import Engine, utc_now
-from liqmap.errors import DataError, SettingsError
+from liqmap import DataError, Engine, SettingsError, utc_now
 from liqmap.files import write_file
 from liqmap.simulator import Market, MarketServer
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from bot.cogs.maps import Draw
     from bot.settings import BotSettings
-    from liqmap.model import MapRequest, MapResult, Progress
+    from liqmap import MapRequest, MapResult, Progress
 
 _SETTLE_SECONDS = 120.0  # the first map of a day waits for that day to be invented
 

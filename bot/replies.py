@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import discord
 
 from liqmap import __version__
-from liqmap.numbers import coverage_text, money, percent, price, selection_text, window_text
+from liqmap.numbers import coverage_text, money, price, selection_text, standing_text, window_text
 
 if TYPE_CHECKING:
-    from liqmap.model import Cluster, MapResult, Progress
+    from liqmap import MapResult, MapSummary, Progress
 
 COLOUR = discord.Colour(0x129FB4)
 WARNING_COLOUR = discord.Colour(0xFFD166)
@@ -73,11 +73,8 @@ def _numbers_embed(result: MapResult) -> discord.Embed:
     share = summary.long_share
     balance = "nothing stands" if share is None else f"{share:.0%} longs, {1 - share:.0%} shorts"
     embed.add_field(name="Standing", value=balance)
-    for name, total, nearest, largest in (
-        ("Longs below", summary.standing_long, summary.nearest_long, summary.largest_long),
-        ("Shorts above", summary.standing_short, summary.nearest_short, summary.largest_short),
-    ):
-        embed.add_field(name=name, value=_side(total, nearest, largest), inline=False)
+    for name, text in _sides(summary):
+        embed.add_field(name=name, value=text, inline=False)
     within = "\n".join(
         f"±{band.distance:.0%}: {money(band.long)} longs, {money(band.short)} shorts"
         for band in summary.bands
@@ -103,16 +100,10 @@ def _selected(result: MapResult) -> str:
     return f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades, {money(notional)}"
 
 
-def _side(total: float, nearest: Cluster | None, largest: Cluster | None) -> str:
-    if nearest is None or largest is None:
-        return "nothing stands"
-    if nearest == largest:
-        return f"{money(total)} in all · nearest and largest {_cluster(nearest)}"
-    return f"{money(total)} in all · nearest {_cluster(nearest)} · largest {_cluster(largest)}"
-
-
-def _cluster(cluster: Cluster) -> str:
-    return f"**{money(cluster.notional)}** @ {price(cluster.price)} ({percent(cluster.distance)})"
+def _sides(summary: MapSummary) -> tuple[tuple[str, str], tuple[str, str]]:
+    longs = standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)
+    shorts = standing_text(summary.standing_short, summary.nearest_short, summary.largest_short)
+    return ("Longs below", longs), ("Shorts above", shorts)
 
 
 def _footer(result: MapResult) -> str:
@@ -133,8 +124,7 @@ def _alt_text(result: MapResult) -> str:
         coverage_text(result.coverage),
         f"selected {_selected(result)}",
         f"last price {price(summary.last_price)}",
-        f"longs below: {_side(summary.standing_long, summary.nearest_long, summary.largest_long)}",
-        f"shorts above: {_side(summary.standing_short, summary.nearest_short, summary.largest_short)}",
+        *(f"{name.lower()}: {text}" for name, text in _sides(summary)),
         "estimated from trades",
     ]
-    return "; ".join(facts).replace("**", "")
+    return "; ".join(facts)

@@ -1,4 +1,4 @@
-"""Settings of the bot, on top of the engine's: [discord] and [limits], and the token."""
+"""Settings of the bot, on top of the engine's: [discord], [limits] and [health], and the token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from liqmap.errors import SettingsError
+from liqmap import SettingsError
 from liqmap.settings import HttpUrl, Section, Settings, build_settings, read_settings_file
 
 TOKEN_VARIABLE = "DISCORD_TOKEN"  # noqa: S105 - its name, not its value
@@ -35,11 +35,18 @@ class LimitsSettings(Section):
     maps_per_user: int = Field(default=2, ge=1)
 
 
+class HealthSettings(Section):
+    """Where the bot says whether it is connected."""
+
+    port: int = Field(default=0, ge=0, le=65535)
+
+
 class BotSettings(Settings):
     """All settings of the bot and its engine."""
 
     discord: DiscordSettings = DiscordSettings()
     limits: LimitsSettings = LimitsSettings()
+    health: HealthSettings = HealthSettings()
 
 
 def load_bot_settings(path: Path | None = None) -> BotSettings:

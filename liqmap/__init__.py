@@ -1,3 +1,74 @@
-"""Liquidation maps of crypto futures from actual trades: download, filter, compute, render."""
+"""Liquidation maps of crypto futures from actual trades: download, filter, compute, render.
+
+async with Engine(load_settings()) as engine:
+result = await engine.draw(MapRequest(Exchange.BINANCE, "BTCUSDT", window, TopN(100)))
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from liqmap.errors import DataError, EngineBusy, JobFailed, LiqmapError, RequestError, SettingsError
+from liqmap.model import (
+    Cluster,
+    Coverage,
+    Exchange,
+    GrossValue,
+    MapRequest,
+    MapResult,
+    MapSummary,
+    Mode,
+    Portion,
+    Progress,
+    Selection,
+    Theme,
+    TimeWindow,
+    TopN,
+)
+
+if TYPE_CHECKING:
+    from liqmap.engine import Engine, utc_now
+    from liqmap.settings import Settings, load_settings
 
 __version__ = "0.1.0"
+__all__ = [
+    "Cluster",
+    "Coverage",
+    "DataError",
+    "Engine",
+    "EngineBusy",
+    "Exchange",
+    "GrossValue",
+    "JobFailed",
+    "LiqmapError",
+    "MapRequest",
+    "MapResult",
+    "MapSummary",
+    "Mode",
+    "Portion",
+    "Progress",
+    "RequestError",
+    "Selection",
+    "Settings",
+    "SettingsError",
+    "Theme",
+    "TimeWindow",
+    "TopN",
+    "__version__",
+    "load_settings",
+    "utc_now",
+]
+
+if not TYPE_CHECKING:
+    # Importing a part of the package imports this module too. What draws needs neither network nor
+    # settings, and each of its processes is lighter without them.
+    _IMPORTED_WHEN_ASKED_FOR = {
+        "Engine": "liqmap.engine",
+        "Settings": "liqmap.settings",
+        "load_settings": "liqmap.settings",
+        "utc_now": "liqmap.engine",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name in _IMPORTED_WHEN_ASKED_FOR:
+            return getattr(import_module(_IMPORTED_WHEN_ASKED_FOR[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,14 +18,14 @@ from liqmap.engine import Engine
 from liqmap.errors import LiqmapError, SettingsError
 from liqmap.files import file_stem, write_file, write_images
 from liqmap.model import Exchange, Theme
-from liqmap.numbers import coverage_text, money, percent, price, selection_text, window_text
+from liqmap.numbers import coverage_text, money, price, selection_text, standing_text, window_text
 from liqmap.parsing import build_request, parse_end, parse_mode, parse_selection, parse_symbol, parse_window
 from liqmap.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap.model import Cluster, Coverage, MapRequest, MapResult, Progress
+    from liqmap.model import Coverage, MapRequest, MapResult, Progress
     from liqmap.settings import Settings
 
 _EXAMPLES = """examples:
@@ -146,8 +146,8 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
         ("window", f"{window_text(request.window)}, {coverage_text(result.coverage)}"),
         ("last price", price(summary.last_price)),
         ("selected", selected),
-        ("longs below", _side_text(summary.standing_long, summary.nearest_long, summary.largest_long)),
-        ("shorts above", _side_text(summary.standing_short, summary.nearest_short, summary.largest_short)),
+        ("longs below", standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)),
+        ("shorts above", standing_text(summary.standing_short, summary.nearest_short, summary.largest_short)),
         *(
             (f"within {band.distance:.0%}", f"{money(band.long)} of longs, {money(band.short)} of shorts")
             for band in summary.bands
@@ -158,16 +158,6 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
     lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
     lines.append("  Estimated from trades by the simple margin model; not financial advice.")
     return "\n".join(lines) + "\n"
-
-
-def _side_text(standing: float, nearest: Cluster | None, largest: Cluster | None) -> str:
-    if nearest is None or largest is None:
-        return "nothing stands"
-    return f"{money(standing)} in all, nearest {_cluster_text(nearest)}, largest {_cluster_text(largest)}"
-
-
-def _cluster_text(cluster: Cluster) -> str:
-    return f"{money(cluster.notional)} @ {price(cluster.price)} ({percent(cluster.distance)})"
 
 
 def _as_json(result: MapResult, files: dict[str, Path]) -> str:

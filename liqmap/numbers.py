@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from liqmap.model import GrossValue, Portion, Selection, TopN
 
 if TYPE_CHECKING:
-    from liqmap.model import Coverage, TimeWindow
+    from liqmap.model import Cluster, Coverage, TimeWindow
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 _SIGNIFICANT_DIGITS = 5
@@ -38,6 +38,15 @@ def price(value: float, *, step: float | None = None) -> str:
 def percent(value: float, *, digits: int = 2) -> str:
     """Return a share as a percentage with a sign: +1.25 %."""
     return f"{value * 100:+.{digits}f} %"
+
+
+def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None) -> str:
+    """Return what stands on one side: its sum, and its nearest and its largest cluster."""
+    if nearest is None or largest is None:
+        return "nothing stands"
+    if nearest == largest:
+        return f"{money(total)} in all · nearest and largest {_cluster(nearest)}"
+    return f"{money(total)} in all · nearest {_cluster(nearest)} · largest {_cluster(largest)}"
 
 
 def window_text(window: TimeWindow) -> str:
@@ -78,6 +87,10 @@ def coverage_text(coverage: Coverage) -> str:
     # Rounded down: what lacks a minute is not 100 %.
     share = math.floor(coverage.fraction * 1000) / 10
     return f"{share:g} % covered, missing {span} ({first.reason}){more}"
+
+
+def _cluster(cluster: Cluster) -> str:
+    return f"{money(cluster.notional)} @ {price(cluster.price)} ({percent(cluster.distance)})"
 
 
 def _without_zeros(text: str) -> str:

@@ -13,8 +13,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.replies import map_reply, progress_text
-from liqmap.errors import RequestError
-from liqmap.model import Exchange, MapRequest, MapResult, Mode, Progress, Theme
+from liqmap import Exchange, MapRequest, MapResult, Mode, Progress, RequestError, Theme
 from liqmap.parsing import (
     COMMON_WINDOWS,
     DEFAULT_VALUES,

@@ -73,3 +73,13 @@ async def test_commands_are_announced_when_they_changed(settings: BotSettings):
     async with simcord.run(LiqmapBot(settings, draw=FakeDraw(), now=lambda: NOW), strict_sync=False) as env:
         counts.append(syncs(env))
     assert counts == [1, 0, 1]
+
+
+async def test_bot_knows_whether_it_is_connected(floor: Floor):
+    bot = floor.env.bot
+    assert isinstance(bot, LiqmapBot)
+    states = [bot.connected]
+    for event in (bot.on_disconnect, bot.on_resumed):
+        await event()
+        states.append(bot.connected)
+    assert states == [True, False, True]

@@ -36,8 +36,8 @@ def test_numbers_stand_under_the_map():
         "Last price: 29,205",
         "Selected: 200 of 412,345 trades, $40M",
         "Standing: 60% longs, 40% shorts",
-        "Longs below: $60M in all · nearest and largest **$4.5M** @ 26,650 (-8.75 %)",
-        "Shorts above: $40M in all · nearest and largest **$1.25M** @ 30,950 (+5.98 %)",
+        "Longs below: $60M in all · nearest and largest $4.5M @ 26,650 (-8.75 %)",
+        "Shorts above: $40M in all · nearest and largest $1.25M @ 30,950 (+5.98 %)",
         "±1%: $0 longs, $1M shorts",
         "±5%: $20M longs, $10M shorts",
         "2023-08-01 00:00 → 06:00 UTC · 100 % covered · daily files of Binance USD-M",
@@ -50,7 +50,7 @@ def test_numbers_stand_under_the_map():
 def test_nearest_and_largest_are_told_apart():
     largest = replace(BELOW, price=25_000.0, distance=-0.144, notional=9e6)
     text = text_of(summary=replace(SUMMARY, largest_long=largest))
-    assert "nearest **$4.5M** @ 26,650 (-8.75 %) · largest **$9M** @ 25,000 (-14.40 %)" in text
+    assert "nearest $4.5M @ 26,650 (-8.75 %) · largest $9M @ 25,000 (-14.40 %)" in text
 
 
 def test_nothing_standing_is_said():

@@ -2,8 +2,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from liqmap.model import Coverage, Gap, GrossValue, Portion, Selection, TimeWindow, TopN
-from liqmap.numbers import coverage_text, money, percent, price, selection_text, window_text
+from liqmap.model import Cluster, Coverage, Gap, GrossValue, Portion, Selection, TimeWindow, TopN
+from liqmap.numbers import (
+    coverage_text,
+    money,
+    percent,
+    price,
+    selection_text,
+    standing_text,
+    window_text,
+)
 
 
 def span(start: str, end: str) -> TimeWindow:
@@ -107,3 +115,19 @@ def test_coverage_that_lacks_a_minute_is_not_whole():
     assert coverage_text(Coverage(window, (covered,), (gap,))).startswith(
         "99.9 % covered, missing Aug 01 00:00"
     )
+
+
+NEAR = Cluster(99.0, 100.0, 99.5, -0.005, 1e6)
+LARGE = Cluster(90.0, 91.0, 90.5, -0.095, 2e6)
+
+
+@pytest.mark.parametrize(
+    ("nearest", "largest", "text"),
+    [
+        (NEAR, LARGE, "$5M in all · nearest $1M @ 99.500 (-0.50 %) · largest $2M @ 90.500 (-9.50 %)"),
+        (NEAR, NEAR, "$5M in all · nearest and largest $1M @ 99.500 (-0.50 %)"),
+        (None, None, "nothing stands"),
+    ],
+)
+def test_what_stands_is_told_by_its_clusters(nearest: Cluster | None, largest: Cluster | None, text: str):
+    assert standing_text(5e6, nearest, largest) == text

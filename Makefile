@@ -1,0 +1,43 @@
+# Everything needs Python 3.11 or newer with venv, and make. The first run sets up .venv.
+VENV := .venv
+PYTHON ?= python3
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format bench lock clean
+
+demo: $(READY) ## post a map in a simulated Discord, save its images under out/, stay open on a terminal
+	$(RUN)/python -m bot playground --out out
+
+test: $(READY) ## run the tests, with branch coverage
+	$(RUN)/pytest -n auto --cov --cov-report=term
+
+check: $(READY) ## lint, types, layers, Dockerfile
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/mypy
+	$(RUN)/lint-imports --no-logo
+	$(RUN)/hadolint Dockerfile
+
+format: $(READY) ## put the code into its form
+	$(RUN)/ruff check --fix
+	$(RUN)/ruff format
+
+bench: $(READY) ## measure speed and memory, and print a table
+	$(RUN)/python -m tests.benchmarks
+
+lock: $(READY) ## pin every dependency with its hashes again
+	$(RUN)/pip install --quiet uv
+	$(RUN)/uv pip compile $(LOCK) --output-file requirements.lock pyproject.toml
+	$(RUN)/uv pip compile $(LOCK) --output-file requirements-dev.lock --all-extras pyproject.toml
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+
+clean: ## remove what the other targets have made
+	rm -rf $(VENV) out build dist .coverage .*_cache
+
+$(READY): pyproject.toml requirements-dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import liqmap
+from liqmap.engine import Engine
+
+
+def test_public_names_are_all_there():
+    assert {name for name in liqmap.__all__ if not hasattr(liqmap, name)} == set()
+    assert liqmap.Engine is Engine
+
+
+def test_name_that_is_none_is_an_ordinary_error():
+    with pytest.raises(AttributeError, match="'liqmap' has no attribute 'Motor'"):
+        getattr(liqmap, "Motor")  # noqa: B009 - a type checker would refuse the plain attribute
+
+
+def test_worker_process_goes_without_network_and_settings():
+    code = "import sys, liqmap.worker; print({'aiohttp', 'pydantic', 'pandas'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "set()\n"
