@@ -156,7 +156,7 @@ class Engine:
             },
         )
         # An incomplete window may be completed by the next day's file, so only whole ones are kept.
-        if holdings.coverage.fraction == 1 and not request.levels_csv:
+        if holdings.coverage.fraction == 1 and not request.levels_csv and self._results.maxsize:
             self._results[request] = result
         log.info("drew %s in %.0f ms", _described(request), result.timings_ms["total"])
         return result

@@ -33,7 +33,7 @@ from liqmap.errors import DataError
 from liqmap.model import Exchange, Side, SideTrades, TimeWindow, Trades
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -114,17 +114,15 @@ def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path)
     another process came first, its segment is kept. Raises DataError if the disk is full.
     """
     temporary = incoming / uuid4().hex
-    tables = {
-        "bars": _bars_table(trades, origin.window),
-        "buy": _side_table(trades, trades.is_buy, origin.window),
-        "sell": _side_table(trades, ~trades.is_buy, origin.window),
-    }
+    buys = int(np.count_nonzero(trades.is_buy))
     try:
         temporary.mkdir(parents=True)
-        sizes = {name: _write_table(temporary / f"{name}.arrow", table) for name, table in tables.items()}
-        _write_manifest(
-            temporary, Segment(path, origin, tables["buy"].num_rows, tables["sell"].num_rows, sizes)
-        )
+        # One table after the other, because each takes as much memory again as its trades.
+        sizes = {
+            name: _write_table(temporary / f"{name}.arrow", table(trades, origin.window))
+            for name, table in _TABLES.items()
+        }
+        _write_manifest(temporary, Segment(path, origin, buys, len(trades) - buys, sizes))
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             _rename_folder(temporary, path)
@@ -262,6 +260,13 @@ def _bars_table(trades: Trades, window: TimeWindow) -> pa.RecordBatch:
         buy_notional=(total(np.where(bought, notional, 0.0)), None),
         sell_notional=(total(np.where(bought, 0.0, notional)), None),
     )
+
+
+_TABLES: dict[str, Callable[[Trades, TimeWindow], pa.RecordBatch]] = {
+    "bars": _bars_table,
+    "buy": lambda trades, window: _side_table(trades, trades.is_buy, window),
+    "sell": lambda trades, window: _side_table(trades, ~trades.is_buy, window),
+}
 
 
 def _batch(**columns: tuple[NDArray[Any], int | None]) -> pa.RecordBatch:

@@ -71,11 +71,11 @@ class Bybit:
                 return DayTrades(no_trades())
             reader = CappedReader(stream, limit=max_unpacked_size, name=name)
             column = read_columns(reader, _columns(symbol, name), names=None, name=name)
-        time, price, size = _timestamps(column["timestamp"]), column["price"], column["size"]
+        time, price, size = _timestamps(column.pop("timestamp")), column["price"], column["size"]
         check_day(name, day, time=time, price=price, size=size)
-        if not np.allclose(column["homeNotional"], size, rtol=1e-6):
+        if not np.allclose(column.pop("homeNotional"), size, rtol=1e-6):
             raise DataError(f"{name} is an inverse contract's file: its sizes are not in base currency.")
-        order = _each_once(column["trdMatchID"])
+        order = _each_once(column.pop("trdMatchID"))
         keep = in_time_order(time, order[inside_day(time[order], day)])
         is_buy = column["side"] == _SIDES.index("Buy")
         return DayTrades(

@@ -91,10 +91,12 @@ def read_columns(
             ),
         ) as reader:
             for batch in reader:
+                # Copied, so that the next batch takes this one's memory over.
                 for column, how in columns.items():
-                    chunks[column].append(how.convert(batch.column(column)))
+                    chunks[column].append(np.array(how.convert(batch.column(column))))
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise DataError(f"{name} is not a file of trades: {_found(error)}.") from error
+    pa.default_memory_pool().release_unused()
     # One column after the other, each one's chunks freed as it is joined; a header alone has none.
     return {
         column: np.concatenate(chunks.pop(column) or [how.convert(pa.array([], how.type))])

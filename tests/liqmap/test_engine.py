@@ -138,6 +138,13 @@ async def test_request_drawn_before_is_not_drawn_again(tmp_path: Path, gate: Gat
     assert gate.maps == 2
 
 
+async def test_engine_without_a_cache_draws_again(tmp_path: Path, gate: Gate):
+    async with running(tmp_path, gate, cached_results=0) as (engine, _):
+        await engine.draw(request())
+        await engine.draw(request())
+    assert gate.maps == 2
+
+
 async def test_incomplete_window_is_drawn_again(tmp_path: Path, gate: Gate):
     async with running(tmp_path, gate) as (engine, server):
         server.plan("07-31", Fault.FORBIDDEN)
