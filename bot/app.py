@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_bot_settings(options.config)
         if options.command == "playground":
+            # The simulation makes a client without intents to look at it, of which discord.py warns.
+            logging.getLogger("discord.state").setLevel(logging.ERROR)
             from bot.playground import play  # noqa: PLC0415 - needs an optional library
 
             asyncio.run(play(settings, port=options.port, out=options.out))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from contextvars import copy_context
 from typing import TYPE_CHECKING
@@ -36,8 +35,6 @@ async def play(settings: BotSettings, *, port: int | None, out: Path) -> None:
 
     Without a terminal it ends after the post. Raises DataError if the bot did not answer with a map.
     """
-    # The simulation's own inner client has no intents, and the library warns of that.
-    logging.getLogger("discord.state").setLevel(logging.ERROR)
     async with MarketServer(Market()) as server:
         simulated = server.redirect(settings)
         async with Engine(simulated) as engine:
