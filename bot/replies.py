@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import discord
 
 from liqmap import __version__
-from liqmap.numbers import coverage_text, money, price, selection_text, standing_text, window_text
+from liqmap.numbers import (
+    coverage_text,
+    margin_text,
+    money,
+    price,
+    selection_text,
+    standing_text,
+    window_text,
+)
 
 if TYPE_CHECKING:
     from liqmap import MapResult, MapSummary, Progress
@@ -16,7 +24,6 @@ if TYPE_CHECKING:
 COLOUR = discord.Colour(0x129FB4)
 WARNING_COLOUR = discord.Colour(0xFFD166)
 
-_MAP_FILE, _DEPTH_FILE = "liquidation_map.png", "liquidation_depth.png"
 _ALT_TEXT_LENGTH = 1024
 _BAR_CELLS = 12
 
@@ -29,25 +36,25 @@ class Reply(NamedTuple):
 
 
 def map_reply(result: MapResult) -> Reply:
-    """Return the answer to a request: the numbers over the map, and the depth below.
+    """Return the answer to a request: the numbers over the map, and the other pictures below.
 
-    Each picture is the image of an embed of its own: two plain attachments would be shown side by side,
-    too small to read on a phone.
+    Each picture is the image of an embed of its own: plain attachments would be shown side by side, too
+    small to read on a phone.
     """
-    alt_text = _alt_text(result)
+    pictures = [("map", result.map_png), ("depth", result.depth_png)]
+    if result.heatmap_png is not None:
+        pictures.append(("heatmap", result.heatmap_png))
     numbers = _numbers_embed(result)
-    numbers.set_image(url=f"attachment://{_MAP_FILE}")
-    depth = discord.Embed(colour=numbers.colour)
-    depth.set_image(url=f"attachment://{_DEPTH_FILE}")
-    depth.set_footer(text=_footer(result))
-    files = [
-        discord.File(io.BytesIO(png), filename=name, description=f"{kind}. {alt_text}"[:_ALT_TEXT_LENGTH])
-        for png, name, kind in (
-            (result.map_png, _MAP_FILE, "Liquidation map"),
-            (result.depth_png, _DEPTH_FILE, "Liquidation depth"),
-        )
-    ]
-    return Reply([numbers, depth], files)
+    embeds = [numbers, *(discord.Embed(colour=numbers.colour) for _ in pictures[1:])]
+    alt_text, files = _alt_text(result), []
+    for embed, (kind, png) in zip(embeds, pictures, strict=True):
+        # Discord rewrites names with letters of other scripts, which symbols can have.
+        name = f"liquidation_{kind}.png"
+        embed.set_image(url=f"attachment://{name}")
+        text = f"Liquidation {kind}. {alt_text}"[:_ALT_TEXT_LENGTH]
+        files.append(discord.File(io.BytesIO(png), filename=name, description=text))
+    embeds[-1].set_footer(text=_footer(result))
+    return Reply(embeds, files)
 
 
 def progress_text(progress: Progress, *, elapsed: float) -> str:
@@ -75,6 +82,7 @@ def _numbers_embed(result: MapResult) -> discord.Embed:
     embed.add_field(name="Standing", value=balance)
     for name, text in _sides(summary):
         embed.add_field(name=name, value=text, inline=False)
+    embed.add_field(name="Swept since", value=_swept(summary), inline=False)
     within = "\n".join(
         f"±{band.distance:.0%}: {money(band.long)} longs, {money(band.short)} shorts"
         for band in summary.bands
@@ -89,6 +97,8 @@ def _opening_lines(result: MapResult) -> list[str]:
     lines = [f"{request.exchange.title()} · {selection_text(request.selection)} · window ended {ended}"]
     if coverage.simulated:
         lines.append("⚠️ **Simulated data**: an invented market, not an exchange.")
+    if result.summary.margin.note:
+        lines.append(f"⚠️ N{result.summary.margin.note[1:]}: levels by the simple model.")
     if coverage.missing:
         lines.append(f"⚠️ {coverage_text(coverage)}")
     return lines
@@ -100,6 +110,13 @@ def _selected(result: MapResult) -> str:
     return f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades, {money(notional)}"
 
 
+def _swept(summary: MapSummary) -> str:
+    swept = f"{money(summary.swept_long)} longs, {money(summary.swept_short)} shorts"
+    if summary.unplaced:
+        swept += f" · {money(summary.unplaced)} too large for these leverages"
+    return swept
+
+
 def _sides(summary: MapSummary) -> tuple[tuple[str, str], tuple[str, str]]:
     longs = standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)
     shorts = standing_text(summary.standing_short, summary.nearest_short, summary.largest_short)
@@ -107,12 +124,12 @@ def _sides(summary: MapSummary) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def _footer(result: MapResult) -> str:
-    request, coverage = result.request, result.coverage
+    coverage = result.coverage
     simulated = ["simulated data"] if coverage.simulated else []
-    made_of = [*simulated, window_text(request.window), coverage_text(coverage), *coverage.sources]
+    made_of = [*simulated, window_text(result.request.window), coverage_text(coverage), *coverage.sources]
     return (
         f"{' · '.join(made_of)}\n"
-        f"Estimated by the {request.model} margin model, not financial advice · liqmap {__version__}"
+        f"Estimated by the {margin_text(result.summary.margin)}, not financial advice · liqmap {__version__}"
     )
 
 
@@ -125,6 +142,7 @@ def _alt_text(result: MapResult) -> str:
         f"selected {_selected(result)}",
         f"last price {price(summary.last_price)}",
         *(f"{name.lower()}: {text}" for name, text in _sides(summary)),
-        "estimated from trades",
+        f"swept since: {_swept(summary)}",
+        f"estimated from trades by the {margin_text(summary.margin)}",
     ]
     return "; ".join(facts)

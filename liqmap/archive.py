@@ -210,7 +210,7 @@ class Archive:
             window=window,
             covered=tuple(covered),
             missing=tuple(missing),
-            sources=(f"{EXCHANGES[days[0].exchange].label} daily files",),
+            sources=(f"{EXCHANGES[days[0].exchange].contract(days[0].symbol).label} daily files",),
             lost_ids=sum(origin.lost_ids for origin in origins),
             simulated=any(origin.simulated for origin in origins),
         )
@@ -262,7 +262,8 @@ class _Gauge:
 
 
 def _absence(day: _Day) -> str:
-    return f"{EXCHANGES[day.exchange].label} has published no {day.symbol} trades of {day.day}."
+    market = EXCHANGES[day.exchange].contract(day.symbol).label
+    return f"{market} has published no {day.symbol} trades of {day.day}."
 
 
 def _extend(windows: list[TimeWindow], part: TimeWindow) -> None:

@@ -17,6 +17,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import FigureImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
@@ -144,6 +145,13 @@ class Canvas:
         )
         outline = Outline(corners.transpose(1, 0, 2).reshape(-1, 2), codes)
         self._add(PathPatch(outline, facecolor=colour, linewidth=0, antialiased=False, transform=_PIXELS))
+
+    def pixels(self, box: Box, colours: NDArray[np.uint8]) -> None:
+        """Lay an image of shape (height, width, 3) over `box`, rows from the bottom up."""
+        image = FigureImage(self.figure, offsetx=round(box.left), offsety=round(box.bottom), origin="lower")
+        image.set_data(colours)
+        image.set_transform(_PIXELS)  # or the figure would set its own, which scales
+        self._add(image)
 
     def circles(
         self,

@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,16 +17,35 @@ from tqdm import tqdm
 from liqmap import __version__
 from liqmap.engine import Engine
 from liqmap.errors import LiqmapError, SettingsError
-from liqmap.files import file_stem, write_file, write_images
-from liqmap.model import Exchange, Theme
-from liqmap.numbers import coverage_text, money, price, selection_text, standing_text, window_text
-from liqmap.parsing import build_request, parse_end, parse_mode, parse_selection, parse_symbol, parse_window
+from liqmap.files import write_results
+from liqmap.model import Exchange, LevelFilter, MarginModel, Theme
+from liqmap.numbers import (
+    coverage_text,
+    margin_text,
+    money,
+    price,
+    selection_text,
+    standing_text,
+    window_text,
+)
+from liqmap.parsing import (
+    DEFAULT_LEVERAGES,
+    build_request,
+    parse_end,
+    parse_levels,
+    parse_leverages,
+    parse_mode,
+    parse_model,
+    parse_selection,
+    parse_symbol,
+    parse_window,
+)
 from liqmap.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap.model import Coverage, MapRequest, MapResult, Progress
+    from liqmap.model import Coverage, MapRequest, MapResult, MarginBasis, Progress
     from liqmap.settings import Settings
 
 _EXAMPLES = """examples:
@@ -65,12 +85,7 @@ async def _draw(options: argparse.Namespace, settings: Settings) -> tuple[MapRes
         engine = await stack.enter_async_context(Engine(settings))
         bar = stack.enter_context(_ProgressBar())
         result = await engine.draw(request, progress=bar.show)
-    map_path, depth_path = write_images(result, options.out)
-    files = {"map": map_path, "depth": depth_path}
-    if result.levels_csv is not None:
-        files["csv"] = options.out / f"{file_stem(request)}.csv"
-        write_file(files["csv"], result.levels_csv)
-    return result, files
+    return result, write_results(result, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +108,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--csv", action="store_true", help="also write every level as CSV")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--heatmap", action="store_true", help="also draw standing levels over time")
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        default=MarginModel.EXCHANGE.value,
+        help="margin model: binance, bybit, simple, or the exchange's own (default)",
+    )
+    parser.add_argument(
+        "--leverages",
+        metavar="LIST",
+        default=DEFAULT_LEVERAGES,
+        help="2 to 150, with weights if wanted: 10:35,25:30,50:20,100:15 (default: 10,25,50,100)",
+    )
+    parser.add_argument(
+        "--levels",
+        metavar="WHICH",
+        default=LevelFilter.STANDING.value,
+        help="standing (default), or all: those too that the price has touched since",
+    )
     parser.add_argument("--theme", choices=[*Theme], default=Theme.DARK, type=Theme)
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
     parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")
@@ -101,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
+    leverages, weights = parse_leverages(options.leverages)
     return build_request(
         exchange=options.exchange,
         symbol=parse_symbol(options.symbol),
@@ -110,6 +145,11 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
         max_days=settings.engine.max_window_days,
         theme=options.theme,
         levels_csv=options.csv,
+        heatmap=options.heatmap,
+        model=parse_model(options.model),
+        levels=parse_levels(options.levels),
+        leverages=leverages,
+        weights=weights,
     )
 
 
@@ -148,6 +188,7 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
         ("selected", selected),
         ("longs below", standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)),
         ("shorts above", standing_text(summary.standing_short, summary.nearest_short, summary.largest_short)),
+        ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
         *(
             (f"within {band.distance:.0%}", f"{money(band.long)} of longs, {money(band.short)} of shorts")
             for band in summary.bands
@@ -156,7 +197,7 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
     ]
     title = f"{request.symbol} on {request.exchange.title()}, {selection_text(request.selection)}{simulated}"
     lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
-    lines.append("  Estimated from trades by the simple margin model; not financial advice.")
+    lines.append(f"  Estimated from trades by the {margin_text(summary.margin)}; not financial advice.")
     return "\n".join(lines) + "\n"
 
 
@@ -177,10 +218,29 @@ def _as_json(result: MapResult, files: dict[str, Path]) -> str:
         "selected": {"buy": summary.selected_buy, "sell": summary.selected_sell},
         "selected_notional": {"buy": summary.selected_notional_buy, "sell": summary.selected_notional_sell},
         "standing_notional": {"long": summary.standing_long, "short": summary.standing_short},
+        "swept_notional": {"long": summary.swept_long, "short": summary.swept_short},
+        "unplaced_notional": summary.unplaced,
+        "clusters": {
+            name: None if cluster is None else asdict(cluster)
+            for name, cluster in (
+                ("nearest_long", summary.nearest_long),
+                ("largest_long", summary.largest_long),
+                ("nearest_short", summary.nearest_short),
+                ("largest_short", summary.largest_short),
+            )
+        },
+        "bands": [asdict(band) for band in summary.bands],
+        "long_share": summary.long_share,
+        "margin": _margin_report(summary.margin),
         "coverage": _coverage_report(result.coverage),
         "timings_ms": {name: round(value, 3) for name, value in result.timings_ms.items()},
     }
     return json.dumps(report, allow_nan=False) + "\n"
+
+
+def _margin_report(basis: MarginBasis) -> dict[str, Any]:
+    dated = None if basis.brackets is None else basis.brackets.isoformat()
+    return {"model": basis.model, "brackets": dated, "source": basis.source, "note": basis.note}
 
 
 def _coverage_report(coverage: Coverage) -> dict[str, Any]:

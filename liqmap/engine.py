@@ -73,6 +73,7 @@ class Engine:
             )
             session = await stack.enter_async_context(aiohttp.ClientSession())
             self._pool = pool
+            self._brackets = settings.storage.path / "brackets"
             store = Store(settings.storage.path, max_size=settings.storage.max_size)
             store.open(now=self._now())
             self._archive = Archive(settings, store=store, session=session, run=pool.run, now=self._now)
@@ -146,7 +147,8 @@ class Engine:
         )
         collected = time.perf_counter()
         self._tell(request, Progress("Drawing"))
-        result = await self._pool.run(run_map_job, MapJob(request, holdings.segments, holdings.coverage))
+        job = MapJob(request, holdings.segments, holdings.coverage, (self._brackets,))
+        result = await self._pool.run(run_map_job, job)
         result = replace(
             result,
             timings_ms={

@@ -9,8 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from liqmap.levels import levels_of
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -18,15 +16,12 @@ if TYPE_CHECKING:
 
 
 def levels_csv(liquidation_map: LiquidationMap) -> bytes:
-    """Return every level of the selected trades as tidy CSV, before any filter by the last price.
+    """Return every level of the selected trades as tidy CSV, standing or swept.
 
     Columns: side, leverage, entry_time (UTC), entry_price, level, notional. Ordered by side (buy first),
     leverage, then as selected: largest notional first.
     """
-    request = liquidation_map.request
-    levels = [
-        each for side in (liquidation_map.buys, liquidation_map.sells) for each in levels_of(side, request)
-    ]
+    levels = (*liquidation_map.long_levels, *liquidation_map.short_levels)
     lengths = [len(each.price) for each in levels]
 
     def column(name: str) -> NDArray[Any]:

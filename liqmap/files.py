@@ -19,15 +19,22 @@ def file_stem(request: MapRequest) -> str:
     return f"{request.symbol}_{start}-{end}_{request.selection.mode}_{request.selection.value}"
 
 
-def write_images(result: MapResult, folder: Path) -> tuple[Path, Path]:
-    """Write both pictures into `folder`, made if need be; return the map's and the depth's path.
+def write_results(result: MapResult, folder: Path) -> dict[str, Path]:
+    """Write all that was drawn into `folder`, made if need be; return the paths by what they are.
 
     Raises RequestError if that is not possible.
     """
-    stem = file_stem(result.request)
-    paths = folder / f"{stem}.png", folder / f"{stem}_depth.png"
-    for path, content in zip(paths, (result.map_png, result.depth_png), strict=True):
-        write_file(path, content)
+    contents = {
+        "map": ("", ".png", result.map_png),
+        "depth": ("_depth", ".png", result.depth_png),
+        "heatmap": ("_heatmap", ".png", result.heatmap_png),
+        "csv": ("", ".csv", result.levels_csv),
+    }
+    paths = {}
+    for name, (ending, suffix, content) in contents.items():
+        if content is not None:
+            paths[name] = folder / f"{file_stem(result.request)}{ending}{suffix}"
+            write_file(paths[name], content)
     return paths
 
 

@@ -13,7 +13,18 @@ import pandas as pd
 from liqmap.engine import Engine
 from liqmap.errors import RequestError
 from liqmap.files import write_file
-from liqmap.model import GrossValue, MapRequest, MapResult, Mode, Portion, Selection, TimeWindow, TopN
+from liqmap.model import (
+    GrossValue,
+    LevelFilter,
+    MapRequest,
+    MapResult,
+    MarginModel,
+    Mode,
+    Portion,
+    Selection,
+    TimeWindow,
+    TopN,
+)
 from liqmap.parsing import parse_exchange, parse_mode, parse_symbol
 from liqmap.settings import load_settings
 
@@ -60,7 +71,16 @@ class HistoricalMapping:
         self._save(result, result.depth_png, f"{self._title}_{selection.mode}_{value}_depth")
 
     def _draw(self, selection: Selection) -> MapResult:
-        request = MapRequest(self._exchange, self._symbol, self._window, selection, levels_csv=True)
+        # As the seed library has it: its margin model, in full at every leverage, and nothing swept.
+        request = MapRequest(
+            self._exchange,
+            self._symbol,
+            self._window,
+            selection,
+            model=MarginModel.SIMPLE,
+            levels=LevelFilter.ALL,
+            levels_csv=True,
+        )
 
         async def draw() -> MapResult:
             # A script without a main guard cannot spawn processes, so everything runs in this one.

@@ -1,26 +1,146 @@
-"""Liquidation price models: at which price a position opened by a trade is liquidated."""
+"""Liquidation price models: at which price a position opened by a trade is liquidated, and at which leverage.
+
+Every model asks when a position's margin balance has fallen to its maintenance margin. Written in the
+position's value v at that moment, linear and inverse contracts share one equation. With N the value at
+entry, 1/L the initial margin rate, and MM the maintenance margin:
+
+    a value that falls (linear long, inverse short)    N/L + v - N = MM
+    a value that rises (linear short, inverse long)    N/L + N - v = MM
+
+Linear values are in quote currency, and price = entry × v/N. Inverse values are in base currency, for one
+contract is a fixed number of US dollars, and price = entry × N/v. MM is what the models differ in:
+
+    simple    0: the loss has eaten the whole initial margin (py-liquidation-map's factors)
+    binance   v × rate - deduction, of the tier that v itself falls into (Binance support FAQ
+              b3c689c1f50a44cabb3a84e663b81d93, isolated mode with TMM = UPNL = 0 and WB = N/L)
+    bybit     N × rate - deduction, of the tier of N (Bybit help centre, isolated margin, UTA)
+
+Exchanges trigger on the mark price; a map compares with traded prices, the nearest there is in trades.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
 
 from liqmap.model import MarginModel, Side
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
-def liquidation_price(
-    model: MarginModel, side: Side, *, leverage: int, entry_price: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the liquidation price of positions entered at `entry_price`, one for one.
+@dataclass(frozen=True, slots=True, eq=False)
+class Brackets:
+    """An exchange's risk tiers of one symbol, ascending, as arrays of one length.
 
-    `simple` puts it where the loss has eaten the initial margin: entry × (1 ∓ 1/leverage) for longs
-    and shorts, without maintenance margin (py-liquidation-map's ×0.90…0.99 and ×1.01…1.10).
+    A position whose value is at most `cap` (and above the tier before) needs value × `rate` - `deduction`
+    as maintenance margin and may have up to `max_leverage`. Above the last cap no position is allowed.
     """
-    match model:
-        case MarginModel.SIMPLE:
-            return entry_price * (1 - 1 / leverage if side is Side.BUY else 1 + 1 / leverage)
-        case _:  # pragma: no cover - the type checker proves that every model is handled
-            assert_never(model)
+
+    cap: NDArray[np.float64]
+    rate: NDArray[np.float64]
+    max_leverage: NDArray[np.float64]
+    deduction: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, tiers: Sequence[tuple[float, float, float]]) -> Self:
+        """Return brackets of tiers (cap, rate, max leverage).
+
+        Deductions follow: they are what makes the maintenance margin continuous where tiers meet.
+        """
+        cap, rate, max_leverage = np.array(tiers, np.float64).T
+        steps = cap[:-1] * np.diff(rate)
+        return cls(cap, rate, max_leverage, np.r_[0.0, np.cumsum(steps)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MarginRules:
+    """How the levels of one map are computed.
+
+    Without `brackets` there is no maintenance margin, and every leverage is allowed. `split` shares a
+    trade's notional out over its leverages; otherwise it counts in full at each, as in the seed library.
+    """
+
+    model: MarginModel
+    brackets: Brackets | None = None
+    inverse: bool = False
+    split: bool = True
+
+
+def liquidation_price(
+    rules: MarginRules,
+    side: Side,
+    *,
+    leverage: int,
+    entry_price: NDArray[np.float64],
+    notional: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the liquidation price of isolated positions, one for one.
+
+    `notional` is in quote currency; for inverse contracts that is US dollars. The leverage is taken as
+    given: whether it is allowed, `allowed_leverage` tells.
+    """
+    rises = (side is Side.SELL) != rules.inverse
+    value = notional / entry_price if rules.inverse else notional
+    at_liquidation = _value_at_liquidation(rules, value, leverage=leverage, rises=rises)
+    return entry_price * (value / at_liquidation if rules.inverse else at_liquidation / value)
+
+
+def allowed_leverage(
+    rules: MarginRules, *, entry_price: NDArray[np.float64], notional: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the highest leverage that positions may have at entry, 0 where none may be so large."""
+    if rules.brackets is None:
+        return np.full(len(notional), np.inf)
+    value = notional / entry_price if rules.inverse else notional
+    tier = np.searchsorted(rules.brackets.cap, value)
+    return np.append(rules.brackets.max_leverage, 0.0)[tier]
+
+
+def shares(
+    rules: MarginRules,
+    leverages: Sequence[int],
+    weights: Sequence[float],
+    *,
+    entry_price: NDArray[np.float64],
+    notional: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the share of each trade that counts at each leverage, of shape (leverages, trades).
+
+    Split, a trade's shares follow `weights` over the leverages that it is allowed and sum to one, or to
+    zero where none is. Unsplit, every share is one.
+    """
+    if not rules.split:
+        return np.ones((len(leverages), len(notional)))
+    allowed = allowed_leverage(rules, entry_price=entry_price, notional=notional)
+    weight = np.array(weights, np.float64)[:, np.newaxis] * (np.array(leverages)[:, np.newaxis] <= allowed)
+    total = weight.sum(axis=0)
+    split: NDArray[np.float64] = weight / np.where(total > 0, total, 1.0)
+    return split
+
+
+def _value_at_liquidation(
+    rules: MarginRules, value: NDArray[np.float64], *, leverage: int, rises: bool
+) -> NDArray[np.float64]:
+    sign = 1 if rises else -1
+    bankrupt: NDArray[np.float64] = value * (1 + sign / leverage)
+    brackets = rules.brackets
+    if brackets is None or rules.model is MarginModel.SIMPLE:
+        return bankrupt
+    if rules.model is MarginModel.BYBIT:
+        tier = _tier(brackets.cap, value)
+        return bankrupt - sign * (value * brackets.rate[tier] - brackets.deduction[tier])
+    # The equation is monotone in the value at liquidation, and piecewise linear: its tier is found where it
+    # crosses, instead of starting at the entry's tier and computing again until both agree.
+    crossing = brackets.cap * (1 + sign * brackets.rate) - sign * brackets.deduction
+    tier = _tier(crossing, bankrupt)
+    return (bankrupt + sign * brackets.deduction[tier]) / (1 + sign * brackets.rate[tier])
+
+
+def _tier(caps: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the tier of each value; what lies beyond the last cap is computed with the last tier."""
+    return np.minimum(np.searchsorted(caps, value), len(caps) - 1)

@@ -45,9 +45,26 @@ class Mode(StrEnum):
 
 
 class MarginModel(StrEnum):
-    """How a liquidation price is computed from an entry (see `liqmap.margin`)."""
+    """How a liquidation price is computed from an entry (see `liqmap.margin`).
 
+    `EXCHANGE` asks for the exchange's own; a `MapRequest` never keeps it but says which that is.
+    """
+
+    EXCHANGE = "exchange"
+    BINANCE = "binance"
+    BYBIT = "bybit"
     SIMPLE = "simple"
+
+
+class LevelFilter(StrEnum):
+    """Which levels a map shows as standing.
+
+    `STANDING` leaves out those that the price has touched since entry; `ALL` keeps every level on the
+    right side of the last price, as py-liquidation-map does.
+    """
+
+    STANDING = "standing"
+    ALL = "all"
 
 
 class Theme(StrEnum):
@@ -165,15 +182,21 @@ Selection = TopN | GrossValue | Portion
 
 @dataclass(frozen=True, slots=True)
 class MapRequest:
-    """What to draw. Hashable: equal requests are the same job."""
+    """What to draw. Hashable: equal requests are the same job.
+
+    `weights` are how a trade's notional is shared out over `leverages`, equally if left out.
+    """
 
     exchange: Exchange
     symbol: str
     window: TimeWindow
     selection: Selection
     leverages: tuple[int, ...] = (10, 25, 50, 100)
-    model: MarginModel = MarginModel.SIMPLE
+    weights: tuple[float, ...] = ()
+    model: MarginModel = MarginModel.EXCHANGE
+    levels: LevelFilter = LevelFilter.STANDING
     theme: Theme = Theme.DARK
+    heatmap: bool = False
     levels_csv: bool = False
 
     def __post_init__(self) -> None:
@@ -181,16 +204,29 @@ class MapRequest:
             raise RequestError("A symbol is letters and digits, such as BTCUSDT.")
         if not self.leverages or list(self.leverages) != sorted(set(self.leverages)):
             raise ValueError("leverages are distinct and ascending")
+        if not all(2 <= leverage <= 150 for leverage in self.leverages):
+            raise RequestError("Leverages go from 2 to 150, such as 10,25,50,100.")
+        # Equal requests must look equal, whichever way they were put.
+        if not self.weights:
+            object.__setattr__(self, "weights", (1.0,) * len(self.leverages))
+        if len(self.weights) != len(self.leverages) or not all(0 < each < 1e6 for each in self.weights):
+            raise RequestError("Every leverage needs a weight above 0, such as 10:35,25:30,50:20,100:15.")
+        if self.model is MarginModel.EXCHANGE:
+            object.__setattr__(self, "model", MarginModel(self.exchange.value))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trades:
-    """Trades as arrays of one length: time int64 [ms since 1970], price and size float64, is_buy bool."""
+    """Trades as arrays of one length: time int64 [ms since 1970], price and size float64, is_buy bool.
+
+    Sizes are in base currency or, of inverse contracts, in US dollars.
+    """
 
     time: NDArray[np.int64]
     price: NDArray[np.float64]
     size: NDArray[np.float64]
     is_buy: NDArray[np.bool_]
+    inverse: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.time) == len(self.price) == len(self.size) == len(self.is_buy):
@@ -201,8 +237,8 @@ class Trades:
 
     @property
     def notional(self) -> NDArray[np.float64]:
-        """The trades' price × size, in quote currency."""
-        return self.price * self.size
+        """The trades' worth in quote currency: price × size, or the size of inverse contracts."""
+        return self.size if self.inverse else self.price * self.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,6 +255,33 @@ class SideTrades:
 
     def __len__(self) -> int:
         return len(self.time)
+
+    def chosen(self, rows: NDArray[np.bool_]) -> SideTrades:
+        """Return those trades that `rows` marks, in the same order."""
+        return SideTrades(self.side, self.time[rows], self.price[rows], self.notional[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aftermath:
+    """What the price did after the entry of selected trades, one for one: the worst of it for them.
+
+    `extreme` is the lowest low (for buys) or the highest high (for sells) of all seconds after the
+    entry's; `soon` the same until the end of the entry's bin of the price path. Infinite where the
+    window has no second after.
+    """
+
+    extreme: NDArray[np.float64]
+    soon: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class MarginBasis:
+    """What a map's levels were computed with: the model, the date of its brackets, or why there are none."""
+
+    model: MarginModel
+    brackets: date | None = None
+    source: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +327,9 @@ class PricePath:
 class LiquidationLevels:
     """Where the positions that one side's trades opened at one leverage would be liquidated.
 
-    Arrays of one length, in the order of the selected trades: price [level], notional [quote
-    currency], entry_time int64 [ms], entry_price.
+    Arrays of one length, in the order of the selected trades that may have this leverage: price
+    [level], notional [quote currency] that counts here, entry_time int64 [ms], entry_price, and whether
+    the level stands.
     """
 
     side: Side
@@ -274,6 +338,8 @@ class LiquidationLevels:
     notional: NDArray[np.float64]
     entry_time: NDArray[np.int64]
     entry_price: NDArray[np.float64]
+    after: Aftermath
+    standing: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,7 +347,8 @@ class LevelBuckets:
     """Standing notional by price bucket and leverage.
 
     Bucket i spans [edges[i], edges[i + 1]), every edge a multiple of `size`. `long` and `short` have
-    shape (leverages, buckets): longs are liquidated below the last price, shorts above it.
+    shape (leverages, buckets): longs are liquidated below the last price, shorts above it. `swept` is
+    what does not stand any more, of both sides and all leverages, shape (buckets,).
     """
 
     size: float
@@ -289,6 +356,7 @@ class LevelBuckets:
     leverages: tuple[int, ...]
     long: NDArray[np.float64]
     short: NDArray[np.float64]
+    swept: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -321,9 +389,10 @@ class Cluster:
 class LiquidationMap:
     """All that the pictures show, computed; drawing adds nothing to it.
 
-    `passed_long` and `passed_short` are the notional of levels on the wrong side of the last price:
-    the price has been there since, so nothing of them can stand. Clusters are ordered by distance from
-    the last price, nearest first.
+    `swept_long` and `swept_short` are the notional of the levels that the price has touched since;
+    `swept_outside` is what of both lies outside the buckets. `unplaced` is the notional of selected
+    trades that are too large for any of the leverages. Clusters are ordered by distance from the last
+    price, nearest first.
     """
 
     request: MapRequest
@@ -336,10 +405,30 @@ class LiquidationMap:
     buckets: LevelBuckets
     long_depth: DepthCurve
     short_depth: DepthCurve
-    passed_long: float
-    passed_short: float
+    swept_long: float
+    swept_short: float
+    swept_outside: float
+    unplaced: float
+    margin: MarginBasis
+    long_levels: tuple[LiquidationLevels, ...]
+    short_levels: tuple[LiquidationLevels, ...]
     long_clusters: tuple[Cluster, ...] = ()
     short_clusters: tuple[Cluster, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heatmap:
+    """Standing notional over price and time, as it was known at each moment.
+
+    `value` has shape (buckets, columns): bucket i spans [edges[i], edges[i + 1]), column j the bin of the
+    price path from time[j] to time[j + 1] [ms]. A column counts trades up to its end, and no level that
+    price has touched by then. `outside` is the notional of levels beyond the edges.
+    """
+
+    edges: NDArray[np.float64]
+    time: NDArray[np.int64]
+    value: NDArray[np.float64]
+    outside: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +452,10 @@ class MapSummary:
     selected_notional_sell: float
     standing_long: float
     standing_short: float
+    swept_long: float
+    swept_short: float
+    unplaced: float
+    margin: MarginBasis
     largest_long: Cluster | None
     largest_short: Cluster | None
     nearest_long: Cluster | None
@@ -386,6 +479,7 @@ class MapResult:
     summary: MapSummary
     coverage: Coverage
     timings_ms: Mapping[str, float]
+    heatmap_png: bytes | None = field(default=None, repr=False)
     levels_csv: bytes | None = field(default=None, repr=False)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from liqmap.model import GrossValue, Portion, Selection, TopN
 
 if TYPE_CHECKING:
-    from liqmap.model import Cluster, Coverage, TimeWindow
+    from liqmap.model import Cluster, Coverage, MarginBasis, TimeWindow
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 _SIGNIFICANT_DIGITS = 5
@@ -47,6 +47,13 @@ def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None
     if nearest == largest:
         return f"{money(total)} in all · nearest and largest {_cluster(nearest)}"
     return f"{money(total)} in all · nearest {_cluster(nearest)} · largest {_cluster(largest)}"
+
+
+def margin_text(basis: MarginBasis) -> str:
+    """Return what levels were computed with: binance model, brackets of 2026-09-01."""
+    if basis.brackets is not None:
+        return f"{basis.model} model, brackets of {basis.brackets}"
+    return f"{basis.model} model ({basis.note})" if basis.note else f"{basis.model} model"
 
 
 def window_text(window: TimeWindow) -> str:

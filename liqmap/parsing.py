@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import (
     Exchange,
     GrossValue,
+    LevelFilter,
     MapRequest,
+    MarginModel,
     Mode,
     Portion,
     Selection,
@@ -33,6 +35,9 @@ POPULAR_SYMBOLS: Final = (
 DEFAULT_VALUES: Final = {Mode.TOP_N: "100", Mode.GROSS_VALUE: "100k", Mode.PORTION: "1%"}
 """What a mode takes when nothing is said."""
 
+DEFAULT_LEVERAGES: Final = "10,25,50,100"
+"""Leverages where nothing is said."""
+
 _LONGEST_TEXT = 60
 _QUOTES = ("USDT", "USDC")
 _UNITS = {
@@ -51,7 +56,21 @@ _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _DURATION = re.compile(r"(?:\d{1,6} ?[a-z]{1,7} ?)+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d{1,6}) ?([a-z]{1,7})", re.ASCII)
 _NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})([kmb]?)(%?)", re.ASCII)
+_LEVERAGE = re.compile(r"(\d{1,3})x?(?::(\d{1,6}(?:\.\d{1,6})?)%?)?", re.ASCII)
+_MOST_LEVERAGES = 8
 _END = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ t](\d{1,2}:\d{2}(?::\d{2})?))?(?: ?(?:z|utc|\+00:00))?", re.ASCII)
+
+
+class MapOptions(TypedDict, total=False):
+    """What a request may say besides what, where and when: the fields of `MapRequest` with defaults."""
+
+    leverages: tuple[int, ...]
+    weights: tuple[float, ...]
+    model: MarginModel
+    levels: LevelFilter
+    theme: Theme
+    heatmap: bool
+    levels_csv: bool
 
 
 def parse_symbol(text: str) -> str:
@@ -60,7 +79,7 @@ def parse_symbol(text: str) -> str:
     Raises RequestError.
     """
     word = _plain(text, "symbol").upper()
-    word = re.sub(r"(?:\.P|[ -]?PERP|:USDT|:USDC)$", "", word)
+    word = re.sub(r"(?:\.P|(?<!_)[ -]?PERP|:USDT|:USDC)$", "", word)
     joined = re.sub(r"[/\s]|-(?=USD[TC]$)", "", word)
     if not re.fullmatch(r"[^\W_]{1,30}(?:[_-]\w{1,10})?", joined):
         raise RequestError(f"The symbol {_quoted(text)} is not one; try BTCUSDT.")
@@ -133,6 +152,48 @@ def parse_theme(text: str) -> Theme:
         raise RequestError(f"The theme {_quoted(text)} is not known; try {' or '.join(Theme)}.") from None
 
 
+def parse_model(text: str) -> MarginModel:
+    """Return the margin model of that name. Raises RequestError."""
+    try:
+        return MarginModel(_plain(text, "model").lower())
+    except ValueError:
+        raise RequestError(f"The model {_quoted(text)} is not known; try {', '.join(MarginModel)}.") from None
+
+
+def parse_levels(text: str) -> LevelFilter:
+    """Return which levels a map shows. Raises RequestError."""
+    try:
+        return LevelFilter(_plain(text, "levels").lower())
+    except ValueError:
+        raise RequestError(
+            f"The levels {_quoted(text)} are not known; try {' or '.join(LevelFilter)}."
+        ) from None
+
+
+def parse_chart(text: str | None) -> bool:
+    """Return whether a heatmap is wanted. Raises RequestError."""
+    if text is not None and _plain(text, "chart").lower() != "heatmap":
+        raise RequestError(f"The chart {_quoted(text)} is not known; try heatmap, or leave it out.")
+    return text is not None
+
+
+def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return leverages, ascending, and their weights: `10,25,50,100`, or `10:35, 25:30, 50:20, 100:15`.
+
+    Without weights those are equal. Raises RequestError.
+    """
+    parts = _plain(text, "leverages").lower().replace(" ", "").split(",")
+    found = [_LEVERAGE.fullmatch(part) for part in parts]
+    weights = {int(each[1]): float(each[2] or 1) for each in found if each}
+    if len(weights) != len(parts) or len(parts) > _MOST_LEVERAGES:
+        raise RequestError(
+            f"The leverages {_quoted(text)} are not up to {_MOST_LEVERAGES} different ones;"
+            f" try {DEFAULT_LEVERAGES}."
+        )
+    leverages = tuple(sorted(weights))
+    return leverages, tuple(weights[leverage] for leverage in leverages)
+
+
 def parse_end(text: str | None, *, now: datetime) -> datetime:
     """Return the end of a window in UTC: `2023-08-01 06:00`, a date alone for its start, None for now.
 
@@ -160,8 +221,7 @@ def build_request(
     end: datetime,
     selection: Selection,
     max_days: int,
-    theme: Theme = Theme.DARK,
-    levels_csv: bool = False,
+    **options: Unpack[MapOptions],
 ) -> MapRequest:
     """Return the request, checked against what the exchange has and the settings allow.
 
@@ -169,12 +229,13 @@ def build_request(
     """
     if length > timedelta(days=max_days):
         raise RequestError(f"The window is longer than {max_days} days, the most that is drawn here.")
-    first = EXCHANGES[exchange].first_day
-    if end.date() < first:
-        raise RequestError(f"{exchange.title()} publishes trades from {first} on; try a later end.")
-    return MapRequest(
-        exchange, symbol, TimeWindow.ending(end, length), selection, theme=theme, levels_csv=levels_csv
-    )
+    symbol = EXCHANGES[exchange].spelled(symbol)
+    contract = EXCHANGES[exchange].contract(symbol)
+    if end.date() < contract.first_day:
+        raise RequestError(
+            f"{contract.label} trades are published from {contract.first_day} on; try a later end."
+        )
+    return MapRequest(exchange, symbol, TimeWindow.ending(end, length), selection, **options)
 
 
 def _plain(text: str, option: str) -> str:

@@ -66,6 +66,7 @@ class Origin:
     last_id: int | None = None
     lost_ids: int = 0
     duplicates: int = 0
+    inverse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,8 @@ def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) 
         for index in range(table.num_record_batches):
             if cut.count is not None and found >= cut.count:
                 break
-            rows, ended = _cut_batch(table.get_batch(index), decimals, None if whole else bounds, cut)
+            batch = _opened(table.get_batch(index), decimals, inverse=segment.origin.inverse)
+            rows, ended = _cut_batch(batch, None if whole else bounds, cut)
             parts.append(rows)
             found += len(rows[0])
             if ended:
@@ -203,15 +205,16 @@ def _no_rows() -> Rows:
     return np.empty(0, np.int64), np.empty(0), np.empty(0)
 
 
-def _cut_batch(
-    batch: pa.RecordBatch, decimals: list[int | None], bounds: tuple[int, int] | None, cut: Cut
-) -> tuple[Rows, bool]:
-    time = np.from_dlpack(batch.column("time")).astype(np.int64)
+def _opened(batch: pa.RecordBatch, decimals: list[int | None], *, inverse: bool) -> Rows:
     price, size = (
         _unscaled(np.from_dlpack(batch.column(name)), places)
         for name, places in zip(("price", "size"), decimals, strict=True)
     )
-    notional = price * size
+    return np.from_dlpack(batch.column("time")).astype(np.int64), price, size if inverse else price * size
+
+
+def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[Rows, bool]:
+    time, price, notional = batch
     ended = bool(notional[-1] < cut.minimum or notional[-1] <= cut.above)
     keep = np.ones(len(time), bool)
     if ended:
@@ -233,7 +236,7 @@ def _reading(segment: Segment, name: str) -> Iterator[Any]:
 def _side_table(trades: Trades, chosen: NDArray[np.bool_], window: TimeWindow) -> pa.RecordBatch:
     rows = np.flatnonzero(chosen)
     price, size = trades.price[rows], trades.size[rows]
-    order = np.argsort(-(price * size), kind="stable")
+    order = np.argsort(-(size if trades.inverse else price * size), kind="stable")
     return _batch(
         time=((trades.time[rows] - window.start_ms).astype(np.uint32)[order], None),
         price=_scaled(price[order]),

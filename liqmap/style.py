@@ -35,7 +35,10 @@ class Palette:
     long: str
     short: str
     gap: str
+    ghost: str
     warning: str
+    heat: tuple[str, ...]
+    """From nothing to the most, ever further in lightness from the panel."""
     leverages: tuple[str, ...]
     """From the lowest leverage to the highest; colours between them are mixed."""
 
@@ -55,7 +58,9 @@ PALETTES: Final = {
         long="#56b4e9",
         short="#ff9f40",
         gap="#4a4d55",
+        ghost="#7d828d",
         warning="#ffd166",
+        heat=("#1b1d23", "#2b2a6b", "#5a2d91", "#b0357f", "#ee6a4c", "#fcb53c", "#fdf3a0"),
         leverages=("#4668e0", "#129fb4", "#57cf8a", "#fbe65a"),
     ),
     Theme.LIGHT: Palette(
@@ -68,7 +73,9 @@ PALETTES: Final = {
         long="#0072b2",
         short="#c75300",
         gap="#b9bdc6",
+        ghost="#8d929c",
         warning="#8a5a00",
+        heat=("#f4f5f8", "#c9d8f0", "#8db4de", "#5a82c8", "#5a4aa5", "#6b1f7c", "#3a0a3e"),
         leverages=("#8db4f2", "#2f9fae", "#28724a", "#4a1a5e"),
     ),
 }
@@ -76,9 +83,15 @@ PALETTES: Final = {
 
 def leverage_colours(palette: Palette, count: int) -> list[str]:
     """Return `count` colours from the lowest leverage's to the highest's, evenly spread."""
-    anchors = palette.leverages
-    if count == 1:
-        return [anchors[1]]
+    return [palette.leverages[1]] if count == 1 else _spread(palette.leverages, count)
+
+
+def heat_colours(palette: Palette, count: int) -> list[str]:
+    """Return `count` colours of a scale from nothing to the most."""
+    return _spread(palette.heat, count)
+
+
+def _spread(anchors: tuple[str, ...], count: int) -> list[str]:
     colours = []
     for index in range(count):
         place = index * (len(anchors) - 1) / (count - 1)

@@ -12,16 +12,25 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection, parent_process
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from liqmap.brackets import find_brackets
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.export import levels_csv
-from liqmap.levels import build_map, coarsened, joined, path_bin_seconds
+from liqmap.heatmap import build_heatmap
+from liqmap.levels import aftermath, build_map, coarsened, joined, path_bin_seconds
+from liqmap.margin import MarginRules
 from liqmap.model import (
+    Aftermath,
     Coverage,
+    Exchange,
     GrossValue,
     LiquidationMap,
     MapRequest,
     MapResult,
+    MarginBasis,
+    MarginModel,
     Portion,
     PricePath,
     Side,
@@ -43,11 +52,15 @@ _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 @dataclass(frozen=True, slots=True)
 class MapJob:
-    """A request with the stored segments, oldest first, that its trades are read from."""
+    """A request with the stored segments, oldest first, that its trades are read from.
+
+    Brackets are looked for in `bracket_folders`, besides those that ship.
+    """
 
     request: MapRequest
     segments: tuple[Segment, ...]
     coverage: Coverage
+    bracket_folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +80,21 @@ def run_map_job(job: MapJob) -> MapResult:
     Raises RequestError if no trade of the window passes the selection, DataError if a segment is gone.
     """
     # matplotlib takes a second to import: workers do it, the process that only hands out jobs does not.
-    from liqmap.render import draw_depth, draw_map  # noqa: PLC0415
+    from liqmap.render import draw_depth, draw_heatmap, draw_map  # noqa: PLC0415
 
     watch = _Stopwatch()
     liquidation_map = load_map(job)
     watch.lap("compute")
-    label = EXCHANGES[job.request.exchange].label
+    label = EXCHANGES[job.request.exchange].contract(job.request.symbol).label
     map_png = draw_map(liquidation_map, label=label)
     watch.lap("map")
     depth_png = draw_depth(liquidation_map, label=label)
     watch.lap("depth")
+    heatmap_png = None
+    if job.request.heatmap:
+        heatmap = build_heatmap(liquidation_map, bin_seconds=_bin_seconds(job))
+        heatmap_png = draw_heatmap(liquidation_map, heatmap, label=label)
+        watch.lap("heatmap")
     csv = levels_csv(liquidation_map) if job.request.levels_csv else None
     return MapResult(
         request=job.request,
@@ -85,23 +103,28 @@ def run_map_job(job: MapJob) -> MapResult:
         summary=summarize(liquidation_map),
         coverage=job.coverage,
         timings_ms=watch.laps,
+        heatmap_png=heatmap_png,
         levels_csv=csv,
     )
 
 
 def load_map(job: MapJob) -> LiquidationMap:
     """Read and compute the map of `job`, undrawn. Raises as `run_map_job`."""
-    path, trades = _read_path(job)
+    rules, basis = _margin(job)
+    paths, trades = _read_paths(job)
     sides = {side: _select(job, side, trades[side]) for side in Side}
     if not any(len(side) for side in sides.values()):
         raise RequestError(_nothing_selected(job, trades))
     return build_map(
         job.request,
         job.coverage,
-        path=path,
+        path=coarsened(joined(paths), _bin_seconds(job)),
         trade_count=sum(trades.values()),
         buys=sides[Side.BUY],
         sells=sides[Side.SELL],
+        after=_after(job, paths, sides),
+        rules=rules,
+        basis=basis,
     )
 
 
@@ -115,7 +138,12 @@ def run_store_job(job: StoreJob) -> Segment:
         job.file, origin.symbol, origin.window.start.date(), max_unpacked_size=job.max_unpacked_size
     )
     origin = replace(
-        origin, first_id=day.first_id, last_id=day.last_id, lost_ids=day.lost_ids, duplicates=day.duplicates
+        origin,
+        first_id=day.first_id,
+        last_id=day.last_id,
+        lost_ids=day.lost_ids,
+        duplicates=day.duplicates,
+        inverse=day.trades.inverse,
     )
     path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)
     segment = write_segment(path, origin, day.trades, incoming=job.incoming)
@@ -149,19 +177,59 @@ def _exit_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _read_path(job: MapJob) -> tuple[PricePath, dict[Side, int]]:
-    window = job.request.window
-    seconds = path_bin_seconds(int(window.length.total_seconds()), bins=PATH_BINS)
+def _margin(job: MapJob) -> tuple[MarginRules, MarginBasis]:
+    """Return the rules that the request asks for, or the simple ones where there are no brackets."""
+    request = job.request
+    inverse = EXCHANGES[request.exchange].contract(request.symbol).inverse
+    if request.model is MarginModel.SIMPLE:
+        return MarginRules(MarginModel.SIMPLE, inverse=inverse, split=False), MarginBasis(request.model)
+    end = request.window.end.date()
+    found = find_brackets(Exchange(request.model.value), request.symbol, on=end, folders=job.bracket_folders)
+    if found is None:
+        note = f"no {request.model.title()} brackets of {request.symbol} by {end}"
+        return MarginRules(MarginModel.SIMPLE, inverse=inverse), MarginBasis(MarginModel.SIMPLE, note=note)
+    rules = MarginRules(request.model, found.brackets, inverse=inverse)
+    return rules, MarginBasis(request.model, found.date, found.source)
+
+
+def _bin_seconds(job: MapJob) -> int:
+    return path_bin_seconds(int(job.request.window.length.total_seconds()), bins=PATH_BINS)
+
+
+def _read_paths(job: MapJob) -> tuple[list[PricePath], dict[Side, int]]:
+    """Return each segment's part of the price path, coarsened, and how many trades the sides have."""
     paths, buys, sells = [], 0, 0
     for segment in job.segments:
-        bars = read_bars(segment, window)
+        bars = read_bars(segment, job.request.window)
         buys, sells = buys + bars.buys, sells + bars.sells
-        paths.append(coarsened(_path(bars), seconds))
+        paths.append(coarsened(_path(bars), _bin_seconds(job)))
     if not buys + sells:
         raise RequestError(
             f"Nobody traded {job.request.symbol} in this window; try a longer one or another symbol."
         )
-    return coarsened(joined(paths), seconds), {Side.BUY: buys, Side.SELL: sells}
+    return paths, {Side.BUY: buys, Side.SELL: sells}
+
+
+def _after(job: MapJob, paths: list[PricePath], sides: dict[Side, SideTrades]) -> dict[Side, Aftermath]:
+    """Return what the price did after the sides' entries, from the newest segment back.
+
+    Second bars are read again only of segments that have entries; of what lies after those, the
+    coarsened path knows the extremes as well.
+    """
+    found = {side: Aftermath(np.empty(len(of)), np.empty(len(of))) for side, of in sides.items()}
+    lowest, highest = np.inf, -np.inf
+    for segment, path in zip(reversed(job.segments), reversed(paths), strict=True):
+        window, bars = segment.origin.window, None
+        for side, of in sides.items():
+            inside = (of.time >= window.start_ms) & (of.time < window.end_ms)
+            if inside.any():
+                bars = bars or _path(read_bars(segment, job.request.window))
+                later = lowest if side is Side.BUY else highest
+                its = aftermath(bars, of.chosen(inside), bin_seconds=_bin_seconds(job), later=later)
+                found[side].extreme[inside], found[side].soon[inside] = its.extreme, its.soon
+        lowest = min(lowest, path.low.min(initial=np.inf))
+        highest = max(highest, path.high.max(initial=-np.inf))
+    return found
 
 
 def _path(bars: Bars) -> PricePath:

@@ -13,15 +13,30 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.replies import map_reply, progress_text
-from liqmap import Exchange, MapRequest, MapResult, Mode, Progress, RequestError, Theme
+from liqmap import (
+    Exchange,
+    LevelFilter,
+    MapRequest,
+    MapResult,
+    MarginModel,
+    Mode,
+    Progress,
+    RequestError,
+    Theme,
+)
 from liqmap.parsing import (
     COMMON_WINDOWS,
+    DEFAULT_LEVERAGES,
     DEFAULT_VALUES,
     POPULAR_SYMBOLS,
     build_request,
+    parse_chart,
     parse_end,
     parse_exchange,
+    parse_levels,
+    parse_leverages,
     parse_mode,
+    parse_model,
     parse_selection,
     parse_symbol,
     parse_theme,
@@ -42,6 +57,16 @@ _MODES = {
     Mode.TOP_N: "top_n: the largest trades of each side",
     Mode.GROSS_VALUE: "gross_value: all trades of at least this notional",
     Mode.PORTION: "portion: the largest share of each side's trades",
+}
+_MODELS = {
+    MarginModel.EXCHANGE: "the exchange's own",
+    MarginModel.BINANCE: "binance: isolated, by Binance's brackets",
+    MarginModel.BYBIT: "bybit: isolated, by Bybit's risk limits",
+    MarginModel.SIMPLE: "simple: entry ± 1/leverage, in full at each",
+}
+_LEVELS = {
+    LevelFilter.STANDING: "standing: what price has not touched since",
+    LevelFilter.ALL: "all: on the right side of the last price",
 }
 
 
@@ -75,17 +100,24 @@ class Maps(commands.Cog):
         value="Of the mode: 100, 100k or 1%",
         exchange="Where the trades were made (default: Binance)",
         end="End of the window in UTC, such as 2023-08-01 06:00 (default: now)",
+        chart="What to draw besides map and depth",
+        model="How liquidation prices are computed (default: the exchange's own way)",
+        leverages="Such as 10,25,50,100, or with weights: 10:35,25:30,50:20,100:15",
+        levels="Which levels count as standing (default: those that price has not touched)",
         theme="Colours of the pictures (default: dark)",
         private="Show the answer to you alone",
     )
     @app_commands.choices(
         mode=[app_commands.Choice(name=name, value=mode.value) for mode, name in _MODES.items()],
         exchange=[app_commands.Choice(name=each.title(), value=each.value) for each in Exchange],
+        chart=[app_commands.Choice(name="heatmap: how the levels came and went", value="heatmap")],
+        model=[app_commands.Choice(name=name, value=each.value) for each, name in _MODELS.items()],
+        levels=[app_commands.Choice(name=name, value=each.value) for each, name in _LEVELS.items()],
         theme=[app_commands.Choice(name=each.value, value=each.value) for each in Theme],
     )
     @app_commands.allowed_installs(guilds=True, users=True)
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
-    async def liqmap(
+    async def liqmap(  # noqa: PLR0913, PLR0917 - the arguments are the command's options
         self,
         interaction: discord.Interaction,
         symbol: str,
@@ -94,10 +126,15 @@ class Maps(commands.Cog):
         value: str | None = None,
         exchange: str = Exchange.BINANCE.value,
         end: str | None = None,
+        chart: str | None = None,
+        model: str = MarginModel.EXCHANGE.value,
+        leverages: str = DEFAULT_LEVERAGES,
+        levels: str = LevelFilter.STANDING.value,
         theme: str = Theme.DARK.value,
         private: bool = False,
     ) -> None:
         """Answer with the map, the depth, and the numbers beside them."""
+        chosen, weights = parse_leverages(leverages)
         request = build_request(
             exchange=parse_exchange(exchange),
             symbol=parse_symbol(symbol),
@@ -105,6 +142,11 @@ class Maps(commands.Cog):
             end=parse_end(end, now=self._now()),
             selection=parse_selection(parse_mode(mode), value),
             max_days=self._max_days,
+            heatmap=parse_chart(chart),
+            model=parse_model(model),
+            leverages=chosen,
+            weights=weights,
+            levels=parse_levels(levels),
             theme=parse_theme(theme),
         )
         with self._counted(interaction.user.id):

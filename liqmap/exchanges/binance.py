@@ -1,4 +1,4 @@
-"""Binance USDⓈ-M futures: where its daily aggregate trades are published, and how to read them.
+"""Binance futures: where the daily aggregate trades are published, and how to read them.
 
 Source: github.com/binance/binance-public-data, README and issues #12, #246, #278, #339.
 """
@@ -27,7 +27,7 @@ from liqmap.exchanges.columns import (
     printable,
     read_columns,
 )
-from liqmap.exchanges.protocol import DayFile, DayTrades
+from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
 from liqmap.model import Trades
 
 if TYPE_CHECKING:
@@ -59,15 +59,29 @@ _SPOT_COLUMN = "is_best_match"
 _SPOT_COLUMNS = 8
 
 
-class Binance:
-    """The format of Binance's USDⓈ-M daily files."""
+_LINEAR = Contract("Binance USD-M", date(2019, 12, 31))
+# COIN-M contracts are 100 US dollars each for bitcoin and 10 for everything else.
+_INVERSE_BITCOIN = Contract("Binance COIN-M", date(2020, 8, 1), inverse=True, dollars=100)
+_INVERSE = Contract("Binance COIN-M", date(2020, 8, 1), inverse=True, dollars=10)
 
-    label = "Binance USD-M"
-    first_day = date(2019, 12, 31)
+
+class Binance:
+    """The format of Binance's daily files of USDⓈ-M and COIN-M futures."""
+
+    def contract(self, symbol: str) -> Contract:
+        """Return what kind of future `symbol` is: COIN-M symbols are BTCUSD_PERP, BTCUSD_261225."""
+        if "USD_" not in symbol:
+            return _LINEAR
+        return _INVERSE_BITCOIN if symbol.startswith("BTCUSD_") else _INVERSE
+
+    def spelled(self, symbol: str) -> str:
+        """Return `symbol` as Binance spells it: BTCUSD_PERP for BTCUSD."""
+        return f"{symbol}_PERP" if symbol.endswith("USD") else symbol
 
     def day_file(self, base_url: str, symbol: str, day: date) -> DayFile:
         """Return where `symbol`'s trades of `day` are published below `base_url`."""
-        url = f"{base_url}/data/futures/um/daily/aggTrades/{symbol}/{symbol}-aggTrades-{day}.zip"
+        market = "cm" if self.contract(symbol).inverse else "um"
+        url = f"{base_url}/data/futures/{market}/daily/aggTrades/{symbol}/{symbol}-aggTrades-{day}.zip"
         return DayFile(url, f"{url}.CHECKSUM")
 
     def read_day(self, path: Path, symbol: str, day: date, *, max_unpacked_size: int) -> DayTrades:
@@ -92,8 +106,11 @@ class Binance:
         order = _each_once(ids)
         lost = int(ids[order[-1]] - ids[order[0]]) + 1 - len(order) if len(order) else 0
         keep = in_time_order(time, order[inside_day(time[order], day)])
+        contract = self.contract(symbol)
+        if contract.inverse:
+            size = size * contract.dollars
         return DayTrades(
-            Trades(time[keep], price[keep], size[keep], is_buy[keep]),
+            Trades(time[keep], price[keep], size[keep], is_buy[keep], inverse=contract.inverse),
             first_id=int(ids[keep].min()) if len(keep) else None,
             last_id=int(ids[keep].max()) if len(keep) else None,
             lost_ids=lost,
@@ -122,7 +139,7 @@ def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
 
 
 def _sniff_header(stream: IO[bytes], name: str) -> bool:
-    """Read the header, if there is one, and tell so; check that the columns are a USDⓈ-M file's."""
+    """Read the header, if there is one, and tell so; check that the columns are a futures file's."""
     line = stream.readline(1000)
     fields = line.decode("ascii", "replace").strip().split(",")
     header = bool(line) and not fields[0].isdigit()

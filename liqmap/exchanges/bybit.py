@@ -1,4 +1,4 @@
-"""Bybit linear futures: where its daily trades are published, and how to read them.
+"""Bybit futures: where the daily trades are published, and how to read them.
 
 Source: public.bybit.com/trading as published, and github.com/bybit-exchange/docs.
 """
@@ -6,6 +6,7 @@ Source: public.bybit.com/trading as published, and github.com/bybit-exchange/doc
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from contextlib import contextmanager
 from datetime import date
@@ -28,7 +29,7 @@ from liqmap.exchanges.columns import (
     printable,
     read_columns,
 )
-from liqmap.exchanges.protocol import DayFile, DayTrades
+from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
 from liqmap.model import Trades
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 #   timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional,RPI
 #   1788220800.1169,BTCUSDT,Sell,0.001,78541.70,MinusTick,555a5c11-...,7.854169999999999e+09,0.001,
 #   78.54169999999999,0
-# side is the taker's. A linear contract's size is base currency, so homeNotional equals it.
+# side is the taker's. A linear contract's size is base currency, so homeNotional equals it; an inverse
+# contract's is US dollars, and homeNotional their worth in base currency.
 _SIDES = ("Sell", "Buy")
 _ID_LENGTH = 36  # of a UUID
 _ID_WORDS = _ID_LENGTH // 4
@@ -49,11 +51,21 @@ _ID_WORDS = _ID_LENGTH // 4
 _ID_WEIGHTS = np.random.default_rng(1).integers(0, 2**63, _ID_WORDS, dtype=np.uint64) * 2 + 1
 
 
-class Bybit:
-    """The format of Bybit's daily files of linear contracts."""
+_LINEAR = Contract("Bybit linear", date(2020, 3, 25))
+_INVERSE = Contract("Bybit inverse", date(2019, 10, 1), inverse=True)
+_INVERSE_SYMBOL = re.compile(r"\w+USD(?:[HMUZ]\d\d)?")
 
-    label = "Bybit linear"
-    first_day = date(2020, 3, 25)
+
+class Bybit:
+    """The format of Bybit's daily files of linear and inverse contracts."""
+
+    def contract(self, symbol: str) -> Contract:
+        """Return what kind of future `symbol` is: inverse symbols are BTCUSD, BTCUSDZ26."""
+        return _INVERSE if _INVERSE_SYMBOL.fullmatch(symbol) else _LINEAR
+
+    def spelled(self, symbol: str) -> str:
+        """Return `symbol` as Bybit spells it: BTCUSD for BTCUSD_PERP."""
+        return symbol.removesuffix("_PERP")
 
     def day_file(self, base_url: str, symbol: str, day: date) -> DayFile:
         """Return where `symbol`'s trades of `day` are published below `base_url`; there are no checksums."""
@@ -73,13 +85,16 @@ class Bybit:
             column = read_columns(reader, _columns(symbol, name), names=None, name=name)
         time, price, size = _timestamps(column.pop("timestamp")), column["price"], column["size"]
         check_day(name, day, time=time, price=price, size=size)
-        if not np.allclose(column.pop("homeNotional"), size, rtol=1e-6):
-            raise DataError(f"{name} is an inverse contract's file: its sizes are not in base currency.")
+        inverse = self.contract(symbol).inverse
+        if not np.allclose(column.pop("homeNotional"), size / price if inverse else size, rtol=1e-3):
+            kind = "a linear" if inverse else "an inverse"
+            raise DataError(f"{name} is {kind} contract's file: its sizes are not what they should be.")
         order = _each_once(column.pop("trdMatchID"))
         keep = in_time_order(time, order[inside_day(time[order], day)])
         is_buy = column["side"] == _SIDES.index("Buy")
         return DayTrades(
-            Trades(time[keep], price[keep], size[keep], is_buy[keep]), duplicates=len(time) - len(order)
+            Trades(time[keep], price[keep], size[keep], is_buy[keep], inverse=inverse),
+            duplicates=len(time) - len(order),
         )
 
 

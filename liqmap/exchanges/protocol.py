@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Contract:
+    """What kind of future a symbol is.
+
+    `label` names its market in titles, such as `Binance USD-M`; `first_day` is the first that the exchange
+    publishes for any symbol of that market. Sizes of inverse contracts count contracts of `dollars` each.
+    """
+
+    label: str
+    first_day: date
+    inverse: bool = False
+    dollars: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class DayFile:
     """Where one day's trades are published."""
 
@@ -38,10 +52,11 @@ class DayTrades:
 class ExchangeFormat(Protocol):
     """Facts and parsers of one exchange; opens no socket."""
 
-    label: str
-    """The market's name in titles, such as `Binance USD-M`."""
-    first_day: date
-    """The first day that the exchange publishes for any symbol."""
+    def contract(self, symbol: str) -> Contract:
+        """Return what kind of future `symbol` is, as its name tells."""
+
+    def spelled(self, symbol: str) -> str:
+        """Return `symbol` as this exchange spells it: BTCUSD_PERP and BTCUSD are the same contract."""
 
     def day_file(self, base_url: str, symbol: str, day: date) -> DayFile:
         """Return where `symbol`'s trades of `day` are published below `base_url`."""

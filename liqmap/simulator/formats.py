@@ -33,7 +33,7 @@ def binance_zip(day: MarketDay, *, header: bool = True) -> bytes:
         {
             "agg_trade_id": day.ids,
             "price": _decimal(trades.price, day.listing.price_decimals),
-            "quantity": _decimal(trades.size, day.listing.size_decimals),
+            "quantity": _decimal(trades.size / (day.listing.dollars or 1), day.listing.size_decimals),
             "first_trade_id": day.ids * 2,
             "last_trade_id": day.ids * 2 + 1,
             "transact_time": trades.time,
@@ -52,7 +52,7 @@ def binance_checksum(content: bytes, name: str) -> bytes:
 
 
 def bybit_csv_gz(day: MarketDay) -> bytes:
-    """Return a day as Bybit publishes it for linear contracts: a gzipped CSV with a header."""
+    """Return a day as Bybit publishes it: a gzipped CSV with a header."""
     trades, count = day.trades, len(day.trades)
     size = _decimal(trades.size, day.listing.size_decimals)
     number = pc.utf8_lpad(pa.array(day.ids).cast(pa.string()), 12, "0")
@@ -66,7 +66,7 @@ def bybit_csv_gz(day: MarketDay) -> bytes:
             "tickDirection": _choice(np.diff(trades.price, prepend=0) > 0, ["MinusTick", "PlusTick"]),
             "trdMatchID": pc.binary_join_element_wise("00000000-0000-4000-8000", number, "-"),
             "grossValue": trades.notional * 1e8,
-            "homeNotional": size,
+            "homeNotional": trades.size / trades.price if trades.inverse else size,
             "foreignNotional": trades.notional,
             "RPI": pa.repeat(0, count),
         }

@@ -26,7 +26,10 @@ _OCTAVES = ((1, 0.7), (4, 1.6), (16, 3.2), (64, 6.0), (256, 12.0))
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What sets one symbol apart: typical price, day's volatility, trades a day, median notional."""
+    """What sets one symbol apart: typical price, day's volatility, trades a day, median notional.
+
+    Sizes of inverse contracts are in US dollars, in whole contracts of `dollars` each.
+    """
 
     price: float
     price_decimals: int
@@ -34,6 +37,7 @@ class Listing:
     volatility: float
     trades_a_day: int
     median_notional: float
+    dollars: float | None = None
 
 
 LISTINGS: Final = {
@@ -43,6 +47,9 @@ LISTINGS: Final = {
     "XRPUSDT": Listing(0.62, 4, 1, 0.032, 300_000, 220),
     "DOGEUSDT": Listing(0.071, 5, 0, 0.036, 220_000, 200),
     "SHIBUSDT": Listing(0.00001234, 8, 0, 0.040, 150_000, 180),
+    # Inverse contracts: Binance's COIN-M spelling, then Bybit's.
+    "BTCUSD_PERP": Listing(29_000, 1, 0, 0.018, 250_000, 500, dollars=100),
+    "BTCUSD": Listing(29_000, 1, 0, 0.018, 250_000, 500, dollars=1),
 }
 
 
@@ -87,7 +94,8 @@ class Market:
         size = _sizes(rng, listing, price, pace=pace[second])
         midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
         first_id = 1 + int(counts[:-1].sum())
-        return MarketDay(symbol, day, listing, Trades(time + midnight, price, size, is_buy), first_id)
+        trades = Trades(time + midnight, price, size, is_buy, inverse=listing.dollars is not None)
+        return MarketDay(symbol, day, listing, trades, first_id)
 
     def _counts(self, symbol: str, listing: Listing, ordinal: int) -> NDArray[np.int64]:
         """Return the trades of each day from the epoch to `ordinal`: what makes ids contiguous."""
@@ -184,7 +192,9 @@ def _prices(
 def _sizes(
     rng: np.random.Generator, listing: Listing, price: NDArray[np.float64], *, pace: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return sizes on the step grid; notionals have a fat tail, and are larger in fast markets."""
+    """Return sizes on the step grid or in whole contracts; notionals have a fat tail and follow the pace."""
     scale = 10.0**listing.size_decimals
     notional = listing.median_notional * pace**0.4 * np.exp(1.85 * rng.standard_normal(len(price)))
+    if listing.dollars is not None:
+        return np.maximum(np.rint(notional / listing.dollars), 1) * listing.dollars
     return np.maximum(np.rint(notional / price * scale), 1) / scale

@@ -27,7 +27,7 @@ SIMULATED_HEADER = {"X-Simulated-Market": "1"}
 
 _CACHED_FILES = 16
 _BINANCE_FILE = re.compile(
-    r"/data/futures/um/daily/aggTrades/(?P<symbol>\w+)/(?P=symbol)-aggTrades-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
+    r"/data/futures/(?:um|cm)/daily/aggTrades/(?P<symbol>\w+)/(?P=symbol)-aggTrades-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
 )
 _BYBIT_FILE = re.compile(r"/trading/(?P<symbol>\w+)/(?P=symbol)(?P<day>[\d-]{10})\.csv\.gz")
 _NO_SUCH_KEY = (

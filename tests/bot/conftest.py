@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ from liqmap.model import (
     MapRequest,
     MapResult,
     MapSummary,
+    MarginBasis,
+    MarginModel,
     Progress,
     TimeWindow,
     TopN,
@@ -42,6 +44,10 @@ SUMMARY = MapSummary(
     selected_notional_sell=1.5e7,
     standing_long=6e7,
     standing_short=4e7,
+    swept_long=3e6,
+    swept_short=2e6,
+    unplaced=0.0,
+    margin=MarginBasis(MarginModel.BINANCE, date(2026, 9, 1)),
     largest_long=BELOW,
     largest_short=ABOVE,
     nearest_long=BELOW,

@@ -8,8 +8,8 @@ import pytest
 
 from bot.replies import COLOUR, WARNING_COLOUR, map_reply, progress_text
 from liqmap import __version__
-from liqmap.model import Coverage, Gap, Progress, TimeWindow
-from tests.bot.conftest import BELOW, REQUEST, SUMMARY, WINDOW, result_of
+from liqmap.model import Coverage, Gap, MarginBasis, MarginModel, Progress, TimeWindow
+from tests.bot.conftest import BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
 
 HALF = TimeWindow.ending(datetime(2023, 8, 1, 3, tzinfo=UTC), timedelta(hours=3))
 
@@ -41,7 +41,9 @@ def test_numbers_stand_under_the_map():
         "±1%: $0 longs, $1M shorts",
         "±5%: $20M longs, $10M shorts",
         "2023-08-01 00:00 → 06:00 UTC · 100 % covered · daily files of Binance USD-M",
-        f"Estimated by the simple margin model, not financial advice · liqmap {__version__}",
+        "Swept since: $3M longs, $2M shorts",
+        "Estimated by the binance model, brackets of 2026-09-01, not financial advice",
+        f"liqmap {__version__}",
     ):
         assert line in text
     assert "⚠️" not in text
@@ -81,6 +83,22 @@ def test_simulated_data_is_marked_wherever_it_shows():
     assert "**Simulated data**" in (reply.embeds[0].description or "")
     assert "simulated data" in (reply.embeds[1].footer.text or "")
     assert all("simulated data" in (file.description or "") for file in reply.files)
+
+
+def test_missing_brackets_and_trades_too_large_are_said():
+    basis = MarginBasis(MarginModel.SIMPLE, note="no Binance brackets of NOPEUSDT by 2026-01-01")
+    text = text_of(summary=replace(SUMMARY, margin=basis, unplaced=2e6))
+    assert "⚠️ No Binance brackets of NOPEUSDT by 2026-01-01: levels by the simple model." in text
+    assert "$2M too large for these leverages" in text
+
+
+def test_heatmap_is_a_third_picture():
+    reply = map_reply(result_of(heatmap_png=PNG))
+    assert [file.filename for file in reply.files] == [
+        f"liquidation_{kind}.png" for kind in ("map", "depth", "heatmap")
+    ]
+    assert [embed.footer.text is None for embed in reply.embeds] == [True, True, False]
+    assert (reply.files[2].description or "").startswith("Liquidation heatmap. BTCUSDT")
 
 
 def test_alt_text_carries_the_facts():

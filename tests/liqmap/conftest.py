@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pytest
 
-from liqmap.model import Exchange, TimeWindow, Trades
+from liqmap.margin import MarginRules
+from liqmap.model import (
+    Aftermath,
+    Exchange,
+    MarginBasis,
+    MarginModel,
+    Side,
+    SideTrades,
+    TimeWindow,
+    Trades,
+)
 from liqmap.segments import Origin, Segment, segment_path, write_segment
 
 if TYPE_CHECKING:
@@ -38,6 +48,18 @@ def random_trades(count: int, *, seed: int = 1, start_ms: int = START_MS) -> Tra
         np.minimum(np.ceil(rng.pareto(1.2, count)), 1000) / 1000 * rng.integers(1, 4, count),
         rng.random(count) < 0.5,
     )
+
+
+SEED_RULES = MarginRules(MarginModel.SIMPLE, split=False)
+SEED_BASIS = MarginBasis(MarginModel.SIMPLE)
+
+
+def nothing_after(*sides: SideTrades) -> dict[Side, Aftermath]:
+    """Return what the price did after entries if the window ended with them: nothing."""
+    return {
+        each.side: Aftermath(*([np.full(len(each), np.inf if each.side is Side.BUY else -np.inf)] * 2))
+        for each in sides
+    }
 
 
 class Stored(Protocol):

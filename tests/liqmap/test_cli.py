@@ -37,7 +37,7 @@ def test_pictures_are_written_and_told(
     assert lines[0].startswith("BTCUSDT on B")
     assert lines[0].endswith("SIMULATED DATA")
     assert f"  map           {out / stem}.png" in lines
-    assert "simple margin model" in lines[-1]
+    assert "by the simple model" in lines[-1] or "brackets of 2023-08-01" in lines[-1]
 
 
 def test_json_is_one_object_with_every_number(
@@ -63,10 +63,14 @@ def test_json_is_one_object_with_every_number(
     assert set(report["files"]) == {"map", "depth", "csv"}
     levels = pd.read_csv(report["files"]["csv"])
     assert list(levels) == ["side", "leverage", "entry_time", "entry_price", "level", "notional"]
-    assert levels.groupby(["side", "leverage"]).size().tolist() == [100] * 8
-    for side in ("buy", "sell"):
-        one = levels[(levels["side"] == side) & (levels["leverage"] == 10)]
-        assert one["notional"].sum() == pytest.approx(report["selected_notional"][side], rel=1e-9)
+    selected = sum(report["selected_notional"].values())
+    assert levels["notional"].sum() + report["unplaced_notional"] == pytest.approx(selected)
+    told = [report[f"{fate}_notional"] for fate in ("standing", "swept")]
+    assert sum(sum(each.values()) for each in told) == pytest.approx(levels["notional"].sum())
+    assert report["margin"]["model"] == "binance"
+    assert report["margin"]["brackets"] == "2023-08-01"
+    assert [band["distance"] for band in report["bands"]] == [0.01, 0.02, 0.05]
+    assert report["clusters"]["nearest_long"]["distance"] < 0
 
 
 def test_missing_day_is_reported_with_its_reason(

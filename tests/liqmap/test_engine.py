@@ -23,6 +23,7 @@ from liqmap.model import (
     Exchange,
     GrossValue,
     MapRequest,
+    MarginModel,
     Portion,
     Progress,
     Selection,
@@ -283,7 +284,8 @@ async def test_real_trades_across_midnight_equal_levels_by_hand(
         storage=StorageSettings(path=tmp_path / "store"),
         exchanges=ExchangesSettings.model_validate({"binance": {"archive_url": real_archive}}),
     )
-    asked = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, levels_csv=True)
+    simple = MarginModel.SIMPLE
+    asked = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, model=simple, levels_csv=True)
     async with Engine(settings, executor=gate) as engine:
         result = await engine.draw(asked)
     assert result.levels_csv is not None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from liqmap.levels import (
     MAX_BUCKETS,
+    aftermath,
     build_map,
     coarsened,
     fill_buckets,
@@ -18,22 +20,27 @@ from liqmap.levels import (
     levels_of,
     path_bin_seconds,
 )
+from liqmap.margin import Brackets, MarginRules
 from liqmap.model import (
+    Aftermath,
     Coverage,
     Exchange,
+    LevelFilter,
     LiquidationLevels,
     LiquidationMap,
     MapRequest,
+    MarginModel,
     PricePath,
     Side,
     SideTrades,
     TimeWindow,
     TopN,
 )
+from tests.liqmap.conftest import SEED_BASIS, SEED_RULES, nothing_after
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
 WINDOW = TimeWindow(START, START + timedelta(hours=6))
-REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100))
+REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100), model=MarginModel.SIMPLE)
 
 
 def trades(side: Side, *rows: tuple[float, float]) -> SideTrades:
@@ -53,14 +60,30 @@ def path(*closes: float) -> PricePath:
 
 def mapped(buys: SideTrades, sells: SideTrades, *, last: float) -> LiquidationMap:
     return build_map(
-        REQUEST, Coverage(WINDOW, (WINDOW,)), path=path(last), trade_count=1000, buys=buys, sells=sells
+        REQUEST,
+        Coverage(WINDOW, (WINDOW,)),
+        path=path(last),
+        trade_count=1000,
+        buys=buys,
+        sells=sells,
+        after=nothing_after(buys, sells),
+        rules=SEED_RULES,
+        basis=SEED_BASIS,
     )
 
 
-def levels(price: list[float], notional: list[float], *, side: Side = Side.BUY) -> LiquidationLevels:
-    prices = np.array(price, np.float64)
+def levels(price: list[float], notional: list[float], *, last: float = np.inf) -> LiquidationLevels:
+    """Return levels of longs, of which those below `last` stand."""
+    prices, never = np.array(price, np.float64), np.full(len(price), np.inf)
     return LiquidationLevels(
-        side, 10, prices, np.array(notional, np.float64), np.zeros(len(price), np.int64), prices
+        side=Side.BUY,
+        leverage=10,
+        price=prices,
+        notional=np.array(notional, np.float64),
+        entry_time=np.zeros(len(price), np.int64),
+        entry_price=prices,
+        after=Aftermath(never, never),
+        standing=prices < last,
     )
 
 
@@ -68,7 +91,9 @@ side_rows = st.lists(st.tuples(st.floats(20_000, 40_000), st.floats(1, 1e7)), ma
 
 
 def test_levels_of_a_trade_stand_at_every_leverage_with_its_full_notional():
-    found = levels_of(trades(Side.BUY, (29_000.0, 5.0), (28_000.0, 4.0)), REQUEST)
+    buys = trades(Side.BUY, (29_000.0, 5.0), (28_000.0, 4.0))
+    after = nothing_after(buys)[Side.BUY]
+    found = levels_of(buys, REQUEST, SEED_RULES, after=after, last_price=30_000.0)
     assert [each.leverage for each in found] == [10, 25, 50, 100]
     assert found[0].price.tolist() == pytest.approx([26_100.0, 25_200.0])
     assert found[3].price.tolist() == pytest.approx([28_710.0, 27_720.0])
@@ -83,7 +108,7 @@ def test_map_by_hand():
     assert drawn.last_price == 97.0
     assert drawn.buckets.long.sum(axis=1).tolist() == [10.0, 10.0, 0.0, 0.0]
     assert drawn.buckets.short.sum(axis=1).tolist() == [7.0, 7.0, 7.0, 7.0]
-    assert (drawn.passed_long, drawn.passed_short) == (20.0, 0.0)
+    assert (drawn.swept_long, drawn.swept_short) == (20.0, 0.0)
     at = {
         round(float(edge), 6): float(total)
         for edge, total in zip(drawn.buckets.edges, drawn.buckets.long.sum(axis=0), strict=False)
@@ -102,12 +127,12 @@ def test_level_at_the_last_price_itself_does_not_stand():
 @given(buys=side_rows, sells=side_rows, last=st.floats(20_000, 40_000))
 def test_nothing_is_lost_between_trades_buckets_and_depth(buys, sells, last: float):
     drawn = mapped(trades(Side.BUY, *buys), trades(Side.SELL, *sells), last=last)
-    for side_trades, standing, passed, depth in (
-        (drawn.buys, drawn.buckets.long, drawn.passed_long, drawn.long_depth),
-        (drawn.sells, drawn.buckets.short, drawn.passed_short, drawn.short_depth),
+    for side_trades, standing, swept, depth in (
+        (drawn.buys, drawn.buckets.long, drawn.swept_long, drawn.long_depth),
+        (drawn.sells, drawn.buckets.short, drawn.swept_short, drawn.short_depth),
     ):
         selected = 4 * side_trades.notional.sum()
-        assert standing.sum() + passed == pytest.approx(selected)
+        assert standing.sum() + swept == pytest.approx(selected)
         assert depth.notional[-1] == pytest.approx(standing.sum())
 
 
@@ -135,7 +160,9 @@ def test_order_of_the_trades_changes_nothing(buys, sells, last: float, seed: int
     last=st.floats(1e-7, 1e6, allow_subnormal=False),
 )
 def test_buckets_of_any_scale_hold_each_level_within_their_edges(prices: list[float], last: float):
-    buckets = fill_buckets([levels(prices, [1.0] * len(prices))], [levels([], [])], last_price=last)
+    buckets = fill_buckets(
+        [levels(prices, [1.0] * len(prices), last=last)], [levels([], [])], last_price=last
+    )
     standing = [price for price in prices if price < last]
     for price in standing:
         index = np.searchsorted(buckets.edges, price, side="right") - 1
@@ -164,12 +191,12 @@ def test_nothing_standing_still_has_a_bucket():
 
 def test_clusters_are_runs_of_high_buckets():
     edges = np.arange(90.0, 99.0)
-    totals = np.array([8.0, 4.0, 1.0, 0.0, 2.0, 0.0, 1.9, 0.0])
+    totals = np.array([8.0, 6.0, 1.0, 0.0, 4.0, 0.0, 3.9, 0.0])
     first, second = find_clusters(edges, totals, last_price=100.0)
-    assert (first.low, first.high, first.notional) == (90.0, 92.0, 12.0)
-    assert first.price == pytest.approx((90.5 * 8 + 91.5 * 4) / 12)
+    assert (first.low, first.high, first.notional) == (90.0, 92.0, 14.0)
+    assert first.price == pytest.approx((90.5 * 8 + 91.5 * 6) / 14)
     assert first.distance == pytest.approx(first.price / 100 - 1)
-    assert (second.low, second.high, second.notional) == (94.0, 95.0, 2.0)
+    assert (second.low, second.high, second.notional) == (94.0, 95.0, 4.0)
 
 
 def test_no_totals_have_no_clusters():
@@ -219,3 +246,138 @@ def test_path_of_nothing_stays_nothing():
 )
 def test_path_bins_fit_the_picture(seconds: int, bin_: int):
     assert path_bin_seconds(seconds, bins=720) == bin_
+
+
+def walk(seed: int, *, seconds: int = 400) -> PricePath:
+    """Return second bars of a random walk around 100, with holes, as the market leaves them."""
+    rng = np.random.default_rng(seed)
+    kept = np.sort(rng.choice(seconds, int(seconds * 0.8), replace=False))
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.004, len(kept))))
+    spread = 1 + 0.001 * rng.random((2, len(kept)))
+    return PricePath(WINDOW.start_ms + 1000 * kept, close / spread[0], close * spread[1], close)
+
+
+def entered(side: Side, bars: PricePath, seed: int, *, count: int = 60) -> SideTrades:
+    """Return trades somewhere inside the bars of a path."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, len(bars.time), count)
+    notional = np.sort(10 ** rng.uniform(3, 7.5, count))[::-1]
+    return SideTrades(side, bars.time[rows] + rng.integers(0, 1000, count), bars.close[rows], notional)
+
+
+def aftermaths(bars: PricePath, *sides: SideTrades, bin_seconds: int = 60) -> dict[Side, Aftermath]:
+    """Return what the price did after the entries in a window that ends with its bars."""
+    return {
+        each.side: aftermath(
+            bars, each, bin_seconds=bin_seconds, later=np.inf if each.side is Side.BUY else -np.inf
+        )
+        for each in sides
+    }
+
+
+@given(seed=st.integers(0, 10_000), bin_seconds=st.sampled_from([1, 7, 60]), side=st.sampled_from(Side))
+def test_aftermath_is_the_worst_of_the_seconds_after_the_entry_s(seed: int, bin_seconds: int, side: Side):
+    bars = walk(seed)
+    selected = entered(side, bars, seed)
+    never = np.inf if side is Side.BUY else -np.inf
+    adverse, worst = (bars.low, np.min) if side is Side.BUY else (bars.high, np.max)
+    found = aftermath(bars, selected, bin_seconds=bin_seconds, later=never)
+    for row, time in enumerate(selected.time):
+        next_second, next_bin = ((time // width + 1) * width for width in (1000, 1000 * bin_seconds))
+        later = bars.time >= next_second
+        soon = later & (bars.time < next_bin)
+        for rows, value in ((later, found.extreme[row]), (soon, found.soon[row])):
+            assert value == (worst(adverse[rows]) if rows.any() else never)
+
+
+def test_aftermath_goes_on_after_the_segment():
+    bars = path(100.0, 99.0)
+    selected = trades(Side.BUY, (100.0, 1.0), (99.0, 1.0))
+    assert aftermath(bars, selected, bin_seconds=60, later=98.0).extreme.tolist() == [98.0, 98.0]
+    assert aftermath(bars, selected, bin_seconds=60, later=np.inf).extreme.tolist() == [99.0, np.inf]
+
+
+TIERED = MarginRules(MarginModel.BINANCE, Brackets.of([(1e5, 0.004, 100), (1e6, 0.01, 50), (1e7, 0.05, 10)]))
+
+
+def swept_map(seed: int, *, show: LevelFilter = LevelFilter.STANDING) -> LiquidationMap:
+    """Return the map of a walk that touches many of its levels, under a model with brackets."""
+    bars = walk(seed)
+    buys, sells = entered(Side.BUY, bars, seed), entered(Side.SELL, bars, seed + 1)
+    return build_map(
+        MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100), levels=show),
+        Coverage(WINDOW, (WINDOW,)),
+        path=bars,
+        trade_count=1000,
+        buys=buys,
+        sells=sells,
+        after=aftermaths(bars, buys, sells),
+        rules=TIERED,
+        basis=SEED_BASIS,
+    )
+
+
+@given(seed=st.integers(0, 10_000), show=st.sampled_from(LevelFilter))
+def test_standing_and_swept_and_unplaced_are_what_was_selected(seed: int, show: LevelFilter):
+    drawn = swept_map(seed, show=show)
+    buckets = drawn.buckets
+    selected = drawn.buys.notional.sum() + drawn.sells.notional.sum()
+    standing = buckets.long.sum() + buckets.short.sum()
+    swept = buckets.swept.sum() + drawn.swept_outside
+    assert standing + swept + drawn.unplaced == pytest.approx(selected, rel=1e-12)
+    assert swept == pytest.approx(drawn.swept_long + drawn.swept_short)
+    assert drawn.unplaced == pytest.approx(
+        sum(float(each.notional[each.notional > 1e7].sum()) for each in (drawn.buys, drawn.sells))
+    )
+
+
+@given(seed=st.integers(0, 10_000))
+def test_level_stands_exactly_if_no_second_after_its_entry_s_touched_it(seed: int):
+    drawn = swept_map(seed)
+    bars = drawn.path
+    for each in (*drawn.long_levels, *drawn.short_levels):
+        for price, time, standing in zip(each.price, each.entry_time, each.standing, strict=True):
+            later = bars.time > time
+            is_long = each.side is Side.BUY
+            touched = (bars.low[later] <= price).any() if is_long else (bars.high[later] >= price).any()
+            wrong_side = price >= drawn.last_price if is_long else price <= drawn.last_price
+            assert standing == (not touched and not wrong_side)
+
+
+def test_level_that_price_crossed_and_came_back_from_is_swept_unless_all_are_wanted():
+    # A long from 100 at 100x is liquidated at 99; the price goes to 98.5 and back to 100.
+    bars = PricePath(WINDOW.start_ms + 1000 * np.arange(3), *[np.array([100.0, 98.5, 100.0])] * 3)
+    buys, sells = trades(Side.BUY, (100.0, 10.0)), trades(Side.SELL)
+    for show, standing in ((LevelFilter.STANDING, 30.0), (LevelFilter.ALL, 40.0)):
+        drawn = build_map(
+            replace(REQUEST, levels=show),
+            Coverage(WINDOW, (WINDOW,)),
+            path=bars,
+            trade_count=1000,
+            buys=buys,
+            sells=sells,
+            after=aftermaths(bars, buys, sells),
+            rules=SEED_RULES,
+            basis=SEED_BASIS,
+        )
+        assert drawn.buckets.long.sum() == standing
+        assert drawn.swept_long == 40.0 - standing
+
+
+def test_everything_swept_leaves_nothing_standing_and_says_how_much():
+    bars = PricePath(WINDOW.start_ms + 1000 * np.arange(2), *[np.array([100.0, 50.0])] * 3)
+    buys, sells = trades(Side.BUY, (100.0, 10.0)), trades(Side.SELL)
+    drawn = build_map(
+        REQUEST,
+        Coverage(WINDOW, (WINDOW,)),
+        path=bars,
+        trade_count=1,
+        buys=buys,
+        sells=sells,
+        after=aftermaths(bars, buys, sells),
+        rules=SEED_RULES,
+        basis=SEED_BASIS,
+    )
+    assert drawn.buckets.long.sum() == 0
+    assert (drawn.swept_long, drawn.swept_outside) == (40.0, 40.0)
+    assert drawn.long_clusters == ()

@@ -222,7 +222,7 @@ def test_request_beyond_the_longest_window_is_refused():
 
 
 def test_request_before_the_exchange_publishes_is_refused():
-    with pytest.raises(RequestError, match="Bybit publishes trades from 2020-03-25 on"):
+    with pytest.raises(RequestError, match="Bybit linear trades are published from 2020-03-25 on"):
         request(exchange=Exchange.BYBIT, end=datetime(2020, 1, 1, tzinfo=UTC))
 
 

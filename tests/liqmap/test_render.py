@@ -7,18 +7,23 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
+from matplotlib.image import FigureImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from PIL import Image
 
 from liqmap.canvas import Canvas
-from liqmap.levels import build_map
+from liqmap.heatmap import build_heatmap
+from liqmap.levels import aftermath, build_map
+from liqmap.margin import MarginRules
 from liqmap.model import (
     Coverage,
     Exchange,
     Gap,
     LiquidationMap,
     MapRequest,
+    MarginBasis,
+    MarginModel,
     PricePath,
     Side,
     SideTrades,
@@ -26,11 +31,16 @@ from liqmap.model import (
     TimeWindow,
     TopN,
 )
-from liqmap.render import MAX_CIRCLES, _map_panels, depth_canvas, draw_depth, draw_map, map_canvas
-from liqmap.style import HEIGHT, WIDTH
+from liqmap.render import draw_depth, draw_heatmap, draw_map
+from liqmap.render.depth import depth_canvas
+from liqmap.render.heatmap import heatmap_canvas
+from liqmap.render.map import MAX_CIRCLES, _map_panels, map_canvas
+from liqmap.style import HEIGHT, PALETTES, WIDTH
+from tests.liqmap.conftest import SEED_BASIS, SEED_RULES, nothing_after
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
 LABEL = "Binance USD-M"
+BIN = 60
 
 
 def made(
@@ -69,7 +79,20 @@ def made(
     request = MapRequest(Exchange.BINANCE, symbol, window, TopN(100), theme=theme, leverages=leverages)
     coverage = Coverage(window, (window,), gaps, simulated=simulated)
     buys, sells = selected(Side.BUY), selected(Side.SELL)
-    return build_map(request, coverage, path=path, trade_count=1_234_567, buys=buys, sells=sells)
+    return build_map(
+        request,
+        coverage,
+        path=path,
+        trade_count=1_234_567,
+        buys=buys,
+        sells=sells,
+        after={
+            each.side: aftermath(path, each, bin_seconds=BIN, later=never)
+            for each, never in ((buys, np.inf), (sells, -np.inf))
+        },
+        rules=MarginRules(MarginModel.SIMPLE),
+        basis=MarginBasis(MarginModel.SIMPLE, note="no Binance brackets of it"),
+    )
 
 
 VARIANTS = {
@@ -90,14 +113,19 @@ VARIANTS = {
     "one leverage": made(leverages=(50,)),
     "six leverages": made(leverages=(5, 10, 20, 50, 75, 125)),
     "not Latin": made(symbol="币安人生USDT"),
+    "swept": made(spread=0.05),
 }
+nobody = SideTrades(Side.BUY, np.empty(0, np.int64), np.empty(0), np.empty(0))
 VARIANTS["nothing stands"] = build_map(
     VARIANTS["plain"].request,
     VARIANTS["plain"].coverage,
     path=PricePath(*(np.array([value]) for value in (VARIANTS["plain"].path.time[0], 1e9, 1e9, 1e9))),
     trade_count=1,
-    buys=SideTrades(Side.BUY, np.empty(0, np.int64), np.empty(0), np.empty(0)),
+    buys=nobody,
     sells=VARIANTS["plain"].sells,
+    after=nothing_after(nobody, VARIANTS["plain"].sells),
+    rules=SEED_RULES,
+    basis=SEED_BASIS,
 )
 
 
@@ -109,12 +137,23 @@ def patches_of(canvas: Canvas) -> list[PathPatch]:
     return [artist for artist in canvas.figure.get_children() if isinstance(artist, PathPatch)]
 
 
+def drawn_heatmap(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
+    return heatmap_canvas(liquidation_map, build_heatmap(liquidation_map, bin_seconds=BIN), label=label)
+
+
 def texts(canvas: Canvas) -> list[str]:
     return [label.text for label in canvas.labels]
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("draw", [draw_map, draw_depth])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        draw_map,
+        draw_depth,
+        lambda drawn, label: draw_heatmap(drawn, build_heatmap(drawn, bin_seconds=BIN), label=label),
+    ],
+)
 def test_picture_of_any_map_is_a_png_of_the_size_and_small(name: str, draw):
     png = draw(VARIANTS[name], label=LABEL)
     image = Image.open(io.BytesIO(png))
@@ -124,7 +163,7 @@ def test_picture_of_any_map_is_a_png_of_the_size_and_small(name: str, draw):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas])
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas, drawn_heatmap])
 def test_no_text_overlaps_another_or_leaves_the_picture(name: str, canvas_of):
     canvas = canvas_of(VARIANTS[name], label=LABEL)
     labels = [label for label in canvas.labels if label.opacity == 1]
@@ -137,7 +176,7 @@ def test_no_text_overlaps_another_or_leaves_the_picture(name: str, canvas_of):
         assert not one.box.overlaps(other.box), f"{one.text!r} overlaps {other.text!r}"
 
 
-@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas])
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas, drawn_heatmap])
 def test_picture_says_what_it_is_made_of(canvas_of):
     words = " | ".join(texts(canvas_of(VARIANTS["plain"], label=LABEL)))
     for fact in (
@@ -150,13 +189,13 @@ def test_picture_says_what_it_is_made_of(canvas_of):
         "selected from 1,234,567 trades",
         "simple model",
         "Estimated from trades",
-        "not financial advice",
+        "Not financial advice",
     ):
         assert fact in words
     assert "SIMULATED" not in words
 
 
-@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas])
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas, drawn_heatmap])
 def test_simulated_data_is_marked_in_every_panel(canvas_of):
     marks = [
         label for label in canvas_of(VARIANTS["simulated"], label=LABEL).labels if "SIMULATED" in label.text
@@ -173,7 +212,7 @@ def test_gap_is_hatched_and_named_and_no_line_crosses_it():
     box = hatched.get_path().get_extents()
     for line in lines_of(canvas):
         x = np.asarray(line.get_xdata(), float)
-        if len(x) > 100:  # the price path
+        if len(x) > 100 and np.isfinite(x).all():  # the price path
             assert not ((x > box.x0 + 1) & (x < box.x1 - 1)).any()
             assert len(x) < len(VARIANTS["gap"].path.time)
 
@@ -225,3 +264,38 @@ def test_circles_grow_with_the_notional():
     sizes = [line.get_markersize() for line in rings]
     assert len(set(sizes)) > 2
     assert max(sizes) == sizes[0]  # the largest are drawn first, so that none hides another
+
+
+def test_swept_levels_are_outlined_and_named():
+    drawn = VARIANTS["swept"]
+    assert drawn.buckets.swept.any()
+    for canvas in (map_canvas(drawn, label=LABEL), depth_canvas(drawn, label=LABEL)):
+        assert "swept since" in texts(canvas)
+        ghosts = [line for line in lines_of(canvas) if line.get_color() == PALETTES[Theme.DARK].ghost]
+        assert any(np.isfinite(np.asarray(line.get_xdata(), float)).any() for line in ghosts)
+
+
+def test_nothing_swept_has_no_ghosts():
+    assert "swept since" not in texts(map_canvas(VARIANTS["one price"], label=LABEL))
+
+
+def test_heatmap_says_what_its_colours_mean_and_what_lies_outside():
+    words = texts(drawn_heatmap(VARIANTS["swept"], label=LABEL))
+    assert any(text.endswith("of levels lie outside this range") for text in words)
+    assert "$0" in words
+    assert any(text.startswith("standing per") for text in words)
+
+
+def test_heatmap_is_brightest_where_most_stands():
+    drawn = VARIANTS["swept"]
+    heatmap = build_heatmap(drawn, bin_seconds=BIN)
+    canvas = heatmap_canvas(drawn, heatmap, label=LABEL)
+    (image,) = [each for each in canvas.figure.get_children() if isinstance(each, FigureImage)][:1]
+    pixels = np.asarray(image.get_array())
+    row, column = np.unravel_index(heatmap.value.argmax(), heatmap.value.shape)
+    at = (
+        round((row + 0.5) / heatmap.value.shape[0] * pixels.shape[0]),
+        round((column + 0.5) / heatmap.value.shape[1] * pixels.shape[1]),
+    )
+    brightest = PALETTES[Theme.DARK].heat[-1]
+    assert "#" + bytes(pixels[at].astype(np.uint8)).hex() == brightest

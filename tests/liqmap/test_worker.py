@@ -36,10 +36,10 @@ def two_days(stored: Stored) -> tuple[list[Segment], Trades]:
     """Return the segments of two days and all their trades as one."""
     days = [random_trades(20_000, seed=seed, start_ms=START_MS + seed * 86_400_000) for seed in (0, 1)]
     segments = [stored(trades, DAY + timedelta(days=index)) for index, trades in enumerate(days)]
-    joined = (
+    time, price, size, is_buy = (
         np.concatenate([getattr(day, name) for day in days]) for name in ("time", "price", "size", "is_buy")
     )
-    return segments, Trades(*joined)
+    return segments, Trades(time, price, size, is_buy)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,18 @@ import simcord
 
 from bot.cogs import maps
 from liqmap.errors import DataError, EngineBusy, JobFailed, RequestError
-from liqmap.model import Exchange, GrossValue, MapRequest, Portion, Progress, Theme, TimeWindow, TopN
+from liqmap.model import (
+    Exchange,
+    GrossValue,
+    LevelFilter,
+    MapRequest,
+    MarginModel,
+    Portion,
+    Progress,
+    Theme,
+    TimeWindow,
+    TopN,
+)
 from tests.bot.conftest import PNG, Floor
 
 # An error that has become a sentence still counts as one to the simulation.
@@ -52,7 +63,10 @@ async def test_command_is_answered_with_map_depth_and_numbers(floor: Floor):
 async def test_options_come_in_the_order_that_people_type(floor: Floor):
     (command,) = floor.env.bot.tree.get_commands()  # type: ignore[attr-defined] # simcord knows only a Client
     names = [parameter.name for parameter in command.parameters]
-    assert names == ["symbol", "window", "mode", "value", "exchange", "end", "theme", "private"]
+    assert names == [
+        *("symbol", "window", "mode", "value", "exchange", "end"),
+        *("chart", "model", "leverages", "levels", "theme", "private"),
+    ]
     assert [parameter.name for parameter in command.parameters if parameter.required] == names[:3]
 
 
@@ -64,6 +78,10 @@ async def test_options_come_in_the_order_that_people_type(floor: Floor):
         ({"mode": "portion", "value": "0.01"}, {"selection": Portion(0.01)}),
         ({"mode": "portion"}, {"selection": Portion(0.01)}),
         ({"exchange": "bybit", "theme": "light"}, {"exchange": Exchange.BYBIT, "theme": Theme.LIGHT}),
+        ({"chart": "heatmap", "model": "bybit"}, {"heatmap": True, "model": MarginModel.BYBIT}),
+        ({}, {"heatmap": False, "model": MarginModel.BINANCE, "levels": LevelFilter.STANDING}),
+        ({"levels": "all"}, {"levels": LevelFilter.ALL}),
+        ({"leverages": "100, 20x:3"}, {"leverages": (20, 100), "weights": (3.0, 1.0)}),
         (
             {"end": "2023-08-01 06:00"},
             {"window": TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))},
@@ -89,9 +107,11 @@ async def test_options_are_understood_forgivingly(
         ({"value": "NaN"}, "The value “NaN” does not fit top_n; try 100."),
         ({"value": "1e309"}, "The value “1e309” does not fit top_n; try 100."),
         ({"mode": "portion", "value": "150%"}, "portion"),
+        ({"leverages": "10,10"}, "The leverages “10,10” are not up to 8 different ones; try 10,25,50,100."),
+        ({"leverages": "1,200"}, "Leverages go from 2 to 150, such as 10,25,50,100."),
         ({"end": "tomorrow"}, "The end “tomorrow” is not a time; try 2023-08-01 06:00 (UTC)."),
         ({"end": "2030-01-01"}, "lies in the future"),
-        ({"end": "2019-01-01"}, "Binance publishes trades from 2019-12-31 on; try a later end."),
+        ({"end": "2019-01-01"}, "Binance USD-M trades are published from 2019-12-31 on; try a later end."),
         ({"window": "6" * 6000}, "The window “666666666666666666666666666666…” cannot be read"),
     ],
 )

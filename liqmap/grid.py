@@ -1,0 +1,72 @@
+"""A grid of price buckets: one 1-2-5 size, aligned to its multiples, at any scale of prices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class PriceGrid:
+    """Half-open buckets [edge, next edge) of size `digits` × 10^`power`, from index `first` to `last`."""
+
+    digits: int
+    power: int
+    first: int
+    last: int
+
+    @classmethod
+    def over(cls, low: float, high: float, *, buckets: int, least_span: float) -> Self:
+        """Return the finest grid that covers [low, high] with about `buckets` buckets, at most two more.
+
+        A span below `least_span` is taken for that: one lonely price is not cut into slices of nothing.
+        """
+        digits, power = _nice_step(max(high - low, least_span) / buckets)
+        bounds = _index(np.array([low, high]), digits, power)
+        return cls(digits, power, int(bounds[0]), int(bounds[1]))
+
+    @property
+    def size(self) -> float:
+        """Width of a bucket."""
+        return float(_edge(np.array([1]), self.digits, self.power)[0])
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """All edges, ascending: one more than there are buckets."""
+        return _edge(np.arange(self.first, self.last + 2), self.digits, self.power)
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def bucket_of(self, price: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the place of each price's bucket, which lies outside [0, len) where the grid ends."""
+        return _index(price, self.digits, self.power) - self.first
+
+
+def _nice_step(minimum: float) -> tuple[int, int]:
+    """Return the smallest (1|2|5, power of ten) whose product is at least `minimum`."""
+    power = math.floor(math.log10(minimum))
+    for digits in (1, 2, 5):
+        if digits * 10.0**power >= minimum:
+            return digits, power
+    return 1, power + 1
+
+
+def _edge(index: NDArray[np.int64], digits: int, power: int) -> NDArray[np.float64]:
+    # Dividing by a whole power of ten rounds once, so 0.3 is 0.3 and not 0.30000000000000004.
+    steps = index.astype(np.float64) * digits
+    return steps * 10.0**power if power >= 0 else steps / 10.0**-power
+
+
+def _index(price: NDArray[np.float64], digits: int, power: int) -> NDArray[np.int64]:
+    index = np.floor(price / _edge(np.array([1]), digits, power)).astype(np.int64)
+    # The division may round across an edge; comparing with the edges themselves settles it.
+    index -= price < _edge(index, digits, power)
+    index += price >= _edge(index + 1, digits, power)
+    return index

@@ -1,0 +1,237 @@
+"""What the pictures share: titles, axes, legend, price path, gaps, ghosts, watermark."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from liqmap.canvas import Box, Canvas, text_box, text_width
+from liqmap.numbers import coverage_text, margin_text, money, price, selection_text, window_text
+from liqmap.panel import Panel, padded, round_ticks, time_ticks
+from liqmap.style import HEIGHT, SIZES, WIDTH, Palette, leverage_colours
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from liqmap.model import LiquidationMap
+
+MARGIN: Final = 28
+PLOT_TOP: Final = HEIGHT - 182
+PLOT_BOTTOM: Final = 102
+
+_LAST_PRICE_INSET = 0.06
+
+
+def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Palette) -> Canvas:
+    """Return a canvas with all that stands around the plots: title, subtitle, and what it is made of."""
+    request, coverage = liquidation_map.request, liquidation_map.coverage
+    canvas = Canvas(WIDTH, HEIGHT, background=palette.background)
+    name = canvas.text(MARGIN, HEIGHT - 42, request.symbol, palette.text, size=SIZES.title, bold=True)
+    title_box = canvas.text(name.right + 14, HEIGHT - 42, title, palette.text, size=SIZES.title)
+    if coverage.simulated:
+        canvas.text(
+            title_box.right + 28, HEIGHT - 42, "SIMULATED DATA", palette.warning, size=SIZES.label, bold=True
+        )
+    canvas.text(WIDTH - MARGIN, HEIGHT - 42, label, palette.muted, size=SIZES.subtitle, anchor="r")
+    count = len(liquidation_map.buys) + len(liquidation_map.sells)
+    notional = liquidation_map.buys.notional.sum() + liquidation_map.sells.notional.sum()
+    canvas.text(
+        MARGIN,
+        HEIGHT - 86,
+        f"{window_text(request.window)}  ·  {selection_text(request.selection)}",
+        palette.text,
+        size=SIZES.subtitle,
+    )
+    canvas.text(
+        WIDTH - MARGIN,
+        HEIGHT - 86,
+        f"{count:,} trades, {money(notional)}",
+        palette.muted,
+        size=SIZES.subtitle,
+        anchor="r",
+    )
+    made_of = [
+        coverage_text(coverage),
+        f"selected from {liquidation_map.trade_count:,} trades",
+    ]
+    canvas.text(
+        MARGIN,
+        44,
+        "  ·  ".join(made_of),
+        palette.warning if coverage.missing else palette.muted,
+        size=SIZES.foot,
+    )
+    canvas.text(
+        MARGIN,
+        20,
+        f"Estimated from trades by the {margin_text(liquidation_map.margin)}. Not financial advice.",
+        palette.muted,
+        size=SIZES.foot,
+    )
+    return canvas
+
+
+def level_range(liquidation_map: LiquidationMap, *, share: float) -> tuple[float, float]:
+    """Return the prices that standing levels and the price path span, widened by `share` at each end."""
+    edges, path, last = liquidation_map.buckets.edges, liquidation_map.path, liquidation_map.last_price
+    low, high = min(float(edges[0]), float(path.low.min())), max(float(edges[-1]), float(path.high.max()))
+    # The last price keeps off the ends, where the totals are written, even if nothing stands beyond it.
+    keep_off = (high - low) * _LAST_PRICE_INSET
+    return padded(min(low, last - keep_off), max(high, last + keep_off), share=share)
+
+
+def standing_totals(liquidation_map: LiquidationMap) -> NDArray[np.float64]:
+    """Return the standing notional of each bucket, of both sides and all leverages."""
+    buckets = liquidation_map.buckets
+    totals: NDArray[np.float64] = (buckets.long + buckets.short).sum(axis=0)
+    return totals
+
+
+def tick_width(values: tuple[float, float], *, count: int) -> float:
+    """Return the width of the widest price along an axis over `values` [px]."""
+    ticks, step = round_ticks(*values, count=count)
+    return max((text_width(price(tick, step=step), size=SIZES.tick) for tick in ticks), default=0.0)
+
+
+def draw_price_axis(canvas: Canvas, panel: Panel, palette: Palette, *, count: int) -> None:
+    """Write prices at the left of a panel, and draw a grid line at each."""
+    ticks, step = round_ticks(*panel.y_range, count=count)
+    for tick, y in zip(ticks, panel.y(ticks), strict=True):
+        canvas.line([panel.box.left, panel.box.right], [y, y], palette.grid)
+        if panel.box.bottom + 6 <= y:
+            canvas.text(
+                panel.box.left - 12, y, price(tick, step=step), palette.muted, size=SIZES.tick, anchor="r"
+            )
+
+
+def draw_bottom_axis(
+    canvas: Canvas, panel: Panel, palette: Palette, marks: Iterable[tuple[float, str]]
+) -> None:
+    """Write (value, text) below a panel, leaving out what would touch, and draw a grid line at each."""
+    taken = -np.inf
+    for value, text in marks:
+        x = float(panel.x(value))
+        canvas.line([x, x], [panel.box.bottom, panel.box.top], palette.grid)
+        box = text_box(x, panel.box.bottom - 24, text, size=SIZES.tick, anchor="m")
+        if box.left > taken and box.right <= WIDTH - 4:
+            canvas.text(x, panel.box.bottom - 24, text, palette.muted, size=SIZES.tick, anchor="m")
+            taken = box.right + 14
+
+
+def draw_path(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    """Draw the price over the window with its axes, and what is missing of it hatched."""
+    window = liquidation_map.request.window
+    draw_price_axis(canvas, panel, palette, count=6)
+    ticks = time_ticks(window.start_ms, window.end_ms, count=5)
+    draw_bottom_axis(canvas, panel, palette, [(moment, text) for moment, text in ticks])
+    for gap in liquidation_map.coverage.missing:
+        draw_gap(canvas, panel, (gap.window.start_ms, gap.window.end_ms), palette)
+    draw_path_line(canvas, panel, liquidation_map, palette)
+
+
+def draw_path_line(
+    canvas: Canvas,
+    panel: Panel,
+    liquidation_map: LiquidationMap,
+    palette: Palette,
+    *,
+    halo: str | None = None,
+) -> None:
+    """Draw the envelope of lows and highs and the line of closes, on a `halo` where the ground is busy."""
+    path = liquidation_map.path
+    for piece in path_pieces(liquidation_map):
+        x = panel.x(path.time[piece])
+        low, high = panel.y(path.low[piece]), panel.y(path.high[piece])
+        canvas.area(np.r_[x, x[::-1]], np.r_[low, high[::-1]], palette.price, opacity=0.45)
+        close = panel.y(path.close[piece])
+        if halo:
+            canvas.line(x, close, halo, width=5.0)
+        canvas.line(x, close, palette.price, width=2.0)
+
+
+def path_pieces(liquidation_map: LiquidationMap) -> list[slice]:
+    """Return the parts of the price path between the gaps, which no line may cross."""
+    path = liquidation_map.path
+    cuts = np.searchsorted(path.time, [gap.window.end_ms for gap in liquidation_map.coverage.missing])
+    bounds = [0, *(int(cut) for cut in cuts), len(path.time)]
+    return [slice(first, end) for first, end in pairwise(bounds) if first < end]
+
+
+def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[int, int], palette: Palette) -> None:
+    """Hatch a span of time without data."""
+    left, right = (float(x) for x in panel.x(span_ms))
+    box = Box(left, panel.box.bottom, right, panel.box.top)
+    canvas.rectangle(box, palette.panel, hatch=("//", palette.gap))
+    if box.width > text_width("no data", size=SIZES.label) + 8:
+        middle = (left + right) / 2, (box.bottom + box.top) / 2
+        canvas.text(*middle, "no data", palette.text, size=SIZES.label, anchor="m", halo=palette.panel)
+
+
+def draw_ghosts(
+    canvas: Canvas,
+    palette: Palette,
+    edges: NDArray[np.float64],
+    inner: NDArray[np.float64],
+    outer: NDArray[np.float64],
+    *,
+    upright: bool,
+) -> None:
+    """Outline what was swept beyond the standing bars, all in pixels.
+
+    Bucket i lies between edges i and i + 1; its ghost reaches from `inner` to `outer`.
+    """
+    ghost = outer - inner >= 1
+    before, after = np.r_[False, ghost[:-1]], np.r_[ghost[1:], False]
+    # A silhouette: from bucket to bucket within a run, and down to the bars at its ends.
+    start = np.where(before, np.r_[0.0, outer[:-1]], inner)
+    end = np.where(after, outer, inner)
+    along = np.stack([edges[:-1], edges[:-1], edges[1:], edges[1:]], axis=1)
+    across = np.stack([start, outer, outer, end], axis=1)
+    # One line with breaks between the runs: a line each would take much longer.
+    along[~ghost], across[~ghost] = np.nan, np.nan
+    x, y = (along.ravel(), across.ravel()) if upright else (across.ravel(), along.ravel())
+    canvas.line(x, y, palette.ghost, width=1.5)
+
+
+def draw_legend(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette, *, box: Box) -> None:
+    """Name the colours of the leverages above a panel, and the ghosts, smaller the more there are."""
+    leverages = liquidation_map.buckets.leverages
+    names = [f"{leverage}x" for leverage in leverages]
+    if liquidation_map.buckets.swept.any():
+        names.append("swept since")
+    for size in range(SIZES.label, SIZES.foot // 2, -1):
+        widths = [text_width(name, size=size) + 2.2 * size for name in names]
+        if sum(widths) <= box.width + size:
+            break
+    left, y = box.left, box.top + 24
+    for name, width, colour in zip(
+        names, widths, [*leverage_colours(palette, len(leverages)), palette.ghost], strict=False
+    ):
+        swatch = Box(left, y - size * 0.36, left + size * 0.72, y + size * 0.36)
+        canvas.rectangle(swatch, colour)
+        if name not in {f"{leverage}x" for leverage in leverages}:  # an outline, as the ghosts are
+            inset = 2
+            canvas.rectangle(
+                Box(swatch.left + inset, swatch.bottom + inset, swatch.right - inset, swatch.top - inset),
+                palette.background,
+            )
+        canvas.text(left + size, y, name, palette.text, size=size)
+        left += width
+
+
+def watermark(
+    canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette, panels: Iterable[Panel]
+) -> None:
+    """Write over panels that their data is simulated, if it is."""
+    if not liquidation_map.coverage.simulated:
+        return
+    words = "SIMULATED DATA"
+    for panel in panels:
+        box = panel.box
+        size = int(0.85 * box.width / text_width(words, size=100, bold=True) * 100)
+        x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
+        canvas.text(x, y, words, palette.text, size=size, anchor="m", bold=True, opacity=0.1)

@@ -1,0 +1,141 @@
+"""The heatmap: standing notional over price and time, as it was known at each moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liqmap.canvas import Box, Canvas, text_box, text_width
+from liqmap.numbers import money, price
+from liqmap.panel import Panel, time_ticks
+from liqmap.render.frame import (
+    MARGIN,
+    PLOT_BOTTOM,
+    PLOT_TOP,
+    draw_bottom_axis,
+    draw_gap,
+    draw_path_line,
+    draw_price_axis,
+    framed,
+    tick_width,
+    watermark,
+)
+from liqmap.style import PALETTES, SIZES, WIDTH, Palette, heat_colours
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from liqmap.model import Cluster, Heatmap, LiquidationMap
+
+_LABELS_WIDTH = 206
+_SCALE_WIDTH = 300
+_SHADES = 48
+_LABELLED_CLUSTERS = 3
+
+
+def heatmap_canvas(liquidation_map: LiquidationMap, heatmap: Heatmap, *, label: str) -> Canvas:
+    """Return the heatmap as a canvas, before it becomes an image."""
+    palette = PALETTES[liquidation_map.request.theme]
+    canvas = framed(liquidation_map, "liquidation heatmap", label, palette)
+    panel = _panel(heatmap)
+    canvas.pixels(panel.box, _shaded(heatmap, panel, palette))
+    draw_price_axis(canvas, panel, palette, count=8)
+    window = liquidation_map.request.window
+    draw_bottom_axis(canvas, panel, palette, time_ticks(window.start_ms, window.end_ms, count=8))
+    for gap in liquidation_map.coverage.missing:
+        draw_gap(canvas, panel, (gap.window.start_ms, gap.window.end_ms), palette)
+    watermark(canvas, liquidation_map, palette, [panel])
+    draw_path_line(canvas, panel, liquidation_map, palette, halo=palette.background)
+    _draw_scale(canvas, panel, heatmap, palette)
+    _draw_labels(canvas, panel, liquidation_map, heatmap, palette)
+    return canvas
+
+
+def _panel(heatmap: Heatmap) -> Panel:
+    prices = float(heatmap.edges[0]), float(heatmap.edges[-1])
+    left = MARGIN + tick_width(prices, count=8) + 12
+    box = Box(round(left), PLOT_BOTTOM, WIDTH - MARGIN - _LABELS_WIDTH, PLOT_TOP)
+    return Panel(box, (float(heatmap.time[0]), float(heatmap.time[-1])), prices)
+
+
+def _shaded(heatmap: Heatmap, panel: Panel, palette: Palette) -> NDArray[np.uint8]:
+    """Return the colours of the panel's pixels, rows from the bottom up."""
+    rows, columns = heatmap.value.shape
+    height, width = round(panel.box.height), round(panel.box.width)
+    row = np.minimum(np.arange(height) * rows // height, rows - 1)
+    column = np.minimum(np.arange(width) * columns // width, columns - 1)
+    # The square root lets small bands be seen beside the largest; the scale is labelled accordingly.
+    share = np.sqrt(heatmap.value / (heatmap.value.max(initial=0.0) or 1.0))
+    shade = np.ceil(share * (_SHADES - 1)).astype(np.intp)
+    colours: NDArray[np.uint8] = _colours(palette)[shade[np.ix_(row, column)]]
+    return colours
+
+
+def _colours(palette: Palette) -> NDArray[np.uint8]:
+    return np.array([list(bytes.fromhex(each[1:])) for each in heat_colours(palette, _SHADES)], np.uint8)
+
+
+def _draw_scale(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palette) -> None:
+    """Draw what the colours mean above the panel, and what lies outside of it."""
+    top = float(heatmap.value.max(initial=0.0))
+    step = float(heatmap.edges[1] - heatmap.edges[0])
+    y = panel.box.top + 24
+    title = f"standing per {price(step, step=step)} of price"
+    words = canvas.text(panel.box.left, y, title, palette.text, size=SIZES.label)
+    zero = canvas.text(words.right + 22, y, "$0", palette.muted, size=SIZES.tick)
+    bar = Box(round(zero.right + 10), y - 8, round(zero.right + 10) + _SCALE_WIDTH, y + 8)
+    shade = np.arange(round(bar.width)) * _SHADES // round(bar.width)
+    canvas.pixels(bar, np.repeat(_colours(palette)[shade][np.newaxis], round(bar.height), axis=0))
+    canvas.text(bar.right + 10, y, money(top), palette.muted, size=SIZES.tick)
+    middle = bar.left + bar.width / 2
+    canvas.line([middle, middle], [bar.bottom, bar.top + 4], palette.text, width=1.5)
+    canvas.text(middle, bar.top + 15, money(top / 4), palette.muted, size=SIZES.foot, anchor="m")
+    if heatmap.outside:
+        text = f"{money(heatmap.outside)} of levels lie outside this range"
+        canvas.text(
+            panel.box.left + 10,
+            panel.box.bottom + 18,
+            text,
+            palette.text,
+            size=SIZES.foot,
+            halo=palette.panel,
+        )
+
+
+def _draw_labels(
+    canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, heatmap: Heatmap, palette: Palette
+) -> None:
+    """Write the last price and the largest clusters still standing at the right edge."""
+    last, left = liquidation_map.last_price, panel.box.right + 10
+    y = float(panel.y(last))
+    text = price(last)
+    pill = Box(left, y - 17, left + text_width(text, size=SIZES.label, bold=True) + 20, y + 17)
+    canvas.line([panel.box.left, left], [y, y], palette.text, width=1.6, dashes=(7, 5))
+    canvas.rectangle(pill, palette.text)
+    canvas.text(left + 10, y, text, palette.background, size=SIZES.label, bold=True)
+    taken = [pill]
+    for cluster in _inside(liquidation_map, heatmap):
+        middle = float(panel.y(cluster.price))
+        text = f"{money(cluster.notional)} @ {price(cluster.price, step=liquidation_map.buckets.size)}"
+        for shift in (0, 14, -14, 28, -28):
+            box = text_box(left + 4, middle + shift, text, size=SIZES.foot)
+            fits = panel.box.bottom <= box.bottom and box.top <= panel.box.top and box.right <= WIDTH - 4
+            if fits and not any(box.overlaps(other) for other in taken):
+                canvas.line([panel.box.right, left], [middle, middle], palette.muted, width=2)
+                canvas.text(left + 4, middle + shift, text, palette.text, size=SIZES.foot)
+                taken.append(box)
+                break
+
+
+def _inside(liquidation_map: LiquidationMap, heatmap: Heatmap) -> list[Cluster]:
+    """Return the largest clusters of each side whose price is in the picture, largest first."""
+    low, high = float(heatmap.edges[0]), float(heatmap.edges[-1])
+    chosen = [
+        sorted((each for each in clusters if low < each.price < high), key=lambda each: -each.notional)
+        for clusters in (liquidation_map.long_clusters, liquidation_map.short_clusters)
+    ]
+    return sorted(
+        (cluster for side in chosen for cluster in side[:_LABELLED_CLUSTERS]),
+        key=lambda cluster: -cluster.notional,
+    )

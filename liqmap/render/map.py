@@ -1,0 +1,203 @@
+"""The map: price path and selected trades, beside the standing notional at each price."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from liqmap.canvas import Box, Canvas, text_box, text_width
+from liqmap.numbers import money, price
+from liqmap.panel import Panel, padded, round_ticks
+from liqmap.render.frame import (
+    MARGIN,
+    PLOT_BOTTOM,
+    PLOT_TOP,
+    draw_bottom_axis,
+    draw_ghosts,
+    draw_legend,
+    draw_path,
+    draw_price_axis,
+    framed,
+    level_range,
+    standing_totals,
+    tick_width,
+    watermark,
+)
+from liqmap.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
+
+if TYPE_CHECKING:
+    from liqmap.model import Cluster, LiquidationMap, SideTrades
+
+MAX_CIRCLES: Final = 250
+"""At most this many selected trades a side are drawn, the largest ones; the picture says so."""
+
+_CONNECTOR_WIDTH = 44
+_RADII = np.array([2.5, 3.5, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0])
+_LABELLED_CLUSTERS = 3
+
+
+def map_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
+    """Return the map as a canvas, before it becomes an image."""
+    palette = PALETTES[liquidation_map.request.theme]
+    canvas = framed(liquidation_map, "liquidation map", label, palette)
+    path_panel, level_panel = _map_panels(liquidation_map)
+    for panel in (path_panel, level_panel):
+        canvas.rectangle(panel.box, palette.panel)
+    watermark(canvas, liquidation_map, palette, [path_panel, level_panel])
+    _draw_connector(canvas, path_panel, level_panel, palette)
+    draw_path(canvas, path_panel, liquidation_map, palette)
+    _draw_trades(canvas, path_panel, liquidation_map, palette)
+    _draw_levels(canvas, level_panel, liquidation_map, palette)
+    _draw_last_price_across(canvas, path_panel, level_panel, liquidation_map, palette)
+    return canvas
+
+
+def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
+    path, window = liquidation_map.path, liquidation_map.request.window
+    path_range = padded(float(path.low.min()), float(path.high.max()), share=0.05)
+    prices = level_range(liquidation_map, share=0.06)
+    left = MARGIN + tick_width(path_range, count=6) + 12
+    right_labels = tick_width(prices, count=7) + 20
+    usable = WIDTH - MARGIN - left - _CONNECTOR_WIDTH - right_labels
+    middle = left + usable * 0.47
+    path_panel = Panel(
+        Box(round(left), PLOT_BOTTOM, round(middle), PLOT_TOP), (window.start_ms, window.end_ms), path_range
+    )
+    level_box = Box(round(middle + _CONNECTOR_WIDTH + right_labels), PLOT_BOTTOM, WIDTH - MARGIN, PLOT_TOP)
+    # The longest bar leaves room for the longest label.
+    labels = [
+        text_width(_cluster_text(each, liquidation_map), size=SIZES.label)
+        for each in _largest(liquidation_map)
+    ]
+    room = 1 - (max(labels, default=0.0) + 30) / level_box.width
+    longest = float(standing_totals(liquidation_map).max(initial=0.0))
+    return path_panel, Panel(level_box, (0.0, longest / room or 1000.0), prices)
+
+
+def _draw_connector(canvas: Canvas, path_panel: Panel, level_panel: Panel, palette: Palette) -> None:
+    """Show where the left panel's range of prices lies on the right panel's axis."""
+    left, right = path_panel.box.right, path_panel.box.right + _CONNECTOR_WIDTH - 8
+    low, high = (float(y) for y in level_panel.y(path_panel.y_range))
+    canvas.area(
+        [left, right, right, left], [path_panel.box.bottom, low, high, path_panel.box.top], palette.panel
+    )
+    canvas.rectangle(Box(right, low, right + 5, max(high, low + 2)), palette.muted)
+
+
+def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    y = panel.box.top + 24
+    marks = [("large buy", palette.long), ("large sell", palette.short)]
+    x = panel.box.left + 8
+    for text, colour in marks:
+        canvas.circles(np.array([x]), np.array([y]), colour, radius=8, width=2.5)
+        x = canvas.text(x + 16, y, text, palette.text, size=SIZES.label).right + 30
+    largest = max(
+        (float(side.notional[0]) for side in (liquidation_map.buys, liquidation_map.sells) if len(side)),
+        default=1.0,
+    )
+    _draw_circles(canvas, panel, liquidation_map.buys, palette.long, largest=largest)
+    _draw_circles(canvas, panel, liquidation_map.sells, palette.short, largest=largest)
+    if max(len(liquidation_map.buys), len(liquidation_map.sells)) > MAX_CIRCLES:
+        canvas.text(
+            panel.box.left + 10,
+            panel.box.bottom + 18,
+            f"circles: the largest {MAX_CIRCLES} per side",
+            palette.muted,
+            size=SIZES.foot,
+            halo=palette.panel,
+        )
+
+
+def _draw_circles(canvas: Canvas, panel: Panel, trades: SideTrades, colour: str, *, largest: float) -> None:
+    """Draw the largest trades as rings whose area follows the notional, in a few sizes."""
+    x, y = panel.x(trades.time[:MAX_CIRCLES]), panel.y(trades.price[:MAX_CIRCLES])
+    radius = _RADII[-1] * np.sqrt(trades.notional[:MAX_CIRCLES] / largest)
+    kind = np.abs(radius[:, np.newaxis] - _RADII).argmin(axis=1)
+    for index in np.unique(kind)[::-1]:
+        chosen = kind == index
+        canvas.circles(x[chosen], y[chosen], colour, radius=float(_RADII[index]), width=1.6)
+
+
+def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    buckets = liquidation_map.buckets
+    draw_price_axis(canvas, panel, palette, count=7)
+    ticks, _ = round_ticks(*panel.x_range, count=5)
+    draw_bottom_axis(canvas, panel, palette, [(tick, money(tick)) for tick in ticks])
+    draw_legend(canvas, liquidation_map, palette, box=panel.box)
+    bottom, top = panel.y(buckets.edges[:-1]), panel.y(buckets.edges[1:])
+    base = np.zeros(len(bottom))
+    for row, colour in zip(
+        buckets.long + buckets.short, leverage_colours(palette, len(buckets.leverages)), strict=True
+    ):
+        shown = row > 0
+        canvas.rectangles(panel.x(base)[shown], bottom[shown], panel.x(base + row)[shown], top[shown], colour)
+        base = base + row
+    swept = np.minimum(panel.x(base + buckets.swept), panel.box.right)
+    draw_ghosts(canvas, palette, panel.y(buckets.edges), panel.x(base), swept, upright=False)
+    _draw_totals(canvas, panel, liquidation_map, palette)
+
+
+def _draw_totals(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    """Write how much stands on each side into the free strips at the panel's ends."""
+    for word, curve, y, colour in (
+        ("shorts above", liquidation_map.short_depth, panel.box.top - 18, palette.short),
+        ("longs below", liquidation_map.long_depth, panel.box.bottom + 18, palette.long),
+    ):
+        text = f"{word}  {money(float(curve.notional[-1]))}"
+        canvas.text(
+            panel.box.right - 10, y, text, colour, size=SIZES.label, anchor="r", bold=True, halo=palette.panel
+        )
+
+
+def _draw_last_price_across(
+    canvas: Canvas, path_panel: Panel, level_panel: Panel, liquidation_map: LiquidationMap, palette: Palette
+) -> None:
+    last = liquidation_map.last_price
+    for panel in (path_panel, level_panel):
+        y = float(panel.y(last))
+        canvas.line([panel.box.left, panel.box.right], [y, y], palette.text, width=1.6, dashes=(7, 5))
+    text = f"last {price(last)}"
+    width = text_width(text, size=SIZES.label, bold=True) + 20
+    right = level_panel.box.right
+    pill = Box(right - width, y - 17, right, y + 17)
+    canvas.rectangle(pill, palette.text)
+    canvas.text(right - 10, y, text, palette.background, size=SIZES.label, anchor="r", bold=True)
+    taken = [pill, *(label.box for label in canvas.labels)]
+    _label_clusters(canvas, level_panel, liquidation_map, palette, taken=taken)
+
+
+def _label_clusters(
+    canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette, *, taken: list[Box]
+) -> None:
+    """Write price and size at the largest clusters, each where it touches nothing, or not at all."""
+    totals, edges = standing_totals(liquidation_map), liquidation_map.buckets.edges
+    for cluster in _largest(liquidation_map):
+        inside = (edges[:-1] >= cluster.low) & (edges[:-1] < cluster.high)
+        x = float(panel.x(totals[inside].max())) + 8
+        text = _cluster_text(cluster, liquidation_map)
+        middle = float(panel.y(cluster.price))
+        for shift in (0, 12, -12, 24, -24, 36, -36):
+            box = text_box(x + 8, middle + shift, text, size=SIZES.label)
+            fits = (
+                box.right <= panel.box.right and panel.box.bottom <= box.bottom and box.top <= panel.box.top
+            )
+            if fits and not any(box.overlaps(other) for other in taken):
+                low, high = (float(y) for y in panel.y([cluster.low, cluster.high]))
+                canvas.line([x, x], [low, max(high, low + 2)], palette.muted, width=2)
+                canvas.text(x + 8, middle + shift, text, palette.text, size=SIZES.label, halo=palette.panel)
+                taken.append(box)
+                break
+
+
+def _cluster_text(cluster: Cluster, liquidation_map: LiquidationMap) -> str:
+    return f"{money(cluster.notional)} @ {price(cluster.price, step=liquidation_map.buckets.size)}"
+
+
+def _largest(liquidation_map: LiquidationMap) -> list[Cluster]:
+    """Return the clusters worth a label, of each side the largest, largest first."""
+    chosen = [
+        sorted(clusters, key=lambda cluster: -cluster.notional)[:_LABELLED_CLUSTERS]
+        for clusters in (liquidation_map.long_clusters, liquidation_map.short_clusters)
+    ]
+    return sorted((cluster for side in chosen for cluster in side), key=lambda cluster: -cluster.notional)
