@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench lock clean
+.PHONY: demo test check format bench gallery lock clean
 
 demo: $(READY) ## post a map in a simulated Discord, save its images under out/, stay open on a terminal
 	$(RUN)/python -m bot playground --out out
@@ -25,6 +25,13 @@ format: $(READY) ## put the code into its form
 
 bench: $(READY) ## measure speed and memory, and print a table
 	$(RUN)/python -m tests.benchmarks
+
+gallery: $(READY) ## draw the README's pictures again
+	rm -f docs/gallery/*.png
+	for selection in "top_n 100" "gross_value 100k" "portion 0.1%"; do \
+		$(RUN)/python -m liqmap BTCUSDT 24h $$selection --end "2023-08-02 06:00" \
+			--simulated --heatmap --out docs/gallery || exit 1; \
+	done
 
 lock: $(READY) ## pin every dependency with its hashes again
 	$(RUN)/pip install --quiet uv

@@ -73,6 +73,7 @@ class BybitSettings(Section):
     """Bybit's own addresses."""
 
     archive_url: HttpUrl = "https://public.bybit.com"
+    api_url: HttpUrl = "https://api.bybit.com"
 
 
 class ExchangesSettings(Section):

@@ -70,5 +70,6 @@ def config(tmp_path: Path, market_server: MarketServer) -> Path:
         "download.retry_wait = 0\n"
         f'exchanges.binance.archive_url = "{market_server.binance_url}"\n'
         f'exchanges.bybit.archive_url = "{market_server.bybit_url}"\n'
+        f'exchanges.bybit.api_url = "{market_server.bybit_url}"\n'
     )
     return path

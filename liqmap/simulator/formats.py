@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import io
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from liqmap.simulator.market import MarketDay
@@ -72,6 +74,28 @@ def bybit_csv_gz(day: MarketDay) -> bytes:
         }
     )
     return gzip.compress(_csv(table, header=True), _FASTEST)
+
+
+def risk_limits(symbols: Sequence[str], *, inverse: bool) -> dict[str, Any]:
+    """Return a page of risk limits as Bybit's API gives it, without its cursor."""
+    # Inverse limits are in base currency.
+    tiers = ((150, 0.005, 100), (300, 0.01, 50)) if inverse else ((3e5, 0.0033, 150), (2e6, 0.005, 100))
+    rows = [
+        {
+            "id": place,
+            "symbol": symbol,
+            "riskLimitValue": f"{cap:g}" if inverse else f"{cap:.0f}",
+            "maintenanceMargin": f"{rate:g}",
+            "initialMargin": f"{1 / leverage:g}",
+            "isLowestRisk": int(place == 0),
+            "maxLeverage": f"{leverage:.2f}",
+            "mmDeduction": "" if place == 0 else f"{tiers[0][0] * (rate - tiers[0][1]):g}",
+        }
+        for symbol in symbols
+        for place, (cap, rate, leverage) in enumerate(tiers)
+    ]
+    category = "inverse" if inverse else "linear"
+    return {"retCode": 0, "retMsg": "OK", "result": {"category": category, "list": rows}}
 
 
 def _csv(table: pa.Table, *, header: bool) -> bytes:

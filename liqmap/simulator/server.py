@@ -12,7 +12,7 @@ from aiohttp import web
 from cachetools import LRUCache
 
 from liqmap.simulator.faults import Fault, PlannedFault, respond_faulty
-from liqmap.simulator.formats import binance_checksum, binance_zip, bybit_csv_gz
+from liqmap.simulator.formats import binance_checksum, binance_zip, bybit_csv_gz, risk_limits
 from liqmap.simulator.market import LISTINGS, Market
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ SIMULATED_HEADER = {"X-Simulated-Market": "1"}
 """Every answer carries this header, by which the engine marks what comes of it as simulated."""
 
 _CACHED_FILES = 16
+_SYMBOLS_A_PAGE = 3  # few, so that there are several pages
 _BINANCE_FILE = re.compile(
     r"/data/futures/(?:um|cm)/daily/aggTrades/(?P<symbol>\w+)/(?P=symbol)-aggTrades-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
 )
@@ -53,6 +54,7 @@ class MarketServer:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/binance{path:/.*}", self._binance)
+        app.router.add_get("/bybit/v5/market/risk-limit", self._risk_limits)
         app.router.add_get("/bybit{path:/.*}", self._bybit)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
@@ -77,16 +79,13 @@ class MarketServer:
 
     def redirect(self, settings: AnySettings) -> AnySettings:
         """Return `settings` with this server as the exchanges, and a store of its own."""
-        exchanges = settings.exchanges
+        exchanges, storage = settings.exchanges, settings.storage
+        binance = exchanges.binance.model_copy(update={"archive_url": self.binance_url})
+        bybit = exchanges.bybit.model_copy(update={"archive_url": self.bybit_url, "api_url": self.bybit_url})
         return settings.model_copy(
             update={
-                "storage": settings.storage.model_copy(update={"path": settings.storage.path / "simulated"}),
-                "exchanges": exchanges.model_copy(
-                    update={
-                        "binance": exchanges.binance.model_copy(update={"archive_url": self.binance_url}),
-                        "bybit": exchanges.bybit.model_copy(update={"archive_url": self.bybit_url}),
-                    }
-                ),
+                "storage": storage.model_copy(update={"path": storage.path / "simulated"}),
+                "exchanges": exchanges.model_copy(update={"binance": binance, "bybit": bybit}),
             }
         )
 
@@ -114,6 +113,15 @@ class MarketServer:
         if body is None:
             return await self._respond(request, web.Response(status=404, headers=SIMULATED_HEADER))
         return await self._respond(request, web.Response(body=body, headers=SIMULATED_HEADER))
+
+    async def _risk_limits(self, request: web.Request) -> StreamResponse:
+        inverse = request.query.get("category") == "inverse"
+        symbols = sorted(name for name, each in LISTINGS.items() if (each.dollars == 1) == inverse)
+        first = int(request.query.get("cursor") or 0)
+        body = risk_limits(symbols[first : first + _SYMBOLS_A_PAGE], inverse=inverse)
+        more = first + _SYMBOLS_A_PAGE
+        body["result"]["nextPageCursor"] = str(more) if more < len(symbols) else ""
+        return await self._respond(request, web.json_response(body, headers=SIMULATED_HEADER))
 
     async def _respond(self, request: web.Request, response: web.Response) -> StreamResponse:
         self.requests[request.path] += 1

@@ -112,6 +112,28 @@ async def test_request_becomes_two_pictures_and_numbers(
     assert list(result.timings_ms) == ["collect", "compute", "map", "depth", "total"]
 
 
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "source"),
+    [
+        (Exchange.BINANCE, "BTCUSD_PERP", "Binance COIN-M daily files"),
+        (Exchange.BYBIT, "BTCUSD", "Bybit inverse daily files"),
+    ],
+)
+async def test_inverse_contracts_are_drawn(
+    tmp_path: Path, gate: Gate, exchange: Exchange, symbol: str, source: str
+):
+    async with running(tmp_path, gate) as (engine, _):
+        window = TimeWindow.ending(END, timedelta(hours=6))
+        result = await engine.draw(MapRequest(exchange, symbol, window, TopN(10), levels_csv=True))
+    assert result.coverage.sources == (source,)
+    assert result.levels_csv is not None
+    side, leverage, _, entry, level, _ = result.levels_csv.decode().splitlines()[1].split(",")
+    # A long's margin is worth less the further the price falls, so it is gone at 10/11 and not at 9/10.
+    assert (side, leverage) == ("buy", "10")
+    assert float(level) == pytest.approx(float(entry) * 10 / 11)
+    assert result.summary.selected_notional_buy == round(result.summary.selected_notional_buy)
+
+
 async def test_window_across_a_month_s_end_spans_three_days(tmp_path: Path, gate: Gate):
     async with running(tmp_path, gate) as (engine, server):
         result = await engine.draw(request(hours=72))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from liqmap.model import (
     Exchange,
     GrossValue,
     MapRequest,
+    MarginModel,
     Portion,
     Selection,
     TimeWindow,
@@ -127,7 +129,11 @@ def test_window_without_trades_is_a_sentence(stored: Stored):
 def test_meagre_windows_are_drawn(
     stored: Stored, rows: list[tuple[int, float, float, str]], selection: Selection
 ):
-    result = run_map_job(job([stored(trades_from(rows))], TimeWindow.of_day(DAY), selection))
+    for model in (MarginModel.EXCHANGE, MarginModel.SIMPLE):
+        segments = [stored(trades_from(rows))]
+        result = run_map_job(job(segments, TimeWindow.of_day(DAY), selection, model=model, heatmap=True))
+        assert result.heatmap_png is not None
+        assert result.heatmap_png.startswith(b"\x89PNG")
     assert result.summary.trades == len(rows)
     assert result.map_png.startswith(b"\x89PNG")
 
@@ -154,3 +160,48 @@ def test_store_job_of_garbage_stores_nothing(tmp_path: Path):
     with pytest.raises(DataError, match="not a sound zip file"):
         run_store_job(StoreJob(file, origin, tmp_path / "store", tmp_path / "incoming", 10**6))
     assert [path.name for path in tmp_path.iterdir()] == ["day.zip"]
+
+
+def test_levels_are_swept_by_a_later_day_too(stored: Stored):
+    # A long from 100 at 100x stands at about 99.4; the next day the price is at 99 once, and then back.
+    days = [
+        stored(trades_from([(1000, 100.0, 50.0, "buy")])),
+        stored(
+            trades_from(
+                [(1000, 99.0, 1.0, "sell"), (2000, 100.0, 1.0, "buy")], start_ms=START_MS + 86_400_000
+            ),
+            DAY + timedelta(days=1),
+        ),
+    ]
+    window = TimeWindow(TimeWindow.of_day(DAY).start, TimeWindow.of_day(DAY + timedelta(days=1)).end)
+    drawn = load_map(job(days, window, TopN(1)))
+    standing = {each.leverage: each.standing.tolist() for each in drawn.long_levels}
+    assert standing == {10: [True], 25: [True], 50: [True], 100: [False]}
+    assert drawn.swept_long == pytest.approx(5000 / 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "basis"),
+    [
+        (MarginModel.EXCHANGE, ("binance", date(2023, 8, 1), "")),
+        (MarginModel.SIMPLE, ("simple", None, "")),
+        (MarginModel.BYBIT, ("simple", None, "no Bybit brackets of BTCUSDT by 2023-08-02")),
+    ],
+)
+def test_result_names_what_its_levels_were_computed_with(
+    stored: Stored, model: MarginModel, basis: tuple[str, date | None, str]
+):
+    drawn = load_map(job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(5), model=model))
+    assert (drawn.margin.model, drawn.margin.brackets, drawn.margin.note) == basis
+    # Only the seed library's own way counts a trade more than once.
+    placed = sum(float(each.notional.sum()) for each in drawn.long_levels)
+    times = 4 if model is MarginModel.SIMPLE else 1
+    assert placed == pytest.approx(times * drawn.buys.notional.sum())
+
+
+def test_fetched_brackets_are_used(stored: Stored, tmp_path: Path):
+    (tmp_path / "binance-2023-08-02.txt").write_text("# fetched\nBTCUSDT 1,0.01,100 inf,0.02,20\n")
+    asked = job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(5))
+    drawn = load_map(replace(asked, bracket_folders=(tmp_path,)))
+    assert drawn.margin.source == "fetched"
+    assert [len(each.price) for each in drawn.long_levels] == [5, 0, 0, 0]

@@ -210,3 +210,24 @@ def test_real_rows_are_read_whole(tmp_path: Path, symbol: str, day: date, rows: 
     last = parsed.trades
     assert (last.time[-1], last.price[-1], last.size[-1]) == (int(time), float(price), float(size))
     assert last.is_buy[-1] == (maker == "false")
+
+
+def test_coin_margined_contracts_are_counted_in_dollars(tmp_path: Path):
+    assert Binance().contract("BTCUSD_PERP").label == "Binance COIN-M"
+    assert Binance().day_file("https://x", "ETHUSD_261225", DAY).url == (
+        "https://x/data/futures/cm/daily/aggTrades/ETHUSD_261225/ETHUSD_261225-aggTrades-2023-08-01.zip"
+    )
+    lines = [f"1,29200.1,3,1,1,{T0},true", f"2,29200.2,12,2,2,{T0},false"]
+    for symbol, dollars in (("BTCUSD_PERP", 100), ("ETHUSD_PERP", 10)):
+        path = zipped(tmp_path, lines, member=f"{symbol}-aggTrades-2023-08-01.csv")
+        trades = read(path, symbol=symbol).trades
+        assert trades.inverse
+        assert trades.notional.tolist() == [3 * dollars, 12 * dollars]
+
+
+def test_symbols_are_spelled_as_binance_does():
+    assert [Binance().spelled(name) for name in ("BTCUSD", "BTCUSDT", "BTCUSD_PERP")] == [
+        "BTCUSD_PERP",
+        "BTCUSDT",
+        "BTCUSD_PERP",
+    ]

@@ -148,3 +148,33 @@ def test_whole_simulated_day_comes_back_exactly(tmp_path: Path):
     trades = read(path).trades
     for name in ("time", "price", "size", "is_buy"):
         np.testing.assert_array_equal(getattr(trades, name), getattr(simulated.trades, name))
+
+
+def test_inverse_file_of_2019_newest_first_in_microseconds_is_read(tmp_path: Path):
+    header = HEADER.removesuffix(",RPI")
+    rows = [
+        "1569974396.557895,BTCUSD,Buy,5000,8300.5,PlusTick,1ac7d1c4-0000-4000-8000-000000000001,60237336,0.60237336,5000",
+        "1569974395.100001,BTCUSD,Sell,1,8300.0,MinusTick,1ac7d1c4-0000-4000-8000-000000000002,12048,0.00012048,1",
+    ]
+    day = Bybit().read_day(
+        gzipped(tmp_path, [header, *rows]), "BTCUSD", date(2019, 10, 1), max_unpacked_size=10**9
+    )
+    assert day.trades.inverse
+    assert day.trades.time.tolist() == [1569974395100, 1569974396557]
+    assert day.trades.notional.tolist() == [1.0, 5000.0]
+    assert day.trades.is_buy.tolist() == [False, True]
+
+
+def test_linear_sizes_in_an_inverse_file_are_refused(tmp_path: Path):
+    path = gzipped(tmp_path, [HEADER, row("1788220800.1", "Buy", "5", "10", 1, symbol="BTCUSD")])
+    with pytest.raises(DataError, match="is a linear contract's file"):
+        Bybit().read_day(path, "BTCUSD", DAY, max_unpacked_size=10**9)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "label"),
+    [("BTCUSD", "Bybit inverse"), ("ETHUSDZ26", "Bybit inverse"), ("BTCUSDT", "Bybit linear")],
+)
+def test_contract_is_told_by_the_symbol(symbol: str, label: str):
+    assert Bybit().contract(symbol).label == label
+    assert Bybit().spelled("BTCUSD_PERP") == "BTCUSD"
