@@ -28,7 +28,7 @@ bench: $(READY) ## measure speed and memory, and print a table
 
 gallery: $(READY) ## draw the README's pictures again
 	rm -f docs/gallery/*.png
-	for selection in "top_n 100" "gross_value 100k" "portion 0.1%"; do \
+	for selection in "top_n 100" "gross_value 100k" "portion 1%"; do \
 		$(RUN)/python -m liqmap BTCUSDT 24h $$selection --end "2023-08-02 06:00" \
 			--simulated --heatmap --out docs/gallery || exit 1; \
 	done

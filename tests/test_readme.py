@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bot.cogs.maps import Maps
+from liqmap.margin import Brackets, MarginRules, liquidation_price
+from liqmap.model import MarginModel, Side
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_python_example_runs(config: Path, tmp_path: Path):
@@ -36,8 +40,35 @@ def test_command_reference_names_every_option():
     assert options == [parameter.name for parameter in Maps.liqmap.parameters]
 
 
-@pytest.mark.parametrize("command", ["make demo", "make test", "make bench", "make check"])
+def test_worked_examples_are_what_the_models_say():
+    """Each formula of the README, with the engine's own result to two decimals."""
+    entry = {"entry_price": np.array([60_000.0]), "notional": np.array([600_000.0])}
+    brackets = {
+        MarginModel.BINANCE: Brackets.of([(300_000, 0.004, 150), (800_000, 0.005, 100)]),
+        MarginModel.BYBIT: Brackets.of([(300_000, 0.0033, 150), (np.inf, 0.005, 100)]),
+    }
+    rules = [
+        *(MarginRules(model, of) for model, of in brackets.items()),
+        MarginRules(MarginModel.SIMPLE),
+        MarginRules(MarginModel.SIMPLE, inverse=True),
+    ]
+    told = re.findall(r"^    (long|short) .* = ([\d,]+\.\d\d)$", README, re.MULTILINE)
+    found = [
+        (name, f"{liquidation_price(each, side, leverage=25, **entry)[0]:,.2f}")
+        for each in rules
+        for name, side in (("long", Side.BUY), ("short", Side.SELL))
+    ]
+    assert told == found
+
+
+def test_every_picture_is_there():
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert len(set(pictures)) == 9
+    assert all((ROOT / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
+
+
+@pytest.mark.parametrize("command", ["make demo", "make test", "make bench", "make check", "make gallery"])
 def test_make_knows_what_the_readme_tells(command: str):
     assert command in README
-    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)

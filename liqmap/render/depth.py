@@ -16,6 +16,7 @@ from liqmap.render.frame import (
     draw_bottom_axis,
     draw_ghosts,
     draw_legend,
+    draw_nothing,
     framed,
     level_range,
     standing_totals,
@@ -47,6 +48,8 @@ def depth_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
         shown = row > 0
         canvas.rectangles(left[shown], bars.y(base)[shown], right[shown], bars.y(base + row)[shown], colour)
         base = base + row
+    if not base.any():
+        draw_nothing(canvas, curves, palette)
     swept = np.minimum(bars.y(base + buckets.swept), bars.box.top)
     draw_ghosts(canvas, palette, bars.x(buckets.edges), bars.y(base), swept, upright=True)
     for curve, colour in (

@@ -49,7 +49,7 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
     canvas.text(
         WIDTH - MARGIN,
         HEIGHT - 86,
-        f"{count:,} trades, {money(notional)}",
+        f"{count:,} {'trade' if count == 1 else 'trades'}, {money(notional)}",
         palette.muted,
         size=SIZES.subtitle,
         anchor="r",
@@ -169,6 +169,13 @@ def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[int, int], palette: Pa
     if box.width > text_width("no data", size=SIZES.label) + 8:
         middle = (left + right) / 2, (box.bottom + box.top) / 2
         canvas.text(*middle, "no data", palette.text, size=SIZES.label, anchor="m", halo=palette.panel)
+
+
+def draw_nothing(canvas: Canvas, panel: Panel, palette: Palette) -> None:
+    """Say in the middle of an empty panel that it is empty for a reason."""
+    box = panel.box
+    middle = (box.left + box.right) / 2, box.bottom + box.height * 0.6
+    canvas.text(*middle, "nothing stands", palette.muted, size=SIZES.subtitle, anchor="m")
 
 
 def draw_ghosts(

@@ -16,6 +16,7 @@ from liqmap.render.frame import (
     draw_bottom_axis,
     draw_ghosts,
     draw_legend,
+    draw_nothing,
     draw_path,
     draw_price_axis,
     framed,
@@ -78,7 +79,8 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
 def _draw_connector(canvas: Canvas, path_panel: Panel, level_panel: Panel, palette: Palette) -> None:
     """Show where the left panel's range of prices lies on the right panel's axis."""
     left, right = path_panel.box.right, path_panel.box.right + _CONNECTOR_WIDTH - 8
-    low, high = (float(y) for y in level_panel.y(path_panel.y_range))
+    box = level_panel.box
+    low, high = (min(max(float(y), box.bottom), box.top) for y in level_panel.y(path_panel.y_range))
     canvas.area(
         [left, right, right, left], [path_panel.box.bottom, low, high, path_panel.box.top], palette.panel
     )
@@ -135,6 +137,8 @@ def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
         base = base + row
     swept = np.minimum(panel.x(base + buckets.swept), panel.box.right)
     draw_ghosts(canvas, palette, panel.y(buckets.edges), panel.x(base), swept, upright=False)
+    if not base.any():
+        draw_nothing(canvas, panel, palette)
     _draw_totals(canvas, panel, liquidation_map, palette)
 
 

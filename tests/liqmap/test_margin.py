@@ -189,16 +189,3 @@ def test_shares_follow_the_weights_over_the_allowed_leverages_and_sum_to_one(
 def test_seed_library_s_way_counts_a_trade_in_full_at_every_leverage():
     share = shares(SIMPLE, LEVERAGES, (1, 1, 1, 1), entry_price=np.ones(2), notional=np.array([1.0, 1e12]))
     assert share.tolist() == [[1.0, 1.0]] * 4
-
-
-def test_worked_examples_of_the_readme():
-    """The README shows these numbers and how to get them by hand."""
-    binance = MarginRules(MarginModel.BINANCE, Brackets.of([(300_000, 0.004, 150), (800_000, 0.005, 100)]))
-    bybit = MarginRules(MarginModel.BYBIT, Brackets.of([(300_000, 0.0033, 150), (np.inf, 0.005, 100)]))
-    inverse = MarginRules(MarginModel.SIMPLE, inverse=True)
-    entry = {"entry": 60_000.0, "notional": 600_000.0}
-    assert price_of(SIMPLE, Side.BUY, 25, **entry) == pytest.approx(57_600.0)
-    assert price_of(binance, Side.BUY, 25, **entry) == pytest.approx((57_600 - 300 / 10) / 0.995)
-    assert price_of(binance, Side.SELL, 25, **entry) == pytest.approx((62_400 + 300 / 10) / 1.005)
-    assert price_of(bybit, Side.BUY, 25, **entry) == pytest.approx(60_000 * (1 - 0.04 + 0.005) - 510 / 10)
-    assert price_of(inverse, Side.BUY, 25, **entry) == pytest.approx(60_000 * 25 / 26)

@@ -279,6 +279,12 @@ def test_nothing_swept_has_no_ghosts():
     assert "swept since" not in texts(map_canvas(VARIANTS["one price"], label=LABEL))
 
 
+def test_nothing_standing_is_said():
+    for canvas_of in (map_canvas, depth_canvas):
+        assert "nothing stands" in texts(canvas_of(VARIANTS["nothing stands"], label=LABEL))
+        assert "nothing stands" not in texts(canvas_of(VARIANTS["plain"], label=LABEL))
+
+
 def test_heatmap_says_what_its_colours_mean_and_what_lies_outside():
     words = texts(drawn_heatmap(VARIANTS["swept"], label=LABEL))
     assert any(text.endswith("of levels lie outside this range") for text in words)
