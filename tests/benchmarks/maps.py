@@ -6,6 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -47,6 +48,10 @@ async def measure_maps(folder: Path) -> AsyncIterator[str]:
             await timed(engine, request(DAYS[0], selection, hours=hours))
             warm = [await timed(engine, request(DAYS[0], selection, hours=hours)) for _ in range(WARM_RUNS)]
             yield row(f"in store: {name} -> both pictures", warm)
+        day_long = replace(request(DAYS[0], GrossValue(1e5)), window=TimeWindow.of_day(DAYS[0]), heatmap=True)
+        await timed(engine, day_long)
+        warm = [await timed(engine, day_long) for _ in range(WARM_RUNS)]
+        yield row("in store: 24 h gross_value 100k -> three pictures", warm)
         await timed(engine, request(DAYS[-1], hours=72))
         warm = [await timed(engine, request(DAYS[-1], hours=72)) for _ in range(WARM_RUNS)]
         yield row("in store: 72 h top_n 100 -> both pictures", warm)

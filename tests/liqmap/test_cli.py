@@ -73,6 +73,20 @@ def test_json_is_one_object_with_every_number(
     assert report["clusters"]["nearest_long"]["distance"] < 0
 
 
+def test_options_of_the_map_are_the_command_s(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["BTCUSD", "6h", *END, "--config", str(config), "--out", str(tmp_path / "out"), "--heatmap"]
+    options = ["--model", "simple", "--leverages", "5,20", "--levels", "all", "--theme", "light"]
+    assert main([*arguments, *options]) == 0
+    told = capsys.readouterr().out
+    names = sorted(path.name.removeprefix("BTCUSD_PERP") for path in (tmp_path / "out").iterdir())
+    ending = STEM.removeprefix("BTCUSDT") + "_top_n_100"
+    assert names == [f"{ending}.png", f"{ending}_depth.png", f"{ending}_heatmap.png"]
+    assert "by the simple model; not financial advice" in told
+    assert "\n  heatmap       " in told
+
+
 def test_missing_day_is_reported_with_its_reason(
     config: Path, tmp_path: Path, market_server: MarketServer, capsys: pytest.CaptureFixture[str]
 ):

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -6,15 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.errors import RequestError
-from liqmap.model import Exchange, GrossValue, Mode, Portion, Selection, Theme, TimeWindow, TopN
+from liqmap.model import (
+    Exchange,
+    GrossValue,
+    LevelFilter,
+    MarginModel,
+    Mode,
+    Portion,
+    Selection,
+    Theme,
+    TimeWindow,
+    TopN,
+)
 from liqmap.parsing import (
     COMMON_WINDOWS,
     DEFAULT_VALUES,
     POPULAR_SYMBOLS,
     build_request,
+    parse_chart,
     parse_end,
     parse_exchange,
+    parse_levels,
+    parse_leverages,
     parse_mode,
+    parse_model,
     parse_selection,
     parse_symbol,
     parse_theme,
@@ -249,3 +265,80 @@ def test_any_text_is_understood_or_refused_with_one_clean_sentence(text: str):
             assert sentence.isprintable()
             assert len(sentence) < 200
             assert not set("`@<>*[]") & set(sentence)
+
+
+@pytest.mark.parametrize("text", ["binance", " Bybit ", "SIMPLE", "exchange"])
+def test_model_is_understood(text: str):
+    assert parse_model(text) is MarginModel(text.strip().lower())
+
+
+def test_levels_and_chart_are_understood():
+    assert parse_levels("All") is LevelFilter.ALL
+    assert parse_chart(None) is False
+    assert parse_chart("Heatmap") is True
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10,25,50,100", ((10, 25, 50, 100), (1, 1, 1, 1))),
+        ("100x, 5x", ((5, 100), (1, 1))),
+        ("10:35, 25:30, 50:20%, 100:15.5", ((10, 25, 50, 100), (35, 30, 20, 15.5))),
+        ("50", ((50,), (1,))),
+    ],
+)
+def test_leverages_are_understood_with_their_weights(
+    text: str, expected: tuple[tuple[int, ...], tuple[float, ...]]
+):
+    assert parse_leverages(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10,,20", "10,10", "ten", "10:", "1,2,3,4,5,6,7,8,9", "10;20", "1e2", "-5"]
+)
+def test_leverages_that_are_none_are_refused_with_an_example(text: str):
+    with pytest.raises(RequestError, match=r"try 10,25,50,100|cannot be read"):
+        parse_leverages(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "sentence"),
+    [
+        (parse_model, "kraken", "try exchange, binance, bybit, simple"),
+        (parse_levels, "most", "try standing or all"),
+        (parse_chart, "pie", "try heatmap, or leave it out"),
+    ],
+)
+def test_unknown_words_are_refused_with_those_that_are_known(
+    parse: Callable[[str], object], text: str, sentence: str
+):
+    with pytest.raises(RequestError, match=sentence):
+        parse(text)
+
+
+def test_model_of_a_request_is_the_exchange_s_own_unless_said():
+    assert request().model is MarginModel.BINANCE
+    assert request(exchange=Exchange.BYBIT).model is MarginModel.BYBIT
+    assert request(model=MarginModel.SIMPLE).model is MarginModel.SIMPLE
+    assert request(model=MarginModel.EXCHANGE) == request(model=MarginModel.BINANCE)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "typed", "symbol"),
+    [
+        (Exchange.BINANCE, "BTCUSD", "BTCUSD_PERP"),
+        (Exchange.BINANCE, "btcusd_perp", "BTCUSD_PERP"),
+        (Exchange.BYBIT, "BTCUSD_PERP", "BTCUSD"),
+        (Exchange.BYBIT, "btc/usd", "BTCUSD"),
+    ],
+)
+def test_inverse_symbols_are_spelled_as_the_exchange_does(exchange: Exchange, typed: str, symbol: str):
+    assert request(exchange=exchange, symbol=parse_symbol(typed)).symbol == symbol
+
+
+@pytest.mark.parametrize(
+    "options", [{"leverages": (1,)}, {"leverages": (10, 151)}, {"weights": (1.0,)}, {"weights": (1, 1, 1, 0)}]
+)
+def test_request_with_leverages_that_cannot_be_is_refused(options: dict[str, Any]):
+    with pytest.raises(RequestError, match="everage"):
+        request(**options)

@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from liqmap.model import Side
 from liqmap.summary import summarize
-from tests.liqmap.test_levels import mapped, trades
+from tests.liqmap.test_levels import mapped, swept_map, trades
 
 
 def test_summary_says_what_the_map_shows():
@@ -40,3 +43,27 @@ def test_bands_count_what_lies_within_their_distance():
 def test_nothing_standing_has_no_balance():
     drawn = mapped(trades(Side.BUY, (100.0, 1.0)), trades(Side.SELL), last=50.0)
     assert summarize(drawn).long_share is None
+
+
+@given(seed=st.integers(0, 10_000))
+def test_every_number_is_the_sum_of_its_levels(seed: int):
+    drawn = swept_map(seed)
+    summary = summarize(drawn)
+    for levels, standing, swept, clusters in (
+        (drawn.long_levels, summary.standing_long, summary.swept_long, drawn.long_clusters),
+        (drawn.short_levels, summary.standing_short, summary.swept_short, drawn.short_clusters),
+    ):
+        price, notional, stands = (
+            np.concatenate([getattr(each, name) for each in levels])
+            for name in ("price", "notional", "standing")
+        )
+        assert standing == pytest.approx(notional[stands].sum())
+        assert swept == pytest.approx(notional[~stands].sum())
+        for cluster in clusters:
+            inside = stands & (price >= cluster.low) & (price < cluster.high)
+            assert cluster.notional == pytest.approx(notional[inside].sum())
+            assert cluster.low <= cluster.price <= cluster.high
+    widest = summary.bands[-1]
+    far = 1 + widest.distance
+    assert widest.long <= summary.standing_long * far
+    assert (summary.nearest_long is None) == (summary.standing_long == 0)
