@@ -24,6 +24,7 @@ from liqmap.exchanges.columns import (
     inside_day,
     milliseconds,
     no_trades,
+    picked,
     printable,
     read_columns,
 )
@@ -110,7 +111,7 @@ class Binance:
         if contract.inverse:
             size = size * contract.dollars
         return DayTrades(
-            Trades(time[keep], price[keep], size[keep], is_buy[keep], inverse=contract.inverse),
+            picked(Trades(time, price, size, is_buy, contract.inverse), keep),
             first_id=int(ids[keep].min()) if len(keep) else None,
             last_id=int(ids[keep].max()) if len(keep) else None,
             lost_ids=lost,

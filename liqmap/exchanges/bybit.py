@@ -26,6 +26,7 @@ from liqmap.exchanges.columns import (
     inside_day,
     milliseconds,
     no_trades,
+    picked,
     printable,
     read_columns,
 )
@@ -93,7 +94,7 @@ class Bybit:
         keep = in_time_order(time, order[inside_day(time[order], day)])
         is_buy = column["side"] == _SIDES.index("Buy")
         return DayTrades(
-            Trades(time[keep], price[keep], size[keep], is_buy[keep], inverse=inverse),
+            picked(Trades(time, price, size, is_buy, inverse), keep),
             duplicates=len(time) - len(order),
         )
 

@@ -148,6 +148,15 @@ def in_time_order(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[n
     return rows[np.argsort(ordered, kind="stable")]
 
 
+def picked(trades: Trades, rows: NDArray[np.int64]) -> Trades:
+    """Return the trades at `rows`, uncopied where those are all of them in order, as in most files."""
+    if len(rows) == len(trades) and (rows[1:] > rows[:-1]).all():
+        return trades
+    return Trades(
+        trades.time[rows], trades.price[rows], trades.size[rows], trades.is_buy[rows], trades.inverse
+    )
+
+
 def no_trades() -> Trades:
     """Return the trades of a day without any."""
     return Trades(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.bool_))
