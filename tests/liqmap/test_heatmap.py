@@ -6,18 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.heatmap import MAX_ROWS, build_heatmap
-from liqmap.levels import build_map, coarsened
-from liqmap.model import Coverage, LiquidationMap, PricePath, Side
-from tests.liqmap.conftest import SEED_BASIS, SEED_RULES
-from tests.liqmap.test_levels import (
-    REQUEST,
-    TIERED,
-    WINDOW,
-    aftermaths,
-    entered,
-    trades,
-    walk,
-)
+from liqmap.model import LiquidationMap, PricePath, Side
+from tests.liqmap.test_levels import TIERED, WINDOW, computed, entered, trades, walk
 
 BIN = 30
 
@@ -25,17 +15,7 @@ BIN = 30
 def walked(seed: int) -> LiquidationMap:
     bars = walk(seed)
     buys, sells = entered(Side.BUY, bars, seed), entered(Side.SELL, bars, seed + 1)
-    return build_map(
-        REQUEST,
-        Coverage(WINDOW, (WINDOW,)),
-        path=coarsened(bars, BIN),
-        trade_count=1000,
-        buys=buys,
-        sells=sells,
-        after=aftermaths(bars, buys, sells, bin_seconds=BIN),
-        rules=TIERED,
-        basis=SEED_BASIS,
-    )
+    return computed(bars, buys, sells, rules=TIERED, bin_seconds=BIN)
 
 
 @given(seed=st.integers(0, 10_000))
@@ -80,17 +60,7 @@ def test_band_begins_with_its_trade_and_ends_where_price_touches_it():
     buys = trades(Side.BUY, (100.0, 8.0))
     buys.time[:] = times[1] + 500
     sells = trades(Side.SELL)
-    drawn = build_map(
-        REQUEST,
-        Coverage(WINDOW, (WINDOW,)),
-        path=path,
-        trade_count=1,
-        buys=buys,
-        sells=sells,
-        after=aftermaths(path, buys, sells, bin_seconds=BIN),
-        rules=SEED_RULES,
-        basis=SEED_BASIS,
-    )
+    drawn = computed(path, buys, sells, bin_seconds=BIN)
     heatmap = build_heatmap(drawn, bin_seconds=BIN)
     row = np.searchsorted(heatmap.edges, 99.0, side="right") - 1
     assert heatmap.value[row, :6].tolist() == [0, 8, 8, 0, 0, 0]
@@ -111,15 +81,5 @@ def test_rows_are_as_many_as_can_be_told_apart(seed: int):
 def test_nobody_selected_on_one_side_and_one_price_only():
     path = PricePath(np.array([WINDOW.start_ms]), *[np.array([100.0])] * 3)
     buys, sells = trades(Side.BUY, (100.0, 8.0)), trades(Side.SELL)
-    drawn = build_map(
-        REQUEST,
-        Coverage(WINDOW, (WINDOW,)),
-        path=path,
-        trade_count=1,
-        buys=buys,
-        sells=sells,
-        after=aftermaths(path, buys, sells, bin_seconds=BIN),
-        rules=SEED_RULES,
-        basis=SEED_BASIS,
-    )
+    drawn = computed(path, buys, sells, bin_seconds=BIN)
     assert build_heatmap(drawn, bin_seconds=BIN).value[:, -1].sum() == pytest.approx(24.0)

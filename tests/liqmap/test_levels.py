@@ -297,6 +297,29 @@ def test_aftermath_goes_on_after_the_segment():
     assert aftermath(bars, selected, bin_seconds=60, later=np.inf).extreme.tolist() == [99.0, np.inf]
 
 
+def computed(
+    bars: PricePath,
+    buys: SideTrades,
+    sells: SideTrades,
+    *,
+    rules: MarginRules = SEED_RULES,
+    request: MapRequest = REQUEST,
+    bin_seconds: int = 60,
+) -> LiquidationMap:
+    """Return the map of entries in a window that ends with its second bars."""
+    return build_map(
+        request,
+        Coverage(WINDOW, (WINDOW,)),
+        path=coarsened(bars, bin_seconds),
+        trade_count=1000,
+        buys=buys,
+        sells=sells,
+        after=aftermaths(bars, buys, sells, bin_seconds=bin_seconds),
+        rules=rules,
+        basis=SEED_BASIS,
+    )
+
+
 TIERED = MarginRules(MarginModel.BINANCE, Brackets.of([(1e5, 0.004, 100), (1e6, 0.01, 50), (1e7, 0.05, 10)]))
 
 
@@ -304,17 +327,8 @@ def swept_map(seed: int, *, show: LevelFilter = LevelFilter.STANDING) -> Liquida
     """Return the map of a walk that touches many of its levels, under a model with brackets."""
     bars = walk(seed)
     buys, sells = entered(Side.BUY, bars, seed), entered(Side.SELL, bars, seed + 1)
-    return build_map(
-        MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100), levels=show),
-        Coverage(WINDOW, (WINDOW,)),
-        path=bars,
-        trade_count=1000,
-        buys=buys,
-        sells=sells,
-        after=aftermaths(bars, buys, sells),
-        rules=TIERED,
-        basis=SEED_BASIS,
-    )
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100), levels=show)
+    return computed(bars, buys, sells, rules=TIERED, request=request, bin_seconds=1)
 
 
 @given(seed=st.integers(0, 10_000), show=st.sampled_from(LevelFilter))
@@ -349,17 +363,7 @@ def test_level_that_price_crossed_and_came_back_from_is_swept_unless_all_are_wan
     bars = PricePath(WINDOW.start_ms + 1000 * np.arange(3), *[np.array([100.0, 98.5, 100.0])] * 3)
     buys, sells = trades(Side.BUY, (100.0, 10.0)), trades(Side.SELL)
     for show, standing in ((LevelFilter.STANDING, 30.0), (LevelFilter.ALL, 40.0)):
-        drawn = build_map(
-            replace(REQUEST, levels=show),
-            Coverage(WINDOW, (WINDOW,)),
-            path=bars,
-            trade_count=1000,
-            buys=buys,
-            sells=sells,
-            after=aftermaths(bars, buys, sells),
-            rules=SEED_RULES,
-            basis=SEED_BASIS,
-        )
+        drawn = computed(bars, buys, sells, request=replace(REQUEST, levels=show), bin_seconds=1)
         assert drawn.buckets.long.sum() == standing
         assert drawn.swept_long == 40.0 - standing
 
@@ -367,17 +371,7 @@ def test_level_that_price_crossed_and_came_back_from_is_swept_unless_all_are_wan
 def test_everything_swept_leaves_nothing_standing_and_says_how_much():
     bars = PricePath(WINDOW.start_ms + 1000 * np.arange(2), *[np.array([100.0, 50.0])] * 3)
     buys, sells = trades(Side.BUY, (100.0, 10.0)), trades(Side.SELL)
-    drawn = build_map(
-        REQUEST,
-        Coverage(WINDOW, (WINDOW,)),
-        path=bars,
-        trade_count=1,
-        buys=buys,
-        sells=sells,
-        after=aftermaths(bars, buys, sells),
-        rules=SEED_RULES,
-        basis=SEED_BASIS,
-    )
+    drawn = computed(bars, buys, sells, bin_seconds=1)
     assert drawn.buckets.long.sum() == 0
     assert (drawn.swept_long, drawn.swept_outside) == (40.0, 40.0)
     assert drawn.long_clusters == ()
