@@ -2,7 +2,7 @@ FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/liqmap
 COPY requirements.lock .
-RUN /opt/liqmap/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+RUN /opt/liqmap/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY liqmap liqmap
 COPY bot bot

@@ -45,6 +45,6 @@ clean: ## remove what the other targets have made
 
 $(READY): pyproject.toml requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
