@@ -12,6 +12,7 @@ import pandas as pd
 
 from liqmap.engine import Engine
 from liqmap.errors import RequestError
+from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
 from liqmap.model import (
     GrossValue,
@@ -34,8 +35,8 @@ class HistoricalMapping:
 
     def __init__(self, symbol: str, start_datetime: str, end_datetime: str, exchange: str) -> None:
         """Set what to map; times are written `2023-08-01 06:00:00`. Raises RequestError."""
-        self._symbol = parse_symbol(symbol)
         self._exchange = parse_exchange(exchange)
+        self._symbol = EXCHANGES[self._exchange].spelled(parse_symbol(symbol))
         self._window = TimeWindow(_moment(start_datetime), _moment(end_datetime))
         spans = (text.replace(" ", "_").replace(":", "-") for text in (start_datetime, end_datetime))
         self._title = f"{self._symbol}_{'-'.join(spans)}"

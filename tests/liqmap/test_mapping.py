@@ -132,6 +132,18 @@ def test_bad_input_raises_one_sentence(arguments: tuple[str, str, str, str], sen
         HistoricalMapping(*arguments)
 
 
+def test_inverse_contract_is_found_however_it_is_spelled(working_directory: Path):
+    for symbol, exchange, spelled in (
+        ("BTCUSD", "binance", "BTCUSD_PERP"),
+        ("BTCUSD_PERP", "bybit", "BTCUSD"),
+    ):
+        HistoricalMapping(
+            symbol, "2023-08-01 00:00:00", "2023-08-01 06:00:00", exchange
+        ).liquidation_map_from_historical(mode="top_n", threshold_top_n=5)
+        title = TITLE.replace("BTCUSDT", spelled)
+        assert (working_directory / f"{title}_top_n_5.png").exists()
+
+
 def test_bad_mode_raises_one_sentence():
     with pytest.raises(RequestError, match="try top_n, gross_value or portion"):
         mapping().liquidation_map_from_historical(mode="largest")
