@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -29,6 +30,9 @@ class Fault(Enum):
     CORRUPT = auto()  # bytes in the middle are flipped
     EMPTY = auto()  # a gzip file of nothing
     HTML = auto()  # a page instead of data, with status 200
+    IP_BAN = auto()  # 418 with Retry-After: 120
+    SKIP_ROWS = auto()  # a page of the REST API lacks rows in its middle
+    DUPLICATE_ROWS = auto()  # a page of the REST API repeats rows in its middle
 
 
 @dataclass(slots=True)
@@ -50,6 +54,7 @@ _STATUS = {
     Fault.BANNED: (429, {"Retry-After": "3600"}),
     Fault.UNAVAILABLE: (503, {}),
     Fault.FORBIDDEN: (403, {}),
+    Fault.IP_BAN: (418, {"Retry-After": "120"}),
 }
 _EMPTY_GZIP = bytes.fromhex("1f8b08000000000000ff0300") + bytes(8)
 _PAGE = b"<!DOCTYPE html><html><body>Service maintenance</body></html>"
@@ -62,6 +67,10 @@ async def respond_faulty(request: web.Request, fault: Fault, body: bytes) -> Str
         return web.Response(status=status, headers=headers)
     if fault in {Fault.STALL, Fault.TRUNCATE, Fault.CUT}:
         return await _respond_half(request, fault, body)
+    return _respond_spoilt(fault, body)
+
+
+def _respond_spoilt(fault: Fault, body: bytes) -> web.Response:
     match fault:
         case Fault.WRONG_CHECKSUM:
             return web.Response(body=b"0" * 64 + body[64:])
@@ -70,6 +79,9 @@ async def respond_faulty(request: web.Request, fault: Fault, body: bytes) -> Str
             return web.Response(
                 body=body[:middle] + bytes(b ^ 0xFF for b in body[middle : middle + 64]) + body[middle + 64 :]
             )
+        case Fault.SKIP_ROWS | Fault.DUPLICATE_ROWS:
+            copies = 0 if fault is Fault.SKIP_ROWS else 2
+            return web.json_response(_with_middle(json.loads(body), copies))
         case Fault.EMPTY:
             return web.Response(body=_EMPTY_GZIP)
         case _:
@@ -89,3 +101,11 @@ async def _respond_half(request: web.Request, fault: Fault, body: bytes) -> Stre
     else:
         await asyncio.Event().wait()  # until the server cancels it, because the client has gone
     return response
+
+
+def _with_middle(page: Any, copies: int) -> Any:  # noqa: ANN401 - JSON
+    """Return a page whose middle third of rows comes `copies` times."""
+    rows = page if isinstance(page, list) else page["result"]["list"]
+    third = len(rows) // 3
+    rows[third:-third] = rows[third:-third] * copies
+    return page

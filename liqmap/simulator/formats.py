@@ -34,8 +34,8 @@ def binance_zip(day: MarketDay, *, header: bool = True) -> bytes:
     table = pa.table(
         {
             "agg_trade_id": day.ids,
-            "price": _decimal(trades.price, day.listing.price_decimals),
-            "quantity": _decimal(trades.size / (day.listing.dollars or 1), day.listing.size_decimals),
+            "price": decimals(trades.price, day.listing.price_decimals),
+            "quantity": decimals(trades.size / (day.listing.dollars or 1), day.listing.size_decimals),
             "first_trade_id": day.ids * 2,
             "last_trade_id": day.ids * 2 + 1,
             "transact_time": trades.time,
@@ -56,17 +56,16 @@ def binance_checksum(content: bytes, name: str) -> bytes:
 def bybit_csv_gz(day: MarketDay) -> bytes:
     """Return a day as Bybit publishes it: a gzipped CSV with a header."""
     trades, count = day.trades, len(day.trades)
-    size = _decimal(trades.size, day.listing.size_decimals)
-    number = pc.utf8_lpad(pa.array(day.ids).cast(pa.string()), 12, "0")
+    size = decimals(trades.size, day.listing.size_decimals)
     table = pa.table(
         {
-            "timestamp": _decimal((trades.time * 10 + day.ids % 10) / 10_000, 4),
+            "timestamp": decimals((trades.time * 10 + day.ids % 10) / 10_000, 4),
             "symbol": pa.repeat(day.symbol, count),
-            "side": _choice(trades.is_buy, ["Sell", "Buy"]),
+            "side": choice(trades.is_buy, ["Sell", "Buy"]),
             "size": size,
-            "price": _decimal(trades.price, day.listing.price_decimals),
-            "tickDirection": _choice(np.diff(trades.price, prepend=0) > 0, ["MinusTick", "PlusTick"]),
-            "trdMatchID": pc.binary_join_element_wise("00000000-0000-4000-8000", number, "-"),
+            "price": decimals(trades.price, day.listing.price_decimals),
+            "tickDirection": choice(np.diff(trades.price, prepend=0) > 0, ["MinusTick", "PlusTick"]),
+            "trdMatchID": bybit_trade_ids(day.ids),
             "grossValue": trades.notional * 1e8,
             "homeNotional": trades.size / trades.price if trades.inverse else size,
             "foreignNotional": trades.notional,
@@ -98,6 +97,24 @@ def risk_limits(symbols: Sequence[str], *, inverse: bool) -> dict[str, Any]:
     return {"retCode": 0, "retMsg": "OK", "result": {"category": category, "list": rows}}
 
 
+def bybit_trade_ids(ids: NDArray[np.int64]) -> pa.Array:
+    """Return the UUIDs by which Bybit knows trades: trdMatchID in files, execId by REST, i in streams."""
+    number = pc.utf8_lpad(pa.array(ids).cast(pa.string()), 12, "0")
+    return pc.binary_join_element_wise("00000000-0000-4000-8000", number, "-")
+
+
+def decimals(values: NDArray[np.float64], places: int) -> pa.Array:
+    """Return decimals that are written with all their places, never as 1.2e-05."""
+    words = np.zeros((len(values), 2), np.int64)
+    words[:, 0] = np.rint(values * 10.0**places)
+    return pa.Array.from_buffers(pa.decimal128(18, places), len(values), [None, pa.py_buffer(words)])
+
+
+def choice(index: NDArray[np.bool_], words: list[str]) -> pa.Array:
+    """Return the second word where `index` is true, else the first."""
+    return pa.DictionaryArray.from_arrays(index.astype(np.int8), words).cast(pa.string())
+
+
 def _csv(table: pa.Table, *, header: bool) -> bytes:
     file = io.BytesIO()
     if header:
@@ -105,14 +122,3 @@ def _csv(table: pa.Table, *, header: bool) -> bytes:
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     pyarrow.csv.write_csv(table, file, options)
     return file.getvalue()
-
-
-def _decimal(values: NDArray[np.float64], places: int) -> pa.Array:
-    """Return decimals that are written with all their places, never as 1.2e-05."""
-    words = np.zeros((len(values), 2), np.int64)
-    words[:, 0] = np.rint(values * 10.0**places)
-    return pa.Array.from_buffers(pa.decimal128(18, places), len(values), [None, pa.py_buffer(words)])
-
-
-def _choice(index: NDArray[np.bool_], words: list[str]) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(index.astype(np.int8), words).cast(pa.string())

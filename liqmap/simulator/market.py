@@ -68,6 +68,14 @@ class MarketDay:
         """Aggregate trade ids, one a trade."""
         return np.arange(self.first_id, self.first_id + len(self.trades))
 
+    def part(self, start: int, stop: int) -> MarketDay:
+        """Return the trades at places [start, stop) alone, uncopied."""
+        rows, trades = slice(start, stop), self.trades
+        some = Trades(
+            trades.time[rows], trades.price[rows], trades.size[rows], trades.is_buy[rows], trades.inverse
+        )
+        return MarketDay(self.symbol, self.day, self.listing, some, self.first_id + start)
+
 
 @dataclass(frozen=True, slots=True)
 class Market:
@@ -96,6 +104,10 @@ class Market:
         first_id = 1 + int(counts[:-1].sum())
         trades = Trades(time + midnight, price, size, is_buy, inverse=listing.dollars is not None)
         return MarketDay(symbol, day, listing, trades, first_id)
+
+    def first_id(self, symbol: str, day: date) -> int:
+        """Return the id of a day's first trade, without making the day."""
+        return 1 + int(self._counts(symbol, LISTINGS[symbol], day.toordinal())[:-1].sum())
 
     def _counts(self, symbol: str, listing: Listing, ordinal: int) -> NDArray[np.int64]:
         """Return the trades of each day from the epoch to `ordinal`: what makes ids contiguous."""

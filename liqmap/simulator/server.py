@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
-from cachetools import LRUCache
 
+from liqmap.clock import SystemClock
+from liqmap.simulator.binance_rest import BinanceRest
+from liqmap.simulator.bybit_rest import BybitRest
 from liqmap.simulator.faults import Fault, PlannedFault, respond_faulty
-from liqmap.simulator.formats import binance_checksum, binance_zip, bybit_csv_gz, risk_limits
-from liqmap.simulator.market import LISTINGS, Market
+from liqmap.simulator.files import DayFiles
+from liqmap.simulator.tape import Tape
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from aiohttp.web_response import StreamResponse
 
+    from liqmap.clock import Clock
     from liqmap.settings import AnySettings
+    from liqmap.simulator.market import Market
 
 SIMULATED_HEADER = {"X-Simulated-Market": "1"}
 """Every answer carries this header, by which the engine marks what comes of it as simulated."""
-
-_CACHED_FILES = 16
-_SYMBOLS_A_PAGE = 3  # few, so that there are several pages
-_BINANCE_FILE = re.compile(
-    r"/data/futures/(?:um|cm)/daily/aggTrades/(?P<symbol>\w+)/(?P=symbol)-aggTrades-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
-)
-_BYBIT_FILE = re.compile(r"/trading/(?P<symbol>\w+)/(?P=symbol)(?P<day>[\d-]{10})\.csv\.gz")
-_NO_SUCH_KEY = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n'
-    "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
-)
 
 
 class MarketServer:
     """Serves `market` on 127.0.0.1. Use it as `async with MarketServer(market) as server`.
 
-    Days after `published_until` do not exist yet; by default every day does, today's included.
+    It is `clock`'s time there: nothing later has happened yet. A day's file is published `publish_delay`
+    after the day's end, and not at all after `published_until`, which may be changed at any time.
     """
 
-    def __init__(self, market: Market, *, published_until: date | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        market: Market,
+        *,
+        clock: Clock | None = None,
+        published_until: date | None = None,
+        publish_delay: timedelta = timedelta(0),
+        weight_limit: int = 2400,
+        port: int = 0,
+    ) -> None:
         self.requests: Counter[str] = Counter()
-        self._market = market
-        self._published_until = published_until
+        self.published_until = published_until
+        self._clock = SystemClock() if clock is None else clock
+        self._publish_delay = publish_delay
         self._port = port
         self._faults: list[PlannedFault] = []
-        self._files: LRUCache[tuple[str, str, date], asyncio.Task[bytes]] = LRUCache(_CACHED_FILES)
+        tape = Tape(market)
+        self._files = DayFiles(tape, published=self._is_published)
+        self._binance = BinanceRest(tape, self._clock, weight_limit=weight_limit)
+        self._bybit = BybitRest(tape, self._clock)
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_get("/binance{path:/.*}", self._binance)
-        app.router.add_get("/bybit/v5/market/risk-limit", self._risk_limits)
-        app.router.add_get("/bybit{path:/.*}", self._bybit)
+        for path, handler in (
+            ("/binance/fapi/v1/aggTrades", self._binance.trades),
+            ("/binance/fapi/v1/exchangeInfo", self._binance.listings),
+            ("/binance{path:/.*}", self._files.binance),
+            ("/bybit/v5/market/recent-trade", self._bybit.trades),
+            ("/bybit/v5/market/instruments-info", self._bybit.listings),
+            ("/bybit/v5/market/risk-limit", self._bybit.risk_limits),
+            ("/bybit{path:/.*}", self._files.bybit),
+        ):
+            app.router.add_get(path, self._faulty(handler))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
@@ -69,12 +82,12 @@ class MarketServer:
 
     @property
     def binance_url(self) -> str:
-        """The simulated value of the setting `exchanges.binance.archive_url`."""
+        """The simulated value of the settings `exchanges.binance.archive_url` and `api_url`."""
         return f"http://127.0.0.1:{self._port}/binance"
 
     @property
     def bybit_url(self) -> str:
-        """The simulated value of the setting `exchanges.bybit.archive_url`."""
+        """The simulated value of the settings `exchanges.bybit.archive_url` and `api_url`."""
         return f"http://127.0.0.1:{self._port}/bybit"
 
     def redirect(self, settings: AnySettings) -> AnySettings:
@@ -93,60 +106,25 @@ class MarketServer:
         """Show `fault` to the next `times` requests whose path matches the regular expression `pattern`."""
         self._faults.append(PlannedFault(pattern, fault, times))
 
-    async def _binance(self, request: web.Request) -> StreamResponse:
-        found = _BINANCE_FILE.fullmatch(request.match_info["path"])
-        body = await self._file("binance", found)
-        if body is None or found is None:
-            missing = web.Response(
-                status=404, text=_NO_SUCH_KEY, content_type="application/xml", headers=SIMULATED_HEADER
-            )
-            return await self._respond(request, missing)
-        if found["checksum"]:
-            name = request.path.rpartition("/")[2].removesuffix(".CHECKSUM")
-            body = binance_checksum(body, name)
-        return await self._respond(request, web.Response(body=body, headers=SIMULATED_HEADER))
+    def _is_published(self, day: date) -> bool:
+        if self.published_until is not None and day > self.published_until:
+            return False
+        return day < (self._clock.now() - self._publish_delay).date()
 
-    async def _bybit(self, request: web.Request) -> StreamResponse:
-        if not request.headers.get("User-Agent"):
-            return await self._respond(request, web.Response(status=403, headers=SIMULATED_HEADER))
-        body = await self._file("bybit", _BYBIT_FILE.fullmatch(request.match_info["path"]))
-        if body is None:
-            return await self._respond(request, web.Response(status=404, headers=SIMULATED_HEADER))
-        return await self._respond(request, web.Response(body=body, headers=SIMULATED_HEADER))
+    def _faulty(
+        self, handler: Callable[[web.Request], Awaitable[web.Response]]
+    ) -> Callable[[web.Request], Awaitable[StreamResponse]]:
+        """Return `handler` so that its answers are counted, marked, and spoilt as planned."""
 
-    async def _risk_limits(self, request: web.Request) -> StreamResponse:
-        inverse = request.query.get("category") == "inverse"
-        symbols = sorted(name for name, each in LISTINGS.items() if (each.dollars == 1) == inverse)
-        first = int(request.query.get("cursor") or 0)
-        body = risk_limits(symbols[first : first + _SYMBOLS_A_PAGE], inverse=inverse)
-        more = first + _SYMBOLS_A_PAGE
-        body["result"]["nextPageCursor"] = str(more) if more < len(symbols) else ""
-        return await self._respond(request, web.json_response(body, headers=SIMULATED_HEADER))
+        async def answer(request: web.Request) -> StreamResponse:
+            response = await handler(request)
+            response.headers.update(SIMULATED_HEADER)
+            self.requests[request.path] += 1
+            due = next((planned for planned in self._faults if planned.matches(request.path)), None)
+            if due is None:
+                return response
+            due.times -= 1
+            body = response.body
+            return await respond_faulty(request, due.fault, body if isinstance(body, bytes) else b"")
 
-    async def _respond(self, request: web.Request, response: web.Response) -> StreamResponse:
-        self.requests[request.path] += 1
-        due = next((planned for planned in self._faults if planned.matches(request.path)), None)
-        if due is None:
-            return response
-        due.times -= 1
-        body = response.body
-        return await respond_faulty(request, due.fault, body if isinstance(body, bytes) else b"")
-
-    async def _file(self, exchange: str, found: re.Match[str] | None) -> bytes | None:
-        if found is None or found["symbol"] not in LISTINGS:
-            return None
-        try:
-            day = date.fromisoformat(found["day"])
-        except ValueError:
-            return None
-        if self._published_until is not None and day > self._published_until:
-            return None
-        key = (exchange, found["symbol"], day)
-        if key not in self._files:
-            # Asked for twice at once, a day is made once; and never on the event loop.
-            self._files[key] = asyncio.create_task(asyncio.to_thread(self._make, *key))
-        return await asyncio.shield(self._files[key])
-
-    def _make(self, exchange: str, symbol: str, day: date) -> bytes:
-        made = self._market.day(symbol, day)
-        return binance_zip(made) if exchange == "binance" else bybit_csv_gz(made)
+        return answer

@@ -1,0 +1,83 @@
+"""Clocks for tests: one that stands still until it is moved on, and one that follows another process's."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+MILLISECOND: Final = timedelta(milliseconds=1)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Turns of the event loop after each wake: what was woken may pass its news on through several tasks.
+_SETTLING_TURNS = 50
+_SHORTEST_SLEEP = timedelta(microseconds=1)
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Return the whole milliseconds between 1970 and `moment`, exactly."""
+    return (moment - _EPOCH) // MILLISECOND
+
+
+def from_epoch_ms(milliseconds: int) -> datetime:
+    """Return the moment `milliseconds` after 1970, aware, in UTC."""
+    return _EPOCH + milliseconds * MILLISECOND
+
+
+@dataclass(order=True, slots=True)
+class _Sleeper:
+    due: datetime
+    number: int
+    woken: asyncio.Future[None] = field(compare=False)
+
+
+class SimulatedClock:
+    """A clock that shows `start`, aware and in UTC, until `advance` moves it on."""
+
+    def __init__(self, start: datetime) -> None:
+        if start.utcoffset() != timedelta():
+            raise ValueError(f"a clock starts at a moment in UTC, not at {start!r}")
+        self._now = start
+        self._slept = 0
+        self._sleepers: list[_Sleeper] = []
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+        return self._now
+
+    async def sleep(self, seconds: float, /) -> None:
+        """Return once this clock has been moved on by `seconds`; at once if that is not above 0."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        # Shorter than a microsecond would be due at once, and a loop of such sleeps never end.
+        due = self._now + max(timedelta(seconds=seconds), _SHORTEST_SLEEP)
+        self._slept += 1
+        sleeper = _Sleeper(due, self._slept, asyncio.get_running_loop().create_future())
+        heapq.heappush(self._sleepers, sleeper)
+        await sleeper.woken
+
+    async def advance(self, seconds: float) -> None:
+        """Move on by `seconds`, waking every sleeper at its due time, in order.
+
+        What a sleeper does on waking is given many turns of the event loop, so that it can sleep and be
+        woken again on the way. Work in threads and on sockets may still go on afterwards.
+        """
+        end = self._now + timedelta(seconds=seconds)
+        await _settle()
+        while self._sleepers and self._sleepers[0].due <= end:
+            sleeper = heapq.heappop(self._sleepers)
+            if sleeper.woken.done():  # cancelled
+                continue
+            self._now = sleeper.due
+            sleeper.woken.set_result(None)
+            await _settle()
+        self._now = end
+        await _settle()
+
+
+async def _settle() -> None:
+    for _ in range(_SETTLING_TURNS):
+        await asyncio.sleep(0)

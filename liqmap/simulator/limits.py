@@ -1,0 +1,54 @@
+"""Request limits as Binance enforces them: weights in a clock minute, then a ban for going on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from liqmap.clock import Clock
+
+_MINUTE = timedelta(minutes=1)
+_BAN = timedelta(minutes=2)
+_WARNINGS = 11  # calls refused with 429 in one minute: the first, and ten more
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What became of a request: weight used in this minute, and if refused, how and for how many seconds."""
+
+    used: int
+    refusal: int | None = None
+    retry_after: int = 0
+
+
+class WeightBudget:
+    """The weight that one address may use in a UTC clock minute, `limit`; refused calls cost too."""
+
+    def __init__(self, clock: Clock, limit: int) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._minute = self._banned_until = datetime.min.replace(tzinfo=UTC)
+        self._used = self._refused = 0
+
+    def charge(self, weight: int) -> Charge:
+        """Count a request of `weight`: refused with 429 above the limit, with 418 for persisting."""
+        now = self._clock.now()
+        minute = now.replace(second=0, microsecond=0)
+        if minute != self._minute:
+            self._minute, self._used, self._refused = minute, 0, 0
+        self._used += weight
+        if now >= self._banned_until:
+            if self._used <= self._limit:
+                return Charge(self._used)
+            self._refused += 1
+            if self._refused <= _WARNINGS:
+                return Charge(self._used, 429, _seconds(minute + _MINUTE - now))
+            self._banned_until = now + _BAN
+        return Charge(self._used, 418, _seconds(self._banned_until - now))
+
+
+def _seconds(wait: timedelta) -> int:
+    return math.ceil(wait.total_seconds())

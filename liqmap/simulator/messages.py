@@ -1,0 +1,64 @@
+"""Trades as JSON text, as the exchanges' APIs and streams write them; made column by column, to be fast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from liqmap.simulator.formats import bybit_trade_ids, choice, decimals
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from liqmap.simulator.market import MarketDay
+
+
+def binance_rows(part: MarketDay) -> list[str]:
+    """Return each trade as GET /fapi/v1/aggTrades writes it.
+
+    {"a":3474491307,"p":"85079.10","q":"0.023","nq":"0.023","f":8144210172,"l":8144210172,
+    "T":1791102056684,"m":false}
+    """
+    return _texts("{", _binance_members(part), "}")
+
+
+def bybit_rows(part: MarketDay) -> list[str]:
+    """Return each trade as GET /v5/market/recent-trade writes it: numbers as strings, the taker's side."""
+    ids = part.ids
+    return _texts(
+        *('{"execId":"', bybit_trade_ids(ids), f'","symbol":"{part.symbol}","price":"', _price(part)),
+        *('","size":"', decimals(part.trades.size, part.listing.size_decimals), '","side":"', _side(part)),
+        *('","time":"', part.trades.time, '","isBlockTrade":false,"isRPITrade":false,"seq":"', ids, '"}'),
+    )
+
+
+def _binance_members(part: MarketDay) -> pa.Array:
+    quantity = decimals(part.trades.size, part.listing.size_decimals).cast(pa.string())
+    ids = part.ids
+    return _joined(
+        *('"a":', ids, ',"p":"', _price(part), '","q":"', quantity, '","nq":"', quantity),
+        *('","f":', ids * 2, ',"l":', ids * 2 + 1, ',"T":', part.trades.time),
+        *(',"m":', choice(part.trades.is_buy, ["true", "false"])),
+    )
+
+
+def _price(part: MarketDay) -> pa.Array:
+    return decimals(part.trades.price, part.listing.price_decimals)
+
+
+def _side(part: MarketDay) -> pa.Array:
+    return choice(part.trades.is_buy, ["Sell", "Buy"])
+
+
+def _texts(*pieces: pa.Array | NDArray[np.int64] | str) -> list[str]:
+    texts: list[str] = _joined(*pieces).to_pylist()
+    return texts
+
+
+def _joined(*pieces: pa.Array | NDArray[np.int64] | str) -> pa.Array:
+    """Return the rows of all columns side by side; strings are the same in every row."""
+    columns = [piece if isinstance(piece, str) else pa.array(piece).cast(pa.string()) for piece in pieces]
+    return pc.binary_join_element_wise(*columns, "")

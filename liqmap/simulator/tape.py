@@ -1,0 +1,85 @@
+"""The tape: the market's trades across days, each day made once, and found again by time or by id."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+from cachetools import LRUCache
+
+from liqmap.model import TimeWindow
+from liqmap.simulator.clock import from_epoch_ms
+from liqmap.simulator.market import LISTINGS, Market
+
+if TYPE_CHECKING:
+    from liqmap.simulator.market import MarketDay
+
+# What a stream across midnight and a search two days back need of every symbol.
+_KEPT_DAYS = 3 * len(LISTINGS)
+_DAY = timedelta(days=1)
+
+LINEAR: Final = tuple(name for name, listing in LISTINGS.items() if listing.dollars is None)
+"""Symbols of linear contracts, which both exchanges list."""
+
+
+class Tape:
+    """The trades of `market`, in parts: runs of one day's trades, in order, with contiguous ids."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self._days: LRUCache[tuple[str, date], asyncio.Task[MarketDay]] = LRUCache(_KEPT_DAYS)
+
+    async def day(self, symbol: str, day: date) -> MarketDay:
+        """Return a whole day, making it in a thread unless it is at hand. Raises KeyError if not listed."""
+        key = (symbol, day)
+        if key not in self._days:
+            # Asked for twice at once, a day is made once; and never on the event loop.
+            self._days[key] = asyncio.create_task(asyncio.to_thread(self._market.day, symbol, day))
+        return await asyncio.shield(self._days[key])
+
+    async def between(
+        self, symbol: str, start_ms: int, end_ms: int, *, limit: int | None = None
+    ) -> list[MarketDay]:
+        """Return the first `limit` trades (all: None) with start_ms <= time < end_ms."""
+        parts: list[MarketDay] = []
+        day, last = from_epoch_ms(start_ms).date(), from_epoch_ms(end_ms - 1).date()
+        while day <= last and limit != 0 and start_ms < end_ms:
+            whole = await self.day(symbol, day)
+            start, stop = (int(each) for each in whole.trades.time.searchsorted((start_ms, end_ms)))
+            if limit is not None:
+                stop = min(stop, start + limit)
+                limit -= stop - start
+            parts.append(whole.part(start, stop))
+            day += _DAY
+        return [part for part in parts if len(part.trades)]
+
+    async def before(self, symbol: str, end_ms: int, *, limit: int) -> list[MarketDay]:
+        """Return the last `limit` trades with time < end_ms, fewer if they span more than two days."""
+        parts: list[MarketDay] = []
+        today = from_epoch_ms(end_ms - 1).date()
+        for day in (today, today - _DAY):
+            if limit:
+                whole = await self.day(symbol, day)
+                stop = int(whole.trades.time.searchsorted(end_ms))
+                start = max(stop - limit, 0)
+                parts.insert(0, whole.part(start, stop))
+                limit -= stop - start
+        return [part for part in parts if len(part.trades)]
+
+    async def from_id(self, symbol: str, trade_id: int, end_ms: int, *, limit: int) -> list[MarketDay]:
+        """Return the first `limit` trades from `trade_id` on with time < end_ms.
+
+        Looks back three days from `end_ms`; for an older id it begins there.
+        """
+        day = today = from_epoch_ms(end_ms - 1).date()
+        while today - day < 3 * _DAY and trade_id < self._market.first_id(symbol, day):
+            day -= _DAY
+        whole = await self.day(symbol, day)
+        start = max(trade_id - whole.first_id, 0)
+        stop = min(int(whole.trades.time.searchsorted(end_ms)), start + limit)
+        part = whole.part(start, max(start, stop))
+        if not len(part.trades):
+            return []
+        after = TimeWindow.of_day(day).end_ms
+        return [part, *await self.between(symbol, after, end_ms, limit=limit - len(part.trades))]
