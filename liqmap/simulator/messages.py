@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from liqmap.simulator.formats import bybit_trade_ids, choice, decimals
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from liqmap.simulator.market import MarketDay
+
+_BYBIT_LARGEST = 1024  # trades in one message, since 2025-08-05
 
 
 def binance_rows(part: MarketDay) -> list[str]:
@@ -33,6 +35,41 @@ def bybit_rows(part: MarketDay) -> list[str]:
         *('","size":"', decimals(part.trades.size, part.listing.size_decimals), '","side":"', _side(part)),
         *('","time":"', part.trades.time, '","isBlockTrade":false,"isRPITrade":false,"seq":"', ids, '"}'),
     )
+
+
+def binance_trades(stream: str, part: MarketDay, sent_ms: int) -> list[str]:
+    """Return a message for each trade, as the combined stream `stream` sends it at `sent_ms`.
+
+    {"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1791102056701,"s":"BTCUSDT","a":3474491307,
+    "p":"85079.10","q":"0.023","nq":"0.023","f":8144210172,"l":8144210172,"T":1791102056684,"m":false,"st":1}}
+    """
+    event = f'"e":"aggTrade","E":{sent_ms},"s":"{part.symbol}",'
+    return _texts(f'{{"stream":"{stream}","data":{{{event}', _binance_members(part), ',"st":1}}')
+
+
+def bybit_trades(topic: str, part: MarketDay, sent_ms: int) -> list[str]:
+    """Return messages of up to 1024 trades each, as the topic sends them at `sent_ms`.
+
+    {"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1672304486868,"data":[{"T":1672304486865,
+    "s":"BTCUSDT","S":"Buy","v":"0.001","p":"16578.50","L":"PlusTick","i":"...","BT":false,"RPI":false,
+    "seq":1783284617}]}
+    """
+    trades, ids = part.trades, part.ids
+    tick = choice(np.diff(trades.price, prepend=0) > 0, ["MinusTick", "PlusTick"])
+    rows = _texts(
+        *('{"T":', trades.time, f',"s":"{part.symbol}","S":"', _side(part)),
+        *('","v":"', decimals(trades.size, part.listing.size_decimals), '","p":"', _price(part)),
+        *('","L":"', tick, '","i":"', bybit_trade_ids(ids), '","BT":false,"RPI":false,"seq":', ids, "}"),
+    )
+    return [
+        bybit_message(topic, rows[first : first + _BYBIT_LARGEST], sent_ms)
+        for first in range(0, len(rows), _BYBIT_LARGEST)
+    ]
+
+
+def bybit_message(topic: str, rows: list[str], sent_ms: int) -> str:
+    """Return a message of `rows` as the topic sends it at `sent_ms`."""
+    return f'{{"topic":"{topic}","type":"snapshot","ts":{sent_ms},"data":[{",".join(rows)}]}}'
 
 
 def _binance_members(part: MarketDay) -> pa.Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -11,9 +13,12 @@ from aiohttp import web
 from liqmap.clock import SystemClock
 from liqmap.simulator.binance_rest import BinanceRest
 from liqmap.simulator.bybit_rest import BybitRest
+from liqmap.simulator.dialects import BinanceStream, BybitStream
 from liqmap.simulator.faults import Fault, PlannedFault, respond_faulty
+from liqmap.simulator.feed import Feed
 from liqmap.simulator.files import DayFiles
-from liqmap.simulator.tape import Tape
+from liqmap.simulator.streams import Streams
+from liqmap.simulator.tape import LINEAR, Tape
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,7 +27,9 @@ if TYPE_CHECKING:
     from aiohttp.web_response import StreamResponse
 
     from liqmap.clock import Clock
+    from liqmap.model import Exchange
     from liqmap.settings import AnySettings
+    from liqmap.simulator.dialects import Dialect
     from liqmap.simulator.market import Market
 
 SIMULATED_HEADER = {"X-Simulated-Market": "1"}
@@ -33,7 +40,9 @@ class MarketServer:
     """Serves `market` on 127.0.0.1. Use it as `async with MarketServer(market) as server`.
 
     It is `clock`'s time there: nothing later has happened yet. A day's file is published `publish_delay`
-    after the day's end, and not at all after `published_until`, which may be changed at any time.
+    after the day's end, and not at all after `published_until`, which may be changed at any time. Binance's
+    API grants `weight_limit` a minute. Streams send what is due every `pump_every` seconds of the clock;
+    with None, only when `pump` is called.
     """
 
     def __init__(
@@ -44,21 +53,37 @@ class MarketServer:
         published_until: date | None = None,
         publish_delay: timedelta = timedelta(0),
         weight_limit: int = 2400,
+        pump_every: float | None = 0.1,
         port: int = 0,
     ) -> None:
         self.requests: Counter[str] = Counter()
         self.published_until = published_until
         self._clock = SystemClock() if clock is None else clock
         self._publish_delay = publish_delay
+        self._pump_every = pump_every
         self._port = port
         self._faults: list[PlannedFault] = []
         tape = Tape(market)
         self._files = DayFiles(tape, published=self._is_published)
         self._binance = BinanceRest(tape, self._clock, weight_limit=weight_limit)
         self._bybit = BybitRest(tape, self._clock)
+        self._streams = Streams(
+            self._clock, lambda symbol: tape.day(symbol, self._clock.now().date()), headers=SIMULATED_HEADER
+        )
+        self._feed = Feed(tape, self._clock, self._streams)
+        self._pumping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         app = web.Application()
+        binance, bybit = BinanceStream(LINEAR), BybitStream(LINEAR)
+        for path, dialect, mute in (
+            ("/binance/market/stream", binance, False),
+            # Since 2026-04-23 the old addresses connect, acknowledge, and send no trades.
+            ("/binance/stream", binance, True),
+            ("/binance/ws", binance, True),
+            ("/bybit/v5/public/linear", bybit, False),
+        ):
+            app.router.add_get(path, self._stream(dialect, mute=mute))
         for path, handler in (
             ("/binance/fapi/v1/aggTrades", self._binance.trades),
             ("/binance/fapi/v1/exchangeInfo", self._binance.listings),
@@ -73,11 +98,18 @@ class MarketServer:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         self._port = self._runner.addresses[0][1]
+        if self._pump_every is not None:
+            self._pumping = asyncio.create_task(self._feed.run(self._pump_every))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._pumping is not None:
+            self._pumping.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._pumping
+        self._streams.cut()
         await self._runner.cleanup()
 
     @property
@@ -89,6 +121,21 @@ class MarketServer:
     def bybit_url(self) -> str:
         """The simulated value of the settings `exchanges.bybit.archive_url` and `api_url`."""
         return f"http://127.0.0.1:{self._port}/bybit"
+
+    @property
+    def binance_stream_url(self) -> str:
+        """The simulated value of the setting `exchanges.binance.stream_url`."""
+        return f"ws://127.0.0.1:{self._port}/binance"
+
+    @property
+    def bybit_stream_url(self) -> str:
+        """The simulated value of the setting `exchanges.bybit.stream_url`."""
+        return f"ws://127.0.0.1:{self._port}/bybit"
+
+    @property
+    def stream_connections(self) -> Counter[Exchange]:
+        """How many stream connections each exchange has accepted so far."""
+        return self._streams.accepted
 
     def redirect(self, settings: AnySettings) -> AnySettings:
         """Return `settings` with this server as the exchanges, and a store of its own."""
@@ -105,6 +152,40 @@ class MarketServer:
     def plan(self, pattern: str, fault: Fault, *, times: int = 1) -> None:
         """Show `fault` to the next `times` requests whose path matches the regular expression `pattern`."""
         self._faults.append(PlannedFault(pattern, fault, times))
+
+    async def pump(self) -> None:
+        """Send every stream client all that is due by now, no faster than it reads."""
+        await self._feed.pump()
+
+    async def barrier(self) -> None:
+        """Return when every stream client has processed all that was sent to it before, or is gone."""
+        await self._streams.barrier()
+
+    async def connected(self, exchange: Exchange, count: int) -> None:
+        """Return once `count` stream connections in all have been accepted and have subscribed."""
+        await self._streams.connected(exchange, count)
+
+    def cut_streams(self, exchange: Exchange | None = None) -> int:
+        """Reset the stream connections of `exchange`, or all, and return how many there were."""
+        return self._streams.cut(exchange)
+
+    def silence(self, exchange: Exchange, *symbols: str) -> None:
+        """Send nothing more of `symbols`, or nothing at all, over the connections that exist now.
+
+        They stay open and acknowledge what they are told.
+        """
+        self._streams.silence(exchange, *symbols)
+
+    def refuse_streams(self, exchange: Exchange, *, times: int = 1) -> None:
+        """Answer the next `times` attempts to open a stream with 503."""
+        self._streams.refuse(exchange, times=times)
+
+    def _stream(self, dialect: Dialect, *, mute: bool) -> Callable[[web.Request], Awaitable[StreamResponse]]:
+        async def serve(request: web.Request) -> StreamResponse:
+            self.requests[request.path] += 1
+            return await self._streams.serve(request, dialect, mute=mute)
+
+        return serve
 
     def _is_published(self, day: date) -> bool:
         if self.published_until is not None and day > self.published_until:

@@ -22,7 +22,7 @@ def clock() -> SimulatedClock:
 @pytest.fixture
 async def server(clock: SimulatedClock) -> AsyncIterator[MarketServer]:
     """Serve a small market at noon; trades are only sent when a test says so."""
-    async with MarketServer(SMALL, clock=clock) as running:
+    async with MarketServer(SMALL, clock=clock, pump_every=None) as running:
         yield running
 
 

@@ -1,0 +1,78 @@
+"""One client's connection to a stream: what it wants, what it has got, and how it can fall silent."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aiohttp import web
+
+    from liqmap.simulator.dialects import Dialect, Topic
+
+GONE = (ConnectionError, aiohttp.ClientConnectionError)
+"""What aiohttp raises when it sends to a client that has gone."""
+
+
+@dataclass(slots=True)
+class Subscription:
+    """A topic, and the time [ms] up to which all of it has been sent."""
+
+    topic: Topic
+    sent_ms: int
+
+
+class Connection:
+    """A client on `socket`. `subscriptions` are by name; names that nothing is sent for have None.
+
+    Hold the lock `sending` while sending what is due, so that nothing is sent twice.
+    """
+
+    def __init__(
+        self, dialect: Dialect, socket: web.WebSocketResponse, transport: asyncio.Transport, *, mute: bool
+    ) -> None:
+        self.dialect = dialect
+        self.socket = socket
+        self.transport = transport
+        self.subscriptions: dict[str, Subscription | None] = {}
+        self.subscribed = False
+        self.sending = asyncio.Lock()
+        self._mute = mute
+        self._silenced: set[str] = set()
+        self._numbers = count()
+        self._pings: dict[bytes, asyncio.Future[None]] = {}
+
+    def silence(self, symbols: Collection[str]) -> None:
+        """Send no more of `symbols`, or nothing at all if there are none."""
+        self._mute = self._mute or not symbols
+        self._silenced.update(symbols)
+
+    def is_silent(self, symbol: str) -> bool:
+        """Tell whether nothing of `symbol` is sent any more."""
+        return self._mute or symbol in self._silenced
+
+    async def processed(self) -> None:
+        """Return when the client has answered a ping, having taken all that was sent before, or is gone."""
+        payload = b"%d" % next(self._numbers)
+        answered = self._pings[payload] = asyncio.get_running_loop().create_future()
+        with suppress(*GONE):
+            await self.socket.ping(payload)
+            await answered
+
+    def answer_ping(self, payload: bytes) -> None:
+        """Take the client's answer to a ping."""
+        answered = self._pings.pop(payload, None)
+        if answered is not None and not answered.done():
+            answered.set_result(None)
+
+    def release(self) -> None:
+        """Let go of whoever waits for this client, which is gone."""
+        for payload in list(self._pings):
+            self.answer_ping(payload)

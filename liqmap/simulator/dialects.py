@@ -1,0 +1,152 @@
+"""What clients of the exchanges' streams may say, and what they are answered.
+
+Sources: developers.binance.com, USDⓈ-M futures, websocket market streams and the change notice of
+2026-03-06; github.com/bybit-exchange/docs, v5 websocket, connect and public topics.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from liqmap.model import Exchange
+from liqmap.simulator.messages import binance_trades, bybit_trades
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from liqmap.simulator.market import MarketDay
+
+_BINANCE_MOST_STREAMS = 1024
+
+
+class Kind(Enum):
+    """What a topic tells of."""
+
+    TRADES = auto()
+    LIQUIDATIONS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What is told, and of which symbol."""
+
+    kind: Kind
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a client's message, the names it adds or removes, and whether the server then closes."""
+
+    text: str
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
+    closes: bool = False
+
+
+class Dialect(Protocol):
+    """How one exchange's streams talk."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """Whose streams these are."""
+
+    def topic(self, name: str) -> Topic | None:
+        """Return what the topic `name` tells, or None if this exchange would send nothing for it."""
+
+    def reply(self, text: str, subscribed: Collection[str]) -> Reply:
+        """Answer a client's message, given the names that it has subscribed to so far."""
+
+    def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:
+        """Return the messages about trades that the topic `name` sends at `sent_ms`."""
+
+
+class BinanceStream:
+    """Binance's combined streams below /market/stream, of `symbols`."""
+
+    exchange: Final = Exchange.BINANCE
+    _KINDS: Final = {"aggTrade": Kind.TRADES, "forceOrder": Kind.LIQUIDATIONS}
+
+    def __init__(self, symbols: Collection[str]) -> None:
+        self._symbols = {symbol.lower(): symbol for symbol in symbols}
+
+    def topic(self, name: str) -> Topic | None:
+        """Return what a stream such as btcusdt@aggTrade tells; symbols are in lower case."""
+        symbol, _, kind = name.partition("@")
+        if symbol in self._symbols and kind in self._KINDS:
+            return Topic(self._KINDS[kind], self._symbols[symbol])
+        return None
+
+    def reply(self, text: str, subscribed: Collection[str]) -> Reply:
+        """Answer {"method":"SUBSCRIBE","params":["btcusdt@aggTrade"],"id":1}; unknown names are welcome."""
+        command = _parsed(text)
+        names, number = _names(command.get("params")), command.get("id")
+        method = command.get("method")
+        if method not in {"SUBSCRIBE", "UNSUBSCRIBE"}:
+            return Reply(json.dumps({"error": {"code": 2, "msg": "Invalid request"}, "id": number}))
+        answer = json.dumps({"result": None, "id": number})
+        if method == "UNSUBSCRIBE":
+            return Reply(answer, unsubscribe=names)
+        if len({*subscribed, *names}) > _BINANCE_MOST_STREAMS:
+            error = {"code": 2, "msg": f"Invalid request: more than {_BINANCE_MOST_STREAMS} streams"}
+            return Reply(json.dumps({"error": error, "id": number}), closes=True)
+        return Reply(answer, subscribe=names)
+
+    def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:
+        """Return one message a trade."""
+        return binance_trades(name, part, sent_ms)
+
+
+class BybitStream:
+    """Bybit's public streams of linear contracts, of `symbols`."""
+
+    exchange: Final = Exchange.BYBIT
+    _KINDS: Final = {"publicTrade": Kind.TRADES, "allLiquidation": Kind.LIQUIDATIONS}
+
+    def __init__(self, symbols: Collection[str]) -> None:
+        self._symbols = frozenset(symbols)
+
+    def topic(self, name: str) -> Topic | None:
+        """Return what a topic such as publicTrade.BTCUSDT tells."""
+        kind, _, symbol = name.partition(".")
+        if symbol in self._symbols and kind in self._KINDS:
+            return Topic(self._KINDS[kind], symbol)
+        return None
+
+    def reply(self, text: str, subscribed: Collection[str]) -> Reply:  # noqa: ARG002 - there is no limit
+        """Answer {"op":"subscribe","args":["publicTrade.BTCUSDT"],"req_id":"1"}, or {"op":"ping"}."""
+        command = _parsed(text)
+        operation, names = command.get("op"), _names(command.get("args"))
+        known = operation in {"subscribe", "unsubscribe", "ping"}
+        answer = json.dumps(
+            {
+                "success": known,
+                "ret_msg": "pong" if operation == "ping" else "" if known else "unknown operation",
+                "conn_id": "00000000-0000-4000-9000-000000000000",
+                "req_id": command.get("req_id", ""),
+                "op": operation,
+            }
+        )
+        if operation == "subscribe":
+            return Reply(answer, subscribe=names)
+        return Reply(answer, unsubscribe=names if operation == "unsubscribe" else ())
+
+    def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:
+        """Return messages of many trades each."""
+        return bybit_trades(name, part, sent_ms)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return a command, or {} for what is none."""
+    try:
+        command = json.loads(text)
+    except ValueError:
+        return {}
+    return command if isinstance(command, dict) else {}
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()

@@ -1,0 +1,55 @@
+"""The feed: sends every client of the streams what has happened since it was last sent something."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from liqmap.simulator.clock import epoch_ms
+from liqmap.simulator.connections import GONE, Connection, Subscription
+
+if TYPE_CHECKING:
+    from liqmap.clock import Clock
+    from liqmap.simulator.streams import Streams
+    from liqmap.simulator.tape import Tape
+
+
+class Feed:
+    """Sends what is on `tape`, up to `clock`'s time, to the clients of `streams`."""
+
+    def __init__(self, tape: Tape, clock: Clock, streams: Streams) -> None:
+        self._tape = tape
+        self._clock = clock
+        self._streams = streams
+
+    async def pump(self) -> None:
+        """Send each client all that is due, in order of time within a topic, no faster than it reads."""
+        await asyncio.gather(*(self._send(connection) for connection in self._streams.connections))
+
+    async def run(self, every: float) -> None:
+        """Send what is due every so many seconds of the clock. Clients that do not read delay no other."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._streams.occupied()  # nobody there: nothing to wake up for
+                await self._clock.sleep(every)
+                for connection in self._streams.connections:
+                    if not connection.sending.locked():
+                        tasks.create_task(self._send(connection))
+
+    async def _send(self, connection: Connection) -> None:
+        with suppress(*GONE):
+            async with connection.sending:
+                for name, subscription in list(connection.subscriptions.items()):
+                    if subscription is not None:
+                        await self._send_topic(connection, name, subscription)
+
+    async def _send_topic(self, connection: Connection, name: str, subscription: Subscription) -> None:
+        symbol = subscription.topic.symbol
+        now = epoch_ms(self._clock.now())
+        since, subscription.sent_ms = subscription.sent_ms, now
+        if connection.is_silent(symbol):
+            return
+        for part in await self._tape.between(symbol, since + 1, now + 1):
+            for message in connection.dialect.trades(name, part, now):
+                await connection.socket.send_str(message)

@@ -1,0 +1,143 @@
+"""The exchanges' streams: accepts websocket clients, keeps their subscriptions, fails them when told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from liqmap.simulator.clock import epoch_ms
+from liqmap.simulator.connections import GONE, Connection, Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from aiohttp.web_response import StreamResponse
+
+    from liqmap.clock import Clock
+    from liqmap.model import Exchange
+    from liqmap.simulator.dialects import Dialect
+
+
+class Streams:
+    """Websocket clients of both exchanges. What they are sent is somebody else's task.
+
+    `prepare` is awaited with each symbol before its first subscription is acknowledged. Every upgrade is
+    answered with `headers`, and counted in `accepted`.
+    """
+
+    def __init__(
+        self, clock: Clock, prepare: Callable[[str], Awaitable[object]], *, headers: Mapping[str, str]
+    ) -> None:
+        self.accepted: Counter[Exchange] = Counter()
+        self.connections: list[Connection] = []
+        self._clock = clock
+        self._prepare = prepare
+        self._headers = headers
+        self._refusals: Counter[Exchange] = Counter()
+        self._subscribed: Counter[Exchange] = Counter()
+        self._news = asyncio.Condition()
+        self._occupied = asyncio.Event()
+
+    async def serve(self, request: web.Request, dialect: Dialect, *, mute: bool = False) -> StreamResponse:
+        """Serve one client until it leaves; `mute`: acknowledge everything and send nothing, ever."""
+        if self._refusals[dialect.exchange]:
+            self._refusals[dialect.exchange] -= 1
+            return web.Response(status=503)
+        # Pongs must come through: they tell how far a client has read.
+        socket = web.WebSocketResponse(autoping=False, compress=False)
+        socket.headers.update(self._headers)
+        await socket.prepare(request)
+        if request.transport is None:
+            return socket
+        connection = Connection(dialect, socket, request.transport, mute=mute)
+        self.connections.append(connection)
+        self._occupied.set()
+        self.accepted[dialect.exchange] += 1
+        try:
+            with suppress(*GONE):
+                await self._subscribe(connection, request.query.get("streams", "").split("/"))
+                await self._converse(connection)
+        finally:
+            self._drop(connection)
+        return socket
+
+    async def occupied(self) -> None:
+        """Return once there is a client."""
+        await self._occupied.wait()
+
+    async def connected(self, exchange: Exchange, number: int) -> None:
+        """Return once `number` connections in all have been accepted and have subscribed to something."""
+        async with self._news:
+            await self._news.wait_for(lambda: self._subscribed[exchange] >= number)
+
+    async def barrier(self) -> None:
+        """Return when every client has processed all that was sent to it before, or is gone."""
+        await asyncio.gather(*(connection.processed() for connection in self.connections))
+
+    def cut(self, exchange: Exchange | None = None) -> int:
+        """Reset the connections of `exchange`, or all, and return how many there were."""
+        cut = self._of(exchange)
+        for connection in cut:
+            self.abort(connection)
+        return len(cut)
+
+    def abort(self, connection: Connection) -> None:
+        """Reset a connection."""
+        connection.transport.abort()
+        self._drop(connection)
+
+    def silence(self, exchange: Exchange, *symbols: str) -> None:
+        """Send no more of `symbols`, or of anything, to the clients that are connected now."""
+        for connection in self._of(exchange):
+            connection.silence(symbols)
+
+    def refuse(self, exchange: Exchange, *, times: int = 1) -> None:
+        """Answer the next `times` clients with 503."""
+        self._refusals[exchange] += times
+
+    def _of(self, exchange: Exchange | None) -> list[Connection]:
+        return [each for each in self.connections if exchange in {None, each.dialect.exchange}]
+
+    def _drop(self, connection: Connection) -> None:
+        if connection in self.connections:
+            self.connections.remove(connection)
+        if not self.connections:
+            self._occupied.clear()
+        connection.release()
+
+    async def _converse(self, connection: Connection) -> None:
+        async for message in connection.socket:
+            if message.type is WSMsgType.PONG:
+                connection.answer_ping(bytes(message.data))
+            elif message.type is WSMsgType.PING:
+                await connection.socket.pong(message.data)
+            elif message.type is WSMsgType.TEXT:
+                await self._obey(connection, message.data)
+
+    async def _obey(self, connection: Connection, text: str) -> None:
+        reply = connection.dialect.reply(text, connection.subscriptions)
+        for name in reply.unsubscribe:
+            connection.subscriptions.pop(name, None)
+        await self._subscribe(connection, reply.subscribe, acknowledgement=reply.text)
+        if reply.closes:
+            await connection.socket.close(code=WSCloseCode.POLICY_VIOLATION)
+
+    async def _subscribe(
+        self, connection: Connection, names: Iterable[str], *, acknowledgement: str | None = None
+    ) -> None:
+        topics = {name: connection.dialect.topic(name) for name in names if name}
+        await asyncio.gather(*(self._prepare(topic.symbol) for topic in topics.values() if topic is not None))
+        now = epoch_ms(self._clock.now())
+        for name, topic in topics.items():
+            connection.subscriptions.setdefault(name, None if topic is None else Subscription(topic, now))
+        if acknowledgement is not None:
+            await connection.socket.send_str(acknowledgement)
+        if topics and not connection.subscribed:
+            connection.subscribed = True
+            async with self._news:
+                self._subscribed[connection.dialect.exchange] += 1
+                self._news.notify_all()
