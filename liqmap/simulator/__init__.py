@@ -1,8 +1,8 @@
 """A market that runs on this machine: a seeded generator, and a server that speaks the exchanges' formats."""
 
-from liqmap.simulator.clock import SimulatedClock
+from liqmap.simulator.clock import SimulatedClock, remote_clock
 from liqmap.simulator.faults import Fault
 from liqmap.simulator.market import LISTINGS, Market, MarketDay
 from liqmap.simulator.server import MarketServer
 
-__all__ = ["LISTINGS", "Fault", "Market", "MarketDay", "MarketServer", "SimulatedClock"]
+__all__ = ["LISTINGS", "Fault", "Market", "MarketDay", "MarketServer", "SimulatedClock", "remote_clock"]

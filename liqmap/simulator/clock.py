@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import json
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from liqmap.clock import Clock
 
 MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -76,6 +85,32 @@ class SimulatedClock:
             await _settle()
         self._now = end
         await _settle()
+
+
+@asynccontextmanager
+async def remote_clock(url: str) -> AsyncIterator[Clock]:
+    """Yield a clock that follows the server's at `url` (`MarketServer.clock_url`), from its time on.
+
+    With each tick of the server this process's sleepers are woken in order; then the server is told.
+    """
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
+        clock = SimulatedClock(_told(await socket.receive_str()))
+        following = asyncio.create_task(_follow(socket, clock))
+        try:
+            yield clock
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+async def _follow(socket: aiohttp.ClientWebSocketResponse, clock: SimulatedClock) -> None:
+    async for message in socket:
+        await clock.advance((_told(message.data) - clock.now()).total_seconds())
+        await socket.send_json({"done": epoch_ms(clock.now())})
+
+
+def _told(text: str) -> datetime:
+    return from_epoch_ms(json.loads(text)["now"])
 
 
 async def _settle() -> None:

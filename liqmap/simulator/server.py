@@ -19,6 +19,7 @@ from liqmap.simulator.feed import Feed
 from liqmap.simulator.files import DayFiles
 from liqmap.simulator.streams import Streams
 from liqmap.simulator.tape import LINEAR, Tape
+from liqmap.simulator.ticks import Ticks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -71,6 +72,7 @@ class MarketServer:
             self._clock, lambda symbol: tape.day(symbol, self._clock.now().date()), headers=SIMULATED_HEADER
         )
         self._feed = Feed(tape, self._clock, self._streams)
+        self._ticks = Ticks(self._clock)
         self._pumping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -84,6 +86,7 @@ class MarketServer:
             ("/bybit/v5/public/linear", bybit, False),
         ):
             app.router.add_get(path, self._stream(dialect, mute=mute))
+        app.router.add_get("/clock", self._ticks.serve)
         for path, handler in (
             ("/binance/fapi/v1/aggTrades", self._binance.trades),
             ("/binance/fapi/v1/exchangeInfo", self._binance.listings),
@@ -133,6 +136,11 @@ class MarketServer:
         return f"ws://127.0.0.1:{self._port}/bybit"
 
     @property
+    def clock_url(self) -> str:
+        """Where `remote_clock` finds this server's time."""
+        return f"ws://127.0.0.1:{self._port}/clock"
+
+    @property
     def stream_connections(self) -> Counter[Exchange]:
         """How many stream connections each exchange has accepted so far."""
         return self._streams.accepted
@@ -164,6 +172,10 @@ class MarketServer:
     async def connected(self, exchange: Exchange, count: int) -> None:
         """Return once `count` stream connections in all have been accepted and have subscribed."""
         await self._streams.connected(exchange, count)
+
+    async def tick(self) -> None:
+        """Tell the time to every process that follows this clock, and return when each has acted on it."""
+        await self._ticks.tick()
 
     def cut_streams(self, exchange: Exchange | None = None) -> int:
         """Reset the stream connections of `exchange`, or all, and return how many there were."""
