@@ -74,6 +74,8 @@ class SimulatedClock:
         What a sleeper does on waking is given many turns of the event loop, so that it can sleep and be
         woken again on the way. Work in threads and on sockets may still go on afterwards.
         """
+        if seconds < 0:
+            raise ValueError(f"time does not go back, as by {seconds} seconds")
         end = self._now + timedelta(seconds=seconds)
         await _settle()
         while self._sleepers and self._sleepers[0].due <= end:

@@ -12,11 +12,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from liqmap.model import Exchange
-from liqmap.simulator.messages import binance_trades, bybit_trades
+from liqmap.simulator.messages import binance_liquidations, binance_trades, bybit_liquidations, bybit_trades
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.market import MarketDay
 
 _BINANCE_MOST_STREAMS = 1024
@@ -63,11 +64,19 @@ class Dialect(Protocol):
     def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:
         """Return the messages about trades that the topic `name` sends at `sent_ms`."""
 
+    @property
+    def liquidation_period_ms(self) -> int:
+        """How often liquidations are told."""
+
+    def liquidations(self, name: str, part: Liquidations, sent_ms: int) -> list[str]:
+        """Return the messages about liquidations in whole periods that the topic sends at `sent_ms`."""
+
 
 class BinanceStream:
     """Binance's combined streams below /market/stream, of `symbols`."""
 
     exchange: Final = Exchange.BINANCE
+    liquidation_period_ms: Final = 1000
     _KINDS: Final = {"aggTrade": Kind.TRADES, "forceOrder": Kind.LIQUIDATIONS}
 
     def __init__(self, symbols: Collection[str]) -> None:
@@ -99,11 +108,16 @@ class BinanceStream:
         """Return one message a trade."""
         return binance_trades(name, part, sent_ms)
 
+    def liquidations(self, name: str, part: Liquidations, sent_ms: int) -> list[str]:
+        """Return the latest liquidation of each second, one a message."""
+        return binance_liquidations(name, part, sent_ms)
+
 
 class BybitStream:
     """Bybit's public streams of linear contracts, of `symbols`."""
 
     exchange: Final = Exchange.BYBIT
+    liquidation_period_ms: Final = 500
     _KINDS: Final = {"publicTrade": Kind.TRADES, "allLiquidation": Kind.LIQUIDATIONS}
 
     def __init__(self, symbols: Collection[str]) -> None:
@@ -137,6 +151,10 @@ class BybitStream:
     def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:
         """Return messages of many trades each."""
         return bybit_trades(name, part, sent_ms)
+
+    def liquidations(self, name: str, part: Liquidations, sent_ms: int) -> list[str]:
+        """Return all liquidations in one message."""
+        return bybit_liquidations(name, part, sent_ms)
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.connections import GONE, Connection, Subscription
+from liqmap.simulator.dialects import Kind
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock
@@ -42,14 +43,21 @@ class Feed:
             async with connection.sending:
                 for name, subscription in list(connection.subscriptions.items()):
                     if subscription is not None:
-                        await self._send_topic(connection, name, subscription)
+                        for message in await self._due(connection, name, subscription):
+                            await connection.socket.send_str(message)
 
-    async def _send_topic(self, connection: Connection, name: str, subscription: Subscription) -> None:
-        symbol = subscription.topic.symbol
-        now = epoch_ms(self._clock.now())
-        since, subscription.sent_ms = subscription.sent_ms, now
-        if connection.is_silent(symbol):
-            return
-        for part in await self._tape.between(symbol, since + 1, now + 1):
-            for message in connection.dialect.trades(name, part, now):
-                await connection.socket.send_str(message)
+    async def _due(self, connection: Connection, name: str, subscription: Subscription) -> list[str]:
+        """Return the messages that a topic is due, and note it as having got them."""
+        dialect, topic = connection.dialect, subscription.topic
+        now = until = epoch_ms(self._clock.now())
+        if topic.kind is Kind.LIQUIDATIONS:
+            # They are told by the period, and of the current one more may come.
+            until = max(now - now % dialect.liquidation_period_ms - 1, subscription.sent_ms)
+        since, subscription.sent_ms = subscription.sent_ms + 1, until
+        if connection.is_silent(topic.symbol):
+            return []
+        if topic.kind is Kind.LIQUIDATIONS:
+            some = await self._tape.liquidations(topic.symbol, since, until + 1)
+            return [text for part in some for text in dialect.liquidations(name, part, now)]
+        parts = await self._tape.between(topic.symbol, since, until + 1)
+        return [text for part in parts for text in dialect.trades(name, part, now)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.model import Trades
+from liqmap.simulator.liquidations import Liquidations, liquidations_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,6 +105,14 @@ class Market:
         first_id = 1 + int(counts[:-1].sum())
         trades = Trades(time + midnight, price, size, is_buy, inverse=listing.dollars is not None)
         return MarketDay(symbol, day, listing, trades, first_id)
+
+    def liquidations(self, symbol: str, day: date) -> Liquidations:
+        """Return the liquidations of a UTC day. Raises KeyError for a symbol that is not listed."""
+        return self.liquidations_in(self.day(symbol, day))
+
+    def liquidations_in(self, day: MarketDay) -> Liquidations:
+        """Return the liquidations of a day that is made already."""
+        return liquidations_of(day, seed=self.seed, scale=self.scale)
 
     def first_id(self, symbol: str, day: date) -> int:
         """Return the id of a day's first trade, without making the day."""

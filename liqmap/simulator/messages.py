@@ -13,6 +13,7 @@ from liqmap.simulator.formats import bybit_trade_ids, choice, decimals
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.market import MarketDay
 
 _BYBIT_LARGEST = 1024  # trades in one message, since 2025-08-05
@@ -65,6 +66,38 @@ def bybit_trades(topic: str, part: MarketDay, sent_ms: int) -> list[str]:
         bybit_message(topic, rows[first : first + _BYBIT_LARGEST], sent_ms)
         for first in range(0, len(rows), _BYBIT_LARGEST)
     ]
+
+
+def binance_liquidations(stream: str, part: Liquidations, sent_ms: int) -> list[str]:
+    """Return a message for the latest liquidation of each second; a liquidated long is sold.
+
+    {"stream":"btcusdt@forceOrder","data":{"e":"forceOrder","E":1568014460893,"o":{"s":"BTCUSDT","S":"SELL",
+    "o":"LIMIT","f":"IOC","q":"0.014","p":"9910","ap":"9910","X":"FILLED","l":"0.014","z":"0.014",
+    "T":1568014460893}}}
+    """
+    told = part.latest_a_second()
+    price = decimals(told.price, part.listing.price_decimals)
+    size = decimals(told.size, part.listing.size_decimals)
+    event = f'"e":"forceOrder","E":{sent_ms},"o":{{"s":"{part.symbol}","S":"'
+    return _texts(
+        *(f'{{"stream":"{stream}","data":{{{event}', choice(told.is_long, ["BUY", "SELL"])),
+        *('","o":"LIMIT","f":"IOC","q":"', size, '","p":"', price, '","ap":"', price, '","X":"FILLED","l":"'),
+        *(size, '","z":"', size, '","T":', told.time, "}}}"),
+    )
+
+
+def bybit_liquidations(topic: str, part: Liquidations, sent_ms: int) -> list[str]:
+    """Return one message with all of `part`, or none; S is the position's side: a liquidated long's is Buy.
+
+    {"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{"T":1739502302929,
+    "s":"ROSEUSDT","S":"Sell","v":"20000","p":"0.04499"}]}
+    """
+    rows = _texts(
+        *('{"T":', part.time, f',"s":"{part.symbol}","S":"', choice(part.is_long, ["Sell", "Buy"])),
+        *('","v":"', decimals(part.size, part.listing.size_decimals), '","p":"'),
+        *(decimals(part.price, part.listing.price_decimals), '"}'),
+    )
+    return [bybit_message(topic, rows, sent_ms)] if rows else []
 
 
 def bybit_message(topic: str, rows: list[str], sent_ms: int) -> str:

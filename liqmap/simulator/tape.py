@@ -13,6 +13,7 @@ from liqmap.simulator.clock import from_epoch_ms
 from liqmap.simulator.market import LISTINGS, Market
 
 if TYPE_CHECKING:
+    from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.market import MarketDay
 
 # What a stream across midnight and a search two days back need of every symbol.
@@ -29,6 +30,7 @@ class Tape:
     def __init__(self, market: Market) -> None:
         self._market = market
         self._days: LRUCache[tuple[str, date], asyncio.Task[MarketDay]] = LRUCache(_KEPT_DAYS)
+        self._liquidations: LRUCache[tuple[str, date], Liquidations] = LRUCache(_KEPT_DAYS)
 
     async def day(self, symbol: str, day: date) -> MarketDay:
         """Return a whole day, making it in a thread unless it is at hand. Raises KeyError if not listed."""
@@ -37,6 +39,19 @@ class Tape:
             # Asked for twice at once, a day is made once; and never on the event loop.
             self._days[key] = asyncio.create_task(asyncio.to_thread(self._market.day, symbol, day))
         return await asyncio.shield(self._days[key])
+
+    async def liquidations(self, symbol: str, start_ms: int, end_ms: int) -> list[Liquidations]:
+        """Return the liquidations with start_ms <= time < end_ms, a part for each day."""
+        window = range(from_epoch_ms(start_ms).toordinal(), from_epoch_ms(end_ms - 1).toordinal() + 1)
+        days = [await self._liquidations_of(symbol, date.fromordinal(day)) for day in window]
+        return [day.between(start_ms, end_ms) for day in days]
+
+    async def _liquidations_of(self, symbol: str, day: date) -> Liquidations:
+        key = (symbol, day)
+        if key not in self._liquidations:
+            made = await self.day(symbol, day)
+            self._liquidations[key] = await asyncio.to_thread(self._market.liquidations_in, made)
+        return self._liquidations[key]
 
     async def between(
         self, symbol: str, start_ms: int, end_ms: int, *, limit: int | None = None

@@ -59,6 +59,11 @@ async def test_cancelled_sleepers_vanish():
     assert clock.now() == START + timedelta(seconds=2)
 
 
+async def test_time_does_not_go_back():
+    with pytest.raises(ValueError, match="go back"):
+        await SimulatedClock(START).advance(-1)
+
+
 @pytest.mark.parametrize("seconds", [0, -1])
 async def test_sleep_of_nothing_only_yields(seconds: float):
     clock = SimulatedClock(START)
