@@ -1,8 +1,18 @@
 """A market that runs on this machine: a seeded generator, and a server that speaks the exchanges' formats."""
 
 from liqmap.simulator.clock import SimulatedClock, remote_clock
+from liqmap.simulator.crash import CrashServer
 from liqmap.simulator.faults import Fault
 from liqmap.simulator.market import LISTINGS, Market, MarketDay
 from liqmap.simulator.server import MarketServer
 
-__all__ = ["LISTINGS", "Fault", "Market", "MarketDay", "MarketServer", "SimulatedClock", "remote_clock"]
+__all__ = [
+    "LISTINGS",
+    "CrashServer",
+    "Fault",
+    "Market",
+    "MarketDay",
+    "MarketServer",
+    "SimulatedClock",
+    "remote_clock",
+]

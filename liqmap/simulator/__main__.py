@@ -1,4 +1,4 @@
-"""Serve the simulated market until Ctrl-C: python -m liqmap.simulator [--port N] [--seed N] [--scale X]."""
+"""Serve the simulated market, or a crash, until Ctrl-C: python -m liqmap.simulator --help."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ import argparse
 import asyncio
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from liqmap.simulator.crash import CrashServer
 from liqmap.simulator.market import Market
 from liqmap.simulator.server import MarketServer
+
+if TYPE_CHECKING:
+    from liqmap.simulator.host import Host
 
 
 async def serve(market: Market, *, port: int) -> None:
     """Serve `market` on `port` (0: any free one) and print the addresses to put into the settings."""
     async with MarketServer(market, port=port) as server:
-        sys.stdout.write(
-            f'exchanges.binance.archive_url = "{server.binance_url}"\n'
-            f'exchanges.bybit.archive_url = "{server.bybit_url}"\n'
-        )
-        sys.stdout.flush()
+        _print_settings(server.host)
+        await asyncio.Event().wait()
+
+
+async def serve_crash(*, rate: float, symbols: int, port: int) -> None:
+    """Serve streams of a crash on `port` (0: any free one); print the settings to use, and the symbols."""
+    async with CrashServer(rate=rate, symbols=symbols, port=port) as server:
+        _print_settings(server.host, f"# symbols: {' '.join(server.symbols)}")
         await asyncio.Event().wait()
 
 
@@ -30,9 +38,22 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes any free one (default)")
     parser.add_argument("--seed", type=int, default=Market().seed)
     parser.add_argument("--scale", type=float, default=Market().scale, help="multiplies the number of trades")
+    parser.add_argument("--crash", action="store_true", help="serve only streams, of very many trades")
+    parser.add_argument("--rate", type=float, default=50_000, help="trades a second of a crash, in all")
+    parser.add_argument("--symbols", type=int, choices=range(1, 101), metavar="1-100", default=20)
     arguments = parser.parse_args()
+    if arguments.crash:
+        serving = serve_crash(rate=arguments.rate, symbols=arguments.symbols, port=arguments.port)
+    else:
+        serving = serve(Market(arguments.seed, arguments.scale), port=arguments.port)
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve(Market(arguments.seed, arguments.scale), port=arguments.port))
+        asyncio.run(serving)
+
+
+def _print_settings(host: Host, *more: str) -> None:
+    lines = [f'{key} = "{url}"' for key, url in host.settings.items()]
+    sys.stdout.write("\n".join([*lines, *more]) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ async def _respond_half(request: web.Request, fault: Fault, body: bytes) -> Stre
 
 def _with_middle(page: Any, copies: int) -> Any:  # noqa: ANN401 - JSON
     """Return a page whose middle third of rows comes `copies` times."""
-    rows = page if isinstance(page, list) else page["result"]["list"]
+    rows = page if isinstance(page, list) else page.get("result", {}).get("list", [])
     third = len(rows) // 3
     rows[third:-third] = rows[third:-third] * copies
     return page

@@ -17,6 +17,7 @@ from liqmap.simulator.dialects import BinanceStream, BybitStream
 from liqmap.simulator.faults import Fault, PlannedFault, respond_faulty
 from liqmap.simulator.feed import Feed
 from liqmap.simulator.files import DayFiles
+from liqmap.simulator.host import Host
 from liqmap.simulator.streams import Streams
 from liqmap.simulator.tape import LINEAR, Tape
 from liqmap.simulator.ticks import Ticks
@@ -57,12 +58,12 @@ class MarketServer:
         pump_every: float | None = 0.1,
         port: int = 0,
     ) -> None:
+        self.host = Host(port)
         self.requests: Counter[str] = Counter()
         self.published_until = published_until
         self._clock = SystemClock() if clock is None else clock
         self._publish_delay = publish_delay
         self._pump_every = pump_every
-        self._port = port
         self._faults: list[PlannedFault] = []
         tape = Tape(market)
         self._files = DayFiles(tape, published=self._is_published)
@@ -97,10 +98,7 @@ class MarketServer:
             ("/bybit{path:/.*}", self._files.bybit),
         ):
             app.router.add_get(path, self._faulty(handler))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self._port = self._runner.addresses[0][1]
+        await self.host.start(app)
         if self._pump_every is not None:
             self._pumping = asyncio.create_task(self._feed.run(self._pump_every))
         return self
@@ -113,32 +111,32 @@ class MarketServer:
             with suppress(asyncio.CancelledError):
                 await self._pumping
         self._streams.cut()
-        await self._runner.cleanup()
+        await self.host.stop()
 
     @property
     def binance_url(self) -> str:
         """The simulated value of the settings `exchanges.binance.archive_url` and `api_url`."""
-        return f"http://127.0.0.1:{self._port}/binance"
+        return self.host.url("/binance")
 
     @property
     def bybit_url(self) -> str:
         """The simulated value of the settings `exchanges.bybit.archive_url` and `api_url`."""
-        return f"http://127.0.0.1:{self._port}/bybit"
+        return self.host.url("/bybit")
 
     @property
     def binance_stream_url(self) -> str:
         """The simulated value of the setting `exchanges.binance.stream_url`."""
-        return f"ws://127.0.0.1:{self._port}/binance"
+        return self.host.url("/binance", scheme="ws")
 
     @property
     def bybit_stream_url(self) -> str:
         """The simulated value of the setting `exchanges.bybit.stream_url`."""
-        return f"ws://127.0.0.1:{self._port}/bybit"
+        return self.host.url("/bybit", scheme="ws")
 
     @property
     def clock_url(self) -> str:
         """Where `remote_clock` finds this server's time."""
-        return f"ws://127.0.0.1:{self._port}/clock"
+        return self.host.url("/clock", scheme="ws")
 
     @property
     def stream_connections(self) -> Counter[Exchange]:

@@ -1,0 +1,38 @@
+"""Where the simulated exchanges are: a web server on this machine, and the addresses below it."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+
+class Host:
+    """Serves an application on 127.0.0.1, on `port` or, if that is 0, any free one."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def start(self, app: web.Application) -> None:
+        """Serve `app` until `stop`."""
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Serve no more."""
+        await self._runner.cleanup()
+
+    def url(self, path: str, *, scheme: str = "http") -> str:
+        """Return the address of `path`."""
+        return f"{scheme}://127.0.0.1:{self._port}{path}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings that lead to this server, by their keys."""
+        files = {f"exchanges.{name}.archive_url": self.url(f"/{name}") for name in ("binance", "bybit")}
+        live = {
+            f"exchanges.{name}.{key}_url": self.url(f"/{name}", scheme=scheme)
+            for name in ("binance", "bybit")
+            for key, scheme in (("api", "http"), ("stream", "ws"))
+        }
+        return files | live
