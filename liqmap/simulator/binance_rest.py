@@ -14,7 +14,7 @@ from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.limits import Charge, WeightBudget
 from liqmap.simulator.market import LISTINGS, Listing
 from liqmap.simulator.messages import binance_rows
-from liqmap.simulator.tape import LINEAR
+from liqmap.simulator.tape import linear_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ class _Query:
             raise _RefusedError(
                 -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
             )
-        if symbol not in LINEAR:
+        if symbol not in linear_symbols():
             raise _RefusedError(-1121, "Invalid symbol.")
         names = ("fromId", "startTime", "endTime")
         from_id, start, end = (_number(query, name) for name in names)
@@ -100,7 +100,7 @@ class BinanceRest:
             "timezone": "UTC",
             "serverTime": epoch_ms(self._clock.now()),
             "rateLimits": [{**limit, "limit": self._weight_limit}],
-            "symbols": [_listed(symbol, LISTINGS[symbol]) for symbol in LINEAR],
+            "symbols": [_listed(symbol, LISTINGS[symbol]) for symbol in linear_symbols()],
         }
         return _answer(body, charge)
 

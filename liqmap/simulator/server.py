@@ -19,7 +19,7 @@ from liqmap.simulator.feed import Feed
 from liqmap.simulator.files import DayFiles
 from liqmap.simulator.host import Host
 from liqmap.simulator.streams import Streams
-from liqmap.simulator.tape import LINEAR, Tape
+from liqmap.simulator.tape import Tape, linear_symbols
 from liqmap.simulator.ticks import Ticks
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class MarketServer:
     It is `clock`'s time there: nothing later has happened yet. A day's file is published `publish_delay`
     after the day's end, and not at all after `published_until`, which may be changed at any time. Binance's
     API grants `weight_limit` a minute. Streams send what is due every `pump_every` seconds of the clock;
-    with None, only when `pump` is called.
+    with None, only when `pump` is called. To simulate hours, choose None: waking up takes a test longer than
+    sending.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class MarketServer:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        binance, bybit = BinanceStream(LINEAR), BybitStream(LINEAR)
+        binance, bybit = BinanceStream(linear_symbols()), BybitStream(linear_symbols())
         for path, dialect, mute in (
             ("/binance/market/stream", binance, False),
             # Since 2026-04-23 the old addresses connect, acknowledge, and send no trades.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 _KEPT_DAYS = 3 * len(LISTINGS)
 _DAY = timedelta(days=1)
 
-LINEAR: Final = tuple(name for name, listing in LISTINGS.items() if listing.dollars is None)
-"""Symbols of linear contracts, which both exchanges list."""
+
+def linear_symbols() -> list[str]:
+    """Return the symbols of linear contracts, which both exchanges list."""
+    return [name for name, listing in LISTINGS.items() if listing.dollars is None]
 
 
 class Tape:

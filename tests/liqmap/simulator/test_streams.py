@@ -144,6 +144,19 @@ async def test_trades_go_on_from_pump_to_pump_and_across_midnight(
         assert client.trades("BTCUSDT") == expected(BTC, start, end) + expected(tomorrow, start, end)
 
 
+async def test_pumps_at_once_send_nothing_twice(
+    server: MarketServer, session: aiohttp.ClientSession, clock: SimulatedClock
+):
+    async with connected(session, binance(server, "btcusdt@aggTrade")) as client:
+        await server.connected(Exchange.BINANCE, 1)
+        await clock.advance(13 * 3600)  # into a day that is yet to be made
+        await asyncio.gather(*(server.pump() for _ in range(5)))
+        await server.barrier()
+        ids = [trade_id for trade_id, _ in client.trades("BTCUSDT")]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    assert ids[-1] > BTC.ids[-1]
+
+
 async def test_binance_acknowledges_commands_even_for_unknown_names(
     server: MarketServer, session: aiohttp.ClientSession, clock: SimulatedClock
 ):
