@@ -68,7 +68,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with (
-        Engine(settings) as engine,
+        Engine(settings, record=settings.recorder.enabled) as engine,
         LiqmapBot(settings, draw=engine.draw, now=utc_now) as bot,
         health_server(settings.health.port, connected=lambda: bot.connected),
     ):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bot.client import LiqmapBot
 from liqmap import DataError, Engine, SettingsError, utc_now
 from liqmap.files import write_file
-from liqmap.simulator import Market, MarketServer
+from liqmap.simulator import GENEROUS, Market, MarketServer
 
 try:
     import simcord
@@ -35,7 +35,7 @@ async def play(settings: BotSettings, *, port: int | None, out: Path) -> None:
 
     Without a terminal it ends after the post. Raises DataError if the bot did not answer with a map.
     """
-    async with MarketServer(Market()) as server:
+    async with MarketServer(Market(), weight_limit=GENEROUS) as server:
         simulated = server.redirect(settings)
         async with Engine(simulated) as engine:
             bot = LiqmapBot(simulated, draw=_outside(engine.draw), now=utc_now)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from liqmap import SettingsError
-from liqmap.settings import HttpUrl, Section, Settings, build_settings, read_settings_file
+from liqmap.settings import HttpUrl, Section, Settings, WebsocketUrl, build_settings, read_settings_file
 
 TOKEN_VARIABLE = "DISCORD_TOKEN"  # noqa: S105 - its name, not its value
 TOKEN_FILE_VARIABLE = "DISCORD_TOKEN_FILE"  # noqa: S105
-
-
-def _websocket_url(text: str) -> str:
-    if text and not text.startswith(("wss://", "ws://")):
-        raise ValueError("must start with wss:// or ws://")
-    return text
 
 
 class DiscordSettings(Section):
     """Where Discord is, and whether commands are announced to it."""
 
     api_url: HttpUrl = "https://discord.com/api/v10"
-    gateway_url: Annotated[str, AfterValidator(_websocket_url)] = "wss://gateway.discord.gg/"
+    gateway_url: WebsocketUrl = "wss://gateway.discord.gg/"
     sync_commands: bool = True
 
 

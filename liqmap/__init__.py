@@ -29,7 +29,8 @@ from liqmap.model import (
 )
 
 if TYPE_CHECKING:
-    from liqmap.engine import Engine, utc_now
+    from liqmap.clock import utc_now
+    from liqmap.engine import Engine
     from liqmap.settings import Settings, load_settings
 
 __version__ = "0.1.0"
@@ -71,7 +72,7 @@ if not TYPE_CHECKING:
         "Engine": "liqmap.engine",
         "Settings": "liqmap.settings",
         "load_settings": "liqmap.settings",
-        "utc_now": "liqmap.engine",
+        "utc_now": "liqmap.clock",
     }
 
     def __getattr__(name: str) -> object:

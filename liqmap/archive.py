@@ -1,97 +1,80 @@
-"""The archive: makes sure that the segments of a window are in the store, and says what is missing."""
+"""The archive: makes sure that the trades of a window are in the store, and says what is missing and why."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
-from liqmap.download import download
-from liqmap.errors import DataError, NotPublished
-from liqmap.exchanges import EXCHANGES
-from liqmap.model import Coverage, Exchange, Gap, Progress, TimeWindow
-from liqmap.segments import Origin, Segment
-from liqmap.worker import StoreJob, run_store_job
+from liqmap.coverage import coverage_of
+from liqmap.days import Day, absence
+from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError
+from liqmap.exchanges import EXCHANGES, LIVE
+from liqmap.model import DAY, Coverage, Exchange, Progress, TimeWindow
+from liqmap.segments import segment_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import date
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
-    import aiohttp
-
-    from liqmap.pool import Run
-    from liqmap.settings import Settings
+    from liqmap.clock import Clock
+    from liqmap.days import DayFiles
+    from liqmap.recent import RecentTrades
+    from liqmap.segments import Part
     from liqmap.store import Store
-
-log = logging.getLogger(__name__)
-
-ABSENT_FOR: Final = timedelta(minutes=5)
-"""How long an exchange's "no such file" is believed before it is asked again."""
 
 PUBLISHED_WITHIN: Final = timedelta(days=3)
 """A missing day younger than this is not published yet; an older one is not going to be."""
 
-_DOWNLOAD_SHARE = 0.8  # of a day's work; the rest is parsing and storing
+_OPEN_MINUTE_WAIT = timedelta(seconds=4)
+_OPEN_MINUTE_STEP = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What the store has of a window: its segments, oldest first (never none), and the coverage."""
+    """What the store has of a window: its parts, oldest first, and the coverage."""
 
-    segments: tuple[Segment, ...]
+    parts: tuple[Part, ...]
     coverage: Coverage
 
 
 @dataclass(frozen=True, slots=True)
-class _Day:
+class _Wanted:
+    """A window of a symbol that is being collected, and what went wrong with which part of it."""
+
     exchange: Exchange
     symbol: str
-    day: date
+    window: TimeWindow
+    problems: list[tuple[TimeWindow, LiqmapError]] = field(default_factory=list)
 
     @property
-    def window(self) -> TimeWindow:
-        return TimeWindow.of_day(self.day)
-
-
-@dataclass(slots=True)
-class _Fetch:
-    task: asyncio.Task[Segment]
-    listeners: set[Callable[[float], None]] = field(default_factory=set)
+    def market(self) -> str:
+        return EXCHANGES[self.exchange].contract(self.symbol).label
 
 
 class Archive:
-    """Fills the store on demand from the exchanges' published files.
+    """Fills the store on demand: whole days from the exchanges' files, the last hours by REST.
 
-    Each day is fetched once, however many requests wait for it.
+    `is_recorded` tells whether a symbol's stream is being recorded into the same store.
     """
 
     def __init__(
         self,
-        settings: Settings,
         *,
         store: Store,
-        session: aiohttp.ClientSession,
-        run: Run,
-        now: Callable[[], datetime],
+        days: DayFiles,
+        recent: Mapping[Exchange, RecentTrades],
+        clock: Clock,
+        longest_fill: timedelta,
+        is_recorded: Callable[[Exchange, str], bool] = lambda _exchange, _symbol: False,
     ) -> None:
-        self._settings = settings
-        self._session = session
-        self._run = run
-        self._now = now
         self._store = store
-        self._downloads = asyncio.Semaphore(settings.download.concurrency)
-        self._fetches: dict[_Day, _Fetch] = {}
-        self._absent_until: dict[_Day, datetime] = {}
-
-    async def close(self) -> None:
-        """Stop what is being fetched; the next run fetches it again."""
-        tasks = [fetch.task for fetch in self._fetches.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._days = days
+        self._recent = recent
+        self._clock = clock
+        self._longest_fill = longest_fill
+        self._is_recorded = is_recorded
 
     async def collect(
         self,
@@ -101,173 +84,211 @@ class Archive:
         window: TimeWindow,
         progress: Callable[[Progress], None],
     ) -> Holdings:
-        """Return the segments of `window`, fetching the days that the store lacks.
+        """Return the trades of `window`, never none, fetching what the store lacks.
 
-        Days that cannot be had are gaps in the coverage. Raises DataError if none can be had.
+        What cannot be had is a gap in the coverage. If nothing can be had, raises NotCovered, or what
+        went wrong: RequestError, DataError.
         """
-        days = [_Day(exchange, symbol, day) for day in window.days]
-        gauge = _Gauge(days, progress)
-        outcomes = await asyncio.gather(*(self._obtain(day, gauge.of(day)) for day in days))
-        segments = tuple(outcome for outcome in outcomes if isinstance(outcome, Segment))
-        if not segments:
-            raise self._nothing_had(days, [each for each in outcomes if isinstance(each, DataError)])
-        if gauge.fetched:
-            await asyncio.to_thread(self._store.evict, now=self._now())
-        return Holdings(segments, self._coverage(window, days, outcomes))
+        wanted = _Wanted(exchange, symbol, window)
+        await self._await_open_minute(wanted)
+        lacking = self._missing(wanted)
+        if lacking:
+            await self._fetch(wanted, lacking, _Gauge(wanted, progress))
+        holdings = self._holdings(wanted)
+        if lacking:  # after the look at what there is, which marks it as in use
+            await asyncio.to_thread(self._store.evict, now=self._clock.now())
+        if self._never_filled(wanted, holdings.coverage):
+            whole_end = await self._newest_whole(wanted)
+            holdings = replace(holdings, coverage=replace(holdings.coverage, whole_end=whole_end))
+        if not holdings.parts:
+            raise self._nothing_had(wanted, holdings.coverage)
+        return holdings
 
-    async def _obtain(self, day: _Day, report: Callable[[float], None]) -> Segment | DataError:
-        stored = self._store.get(day.exchange, day.symbol, day.window)
-        if stored is not None:
-            return stored
-        if self._now() < self._absent_until.get(day, datetime.min.replace(tzinfo=UTC)):
-            return NotPublished(_absence(day))
-        fetch = self._fetches.get(day)
-        if fetch is None:
-            fetch = self._fetches[day] = _Fetch(asyncio.create_task(self._fetch(day)))
-            fetch.task.add_done_callback(lambda task: self._fetched(day, task))
-        fetch.listeners.add(report)
+    def held(self, exchange: Exchange, symbol: str, *, window: TimeWindow) -> Holdings:
+        """Return what the store has of `window` now, which may be nothing; the rest is on its way."""
+        parts = self._store.parts(exchange, symbol, window)
+        market = EXCHANGES[exchange].contract(symbol).label
+        return Holdings(
+            parts, coverage_of(window, parts, market=market, explain=lambda _: "still being fetched")
+        )
+
+    async def _await_open_minute(self, wanted: _Wanted) -> None:
+        """Give the symbol's recorder the moment that it takes to store the minute that has just ended."""
+        given_up = self._clock.now() + _OPEN_MINUTE_WAIT
+        while self._clock.now() < given_up and self._is_recorded(wanted.exchange, wanted.symbol):
+            held = segment_windows(self._store.root, wanted.exchange, wanted.symbol)
+            newest = max((window.end for window in held), default=wanted.window.start)
+            if not timedelta(0) < wanted.window.end - newest <= timedelta(minutes=1):
+                return
+            await self._clock.sleep(_OPEN_MINUTE_STEP)
+
+    async def _fetch(self, wanted: _Wanted, lacking: Sequence[TimeWindow], gauge: _Gauge) -> None:
+        today = TimeWindow.of_day(self._clock.now().date())
+        # The newest hours need not wait until the exchange has been asked for the days before.
+        await asyncio.gather(
+            self._fetch_days(wanted, lacking, gauge),
+            self._fetch_recent(wanted, _inside(lacking, today), gauge),
+        )
+        unpublished = [part for part in self._missing(wanted) if part.start < today.start]
+        await self._fetch_recent(wanted, unpublished, gauge)
+
+    async def _fetch_days(self, wanted: _Wanted, lacking: Sequence[TimeWindow], gauge: _Gauge) -> None:
+        touched = dict.fromkeys(day for part in lacking for day in part.days)
+        days = [Day(wanted.exchange, wanted.symbol, day) for day in touched]
+        over = [day for day in days if day.window.end <= self._clock.now()]
+        outcomes = await asyncio.gather(
+            *(self._days.obtain(day, gauge.of_day(day, len(over))) for day in over)
+        )
+        wanted.problems.extend(
+            (day.window, outcome)
+            for day, outcome in zip(over, outcomes, strict=True)
+            if isinstance(outcome, DataError)
+        )
+
+    async def _fetch_recent(self, wanted: _Wanted, lacking: Sequence[TimeWindow], gauge: _Gauge) -> None:
+        recent = self._recent_of(wanted)
+        if recent is None:
+            return
+        reach = TimeWindow(recent.reaches_back_to, self._clock.now().replace(microsecond=0))
+        windows = _inside(lacking, reach)
+        if not windows:
+            return
         try:
-            # Others may wait for the same day: whoever gives up must not take it from them.
-            return await asyncio.shield(fetch.task)
-        except NotPublished:
-            self._absent_until[day] = self._now() + ABSENT_FOR
-            return NotPublished(_absence(day))
-        except DataError as error:
-            return error
-        finally:
-            fetch.listeners.discard(report)
+            await recent.fill(
+                wanted.symbol,
+                windows,
+                report=gauge.of_hours(windows),
+                until=self._clock.now() + self._longest_fill,
+            )
+        except (
+            RequestError,
+            DataError,
+        ) as error:  # a symbol that is listed no more has its past all the same
+            wanted.problems.extend((window, error) for window in windows)
 
-    def _fetched(self, day: _Day, task: asyncio.Task[Segment]) -> None:
-        del self._fetches[day]
-        # Whoever waited has got the error; where all had given up, asyncio need not complain.
-        if not task.cancelled():
-            task.exception()
+    def _recent_of(self, wanted: _Wanted) -> RecentTrades | None:
+        """Return what fetches the symbol's last hours, if the exchange gives them."""
+        return self._recent.get(wanted.exchange) if LIVE[wanted.exchange].records(wanted.symbol) else None
 
-    async def _fetch(self, day: _Day) -> Segment:
-        source = EXCHANGES[day.exchange].day_file(self._base_url(day.exchange), day.symbol, day.day)
-        file = self._store.incoming / f"{uuid4().hex}.download"
-        async with self._downloads:
-            try:
-                downloaded = await download(
-                    self._session,
-                    source.url,
-                    file,
-                    settings=self._settings.download,
-                    checksum_url=source.checksum_url,
-                    on_bytes=lambda done, total: self._report(day, done / total if total else 0.0),
-                )
-                self._report(day, 1.0)
-                origin = Origin(
-                    exchange=day.exchange,
-                    symbol=day.symbol,
-                    window=day.window,
-                    source=source.url,
-                    sha256=downloaded.sha256,
-                    simulated=downloaded.simulated,
-                )
-                segment = await self._run(
-                    run_store_job,
-                    StoreJob(
-                        file=file,
-                        origin=origin,
-                        root=self._store.root,
-                        incoming=self._store.incoming,
-                        max_unpacked_size=self._settings.download.max_unpacked_size,
-                    ),
-                )
-            finally:
-                file.unlink(missing_ok=True)
-        log.info(
-            "stored %s %s %s: %d trades", day.exchange, day.symbol, day.day, segment.buys + segment.sells
-        )
-        return segment
+    def _missing(self, wanted: _Wanted) -> list[TimeWindow]:
+        return self._store.missing(wanted.exchange, wanted.symbol, wanted.window)
 
-    def _report(self, day: _Day, downloaded: float) -> None:
-        fetch = self._fetches.get(day)
-        for listener in tuple(fetch.listeners) if fetch else ():
-            listener(downloaded * _DOWNLOAD_SHARE)
-
-    def _base_url(self, exchange: Exchange) -> str:
-        match exchange:
-            case Exchange.BINANCE:
-                return self._settings.exchanges.binance.archive_url
-            case Exchange.BYBIT:
-                return self._settings.exchanges.bybit.archive_url
-
-    def _coverage(
-        self, window: TimeWindow, days: Sequence[_Day], outcomes: Sequence[Segment | DataError]
-    ) -> Coverage:
-        covered: list[TimeWindow] = []
-        missing: list[Gap] = []
-        for day, outcome in zip(days, outcomes, strict=True):
-            part = TimeWindow(max(day.window.start, window.start), min(day.window.end, window.end))
-            if isinstance(outcome, Segment):
-                _extend(covered, part)
-            else:
-                missing.append(Gap(part, self._reason(day, outcome)))
-        origins = [outcome.origin for outcome in outcomes if isinstance(outcome, Segment)]
-        return Coverage(
-            window=window,
-            covered=tuple(covered),
-            missing=tuple(missing),
-            sources=(f"{EXCHANGES[days[0].exchange].contract(days[0].symbol).label} daily files",),
-            lost_ids=sum(origin.lost_ids for origin in origins),
-            simulated=any(origin.simulated for origin in origins),
+    def _holdings(self, wanted: _Wanted) -> Holdings:
+        parts = self._store.parts(wanted.exchange, wanted.symbol, wanted.window)
+        return Holdings(
+            parts,
+            coverage_of(
+                wanted.window, parts, market=wanted.market, explain=lambda gap: self._reason(wanted, gap)
+            ),
         )
 
-    def _reason(self, day: _Day, error: DataError) -> str:
-        if not isinstance(error, NotPublished):
-            return "could not be fetched"
-        return "not published yet" if self._is_young(day) else "not published by the exchange"
+    def _reason(self, wanted: _Wanted, gap: TimeWindow) -> str:
+        for window, error in wanted.problems:
+            if window.overlap(gap) and not isinstance(error, NotPublished):
+                return _short(error)
+        if gap.end <= self._clock.now() - PUBLISHED_WITHIN:
+            return "not published by the exchange"
+        recent = self._recent_of(wanted)
+        if recent is not None and gap.end > recent.reaches_back_to:
+            return "not fetched yet, ask again to go on"
+        if recent is not None or not LIVE[wanted.exchange].records(wanted.symbol):
+            return "not published yet"
+        return self._not_recorded(wanted, gap)
 
-    def _is_young(self, day: _Day) -> bool:
-        return day.window.end > self._now() - PUBLISHED_WITHIN
+    def _not_recorded(self, wanted: _Wanted, gap: TimeWindow) -> str:
+        by_day = f"{wanted.exchange.title()} publishes the past by day"
+        held = segment_windows(self._store.root, wanted.exchange, wanted.symbol)
+        recorded = [
+            window.start for window in held if window.length < DAY and window.end > wanted.window.start
+        ]
+        if any(start < gap.start for start in recorded):
+            return "recording was interrupted"
+        if recorded:
+            return f"{by_day}; recording started {min(recorded):%b %d %H:%M} UTC"
+        if self._is_recorded(wanted.exchange, wanted.symbol):
+            return f"{by_day}; recording starts now"
+        return f"{by_day}, and it is not recorded here"
 
-    def _nothing_had(self, days: Sequence[_Day], errors: Sequence[DataError]) -> DataError:
-        broken = [error for error in errors if not isinstance(error, NotPublished)]
+    def _never_filled(self, wanted: _Wanted, coverage: Coverage) -> bool:
+        """Tell whether the newest hours are missing and nothing but the published day will bring them."""
+        newest = coverage.missing[-1].window.end if coverage.missing else None
+        recent = newest is not None and newest > self._clock.now() - PUBLISHED_WITHIN
+        return recent and self._recent_of(wanted) is None
+
+    async def _newest_whole(self, wanted: _Wanted) -> datetime | None:
+        """Return the end of the newest window of this length that published days cover, if there is one."""
+        last = wanted.window.end.date()
+        for day in (last - DAY * back for back in range(PUBLISHED_WITHIN.days + 1)):
+            window = TimeWindow.of_day(day)
+            if window.end < wanted.window.end and await self._days.is_published(
+                Day(wanted.exchange, wanted.symbol, day)
+            ):
+                return window.end
+        return None
+
+    def _nothing_had(self, wanted: _Wanted, coverage: Coverage) -> LiqmapError:
+        broken = [error for _, error in wanted.problems if not isinstance(error, NotPublished)]
         if broken:
             return broken[0]
-        if not self._is_young(days[0]):
-            return NotPublished(_absence(days[0]))
-        return NotPublished(
-            f"{_absence(days[0])} A day is published on the next morning (UTC):"
-            f" ask for a window that ends by {days[0].day} 00:00, or check the symbol."
-        )
+        first = Day(wanted.exchange, wanted.symbol, wanted.window.days[0])
+        if wanted.window.end <= self._clock.now() - PUBLISHED_WITHIN:
+            return absence(first)
+        if coverage.whole_end is not None:
+            return NotCovered(
+                f"The {wanted.symbol} trades of this window are not to be had:"
+                f" {coverage.missing[0].reason}. The newest whole window of this length ends"
+                f" {coverage.whole_end:%Y-%m-%d %H:%M} UTC; ask for that end.",
+                whole_end=coverage.whole_end,
+            )
+        return NotPublished(f"{absence(first)} Check the symbol, or ask for an earlier end.")
 
 
 class _Gauge:
-    """Adds up the progress of a request's days."""
+    """Adds up the progress of what is being fetched: days from files, and hours by REST."""
 
-    def __init__(self, days: Sequence[_Day], progress: Callable[[Progress], None]) -> None:
-        self._days = days
+    def __init__(self, wanted: _Wanted, progress: Callable[[Progress], None]) -> None:
+        self._wanted = wanted
         self._progress = progress
-        self.fetched: dict[_Day, float] = {}
+        self._shares: dict[object, float] = {}
+        self._weights: dict[object, float] = {}
+        self._told = 0.0
 
-    def of(self, day: _Day) -> Callable[[float], None]:
+    def of_day(self, day: Day, days: int) -> Callable[[float], None]:
+        """Return what a day's download, one of `days`, is to report to."""
+        self._weights[day] = 1.0
+
         def report(share: float) -> None:
-            self.fetched[day] = share
-            self._tell()
+            self._shares[day] = share
+            begun = sum(isinstance(key, Day) for key in self._shares)
+            self._tell("1 day" if days == 1 else f"{begun} of {days} days")
 
         return report
 
-    def _tell(self) -> None:
-        exchange, symbol, total = self._days[0].exchange, self._days[0].symbol, len(self._days)
-        days = "1 day" if total == 1 else f"{len(self.fetched)} of {total} days"
-        self._progress(
-            Progress(
-                f"Fetching {days} of {symbol} from {exchange.title()}",
-                (sum(self.fetched.values())) / total,
-            )
-        )
+    def of_hours(self, windows: Sequence[TimeWindow]) -> Callable[[float], None]:
+        """Return what the fetching of recent trades is to report to."""
+        key, hours = tuple(windows), sum((each.length for each in windows), timedelta()) / timedelta(hours=1)
+        self._weights[key] = max(hours, 0.1)
+
+        def report(share: float) -> None:
+            self._shares[key] = share
+            self._tell(f"the last {hours:.0f} h" if hours >= 1 else f"the last {hours * 60:.0f} min")
+
+        return report
+
+    def _tell(self, what: str) -> None:
+        done = sum(self._weights[key] * share for key, share in self._shares.items())
+        # What comes to light on the way makes the whole larger, which must not look like going back.
+        self._told = max(self._told, done / sum(self._weights.values()))
+        exchange, symbol = self._wanted.exchange.title(), self._wanted.symbol
+        self._progress(Progress(f"Fetching {what} of {symbol} from {exchange}", self._told))
 
 
-def _absence(day: _Day) -> str:
-    market = EXCHANGES[day.exchange].contract(day.symbol).label
-    return f"{market} has published no {day.symbol} trades of {day.day}."
+def _inside(windows: Sequence[TimeWindow], bounds: TimeWindow) -> list[TimeWindow]:
+    return [part for part in (window.overlap(bounds) for window in windows) if part is not None]
 
 
-def _extend(windows: list[TimeWindow], part: TimeWindow) -> None:
-    if windows and windows[-1].end == part.start:
-        windows[-1] = TimeWindow(windows[-1].start, part.end)
-    else:
-        windows.append(part)
+def _short(error: LiqmapError) -> str:
+    """Return an error's sentence up to what to do, to stand in brackets."""
+    text = str(error).partition(";")[0].rstrip(".")
+    # Most begin with the name of a host or an exchange, which stays as it is.
+    return text[:1].lower() + text[1:] if text.startswith(("The ", "A ")) else text

@@ -20,6 +20,7 @@ from liqmap.errors import LiqmapError, SettingsError
 from liqmap.files import write_results
 from liqmap.model import Exchange, LevelFilter, MarginModel, Theme
 from liqmap.numbers import (
+    age_text,
     coverage_text,
     margin_text,
     money,
@@ -40,6 +41,7 @@ from liqmap.parsing import (
     parse_symbol,
     parse_window,
 )
+from liqmap.record import record, status
 from liqmap.settings import load_settings
 
 if TYPE_CHECKING:
@@ -53,16 +55,23 @@ _EXAMPLES = """examples:
   liqmap eth 3d gross_value 100k --end "2023-08-01 06:00"     three days until then (UTC)
   liqmap BTCUSDT 1d portion 1% --exchange bybit --json        numbers for programs
   liqmap BTCUSDT 6h --simulated                               an invented market, no network
+  liqmap record BTCUSDT ETHUSDT                               keep their trades from now on; see --help
+  liqmap status                                               what is recorded, and how it goes
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw one map as the arguments say and return the exit code.
+    """Draw one map, or record, or tell the status, as the arguments say, and return the exit code.
 
-    0: drawn. 1: not drawn, for a reason that one sentence on stderr gives. 2: usage or settings.
+    0: done. 1: not done, for a reason that one sentence on stderr gives. 2: usage or settings.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        if words[:1] == ["record"]:
+            return record(words[1:])
+        if words[:1] == ["status"]:
+            return status(words[1:])
+        options = _parser().parse_args(words)
         settings = load_settings(options.config)
         result, files = asyncio.run(_draw(options, settings))
     except LiqmapError as error:
@@ -78,9 +87,9 @@ async def _draw(options: argparse.Namespace, settings: Settings) -> tuple[MapRes
     request = _request(options, settings)
     async with AsyncExitStack() as stack:
         if options.simulated:
-            from liqmap.simulator import Market, MarketServer  # noqa: PLC0415 - half a second that few need
+            from liqmap.simulator import GENEROUS, Market, MarketServer  # noqa: PLC0415 - half a second that few need
 
-            server = await stack.enter_async_context(MarketServer(Market()))
+            server = await stack.enter_async_context(MarketServer(Market(), weight_limit=GENEROUS))
             settings = server.redirect(settings)
         engine = await stack.enter_async_context(Engine(settings))
         bar = stack.enter_context(_ProgressBar())
@@ -183,7 +192,8 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
         f" {money(summary.selected_notional_buy)} bought, {money(summary.selected_notional_sell)} sold"
     )
     rows = [
-        ("window", f"{window_text(request.window)}, {coverage_text(result.coverage)}"),
+        ("window", window_text(request.window)),
+        ("data", ", ".join(filter(None, (coverage_text(result.coverage), age_text(result.coverage))))),
         ("last price", price(summary.last_price)),
         ("selected", selected),
         ("longs below", standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)),
@@ -248,4 +258,11 @@ def _coverage_report(coverage: Coverage) -> dict[str, Any]:
         {"start": gap.window.start.isoformat(), "end": gap.window.end.isoformat(), "reason": gap.reason}
         for gap in coverage.missing
     ]
-    return {"fraction": coverage.fraction, "missing": missing, "simulated": coverage.simulated}
+    return {
+        "fraction": coverage.fraction,
+        "missing": missing,
+        "sources": coverage.sources,
+        "last_trade": coverage.last_trade and coverage.last_trade.isoformat(),
+        "whole_end": coverage.whole_end and coverage.whole_end.isoformat(),
+        "simulated": coverage.simulated,
+    }

@@ -5,35 +5,25 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_random_exponential
-
-from liqmap import __version__
 from liqmap.errors import DataError, NotPublished
+from liqmap.retry import SIMULATED_HEADER, USER_AGENT, Passing, attempts, check_status, passing, patience
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    import aiohttp
 
     from liqmap.settings import DownloadSettings
 
-HEADERS: Final = {"User-Agent": f"liqmap/{__version__}", "Accept-Encoding": "identity"}
-"""Bybit refuses requests without a User-Agent; the files are compressed already."""
-
-SIMULATED_HEADER: Final = "X-Simulated-Market"
-
+_HEADERS = USER_AGENT | {"Accept-Encoding": "identity"}  # the files are compressed already
 _CHUNK = 1 << 18
 _CHECKSUM = re.compile(r"([0-9a-f]{64})\s+\S+\s*")
-_RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_BLOCKED_STATUS = frozenset({401, 403, 451})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +34,6 @@ class Downloaded:
     sha256: str
     size: int
     simulated: bool
-
-
-class _Passing(Exception):
-    """A failure that may pass, with the sentence for a user should it not."""
-
-    def __init__(self, sentence: str, *, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
-        self.retry_after = retry_after
 
 
 async def download(
@@ -73,13 +55,13 @@ async def download(
     partial = target.with_name(target.name + ".part")
     fetch = _Fetch(session, settings, host=urlsplit(url).hostname or url)
     try:
-        async for attempt in _attempts(settings):
+        async for attempt in attempts(settings, times=settings.attempts):
             with attempt:
                 expected = await fetch.checksum(checksum_url) if checksum_url else None
                 downloaded = await fetch.file(url, partial, on_bytes)
                 fetch.verify(url, downloaded, expected)
         partial.replace(target)
-    except _Passing as error:
+    except Passing as error:
         raise DataError(str(error)) from error
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
@@ -87,6 +69,21 @@ async def download(
     finally:
         partial.unlink(missing_ok=True)
     return Downloaded(target, downloaded.sha256, downloaded.size, downloaded.simulated)
+
+
+async def exists(session: aiohttp.ClientSession, url: str, *, settings: DownloadSettings) -> bool:
+    """Tell whether there is a file at `url`, without fetching it. Raises DataError if that cannot be told."""
+    host = urlsplit(url).hostname or url
+    try:
+        async for attempt in attempts(settings, times=settings.attempts):
+            with attempt, passing(host):
+                async with session.head(url, headers=_HEADERS, timeout=patience(settings)) as response:
+                    if response.status == 404:
+                        return False
+                    check_status(response, host, longest_wait=settings.retry_wait_max)
+    except Passing as error:
+        raise DataError(str(error)) from error
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +97,13 @@ class _Fetch:
             text = await response.content.read(1000)
         found = _CHECKSUM.fullmatch(text.decode("ascii", "replace"))
         if not found:
-            raise _Passing(f"{self.host} sent a checksum that cannot be read; try again later.")
+            raise Passing(f"{self.host} sent a checksum that cannot be read; try again later.")
         return found[1]
 
     def verify(self, url: str, downloaded: Downloaded, expected: str | None) -> None:
         if expected not in {None, downloaded.sha256}:
             name = urlsplit(url).path.rpartition("/")[2]
-            raise _Passing(f"{self.host} sent {name} with a wrong checksum; try again later.")
+            raise Passing(f"{self.host} sent {name} with a wrong checksum; try again later.")
 
     async def file(
         self, url: str, partial: Path, on_bytes: Callable[[int, int | None], None] | None
@@ -128,27 +125,12 @@ class _Fetch:
 
     @asynccontextmanager
     async def _get(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        stall = self.settings.stall_timeout
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=stall, sock_read=stall)
-        with _passing(self.host):
-            async with self.session.get(url, headers=HEADERS, timeout=timeout) as response:
-                self._check_status(response)
+        with passing(self.host):
+            async with self.session.get(url, headers=_HEADERS, timeout=patience(self.settings)) as response:
+                if response.status == 404:
+                    raise NotPublished(f"{self.host} has no file {response.url.name}.")
+                check_status(response, self.host, longest_wait=self.settings.retry_wait_max)
                 yield response
-
-    def _check_status(self, response: aiohttp.ClientResponse) -> None:
-        status = response.status
-        if status == 200:
-            return
-        if status == 404:
-            raise NotPublished(f"{self.host} has no file {response.url.name}.")
-        if status in _BLOCKED_STATUS:
-            raise DataError(f"{self.host} refuses this network (HTTP {status}); try from another one.")
-        if status not in _RETRIED_STATUS:
-            raise DataError(f"{self.host} answered HTTP {status}; try again later.")
-        wait = _retry_after(response.headers.get("Retry-After", ""))
-        if wait is not None and wait > self.settings.retry_wait_max:
-            raise DataError(f"{self.host} is limiting requests; try again in {wait / 60:.0f} min.")
-        raise _Passing(f"{self.host} is busy (HTTP {status}); try again in a few minutes.", retry_after=wait)
 
     def _check_size(self, size: int, limit: int) -> None:
         if size > limit:
@@ -156,44 +138,3 @@ class _Fetch:
                 f"{self.host} sent a file larger than {limit / 1e6:,.0f} MB; if that is right, raise the"
                 " setting download.max_file_size."
             )
-
-
-@contextmanager
-def _passing(host: str) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise _Passing(f"{host} did not answer in time; try again in a few minutes.") from error
-    except aiohttp.ClientPayloadError as error:
-        raise _Passing(f"{host} broke off a download; try again in a few minutes.") from error
-    except aiohttp.ClientError as error:
-        raise _Passing(f"{host} cannot be reached; check the network and try again.") from error
-
-
-def _attempts(settings: DownloadSettings) -> AsyncRetrying:
-    jittered = wait_random_exponential(multiplier=settings.retry_wait, max=settings.retry_wait_max)
-
-    def wait(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        named = error.retry_after if isinstance(error, _Passing) else None
-        return jittered(state) if named is None else named
-
-    return AsyncRetrying(
-        retry=retry_if_exception_type(_Passing),
-        stop=stop_after_attempt(settings.attempts),
-        wait=wait,
-        reraise=True,
-    )
-
-
-def _retry_after(text: str) -> float | None:
-    # RFC 9110, 10.2.3: a number of seconds, or a date.
-    if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -7,16 +7,21 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import aiohttp
 from cachetools import LRUCache
 
 from liqmap.archive import Archive
-from liqmap.errors import EngineBusy
+from liqmap.clock import SystemClock
+from liqmap.days import DayFiles
+from liqmap.errors import EngineBusy, LiqmapError
 from liqmap.model import MapRequest, MapResult, Progress
 from liqmap.pool import WorkerPool
+from liqmap.recent import recent_trades
+from liqmap.recorder import Recorder
+from liqmap.status import SymbolStatus, recording_status
 from liqmap.store import Store
 from liqmap.worker import MapJob, run_map_job
 
@@ -25,26 +30,33 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from types import TracebackType
 
+    from liqmap.archive import Holdings
+    from liqmap.clock import Clock
     from liqmap.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-def utc_now() -> datetime:
-    """Return the current time, aware, in UTC."""
-    return datetime.now(UTC)
+class Listener(NamedTuple):
+    """Who waits for a map: told how far it is, and given what there is of it if that takes long."""
+
+    progress: Callable[[Progress], None]
+    partial: Callable[[MapResult], None]
 
 
 @dataclass(slots=True)
 class _Job:
     task: asyncio.Task[MapResult]
-    listeners: list[Callable[[Progress], None]] = field(default_factory=list)
+    listeners: list[Listener] = field(default_factory=list)
+    partial: MapResult | None = None
 
 
 class Engine:
     """Draws liquidation maps. Use it as `async with Engine(settings) as engine`.
 
     Jobs run in spawned worker processes, or in `executor` if one is given (then its owner closes it).
+    With `record`, the streams of the symbols in the settings, and of those lately asked for, are
+    recorded meanwhile.
     """
 
     def __init__(
@@ -52,11 +64,13 @@ class Engine:
         settings: Settings,
         *,
         executor: Executor | None = None,
-        now: Callable[[], datetime] = utc_now,
+        clock: Clock | None = None,
+        record: bool = False,
     ) -> None:
         self._settings = settings
         self._executor = executor
-        self._now = now
+        self._clock = clock or SystemClock()
+        self._record = record
         self._jobs: dict[MapRequest, _Job] = {}
         self._results: LRUCache[MapRequest, MapResult] = LRUCache(settings.engine.cached_results)
         self._stack = AsyncExitStack()
@@ -74,10 +88,24 @@ class Engine:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             self._pool = pool
             self._brackets = settings.storage.path / "brackets"
-            store = Store(settings.storage.path, max_size=settings.storage.max_size)
-            store.open(now=self._now())
-            self._archive = Archive(settings, store=store, session=session, run=pool.run, now=self._now)
-            stack.push_async_callback(self._archive.close)
+            self._store = Store(settings.storage.path, max_size=settings.storage.max_size)
+            self._store.open(now=self._clock.now())
+            days = DayFiles(settings, store=self._store, session=session, run=pool.run, clock=self._clock)
+            stack.push_async_callback(days.close)
+            recent = recent_trades(settings, store=self._store, session=session, clock=self._clock)
+            self._recorder = Recorder(
+                settings, store=self._store, session=session, days=days, recent=recent, clock=self._clock
+            )
+            if self._record:
+                await stack.enter_async_context(self._recorder)
+            self._archive = Archive(
+                store=self._store,
+                days=days,
+                recent=recent,
+                clock=self._clock,
+                longest_fill=timedelta(seconds=settings.recent.longest),
+                is_recorded=self._recorder.is_recorded,
+            )
             stack.push_async_callback(self._cancel_jobs)
             self._stack = stack.pop_all()
         return self
@@ -92,22 +120,34 @@ class Engine:
         """Requests that are being drawn or wait for it."""
         return len(self._jobs)
 
+    def status(self) -> list[SymbolStatus]:
+        """Return how the recordings in the store are going, this process's and others'."""
+        return recording_status(self._settings.storage.path, now=self._clock.now())
+
     async def draw(
-        self, request: MapRequest, *, progress: Callable[[Progress], None] | None = None
+        self,
+        request: MapRequest,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        partial: Callable[[MapResult], None] | None = None,
     ) -> MapResult:
         """Draw `request`, sharing the work with equal requests under way and drawn before.
 
-        `progress` is called on the event loop as the job gets on. Raises RequestError, DataError,
-        EngineBusy or JobFailed.
+        `progress` is called on the event loop as the job gets on. If the trades take longer to fetch than
+        the setting `recent.patience`, `partial` is called once with a map of what there is by then. Raises
+        RequestError, DataError, EngineBusy or JobFailed.
         """
+        self._recorder.want(request.exchange, request.symbol, until=request.window.end)
         if request in self._results:
             return self._results[request]
         job = self._jobs.get(request)
         if job is None:
             self._refuse_if_full()
             job = self._start(request)
-        listener = progress or _ignore
+        listener = Listener(progress or _ignore, partial or _ignore)
         job.listeners.append(listener)
+        if job.partial is not None:
+            listener.partial(job.partial)
         try:
             return await asyncio.shield(job.task)
         finally:
@@ -139,16 +179,22 @@ class Engine:
 
     async def _draw(self, request: MapRequest) -> MapResult:
         started = time.perf_counter()
-        holdings = await self._archive.collect(
-            request.exchange,
-            request.symbol,
-            window=request.window,
-            progress=lambda progress: self._tell(request, progress),
+        collecting = asyncio.create_task(
+            self._archive.collect(
+                request.exchange,
+                request.symbol,
+                window=request.window,
+                progress=lambda progress: self._tell(request, progress),
+            )
         )
+        try:
+            await self._offer_partial(request, collecting)
+            holdings = await collecting
+        finally:
+            collecting.cancel()
         collected = time.perf_counter()
         self._tell(request, Progress("Drawing"))
-        job = MapJob(request, holdings.segments, holdings.coverage, (self._brackets,))
-        result = await self._pool.run(run_map_job, job)
+        result = await self._drawn(request, holdings)
         result = replace(
             result,
             timings_ms={
@@ -163,10 +209,37 @@ class Engine:
         log.info("drew %s in %.0f ms", _described(request), result.timings_ms["total"])
         return result
 
+    async def _drawn(self, request: MapRequest, holdings: Holdings) -> MapResult:
+        job = MapJob(request, holdings.parts, holdings.coverage, (self._brackets,))
+        return await self._pool.run(run_map_job, job)
+
+    async def _offer_partial(self, request: MapRequest, collecting: asyncio.Task[Holdings]) -> None:
+        """Wait for the trades as long as people are patient; then show them what there is."""
+        patience = asyncio.ensure_future(self._clock.sleep(self._settings.recent.patience))
+        try:
+            await asyncio.wait({collecting, patience}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
+        job = self._jobs.get(request)
+        if collecting.done() or job is None:
+            return
+        holdings = self._archive.held(request.exchange, request.symbol, window=request.window)
+        if not holdings.parts:
+            return
+        try:
+            job.partial = await self._drawn(request, holdings)
+        except (
+            LiqmapError
+        ) as error:  # nothing to show of so little, or the workers are busy: the whole counts
+            log.debug("no partial map: %s", error)
+            return
+        for listener in tuple(job.listeners):
+            listener.partial(job.partial)
+
     def _tell(self, request: MapRequest, progress: Progress) -> None:
         job = self._jobs.get(request)
         for listener in tuple(job.listeners) if job else ():
-            listener(progress)
+            listener.progress(progress)
 
     async def _cancel_jobs(self) -> None:
         tasks = [job.task for job in self._jobs.values()]
@@ -175,8 +248,8 @@ class Engine:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _ignore(_: Progress) -> None:
-    """Listen to no progress."""
+def _ignore(_: Progress | MapResult) -> None:
+    """Listen to nothing."""
 
 
 def _described(request: MapRequest) -> str:

@@ -6,10 +6,18 @@
     ├── RequestError      what was asked for cannot be drawn: symbol, window, mode, value, no trades
     ├── DataError         the trades could not be had: corrupt, unreachable, refused
     │   └── NotPublished  the exchange has no such file (yet)
+    │       └── NotCovered    nothing of the window is there, but an earlier one of its length is whole
     ├── EngineBusy        too many maps are waiting already
     ├── JobFailed         drawing itself failed: out of time, or a worker died twice
     └── SettingsError     a settings file, key or value is wrong
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class LiqmapError(Exception):
@@ -26,6 +34,14 @@ class DataError(LiqmapError):
 
 class NotPublished(DataError):
     """The exchange answered that it has no such file: a day not yet published, or an unknown symbol."""
+
+
+class NotCovered(NotPublished):
+    """Nothing of the window can be had; the newest whole one of its length ends at `whole_end` (UTC)."""
+
+    def __init__(self, sentence: str, *, whole_end: datetime) -> None:
+        super().__init__(sentence)
+        self.whole_end = whole_end
 
 
 class EngineBusy(LiqmapError):

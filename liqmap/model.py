@@ -298,6 +298,9 @@ class Coverage:
 
     `covered` and `missing` are disjoint, ordered in time, and make up the window together.
     `lost_ids` counts aggregate trade ids that the exchange's own files skip inside covered days.
+    `last_trade` is the second of the newest trade, None until trades have been read. `whole_end` is the
+    end of the newest window of the same length that is whole, where this one is not and will not be until
+    days are published.
     """
 
     window: TimeWindow
@@ -306,6 +309,8 @@ class Coverage:
     sources: tuple[str, ...] = ()
     lost_ids: int = 0
     simulated: bool = False
+    last_trade: datetime | None = None
+    whole_end: datetime | None = None
 
     @property
     def fraction(self) -> float:

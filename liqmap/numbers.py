@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 _SIGNIFICANT_DIGITS = 5
+_NOTABLE_AGE = timedelta(minutes=2)
 
 
 def money(value: float) -> str:
@@ -70,6 +71,19 @@ def window_text(window: TimeWindow) -> str:
     return f"{start:%Y-%m-%d %H:%M{seconds}} → {end:%Y-%m-%d %H:%M{seconds}} UTC"
 
 
+def duration_text(length: timedelta) -> str:
+    """Return a length of time in the two largest units that it has: 3 d 4 h, 12 min 5 s, 0 s."""
+    seconds = max(0, round(length.total_seconds()))
+    units = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    largest = next((place for place, (size, _) in enumerate(units) if seconds >= size), len(units) - 1)
+    parts: list[str] = []
+    for size, unit in units[largest : largest + 2]:
+        count, seconds = divmod(seconds, size)
+        if count or not parts:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts)
+
+
 def selection_text(selection: Selection) -> str:
     """Return a selection in words: top 100 trades per side."""
     match selection:
@@ -84,16 +98,28 @@ def selection_text(selection: Selection) -> str:
 
 
 def coverage_text(coverage: Coverage) -> str:
-    """Return what part of the window the trades cover, and what is missing of it and why."""
-    if not coverage.missing:
-        return "100 % covered"
-    first = coverage.missing[0]
-    format_ = "%H:%M" if len(coverage.window.days) == 1 else "%b %d %H:%M"
-    span = f"{first.window.start:{format_}}–{first.window.end:{format_}}"
+    """Return what part of the window the trades cover, and what is missing of it most and why."""
+    return _missing_text(coverage) if coverage.missing else "100 % covered"
+
+
+def age_text(coverage: Coverage) -> str | None:
+    """Return how old the newest trade is at the window's end, None where that is not worth a word."""
+    age = coverage.window.end - coverage.last_trade if coverage.last_trade else timedelta()
+    return f"newest trade {duration_text(age)} before the end" if age > _NOTABLE_AGE else None
+
+
+def _missing_text(coverage: Coverage) -> str:
+    longest = max(coverage.missing, key=lambda gap: gap.window.length)
+    start, end = longest.window.start, longest.window.end
+    span = f"{start:%H:%M}–{end:%H:%M}"
+    if start.date() != end.date():
+        span = f"{start:%b %d %H:%M}–{end:%b %d %H:%M}"
+    elif len(coverage.window.days) > 1:
+        span = f"{start:%b %d} {span}"
     more = f" and {len(coverage.missing) - 1} more" if len(coverage.missing) > 1 else ""
-    # Rounded down: what lacks a minute is not 100 %.
+    # Rounded down: what lacks a second is not 100 %.
     share = math.floor(coverage.fraction * 1000) / 10
-    return f"{share:g} % covered, missing {span} ({first.reason}){more}"
+    return f"{share:g} % covered, missing {span} ({longest.reason}){more}"
 
 
 def _cluster(cluster: Cluster) -> str:

@@ -16,24 +16,21 @@ same floats: half the bytes of float64, and nothing is rounded.
 from __future__ import annotations
 
 import json
-import math
-import os
-import shutil
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
 from liqmap.errors import DataError
-from liqmap.model import Exchange, Side, SideTrades, TimeWindow, Trades
+from liqmap.model import Exchange, Side, SideTrades, TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -41,20 +38,20 @@ if TYPE_CHECKING:
     from liqmap.selection import Cut
 
 FORMAT_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
 
-_MANIFEST = "manifest.json"
-_ROWS_PER_BATCH = 8192  # 96 KiB a read: few reads for long prefixes, little waste for short ones
-_MAX_DECIMALS = 12
-_NUMPY_TO_ARROW = {
-    np.dtype(np.uint32): pa.uint32(),
-    np.dtype(np.int64): pa.int64(),
-    np.dtype(np.float64): pa.float64(),
-}
+VIA_FILES: Final = "daily files"
+VIA_REST: Final = "REST"
+VIA_STREAM: Final = "live stream"
+"""How trades came from the exchange, in words that fit into a list of sources."""
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a segment holds and where its trades came from."""
+    """What a segment holds and where its trades came from; `via` is how, one or several of `VIA_...`."""
 
     exchange: Exchange
     symbol: str
@@ -67,6 +64,7 @@ class Origin:
     lost_ids: int = 0
     duplicates: int = 0
     inverse: bool = False
+    via: tuple[str, ...] = (VIA_FILES,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +83,14 @@ class Segment:
         return sum(self.sizes.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a segment that a map reads: segments may overlap, the parts of a map never do."""
+
+    segment: Segment
+    window: TimeWindow
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bars:
     """Second bars of a window: time int64 [ms, start of the second], prices, trade counts by side."""
@@ -99,50 +105,35 @@ class Bars:
 
 def segment_path(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> Path:
     """Return the folder in which the segment of `window` is kept below the store's `root`."""
-    name = f"{window.start:%Y%m%dT%H%M%SZ}-{window.end:%Y%m%dT%H%M%SZ}"
+    name = f"{window.start:{_STAMP}}-{window.end:{_STAMP}}"
     return root / f"v{FORMAT_VERSION}" / exchange / symbol / name
+
+
+def segment_windows(root: Path, exchange: Exchange, symbol: str) -> list[TimeWindow]:
+    """Return the windows of a symbol's segments below `root`, as their folders' names tell, in no order."""
+    folder = root / f"v{FORMAT_VERSION}" / exchange / symbol
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return [window_of(folder / name) for name in names if _NAME.fullmatch(name)]
+
+
+def window_of(path: Path) -> TimeWindow:
+    """Return the window that the name of a segment's folder tells."""
+    return TimeWindow(*(_moment(text) for text in path.name.split("-")))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
 
 
 def segment_paths(root: Path) -> Iterator[Path]:
     """Yield the folders of all segments below the store's `root`, in no order."""
-    yield from root.glob(f"v{FORMAT_VERSION}/*/*/*")
-
-
-def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path) -> Segment:
-    """Store `trades`, ordered in time, as a segment at `path`.
-
-    It is written below `incoming` (same file system) and renamed when it is whole and on disk. Where
-    another process came first, its segment is kept. Raises DataError if the disk is full.
-    """
-    temporary = incoming / uuid4().hex
-    buys = int(np.count_nonzero(trades.is_buy))
-    try:
-        temporary.mkdir(parents=True)
-        # One table after the other, because each takes as much memory again as its trades.
-        sizes = {
-            name: _write_table(temporary / f"{name}.arrow", table(trades, origin.window))
-            for name, table in _TABLES.items()
-        }
-        _write_manifest(temporary, Segment(path, origin, buys, len(trades) - buys, sizes))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            _rename_folder(temporary, path)
-    except OSError as error:
-        raise DataError(
-            f"The trades could not be stored ({error.strerror or 'write error'}); check the store's disk."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    stored = open_segment(path)
-    if stored is None:
-        raise DataError("The stored trades cannot be read back; please ask again.")
-    return stored
+    yield from (path for path in root.glob(f"v{FORMAT_VERSION}/*/*/*") if _NAME.fullmatch(path.name))
 
 
 def open_segment(path: Path) -> Segment | None:
     """Return the segment at `path`, or None where there is none or its files are not as written."""
     try:
-        manifest = json.loads((path / _MANIFEST).read_bytes())
+        manifest = json.loads((path / MANIFEST).read_bytes())
         segment = _segment_from(manifest, path)
         whole = all((path / f"{name}.arrow").stat().st_size == size for name, size in segment.sizes.items())
     except (OSError, ValueError, KeyError, TypeError):
@@ -198,6 +189,21 @@ def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) 
     return SideTrades(side, time + start_ms, price, notional)
 
 
+def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
+    """Return the whole of a segment's table `name`, column by column, with prices and sizes as floats.
+
+    Raises DataError if its file is unreadable.
+    """
+    with _reading(segment, name) as table:
+        batches = [table.get_batch(index) for index in range(table.num_record_batches)]
+        columns = {}
+        for field_ in table.schema:
+            # A table without rows has no batch either; pa.array() would import pandas.
+            chunks = [pa.nulls(0, field_.type), *(batch.column(field_.name) for batch in batches)]
+            columns[field_.name] = np.concatenate([_plain(chunk, _decimals(field_)) for chunk in chunks])
+        return columns
+
+
 Rows = tuple["NDArray[np.int64]", "NDArray[np.float64]", "NDArray[np.float64]"]
 
 
@@ -233,69 +239,9 @@ def _reading(segment: Segment, name: str) -> Iterator[Any]:
         raise DataError("The stored trades could not be read any more; please ask again.") from error
 
 
-def _side_table(trades: Trades, chosen: NDArray[np.bool_], window: TimeWindow) -> pa.RecordBatch:
-    rows = np.flatnonzero(chosen)
-    price, size = trades.price[rows], trades.size[rows]
-    order = np.argsort(-(size if trades.inverse else price * size), kind="stable")
-    return _batch(
-        time=((trades.time[rows] - window.start_ms).astype(np.uint32)[order], None),
-        price=_scaled(price[order]),
-        size=_scaled(size[order]),
-    )
-
-
-def _bars_table(trades: Trades, window: TimeWindow) -> pa.RecordBatch:
-    second = ((trades.time - window.start_ms) // 1000).astype(np.uint32)
-    first = np.flatnonzero(np.r_[True, second[1:] != second[:-1]]) if len(second) else np.empty(0, np.int64)
-    last = np.r_[first[1:], len(second)] - 1 if len(second) else first
-    bought, notional = trades.is_buy, trades.notional
-
-    def total(values: NDArray[Any]) -> NDArray[Any]:
-        return np.add.reduceat(values, first, dtype=values.dtype) if len(first) else values
-
-    return _batch(
-        second=(second[first], None),
-        low=(np.minimum.reduceat(trades.price, first) if len(first) else np.empty(0), None),
-        high=(np.maximum.reduceat(trades.price, first) if len(first) else np.empty(0), None),
-        close=(trades.price[last], None),
-        buy_count=(total(bought.astype(np.uint32)), None),
-        sell_count=(total((~bought).astype(np.uint32)), None),
-        buy_notional=(total(np.where(bought, notional, 0.0)), None),
-        sell_notional=(total(np.where(bought, 0.0, notional)), None),
-    )
-
-
-_TABLES: dict[str, Callable[[Trades, TimeWindow], pa.RecordBatch]] = {
-    "bars": _bars_table,
-    "buy": lambda trades, window: _side_table(trades, trades.is_buy, window),
-    "sell": lambda trades, window: _side_table(trades, ~trades.is_buy, window),
-}
-
-
-def _batch(**columns: tuple[NDArray[Any], int | None]) -> pa.RecordBatch:
-    fields, arrays = [], []
-    for name, (values, decimals) in columns.items():
-        metadata = None if decimals is None else {"decimals": str(decimals)}
-        fields.append(pa.field(name, _NUMPY_TO_ARROW[values.dtype], nullable=False, metadata=metadata))
-        # pa.array() would import pandas, which costs every worker a third of a second.
-        arrays.append(
-            pa.Array.from_buffers(
-                fields[-1].type, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
-            )
-        )
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
-
-
-def _scaled(values: NDArray[np.float64]) -> tuple[NDArray[Any], int | None]:
-    largest = values.max(initial=0.0)
-    for scale in 10.0 ** np.arange(_MAX_DECIMALS + 1):
-        if largest * scale >= 2**53:  # more digits than a float has
-            break
-        # A look at the head rules most scales out before the whole column is tried.
-        if all(np.array_equal(np.rint(part * scale) / scale, part) for part in (values[:1000], values)):
-            width = np.uint32 if largest * scale < 2**32 - 1 else np.int64
-            return np.rint(values * scale).astype(width), round(math.log10(scale))
-    return values, None
+def _plain(values: pa.Array, decimals: int | None) -> NDArray[Any]:
+    plain = np.from_dlpack(values)
+    return plain if decimals is None else _unscaled(plain, decimals)
 
 
 def _unscaled(values: NDArray[Any], decimals: int | None) -> NDArray[np.float64]:
@@ -306,36 +252,6 @@ def _decimals(column: pa.Field) -> int | None:
     return int(column.metadata[b"decimals"]) if column.metadata else None
 
 
-def _write_table(path: Path, batch: pa.RecordBatch) -> int:
-    with path.open("xb") as file:
-        with pa.ipc.new_file(file, batch.schema) as writer:
-            if path.stem == "bars":  # always read as a whole; the sides are read from their front
-                writer.write_batch(batch)
-            else:
-                for start in range(0, len(batch), _ROWS_PER_BATCH):
-                    writer.write_batch(batch.slice(start, _ROWS_PER_BATCH))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.stat().st_size
-
-
-def _write_manifest(folder: Path, segment: Segment) -> None:
-    origin = asdict(segment.origin)
-    window = segment.origin.window
-    origin["window"] = [window.start.isoformat(), window.end.isoformat()]
-    manifest = {
-        "format": FORMAT_VERSION,
-        "origin": origin,
-        "buys": segment.buys,
-        "sells": segment.sells,
-        "sizes": dict(segment.sizes),
-    }
-    with (folder / _MANIFEST).open("x", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _segment_from(manifest: dict[str, Any], path: Path) -> Segment:
     origin = dict(manifest["origin"])
     start, end = (datetime.fromisoformat(text) for text in origin.pop("window"))
@@ -344,22 +260,10 @@ def _segment_from(manifest: dict[str, Any], path: Path) -> Segment:
         Origin(
             exchange=Exchange(origin.pop("exchange")),
             window=TimeWindow(start, end),
+            via=tuple(origin.pop("via", (VIA_FILES,))),
             **origin,
         ),
         manifest["buys"],
         manifest["sells"],
         manifest["sizes"],
     )
-
-
-def _rename_folder(source: Path, target: Path) -> None:
-    try:
-        source.rename(target)
-    except OSError as error:
-        # A folder that is not empty stands there already: the other writer's segment is as good.
-        raise (FileExistsError() if target.is_dir() else error) from error
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

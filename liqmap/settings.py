@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, Val
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from liqmap.errors import SettingsError
+from liqmap.model import Exchange
 
 CONFIG_VARIABLE = "LIQMAP_CONFIG"
 _PREFIX, _DELIMITER = "LIQMAP__", "__"
@@ -25,7 +26,14 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _websocket_url(text: str) -> str:
+    if not text.startswith(("wss://", "ws://")):
+        raise ValueError("must start with wss:// or ws://")
+    return text
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+WebsocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 
 
 class Section(BaseModel):
@@ -63,17 +71,49 @@ class DownloadSettings(Section):
     max_unpacked_size: ByteSize = Field(default=ByteSize(16_000_000_000), gt=0)
 
 
-class BinanceSettings(Section):
-    """Binance's own addresses."""
+class RecentSettings(Section):
+    """How the last hours, which are in no file yet, are fetched."""
+
+    pages_at_once: int = Field(default=8, ge=1, le=64)
+    patience: float = Field(default=15.0, gt=0)
+    longest: float = Field(default=720.0, gt=0)
+
+
+class RecorderSettings(Section):
+    """Which symbols' streams are recorded, and how a dead stream is told from a quiet one."""
+
+    enabled: bool = True
+    symbols: tuple[str, ...] = ()
+    keep_days: float = Field(default=7.0, ge=0)
+    most_symbols: int = Field(default=100, ge=1, le=500)
+    silence: float = Field(default=30.0, gt=0)
+    most_open_trades: int = Field(default=200_000, ge=1000)
+
+
+class ExchangeSettings(Section):
+    """One exchange's addresses: of its files, its REST API and its streams."""
+
+    archive_url: HttpUrl
+    api_url: HttpUrl
+    stream_url: WebsocketUrl
+
+
+class BinanceSettings(ExchangeSettings):
+    """Binance's own addresses, and its API's budget: weight a minute, and the share that is used."""
 
     archive_url: HttpUrl = "https://data.binance.vision"
+    api_url: HttpUrl = "https://fapi.binance.com"
+    stream_url: WebsocketUrl = "wss://fstream.binance.com"
+    weight_a_minute: int = Field(default=2400, ge=100)
+    weight_share: float = Field(default=0.5, gt=0, le=1)
 
 
-class BybitSettings(Section):
+class BybitSettings(ExchangeSettings):
     """Bybit's own addresses."""
 
     archive_url: HttpUrl = "https://public.bybit.com"
     api_url: HttpUrl = "https://api.bybit.com"
+    stream_url: WebsocketUrl = "wss://stream.bybit.com"
 
 
 class ExchangesSettings(Section):
@@ -81,6 +121,14 @@ class ExchangesSettings(Section):
 
     binance: BinanceSettings = BinanceSettings()
     bybit: BybitSettings = BybitSettings()
+
+    def of(self, exchange: Exchange) -> ExchangeSettings:
+        """Return the addresses of `exchange`."""
+        match exchange:
+            case Exchange.BINANCE:
+                return self.binance
+            case Exchange.BYBIT:
+                return self.bybit
 
 
 class Settings(BaseSettings):
@@ -97,6 +145,8 @@ class Settings(BaseSettings):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     engine: EngineSettings = EngineSettings()
     download: DownloadSettings = DownloadSettings()
+    recent: RecentSettings = RecentSettings()
+    recorder: RecorderSettings = RecorderSettings()
     exchanges: ExchangesSettings = ExchangesSettings()
 
     @classmethod

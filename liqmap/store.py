@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import DataError
-from liqmap.segments import open_segment, segment_path, segment_paths
+from liqmap.model import DAY
+from liqmap.segments import Part, open_segment, segment_path, segment_paths, segment_windows, window_of
+from liqmap.spans import missing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,24 +66,51 @@ class Store:
         segment = open_segment(path)
         if segment is None:
             log.warning("a stored segment is damaged and is removed: %s %s", symbol, path.name)
-            self._remove(path)
+            self.remove(path)
         return segment
 
+    def parts(self, exchange: Exchange, symbol: str, window: TimeWindow) -> tuple[Part, ...]:
+        """Return what the store has of `window`, oldest first, every moment of it once.
+
+        A segment is complete for its own window, so where several overlap (minutes and the hour made of
+        them, a recorded hour and the published day) any of them will do; the longest is taken. Damaged
+        ones are removed, and those that are used are kept from eviction for a while.
+        """
+        windows = segment_windows(self.root, exchange, symbol)
+        found: list[Part] = []
+        for each in sorted(windows, key=lambda each: (-each.length, each.start)):
+            wanted = each.overlap(window)
+            free = missing(wanted, (part.window for part in found)) if wanted else []
+            segment = self.get(exchange, symbol, each) if free else None
+            if segment is not None:
+                found += (Part(segment, part) for part in free)
+        return tuple(sorted(found, key=lambda part: part.window.start))
+
+    def missing(self, exchange: Exchange, symbol: str, window: TimeWindow) -> list[TimeWindow]:
+        """Return the parts of `window` that no segment covers, oldest first.
+
+        What is there is looked at as by `parts`: not counted if damaged, else kept from eviction.
+        """
+        return missing(window, (part.window for part in self.parts(exchange, symbol, window)))
+
     def evict(self, *, now: datetime) -> None:
-        """Remove the least recently used segments until the store is below its size."""
-        used = sorted(
-            (path.stat().st_mtime, path, sum(file.stat().st_size for file in path.iterdir()))
-            for path in segment_paths(self.root)
-        )
-        excess = sum(size for _, _, size in used) - self._max_size
-        for last_use, path, size in used:
-            if excess <= 0 or last_use > (now - IN_USE_FOR).timestamp():
+        """Remove the least recently used segments until the store is below its size.
+
+        Whole days go first: exchanges publish them, while what was recorded may be had nowhere else.
+        """
+        used = sorted(use for path in segment_paths(self.root) if (use := _use(path)) is not None)
+        excess = sum(size for *_, size in used) - self._max_size
+        for _, last_use, path, size in used:
+            if excess <= 0:
                 return
+            if last_use > (now - IN_USE_FOR).timestamp():
+                continue
             log.info("evicted %s %s", path.parent.name, path.name)
-            self._remove(path)
+            self.remove(path)
             excess -= size
 
-    def _remove(self, segment: Path) -> None:
+    def remove(self, segment: Path) -> None:
+        """Remove the segment whose folder is `segment`, at once for whoever looks."""
         # Renamed first: a folder that is half gone must not be seen under a segment's name.
         doomed = self.incoming / uuid4().hex
         try:
@@ -98,3 +127,12 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _use(segment: Path) -> tuple[bool, float, Path, int] | None:
+    # What eviction goes by; None if another process has just removed it.
+    try:
+        size = sum(file.stat().st_size for file in segment.iterdir())
+        return window_of(segment).length < DAY, segment.stat().st_mtime, segment, size
+    except FileNotFoundError:
+        return None

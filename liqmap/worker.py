@@ -37,11 +37,14 @@ from liqmap.model import (
     SideTrades,
     TopN,
 )
-from liqmap.segments import Bars, Origin, Segment, read_bars, read_largest, segment_path, write_segment
+from liqmap.segment_writer import write_segment
+from liqmap.segments import Bars, Origin, Part, Segment, read_bars, read_largest, segment_path
 from liqmap.selection import Cut, cut_for, merge, tightened
+from liqmap.spans import at_ms
 from liqmap.summary import summarize
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 PATH_BINS = 720
@@ -52,13 +55,13 @@ _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 @dataclass(frozen=True, slots=True)
 class MapJob:
-    """A request with the stored segments, oldest first, that its trades are read from.
+    """A request with the parts of stored segments, oldest first, that its trades are read from.
 
     Brackets are looked for in `bracket_folders`, besides those that ship.
     """
 
     request: MapRequest
-    segments: tuple[Segment, ...]
+    parts: tuple[Part, ...]
     coverage: Coverage
     bracket_folders: tuple[Path, ...] = ()
 
@@ -101,7 +104,7 @@ def run_map_job(job: MapJob) -> MapResult:
         map_png=map_png,
         depth_png=depth_png,
         summary=summarize(liquidation_map),
-        coverage=job.coverage,
+        coverage=liquidation_map.coverage,
         timings_ms=watch.laps,
         heatmap_png=heatmap_png,
         levels_csv=csv,
@@ -111,13 +114,13 @@ def run_map_job(job: MapJob) -> MapResult:
 def load_map(job: MapJob) -> LiquidationMap:
     """Read and compute the map of `job`, undrawn. Raises as `run_map_job`."""
     rules, basis = _margin(job)
-    paths, trades = _read_paths(job)
+    paths, trades, last_trade = _read_paths(job)
     sides = {side: _select(job, side, trades[side]) for side in Side}
     if not any(len(side) for side in sides.values()):
         raise RequestError(_nothing_selected(job, trades))
     return build_map(
         job.request,
-        job.coverage,
+        replace(job.coverage, last_trade=last_trade),
         path=coarsened(joined(paths), _bin_seconds(job)),
         trade_count=sum(trades.values()),
         buys=sides[Side.BUY],
@@ -196,40 +199,56 @@ def _bin_seconds(job: MapJob) -> int:
     return path_bin_seconds(int(job.request.window.length.total_seconds()), bins=PATH_BINS)
 
 
-def _read_paths(job: MapJob) -> tuple[list[PricePath], dict[Side, int]]:
-    """Return each segment's part of the price path, coarsened, and how many trades the sides have."""
-    paths, buys, sells = [], 0, 0
-    for segment in job.segments:
-        bars = read_bars(segment, job.request.window)
+def _read_paths(job: MapJob) -> tuple[list[PricePath], dict[Side, int], datetime]:
+    """Return each part's price path, coarsened, the sides' trades, and the second of the newest one."""
+    paths, buys, sells, newest = [], 0, 0, 0
+    for part in job.parts:
+        bars = read_bars(part.segment, part.window)
         buys, sells = buys + bars.buys, sells + bars.sells
+        newest = int(bars.time[-1]) if len(bars.time) else newest
         paths.append(coarsened(_path(bars), _bin_seconds(job)))
     if not buys + sells:
         raise RequestError(
             f"Nobody traded {job.request.symbol} in this window; try a longer one or another symbol."
         )
-    return paths, {Side.BUY: buys, Side.SELL: sells}
+    return paths, {Side.BUY: buys, Side.SELL: sells}, at_ms(newest)
 
 
 def _after(job: MapJob, paths: list[PricePath], sides: dict[Side, SideTrades]) -> dict[Side, Aftermath]:
-    """Return what the price did after the sides' entries, from the newest segment back.
+    """Return what the price did after the sides' entries, from the newest part back.
 
-    Second bars are read again only of segments that have entries; of what lies after those, the
-    coarsened path knows the extremes as well.
+    Second bars are read again only of parts that have entries; of what lies after those, the coarsened
+    path knows the extremes as well.
     """
     found = {side: Aftermath(np.empty(len(of)), np.empty(len(of))) for side, of in sides.items()}
     lowest, highest = np.inf, -np.inf
-    for segment, path in zip(reversed(job.segments), reversed(paths), strict=True):
-        window, bars = segment.origin.window, None
+    for index in reversed(range(len(paths))):
+        part, bars = job.parts[index], None
         for side, of in sides.items():
-            inside = (of.time >= window.start_ms) & (of.time < window.end_ms)
+            inside = (of.time >= part.window.start_ms) & (of.time < part.window.end_ms)
             if inside.any():
-                bars = bars or _path(read_bars(segment, job.request.window))
+                bars = bars or joined(
+                    [_path(read_bars(part.segment, part.window)), *_rest_of_bin(job, paths, index)]
+                )
                 later = lowest if side is Side.BUY else highest
                 its = aftermath(bars, of.chosen(inside), bin_seconds=_bin_seconds(job), later=later)
                 found[side].extreme[inside], found[side].soon[inside] = its.extreme, its.soon
-        lowest = min(lowest, path.low.min(initial=np.inf))
-        highest = max(highest, path.high.max(initial=-np.inf))
+        lowest = min(lowest, paths[index].low.min(initial=np.inf))
+        highest = max(highest, paths[index].high.max(initial=-np.inf))
     return found
+
+
+def _rest_of_bin(job: MapJob, paths: list[PricePath], index: int) -> list[PricePath]:
+    """Return what later parts have of the bin in which the part at `index` ends, put behind its end."""
+    end_ms, width = job.parts[index].window.end_ms, _bin_seconds(job) * 1000
+    bin_start = end_ms // width * width
+    rest = []
+    for path in paths[index + 1 :]:
+        if len(path.time) and (path.time[0] != bin_start or bin_start == end_ms):
+            break
+        low, high, close = path.low[:1], path.high[:1], path.close[:1]
+        rest.append(PricePath(np.full(len(low), end_ms), low, high, close))
+    return rest
 
 
 def _path(bars: Bars) -> PricePath:
@@ -238,14 +257,14 @@ def _path(bars: Bars) -> PricePath:
 
 def _select(job: MapJob, side: Side, side_trades: int) -> SideTrades:
     wanted = cut = cut_for(job.request.selection, side_trades=side_trades)
-    parts: list[SideTrades] = []
-    for segment in job.segments:
-        parts.append(read_largest(segment, side, window=job.request.window, cut=cut))
+    found: list[SideTrades] = []
+    for part in job.parts:
+        found.append(read_largest(part.segment, side, window=part.window, cut=cut))
         # Now and then what is kept tells how large later trades must be; sorting each time costs more.
-        if wanted.count is not None and sum(map(len, parts)) >= 2 * wanted.count:
-            parts = [merge(parts, wanted)]
-            cut = tightened(wanted, parts[0])
-    return merge(parts, wanted)
+        if wanted.count is not None and sum(map(len, found)) >= 2 * wanted.count:
+            found = [merge(found, wanted)]
+            cut = tightened(wanted, found[0])
+    return merge(found, wanted)
 
 
 def _nothing_selected(job: MapJob, trades: dict[Side, int]) -> str:
@@ -270,11 +289,9 @@ def _nothing_selected(job: MapJob, trades: dict[Side, int]) -> str:
 def _largest_notional(job: MapJob) -> float:
     one = Cut(count=1)
     found = [
-        read_largest(segment, side, window=job.request.window, cut=one)
-        for segment in job.segments
-        for side in Side
+        read_largest(part.segment, side, window=part.window, cut=one) for part in job.parts for side in Side
     ]
-    return max(float(part.notional[0]) for part in found if len(part))
+    return max(float(each.notional[0]) for each in found if len(each))
 
 
 def _round_down(value: float) -> float:

@@ -10,11 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 
 from liqmap.simulator import Market, MarketServer
 
 Result = TypeVar("Result")
+
+# The same examples every time, however long they take: no test depends on luck or on the machine.
+hypothesis.settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +75,6 @@ def config(tmp_path: Path, market_server: MarketServer) -> Path:
         f'storage.path = "{tmp_path / "store"}"\n'
         "engine.workers = 1\n"
         "download.retry_wait = 0\n"
-        f'exchanges.binance.archive_url = "{market_server.binance_url}"\n'
-        f'exchanges.bybit.archive_url = "{market_server.bybit_url}"\n'
-        f'exchanges.bybit.api_url = "{market_server.bybit_url}"\n'
+        + "".join(f'{key} = "{url}"\n' for key, url in market_server.host.settings.items())
     )
     return path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.canvas import Box, Canvas, text_box, text_width
-from liqmap.numbers import coverage_text, margin_text, money, price, selection_text, window_text
+from liqmap.numbers import age_text, coverage_text, margin_text, money, price, selection_text, window_text
 from liqmap.panel import Panel, padded, round_ticks, time_ticks
 from liqmap.style import HEIGHT, SIZES, WIDTH, Palette, leverage_colours
 
@@ -54,19 +54,21 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
         size=SIZES.subtitle,
         anchor="r",
     )
-    made_of = [
-        coverage_text(coverage),
-        f"selected from {liquidation_map.trade_count:,} trades",
-    ]
+    # What is missing needs the whole line, so that the rest gives way to it.
+    selected = [] if coverage.missing else [f"selected from {liquidation_map.trade_count:,} trades"]
     canvas.text(
         MARGIN,
         44,
-        "  ·  ".join(made_of),
+        "  ·  ".join([coverage_text(coverage), *selected]),
         palette.warning if coverage.missing else palette.muted,
         size=SIZES.foot,
     )
+    age = age_text(coverage)
+    foot: float = MARGIN
+    if age is not None:
+        foot = canvas.text(MARGIN, 20, f"{age.capitalize()}.", palette.warning, size=SIZES.foot).right + 10
     canvas.text(
-        MARGIN,
+        foot,
         20,
         f"Estimated from trades by the {margin_text(liquidation_map.margin)}. Not financial advice.",
         palette.muted,

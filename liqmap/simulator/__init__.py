@@ -4,9 +4,10 @@ from liqmap.simulator.clock import SimulatedClock, remote_clock
 from liqmap.simulator.crash import CrashServer
 from liqmap.simulator.faults import Fault
 from liqmap.simulator.market import LISTINGS, Market, MarketDay
-from liqmap.simulator.server import MarketServer
+from liqmap.simulator.server import GENEROUS, MarketServer
 
 __all__ = [
+    "GENEROUS",
     "LISTINGS",
     "CrashServer",
     "Fault",

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from liqmap.settings import AnySettings
     from liqmap.simulator.dialects import Dialect
     from liqmap.simulator.market import Market
+
+GENEROUS: Final = 1_000_000
+"""A weight limit with which the last hours of a busy symbol come in seconds, for demonstrations."""
 
 SIMULATED_HEADER = {"X-Simulated-Market": "1"}
 """Every answer carries this header, by which the engine marks what comes of it as simulated."""
@@ -65,6 +68,7 @@ class MarketServer:
         self._clock = SystemClock() if clock is None else clock
         self._publish_delay = publish_delay
         self._pump_every = pump_every
+        self._weight_limit = weight_limit
         self._faults: list[PlannedFault] = []
         tape = Tape(market)
         self._files = DayFiles(tape, published=self._is_published)
@@ -147,8 +151,21 @@ class MarketServer:
     def redirect(self, settings: AnySettings) -> AnySettings:
         """Return `settings` with this server as the exchanges, and a store of its own."""
         exchanges, storage = settings.exchanges, settings.storage
-        binance = exchanges.binance.model_copy(update={"archive_url": self.binance_url})
-        bybit = exchanges.bybit.model_copy(update={"archive_url": self.bybit_url, "api_url": self.bybit_url})
+        binance = exchanges.binance.model_copy(
+            update={
+                "archive_url": self.binance_url,
+                "api_url": self.binance_url,
+                "stream_url": self.binance_stream_url,
+                "weight_a_minute": self._weight_limit,
+            }
+        )
+        bybit = exchanges.bybit.model_copy(
+            update={
+                "archive_url": self.bybit_url,
+                "api_url": self.bybit_url,
+                "stream_url": self.bybit_stream_url,
+            }
+        )
         return settings.model_copy(
             update={
                 "storage": storage.model_copy(update={"path": storage.path / "simulated"}),

@@ -25,7 +25,7 @@ async def running_bot(folder: Path, *, token: str = TOKEN):
         config = folder / "liqmap.toml"
         config.write_text(
             f'storage.path = "{folder / "store"}"\nengine.workers = 1\n{server.settings}'
-            f'exchanges.binance.archive_url = "{market.binance_url}"\n'
+            + "".join(f'{key} = "{url}"\n' for key, url in market.host.settings.items())
         )
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bot", "--config", str(config)),
@@ -120,7 +120,8 @@ async def test_refused_token_is_one_sentence_without_the_token(tmp_path: Path):
 def no_discord(tmp_path: Path) -> Path:
     config = tmp_path / "liqmap.toml"
     config.write_text(
-        f'storage.path = "{tmp_path / "store"}"\nengine.workers = 1\ndiscord.api_url = "http://127.0.0.1:1"\n'
+        f'storage.path = "{tmp_path / "store"}"\nengine.workers = 1\nrecorder.enabled = false\n'
+        'discord.api_url = "http://127.0.0.1:1"\n'
     )
     return config
 

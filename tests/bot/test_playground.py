@@ -37,7 +37,7 @@ async def test_playground_posts_a_map_saves_it_and_ends_without_a_terminal(
 async def test_playground_without_a_map_says_so(
     one_worker: BotSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("liqmap.simulator.server.LISTINGS", {name: LISTINGS[name] for name in ("ETHUSDT",)})
+    monkeypatch.delitem(LISTINGS, "BTCUSDT")
     with pytest.raises(DataError, match="did not answer with a map"):
         await play(one_worker, port=None, out=tmp_path)
 

@@ -19,7 +19,8 @@ from liqmap.model import (
     TimeWindow,
     Trades,
 )
-from liqmap.segments import Origin, Segment, segment_path, write_segment
+from liqmap.segment_writer import write_segment
+from liqmap.segments import Origin, Segment, segment_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,76 +1,113 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+import numpy as np
 import pytest
 
-from liqmap.archive import ABSENT_FOR, Archive, Holdings
-from liqmap.errors import DataError, NotPublished
-from liqmap.model import Exchange, Progress, TimeWindow
+from liqmap.archive import Archive, Holdings
+from liqmap.days import ABSENT_FOR, DayFiles
+from liqmap.errors import DataError, NotCovered, NotPublished, RequestError
+from liqmap.exchanges.columns import no_trades
+from liqmap.model import Coverage, Exchange, Progress, TimeWindow
 from liqmap.pool import WorkerPool
-from liqmap.segments import segment_paths
+from liqmap.recent import recent_trades
+from liqmap.segment_writer import write_segment
+from liqmap.segments import VIA_STREAM, Origin, segment_path, segment_paths
 from liqmap.settings import DownloadSettings, Settings, StorageSettings
-from liqmap.simulator import Fault, Market, MarketServer
+from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
 from liqmap.store import Store
+from tests.liqmap.market_time import driven, held, traded, until
 
-NOW = datetime(2023, 8, 3, 12, 0, 30, tzinfo=UTC)
+NOW = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
+MARKET = Market(scale=0.002)
 ZIP = "/binance/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-{}.zip"
+PAGES = "/binance/fapi/v1/aggTrades"
+COIN = "BTCUSD_PERP"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
+def window(first: str, last: str) -> TimeWindow:
+    return TimeWindow(*(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (first, last)))
 
-    def __call__(self) -> datetime:
-        return self.now
+
+def reasons(coverage: Coverage) -> list[tuple[str, str, str]]:
+    """Return the gaps of a coverage as short as they can be compared."""
+    return [
+        (f"{gap.window.start:%d %H:%M}", f"{gap.window.end:%d %H:%M}", gap.reason) for gap in coverage.missing
+    ]
 
 
 class Setup:
     """An archive over a simulated market, and all that a test may want to touch."""
 
-    def __init__(self, archive: Archive, server: MarketServer, root: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        server: MarketServer,
+        store: Store,
+        clock: SimulatedClock,
+        recorded: set[tuple[Exchange, str]],
+    ) -> None:
         self.archive = archive
         self.server = server
-        self.root = root
+        self.store = store
+        self.root = store.root
         self.clock = clock
         self.news: list[Progress] = []
+        self.recorded = recorded
 
     async def collect(
         self, first: str, last: str, *, symbol: str = "BTCUSDT", exchange: Exchange = Exchange.BINANCE
     ) -> Holdings:
-        start, end = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (first, last))
-        return await self.archive.collect(
-            exchange, symbol, window=TimeWindow(start, end), progress=self.news.append
+        collecting = self.archive.collect(
+            exchange, symbol, window=window(first, last), progress=self.news.append
         )
+        return await driven(self.clock, collecting)
+
+    def record(self, first: str, last: str, *, exchange: Exchange = Exchange.BYBIT) -> None:
+        """Store a recorded segment without trades."""
+        origin = Origin(exchange, "BTCUSDT", window(first, last), "wss://", "", True, via=(VIA_STREAM,))
+        path = segment_path(self.root, exchange, "BTCUSDT", origin.window)
+        write_segment(path, origin, no_trades(), incoming=self.store.incoming)
 
     def left_behind(self) -> list[Path]:
         return list((self.root / "incoming").iterdir())
 
 
 @asynccontextmanager
-async def running(root: Path):
+async def running(root: Path, *, longest_fill: timedelta = timedelta(hours=1)):
     settings = Settings(
         storage=StorageSettings(path=root),
         download=DownloadSettings(attempts=2, retry_wait=0, retry_wait_max=0),
     )
-    clock = Clock()
-    async with MarketServer(Market(scale=0.002), published_until=date(2023, 8, 2)) as server:
+    clock = SimulatedClock(NOW)
+    recorded: set[tuple[Exchange, str]] = set()
+    async with MarketServer(MARKET, clock=clock, weight_limit=100_000, pump_every=None) as server:
         settings = server.redirect(settings)
         store = Store(settings.storage.path, max_size=settings.storage.max_size)
-        store.open(now=clock.now)
+        store.open(now=clock.now())
         with ThreadPoolExecutor(2) as executor:
             async with (
                 WorkerPool(workers=2, timeout=60, executor=executor) as pool,
                 aiohttp.ClientSession() as session,
             ):
-                archive = Archive(settings, store=store, session=session, run=pool.run, now=clock)
-                yield Setup(archive, server, store.root, clock)
-                await archive.close()
+                days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
+                archive = Archive(
+                    store=store,
+                    days=days,
+                    recent=recent_trades(settings, store=store, session=session, clock=clock),
+                    clock=clock,
+                    longest_fill=longest_fill,
+                    is_recorded=lambda exchange, symbol: (exchange, symbol) in recorded,
+                )
+                yield Setup(archive, server, store, clock, recorded)
+                await days.close()
 
 
 @pytest.fixture
@@ -82,30 +119,20 @@ async def setup(tmp_path: Path):
 @pytest.mark.parametrize("exchange", Exchange)
 async def test_days_are_fetched_once_and_come_back_oldest_first(setup: Setup, exchange: Exchange):
     holdings = await setup.collect("2023-07-31T22:00", "2023-08-02T03:00", exchange=exchange)
-    assert [segment.origin.window.start.day for segment in holdings.segments] == [31, 1, 2]
+    assert [part.segment.origin.window.start.day for part in holdings.parts] == [31, 1, 2]
     assert holdings.coverage.fraction == 1
     assert holdings.coverage.covered == (holdings.coverage.window,)
     assert holdings.coverage.simulated
     asked = sum(setup.server.requests.values())
     again = await setup.collect("2023-07-31T22:00", "2023-08-02T03:00", exchange=exchange)
-    assert again.segments == holdings.segments
+    assert again.parts == holdings.parts
     assert sum(setup.server.requests.values()) == asked
     assert setup.left_behind() == []
 
 
 async def test_requests_for_the_same_day_share_its_download(setup: Setup):
     holdings = await asyncio.gather(*(setup.collect("2023-08-01", "2023-08-02") for _ in range(5)))
-    assert len({each.segments for each in holdings}) == 1
-    assert setup.server.requests[ZIP.format("2023-08-01")] == 1
-
-
-async def test_requester_who_gives_up_does_not_take_the_day_from_others(setup: Setup):
-    first = asyncio.create_task(setup.collect("2023-08-01", "2023-08-02"))
-    second = asyncio.create_task(setup.collect("2023-08-01", "2023-08-02"))
-    while not setup.archive._fetches:
-        await asyncio.sleep(0)
-    first.cancel()
-    assert (await second).coverage.fraction == 1
+    assert len({each.parts for each in holdings}) == 1
     assert setup.server.requests[ZIP.format("2023-08-01")] == 1
 
 
@@ -117,31 +144,19 @@ async def test_progress_counts_days_and_never_goes_back(setup: Setup):
     assert 0.5 < fractions[-1] <= 1
 
 
-async def test_day_not_published_yet_is_a_gap_with_its_reason(setup: Setup):
-    holdings = await setup.collect("2023-08-02T18:00", "2023-08-03T06:00")
+async def test_day_that_cannot_be_fetched_is_a_gap_beside_others(setup: Setup):
+    setup.server.plan("07-29.zip$", Fault.UNAVAILABLE, times=100)
+    holdings = await setup.collect("2023-07-28", "2023-07-31")
     (gap,) = holdings.coverage.missing
-    assert gap.reason == "not published yet"
-    assert (gap.window.start, gap.window.end) == (
-        datetime(2023, 8, 3, tzinfo=UTC),
-        datetime(2023, 8, 3, 6, tzinfo=UTC),
-    )
-    assert holdings.coverage.fraction == 0.5
+    assert gap.reason == "127.0.0.1 is busy (HTTP 503)"
+    assert [covered.start.day for covered in holdings.coverage.covered] == [28, 30]
+    assert setup.left_behind() == []
 
 
-async def test_absent_day_is_asked_for_again_only_after_a_while(setup: Setup):
-    for _ in range(3):
-        await setup.collect("2023-08-02T18:00", "2023-08-03T06:00")
-    assert setup.server.requests[ZIP.format("2023-08-03") + ".CHECKSUM"] == 1
-    setup.clock.now += ABSENT_FOR + timedelta(seconds=1)
-    await setup.collect("2023-08-02T18:00", "2023-08-03T06:00")
-    assert setup.server.requests[ZIP.format("2023-08-03") + ".CHECKSUM"] == 2
-
-
-async def test_nothing_published_yet_says_until_when_there_is_something(setup: Setup):
-    with pytest.raises(
-        NotPublished, match="ask for a window that ends by 2023-08-03 00:00, or check the symbol"
-    ):
-        await setup.collect("2023-08-03T00:00", "2023-08-03T06:00")
+async def test_nothing_that_can_be_had_is_what_went_wrong(setup: Setup):
+    setup.server.plan("2023-07-29.zip$", Fault.FORBIDDEN, times=100)
+    with pytest.raises(DataError, match=r"refuses this network \(HTTP 403\)"):
+        await setup.collect("2023-07-29", "2023-07-30")
 
 
 async def test_unknown_symbol_of_long_ago_is_a_sentence(setup: Setup):
@@ -151,70 +166,29 @@ async def test_unknown_symbol_of_long_ago_is_a_sentence(setup: Setup):
         await setup.collect("2023-01-01", "2023-01-02", symbol="NOPEUSDT")
 
 
-async def test_day_that_cannot_be_fetched_is_a_gap_beside_others(setup: Setup):
-    setup.server.plan("08-01.zip$", Fault.UNAVAILABLE, times=100)
-    holdings = await setup.collect("2023-07-31", "2023-08-03")
-    (gap,) = holdings.coverage.missing
-    assert gap.reason == "could not be fetched"
-    assert [window.start.day for window in holdings.coverage.covered] == [31, 2]
-    assert setup.left_behind() == []
-
-
-@pytest.mark.parametrize(
-    ("fault", "exchange", "sentence"),
-    [
-        (Fault.UNAVAILABLE, Exchange.BINANCE, r"is busy \(HTTP 503\); try again"),
-        (Fault.CUT, Exchange.BINANCE, "try again|check the network"),
-        (Fault.TRUNCATE, Exchange.BYBIT, "broke off a download"),
-        (Fault.CORRUPT, Exchange.BINANCE, "with a wrong checksum"),
-        (Fault.CORRUPT, Exchange.BYBIT, r"BTCUSDT2023-08-01\.csv\.gz is not"),
-        (Fault.HTML, Exchange.BYBIT, r"BTCUSDT2023-08-01\.csv\.gz is not a sound gzip file"),
-        (Fault.FORBIDDEN, Exchange.BYBIT, r"refuses this network \(HTTP 403\)"),
-        (Fault.BANNED, Exchange.BINANCE, "is limiting requests; try again in 60 min"),
-    ],
-)
-async def test_day_that_cannot_be_had_is_a_sentence_and_leaves_nothing(
-    setup: Setup, fault: Fault, exchange: Exchange, sentence: str
-):
-    setup.server.plan("2023-08-01.(zip|csv.gz)$", fault, times=100)
-    with pytest.raises(DataError, match=sentence):
-        await setup.collect("2023-08-01", "2023-08-02", exchange=exchange)
-    assert setup.left_behind() == []
-    assert list(segment_paths(setup.root)) == []
-
-
-async def test_empty_day_is_stored_as_a_day_without_trades(setup: Setup):
-    setup.server.plan("2023-08-01", Fault.EMPTY)
-    holdings = await setup.collect("2023-08-01", "2023-08-02", exchange=Exchange.BYBIT)
-    assert [(segment.buys, segment.sells) for segment in holdings.segments] == [(0, 0)]
-
-
-async def test_damaged_day_is_fetched_again(setup: Setup):
-    holdings = await setup.collect("2023-08-01", "2023-08-02")
-    (holdings.segments[0].path / "bars.arrow").write_bytes(b"")
-    repaired = await setup.collect("2023-08-01", "2023-08-02")
-    assert repaired.segments == holdings.segments
-    assert setup.server.requests[ZIP.format("2023-08-01")] == 2
-
-
-async def test_close_stops_downloads_and_leaves_nothing(setup: Setup):
-    setup.server.plan("zip$", Fault.STALL)
-    task = asyncio.create_task(setup.collect("2023-08-01", "2023-08-02"))
-    while not any(path.suffix == ".part" for path in setup.left_behind()):
-        await asyncio.sleep(0)
-    await setup.archive.close()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert setup.left_behind() == []
+async def test_day_never_published_is_a_gap_that_says_so(setup: Setup):
+    setup.server.plan("2023-07-29.zip", Fault.NOT_FOUND, times=100)
+    holdings = await setup.collect("2023-07-28", "2023-07-30")
+    assert reasons(holdings.coverage) == [("29 00:00", "30 00:00", "not published by the exchange")]
 
 
 async def test_store_stays_below_its_size(tmp_path: Path):
     async with running(tmp_path) as setup:
         await setup.collect("2023-07-29", "2023-08-01")
-        setup.archive._store._max_size = 1
-        setup.clock.now = datetime.now(UTC) + timedelta(hours=1)  # what was fetched is in use no more
+        setup.store._max_size = 1
+        # What was fetched is in use no more.
+        await setup.clock.advance((datetime.now(UTC) + timedelta(hours=1) - NOW).total_seconds())
         await setup.collect("2023-08-01", "2023-08-02")
         assert list(segment_paths(setup.root)) == []
+
+
+async def test_days_of_the_window_itself_are_not_evicted(setup: Setup):
+    (old,) = (await setup.collect("2023-07-31", "2023-08-01")).parts
+    os.utime(old.segment.path, (0, 0))
+    setup.store._max_size = 1
+    holdings = await setup.collect("2023-07-31", "2023-08-02")
+    assert holdings.coverage.fraction == 1
+    assert all(part.segment.path.exists() for part in holdings.parts)
 
 
 async def test_two_archives_share_one_store(tmp_path: Path):
@@ -222,6 +196,228 @@ async def test_two_archives_share_one_store(tmp_path: Path):
         first, second = await asyncio.gather(
             one.collect("2023-08-01", "2023-08-03"), other.collect("2023-08-01", "2023-08-03")
         )
-        assert [segment.path for segment in first.segments] == [segment.path for segment in second.segments]
+        assert [part.segment.path for part in first.parts] == [part.segment.path for part in second.parts]
         assert len(list(segment_paths(one.root))) == 2
         assert one.left_behind() == []
+
+
+async def test_hours_of_today_come_by_rest_and_days_before_from_files(setup: Setup):
+    holdings = await setup.collect("2023-08-02T18:00", "2023-08-03T12:00")
+    assert holdings.coverage.fraction == 1
+    assert holdings.coverage.sources == ("Binance USD-M daily files, REST",)
+    assert holdings.coverage.simulated
+    assert setup.server.requests[ZIP.format("2023-08-02")] == 1
+    assert np.array_equal(held(holdings.parts), traded(MARKET, "BTCUSDT", holdings.coverage.window))
+    asked = sum(setup.server.requests.values())
+    assert (await setup.collect("2023-08-02T18:00", "2023-08-03T12:00")).parts == holdings.parts
+    assert sum(setup.server.requests.values()) == asked
+
+
+async def test_yesterday_not_published_yet_comes_by_rest(setup: Setup):
+    setup.server.published_until = date(2023, 8, 1)
+    holdings = await setup.collect("2023-08-01T22:00", "2023-08-03T12:00")
+    assert holdings.coverage.fraction == 1
+    assert [part.window.length for part in holdings.parts] == [timedelta(hours=2), *[timedelta(hours=1)] * 36]
+    assert np.array_equal(held(holdings.parts), traded(MARKET, "BTCUSDT", holdings.coverage.window))
+
+
+async def test_nothing_older_than_two_days_to_be_had_says_what_to_do(setup: Setup):
+    setup.server.published_until = date(2023, 7, 31)
+    with pytest.raises(
+        NotPublished,
+        match=r"no BTCUSDT trades of 2023-08-01\. Check the symbol, or ask for an earlier end\.$",
+    ):
+        await setup.collect("2023-08-01T06:00", "2023-08-01T12:00")
+
+
+async def test_last_minutes_are_counted_in_minutes(setup: Setup):
+    await setup.collect("2023-08-03T11:30", "2023-08-03T12:00")
+    assert {each.text for each in setup.news} == {"Fetching the last 30 min of BTCUSDT from Binance"}
+    assert setup.news[-1].fraction == 1
+
+
+async def test_progress_of_days_and_hours_together_never_goes_back(setup: Setup):
+    setup.server.published_until = date(2023, 8, 1)
+    await setup.collect("2023-08-01T00:00", "2023-08-03T12:00")
+    texts = {each.text for each in setup.news}
+    assert "Fetching the last 12 h of BTCUSDT from Binance" in texts
+    assert any("days of BTCUSDT" in text for text in texts)
+    fractions = [each.fraction or 0.0 for each in setup.news]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] <= 1
+
+
+async def test_jobs_share_the_hours_that_both_want(setup: Setup):
+    first, second = await asyncio.gather(
+        setup.collect("2023-08-03T06:00", "2023-08-03T12:00"),
+        setup.collect("2023-08-03T08:00", "2023-08-03T12:00"),
+    )
+    shared = setup.server.requests[PAGES]
+    assert first.coverage.fraction == second.coverage.fraction == 1
+    async with running(setup.root.parent / "alone") as alone:
+        await alone.collect("2023-08-03T06:00", "2023-08-03T12:00")
+        assert alone.server.requests[PAGES] == shared
+
+
+async def test_fill_past_its_deadline_gives_the_newest_hours(tmp_path: Path):
+    async with running(tmp_path, longest_fill=timedelta(seconds=50)) as setup:
+        # Each hour waits for a minute of its own.
+        budget = setup.archive._recent[Exchange.BINANCE].client._budget
+        budget._a_minute = 60
+        holdings = await setup.collect("2023-08-03T06:00", "2023-08-03T12:00")
+        assert reasons(holdings.coverage) == [("03 06:00", "03 10:00", "not fetched yet, ask again to go on")]
+        budget._a_minute = 100_000
+        assert (await setup.collect("2023-08-03T06:00", "2023-08-03T12:00")).coverage.fraction == 1
+
+
+async def test_ban_is_a_gap_with_its_reason(setup: Setup):
+    setup.server.plan(PAGES, Fault.IP_BAN)
+    holdings = await setup.collect("2023-08-02T18:00", "2023-08-03T06:00")
+    assert reasons(holdings.coverage) == [
+        ("03 00:00", "03 06:00", "the exchange limits requests until 12:02:30 UTC")
+    ]
+
+
+async def test_symbol_listed_no_more_keeps_its_past(setup: Setup, monkeypatch: pytest.MonkeyPatch):
+    backfill = setup.archive._recent[Exchange.BINANCE]._backfill
+    ask = backfill.page_url
+    monkeypatch.setattr(
+        backfill, "page_url", lambda base_url, _, **options: ask(base_url, "NOPEUSDT", **options)
+    )
+    holdings = await setup.collect("2023-08-02T18:00", "2023-08-03T06:00")
+    assert reasons(holdings.coverage) == [("03 00:00", "03 06:00", "Binance has no future named BTCUSDT")]
+    assert holdings.coverage.fraction == 0.5
+
+
+async def test_unknown_symbol_of_today_is_a_sentence(setup: Setup):
+    with pytest.raises(RequestError, match=r"^Binance has no future named NOPEUSDT; check the symbol\.$"):
+        await setup.collect("2023-08-03T06:00", "2023-08-03T12:00", symbol="NOPEUSDT")
+
+
+async def test_bybit_without_a_recording_has_the_days_and_says_why_not_today(setup: Setup):
+    holdings = await setup.collect("2023-08-02T18:00", "2023-08-03T06:00", exchange=Exchange.BYBIT)
+    assert reasons(holdings.coverage) == [
+        ("03 00:00", "03 06:00", "Bybit publishes the past by day, and it is not recorded here")
+    ]
+    assert holdings.coverage.fraction == 0.5
+    assert holdings.coverage.whole_end == datetime(2023, 8, 3, tzinfo=UTC)
+
+
+async def test_bybit_of_today_without_a_recording_offers_the_newest_whole_window(setup: Setup):
+    setup.server.published_until = date(2023, 8, 1)
+    setup.recorded.add((Exchange.BYBIT, "BTCUSDT"))
+    with pytest.raises(NotCovered) as raised:
+        await setup.collect("2023-08-03T06:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
+    assert str(raised.value) == (
+        "The BTCUSDT trades of this window are not to be had: Bybit publishes the past by day; recording"
+        " starts now. The newest whole window of this length ends 2023-08-02 00:00 UTC; ask for that end."
+    )
+    assert raised.value.whole_end == datetime(2023, 8, 2, tzinfo=UTC)
+
+
+async def test_bybit_with_nothing_published_lately_says_what_to_do(setup: Setup):
+    with pytest.raises(
+        NotPublished, match=r"Bybit linear has published no NOPEUSDT trades of 2023-08-03\. Check"
+    ):
+        await setup.collect(
+            "2023-08-03T06:00", "2023-08-03T12:00", symbol="NOPEUSDT", exchange=Exchange.BYBIT
+        )
+
+
+async def test_recording_that_has_begun_says_when(setup: Setup):
+    setup.record("2023-08-03T11:30", "2023-08-03T12:00")
+    holdings = await setup.collect("2023-08-02T18:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
+    assert reasons(holdings.coverage) == [
+        ("03 00:00", "03 11:30", "Bybit publishes the past by day; recording started Aug 03 11:30 UTC")
+    ]
+    assert holdings.coverage.sources == ("Bybit linear daily files, live stream",)
+
+
+async def test_recording_that_was_interrupted_says_so(setup: Setup):
+    setup.record("2023-08-03T09:00", "2023-08-03T09:30")
+    setup.record("2023-08-03T10:00", "2023-08-03T12:00")
+    holdings = await setup.collect("2023-08-03T08:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
+    assert reasons(holdings.coverage) == [
+        ("03 08:00", "03 09:00", "Bybit publishes the past by day; recording started Aug 03 09:00 UTC"),
+        ("03 09:30", "03 10:00", "recording was interrupted"),
+    ]
+
+
+async def test_recorded_minute_that_is_being_stored_is_waited_for(setup: Setup):
+    setup.recorded.add((Exchange.BYBIT, "BTCUSDT"))
+    setup.record("2023-08-03T11:00", "2023-08-03T11:59")
+    collecting = asyncio.create_task(
+        setup.archive.collect(
+            Exchange.BYBIT,
+            "BTCUSDT",
+            window=window("2023-08-03T11:00", "2023-08-03T12:00"),
+            progress=setup.news.append,
+        )
+    )
+    await setup.clock.advance(3)
+    assert not collecting.done()
+    setup.record("2023-08-03T11:59", "2023-08-03T12:00")
+    assert (await driven(setup.clock, collecting)).coverage.fraction == 1
+    assert sum(setup.server.requests.values()) == 0
+
+
+async def test_recorded_minute_is_not_waited_for_for_long(setup: Setup):
+    setup.recorded.add((Exchange.BINANCE, "BTCUSDT"))
+    setup.record("2023-08-03T11:00", "2023-08-03T11:59", exchange=Exchange.BINANCE)
+    holdings = await setup.collect("2023-08-03T11:00", "2023-08-03T12:00")
+    assert setup.clock.now() - NOW == pytest.approx(timedelta(seconds=4), abs=timedelta(seconds=0.2))
+    assert [part.window.end.minute for part in holdings.parts] == [59, 0]
+
+
+async def test_what_is_there_already_can_be_had_without_waiting(setup: Setup):
+    assert (
+        setup.archive.held(
+            Exchange.BYBIT, "BTCUSDT", window=window("2023-08-03T08:00", "2023-08-03T12:00")
+        ).parts
+        == ()
+    )
+    setup.record("2023-08-03T10:00", "2023-08-03T11:00")
+    holdings = setup.archive.held(
+        Exchange.BYBIT, "BTCUSDT", window=window("2023-08-03T10:30", "2023-08-03T12:00")
+    )
+    assert reasons(holdings.coverage) == [("03 11:00", "03 12:00", "still being fetched")]
+
+
+async def test_absent_day_that_appears_replaces_the_gap(setup: Setup):
+    setup.server.published_until = date(2023, 8, 1)
+    await setup.collect("2023-08-01T18:00", "2023-08-02T06:00", exchange=Exchange.BYBIT)
+    setup.server.published_until = None
+    await setup.clock.advance(ABSENT_FOR.total_seconds() + 1)
+    whole = await setup.collect("2023-08-01T18:00", "2023-08-02T06:00", exchange=Exchange.BYBIT)
+    assert whole.coverage.fraction == 1
+    assert whole.coverage.whole_end is None
+
+
+async def test_failure_leaves_nothing_running(setup: Setup):
+    setup.server.plan("zip$", Fault.STALL)
+    setup.server.plan(PAGES, Fault.NOT_FOUND)
+    collecting = asyncio.create_task(
+        setup.archive.collect(
+            Exchange.BINANCE,
+            "BTCUSDT",
+            window=window("2023-08-02T18:00", "2023-08-03T12:00"),
+            progress=setup.news.append,
+        )
+    )
+    await until(lambda: any(path.suffix == ".part" for path in setup.left_behind()))
+    collecting.cancel()
+    await asyncio.wait([collecting])
+    assert all(not fetch.listeners for fetch in setup.archive._days._fetches.values())
+
+
+async def test_what_neither_files_nor_rest_have_is_not_published_yet(setup: Setup):
+    setup.server.published_until = date(2023, 7, 31)
+    holdings = await setup.collect("2023-08-01T06:00", "2023-08-03T00:00")
+    assert reasons(holdings.coverage) == [("01 06:00", "01 12:10", "not published yet")]
+
+
+async def test_inverse_contract_of_today_offers_the_newest_whole_window(setup: Setup):
+    holdings = await setup.collect("2023-08-02T18:00", "2023-08-03T06:00", symbol=COIN)
+    assert reasons(holdings.coverage) == [("03 00:00", "03 06:00", "not published yet")]
+    assert holdings.coverage.whole_end == datetime(2023, 8, 3, tzinfo=UTC)
+    assert PAGES not in setup.server.requests

@@ -55,7 +55,14 @@ def test_json_is_one_object_with_every_number(
         "value": 100,
     }
     assert report["selected"] == {"buy": 100, "sell": 100}
-    assert report["coverage"] == {"fraction": 1.0, "missing": [], "simulated": True}
+    assert report["coverage"] == {
+        "fraction": 1.0,
+        "missing": [],
+        "sources": ["Binance USD-M daily files"],
+        "last_trade": "2023-08-01T05:59:51+00:00",
+        "whole_end": None,
+        "simulated": True,
+    }
     assert report["trades"] > 200
     assert report["last_price"] > 0
     assert min(report["standing_notional"].values()) > 0

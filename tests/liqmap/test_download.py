@@ -5,14 +5,12 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from liqmap.download import Downloaded, _retry_after, download
+from liqmap.download import Downloaded, download
 from liqmap.errors import DataError, NotPublished
 from liqmap.settings import DownloadSettings
 from liqmap.simulator import Fault, Market, MarketServer
@@ -175,17 +173,3 @@ async def test_cancelled_download_leaves_nothing(server: MarketServer, tmp_path:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("0", 0.0), ("120", 120.0), ("", None), ("soon", None), ("-5", None)]
-)
-def test_retry_after_in_seconds(text: str, seconds: float | None):
-    assert _retry_after(text) == seconds
-
-
-def test_retry_after_as_a_date():
-    in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    assert _retry_after(in_an_hour) == pytest.approx(3600, abs=60)
-    assert _retry_after("Tue, 01 Aug 2023 06:00:00 GMT") == 0
-    assert _retry_after("Tue, 01 Aug 2023 06:00:00 -0000") is None

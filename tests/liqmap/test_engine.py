@@ -23,6 +23,7 @@ from liqmap.model import (
     Exchange,
     GrossValue,
     MapRequest,
+    MapResult,
     MarginModel,
     Portion,
     Progress,
@@ -30,8 +31,8 @@ from liqmap.model import (
     TimeWindow,
     TopN,
 )
-from liqmap.settings import EngineSettings, ExchangesSettings, Settings, StorageSettings
-from liqmap.simulator import Fault, Market, MarketServer
+from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings, Settings, StorageSettings
+from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
 from liqmap.worker import run_map_job
 
 END = datetime(2023, 8, 1, 6, tzinfo=UTC)
@@ -332,3 +333,80 @@ async def test_real_trades_across_midnight_equal_levels_by_hand(
     assert [float(row[4]) for row in found] == pytest.approx([row[2] for row in expected], rel=1e-12)
     assert [float(row[5]) for row in found] == pytest.approx([row[3] for row in expected], rel=1e-12)
     assert len(expected) > 50
+
+
+NOON = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def live(folder: Path, executor: Executor, **options: Any):
+    """Run an engine over a market whose time stands still at noon."""
+    clock = SimulatedClock(NOON)
+    settings = Settings(storage=StorageSettings(path=folder), recorder=RecorderSettings(silence=3600))
+    async with (
+        MarketServer(Market(scale=0.05), clock=clock, weight_limit=100_000, pump_every=None) as server,
+        Engine(server.redirect(settings), executor=executor, clock=clock, **options) as made,
+    ):
+        yield made, server, clock
+
+
+def of_today(hours: int, exchange: Exchange = Exchange.BINANCE) -> MapRequest:
+    end = NOON.replace(second=0, microsecond=0)
+    return MapRequest(exchange, "BTCUSDT", TimeWindow.ending(end, timedelta(hours=hours)), TEN)
+
+
+async def test_what_there_is_comes_first_when_patience_is_over(tmp_path: Path, gate: Gate):
+    async with live(tmp_path, gate) as (engine, _, clock):
+        await engine.draw(of_today(2))
+        fetch = engine._archive._fetch
+        go_on = asyncio.Event()
+
+        async def slow(*arguments: Any) -> None:
+            await go_on.wait()
+            await fetch(*arguments)
+
+        engine._archive._fetch = slow  # an exchange that takes its time
+        partial: list[list[MapResult]] = [[], []]
+        first = asyncio.create_task(engine.draw(of_today(6), partial=partial[0].append))
+        await until(lambda: bool(clock._sleepers))
+        await clock.advance(16)
+        await until(lambda: bool(partial[0]))
+        late = asyncio.create_task(engine.draw(of_today(6), partial=partial[1].append))
+        await until(lambda: bool(partial[1]))
+        go_on.set()
+        whole = await first
+        assert await late is whole
+    assert partial[0] == partial[1]
+    assert [each.coverage.fraction for each in partial[0]] == [pytest.approx(1 / 3)]
+    assert [gap.reason for gap in partial[0][0].coverage.missing] == ["still being fetched"]
+    assert whole.coverage.fraction == 1
+
+
+async def test_nothing_is_shown_first_where_nothing_is_held(tmp_path: Path, gate: Gate):
+    async with live(tmp_path, gate) as (engine, _, clock):
+        fetch = engine._archive._fetch
+        go_on = asyncio.Event()
+
+        async def slow(*arguments: Any) -> None:
+            await go_on.wait()
+            await fetch(*arguments)
+
+        engine._archive._fetch = slow  # an exchange that takes its time
+        partial: list[MapResult] = []
+        drawing = asyncio.create_task(engine.draw(of_today(2), partial=partial.append))
+        await until(lambda: bool(clock._sleepers))
+        await clock.advance(16)
+        go_on.set()
+        assert (await drawing).coverage.fraction == 1
+    assert partial == []
+
+
+@pytest.mark.parametrize("record", [True, False])
+async def test_symbol_that_is_drawn_is_recorded_from_then_on(tmp_path: Path, gate: Gate, record: bool):
+    async with live(tmp_path, gate, record=record) as (engine, _, clock):
+        drawing = asyncio.create_task(engine.draw(of_today(2)))
+        await until(drawing.done) if not record else None
+        while not drawing.done():  # the recorder's open minute is waited for
+            await clock.advance(0.1)
+        assert drawing.result().coverage.fraction == 1
+        assert engine._recorder.is_recorded(Exchange.BINANCE, "BTCUSDT") is record

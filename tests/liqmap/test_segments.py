@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 
 from liqmap.errors import DataError
 from liqmap.model import Exchange, Side, TimeWindow, Trades
+from liqmap.segment_writer import merge_segments, write_segment
 from liqmap.segments import (
     Origin,
     Segment,
     open_segment,
     read_bars,
     read_largest,
+    read_table,
     segment_paths,
-    write_segment,
 )
 from liqmap.selection import Cut
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
@@ -198,7 +199,8 @@ import os, signal, sys
 from pathlib import Path
 
 from liqmap.model import Exchange, TimeWindow
-from liqmap.segments import Origin, segment_path, write_segment
+from liqmap.segment_writer import merge_segments, write_segment
+from liqmap.segments import Origin, segment_path
 from tests.liqmap.conftest import DAY, random_trades
 
 STEPS = {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove"}
@@ -249,3 +251,24 @@ def test_segments_of_two_days_stand_beside_each_other(stored: Stored, tmp_path: 
     next_day = START_MS + 86_400_000
     stored(random_trades(10, start_ms=next_day), day=date(2023, 8, 2))
     assert len(list(segment_paths(tmp_path))) == 2
+
+
+def test_table_of_a_side_without_trades_is_empty(stored: Stored):
+    segment = stored(trades_from([(0, 100.5, 1.0, "buy")]))
+    buys, sells = (read_table(segment, side) for side in ("buy", "sell"))
+    assert {name: len(column) for name, column in sells.items()} == {"time": 0, "price": 0, "size": 0}
+    assert {name: column.dtype for name, column in sells.items()} == {
+        name: column.dtype for name, column in buys.items()
+    }
+
+
+def test_minutes_of_which_one_had_no_sale_are_merged(stored: Stored, tmp_path: Path):
+    days = [
+        stored(trades_from([(0, 100.5, 1.0, "buy"), (1, 100.0, 1.0, "sell")])),
+        stored(
+            trades_from([(0, 101.5, 1.0, "buy")], start_ms=START_MS + 86_400_000), DAY + timedelta(days=1)
+        ),
+    ]
+    merged = merge_segments(tmp_path / "merged", days, incoming=tmp_path / "incoming")
+    assert (merged.buys, merged.sells) == (2, 1)
+    assert read_table(merged, "buy")["price"].tolist() == [101.5, 100.5]

@@ -2,18 +2,25 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from liqmap.errors import DataError
-from liqmap.model import Exchange, TimeWindow
-from liqmap.segments import Segment
+from liqmap.model import Exchange, Side, TimeWindow, Trades
+from liqmap.segment_writer import write_segment
+from liqmap.segments import Origin, Segment, read_largest, segment_path, segment_paths
+from liqmap.selection import Cut
+from liqmap.spans import missing
 from liqmap.store import ABANDONED_AFTER, IN_USE_FOR, Store
 from tests.liqmap.conftest import START_MS, Stored, random_trades
 
 NOW = datetime.now(UTC)
-LATER = NOW + IN_USE_FOR + timedelta(minutes=1)
+LATER = NOW + IN_USE_FOR + timedelta(hours=1)  # the tests themselves take their time
 DAYS = [date(2023, 8, day) for day in (1, 2, 3)]
 
 
@@ -106,3 +113,158 @@ def test_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"check the setting storage\.path"):
         opened(tmp_path / "file" / "store")
+
+
+def seconds(first: int, last: int) -> TimeWindow:
+    start = TimeWindow.of_day(DAYS[0]).start
+    return TimeWindow(start + timedelta(seconds=first), start + timedelta(seconds=last))
+
+
+def cut_out(root: Path, trades: Trades, window: TimeWindow) -> Segment:
+    """Store the part of a day's trades that lies in a window."""
+    rows = (trades.time >= window.start_ms) & (trades.time < window.end_ms)
+    inside = Trades(trades.time[rows], trades.price[rows], trades.size[rows], trades.is_buy[rows])
+    origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "https://example.org", "")
+    path = segment_path(root, Exchange.BINANCE, "BTCUSDT", window)
+    return write_segment(path, origin, inside, incoming=root / "incoming")
+
+
+def held(store: Store, window: TimeWindow) -> list[tuple[Segment, TimeWindow]]:
+    return [(part.segment, part.window) for part in store.parts(Exchange.BINANCE, "BTCUSDT", window)]
+
+
+def lacking(store: Store, window: TimeWindow) -> list[TimeWindow]:
+    return store.missing(Exchange.BINANCE, "BTCUSDT", window)
+
+
+def times_of(store: Store, window: TimeWindow) -> list[int]:
+    """Return the times of all trades that the parts of a window give, in order."""
+    parts = store.parts(Exchange.BINANCE, "BTCUSDT", window)
+    found = [
+        read_largest(each.segment, side, window=each.window, cut=Cut()) for each in parts for side in Side
+    ]
+    return sorted(int(time) for each in found for time in each.time)
+
+
+def test_parts_prefer_the_longest_and_fill_up_with_the_rest(tmp_path: Path):
+    trades = random_trades(2000)
+    hour, minute, across, later = (
+        cut_out(tmp_path, trades, seconds(*span))
+        for span in ((0, 3600), (60, 120), (3500, 3700), (5000, 5060))
+    )
+    store = opened(tmp_path)
+    assert held(store, seconds(100, 6000)) == [
+        (hour, seconds(100, 3600)),
+        (across, seconds(3600, 3700)),
+        (later, seconds(5000, 5060)),
+    ]
+    assert lacking(store, seconds(100, 6000)) == [seconds(3700, 5000), seconds(5060, 6000)]
+    assert held(store, seconds(60, 120)) == [(hour, seconds(60, 120))]
+    assert minute.path.exists()
+
+
+def test_parts_on_both_sides_of_a_longer_segment_are_of_one(tmp_path: Path):
+    trades = random_trades(2000)
+    middle, around = cut_out(tmp_path, trades, seconds(100, 200)), cut_out(tmp_path, trades, seconds(90, 150))
+    assert held(opened(tmp_path), seconds(0, 300)) == [
+        (around, seconds(90, 100)),
+        (middle, seconds(100, 200)),
+    ]
+
+
+def test_parts_of_an_empty_store_are_none(tmp_path: Path):
+    store = opened(tmp_path)
+    assert held(store, seconds(0, 60)) == []
+    assert lacking(store, seconds(0, 60)) == [seconds(0, 60)]
+
+
+def test_damaged_segment_is_removed_and_others_take_its_place(tmp_path: Path):
+    trades = random_trades(20_000)
+    hour = cut_out(tmp_path, trades, seconds(0, 3600))
+    minute = cut_out(tmp_path, trades, seconds(60, 120))
+    os.truncate(hour.path / "bars.arrow", 10)
+    store = opened(tmp_path)
+    assert held(store, seconds(0, 3600)) == [(minute, seconds(60, 120))]
+    assert not hour.path.exists()
+
+
+def test_what_a_damaged_segment_held_is_missing_at_once(tmp_path: Path):
+    hour = cut_out(tmp_path, random_trades(2000), seconds(0, 3600))
+    (hour.path / "bars.arrow").unlink()
+    assert lacking(opened(tmp_path), seconds(0, 3600)) == [seconds(0, 3600)]
+
+
+def test_what_a_request_finds_there_is_not_evicted_while_the_rest_is_fetched(tmp_path: Path):
+    hour = cut_out(tmp_path, random_trades(2000), seconds(0, 3600))
+    long_ago = (NOW - timedelta(hours=1)).timestamp()
+    os.utime(hour.path, (long_ago, long_ago))
+    store = opened(tmp_path, max_size=0)
+    assert lacking(store, seconds(0, 7200)) == [seconds(3600, 7200)]
+    store.evict(now=NOW)
+    assert hour.path.exists()
+
+
+def test_evict_takes_days_before_what_was_recorded(stored: Stored, tmp_path: Path):
+    day = stored(random_trades(500))
+    minute = cut_out(tmp_path, random_trades(500, start_ms=START_MS), seconds(0, 60))
+    for age, segment in ((1, day), (2, minute)):
+        moment = (NOW - timedelta(hours=age)).timestamp()
+        os.utime(segment.path, (moment, moment))
+    opened(tmp_path, max_size=size_of(minute)).evict(now=NOW)
+    assert [segment.path.exists() for segment in (day, minute)] == [False, True]
+
+
+def test_evict_outlasts_another_process_that_removes_too(
+    stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    segments = days_of(stored)
+    store = opened(tmp_path, max_size=0)
+    listed = list(segment_paths(tmp_path))
+    store.remove(segments[1].path)
+    monkeypatch.setattr("liqmap.store.segment_paths", lambda _: iter(listed))
+    store.evict(now=LATER)
+    assert not any(segment.path.exists() for segment in segments)
+
+
+def test_folders_that_are_no_segments_are_left_alone(stored: Stored, tmp_path: Path):
+    segment = stored(random_trades(10))
+    stray = segment.path.with_name("backup")
+    stray.mkdir()
+    store = opened(tmp_path, max_size=0)
+    assert lacking(store, TimeWindow.of_day(DAYS[0])) == []
+    store.evict(now=LATER)
+    assert stray.exists()
+    assert not segment.path.exists()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@given(
+    spans=st.lists(
+        st.tuples(st.integers(0, 95), st.integers(1, 40)).map(lambda pair: (pair[0], min(sum(pair), 96))),
+        min_size=1,
+        max_size=8,
+        unique=True,
+    ),
+    asked=st.tuples(st.integers(0, 95), st.integers(1, 96)).map(lambda pair: (pair[0], sum(pair))),
+    damaged=st.integers(0, 20),
+)
+def test_overlapping_segments_give_exactly_the_days_trades_once(
+    tmp_path: Path, spans: list[tuple[int, int]], asked: tuple[int, int], damaged: int
+):
+    root = tmp_path / os.urandom(8).hex()
+    trades = random_trades(3000)
+    quarter = 900
+    segments = [cut_out(root, trades, seconds(first * quarter, last * quarter)) for first, last in spans]
+    if damaged < len(segments):
+        os.truncate(segments.pop(damaged).path / "sell.arrow", 3)
+    store, window = opened(root), seconds(asked[0] * quarter + 7, asked[1] * quarter - 5)
+    covered = [each.origin.window for each in segments]
+    inside = np.zeros(len(trades), bool)
+    for each in covered:
+        inside |= (trades.time >= each.start_ms) & (trades.time < each.end_ms)
+    inside &= (trades.time >= window.start_ms) & (trades.time < window.end_ms)
+    assert times_of(store, window) == trades.time[inside].tolist()
+    parts = [each for _, each in held(store, window)]
+    assert all(one.end <= other.start for one, other in pairwise(parts))
+    assert lacking(store, window) == missing(window, covered)
+    assert len(list(segment_paths(root))) == len(segments) or damaged < len(spans)

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import os
+import re
 import zipfile
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from liqmap.errors import DataError, RequestError
+from liqmap.heatmap import build_heatmap
+from liqmap.levels import path_bin_seconds
 from liqmap.model import (
     Coverage,
     Exchange,
@@ -22,7 +28,9 @@ from liqmap.model import (
     TopN,
     Trades,
 )
-from liqmap.segments import Origin, Segment
+from liqmap.segment_writer import write_segment
+from liqmap.segments import Origin, Part, Segment, segment_path
+from liqmap.store import Store
 from liqmap.worker import MapJob, StoreJob, load_map, run_map_job, run_store_job
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
 
@@ -31,7 +39,10 @@ MIDNIGHT = datetime(2023, 8, 2, tzinfo=UTC)
 
 def job(segments: list[Segment], window: TimeWindow, selection: Selection, **options: Any) -> MapJob:
     request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, **options)
-    return MapJob(request, tuple(segments), Coverage(window, (window,)))
+    parts = [(segment, segment.origin.window.overlap(window)) for segment in segments]
+    return MapJob(
+        request, tuple(Part(segment, part) for segment, part in parts if part), Coverage(window, (window,))
+    )
 
 
 def two_days(stored: Stored) -> tuple[list[Segment], Trades]:
@@ -205,3 +216,121 @@ def test_fetched_brackets_are_used(stored: Stored, tmp_path: Path):
     drawn = load_map(replace(asked, bracket_folders=(tmp_path,)))
     assert drawn.margin.source == "fetched"
     assert [len(each.price) for each in drawn.long_levels] == [5, 0, 0, 0]
+
+
+def held_by(root: Path, trades: Trades, windows: list[TimeWindow], asked: TimeWindow) -> tuple[Part, ...]:
+    """Store the parts of `trades` in overlapping windows, and return what the store gives of `asked`."""
+    for window in windows:
+        rows = (trades.time >= window.start_ms) & (trades.time < window.end_ms)
+        inside = Trades(trades.time[rows], trades.price[rows], trades.size[rows], trades.is_buy[rows])
+        origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "https://example.org", "")
+        path = segment_path(root, Exchange.BINANCE, "BTCUSDT", window)
+        write_segment(path, origin, inside, incoming=root / "incoming")
+    store = Store(root, max_size=10**12)
+    store.open(now=MIDNIGHT)
+    return store.parts(Exchange.BINANCE, "BTCUSDT", asked)
+
+
+def assert_same_values(one: Any, other: Any, name: str = "map") -> None:
+    """Compare two values of the model, arrays and all."""
+    if isinstance(one, np.ndarray):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+    elif isinstance(one, tuple) and not hasattr(one, "_fields"):
+        assert len(one) == len(other), name
+        for place, (mine, its) in enumerate(zip(one, other, strict=True)):
+            assert_same_values(mine, its, f"{name}[{place}]")
+    elif is_dataclass(one):
+        for each in fields(one):
+            assert_same_values(getattr(one, each.name), getattr(other, each.name), f"{name}.{each.name}")
+    else:
+        assert one == other, name
+
+
+def sparse_trades(seed: int, seconds: int) -> Trades:
+    """Return trades at a price that wanders, with quiet spells, in the first seconds of the day."""
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.choice([0, 40, 900, 5000, 90_000], 1500, p=[0.2, 0.4, 0.3, 0.09, 0.01]))
+    times = times[times < seconds * 1000]
+    price = np.round(28_500 + np.cumsum(rng.normal(0, 25, len(times))), 1)
+    size = rng.integers(1, 30, len(times)) / 10
+    return Trades(times + START_MS, price, size, rng.random(len(times)) < 0.5)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    spans=st.lists(
+        st.tuples(st.integers(0, 3599), st.integers(1, 600)).map(
+            lambda pair: (pair[0], min(sum(pair), 3600))
+        ),
+        max_size=8,
+        unique=True,
+    ),
+    bounds=st.tuples(st.integers(0, 1700), st.integers(1900, 3600)),
+    selection=st.sampled_from([TopN(5), TopN(10**6), Portion(0.2), GrossValue(30_000.0)]),
+    bins=st.sampled_from([720, 30, 7]),
+)
+def test_map_of_overlapping_segments_equals_that_of_one(
+    tmp_path: Path,
+    seed: int,
+    spans: list[tuple[int, int]],
+    bounds: tuple[int, int],
+    selection: Selection,
+    bins: int,
+):
+    """Heatmap included, wherever bins of the price path are cut by the edges of segments."""
+    trades, root = sparse_trades(seed, 3600), tmp_path / os.urandom(8).hex()
+    start = TimeWindow.of_day(DAY).start
+
+    def within(first: int, last: int) -> TimeWindow:
+        return TimeWindow(start + timedelta(seconds=first), start + timedelta(seconds=last))
+
+    asked = within(*bounds)
+    rest = [within(*pair) for pair in ((0, 901), (890, 1800), (1800, 2707), (2707, 3600))]
+    several = held_by(root / "several", trades, [within(*pair) for pair in spans] + rest, asked)
+    (whole,) = held_by(root / "one", trades, [TimeWindow.of_day(DAY)], asked)
+    request = MapRequest(
+        Exchange.BINANCE, "BTCUSDT", asked, selection, model=MarginModel.SIMPLE, heatmap=True
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("liqmap.worker.PATH_BINS", bins)
+        jobs = [MapJob(request, parts, Coverage(asked, (asked,))) for parts in ((whole,), several)]
+        try:
+            one = load_map(jobs[0])
+        except RequestError as error:
+            with pytest.raises(RequestError, match=re.escape(str(error))):
+                load_map(jobs[1])
+            return
+        other = load_map(jobs[1])
+        width = path_bin_seconds(int(asked.length.total_seconds()), bins=bins)
+    assert_same_values(one, other)
+    assert_same_values(
+        build_heatmap(one, bin_seconds=width), build_heatmap(other, bin_seconds=width), "heatmap"
+    )
+
+
+def test_entry_is_swept_within_its_bin_by_a_part_two_parts_later(tmp_path: Path):
+    # A bin of 10 s is cut into four parts; a long from 100 at 100x (99.4) is touched in the last of them,
+    # and the third has no trades at all.
+    trades = trades_from(
+        [
+            (1000, 100.0, 50.0, "buy"),
+            (3000, 100.0, 1.0, "sell"),
+            (8000, 99.0, 1.0, "sell"),
+            (15_000, 101.0, 1.0, "buy"),
+        ]
+    )
+    start = TimeWindow.of_day(DAY).start
+    windows = [
+        TimeWindow(start + timedelta(seconds=first), start + timedelta(seconds=last))
+        for first, last in ((0, 2), (2, 4), (4, 7), (7, 7200))
+    ]
+    asked = TimeWindow(start, start + timedelta(seconds=7200))
+    parts = held_by(tmp_path, trades, windows, asked)
+    assert len(parts) == 4
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", asked, TopN(1), model=MarginModel.SIMPLE)
+    drawn = load_map(MapJob(request, parts, Coverage(asked, (asked,))))
+    (at_100x,) = [each for each in drawn.long_levels if each.leverage == 100]
+    assert at_100x.after.soon.tolist() == [99.0]
+    assert at_100x.after.extreme.tolist() == [99.0]
+    assert at_100x.standing.tolist() == [False]

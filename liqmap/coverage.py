@@ -1,0 +1,40 @@
+"""Coverage: which part of a window some parts make up, from where, and why the rest is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from liqmap.model import DAY, Coverage, Gap, TimeWindow
+from liqmap.spans import merged, missing, split_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from liqmap.segments import Part
+
+
+def coverage_of(
+    window: TimeWindow, parts: Sequence[Part], *, market: str, explain: Callable[[TimeWindow], str]
+) -> Coverage:
+    """Return the coverage of `window` by `parts`; `explain` gives the reason for what a day lacks of it.
+
+    `market` names where the trades are from, such as `Binance USD-M`.
+    """
+    covered = merged(part.window for part in parts)
+    gaps: list[Gap] = []
+    for part in missing(window, covered):
+        for piece in split_at(part, DAY):
+            reason = explain(piece)
+            if gaps and gaps[-1].reason == reason and gaps[-1].window.end == piece.start:
+                piece = TimeWindow(gaps.pop().window.start, piece.end)  # noqa: PLW2901 - one gap, not two
+            gaps.append(Gap(piece, reason))
+    origins = {part.segment.path: part.segment.origin for part in parts}.values()
+    ways = dict.fromkeys(via for origin in origins for via in origin.via)
+    return Coverage(
+        window=window,
+        covered=tuple(covered),
+        missing=tuple(gaps),
+        sources=(f"{market} {', '.join(ways)}",) if ways else (),
+        lost_ids=sum(origin.lost_ids for origin in origins),
+        simulated=any(origin.simulated for origin in origins),
+    )

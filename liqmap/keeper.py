@@ -1,0 +1,169 @@
+"""The keeper: what the streams brought -> segments, and the holes in what is recorded -> filled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from liqmap.days import Day
+from liqmap.errors import LiqmapError
+from liqmap.liquidations import append_liquidations
+from liqmap.model import DAY, Exchange, TimeWindow
+from liqmap.segment_writer import write_segment
+from liqmap.segments import VIA_STREAM, Origin, segment_path, segment_windows
+from liqmap.spans import at_ms, missing
+from liqmap.tidy import tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from liqmap.clock import Clock
+    from liqmap.days import DayFiles
+    from liqmap.exchanges.live import Liquidation
+    from liqmap.recent import RecentTrades
+    from liqmap.store import Store
+    from liqmap.tape import Piece
+
+log = logging.getLogger(__name__)
+
+_LIVE_FOR = timedelta(days=3)
+"""Recorded days are looked for among the published ones for this long."""
+
+
+class Keeper:
+    """Keeps one exchange's recorded trades in the store: written, repaired, tidied, replaced by whole days.
+
+    What goes wrong is logged and tried again the next time: what is in the store stays whole.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        source: str,
+        complete_liquidations: bool,
+        store: Store,
+        days: DayFiles,
+        recent: RecentTrades | None,
+        clock: Clock,
+    ) -> None:
+        self._exchange = exchange
+        self._source = source
+        self._complete_liquidations = complete_liquidations
+        self._store = store
+        self._days = days
+        self._recent = recent
+        self._clock = clock
+        self._stored_until: dict[str, datetime] = {}
+        self._holes_until: dict[str, datetime] = {}
+        self._repairs: dict[str, asyncio.Task[None]] = {}
+
+    async def close(self) -> None:
+        """Stop repairing; the next run goes on."""
+        tasks = list(self._repairs.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def keep(
+        self, symbol: str, pieces: Sequence[Piece], late: Sequence[int], *, simulated: bool
+    ) -> None:
+        """Store pieces; where they leave a hole behind, or trades came late, have that repaired."""
+        try:
+            for piece in pieces:
+                await asyncio.to_thread(self._write, symbol, piece, simulated)
+            for moment in late:
+                self._drop_around(symbol, at_ms(moment))
+        except (LiqmapError, OSError) as error:
+            log.warning("%s %s could not be stored: %s", self._exchange, symbol, error)
+        for piece in pieces:
+            if piece.window.start != self._stored_until.get(symbol):
+                self._repair(symbol, until=piece.window.start)
+            self._stored_until[symbol] = piece.window.end
+        if late and symbol in self._stored_until:
+            self._repair(symbol, until=self._stored_until[symbol])
+
+    async def keep_liquidations(self, liquidations: Sequence[Liquidation]) -> None:
+        """Store what the exchange told of liquidations."""
+        if not liquidations:
+            return
+        try:
+            await asyncio.to_thread(
+                append_liquidations,
+                self._store.root,
+                self._exchange,
+                liquidations,
+                complete=self._complete_liquidations,
+            )
+        except OSError as error:
+            log.warning("%s's liquidations could not be stored: %s", self._exchange.title(), error.strerror)
+
+    async def maintain(self, symbol: str, *, until: datetime) -> None:
+        """Tidy a symbol's segments, repair what is missing `until` then, and fetch days published since."""
+        try:
+            await asyncio.to_thread(tidy, self._store, self._exchange, symbol, now=self._clock.now())
+            for day in self._recorded_days(symbol):
+                await self._days.obtain(day, lambda _: None)
+            await asyncio.to_thread(self._store.evict, now=self._clock.now())
+        except (LiqmapError, OSError) as error:
+            log.warning("%s %s could not be tidied: %s", self._exchange, symbol, error)
+        self._repair(symbol, until=until)
+
+    def _write(self, symbol: str, piece: Piece, simulated: bool) -> None:
+        origin = Origin(
+            exchange=self._exchange,
+            symbol=symbol,
+            window=piece.window,
+            source=self._source,
+            sha256="",
+            simulated=simulated,
+            first_id=piece.first_id,
+            last_id=piece.last_id,
+            lost_ids=piece.lost,
+            via=(VIA_STREAM,),
+        )
+        path = segment_path(self._store.root, self._exchange, symbol, piece.window)
+        write_segment(path, origin, piece.trades, incoming=self._store.incoming)
+
+    def _drop_around(self, symbol: str, moment: datetime) -> None:
+        """Remove the recorded segments of a moment of which not all was known: REST has it whole."""
+        for window in self._recorded(symbol):
+            if window.start <= moment < window.end:
+                self._store.remove(segment_path(self._store.root, self._exchange, symbol, window))
+
+    def _repair(self, symbol: str, *, until: datetime) -> None:
+        """Begin to fill the holes in what has been recorded, as far back as the exchange gives it."""
+        if self._recent is None:
+            return
+        self._holes_until[symbol] = until
+        if symbol not in self._repairs or self._repairs[symbol].done():
+            self._repairs[symbol] = asyncio.create_task(self._fill_holes(self._recent, symbol))
+
+    async def _fill_holes(self, recent: RecentTrades, symbol: str) -> None:
+        # While one hole is being filled, the next may come to light.
+        while symbol in self._holes_until:
+            await self._fill(recent, symbol, self._holes_until.pop(symbol))
+
+    async def _fill(self, recent: RecentTrades, symbol: str, until: datetime) -> None:
+        recorded = [window for window in self._recorded(symbol) if window.end > recent.reaches_back_to]
+        start = max(min((each.start for each in recorded), default=until), recent.reaches_back_to)
+        if start >= until:
+            return
+        holes = missing(TimeWindow(start, until), segment_windows(self._store.root, self._exchange, symbol))
+        try:
+            await recent.fill(symbol, holes, report=lambda _: None)
+        except (LiqmapError, OSError) as error:
+            log.warning("%s %s could not be repaired yet: %s", self._exchange, symbol, error)
+
+    def _recorded(self, symbol: str) -> list[TimeWindow]:
+        windows = segment_windows(self._store.root, self._exchange, symbol)
+        return [window for window in windows if window.length < DAY]
+
+    def _recorded_days(self, symbol: str) -> list[Day]:
+        now = self._clock.now()
+        days = {day for window in self._recorded(symbol) for day in window.days}
+        found = (Day(self._exchange, symbol, day) for day in sorted(days))
+        return [day for day in found if now - _LIVE_FOR <= day.window.end <= now]

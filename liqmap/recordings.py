@@ -1,0 +1,113 @@
+"""Recordings: which process records which symbol into a store, and how that is going, for all to see."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock, Timeout
+
+from liqmap.errors import DataError
+from liqmap.files import write_file
+from liqmap.model import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ALIVE_FOR: Final = timedelta(minutes=3)
+"""A recording that has said nothing for this long is not going on any more."""
+
+_ALWAYS = ("updated", "since")
+_MOMENTS = (*_ALWAYS, "asked", "until", "last_trade")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """How the recording of one symbol is going, as its process said at `updated`.
+
+    `since` is when that process began, `until` the end of what is stored, `lag` how old the newest trade
+    was when it came in [s]. `cuts` counts the streams that broke since. `asked` is when somebody last
+    wanted the symbol; one that the settings name is wanted always (None).
+    """
+
+    exchange: Exchange
+    symbol: str
+    updated: datetime
+    since: datetime
+    asked: datetime | None = None
+    connected: bool = False
+    until: datetime | None = None
+    last_trade: datetime | None = None
+    lag: float | None = None
+    cuts: int = 0
+
+    def is_alive(self, now: datetime) -> bool:
+        """Tell whether it is going on."""
+        return self.connected and now - self.updated <= ALIVE_FOR
+
+
+class Recordings:
+    """The folder of a store in which recordings are claimed and described."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "recordings"
+
+    def claim(self, exchange: Exchange, symbol: str) -> FileLock | None:
+        """Return a lock that this process alone holds until it releases it or ends; None if another does.
+
+        Raises DataError if the folder cannot be used.
+        """
+        path = self._path(exchange, symbol, "lock")
+        lock = FileLock(path, timeout=0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            return None
+        except OSError as error:
+            raise DataError(
+                f"The store's folder cannot be used ({error.strerror}); check the setting storage.path."
+            ) from error
+        return lock
+
+    def write(self, recording: Recording) -> None:
+        """Describe a recording."""
+        content = json.dumps(asdict(recording), default=datetime.isoformat)
+        write_file(self._path(recording.exchange, recording.symbol, "json"), content.encode())
+
+    def forget(self, exchange: Exchange, symbol: str) -> None:
+        """Remove what was described."""
+        self._path(exchange, symbol, "json").unlink(missing_ok=True)
+
+    def read(self, exchange: Exchange, symbol: str) -> Recording | None:
+        """Return how a symbol's recording goes, or went; None if there has been none."""
+        return _read(self._path(exchange, symbol, "json"))
+
+    def all(self) -> Iterator[Recording]:
+        """Yield all recordings that there have been, by exchange and symbol."""
+        for path in sorted(self._folder.glob("*/*.json")):
+            recording = _read(path)
+            if recording is not None:
+                yield recording
+
+    def _path(self, exchange: Exchange, symbol: str, suffix: str) -> Path:
+        return self._folder / exchange / f"{symbol}.{suffix}"
+
+
+def _read(path: Path) -> Recording | None:
+    try:
+        values: dict[str, Any] = json.loads(path.read_bytes())
+        moments = {name: _moment(values[name]) for name in _MOMENTS if name in _ALWAYS or values[name]}
+        return replace(Recording(**values | moments), exchange=Exchange(values["exchange"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # not there, or of another version: as good as none
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.utcoffset() is None:
+        raise ValueError("a time without its zone")
+    return moment

@@ -1,0 +1,62 @@
+"""Status: how the recordings in a store are going, symbol by symbol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from liqmap.model import DAY, TimeWindow
+from liqmap.recordings import Recordings
+from liqmap.segments import segment_windows
+from liqmap.spans import missing
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from liqmap.recordings import Recording
+
+LOOKED_BACK: Final = timedelta(days=2)
+"""Gaps are told as far back as the exchanges publish days with certainty."""
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolStatus:
+    """How far one symbol's recording has come.
+
+    `first` is the start of what is recorded and not published as a day yet, `gaps` are what is missing
+    between that and the end of what is stored.
+    """
+
+    recording: Recording
+    is_alive: bool
+    first: datetime | None
+    gaps: tuple[TimeWindow, ...]
+    age: timedelta | None
+
+    @property
+    def missing(self) -> timedelta:
+        """All gaps together."""
+        return sum((gap.length for gap in self.gaps), timedelta())
+
+
+def recording_status(root: Path, *, now: datetime) -> list[SymbolStatus]:
+    """Return the status of every symbol that is or was recorded into the store at `root`."""
+    return [_status(root, recording, now) for recording in Recordings(root).all()]
+
+
+def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:
+    windows = segment_windows(root, recording.exchange, recording.symbol)
+    recorded = [each for each in windows if each.length < DAY and each.end > now - LOOKED_BACK]
+    first, last = (
+        min((each.start for each in recorded), default=None),
+        max((each.end for each in recorded), default=None),
+    )
+    return SymbolStatus(
+        recording,
+        recording.is_alive(now),
+        first,
+        tuple(missing(TimeWindow(first, last), windows)) if first and last else (),
+        now - recording.last_trade if recording.last_trade else None,
+    )

@@ -1,0 +1,119 @@
+"""A track: one symbol that is being recorded, and what can be believed of its stream."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from liqmap.spans import at_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from filelock import FileLock
+
+    from liqmap.exchanges.live import Newest, StreamTrade
+    from liqmap.recordings import Recording
+    from liqmap.tape import Piece, Tape
+
+log = logging.getLogger(__name__)
+
+MOST_LAG: Final = timedelta(seconds=90)
+"""A stream that is further behind is given up: what it still holds is of no use, and repaired or declared."""
+
+_LONGEST_PATIENCE = timedelta(minutes=10)
+_IN_FLIGHT_MS = 2000  # a trade younger than this may not have come by every way yet
+_BELIEVED_MS = 86_400_000  # so far from this machine's clock may an event be
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One symbol's tape and the description of how its recording goes; `silence` is how long it may last."""
+
+    symbol: str
+    tape: Tape
+    lock: FileLock
+    recording: Recording
+    silence: timedelta
+    numbered: bool
+    _patience: timedelta = field(default=timedelta(), init=False)
+    _live_ms: int = field(default=0, init=False)
+    _heard_ms: int = field(default=0, init=False)
+    _heard_at: datetime | None = field(default=None, init=False)
+    _quiet_since: datetime | None = field(default=None, init=False)
+
+    @property
+    def open_from(self) -> datetime | None:
+        """Time from which on what is known of the symbol is not in the store yet, None if nothing is."""
+        if self.tape.pieces:
+            return self.tape.pieces[0].window.start
+        begun = self.tape.covered_from
+        return None if begun is None else at_ms(begun)
+
+    @property
+    def lag(self) -> timedelta | None:
+        """How old the newest trade was when it came in, which of a quiet symbol is little, too."""
+        if self._heard_at is None or not self.tape.newest_ms:
+            return None
+        return self._heard_at - at_ms(self.tape.newest_ms)
+
+    def go_live(self, now: datetime) -> None:
+        """Note that the exchange has acknowledged the stream."""
+        self._live_ms = int(now.timestamp() * 1000)
+        self._heard_ms, self._quiet_since, self._patience = self.tape.newest_ms, now, self.silence
+        self.recording = replace(self.recording, connected=True)
+
+    def take(self, trade: StreamTrade, now: datetime) -> None:
+        """Take in a trade that has come in now."""
+        self.tape.add(trade)
+        self._heard_at = now
+
+    def cut(self) -> None:
+        """Note that the stream has ended."""
+        self.tape.cut()
+        if self.recording.connected:
+            self.recording = replace(self.recording, connected=False, cuts=self.recording.cuts + 1)
+
+    def note_stored(self, pieces: Sequence[Piece]) -> None:
+        """Note that pieces, the newest last, are in the store."""
+        newest = at_ms(self.tape.newest_ms) if self.tape.newest_ms else None
+        lag = None if self.lag is None else self.lag.total_seconds()
+        self.recording = replace(self.recording, until=pieces[-1].window.end, last_trade=newest, lag=lag)
+
+    def is_news(self, now: datetime) -> bool:
+        """Tell whether anything has come in since this was asked last."""
+        if self.tape.newest_ms == self._heard_ms:
+            return False
+        self._heard_ms, self._quiet_since, self._patience = self.tape.newest_ms, now, self.silence
+        return True
+
+    def is_behind(self) -> bool:
+        """Tell whether the stream is too far behind to be of use."""
+        return self.lag is not None and self.lag > MOST_LAG
+
+    def is_suspect(self, now: datetime) -> bool:
+        """Tell whether it has been silent for so long that the exchange should be asked."""
+        return self._quiet_since is not None and now - self._quiet_since >= self._patience
+
+    def is_silenced(self, newest: Newest, now: datetime) -> bool:
+        """Tell from what the exchange has said of the symbol whether the silent stream is dead.
+
+        An acknowledged stream may stay silent. If nobody has traded, the quiet time is known to be whole.
+        """
+        settled = newest.asked - _IN_FLIGHT_MS
+        if newest.trade is not None and newest.trade > max(self.tape.newest_ms, self._live_ms):
+            return newest.trade < settled
+        self._quiet_since = now
+        if self.numbered:  # asking costs of the budget, and the next trade's id tells as well
+            self._patience = min(2 * self._patience, _LONGEST_PATIENCE)
+        else:
+            self.tape.close(settled // 1000 * 1000)
+        return False
+
+
+def is_believed(time: int, now: datetime) -> bool:
+    """Tell whether an event may have that time [ms since 1970]: not one of another day."""
+    return abs(time - now.timestamp() * 1000) <= _BELIEVED_MS

@@ -1,0 +1,205 @@
+import copy
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from liqmap.errors import DataError, RequestError
+from liqmap.exchanges.bybit_live import BybitLive
+from liqmap.exchanges.live import Acknowledged, Liquidation, Newest, StreamTrade
+from liqmap.model import Side
+from tests.liqmap.exchanges.test_binance_live import (
+    HOSTILE_NUMBERS,
+    HOSTILE_SIDES,
+    HOSTILE_SYMBOLS,
+    HOSTILE_TIMES,
+)
+
+TRADES = {
+    "topic": "publicTrade.BTCUSDT",
+    "type": "snapshot",
+    "ts": 1672304486868,
+    "data": [
+        {
+            "T": 1672304486865,
+            "s": "BTCUSDT",
+            "S": "Buy",
+            "v": "0.001",
+            "p": "16578.50",
+            "L": "PlusTick",
+            "i": "20f43950-d8dd-5b31-9112-a178eb6023af",
+            "BT": False,
+            "RPI": False,
+            "seq": 1783284617,
+        },
+        {
+            "T": 1672304486866,
+            "s": "BTCUSDT",
+            "S": "Sell",
+            "v": "0.5",
+            "p": "16578.00",
+            "L": "MinusTick",
+            "i": "20f43950-d8dd-5b31-9112-a178eb6023b0",
+            "BT": False,
+        },
+    ],
+}
+LIQUIDATIONS = {
+    "topic": "allLiquidation.ROSEUSDT",
+    "type": "snapshot",
+    "ts": 1739502303204,
+    "data": [{"T": 1739502302929, "s": "ROSEUSDT", "S": "Sell", "v": "20000", "p": "0.04499"}],
+}
+ANSWER: dict[str, Any] = {
+    "retCode": 0,
+    "retMsg": "OK",
+    "time": 1672053054358,
+    "result": {
+        "category": "linear",
+        "list": [
+            {
+                "execId": "2100000000007764263",
+                "symbol": "BTCUSDT",
+                "price": "16618.49",
+                "size": "0.00012",
+                "side": "Buy",
+                "time": "1672052955758",
+                "isBlockTrade": False,
+            }
+        ],
+    },
+}
+
+NO_RESULTS: list[Any] = [None, [], {}, {"list": None}, {"list": [None]}]
+NO_TEXTS: list[Any] = ["", "x", "nan", float("inf"), None, [], "7", -1]
+NO_TIMES: list[Any] = [None, "1672053054358", True, -1, 1672053054]
+
+
+def read(message: object) -> Any:
+    return BybitLive().read(message if isinstance(message, str) else json.dumps(message))
+
+
+def changed(message: dict[str, Any], key: str, *, to: object) -> dict[str, Any]:
+    """Return `message` with its last row changed."""
+    changed = copy.deepcopy(message)
+    changed["data"][-1][key] = to
+    return changed
+
+
+def test_trades_are_of_the_taker_side():
+    assert read(TRADES) == [
+        StreamTrade("BTCUSDT", None, 1672304486865, 16578.5, 0.001, is_buy=True),
+        StreamTrade("BTCUSDT", None, 1672304486866, 16578.0, 0.5, is_buy=False),
+    ]
+
+
+@pytest.mark.parametrize(("told", "position"), [("Buy", Side.BUY), ("Sell", Side.SELL)])
+def test_liquidations_tell_the_position_itself(told: str, position: Side):
+    found = read(changed(LIQUIDATIONS, "S", to=told))
+    assert found == [Liquidation("ROSEUSDT", 1739502302929, position, 0.04499, 20000.0)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"success": True, "ret_msg": "pong", "conn_id": "465772b1", "req_id": "", "op": "ping"},
+        {"topic": "tickers.BTCUSDT", "data": {"symbol": "BTCUSDT"}},
+        {"op": "auth"},
+        {},
+    ],
+)
+def test_other_messages_are_of_no_interest(message: object):
+    assert read(message) is None
+
+
+def test_unknown_keys_are_ignored():
+    assert read(changed(TRADES, "zz", to={})) == read(TRADES)
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_answers_to_subscriptions_are_told_by_their_number(success: bool):
+    answer = {"success": success, "ret_msg": "", "conn_id": "465772b1", "req_id": "3", "op": "subscribe"}
+    assert read(answer) == Acknowledged(3, accepted=success)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "x", "[]", "null", "1", '"topic"', "[" * 100_000),
+        *(f'{{"topic":"publicTrade.BTCUSDT"{rest}}}' for rest in ("", ',"data":null', ',"data":[1]')),
+        *(f'{{"topic":"publicTrade.BTCUSDT","data":{rest}}}' for rest in ('{"T":1}', "[{}]", '"x"', "7")),
+        '{"op":"subscribe","success":true}',
+        '{"op":"subscribe","success":true,"req_id":""}',
+        '{"op":"subscribe","success":true,"req_id":[]}',
+    ],
+)
+def test_garbage_is_one_of_the_documented_errors(text: str):
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        read(text)
+
+
+@pytest.mark.parametrize("message", [TRADES, LIQUIDATIONS], ids=["trades", "liquidations"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(key, value) for key in ("p", "v") for value in HOSTILE_NUMBERS]
+    + [("T", value) for value in HOSTILE_TIMES]
+    + [("s", value) for value in HOSTILE_SYMBOLS]
+    + [("S", value) for value in HOSTILE_SIDES],
+)
+def test_message_with_a_hostile_value_is_refused_as_a_whole(message: dict[str, Any], key: str, value: object):
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        read(changed(message, key, to=value))
+
+
+def test_streams_are_asked_for_by_topic():
+    live = BybitLive()
+    assert live.stream_url("wss://stream.bybit.com") == "wss://stream.bybit.com/v5/public/linear"
+    assert json.loads(live.subscribe(("BTCUSDT",), number=7)) == {
+        "op": "subscribe",
+        "args": ["publicTrade.BTCUSDT", "allLiquidation.BTCUSDT"],
+        "req_id": "7",
+    }
+
+
+@pytest.mark.parametrize(
+    ("symbol", "records"),
+    [("BTCUSDT", True), ("BTCPERP", True), ("BTCUSDC", True), ("BTCUSD", False), ("BTCUSDZ26", False)],
+)
+def test_linear_symbols_are_recorded(symbol: str, records: bool):
+    assert BybitLive().records(symbol) is records
+
+
+def newest(answer: object) -> Newest:
+    return BybitLive().newest(answer, asked=datetime(2020, 1, 1, tzinfo=UTC))
+
+
+def test_newest_trade_is_told_by_the_clock_of_the_exchange():
+    assert (
+        BybitLive().newest_url("https://api.bybit.com", "BTCUSDT")
+        == "https://api.bybit.com/v5/market/recent-trade?category=linear&symbol=BTCUSDT&limit=1"
+    )
+    assert newest(ANSWER) == Newest(1672052955758, 1672053054358)
+    assert newest(ANSWER | {"result": {"list": []}}) == Newest(None, 1672053054358)
+
+
+def test_newest_of_an_unknown_symbol_is_a_request_error():
+    with pytest.raises(RequestError, match="no such linear contract"):
+        newest({"retCode": 10001, "retMsg": "params error: Symbol Invalid", "result": {}})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {},
+        {"retCode": 10006, "retMsg": "Too many visits!", "result": {}},
+        *(ANSWER | {"result": result} for result in NO_RESULTS),
+        *(ANSWER | {"result": {"list": [{"time": time}]}} for time in NO_TEXTS),
+        *(ANSWER | {"time": time} for time in NO_TIMES),
+    ],
+)
+def test_newest_of_no_answer_is_a_sentence(answer: object):
+    with pytest.raises(DataError, match="cannot be read"):
+        newest(answer)

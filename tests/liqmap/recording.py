@@ -1,0 +1,132 @@
+"""A recorder over a simulated market whose time tests move on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from liqmap.channel import Channel
+from liqmap.days import DayFiles
+from liqmap.model import Exchange, TimeWindow
+from liqmap.pool import WorkerPool
+from liqmap.recent import recent_trades
+from liqmap.recorder import Recorder
+from liqmap.segments import segment_windows
+from liqmap.settings import DownloadSettings, RecorderSettings, Settings, StorageSettings
+from liqmap.simulator import Market, MarketServer, SimulatedClock
+from liqmap.spans import merged
+from liqmap.store import Store
+from tests.liqmap.market_time import held, traded, until
+
+# Later than any file's own time, by which what is held twice is removed after a while.
+START = datetime(2051, 5, 6, 11, 57, 10, 250_000, tzinfo=UTC)
+MARKET = Market(scale=0.05)  # BTCUSDT: some 40 trades a minute
+
+
+class Recording:
+    """A recorder, and all that a test may want to touch."""
+
+    def __init__(self, recorder: Recorder, server: MarketServer, store: Store, clock: SimulatedClock) -> None:
+        self.recorder = recorder
+        self.server = server
+        self.store = store
+        self.clock = clock
+
+    def channel(self, exchange: Exchange) -> Channel:
+        return self.recorder._channels[exchange]
+
+    def subscribed(self, exchange: Exchange, symbol: str) -> bool:
+        """Tell whether the stream of `symbol` has been acknowledged."""
+        track = self.channel(exchange)._tracks.get(symbol)
+        return track is not None and track.recording.connected
+
+    async def until_subscribed(self, exchange: Exchange, symbol: str = "BTCUSDT") -> None:
+        """Wait until the stream of `symbol` has been acknowledged."""
+        await until(lambda: self.subscribed(exchange, symbol))
+
+    async def until_stored(self, exchange: Exchange, end: str) -> None:
+        """Wait until what the store has of BTCUSDT ends at a time of day."""
+        await until(lambda: self.spans(exchange)[-1:] != [] and self.spans(exchange)[-1].endswith(end))
+
+    async def live(self, seconds: float, *, step: float = 5) -> None:
+        """Let time pass while the streams send what happens."""
+        end = self.clock.now() + timedelta(seconds=seconds)
+        while self.clock.now() < end:
+            await self.clock.advance(min(step, (end - self.clock.now()).total_seconds()))
+            await self.server.pump()
+            await self.server.barrier()
+            await until(self._stored)
+
+    def _stored(self) -> bool:
+        tracks = [track for each in Exchange for track in self.channel(each)._tracks.values()]
+        return not any(track.tape.pieces for track in tracks)
+
+    def covered(self, exchange: Exchange, symbol: str = "BTCUSDT") -> list[TimeWindow]:
+        """Return what the store has of a symbol."""
+        return merged(segment_windows(self.store.root, exchange, symbol))
+
+    def spans(self, exchange: Exchange, symbol: str = "BTCUSDT") -> list[str]:
+        """Return what the store has of a symbol, as text."""
+        return [f"{each.start:%H:%M:%S}-{each.end:%H:%M:%S}" for each in self.covered(exchange, symbol)]
+
+    async def until_covered(self, exchange: Exchange, *spans: str, symbol: str = "BTCUSDT") -> None:
+        """Wait until the store has just `spans`."""
+        try:
+            await until(lambda: self.spans(exchange, symbol) == list(spans))
+        except TimeoutError:
+            raise AssertionError(self.spans(exchange, symbol)) from None
+
+    def exact(self, exchange: Exchange, symbol: str = "BTCUSDT", *, scale: float = MARKET.scale) -> bool:
+        """Tell whether the store has just the trades of what it covers, and some."""
+        windows = self.covered(exchange, symbol)  # once: threads may be writing more
+        parts = [part for each in windows for part in self.store.parts(exchange, symbol, each)]
+        mine = held(parts).tolist()
+        made = [row for each in windows for row in traded(Market(scale=scale), symbol, each).tolist()]
+        return len(mine) > 0 and mine == made
+
+
+@asynccontextmanager
+async def market(
+    *, scale: float = MARKET.scale, start: datetime = START, **options: Any
+) -> AsyncIterator[tuple[MarketServer, SimulatedClock]]:
+    clock = SimulatedClock(start)
+    async with MarketServer(
+        Market(scale=scale),
+        clock=clock,
+        pump_every=None,
+        weight_limit=options.pop("weight_limit", 100_000),
+        **options,
+    ) as server:
+        yield server, clock
+
+
+@asynccontextmanager
+async def recording(
+    folder: Path, server: MarketServer, clock: SimulatedClock, *symbols: str, **options: Any
+) -> AsyncIterator[Recording]:
+    settings = server.redirect(
+        Settings(
+            storage=StorageSettings(path=folder),
+            download=DownloadSettings(attempts=2, retry_wait=options.pop("retry_wait", 0)),
+            recorder=RecorderSettings(symbols=symbols, **options),
+        )
+    )
+    store = Store(settings.storage.path, max_size=settings.storage.max_size)
+    store.open(now=clock.now())
+    with ThreadPoolExecutor(2) as executor:
+        async with (
+            WorkerPool(workers=2, timeout=60, executor=executor) as pool,
+            aiohttp.ClientSession() as session,
+        ):
+            days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
+            recent = recent_trades(settings, store=store, session=session, clock=clock)
+            recorder = Recorder(settings, store=store, session=session, days=days, recent=recent, clock=clock)
+            async with recorder:
+                yield Recording(recorder, server, store, clock)
+            await days.close()

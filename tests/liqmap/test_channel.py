@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from liqmap.exchanges.live import StreamTrade
+from liqmap.liquidations import read_liquidations
+from liqmap.model import Exchange
+from liqmap.simulator import Fault
+from liqmap.track import MOST_LAG
+from tests.liqmap.market_time import until
+from tests.liqmap.recording import MARKET, START, Recording, market, recording
+
+BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Recording]:
+    """Record BTCUSDT on both exchanges, subscribed at 11:57:10."""
+    async with market() as (server, clock), recording(tmp_path, server, clock, "BTCUSDT") as running:
+        for exchange in Exchange:
+            await running.until_subscribed(exchange, "BTCUSDT")
+        yield running
+
+
+async def reconnected(made: Recording, exchange: Exchange, connections: int) -> None:
+    await made.server.connected(exchange, connections)
+    await until(lambda: made.subscribed(exchange, "BTCUSDT"))
+
+
+async def test_cut_is_repaired_by_rest(made: Recording):
+    await made.live(150)
+    assert made.server.cut_streams(BINANCE) == 1
+    await until(lambda: not made.subscribed(BINANCE, "BTCUSDT"))
+    await reconnected(made, BINANCE, 2)
+    await made.clock.advance(20)
+    await made.live(130)
+    await until(lambda: len(made.spans(BINANCE)) == 1 and made.spans(BINANCE)[0].endswith("12:02:00"))
+    assert made.exact(BINANCE)
+    recording = made.channel(BINANCE)._tracks["BTCUSDT"].recording
+    assert (recording.cuts, recording.connected) == (1, True)
+
+
+async def test_cut_is_a_gap_where_the_past_is_not_to_be_had(made: Recording):
+    await made.live(150)
+    made.server.refuse_streams(BYBIT, times=1)
+    made.server.cut_streams(BYBIT)
+    await until(lambda: made.server.requests["/bybit/v5/public/linear"] >= 2)
+    await reconnected(made, BYBIT, 2)
+    await made.clock.advance(20)
+    await made.live(130)
+    await until(lambda: made.spans(BYBIT)[-1].endswith("12:02:00"))
+    first, second = made.spans(BYBIT)
+    assert first.startswith("11:57:13-11:59:3")
+    assert second == "11:59:46-12:02:00"
+    assert made.exact(BYBIT)
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_silent_stream_is_found_out_and_connected_again(
+    made: Recording, exchange: Exchange, caplog: pytest.LogCaptureFixture
+):
+    await made.live(60)
+    made.server.silence(exchange)
+    for _ in range(20):  # the watch asks the exchange, which takes turns of the loop and not time
+        if made.server.stream_connections[exchange] == 2:
+            break
+        await made.live(10)
+    await reconnected(made, exchange, 2)
+    assert "BTCUSDT is silent though it is traded" in caplog.text
+    await made.live(180)
+    await until(lambda: made.spans(exchange)[-1][9:] > f"{made.clock.now() - timedelta(seconds=90):%H:%M:%S}")
+    assert made.exact(exchange)
+    if exchange is BINANCE:
+        await until(lambda: len(made.spans(exchange)) == 1)
+    else:
+        assert len(made.spans(exchange)) == 2
+
+
+async def test_refused_connections_are_tried_again_ever_later(tmp_path: Path):
+    async with market() as (server, clock):
+        server.refuse_streams(BYBIT, times=8)
+        async with recording(tmp_path, server, clock, "bybit:BTCUSDT", retry_wait=1) as made:
+            path, tried = "/bybit/v5/public/linear", 0
+            while server.requests[path] < 9:
+                await clock.advance(0.25)
+                await until(lambda: bool(clock._sleepers))
+                tried += 1
+            assert tried > 8  # and not at once
+            await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_quiet_symbol_stays_recorded(tmp_path: Path, exchange: Exchange):
+    # SHIBUSDT: five trades a minute; with one in a hundred of them left, minutes without any are many.
+    symbol = "SHIBUSDT"
+    async with (
+        market(scale=0.0005) as (server, clock),
+        recording(tmp_path, server, clock, f"{exchange}:{symbol}") as made,
+    ):
+        await until(lambda: made.subscribed(exchange, symbol))
+        await made.live(3600)
+        assert server.stream_connections[exchange] == 1
+        if exchange is BYBIT:
+            await until(lambda: made.spans(exchange, symbol)[-1][9:] >= "12:55:00")
+        assert len(made.spans(exchange, symbol)) == 1
+        assert made.exact(exchange, symbol, scale=0.0005)
+
+
+async def test_stream_too_far_behind_is_dropped(made: Recording, caplog: pytest.LogCaptureFixture):
+    await made.live(60)
+    channel = made.channel(BINANCE)
+    track = channel._tracks["BTCUSDT"]
+    made.server.silence(BINANCE)
+    old = StreamTrade("BTCUSDT", track.tape._last_id, track.tape.newest_ms + 1, 1.0, 1.0, True)
+    assert old.id is not None
+    await made.clock.advance(9)
+    made.clock._now += MOST_LAG + timedelta(seconds=1)  # as if all had stood still, this program too
+    channel._take([old._replace(id=old.id + 1)])
+    await made.clock.advance(10)
+    await made.server.connected(BINANCE, 2)
+    assert "BTCUSDT is too far behind" in caplog.text
+
+
+async def test_quiet_symbol_looked_at_late_is_not_behind(made: Recording):
+    await made.live(60)
+    channel = made.channel(BINANCE)
+    track = channel._tracks["BTCUSDT"]
+    track._heard_ms = 0
+    assert not await channel._is_dead(track, made.clock.now() + 2 * MOST_LAG)
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_liquidations_are_kept_beside_the_trades(tmp_path: Path, exchange: Exchange):
+    start = START.replace(hour=14, minute=14)
+    async with market(start=start) as (server, clock):
+        async with recording(tmp_path, server, clock, f"{exchange}:BTCUSDT") as made:
+            await until(lambda: made.subscribed(exchange, "BTCUSDT"))
+            await made.live(4000, step=20)
+        told = MARKET.liquidations("BTCUSDT", start.date())
+        found = [each.time for each in read_liquidations(made.store.root, exchange, "BTCUSDT", start.date())]
+        since, end = start.timestamp() * 1000, clock.now().timestamp() * 1000 - 1000
+        times = [time for time in told.time.tolist() if since < time < end]
+        assert len(times) > 3
+        # Binance tells the latest of each second.
+        assert {time // 1000 for time in found} == {time // 1000 for time in times}
+        assert found == times or exchange is BINANCE
+
+
+async def test_holes_are_repaired_while_there_is_no_connection(tmp_path: Path):
+    async with (
+        market() as (server, clock),
+        recording(tmp_path, server, clock, "binance:BTCUSDT", retry_wait=1) as made,
+    ):
+        await until(lambda: made.subscribed(BINANCE, "BTCUSDT"))
+        await made.live(150)
+        server.refuse_streams(BINANCE, times=1_000_000)
+        server.cut_streams(BINANCE)
+        await until(lambda: not made.subscribed(BINANCE, "BTCUSDT"))
+        await clock.advance(780)
+        await until(lambda: made.spans(BINANCE)[-1].endswith("12:10:05"))
+        assert made.exact(BINANCE)
+
+
+async def test_message_that_cannot_be_read_is_passed_over(made: Recording, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING)
+    stream = made.channel(BINANCE)._stream
+    assert not stream._take("not JSON")
+    assert not stream._take('{"stream":"x","data":{"e":"aggTrade"}}')
+    assert not stream._take('["a list"]')
+    assert caplog.text.count("cannot be read") == 3
+
+
+async def test_recording_goes_on_while_the_exchange_bans_questions(made: Recording):
+    made.server.plan("aggTrades|recent-trade", Fault.IP_BAN, times=100)
+    await made.live(185)
+    for exchange in Exchange:
+        await made.until_stored(exchange, "12:00:00")
+        assert made.exact(exchange)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from liqmap.model import DAY, Exchange, TimeWindow
+from liqmap.segments import segment_windows
+from liqmap.spans import HOUR
+from tests.liqmap.market_time import until
+from tests.liqmap.recording import START, Recording, market, recording
+
+BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Recording]:
+    """Record BTCUSDT on both exchanges, subscribed at 11:57:10."""
+    async with market() as (server, clock), recording(tmp_path, server, clock, "BTCUSDT") as running:
+        for exchange in Exchange:
+            await running.until_subscribed(exchange, "BTCUSDT")
+        yield running
+
+
+async def test_full_disk_is_logged_and_repaired_once_there_is_room(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        await made.live(125)
+        await until(lambda: caplog.text.count("could not be stored") >= 4)
+    assert "No space left on device" in caplog.text
+    assert made.spans(BINANCE) == made.spans(BYBIT) == []
+    await made.live(720)
+    await until(lambda: len(made.spans(BINANCE)) == 1 and made.spans(BINANCE)[0][9:] >= "12:09:00")
+    assert made.exact(BINANCE)
+    await until(lambda: len(made.spans(BYBIT)) == 1)
+    assert made.spans(BYBIT)[0].startswith("11:59:00")
+    assert made.exact(BYBIT)
+
+
+async def test_liquidations_that_cannot_be_stored_are_logged(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("liqmap.keeper.append_liquidations", full)
+    await made.channel(BYBIT)._keeper.keep_liquidations([None])  # type: ignore[list-item] # stored by nobody
+    assert "Bybit's liquidations could not be stored: No space left on device" in caplog.text
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_minutes_become_hours(tmp_path: Path, exchange: Exchange):
+    # Time passes in steps here, in which nothing is sent.
+    async with (
+        market() as (server, clock),
+        recording(tmp_path, server, clock, f"{exchange}:BTCUSDT", silence=600) as made,
+    ):
+        await until(lambda: made.subscribed(exchange, "BTCUSDT"))
+        await made.live(3600 + 900, step=10)
+        hour = TimeWindow.ending(START.replace(hour=13, minute=0, second=0, microsecond=0), HOUR)
+        await until(lambda: hour in segment_windows(made.store.root, exchange, "BTCUSDT"))
+        assert len(made.covered(exchange)) == 1
+        assert made.exact(exchange)
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_recorded_trades_are_replaced_by_the_published_day(tmp_path: Path, exchange: Exchange):
+    async with market() as (server, clock), recording(tmp_path, server, clock, f"{exchange}:BTCUSDT") as made:
+        await until(lambda: made.subscribed(exchange, "BTCUSDT"))
+        await made.live(300)
+        await until(lambda: len(made.spans(exchange)) == 1)
+        server.cut_streams()
+        await until(lambda: server.stream_connections[exchange] == 2)
+        day = TimeWindow.of_day(clock.now().date())
+        # Over midnight, when there is no more to record of that day.
+        made.channel(exchange)._tracks["BTCUSDT"].tape.cut()
+        await clock.advance((day.end - clock.now()).total_seconds() + 610)
+        await until(lambda: day in segment_windows(made.store.root, exchange, "BTCUSDT"))
+        for _ in range(3):
+            await clock.advance(600)
+            await until(lambda: bool(clock._sleepers))
+        await until(
+            lambda: (
+                not any(
+                    each.length < DAY and each.overlap(day)
+                    for each in segment_windows(made.store.root, exchange, "BTCUSDT")
+                )
+            )
+        )
+        assert made.store.missing(exchange, "BTCUSDT", day) == []
+        assert made.exact(exchange)
+
+
+async def test_minute_whose_trades_came_late_is_fetched_again(made: Recording):
+    await made.live(185)
+    await until(lambda: made.spans(BINANCE)[-1:] == [f"{made.spans(BINANCE)[0][:8]}-12:00:00"])
+    keeper, asked = made.channel(BINANCE)._keeper, made.server.requests["/binance/fapi/v1/aggTrades"]
+    minute = next(
+        each for each in segment_windows(made.store.root, BINANCE, "BTCUSDT") if each.start.minute == 58
+    )
+    await keeper.keep("BTCUSDT", [], [minute.start_ms + 30_000], simulated=True)
+    await until(lambda: made.server.requests["/binance/fapi/v1/aggTrades"] > asked)
+    await until(lambda: len(made.spans(BINANCE)) == 1)
+    (part,) = made.store.parts(BINANCE, "BTCUSDT", minute)
+    assert part.segment.origin.via == ("REST",)
+    assert made.exact(BINANCE)
+
+
+async def test_store_that_breaks_down_is_logged(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("liqmap.keeper.tidy", broken)
+    keeper = made.channel(BYBIT)._keeper
+    await keeper.maintain("BTCUSDT", until=made.clock.now().replace(microsecond=0))
+    assert "bybit BTCUSDT could not be tidied" in caplog.text

@@ -1,0 +1,221 @@
+"""A day of recording in which much goes wrong: the store has every trade in the end, or says what not."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liqmap.model import Exchange, Side, TimeWindow, Trades
+from liqmap.segments import read_largest
+from liqmap.selection import Cut
+from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
+from liqmap.simulator.clock import epoch_ms
+from liqmap.store import Store
+from liqmap.tape import SLACK_MS
+
+START = datetime(2026, 3, 1, 23, 40, tzinfo=UTC)
+DAY = datetime(2026, 3, 2, tzinfo=UTC)
+PUBLISHED_AFTER = timedelta(hours=11)  # three hours later than on most days
+SYMBOL = "BTCUSDT"
+MARKET = Market(scale=0.02)
+# Minutes pass at once, so that a few of them without trades say nothing.
+SETTINGS = """storage.path = "{store}"
+download.retry_wait = 0.5
+recorder.symbols = ["BTCUSDT"]
+recorder.silence = 900
+"""
+
+
+@cache
+def trades_of(day: date) -> Trades:
+    return MARKET.day(SYMBOL, day).trades
+
+
+class Script:
+    """The market and its clock, and the recorder that a test starts and kills."""
+
+    def __init__(self, server: MarketServer, clock: SimulatedClock, folder: Path) -> None:
+        self.server = server
+        self.clock = clock
+        self.config = folder / "liqmap.toml"
+        self.log = folder / "recorder.log"
+        urls = "".join(f'{key} = "{url}"\n' for key, url in server.host.settings.items())
+        self.config.write_text(SETTINGS.format(store=folder / "store") + urls)
+        self.store = Store(folder / "store", max_size=10**12)
+        self.process: asyncio.subprocess.Process
+        self.connected_ms: dict[Exchange, int] = {}
+        self.stored_ms: dict[Exchange, int] = {}
+        self.news = asyncio.Condition()
+        self.listener: asyncio.Task[None]
+
+    async def start(self) -> None:
+        expected = {exchange: self.server.stream_connections[exchange] + 1 for exchange in Exchange}
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.liqmap.recorder_process", str(self.config)),
+                self.server.clock_url,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        assert self.process.stdout is not None
+        self.listener = asyncio.create_task(self.listen(self.process.stdout))
+        await self.connected(expected)
+
+    async def kill(self) -> None:
+        self.process.kill()
+        await self.process.wait()
+
+    async def until(self, time: str) -> None:
+        """Let minutes pass until a time of the day."""
+        hours, minutes = (int(part) for part in time.split(":"))
+        end = DAY + timedelta(hours=hours, minutes=minutes)
+        while self.clock.now() < end:
+            await self.pass_time(min(60.0, (end - self.clock.now()).total_seconds()))
+            if self.process.returncode is None:
+                await self.caught_up()
+
+    async def connected(self, expected: dict[Exchange, int]) -> None:
+        for exchange, count in expected.items():
+            await self.server.connected(exchange, count)
+            self.connected_ms[exchange] = epoch_ms(self.clock.now())
+
+    async def caught_up(self) -> None:
+        """Wait until the minutes that have ended are stored: a disk does not write faster by this clock."""
+        now = epoch_ms(self.clock.now())
+        for exchange, since in self.connected_ms.items():
+            time = np.concatenate([trades_of(day).time for day in self.days()])
+            time = time[(time >= since) & (time <= now)]
+            ended = (int(time[-1]) - SLACK_MS) // 60_000 * 60_000 if len(time) else 0
+            if len(time) and ended > int(time[0]) + SLACK_MS + 1000:
+                async with self.news:
+                    await self.news.wait_for(lambda: self.stored_ms.get(exchange, 0) >= ended)  # noqa: B023
+
+    def days(self) -> list[date]:
+        return [self.clock.now().date() - timedelta(days=back) for back in (1, 0)]
+
+    async def listen(self, lines: asyncio.StreamReader) -> None:
+        async for line in lines:
+            exchange, until = line.decode().split()
+            async with self.news:
+                self.stored_ms[Exchange(exchange)] = int(until)
+                self.news.notify_all()
+
+    async def pass_time(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+        await self.server.tick()
+        await self.server.pump()
+        await self.server.barrier()
+
+    async def cut(self, *exchanges: Exchange) -> None:
+        expected = {exchange: self.server.stream_connections[exchange] + 1 for exchange in exchanges}
+        for exchange in exchanges:
+            assert self.server.cut_streams(exchange) == 1
+        await self.connected(expected)
+
+    async def silence(self) -> None:
+        """Let the streams go silent, and time pass until the recorder has found out."""
+        expected = {exchange: self.server.stream_connections[exchange] + 1 for exchange in Exchange}
+        for exchange in Exchange:
+            self.server.silence(exchange)
+        for _ in range(60):
+            if all(self.server.stream_connections[each] >= count for each, count in expected.items()):
+                return await self.connected(expected)
+            await self.pass_time(60)
+        pytest.fail("nobody noticed that the streams are silent")
+
+
+@asynccontextmanager
+async def script(folder: Path) -> AsyncIterator[Script]:
+    clock = SimulatedClock(START)
+    async with MarketServer(MARKET, clock=clock, publish_delay=PUBLISHED_AFTER, pump_every=None) as server:
+        made = Script(server, clock, folder)
+        await made.start()
+        try:
+            yield made
+        finally:
+            if made.process.returncode is None:
+                made.process.kill()
+            await made.process.wait()
+
+
+def stored(store: Store, exchange: Exchange, window: TimeWindow) -> np.ndarray:
+    """Return all trades that the store has of a window, as sorted rows of time, price, notional and side."""
+    rows = []
+    for part in store.parts(exchange, SYMBOL, window):
+        for side in Side:
+            found = read_largest(part.segment, side, window=part.window, cut=Cut())
+            rows.append(np.c_[found.time, found.price, found.notional, np.full(len(found), side is Side.BUY)])
+    return _sorted(np.concatenate(rows))
+
+
+def happened(window: TimeWindow, gaps: list[TimeWindow]) -> np.ndarray:
+    """Return the generator's trades of a window without gaps, in the same form."""
+    days = [trades_of(day) for day in window.days]
+    rows = np.concatenate([np.c_[each.time, each.price, each.notional, each.is_buy] for each in days])
+    inside = (rows[:, 0] >= window.start_ms) & (rows[:, 0] < window.end_ms)
+    for gap in gaps:
+        inside &= (rows[:, 0] < gap.start_ms) | (rows[:, 0] >= gap.end_ms)
+    return _sorted(rows[inside])
+
+
+def _sorted(rows: np.ndarray) -> np.ndarray:
+    return rows[np.lexsort(rows.T)]
+
+
+@pytest.mark.timeout(300)
+async def test_scripted_day_ends_with_every_trade_or_a_declared_gap(tmp_path: Path):
+    async with script(tmp_path) as day:
+        await day.until("2:00")
+        await day.cut(*Exchange)
+        await day.until("5:00")
+        await day.cut(Exchange.BINANCE)
+        await day.until("6:00")
+        await day.silence()
+        await day.until("9:00")
+        await day.kill()
+        await day.until("9:07")
+        await day.start()
+        await day.until("13:00")  # the day before has been published meanwhile, late
+        day.server.plan("aggTrades", Fault.IP_BAN)
+        await day.cut(*Exchange)
+        await day.until("15:30")
+        await day.pass_time(20)
+        await day.kill()
+        await day.start()
+        await day.until("18:00")
+        await day.cut(*Exchange)
+        await day.until("23:50")
+        began = day.store.missing(Exchange.BINANCE, SYMBOL, TimeWindow(START, DAY))
+        whole = TimeWindow(began[0].end if began else START, DAY + timedelta(hours=23, minutes=49))
+        for _ in range(30):  # until the last repair is done
+            if not day.store.missing(Exchange.BINANCE, SYMBOL, whole):
+                break
+            await day.pass_time(60)
+        day.process.send_signal(signal.SIGTERM)
+        assert await day.process.wait() == 0
+
+    assert day.store.missing(Exchange.BINANCE, SYMBOL, whole) == []
+    assert np.array_equal(stored(day.store, Exchange.BINANCE, whole), happened(whole, []))
+
+    gaps = day.store.missing(Exchange.BYBIT, SYMBOL, whole)
+    assert np.array_equal(stored(day.store, Exchange.BYBIT, whole), happened(whole, gaps))
+    assert 5 <= len(gaps) <= 8  # two kills, three cuts, one silence
+    assert sum((gap.length for gap in gaps), timedelta()) < timedelta(minutes=30)
+
+    log = day.log.read_text()
+    assert "is silent though it is traded" in log
+    assert "The exchange limits requests until" in log
+    assert "Traceback" not in log
+    before = TimeWindow(DAY - timedelta(days=1), DAY)
+    assert [part.segment.origin.window for part in day.store.parts(Exchange.BINANCE, SYMBOL, before)] == [
+        before
+    ]

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from liqmap.channel import Channel
+from liqmap.exchanges.live import Liquidation, StreamTrade
+from liqmap.model import Exchange, Side
+from liqmap.recordings import Recording
+from liqmap.settings import Settings
+from liqmap.tape import Tape
+from liqmap.track import Track
+
+NOW = datetime(2026, 10, 4, 12, tzinfo=UTC)
+MS = int(NOW.timestamp()) * 1000
+DAY = 86_400_000
+
+
+class StoppedClock:
+    def now(self) -> datetime:
+        return NOW
+
+    async def sleep(self, seconds: float, /) -> None:
+        raise AssertionError(f"nobody should wait {seconds} s")
+
+
+def recording(exchange: Exchange, *, numbered: bool) -> tuple[Channel, Tape]:
+    """Return a channel that records one symbol, connected to nothing, and the symbol's tape."""
+    nobody = cast(Any, None)
+    channel = Channel(
+        exchange,
+        Settings(),
+        session=nobody,
+        client=nobody,
+        keeper=nobody,
+        recordings=nobody,
+        clock=StoppedClock(),
+    )
+    tape = Tape(numbered=numbered, most_trades=1000)
+    description = Recording(exchange, "BTCUSDT", updated=NOW, since=NOW)
+    channel._tracks["BTCUSDT"] = Track("BTCUSDT", tape, nobody, description, timedelta(seconds=30), numbered)
+    return channel, tape
+
+
+@pytest.mark.parametrize("days", [-2, 2, 40_000])
+@pytest.mark.parametrize(("exchange", "numbered"), [(Exchange.BINANCE, True), (Exchange.BYBIT, False)])
+def test_trade_of_another_day_is_a_gap_and_no_more(exchange: Exchange, numbered: bool, days: int):
+    channel, tape = recording(exchange, numbered=numbered)
+
+    def take(number: int, after: int) -> None:
+        trade = StreamTrade("BTCUSDT", number if numbered else None, MS + after, 100.0, 1.0, is_buy=True)
+        channel._take([trade])
+
+    for number, after in ((1, 0), (2, 1000), (3, 5700), (4, days * DAY), (5, 9000), (6, 10_000), (7, 60_500)):
+        take(number, after)
+    assert [(each.window.start_ms - MS, each.window.end_ms - MS) for each in tape.pieces] == [
+        (1000, 5000),
+        (10_000, 60_000),
+    ]
+    assert tape.newest_ms == MS + 60_500
+
+
+def test_liquidation_of_another_day_is_left_out():
+    channel, _ = recording(Exchange.BYBIT, numbered=False)
+    sound = Liquidation("BTCUSDT", MS, Side.BUY, 100.0, 1.0)
+    channel._take([sound, sound._replace(time=MS + 2 * DAY), sound._replace(symbol="ETHUSDT")])
+    assert channel._liquidations == [sound]
