@@ -193,16 +193,19 @@ class Canvas:
         self.figure.add_artist(artist)
 
     def png(self) -> bytes:
-        """Return the picture as PNG."""
+        """Return the picture as PNG, in a palette of a few colours: a third of the bytes of full ones."""
         self._surface.draw()  # type: ignore[no-untyped-call] # matplotlib ships no types for Agg
         pixels = np.asarray(self._surface.buffer_rgba())  # type: ignore[no-untyped-call]
         image = Image.fromarray(pixels).convert("RGB")
         for label in self.labels:
             _write(image, label)
-        # A few colours are enough for flat shapes, and make a third of the bytes.
-        reduced = image.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        # Choosing the colours takes longest by far, and every ninth pixel knows them as well.
+        sample = image.resize((image.width // 3, image.height // 3), Image.Resampling.NEAREST)
+        palette = sample.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE)
+        reduced = image.quantize(palette=palette, dither=Image.Dither.NONE)
         file = io.BytesIO()
-        reduced.save(file, "PNG", compress_level=6)
+        # Level 6 makes a tenth fewer bytes in twice the time.
+        reduced.save(file, "PNG", compress_level=3)
         return file.getvalue()
 
 
@@ -228,9 +231,11 @@ def _write(image: Image.Image, label: Label) -> None:
             place, label.text, label.colour, font, anchor="lm", stroke_width=halo, stroke_fill=label.halo
         )
         return
-    mask = Image.new("L", image.size)
-    ImageDraw.Draw(mask).text(place, label.text, round(255 * label.opacity), font, anchor="lm")
-    image.paste(label.colour, mask=mask)
+    # Only as large as the text: a mask of the whole picture takes ten times as long.
+    left, top, right, bottom = (round(edge) for edge in font.getbbox(label.text, anchor="lm"))
+    mask = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(mask).text((-left, -top), label.text, round(255 * label.opacity), font, anchor="lm")
+    image.paste(label.colour, (round(place[0]) + left, round(place[1]) + top), mask)
 
 
 @lru_cache
