@@ -10,27 +10,29 @@ import pyarrow as pa
 import pyarrow.csv
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    from liqmap.model import LiquidationMap
+    from liqmap.model import LiquidationLevels
 
 
-def levels_csv(liquidation_map: LiquidationMap) -> bytes:
+def levels_csv(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> bytes:
     """Return every level of the selected trades as tidy CSV, standing or swept.
 
-    Columns: side, leverage, entry_time (UTC), entry_price, level, notional. Ordered by side (buy first),
-    leverage, then as selected: largest notional first.
+    Stretches come newest first. Columns: side, leverage, entry_time (UTC), entry_price, level, notional.
+    Ordered by side (buy first), leverage, then largest notional first, equal ones by earlier time.
     """
-    levels = (*liquidation_map.long_levels, *liquidation_map.short_levels)
-    lengths = [len(each.price) for each in levels]
+    groups = [_ordered(parts) for parts in zip(*stretches, strict=True)]
+    lengths = [len(each["price"]) for each in groups]
 
     def column(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(each, name) for each in levels])
+        return np.concatenate([each[name] for each in groups])
 
     table = pa.table(
         {
-            "side": np.repeat([each.side.value for each in levels], lengths),
-            "leverage": np.repeat([each.leverage for each in levels], lengths),
+            "side": np.repeat([each["side"] for each in groups], lengths),
+            "leverage": np.repeat([each["leverage"] for each in groups], lengths),
             "entry_time": pa.array(column("entry_time")).cast(pa.timestamp("ms", "UTC")),
             "entry_price": column("entry_price"),
             "level": column("price"),
@@ -43,3 +45,14 @@ def levels_csv(liquidation_map: LiquidationMap) -> bytes:
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     pyarrow.csv.write_csv(table, file, options)
     return file.getvalue()
+
+
+def _ordered(parts: tuple[LiquidationLevels, ...]) -> dict[str, Any]:
+    """Return one side's levels at one leverage as columns; `parts` come newest first."""
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in reversed(parts)])
+        for name in ("price", "notional", "entry_time", "entry_price")
+    }
+    order = np.argsort(-columns["notional"], kind="stable")
+    ordered: dict[str, Any] = {name: values[order] for name, values in columns.items()}
+    return {"side": parts[0].side.value, "leverage": parts[0].leverage, **ordered}

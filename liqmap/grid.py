@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -30,6 +30,16 @@ class PriceGrid:
         digits, power = _nice_step(max(high - low, least_span) / buckets)
         bounds = _index(np.array([low, high]), digits, power)
         return cls(digits, power, int(bounds[0]), int(bounds[1]))
+
+    @classmethod
+    def decimal(cls, low: float, high: float, *, buckets: int) -> Self:
+        """Return the finest grid of a power of ten that covers [low, high] with about `buckets` or fewer.
+
+        Every grid of a larger size has its edges among the edges of this one.
+        """
+        power = math.ceil(math.log10((high - low) / buckets))
+        bounds = _index(np.array([low, high]), 1, power)
+        return cls(1, power, int(bounds[0]), int(bounds[1]))
 
     @property
     def size(self) -> float:
@@ -58,15 +68,15 @@ def _nice_step(minimum: float) -> tuple[int, int]:
     return 1, power + 1
 
 
-def _edge(index: NDArray[np.int64], digits: int, power: int) -> NDArray[np.float64]:
+def _edge(index: NDArray[Any], digits: int, power: int) -> NDArray[np.float64]:
     # Dividing by a whole power of ten rounds once, so 0.3 is 0.3 and not 0.30000000000000004.
-    steps = index.astype(np.float64) * digits
+    steps = index.astype(np.float64, copy=False) * digits
     return steps * 10.0**power if power >= 0 else steps / 10.0**-power
 
 
 def _index(price: NDArray[np.float64], digits: int, power: int) -> NDArray[np.int64]:
-    index = np.floor(price / _edge(np.array([1]), digits, power)).astype(np.int64)
+    index = np.floor(price / _edge(np.array([1]), digits, power))
     # The division may round across an edge; comparing with the edges themselves settles it.
     index -= price < _edge(index, digits, power)
     index += price >= _edge(index + 1, digits, power)
-    return index
+    return index.astype(np.int64)

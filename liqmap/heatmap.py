@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,6 +11,8 @@ from liqmap.grid import PriceGrid
 from liqmap.model import Heatmap, Side
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from liqmap.model import LiquidationLevels, LiquidationMap
@@ -21,8 +24,13 @@ REACH: Final = 0.05
 """Levels further than this share beyond the range of the price path are left out, and summed."""
 
 
-def build_heatmap(liquidation_map: LiquidationMap, *, bin_seconds: int) -> Heatmap:
-    """Return the heatmap of a computed map, whose price path has bins of `bin_seconds`.
+def build_heatmap(
+    liquidation_map: LiquidationMap,
+    stretches: Iterable[tuple[LiquidationLevels, ...]],
+    *,
+    bin_seconds: int,
+) -> Heatmap:
+    """Return the heatmap of a computed map and its levels; the price path has bins of `bin_seconds`.
 
     The last column is what the map shows as standing. Swept levels end where price touched them,
     whether or not the map was asked to show them.
@@ -34,33 +42,39 @@ def build_heatmap(liquidation_map: LiquidationMap, *, bin_seconds: int) -> Heatm
     grid = _grid(liquidation_map)
     # How the value changes from column to column, of which the running total is the value.
     change, outside = np.zeros((len(grid), columns + 1)), 0.0
-    for levels in (*liquidation_map.long_levels, *liquidation_map.short_levels):
+    for levels in chain.from_iterable(stretches):
         born = levels.entry_time // width - start
         gone = _gone(levels, born, liquidation_map, width=width, start=start, columns=columns)
         row = grid.bucket_of(levels.price)
         inside = (row >= 0) & (row < len(grid))
         outside += float(levels.notional[~inside].sum())
         for column, sign in ((born, 1), (gone, -1)):
-            place = row[inside] * change.shape[1] + column[inside]
-            sums = np.bincount(place, weights=levels.notional[inside], minlength=change.size)
-            change += sign * sums.reshape(change.shape)
+            np.add.at(change, (row[inside], column[inside]), sign * levels.notional[inside])
     value = np.cumsum(change, axis=1)[:, :-1]
     # What is added and taken away again leaves rounding errors of its size.
     value[value < 1e-9 * value.max(initial=0.0)] = 0.0
-    return Heatmap(grid.edges, (start + np.arange(columns + 1)) * width, value, outside)
+    used = _used_rows(value, grid, liquidation_map)
+    edges = grid.edges[used.start : used.stop + 1]
+    return Heatmap(edges, (start + np.arange(columns + 1)) * width, value[used], outside)
 
 
 def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
     path = liquidation_map.path
-    lowest, highest = float(path.low.min()) * (1 - REACH), float(path.high.max()) * (1 + REACH)
-    prices = np.concatenate(
-        [each.price for each in (*liquidation_map.long_levels, *liquidation_map.short_levels)]
-        + [path.low, path.high]
-    )
-    near = prices[(prices >= lowest) & (prices <= highest)]
     return PriceGrid.over(
-        float(near.min()), float(near.max()), buckets=MAX_ROWS, least_span=liquidation_map.last_price / 1000
+        float(path.low.min()) * (1 - REACH),
+        float(path.high.max()) * (1 + REACH),
+        buckets=MAX_ROWS,
+        least_span=liquidation_map.last_price / 1000,
     )
+
+
+def _used_rows(value: NDArray[np.float64], grid: PriceGrid, liquidation_map: LiquidationMap) -> slice:
+    """Return the rows from the lowest to the highest that a level or the price path reaches."""
+    path = liquidation_map.path
+    reached = np.r_[
+        np.flatnonzero(value.any(axis=1)), grid.bucket_of(np.array([path.low.min(), path.high.max()]))
+    ]
+    return slice(int(reached.min()), int(reached.max()) + 1)
 
 
 def _gone(

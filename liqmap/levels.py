@@ -1,41 +1,40 @@
-"""Compute: liquidation levels of the selected trades, their buckets, clusters and depth."""
+"""Compute: the liquidation levels of the selected trades, and the map that they add up to."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from liqmap.grid import PriceGrid
+from liqmap.buckets import LevelSums, depth, find_clusters
 from liqmap.margin import allowed_leverage, liquidation_price, shares
 from liqmap.model import (
     Aftermath,
-    Cluster,
     Coverage,
-    DepthCurve,
-    LevelBuckets,
+    Entries,
     LevelFilter,
     LiquidationLevels,
     LiquidationMap,
     MapRequest,
+    MarginModel,
     PricePath,
+    Selected,
     Side,
     SideTrades,
 )
+from liqmap.selection import Cut, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from liqmap.margin import MarginRules
     from liqmap.model import MarginBasis
 
-MAX_BUCKETS: Final = 240
-"""At most this many buckets between the lowest and the highest standing level (plus one at each end)."""
-
-CLUSTER_SHARE: Final = 0.5
-"""A cluster is a run of adjacent buckets of at least this share of its side's largest bucket."""
+LARGEST_KEPT: Final = 250
+"""So many of each side's selected trades are kept with a map, the largest; of the others, only sums."""
 
 _PATH_BINS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
@@ -46,45 +45,49 @@ def build_map(
     *,
     path: PricePath,
     trade_count: int,
-    buys: SideTrades,
-    sells: SideTrades,
-    after: Mapping[Side, Aftermath],
+    entries: Iterable[Entries],
     rules: MarginRules,
     basis: MarginBasis,
 ) -> LiquidationMap:
     """Compute all that the pictures of `request` show from its selected trades and its price path.
 
-    The last price is the path's last close; `after` tells what the price did after each entry. Nothing
-    is lost: standing + swept + unplaced notional is what was selected (times the number of leverages
-    where the rules do not split a trade).
+    `entries` are stretches of the window, newest first, whose prices lie within those of the path; no
+    more than one is held at a time. The last price is the path's last close. Nothing is lost: standing
+    + swept + unplaced notional is what was selected (times the number of leverages where the rules do
+    not split a trade).
     """
     last_price = float(path.close[-1])
-    longs, shorts = (
-        levels_of(trades, request, rules, after=after[trades.side], last_price=last_price)
-        for trades in (buys, sells)
-    )
-    buckets = fill_buckets(longs, shorts, last_price=last_price)
+    sums = LevelSums(*_level_range(path, request, rules), leverages=request.leverages)
+    selections = {side: _Selection(side) for side in Side}
+    unplaced = 0.0
+    for stretch in entries:
+        for side, trades in stretch.trades.items():
+            levels = levels_of(trades, request, rules, after=stretch.after[side], last_price=last_price)
+            sums.add(levels)
+            selections[side].add(trades)
+            unplaced += _unplaced(trades, request, rules)
+    buckets = sums.buckets(last_price=last_price)
     long_total, short_total = buckets.long.sum(axis=0), buckets.short.sum(axis=0)
-    swept_long, swept_short = _swept(longs), _swept(shorts)
+    swept_long, swept_short = sums.swept(Side.BUY), sums.swept(Side.SELL)
     return LiquidationMap(
         request=request,
         coverage=coverage,
         path=path,
-        buys=buys,
-        sells=sells,
+        buys=selections[Side.BUY].selected(),
+        sells=selections[Side.SELL].selected(),
         trade_count=trade_count,
         last_price=last_price,
         buckets=buckets,
         # Edges on the far side of the last price carry nothing and collapse onto it.
-        long_depth=_depth(np.minimum(buckets.edges, last_price)[::-1], long_total[::-1], last_price),
-        short_depth=_depth(np.maximum(buckets.edges, last_price), short_total, last_price),
+        long_depth=depth(
+            np.minimum(buckets.edges, last_price)[::-1], long_total[::-1], last_price=last_price
+        ),
+        short_depth=depth(np.maximum(buckets.edges, last_price), short_total, last_price=last_price),
         swept_long=swept_long,
         swept_short=swept_short,
         swept_outside=max(0.0, swept_long + swept_short - float(buckets.swept.sum())),
-        unplaced=sum(_unplaced(trades, request, rules) for trades in (buys, sells)),
+        unplaced=unplaced,
         margin=basis,
-        long_levels=longs,
-        short_levels=shorts,
         long_clusters=find_clusters(buckets.edges, long_total, last_price=last_price)[::-1],
         short_clusters=find_clusters(buckets.edges, short_total, last_price=last_price),
     )
@@ -102,7 +105,7 @@ def levels_of(
     )
     found = []
     for leverage, part in zip(request.leverages, share, strict=True):
-        placed = part > 0
+        placed = _rows(part > 0)
         entry, notional = trades.price[placed], trades.notional[placed]
         price = liquidation_price(rules, trades.side, leverage=leverage, entry_price=entry, notional=notional)
         its_after = Aftermath(after.extreme[placed], after.soon[placed])
@@ -121,79 +124,16 @@ def levels_of(
     return tuple(found)
 
 
-def fill_buckets(
-    longs: Sequence[LiquidationLevels], shorts: Sequence[LiquidationLevels], *, last_price: float
-) -> LevelBuckets:
-    """Sum the standing levels of each leverage into buckets of one 1-2-5 size, aligned to its multiples.
-
-    Buckets are half-open and cover every standing level, so their totals equal the levels' totals. What
-    was swept is summed as far as it lies in the same range.
-    """
-    prices = [each.price[each.standing] for each in (*longs, *shorts) if each.standing.any()]
-    low = min((float(price.min()) for price in prices), default=last_price)
-    high = max((float(price.max()) for price in prices), default=last_price)
-    grid = PriceGrid.over(low, high, buckets=MAX_BUCKETS, least_span=last_price / 1000)
-
-    def total(levels: LiquidationLevels, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        bucket = grid.bucket_of(levels.price[chosen])
-        inside = (bucket >= 0) & (bucket < len(grid))
-        weights = levels.notional[chosen][inside]
-        # Without any weights, bincount forgets that they are floats.
-        return np.bincount(bucket[inside], weights=weights, minlength=len(grid)).astype(np.float64)
-
-    return LevelBuckets(
-        size=grid.size,
-        edges=grid.edges,
-        leverages=tuple(levels.leverage for levels in longs),
-        long=np.stack([total(levels, levels.standing) for levels in longs]),
-        short=np.stack([total(levels, levels.standing) for levels in shorts]),
-        swept=np.sum([total(levels, ~levels.standing) for levels in (*longs, *shorts)], axis=0),
-    )
-
-
-def aftermath(path: PricePath, trades: SideTrades, *, bin_seconds: int, later: float) -> Aftermath:
-    """Return what the price did after the entries of `trades`, of which `path` has the second bars.
-
-    `later` is the extreme of the time after the path's end, infinite if there is none.
-    """
-    is_long = trades.side is Side.BUY
-    worst, adverse = (np.minimum, path.low) if is_long else (np.maximum, path.high)
-    never = np.inf if is_long else -np.inf
-    # A trade's own second says nothing about before and after it, so what counts starts with the next.
-    first = np.searchsorted(path.time, trades.time, side="right")
-    suffix = np.r_[worst.accumulate(adverse[::-1])[::-1], never]
-    width = bin_seconds * 1000
-    end = np.searchsorted(path.time, (trades.time // width + 1) * width)
-    soon = np.full(len(trades), never)
-    some = first < end
-    if some.any():
-        spans = np.stack([first[some], end[some]], axis=1).ravel()
-        soon[some] = worst.reduceat(np.r_[adverse, never], spans)[::2]
-    return Aftermath(worst(suffix[first], later), soon)
-
-
-def find_clusters(
-    edges: NDArray[np.float64], totals: NDArray[np.float64], *, last_price: float
-) -> tuple[Cluster, ...]:
-    """Return the clusters of one side, by ascending price: runs of buckets ≥ CLUSTER_SHARE of the largest."""
-    if not totals.any():
-        return ()
-    high = np.r_[False, totals >= CLUSTER_SHARE * totals.max(), False]
-    changes = np.flatnonzero(high[1:] != high[:-1])
-    middles = (edges[:-1] + edges[1:]) / 2
-    clusters = []
-    for first, end in zip(changes[::2], changes[1::2], strict=True):
-        price = float(np.average(middles[first:end], weights=totals[first:end]))
-        clusters.append(
-            Cluster(
-                low=float(edges[first]),
-                high=float(edges[end]),
-                price=price,
-                distance=price / last_price - 1,
-                notional=float(totals[first:end].sum()),
-            )
+def all_levels(
+    entries: Iterable[Entries], request: MapRequest, rules: MarginRules, *, last_price: float
+) -> Iterator[tuple[LiquidationLevels, ...]]:
+    """Yield the levels of each stretch of `entries`, buys' before sells', leverages ascending."""
+    for stretch in entries:
+        yield tuple(
+            levels
+            for side, trades in stretch.trades.items()
+            for levels in levels_of(trades, request, rules, after=stretch.after[side], last_price=last_price)
         )
-    return tuple(clusters)
 
 
 def path_bin_seconds(window_seconds: int, *, bins: int) -> int:
@@ -241,8 +181,11 @@ def _stands(
     return ahead & (price < extreme if is_long else price > extreme)
 
 
-def _swept(levels: Sequence[LiquidationLevels]) -> float:
-    return sum(float(each.notional[~each.standing].sum()) for each in levels)
+def _rows(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
+    """Return `mask`, as a slice where that is the same and spares a copy of all that it is applied to."""
+    marked = int(np.count_nonzero(mask))
+    # Trades come largest first, and the largest may have the lowest leverages only: as a rule it is a tail.
+    return slice(len(mask) - marked, len(mask)) if mask[len(mask) - marked :].all() else mask
 
 
 def _unplaced(trades: SideTrades, request: MapRequest, rules: MarginRules) -> float:
@@ -250,5 +193,37 @@ def _unplaced(trades: SideTrades, request: MapRequest, rules: MarginRules) -> fl
     return float(trades.notional[allowed < request.leverages[0]].sum())
 
 
-def _depth(edges: NDArray[np.float64], totals: NDArray[np.float64], last_price: float) -> DepthCurve:
-    return DepthCurve(np.r_[last_price, edges], np.r_[0.0, 0.0, np.cumsum(totals)])
+def _level_range(path: PricePath, request: MapRequest, rules: MarginRules) -> tuple[float, float]:
+    """Return prices between which every level lies: no position outlives the loss of its whole margin."""
+    bankrupt = replace(rules, model=MarginModel.SIMPLE)
+    lowest, highest = (
+        float(
+            liquidation_price(
+                bankrupt,
+                side,
+                leverage=request.leverages[0],
+                entry_price=np.array([entry]),
+                notional=np.ones(1),
+            )[0]
+        )
+        for side, entry in ((Side.BUY, path.low.min()), (Side.SELL, path.high.max()))
+    )
+    return lowest * (1 - 1e-9), highest * (1 + 1e-9)
+
+
+class _Selection:
+    """Adds up one side's selected trades, and keeps the largest."""
+
+    def __init__(self, side: Side) -> None:
+        self._count, self._notional = 0, 0.0
+        self._largest = [SideTrades.none(side)]
+
+    def add(self, trades: SideTrades) -> None:
+        self._count += len(trades)
+        self._notional += float(trades.notional.sum())
+        # Copied: a view would keep all of its stretch in memory.
+        self._largest.append(trades.chosen(np.arange(min(len(trades), LARGEST_KEPT))))
+
+    def selected(self) -> Selected:
+        # They came newest first; of equal ones the earlier counts as the larger.
+        return Selected(self._count, self._notional, merge(self._largest[::-1], Cut(count=LARGEST_KEPT)))

@@ -94,11 +94,8 @@ def allowed_leverage(
     rules: MarginRules, *, entry_price: NDArray[np.float64], notional: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the highest leverage that positions may have at entry, 0 where none may be so large."""
-    if rules.brackets is None:
-        return np.full(len(notional), np.inf)
     value = notional / entry_price if rules.inverse else notional
-    tier = np.searchsorted(rules.brackets.cap, value)
-    return np.append(rules.brackets.max_leverage, 0.0)[tier]
+    return _caps(rules.brackets)[_tier_or_none(rules.brackets, value)]
 
 
 def shares(
@@ -116,11 +113,13 @@ def shares(
     """
     if not rules.split:
         return np.ones((len(leverages), len(notional)))
-    allowed = allowed_leverage(rules, entry_price=entry_price, notional=notional)
-    weight = np.array(weights, np.float64)[:, np.newaxis] * (np.array(leverages)[:, np.newaxis] <= allowed)
+    value = notional / entry_price if rules.inverse else notional
+    weight = np.array(weights, np.float64)[:, np.newaxis]
+    # The tier says which leverages are allowed, so a trade's shares are its tier's.
+    weight = weight * (np.array(leverages)[:, np.newaxis] <= _caps(rules.brackets))
     total = weight.sum(axis=0)
     split: NDArray[np.float64] = weight / np.where(total > 0, total, 1.0)
-    return split
+    return np.take(split, _tier_or_none(rules.brackets, value), axis=1)
 
 
 def _value_at_liquidation(
@@ -141,6 +140,16 @@ def _value_at_liquidation(
     return (bankrupt + sign * brackets.deduction[tier]) / (1 + sign * brackets.rate[tier])
 
 
+def _caps(brackets: Brackets | None) -> NDArray[np.float64]:
+    """Return the highest leverage of each tier, and last 0 for what lies beyond them."""
+    return np.array([np.inf]) if brackets is None else np.append(brackets.max_leverage, 0.0)
+
+
+def _tier_or_none(brackets: Brackets | None, value: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the tier of each value, or the number of tiers for what lies beyond them."""
+    return np.zeros(len(value), np.intp) if brackets is None else np.searchsorted(brackets.cap, value)
+
+
 def _tier(caps: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the tier of each value; what lies beyond the last cap is computed with the last tier."""
-    return np.minimum(np.searchsorted(caps, value), len(caps) - 1)
+    return np.searchsorted(caps[:-1], value)

@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from liqmap.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
 DAY = timedelta(days=1)
@@ -253,11 +254,16 @@ class SideTrades:
     price: NDArray[np.float64]
     notional: NDArray[np.float64]
 
+    @classmethod
+    def none(cls, side: Side) -> Self:
+        """Return no trades of a side."""
+        return cls(side, np.empty(0, np.int64), np.empty(0), np.empty(0))
+
     def __len__(self) -> int:
         return len(self.time)
 
-    def chosen(self, rows: NDArray[np.bool_]) -> SideTrades:
-        """Return those trades that `rows` marks, in the same order."""
+    def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> SideTrades:
+        """Return the trades of `rows`: a mask or a slice keeps their order."""
         return SideTrades(self.side, self.time[rows], self.price[rows], self.notional[rows])
 
 
@@ -272,6 +278,23 @@ class Aftermath:
 
     extreme: NDArray[np.float64]
     soon: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entries:
+    """The selected trades of one stretch of a window, of both sides, and what the price did after each."""
+
+    trades: Mapping[Side, SideTrades]
+    after: Mapping[Side, Aftermath]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selected:
+    """All selected trades of one side: how many, their notional together, and the largest of them."""
+
+    count: int
+    notional: float
+    largest: SideTrades
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,8 +426,8 @@ class LiquidationMap:
     request: MapRequest
     coverage: Coverage
     path: PricePath
-    buys: SideTrades
-    sells: SideTrades
+    buys: Selected
+    sells: Selected
     trade_count: int
     last_price: float
     buckets: LevelBuckets
@@ -415,8 +438,6 @@ class LiquidationMap:
     swept_outside: float
     unplaced: float
     margin: MarginBasis
-    long_levels: tuple[LiquidationLevels, ...]
-    short_levels: tuple[LiquidationLevels, ...]
     long_clusters: tuple[Cluster, ...] = ()
     short_clusters: tuple[Cluster, ...] = ()
 

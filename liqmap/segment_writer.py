@@ -43,8 +43,10 @@ def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path)
     another process came first, its segment is kept. Raises DataError if the disk is full.
     """
     buys = int(np.count_nonzero(trades.is_buy))
+    bars = _bars_table(trades, origin.window)
     tables = {
-        "bars": lambda: _bars_table(trades, origin.window),
+        "bars": lambda: bars,
+        "minutes": lambda: _minutes_table(bars),
         "buy": lambda: _side_table(trades, trades.is_buy, origin.window),
         "sell": lambda: _side_table(trades, ~trades.is_buy, origin.window),
     }
@@ -72,8 +74,10 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
         duplicates=sum(origin.duplicates for origin in origins),
         via=tuple(dict.fromkeys(via for origin in origins for via in origin.via)),
     )
+    bars = _merged_bars(segments, window)
     tables = {
-        "bars": lambda: _merged_bars(segments, window),
+        "bars": lambda: bars,
+        "minutes": lambda: _minutes_table(bars),
         "buy": lambda: _merged_side(segments, Side.BUY, window),
         "sell": lambda: _merged_side(segments, Side.SELL, window),
     }
@@ -137,6 +141,22 @@ def _bars_table(trades: Trades, window: TimeWindow) -> pa.RecordBatch:
     )
 
 
+def _minutes_table(bars: pa.RecordBatch) -> pa.RecordBatch:
+    column = {name: np.from_dlpack(bars.column(name)) for name in bars.schema.names}
+    minute = column["second"] // 60 * 60
+    first = np.flatnonzero(np.diff(minute, prepend=np.uint32(2**32 - 1)))
+    if not len(first):
+        return bars
+    how = {"low": np.minimum, "high": np.maximum}
+    merged = {
+        name: (how.get(name, np.add).reduceat(values, first, dtype=values.dtype), None)
+        for name, values in column.items()
+    }
+    merged["second"] = (minute[first], None)
+    merged["close"] = (column["close"][np.append(first[1:], len(minute)) - 1], None)
+    return _batch(**merged)
+
+
 def _merged_bars(segments: Sequence[Segment], window: TimeWindow) -> pa.RecordBatch:
     columns = _joined(segments, "bars", "second", window, units_per_ms=1 / 1000)
     return _batch(**{name: (values, None) for name, values in columns.items()})
@@ -191,7 +211,7 @@ def _scaled(values: NDArray[np.float64]) -> tuple[NDArray[Any], int | None]:
 def _write_table(path: Path, batch: pa.RecordBatch) -> int:
     with path.open("xb") as file:
         with pa.ipc.new_file(file, batch.schema) as writer:
-            if path.stem == "bars":  # always read as a whole; the sides are read from their front
+            if path.stem in {"bars", "minutes"}:  # read as a whole; the sides are read from their front
                 writer.write_batch(batch)
             else:
                 for start in range(0, len(batch), _ROWS_PER_BATCH):

@@ -6,6 +6,7 @@ A segment is a folder::
     buy.arrow       taker buys, largest notional first, equal ones by earlier time: time, price, size
     sell.arrow      taker sells, likewise
     bars.arrow      one row a second that traded: second, low, high, close, per-side count and notional
+    minutes.arrow   the same of each minute, for long windows
 
 The tables are Arrow IPC files (Feather V2, uncompressed), which any Arrow tool opens. `time` counts
 milliseconds and `second` seconds from the segment's start. Prices and sizes are stored as whole
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from liqmap.selection import Cut
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 
 VIA_FILES: Final = "daily files"
@@ -45,6 +46,8 @@ VIA_REST: Final = "REST"
 VIA_STREAM: Final = "live stream"
 """How trades came from the exchange, in words that fit into a list of sources."""
 
+_ARROW_MAGIC = b"ARROW1\0\0"
+_BAR_COLUMNS = ("low", "high", "close", "buy_count", "sell_count")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z")
 
@@ -93,7 +96,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bars:
-    """Second bars of a window: time int64 [ms, start of the second], prices, trade counts by side."""
+    """Bars of a window: time int64 [ms, start of the second or minute], prices, trade counts by side."""
 
     time: NDArray[np.int64]
     low: NDArray[np.float64]
@@ -142,26 +145,29 @@ def open_segment(path: Path) -> Segment | None:
     return segment if whole else None
 
 
-def read_bars(segment: Segment, window: TimeWindow) -> Bars:
-    """Return the second bars of `segment` inside `window`. Raises DataError if its files are unreadable."""
+def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> Bars:
+    """Return the bars of `segment` inside `window`, of seconds or, where bins need no finer ones, of minutes.
+
+    Bins are of `bin_seconds`, aligned to UTC. Raises DataError if the segment's files are unreadable.
+    """
     start_ms = segment.origin.window.start_ms
-    with _reading(segment, "bars") as table:
-        batch = table.get_batch(0)
+    bounds = [(moment - start_ms) // 1000 for moment in (window.start_ms, window.end_ms)]
+    in_minutes = all(number % 60 == 0 for number in (bin_seconds, start_ms // 1000, *bounds))
+    with _reading(segment, "minutes" if in_minutes else "bars") as batches:
+        batch = batches.read_next_batch()
         second = np.from_dlpack(batch.column("second"))
-        first, last = np.searchsorted(
-            second, [(window.start_ms - start_ms) // 1000, (window.end_ms - start_ms) // 1000]
-        )
+        first, last = np.searchsorted(second, bounds)
         column: dict[str, NDArray[Any]] = {
-            name: np.from_dlpack(batch.column(name))[first:last] for name in batch.schema.names
+            name: np.from_dlpack(batch.column(name))[first:last] for name in _BAR_COLUMNS
         }
-        return Bars(
-            start_ms + column["second"].astype(np.int64) * 1000,
-            column["low"].copy(),
-            column["high"].copy(),
-            column["close"].copy(),
-            int(column["buy_count"].sum(dtype=np.int64)),
-            int(column["sell_count"].sum(dtype=np.int64)),
-        )
+    return Bars(
+        start_ms + second[first:last].astype(np.int64) * 1000,
+        column["low"],
+        column["high"],
+        column["close"],
+        int(column["buy_count"].sum(dtype=np.int64)),
+        int(column["sell_count"].sum(dtype=np.int64)),
+    )
 
 
 def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> SideTrades:
@@ -172,18 +178,17 @@ def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) 
     """
     start_ms = segment.origin.window.start_ms
     whole = segment.origin.window.overlap(window) == segment.origin.window
-    bounds = (window.start_ms - start_ms, window.end_ms - start_ms)
-    parts, found = [_no_rows()], 0
-    with _reading(segment, side.value) as table:
-        decimals = [_decimals(table.schema.field(name)) for name in ("price", "size")]
-        for index in range(table.num_record_batches):
-            if cut.count is not None and found >= cut.count:
-                break
-            batch = _opened(table.get_batch(index), decimals, inverse=segment.origin.inverse)
-            rows, ended = _cut_batch(batch, None if whole else bounds, cut)
+    bounds = None if whole else (window.start_ms - start_ms, window.end_ms - start_ms)
+    parts, wanted = [_no_rows()], cut.count
+    with _reading(segment, side.value) as batches:
+        decimals = [_decimals(batches.schema.field(name)) for name in ("price", "size")]
+        for batch in batches if wanted != 0 else ():
+            head = batch.slice(0, wanted) if whole and wanted is not None else batch
+            rows, ended = _cut_batch(_opened(head, decimals, inverse=segment.origin.inverse), bounds, cut)
             parts.append(rows)
-            found += len(rows[0])
-            if ended:
+            if wanted is not None:
+                wanted = max(0, wanted - len(rows[0]))
+            if ended or wanted == 0:
                 break
     time, price, notional = (np.concatenate(columns)[: cut.count] for columns in zip(*parts, strict=True))
     return SideTrades(side, time + start_ms, price, notional)
@@ -194,10 +199,10 @@ def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
 
     Raises DataError if its file is unreadable.
     """
-    with _reading(segment, name) as table:
-        batches = [table.get_batch(index) for index in range(table.num_record_batches)]
+    with _reading(segment, name) as reader:
+        batches = list(reader)
         columns = {}
-        for field_ in table.schema:
+        for field_ in reader.schema:
             # A table without rows has no batch either; pa.array() would import pandas.
             chunks = [pa.nulls(0, field_.type), *(batch.column(field_.name) for batch in batches)]
             columns[field_.name] = np.concatenate([_plain(chunk, _decimals(field_)) for chunk in chunks])
@@ -221,20 +226,24 @@ def _opened(batch: pa.RecordBatch, decimals: list[int | None], *, inverse: bool)
 
 def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[Rows, bool]:
     time, price, notional = batch
-    ended = bool(notional[-1] < cut.minimum or notional[-1] <= cut.above)
-    keep = np.ones(len(time), bool)
-    if ended:
-        keep &= (notional >= cut.minimum) & (notional > cut.above)
+    # Largest first, so the cut is a place; a batch that it leaves whole is not copied.
+    reached = len(notional) - int(np.searchsorted(notional[::-1], cut.minimum))
+    beaten = len(notional) - int(np.searchsorted(notional[::-1], cut.above, side="right"))
+    end = min(reached, beaten)
+    kept: slice | NDArray[np.bool_] = slice(end)
     if bounds is not None:
-        keep &= (time >= bounds[0]) & (time < bounds[1])
-    return (time[keep], price[keep], notional[keep]), ended
+        kept = (time >= bounds[0]) & (time < bounds[1])
+        kept[end:] = False
+    return (time[kept], price[kept], notional[kept]), end < len(notional)
 
 
 @contextmanager
 def _reading(segment: Segment, name: str) -> Iterator[Any]:
     try:
         with pa.memory_map(str(segment.path / f"{name}.arrow")) as file:
-            yield pa.ipc.open_file(file)
+            # An Arrow file is a stream between two marks. Read as that, its front needs nothing of its end.
+            file.seek(len(_ARROW_MAGIC))
+            yield pa.ipc.open_stream(file)
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise DataError("The stored trades could not be read any more; please ask again.") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 from liqmap.model import GrossValue, Portion, Selection, SideTrades, TopN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,34 @@ def merge(parts: Sequence[SideTrades], cut: Cut) -> SideTrades:
     )
 
 
-def tightened(cut: Cut, kept: SideTrades) -> Cut:
-    """Return `cut` for the trades that come later than `kept`: once full, they must beat its smallest."""
-    if cut.count is None or len(kept) < cut.count or not len(kept):
-        return cut
-    return replace(cut, above=float(kept.notional[-1]))
+def shared_out(count: int, *, parts: int, read: Callable[[int, Cut], NDArray[np.float64]]) -> tuple[int, ...]:
+    """Return how many of each part's largest trades are among the `count` largest of all parts.
+
+    `read` gives the notionals of a part, largest first, as far as a cut reaches; parts follow each other
+    in time, and of equal notionals the earlier trade comes first. No more than twice `count` are held.
+    """
+    kept: list[NDArray[np.float64]] = []
+    cut = Cut(count=count)
+    for part in range(parts):
+        kept.append(read(part, cut))
+        # Now and then what is kept tells how large later trades must be; doing it each time costs more.
+        if count and sum(map(len, kept)) >= 2 * count:
+            kept, cut = _trimmed(kept, count)
+    lengths = [len(each) for each in _trimmed(kept, count)[0]]
+    return (*lengths,)
+
+
+def _trimmed(kept: list[NDArray[np.float64]], count: int) -> tuple[list[NDArray[np.float64]], Cut]:
+    """Cut off what is not among the `count` largest, and return the cut that later trades must pass."""
+    everything = np.concatenate(kept)
+    if len(everything) <= count or not count:
+        return [each[:count] for each in kept], Cut(count=count)
+    smallest = float(np.partition(everything, -count)[-count])
+    room = count - int(np.count_nonzero(everything > smallest))
+    trimmed = []
+    for each in kept:
+        larger = int(np.count_nonzero(each > smallest))
+        ties = min(room, int(np.count_nonzero(each == smallest)))
+        room -= ties
+        trimmed.append(each[: larger + ties])
+    return trimmed, Cut(count=count, above=smallest)

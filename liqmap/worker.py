@@ -12,17 +12,15 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection, parent_process
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from liqmap.brackets import find_brackets
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.export import levels_csv
 from liqmap.heatmap import build_heatmap
-from liqmap.levels import aftermath, build_map, coarsened, joined, path_bin_seconds
+from liqmap.levels import all_levels, build_map, path_bin_seconds
+from liqmap.loading import load
 from liqmap.margin import MarginRules
 from liqmap.model import (
-    Aftermath,
     Coverage,
     Exchange,
     GrossValue,
@@ -32,25 +30,24 @@ from liqmap.model import (
     MarginBasis,
     MarginModel,
     Portion,
-    PricePath,
     Side,
-    SideTrades,
     TopN,
 )
 from liqmap.segment_writer import write_segment
-from liqmap.segments import Bars, Origin, Part, Segment, read_bars, read_largest, segment_path
-from liqmap.selection import Cut, cut_for, merge, tightened
-from liqmap.spans import at_ms
+from liqmap.segments import Origin, Part, Segment, read_largest, segment_path
+from liqmap.selection import Cut
 from liqmap.summary import summarize
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from liqmap.loading import Loaded
 
 PATH_BINS = 720
 """The price path has at most this many bins: more than the pixels it is drawn on."""
 
-_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +83,27 @@ def run_map_job(job: MapJob) -> MapResult:
     from liqmap.render import draw_depth, draw_heatmap, draw_map  # noqa: PLC0415
 
     watch = _Stopwatch()
-    liquidation_map = load_map(job)
+    request, loaded, rules = job.request, load_job(job), margin_of(job)[0]
+    watch.lap("load")
+    liquidation_map = compute_map(job, loaded)
     watch.lap("compute")
-    label = EXCHANGES[job.request.exchange].contract(job.request.symbol).label
+    label = EXCHANGES[request.exchange].contract(request.symbol).label
     map_png = draw_map(liquidation_map, label=label)
     watch.lap("map")
     depth_png = draw_depth(liquidation_map, label=label)
     watch.lap("depth")
+    last_price = liquidation_map.last_price
     heatmap_png = None
-    if job.request.heatmap:
-        heatmap = build_heatmap(liquidation_map, bin_seconds=_bin_seconds(job))
+    if request.heatmap:
+        levels = all_levels(loaded.entries(), request, rules, last_price=last_price)
+        heatmap = build_heatmap(liquidation_map, levels, bin_seconds=loaded.bin_seconds)
         heatmap_png = draw_heatmap(liquidation_map, heatmap, label=label)
         watch.lap("heatmap")
-    csv = levels_csv(liquidation_map) if job.request.levels_csv else None
+    csv = None
+    if request.levels_csv:
+        csv = levels_csv(all_levels(loaded.entries(), request, rules, last_price=last_price))
     return MapResult(
-        request=job.request,
+        request=request,
         map_png=map_png,
         depth_png=depth_png,
         summary=summarize(liquidation_map),
@@ -111,24 +114,42 @@ def run_map_job(job: MapJob) -> MapResult:
     )
 
 
-def load_map(job: MapJob) -> LiquidationMap:
-    """Read and compute the map of `job`, undrawn. Raises as `run_map_job`."""
-    rules, basis = _margin(job)
-    paths, trades, last_trade = _read_paths(job)
-    sides = {side: _select(job, side, trades[side]) for side in Side}
-    if not any(len(side) for side in sides.values()):
-        raise RequestError(_nothing_selected(job, trades))
-    return build_map(
+def load_job(job: MapJob) -> Loaded:
+    """Read the price path of `job`, and how far its trades are selected. Raises as `run_map_job`."""
+    seconds = int(job.request.window.length.total_seconds())
+    return load(job.request, job.parts, bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS))
+
+
+def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
+    """Read the selected trades and compute the map of `job`, undrawn. Raises as `run_map_job`."""
+    rules, basis = margin_of(job)
+    liquidation_map = build_map(
         job.request,
-        replace(job.coverage, last_trade=last_trade),
-        path=coarsened(joined(paths), _bin_seconds(job)),
-        trade_count=sum(trades.values()),
-        buys=sides[Side.BUY],
-        sells=sides[Side.SELL],
-        after=_after(job, paths, sides),
+        replace(job.coverage, last_trade=loaded.last_trade),
+        path=loaded.path,
+        trade_count=sum(loaded.trade_count.values()),
+        entries=loaded.entries(),
         rules=rules,
         basis=basis,
     )
+    if not liquidation_map.buys.count + liquidation_map.sells.count:
+        raise RequestError(_nothing_selected(job, loaded.trade_count))
+    return liquidation_map
+
+
+def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
+    """Return the rules that the request asks for, or the simple ones where there are no brackets."""
+    request = job.request
+    inverse = EXCHANGES[request.exchange].contract(request.symbol).inverse
+    if request.model is MarginModel.SIMPLE:
+        return MarginRules(MarginModel.SIMPLE, inverse=inverse, split=False), MarginBasis(request.model)
+    end = request.window.end.date()
+    found = find_brackets(Exchange(request.model.value), request.symbol, on=end, folders=job.bracket_folders)
+    if found is None:
+        note = f"no {request.model.title()} brackets of {request.symbol} by {end}"
+        return MarginRules(MarginModel.SIMPLE, inverse=inverse), MarginBasis(MarginModel.SIMPLE, note=note)
+    rules = MarginRules(request.model, found.brackets, inverse=inverse)
+    return rules, MarginBasis(request.model, found.date, found.source)
 
 
 def run_store_job(job: StoreJob) -> Segment:
@@ -165,6 +186,8 @@ def prepare_process() -> None:
     # glibc learns to keep even a day's columns on its heap, where they leave holes: told a limit, it does
     # not, and a worker's peak after a few days parsed is a fifth lower.
     _c_library("mallopt", _M_MMAP_THRESHOLD, 8 << 20)
+    # And to give the end of its heap back only when there is much of it, not between any two arrays.
+    _c_library("mallopt", _M_TRIM_THRESHOLD, 16 << 20)
     importlib.import_module("liqmap.render")
 
 
@@ -180,94 +203,7 @@ def _exit_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _margin(job: MapJob) -> tuple[MarginRules, MarginBasis]:
-    """Return the rules that the request asks for, or the simple ones where there are no brackets."""
-    request = job.request
-    inverse = EXCHANGES[request.exchange].contract(request.symbol).inverse
-    if request.model is MarginModel.SIMPLE:
-        return MarginRules(MarginModel.SIMPLE, inverse=inverse, split=False), MarginBasis(request.model)
-    end = request.window.end.date()
-    found = find_brackets(Exchange(request.model.value), request.symbol, on=end, folders=job.bracket_folders)
-    if found is None:
-        note = f"no {request.model.title()} brackets of {request.symbol} by {end}"
-        return MarginRules(MarginModel.SIMPLE, inverse=inverse), MarginBasis(MarginModel.SIMPLE, note=note)
-    rules = MarginRules(request.model, found.brackets, inverse=inverse)
-    return rules, MarginBasis(request.model, found.date, found.source)
-
-
-def _bin_seconds(job: MapJob) -> int:
-    return path_bin_seconds(int(job.request.window.length.total_seconds()), bins=PATH_BINS)
-
-
-def _read_paths(job: MapJob) -> tuple[list[PricePath], dict[Side, int], datetime]:
-    """Return each part's price path, coarsened, the sides' trades, and the second of the newest one."""
-    paths, buys, sells, newest = [], 0, 0, 0
-    for part in job.parts:
-        bars = read_bars(part.segment, part.window)
-        buys, sells = buys + bars.buys, sells + bars.sells
-        newest = int(bars.time[-1]) if len(bars.time) else newest
-        paths.append(coarsened(_path(bars), _bin_seconds(job)))
-    if not buys + sells:
-        raise RequestError(
-            f"Nobody traded {job.request.symbol} in this window; try a longer one or another symbol."
-        )
-    return paths, {Side.BUY: buys, Side.SELL: sells}, at_ms(newest)
-
-
-def _after(job: MapJob, paths: list[PricePath], sides: dict[Side, SideTrades]) -> dict[Side, Aftermath]:
-    """Return what the price did after the sides' entries, from the newest part back.
-
-    Second bars are read again only of parts that have entries; of what lies after those, the coarsened
-    path knows the extremes as well.
-    """
-    found = {side: Aftermath(np.empty(len(of)), np.empty(len(of))) for side, of in sides.items()}
-    lowest, highest = np.inf, -np.inf
-    for index in reversed(range(len(paths))):
-        part, bars = job.parts[index], None
-        for side, of in sides.items():
-            inside = (of.time >= part.window.start_ms) & (of.time < part.window.end_ms)
-            if inside.any():
-                bars = bars or joined(
-                    [_path(read_bars(part.segment, part.window)), *_rest_of_bin(job, paths, index)]
-                )
-                later = lowest if side is Side.BUY else highest
-                its = aftermath(bars, of.chosen(inside), bin_seconds=_bin_seconds(job), later=later)
-                found[side].extreme[inside], found[side].soon[inside] = its.extreme, its.soon
-        lowest = min(lowest, paths[index].low.min(initial=np.inf))
-        highest = max(highest, paths[index].high.max(initial=-np.inf))
-    return found
-
-
-def _rest_of_bin(job: MapJob, paths: list[PricePath], index: int) -> list[PricePath]:
-    """Return what later parts have of the bin in which the part at `index` ends, put behind its end."""
-    end_ms, width = job.parts[index].window.end_ms, _bin_seconds(job) * 1000
-    bin_start = end_ms // width * width
-    rest = []
-    for path in paths[index + 1 :]:
-        if len(path.time) and (path.time[0] != bin_start or bin_start == end_ms):
-            break
-        low, high, close = path.low[:1], path.high[:1], path.close[:1]
-        rest.append(PricePath(np.full(len(low), end_ms), low, high, close))
-    return rest
-
-
-def _path(bars: Bars) -> PricePath:
-    return PricePath(bars.time, bars.low, bars.high, bars.close)
-
-
-def _select(job: MapJob, side: Side, side_trades: int) -> SideTrades:
-    wanted = cut = cut_for(job.request.selection, side_trades=side_trades)
-    found: list[SideTrades] = []
-    for part in job.parts:
-        found.append(read_largest(part.segment, side, window=part.window, cut=cut))
-        # Now and then what is kept tells how large later trades must be; sorting each time costs more.
-        if wanted.count is not None and sum(map(len, found)) >= 2 * wanted.count:
-            found = [merge(found, wanted)]
-            cut = tightened(wanted, found[0])
-    return merge(found, wanted)
-
-
-def _nothing_selected(job: MapJob, trades: dict[Side, int]) -> str:
+def _nothing_selected(job: MapJob, trades: Mapping[Side, int]) -> str:
     symbol = job.request.symbol
     match job.request.selection:
         case GrossValue(minimum):

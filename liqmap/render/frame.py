@@ -37,8 +37,8 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
             title_box.right + 28, HEIGHT - 42, "SIMULATED DATA", palette.warning, size=SIZES.label, bold=True
         )
     canvas.text(WIDTH - MARGIN, HEIGHT - 42, label, palette.muted, size=SIZES.subtitle, anchor="r")
-    count = len(liquidation_map.buys) + len(liquidation_map.sells)
-    notional = liquidation_map.buys.notional.sum() + liquidation_map.sells.notional.sum()
+    count = liquidation_map.buys.count + liquidation_map.sells.count
+    notional = liquidation_map.buys.notional + liquidation_map.sells.notional
     canvas.text(
         MARGIN,
         HEIGHT - 86,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +29,6 @@ from liqmap.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
 
 if TYPE_CHECKING:
     from liqmap.model import Cluster, LiquidationMap, SideTrades
-
-MAX_CIRCLES: Final = 250
-"""At most this many selected trades a side are drawn, the largest ones; the picture says so."""
 
 _CONNECTOR_WIDTH = 44
 _RADII = np.array([2.5, 3.5, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0])
@@ -94,17 +91,19 @@ def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     for text, colour in marks:
         canvas.circles(np.array([x]), np.array([y]), colour, radius=8, width=2.5)
         x = canvas.text(x + 16, y, text, palette.text, size=SIZES.label).right + 30
+    selected = (liquidation_map.buys, liquidation_map.sells)
     largest = max(
-        (float(side.notional[0]) for side in (liquidation_map.buys, liquidation_map.sells) if len(side)),
+        (float(side.largest.notional[0]) for side in selected if side.count),
         default=1.0,
     )
-    _draw_circles(canvas, panel, liquidation_map.buys, palette.long, largest=largest)
-    _draw_circles(canvas, panel, liquidation_map.sells, palette.short, largest=largest)
-    if max(len(liquidation_map.buys), len(liquidation_map.sells)) > MAX_CIRCLES:
+    _draw_circles(canvas, panel, liquidation_map.buys.largest, palette.long, largest=largest)
+    _draw_circles(canvas, panel, liquidation_map.sells.largest, palette.short, largest=largest)
+    drawn = max(len(side.largest) for side in selected)
+    if max(side.count for side in selected) > drawn:
         canvas.text(
             panel.box.left + 10,
             panel.box.bottom + 18,
-            f"circles: the largest {MAX_CIRCLES} per side",
+            f"circles: the largest {drawn} per side",
             palette.muted,
             size=SIZES.foot,
             halo=palette.panel,
@@ -113,8 +112,8 @@ def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
 
 def _draw_circles(canvas: Canvas, panel: Panel, trades: SideTrades, colour: str, *, largest: float) -> None:
     """Draw the largest trades as rings whose area follows the notional, in a few sizes."""
-    x, y = panel.x(trades.time[:MAX_CIRCLES]), panel.y(trades.price[:MAX_CIRCLES])
-    radius = _RADII[-1] * np.sqrt(trades.notional[:MAX_CIRCLES] / largest)
+    x, y = panel.x(trades.time), panel.y(trades.price)
+    radius = _RADII[-1] * np.sqrt(trades.notional / largest)
     kind = np.abs(radius[:, np.newaxis] - _RADII).argmin(axis=1)
     for index in np.unique(kind)[::-1]:
         chosen = kind == index

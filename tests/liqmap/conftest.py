@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pytest
 
+from liqmap.levels import all_levels, build_map
 from liqmap.margin import MarginRules
 from liqmap.model import (
     Aftermath,
+    Coverage,
+    Entries,
     Exchange,
+    LiquidationLevels,
+    LiquidationMap,
     MarginBasis,
     MarginModel,
     Side,
@@ -23,8 +29,10 @@ from liqmap.segment_writer import write_segment
 from liqmap.segments import Origin, Segment, segment_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from liqmap.model import MapRequest, PricePath
 
 DAY = date(2023, 8, 1)
 START_MS = int(datetime(2023, 8, 1, tzinfo=UTC).timestamp()) * 1000
@@ -61,6 +69,55 @@ def nothing_after(*sides: SideTrades) -> dict[Side, Aftermath]:
         each.side: Aftermath(*([np.full(len(each), np.inf if each.side is Side.BUY else -np.inf)] * 2))
         for each in sides
     }
+
+
+def entries_of(buys: SideTrades, sells: SideTrades, after: Mapping[Side, Aftermath] | None = None) -> Entries:
+    """Return trades as one stretch, with nothing after them if it is not given."""
+    return Entries({Side.BUY: buys, Side.SELL: sells}, after or nothing_after(buys, sells))
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A map, and the levels that it was made of: of longs and of shorts, leverages ascending."""
+
+    map: LiquidationMap
+    stretches: tuple[tuple[LiquidationLevels, ...], ...]
+
+    @property
+    def levels(self) -> tuple[LiquidationLevels, ...]:
+        (levels,) = self.stretches
+        return levels
+
+    @property
+    def longs(self) -> tuple[LiquidationLevels, ...]:
+        return tuple(each for each in self.levels if each.side is Side.BUY)
+
+    @property
+    def shorts(self) -> tuple[LiquidationLevels, ...]:
+        return tuple(each for each in self.levels if each.side is Side.SELL)
+
+
+def compute(
+    request: MapRequest,
+    entries: Sequence[Entries],
+    *,
+    path: PricePath,
+    coverage: Coverage | None = None,
+    trade_count: int = 1000,
+    rules: MarginRules = SEED_RULES,
+    basis: MarginBasis = SEED_BASIS,
+) -> Computed:
+    """Return the map of entries, newest first, and its levels."""
+    drawn = build_map(
+        request,
+        coverage or Coverage(request.window, (request.window,)),
+        path=path,
+        trade_count=trade_count,
+        entries=entries,
+        rules=rules,
+        basis=basis,
+    )
+    return Computed(drawn, tuple(all_levels(entries, request, rules, last_price=drawn.last_price)))
 
 
 class Stored(Protocol):

@@ -110,7 +110,7 @@ async def test_request_becomes_two_pictures_and_numbers(
     assert result.summary.trades > 0
     assert result.coverage.fraction == 1
     assert result.coverage.simulated
-    assert list(result.timings_ms) == ["collect", "compute", "map", "depth", "total"]
+    assert list(result.timings_ms) == ["collect", "load", "compute", "map", "depth", "total"]
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ import numpy as np
 
 from liqmap.export import levels_csv
 from liqmap.model import Side
-from tests.liqmap.test_levels import mapped, trades
+from tests.liqmap.test_levels import computed_at, trades
 
 
 def test_csv_holds_every_level_of_every_selected_trade():
     buys, sells = trades(Side.BUY, (29_000.5, 10.0), (28_000.0, 5.0)), trades(Side.SELL, (29_000.0, 7.0))
-    drawn = mapped(buys, sells, last=20_000.0)  # every long has passed: they are in the table all the same
-    rows = list(csv.DictReader(io.StringIO(levels_csv(drawn).decode())))
+    drawn = computed_at(
+        buys, sells, last=20_000.0
+    )  # every long has passed: they are in the table all the same
+    rows = list(csv.DictReader(io.StringIO(levels_csv(drawn.stretches).decode())))
     assert list(rows[0]) == ["side", "leverage", "entry_time", "entry_price", "level", "notional"]
     assert [(row["side"], row["leverage"]) for row in rows] == [
         *(("buy", str(leverage)) for leverage in (10, 25, 50, 100) for _ in range(2)),
@@ -21,3 +23,13 @@ def test_csv_holds_every_level_of_every_selected_trade():
     assert float(rows[0]["level"]) == 29_000.5 * 0.9
     np.testing.assert_array_equal([float(row["notional"]) for row in rows[:2]], [10.0, 5.0])
     assert float(rows[-1]["level"]) == 29_000.0 * 1.01
+
+
+def test_csv_of_stretches_is_ordered_as_if_they_were_one():
+    newer, older = (
+        computed_at(trades(Side.BUY, *rows), trades(Side.SELL), last=90.0).levels
+        for rows in (((100.0, 7.0), (101.0, 5.0)), ((102.0, 7.0), (103.0, 6.0)))
+    )
+    rows = list(csv.DictReader(io.StringIO(levels_csv([newer, older]).decode())))
+    assert [float(row["entry_price"]) for row in rows[:4]] == [102.0, 100.0, 103.0, 101.0]
+    assert [int(row["leverage"]) for row in rows] == [10] * 4 + [25] * 4 + [50] * 4 + [100] * 4

@@ -6,26 +6,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.heatmap import MAX_ROWS, build_heatmap
-from liqmap.model import LiquidationMap, PricePath, Side
+from liqmap.model import Heatmap, PricePath, Side
+from tests.liqmap.conftest import Computed
 from tests.liqmap.test_levels import TIERED, WINDOW, computed, entered, trades, walk
 
 BIN = 30
 
 
-def walked(seed: int) -> LiquidationMap:
+def walked(seed: int) -> Computed:
     bars = walk(seed)
     buys, sells = entered(Side.BUY, bars, seed), entered(Side.SELL, bars, seed + 1)
     return computed(bars, buys, sells, rules=TIERED, bin_seconds=BIN)
 
 
+def heatmap_of(drawn: Computed) -> Heatmap:
+    return build_heatmap(drawn.map, drawn.stretches, bin_seconds=BIN)
+
+
 @given(seed=st.integers(0, 10_000))
 def test_last_column_is_what_the_map_shows_as_standing(seed: int):
     drawn = walked(seed)
-    heatmap = build_heatmap(drawn, bin_seconds=BIN)
+    heatmap = heatmap_of(drawn)
     low, high = heatmap.edges[0], heatmap.edges[-1]
     standing = sum(
         float(each.notional[each.standing & (each.price >= low) & (each.price < high)].sum())
-        for each in (*drawn.long_levels, *drawn.short_levels)
+        for each in drawn.levels
     )
     assert heatmap.value[:, -1].sum() == pytest.approx(standing, rel=1e-6)
 
@@ -34,12 +39,12 @@ def test_last_column_is_what_the_map_shows_as_standing(seed: int):
 def test_every_column_is_summed_up_level_by_level(seed: int):
     """The slow way: walk through the columns, and look at each level."""
     drawn = walked(seed)
-    heatmap = build_heatmap(drawn, bin_seconds=BIN)
-    path, width = drawn.path, 1000 * BIN
+    heatmap = heatmap_of(drawn)
+    path, width = drawn.map.path, 1000 * BIN
     for column in range(0, heatmap.value.shape[1], 97):
         end = heatmap.time[column + 1]
         expected = np.zeros(len(heatmap.edges) - 1)
-        for each in (*drawn.long_levels, *drawn.short_levels):
+        for each in drawn.levels:
             is_long = each.side is Side.BUY
             for place in range(len(each.price)):
                 price, entry = each.price[place], each.entry_time[place]
@@ -61,7 +66,7 @@ def test_band_begins_with_its_trade_and_ends_where_price_touches_it():
     buys.time[:] = times[1] + 500
     sells = trades(Side.SELL)
     drawn = computed(path, buys, sells, bin_seconds=BIN)
-    heatmap = build_heatmap(drawn, bin_seconds=BIN)
+    heatmap = heatmap_of(drawn)
     row = np.searchsorted(heatmap.edges, 99.0, side="right") - 1
     assert heatmap.value[row, :6].tolist() == [0, 8, 8, 0, 0, 0]
     row = np.searchsorted(heatmap.edges, 96.0, side="right") - 1
@@ -72,7 +77,7 @@ def test_band_begins_with_its_trade_and_ends_where_price_touches_it():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_are_as_many_as_can_be_told_apart(seed: int):
-    heatmap = build_heatmap(walked(seed), bin_seconds=BIN)
+    heatmap = heatmap_of(walked(seed))
     assert MAX_ROWS / 3 < len(heatmap.edges) <= MAX_ROWS + 3
     assert heatmap.value.shape == (len(heatmap.edges) - 1, len(heatmap.time) - 1)
     assert (heatmap.value >= 0).all()
@@ -82,4 +87,4 @@ def test_nobody_selected_on_one_side_and_one_price_only():
     path = PricePath(np.array([WINDOW.start_ms]), *[np.array([100.0])] * 3)
     buys, sells = trades(Side.BUY, (100.0, 8.0)), trades(Side.SELL)
     drawn = computed(path, buys, sells, bin_seconds=BIN)
-    assert build_heatmap(drawn, bin_seconds=BIN).value[:, -1].sum() == pytest.approx(24.0)
+    assert heatmap_of(drawn).value[:, -1].sum() == pytest.approx(24.0)

@@ -1,32 +1,22 @@
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqmap.levels import (
-    MAX_BUCKETS,
-    aftermath,
-    build_map,
-    coarsened,
-    fill_buckets,
-    find_clusters,
-    joined,
-    levels_of,
-    path_bin_seconds,
-)
+from liqmap.aftermath import aftermath
+from liqmap.levels import LARGEST_KEPT, coarsened, joined, levels_of, path_bin_seconds
 from liqmap.margin import Brackets, MarginRules
 from liqmap.model import (
     Aftermath,
-    Coverage,
+    Entries,
     Exchange,
     LevelFilter,
-    LiquidationLevels,
     LiquidationMap,
     MapRequest,
     MarginModel,
@@ -36,7 +26,7 @@ from liqmap.model import (
     TimeWindow,
     TopN,
 )
-from tests.liqmap.conftest import SEED_BASIS, SEED_RULES, nothing_after
+from tests.liqmap.conftest import SEED_RULES, Computed, compute, entries_of, nothing_after
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
 WINDOW = TimeWindow(START, START + timedelta(hours=6))
@@ -58,33 +48,14 @@ def path(*closes: float) -> PricePath:
     return PricePath(WINDOW.start_ms + 1000 * np.arange(len(closes)), prices, prices, prices)
 
 
+def computed_at(buys: SideTrades, sells: SideTrades, *, last: float) -> Computed:
+    """Return the map of trades after which the price has gone to `last`, unseen on its way."""
+    prices = path(*buys.price, *sells.price, last)
+    return compute(REQUEST, [entries_of(buys, sells)], path=prices)
+
+
 def mapped(buys: SideTrades, sells: SideTrades, *, last: float) -> LiquidationMap:
-    return build_map(
-        REQUEST,
-        Coverage(WINDOW, (WINDOW,)),
-        path=path(last),
-        trade_count=1000,
-        buys=buys,
-        sells=sells,
-        after=nothing_after(buys, sells),
-        rules=SEED_RULES,
-        basis=SEED_BASIS,
-    )
-
-
-def levels(price: list[float], notional: list[float], *, last: float = np.inf) -> LiquidationLevels:
-    """Return levels of longs, of which those below `last` stand."""
-    prices, never = np.array(price, np.float64), np.full(len(price), np.inf)
-    return LiquidationLevels(
-        side=Side.BUY,
-        leverage=10,
-        price=prices,
-        notional=np.array(notional, np.float64),
-        entry_time=np.zeros(len(price), np.int64),
-        entry_price=prices,
-        after=Aftermath(never, never),
-        standing=prices < last,
-    )
+    return computed_at(buys, sells, last=last).map
 
 
 side_rows = st.lists(st.tuples(st.floats(20_000, 40_000), st.floats(1, 1e7)), max_size=30)
@@ -127,12 +98,11 @@ def test_level_at_the_last_price_itself_does_not_stand():
 @given(buys=side_rows, sells=side_rows, last=st.floats(20_000, 40_000))
 def test_nothing_is_lost_between_trades_buckets_and_depth(buys, sells, last: float):
     drawn = mapped(trades(Side.BUY, *buys), trades(Side.SELL, *sells), last=last)
-    for side_trades, standing, swept, depth in (
+    for selected, standing, swept, depth in (
         (drawn.buys, drawn.buckets.long, drawn.swept_long, drawn.long_depth),
         (drawn.sells, drawn.buckets.short, drawn.swept_short, drawn.short_depth),
     ):
-        selected = 4 * side_trades.notional.sum()
-        assert standing.sum() + swept == pytest.approx(selected)
+        assert standing.sum() + swept == pytest.approx(4 * selected.notional)
         assert depth.notional[-1] == pytest.approx(standing.sum())
 
 
@@ -153,54 +123,6 @@ def test_order_of_the_trades_changes_nothing(buys, sells, last: float, seed: int
     other = mapped(trades(Side.BUY, *shuffled[0]), trades(Side.SELL, *shuffled[1]), last=last)
     np.testing.assert_allclose(one.buckets.long, other.buckets.long)
     np.testing.assert_allclose(one.buckets.short, other.buckets.short)
-
-
-@given(
-    prices=st.lists(st.floats(1e-7, 1e6, allow_subnormal=False), min_size=1, max_size=20),
-    last=st.floats(1e-7, 1e6, allow_subnormal=False),
-)
-def test_buckets_of_any_scale_hold_each_level_within_their_edges(prices: list[float], last: float):
-    buckets = fill_buckets(
-        [levels(prices, [1.0] * len(prices), last=last)], [levels([], [])], last_price=last
-    )
-    standing = [price for price in prices if price < last]
-    for price in standing:
-        index = np.searchsorted(buckets.edges, price, side="right") - 1
-        assert buckets.edges[index] <= price < buckets.edges[index + 1]
-        assert buckets.long[0, index] >= 1
-    assert buckets.long.sum() == len(standing)
-    assert len(buckets.edges) <= MAX_BUCKETS + 3
-    # 1, 2 or 5 times a power of ten
-    digits = buckets.size / 10.0 ** math.floor(math.log10(buckets.size) + 1e-9)
-    assert round(digits, 6) in {1, 2, 5}
-    np.testing.assert_allclose(np.diff(buckets.edges), buckets.size, rtol=1e-5)
-
-
-def test_edges_are_round_numbers():
-    buckets = fill_buckets([levels([0.1, 0.3], [1, 1])], [levels([], [])], last_price=0.5)
-    assert buckets.size == 0.001
-    assert 0.3 in buckets.edges.tolist()
-    assert buckets.long[0, buckets.edges.tolist().index(0.3)] == 1
-
-
-def test_nothing_standing_still_has_a_bucket():
-    buckets = fill_buckets([levels([], [])], [levels([], [])], last_price=100.0)
-    assert buckets.edges[0] <= 100.0 < buckets.edges[-1]
-    assert buckets.long.sum() == 0
-
-
-def test_clusters_are_runs_of_high_buckets():
-    edges = np.arange(90.0, 99.0)
-    totals = np.array([8.0, 6.0, 1.0, 0.0, 4.0, 0.0, 3.9, 0.0])
-    first, second = find_clusters(edges, totals, last_price=100.0)
-    assert (first.low, first.high, first.notional) == (90.0, 92.0, 14.0)
-    assert first.price == pytest.approx((90.5 * 8 + 91.5 * 6) / 14)
-    assert first.distance == pytest.approx(first.price / 100 - 1)
-    assert (second.low, second.high, second.notional) == (94.0, 95.0, 4.0)
-
-
-def test_no_totals_have_no_clusters():
-    assert find_clusters(np.arange(4.0), np.zeros(3), last_price=1.0) == ()
 
 
 def test_map_orders_clusters_from_the_last_price_outwards():
@@ -275,28 +197,6 @@ def aftermaths(bars: PricePath, *sides: SideTrades, bin_seconds: int = 60) -> di
     }
 
 
-@given(seed=st.integers(0, 10_000), bin_seconds=st.sampled_from([1, 7, 60]), side=st.sampled_from(Side))
-def test_aftermath_is_the_worst_of_the_seconds_after_the_entry_s(seed: int, bin_seconds: int, side: Side):
-    bars = walk(seed)
-    selected = entered(side, bars, seed)
-    never = np.inf if side is Side.BUY else -np.inf
-    adverse, worst = (bars.low, np.min) if side is Side.BUY else (bars.high, np.max)
-    found = aftermath(bars, selected, bin_seconds=bin_seconds, later=never)
-    for row, time in enumerate(selected.time):
-        next_second, next_bin = ((time // width + 1) * width for width in (1000, 1000 * bin_seconds))
-        later = bars.time >= next_second
-        soon = later & (bars.time < next_bin)
-        for rows, value in ((later, found.extreme[row]), (soon, found.soon[row])):
-            assert value == (worst(adverse[rows]) if rows.any() else never)
-
-
-def test_aftermath_goes_on_after_the_segment():
-    bars = path(100.0, 99.0)
-    selected = trades(Side.BUY, (100.0, 1.0), (99.0, 1.0))
-    assert aftermath(bars, selected, bin_seconds=60, later=98.0).extreme.tolist() == [98.0, 98.0]
-    assert aftermath(bars, selected, bin_seconds=60, later=np.inf).extreme.tolist() == [99.0, np.inf]
-
-
 def computed(
     bars: PricePath,
     buys: SideTrades,
@@ -305,25 +205,16 @@ def computed(
     rules: MarginRules = SEED_RULES,
     request: MapRequest = REQUEST,
     bin_seconds: int = 60,
-) -> LiquidationMap:
+) -> Computed:
     """Return the map of entries in a window that ends with its second bars."""
-    return build_map(
-        request,
-        Coverage(WINDOW, (WINDOW,)),
-        path=coarsened(bars, bin_seconds),
-        trade_count=1000,
-        buys=buys,
-        sells=sells,
-        after=aftermaths(bars, buys, sells, bin_seconds=bin_seconds),
-        rules=rules,
-        basis=SEED_BASIS,
-    )
+    after = aftermaths(bars, buys, sells, bin_seconds=bin_seconds)
+    return compute(request, [entries_of(buys, sells, after)], path=coarsened(bars, bin_seconds), rules=rules)
 
 
 TIERED = MarginRules(MarginModel.BINANCE, Brackets.of([(1e5, 0.004, 100), (1e6, 0.01, 50), (1e7, 0.05, 10)]))
 
 
-def swept_map(seed: int, *, show: LevelFilter = LevelFilter.STANDING) -> LiquidationMap:
+def swept_map(seed: int, *, show: LevelFilter = LevelFilter.STANDING) -> Computed:
     """Return the map of a walk that touches many of its levels, under a model with brackets."""
     bars = walk(seed)
     buys, sells = entered(Side.BUY, bars, seed), entered(Side.SELL, bars, seed + 1)
@@ -333,23 +224,26 @@ def swept_map(seed: int, *, show: LevelFilter = LevelFilter.STANDING) -> Liquida
 
 @given(seed=st.integers(0, 10_000), show=st.sampled_from(LevelFilter))
 def test_standing_and_swept_and_unplaced_are_what_was_selected(seed: int, show: LevelFilter):
-    drawn = swept_map(seed, show=show)
+    drawn = swept_map(seed, show=show).map
     buckets = drawn.buckets
-    selected = drawn.buys.notional.sum() + drawn.sells.notional.sum()
+    selected = drawn.buys.notional + drawn.sells.notional
     standing = buckets.long.sum() + buckets.short.sum()
     swept = buckets.swept.sum() + drawn.swept_outside
     assert standing + swept + drawn.unplaced == pytest.approx(selected, rel=1e-12)
     assert swept == pytest.approx(drawn.swept_long + drawn.swept_short)
     assert drawn.unplaced == pytest.approx(
-        sum(float(each.notional[each.notional > 1e7].sum()) for each in (drawn.buys, drawn.sells))
+        sum(
+            float(each.largest.notional[each.largest.notional > 1e7].sum())
+            for each in (drawn.buys, drawn.sells)
+        )
     )
 
 
 @given(seed=st.integers(0, 10_000))
 def test_level_stands_exactly_if_no_second_after_its_entry_s_touched_it(seed: int):
-    drawn = swept_map(seed)
-    bars = drawn.path
-    for each in (*drawn.long_levels, *drawn.short_levels):
+    found = swept_map(seed)
+    drawn, bars = found.map, found.map.path
+    for each in found.levels:
         for price, time, standing in zip(each.price, each.entry_time, each.standing, strict=True):
             later = bars.time > time
             is_long = each.side is Side.BUY
@@ -363,7 +257,7 @@ def test_level_that_price_crossed_and_came_back_from_is_swept_unless_all_are_wan
     bars = PricePath(WINDOW.start_ms + 1000 * np.arange(3), *[np.array([100.0, 98.5, 100.0])] * 3)
     buys, sells = trades(Side.BUY, (100.0, 10.0)), trades(Side.SELL)
     for show, standing in ((LevelFilter.STANDING, 30.0), (LevelFilter.ALL, 40.0)):
-        drawn = computed(bars, buys, sells, request=replace(REQUEST, levels=show), bin_seconds=1)
+        drawn = computed(bars, buys, sells, request=replace(REQUEST, levels=show), bin_seconds=1).map
         assert drawn.buckets.long.sum() == standing
         assert drawn.swept_long == 40.0 - standing
 
@@ -371,7 +265,41 @@ def test_level_that_price_crossed_and_came_back_from_is_swept_unless_all_are_wan
 def test_everything_swept_leaves_nothing_standing_and_says_how_much():
     bars = PricePath(WINDOW.start_ms + 1000 * np.arange(2), *[np.array([100.0, 50.0])] * 3)
     buys, sells = trades(Side.BUY, (100.0, 10.0)), trades(Side.SELL)
-    drawn = computed(bars, buys, sells, bin_seconds=1)
+    drawn = computed(bars, buys, sells, bin_seconds=1).map
     assert drawn.buckets.long.sum() == 0
     assert (drawn.swept_long, drawn.swept_outside) == (40.0, 40.0)
     assert drawn.long_clusters == ()
+
+
+@given(seed=st.integers(0, 10_000), stretches=st.integers(1, 5))
+def test_map_of_stretches_is_the_map_of_the_whole(seed: int, stretches: int):
+    bars = walk(seed)
+    whole = swept_map(seed).map
+    buys, sells = entered(Side.BUY, bars, seed), entered(Side.SELL, bars, seed + 1)
+    after = aftermaths(bars, buys, sells, bin_seconds=1)
+    edges = np.linspace(bars.time[0], bars.time[-1] + 1000, stretches + 1)
+    parts = []
+    for start, end in reversed(list(pairwise(edges))):
+        inside = {side.side: (side.time >= start) & (side.time < end) for side in (buys, sells)}
+        chosen = {side.side: side.chosen(inside[side.side]) for side in (buys, sells)}
+        its = {side: Aftermath(of.extreme[inside[side]], of.soon[inside[side]]) for side, of in after.items()}
+        parts.append(Entries(chosen, its))
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100))
+    found = compute(request, parts, path=whole.path, rules=TIERED).map
+    np.testing.assert_array_equal(found.buckets.edges, whole.buckets.edges)
+    np.testing.assert_allclose(found.buckets.long, whole.buckets.long)
+    np.testing.assert_allclose(found.buckets.swept, whole.buckets.swept)
+    for one, other in ((found.buys, whole.buys), (found.sells, whole.sells)):
+        assert one.count == other.count
+        assert one.notional == pytest.approx(other.notional)
+        np.testing.assert_array_equal(one.largest.time, other.largest.time)
+    assert found.unplaced == pytest.approx(whole.unplaced)
+
+
+def test_map_keeps_the_largest_trades_and_counts_the_others():
+    bars = walk(1)
+    buys = entered(Side.BUY, bars, 1, count=2 * LARGEST_KEPT)
+    drawn = computed(bars, buys, entered(Side.SELL, bars, 2)).map
+    assert drawn.buys.count == 2 * LARGEST_KEPT
+    np.testing.assert_array_equal(drawn.buys.largest.notional, buys.notional[:LARGEST_KEPT])
+    assert drawn.buys.notional == pytest.approx(buys.notional.sum())

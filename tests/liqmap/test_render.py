@@ -12,14 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from PIL import Image
 
+from liqmap.aftermath import aftermath
 from liqmap.canvas import Canvas
 from liqmap.heatmap import build_heatmap
-from liqmap.levels import aftermath, build_map
+from liqmap.levels import LARGEST_KEPT
 from liqmap.margin import MarginRules
 from liqmap.model import (
     Coverage,
     Exchange,
     Gap,
+    Heatmap,
     LiquidationMap,
     MapRequest,
     MarginBasis,
@@ -34,9 +36,9 @@ from liqmap.model import (
 from liqmap.render import draw_depth, draw_heatmap, draw_map
 from liqmap.render.depth import depth_canvas
 from liqmap.render.heatmap import heatmap_canvas
-from liqmap.render.map import MAX_CIRCLES, _map_panels, map_canvas
+from liqmap.render.map import _map_panels, map_canvas
 from liqmap.style import HEIGHT, PALETTES, WIDTH
-from tests.liqmap.conftest import SEED_BASIS, SEED_RULES, nothing_after
+from tests.liqmap.conftest import Computed, compute, entries_of
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
 LABEL = "Binance USD-M"
@@ -55,8 +57,8 @@ def made(
     missing: tuple[float, float] | None = None,
     simulated: bool = False,
     leverages: tuple[int, ...] = (10, 25, 50, 100),
-) -> LiquidationMap:
-    """Return a map of a random walk around `price`."""
+) -> Computed:
+    """Return a map of a random walk around `price`, and its levels."""
     rng = np.random.default_rng(7)
     window = TimeWindow(START, START + timedelta(hours=hours))
     points = 700
@@ -79,23 +81,22 @@ def made(
     request = MapRequest(Exchange.BINANCE, symbol, window, TopN(100), theme=theme, leverages=leverages)
     coverage = Coverage(window, (window,), gaps, simulated=simulated)
     buys, sells = selected(Side.BUY), selected(Side.SELL)
-    return build_map(
+    after = {
+        each.side: aftermath(path, each, bin_seconds=BIN, later=never)
+        for each, never in ((buys, np.inf), (sells, -np.inf))
+    }
+    return compute(
         request,
-        coverage,
+        [entries_of(buys, sells, after)],
         path=path,
+        coverage=coverage,
         trade_count=1_234_567,
-        buys=buys,
-        sells=sells,
-        after={
-            each.side: aftermath(path, each, bin_seconds=BIN, later=never)
-            for each, never in ((buys, np.inf), (sells, -np.inf))
-        },
         rules=MarginRules(MarginModel.SIMPLE),
         basis=MarginBasis(MarginModel.SIMPLE, note="no Binance brackets of it"),
     )
 
 
-VARIANTS = {
+MADE = {
     "plain": made(),
     "light": made(theme=Theme.LIGHT),
     "cheap": made(price=0.00001234, symbol="SHIBUSDT"),
@@ -115,18 +116,14 @@ VARIANTS = {
     "not Latin": made(symbol="币安人生USDT"),
     "swept": made(spread=0.05),
 }
-nobody = SideTrades(Side.BUY, np.empty(0, np.int64), np.empty(0), np.empty(0))
-VARIANTS["nothing stands"] = build_map(
-    VARIANTS["plain"].request,
-    VARIANTS["plain"].coverage,
-    path=PricePath(*(np.array([value]) for value in (VARIANTS["plain"].path.time[0], 1e9, 1e9, 1e9))),
+plain = MADE["plain"].map
+MADE["nothing stands"] = compute(
+    plain.request,
+    [entries_of(SideTrades.none(Side.BUY), plain.sells.largest)],
+    path=PricePath(*(np.array([value]) for value in (plain.path.time[0], 25_000.0, 1e9, 1e9))),
     trade_count=1,
-    buys=nobody,
-    sells=VARIANTS["plain"].sells,
-    after=nothing_after(nobody, VARIANTS["plain"].sells),
-    rules=SEED_RULES,
-    basis=SEED_BASIS,
 )
+VARIANTS = {name: each.map for name, each in MADE.items()}
 
 
 def lines_of(canvas: Canvas) -> list[Line2D]:
@@ -137,8 +134,14 @@ def patches_of(canvas: Canvas) -> list[PathPatch]:
     return [artist for artist in canvas.figure.get_children() if isinstance(artist, PathPatch)]
 
 
+def heatmap_of(liquidation_map: LiquidationMap) -> Heatmap:
+    """Return the heatmap of one of the variants."""
+    (stretches,) = [each.stretches for each in MADE.values() if each.map is liquidation_map]
+    return build_heatmap(liquidation_map, stretches, bin_seconds=BIN)
+
+
 def drawn_heatmap(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
-    return heatmap_canvas(liquidation_map, build_heatmap(liquidation_map, bin_seconds=BIN), label=label)
+    return heatmap_canvas(liquidation_map, heatmap_of(liquidation_map), label=label)
 
 
 def texts(canvas: Canvas) -> list[str]:
@@ -151,7 +154,7 @@ def texts(canvas: Canvas) -> list[str]:
     [
         draw_map,
         draw_depth,
-        lambda drawn, label: draw_heatmap(drawn, build_heatmap(drawn, bin_seconds=BIN), label=label),
+        lambda drawn, label: draw_heatmap(drawn, heatmap_of(drawn), label=label),
     ],
 )
 def test_picture_of_any_map_is_a_png_of_the_size_and_small(name: str, draw):
@@ -224,7 +227,7 @@ def longest_bar(canvas: Canvas, colour: str) -> float:
 
 
 def test_bars_end_where_their_totals_do():
-    drawn = made(leverages=(50,))
+    drawn = made(leverages=(50,)).map
     _, panel = _map_panels(drawn)
     total = float((drawn.buckets.long + drawn.buckets.short).sum(axis=0).max())
     canvas = map_canvas(drawn, label=LABEL)
@@ -253,13 +256,13 @@ def circles(canvas: Canvas) -> int:
 def test_every_selected_trade_is_a_circle_up_to_a_number_that_is_said():
     few, many = (map_canvas(VARIANTS[name], label=LABEL) for name in ("plain", "many trades"))
     assert circles(few) == 200 + 2  # and two in the legend
-    assert circles(many) == 2 * MAX_CIRCLES + 2
-    assert f"circles: the largest {MAX_CIRCLES} per side" in texts(many)
+    assert circles(many) == 2 * LARGEST_KEPT + 2
+    assert f"circles: the largest {LARGEST_KEPT} per side" in texts(many)
     assert not any("circles" in text for text in texts(few))
 
 
 def test_circles_grow_with_the_notional():
-    canvas = map_canvas(made(trades=100, sides=(Side.BUY,)), label=LABEL)
+    canvas = map_canvas(made(trades=100, sides=(Side.BUY,)).map, label=LABEL)
     rings = [line for line in lines_of(canvas) if line.get_marker() == "o"][2:]
     sizes = [line.get_markersize() for line in rings]
     assert len(set(sizes)) > 2
@@ -294,7 +297,7 @@ def test_heatmap_says_what_its_colours_mean_and_what_lies_outside():
 
 def test_heatmap_is_brightest_where_most_stands():
     drawn = VARIANTS["swept"]
-    heatmap = build_heatmap(drawn, bin_seconds=BIN)
+    heatmap = heatmap_of(drawn)
     canvas = heatmap_canvas(drawn, heatmap, label=LABEL)
     (image,) = [each for each in canvas.figure.get_children() if isinstance(each, FigureImage)][:1]
     pixels = np.asarray(image.get_array())

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from liqmap.errors import DataError
+from liqmap.levels import coarsened
+from liqmap.loading import path_of
 from liqmap.model import Exchange, Side, TimeWindow, Trades
 from liqmap.segment_writer import merge_segments, write_segment
 from liqmap.segments import (
@@ -101,6 +103,22 @@ def test_bars_hold_each_second_that_traded(stored: Stored):
     assert (bars.buys, bars.sells) == (2, 2)
 
 
+@pytest.mark.parametrize("window", [WHOLE, seconds(3600, 7260)])
+def test_minute_bars_are_the_second_bars_coarsened(stored: Stored, window: TimeWindow):
+    segment = stored(random_trades(20_000))
+    minutes, bars = (read_bars(segment, window, bin_seconds=each) for each in (120, 1))
+    assert (minutes.buys, minutes.sells) == (bars.buys, bars.sells)
+    expected = coarsened(path_of(bars), 60)
+    for name in ("time", "low", "high", "close"):
+        np.testing.assert_array_equal(getattr(minutes, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize(("window", "bin_seconds"), [(seconds(30, 7200), 120), (WHOLE, 30)])
+def test_bars_are_of_seconds_where_minutes_would_not_do(stored: Stored, window: TimeWindow, bin_seconds: int):
+    segment = stored(random_trades(20_000))
+    assert len(read_bars(segment, window, bin_seconds=bin_seconds).time) > 1440
+
+
 def test_segment_of_an_empty_day_is_whole_and_empty(stored: Stored):
     segment = stored(trades_from([]))
     assert open_segment(segment.path) == segment
@@ -167,7 +185,7 @@ def test_segment_written_twice_keeps_the_first(stored: Stored):
     assert list((first.path.parents[3] / "incoming").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["buy.arrow", "sell.arrow", "bars.arrow", "manifest.json"])
+@pytest.mark.parametrize("name", ["buy.arrow", "sell.arrow", "bars.arrow", "minutes.arrow", "manifest.json"])
 def test_segment_with_a_shortened_file_is_not_opened(stored: Stored, name: str):
     segment = stored(random_trades(1000))
     os.truncate(segment.path / name, 100)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.model import GrossValue, Portion, Side, SideTrades, TopN
-from liqmap.selection import Cut, cut_for, merge, tightened
+from liqmap.selection import Cut, cut_for, merge, shared_out
 
 
 def side(*rows: tuple[int, float]) -> SideTrades:
@@ -41,30 +41,27 @@ def test_merge_of_nothing_is_empty():
     assert len(merge([side(), side()], Cut(count=3))) == 0
 
 
-def test_tightened_cut_asks_for_more_than_the_smallest_kept():
-    assert tightened(Cut(count=2), side((1, 9.0), (2, 5.0))) == Cut(count=2, above=5.0)
+def test_shared_out_counts_what_each_part_has_of_the_largest():
+    parts = [[9.0, 5.0, 1.0], [], [9.0, 6.0]]
+    assert shared(parts, 3) == (1, 0, 2)
+    assert shared(parts, 99) == (3, 0, 2)
+    assert shared(parts, 0) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("cut", [Cut(count=3), Cut(minimum=1.0), Cut(count=0)])
-def test_tightened_cut_is_unchanged_while_there_is_room(cut: Cut):
-    kept = side((1, 9.0), (2, 5.0)) if cut.count != 0 else side()
-    assert tightened(cut, kept) == cut
+def shared(parts: list[list[float]], count: int) -> tuple[int, ...]:
+    def read(part: int, cut: Cut) -> np.ndarray:
+        notional = np.array(parts[part], np.float64)
+        return notional[notional > cut.above][: cut.count]
+
+    return shared_out(count, parts=len(parts), read=read)
 
 
 @given(
     days=st.lists(st.lists(st.integers(1, 5), max_size=8), min_size=1, max_size=4),
     count=st.integers(1, 10),
 )
-def test_merge_step_by_step_equals_sorting_everything(days: list[list[int]], count: int):
-    rows = [
-        [(day * 100 + i, float(notional)) for i, notional in enumerate(sizes)]
-        for day, sizes in enumerate(days)
-    ]
-    cut = Cut(count=count)
-    kept = side()
-    for day in rows:
-        beating = tightened(cut, kept).above
-        part = side(*sorted((row for row in day if row[1] > beating), key=lambda row: -row[1]))
-        kept = merge([kept, part], cut)
-    expected = sorted((row for day in rows for row in day), key=lambda row: (-row[1], row[0]))[:count]
-    assert kept.time.tolist() == [time for time, _ in expected]
+def test_shared_out_equals_sorting_everything(days: list[list[int]], count: int):
+    parts = [sorted(map(float, sizes), reverse=True) for sizes in days]
+    rows = [(-notional, day) for day, sizes in enumerate(parts) for notional in sizes]
+    expected = [day for _, day in sorted(rows)[:count]]
+    assert shared(parts, count) == tuple(expected.count(day) for day in range(len(days)))

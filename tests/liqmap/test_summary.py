@@ -47,11 +47,11 @@ def test_nothing_standing_has_no_balance():
 
 @given(seed=st.integers(0, 10_000))
 def test_every_number_is_the_sum_of_its_levels(seed: int):
-    drawn = swept_map(seed)
-    summary = summarize(drawn)
+    found = swept_map(seed)
+    drawn, summary = found.map, summarize(found.map)
     for levels, standing, swept, clusters in (
-        (drawn.long_levels, summary.standing_long, summary.swept_long, drawn.long_clusters),
-        (drawn.short_levels, summary.standing_short, summary.swept_short, drawn.short_clusters),
+        (found.longs, summary.standing_long, summary.swept_long, drawn.long_clusters),
+        (found.shorts, summary.standing_short, summary.swept_short, drawn.short_clusters),
     ):
         price, notional, stands = (
             np.concatenate([getattr(each, name) for each in levels])

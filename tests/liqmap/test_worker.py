@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from liqmap.errors import DataError, RequestError
 from liqmap.heatmap import build_heatmap
-from liqmap.levels import path_bin_seconds
+from liqmap.levels import LARGEST_KEPT, all_levels, path_bin_seconds
 from liqmap.model import (
     Coverage,
     Exchange,
     GrossValue,
+    LiquidationLevels,
+    LiquidationMap,
     MapRequest,
     MarginModel,
     Portion,
@@ -31,7 +33,7 @@ from liqmap.model import (
 from liqmap.segment_writer import write_segment
 from liqmap.segments import Origin, Part, Segment, segment_path
 from liqmap.store import Store
-from liqmap.worker import MapJob, StoreJob, load_map, run_map_job, run_store_job
+from liqmap.worker import MapJob, StoreJob, compute_map, load_job, margin_of, run_map_job, run_store_job
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
 
 MIDNIGHT = datetime(2023, 8, 2, tzinfo=UTC)
@@ -43,6 +45,17 @@ def job(segments: list[Segment], window: TimeWindow, selection: Selection, **opt
     return MapJob(
         request, tuple(Part(segment, part) for segment, part in parts if part), Coverage(window, (window,))
     )
+
+
+def load_map(job: MapJob) -> LiquidationMap:
+    return compute_map(job, load_job(job))
+
+
+def levels_of_job(job: MapJob) -> tuple[LiquidationLevels, ...]:
+    """Return the levels of a job whose entries are one stretch: longs' first."""
+    last_price = load_map(job).last_price
+    (levels,) = all_levels(load_job(job).entries(), job.request, margin_of(job)[0], last_price=last_price)
+    return levels
 
 
 def two_days(stored: Stored) -> tuple[list[Segment], Trades]:
@@ -81,8 +94,10 @@ def test_selection_across_days_equals_sorting_all_trades(
                 rows = rows[trades.notional[rows] >= minimum]
             case Portion(fraction):
                 rows = rows[: int(len(rows) * fraction)]
-        np.testing.assert_array_equal(found.time, trades.time[rows])
-        np.testing.assert_array_equal(found.notional, trades.notional[rows])
+        np.testing.assert_array_equal(found.largest.time, trades.time[rows][:LARGEST_KEPT])
+        np.testing.assert_array_equal(found.largest.notional, trades.notional[rows][:LARGEST_KEPT])
+        assert found.count == len(rows)
+        assert found.notional == pytest.approx(trades.notional[rows].sum())
     assert drawn.last_price == trades.price[np.flatnonzero(inside)[-1]]
 
 
@@ -90,7 +105,7 @@ def test_map_job_draws_both_pictures_and_says_how_long_each_took(stored: Stored)
     result = run_map_job(job([stored(random_trades(5000))], TimeWindow.of_day(DAY), TopN(10)))
     assert result.map_png.startswith(b"\x89PNG")
     assert result.depth_png.startswith(b"\x89PNG")
-    assert set(result.timings_ms) == {"compute", "map", "depth"}
+    assert set(result.timings_ms) == {"load", "compute", "map", "depth"}
     assert result.summary.selected_buy == 10
     assert result.levels_csv is None
 
@@ -185,8 +200,9 @@ def test_levels_are_swept_by_a_later_day_too(stored: Stored):
         ),
     ]
     window = TimeWindow(TimeWindow.of_day(DAY).start, TimeWindow.of_day(DAY + timedelta(days=1)).end)
-    drawn = load_map(job(days, window, TopN(1)))
-    standing = {each.leverage: each.standing.tolist() for each in drawn.long_levels}
+    asked = job(days, window, TopN(1))
+    drawn, longs = load_map(asked), levels_of_job(asked)[:4]
+    standing = {each.leverage: each.standing.tolist() for each in longs}
     assert standing == {10: [True], 25: [True], 50: [True], 100: [False]}
     assert drawn.swept_long == pytest.approx(5000 / 4)
 
@@ -202,20 +218,21 @@ def test_levels_are_swept_by_a_later_day_too(stored: Stored):
 def test_result_names_what_its_levels_were_computed_with(
     stored: Stored, model: MarginModel, basis: tuple[str, date | None, str]
 ):
-    drawn = load_map(job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(5), model=model))
+    asked = job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(5), model=model)
+    drawn = load_map(asked)
     assert (drawn.margin.model, drawn.margin.brackets, drawn.margin.note) == basis
     # Only the seed library's own way counts a trade more than once.
-    placed = sum(float(each.notional.sum()) for each in drawn.long_levels)
+    placed = sum(float(each.notional.sum()) for each in levels_of_job(asked)[:4])
     times = 4 if model is MarginModel.SIMPLE else 1
-    assert placed == pytest.approx(times * drawn.buys.notional.sum())
+    assert placed == pytest.approx(times * drawn.buys.notional)
 
 
 def test_fetched_brackets_are_used(stored: Stored, tmp_path: Path):
     (tmp_path / "binance-2023-08-02.txt").write_text("# fetched\nBTCUSDT 1,0.01,100 inf,0.02,20\n")
     asked = job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(5))
-    drawn = load_map(replace(asked, bracket_folders=(tmp_path,)))
-    assert drawn.margin.source == "fetched"
-    assert [len(each.price) for each in drawn.long_levels] == [5, 0, 0, 0]
+    asked = replace(asked, bracket_folders=(tmp_path,))
+    assert load_map(asked).margin.source == "fetched"
+    assert [len(each.price) for each in levels_of_job(asked)[:4]] == [5, 0, 0, 0]
 
 
 def held_by(root: Path, trades: Trades, windows: list[TimeWindow], asked: TimeWindow) -> tuple[Part, ...]:
@@ -304,9 +321,11 @@ def test_map_of_overlapping_segments_equals_that_of_one(
         other = load_map(jobs[1])
         width = path_bin_seconds(int(asked.length.total_seconds()), bins=bins)
     assert_same_values(one, other)
-    assert_same_values(
-        build_heatmap(one, bin_seconds=width), build_heatmap(other, bin_seconds=width), "heatmap"
-    )
+    heatmaps = [
+        build_heatmap(drawn, [levels_of_job(each)], bin_seconds=width)
+        for drawn, each in zip((one, other), jobs, strict=True)
+    ]
+    assert_same_values(*heatmaps, "heatmap")
 
 
 def test_entry_is_swept_within_its_bin_by_a_part_two_parts_later(tmp_path: Path):
@@ -329,8 +348,8 @@ def test_entry_is_swept_within_its_bin_by_a_part_two_parts_later(tmp_path: Path)
     parts = held_by(tmp_path, trades, windows, asked)
     assert len(parts) == 4
     request = MapRequest(Exchange.BINANCE, "BTCUSDT", asked, TopN(1), model=MarginModel.SIMPLE)
-    drawn = load_map(MapJob(request, parts, Coverage(asked, (asked,))))
-    (at_100x,) = [each for each in drawn.long_levels if each.leverage == 100]
+    longs = levels_of_job(MapJob(request, parts, Coverage(asked, (asked,))))[:4]
+    (at_100x,) = [each for each in longs if each.leverage == 100]
     assert at_100x.after.soon.tolist() == [99.0]
     assert at_100x.after.extreme.tolist() == [99.0]
     assert at_100x.standing.tolist() == [False]
