@@ -6,24 +6,23 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from liqmap.settings import Settings
-from tests.benchmarks.maps import row
-from tests.benchmarks.simulator import simulated_exchanges
+from tests.benchmarks.table import Table
 from tests.bot.discord_server import TOKEN, Answered, DiscordServer
 
 PEOPLE = 200
 
 
-async def measure_burst(folder: Path) -> AsyncIterator[str]:
-    """Yield the lines of the table."""
-    async with simulated_exchanges(Settings()) as simulated, DiscordServer() as server:
+async def measure_burst(folder: Path, settings: Settings, table: Table) -> None:
+    """Let two hundred people ask for fifty different maps of one day."""
+    table.heading("A burst of commands, through the bot as a process")
+    async with DiscordServer() as server:
         config = folder / "liqmap.toml"
         config.write_text(
-            f'storage.path = "{folder / "store"}"\nengine.queue_size = {PEOPLE}\n{server.settings}'
-            f'exchanges.binance.archive_url = "{simulated.exchanges.binance.archive_url}"\n'
+            f'storage.path = "{folder / "burst"}"\nengine.queue_size = {PEOPLE}\n{server.settings}'
+            f'exchanges.binance.archive_url = "{settings.exchanges.binance.archive_url}"\n'
         )
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bot", "--config", str(config)),
@@ -35,13 +34,13 @@ async def measure_burst(folder: Path) -> AsyncIterator[str]:
         finally:
             process.send_signal(signal.SIGTERM)
             await process.wait()
-    yield row(f"{PEOPLE} commands at once: until acknowledged", acknowledged)
-    yield row(f"{PEOPLE} commands at once: until answered", answered)
+    table.row(f"{PEOPLE} commands at once: until acknowledged", acknowledged)
+    table.row(f"{PEOPLE} commands at once: until answered", answered)
 
 
 async def _burst(server: DiscordServer) -> tuple[list[float], list[float]]:
     await (
-        await server.command("liqmap", symbol="BTC", window="6h", mode="top_n", end="2023-08-01 06:00")
+        await server.command("liqmap", symbol="BTC", window="6h", mode="top_n", end="2023-08-31 06:00")
     ).done
     loop = asyncio.get_running_loop()
     acknowledged: list[float] = []
@@ -54,7 +53,7 @@ async def _burst(server: DiscordServer) -> tuple[list[float], list[float]]:
 
     for person in range(PEOPLE):
         # Fifty different maps of one day, each wanted by four people.
-        end = f"2023-08-01 {7 + person % 10:02}:{10 * (person % 5):02}"
+        end = f"2023-08-31 {7 + person % 10:02}:{10 * (person % 5):02}"
         answer = await server.command("liqmap", user=person, symbol="BTC", window="6h", mode="top_n", end=end)
         note(answer.acknowledged, acknowledged)
         note(answer.done, answered)

@@ -3,84 +3,130 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
 
-from liqmap import Engine, Exchange, GrossValue, MapRequest, Portion, Selection, Settings, TimeWindow, TopN
-from liqmap.settings import EngineSettings, StorageSettings
-from tests.benchmarks.simulator import publish, simulated_exchanges
+from liqmap import (
+    Engine,
+    Exchange,
+    GrossValue,
+    MapRequest,
+    MapResult,
+    Portion,
+    Progress,
+    Selection,
+    Settings,
+    TimeWindow,
+    TopN,
+)
+from tests.benchmarks.market import END, FILES, SYMBOL
+from tests.benchmarks.table import Table
 
-# Days on which the simulated BTCUSDT has 1.2 to 1.4 million trades.
-DAYS = [date(2023, 8, day) for day in (4, 6, 9, 10, 12)]
-WARM_RUNS = 9
-TOP = TopN(100)
+SELECTIONS: tuple[Selection, ...] = (TopN(100), GrossValue(1e5), GrossValue(1e4), Portion(0.01))
+LENGTHS = {"6 h": 6, "24 h": 24, "7 d": 168, "30 d": 720, "90 d": 2160}
+COLD_DAYS = 5
+WARM_RUNS = 7
 
 
 def request(
-    day: date, selection: Selection = TOP, *, hours: int = 6, exchange: Exchange = Exchange.BINANCE
+    hours: float,
+    selection: Selection = SELECTIONS[0],
+    *,
+    end: datetime = END,
+    exchange: Exchange = Exchange.BINANCE,
+    heatmap: bool = False,
 ) -> MapRequest:
-    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    return MapRequest(exchange, "BTCUSDT", TimeWindow.ending(noon, timedelta(hours=hours)), selection)
-
-
-async def measure_maps(folder: Path) -> AsyncIterator[str]:
-    """Yield the lines of the table."""
-    settings = Settings(
-        storage=StorageSettings(path=folder), engine=EngineSettings(workers=2, cached_results=0)
+    return MapRequest(
+        exchange, SYMBOL, TimeWindow.ending(end, timedelta(hours=hours)), selection, heatmap=heatmap
     )
-    async with simulated_exchanges(settings) as simulated, Engine(simulated) as engine:
-        for exchange in Exchange:
-            await publish(simulated, exchange, "BTCUSDT", DAYS)
-            cold = [await timed(engine, request(day, exchange=exchange)) for day in DAYS]
-            yield row(f"first time: {exchange}'s file -> stored, both pictures", cold)
-        for name, selection, hours in (
-            ("6 h top_n 100", TOP, 6),
-            ("6 h gross_value 100k", GrossValue(1e5), 6),
-            ("6 h gross_value 10k", GrossValue(1e4), 6),
-            ("6 h portion 1 %", Portion(0.01), 6),
-        ):
-            await timed(engine, request(DAYS[0], selection, hours=hours))
-            warm = [await timed(engine, request(DAYS[0], selection, hours=hours)) for _ in range(WARM_RUNS)]
-            yield row(f"in store: {name} -> both pictures", warm)
-        day_long = replace(request(DAYS[0], GrossValue(1e5)), window=TimeWindow.of_day(DAYS[0]), heatmap=True)
-        await timed(engine, day_long)
-        warm = [await timed(engine, day_long) for _ in range(WARM_RUNS)]
-        yield row("in store: 24 h gross_value 100k -> three pictures", warm)
-        await timed(engine, request(DAYS[-1], hours=72))
-        warm = [await timed(engine, request(DAYS[-1], hours=72)) for _ in range(WARM_RUNS)]
-        yield row("in store: 72 h top_n 100 -> both pictures", warm)
-        main, *children = peaks()
-        yield f"{'peak memory: main process':58} {main:7.0f} MiB"
-        yield f"{'peak memory: largest worker':58} {max(children):7.0f} MiB"
 
 
-async def timed(engine: Engine, wanted: MapRequest) -> float:
-    """Draw and return the milliseconds that it took."""
+async def measure_cold(settings: Settings, table: Table) -> None:
+    """Fetch days one by one, then what is left of thirty at once."""
+    table.heading("First time: the exchange's file on loopback → stored → both pictures")
+    async with Engine(settings) as engine:
+        await engine.draw(request(6, end=_noon(FILES + 1)))  # the workers are up
+        for exchange, days in ((Exchange.BINANCE, COLD_DAYS), (Exchange.BYBIT, 2)):
+            results = [
+                await engine.draw(request(6, end=_noon(back), exchange=exchange)) for back in range(days)
+            ]
+            table.row(
+                f"{exchange} day: fetched, verified, stored", [each.timings_ms["collect"] for each in results]
+            )
+            table.row(f"{exchange} day: … and drawn", [each.timings_ms["total"] for each in results])
+        memory = peaks()
+        heard: list[Progress] = []
+        result = await engine.draw(request(720), progress=heard.append)
+        left = FILES - COLD_DAYS
+        table.value(
+            f"{left} days at once, {settings.download.concurrency} downloads, two workers",
+            result.timings_ms["collect"] / 1000,
+            unit=f"s, {len(heard)} reports of progress",
+        )
+        table.value("… a day", result.timings_ms["collect"] / left, unit="ms")
+        table.value("peak of the largest worker, days one by one", max(memory[1:]), unit="MiB")
+        table.value("peak of the largest worker, all days", max(peaks()[1:]), unit="MiB")
+        table.value("peak of the main process", peaks()[0], unit="MiB")
+
+
+async def measure_warm(settings: Settings, table: Table) -> None:
+    """Draw every length of window in every mode from the store."""
+    table.heading("In store: query → both pictures (exchange's margin model, sweeping on)")
+    async with Engine(settings) as engine:
+        for name, hours in LENGTHS.items():
+            for selection in SELECTIONS:
+                table.row(
+                    f"{name} {selection.mode} {selection.value:g}",
+                    await timed(engine, request(hours, selection)),
+                )
+        table.row(
+            "24 h gross_value 100000, with the heatmap",
+            await timed(engine, request(24, SELECTIONS[1], heatmap=True)),
+        )
+        table.row("90 d top_n 100, with the heatmap", await timed(engine, request(2160, heatmap=True)))
+        table.value("peak of the largest worker", max(peaks()[1:]), unit="MiB")
+        table.value("largest worker now, after 90-day jobs", max(resident()), unit="MiB")
+
+
+async def timed(engine: Engine, wanted: MapRequest) -> list[float]:
+    """Return the milliseconds of several runs, after one that is not counted."""
+    results = [await clocked(engine, wanted) for _ in range(WARM_RUNS + 1)]
+    return [milliseconds for _, milliseconds in results[1:]]
+
+
+async def clocked(engine: Engine, wanted: MapRequest) -> tuple[MapResult, float]:
+    """Draw, and return the result with the milliseconds that it took."""
     started = time.perf_counter()
-    await engine.draw(wanted)
-    return (time.perf_counter() - started) * 1000
-
-
-def row(name: str, times: Sequence[float], *, unit: str = "ms") -> str:
-    """Return a line of the table."""
-    return f"{name:58} {statistics.median(times):7.0f} {unit}  ({min(times):.0f} to {max(times):.0f})"
+    result = await engine.draw(wanted)
+    return result, (time.perf_counter() - started) * 1000
 
 
 def peaks() -> list[float]:
     """Return the highest memory so far of this process and of its workers [MiB]."""
-    workers = [
-        child.pid for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())
-    ]
-    return [_peak(pid) for pid in (os.getpid(), *workers)]
+    return [_memory(pid, "VmHWM:") for pid in (os.getpid(), *workers())]
 
 
-def _peak(pid: int) -> float:
+def resident() -> list[float]:
+    """Return the memory of the workers now [MiB]."""
+    return [_memory(pid, "VmRSS:") for pid in workers()]
+
+
+def workers() -> Iterator[int]:
+    """Yield the worker processes of this process."""
+    for child in psutil.Process().children():
+        if "spawn_main" in " ".join(child.cmdline()):
+            yield child.pid
+
+
+def _noon(back: int) -> datetime:
+    return END - timedelta(days=back)
+
+
+def _memory(pid: int, name: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    (line,) = (line for line in status.splitlines() if line.startswith(name))
     return int(line.split()[1]) / 1024
