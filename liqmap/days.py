@@ -13,7 +13,7 @@ from liqmap.download import download, exists
 from liqmap.errors import DataError, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, TimeWindow
-from liqmap.segments import Origin, Segment
+from liqmap.segments import Origin, Segment, segment_path
 from liqmap.worker import StoreJob, run_store_job
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from liqmap.exchanges.protocol import DayFile
     from liqmap.pool import Run
     from liqmap.settings import Settings
+    from liqmap.shared import SharedStore
     from liqmap.store import Store
 
 log = logging.getLogger(__name__)
@@ -57,16 +58,24 @@ class _Fetch:
 
 
 class DayFiles:
-    """Fetches published days into the store."""
+    """Fetches published days into the store: from the `shared` one, else from the exchange."""
 
     def __init__(
-        self, settings: Settings, *, store: Store, session: aiohttp.ClientSession, run: Run, clock: Clock
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        session: aiohttp.ClientSession,
+        run: Run,
+        clock: Clock,
+        shared: SharedStore | None = None,
     ) -> None:
         self._settings = settings
         self._session = session
         self._run = run
         self._clock = clock
         self._store = store
+        self._shared = shared
         self._downloads = asyncio.Semaphore(settings.download.concurrency)
         self._fetches: dict[Day, _Fetch] = {}
         self._absent_until: dict[Day, datetime] = {}
@@ -123,6 +132,9 @@ class DayFiles:
         source = self._source(day)
         file = self._store.incoming / f"{uuid4().hex}.download"
         async with self._downloads:
+            segment = await self._bring_in(day)
+            if segment is not None:
+                return segment
             try:
                 downloaded = await download(
                     self._session,
@@ -153,10 +165,18 @@ class DayFiles:
                 )
             finally:
                 file.unlink(missing_ok=True)
+            if self._shared is not None:
+                await asyncio.to_thread(self._shared.publish, segment)
         log.info(
             "stored %s %s %s: %d trades", day.exchange, day.symbol, day.day, segment.buys + segment.sells
         )
         return segment
+
+    async def _bring_in(self, day: Day) -> Segment | None:
+        if self._shared is None:
+            return None
+        path = segment_path(self._store.root, day.exchange, day.symbol, day.window)
+        return await asyncio.to_thread(self._shared.bring_in, path, incoming=self._store.incoming)
 
     def _source(self, day: Day) -> DayFile:
         base_url = self._settings.exchanges.of(day.exchange).archive_url

@@ -15,12 +15,14 @@ from cachetools import LRUCache
 
 from liqmap.archive import Archive
 from liqmap.clock import SystemClock
+from liqmap.cluster import Cluster
 from liqmap.days import DayFiles
 from liqmap.errors import EngineBusy, LiqmapError
 from liqmap.model import MapRequest, MapResult, Progress
 from liqmap.pool import WorkerPool
 from liqmap.recent import recent_trades
 from liqmap.recorder import Recorder
+from liqmap.shared import SharedStore
 from liqmap.status import SymbolStatus, recording_status
 from liqmap.store import Store
 from liqmap.worker import MapJob, run_map_job
@@ -54,7 +56,8 @@ class _Job:
 class Engine:
     """Draws liquidation maps. Use it as `async with Engine(settings) as engine`.
 
-    Jobs run in spawned worker processes, or in `executor` if one is given (then its owner closes it).
+    Jobs run in spawned worker processes, or in `executor` if one is given (then its owner closes it);
+    maps run in a Dask cluster if the settings name one.
     With `record`, the streams of the symbols in the settings, and of those lately asked for, are
     recorded meanwhile.
     """
@@ -90,7 +93,13 @@ class Engine:
             self._brackets = settings.storage.path / "brackets"
             self._store = Store(settings.storage.path, max_size=settings.storage.max_size)
             self._store.open(now=self._clock.now())
-            days = DayFiles(settings, store=self._store, session=session, run=pool.run, clock=self._clock)
+            shared = SharedStore(settings.storage.shared_url) if settings.storage.shared_url else None
+            self._cluster: Cluster | None = None
+            if settings.engine.executor == "dask":
+                self._cluster = await stack.enter_async_context(Cluster(settings, shared=shared))
+            days = DayFiles(
+                settings, store=self._store, session=session, run=pool.run, clock=self._clock, shared=shared
+            )
             stack.push_async_callback(days.close)
             recent = recent_trades(settings, store=self._store, session=session, clock=self._clock)
             self._recorder = Recorder(
@@ -211,6 +220,8 @@ class Engine:
 
     async def _drawn(self, request: MapRequest, holdings: Holdings) -> MapResult:
         job = MapJob(request, holdings.parts, holdings.coverage, (self._brackets,))
+        if self._cluster is not None:
+            return await self._cluster.draw(job)
         return await self._pool.run(run_map_job, job)
 
     async def _offer_partial(self, request: MapRequest, collecting: asyncio.Task[Holdings]) -> None:

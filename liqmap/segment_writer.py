@@ -6,7 +6,6 @@ import json
 import math
 import os
 import shutil
-from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -85,6 +84,25 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
     return _write(Segment(path, origin, *counts, {}), tables, incoming=incoming)
 
 
+def move_into_place(source: Path, target: Path) -> None:
+    """Rename a whole segment's folder to where it belongs, unless another writer's stands there already.
+
+    Raises OSError.
+    """
+    try:
+        source.rename(target)
+    except OSError:
+        # A folder that is not empty cannot be replaced; the other writer's segment is as good.
+        if not target.is_dir():
+            raise
+        return
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def _write(
     segment: Segment, tables: Mapping[str, Callable[[], pa.RecordBatch]], *, incoming: Path
 ) -> Segment:
@@ -95,8 +113,7 @@ def _write(
         sizes = {name: _write_table(temporary / f"{name}.arrow", table()) for name, table in tables.items()}
         _write_manifest(temporary, replace(segment, sizes=sizes))
         segment.path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            _rename_folder(temporary, segment.path)
+        move_into_place(temporary, segment.path)
     except OSError as error:
         raise DataError(
             f"The trades could not be stored ({error.strerror or 'write error'}); check the store's disk."
@@ -236,16 +253,3 @@ def _write_manifest(folder: Path, segment: Segment) -> None:
         json.dump(manifest, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _rename_folder(source: Path, target: Path) -> None:
-    try:
-        source.rename(target)
-    except OSError as error:
-        # A folder that is not empty stands there already: the other writer's segment is as good.
-        raise (FileExistsError() if target.is_dir() else error) from error
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

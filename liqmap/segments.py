@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
+TABLES: Final = ("bars", "minutes", "buy", "sell")
+"""The names of a segment's tables, whose files end in .arrow."""
 
 VIA_FILES: Final = "daily files"
 VIA_REST: Final = "REST"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from liqmap.errors import SettingsError
@@ -47,16 +47,25 @@ class StorageSettings(Section):
 
     path: Path = Field(default_factory=lambda: platformdirs.user_cache_path("liqmap"))
     max_size: ByteSize = Field(default=ByteSize(20_000_000_000), ge=100_000_000)
+    shared_url: str = ""
 
 
 class EngineSettings(Section):
-    """How much is drawn at once, and for how long."""
+    """Where and how much is drawn at once, and for how long."""
 
+    executor: Literal["local", "dask"] = "local"
+    dask_address: str = ""
     workers: int = Field(default=2, ge=1, le=64)
     queue_size: int = Field(default=32, ge=1, le=10_000)
     job_timeout: float = Field(default=120.0, gt=0)
     max_window_days: int = Field(default=90, ge=1, le=1000)
     cached_results: int = Field(default=64, ge=0)
+
+    @model_validator(mode="after")
+    def _addressed(self) -> Self:
+        if self.executor == "dask" and not self.dask_address:
+            raise ValueError('executor = "dask" needs dask_address, such as tcp://scheduler:8786')
+        return self
 
 
 class DownloadSettings(Section):
