@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import signal
@@ -20,6 +19,7 @@ from liqmap.heatmap import build_heatmap
 from liqmap.levels import all_levels, build_map, path_bin_seconds
 from liqmap.loading import load
 from liqmap.margin import MarginRules
+from liqmap.memory import give_back_memory, tune_memory
 from liqmap.model import (
     Coverage,
     Exchange,
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 PATH_BINS = 720
 """The price path has at most this many bins: more than the pixels it is drawn on."""
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +156,7 @@ def run_store_job(job: StoreJob) -> Segment:
     Raises DataError if the file is not what it should be or the disk is full.
     """
     origin = job.origin
+    give_back_memory()
     day = EXCHANGES[origin.exchange].read_day(
         job.file, origin.symbol, origin.window.start.date(), max_unpacked_size=job.max_unpacked_size
     )
@@ -170,9 +169,10 @@ def run_store_job(job: StoreJob) -> Segment:
         inverse=day.trades.inverse,
     )
     path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)
+    give_back_memory()
     segment = write_segment(path, origin, day.trades, incoming=job.incoming)
     del day
-    _c_library("malloc_trim", 0)  # drawing needs a tenth of what parsing took
+    give_back_memory()
     return segment
 
 
@@ -183,19 +183,8 @@ def prepare_process() -> None:
     if parent is not None:
         # A killed parent cannot tell its workers to stop, and their queue never reaches its end.
         threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
-    # glibc learns to keep even a day's columns on its heap, where they leave holes: told a limit, it does
-    # not, and a worker's peak after a few days parsed is a fifth lower.
-    _c_library("mallopt", _M_MMAP_THRESHOLD, 8 << 20)
-    # And to give the end of its heap back only when there is much of it, not between any two arrays.
-    _c_library("mallopt", _M_TRIM_THRESHOLD, 16 << 20)
+    tune_memory()
     importlib.import_module("liqmap.render")
-
-
-def _c_library(function: str, *arguments: int) -> None:
-    """Call a function of glibc; elsewhere, where memory is managed otherwise, do nothing."""
-    found = getattr(ctypes.CDLL(None), function, None)
-    if found is not None:
-        found(*arguments)
 
 
 def _exit_with(sentinel: int) -> None:

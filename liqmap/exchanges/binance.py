@@ -106,7 +106,7 @@ class Binance:
         check_day(name, day, time=time, price=price, size=size)
         order = _each_once(ids)
         lost = int(ids[order[-1]] - ids[order[0]]) + 1 - len(order) if len(order) else 0
-        keep = in_time_order(time, order[inside_day(time[order], day)])
+        keep = in_time_order(time, inside_day(time, day, order))
         contract = self.contract(symbol)
         if contract.inverse:
             size = size * contract.dollars

@@ -91,7 +91,7 @@ class Bybit:
             kind = "a linear" if inverse else "an inverse"
             raise DataError(f"{name} is {kind} contract's file: its sizes are not what they should be.")
         order = _each_once(column.pop("trdMatchID"))
-        keep = in_time_order(time, order[inside_day(time[order], day)])
+        keep = in_time_order(time, inside_day(time, day, order))
         is_buy = column["side"] == _SIDES.index("Buy")
         return DayTrades(
             picked(Trades(time, price, size, is_buy, inverse), keep),

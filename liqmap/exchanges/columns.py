@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from liqmap.errors import DataError
+from liqmap.memory import give_back_memory
 from liqmap.model import TimeWindow, Trades
 
 if TYPE_CHECKING:
@@ -98,10 +99,12 @@ def read_columns(
         raise DataError(f"{name} is not a file of trades: {_found(error)}.") from error
     pa.default_memory_pool().release_unused()
     # One column after the other, each one's chunks freed as it is joined; a header alone has none.
-    return {
+    joined = {
         column: np.concatenate(chunks.pop(column) or [how.convert(pa.array([], how.type))])
         for column, how in columns.items()
     }
+    give_back_memory()
+    return joined
 
 
 def from_booleans(chunk: pa.Array) -> NDArray[np.bool_]:
@@ -133,11 +136,11 @@ def check_day(
         raise DataError(f"{name} holds trades of another day than {day}.")
 
 
-def inside_day(time: NDArray[np.int64], day: date) -> NDArray[np.bool_]:
-    """Tell which trades lie inside the day; those just across its edge belong to its neighbour's file."""
+def inside_day(time: NDArray[np.int64], day: date, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return those of `rows` that lie inside the day; the others belong to its neighbours' files."""
     window = TimeWindow.of_day(day)
-    inside: NDArray[np.bool_] = (time >= window.start_ms) & (time < window.end_ms)
-    return inside
+    inside = (time >= window.start_ms) & (time < window.end_ms)
+    return rows if inside.all() else rows[inside[rows]]
 
 
 def in_time_order(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

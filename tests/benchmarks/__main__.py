@@ -1,47 +1,6 @@
-from __future__ import annotations
+if __name__ == "__main__":  # workers import this module again, and should not find themselves larger by it
+    import asyncio
 
-import asyncio
-import sys
-import tempfile
-import time
-from pathlib import Path
+    from tests.benchmarks.run import run
 
-from liqmap import Settings
-from liqmap.settings import EngineSettings, StorageSettings
-from tests.benchmarks.burst import measure_burst
-from tests.benchmarks.maps import measure_cold, measure_warm
-from tests.benchmarks.market import make_market, served
-from tests.benchmarks.parts import measure_parts
-from tests.benchmarks.rivals import measure_rivals
-from tests.benchmarks.start import measure_start
-from tests.benchmarks.table import Table
-from tests.benchmarks.throughput import WARMED_UP, measure_throughput
-
-TABLE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-
-
-async def main() -> None:
-    started = time.perf_counter()
-    table = Table()
-    with tempfile.TemporaryDirectory() as temporary:
-        files, store = Path(temporary) / "files", Path(temporary) / "store"
-        make_market(files, store)
-        settings = Settings(
-            storage=StorageSettings(path=store),
-            engine=EngineSettings(workers=2, cached_results=0, queue_size=WARMED_UP),
-        )
-        async with served(files, settings) as redirected:
-            await measure_cold(redirected, table)
-            await measure_burst(Path(temporary), redirected, table)
-        await measure_warm(settings, table)
-        measure_parts(store, table)
-        await measure_start(store, table)
-        await measure_throughput(settings, table)
-        await measure_rivals(files, Path(temporary), settings, table)
-    table.heading("All of this")
-    table.value("making ninety days, and measuring", (time.perf_counter() - started) / 60, unit="min")
-    table.save(TABLE)
-
-
-if __name__ == "__main__":  # workers import this module again
-    sys.exit(asyncio.run(main()))
+    asyncio.run(run())
