@@ -21,6 +21,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -126,6 +127,7 @@ def window_of(path: Path) -> TimeWindow:
     return TimeWindow(*(_moment(text) for text in path.name.split("-")))
 
 
+@lru_cache(maxsize=1 << 16)  # the same names are read for every map, and strptime is slow
 def _moment(text: str) -> datetime:
     return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
 
