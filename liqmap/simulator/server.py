@@ -168,7 +168,7 @@ class MarketServer:
         )
         return settings.model_copy(
             update={
-                "storage": storage.model_copy(update={"path": storage.path / "simulated"}),
+                "storage": storage.model_copy(update={"path": storage.path / "simulated", "shared_url": ""}),
                 "exchanges": exchanges.model_copy(update={"binance": binance, "bybit": bybit}),
             }
         )

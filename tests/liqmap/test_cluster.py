@@ -22,6 +22,7 @@ from liqmap.simulator import Market, MarketServer
 from liqmap.worker import MapJob
 from tests.liqmap.conftest import DAY, Stored, random_trades
 from tests.liqmap.test_pool import die, die_once, fail, hang, pid
+from tests.liqmap.test_shared import sharing
 
 END = datetime(2023, 8, 1, 6, tzinfo=UTC)
 REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", TimeWindow.ending(END, timedelta(hours=6)), TopN(10))
@@ -59,9 +60,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.stdout.close()
 
 
-def settings_of(address: str, folder: Path, *, shared_url: str = "") -> Settings:
+def settings_of(address: str, folder: Path) -> Settings:
     return Settings(
-        storage=StorageSettings(path=folder, shared_url=shared_url),
+        storage=StorageSettings(path=folder),
         engine=EngineSettings(workers=1, executor="dask", dask_address=address),
     )
 
@@ -70,7 +71,7 @@ def settings_of(address: str, folder: Path, *, shared_url: str = "") -> Settings
 async def test_cluster_draws_what_is_asked_for_and_equal_requests_once(address: str, tmp_path: Path):
     shared = str(tmp_path / "shared")
     async with MarketServer(Market(scale=0.005)) as server:
-        settings = server.redirect(settings_of(address, tmp_path / "store", shared_url=shared))
+        settings = sharing(server.redirect(settings_of(address, tmp_path / "store")), shared)
         async with Engine(settings) as engine:
             first, second = await asyncio.gather(engine.draw(REQUEST), engine.draw(REQUEST))
     assert first is second

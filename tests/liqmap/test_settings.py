@@ -106,3 +106,12 @@ def test_variables_of_the_bot_do_not_disturb_the_engine(monkeypatch: pytest.Monk
     monkeypatch.setenv("LIQMAP__LIMITS__MAPS_PER_USER", "5")
     assert load_settings() == Settings()
     assert load_bot_settings().limits.maps_per_user == 5
+
+
+def test_cluster_needs_an_address(tmp_path: Path):
+    path = tmp_path / "liqmap.toml"
+    path.write_text('engine.executor = "dask"\n')
+    with pytest.raises(SettingsError, match=r"Setting engine: .*needs dask_address, such as tcp://"):
+        load_settings(path)
+    path.write_text('engine.executor = "dask"\nengine.dask_address = "tcp://127.0.0.1:8786"\n')
+    assert load_settings(path).engine.dask_address == "tcp://127.0.0.1:8786"

@@ -107,6 +107,11 @@ def test_second_to_bring_in_keeps_the_first_one_s(url: str, tmp_path: Path, segm
     assert first == second == open_segment(path)
 
 
+def sharing(settings: Settings, url: str) -> Settings:
+    """Return settings with a shared store, which simulated markets have none of by themselves."""
+    return settings.model_copy(update={"storage": settings.storage.model_copy(update={"shared_url": url})})
+
+
 async def test_second_bot_has_its_days_from_the_first_one_and_not_from_the_exchange(url: str, tmp_path: Path):
     end = datetime(2023, 8, 1, 6, tzinfo=UTC)
     request = MapRequest(Exchange.BINANCE, "BTCUSDT", TimeWindow.ending(end, timedelta(hours=6)), TopN(10))
@@ -117,6 +122,8 @@ async def test_second_bot_has_its_days_from_the_first_one_and_not_from_the_excha
                 settings = server.redirect(
                     Settings(storage=StorageSettings(path=tmp_path / bot, shared_url=url))
                 )
+                assert settings.storage.shared_url == ""
+                settings = sharing(settings, url)
                 async with Engine(settings, executor=executor) as engine:
                     results.append(await engine.draw(request))
                 asked = server.requests.total()

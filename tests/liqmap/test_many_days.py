@@ -1,0 +1,65 @@
+"""A window of many days: fetched side by side, but not too many, and never twice."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import liqmap.days
+from liqmap.download import Downloaded, download
+from liqmap.engine import Engine
+from liqmap.model import Exchange, MapRequest, Progress, TimeWindow, TopN
+from liqmap.settings import DownloadSettings, Settings, StorageSettings
+from liqmap.simulator import Market, MarketServer
+
+DAYS = 12
+WINDOW = TimeWindow.ending(datetime(2023, 8, 13, tzinfo=UTC), timedelta(days=DAYS))
+REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(10))
+
+
+async def test_days_are_fetched_side_by_side_within_bounds_and_go_on_where_they_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    under_way, most, done = 0, 0, 0
+    half = asyncio.Event()
+
+    async def watched(*arguments: Any, **options: Any) -> Downloaded:
+        nonlocal under_way, most, done
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await download(*arguments, **options)
+        finally:
+            under_way, done = under_way - 1, done + 1
+            if done == DAYS // 2:
+                half.set()
+
+    monkeypatch.setattr(liqmap.days, "download", watched)
+    settings = Settings(storage=StorageSettings(path=tmp_path), download=DownloadSettings(concurrency=3))
+    heard: list[Progress] = []
+    with ThreadPoolExecutor(2) as executor:
+        async with MarketServer(Market(scale=0.002)) as server:
+            async with Engine(server.redirect(settings), executor=executor) as engine:
+                interrupted = asyncio.create_task(engine.draw(REQUEST))
+                await half.wait()
+            with pytest.raises(asyncio.CancelledError):
+                await interrupted
+            kept = {path.name[:8] for path in tmp_path.glob("simulated/v*/*/*/*")}
+            server.requests.clear()
+            async with Engine(server.redirect(settings), executor=executor) as engine:
+                result = await engine.draw(REQUEST, progress=heard.append)
+            asked = {path[-14:-4].replace("-", "") for path in server.requests if path.endswith(".zip")}
+    assert most == 3
+    assert len(kept) >= DAYS // 2 - 3
+    assert not kept & asked
+    assert len(kept) + len(asked) == DAYS
+    assert result.coverage.fraction == 1
+    shares = [progress.fraction for progress in heard if progress.fraction is not None]
+    assert shares == sorted(shares)
+    assert shares[-1] > 0.7
+    assert any(f"of {len(asked)} days" in progress.text for progress in heard)
