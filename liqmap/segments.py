@@ -105,8 +105,18 @@ class Bars:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     close: NDArray[np.float64]
-    buys: int
-    sells: int
+    buy_count: NDArray[np.uint32]
+    sell_count: NDArray[np.uint32]
+
+    @property
+    def buys(self) -> int:
+        """Buys of the window."""
+        return int(self.buy_count.sum(dtype=np.int64))
+
+    @property
+    def sells(self) -> int:
+        """Sells of the window."""
+        return int(self.sell_count.sum(dtype=np.int64))
 
 
 def segment_path(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> Path:
@@ -161,17 +171,10 @@ def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> 
         batch = batches.read_next_batch()
         second = np.from_dlpack(batch.column("second"))
         first, last = np.searchsorted(second, bounds)
-        column: dict[str, NDArray[Any]] = {
-            name: np.from_dlpack(batch.column(name))[first:last] for name in _BAR_COLUMNS
-        }
-    return Bars(
-        start_ms + second[first:last].astype(np.int64) * 1000,
-        column["low"],
-        column["high"],
-        column["close"],
-        int(column["buy_count"].sum(dtype=np.int64)),
-        int(column["sell_count"].sum(dtype=np.int64)),
-    )
+        columns: list[NDArray[Any]] = [
+            np.from_dlpack(batch.column(name))[first:last] for name in _BAR_COLUMNS
+        ]
+    return Bars(start_ms + second[first:last].astype(np.int64) * 1000, *columns)
 
 
 def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> SideTrades:
