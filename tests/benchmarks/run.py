@@ -14,7 +14,7 @@ from tests.benchmarks.market import make_market, served
 from tests.benchmarks.parts import measure_parts
 from tests.benchmarks.rivals import measure_rivals
 from tests.benchmarks.start import measure_start
-from tests.benchmarks.table import Table
+from tests.benchmarks.table import Table, load
 from tests.benchmarks.throughput import WARMED_UP, measure_throughput
 
 TABLE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -41,4 +41,5 @@ async def run() -> None:
         await measure_rivals(files, Path(temporary), settings, table)
     table.heading("All of this")
     table.value("making ninety days, and measuring", (time.perf_counter() - started) / 60, unit="min")
+    table.note(load())
     table.save(TABLE)

@@ -35,6 +35,10 @@ class Table:
         """Add what was measured once."""
         self._say(f"| {name} | {_written(value)} | | | {unit} |")
 
+    def note(self, text: str) -> None:
+        """Add a line of its own."""
+        self._say(f"\n{text}")
+
     def save(self, path: Path) -> None:
         """Write the table as Markdown."""
         path.write_text("# Measured\n\n`make bench` wrote this. " + "\n".join(self._lines) + "\n")
@@ -54,7 +58,13 @@ def machine() -> str:
     return (
         f"{os.cpu_count()} cores ({processor}), {memory:.0f} GiB, Python {platform.python_version()},"
         f" {datetime.now(UTC):%Y-%m-%d}. Simulated BTCUSDT days of 1.0 to 1.4 million trades."
+        f" {load()}"
     )
+
+
+def load() -> str:
+    """Say how busy the machine has been of late, this included."""
+    return f"{os.getloadavg()[1]:.1f} processes wanted to run at once in the last five minutes."
 
 
 def _written(value: float) -> str:
