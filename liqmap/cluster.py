@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -138,14 +138,15 @@ def _pass_on(inner: Future[Any], outer: Future[Any]) -> None:
 
     if not outer.set_running_or_notify_cancel():
         return
-    try:
-        outer.set_result(inner.result())
-    except (CancelledError, KilledWorker) as error:
+    error = None if inner.cancelled() else inner.exception()
+    if inner.cancelled() or isinstance(error, KilledWorker):
         broken = BrokenExecutor("the cluster has given a job up")
         broken.__cause__ = error
         outer.set_exception(broken)
-    except BaseException as error:  # noqa: BLE001 - whatever it was, it is the job's
+    elif error is not None:
         outer.set_exception(error)
+    else:
+        outer.set_result(inner.result())
 
 
 def _connect(address: str) -> Client:
