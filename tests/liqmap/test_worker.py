@@ -325,7 +325,7 @@ def test_map_of_overlapping_segments_equals_that_of_one(
         build_heatmap(drawn, [levels_of_job(each)], bin_seconds=width)
         for drawn, each in zip((one, other), jobs, strict=True)
     ]
-    assert_same_values(*heatmaps, "heatmap")
+    assert_same_values(heatmaps[0], heatmaps[1], "heatmap")
 
 
 def test_entry_is_swept_within_its_bin_by_a_part_two_parts_later(tmp_path: Path):
