@@ -17,7 +17,11 @@ from yarl import URL
 from bot.client import LiqmapBot
 from bot.health import health_server
 from bot.settings import load_bot_settings, read_token
-from liqmap import Engine, LiqmapError, SettingsError, __version__, utc_now
+from bot.store import open_store
+from bot.symbols import listed, suggesting
+from liqmap import Engine, LiqmapError, SettingsError, __version__
+from liqmap.clock import SystemClock
+from liqmap.listings import Listings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     # The library's own INFO is about shards and sessions, hundreds of lines a day; and this bot has no voice.
-    logging.getLogger("discord").setLevel(logging.WARNING)
+    for library in ("discord", "apscheduler", "alembic"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("discord.client").addFilter(lambda record: "voice" not in record.getMessage())
     try:
         settings = load_bot_settings(options.config)
@@ -67,9 +72,18 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    clock = SystemClock()
     async with (
+        open_store(settings) as store,
+        Listings(settings, clock=clock) as listings,
         Engine(settings) as engine,
-        LiqmapBot(settings, draw=engine.draw, now=utc_now) as bot,
+        LiqmapBot(
+            settings,
+            draw=suggesting(engine.draw, listings),
+            store=store,
+            clock=clock,
+            symbols=lambda: listed(listings),
+        ) as bot,
         health_server(settings.health.port, connected=lambda: bot.connected),
     ):
         await bot.start(token.get_secret_value())

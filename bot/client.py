@@ -6,23 +6,34 @@ import asyncio
 import hashlib
 import json
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.maps import Draw, Maps
-from liqmap import LiqmapError
+from bot import buttons
+from bot.cogs import panels
+from bot.cogs.desk import SubscriptionDesk
+from bot.cogs.maps import Maps
+from bot.cogs.subscriptions import Subscriptions
+from bot.funnel import tell
+from bot.limits import Limits
+from bot.posts import Posts
+from bot.scheduler import Scheduler
+from bot.snapshots import SharedDraws, SnapshotJob
 from liqmap.files import write_file
+from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from bot.drawing import Draw
     from bot.settings import BotSettings
+    from bot.store import Store
+    from liqmap.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +44,15 @@ class LiqmapBot(commands.Bot):
     `connected` tells whether the gateway is there.
     """
 
-    def __init__(self, settings: BotSettings, *, draw: Draw, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: BotSettings,
+        *,
+        draw: Draw,
+        store: Store,
+        clock: Clock,
+        symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
+    ) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -44,22 +63,69 @@ class LiqmapBot(commands.Bot):
         self.connected = False
         self._settings = settings
         self._draw = draw
-        self._now = now
+        self._store = store
+        self._clock = clock
+        self._symbols = symbols
+        self._scheduler: Scheduler | None = None
 
     async def setup_hook(self) -> None:
-        """Add the commands, and announce them if they have changed since the last time."""
-        await self.add_cog(
-            Maps(
-                self._draw,
-                now=self._now,
-                max_days=self._settings.engine.max_window_days,
-                maps_per_user=self._settings.limits.maps_per_user,
-            )
-        )
+        """Add the commands, begin the schedule, and announce the commands if they have changed."""
+        self.add_dynamic_items(*buttons.ITEMS, *panels.ITEMS)
+        scheduler = self._scheduler = self._new_scheduler()
+        await self._add_cogs(scheduler)
         if self._settings.discord.sync_commands:
             await self._sync_if_changed(
                 self._settings.storage.path / f"commands-{self.application_id}.sha256"
             )
+        scheduler.start(await self._store.subscriptions.active())
+
+    async def close(self) -> None:
+        """Stop the schedule, then the connection."""
+        if self._scheduler is not None:
+            await self._scheduler.close()
+        await super().close()
+
+    def _new_scheduler(self) -> Scheduler:
+        settings = self._settings.subscriptions
+        # Equal requests that are due together come within the jitter, and a little more when it is busy.
+        keep = timedelta(seconds=settings.jitter + 300)
+        job = SnapshotJob(
+            self._store,
+            Posts(self, per_second=settings.posts_per_second, sleep=self._clock.sleep),
+            SharedDraws(self._draw, clock=self._clock, keep=keep),
+            clock=self._clock,
+            settings=settings,
+        )
+        return Scheduler(job, clock=self._clock, jitter=settings.jitter)
+
+    async def _add_cogs(self, scheduler: Scheduler) -> None:
+        limits = Limits(self._settings.limits, now=self._clock.now)
+        max_days = self._settings.engine.max_window_days
+        await self.add_cog(
+            Maps(
+                self._draw,
+                now=self._clock.now,
+                max_days=max_days,
+                limits=limits,
+                defaults=self._store.guilds.get,
+                symbols=self._symbols,
+            )
+        )
+        desk = SubscriptionDesk(
+            self._store, scheduler, clock=self._clock, settings=self._settings.subscriptions
+        )
+        await self.add_cog(
+            Subscriptions(
+                self._store,
+                desk,
+                draw=self._draw,
+                clock=self._clock,
+                limits=limits,
+                max_days=max_days,
+                symbols=self._symbols,
+            )
+        )
+        scheduler.every(timedelta(hours=1), desk.tidy, name="tidy")
 
     async def on_connect(self) -> None:
         """Note that the gateway is there."""
@@ -95,30 +161,7 @@ class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
     async def on_error(
         self, interaction: discord.Interaction[LiqmapBot], error: app_commands.AppCommandError, /
     ) -> None:
-        """Answer with the error's own sentence, or with a number under which the log has it."""
-        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-        if isinstance(cause, LiqmapError):
-            sentence = str(cause)
-        else:
-            number = uuid4().hex[:8]
-            log.error("command failed, told as %s", number, exc_info=cause)
-            sentence = (
-                f"Something went wrong on the bot's side; please tell its operator the number {number}."
-            )
-        try:
-            await _answer(interaction, sentence)
-        except discord.HTTPException as failure:
-            log.warning("an error could not be told: HTTP %s, code %s", failure.status, failure.code)
-
-
-async def _answer(interaction: discord.Interaction[LiqmapBot], sentence: str) -> None:
-    """Send `sentence` to the person alone, whatever has been sent before."""
-    if not interaction.response.is_done():
-        await interaction.response.send_message(sentence, ephemeral=True)
-        return
-    # A reply that was announced as public stays public, so it gives way to a private one. It is edited
-    # first, because what has only been announced is not a message that can be deleted yet, and because
-    # whatever fails after that, the sentence has been told.
-    await interaction.edit_original_response(content=sentence)
-    await interaction.followup.send(sentence, ephemeral=True)
-    await interaction.delete_original_response()
+        """Answer with one sentence."""
+        await tell(
+            interaction, error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        )

@@ -8,7 +8,9 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from bot.client import LiqmapBot
+from bot.store import open_store
 from liqmap import DataError, Engine, SettingsError, utc_now
+from liqmap.clock import SystemClock
 from liqmap.files import write_file
 from liqmap.simulator import Market, MarketServer
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bot.cogs.maps import Draw
+    from bot.drawing import Draw
     from bot.settings import BotSettings
     from liqmap import MapRequest, MapResult, Progress
 
@@ -37,8 +39,8 @@ async def play(settings: BotSettings, *, port: int | None, out: Path) -> None:
     """
     async with MarketServer(Market()) as server:
         simulated = server.redirect(settings)
-        async with Engine(simulated) as engine:
-            bot = LiqmapBot(simulated, draw=_outside(engine.draw), now=utc_now)
+        async with Engine(simulated) as engine, open_store(simulated) as store:
+            bot = LiqmapBot(simulated, draw=_outside(engine.draw), store=store, clock=SystemClock())
             # Not strict: the bot announces its commands only after a change, but this Discord is a new one.
             async with simcord.run(bot, settle_timeout=_SETTLE_SECONDS, strict_sync=False) as env:
                 await _play_in(env, port=port, out=out)

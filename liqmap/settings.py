@@ -67,6 +67,7 @@ class BinanceSettings(Section):
     """Binance's own addresses."""
 
     archive_url: HttpUrl = "https://data.binance.vision"
+    api_url: HttpUrl = "https://fapi.binance.com"
 
 
 class BybitSettings(Section):

@@ -32,4 +32,6 @@ class Store:
 async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
     """Open the database of the settings. Raises SettingsError."""
     async with open_database(settings.database.url, folder=settings.storage.path) as engine:
-        yield Store(Subscriptions(engine), Snapshots(engine), Guilds(engine), Alerts(engine))
+        store = Store(Subscriptions(engine), Snapshots(engine), Guilds(engine), Alerts(engine))
+        await store.guilds.load()
+        yield store

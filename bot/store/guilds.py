@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select
 
 from bot.store.tables import guilds
 
 if TYPE_CHECKING:
+    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 
@@ -29,19 +30,24 @@ class GuildDefaults:
 
 
 class Guilds:
-    """The table of guilds' defaults."""
+    """The table of guilds' defaults. All of it is small, and kept in memory."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._known: dict[int, GuildDefaults] = {}
 
-    async def get(self, guild_id: int) -> GuildDefaults:
-        """Return a guild's defaults."""
+    async def load(self) -> None:
+        """Read the table."""
         async with self._engine.connect() as connection:
-            row = (await connection.execute(select(guilds).where(guilds.c.guild_id == guild_id))).first()
-        if row is None:
-            return GuildDefaults()
-        channels = tuple(int(each) for each in row.channels.split(",") if each)
-        return GuildDefaults(row.exchange, row.mode, row.value, row.theme, row.leverages, channels)
+            self._known = {row.guild_id: _defaults(row) for row in await connection.execute(select(guilds))}
+
+    def get(self, guild_id: int | None) -> GuildDefaults:
+        """Return a guild's defaults; outside of guilds there are none."""
+        return self._known.get(guild_id or 0, GuildDefaults())
+
+    def all(self) -> dict[int, GuildDefaults]:
+        """Return the defaults of every guild that has set some."""
+        return dict(self._known)
 
     async def put(self, guild_id: int, defaults: GuildDefaults) -> None:
         """Replace a guild's defaults."""
@@ -49,14 +55,15 @@ class Guilds:
         async with self._engine.begin() as connection:
             await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
             await connection.execute(insert(guilds).values(values))
-
-    async def all(self) -> dict[int, GuildDefaults]:
-        """Return the defaults of every guild that has set some."""
-        async with self._engine.connect() as connection:
-            ids = (await connection.execute(select(guilds.c.guild_id))).scalars().all()
-        return {guild_id: await self.get(guild_id) for guild_id in ids}
+        self._known[guild_id] = defaults
 
     async def remove(self, guild_id: int) -> None:
         """Forget a guild's defaults."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
+        self._known.pop(guild_id, None)
+
+
+def _defaults(row: Row[Any]) -> GuildDefaults:
+    channels = tuple(int(each) for each in row.channels.split(",") if each)
+    return GuildDefaults(row.exchange, row.mode, row.value, row.theme, row.leverages, channels)

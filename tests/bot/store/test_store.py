@@ -118,14 +118,17 @@ async def test_failed_snapshot_says_why_and_old_ones_go(store: Store):
 
 
 async def test_guild_defaults_are_kept_replaced_and_forgotten(store: Store):
-    assert await store.guilds.get(1) == GuildDefaults()
+    assert store.guilds.get(1) == GuildDefaults()
     defaults = GuildDefaults("bybit", "portion", "1%", "light", "10,25", (2**62, 3))
     await store.guilds.put(1, GuildDefaults(theme="dark"))
     await store.guilds.put(1, defaults)
-    assert await store.guilds.get(1) == defaults
-    assert await store.guilds.all() == {1: defaults}
+    await store.guilds.load()
+    assert store.guilds.get(1) == defaults
+    assert store.guilds.all() == {1: defaults}
     await store.guilds.remove(1)
-    assert await store.guilds.get(1) == GuildDefaults()
+    assert store.guilds.get(1) == GuildDefaults()
+    await store.guilds.load()
+    assert store.guilds.all() == {}
 
 
 async def test_alerts_are_kept_with_their_cooldown(store: Store):
