@@ -14,9 +14,12 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot import buttons
+from bot.alerts import EVERY, AlertWatch
 from bot.cogs import panels
+from bot.cogs.alerts import Alerts
 from bot.cogs.desk import SubscriptionDesk
 from bot.cogs.maps import Maps
+from bot.cogs.server import Server
 from bot.cogs.subscriptions import Subscriptions
 from bot.funnel import tell
 from bot.limits import Limits
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class LiqmapBot(commands.Bot):
+class LiqmapBot(commands.AutoShardedBot):
     """The bot. It asks for no privileged intent and mentions nobody.
 
     `connected` tells whether the gateway is there.
@@ -59,6 +62,8 @@ class LiqmapBot(commands.Bot):
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
             tree_cls=ErrorFunnel,
+            shard_count=settings.discord.shards or None,
+            heartbeat_timeout=settings.discord.heartbeat_timeout,
         )
         self.connected = False
         self._settings = settings
@@ -71,8 +76,15 @@ class LiqmapBot(commands.Bot):
     async def setup_hook(self) -> None:
         """Add the commands, begin the schedule, and announce the commands if they have changed."""
         self.add_dynamic_items(*buttons.ITEMS, *panels.ITEMS)
-        scheduler = self._scheduler = self._new_scheduler()
+        posts = Posts(
+            self,
+            per_second=self._settings.subscriptions.posts_per_second,
+            sleep=self._clock.sleep,
+        )
+        scheduler = self._scheduler = self._new_scheduler(posts)
         await self._add_cogs(scheduler)
+        watch = AlertWatch(self._store, posts, self._draw, clock=self._clock)
+        scheduler.every(EVERY, watch.check, name="alerts")
         if self._settings.discord.sync_commands:
             await self._sync_if_changed(
                 self._settings.storage.path / f"commands-{self.application_id}.sha256"
@@ -85,13 +97,13 @@ class LiqmapBot(commands.Bot):
             await self._scheduler.close()
         await super().close()
 
-    def _new_scheduler(self) -> Scheduler:
+    def _new_scheduler(self, posts: Posts) -> Scheduler:
         settings = self._settings.subscriptions
         # Equal requests that are due together come within the jitter, and a little more when it is busy.
         keep = timedelta(seconds=settings.jitter + 300)
         job = SnapshotJob(
             self._store,
-            Posts(self, per_second=settings.posts_per_second, sleep=self._clock.sleep),
+            posts,
             SharedDraws(self._draw, clock=self._clock, keep=keep),
             clock=self._clock,
             settings=settings,
@@ -122,6 +134,17 @@ class LiqmapBot(commands.Bot):
                 clock=self._clock,
                 limits=limits,
                 max_days=max_days,
+                symbols=self._symbols,
+            )
+        )
+        await self.add_cog(Server(self._store.guilds))
+        await self.add_cog(
+            Alerts(
+                self._store,
+                draw=self._draw,
+                clock=self._clock,
+                limits=limits,
+                settings=self._settings.alerts,
                 symbols=self._symbols,
             )
         )

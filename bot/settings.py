@@ -27,6 +27,8 @@ class DiscordSettings(Section):
     api_url: HttpUrl = "https://discord.com/api/v10"
     gateway_url: Annotated[str, AfterValidator(_websocket_url)] = "wss://gateway.discord.gg/"
     sync_commands: bool = True
+    shards: int = Field(default=1, ge=0, le=10_000)
+    heartbeat_timeout: float = Field(default=60.0, gt=0)
 
 
 class DatabaseSettings(Section):
