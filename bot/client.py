@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,11 @@ from bot.cogs.server import Server
 from bot.cogs.subscriptions import Subscriptions
 from bot.funnel import tell
 from bot.limits import Limits
+from bot.metrics import STARTED, Metrics
 from bot.posts import Posts
 from bot.scheduler import Scheduler
 from bot.snapshots import SharedDraws, SnapshotJob
+from liqmap import LiqmapError
 from liqmap.files import write_file
 from liqmap.parsing import POPULAR_SYMBOLS
 
@@ -55,6 +58,7 @@ class LiqmapBot(commands.AutoShardedBot):
         store: Store,
         clock: Clock,
         symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
+        metrics: Metrics | None = None,
     ) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
@@ -67,7 +71,8 @@ class LiqmapBot(commands.AutoShardedBot):
         )
         self.connected = False
         self._settings = settings
-        self._draw = draw
+        self.metrics = metrics or Metrics()
+        self._draw = self.metrics.measured(draw)
         self._store = store
         self._clock = clock
         self._symbols = symbols
@@ -107,6 +112,7 @@ class LiqmapBot(commands.AutoShardedBot):
             SharedDraws(self._draw, clock=self._clock, keep=keep),
             clock=self._clock,
             settings=settings,
+            on_outcome=self.metrics.count_snapshot,
         )
         return Scheduler(job, clock=self._clock, jitter=settings.jitter)
 
@@ -163,6 +169,18 @@ class LiqmapBot(commands.AutoShardedBot):
         """Note that the gateway is gone; the library connects again by itself."""
         self.connected = False
 
+    async def on_interaction(self, interaction: discord.Interaction[LiqmapBot]) -> None:
+        """Count presses."""
+        if interaction.type is discord.InteractionType.component:
+            self.metrics.count_press()
+
+    async def on_app_command_completion(
+        self, interaction: discord.Interaction[LiqmapBot], command: object
+    ) -> None:
+        """Count a command that was answered."""
+        del command
+        self.metrics.count_command(interaction, "answered")
+
     async def _sync_if_changed(self, record: Path) -> None:
         # Discord limits announcements to a few hundred a day, and restarts are more frequent than changes.
         payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
@@ -185,6 +203,12 @@ class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
         self, interaction: discord.Interaction[LiqmapBot], error: app_commands.AppCommandError, /
     ) -> None:
         """Answer with one sentence."""
-        await tell(
-            interaction, error.original if isinstance(error, app_commands.CommandInvokeError) else error
-        )
+        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        outcome = "refused" if isinstance(cause, LiqmapError) else "failed"
+        self.client.metrics.count_command(interaction, outcome)
+        await tell(interaction, cause)
+
+    async def interaction_check(self, interaction: discord.Interaction[LiqmapBot], /) -> bool:
+        """Note when a command began; everybody may go on."""
+        interaction.extras[STARTED] = time.perf_counter()
+        return True

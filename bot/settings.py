@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -61,9 +61,17 @@ class LimitsSettings(Section):
 
 
 class HealthSettings(Section):
-    """Where the bot says whether it is connected."""
+    """Where the bot says whether it is connected, and how much it does."""
 
+    host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
+
+
+class LoggingSettings(Section):
+    """What is logged, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
 
 
 class BotSettings(Settings):
@@ -75,6 +83,7 @@ class BotSettings(Settings):
     subscriptions: SubscriptionsSettings = SubscriptionsSettings()
     alerts: AlertsSettings = AlertsSettings()
     health: HealthSettings = HealthSettings()
+    logging: LoggingSettings = LoggingSettings()
 
 
 def load_bot_settings(path: Path | None = None) -> BotSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 ATTEMPTS: Final = 5
+ACKNOWLEDGED: Final = "acknowledged"
+"""Key in an interaction's `extras`: when it was acknowledged, by `time.perf_counter`."""
+
 ALREADY_ACKNOWLEDGED: Final = 40060
 _LONGEST_WAIT = 30.0
 
@@ -50,6 +54,7 @@ async def acknowledge(interaction: discord.Interaction[Any], *, ephemeral: bool,
         # The first try had arrived after all, and only its answer was lost.
         if error.code != ALREADY_ACKNOWLEDGED:
             raise
+    interaction.extras[ACKNOWLEDGED] = time.perf_counter()
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -66,6 +66,11 @@ class DiscordServer:
         await self._runner.cleanup()
 
     @property
+    def api_url(self) -> str:
+        """Where the API is."""
+        return f"http://127.0.0.1:{self._port}/api"
+
+    @property
     def settings(self) -> str:
         """The [discord] table of the settings file."""
         return (
@@ -204,6 +209,7 @@ class DiscordServer:
             "user": USER,
             "guilds": [],
             "session_id": "session",
+            "shard": [0, 1],
             "resume_gateway_url": f"ws://127.0.0.1:{self._port}/gateway/",
             "application": {"id": str(APPLICATION_ID), "flags": 0},
         }
