@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import discord
 from discord import app_commands
 
 from bot.buttons import MODE_NAMES
@@ -14,6 +15,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MOST_SUGGESTIONS = 25
+
+_Channel = app_commands.AppCommandChannel | app_commands.AppCommandThread
+
+
+class _PostTarget(app_commands.Transformer):
+    """A channel that can take posts, as Discord names it: the bot need not see it."""
+
+    @property
+    def type(self) -> discord.AppCommandOptionType:
+        return discord.AppCommandOptionType.channel
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        kinds = discord.ChannelType
+        return [kinds.text, kinds.news, kinds.news_thread, kinds.public_thread, kinds.private_thread]
+
+    async def transform(self, interaction: discord.Interaction[Any], value: _Channel, /) -> _Channel:
+        del interaction
+        return value
+
+
+PostTarget = app_commands.Transform[_Channel, _PostTarget]
+"""The type of an option that names a text or announcement channel or a thread."""
+
 _MODELS = {
     MarginModel.EXCHANGE: "the exchange's own",
     MarginModel.BINANCE: "binance: isolated, by Binance's brackets",

@@ -14,6 +14,7 @@ from bot.cogs.options import (
     EXCHANGE_CHOICES,
     MODE_CHOICES,
     THEME_CHOICES,
+    PostTarget,
     suggestions,
     value_suggestions,
 )
@@ -91,7 +92,7 @@ class Subscriptions(commands.Cog):
         mode: str,
         every: str,
         value: str | None = None,
-        channel: app_commands.AppCommandChannel | app_commands.AppCommandThread | None = None,
+        channel: PostTarget | None = None,
         exchange: str | None = None,
         style: str = PostStyle.NEW_POST.value,
         role: discord.Role | None = None,
@@ -136,7 +137,7 @@ class Subscriptions(commands.Cog):
     async def subscriptions(
         self,
         interaction: discord.Interaction,
-        channel: app_commands.AppCommandChannel | app_commands.AppCommandThread | None = None,
+        channel: PostTarget | None = None,
     ) -> None:
         """Show the server's subscriptions, with a menu to choose one."""
         interaction.extras[PRIVATE] = True

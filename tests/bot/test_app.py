@@ -19,13 +19,22 @@ from tests.bot.discord_server import TOKEN, DiscordServer
 
 
 @asynccontextmanager
-async def running_bot(folder: Path, *, token: str = TOKEN):
-    """Run `python -m bot` as a process, between a Discord and an exchange on this machine."""
+async def running_bot(folder: Path, *, token: str = TOKEN, refusals: int = 0, heartbeat: float = 0):
+    """Run `python -m bot` as a process, between a Discord and an exchange on this machine.
+
+    `refusals` are gateway connections that fail at first; `heartbeat` makes the gateway's pulse quick [s].
+    """
     async with asyncio.timeout(60), MarketServer(Market(scale=0.005)) as market, DiscordServer() as server:
+        server.gateway.refusals = refusals
+        pulse = ""
+        if heartbeat:
+            server.gateway.heartbeat_ms = int(heartbeat * 1000)
+            pulse = f"discord.heartbeat_timeout = {5 * heartbeat}\n"
         config = folder / "liqmap.toml"
         config.write_text(
-            f'storage.path = "{folder / "store"}"\nengine.workers = 1\n{server.settings}'
+            f'storage.path = "{folder / "store"}"\nengine.workers = 1\n{server.settings}{pulse}'
             f'exchanges.binance.archive_url = "{market.binance_url}"\n'
+            f'exchanges.binance.api_url = "{market.binance_url}"\n'
         )
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bot", "--config", str(config)),

@@ -139,7 +139,11 @@ async def test_channel_that_the_bot_cannot_see_is_said(floor: Floor):
 @EXPECTS_ERRORS
 async def test_voice_channel_takes_no_posts(floor: Floor):
     voice = floor.env.guild.create_voice_channel("talk")
-    assert "takes no posts" in refusal(await floor.subscribe(floor.manager(), channel=voice))
+    mona = floor.manager()
+    with pytest.raises(simcord.OptionError):
+        await floor.subscribe(mona, channel=voice)
+    answer = await mona.slash(voice, "subscribe", symbol="btc", window="6h", mode="top_n", every="1h")
+    assert refusal(answer) == f"<#{voice.id}> takes no posts; choose a text channel or a thread."
 
 
 @EXPECTS_ERRORS
