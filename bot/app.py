@@ -70,7 +70,7 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
             logging.getLogger("discord.state").setLevel(logging.ERROR)
             from bot.playground import play  # noqa: PLC0415 - needs an optional library
 
-            await play(settings, port=options.port, out=options.out)
+            await play(settings, port=options.port, out=options.out, stay=options.stay)
         case "check":
             return 0 if await check(settings, say=_say) else 1
         case "export":
@@ -146,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     playground.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("out"), help="folder for the images"
     )
+    playground.add_argument("--stay", action="store_true", help="stay open without a terminal too")
     commands.add_parser("check", help="say whether all that the bot needs is there")
     for name, text in (("export", "write subscriptions, defaults and alerts to"), ("import", "add those of")):
         backup = commands.add_parser(name, help=f"{text} a JSON file")

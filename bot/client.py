@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import time
+from contextvars import copy_context
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextvars import Context
     from pathlib import Path
 
     from bot.drawing import Draw
@@ -59,6 +61,7 @@ class LiqmapBot(commands.AutoShardedBot):
         clock: Clock,
         symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
         metrics: Metrics | None = None,
+        schedule_in: Context | None = None,
     ) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
@@ -76,6 +79,7 @@ class LiqmapBot(commands.AutoShardedBot):
         self._store = store
         self._clock = clock
         self._symbols = symbols
+        self._schedule_in = schedule_in
         self._scheduler: Scheduler | None = None
 
     async def setup_hook(self) -> None:
@@ -114,7 +118,9 @@ class LiqmapBot(commands.AutoShardedBot):
             settings=settings,
             on_outcome=self.metrics.count_snapshot,
         )
-        return Scheduler(job, clock=self._clock, jitter=settings.jitter)
+        # Not "or": a context without variables counts as false.
+        context = copy_context() if self._schedule_in is None else self._schedule_in
+        return Scheduler(job, clock=self._clock, jitter=settings.jitter, context=context)
 
     async def _add_cogs(self, scheduler: Scheduler) -> None:
         limits = Limits(self._settings.limits, now=self._clock.now)

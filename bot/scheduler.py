@@ -15,6 +15,7 @@ from bot.due import EPOCH, jitter_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+    from contextvars import Context
 
     from bot.store.subscriptions import Subscription
     from liqmap.clock import Clock
@@ -23,9 +24,14 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Runs a job for each subscription when it is due. Use `start` and `close`."""
+    """Runs a job for each subscription when it is due. Use `start` and `close`.
 
-    def __init__(self, job: Callable[[int], Awaitable[bool]], *, clock: Clock, jitter: float) -> None:
+    Its timers live in `context`, whoever asks for them.
+    """
+
+    def __init__(
+        self, job: Callable[[int], Awaitable[bool]], *, clock: Clock, jitter: float, context: Context
+    ) -> None:
         self._job = job
         self._clock = clock
         self._jitter = jitter
@@ -34,11 +40,12 @@ class Scheduler:
             # Missed runs become one. How late that is does not matter: the job looks up what is due.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
+        self._context = context
         self._running: set[asyncio.Task[Any]] = set()
 
     def start(self, subscriptions: Iterable[Subscription]) -> None:
         """Begin; whatever was missed while the bot was down comes at once."""
-        self._scheduler.start()
+        self._within(self._scheduler.start)
         for subscription in subscriptions:
             self._add(subscription, first=self._clock.now())
 
@@ -57,18 +64,19 @@ class Scheduler:
     def remove(self, subscription_id: int) -> None:
         """Let a subscription rest."""
         try:
-            self._scheduler.remove_job(str(subscription_id))
+            self._within(self._scheduler.remove_job, str(subscription_id))
         except JobLookupError:
             log.debug("subscription %d was not scheduled", subscription_id)
 
     def every(self, interval: timedelta, job: Callable[[], Awaitable[None]], *, name: str) -> None:
         """Run `job` at each whole `interval`; not again while it still runs."""
-        self._scheduler.add_job(job, self._trigger(interval, timedelta()), id=name)
+        self._within(self._scheduler.add_job, job, self._trigger(interval, timedelta()), id=name)
 
     def _add(self, subscription: Subscription, *, first: datetime | None = None) -> None:
         # APScheduler tells "at once" from "when the trigger says" by whether the argument is there.
         at_once = {} if first is None else {"next_run_time": first}
-        self._scheduler.add_job(
+        self._within(
+            self._scheduler.add_job,
             self._run,
             self._trigger(subscription.every, jitter_of(subscription.id, self._jitter)),
             id=str(subscription.id),
@@ -76,6 +84,10 @@ class Scheduler:
             replace_existing=True,
             **at_once,
         )
+
+    def _within(self, call: Callable[..., Any], *arguments: object, **options: object) -> None:
+        # A copy, because a context cannot be entered again while it is.
+        self._context.copy().run(call, *arguments, **options)
 
     def _trigger(self, every: timedelta, shift: timedelta) -> IntervalTrigger:
         seconds = int(every.total_seconds())
