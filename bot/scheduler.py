@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from liqmap.clock import Clock
 
 log = logging.getLogger(__name__)
+
+GRACE: Final = 5.0
+"""Seconds that posts under way get to end by themselves when the bot stops."""
 
 
 class Scheduler:
@@ -50,9 +53,11 @@ class Scheduler:
             self._add(subscription, first=self._clock.now())
 
     async def close(self) -> None:
-        """Stop; what is under way is cut short and taken up again after the next start."""
+        """Stop; what is under way may end, or is cut short and taken up again after the next start."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+        if self._running:
+            await asyncio.wait(self._running, timeout=GRACE)
         for task in tuple(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

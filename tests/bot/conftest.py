@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -121,6 +123,17 @@ class SimulatedDatetime(datetime):
 @pytest.fixture(autouse=True)
 def _simulated_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apscheduler.schedulers.base.datetime", SimulatedDatetime)
+
+
+@pytest.fixture(autouse=True)
+def _same_process() -> Iterator[None]:
+    """Put back what the bot's start changes of its process: logging, and the rights of new files."""
+    root = logging.getLogger()
+    handlers, level, mask = root.handlers[:], root.level, os.umask(0o022)
+    yield
+    os.umask(mask)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def new_bot(settings: BotSettings, store: Store, draw: Draw | None = None) -> LiqmapBot:

@@ -16,8 +16,8 @@ USER: dict[str, Any] = {"id": "1001", "username": "liqmap", "discriminator": "0"
 PERMISSIONS = str(1 << 10 | 1 << 11 | 1 << 14 | 1 << 15)
 
 
-def guild() -> dict[str, Any]:
-    """Return a guild with one text channel and the bot in it."""
+def guild(channels: int) -> dict[str, Any]:
+    """Return a guild with some text channels and the bot in it."""
     role = {"id": str(GUILD_ID), "name": "@everyone", "permissions": PERMISSIONS, "position": 0}
     return {
         "id": str(GUILD_ID),
@@ -26,7 +26,10 @@ def guild() -> dict[str, Any]:
         "roles": [role | {"color": 0, "hoist": False, "managed": False, "mentionable": False}],
         "emojis": [],
         "features": [],
-        "channels": [{"id": str(CHANNEL_ID), "type": 0, "name": "trading", "position": 0}],
+        "channels": [
+            {"id": str(CHANNEL_ID + place), "type": 0, "name": f"trading-{place}", "position": place}
+            for place in range(channels)
+        ],
         "threads": [],
         "members": [{"user": USER, "roles": [], "joined_at": "2026-01-01T00:00:00+00:00", "flags": 0}],
         "member_count": 1,
@@ -51,7 +54,8 @@ def guild() -> dict[str, Any]:
 class Gateway:
     """One client's gateway. What is sent while it is away waits for it to resume."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 1) -> None:
+        self._channels = channels
         self.url = ""
         self.heartbeat_ms = 41_250
         self.refusals = 0
@@ -74,9 +78,9 @@ class Gateway:
     async def drop(self, code: int) -> None:
         """Close the connection; the client is away until it comes back."""
         await self._ready.wait()
-        assert self._socket is not None
         socket, self._socket = self._socket, None
-        await socket.close(code=code)
+        if socket is not None and not socket.closed:
+            await socket.close(code=code)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Play the gateway to one connection."""
@@ -124,4 +128,4 @@ class Gateway:
         self._socket = socket
         self._ready.set()
         await self.dispatch("READY", ready)
-        await self.dispatch("GUILD_CREATE", guild())
+        await self.dispatch("GUILD_CREATE", guild(self._channels))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import socket
 import struct
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from types import TracebackType
@@ -52,15 +53,23 @@ class Answered:
 
 
 class DiscordServer:
-    """Plays Discord on 127.0.0.1. Use it as `async with DiscordServer() as server`."""
+    """Plays Discord on 127.0.0.1. Use it as `async with DiscordServer() as server`.
 
-    def __init__(self) -> None:
+    A nonce is known again for `nonce_holds` seconds. Where `chance` says so, something goes wrong.
+    """
+
+    def __init__(self, *, nonce_holds: float = math.inf, channels: int = 1) -> None:
+        self._nonce_holds = nonce_holds
+        self.chance: Callable[[], bool] = lambda: False
+        self.faults = 0
         self.commands: list[dict[str, Any]] = []
         self.syncs = 0
         self.answers: dict[str, Answered] = defaultdict(Answered)
         self.posts: list[dict[str, Any]] = []
-        self.bodies: list[tuple[str, str, Any]] = []
-        self.gateway = Gateway()
+        self._by_nonce: dict[str, dict[str, Any]] = {}
+        self._by_channel: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.bodies: deque[tuple[str, str, Any]] = deque(maxlen=1000)
+        self.gateway = Gateway(channels)
         self.posted = asyncio.Event()
         self._faults: list[tuple[str, re.Pattern[str], Fault]] = []
         self._interactions = 0
@@ -217,8 +226,9 @@ class DiscordServer:
         self.posted.set()
         return _json(_message(found["id"], body))
 
-    async def _history(self, _: web.Request) -> web.Response:
-        return _json([_message(each["id"], each) for each in reversed(self.posts)])
+    async def _history(self, request: web.Request) -> web.Response:
+        newest = self._by_channel[request.match_info["id"]][-int(request.query["limit"]) :]
+        return _json([_message(each["id"], each) for each in reversed(newest)])
 
     async def _body(self, request: web.Request, files: dict[str, bytes] | None = None) -> Any:
         if request.content_type == "application/json":
@@ -240,10 +250,15 @@ class DiscordServer:
             (each for each in self._faults if each[0] == request.method and each[1].search(request.path)),
             None,
         )
-        if planned is None:
+        if planned is not None:
+            self._faults.remove(planned)
+            fault = planned[2]
+        elif request.method == "POST" and self.chance():
+            self.faults += 1
+            fault = list(Fault)[self.faults % 4]
+        else:
             return await handler(request)
-        self._faults.remove(planned)
-        match planned[2]:
+        match fault:
             case Fault.UNAVAILABLE:
                 return _json({"message": "unavailable"}, status=503)
             case Fault.GONE:

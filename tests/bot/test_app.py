@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -76,6 +77,9 @@ async def test_command_on_the_wire_is_answered_and_sigterm_ends_cleanly(tmp_path
     assert "WARNING" not in log
     assert TOKEN not in log
     assert "drew binance BTCUSDT" in log
+    files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert len(files) > 3
+    assert {path.stat().st_mode & 0o077 for path in files} == {0}
 
 
 async def test_person_has_so_many_maps_under_way_and_no_more(tmp_path: Path):
@@ -152,6 +156,31 @@ def test_unreachable_discord_is_one_sentence(
     monkeypatch.setattr("discord.http.asyncio.sleep", instantly)
     assert main(["--config", str(no_discord)]) == 1
     assert "Discord cannot be reached; check the network" in capsys.readouterr().err
+
+
+def test_neither_token_nor_password_shows_in_the_log_even_at_debug(
+    no_discord: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setenv("LIQMAP__LOGGING__LEVEL", "debug")
+    monkeypatch.setenv("LIQMAP__DATABASE__URL", "postgresql://liqmap:s3cret%21@127.0.0.1:1/liqmap")
+    for command in ([], ["check"], ["export", str(no_discord.parent / "never")]):
+        assert main(["--config", str(no_discord), *command]) != 0
+    logging.getLogger("bot.x").error("as it would be in a traceback: %s s3cret!", TOKEN)
+    told = "".join(capsys.readouterr())
+    assert "The database cannot be opened" in told
+    assert "[hidden]" in told
+    for secret in (TOKEN, "s3cret%21", "s3cret!"):
+        assert secret not in told
+
+
+def test_export_and_import_are_commands(tmp_path: Path, no_discord: Path, capsys: pytest.CaptureFixture[str]):
+    file = str(tmp_path / "backup.json")
+    assert main(["--config", str(no_discord), "export", file]) == 0
+    assert main(["--config", str(no_discord), "import", file]) == 0
+    assert capsys.readouterr().out == (
+        "exported 0 subscriptions\nadded 0 subscriptions; a running bot sees them after its next start\n"
+    )
 
 
 def test_missing_token_exits_with_2(capsys: pytest.CaptureFixture[str]):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,14 +10,6 @@ from bot.logs import JsonFormatter, TextFormatter, set_up_logging
 from bot.settings import LoggingSettings
 
 SECRET = "hunter2-hunter2"  # noqa: S105 - nobody's
-
-
-@pytest.fixture
-def _own_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
 
 
 def record(message: str, *, failing: bool = False) -> logging.LogRecord:
@@ -51,7 +42,6 @@ def test_secret_is_blacked_out_in_messages_and_tracebacks(formatter: logging.For
     assert line.count("[hidden]") >= 2
 
 
-@pytest.mark.usefixtures("_own_logging")
 def test_logging_is_set_up_as_the_settings_say(capsys: pytest.CaptureFixture[str]):
     set_up_logging(LoggingSettings(level="warning", format="json"), secrets=[SECRET, ""])
     logging.getLogger("bot.x").info("not this")
