@@ -22,6 +22,7 @@ def set_up_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) ->
     handler = logging.StreamHandler()
     form = JsonFormatter if settings.format == "json" else TextFormatter
     handler.setFormatter(form(tuple(each for each in secrets if each)))
+    handler.setLevel(settings.level.upper())
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     for library in _LOUD:
         logging.getLogger(library).setLevel(logging.WARNING)
