@@ -120,6 +120,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     ):
         metrics.watch("connected", "Whether the gateway is there", lambda: float(bot.connected))
         metrics.watch("queue", "Maps under way or waiting", lambda: engine.jobs_under_way)
+        metrics.watch("cached", "Maps answered from memory", lambda: engine.answered_from_memory)
         await bot.start(token.get_secret_value())
 
 

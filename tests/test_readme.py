@@ -77,7 +77,9 @@ def test_every_picture_is_there():
     assert all((ROOT / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
-@pytest.mark.parametrize("command", ["make demo", "make test", "make bench", "make check", "make gallery", "make soak"])
+@pytest.mark.parametrize(
+    "command", ["make demo", "make test", "make bench", "make check", "make gallery", "make soak"]
+)
 def test_make_knows_what_the_readme_tells(command: str):
     assert command in README
     makefile = (ROOT / "Makefile").read_text()

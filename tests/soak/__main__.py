@@ -43,7 +43,7 @@ class Soak:
         self._chance = random.Random(1)
         self._config = folder / "liqmap.toml"
         self._settings = BotSettings(storage=StorageSettings(path=folder / "store"))
-        self._every: dict[int, timedelta] = {}
+        self._running: dict[int, tuple[datetime, timedelta]] = {}
         self.kills = self.drops = 0
         self.memory: list[tuple[float, float]] = []
         self._began = time.time()
@@ -67,8 +67,9 @@ class Soak:
                 number = await store.subscriptions.draft(
                     NewSubscription(GUILD_ID, channel, 42, chosen, every), now=self.now()
                 )
-                await store.subscriptions.activate(number, now=self.now())
-                self._every[number] = every
+                active = self.now()
+                await store.subscriptions.activate(number, now=active)
+                self._running[number] = (active, every)
 
     async def run(self) -> None:
         """Let the bot live and die until the time is over."""
@@ -105,15 +106,20 @@ class Soak:
 
     def due(self) -> set[tuple[int, datetime]]:
         """Return what had to be posted, the last minutes left out: they may still be on their way."""
-        start = datetime.fromtimestamp(self._began, UTC)
         end = self.now() - timedelta(minutes=15)
         wanted = set()
-        for number, every in self._every.items():
-            moment = due_before(start, every) + every
+        for number, (active, every) in self._running.items():
+            moment = due_before(active, every) + every
             while moment <= end:
                 wanted.add((number, moment))
                 moment += every
         return wanted
+
+    async def what_became(self, lost: list[tuple[int, datetime]]) -> list[str]:
+        """Return what the database says of snapshots that were lost."""
+        async with open_store(self._settings) as store:
+            found = [await store.snapshots.claim(number, due, now=self.now()) for number, due in lost]
+        return [f"  {each}" for each in found]
 
     def posted(self) -> Counter[tuple[int, datetime]]:
         """Return how often each was posted, as Discord saw it."""
@@ -130,7 +136,8 @@ async def main() -> int:
             await soak.subscribe()
             await soak.run()
             wanted, posted = soak.due(), soak.posted()
-    lost = [each for each in wanted if not posted[each]]
+        lost = sorted(each for each in wanted if not posted[each])
+        details = await soak.what_became(lost[:20])
     doubled = [each for each, count in posted.items() if count > 1]
     half = len(soak.memory) // 2
     early = max(each for _, each in soak.memory[max(0, half // 4) : half])
@@ -139,7 +146,8 @@ async def main() -> int:
         f"{SUBSCRIPTIONS} subscriptions, {CHANNELS} channels, {SECONDS:.0f} s at {SPEED:.0f}x speed\n"
         f"{soak.kills} kills, {soak.drops} dropped connections, {server.faults} faults of requests\n"
         f"{len(wanted)} due, {sum(posted.values())} posted, {len(lost)} lost, {len(doubled)} doubled\n"
-        f"memory: {early:.0f} MiB at most in the first half of the calm, {late:.0f} MiB in the second\n"
+        + "".join(f"{line}\n" for line in details)
+        + f"memory: {early:.0f} MiB at most in the first half of the calm, {late:.0f} MiB in the second\n"
     )
     return int(bool(lost or doubled) or late > early * 1.1)
 

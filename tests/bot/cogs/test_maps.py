@@ -142,6 +142,16 @@ async def test_error_while_drawing_becomes_its_sentence_in_private(floor: Floor,
     assert sentence.ephemeral
 
 
+@EXPECTS_ERRORS
+async def test_too_many_maps_a_minute_are_refused_with_when_to_come_again(floor: Floor):
+    for _ in range(10):
+        await floor.liqmap()
+    sentence = refusal(await floor.liqmap())
+    assert sentence.startswith("You have asked for 10 maps within a minute; try again <t:")
+    await floor.env.advance_time(61)
+    assert len(shown(await floor.liqmap()).attachments) == 2
+
+
 async def test_private_answer_is_seen_by_the_person_alone(floor: Floor):
     answer = await floor.liqmap(private=True)
     assert answer.ephemeral
