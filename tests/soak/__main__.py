@@ -26,7 +26,7 @@ from tests.bot.conftest import REQUEST
 from tests.bot.discord_gateway import CHANNEL_ID, GUILD_ID
 from tests.bot.discord_server import DiscordServer
 
-SPEED = 30.0
+SPEED = 20.0
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 SUBSCRIPTIONS, CHANNELS = 500, 100
 KILLED_EVERY = (15.0, 40.0)

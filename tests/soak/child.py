@@ -23,7 +23,7 @@ from liqmap.model import MapRequest, MapResult
 from tests.bot.conftest import result_of
 from tests.bot.discord_server import TOKEN
 
-SPEED = float(os.environ.get("SOAK_SPEED", "30"))
+SPEED = float(os.environ.get("SOAK_SPEED", "20"))
 BEGAN = float(os.environ.get("SOAK_BEGAN", "0"))
 PICTURES = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("*top_n_100*.png"))
 
