@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from bot.store import Store
     from bot.store.alerts import Alert
     from bot.store.guilds import GuildDefaults
-    from liqmap import MapResult, MapSummary, Selection
-    from liqmap.clock import Clock
+    from liqmap import Clock, MapResult, MapSummary, Selection
 
 log = logging.getLogger(__name__)
 

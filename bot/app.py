@@ -25,8 +25,7 @@ from bot.metrics import Metrics
 from bot.settings import load_bot_settings, read_token
 from bot.store import open_store
 from bot.symbols import listed, suggesting
-from liqmap import Engine, LiqmapError, SettingsError, __version__
-from liqmap.clock import SystemClock
+from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
 from liqmap.listings import Listings
 
 if TYPE_CHECKING:

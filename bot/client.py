@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from bot.drawing import Draw
     from bot.settings import BotSettings
     from bot.store import Store
-    from liqmap.clock import Clock
+    from liqmap import Clock
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ import discord
 
 from bot.client import LiqmapBot
 from bot.store import open_store
-from liqmap import DataError, Engine, SettingsError, utc_now
-from liqmap.clock import SystemClock
+from liqmap import DataError, Engine, SettingsError, SystemClock, utc_now
 from liqmap.files import write_file
 from liqmap.simulator import Market, MarketServer
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from bot.store.subscriptions import Subscription
-    from liqmap.clock import Clock
+    from liqmap import Clock
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bot.store import Store
     from bot.store.snapshots import Snapshot
     from bot.store.subscriptions import Subscription
-    from liqmap.clock import Clock
+    from liqmap import Clock
 
 log = logging.getLogger(__name__)
 

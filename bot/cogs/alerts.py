@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bot.settings import AlertsSettings
     from bot.store import Store
     from bot.store.alerts import Alert
-    from liqmap.clock import Clock
+    from liqmap import Clock
 
 _FARTHEST = 0.2
 _SHORTEST, _LONGEST = timedelta(minutes=5), timedelta(days=7)

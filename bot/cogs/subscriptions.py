@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bot.limits import Limits
     from bot.store import Store
     from bot.store.subscriptions import Subscription
-    from liqmap.clock import Clock
+    from liqmap import Clock
 
 _STYLES = {PostStyle.NEW_POST: "new post", PostStyle.EDIT: "edit in place"}
 
