@@ -75,7 +75,7 @@ class AlertWatch:
     async def check(self) -> None:
         """Draw what is watched, and tell those whose condition holds."""
         watched: dict[_Key, list[Alert]] = {}
-        for alert in await self._store.alerts.all():
+        for alert in self._store.alerts.all():
             selection = watched_selection(self._store.guilds.get(alert.guild_id))
             watched.setdefault((alert.exchange, alert.symbol, selection), []).append(alert)
         self._seen = {key: sight for key, sight in self._seen.items() if key in watched}

@@ -79,7 +79,7 @@ async def export_to(store: Store, path: Path) -> int:
     backup = {
         "version": VERSION,
         "subscriptions": [_subscription_row(each) for each in subscriptions],
-        "alerts": [_alert_row(asdict(each)) for each in await store.alerts.all()],
+        "alerts": [_alert_row(asdict(each)) for each in store.alerts.all()],
         "guilds": [{"guild_id": guild_id} | asdict(each) for guild_id, each in store.guilds.all().items()],
     }
     await asyncio.to_thread(_write_private, path, json.dumps(backup, indent=1, ensure_ascii=False))
@@ -109,7 +109,7 @@ async def import_from(store: Store, path: Path, *, now: datetime) -> int:
 
 
 async def _import_others(store: Store, backup: _Backup) -> None:
-    watched = {_alert_mark(asdict(each)) for each in await store.alerts.all()}
+    watched = {_alert_mark(asdict(each)) for each in store.alerts.all()}
     for row in backup.alerts:
         values = row.model_dump()
         alert = NewAlert(

@@ -119,7 +119,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         """Show the server's alerts."""
         interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        found = await self._store.alerts.of_guild(interaction.guild_id or 0)
+        found = self._store.alerts.of_guild(interaction.guild_id or 0)
         lines = [f"{each.id}. {_line(each)}" for each in found]
         text = "\n".join(lines)[:4096] or "No alerts here; /alert near sets one."
         embed = discord.Embed(title="Alerts", description=text, colour=COLOUR)
@@ -131,7 +131,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         """Remove one of the server's alerts."""
         interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        found = await self._store.alerts.of_guild(interaction.guild_id or 0)
+        found = self._store.alerts.of_guild(interaction.guild_id or 0)
         chosen = next((each for each in found if str(each.id) == alert.strip()), None)
         if chosen is None or not await self._store.alerts.remove(chosen.id):
             raise RequestError(_GONE)
@@ -151,7 +151,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
         """Suggest the server's alerts."""
-        found = await self._store.alerts.of_guild(interaction.guild_id or 0)
+        found = self._store.alerts.of_guild(interaction.guild_id or 0)
         names = [(f"{each.id}. {_words(each)}"[:100], str(each.id)) for each in found]
         fitting = [(name, number) for name, number in names if typed.lower() in name.lower()]
         return [app_commands.Choice(name=name, value=number) for name, number in fitting[:25]]
@@ -163,7 +163,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         check_member(channel, interaction.user)
         check_bot(channel)
         most = self._settings.per_guild
-        if len(await self._store.alerts.of_guild(interaction.guild_id or 0)) >= most:
+        if len(self._store.alerts.of_guild(interaction.guild_id or 0)) >= most:
             raise RequestError(f"This server has {most} alerts, the most there can be; remove one first.")
         return channel
 

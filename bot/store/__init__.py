@@ -34,4 +34,5 @@ async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
     async with open_database(settings.database.url, folder=settings.storage.path) as engine:
         store = Store(Subscriptions(engine), Snapshots(engine), Guilds(engine), Alerts(engine))
         await store.guilds.load()
+        await store.alerts.load()
         yield store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -41,30 +41,42 @@ class Alert(NewAlert):
 
 
 class Alerts:
-    """The table of alerts."""
+    """The table of alerts. It is looked at each minute, so all of it is kept in memory."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._known: dict[int, Alert] = {}
+
+    async def load(self) -> None:
+        """Read the table."""
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(select(alerts).order_by(alerts.c.id))).mappings().all()
+        self._known = {row["id"]: _alert(dict(row)) for row in rows}
 
     async def add(self, new: NewAlert) -> int:
         """Store an alert; return its id."""
-        values = asdict(new) | {"cooldown": int(new.cooldown.total_seconds())}
+        fields = asdict(new)
+        values = fields | {"cooldown": int(new.cooldown.total_seconds())}
         async with self._engine.begin() as connection:
             stored = await connection.execute(insert(alerts).values(values).returning(alerts.c.id))
-            return int(stored.scalar_one())
+            number = int(stored.scalar_one())
+        self._known[number] = Alert(**fields, id=number, fired_at=None)
+        return number
 
-    async def all(self) -> Sequence[Alert]:
-        """Return every alert."""
-        return await self._select()
+    def all(self) -> Sequence[Alert]:
+        """Return every alert, oldest first."""
+        return list(self._known.values())
 
-    async def of_guild(self, guild_id: int) -> Sequence[Alert]:
+    def of_guild(self, guild_id: int) -> Sequence[Alert]:
         """Return a guild's alerts, oldest first."""
-        return await self._select(alerts.c.guild_id == guild_id)
+        return [each for each in self._known.values() if each.guild_id == guild_id]
 
     async def fired(self, alert_id: int, *, now: datetime) -> None:
         """Begin an alert's cooldown."""
         async with self._engine.begin() as connection:
             await connection.execute(update(alerts).where(alerts.c.id == alert_id).values(fired_at=now))
+        if alert_id in self._known:
+            self._known[alert_id] = replace(self._known[alert_id], fired_at=now)
 
     async def remove(self, alert_id: int) -> bool:
         """Remove an alert; return whether it was there."""
@@ -78,15 +90,14 @@ class Alerts:
         """Remove a channel's alerts."""
         await self._delete(alerts.c.channel_id == channel_id)
 
-    async def _select(self, *conditions: ColumnElement[bool]) -> list[Alert]:
-        query = select(alerts).where(*conditions).order_by(alerts.c.id)
-        async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return [_alert(dict(row)) for row in rows]
-
-    async def _delete(self, *conditions: ColumnElement[bool]) -> bool:
+    async def _delete(self, which: ColumnElement[bool]) -> bool:
         async with self._engine.begin() as connection:
-            return (await connection.execute(delete(alerts).where(*conditions))).rowcount > 0
+            gone = list(
+                (await connection.execute(delete(alerts).where(which).returning(alerts.c.id))).scalars()
+            )
+        for number in gone:
+            self._known.pop(number, None)
+        return bool(gone)
 
 
 def _alert(row: dict[str, Any]) -> Alert:

@@ -202,6 +202,23 @@ def simcord_bot(settings: BotSettings, store: Store, draw: FakeDraw) -> LiqmapBo
 
 
 @pytest.fixture
+async def simcord_env(simcord_bot: LiqmapBot, request: pytest.FixtureRequest) -> AsyncIterator[simcord.Env]:
+    """Replace the library's own: its five seconds for all that a day brings are few on a busy machine.
+
+    More than ten, and it would wait for the schedule's timers, which are up to a minute away.
+    """
+    marker = request.node.get_closest_marker("simcord")
+    env = simcord.Env(simcord_bot, settle_timeout=10, **(marker.kwargs if marker else {}))
+    await env.start()
+    try:
+        yield env
+    finally:
+        await env.shutdown()
+    if env.check_errors:
+        env.raise_errors()
+
+
+@pytest.fixture
 def floor(simcord_env: simcord.Env, draw: FakeDraw) -> Floor:
     guild = simcord_env.create_guild()
     channel = guild.create_text_channel("trading")

@@ -55,7 +55,7 @@ async def test_import_brings_everything_back_once(backup: Path, tmp_path: Path):
         assert (first.guild_id, first.spec, first.style, first.role_id) == (2**62, NEW.spec, "edit", 7)
         assert (first.state, first.active_since) == (SubscriptionState.ACTIVE, NOW)
         assert (second.state, second.reason) == (SubscriptionState.PAUSED, "I may not post there")
-        (alert,) = await store.alerts.all()
+        (alert,) = store.alerts.all()
         assert (alert.exchange, alert.cooldown) == (Exchange.BYBIT, timedelta(hours=1))
         assert store.guilds.all() == {1: GuildDefaults(theme="light", channels=(2, 3))}
 
@@ -93,7 +93,7 @@ async def test_broken_backup_is_one_sentence_and_adds_nothing(
         with pytest.raises(RequestError, match=r"^The backup cannot be used: .*\.$"):
             await import_from(store, path, now=NOW)
         assert await store.subscriptions.every_one() == []
-        assert await store.alerts.all() == []
+        assert store.alerts.all() == []
 
 
 async def test_file_that_cannot_be_read_or_written_is_one_sentence(store: Store, tmp_path: Path):

@@ -56,7 +56,7 @@ async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store)
         "Alert 1 is set: BTCUSDT on Binance within 1 % of $1M or more, at most every 1h,"
         f" in <#{floor.channel.id}>. What counts is the last 1d of trades."
     )
-    assert len(await store.alerts.all()) == 1
+    assert len(store.alerts.all()) == 1
 
 
 async def test_price_near_a_large_cluster_is_told_once_a_cooldown(floor: Floor, draw: Market):
@@ -138,7 +138,7 @@ async def test_alert_that_may_not_be_posted_is_removed_and_its_creator_told(floo
     await near(floor, mona, distance="5%")
     floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50013)
     await floor.env.advance_time(MINUTE)
-    assert await store.alerts.all() == []
+    assert store.alerts.all() == []
     (told,) = mona.user.dm_channel.history()
     assert "I have removed the alert of BTCUSDT" in told.content
 
@@ -165,7 +165,7 @@ async def test_list_and_remove(floor: Floor, store: Store):
     assert [choice["value"] for choice in choices] == ["2"]
     removed = shown(await mona.slash(floor.channel, "alert remove", alert="2"))
     assert removed.content.startswith("Removed: ETHUSDT on Binance within 1 %")
-    assert [each.id for each in await store.alerts.all()] == [1]
+    assert [each.id for each in store.alerts.all()] == [1]
     symbols = await mona.autocomplete(floor.channel, "alert near", "symbol", "sol")
     assert symbols[0]["value"] == "SOLUSDT"
 
@@ -186,14 +186,14 @@ async def test_list_and_remove(floor: Floor, store: Store):
 )
 async def test_bad_option_is_one_sentence(floor: Floor, store: Store, options: dict[str, str], sentence: str):
     assert sentence in refusal(await near(floor, floor.manager(), **options))
-    assert await store.alerts.all() == []
+    assert store.alerts.all() == []
 
 
 @EXPECTS_ERRORS
 async def test_symbol_that_cannot_be_drawn_gets_no_alert(floor: Floor, draw: Market, store: Store):
     draw.error = RequestError("No such thing.")
     assert refusal(await near(floor, floor.manager())) == "No such thing."
-    assert await store.alerts.all() == []
+    assert store.alerts.all() == []
 
 
 @EXPECTS_ERRORS

@@ -136,10 +136,13 @@ async def test_alerts_are_kept_with_their_cooldown(store: Store):
     number = await store.alerts.add(new)
     other = await store.alerts.add(replace(new, guild_id=4, channel_id=5))
     await store.alerts.fired(number, now=NOW)
-    (alert,) = await store.alerts.of_guild(1)
+    (remembered,) = store.alerts.of_guild(1)
+    await store.alerts.load()
+    (alert,) = store.alerts.of_guild(1)
+    assert alert == remembered
     assert (alert.id, alert.exchange, alert.cooldown, alert.fired_at) == (number, Exchange.BYBIT, HOUR, NOW)
     await store.alerts.remove_channel(5)
-    assert [each.id for each in await store.alerts.all()] == [number]
+    assert [each.id for each in store.alerts.all()] == [number]
     assert await store.alerts.remove(number)
     assert not await store.alerts.remove(other)
     await store.alerts.remove_guild(1)
