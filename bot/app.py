@@ -5,19 +5,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import discord
 from yarl import URL
 
+from bot.backup import export_to, import_from
+from bot.check import check
 from bot.client import LiqmapBot
 from bot.health import health_server
+from bot.logs import set_up_logging
+from bot.metrics import Metrics
 from bot.settings import load_bot_settings, read_token
-from liqmap import Engine, LiqmapError, SettingsError, __version__, utc_now
+from bot.store import open_store
+from bot.symbols import listed, suggesting
+from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
+from liqmap.listings import Listings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,20 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: stopped. 1: it could not go on. 2: usage, settings or token. Reasons are one sentence on stderr.
     """
     options = _parser().parse_args(arguments)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    # The library's own INFO is about shards and sessions, hundreds of lines a day; and this bot has no voice.
-    logging.getLogger("discord").setLevel(logging.WARNING)
-    logging.getLogger("discord.client").addFilter(lambda record: "voice" not in record.getMessage())
+    # Whatever is written from here on is for its owner's eyes.
+    os.umask(0o077)
     try:
         settings = load_bot_settings(options.config)
-        if options.command == "playground":
-            # The simulation makes a client without intents to look at it, of which discord.py warns.
-            logging.getLogger("discord.state").setLevel(logging.ERROR)
-            from bot.playground import play  # noqa: PLC0415 - needs an optional library
-
-            asyncio.run(play(settings, port=options.port, out=options.out))
-        else:
-            asyncio.run(run(settings, read_token()))
+        set_up_logging(settings.logging, secrets=secrets(settings))
+        return asyncio.run(_command(options, settings))
     except discord.LoginFailure:
         return _failed("Discord refuses the bot's token; copy it again from the developer portal.", 2)
     except (aiohttp.ClientError, OSError, discord.DiscordException) as error:
@@ -58,7 +59,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(error), 2 if isinstance(error, SettingsError) else 1)
     except (KeyboardInterrupt, asyncio.CancelledError):
         log.info("stopped")
+        return 0
+
+
+async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
+    match options.command:
+        case "playground":
+            # The simulation makes a client without intents to look at it, of which discord.py warns.
+            logging.getLogger("discord.state").setLevel(logging.ERROR)
+            from bot.playground import play  # noqa: PLC0415 - needs an optional library
+
+            await play(settings, port=options.port, out=options.out, stay=options.stay)
+        case "check":
+            return 0 if await check(settings, say=_say) else 1
+        case "export":
+            async with open_store(settings) as store:
+                _say(f"exported {await export_to(store, options.file)} subscriptions")
+        case "import":
+            async with open_store(settings) as store:
+                added = await import_from(store, options.file, now=SystemClock().now())
+                _say(f"added {added} subscriptions; a running bot sees them after its next start")
+        case _:
+            await run(settings, read_token())
     return 0
+
+
+def secrets(settings: BotSettings) -> list[str]:
+    """Return what must show in no line of the log: the token, and the database's password."""
+    try:
+        token = read_token().get_secret_value()
+    except SettingsError:
+        token = ""
+    url = settings.database.url.get_secret_value()
+    password = urlsplit(url).password if "://" in url else None
+    return [each for each in (token, url, password, unquote(password or "")) if each]
 
 
 async def run(settings: BotSettings, token: SecretStr) -> None:
@@ -67,11 +101,25 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    clock = SystemClock()
+    metrics = Metrics()
     async with (
+        open_store(settings) as store,
+        Listings(settings, clock=clock) as listings,
         Engine(settings, record=settings.recorder.enabled) as engine,
-        LiqmapBot(settings, draw=engine.draw, now=utc_now) as bot,
-        health_server(settings.health.port, connected=lambda: bot.connected),
+        LiqmapBot(
+            settings,
+            draw=suggesting(engine.draw, listings),
+            store=store,
+            clock=clock,
+            symbols=lambda: listed(listings),
+            metrics=metrics,
+        ) as bot,
+        health_server(settings.health, connected=lambda: bot.connected, metrics=metrics.page),
     ):
+        metrics.watch("connected", "Whether the gateway is there", lambda: float(bot.connected))
+        metrics.watch("queue", "Maps under way or waiting", lambda: engine.jobs_under_way)
+        metrics.watch("cached", "Maps answered from memory", lambda: engine.answered_from_memory)
         await bot.start(token.get_secret_value())
 
 
@@ -90,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
     parser.add_argument("--version", action="version", version=f"liqmap {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="playground")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     playground = commands.add_parser(
         "playground", help="the bot in a simulated Discord, in the browser: no account, no internet"
     )
@@ -98,7 +146,16 @@ def _parser() -> argparse.ArgumentParser:
     playground.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("out"), help="folder for the images"
     )
+    playground.add_argument("--stay", action="store_true", help="stay open without a terminal too")
+    commands.add_parser("check", help="say whether all that the bot needs is there")
+    for name, text in (("export", "write subscriptions, defaults and alerts to"), ("import", "add those of")):
+        backup = commands.add_parser(name, help=f"{text} a JSON file")
+        backup.add_argument("file", metavar="FILE", type=Path)
     return parser
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 def _failed(sentence: str, code: int) -> int:

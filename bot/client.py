@@ -6,60 +6,161 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
+from contextvars import copy_context
+from datetime import timedelta
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.maps import Draw, Maps
+from bot import buttons
+from bot.alerts import EVERY, AlertWatch
+from bot.cogs import panels
+from bot.cogs.alerts import Alerts
+from bot.cogs.desk import SubscriptionDesk
+from bot.cogs.maps import Maps
+from bot.cogs.server import Server
+from bot.cogs.subscriptions import Subscriptions
+from bot.funnel import tell
+from bot.limits import Limits
+from bot.metrics import STARTED, Metrics
+from bot.posts import Posts
+from bot.scheduler import Scheduler
+from bot.snapshots import SharedDraws, SnapshotJob
 from liqmap import LiqmapError
 from liqmap.files import write_file
+from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+    from collections.abc import Callable, Iterable
+    from contextvars import Context
     from pathlib import Path
 
+    from bot.drawing import Draw
     from bot.settings import BotSettings
+    from bot.store import Store
+    from liqmap import Clock
 
 log = logging.getLogger(__name__)
 
 
-class LiqmapBot(commands.Bot):
+class LiqmapBot(commands.AutoShardedBot):
     """The bot. It asks for no privileged intent and mentions nobody.
 
     `connected` tells whether the gateway is there.
     """
 
-    def __init__(self, settings: BotSettings, *, draw: Draw, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: BotSettings,
+        *,
+        draw: Draw,
+        store: Store,
+        clock: Clock,
+        symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
+        metrics: Metrics | None = None,
+        schedule_in: Context | None = None,
+    ) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
             tree_cls=ErrorFunnel,
+            shard_count=settings.discord.shards or None,
+            heartbeat_timeout=settings.discord.heartbeat_timeout,
         )
         self.connected = False
         self._settings = settings
-        self._draw = draw
-        self._now = now
+        self.metrics = metrics or Metrics()
+        self._draw = self.metrics.measured(draw)
+        self._store = store
+        self._clock = clock
+        self._symbols = symbols
+        self._schedule_in = schedule_in
+        self._scheduler: Scheduler | None = None
 
     async def setup_hook(self) -> None:
-        """Add the commands, and announce them if they have changed since the last time."""
-        await self.add_cog(
-            Maps(
-                self._draw,
-                now=self._now,
-                max_days=self._settings.engine.max_window_days,
-                maps_per_user=self._settings.limits.maps_per_user,
-            )
+        """Add the commands, begin the schedule, and announce the commands if they have changed."""
+        self.add_dynamic_items(*buttons.ITEMS, *panels.ITEMS)
+        posts = Posts(
+            self,
+            per_second=self._settings.subscriptions.posts_per_second,
+            sleep=self._clock.sleep,
         )
+        scheduler = self._scheduler = self._new_scheduler(posts)
+        await self._add_cogs(scheduler)
+        watch = AlertWatch(self._store, posts, self._draw, clock=self._clock)
+        scheduler.every(EVERY, watch.check, name="alerts")
         if self._settings.discord.sync_commands:
             await self._sync_if_changed(
                 self._settings.storage.path / f"commands-{self.application_id}.sha256"
             )
+        scheduler.start(await self._store.subscriptions.active())
+
+    async def close(self) -> None:
+        """Stop the schedule, then the connection."""
+        if self._scheduler is not None:
+            await self._scheduler.close()
+        await super().close()
+
+    def _new_scheduler(self, posts: Posts) -> Scheduler:
+        settings = self._settings.subscriptions
+        # Equal requests that are due together come within the jitter, and a little more when it is busy.
+        keep = timedelta(seconds=settings.jitter + 300)
+        job = SnapshotJob(
+            self._store,
+            posts,
+            SharedDraws(self._draw, clock=self._clock, keep=keep),
+            clock=self._clock,
+            settings=settings,
+            on_outcome=self.metrics.count_snapshot,
+        )
+        # Not "or": a context without variables counts as false.
+        context = copy_context() if self._schedule_in is None else self._schedule_in
+        return Scheduler(job, clock=self._clock, jitter=settings.jitter, context=context)
+
+    async def _add_cogs(self, scheduler: Scheduler) -> None:
+        limits = Limits(self._settings.limits, now=self._clock.now)
+        max_days = self._settings.engine.max_window_days
+        await self.add_cog(
+            Maps(
+                self._draw,
+                now=self._clock.now,
+                max_days=max_days,
+                limits=limits,
+                defaults=self._store.guilds.get,
+                symbols=self._symbols,
+            )
+        )
+        desk = SubscriptionDesk(
+            self._store, scheduler, clock=self._clock, settings=self._settings.subscriptions
+        )
+        await self.add_cog(
+            Subscriptions(
+                self._store,
+                desk,
+                draw=self._draw,
+                clock=self._clock,
+                limits=limits,
+                max_days=max_days,
+                symbols=self._symbols,
+            )
+        )
+        await self.add_cog(Server(self._store.guilds))
+        await self.add_cog(
+            Alerts(
+                self._store,
+                draw=self._draw,
+                clock=self._clock,
+                limits=limits,
+                settings=self._settings.alerts,
+                symbols=self._symbols,
+            )
+        )
+        scheduler.every(timedelta(hours=1), desk.tidy, name="tidy")
 
     async def on_connect(self) -> None:
         """Note that the gateway is there."""
@@ -73,6 +174,18 @@ class LiqmapBot(commands.Bot):
     async def on_disconnect(self) -> None:
         """Note that the gateway is gone; the library connects again by itself."""
         self.connected = False
+
+    async def on_interaction(self, interaction: discord.Interaction[LiqmapBot]) -> None:
+        """Count presses."""
+        if interaction.type is discord.InteractionType.component:
+            self.metrics.count_press()
+
+    async def on_app_command_completion(
+        self, interaction: discord.Interaction[LiqmapBot], command: object
+    ) -> None:
+        """Count a command that was answered."""
+        del command
+        self.metrics.count_command(interaction, "answered")
 
     async def _sync_if_changed(self, record: Path) -> None:
         # Discord limits announcements to a few hundred a day, and restarts are more frequent than changes.
@@ -95,30 +208,13 @@ class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
     async def on_error(
         self, interaction: discord.Interaction[LiqmapBot], error: app_commands.AppCommandError, /
     ) -> None:
-        """Answer with the error's own sentence, or with a number under which the log has it."""
+        """Answer with one sentence."""
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-        if isinstance(cause, LiqmapError):
-            sentence = str(cause)
-        else:
-            number = uuid4().hex[:8]
-            log.error("command failed, told as %s", number, exc_info=cause)
-            sentence = (
-                f"Something went wrong on the bot's side; please tell its operator the number {number}."
-            )
-        try:
-            await _answer(interaction, sentence)
-        except discord.HTTPException as failure:
-            log.warning("an error could not be told: HTTP %s, code %s", failure.status, failure.code)
+        outcome = "refused" if isinstance(cause, LiqmapError) else "failed"
+        self.client.metrics.count_command(interaction, outcome)
+        await tell(interaction, cause)
 
-
-async def _answer(interaction: discord.Interaction[LiqmapBot], sentence: str) -> None:
-    """Send `sentence` to the person alone, whatever has been sent before."""
-    if not interaction.response.is_done():
-        await interaction.response.send_message(sentence, ephemeral=True)
-        return
-    # A reply that was announced as public stays public, so it gives way to a private one. It is edited
-    # first, because what has only been announced is not a message that can be deleted yet, and because
-    # whatever fails after that, the sentence has been told.
-    await interaction.edit_original_response(content=sentence)
-    await interaction.followup.send(sentence, ephemeral=True)
-    await interaction.delete_original_response()
+    async def interaction_check(self, interaction: discord.Interaction[LiqmapBot], /) -> bool:
+        """Note when a command began; everybody may go on."""
+        interaction.extras[STARTED] = time.perf_counter()
+        return True

@@ -7,8 +7,11 @@ import sys
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
+import discord
+
 from bot.client import LiqmapBot
-from liqmap import DataError, Engine, SettingsError, utc_now
+from bot.store import open_store
+from liqmap import DataError, Engine, SettingsError, SystemClock, utc_now
 from liqmap.files import write_file
 from liqmap.simulator import GENEROUS, Market, MarketServer
 
@@ -23,25 +26,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bot.cogs.maps import Draw
+    from bot.drawing import Draw
     from bot.settings import BotSettings
     from liqmap import MapRequest, MapResult, Progress
 
 _SETTLE_SECONDS = 120.0  # the first map of a day waits for that day to be invented
 
 
-async def play(settings: BotSettings, *, port: int | None, out: Path) -> None:
+async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool = False) -> None:
     """Post `/liqmap BTCUSDT 6h top_n 100`, save its images to `out`, and stay open on a terminal.
 
-    Without a terminal it ends after the post. Raises DataError if the bot did not answer with a map.
+    Without a terminal it ends after the post, unless it is to `stay`. Raises DataError if the bot
+    did not answer with a map.
     """
     async with MarketServer(Market(), weight_limit=GENEROUS) as server:
         simulated = server.redirect(settings)
-        async with Engine(simulated) as engine:
-            bot = LiqmapBot(simulated, draw=_outside(engine.draw), now=utc_now)
+        async with Engine(simulated) as engine, open_store(simulated) as store:
+            bot = LiqmapBot(
+                simulated,
+                draw=_outside(engine.draw),
+                store=store,
+                clock=SystemClock(),
+                # The simulation would wait for each minute of the schedule.
+                schedule_in=copy_context(),
+            )
             # Not strict: the bot announces its commands only after a change, but this Discord is a new one.
             async with simcord.run(bot, settle_timeout=_SETTLE_SECONDS, strict_sync=False) as env:
-                await _play_in(env, port=port, out=out)
+                await _play_in(env, port=port, out=out, stay=stay)
 
 
 def _outside(draw: Draw) -> Draw:
@@ -60,12 +71,13 @@ def _outside(draw: Draw) -> Draw:
     return run
 
 
-async def _play_in(env: simcord.Env, *, port: int | None, out: Path) -> None:
+async def _play_in(env: simcord.Env, *, port: int | None, out: Path, stay: bool) -> None:
     # This Discord starts at a fixed date; the market, and whoever looks, live today.
     await env.advance_time((utc_now() - env.now()).total_seconds())
     guild = env.create_guild("Trading floor (simulated)")
     channel = guild.create_text_channel("liquidations")
-    member = guild.add_member(env.create_user("you"))
+    rights = discord.Permissions(manage_channels=True, manage_guild=True, manage_messages=True)
+    member = guild.add_member(env.create_user("you"), roles=[guild.create_role("boss", permissions=rights)])
     result = await member.slash(channel, "liqmap", symbol="BTCUSDT", window="6h", mode="top_n", value="100")
     if result.response is None or not result.response.attachments:
         raise DataError("The bot did not answer with a map; see the log above.")
@@ -73,7 +85,7 @@ async def _play_in(env: simcord.Env, *, port: int | None, out: Path) -> None:
         path = out / attachment.filename
         write_file(path, await attachment.read())
         _say(f"saved {path}")
-    if not sys.stdout.isatty():
+    if not (stay or sys.stdout.isatty()):
         return
     async with env.preview(channel, viewers=[member], layout="channel", port=port) as preview:
         _say(f"Open {preview.url} and type /liqmap. Ctrl-C ends the playground.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from typing import TYPE_CHECKING, NamedTuple
 
 import discord
 
-from liqmap import __version__
+from liqmap import RequestError, __version__
+from liqmap.files import file_stem
 from liqmap.numbers import (
     coverage_text,
     margin_text,
@@ -66,6 +68,19 @@ def progress_text(progress: Progress, *, elapsed: float) -> str:
     bar = "▓" * filled + "░" * (_BAR_CELLS - filled)
     left = f", about {elapsed * (1 - share) / share:.0f} s left" if share > 0.05 else ""
     return f"{progress.text} {bar} {share:.0%}{left}"
+
+
+def csv_file(result: MapResult, *, most: int) -> tuple[str, bytes]:
+    """Return the name and content of the table of levels, packed if it is larger than `most` bytes.
+
+    Raises RequestError if it is too large even so.
+    """
+    name, content = f"{file_stem(result.request)}.csv", result.levels_csv or b""
+    if len(content) > most:
+        name, content = f"{name}.gz", gzip.compress(content)
+    if len(content) > most:
+        raise RequestError("The table is too large for this server; choose fewer trades, such as top_n 1000.")
+    return name, content
 
 
 def _numbers_embed(result: MapResult) -> discord.Embed:

@@ -1,9 +1,10 @@
-"""Settings of the bot, on top of the engine's: [discord], [limits] and [health], and the token."""
+"""Settings of the bot, on top of the engine's, and the token."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -20,18 +21,51 @@ class DiscordSettings(Section):
     api_url: HttpUrl = "https://discord.com/api/v10"
     gateway_url: WebsocketUrl = "wss://gateway.discord.gg/"
     sync_commands: bool = True
+    shards: int = Field(default=1, ge=0, le=10_000)
+    heartbeat_timeout: float = Field(default=60.0, gt=0)
+
+
+class DatabaseSettings(Section):
+    """Where subscriptions are kept. The URL may hold a password, so it shows in no text."""
+
+    url: SecretStr = SecretStr("")
+
+
+class SubscriptionsSettings(Section):
+    """How much is posted on schedule, and how fast."""
+
+    per_guild: int = Field(default=25, ge=1, le=1000)
+    jitter: float = Field(default=20.0, ge=0, le=300)
+    posts_at_once: int = Field(default=8, ge=1, le=100)
+    posts_per_second: float = Field(default=10.0, gt=0, le=50)
+
+
+class AlertsSettings(Section):
+    """How many alerts are watched."""
+
+    per_guild: int = Field(default=25, ge=1, le=1000)
 
 
 class LimitsSettings(Section):
-    """What one person may ask for."""
+    """What one person, and one server, may ask for."""
 
     maps_per_user: int = Field(default=2, ge=1)
+    maps_per_user_a_minute: int = Field(default=10, ge=1)
+    maps_per_guild_a_minute: int = Field(default=60, ge=1)
 
 
 class HealthSettings(Section):
-    """Where the bot says whether it is connected."""
+    """Where the bot says whether it is connected, and how much it does."""
 
+    host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
+
+
+class LoggingSettings(Section):
+    """What is logged, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
 
 
 class BotSettings(Settings):
@@ -39,7 +73,11 @@ class BotSettings(Settings):
 
     discord: DiscordSettings = DiscordSettings()
     limits: LimitsSettings = LimitsSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    subscriptions: SubscriptionsSettings = SubscriptionsSettings()
+    alerts: AlertsSettings = AlertsSettings()
     health: HealthSettings = HealthSettings()
+    logging: LoggingSettings = LoggingSettings()
 
 
 def load_bot_settings(path: Path | None = None) -> BotSettings:

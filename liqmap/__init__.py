@@ -29,12 +29,13 @@ from liqmap.model import (
 )
 
 if TYPE_CHECKING:
-    from liqmap.clock import utc_now
+    from liqmap.clock import Clock, SystemClock, utc_now
     from liqmap.engine import Engine
     from liqmap.settings import Settings, load_settings
 
 __version__ = "0.1.0"
 __all__ = [
+    "Clock",
     "Cluster",
     "Coverage",
     "DataError",
@@ -57,6 +58,7 @@ __all__ = [
     "Selection",
     "Settings",
     "SettingsError",
+    "SystemClock",
     "Theme",
     "TimeWindow",
     "TopN",
@@ -69,8 +71,10 @@ if not TYPE_CHECKING:
     # Importing a part of the package imports this module too. What draws needs neither network nor
     # settings, and each of its processes is lighter without them.
     _IMPORTED_WHEN_ASKED_FOR = {
+        "Clock": "liqmap.clock",
         "Engine": "liqmap.engine",
         "Settings": "liqmap.settings",
+        "SystemClock": "liqmap.clock",
         "load_settings": "liqmap.settings",
         "utc_now": "liqmap.clock",
     }

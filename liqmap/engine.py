@@ -77,6 +77,7 @@ class Engine:
         self._jobs: dict[MapRequest, _Job] = {}
         self._results: LRUCache[MapRequest, MapResult] = LRUCache(settings.engine.cached_results)
         self._stack = AsyncExitStack()
+        self.answered_from_memory = 0
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -148,6 +149,7 @@ class Engine:
         """
         self._recorder.want(request.exchange, request.symbol, until=request.window.end)
         if request in self._results:
+            self.answered_from_memory += 1
             return self._results[request]
         job = self._jobs.get(request)
         if job is None:

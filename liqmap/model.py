@@ -468,7 +468,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class MapSummary:
-    """The numbers that a person reads beside a map."""
+    """The numbers that a person reads beside a map; `clusters` are all of them, longs then shorts."""
 
     last_price: float
     trades: int
@@ -487,6 +487,7 @@ class MapSummary:
     nearest_long: Cluster | None
     nearest_short: Cluster | None
     bands: tuple[Band, ...]
+    clusters: tuple[Cluster, ...] = ()
 
     @property
     def long_share(self) -> float | None:

@@ -84,6 +84,15 @@ def duration_text(length: timedelta) -> str:
     return " ".join(parts)
 
 
+def length_text(length: timedelta) -> str:
+    """Return a length of time as people type it: 6h, 90m, 1d12h."""
+    seconds, text = int(length.total_seconds()), ""
+    for unit, letter in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, seconds = divmod(seconds, unit)
+        text += f"{count}{letter}" if count else ""
+    return text
+
+
 def selection_text(selection: Selection) -> str:
     """Return a selection in words: top 100 trades per side."""
     match selection:

@@ -245,6 +245,7 @@ def _plain(text: str, option: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return what was typed so that a reply can repeat it: short, printable, and no markup or mention."""
+    """Return what was typed so that a reply can repeat it: short, printable, no markup, mention or link."""
     shown = "".join(char for char in text[:30] if char.isprintable() and char not in "`*_~|<>@#[]()\\")
+    shown = shown.replace("//", "")
     return f"“{shown}…”" if len(text) > 30 else f"“{shown}”"

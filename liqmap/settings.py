@@ -17,7 +17,7 @@ from liqmap.model import Exchange
 CONFIG_VARIABLE = "LIQMAP_CONFIG"
 _PREFIX, _DELIMITER = "LIQMAP__", "__"
 # Sections of the same file that belong to the other door; the bot reads them, the engine passes over them.
-BOT_SECTIONS = frozenset({"discord", "limits", "health"})
+BOT_SECTIONS = frozenset({"discord", "limits", "health", "database", "subscriptions", "alerts", "logging"})
 
 
 def _http_url(text: str) -> str:

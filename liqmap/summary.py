@@ -36,6 +36,7 @@ def summarize(liquidation_map: LiquidationMap) -> MapSummary:
         nearest_long=longs[0] if longs else None,
         nearest_short=shorts[0] if shorts else None,
         bands=tuple(_band(liquidation_map, distance) for distance in BAND_DISTANCES),
+        clusters=(*longs, *shorts),
     )
 
 

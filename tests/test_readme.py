@@ -11,11 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bot.cogs.alerts import Alerts
 from bot.cogs.maps import Maps
+from bot.cogs.server import Server
+from bot.cogs.subscriptions import Subscriptions
 from liqmap.margin import Brackets, MarginRules, liquidation_price
 from liqmap.model import MarginModel, Side
 
 ROOT = Path(__file__).parents[1]
+COGS = (Alerts, Maps, Server, Subscriptions)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -36,8 +40,14 @@ def test_python_example_runs(config: Path, tmp_path: Path):
 
 
 def test_command_reference_names_every_option():
-    options = re.findall(r"^\| (\w+) \| ", README.partition("## The command line")[0], re.MULTILINE)[1:]
+    options = re.findall(r"^\| (\w+) \| ", README.partition("## All commands")[0], re.MULTILINE)[1:]
     assert options == [parameter.name for parameter in Maps.liqmap.parameters]
+
+
+def test_every_command_of_the_bot_is_named():
+    named = set(re.findall(r"^\| `/(\w+)", README, re.MULTILINE))
+    groups = {command.name for cog in COGS for command in cog.__cog_app_commands__}
+    assert named == groups - {"near", "list", "remove"} | {"alert"}
 
 
 def test_worked_examples_are_what_the_models_say():
@@ -63,11 +73,13 @@ def test_worked_examples_are_what_the_models_say():
 
 def test_every_picture_is_there():
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
-    assert len(set(pictures)) == 9
+    assert len(set(pictures)) == 10
     assert all((ROOT / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
-@pytest.mark.parametrize("command", ["make demo", "make test", "make bench", "make check", "make gallery"])
+@pytest.mark.parametrize(
+    "command", ["make demo", "make test", "make bench", "make check", "make gallery", "make soak"]
+)
 def test_make_knows_what_the_readme_tells(command: str):
     assert command in README
     makefile = (ROOT / "Makefile").read_text()

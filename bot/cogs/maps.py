@@ -3,92 +3,73 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
-from collections import Counter
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.replies import map_reply, progress_text
-from liqmap import (
-    Exchange,
-    LevelFilter,
-    MapRequest,
-    MapResult,
-    MarginModel,
-    Mode,
-    Progress,
-    RequestError,
-    Theme,
+from bot.asking import build_spec, check_request
+from bot.buttons import map_view
+from bot.cogs.options import (
+    EXCHANGE_CHOICES,
+    LEVELS_CHOICES,
+    MODE_CHOICES,
+    MODEL_CHOICES,
+    THEME_CHOICES,
+    suggestions,
+    value_suggestions,
 )
+from bot.funnel import PRIVATE
+from bot.limits import check_channel
+from bot.replies import csv_file, map_reply, progress_text
+from bot.spec import MapSpec
+from bot.wire import acknowledge, patiently
+from liqmap import LevelFilter, LiqmapError, MapRequest, MarginModel, Progress, RequestError
 from liqmap.parsing import (
     COMMON_WINDOWS,
-    DEFAULT_LEVERAGES,
-    DEFAULT_VALUES,
     POPULAR_SYMBOLS,
-    build_request,
     parse_chart,
     parse_end,
-    parse_exchange,
     parse_levels,
-    parse_leverages,
-    parse_mode,
     parse_model,
-    parse_selection,
-    parse_symbol,
-    parse_theme,
-    parse_window,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from datetime import datetime
+
+    from bot.drawing import Draw
+    from bot.limits import Limits
+    from bot.store.guilds import GuildDefaults
 
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY: Final = 2.0
 """Seconds before the first word of progress, and between two: Discord limits edits."""
 
-_MOST_SUGGESTIONS = 25
-_MODES = {
-    Mode.TOP_N: "top_n: the largest trades of each side",
-    Mode.GROSS_VALUE: "gross_value: all trades of at least this notional",
-    Mode.PORTION: "portion: the largest share of each side's trades",
-}
-_MODELS = {
-    MarginModel.EXCHANGE: "the exchange's own",
-    MarginModel.BINANCE: "binance: isolated, by Binance's brackets",
-    MarginModel.BYBIT: "bybit: isolated, by Bybit's risk limits",
-    MarginModel.SIMPLE: "simple: entry ± 1/leverage, in full at each",
-}
-_LEVELS = {
-    LevelFilter.STANDING: "standing: what price has not touched since",
-    LevelFilter.ALL: "all: on the right side of the last price",
-}
-
-
-class Draw(Protocol):
-    """How a request is drawn: the signature of `liqmap.engine.Engine.draw`."""
-
-    def __call__(
-        self, request: MapRequest, *, progress: Callable[[Progress], None] | None = None
-    ) -> Coroutine[Any, Any, MapResult]:
-        """Draw `request`, telling `progress`."""
-        ...
-
 
 class Maps(commands.Cog):
     """Commands that draw."""
 
-    def __init__(self, draw: Draw, *, now: Callable[[], datetime], max_days: int, maps_per_user: int) -> None:
+    def __init__(
+        self,
+        draw: Draw,
+        *,
+        now: Callable[[], datetime],
+        max_days: int,
+        limits: Limits,
+        defaults: Callable[[int | None], GuildDefaults],
+        symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
+    ) -> None:
         self._draw = draw
         self._now = now
         self._max_days = max_days
-        self._maps_per_user = maps_per_user
-        self._under_way: Counter[int] = Counter()
+        self._limits = limits
+        self._defaults = defaults
+        self._symbols = symbols
 
     @app_commands.command(
         name="liqmap", description="Draw where positions would be liquidated, from real trades"
@@ -108,12 +89,12 @@ class Maps(commands.Cog):
         private="Show the answer to you alone",
     )
     @app_commands.choices(
-        mode=[app_commands.Choice(name=name, value=mode.value) for mode, name in _MODES.items()],
-        exchange=[app_commands.Choice(name=each.title(), value=each.value) for each in Exchange],
+        mode=MODE_CHOICES,
+        exchange=EXCHANGE_CHOICES,
         chart=[app_commands.Choice(name="heatmap: how the levels came and went", value="heatmap")],
-        model=[app_commands.Choice(name=name, value=each.value) for each, name in _MODELS.items()],
-        levels=[app_commands.Choice(name=name, value=each.value) for each, name in _LEVELS.items()],
-        theme=[app_commands.Choice(name=each.value, value=each.value) for each in Theme],
+        model=MODEL_CHOICES,
+        levels=LEVELS_CHOICES,
+        theme=THEME_CHOICES,
     )
     @app_commands.allowed_installs(guilds=True, users=True)
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
@@ -124,50 +105,105 @@ class Maps(commands.Cog):
         window: str,
         mode: str,
         value: str | None = None,
-        exchange: str = Exchange.BINANCE.value,
+        exchange: str | None = None,
         end: str | None = None,
         chart: str | None = None,
         model: str = MarginModel.EXCHANGE.value,
-        leverages: str = DEFAULT_LEVERAGES,
+        leverages: str | None = None,
         levels: str = LevelFilter.STANDING.value,
-        theme: str = Theme.DARK.value,
+        theme: str | None = None,
         private: bool = False,
     ) -> None:
         """Answer with the map, the depth, and the numbers beside them."""
-        chosen, weights = parse_leverages(leverages)
-        request = build_request(
-            exchange=parse_exchange(exchange),
-            symbol=parse_symbol(symbol),
-            length=parse_window(window),
-            end=parse_end(end, now=self._now()),
-            selection=parse_selection(parse_mode(mode), value),
-            max_days=self._max_days,
-            heatmap=parse_chart(chart),
+        spec = build_spec(
+            self._defaults(interaction.guild_id),
+            symbol=symbol,
+            window=window,
+            mode=mode,
+            value=value,
+            exchange=exchange,
+            leverages=leverages,
+            theme=theme,
             model=parse_model(model),
-            leverages=chosen,
-            weights=weights,
             levels=parse_levels(levels),
-            theme=parse_theme(theme),
+            heatmap=parse_chart(chart),
         )
-        with self._counted(interaction.user.id):
-            await interaction.response.defer(ephemeral=private, thinking=True)
-            ticker = ProgressTicker(interaction)
+        request = self._checked(spec, parse_end(end, now=self._now()))
+        self._check_channel(interaction)
+        with self._limits.counted(interaction.user.id, interaction.guild_id):
+            interaction.extras[PRIVATE] = private
+            await acknowledge(interaction, ephemeral=private, thinking=True)
+            await self._answer(interaction, request)
+
+    async def redraw(self, interaction: discord.Interaction, spec: MapSpec, end: datetime | None) -> None:
+        """Draw `spec` up to `end` or now: in place of an answer, or beside a scheduled post in private."""
+        request = self._checked(spec, parse_end(None, now=self._now()) if end is None else end)
+        self._check_press(interaction)
+        with self._limits.counted(interaction.user.id, interaction.guild_id):
+            message = interaction.message
+            # What a schedule has posted is everybody's, so nobody changes it.
+            aside = message is not None and message.interaction_metadata is None
+            interaction.extras[PRIVATE] = aside
+            await acknowledge(interaction, ephemeral=aside, thinking=aside)
             try:
-                result = await self._draw(request, progress=ticker.show)
-            finally:
-                await ticker.finish()
+                await self._answer(interaction, request)
+            except LiqmapError:
+                if not aside:
+                    await patiently(lambda: interaction.edit_original_response(content=None))
+                raise
+
+    async def send_csv(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
+        """Send the table of all levels to the person alone."""
+        request = self._checked(spec, end, levels_csv=True)
+        self._check_press(interaction)
+        with self._limits.counted(interaction.user.id, interaction.guild_id):
+            interaction.extras[PRIVATE] = True
+            await acknowledge(interaction, ephemeral=True, thinking=True)
+            result = await self._draw(request)
+            name, content = await asyncio.to_thread(csv_file, result, most=interaction.filesize_limit)
+            await patiently(
+                lambda: interaction.edit_original_response(
+                    attachments=[discord.File(io.BytesIO(content), filename=name)]
+                )
+            )
+
+    async def _answer(self, interaction: discord.Interaction, request: MapRequest) -> None:
+        ticker = ProgressTicker(interaction)
+        try:
+            result = await self._draw(request, progress=ticker.show)
+        finally:
+            await ticker.finish()
+
+        async def send() -> None:
+            # Files are used up by a try, so each makes its own.
             reply = map_reply(result)
             await interaction.edit_original_response(
-                content=None, embeds=reply.embeds, attachments=reply.files
+                content=None,
+                embeds=reply.embeds,
+                attachments=reply.files,
+                view=map_view(MapSpec.of(request), request.window.end, author_id=interaction.user.id),
             )
+
+        await patiently(send)
+
+    def _checked(self, spec: MapSpec, end: datetime, *, levels_csv: bool = False) -> MapRequest:
+        return check_request(spec.ending(end, levels_csv=levels_csv), max_days=self._max_days)
+
+    def _check_channel(self, interaction: discord.Interaction) -> None:
+        check_channel(interaction, self._defaults(interaction.guild_id).channels)
+
+    def _check_press(self, interaction: discord.Interaction) -> None:
+        self._check_channel(interaction)
+        if interaction.guild_id is not None and not interaction.permissions.use_application_commands:
+            raise RequestError("You may not use commands in this channel, so its buttons neither.")
 
     @liqmap.autocomplete("symbol")
     async def suggest_symbols(
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
-        """Suggest popular symbols."""
+        """Suggest symbols."""
         del interaction
-        return _suggestions(typed.upper().replace("/", ""), POPULAR_SYMBOLS)
+        return suggestions(typed.upper().replace("/", ""), self._symbols())
 
     @liqmap.autocomplete("window")
     async def suggest_windows(
@@ -175,35 +211,14 @@ class Maps(commands.Cog):
     ) -> list[app_commands.Choice[str]]:
         """Suggest common windows."""
         del interaction
-        return _suggestions(typed.lower(), COMMON_WINDOWS)
+        return suggestions(typed.lower(), COMMON_WINDOWS)
 
     @liqmap.autocomplete("value")
     async def suggest_values(
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
         """Suggest values of the mode that is chosen already."""
-        mode = getattr(interaction.namespace, "mode", None)
-        chosen = Mode(mode) if mode in set(Mode) else Mode.TOP_N
-        values = {
-            Mode.TOP_N: ("50", DEFAULT_VALUES[Mode.TOP_N], "250", "1000"),
-            Mode.GROSS_VALUE: ("50k", DEFAULT_VALUES[Mode.GROSS_VALUE], "250k", "1m"),
-            Mode.PORTION: ("0.1%", DEFAULT_VALUES[Mode.PORTION], "5%"),
-        }
-        return _suggestions(typed.lower(), values[chosen])
-
-    @contextmanager
-    def _counted(self, user_id: int) -> Iterator[None]:
-        if self._under_way[user_id] >= self._maps_per_user:
-            raise RequestError(
-                f"You have {self._maps_per_user} maps under way already; wait for one of them, please."
-            )
-        self._under_way[user_id] += 1
-        try:
-            yield
-        finally:
-            self._under_way[user_id] -= 1
-            if not self._under_way[user_id]:
-                del self._under_way[user_id]
+        return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
 
 
 class ProgressTicker:
@@ -237,11 +252,3 @@ class ProgressTicker:
             # Progress is a courtesy; the answer itself still comes, or fails with a sentence of its own.
             self._edited += 10 * PROGRESS_EVERY
             log.info("progress could not be shown: %s", error.status)
-
-
-def _suggestions(typed: str, known: Iterable[str]) -> list[app_commands.Choice[str]]:
-    starting = [each for each in known if each.startswith(typed)]
-    containing = [each for each in known if typed in each and not each.startswith(typed)]
-    return [
-        app_commands.Choice(name=each, value=each) for each in [*starting, *containing][:_MOST_SUGGESTIONS]
-    ]

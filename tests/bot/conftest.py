@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
+import discord
 import pytest
 import simcord
 
 from bot.client import LiqmapBot
+from bot.drawing import Draw
 from bot.settings import BotSettings
+from bot.store import Store, open_store
 from liqmap.model import (
     Band,
     Cluster,
@@ -29,8 +34,10 @@ from liqmap.model import (
 )
 from liqmap.settings import StorageSettings
 
+CSV = b"side,leverage,entry_time,entry_price,level,notional\n"
 PNG = b"\x89PNG\r\n\x1a\n"
 NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
+SIMULATION_STARTS = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
 REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100))
 BELOW = Cluster(26_600.0, 26_700.0, 26_650.0, -0.0875, 4.5e6)
@@ -77,6 +84,7 @@ class FakeDraw:
         self.error: BaseException | None = None
         self.news: list[Progress] = []
         self.gate: asyncio.Event | None = None
+        self.errors: list[BaseException] = []
 
     async def __call__(
         self, request: MapRequest, *, progress: Callable[[Progress], None] | None = None
@@ -87,9 +95,50 @@ class FakeDraw:
                 progress(each)
         if self.gate is not None:
             await self.gate.wait()
+        if self.errors:
+            raise self.errors.pop(0)
         if self.error is not None:
             raise self.error
-        return result_of(request)
+        return result_of(request, levels_csv=CSV if request.levels_csv else None)
+
+
+class SimulatedClock:
+    """NOW, and from then on the time that passes in the simulated Discord."""
+
+    def now(self) -> datetime:
+        return NOW + (discord.utils.utcnow() - SIMULATION_STARTS)
+
+    async def sleep(self, seconds: float, /) -> None:
+        await asyncio.sleep(seconds)
+
+
+class SimulatedDatetime(datetime):
+    """What APScheduler takes for the time: it has no clock that could be handed in."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return cls.fromtimestamp(SimulatedClock().now().timestamp(), tz)
+
+
+@pytest.fixture(autouse=True)
+def _simulated_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", SimulatedDatetime)
+
+
+@pytest.fixture(autouse=True)
+def _same_process() -> Iterator[None]:
+    """Put back what the bot's start changes of its process: logging, and the rights of new files."""
+    root = logging.getLogger()
+    handlers, level, mask = root.handlers[:], root.level, os.umask(0o022)
+    yield
+    os.umask(mask)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def new_bot(settings: BotSettings, store: Store, draw: Draw | None = None) -> LiqmapBot:
+    """Return a bot whose clock is the simulated Discord's."""
+    return LiqmapBot(settings, draw=draw or FakeDraw(), store=store, clock=SimulatedClock())
 
 
 class Floor(NamedTuple):
@@ -99,6 +148,31 @@ class Floor(NamedTuple):
     channel: simcord.ChannelHandle
     member: simcord.MemberActor
     draw: FakeDraw
+
+    @property
+    def bot(self) -> LiqmapBot:
+        """The bot itself."""
+        assert isinstance(self.env.bot, LiqmapBot)
+        return self.env.bot
+
+    def manager(self, name: str = "mona", **rights: bool) -> simcord.MemberActor:
+        """Add a member who may manage channels, and what else is named."""
+        role = self.env.guild.create_role(
+            name, permissions=discord.Permissions(manage_channels=True, **rights)
+        )
+        return self.env.guild.add_member(self.env.create_user(name), roles=[role])
+
+    async def subscribed(self, manager: simcord.MemberActor, **options: Any) -> simcord.ResponseMessage:
+        """Let the manager use /subscribe and confirm; return the message that says so."""
+        preview = await self.subscribe(manager, **options)
+        assert preview.response is not None
+        await manager.click(preview.response.message, label="Confirm")
+        return preview.response
+
+    async def subscribe(self, manager: simcord.MemberActor, **options: Any) -> simcord.InteractionResult:
+        """Let the manager use /subscribe; what is not said is BTCUSDT 6h top_n every 1h."""
+        typed = {"symbol": "BTCUSDT", "window": "6h", "mode": "top_n", "every": "1h"} | options
+        return await manager.slash(self.channel, "subscribe", **typed)
 
     async def liqmap(self, **options: Any) -> simcord.InteractionResult:
         """Let the member use /liqmap; what is not said is BTCUSDT 6h top_n."""
@@ -117,8 +191,31 @@ def draw() -> FakeDraw:
 
 
 @pytest.fixture
-def simcord_bot(settings: BotSettings, draw: FakeDraw) -> LiqmapBot:
-    return LiqmapBot(settings, draw=draw, now=lambda: NOW)
+async def store(settings: BotSettings) -> AsyncIterator[Store]:
+    async with open_store(settings) as store:
+        yield store
+
+
+@pytest.fixture
+def simcord_bot(settings: BotSettings, store: Store, draw: FakeDraw) -> LiqmapBot:
+    return new_bot(settings, store, draw)
+
+
+@pytest.fixture
+async def simcord_env(simcord_bot: LiqmapBot, request: pytest.FixtureRequest) -> AsyncIterator[simcord.Env]:
+    """Replace the library's own: its five seconds for all that a day brings are few on a busy machine.
+
+    More than ten, and it would wait for the schedule's timers, which are up to a minute away.
+    """
+    marker = request.node.get_closest_marker("simcord")
+    env = simcord.Env(simcord_bot, settle_timeout=10, **(marker.kwargs if marker else {}))
+    await env.start()
+    try:
+        yield env
+    finally:
+        await env.shutdown()
+    if env.check_errors:
+        env.raise_errors()
 
 
 @pytest.fixture

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
-from collections.abc import Callable
+import math
+import re
+import socket
+import struct
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
+from enum import Enum
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import WSMsgType, web
+from aiohttp import ClientSession, web
 
-APPLICATION_ID = 1000
-USER: dict[str, Any] = {"id": "1001", "username": "liqmap", "discriminator": "0", "avatar": None, "bot": True}
+from tests.bot.discord_gateway import APPLICATION_ID, CHANNEL_ID, GUILD_ID, USER, Gateway
+
+__all__ = ["APPLICATION_ID", "CHANNEL_ID", "GUILD_ID", "TOKEN", "DiscordServer", "Fault"]
+
 TOKEN = "TestToken.OnlyFor.ThisServer"  # noqa: S105 - the server's own
 
 
 def _json(content: Any, *, status: int = 200) -> web.Response:
     # discord.py reads JSON only where the type is Discord's own to the letter, without a charset.
     return web.Response(body=json.dumps(content).encode(), status=status, content_type="application/json")
+
+
+class Fault(Enum):
+    """What goes wrong with a request."""
+
+    RESET = "the connection is reset before anything has happened"
+    RESET_AFTER = "it is done, but the connection is reset before the answer"
+    UNAVAILABLE = "503"
+    CLOUDFLARE = "429 without a Via header"
+    GONE = "404"
 
 
 class Answered:
@@ -29,23 +46,40 @@ class Answered:
         self.done = asyncio.get_running_loop().create_future()
         self.deleted = asyncio.get_running_loop().create_future()
         self.callback: dict[str, Any] = {}
+        self.callbacks = 0
         self.message: dict[str, Any] = {}
+        self.messages = 0
         self.files: dict[str, bytes] = {}
 
 
 class DiscordServer:
-    """Plays Discord on 127.0.0.1. Use it as `async with DiscordServer() as server`."""
+    """Plays Discord on 127.0.0.1. Use it as `async with DiscordServer() as server`.
 
-    def __init__(self) -> None:
+    A nonce is known again for `nonce_holds` seconds. Where `chance` says so, something goes wrong.
+    """
+
+    def __init__(self, *, nonce_holds: float = math.inf, channels: int = 1) -> None:
+        self._nonce_holds = nonce_holds
+        self.chance: Callable[[], bool] = lambda: False
+        self.faults = 0
         self.commands: list[dict[str, Any]] = []
         self.syncs = 0
         self.answers: dict[str, Answered] = defaultdict(Answered)
+        self.posts: list[dict[str, Any]] = []
+        self._by_nonce: dict[str, dict[str, Any]] = {}
+        self._by_channel: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.bodies: deque[tuple[str, str, Any]] = deque(maxlen=1000)
+        self.gateway = Gateway(channels)
+        self.posted = asyncio.Event()
+        self._faults: list[tuple[str, re.Pattern[str], Fault]] = []
         self._interactions = 0
-        self._gateway: asyncio.Future[web.WebSocketResponse] | None = None
+
+    def plan(self, method: str, path: str, *faults: Fault) -> None:
+        """Let the next requests of `method` whose path `path` is found in go wrong, one fault each."""
+        self._faults += [(method, re.compile(path), fault) for fault in faults]
 
     async def __aenter__(self) -> Self:
-        self._gateway = asyncio.get_running_loop().create_future()
-        app = web.Application()
+        app = web.Application(middlewares=[self._with_faults])
         app.router.add_get("/api/users/@me", self._me)
         app.router.add_get("/api/oauth2/applications/@me", self._application)
         app.router.add_put("/api/applications/{id}/commands", self._sync)
@@ -53,17 +87,26 @@ class DiscordServer:
         app.router.add_patch("/api/webhooks/{id}/{token}/messages/@original", self._message)
         app.router.add_delete("/api/webhooks/{id}/{token}/messages/@original", self._delete)
         app.router.add_post("/api/webhooks/{id}/{token}", self._message)
-        app.router.add_get("/gateway/", self._serve_gateway)
+        app.router.add_post("/api/channels/{id}/messages", self._post)
+        app.router.add_get("/api/channels/{id}/messages", self._history)
+        app.router.add_patch("/api/channels/{id}/messages/{message}", self._edit)
+        app.router.add_get("/gateway/", self.gateway.serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self._port = self._runner.addresses[0][1]
+        self.gateway.url = f"ws://127.0.0.1:{self._port}/gateway/"
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._runner.cleanup()
+
+    @property
+    def api_url(self) -> str:
+        """Where the API is."""
+        return f"http://127.0.0.1:{self._port}/api"
 
     @property
     def settings(self) -> str:
@@ -73,10 +116,13 @@ class DiscordServer:
             f'discord.gateway_url = "ws://127.0.0.1:{self._port}/gateway/"\n'
         )
 
+    async def turn(self) -> None:
+        """Let the bot, which is another process, get on a little."""
+        async with ClientSession() as session, session.get(f"{self.api_url}/nothing"):
+            pass
+
     async def command(self, name: str, *, user: int = 1, **options: str) -> Answered:
         """Let a user type a command in a private chat; return what will be answered."""
-        assert self._gateway is not None
-        socket = await self._gateway
         self._interactions += 1
         token = f"interaction-{self._interactions}"
         person = {"id": str(2000 + user), "username": f"user{user}", "discriminator": "0", "avatar": None}
@@ -103,7 +149,7 @@ class DiscordServer:
             "attachment_size_limit": 10_000_000,
         }
         answered = self.answers[token]
-        await socket.send_str(json.dumps({"op": 0, "t": "INTERACTION_CREATE", "s": 1, "d": payload}))
+        await self.gateway.dispatch("INTERACTION_CREATE", payload)
         return answered
 
     async def _me(self, request: web.Request) -> web.Response:
@@ -131,13 +177,17 @@ class DiscordServer:
         self.syncs += 1
         self.commands = [
             {**command, "id": str(3000 + place), "application_id": str(APPLICATION_ID), "version": "1"}
-            for place, command in enumerate(await request.json())
+            for place, command in enumerate(await self._body(request))
         ]
         return _json(self.commands)
 
     async def _callback(self, request: web.Request) -> web.Response:
         answered = self.answers[request.match_info["token"]]
-        answered.callback = await request.json()
+        body = await self._body(request)
+        if answered.acknowledged.done():
+            return _json({"code": 40060, "message": "Interaction has already been acknowledged."}, status=400)
+        answered.callback = body
+        answered.callbacks += 1
         answered.acknowledged.set_result(None)
         if answered.callback["type"] == 4:
             answered.message = answered.callback["data"]
@@ -147,64 +197,104 @@ class DiscordServer:
 
     async def _message(self, request: web.Request) -> web.Response:
         answered = self.answers[request.match_info["token"]]
-        if request.content_type == "application/json":
-            answered.message = await request.json()
-        else:
-            form = await request.post()
-            answered.message = json.loads(str(form["payload_json"]))
-            answered.files = {
-                part.filename: part.file.read() for part in form.values() if isinstance(part, web.FileField)
-            }
+        answered.message = await self._body(request, answered.files)
         # A progress bar is an edit too, without an embed.
         if not answered.done.done() and (answered.files or request.method == "POST"):
             answered.done.set_result(None)
-        return _json(
-            {
-                "id": "6000",
-                "type": 20,
-                "channel_id": "4000",
-                "author": USER,
-                "content": "",
-                "timestamp": "2026-01-01T00:00:00+00:00",
-                "edited_timestamp": None,
-                "tts": False,
-                "mention_everyone": False,
-                "mentions": [],
-                "mention_roles": [],
-                "attachments": [],
-                "embeds": [],
-                "pinned": False,
-                "flags": 0,
-                "components": [],
+        answered.messages += bool(answered.message.get("embeds"))
+        return _json(_message("6000", answered.message))
+
+    async def _post(self, request: web.Request) -> web.Response:
+        body = await self._body(request)
+        known = next((each for each in self.posts if each["nonce"] == body["nonce"]), None)
+        if known is None or not body["enforce_nonce"]:
+            known = body | {
+                "id": str(8000 + len(self.posts)),
+                "channel_id": request.match_info["id"],
+                "edits": 0,
             }
+            self.posts.append(known)
+        self.posted.set()
+        return _json(_message(known["id"], body))
+
+    async def _edit(self, request: web.Request) -> web.Response:
+        body = await self._body(request)
+        found = next((each for each in self.posts if each["id"] == request.match_info["message"]), None)
+        if found is None:
+            return _json({"code": 10008, "message": "Unknown Message"}, status=404)
+        found["edits"] += 1
+        self.posted.set()
+        return _json(_message(found["id"], body))
+
+    async def _history(self, request: web.Request) -> web.Response:
+        newest = self._by_channel[request.match_info["id"]][-int(request.query["limit"]) :]
+        return _json([_message(each["id"], each) for each in reversed(newest)])
+
+    async def _body(self, request: web.Request, files: dict[str, bytes] | None = None) -> Any:
+        if request.content_type == "application/json":
+            body = await request.json()
+        else:
+            form = await request.post()
+            body = json.loads(str(form["payload_json"]))
+            parts = [part for part in form.values() if isinstance(part, web.FileField)]
+            if files is not None:
+                files.update({part.filename: part.file.read() for part in parts})
+        self.bodies.append((request.method, request.path.removeprefix("/api"), body))
+        return body
+
+    @web.middleware
+    async def _with_faults(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        planned = next(
+            (each for each in self._faults if each[0] == request.method and each[1].search(request.path)),
+            None,
         )
+        if planned is not None:
+            self._faults.remove(planned)
+            fault = planned[2]
+        elif request.method == "POST" and self.chance():
+            self.faults += 1
+            fault = list(Fault)[self.faults % 4]
+        else:
+            return await handler(request)
+        match fault:
+            case Fault.UNAVAILABLE:
+                return _json({"message": "unavailable"}, status=503)
+            case Fault.GONE:
+                return _json({"message": "Unknown Channel", "code": 10003}, status=404)
+            case Fault.CLOUDFLARE:
+                return web.Response(text="error code: 1015", status=429, headers={"Retry-After": "0.1"})
+            case Fault.RESET_AFTER:
+                await handler(request)
+        assert request.transport is not None
+        request.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        request.transport.abort()
+        return web.Response()
 
     async def _delete(self, request: web.Request) -> web.Response:
         self.answers[request.match_info["token"]].deleted.set_result(None)
         return web.Response(status=204)
 
-    async def _serve_gateway(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        await socket.send_json({"op": 10, "d": {"heartbeat_interval": 41250}})
-        answers: dict[int, Callable[[], dict[str, Any]]] = {2: self._ready, 1: lambda: {"op": 11}}
-        async for message in socket:
-            if message.type is not WSMsgType.TEXT:
-                continue
-            operation = message.json()["op"]
-            if operation in answers:
-                await socket.send_json(answers[operation]())
-            if operation == 2 and self._gateway is not None:
-                self._gateway.set_result(socket)
-        return socket
 
-    def _ready(self) -> dict[str, Any]:
-        ready = {
-            "v": 10,
-            "user": USER,
-            "guilds": [],
-            "session_id": "session",
-            "resume_gateway_url": f"ws://127.0.0.1:{self._port}/gateway/",
-            "application": {"id": str(APPLICATION_ID), "flags": 0},
-        }
-        return {"op": 0, "t": "READY", "s": 1, "d": ready}
+def _message(number: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": number,
+        "type": 0,
+        "channel_id": "4000",
+        "author": USER,
+        "content": "",
+        "timestamp": "2026-01-01T00:00:00+00:00",
+        "edited_timestamp": None,
+        "tts": False,
+        "mention_everyone": False,
+        "mentions": [],
+        "mention_roles": [],
+        "attachments": [],
+        "embeds": [],
+        "pinned": False,
+        "flags": 0,
+        "components": body.get("components", []),
+    }

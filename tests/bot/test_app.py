@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -19,12 +20,20 @@ from tests.bot.discord_server import TOKEN, DiscordServer
 
 
 @asynccontextmanager
-async def running_bot(folder: Path, *, token: str = TOKEN):
-    """Run `python -m bot` as a process, between a Discord and an exchange on this machine."""
+async def running_bot(folder: Path, *, token: str = TOKEN, refusals: int = 0, heartbeat: float = 0):
+    """Run `python -m bot` as a process, between a Discord and an exchange on this machine.
+
+    `refusals` are gateway connections that fail at first; `heartbeat` makes the gateway's pulse quick [s].
+    """
     async with asyncio.timeout(60), MarketServer(Market(scale=0.005)) as market, DiscordServer() as server:
+        server.gateway.refusals = refusals
+        pulse = ""
+        if heartbeat:
+            server.gateway.heartbeat_ms = int(heartbeat * 1000)
+            pulse = f"discord.heartbeat_timeout = {5 * heartbeat}\n"
         config = folder / "liqmap.toml"
         config.write_text(
-            f'storage.path = "{folder / "store"}"\nengine.workers = 1\n{server.settings}'
+            f'storage.path = "{folder / "store"}"\nengine.workers = 1\n{server.settings}{pulse}'
             + "".join(f'{key} = "{url}"\n' for key, url in market.host.settings.items())
         )
         process = await asyncio.create_subprocess_exec(
@@ -55,7 +64,7 @@ async def test_command_on_the_wire_is_answered_and_sigterm_ends_cleanly(tmp_path
         process.send_signal(signal.SIGTERM)
         code, log = await ended(process)
         assert server.syncs == 1
-        assert [command["name"] for command in server.commands] == ["liqmap"]
+        assert {command["name"] for command in server.commands} >= {"liqmap", "subscribe"}
     assert answered.callback["type"] == 5
     assert list(answered.files) == ["liquidation_map.png", "liquidation_depth.png"]
     assert answered.message["embeds"][0]["title"] == "BTCUSDT liquidation map"
@@ -67,6 +76,9 @@ async def test_command_on_the_wire_is_answered_and_sigterm_ends_cleanly(tmp_path
     assert "WARNING" not in log
     assert TOKEN not in log
     assert "drew binance BTCUSDT" in log
+    files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert len(files) > 3
+    assert {path.stat().st_mode & 0o077 for path in files} == {0}
 
 
 async def test_person_has_so_many_maps_under_way_and_no_more(tmp_path: Path):
@@ -144,6 +156,31 @@ def test_unreachable_discord_is_one_sentence(
     monkeypatch.setattr("discord.http.asyncio.sleep", instantly)
     assert main(["--config", str(no_discord)]) == 1
     assert "Discord cannot be reached; check the network" in capsys.readouterr().err
+
+
+def test_neither_token_nor_password_shows_in_the_log_even_at_debug(
+    no_discord: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setenv("LIQMAP__LOGGING__LEVEL", "debug")
+    monkeypatch.setenv("LIQMAP__DATABASE__URL", "postgresql://liqmap:s3cret%21@127.0.0.1:1/liqmap")
+    for command in ([], ["check"], ["export", str(no_discord.parent / "never")]):
+        assert main(["--config", str(no_discord), *command]) != 0
+    logging.getLogger("bot.x").error("as it would be in a traceback: %s s3cret!", TOKEN)
+    told = "".join(capsys.readouterr())
+    assert "The database cannot be opened" in told
+    assert "[hidden]" in told
+    for secret in (TOKEN, "s3cret%21", "s3cret!"):
+        assert secret not in told
+
+
+def test_export_and_import_are_commands(tmp_path: Path, no_discord: Path, capsys: pytest.CaptureFixture[str]):
+    file = str(tmp_path / "backup.json")
+    assert main(["--config", str(no_discord), "export", file]) == 0
+    assert main(["--config", str(no_discord), "import", file]) == 0
+    assert capsys.readouterr().out == (
+        "exported 0 subscriptions\nadded 0 subscriptions; a running bot sees them after its next start\n"
+    )
 
 
 def test_missing_token_exits_with_2(capsys: pytest.CaptureFixture[str]):

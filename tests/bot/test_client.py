@@ -9,8 +9,9 @@ import simcord
 
 from bot.client import LiqmapBot
 from bot.settings import BotSettings, DiscordSettings
+from bot.store import Store
 from liqmap.errors import DataError
-from tests.bot.conftest import NOW, FakeDraw, Floor
+from tests.bot.conftest import Floor, new_bot
 
 # An error that has become a sentence still counts as one to the simulation.
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
@@ -34,7 +35,7 @@ async def test_unknown_error_is_told_by_a_number_that_the_log_has(
         sentence.content,
     )
     assert found
-    (record,) = [record for record in caplog.records if record.name == "bot.client" and record.exc_info]
+    (record,) = [record for record in caplog.records if record.name == "bot.funnel" and record.exc_info]
     assert found[1] in record.getMessage()
 
 
@@ -47,30 +48,28 @@ async def test_error_that_cannot_be_told_is_logged_once(floor: Floor, caplog: py
     assert told == ["an error could not be told: HTTP 404, code 10015"]
 
 
-async def test_bot_asks_for_no_privileged_intent_and_mentions_nobody(settings: BotSettings):
-    bot = LiqmapBot(settings, draw=FakeDraw(), now=lambda: NOW)
+async def test_bot_asks_for_no_privileged_intent_and_mentions_nobody(settings: BotSettings, store: Store):
+    bot = new_bot(settings, store)
     assert bot.intents == discord.Intents(guilds=True)
     assert bot.allowed_mentions is not None
     assert dict(bot.allowed_mentions.to_dict()) == {"parse": []}
 
 
-async def test_commands_are_not_announced_if_the_settings_say_so(settings: BotSettings):
+async def test_commands_are_not_announced_if_the_settings_say_so(settings: BotSettings, store: Store):
     quiet = settings.model_copy(update={"discord": DiscordSettings(sync_commands=False)})
-    bot = LiqmapBot(quiet, draw=FakeDraw(), now=lambda: NOW)
+    bot = new_bot(quiet, store)
     async with simcord.run(bot, strict_sync=False) as env:
         assert syncs(env) == 0
 
 
-async def test_commands_are_announced_when_they_changed(settings: BotSettings):
+async def test_commands_are_announced_when_they_changed(settings: BotSettings, store: Store):
     counts = []
     for _ in range(2):
-        async with simcord.run(
-            LiqmapBot(settings, draw=FakeDraw(), now=lambda: NOW), strict_sync=False
-        ) as env:
+        async with simcord.run(new_bot(settings, store), strict_sync=False) as env:
             counts.append(syncs(env))
     for record in settings.storage.path.glob("commands-*.sha256"):
         record.write_text("what they were before")
-    async with simcord.run(LiqmapBot(settings, draw=FakeDraw(), now=lambda: NOW), strict_sync=False) as env:
+    async with simcord.run(new_bot(settings, store), strict_sync=False) as env:
         counts.append(syncs(env))
     assert counts == [1, 0, 1]
 

@@ -45,13 +45,13 @@ async def test_playground_without_a_map_says_so(
 def test_playground_is_a_command_of_the_bot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     played = []
 
-    async def fake(settings: BotSettings, *, port: int | None, out: Path) -> None:
+    async def fake(settings: BotSettings, *, port: int | None, out: Path, stay: bool) -> None:
         del settings
-        played.append((port, out))
+        played.append((port, out, stay))
 
     monkeypatch.setattr(playground, "play", fake)
-    assert main(["playground", "--port", "8080", "--out", str(tmp_path)]) == 0
-    assert played == [(8080, tmp_path)]
+    assert main(["playground", "--port", "8080", "--out", str(tmp_path), "--stay"]) == 0
+    assert played == [(8080, tmp_path, True)]
 
 
 def test_playground_without_its_library_says_how_to_get_it(

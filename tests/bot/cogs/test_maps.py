@@ -61,7 +61,7 @@ async def test_command_is_answered_with_map_depth_and_numbers(floor: Floor):
 
 
 async def test_options_come_in_the_order_that_people_type(floor: Floor):
-    (command,) = floor.env.bot.tree.get_commands()  # type: ignore[attr-defined] # simcord knows only a Client
+    command = floor.env.bot.tree.get_command("liqmap")  # type: ignore[attr-defined] # simcord's is a Client
     names = [parameter.name for parameter in command.parameters]
     assert names == [
         *("symbol", "window", "mode", "value", "exchange", "end"),
@@ -140,6 +140,16 @@ async def test_error_while_drawing_becomes_its_sentence_in_private(floor: Floor,
     assert answer.response is None
     assert sentence.content == str(error)
     assert sentence.ephemeral
+
+
+@EXPECTS_ERRORS
+async def test_too_many_maps_a_minute_are_refused_with_when_to_come_again(floor: Floor):
+    for _ in range(10):
+        await floor.liqmap()
+    sentence = refusal(await floor.liqmap())
+    assert sentence.startswith("You have asked for 10 maps within a minute; try again <t:")
+    await floor.env.advance_time(61)
+    assert len(shown(await floor.liqmap()).attachments) == 2
 
 
 async def test_private_answer_is_seen_by_the_person_alone(floor: Floor):

@@ -1,0 +1,159 @@
+"""Alerts: once a minute, what the price has come near to, or has swept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import discord
+
+from bot.spec import encode_number
+from liqmap import Cluster, Exchange, LiqmapError, MapRequest, TimeWindow
+from liqmap.numbers import money, percent, price
+from liqmap.parsing import parse_end, parse_mode, parse_selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime
+
+    from bot.store import Store
+    from bot.store.alerts import Alert
+    from bot.store.guilds import GuildDefaults
+    from liqmap import Clock, MapResult, MapSummary, Selection
+
+log = logging.getLogger(__name__)
+
+WINDOW: Final = timedelta(days=1)
+"""How far back the trades go whose clusters are watched."""
+
+EVERY: Final = timedelta(minutes=1)
+_DRAWN_AT_ONCE = 2
+_Key = tuple[Exchange, str, "Selection"]
+
+
+class Speaker(Protocol):
+    """How an alert is told: `bot.posts.Posts`."""
+
+    async def say(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
+        """Write a sentence into a channel."""
+        ...
+
+    async def tell(self, user_id: int, sentence: str) -> bool:
+        """Write to a person."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen of a symbol a minute ago."""
+
+    last_price: float
+    clusters: tuple[Cluster, ...]
+
+
+class AlertWatch:
+    """Looks at each symbol that somebody wants to be alerted of, once for all of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        speaker: Speaker,
+        draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
+        *,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._speaker = speaker
+        self._draw = draw
+        self._clock = clock
+        self._seen: dict[_Key, Sight] = {}
+        self._slots = asyncio.Semaphore(_DRAWN_AT_ONCE)
+
+    async def check(self) -> None:
+        """Draw what is watched, and tell those whose condition holds."""
+        watched: dict[_Key, list[Alert]] = {}
+        for alert in self._store.alerts.all():
+            selection = watched_selection(self._store.guilds.get(alert.guild_id))
+            watched.setdefault((alert.exchange, alert.symbol, selection), []).append(alert)
+        self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
+        await asyncio.gather(*(self._look(key, alerts) for key, alerts in watched.items()))
+
+    async def _look(self, key: _Key, alerts: list[Alert]) -> None:
+        now = self._clock.now()
+        exchange, symbol, selection = key
+        request = MapRequest(exchange, symbol, TimeWindow.ending(parse_end(None, now=now), WINDOW), selection)
+        try:
+            async with self._slots:
+                summary = (await self._draw(request)).summary
+        except LiqmapError as error:
+            log.info("alerts of %s %s wait: %s", exchange, symbol, error)
+            return
+        before = self._seen.get(key)
+        self._seen[key] = Sight(summary.last_price, summary.clusters)
+        for alert in alerts:
+            sentence = alert_text(alert, summary, before)
+            if sentence and not _is_resting(alert, now):
+                await self._tell(alert, sentence, now)
+
+    async def _tell(self, alert: Alert, sentence: str, now: datetime) -> None:
+        nonce = f"a{encode_number(alert.id)}-{encode_number(int(now.timestamp()) // 60)}"
+        try:
+            await self._speaker.say(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
+        except (discord.Forbidden, discord.NotFound):
+            await self._store.alerts.remove(alert.id)
+            await self._speaker.tell(
+                alert.creator_id,
+                f"I have removed the alert of {alert.symbol} in <#{alert.channel_id}>:"
+                " I may not post there any more. Set it again with /alert near.",
+            )
+        except (discord.HTTPException, OSError) as error:
+            log.warning("alert %d could not be told: %s", alert.id, type(error).__name__)
+        else:
+            log.info("alerted alert=%d symbol=%s", alert.id, alert.symbol)
+            await self._store.alerts.fired(alert.id, now=now)
+
+
+def watched_selection(defaults: GuildDefaults) -> Selection:
+    """Return which trades count for a server's alerts: its default mode, else top_n 100."""
+    return parse_selection(parse_mode(defaults.mode or "top_n"), defaults.value)
+
+
+def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str | None:
+    """Return what an alert has to say, or None.
+
+    A cluster counts if it is large enough. It has been swept if it stood a minute ago, and the price
+    has since come to its other side; else it is near if the price is within the alert's distance.
+    """
+    last = summary.last_price
+    swept = [] if before is None else [each for each in before.clusters if _is_between(each, before, last)]
+    large = [each for each in swept if each.notional >= alert.notional]
+    if large:
+        return _sentence(alert, max(large, key=lambda each: each.notional), "has swept", last)
+    near = [
+        each
+        for each in summary.clusters
+        if each.notional >= alert.notional and abs(each.distance) <= alert.distance
+    ]
+    if near:
+        return _sentence(alert, min(near, key=lambda each: abs(each.distance)), "is near", last)
+    return None
+
+
+def _is_between(cluster: Cluster, before: Sight, last: float) -> bool:
+    return min(before.last_price, last) <= cluster.price <= max(before.last_price, last)
+
+
+def _sentence(alert: Alert, cluster: Cluster, what: str, last: float) -> str:
+    side = "longs" if cluster.distance < 0 else "shorts"
+    away = percent(cluster.price / last - 1)
+    return (
+        f"🔔 **{alert.symbol}** on {alert.exchange.title()} {what} {money(cluster.notional)} of {side} at"
+        f" {price(cluster.price)} ({away} from {price(last)}), as estimated from trades."
+    )
+
+
+def _is_resting(alert: Alert, now: datetime) -> bool:
+    return alert.fired_at is not None and now < alert.fired_at + alert.cooldown

@@ -1,0 +1,87 @@
+"""From the words of a command's options to what to draw, with the server's defaults for what is not said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from bot.spec import MapSpec
+from liqmap import Exchange, LevelFilter, MarginModel, Mode, Selection, Theme
+from liqmap.parsing import (
+    DEFAULT_LEVERAGES,
+    build_request,
+    parse_exchange,
+    parse_leverages,
+    parse_mode,
+    parse_selection,
+    parse_symbol,
+    parse_theme,
+    parse_window,
+)
+
+if TYPE_CHECKING:
+    from bot.store.guilds import GuildDefaults
+    from liqmap import MapRequest
+
+
+class Words(TypedDict, total=False):
+    """Options as they are typed; what is left out is the server's default, else the bot's."""
+
+    symbol: str
+    window: str
+    mode: str
+    value: str | None
+    exchange: str | None
+    leverages: str | None
+    theme: str | None
+
+
+def build_spec(
+    defaults: GuildDefaults,
+    *,
+    model: MarginModel = MarginModel.EXCHANGE,
+    levels: LevelFilter = LevelFilter.STANDING,
+    heatmap: bool = False,
+    **words: Unpack[Words],
+) -> MapSpec:
+    """Return what is asked for. Raises RequestError that names the option."""
+    leverages, weights = parse_leverages(words.get("leverages") or defaults.leverages or DEFAULT_LEVERAGES)
+    exchange = parse_exchange(words.get("exchange") or defaults.exchange or Exchange.BINANCE)
+    symbol, length = parse_symbol(words["symbol"]), parse_window(words["window"])
+    return MapSpec(
+        exchange=exchange,
+        symbol=symbol,
+        length=length,
+        selection=_selection(words["mode"], words.get("value"), defaults),
+        leverages=leverages,
+        weights=weights,
+        model=model,
+        levels=levels,
+        theme=parse_theme(words.get("theme") or defaults.theme or Theme.DARK),
+        heatmap=heatmap,
+    )
+
+
+def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
+    """Return `request` as the exchange spells it. Raises RequestError if it has no such window."""
+    return build_request(
+        exchange=request.exchange,
+        symbol=request.symbol,
+        length=request.window.length,
+        end=request.window.end,
+        selection=request.selection,
+        max_days=max_days,
+        leverages=request.leverages,
+        weights=request.weights,
+        model=request.model,
+        levels=request.levels,
+        theme=request.theme,
+        heatmap=request.heatmap,
+        levels_csv=request.levels_csv,
+    )
+
+
+def _selection(mode: str, value: str | None, defaults: GuildDefaults) -> Selection:
+    chosen = parse_mode(mode)
+    if value is None and defaults.mode == chosen:
+        value = defaults.value
+    return parse_selection(Mode(chosen), value)

@@ -1,0 +1,107 @@
+"""`python -m bot check`: whether everything that the bot needs is there, and what is wrong if not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import aiohttp
+
+from bot.settings import read_token
+from bot.store import open_store
+from liqmap import LiqmapError, SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bot.settings import BotSettings
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=15)
+_Check = Callable[[], Awaitable[str]]
+
+
+async def check(settings: BotSettings, *, say: Callable[[str], object]) -> bool:
+    """Say one line for each thing that is needed; return whether all is well."""
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        checks: list[tuple[str, _Check]] = [
+            ("store", lambda: _store(settings.storage.path)),
+            ("database", lambda: _database(settings)),
+            ("discord", lambda: _discord(session, settings)),
+        ]
+        for name, url in _addresses(settings).items():
+            checks.append((name, partial(_reach, session, url)))
+        outcomes = [await _outcome(name, each, say=say) for name, each in checks]
+    return all(outcomes)
+
+
+def _addresses(settings: BotSettings) -> dict[str, str]:
+    exchanges = settings.exchanges
+    return {
+        "binance files": exchanges.binance.archive_url,
+        "binance api": f"{exchanges.binance.api_url}/fapi/v1/ping",
+        "bybit files": exchanges.bybit.archive_url,
+        "bybit api": f"{exchanges.bybit.api_url}/v5/market/time",
+    }
+
+
+async def _outcome(name: str, look: _Check, *, say: Callable[[str], object]) -> bool:
+    try:
+        found = await look()
+    except LiqmapError as error:
+        say(f"wrong  {name}: {error}")
+        return False
+    say(f"ok     {name}: {found}")
+    return True
+
+
+async def _store(folder: Path) -> str:
+    await asyncio.to_thread(_try_to_write, folder)
+    return "can be written"
+
+
+def _try_to_write(folder: Path) -> None:
+    probe = folder / f".{uuid4().hex}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingsError(
+            f"Setting storage.path: that folder cannot be written ({error.strerror})."
+        ) from error
+
+
+async def _database(settings: BotSettings) -> str:
+    async with open_store(settings) as store:
+        return f"open, {len(await store.subscriptions.every_one())} subscriptions"
+
+
+async def _discord(session: aiohttp.ClientSession, settings: BotSettings) -> str:
+    token = read_token().get_secret_value()
+    url = f"{settings.discord.api_url}/users/@me"
+    try:
+        async with session.get(url, headers={"Authorization": f"Bot {token}"}) as response:
+            if response.status == 401:
+                raise SettingsError("The token is refused; copy it again from the developer portal.")
+            if response.status != 200:
+                raise SettingsError(f"Discord answers with HTTP {response.status}; try again later.")
+            name = (await response.json()).get("username", "?")
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise SettingsError("Discord cannot be reached; check the network, and discord.api_url.") from error
+    return f"the token is {name}'s"
+
+
+async def _reach(session: aiohttp.ClientSession, url: str) -> str:
+    try:
+        async with session.get(url) as response:
+            status = response.status
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise SettingsError(
+            f"{url} cannot be reached; check the network, and the settings' address."
+        ) from error
+    if status >= 500 or status in {403, 451}:
+        raise SettingsError(f"{url} answers with HTTP {status}; the exchange may refuse this country.")
+    return "reached"

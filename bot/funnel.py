@@ -1,0 +1,72 @@
+"""The one place where errors become replies: one sentence, for the person alone."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import discord
+
+from bot.wire import ALREADY_ACKNOWLEDGED, patiently
+from liqmap import LiqmapError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+log = logging.getLogger(__name__)
+
+PRIVATE: Final = "private"
+"""Key in an interaction's `extras`, true where its announced reply is seen by the person alone."""
+
+
+@asynccontextmanager
+async def funnel(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
+    """Turn whatever is raised inside into one sentence."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the funnel
+        await tell(interaction, error)
+
+
+async def tell(interaction: discord.Interaction[Any], error: BaseException) -> None:
+    """Answer with the error's own sentence, or with a number under which the log has it."""
+    if isinstance(error, LiqmapError):
+        sentence = str(error)
+    else:
+        number = uuid4().hex[:8]
+        log.error("command failed, told as %s", number, exc_info=error)
+        sentence = f"Something went wrong on the bot's side; please tell its operator the number {number}."
+    try:
+        await _answer(interaction, sentence)
+    except (discord.HTTPException, OSError) as failure:
+        status, code = getattr(failure, "status", "none"), getattr(failure, "code", "none")
+        log.warning("an error could not be told: HTTP %s, code %s", status, code)
+
+
+async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
+    """Send `sentence` to the person alone, whatever has been sent before."""
+    if not interaction.response.is_done():
+        try:
+            await patiently(lambda: interaction.response.send_message(sentence, ephemeral=True))
+        except discord.HTTPException as error:
+            # An earlier try has arrived after all, and only its answer was lost.
+            if error.code != ALREADY_ACKNOWLEDGED:
+                raise
+        else:
+            return
+    if interaction.type is discord.InteractionType.component and not interaction.extras.get(PRIVATE):
+        # The reply that stands is the message with the button, which is left as it is.
+        await interaction.followup.send(sentence, ephemeral=True)
+        return
+    await patiently(
+        lambda: interaction.edit_original_response(content=sentence, embeds=[], attachments=[], view=None)
+    )
+    if interaction.extras.get(PRIVATE):
+        return
+    # A reply that was announced as public stays public, so it gives way to a private one. It is edited
+    # first, because what has only been announced is not a message that can be deleted yet, and because
+    # whatever fails after that, the sentence has been told.
+    await interaction.followup.send(sentence, ephemeral=True)
+    await interaction.delete_original_response()

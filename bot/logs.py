@@ -1,0 +1,68 @@
+"""Log lines: for people, or one JSON object a line for machines; and never a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bot.settings import LoggingSettings
+
+_HIDDEN: Final = "[hidden]"
+# Their own INFO is about shards, sessions and jobs, hundreds of lines a day.
+_LOUD = ("discord", "apscheduler", "alembic")
+
+
+def set_up_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) -> None:
+    """Send log lines to stderr in the form of the settings, with `secrets` blacked out wherever they are."""
+    handler = logging.StreamHandler()
+    form = JsonFormatter if settings.format == "json" else TextFormatter
+    handler.setFormatter(form(tuple(each for each in secrets if each)))
+    handler.setLevel(settings.level.upper())
+    logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
+    for library in _LOUD:
+        logging.getLogger(library).setLevel(logging.WARNING)
+    # This bot has no voice.
+    logging.getLogger("discord.client").addFilter(lambda record: "voice" not in record.getMessage())
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people: when, how grave, who, what."""
+
+    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with its traceback if it has one."""
+        return _without(self._secrets, super().format(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the error if there is one."""
+
+    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return _without(self._secrets, json.dumps(line, ensure_ascii=False))
+
+
+def _without(secrets: tuple[str, ...], text: str) -> str:
+    for secret in secrets:
+        text = text.replace(secret, _HIDDEN)
+    return text

@@ -1,0 +1,189 @@
+"""One snapshot: from its due time to the message, once; and what happens when that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import uuid4
+
+import discord
+from cachetools import TTLCache
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from bot.due import due_before, jitter_of
+from bot.posts import NONCE_HOLDS
+from bot.store.snapshots import SnapshotState
+from bot.store.subscriptions import SubscriptionState
+from liqmap import DataError, EngineBusy, LiqmapError, MapRequest, MapResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime, timedelta
+
+    from bot.settings import SubscriptionsSettings
+    from bot.store import Store
+    from bot.store.snapshots import Snapshot
+    from bot.store.subscriptions import Subscription
+    from liqmap import Clock
+
+log = logging.getLogger(__name__)
+
+FAILURES_TO_PAUSE: Final = 3
+_DRAW_ATTEMPTS = 3
+_MOST_SHARED = 32
+
+
+class Poster(Protocol):
+    """How snapshots reach Discord: `bot.posts.Posts`."""
+
+    async def post(self, subscription: Subscription, due: datetime, result: MapResult) -> int:
+        """Post or edit; return the message's id."""
+        ...
+
+    async def find(self, subscription: Subscription, due: datetime) -> int | None:
+        """Return the message of that due time."""
+        ...
+
+    async def tell(self, user_id: int, sentence: str) -> bool:
+        """Write to a person."""
+        ...
+
+
+class SharedDraws:
+    """Draws equal requests once, also those that come a little later."""
+
+    def __init__(
+        self, draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]], *, clock: Clock, keep: timedelta
+    ) -> None:
+        self._draw = draw
+        self._clock = clock
+        self._tasks: TTLCache[MapRequest, asyncio.Task[MapResult]] = TTLCache(
+            _MOST_SHARED, ttl=keep.total_seconds(), timer=lambda: clock.now().timestamp()
+        )
+
+    async def __call__(self, request: MapRequest) -> MapResult:
+        """Draw `request`, or return what was drawn for an equal one."""
+        task = self._tasks.get(request)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = self._tasks[request] = asyncio.create_task(self._patient_draw(request))
+        return await asyncio.shield(task)
+
+    async def _patient_draw(self, request: MapRequest) -> MapResult:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((EngineBusy, DataError)),
+            stop=stop_after_attempt(_DRAW_ATTEMPTS),
+            wait=wait_exponential(multiplier=5),
+            sleep=self._clock.sleep,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._draw(request)
+        raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+
+class SnapshotJob:
+    """Posts what a subscription has due. Called by the scheduler, for one subscription at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        poster: Poster,
+        draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
+        *,
+        clock: Clock,
+        settings: SubscriptionsSettings,
+        on_outcome: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._poster = poster
+        self._draw = draw
+        self._clock = clock
+        self._jitter = settings.jitter
+        self._slots = asyncio.Semaphore(settings.posts_at_once)
+        self._on_outcome = on_outcome
+
+    async def __call__(self, subscription_id: int) -> bool:
+        """Post the newest snapshot that is due, unless it has been; return whether to come again."""
+        done: datetime | None = None
+        while True:
+            subscription = await self._store.subscriptions.get(subscription_id)
+            if subscription is None or subscription.state is not SubscriptionState.ACTIVE:
+                return False
+            due = due_before(self._clock.now() - jitter_of(subscription_id, self._jitter), subscription.every)
+            if due <= subscription.active_since or due == done:
+                return True
+            snapshot = await self._store.snapshots.claim(subscription_id, due, now=self._clock.now())
+            if snapshot is None or snapshot.is_over:
+                return snapshot is not None
+            # Another may fall due while this one is on its way.
+            done = due
+            await self._attempt(subscription, snapshot)
+
+    async def _attempt(self, subscription: Subscription, snapshot: Snapshot) -> None:
+        try:
+            message_id = await self._bring(subscription, snapshot)
+        except (discord.Forbidden, discord.NotFound) as error:
+            where = "the channel is gone" if error.status == 404 else "I may not post there any more"
+            await self._fail(subscription, snapshot, f"{where} (Discord says: {error.text})", fatal=True)
+        except LiqmapError as error:
+            await self._fail(subscription, snapshot, str(error))
+        except Exception as error:
+            number = uuid4().hex[:8]
+            known = isinstance(error, (discord.HTTPException, OSError))
+            log.log(
+                logging.WARNING if known else logging.ERROR,
+                "snapshot of subscription %d failed, told as %s: %s",
+                *(subscription.id, number, type(error).__name__),
+                exc_info=None if known else error,
+            )
+            reason = "Discord did not take it" if known else "something went wrong on the bot's side"
+            await self._fail(subscription, snapshot, f"{reason} (number {number})")
+        else:
+            await self._store.snapshots.posted(snapshot, message_id=message_id, now=self._clock.now())
+            self._on_outcome("posted")
+            log.info(
+                "posted subscription=%d channel=%d due=%s",
+                *(subscription.id, subscription.channel_id, snapshot.due.isoformat()),
+            )
+
+    async def _bring(self, subscription: Subscription, snapshot: Snapshot) -> int | None:
+        if snapshot.state is SnapshotState.SENDING:
+            sent, message_id = await self._was_sent(subscription, snapshot)
+            if sent:
+                return message_id
+        result = await self._draw(subscription.spec.ending(snapshot.due))
+        async with self._slots:
+            await self._store.snapshots.sending(snapshot, now=self._clock.now())
+            return await self._poster.post(subscription, snapshot.due, result)
+
+    async def _was_sent(self, subscription: Subscription, snapshot: Snapshot) -> tuple[bool, int | None]:
+        """Return whether a message whose answer was never seen is there all the same."""
+        edits = subscription.style == "edit" and subscription.message_id is not None
+        if edits or self._clock.now() - snapshot.changed_at < NONCE_HOLDS:
+            # To edit twice changes nothing, and Discord still knows the nonce.
+            return False, None
+        try:
+            message_id = await self._poster.find(subscription, snapshot.due)
+        except discord.Forbidden:
+            # Nobody can tell; rather none than two.
+            return True, None
+        return message_id is not None, message_id
+
+    async def _fail(
+        self, subscription: Subscription, snapshot: Snapshot, reason: str, *, fatal: bool = False
+    ) -> None:
+        self._on_outcome("failed")
+        log.info("failed subscription=%d due=%s: %s", subscription.id, snapshot.due.isoformat(), reason)
+        await self._store.snapshots.failed(snapshot, reason=reason, now=self._clock.now())
+        failures = subscription.failures + 1
+        await self._store.subscriptions.note_failures(subscription.id, failures)
+        if not fatal and failures < FAILURES_TO_PAUSE:
+            return
+        await self._store.subscriptions.pause(subscription.id, reason=reason)
+        self._on_outcome("paused")
+        await self._poster.tell(
+            subscription.creator_id,
+            f"I have paused the posts of {subscription.spec.symbol} in <#{subscription.channel_id}>:"
+            f" {reason.rstrip('.')}. Resume them there with /subscriptions.",
+        )

@@ -1,0 +1,172 @@
+"""What to draw, without when: what subscriptions and buttons keep of a request, and its short code."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Self, assert_never
+
+from liqmap import (
+    Exchange,
+    GrossValue,
+    LevelFilter,
+    MapRequest,
+    MarginModel,
+    Mode,
+    Portion,
+    RequestError,
+    Selection,
+    Theme,
+    TimeWindow,
+    TopN,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import StrEnum
+
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_MODES = {"t": Mode.TOP_N, "g": Mode.GROSS_VALUE, "p": Mode.PORTION}
+_EXCHANGES = {"b": Exchange.BINANCE, "y": Exchange.BYBIT}
+_MODELS = {"b": MarginModel.BINANCE, "y": MarginModel.BYBIT, "s": MarginModel.SIMPLE}
+_LEVELS = {"s": LevelFilter.STANDING, "a": LevelFilter.ALL}
+_THEMES = {"d": Theme.DARK, "l": Theme.LIGHT}
+_CODE = re.compile(
+    r"([a-z])~([^~]{1,40})~([0-9a-z]{1,7})~([a-z])([0-9.e+-]{1,20})~([a-z])([a-z])([a-z])([h-])"
+    r"~([0-9x.,e+-]{0,160})",
+    re.ASCII,
+)
+_DEFAULT_LEVERAGES = (10, 25, 50, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class MapSpec:
+    """A `MapRequest` without its end, so that the same can be drawn again and again."""
+
+    exchange: Exchange
+    symbol: str
+    length: timedelta
+    selection: Selection
+    leverages: tuple[int, ...]
+    weights: tuple[float, ...]
+    model: MarginModel
+    levels: LevelFilter
+    theme: Theme
+    heatmap: bool
+
+    @classmethod
+    def of(cls, request: MapRequest) -> Self:
+        """Return what `request` asks for, whenever its window ends."""
+        same = {each.name: getattr(request, each.name) for each in fields(cls) if each.name != "length"}
+        return cls(length=request.window.length, **same)
+
+    def ending(self, end: datetime, *, levels_csv: bool = False) -> MapRequest:
+        """Return the request for the window that ends at `end`."""
+        return MapRequest(
+            exchange=self.exchange,
+            symbol=self.symbol,
+            window=TimeWindow.ending(end, self.length),
+            selection=self.selection,
+            leverages=self.leverages,
+            weights=self.weights,
+            model=self.model,
+            levels=self.levels,
+            theme=self.theme,
+            heatmap=self.heatmap,
+            levels_csv=levels_csv,
+        )
+
+
+def encode_spec(spec: MapSpec) -> str:
+    """Return `spec` as a short text of printable characters; about 30 for most."""
+    flags = (
+        _letter(_MODELS, spec.model)
+        + _letter(_LEVELS, spec.levels)
+        + _letter(_THEMES, spec.theme)
+        + ("h" if spec.heatmap else "-")
+    )
+    return "~".join(
+        (
+            _letter(_EXCHANGES, spec.exchange),
+            spec.symbol,
+            encode_number(int(spec.length.total_seconds())),
+            f"{_letter(_MODES, spec.selection.mode)}{spec.selection.value:.12g}",
+            flags,
+            _encode_leverages(spec),
+        )
+    )
+
+
+def decode_spec(code: str) -> MapSpec:
+    """Return what `encode_spec` has written. Raises RequestError for anything else."""
+    found = _CODE.fullmatch(code)
+    try:
+        if not found:
+            raise KeyError(code)  # noqa: TRY301 - told below, with all else that does not fit
+        exchange, symbol, length, mode, value, model, levels, theme, heatmap, leverages = found.groups()
+        chosen, weights = _decode_leverages(leverages)
+        spec = MapSpec(
+            exchange=_EXCHANGES[exchange],
+            symbol=symbol,
+            length=timedelta(seconds=decode_number(length)),
+            selection=_selection(_MODES[mode], value),
+            leverages=chosen,
+            weights=weights,
+            model=_MODELS[model],
+            levels=_LEVELS[levels],
+            theme=_THEMES[theme],
+            heatmap=heatmap == "h",
+        )
+        # A request checks what it is made of, and puts it into its one form.
+        return MapSpec.of(spec.ending(datetime(2026, 1, 1, tzinfo=UTC)))
+    except (KeyError, ValueError, OverflowError) as error:
+        raise RequestError("This button is too old to be understood; run /liqmap again, please.") from error
+
+
+def encode_number(number: int) -> str:
+    """Return a number of at least 0 in base 36."""
+    text = ""
+    while number >= 36:
+        number, digit = divmod(number, 36)
+        text = _DIGITS[digit] + text
+    return _DIGITS[number] + text
+
+
+def decode_number(text: str) -> int:
+    """Return the number that `encode_number` has written. Raises ValueError."""
+    return int(text, 36)
+
+
+def _selection(mode: Mode, value: str) -> Selection:
+    match mode:
+        case Mode.TOP_N:
+            return TopN(int(float(value)))
+        case Mode.GROSS_VALUE:
+            return GrossValue(float(value))
+        case Mode.PORTION:
+            return Portion(float(value))
+        case _:  # pragma: no cover - the type checker proves that every mode is handled
+            assert_never(mode)
+
+
+def _encode_leverages(spec: MapSpec) -> str:
+    equal = set(spec.weights) == {1.0}
+    if equal and spec.leverages == _DEFAULT_LEVERAGES:
+        return ""
+    if equal:
+        return ",".join(map(str, spec.leverages))
+    pairs = zip(spec.leverages, spec.weights, strict=True)
+    return ",".join(f"{leverage}x{weight:.9g}" for leverage, weight in pairs)
+
+
+def _decode_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    if not text:
+        return _DEFAULT_LEVERAGES, ()
+    pairs = [part.partition("x") for part in text.split(",")]
+    leverages = tuple(int(leverage) for leverage, _, _ in pairs)
+    return leverages, tuple(float(weight or 1) for _, _, weight in pairs)
+
+
+def _letter(letters: Mapping[str, StrEnum], value: StrEnum) -> str:
+    return next(letter for letter, each in letters.items() if each == value)

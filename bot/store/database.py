@@ -1,0 +1,108 @@
+"""The database itself: opening it, bringing its tables up to date, and one transaction at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from liqmap import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pydantic import SecretStr
+    from sqlalchemy import URL, Connection
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+SQLITE_FILE: Final = "liqmap.sqlite3"
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+
+
+@asynccontextmanager
+async def open_database(url: SecretStr, *, folder: Path) -> AsyncIterator[AsyncEngine]:
+    """Open the database of `url`, or else the SQLite file in `folder`, with its tables up to date.
+
+    Raises SettingsError, in which no part of the URL is repeated.
+    """
+    address = _address(url.get_secret_value(), folder)
+    if address.get_backend_name() == "sqlite" and address.database:
+        await asyncio.to_thread(_create_private, Path(address.database))
+    engine = _engine(address)
+    try:
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(upgrade)
+        except (SQLAlchemyError, OSError) as error:
+            raise SettingsError(
+                "The database cannot be opened: check that it runs, and the setting database.url"
+                f" ({type(getattr(error, 'orig', None) or error).__name__})."
+            ) from None
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the tables of a database up to date."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _address(text: str, folder: Path) -> URL:
+    if not text:
+        return make_url("sqlite+aiosqlite://").set(database=str(folder / SQLITE_FILE))
+    try:
+        address = make_url(text)
+    except ArgumentError:
+        address = None
+    if address is None or address.get_backend_name() not in _DRIVERS:
+        raise SettingsError(
+            "Setting database.url: must be like postgresql://user:password@host/name or sqlite:///file."
+        )
+    return address.set(drivername=_DRIVERS[address.get_backend_name()])
+
+
+def _engine(address: URL) -> AsyncEngine:
+    if address.get_backend_name() != "sqlite":
+        return create_async_engine(address, pool_pre_ping=True)
+    # SQLite has one writer at a time: one connection queues them without ever meeting a lock.
+    engine = create_async_engine(address, pool_size=1, max_overflow=0, pool_timeout=60)
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: DBAPIConnection, _: object) -> None:
+    cursor = connection.cursor()
+    # What is committed outlives the process in WAL mode without waiting for the disk each time.
+    pragmas = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 10000")
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _create_private(path: Path) -> None:
+    # SQLite gives its other files the same rights.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise SettingsError(
+            f"The database file {path.name} cannot be made ({error.strerror}): check the settings "
+            "storage.path and database.url."
+        ) from error

@@ -1,0 +1,69 @@
+"""What a server has set for everybody in it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select
+
+from bot.store.tables import guilds
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+@dataclass(frozen=True, slots=True)
+class GuildDefaults:
+    """What holds in a guild where a command does not say otherwise, in the words of the options.
+
+    `channels` are the only ones in which the bot draws; none means all.
+    """
+
+    exchange: str | None = None
+    mode: str | None = None
+    value: str | None = None
+    theme: str | None = None
+    leverages: str | None = None
+    channels: tuple[int, ...] = ()
+
+
+class Guilds:
+    """The table of guilds' defaults. All of it is small, and kept in memory."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._known: dict[int, GuildDefaults] = {}
+
+    async def load(self) -> None:
+        """Read the table."""
+        async with self._engine.connect() as connection:
+            self._known = {row.guild_id: _defaults(row) for row in await connection.execute(select(guilds))}
+
+    def get(self, guild_id: int | None) -> GuildDefaults:
+        """Return a guild's defaults; outside of guilds there are none."""
+        return self._known.get(guild_id or 0, GuildDefaults())
+
+    def all(self) -> dict[int, GuildDefaults]:
+        """Return the defaults of every guild that has set some."""
+        return dict(self._known)
+
+    async def put(self, guild_id: int, defaults: GuildDefaults) -> None:
+        """Replace a guild's defaults."""
+        values = asdict(defaults) | {"guild_id": guild_id, "channels": ",".join(map(str, defaults.channels))}
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
+            await connection.execute(insert(guilds).values(values))
+        self._known[guild_id] = defaults
+
+    async def remove(self, guild_id: int) -> None:
+        """Forget a guild's defaults."""
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
+        self._known.pop(guild_id, None)
+
+
+def _defaults(row: Row[Any]) -> GuildDefaults:
+    channels = tuple(int(each) for each in row.channels.split(",") if each)
+    return GuildDefaults(row.exchange, row.mode, row.value, row.theme, row.leverages, channels)

@@ -1,0 +1,145 @@
+"""The outbox: one row for each snapshot of a subscription, unique by its due time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from bot.store.subscriptions import REASON_LENGTH
+from bot.store.tables import snapshots, subscriptions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Select
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+class SnapshotState(StrEnum):
+    """How far a snapshot has come.
+
+    CLAIMED: due, nothing sent. SENDING: perhaps sent, the answer was not seen. POSTED, FAILED: over.
+    """
+
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    POSTED = "posted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One result that is, or is to be, posted."""
+
+    subscription_id: int
+    due: datetime
+    state: SnapshotState
+    message_id: int | None
+    reason: str
+    changed_at: datetime
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing remains to be done."""
+        return self.state in {SnapshotState.POSTED, SnapshotState.FAILED}
+
+
+class Snapshots:
+    """The table of snapshots."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def claim(self, subscription_id: int, due: datetime, *, now: datetime) -> Snapshot | None:
+        """Return the snapshot of that due time, made if it was not there; None without its subscription."""
+        row = {
+            "subscription_id": subscription_id,
+            "due": due,
+            "state": SnapshotState.CLAIMED,
+            "reason": "",
+            "changed_at": now,
+        }
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(snapshots).values(row))
+        except IntegrityError:
+            # It is there already, or its subscription is gone.
+            return await self._get(subscription_id, due)
+        return Snapshot(subscription_id, due, SnapshotState.CLAIMED, None, "", now)
+
+    async def sending(self, snapshot: Snapshot, *, now: datetime) -> None:
+        """Note that the message is about to go out."""
+        await self._mark(snapshot, SnapshotState.SENDING, now=now)
+
+    async def posted(self, snapshot: Snapshot, *, message_id: int | None, now: datetime) -> None:
+        """Note that the message is there, and that the subscription is well."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(snapshots)
+                .where(
+                    snapshots.c.subscription_id == snapshot.subscription_id, snapshots.c.due == snapshot.due
+                )
+                .values(state=SnapshotState.POSTED, message_id=message_id, changed_at=now)
+            )
+            changes: dict[str, Any] = {"failures": 0}
+            if message_id is not None:
+                changes["message_id"] = message_id
+            await connection.execute(
+                update(subscriptions).where(subscriptions.c.id == snapshot.subscription_id).values(changes)
+            )
+
+    async def failed(self, snapshot: Snapshot, *, reason: str, now: datetime) -> None:
+        """Note that the snapshot is given up."""
+        await self._mark(snapshot, SnapshotState.FAILED, now=now, reason=reason[:REASON_LENGTH])
+
+    async def newest(self, subscription_id: int) -> Snapshot | None:
+        """Return a subscription's newest snapshot."""
+        query = (
+            select(snapshots)
+            .where(snapshots.c.subscription_id == subscription_id)
+            .order_by(snapshots.c.due.desc())
+            .limit(1)
+        )
+        return await self._one(query)
+
+    async def last_posted_at(self) -> datetime | None:
+        """Return when a snapshot was posted last, of any subscription."""
+        query = select(func.max(snapshots.c.changed_at)).where(snapshots.c.state == SnapshotState.POSTED)
+        async with self._engine.connect() as connection:
+            found: datetime | None = (await connection.execute(query)).scalar_one()
+            return found
+
+    async def remove_old(self, *, before: datetime) -> None:
+        """Remove rows whose time has long passed."""
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(snapshots).where(snapshots.c.changed_at < before))
+
+    async def _get(self, subscription_id: int, due: datetime) -> Snapshot | None:
+        return await self._one(
+            select(snapshots).where(snapshots.c.subscription_id == subscription_id, snapshots.c.due == due)
+        )
+
+    async def _one(self, query: Select[Any]) -> Snapshot | None:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        if row is None:
+            return None
+        return Snapshot(
+            row.subscription_id, row.due, SnapshotState(row.state), row.message_id, row.reason, row.changed_at
+        )
+
+    async def _mark(
+        self, snapshot: Snapshot, state: SnapshotState, *, now: datetime, reason: str = ""
+    ) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(snapshots)
+                .where(
+                    snapshots.c.subscription_id == snapshot.subscription_id, snapshots.c.due == snapshot.due
+                )
+                .values(state=state, reason=reason, changed_at=now)
+            )

@@ -1,0 +1,195 @@
+"""Subscriptions: what is posted where, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, func, insert, select, update
+
+from bot.spec import MapSpec, decode_spec, encode_spec
+from bot.store.tables import subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+REASON_LENGTH: Final = 300
+
+
+class PostStyle(StrEnum):
+    """Whether each snapshot is a message of its own, or takes the place of the one before."""
+
+    NEW_POST = "new"
+    EDIT = "edit"
+
+
+class SubscriptionState(StrEnum):
+    """A subscription begins as a draft that waits for its Confirm."""
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubscription:
+    """A subscription as it is asked for."""
+
+    guild_id: int
+    channel_id: int
+    creator_id: int
+    spec: MapSpec
+    every: timedelta
+    style: PostStyle = PostStyle.NEW_POST
+    role_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription(NewSubscription):
+    """A subscription as it is stored.
+
+    `reason` says why it is paused; `failures` counts those in a row; `message_id` is the newest post.
+    """
+
+    id: int
+    state: SubscriptionState
+    reason: str
+    failures: int
+    message_id: int | None
+    active_since: datetime
+
+
+class Subscriptions:
+    """The table of subscriptions."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def draft(self, new: NewSubscription, *, now: datetime) -> int:
+        """Store a subscription that waits for its Confirm; return its id."""
+        values = {
+            **_columns(new),
+            "state": SubscriptionState.DRAFT,
+            "reason": "",
+            "failures": 0,
+            "active_since": now,
+        }
+        async with self._engine.begin() as connection:
+            stored = await connection.execute(
+                insert(subscriptions).values(values).returning(subscriptions.c.id)
+            )
+            return int(stored.scalar_one())
+
+    async def activate(self, subscription_id: int, *, now: datetime) -> None:
+        """Let a draft or a paused subscription run from now on."""
+        await self._change(
+            subscriptions.c.id == subscription_id,
+            {"state": SubscriptionState.ACTIVE, "reason": "", "failures": 0, "active_since": now},
+        )
+
+    async def pause(self, subscription_id: int, *, reason: str) -> None:
+        """Let a subscription rest until somebody resumes it."""
+        await self._change(
+            subscriptions.c.id == subscription_id,
+            {"state": SubscriptionState.PAUSED, "reason": reason[:REASON_LENGTH]},
+        )
+
+    async def note_failures(self, subscription_id: int, count: int) -> None:
+        """Remember how often in a row a subscription has failed."""
+        await self._change(subscriptions.c.id == subscription_id, {"failures": count})
+
+    async def get(self, subscription_id: int) -> Subscription | None:
+        """Return one subscription."""
+        found = await self._select(subscriptions.c.id == subscription_id)
+        return found[0] if found else None
+
+    async def of_guild(self, guild_id: int) -> Sequence[Subscription]:
+        """Return a guild's subscriptions, drafts left out, oldest first."""
+        return await self._select(
+            subscriptions.c.guild_id == guild_id, subscriptions.c.state != SubscriptionState.DRAFT
+        )
+
+    async def active(self) -> Sequence[Subscription]:
+        """Return all subscriptions that run."""
+        return await self._select(subscriptions.c.state == SubscriptionState.ACTIVE)
+
+    async def every_one(self) -> Sequence[Subscription]:
+        """Return all subscriptions, drafts left out."""
+        return await self._select(subscriptions.c.state != SubscriptionState.DRAFT)
+
+    async def count(self, guild_id: int) -> int:
+        """Return how many subscriptions a guild has, drafts left out."""
+        query = select(func.count()).where(
+            subscriptions.c.guild_id == guild_id, subscriptions.c.state != SubscriptionState.DRAFT
+        )
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def remove(self, subscription_id: int) -> bool:
+        """Remove one subscription; return whether it was there."""
+        return bool(await self._delete(subscriptions.c.id == subscription_id))
+
+    async def remove_guild(self, guild_id: int) -> Sequence[int]:
+        """Remove a guild's subscriptions; return their ids."""
+        return await self._delete(subscriptions.c.guild_id == guild_id)
+
+    async def remove_channel(self, channel_id: int) -> Sequence[int]:
+        """Remove a channel's subscriptions; return their ids."""
+        return await self._delete(subscriptions.c.channel_id == channel_id)
+
+    async def remove_drafts(self, *, before: datetime) -> None:
+        """Remove drafts that nobody confirmed."""
+        await self._delete(
+            subscriptions.c.state == SubscriptionState.DRAFT, subscriptions.c.active_since < before
+        )
+
+    async def _change(self, which: ColumnElement[bool], values: dict[str, Any]) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(update(subscriptions).where(which).values(values))
+
+    async def _select(self, *conditions: ColumnElement[bool]) -> list[Subscription]:
+        query = select(subscriptions).where(*conditions).order_by(subscriptions.c.id)
+        async with self._engine.connect() as connection:
+            return [_subscription(row) for row in await connection.execute(query)]
+
+    async def _delete(self, *conditions: ColumnElement[bool]) -> list[int]:
+        async with self._engine.begin() as connection:
+            gone = await connection.execute(
+                delete(subscriptions).where(*conditions).returning(subscriptions.c.id)
+            )
+            return list(gone.scalars())
+
+
+def _columns(new: NewSubscription) -> dict[str, Any]:
+    return {
+        "guild_id": new.guild_id,
+        "channel_id": new.channel_id,
+        "creator_id": new.creator_id,
+        "spec": encode_spec(new.spec),
+        "every": int(new.every.total_seconds()),
+        "style": new.style,
+        "role_id": new.role_id,
+    }
+
+
+def _subscription(row: Row[Any]) -> Subscription:
+    return Subscription(
+        id=row.id,
+        guild_id=row.guild_id,
+        channel_id=row.channel_id,
+        creator_id=row.creator_id,
+        spec=decode_spec(row.spec),
+        every=timedelta(seconds=row.every),
+        style=PostStyle(row.style),
+        role_id=row.role_id,
+        state=SubscriptionState(row.state),
+        reason=row.reason,
+        failures=row.failures,
+        message_id=row.message_id,
+        active_since=row.active_since,
+    )

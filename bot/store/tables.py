@@ -1,0 +1,107 @@
+"""The tables of the bot's database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+
+class UtcSeconds(TypeDecorator[datetime]):
+    """A time in whole seconds since 1970: the one form that every database keeps the same."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Return what is stored for a time."""
+        del dialect
+        return None if value is None else int(value.timestamp())
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Return the time that is stored."""
+        del dialect
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("guild_id", BigInteger, nullable=False, index=True),
+    Column("channel_id", BigInteger, nullable=False, index=True),
+    Column("creator_id", BigInteger, nullable=False),
+    Column("spec", String(300), nullable=False),
+    Column("every", Integer, nullable=False),
+    Column("style", String(10), nullable=False),
+    Column("role_id", BigInteger),
+    Column("state", String(10), nullable=False),
+    Column("reason", String(300), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("message_id", BigInteger),
+    Column("active_since", UtcSeconds, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("subscription_id", Integer, ForeignKey("subscriptions.id", ondelete="CASCADE"), nullable=False),
+    Column("due", UtcSeconds, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("message_id", BigInteger),
+    Column("reason", String(300), nullable=False),
+    Column("changed_at", UtcSeconds, nullable=False, index=True),
+    UniqueConstraint("subscription_id", "due"),
+)
+
+guilds = Table(
+    "guilds",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("exchange", String(20)),
+    Column("mode", String(20)),
+    Column("value", String(40)),
+    Column("theme", String(10)),
+    Column("leverages", String(200)),
+    Column("channels", String(2000), nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("guild_id", BigInteger, nullable=False, index=True),
+    Column("channel_id", BigInteger, nullable=False, index=True),
+    Column("creator_id", BigInteger, nullable=False),
+    Column("exchange", String(20), nullable=False),
+    Column("symbol", String(40), nullable=False),
+    Column("distance", Float, nullable=False),
+    Column("notional", Float, nullable=False),
+    Column("cooldown", Integer, nullable=False),
+    Column("fired_at", UtcSeconds),
+)

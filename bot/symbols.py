@@ -1,0 +1,39 @@
+"""Symbols to suggest: while somebody types, and after a mistyped one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from liqmap import DataError, Exchange, MapRequest, MapResult, RequestError
+from liqmap.parsing import POPULAR_SYMBOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.drawing import Draw
+    from liqmap import Progress
+    from liqmap.listings import Listings
+
+
+def listed(listings: Listings) -> tuple[str, ...]:
+    """Return symbols to offer: popular ones first, then all that are known to be listed."""
+    others = listings.known(Exchange.BINANCE) | listings.known(Exchange.BYBIT)
+    return (*POPULAR_SYMBOLS, *sorted(others - set(POPULAR_SYMBOLS)))
+
+
+def suggesting(draw: Draw, listings: Listings) -> Draw:
+    """Return `draw` with near names in the error of a symbol that the exchange does not list."""
+
+    async def run(request: MapRequest, *, progress: Callable[[Progress], None] | None = None) -> MapResult:
+        try:
+            return await draw(request, progress=progress)
+        except (RequestError, DataError) as error:
+            near = await listings.near(request.exchange, request.symbol)
+            if not near:
+                raise
+            names = " or ".join((", ".join(near[:-1]), near[-1])) if len(near) > 1 else near[0]
+            raise type(error)(
+                f"{error} {request.exchange.title()} lists no {request.symbol}; did you mean {names}?"
+            ) from error
+
+    return run

@@ -1,0 +1,74 @@
+"""Patience with the network: what discord.py does not try again by itself is tried again here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import aiohttp
+import discord
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tenacity import RetryCallState
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+ATTEMPTS: Final = 5
+ACKNOWLEDGED: Final = "acknowledged"
+"""Key in an interaction's `extras`: when it was acknowledged, by `time.perf_counter`."""
+
+ALREADY_ACKNOWLEDGED: Final = 40060
+_LONGEST_WAIT = 30.0
+
+
+async def patiently(
+    send: Callable[[], Awaitable[Answer]], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> Answer:
+    """Return what `send` returns, calling it again after resets, 5xx answers and 429 without a `Via`.
+
+    It must be harmless to send twice: an edit, or a message with a nonce. Raises what the last try raised.
+    """
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception(_may_pass),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=_wait,
+        sleep=sleep,
+        reraise=True,
+    ):
+        with attempt:
+            return await send()
+    raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+
+async def acknowledge(interaction: discord.Interaction[Any], *, ephemeral: bool, thinking: bool) -> None:
+    """Announce the answer to a command or press, once, however often that has to be said."""
+    try:
+        await patiently(lambda: interaction.response.defer(ephemeral=ephemeral, thinking=thinking))
+    except discord.HTTPException as error:
+        # The first try had arrived after all, and only its answer was lost.
+        if error.code != ALREADY_ACKNOWLEDGED:
+            raise
+    interaction.extras[ACKNOWLEDGED] = time.perf_counter()
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, discord.HTTPException):
+        return error.status == 429 or error.status >= 500
+    return isinstance(error, (OSError, aiohttp.ClientError))
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    log.info("Discord did not take it (%s), trying again", type(error).__name__)
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        asked = float(headers.get("Retry-After", 0))
+    except (TypeError, ValueError):
+        asked = 0.0
+    return min(max(asked, 0.5 * 2.0 ** (state.attempt_number - 1)), _LONGEST_WAIT)

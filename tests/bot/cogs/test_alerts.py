@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import discord
+import pytest
+import simcord
+
+from bot.settings import AlertsSettings, BotSettings
+from bot.store import Store
+from liqmap.errors import DataError, RequestError
+from liqmap.model import Cluster, MapRequest, MapResult, Portion, TopN
+from tests.bot.cogs.test_maps import refusal, shown
+from tests.bot.conftest import SUMMARY, FakeDraw, Floor, new_bot, result_of
+
+EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
+MINUTE = 60.0
+
+
+class Market(FakeDraw):
+    """Draws maps of a price and clusters that a test sets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = 30_000.0
+        self.clusters = {29_000.0: 5e6, 31_000.0: 2e6}
+
+    async def __call__(self, request: MapRequest, *, progress: Any = None) -> MapResult:
+        await super().__call__(request, progress=progress)
+        clusters = tuple(
+            Cluster(at - 50, at + 50, at, at / self.last - 1, notional)
+            for at, notional in self.clusters.items()
+        )
+        return result_of(request, summary=replace(SUMMARY, last_price=self.last, clusters=clusters))
+
+
+@pytest.fixture
+def draw() -> Market:
+    return Market()
+
+
+async def near(floor: Floor, mona: simcord.MemberActor, **options: str) -> simcord.InteractionResult:
+    typed = {"symbol": "btc", "distance": "1%", "notional": "1m"} | options
+    return await mona.slash(floor.channel, "alert near", **typed)
+
+
+def said(floor: Floor) -> list[str]:
+    return [message.content for message in floor.channel.history()]
+
+
+async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store):
+    answer = await near(floor, floor.manager())
+    assert answer.ephemeral
+    assert shown(answer).content == (
+        "Alert 1 is set: BTCUSDT on Binance within 1 % of $1M or more, at most every 1h,"
+        f" in <#{floor.channel.id}>. What counts is the last 1d of trades."
+    )
+    assert len(store.alerts.all()) == 1
+
+
+async def test_price_near_a_large_cluster_is_told_once_a_cooldown(floor: Floor, draw: Market):
+    await near(floor, floor.manager())
+    await floor.env.advance_time(2 * MINUTE)
+    assert said(floor) == []
+    draw.last = 29_200.0
+    await floor.env.advance_time(MINUTE)
+    (sentence,) = said(floor)
+    assert sentence == (
+        "🔔 **BTCUSDT** on Binance is near $5M of longs at 29,000 (-0.68 % from 29,200),"
+        " as estimated from trades."
+    )
+    await floor.env.advance_time(30 * MINUTE)
+    assert len(said(floor)) == 1
+    await floor.env.advance_time(31 * MINUTE)
+    assert len(said(floor)) == 2
+
+
+async def test_cluster_that_is_swept_between_two_looks_is_told(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    await floor.env.advance_time(MINUTE)
+    draw.last, draw.clusters = 31_500.0, {29_000.0: 5e6}
+    await floor.env.advance_time(MINUTE)
+    (sentence,) = said(floor)
+    assert sentence == (
+        "🔔 **BTCUSDT** on Binance has swept $2M of shorts at 31,000 (-1.59 % from 31,500),"
+        " as estimated from trades."
+    )
+
+
+async def test_small_cluster_is_not_told(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), notional="10m", distance="10%")
+    draw.last = 31_500.0
+    await floor.env.advance_time(3 * MINUTE)
+    assert said(floor) == []
+
+
+async def test_symbol_is_drawn_once_a_minute_for_all_its_alerts(floor: Floor, draw: Market):
+    mona = floor.manager()
+    for distance in ("1%", "2%", "3%"):
+        await near(floor, mona, distance=distance)
+    await near(floor, mona, symbol="eth")
+    drawn = len(draw.requests)
+    await floor.env.advance_time(MINUTE)
+    assert sorted(request.symbol for request in draw.requests[drawn:]) == ["BTCUSDT", "ETHUSDT"]
+    assert {request.selection for request in draw.requests} == {TopN(100)}
+
+
+async def test_server_s_mode_is_what_its_alerts_watch(floor: Floor, draw: Market):
+    boss = floor.manager(manage_guild=True)
+    await boss.slash(floor.channel, "settings", mode="portion", value="2%")
+    await near(floor, boss)
+    assert draw.requests[-1].selection == Portion(0.02)
+
+
+async def test_market_that_cannot_be_seen_is_waited_for(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="5%")
+    draw.errors = [DataError("Not now.")]
+    await floor.env.advance_time(MINUTE)
+    assert said(floor) == []
+    await floor.env.advance_time(MINUTE)
+    assert len(said(floor)) == 1
+
+
+async def test_restart_keeps_alerts_and_their_cooldown(
+    floor: Floor, draw: Market, settings: BotSettings, store: Store
+):
+    await near(floor, floor.manager(), distance="5%")
+    await floor.env.advance_time(MINUTE)
+    await floor.env.restart_bot(new_bot(settings, store, draw))
+    await floor.env.advance_time(10 * MINUTE)
+    assert len(said(floor)) == 1
+
+
+@EXPECTS_ERRORS
+async def test_alert_that_may_not_be_posted_is_removed_and_its_creator_told(floor: Floor, store: Store):
+    mona = floor.manager()
+    await near(floor, mona, distance="5%")
+    floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50013)
+    await floor.env.advance_time(MINUTE)
+    assert store.alerts.all() == []
+    (told,) = mona.user.dm_channel.history()
+    assert "I have removed the alert of BTCUSDT" in told.content
+
+
+@EXPECTS_ERRORS
+async def test_alert_that_discord_does_not_take_comes_later(floor: Floor):
+    await near(floor, floor.manager(), distance="5%")
+    floor.env.inject_error("POST", "/channels/*/messages", status=400, code=1)
+    await floor.env.advance_time(2 * MINUTE)
+    assert len(said(floor)) == 1
+
+
+async def test_list_and_remove(floor: Floor, store: Store):
+    mona = floor.manager()
+    listed = shown(await mona.slash(floor.channel, "alert list"))
+    assert listed.embeds[0].description == "No alerts here; /alert near sets one."
+    await near(floor, mona)
+    await near(floor, mona, symbol="eth")
+    listed = shown(await mona.slash(floor.channel, "alert list"))
+    assert [line[:10] for line in (listed.embeds[0].description or "").splitlines()] == [
+        *("1. BTCUSDT", "2. ETHUSDT")
+    ]
+    choices = await mona.autocomplete(floor.channel, "alert remove", "alert", "eth")
+    assert [choice["value"] for choice in choices] == ["2"]
+    removed = shown(await mona.slash(floor.channel, "alert remove", alert="2"))
+    assert removed.content.startswith("Removed: ETHUSDT on Binance within 1 %")
+    assert [each.id for each in store.alerts.all()] == [1]
+    symbols = await mona.autocomplete(floor.channel, "alert near", "symbol", "sol")
+    assert symbols[0]["value"] == "SOLUSDT"
+
+
+@EXPECTS_ERRORS
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"distance": "NaN"}, "The distance is a share of the price, above 0 and up to 20%; try 1%."),
+        ({"distance": "21%"}, "The distance is a share of the price"),
+        ({"distance": "-1"}, "The distance is a share of the price"),
+        ({"notional": "1e309"}, "The notional is an amount in quote currency; try 5m or 500k."),
+        ({"notional": "0"}, "The notional is an amount"),
+        ({"cooldown": "1s"}, "The cooldown is a length of time from 5m to 7d; try 1h."),
+        ({"cooldown": "soon"}, "The cooldown is a length of time"),
+        ({"symbol": "../x"}, "The symbol “../x” is not one; try BTCUSDT."),
+    ],
+)
+async def test_bad_option_is_one_sentence(floor: Floor, store: Store, options: dict[str, str], sentence: str):
+    assert sentence in refusal(await near(floor, floor.manager(), **options))
+    assert store.alerts.all() == []
+
+
+@EXPECTS_ERRORS
+async def test_symbol_that_cannot_be_drawn_gets_no_alert(floor: Floor, draw: Market, store: Store):
+    draw.error = RequestError("No such thing.")
+    assert refusal(await near(floor, floor.manager())) == "No such thing."
+    assert store.alerts.all() == []
+
+
+@EXPECTS_ERRORS
+async def test_one_too_many_and_one_that_is_gone_are_refused(
+    floor: Floor, settings: BotSettings, store: Store
+):
+    few = settings.model_copy(update={"alerts": AlertsSettings(per_guild=1)})
+    await floor.env.restart_bot(new_bot(few, store, floor.draw))
+    mona = floor.manager()
+    await near(floor, mona)
+    assert "This server has 1 alerts, the most" in refusal(await near(floor, mona))
+    answer = await mona.slash(floor.channel, "alert remove", alert="99")
+    assert refusal(answer) == "That alert is gone; /alert list shows those that are left."
+
+
+@EXPECTS_ERRORS
+async def test_bot_without_a_right_here_says_which(floor: Floor):
+    bot = floor.env.bot.user
+    assert bot is not None
+    closed = floor.env.guild.create_text_channel(
+        "closed", overwrites={bot: discord.PermissionOverwrite(embed_links=False)}
+    )
+    options = {"symbol": "btc", "distance": "1%", "notional": "1m"}
+    answer = await floor.manager().slash(closed, "alert near", **options)
+    assert "I lack the right Embed Links" in refusal(answer)
+
+
+async def test_alerts_are_for_those_who_manage_channels(floor: Floor):
+    assert "alert near" not in floor.member.available_commands(floor.channel)
+    assert "alert" not in floor.member.available_commands(floor.channel)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+
+from bot.cogs.server import HELP
+from bot.store import Store
+from bot.store.guilds import GuildDefaults
+from liqmap.model import Exchange, MarginModel, Portion, Theme, TopN
+from tests.bot.cogs.test_maps import refusal, shown
+from tests.bot.conftest import Floor
+
+EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
+
+
+def fields(floor_answer) -> dict[str, str]:
+    (embed,) = shown(floor_answer).embeds
+    return {str(field.name): str(field.value) for field in embed.fields}
+
+
+async def test_settings_without_options_show_what_holds(floor: Floor, store: Store):
+    answer = await floor.manager(manage_guild=True).slash(floor.channel, "settings")
+    assert answer.ephemeral
+    assert fields(answer) == {
+        "Exchange": "Binance",
+        "Trades": "top 100 trades per side",
+        "Theme": "dark",
+        "Leverages": "10, 25, 50, 100",
+        "Channels": "all",
+    }
+    assert store.guilds.all() == {}
+
+
+async def test_defaults_hold_where_a_command_does_not_say(floor: Floor):
+    boss = floor.manager(manage_guild=True)
+    options = {
+        "exchange": "bybit",
+        "mode": "portion",
+        "value": "2%",
+        "theme": "light",
+        "leverages": "10:3,20",
+    }
+    answer = await boss.slash(floor.channel, "settings", **options)
+    assert fields(answer)["Trades"] == "top 2 % of trades per side"
+    assert fields(answer)["Leverages"] == "10:3, 20:1"
+    await floor.liqmap(mode="portion")
+    await floor.liqmap(mode="top_n", exchange="binance", theme="dark", leverages="50")
+    first, second = floor.draw.requests
+    assert (first.exchange, first.selection, first.theme) == (Exchange.BYBIT, Portion(0.02), Theme.LIGHT)
+    assert (first.leverages, first.weights, first.model) == ((10, 20), (3.0, 1.0), MarginModel.BYBIT)
+    assert (second.exchange, second.selection, second.theme) == (Exchange.BINANCE, TopN(100), Theme.DARK)
+    assert second.leverages == (50,)
+
+
+@EXPECTS_ERRORS
+async def test_maps_are_drawn_in_allowed_channels_only(floor: Floor):
+    boss = floor.manager(manage_guild=True)
+    other = floor.env.guild.create_text_channel("maps")
+    answer = await boss.slash(floor.channel, "settings", allow=other)
+    assert fields(answer)["Channels"] == f"<#{other.id}>"
+    sentence = refusal(await floor.liqmap())
+    assert sentence == f"On this server, maps are drawn in <#{other.id}>; ask there, please."
+    typed = {"symbol": "BTC", "window": "6h", "mode": "top_n"}
+    drawn = await floor.member.slash(other, "liqmap", **typed)
+    assert len(shown(drawn).attachments) == 2
+    assert (await floor.env.create_user("bob").slash("liqmap", **typed)).response is not None
+    answer = await boss.slash(floor.channel, "settings", disallow=other)
+    assert fields(answer)["Channels"] == "all"
+
+
+async def test_reset_forgets_before_it_sets(floor: Floor, store: Store):
+    boss = floor.manager(manage_guild=True)
+    await boss.slash(floor.channel, "settings", theme="light", mode="portion")
+    await boss.slash(floor.channel, "settings", reset=True, exchange="bybit")
+    assert store.guilds.get(floor.env.guild.id) == GuildDefaults(exchange="bybit")
+
+
+@EXPECTS_ERRORS
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"leverages": "10,10"}, "The leverages “10,10” are not up to 8 different ones"),
+        ({"value": "NaN"}, "The value “NaN” does not fit top_n; try 100."),
+        ({"mode": "portion", "value": "150%"}, "portion takes a share above 0"),
+    ],
+)
+async def test_bad_default_is_one_sentence_and_not_kept(
+    floor: Floor, store: Store, options: dict[str, str], sentence: str
+):
+    answer = await floor.manager(manage_guild=True).slash(floor.channel, "settings", **options)
+    assert sentence in refusal(answer)
+    assert store.guilds.all() == {}
+
+
+async def test_settings_are_for_those_who_manage_the_server(floor: Floor):
+    assert "settings" not in floor.manager().available_commands(floor.channel)
+    assert "settings" in floor.manager("boss", manage_guild=True).available_commands(floor.channel)
+
+
+async def test_values_are_suggested_for_the_mode(floor: Floor):
+    boss = floor.manager(manage_guild=True)
+    choices = await boss.autocomplete(floor.channel, "settings", "value", "", mode="portion")
+    assert choices[0]["value"] == "0.1%"
+
+
+async def test_help_is_six_sentences_and_a_picture_everywhere(floor: Floor):
+    for answer in (
+        await floor.member.slash(floor.channel, "help"),
+        await floor.env.create_user("bob").slash("help"),
+    ):
+        message = shown(answer)
+        assert len(HELP) == 6
+        assert all(sentence in (message.embeds[0].description or "") for sentence in HELP)
+        (picture,) = message.attachments
+        assert (await picture.read()).startswith(b"\x89PNG")
+        assert picture.description

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from bot.spec import MapSpec
+from bot.store import Store
+from bot.store.alerts import NewAlert
+from bot.store.guilds import GuildDefaults
+from bot.store.snapshots import SnapshotState
+from bot.store.subscriptions import NewSubscription, PostStyle, Subscription, SubscriptionState
+from liqmap.model import Exchange
+from tests.bot.conftest import REQUEST
+
+NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+# Discord's ids need 63 bits.
+NEW = NewSubscription(2**62, 2**62 + 1, 2**62 + 2, MapSpec.of(REQUEST), HOUR, PostStyle.EDIT, 7)
+
+
+async def subscribed(store: Store, new: NewSubscription = NEW) -> int:
+    number = await store.subscriptions.draft(new, now=NOW)
+    await store.subscriptions.activate(number, now=NOW)
+    return number
+
+
+async def test_subscription_is_a_draft_until_it_is_confirmed(store: Store):
+    number = await store.subscriptions.draft(NEW, now=NOW)
+    assert await store.subscriptions.of_guild(NEW.guild_id) == []
+    assert await store.subscriptions.active() == []
+    await store.subscriptions.activate(number, now=NOW + HOUR)
+    expected = Subscription(
+        *(NEW.guild_id, NEW.channel_id, NEW.creator_id, NEW.spec, NEW.every, NEW.style, NEW.role_id),
+        id=number,
+        state=SubscriptionState.ACTIVE,
+        reason="",
+        failures=0,
+        message_id=None,
+        active_since=NOW + HOUR,
+    )
+    assert await store.subscriptions.of_guild(NEW.guild_id) == [expected]
+    assert await store.subscriptions.active() == [expected]
+    assert await store.subscriptions.get(number) == expected
+    assert await store.subscriptions.count(NEW.guild_id) == 1
+
+
+async def test_paused_subscription_says_why_and_runs_again_when_resumed(store: Store):
+    number = await subscribed(store)
+    await store.subscriptions.note_failures(number, 3)
+    await store.subscriptions.pause(number, reason="x" * 999)
+    assert await store.subscriptions.active() == []
+    (paused,) = await store.subscriptions.of_guild(NEW.guild_id)
+    assert (paused.state, paused.reason, paused.failures) == (SubscriptionState.PAUSED, "x" * 300, 3)
+    await store.subscriptions.activate(number, now=NOW)
+    (active,) = await store.subscriptions.active()
+    assert (active.reason, active.failures) == ("", 0)
+
+
+async def test_removing_takes_what_belongs_to_it_and_no_more(store: Store):
+    here, there = await subscribed(store), await subscribed(store, replace(NEW, channel_id=5))
+    far = await subscribed(store, replace(NEW, guild_id=6, channel_id=8))
+    await store.snapshots.claim(here, NOW, now=NOW)
+    assert await store.subscriptions.remove_channel(NEW.channel_id) == [here]
+    assert await store.snapshots.newest(here) is None
+    assert await store.subscriptions.remove_guild(NEW.guild_id) == [there]
+    assert [each.id for each in await store.subscriptions.every_one()] == [far]
+    assert await store.subscriptions.remove(far)
+    assert not await store.subscriptions.remove(far)
+
+
+async def test_old_drafts_are_removed(store: Store):
+    old = await store.subscriptions.draft(NEW, now=NOW - 2 * HOUR)
+    young = await store.subscriptions.draft(NEW, now=NOW)
+    active = await subscribed(store)
+    await store.subscriptions.remove_drafts(before=NOW - HOUR)
+    assert [await store.subscriptions.get(each) is not None for each in (old, young, active)] == [
+        *(False, True, True)
+    ]
+
+
+async def test_snapshot_of_a_due_time_is_there_once(store: Store):
+    number = await subscribed(store)
+    first = await store.snapshots.claim(number, NOW, now=NOW)
+    assert first is not None
+    assert first.state is SnapshotState.CLAIMED
+    await store.snapshots.sending(first, now=NOW)
+    again = await store.snapshots.claim(number, NOW, now=NOW + HOUR)
+    assert again is not None
+    assert (again.state, again.is_over) == (SnapshotState.SENDING, False)
+    await store.subscriptions.note_failures(number, 2)
+    await store.snapshots.posted(again, message_id=2**61, now=NOW + HOUR)
+    over = await store.snapshots.claim(number, NOW, now=NOW)
+    assert over is not None
+    assert (over.state, over.is_over, over.message_id) == (SnapshotState.POSTED, True, 2**61)
+    subscription = await store.subscriptions.get(number)
+    assert subscription is not None
+    assert (subscription.failures, subscription.message_id) == (0, 2**61)
+    assert await store.snapshots.last_posted_at() == NOW + HOUR
+
+
+async def test_snapshot_of_a_removed_subscription_is_none(store: Store):
+    assert await store.snapshots.claim(12345, NOW, now=NOW) is None
+    assert await store.snapshots.last_posted_at() is None
+
+
+async def test_failed_snapshot_says_why_and_old_ones_go(store: Store):
+    number = await subscribed(store)
+    for hours in range(3):
+        snapshot = await store.snapshots.claim(number, NOW + hours * HOUR, now=NOW + hours * HOUR)
+        assert snapshot is not None
+    assert snapshot is not None
+    await store.snapshots.failed(snapshot, reason="Busy.", now=NOW + 2 * HOUR)
+    newest = await store.snapshots.newest(number)
+    assert newest is not None
+    assert (newest.due, newest.state, newest.reason) == (NOW + 2 * HOUR, SnapshotState.FAILED, "Busy.")
+    await store.snapshots.remove_old(before=NOW + 3 * HOUR)
+    assert await store.snapshots.newest(number) is None
+
+
+async def test_guild_defaults_are_kept_replaced_and_forgotten(store: Store):
+    assert store.guilds.get(1) == GuildDefaults()
+    defaults = GuildDefaults("bybit", "portion", "1%", "light", "10,25", (2**62, 3))
+    await store.guilds.put(1, GuildDefaults(theme="dark"))
+    await store.guilds.put(1, defaults)
+    await store.guilds.load()
+    assert store.guilds.get(1) == defaults
+    assert store.guilds.all() == {1: defaults}
+    await store.guilds.remove(1)
+    assert store.guilds.get(1) == GuildDefaults()
+    await store.guilds.load()
+    assert store.guilds.all() == {}
+
+
+async def test_alerts_are_kept_with_their_cooldown(store: Store):
+    new = NewAlert(1, 2, 3, Exchange.BYBIT, "BTCUSDT", 0.01, 1e6, HOUR)
+    number = await store.alerts.add(new)
+    other = await store.alerts.add(replace(new, guild_id=4, channel_id=5))
+    await store.alerts.fired(number, now=NOW)
+    (remembered,) = store.alerts.of_guild(1)
+    await store.alerts.load()
+    (alert,) = store.alerts.of_guild(1)
+    assert alert == remembered
+    assert (alert.id, alert.exchange, alert.cooldown, alert.fired_at) == (number, Exchange.BYBIT, HOUR, NOW)
+    await store.alerts.remove_channel(5)
+    assert [each.id for each in store.alerts.all()] == [number]
+    assert await store.alerts.remove(number)
+    assert not await store.alerts.remove(other)
+    await store.alerts.remove_guild(1)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.backup import export_to, import_from
+from bot.settings import BotSettings
+from bot.spec import MapSpec
+from bot.store import Store, open_store
+from bot.store.alerts import NewAlert
+from bot.store.guilds import GuildDefaults
+from bot.store.subscriptions import NewSubscription, PostStyle, SubscriptionState
+from liqmap.errors import RequestError
+from liqmap.model import Exchange
+from liqmap.settings import StorageSettings
+from tests.bot.conftest import REQUEST
+
+NOW = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
+NEW = NewSubscription(2**62, 5, 6, MapSpec.of(REQUEST), timedelta(hours=1), PostStyle.EDIT, 7)
+ALERT = NewAlert(1, 2, 3, Exchange.BYBIT, "BTCUSDT", 0.01, 1e6, timedelta(hours=1))
+
+
+@pytest.fixture
+async def backup(store: Store, tmp_path: Path) -> Path:
+    """Write the backup of two subscriptions, an alert and a server's defaults."""
+    for new in (NEW, replace(NEW, channel_id=8)):
+        number = await store.subscriptions.draft(new, now=NOW)
+        await store.subscriptions.activate(number, now=NOW)
+    await store.subscriptions.pause(number, reason="I may not post there")
+    await store.subscriptions.draft(replace(NEW, channel_id=9), now=NOW)
+    await store.alerts.add(ALERT)
+    await store.guilds.put(1, GuildDefaults(theme="light", channels=(2, 3)))
+    path = tmp_path / "backup.json"
+    assert await export_to(store, path) == 2
+    return path
+
+
+async def test_backup_is_readable_by_its_owner_alone(backup: Path):
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+
+
+async def test_import_brings_everything_back_once(backup: Path, tmp_path: Path):
+    settings = BotSettings(storage=StorageSettings(path=tmp_path / "new"))
+    async with open_store(settings) as store:
+        assert await import_from(store, backup, now=NOW) == 2
+        assert await import_from(store, backup, now=NOW) == 0
+        first, second = await store.subscriptions.every_one()
+        assert (first.guild_id, first.spec, first.style, first.role_id) == (2**62, NEW.spec, "edit", 7)
+        assert (first.state, first.active_since) == (SubscriptionState.ACTIVE, NOW)
+        assert (second.state, second.reason) == (SubscriptionState.PAUSED, "I may not post there")
+        (alert,) = store.alerts.all()
+        assert (alert.exchange, alert.cooldown) == (Exchange.BYBIT, timedelta(hours=1))
+        assert store.guilds.all() == {1: GuildDefaults(theme="light", channels=(2, 3))}
+
+
+BROKEN: list[dict[str, Any]] = [
+    {"version": 2},
+    {"surprise": 1},
+    {"subscriptions": [{}]},
+    {"subscriptions": [{"spec": "../../etc"}]},
+    {"subscriptions": [{"every": 7}]},
+    {"subscriptions": [{"guild_id": 2**70}]},
+    {"subscriptions": [{"guild_id": "1; DROP TABLE"}]},
+    {"subscriptions": [{"state": "draft"}]},
+    {"alerts": [{"symbol": "../x"}]},
+    {"alerts": [{"distance": -1}]},
+    {"guilds": [{"channels": ["x"]}]},
+]
+
+
+@pytest.mark.parametrize("changes", BROKEN)
+async def test_broken_backup_is_one_sentence_and_adds_nothing(
+    backup: Path, tmp_path: Path, changes: dict[str, Any]
+):
+    content = json.loads(await asyncio.to_thread(backup.read_text))
+    for key, change in changes.items():
+        row = change[0] if isinstance(change, list) else None
+        if row:
+            content[key][-1].update(row)
+        else:
+            content[key] = change
+    path = tmp_path / "broken.json"
+    await asyncio.to_thread(path.write_text, json.dumps(content))
+    settings = BotSettings(storage=StorageSettings(path=tmp_path / "new"))
+    async with open_store(settings) as store:
+        with pytest.raises(RequestError, match=r"^The backup cannot be used: .*\.$"):
+            await import_from(store, path, now=NOW)
+        assert await store.subscriptions.every_one() == []
+        assert store.alerts.all() == []
+
+
+async def test_file_that_cannot_be_read_or_written_is_one_sentence(store: Store, tmp_path: Path):
+    with pytest.raises(RequestError, match="nowhere cannot be read"):
+        await import_from(store, tmp_path / "nowhere", now=NOW)
+    with pytest.raises(RequestError, match="file cannot be written"):
+        await export_to(store, tmp_path / "no" / "file")
+    (tmp_path / "noise").write_bytes(b"\xff\x00")
+    with pytest.raises(RequestError, match="noise cannot be read"):
+        await import_from(store, tmp_path / "noise", now=NOW)

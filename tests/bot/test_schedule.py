@@ -1,0 +1,252 @@
+"""Scheduled posts as time passes: in a simulated Discord, from subscription to message."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import simcord
+
+from bot.settings import BotSettings
+from bot.store import Store
+from bot.store.snapshots import SnapshotState
+from bot.store.subscriptions import Subscription, SubscriptionState
+from liqmap.errors import DataError, EngineBusy, RequestError
+from liqmap.model import TimeWindow
+from tests.bot.conftest import NOW, PNG, FakeDraw, Floor, new_bot
+
+HOUR = 3600.0
+TEN = datetime(2026, 1, 1, 10, tzinfo=UTC)
+EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
+
+
+async def only(store: Store) -> Subscription:
+    (subscription,) = await store.subscriptions.every_one()
+    return subscription
+
+
+def mail(member: simcord.MemberActor) -> list[str]:
+    return [message.content for message in member.user.dm_channel.history()]
+
+
+def posts(floor: Floor) -> list[Any]:
+    sent = [each for each in floor.env.http_requests if each.method == "POST"]
+    return [each.json for each in sent if each.path.endswith("/messages")]
+
+
+async def test_post_comes_at_the_full_hour_plus_its_jitter(floor: Floor):
+    await floor.subscribed(floor.manager())
+    draws = len(floor.draw.requests)
+    await floor.env.advance_time((TEN - NOW).total_seconds())
+    assert floor.channel.history() == []
+    await floor.env.advance_time(20)
+    (message,) = floor.channel.history()
+    assert [await each.read() for each in message.attachments] == [PNG + b"map", PNG + b"depth"]
+    (request,) = floor.draw.requests[draws:]
+    assert request.window == TimeWindow.ending(TEN, timedelta(hours=6))
+    await floor.env.advance_time(5 * HOUR)
+    assert [request.window.end.hour for request in floor.draw.requests[draws:]] == [10, 11, 12, 13, 14, 15]
+    assert len(floor.channel.history()) == 6
+
+
+async def test_equal_requests_due_together_are_drawn_once_and_posted_to_all(floor: Floor):
+    mona = floor.manager()
+    channels = [floor.env.guild.create_text_channel(f"c{each}") for each in range(5)]
+    for channel in channels:
+        await floor.subscribed(mona, channel=channel)
+    draws = len(floor.draw.requests)
+    await floor.env.advance_time(HOUR)
+    assert len(floor.draw.requests) == draws + 1
+    assert [len(channel.history()) for channel in channels] == [1] * 5
+
+
+async def test_role_is_mentioned_and_nobody_else(floor: Floor):
+    role = floor.env.guild.create_role("traders")
+    await floor.subscribed(floor.manager(mention_everyone=True), role=role)
+    await floor.env.advance_time(HOUR)
+    (post,) = posts(floor)
+    assert post["allowed_mentions"]["parse"] == []
+    assert [int(each) for each in post["allowed_mentions"]["roles"]] == [role.id]
+    (message,) = floor.channel.history()
+    assert message.content == f"<@&{role.id}>"
+
+
+async def test_edit_in_place_keeps_one_message_and_posts_anew_when_it_was_deleted(floor: Floor):
+    await floor.subscribed(floor.manager(), style="edit")
+    await floor.env.advance_time(HOUR)
+    (first,) = floor.channel.history()
+    await floor.env.advance_time(HOUR)
+    (second,) = floor.channel.history()
+    assert second.id == first.id
+    assert "11:00 UTC" in (second.embeds[-1].footer.text or "")
+    await floor.manager("mod", manage_messages=True).delete(second)
+    await floor.env.advance_time(HOUR)
+    (third,) = floor.channel.history()
+    assert third.id != first.id
+
+
+async def test_bot_that_was_down_posts_the_newest_missed_snapshot_once(
+    floor: Floor, settings: BotSettings, store: Store
+):
+    await floor.subscribed(floor.manager())
+    await floor.bot.close()
+    await floor.env.advance_time(5 * HOUR)
+    assert floor.channel.history() == []
+    draw = FakeDraw()
+    await floor.env.restart_bot(new_bot(settings, store, draw))
+    await floor.env.advance_time(60)
+    assert [request.window.end.hour for request in draw.requests] == [14]
+    assert len(floor.channel.history()) == 1
+    await floor.env.restart_bot(new_bot(settings, store, draw))
+    await floor.env.advance_time(60)
+    assert len(floor.channel.history()) == 1
+
+
+async def test_subscription_confirmed_just_now_posts_nothing_old(
+    floor: Floor, settings: BotSettings, store: Store
+):
+    await floor.subscribed(floor.manager())
+    await floor.env.restart_bot(new_bot(settings, store))
+    await floor.env.advance_time(60)
+    assert floor.channel.history() == []
+
+
+async def left(floor: Floor, store: Store, state: SnapshotState, *, ago: float) -> None:
+    """Let a bot die over the snapshot of 10:00, `ago` seconds before the next one starts."""
+    await floor.subscribed(floor.manager())
+    await floor.bot.close()
+    await floor.env.advance_time((TEN - NOW).total_seconds() + 60)
+    subscription = await only(store)
+    snapshot = await store.snapshots.claim(subscription.id, TEN, now=TEN)
+    assert snapshot is not None
+    if state is SnapshotState.SENDING:
+        await store.snapshots.sending(snapshot, now=TEN + timedelta(seconds=60))
+    await floor.env.advance_time(ago)
+
+
+@pytest.mark.parametrize("state", [SnapshotState.CLAIMED, SnapshotState.SENDING])
+async def test_kill_before_the_message_loses_nothing(
+    floor: Floor, settings: BotSettings, store: Store, state: SnapshotState
+):
+    await left(floor, store, state, ago=30)
+    await floor.env.restart_bot(new_bot(settings, store))
+    await floor.env.advance_time(60)
+    assert len(floor.channel.history()) == 1
+    newest = await store.snapshots.newest(1)
+    assert newest is not None
+    assert newest.state is SnapshotState.POSTED
+
+
+async def test_kill_between_message_and_note_doubles_nothing_however_late_the_restart(
+    floor: Floor, settings: BotSettings, store: Store
+):
+    await floor.subscribed(floor.manager())
+    await floor.env.advance_time(HOUR)
+    (message,) = floor.channel.history()
+    snapshot = await store.snapshots.newest(1)
+    assert snapshot is not None
+    # As it would be, had the bot died before it could note the post.
+    await store.snapshots.sending(snapshot, now=snapshot.changed_at)
+    await floor.bot.close()
+    await floor.env.advance_time(600)
+    await floor.env.restart_bot(new_bot(settings, store))
+    await floor.env.advance_time(60)
+    assert [each.id for each in floor.channel.history()] == [message.id]
+    noted = await store.snapshots.newest(1)
+    assert noted is not None
+    assert (noted.state, noted.message_id) == (SnapshotState.POSTED, message.id)
+
+
+async def test_nonce_is_the_same_for_the_same_due_time(floor: Floor, settings: BotSettings, store: Store):
+    await left(floor, store, SnapshotState.SENDING, ago=10)
+    await floor.env.restart_bot(new_bot(settings, store))
+    await floor.env.advance_time(30)
+    assert [(each["nonce"], each["enforce_nonce"]) for each in posts(floor)] == [("1-t86js0", True)]
+
+
+@EXPECTS_ERRORS
+@pytest.mark.parametrize(("status", "code"), [(403, 50013), (404, 10003)])
+async def test_refused_post_pauses_at_once_and_tells_the_creator(
+    floor: Floor, store: Store, status: int, code: int
+):
+    mona = floor.manager()
+    await floor.subscribed(mona)
+    floor.env.inject_error("POST", "/channels/*/messages", status=status, code=code, message="No.", times=1)
+    await floor.env.advance_time(HOUR)
+    paused = await only(store)
+    assert paused.state is SubscriptionState.PAUSED
+    assert paused.reason.endswith("(Discord says: No.)")
+    (told,) = mail(mona)
+    assert told.startswith(f"I have paused the posts of BTCUSDT in <#{floor.channel.id}>: ")
+    assert told.endswith("Resume them there with /subscriptions.")
+    await floor.env.advance_time(3 * HOUR)
+    assert floor.channel.history() == []
+
+
+@EXPECTS_ERRORS
+async def test_three_failures_in_a_row_pause_and_fewer_do_not(floor: Floor, store: Store):
+    mona = floor.manager()
+    await floor.subscribed(mona)
+    floor.draw.error = RequestError("Nobody traded.")
+    await floor.env.advance_time(2 * HOUR)
+    assert ((await only(store)).state, (await only(store)).failures) == (SubscriptionState.ACTIVE, 2)
+    floor.draw.error = None
+    await floor.env.advance_time(HOUR)
+    assert (await only(store)).failures == 0
+    floor.draw.error = RequestError("Nobody traded.")
+    await floor.env.advance_time(3 * HOUR)
+    paused = await only(store)
+    assert (paused.state, paused.reason) == (SubscriptionState.PAUSED, "Nobody traded.")
+    assert "Nobody traded. Resume them" in mail(mona)[0]
+
+
+async def test_busy_engine_and_silent_exchange_are_asked_again(floor: Floor, store: Store):
+    await floor.subscribed(floor.manager())
+    floor.draw.errors = [EngineBusy("Busy."), DataError("Not now.")]
+    await floor.env.advance_time(HOUR)
+    assert len(floor.channel.history()) == 1
+    assert (await only(store)).failures == 0
+
+
+@EXPECTS_ERRORS
+async def test_unknown_error_fails_one_snapshot_under_a_number_in_the_log(
+    floor: Floor, store: Store, caplog: pytest.LogCaptureFixture
+):
+    await floor.subscribed(floor.manager())
+    floor.draw.errors = [ValueError("/srv/secret")]
+    await floor.env.advance_time(HOUR)
+    newest = await store.snapshots.newest(1)
+    assert newest is not None
+    assert newest.reason.startswith("something went wrong on the bot's side (number ")
+    assert newest.reason[-9:-1] in caplog.text
+    await floor.env.advance_time(HOUR)
+    assert len(floor.channel.history()) == 1
+
+
+async def test_server_error_of_discord_is_outlasted(floor: Floor):
+    await floor.subscribed(floor.manager())
+    floor.env.inject_error("POST", "/channels/*/messages", status=503, times=3)
+    await floor.env.advance_time(HOUR)
+    assert len(floor.channel.history()) == 1
+
+
+async def test_press_on_a_scheduled_post_is_answered_aside(floor: Floor):
+    await floor.subscribed(floor.manager())
+    await floor.env.advance_time(HOUR)
+    (post,) = floor.channel.history()
+    result = await floor.member.click(post, label="24h")
+    mine = result.response
+    assert mine is not None
+    assert mine.ephemeral
+    assert len(mine.attachments) == 2
+    (left_alone,) = floor.channel.history()
+    assert left_alone.embeds == post.embeds
+
+
+async def test_creator_deletes_a_scheduled_post(floor: Floor):
+    mona = floor.manager()
+    await floor.subscribed(mona)
+    await floor.env.advance_time(HOUR)
+    await mona.click(floor.channel.history()[0], label="Delete")
+    assert floor.channel.history() == []

@@ -1,0 +1,156 @@
+"""Run the soak and print what came of it: nothing lost, nothing doubled, memory flat; exit 1 otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+
+from bot.due import due_before
+from bot.settings import BotSettings
+from bot.spec import MapSpec, decode_number
+from bot.store import open_store
+from bot.store.subscriptions import NewSubscription
+from liqmap.model import TopN
+from liqmap.settings import StorageSettings
+from tests.bot.conftest import REQUEST
+from tests.bot.discord_gateway import CHANNEL_ID, GUILD_ID
+from tests.bot.discord_server import DiscordServer
+
+SPEED = 20.0
+SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
+SUBSCRIPTIONS, CHANNELS = 500, 100
+KILLED_EVERY = (15.0, 40.0)
+UNTOUCHED = 0.4  # the share at the end without kills, in which memory is watched
+FAULTS = 0.03
+INTERVALS = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1))
+
+
+class Soak:
+    """One run, with its own Discord, database and chance."""
+
+    def __init__(self, folder: Path, server: DiscordServer) -> None:
+        self._server = server
+        self._chance = random.Random(1)
+        self._config = folder / "liqmap.toml"
+        self._settings = BotSettings(storage=StorageSettings(path=folder / "store"))
+        self._running: dict[int, tuple[datetime, timedelta]] = {}
+        self.kills = self.drops = 0
+        self.memory: list[tuple[float, float]] = []
+        self._began = time.time()
+        self._config.write_text(
+            f'storage.path = "{folder / "store"}"\n{server.settings}logging.level = "error"\n'
+            "subscriptions.posts_per_second = 50\nsubscriptions.posts_at_once = 16\n"
+        )
+
+    def now(self) -> datetime:
+        """Return the time by the fast clock."""
+        return datetime.fromtimestamp(self._began + (time.time() - self._began) * SPEED, UTC)
+
+    async def subscribe(self) -> None:
+        """Store the subscriptions: a few different maps, many channels, three intervals."""
+        spec = MapSpec.of(REQUEST)
+        async with open_store(self._settings) as store:
+            for place in range(SUBSCRIPTIONS):
+                every = INTERVALS[place % 3]
+                chosen = replace(spec, selection=TopN(100 + place // CHANNELS))
+                channel = CHANNEL_ID + place % CHANNELS
+                number = await store.subscriptions.draft(
+                    NewSubscription(GUILD_ID, channel, 42, chosen, every), now=self.now()
+                )
+                active = self.now()
+                await store.subscriptions.activate(number, now=active)
+                self._running[number] = (active, every)
+
+    async def run(self) -> None:
+        """Let the bot live and die until the time is over."""
+        over = time.time() + SECONDS
+        calm = time.time() + SECONDS * (1 - UNTOUCHED)
+        self._server.chance = lambda: self._chance.random() < FAULTS
+        while time.time() < over:
+            killed = time.time() < calm
+            length = self._chance.uniform(*KILLED_EVERY) if killed else over - time.time()
+            await self._live(min(length, max(over - time.time(), 1)), killed=killed)
+
+    async def _live(self, seconds: float, *, killed: bool) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.soak.child", str(self._config)),
+            env={**os.environ, "SOAK_BEGAN": str(self._began), "SOAK_SPEED": str(SPEED)},
+        )
+        end = time.time() + seconds
+        watched = psutil.Process(process.pid)
+        while time.time() < end and process.returncode is None:
+            await asyncio.sleep(min(5, max(0.0, end - time.time())))
+            if not killed and process.returncode is None:
+                self.memory.append((time.time(), watched.memory_info().rss / 2**20))
+            if self._chance.random() < 0.1:
+                self.drops += 1
+                await self._server.gateway.drop(4000)
+        if process.returncode is not None:
+            raise SystemExit(f"the bot ended by itself with {process.returncode}")
+        if killed:
+            self.kills += 1
+            process.kill()
+        else:
+            process.terminate()
+        await process.wait()
+
+    def due(self) -> set[tuple[int, datetime]]:
+        """Return what had to be posted, the last minutes left out: they may still be on their way."""
+        end = self.now() - timedelta(minutes=15)
+        wanted = set()
+        for number, (active, every) in self._running.items():
+            moment = due_before(active, every) + every
+            while moment <= end:
+                wanted.add((number, moment))
+                moment += every
+        return wanted
+
+    async def what_became(self, lost: list[tuple[int, datetime]]) -> list[str]:
+        """Return what the database says of snapshots that were lost."""
+        async with open_store(self._settings) as store:
+            found = [await store.snapshots.claim(number, due, now=self.now()) for number, due in lost]
+        return [f"  {each}" for each in found]
+
+    def posted(self) -> Counter[tuple[int, datetime]]:
+        """Return how often each was posted, as Discord saw it."""
+        nonces = [str(post["nonce"]).split("-") for post in self._server.posts]
+        return Counter(
+            (decode_number(number), datetime.fromtimestamp(decode_number(due), UTC)) for number, due in nonces
+        )
+
+
+async def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        async with DiscordServer(nonce_holds=180 / SPEED, channels=CHANNELS) as server:
+            soak = Soak(Path(folder), server)
+            await soak.subscribe()
+            await soak.run()
+            wanted, posted = soak.due(), soak.posted()
+        lost = sorted(each for each in wanted if not posted[each])
+        details = await soak.what_became(lost[:20])
+    doubled = [each for each, count in posted.items() if count > 1]
+    half = len(soak.memory) // 2
+    early = max(each for _, each in soak.memory[max(0, half // 4) : half])
+    late = max(each for _, each in soak.memory[half:])
+    sys.stdout.write(
+        f"{SUBSCRIPTIONS} subscriptions, {CHANNELS} channels, {SECONDS:.0f} s at {SPEED:.0f}x speed\n"
+        f"{soak.kills} kills, {soak.drops} dropped connections, {server.faults} faults of requests\n"
+        f"{len(wanted)} due, {sum(posted.values())} posted, {len(lost)} lost, {len(doubled)} doubled\n"
+        + "".join(f"{line}\n" for line in details)
+        + f"memory: {early:.0f} MiB at most in the first half of the calm, {late:.0f} MiB in the second\n"
+    )
+    return int(bool(lost or doubled) or late > early * 1.1)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

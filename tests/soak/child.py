@@ -1,0 +1,93 @@
+"""The bot of the soak: the real one, by a clock that runs fast, with maps that are drawn already."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any, Self
+
+import apscheduler.schedulers.base
+
+from bot.app import point_at
+from bot.client import LiqmapBot
+from bot.logs import set_up_logging
+from bot.settings import BotSettings, load_bot_settings
+from bot.store import open_store
+from liqmap.model import MapRequest, MapResult
+from tests.bot.conftest import result_of
+from tests.bot.discord_server import TOKEN
+
+SPEED = float(os.environ.get("SOAK_SPEED", "20"))
+BEGAN = float(os.environ.get("SOAK_BEGAN", "0"))
+PICTURES = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("*top_n_100*.png"))
+
+
+class FastClock:
+    """A clock that has run `SPEED` times as fast since `BEGAN`, also across restarts."""
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(BEGAN + (time.time() - BEGAN) * SPEED, UTC)
+
+    async def sleep(self, seconds: float, /) -> None:
+        await asyncio.sleep(seconds)
+
+
+class FastDatetime(datetime):
+    """What APScheduler takes for the time."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return cls.fromtimestamp(FastClock().now().timestamp(), tz)
+
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """An event loop in which waiting is as fast as the clock."""
+
+    def call_later(  # type: ignore[override] # passed on as it comes, whatever the types are
+        self, delay: float, *args: Any, **options: Any
+    ) -> asyncio.TimerHandle:
+        return super().call_later(delay / SPEED, *args, **options)
+
+
+class Draw:
+    """Takes a moment, and answers with pictures of the size of real ones."""
+
+    def __init__(self) -> None:
+        self._map, self._depth = (path.read_bytes() for path in PICTURES[:2])
+
+    async def __call__(self, request: MapRequest, *, progress: object = None) -> MapResult:
+        del progress
+        await asyncio.sleep(SPEED * 0.05)
+        return replace(result_of(request), map_png=self._map, depth_png=self._depth)
+
+
+async def run(settings: BotSettings) -> None:
+    point_at(settings.discord)
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    async with open_store(settings) as store:
+        bot = LiqmapBot(settings, draw=Draw(), store=store, clock=FastClock())
+        async with bot:
+            await bot.start(TOKEN)
+
+
+def main() -> None:
+    vars(apscheduler.schedulers.base)["datetime"] = FastDatetime
+    settings = load_bot_settings(Path(sys.argv[1]))
+    set_up_logging(settings.logging)
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        try:
+            runner.run(run(settings))
+        except asyncio.CancelledError:
+            return
+
+
+if __name__ == "__main__":
+    main()
