@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import discord
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from bot.store.subscriptions import Subscription
     from liqmap import Clock
 
+_ID = re.compile(r"\d{1,9}", re.ASCII)
 _STYLES = {PostStyle.NEW_POST: "new post", PostStyle.EDIT: "edit in place"}
 
 
@@ -153,9 +155,8 @@ class Subscriptions(commands.Cog):
         """Remove one of the server's subscriptions."""
         interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        number = int(subscription) if subscription.isascii() and subscription.isdigit() else 0
-        if len(subscription) > 9:
-            number = 0
+        # What is longer than any id is none, and Python refuses to read numbers of thousands of digits.
+        number = int(subscription) if _ID.fullmatch(subscription) else 0
         found = await self.desk.of_guild(interaction, number)
         await self.desk.remove(found.id)
         text = f"Removed: {one_line(found)}."

@@ -7,7 +7,7 @@ import aiohttp
 import discord
 import pytest
 
-from bot.wire import ATTEMPTS, acknowledge, patiently
+from bot.wire import ACKNOWLEDGED, ATTEMPTS, acknowledge, patiently
 
 
 def refused(status: int, *, code: int = 0, retry_after: str | None = None) -> discord.HTTPException:
@@ -71,8 +71,9 @@ async def test_patience_ends():
 
 async def test_acknowledgement_whose_answer_was_lost_counts():
     sent = Sent(refused(400, code=40060))
-    interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=sent.send))
+    interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=sent.send), extras={})
     await acknowledge(interaction, ephemeral=True, thinking=True)
+    assert ACKNOWLEDGED in interaction.extras
     sent.errors = [refused(400, code=50035)]
     with pytest.raises(discord.HTTPException):
         await acknowledge(interaction, ephemeral=True, thinking=True)
