@@ -23,6 +23,7 @@ from bot.health import health_server
 from bot.logs import set_up_logging
 from bot.metrics import Metrics
 from bot.settings import load_bot_settings, read_token
+from bot.status import most_lag
 from bot.store import open_store
 from bot.symbols import listed, suggesting
 from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
@@ -114,11 +115,16 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
             clock=clock,
             symbols=lambda: listed(listings),
             metrics=metrics,
+            recorded=engine.status,
+            under_way=lambda: engine.jobs_under_way,
         ) as bot,
         health_server(settings.health, connected=lambda: bot.connected, metrics=metrics.page),
     ):
         metrics.watch("connected", "Whether the gateway is there", lambda: float(bot.connected))
         metrics.watch("queue", "Maps under way or waiting", lambda: engine.jobs_under_way)
+        metrics.watch(
+            "recorder_lag_seconds", "Lag of the slowest recorded stream", lambda: most_lag(engine.status())
+        )
         metrics.watch("cached", "Maps answered from memory", lambda: engine.answered_from_memory)
         await bot.start(token.get_secret_value())
 

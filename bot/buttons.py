@@ -12,6 +12,7 @@ from discord import ui
 from bot.funnel import funnel
 from bot.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
 from liqmap import Exchange, MarginModel, Mode, RequestError
+from liqmap.numbers import length_text
 from liqmap.parsing import parse_selection
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class Presses(Protocol):
         """Send the table of levels."""
 
 
-class MapButton(ui.DynamicItem[ui.Button[Any]], template=r"map:(?P<action>r|c|w\d{1,3}):(?P<code>.+)"):
-    """Refresh, CSV, or another window."""
+class MapButton(ui.DynamicItem[ui.Button[Any]], template=r"map:(?P<action>r|c|e|w\d{1,3}):(?P<code>.+)"):
+    """Refresh, CSV, this very end, or another window."""
 
     def __init__(
         self, action: str, code: str, *, label: str = "…", row: int | None = None, now: bool = False
@@ -68,6 +69,8 @@ class MapButton(ui.DynamicItem[ui.Button[Any]], template=r"map:(?P<action>r|c|w\
                     await presses.redraw(interaction, spec, None)
                 case "c":
                     await presses.send_csv(interaction, spec, end)
+                case "e":
+                    await presses.redraw(interaction, spec, end)
                 case window:
                     length = timedelta(hours=int(window[1:]))
                     await presses.redraw(interaction, replace(spec, length=length), end)
@@ -135,10 +138,21 @@ class DeleteButton(ui.DynamicItem[ui.Button[Any]], template=r"delete:(?P<author>
 ITEMS: Final = (MapButton, MapMenu, DeleteButton)
 
 
-def map_view(spec: MapSpec, end: datetime, *, author_id: int) -> ui.View:
-    """Return what stands under a map: all of it, or only Delete where the rest would not fit."""
+def whole_view(spec: MapSpec, whole_end: datetime, *, author_id: int) -> ui.View:
+    """Return what stands under the answer that a window cannot be had: the newest whole one, and Delete."""
     view = ui.View(timeout=None)
-    code = f"{encode_spec(spec)}:{encode_number(int(end.timestamp()))}"
+    _add_whole(view, spec, whole_end, row=0)
+    view.add_item(DeleteButton(author_id, row=0))
+    return view
+
+
+def map_view(spec: MapSpec, end: datetime, *, author_id: int, whole_end: datetime | None = None) -> ui.View:
+    """Return what stands under a map: all of it, or only Delete where the rest would not fit.
+
+    With `whole_end` it offers the window that ends there, too.
+    """
+    view = ui.View(timeout=None)
+    code = _code(spec, end)
     if len(code) + len("map:w168:") <= CUSTOM_ID_LENGTH:
         view.add_item(MapButton("r", code, label="Refresh", row=0))
         for label, hours in _WINDOWS.items():
@@ -147,8 +161,21 @@ def map_view(spec: MapSpec, end: datetime, *, author_id: int) -> ui.View:
         view.add_item(MapMenu("m", code, options=_modes(spec), row=1))
         view.add_item(MapMenu("x", code, options=_exchanges(spec), row=2))
         view.add_item(MapButton("c", code, label="CSV", row=3))
+        if whole_end is not None:
+            _add_whole(view, spec, whole_end, row=3)
     view.add_item(DeleteButton(author_id, row=3))
     return view
+
+
+def _add_whole(view: ui.View, spec: MapSpec, whole_end: datetime, *, row: int) -> None:
+    code = _code(spec, whole_end)
+    if len(code) + len("map:e:") <= CUSTOM_ID_LENGTH:
+        label = f"The whole {length_text(spec.length)} until {whole_end:%b %d %H:%M} UTC"
+        view.add_item(MapButton("e", code, label=label, row=row, now=True))
+
+
+def _code(spec: MapSpec, end: datetime) -> str:
+    return f"{encode_spec(spec)}:{encode_number(int(end.timestamp()))}"
 
 
 def _decode(code: str) -> tuple[MapSpec, datetime]:

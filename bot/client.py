@@ -22,6 +22,7 @@ from bot.cogs.alerts import Alerts
 from bot.cogs.desk import SubscriptionDesk
 from bot.cogs.maps import Maps
 from bot.cogs.server import Server
+from bot.cogs.status import Status
 from bot.cogs.subscriptions import Subscriptions
 from bot.funnel import tell
 from bot.limits import Limits
@@ -34,14 +35,14 @@ from liqmap.files import write_file
 from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from contextvars import Context
     from pathlib import Path
 
     from bot.drawing import Draw
     from bot.settings import BotSettings
     from bot.store import Store
-    from liqmap import Clock
+    from liqmap import Clock, SymbolStatus
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ class LiqmapBot(commands.AutoShardedBot):
         symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
         metrics: Metrics | None = None,
         schedule_in: Context | None = None,
+        recorded: Callable[[], Sequence[SymbolStatus]] = lambda: (),
+        under_way: Callable[[], int] = lambda: 0,
     ) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
@@ -80,6 +83,8 @@ class LiqmapBot(commands.AutoShardedBot):
         self._clock = clock
         self._symbols = symbols
         self._schedule_in = schedule_in
+        self._recorded = recorded
+        self._under_way = under_way
         self._scheduler: Scheduler | None = None
 
     async def setup_hook(self) -> None:
@@ -150,6 +155,15 @@ class LiqmapBot(commands.AutoShardedBot):
             )
         )
         await self.add_cog(Server(self._store.guilds))
+        await self.add_cog(
+            Status(
+                self._store,
+                recorded=self._recorded,
+                under_way=self._under_way,
+                most_under_way=self._settings.engine.queue_size,
+                started=self._clock.now(),
+            )
+        )
         await self.add_cog(
             Alerts(
                 self._store,

@@ -14,7 +14,11 @@ class Draw(Protocol):
     """How a request is drawn: the signature of `liqmap.engine.Engine.draw`."""
 
     def __call__(
-        self, request: MapRequest, *, progress: Callable[[Progress], None] | None = None
+        self,
+        request: MapRequest,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        partial: Callable[[MapResult], None] | None = None,
     ) -> Coroutine[Any, Any, MapResult]:
-        """Draw `request`, telling `progress`."""
+        """Draw `request`, telling `progress`; if it takes long, `partial` gets a map of what there is."""
         ...

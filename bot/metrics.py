@@ -67,11 +67,14 @@ class Metrics:
         """Return `draw`, counted and timed."""
 
         async def run(
-            request: MapRequest, *, progress: Callable[[Progress], None] | None = None
+            request: MapRequest,
+            *,
+            progress: Callable[[Progress], None] | None = None,
+            partial: Callable[[MapResult], None] | None = None,
         ) -> MapResult:
             started = time.perf_counter()
             try:
-                result = await draw(request, progress=progress)
+                result = await draw(request, progress=progress, partial=partial)
             except LiqmapError as error:
                 self._maps.labels(type(error).__name__).inc()
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextvars import copy_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import discord
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from bot.settings import BotSettings
     from liqmap import MapRequest, MapResult, Progress
 
+News = TypeVar("News")
+
 _SETTLE_SECONDS = 120.0  # the first map of a day waits for that day to be invented
 
 
@@ -41,12 +43,13 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
     """
     async with MarketServer(Market(), weight_limit=GENEROUS) as server:
         simulated = server.redirect(settings)
-        async with Engine(simulated) as engine, open_store(simulated) as store:
+        async with Engine(simulated, record=True) as engine, open_store(simulated) as store:
             bot = LiqmapBot(
                 simulated,
                 draw=_outside(engine.draw),
                 store=store,
                 clock=SystemClock(),
+                recorded=engine.status,
                 # The simulation would wait for each minute of the schedule.
                 schedule_in=copy_context(),
             )
@@ -59,14 +62,19 @@ def _outside(draw: Draw) -> Draw:
     """Return `draw` run outside the simulation, which would otherwise wait for every network timer in it."""
     outside = copy_context()
 
-    async def run(request: MapRequest, *, progress: Callable[[Progress], None] | None = None) -> MapResult:
+    async def run(
+        request: MapRequest,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        partial: Callable[[MapResult], None] | None = None,
+    ) -> MapResult:
         inside = copy_context()
 
-        def tell(news: Progress) -> None:
-            if progress is not None:
-                inside.run(progress, news)
+        def back(listener: Callable[[News], None] | None) -> Callable[[News], None] | None:
+            return None if listener is None else lambda news: inside.run(listener, news)
 
-        return await outside.run(asyncio.ensure_future, draw(request, progress=tell))
+        drawing = draw(request, progress=back(progress), partial=back(partial))
+        return await outside.run(asyncio.ensure_future, drawing)
 
     return run
 

@@ -11,6 +11,7 @@ import discord
 from liqmap import RequestError, __version__
 from liqmap.files import file_stem
 from liqmap.numbers import (
+    age_text,
     coverage_text,
     margin_text,
     money,
@@ -114,8 +115,9 @@ def _opening_lines(result: MapResult) -> list[str]:
         lines.append("⚠️ **Simulated data**: an invented market, not an exchange.")
     if result.summary.margin.note:
         lines.append(f"⚠️ N{result.summary.margin.note[1:]}: levels by the simple model.")
-    if coverage.missing:
-        lines.append(f"⚠️ {coverage_text(coverage)}")
+    age = age_text(coverage)
+    if coverage.missing or age:
+        lines.append(f"⚠️ {', '.join(filter(None, (coverage_text(coverage), age)))}")
     return lines
 
 

@@ -7,11 +7,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from liqmap import __version__
+from liqmap.numbers import duration_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from bot.store import Store
+    from liqmap import SymbolStatus
 
 
 def versions_text() -> str:
@@ -27,6 +30,29 @@ def uptime_text(started: datetime) -> str:
 def queue_text(under_way: int, most: int) -> str:
     """Return how many maps are under way, of how many there can be."""
     return f"{under_way} of {most} maps under way"
+
+
+def recorded_lines(found: Sequence[SymbolStatus]) -> list[str]:
+    """Return a line for each symbol that is or was recorded: since when, how fresh, and what is missing."""
+    return [_recorded_line(each) for each in found]
+
+
+def most_lag(found: Sequence[SymbolStatus]) -> float:
+    """Return the largest lag of the streams that are recorded now [s], 0 if there are none."""
+    return max((each.recording.lag or 0.0 for each in found if each.is_alive), default=0.0)
+
+
+def _recorded_line(each: SymbolStatus) -> str:
+    recording = each.recording
+    facts = ["🟢 live" if each.is_alive else "⚪ stopped"]
+    if recording.last_trade:
+        facts.append(f"last trade <t:{int(recording.last_trade.timestamp())}:R>")
+    if recording.lag is not None:
+        facts.append(f"{recording.lag:.1f} s behind")
+    if each.first:
+        facts.append(f"since <t:{int(each.first.timestamp())}:f>")
+    gaps = f"{len(each.gaps)} gaps, {duration_text(each.missing)}" if each.gaps else "no gaps"
+    return f"**{recording.symbol}** on {recording.exchange.title()}: {', '.join([*facts, gaps])}"
 
 
 async def snapshots_text(store: Store) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from liqmap import DataError, Exchange, MapRequest, MapResult, RequestError
+from liqmap import DataError, Exchange, MapRequest, MapResult, NotCovered, RequestError
 from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
@@ -24,9 +24,16 @@ def listed(listings: Listings) -> tuple[str, ...]:
 def suggesting(draw: Draw, listings: Listings) -> Draw:
     """Return `draw` with near names in the error of a symbol that the exchange does not list."""
 
-    async def run(request: MapRequest, *, progress: Callable[[Progress], None] | None = None) -> MapResult:
+    async def run(
+        request: MapRequest,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        partial: Callable[[MapResult], None] | None = None,
+    ) -> MapResult:
         try:
-            return await draw(request, progress=progress)
+            return await draw(request, progress=progress, partial=partial)
+        except NotCovered:
+            raise  # it is listed: its days are published
         except (RequestError, DataError) as error:
             near = await listings.near(request.exchange, request.symbol)
             if not near:

@@ -7,7 +7,15 @@ result = await engine.draw(MapRequest(Exchange.BINANCE, "BTCUSDT", window, TopN(
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from liqmap.errors import DataError, EngineBusy, JobFailed, LiqmapError, RequestError, SettingsError
+from liqmap.errors import (
+    DataError,
+    EngineBusy,
+    JobFailed,
+    LiqmapError,
+    NotCovered,
+    RequestError,
+    SettingsError,
+)
 from liqmap.model import (
     Cluster,
     Coverage,
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
     from liqmap.clock import Clock, SystemClock, utc_now
     from liqmap.engine import Engine
     from liqmap.settings import Settings, load_settings
+    from liqmap.status import SymbolStatus
 
 __version__ = "0.1.0"
 __all__ = [
@@ -52,12 +61,14 @@ __all__ = [
     "MarginBasis",
     "MarginModel",
     "Mode",
+    "NotCovered",
     "Portion",
     "Progress",
     "RequestError",
     "Selection",
     "Settings",
     "SettingsError",
+    "SymbolStatus",
     "SystemClock",
     "Theme",
     "TimeWindow",
@@ -74,6 +85,7 @@ if not TYPE_CHECKING:
         "Clock": "liqmap.clock",
         "Engine": "liqmap.engine",
         "Settings": "liqmap.settings",
+        "SymbolStatus": "liqmap.status",
         "SystemClock": "liqmap.clock",
         "load_settings": "liqmap.settings",
         "utc_now": "liqmap.clock",

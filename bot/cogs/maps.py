@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot.asking import build_spec, check_request
-from bot.buttons import map_view
+from bot.buttons import map_view, whole_view
 from bot.cogs.options import (
     EXCHANGE_CHOICES,
     LEVELS_CHOICES,
@@ -27,7 +27,16 @@ from bot.limits import check_channel
 from bot.replies import csv_file, map_reply, progress_text
 from bot.spec import MapSpec
 from bot.wire import acknowledge, patiently
-from liqmap import LevelFilter, LiqmapError, MapRequest, MarginModel, Progress, RequestError
+from liqmap import (
+    LevelFilter,
+    LiqmapError,
+    MapRequest,
+    MapResult,
+    MarginModel,
+    NotCovered,
+    Progress,
+    RequestError,
+)
 from liqmap.parsing import (
     COMMON_WINDOWS,
     POPULAR_SYMBOLS,
@@ -169,8 +178,18 @@ class Maps(commands.Cog):
 
     async def _answer(self, interaction: discord.Interaction, request: MapRequest) -> None:
         ticker = ProgressTicker(interaction)
+        spec, author_id = MapSpec.of(request), interaction.user.id
         try:
-            result = await self._draw(request, progress=ticker.show)
+            result = await self._draw(request, progress=ticker.show, partial=ticker.show_partial)
+        except NotCovered as error:
+            sentence, view = str(error), whole_view(spec, error.whole_end, author_id=author_id)
+            await ticker.finish()
+            await patiently(
+                lambda: interaction.edit_original_response(
+                    content=sentence, embeds=[], attachments=[], view=view
+                )
+            )
+            return
         finally:
             await ticker.finish()
 
@@ -181,7 +200,9 @@ class Maps(commands.Cog):
                 content=None,
                 embeds=reply.embeds,
                 attachments=reply.files,
-                view=map_view(MapSpec.of(request), request.window.end, author_id=interaction.user.id),
+                view=map_view(
+                    spec, request.window.end, author_id=author_id, whole_end=result.coverage.whole_end
+                ),
             )
 
         await patiently(send)
@@ -221,6 +242,9 @@ class Maps(commands.Cog):
         return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
 
 
+_SO_FAR = "This is what there is so far; the rest is being fetched, and the map will be replaced."
+
+
 class ProgressTicker:
     """Edits a deferred reply as the work gets on: not at once, not too often, never after `finish`."""
 
@@ -237,6 +261,11 @@ class ProgressTicker:
         self._edited = now
         self._edit = asyncio.create_task(self._send(progress_text(progress, elapsed=now - self._started)))
 
+    def show_partial(self, result: MapResult) -> None:
+        """Show a map of what there is so far; progress goes on above it."""
+        before, self._edited = self._edit, self._time()
+        self._edit = asyncio.create_task(self._send_partial(result, before))
+
     async def finish(self) -> None:
         """Wait for an edit that is on its way, so that it cannot overtake the answer."""
         if self._edit:
@@ -246,8 +275,17 @@ class ProgressTicker:
         return asyncio.get_running_loop().time()
 
     async def _send(self, text: str) -> None:
+        await self._edit_reply(content=text)
+
+    async def _send_partial(self, result: MapResult, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await before
+        reply = map_reply(result)
+        await self._edit_reply(content=_SO_FAR, embeds=reply.embeds, attachments=reply.files)
+
+    async def _edit_reply(self, **changes: Any) -> None:  # noqa: ANN401 - handed on as they are
         try:
-            await self._interaction.edit_original_response(content=text)
+            await self._interaction.edit_original_response(**changes)
         except discord.HTTPException as error:
             # Progress is a courtesy; the answer itself still comes, or fails with a sentence of its own.
             self._edited += 10 * PROGRESS_EVERY

@@ -83,13 +83,20 @@ class FakeDraw:
         self.requests: list[MapRequest] = []
         self.error: BaseException | None = None
         self.news: list[Progress] = []
+        self.partial: MapResult | None = None
         self.gate: asyncio.Event | None = None
         self.errors: list[BaseException] = []
 
     async def __call__(
-        self, request: MapRequest, *, progress: Callable[[Progress], None] | None = None
+        self,
+        request: MapRequest,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        partial: Callable[[MapResult], None] | None = None,
     ) -> MapResult:
         self.requests.append(request)
+        if partial is not None and self.partial is not None:
+            partial(self.partial)
         if progress is not None:
             for each in self.news:
                 progress(each)

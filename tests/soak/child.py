@@ -61,8 +61,8 @@ class Draw:
     def __init__(self) -> None:
         self._map, self._depth = (path.read_bytes() for path in PICTURES[:2])
 
-    async def __call__(self, request: MapRequest, *, progress: object = None) -> MapResult:
-        del progress
+    async def __call__(self, request: MapRequest, **listeners: object) -> MapResult:
+        del listeners
         await asyncio.sleep(SPEED * 0.05)
         return replace(result_of(request), map_png=self._map, depth_png=self._depth)
 

@@ -26,8 +26,8 @@ class Market(FakeDraw):
         self.last = 30_000.0
         self.clusters = {29_000.0: 5e6, 31_000.0: 2e6}
 
-    async def __call__(self, request: MapRequest, *, progress: Any = None) -> MapResult:
-        await super().__call__(request, progress=progress)
+    async def __call__(self, request: MapRequest, **listeners: Any) -> MapResult:
+        await super().__call__(request, **listeners)
         clusters = tuple(
             Cluster(at - 50, at + 50, at, at / self.last - 1, notional)
             for at, notional in self.clusters.items()
