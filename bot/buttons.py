@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, cast
+from typing import Any, Final, Protocol, Self, cast
 
 import discord
 from discord import ui
 
-from bot.funnel import funnel
+from bot.press import Press, chosen_value
 from bot.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
 from liqmap import Exchange, MarginModel, Mode, RequestError
 from liqmap.numbers import length_text
 from liqmap.parsing import parse_selection
-
-if TYPE_CHECKING:
-    import re
 
 CUSTOM_ID_LENGTH: Final = 100
 MODE_NAMES: Final = {
@@ -25,7 +22,6 @@ MODE_NAMES: Final = {
     Mode.PORTION: "portion: the largest share of each side's trades",
 }
 _WINDOWS = {"1h": 1, "6h": 6, "24h": 24, "7d": 168}
-Client = TypeVar("Client", bound=discord.Client)
 
 
 class Presses(Protocol):
@@ -40,7 +36,7 @@ class Presses(Protocol):
         """Send the table of levels."""
 
 
-class MapButton(ui.DynamicItem[ui.Button[Any]], template=r"map:(?P<action>r|c|e|w\d{1,3}):(?P<code>.+)"):
+class MapButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"map:(r|c|e|w\d{1,3}):(.+)"):
     """Refresh, CSV, this very end, or another window."""
 
     def __init__(
@@ -52,31 +48,28 @@ class MapButton(ui.DynamicItem[ui.Button[Any]], template=r"map:(?P<action>r|c|e|
         self._code = code
 
     @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Client], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def made_of(cls, *groups: str) -> Self:
         """Return the button that was pressed."""
-        del interaction, item
-        return cls(match["action"], match["code"])
+        action, code = groups
+        return cls(action, code)
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
         """Do what the button says."""
-        async with funnel(interaction):
-            spec, end = _decode(self._code)
-            presses = _presses(interaction)
-            match self._action:
-                case "r":
-                    await presses.redraw(interaction, spec, None)
-                case "c":
-                    await presses.send_csv(interaction, spec, end)
-                case "e":
-                    await presses.redraw(interaction, spec, end)
-                case window:
-                    length = timedelta(hours=int(window[1:]))
-                    await presses.redraw(interaction, replace(spec, length=length), end)
+        spec, end = _decode(self._code)
+        presses = _presses(interaction)
+        match self._action:
+            case "r":
+                await presses.redraw(interaction, spec, None)
+            case "c":
+                await presses.send_csv(interaction, spec, end)
+            case "e":
+                await presses.redraw(interaction, spec, end)
+            case window:
+                length = timedelta(hours=int(window[1:]))
+                await presses.redraw(interaction, replace(spec, length=length), end)
 
 
-class MapMenu(ui.DynamicItem[ui.Select[Any]], template=r"map:(?P<action>m|x):(?P<code>.+)"):
+class MapMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"map:(m|x):(.+)"):
     """Another mode, or another exchange."""
 
     def __init__(
@@ -93,22 +86,19 @@ class MapMenu(ui.DynamicItem[ui.Select[Any]], template=r"map:(?P<action>m|x):(?P
         self._code = code
 
     @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Client], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def made_of(cls, *groups: str) -> Self:
         """Return the menu that was used."""
-        del interaction, item
-        return cls(match["action"], match["code"])
+        action, code = groups
+        return cls(action, code)
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
         """Draw with what was chosen."""
-        async with funnel(interaction):
-            spec, end = _decode(self._code)
-            chosen = (cast("Any", interaction.data) or {}).get("values", [""])[0]
-            await _presses(interaction).redraw(interaction, _chosen(spec, self._action, chosen), end)
+        spec, end = _decode(self._code)
+        chosen = _chosen(spec, self._action, chosen_value(interaction))
+        await _presses(interaction).redraw(interaction, chosen, end)
 
 
-class DeleteButton(ui.DynamicItem[ui.Button[Any]], template=r"delete:(?P<author>[0-9a-z]{1,13})"):
+class DeleteButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"delete:([0-9a-z]{1,13})"):
     """Takes the message away, for whoever asked for it and for moderators."""
 
     def __init__(self, author_id: int, *, row: int | None = None) -> None:
@@ -118,21 +108,18 @@ class DeleteButton(ui.DynamicItem[ui.Button[Any]], template=r"delete:(?P<author>
         self._author_id = author_id
 
     @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Client], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def made_of(cls, *groups: str) -> Self:
         """Return the button that was pressed."""
-        del interaction, item
-        return cls(decode_number(match["author"]))
+        (author,) = groups
+        return cls(decode_number(author))
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
         """Delete the message."""
-        async with funnel(interaction):
-            moderates = interaction.guild_id is not None and interaction.permissions.manage_messages
-            if interaction.user.id != self._author_id and not moderates:
-                raise RequestError("Only the one who asked for this map, or a moderator, can delete it.")
-            await interaction.response.defer()
-            await interaction.delete_original_response()
+        moderates = interaction.guild_id is not None and interaction.permissions.manage_messages
+        if interaction.user.id != self._author_id and not moderates:
+            raise RequestError("Only the one who asked for this map, or a moderator, can delete it.")
+        await interaction.response.defer()
+        await interaction.delete_original_response()
 
 
 ITEMS: Final = (MapButton, MapMenu, DeleteButton)

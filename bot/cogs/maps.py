@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import discord
 from discord import app_commands
@@ -180,18 +180,16 @@ class Maps(commands.Cog):
         ticker = ProgressTicker(interaction)
         spec, author_id = MapSpec.of(request), interaction.user.id
         try:
-            result = await self._draw(request, progress=ticker.show, partial=ticker.show_partial)
+            async with ticker:
+                result = await self._draw(request, progress=ticker.show, partial=ticker.show_partial)
         except NotCovered as error:
             sentence, view = str(error), whole_view(spec, error.whole_end, author_id=author_id)
-            await ticker.finish()
             await patiently(
                 lambda: interaction.edit_original_response(
                     content=sentence, embeds=[], attachments=[], view=view
                 )
             )
             return
-        finally:
-            await ticker.finish()
 
         async def send() -> None:
             # Files are used up by a try, so each makes its own.
@@ -246,7 +244,7 @@ _SO_FAR = "This is what there is so far; the rest is being fetched, and the map 
 
 
 class ProgressTicker:
-    """Edits a deferred reply as the work gets on: not at once, not too often, never after `finish`."""
+    """Edits a deferred reply as the work gets on: not at once, not too often, never after `async with`."""
 
     def __init__(self, interaction: discord.Interaction) -> None:
         self._interaction = interaction
@@ -266,8 +264,11 @@ class ProgressTicker:
         before, self._edited = self._edit, self._time()
         self._edit = asyncio.create_task(self._send_partial(result, before))
 
-    async def finish(self) -> None:
-        """Wait for an edit that is on its way, so that it cannot overtake the answer."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # An edit that is on its way must not overtake the answer.
         if self._edit:
             await self._edit
 

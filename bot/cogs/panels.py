@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 import discord
 from discord import ui
 
 from bot.due import interval_text, next_post
-from bot.funnel import PRIVATE, funnel
+from bot.funnel import PRIVATE
+from bot.press import Press, chosen_value
 from bot.replies import COLOUR
 from bot.store.subscriptions import PostStyle, SubscriptionState
 from liqmap.numbers import length_text, selection_text
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from bot.store.subscriptions import NewSubscription, Subscription
 
 _MOST_LISTED = 25
-Client = TypeVar("Client", bound=discord.Client)
 
 
 class Desk(Protocol):
@@ -45,8 +44,9 @@ class Desk(Protocol):
 
 
 class DeskButton(
+    Press,
     ui.DynamicItem[ui.Button[Any]],
-    template=r"sub:(?P<action>confirm|cancel|pause|resume|remove|list):(?P<number>\d{1,9})",
+    template=r"sub:(confirm|cancel|pause|resume|remove|list):(\d{1,9})",
 ):
     """Confirm and Cancel under a preview; Pause, Resume, Remove and Back under a subscription."""
 
@@ -63,31 +63,28 @@ class DeskButton(
         self._number = number
 
     @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Client], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def made_of(cls, *groups: str) -> Self:
         """Return the button that was pressed."""
-        del interaction, item
-        return cls(match["action"], int(match["number"]))
+        action, number = groups
+        return cls(action, int(number))
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
         """Do what the button says."""
-        async with funnel(interaction):
-            desk = _desk(interaction)
-            match self._action:
-                case "confirm":
-                    await desk.confirm(interaction, self._number)
-                case "cancel":
-                    await desk.cancel(interaction, self._number)
-                case "list":
-                    await interaction.response.defer()
-                    await desk.show_list(interaction, None)
-                case action:
-                    await interaction.response.defer()
-                    await desk.act(interaction, action, self._number)
+        desk = _desk(interaction)
+        match self._action:
+            case "confirm":
+                await desk.confirm(interaction, self._number)
+            case "cancel":
+                await desk.cancel(interaction, self._number)
+            case "list":
+                await interaction.response.defer()
+                await desk.show_list(interaction, None)
+            case action:
+                await interaction.response.defer()
+                await desk.act(interaction, action, self._number)
 
 
-class DeskMenu(ui.DynamicItem[ui.Select[Any]], template=r"sub:pick"):
+class DeskMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"sub:pick"):
     """Chooses a subscription of the list."""
 
     def __init__(self, options: list[discord.SelectOption] | None = None) -> None:
@@ -97,19 +94,16 @@ class DeskMenu(ui.DynamicItem[ui.Select[Any]], template=r"sub:pick"):
         )
 
     @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Client], item: ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
+    def made_of(cls, *groups: str) -> Self:
         """Return the menu that was used."""
-        del interaction, item, match
+        del groups
         return cls()
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
         """Show what was chosen."""
-        async with funnel(interaction):
-            chosen = (cast("Any", interaction.data) or {}).get("values", ["0"])[0]
-            await interaction.response.defer()
-            await _desk(interaction).show_one(interaction, int(chosen) if chosen.isdecimal() else 0)
+        chosen = chosen_value(interaction)
+        await interaction.response.defer()
+        await _desk(interaction).show_one(interaction, int(chosen) if chosen.isdecimal() else 0)
 
 
 ITEMS: Final = (DeskButton, DeskMenu)

@@ -76,6 +76,15 @@ def result_of(request: MapRequest = REQUEST, **changes: Any) -> MapResult:
     return MapResult(**fields | changes)
 
 
+def labels(message: discord.Message) -> list[list[str]]:
+    """Return what stands on the buttons under a message, row by row."""
+    return [
+        [getattr(item, "label", "menu") or "" for item in row.children]
+        for row in message.components
+        if isinstance(row, discord.ActionRow)
+    ]
+
+
 class FakeDraw:
     """Stands in for `Engine.draw`: remembers requests, and answers, fails or waits as it is told."""
 
@@ -84,6 +93,7 @@ class FakeDraw:
         self.error: BaseException | None = None
         self.news: list[Progress] = []
         self.partial: MapResult | None = None
+        self.coverage: Coverage | None = None
         self.gate: asyncio.Event | None = None
         self.errors: list[BaseException] = []
 
@@ -106,7 +116,8 @@ class FakeDraw:
             raise self.errors.pop(0)
         if self.error is not None:
             raise self.error
-        return result_of(request, levels_csv=CSV if request.levels_csv else None)
+        changes = {} if self.coverage is None else {"coverage": self.coverage}
+        return result_of(request, levels_csv=CSV if request.levels_csv else None, **changes)
 
 
 class SimulatedClock:

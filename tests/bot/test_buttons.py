@@ -13,7 +13,7 @@ from bot.spec import MapSpec
 from bot.store import Store
 from liqmap.errors import DataError
 from liqmap.model import Exchange, GrossValue, MarginModel, TimeWindow, TopN
-from tests.bot.conftest import CSV, PNG, REQUEST, FakeDraw, Floor, new_bot
+from tests.bot.conftest import CSV, PNG, REQUEST, FakeDraw, Floor, labels, new_bot
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 END = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
@@ -34,12 +34,7 @@ def now_shown(floor: Floor) -> discord.Message:
 
 async def test_buttons_stand_under_a_map_within_discord_s_limits(floor: Floor):
     message = await answered(floor)
-    labels = [
-        [getattr(item, "label", "menu") for item in row.children]
-        for row in message.components
-        if isinstance(row, discord.ActionRow)
-    ]
-    assert labels == [["Refresh", "1h", "6h", "24h", "7d"], ["menu"], ["menu"], ["CSV", "Delete"]]
+    assert labels(message) == [["Refresh", "1h", "6h", "24h", "7d"], ["menu"], ["menu"], ["CSV", "Delete"]]
 
 
 @pytest.mark.parametrize(("label", "length"), [("1h", 1), ("6h", 6), ("24h", 24), ("7d", 168)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
@@ -11,9 +12,11 @@ import pytest
 import simcord
 
 from bot.cogs import maps
-from liqmap.errors import DataError, EngineBusy, JobFailed, RequestError
+from liqmap.errors import DataError, EngineBusy, JobFailed, NotCovered, RequestError
 from liqmap.model import (
+    Coverage,
     Exchange,
+    Gap,
     GrossValue,
     LevelFilter,
     MapRequest,
@@ -24,11 +27,18 @@ from liqmap.model import (
     TimeWindow,
     TopN,
 )
-from tests.bot.conftest import PNG, Floor
+from tests.bot.conftest import PNG, WINDOW, Floor, labels, result_of
 
 # An error that has become a sentence still counts as one to the simulation.
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 FIRST = TimeWindow.ending(datetime(2026, 1, 1, 9, 30, tzinfo=UTC), timedelta(hours=6))
+
+
+HALF = Coverage(
+    WINDOW,
+    (TimeWindow.ending(WINDOW.end, timedelta(hours=3)),),
+    (Gap(TimeWindow.ending(WINDOW.end - timedelta(hours=3), timedelta(hours=3)), "still being fetched"),),
+)
 
 
 def shown(result: simcord.InteractionResult) -> simcord.ResponseMessage:
@@ -172,7 +182,7 @@ class Interaction:
         self.gate = asyncio.Event()
         self.error: Exception | None = None
 
-    async def edit_original_response(self, *, content: str) -> None:
+    async def edit_original_response(self, *, content: str, **_: object) -> None:
         self.edits.append(content)
         await self.gate.wait()
         if self.error:
@@ -189,12 +199,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def test_progress_is_shown_not_at_once_and_not_too_often(clock: list[float]):
     interaction: Any = Interaction()
     interaction.gate.set()
-    ticker = maps.ProgressTicker(interaction)
-    for time, fraction in ((0.5, 0.1), (2.0, 0.5), (2.5, 0.6), (4.5, 0.75)):
-        clock[0] = time
-        ticker.show(Progress("Fetching 1 of 1 days", fraction))
-        await asyncio.sleep(0)
-    await ticker.finish()
+    async with maps.ProgressTicker(interaction) as ticker:
+        for time, fraction in ((0.5, 0.1), (2.0, 0.5), (2.5, 0.6), (4.5, 0.75)):
+            clock[0] = time
+            ticker.show(Progress("Fetching 1 of 1 days", fraction))
+            await asyncio.sleep(0)
     assert interaction.edits == [
         "Fetching 1 of 1 days ▓▓▓▓▓▓░░░░░░ 50%, about 2 s left",
         "Fetching 1 of 1 days ▓▓▓▓▓▓▓▓▓░░░ 75%, about 2 s left",
@@ -203,16 +212,20 @@ async def test_progress_is_shown_not_at_once_and_not_too_often(clock: list[float
 
 async def test_progress_waits_for_the_edit_before(clock: list[float]):
     interaction: Any = Interaction()
-    ticker = maps.ProgressTicker(interaction)
-    for time in (2.0, 4.0, 6.0):
-        clock[0] = time
-        ticker.show(Progress("Drawing"))
+
+    async def work() -> None:
+        async with maps.ProgressTicker(interaction) as ticker:
+            for time in (2.0, 4.0, 6.0):
+                clock[0] = time
+                ticker.show(Progress("Drawing"))
+                await asyncio.sleep(0)
+
+    working = asyncio.create_task(work())
+    for _ in range(10):
         await asyncio.sleep(0)
-    finishing = asyncio.create_task(ticker.finish())
-    await asyncio.sleep(0)
-    assert not finishing.done()
+    assert not working.done()
     interaction.gate.set()
-    await finishing
+    await working
     assert interaction.edits == ["Drawing …"]
 
 
@@ -223,13 +236,66 @@ async def test_progress_that_cannot_be_shown_is_logged_and_tried_less_often(
     interaction: Any = Interaction()
     interaction.gate.set()
     interaction.error = discord.HTTPException(Mock(status=503), "unavailable")
-    ticker = maps.ProgressTicker(interaction)
-    for time in (2.0, 4.0, 24.0):
-        clock[0] = time
-        ticker.show(Progress("Drawing"))
-        await ticker.finish()
+    async with maps.ProgressTicker(interaction) as ticker:
+        for time in (2.0, 4.0, 24.0):
+            clock[0] = time
+            ticker.show(Progress("Drawing"))
+            await asyncio.sleep(0)
     assert len(interaction.edits) == 2
     assert caplog.messages == ["progress could not be shown: 503"] * 2
+
+
+async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):
+    floor.draw.gate = asyncio.Event()
+    floor.draw.partial = result_of(coverage=HALF, map_png=PNG + b"half")
+    asking = asyncio.create_task(floor.liqmap(value="100"))
+    while (message := floor.channel.last_message) is None or not message.attachments:
+        await asyncio.sleep(0)
+    assert message.content.startswith("This is what there is so far; the rest is being fetched")
+    assert await message.attachments[0].read() == PNG + b"half"
+    assert "⚠️ 50 % covered, missing 00:00–03:00 (still being fetched)" in (
+        message.embeds[0].description or ""
+    )
+    assert not message.components
+    floor.draw.gate.set()
+    whole = shown(await asking)
+    assert whole.message.id == message.id
+    assert [whole.content, await whole.attachments[0].read()] == ["", PNG + b"map"]
+    assert "covered" not in (whole.embeds[0].description or "")
+
+
+async def test_progress_goes_on_above_a_partial_map(clock: list[float]):
+    interaction: Any = Interaction()
+    interaction.gate.set()
+    async with maps.ProgressTicker(interaction) as ticker:
+        ticker.show_partial(result_of(coverage=HALF))
+        await asyncio.sleep(0)
+        clock[0] = 2.0
+        ticker.show(Progress("Fetching the last 6 h", 0.5))
+    assert interaction.edits == [maps._SO_FAR, "Fetching the last 6 h ▓▓▓▓▓▓░░░░░░ 50%, about 2 s left"]
+
+
+async def test_window_that_cannot_be_had_offers_the_newest_whole_one(floor: Floor):
+    end = datetime(2025, 12, 31, tzinfo=UTC)
+    floor.draw.errors = [NotCovered("There is none; ask for the end 2025-12-31 00:00 UTC.", whole_end=end)]
+    message = shown(await floor.liqmap(exchange="bybit", value="50"))
+    assert message.content == "There is none; ask for the end 2025-12-31 00:00 UTC."
+    assert labels(message.message) == [["The whole 6h until Dec 31 00:00 UTC", "Delete"]]
+    await floor.member.click(message.message, label="The whole 6h until Dec 31 00:00 UTC")
+    expected = MapRequest(Exchange.BYBIT, "BTCUSDT", TimeWindow.ending(end, timedelta(hours=6)), TopN(50))
+    assert floor.draw.requests[-1] == expected
+    now = floor.channel.last_message
+    assert now is not None
+    assert (now.id, now.content, len(now.attachments)) == (message.message.id, "", 2)
+
+
+async def test_window_that_is_partly_there_offers_the_newest_whole_one_too(floor: Floor):
+    end = datetime(2025, 12, 31, tzinfo=UTC)
+    floor.draw.coverage = replace(HALF, whole_end=end)
+    message = shown(await floor.liqmap()).message
+    assert labels(message)[-1] == ["CSV", "The whole 6h until Dec 31 00:00 UTC", "Delete"]
+    await floor.member.click(message, label="The whole 6h until Dec 31 00:00 UTC")
+    assert floor.draw.requests[-1].window.end == end
 
 
 @pytest.mark.parametrize(
