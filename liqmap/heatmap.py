@@ -94,6 +94,8 @@ def _gone(
     price = np.full(columns, np.inf)
     price[path.time // width - start] = path.low if levels.side is Side.BUY else -path.high
     gone = _first_touch(price, level, born + 1)
+    if levels.after.soon is None:
+        raise ValueError("the levels do not tell what came soon after their entries")
     in_its_own_column = sign * levels.after.soon <= level
     # Entries of the last second have nothing after them but the last price itself.
     behind = (gone == columns) & (sign * liquidation_map.last_price <= level)

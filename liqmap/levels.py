@@ -108,7 +108,7 @@ def levels_of(
         placed = _rows(part > 0)
         entry, notional = trades.price[placed], trades.notional[placed]
         price = liquidation_price(rules, trades.side, leverage=leverage, entry_price=entry, notional=notional)
-        its_after = Aftermath(after.extreme[placed], after.soon[placed])
+        its_after = after.chosen(placed)
         found.append(
             LiquidationLevels(
                 side=trades.side,

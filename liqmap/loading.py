@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.model import MapRequest
-    from liqmap.segments import Bars, Part
+    from liqmap.segments import Bars, Largest, Part
 
 _HELD = 1000  # trades a side and part, up to which they are kept when they are read to be counted
 _STRETCH = 20_000  # entries that are computed at once: enough to be quick, few enough for the cache
@@ -47,7 +47,7 @@ class Loaded:
     paths: tuple[PricePath, ...]
     trade_count: Mapping[Side, int]
     cuts: Mapping[Side, Sequence[Cut]]
-    held: Mapping[tuple[int, Side], SideTrades]
+    held: Mapping[tuple[int, Side], Largest]
 
     @property
     def path(self) -> PricePath:
@@ -69,27 +69,37 @@ class Loaded:
             yield together(waiting)
 
     def _by_part(self) -> Iterator[Entries]:
-        # Second bars are read only of parts that have entries; of what lies after those, the price path
-        # knows the extremes as well.
-        later = {Side.BUY: np.inf, Side.SELL: -np.inf}
+        later = {Side.BUY: np.inf, Side.SELL: -np.inf}  # what the price path knows of the parts after this
         for index in reversed(range(len(self.parts))):
-            part, path = self.parts[index], self.paths[index]
-            trades = {side: self._selected(index, side) for side in Side}
+            found = {side: self._selected(index, side) for side in Side}
+            trades = {side: each.trades for side, each in found.items()}
             if any(map(len, trades.values())):
-                bars, rest = path_of(read_bars(part.segment, part.window)), self._rest_of_bin(index)
-                bars = joined([bars, rest]) if len(rest.time) else bars
-                yield Entries(trades, {side: self._after(bars, trades[side], later[side]) for side in Side})
+                part = self.parts[index]
+                # A segment knows what came after its trades, until its end: a part that ends before it does,
+                # and a heatmap, which asks how soon, need the seconds.
+                if self.request.heatmap or part.window.end < part.segment.origin.window.end:
+                    yield Entries(trades, self._by_seconds(index, trades, later))
+                else:
+                    yield Entries(trades, {side: _until_end(found[side], later[side]) for side in Side})
+            path = self.paths[index]
             later[Side.BUY] = min(later[Side.BUY], path.low.min(initial=np.inf))
             later[Side.SELL] = max(later[Side.SELL], path.high.max(initial=-np.inf))
 
-    def _selected(self, index: int, side: Side) -> SideTrades:
+    def _selected(self, index: int, side: Side) -> Largest:
         part, cut = self.parts[index], self.cuts[side][index]
         if (index, side) in self.held:
-            return self.held[index, side].chosen(slice(cut.count))
+            return self.held[index, side].first(cut.count)
         return read_largest(part.segment, side, window=part.window, cut=cut)
 
-    def _after(self, bars: PricePath, trades: SideTrades, later: float) -> Aftermath:
-        return aftermath(bars, trades, bin_seconds=self.bin_seconds, later=later)
+    def _by_seconds(
+        self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]
+    ) -> dict[Side, Aftermath]:
+        part, rest = self.parts[index], self._rest_of_bin(index)
+        bars = joined([path_of(read_bars(part.segment, part.window)), rest])
+        return {
+            side: aftermath(bars, trades[side], bin_seconds=self.bin_seconds, later=later[side])
+            for side in Side
+        }
 
     def _rest_of_bin(self, index: int) -> PricePath:
         """Return what later parts have of the bin in which a part ends, as one second put behind its end."""
@@ -119,7 +129,7 @@ def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int) -> L
         raise RequestError(
             f"Nobody traded {request.symbol} in this window; try a longer one or another symbol."
         )
-    held: dict[tuple[int, Side], SideTrades] = {}
+    held: dict[tuple[int, Side], Largest] = {}
     cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
     newest = [part for part, path in zip(parts, paths, strict=True) if len(path.time)][-1]
     last_trade = at_ms(int(read_bars(newest.segment, newest.window).time[-1]))
@@ -133,20 +143,28 @@ def together(parts: Sequence[Entries]) -> Entries:
     trades, after = {}, {}
     for side in Side:
         # Oldest first, so that of equal trades the earlier stays in front.
-        ordered = [(part.trades[side], part.after[side]) for part in reversed(parts)]
-        order = np.argsort(-np.concatenate([each.notional for each, _ in ordered]), kind="stable")
+        selected = [part.trades[side] for part in reversed(parts)]
+        order = np.argsort(-np.concatenate([each.notional for each in selected]), kind="stable")
         time, price, notional = (
-            np.concatenate([getattr(each, name) for each, _ in ordered])[order]
+            np.concatenate([getattr(each, name) for each in selected])[order]
             for name in ("time", "price", "notional")
         )
         trades[side] = SideTrades(side, time, price, notional)
-        after[side] = Aftermath(
-            *(
-                np.concatenate([getattr(its, name) for _, its in ordered])[order]
-                for name in ("extreme", "soon")
-            )
-        )
+        after[side] = _joined_after([part.after[side] for part in reversed(parts)]).chosen(order)
     return Entries(trades, after)
+
+
+def _joined_after(parts: Sequence[Aftermath]) -> Aftermath:
+    soon = [part.soon for part in parts if part.soon is not None]
+    return Aftermath(
+        np.concatenate([part.extreme for part in parts]),
+        np.concatenate(soon) if len(soon) == len(parts) else None,
+    )
+
+
+def _until_end(found: Largest, later: float) -> Aftermath:
+    worst = np.minimum if found.trades.side is Side.BUY else np.maximum
+    return Aftermath(worst(found.extreme, later))
 
 
 def _count(entries: Entries) -> int:
@@ -164,7 +182,7 @@ def _cuts(
     side: Side,
     *,
     side_trades: int,
-    held: dict[tuple[int, Side], SideTrades],
+    held: dict[tuple[int, Side], Largest],
 ) -> tuple[Cut, ...]:
     cut = cut_for(request.selection, side_trades=side_trades)
     if cut.count is None:
@@ -175,7 +193,7 @@ def _cuts(
         found = read_largest(parts[index].segment, side, window=parts[index].window, cut=cut)
         if few:
             held[index, side] = found
-        return found.notional
+        return found.trades.notional
 
     counts = shared_out(cut.count, parts=len(parts), read=read)
     return tuple(Cut(count=count) for count in counts)

@@ -272,12 +272,16 @@ class Aftermath:
     """What the price did after the entry of selected trades, one for one: the worst of it for them.
 
     `extreme` is the lowest low (for buys) or the highest high (for sells) of all seconds after the
-    entry's; `soon` the same until the end of the entry's bin of the price path. Infinite where the
-    window has no second after.
+    entry's; `soon` the same until the end of the entry's bin of the price path, None where nobody has
+    asked for it. Infinite where the window has no second after.
     """
 
     extreme: NDArray[np.float64]
-    soon: NDArray[np.float64]
+    soon: NDArray[np.float64] | None = None
+
+    def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Aftermath:
+        """Return what came after the trades of `rows`."""
+        return Aftermath(self.extreme[rows], None if self.soon is None else self.soon[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

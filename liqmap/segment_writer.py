@@ -46,8 +46,8 @@ def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path)
     tables = {
         "bars": lambda: bars,
         "minutes": lambda: _minutes_table(bars),
-        "buy": lambda: _side_table(trades, trades.is_buy, origin.window),
-        "sell": lambda: _side_table(trades, ~trades.is_buy, origin.window),
+        "buy": lambda: _side_table(trades, Side.BUY, origin.window, bars),
+        "sell": lambda: _side_table(trades, Side.SELL, origin.window, bars),
     }
     return _write(Segment(path, origin, buys, len(trades) - buys, {}), tables, incoming=incoming)
 
@@ -77,8 +77,8 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
     tables = {
         "bars": lambda: bars,
         "minutes": lambda: _minutes_table(bars),
-        "buy": lambda: _merged_side(segments, Side.BUY, window),
-        "sell": lambda: _merged_side(segments, Side.SELL, window),
+        "buy": lambda: _merged_side(segments, Side.BUY, window, bars),
+        "sell": lambda: _merged_side(segments, Side.SELL, window, bars),
     }
     counts = (sum(segment.buys for segment in segments), sum(segment.sells for segment in segments))
     return _write(Segment(path, origin, *counts, {}), tables, incoming=incoming)
@@ -126,15 +126,37 @@ def _write(
     return stored
 
 
-def _side_table(trades: Trades, chosen: NDArray[np.bool_], window: TimeWindow) -> pa.RecordBatch:
-    rows = np.flatnonzero(chosen)
-    price, size = trades.price[rows], trades.size[rows]
-    order = np.argsort(-(size if trades.inverse else price * size), kind="stable")
+def _side_table(trades: Trades, side: Side, window: TimeWindow, bars: pa.RecordBatch) -> pa.RecordBatch:
+    rows = np.flatnonzero(trades.is_buy if side is Side.BUY else ~trades.is_buy)
+    time = (trades.time[rows] - window.start_ms).astype(np.uint32)
+    return _ordered_side(side, time, trades.price[rows], trades.size[rows], bars, inverse=trades.inverse)
+
+
+def _ordered_side(
+    side: Side,
+    time: NDArray[np.uint32],
+    price: NDArray[np.float64],
+    size: NDArray[np.float64],
+    bars: pa.RecordBatch,
+    *,
+    inverse: bool,
+) -> pa.RecordBatch:
+    # Stable, and trades come in the order of time: of equal notionals the earlier stays in front.
+    order = np.argsort(-(size if inverse else price * size), kind="stable")
     return _batch(
-        time=((trades.time[rows] - window.start_ms).astype(np.uint32)[order], None),
+        time=(time[order], None),
         price=_scaled(price[order]),
         size=_scaled(size[order]),
+        extreme=_scaled(_extreme_after(side, time, bars)[order]),
     )
+
+
+def _extreme_after(side: Side, time: NDArray[np.uint32], bars: pa.RecordBatch) -> NDArray[np.float64]:
+    """Return the lowest low (for buys) or highest high of the seconds after each time's, 0 if none."""
+    worst, name = (np.minimum, "low") if side is Side.BUY else (np.maximum, "high")
+    second, adverse = np.from_dlpack(bars.column("second")), np.from_dlpack(bars.column(name))
+    following = np.append(worst.accumulate(adverse[:0:-1])[::-1], 0.0)
+    return following[np.searchsorted(second, time // 1000)]
 
 
 def _bars_table(trades: Trades, window: TimeWindow) -> pa.RecordBatch:
@@ -179,12 +201,18 @@ def _merged_bars(segments: Sequence[Segment], window: TimeWindow) -> pa.RecordBa
     return _batch(**{name: (values, None) for name, values in columns.items()})
 
 
-def _merged_side(segments: Sequence[Segment], side: Side, window: TimeWindow) -> pa.RecordBatch:
+def _merged_side(
+    segments: Sequence[Segment], side: Side, window: TimeWindow, bars: pa.RecordBatch
+) -> pa.RecordBatch:
     columns = _joined(segments, side.value, "time", window, units_per_ms=1)
-    price, size = columns["price"], columns["size"]
-    # Stable, and the segments stand in the order of time: equal notionals keep the earlier trade first.
-    order = np.argsort(-(size if segments[0].origin.inverse else price * size), kind="stable")
-    return _batch(time=(columns["time"][order], None), price=_scaled(price[order]), size=_scaled(size[order]))
+    return _ordered_side(
+        side,
+        columns["time"],
+        columns["price"],
+        columns["size"],
+        bars,
+        inverse=segments[0].origin.inverse,
+    )
 
 
 def _joined(

@@ -3,7 +3,8 @@
 A segment is a folder::
 
     manifest.json   what it is, where it came from, and the size of each file
-    buy.arrow       taker buys, largest notional first, equal ones by earlier time: time, price, size
+    buy.arrow       taker buys, largest notional first, equal ones by earlier time: time, price, size,
+                    extreme (the lowest price of the seconds after its own; sells': the highest; 0 if none)
     sell.arrow      taker sells, likewise
     bars.arrow      one row a second that traded: second, low, high, close, per-side count and notional
     minutes.arrow   the same of each minute, for long windows
@@ -11,7 +12,8 @@ A segment is a folder::
 The tables are Arrow IPC files (Feather V2, uncompressed), which any Arrow tool opens. `time` counts
 milliseconds and `second` seconds from the segment's start. Prices and sizes are stored as whole
 numbers of 10^-decimals (the field's metadata says how many) wherever that gives back exactly the
-same floats: half the bytes of float64, and nothing is rounded.
+same floats: half the bytes of float64, and nothing is rounded. Extremes follow from the bars; they are
+stored with each trade because a map asks for them of every trade that it reads.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from liqmap.selection import Cut
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
 TABLES: Final = ("bars", "minutes", "buy", "sell")
 """The names of a segment's tables, whose files end in .arrow."""
@@ -50,6 +52,7 @@ VIA_STREAM: Final = "live stream"
 """How trades came from the exchange, in words that fit into a list of sources."""
 
 _ARROW_MAGIC = b"ARROW1\0\0"
+_TRADE_COLUMNS = ("price", "size", "extreme")  # besides the time, and all perhaps scaled
 _BAR_COLUMNS = ("low", "high", "close", "buy_count", "sell_count")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z")
@@ -177,7 +180,22 @@ def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> 
     return Bars(start_ms + second[first:last].astype(np.int64) * 1000, *columns)
 
 
-def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> SideTrades:
+class Largest(NamedTuple):
+    """Trades read from a segment, and what the price did after each until the segment's end.
+
+    `extreme` is the lowest price (after buys) or the highest (after sells) of all seconds after the
+    entry's, infinite where there are none.
+    """
+
+    trades: SideTrades
+    extreme: NDArray[np.float64]
+
+    def first(self, count: int | None) -> Largest:
+        """Return the `count` largest, or all."""
+        return Largest(self.trades.chosen(slice(count)), self.extreme[:count])
+
+
+def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> Largest:
     """Return the trades of `side` inside `window`, largest first, as far as `cut` reaches.
 
     Reads batches from the front of the file and stops as soon as the cut is met. Raises DataError if
@@ -188,7 +206,7 @@ def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) 
     bounds = None if whole else (window.start_ms - start_ms, window.end_ms - start_ms)
     parts, wanted = [_no_rows()], cut.count
     with _reading(segment, side.value) as batches:
-        decimals = [_decimals(batches.schema.field(name)) for name in ("price", "size")]
+        decimals = [_decimals(batches.schema.field(name)) for name in _TRADE_COLUMNS]
         for batch in batches if wanted != 0 else ():
             head = batch.slice(0, wanted) if whole and wanted is not None else batch
             rows, ended = _cut_batch(_opened(head, decimals, inverse=segment.origin.inverse), bounds, cut)
@@ -197,8 +215,11 @@ def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) 
                 wanted = max(0, wanted - len(rows[0]))
             if ended or wanted == 0:
                 break
-    time, price, notional = (np.concatenate(columns)[: cut.count] for columns in zip(*parts, strict=True))
-    return SideTrades(side, time + start_ms, price, notional)
+    time, price, notional, extreme = (
+        np.concatenate(columns)[: cut.count] for columns in zip(*parts, strict=True)
+    )
+    extreme[extreme == 0] = np.inf if side is Side.BUY else -np.inf
+    return Largest(SideTrades(side, time + start_ms, price, notional), extreme)
 
 
 def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
@@ -216,23 +237,24 @@ def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
         return columns
 
 
-Rows = tuple["NDArray[np.int64]", "NDArray[np.float64]", "NDArray[np.float64]"]
+Rows = tuple["NDArray[np.int64]", "NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.float64]"]
 
 
 def _no_rows() -> Rows:
-    return np.empty(0, np.int64), np.empty(0), np.empty(0)
+    return np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0)
 
 
 def _opened(batch: pa.RecordBatch, decimals: list[int | None], *, inverse: bool) -> Rows:
-    price, size = (
+    price, size, extreme = (
         _unscaled(np.from_dlpack(batch.column(name)), places)
-        for name, places in zip(("price", "size"), decimals, strict=True)
+        for name, places in zip(_TRADE_COLUMNS, decimals, strict=True)
     )
-    return np.from_dlpack(batch.column("time")).astype(np.int64), price, size if inverse else price * size
+    time = np.from_dlpack(batch.column("time")).astype(np.int64)
+    return time, price, size if inverse else price * size, extreme
 
 
 def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[Rows, bool]:
-    time, price, notional = batch
+    time, price, notional, extreme = batch
     # Largest first, so the cut is a place; a batch that it leaves whole is not copied.
     reached = len(notional) - int(np.searchsorted(notional[::-1], cut.minimum))
     beaten = len(notional) - int(np.searchsorted(notional[::-1], cut.above, side="right"))
@@ -241,7 +263,7 @@ def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[R
     if bounds is not None:
         kept = (time >= bounds[0]) & (time < bounds[1])
         kept[end:] = False
-    return (time[kept], price[kept], notional[kept]), end < len(notional)
+    return (time[kept], price[kept], notional[kept], extreme[kept]), end < len(notional)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 A segment is read from the machine's own disk, always. This is where it is looked for before an exchange
 is asked, and where it is put once it is made, so that one download serves every machine. It lies there as
-in a store: v2/EXCHANGE/SYMBOL/WINDOW/, with the same files.
+in a store: v3/EXCHANGE/SYMBOL/WINDOW/, with the same files.
 """
 
 from __future__ import annotations

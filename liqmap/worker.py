@@ -216,7 +216,7 @@ def _largest_notional(job: MapJob) -> float:
     found = [
         read_largest(part.segment, side, window=part.window, cut=one) for part in job.parts for side in Side
     ]
-    return max(float(each.notional[0]) for each in found if len(each))
+    return max(float(each.trades.notional[0]) for each in found if len(each.trades))
 
 
 def _round_down(value: float) -> float:

@@ -46,6 +46,7 @@ def test_every_column_is_summed_up_level_by_level(seed: int):
         expected = np.zeros(len(heatmap.edges) - 1)
         for each in drawn.levels:
             is_long = each.side is Side.BUY
+            assert each.after.soon is not None
             for place in range(len(each.price)):
                 price, entry = each.price[place], each.entry_time[place]
                 later = (path.time >= (entry // width + 1) * width) & (path.time < end)

@@ -282,7 +282,7 @@ def test_map_of_stretches_is_the_map_of_the_whole(seed: int, stretches: int):
     for start, end in reversed(list(pairwise(edges))):
         inside = {side.side: (side.time >= start) & (side.time < end) for side in (buys, sells)}
         chosen = {side.side: side.chosen(inside[side.side]) for side in (buys, sells)}
-        its = {side: Aftermath(of.extreme[inside[side]], of.soon[inside[side]]) for side, of in after.items()}
+        its = {side: of.chosen(inside[side]) for side, of in after.items()}
         parts.append(Entries(chosen, its))
     request = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100))
     found = compute(request, parts, path=whole.path, rules=TIERED).map

@@ -18,12 +18,11 @@ from liqmap.model import (
     Portion,
     Selection,
     Side,
-    SideTrades,
     TimeWindow,
     TopN,
 )
 from liqmap.segment_writer import write_segment
-from liqmap.segments import Origin, Part, Segment, read_bars, read_largest, segment_path
+from liqmap.segments import Largest, Origin, Part, Segment, read_bars, read_largest, segment_path
 from liqmap.selection import Cut
 from tests.liqmap.conftest import DAY as DATE
 from tests.liqmap.conftest import Stored, random_trades
@@ -31,9 +30,11 @@ from tests.liqmap.conftest import Stored, random_trades
 WHOLE = TimeWindow.of_day(DATE)
 
 
-def loaded(parts: tuple[Part, ...], selection: Selection, *, bin_seconds: int) -> Loaded:
+def loaded(
+    parts: tuple[Part, ...], selection: Selection, *, bin_seconds: int, heatmap: bool = False
+) -> Loaded:
     window = TimeWindow(parts[0].window.start, parts[-1].window.end)
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection)
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, heatmap=heatmap)
     return load(request, parts, bin_seconds=bin_seconds)
 
 
@@ -51,10 +52,13 @@ def test_parts_say_the_same_as_the_whole(
 ):
     monkeypatch.setattr(liqmap.loading, "_STRETCH", few)
     segment = stored(random_trades(30_000))
-    whole = loaded((Part(segment, WHOLE),), selection, bin_seconds=bin_seconds)
+    whole = loaded((Part(segment, WHOLE),), selection, bin_seconds=bin_seconds, heatmap=True)
     # Within a bin, twice within one bin, within a second bar's minute, and at a bin's end.
     parts = loaded(
-        cut_at(segment, 30_000, 40_010, 40_011, 40_070, 50_400), selection, bin_seconds=bin_seconds
+        cut_at(segment, 30_000, 40_010, 40_011, 40_070, 50_400),
+        selection,
+        bin_seconds=bin_seconds,
+        heatmap=True,
     )
     assert parts.trade_count == whole.trade_count
     for name in ("time", "low", "high", "close"):
@@ -71,13 +75,30 @@ def test_parts_say_the_same_as_the_whole(
 
 def test_aftermath_of_a_day_read_from_minutes_equals_that_from_seconds(stored: Stored):
     segment = stored(random_trades(30_000))
-    found = together(list(loaded((Part(segment, WHOLE),), TopN(300), bin_seconds=120).entries()))
+    parts = (Part(segment, WHOLE),)
+    found = together(list(loaded(parts, TopN(300), bin_seconds=120, heatmap=True).entries()))
     bars = path_of(read_bars(segment, WHOLE))
     for side, never in ((Side.BUY, np.inf), (Side.SELL, -np.inf)):
-        trades = read_largest(segment, side, window=WHOLE, cut=Cut(count=300))
+        trades = read_largest(segment, side, window=WHOLE, cut=Cut(count=300)).trades
         expected = aftermath(bars, trades, bin_seconds=120, later=never)
         np.testing.assert_array_equal(found.after[side].extreme, expected.extreme)
         np.testing.assert_array_equal(found.after[side].soon, expected.soon)
+
+
+@pytest.mark.parametrize("selection", [TopN(50), TopN(5000), GrossValue(2e4)])
+@pytest.mark.parametrize("cuts", [(), (30_000,)], ids=["whole", "in parts"])
+def test_what_segments_know_of_the_time_after_equals_what_the_seconds_tell(
+    stored: Stored, selection: Selection, cuts: tuple[int, ...]
+):
+    parts = cut_at(stored(random_trades(30_000)), *cuts)
+    found, expected = (
+        together(list(loaded(parts, selection, bin_seconds=120, heatmap=heatmap).entries()))
+        for heatmap in (False, True)
+    )
+    for side in Side:
+        np.testing.assert_array_equal(found.after[side].extreme, expected.after[side].extreme)
+        assert np.isinf(expected.after[side].extreme).sum() < 5
+    assert found.after[Side.BUY].soon is None
 
 
 def test_no_more_than_a_stretch_is_read_before_it_is_asked_for(
@@ -93,7 +114,7 @@ def test_no_more_than_a_stretch_is_read_before_it_is_asked_for(
         parts.append(Part(write_segment(path, origin, trades, incoming=tmp_path / "incoming"), window))
     reads: list[TimeWindow] = []
 
-    def counted(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> SideTrades:
+    def counted(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> Largest:
         reads.append(window)
         return read_largest(segment, side, window=window, cut=cut)
 

@@ -152,7 +152,7 @@ def stored(store: Store, exchange: Exchange, window: TimeWindow) -> np.ndarray:
     rows = []
     for part in store.parts(exchange, SYMBOL, window):
         for side in Side:
-            found = read_largest(part.segment, side, window=part.window, cut=Cut())
+            found = read_largest(part.segment, side, window=part.window, cut=Cut()).trades
             rows.append(np.c_[found.time, found.price, found.notional, np.full(len(found), side is Side.BUY)])
     return _sorted(np.concatenate(rows))
 

@@ -116,7 +116,7 @@ def test_quiet_pieces_merge_into_a_quiet_segment(tmp_path: Path):
     pieces = [written(tmp_path, trades_from([]), window) for window in cut_at([0, 60, 120])]
     whole = merged(tmp_path, pieces)
     assert (whole.buys, whole.sells, whole.origin.window) == (0, 0, seconds(0, 120))
-    assert len(read_largest(whole, Side.BUY, window=seconds(0, 120), cut=Cut())) == 0
+    assert len(read_largest(whole, Side.BUY, window=seconds(0, 120), cut=Cut()).trades) == 0
     assert len(read_bars(whole, seconds(0, 120)).time) == 0
 
 

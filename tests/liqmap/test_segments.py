@@ -52,7 +52,7 @@ def expected_largest(trades: Trades, side: Side, window: TimeWindow) -> np.ndarr
 @pytest.mark.parametrize("window", [WHOLE, seconds(3600, 7200), seconds(86_399, 86_400)])
 def test_read_largest_gives_back_the_very_trades_in_order(stored: Stored, side: Side, window: TimeWindow):
     trades = random_trades(40_000)
-    found = read_largest(stored(trades), side, window=window, cut=Cut())
+    found = read_largest(stored(trades), side, window=window, cut=Cut()).trades
     rows = expected_largest(trades, side, window)
     np.testing.assert_array_equal(found.time, trades.time[rows])
     np.testing.assert_array_equal(found.price, trades.price[rows])
@@ -62,20 +62,20 @@ def test_read_largest_gives_back_the_very_trades_in_order(stored: Stored, side: 
 @pytest.mark.parametrize("count", [0, 1, 100, 8192, 8193, 10**6])
 def test_read_largest_by_count_stops_at_the_count(stored: Stored, count: int):
     trades = random_trades(40_000)
-    found = read_largest(stored(trades), Side.SELL, window=WHOLE, cut=Cut(count=count))
+    found = read_largest(stored(trades), Side.SELL, window=WHOLE, cut=Cut(count=count)).trades
     rows = expected_largest(trades, Side.SELL, WHOLE)[:count]
     np.testing.assert_array_equal(found.time, trades.time[rows])
 
 
 def test_read_largest_by_minimum_includes_the_minimum_itself(stored: Stored):
     trades = trades_from([(0, 10.0, 2.0, "buy"), (1, 10.0, 1.0, "buy"), (2, 10.0, 3.0, "buy")])
-    found = read_largest(stored(trades), Side.BUY, window=WHOLE, cut=Cut(minimum=20.0))
+    found = read_largest(stored(trades), Side.BUY, window=WHOLE, cut=Cut(minimum=20.0)).trades
     assert found.notional.tolist() == [30.0, 20.0]
 
 
 def test_read_largest_above_excludes_the_bound_itself(stored: Stored):
     trades = trades_from([(0, 10.0, 2.0, "buy"), (1, 10.0, 1.0, "buy"), (2, 10.0, 3.0, "buy")])
-    found = read_largest(stored(trades), Side.BUY, window=WHOLE, cut=Cut(count=2, above=20.0))
+    found = read_largest(stored(trades), Side.BUY, window=WHOLE, cut=Cut(count=2, above=20.0)).trades
     assert found.notional.tolist() == [30.0]
 
 
@@ -84,7 +84,7 @@ def test_read_window_is_half_open(stored: Stored):
         [(999, 1.0, 1.0, "buy"), (1000, 2.0, 1.0, "buy"), (1999, 3.0, 1.0, "buy"), (2000, 4.0, 1.0, "buy")]
     )
     segment = stored(trades)
-    assert sorted(read_largest(segment, Side.BUY, window=seconds(1, 2), cut=Cut()).price) == [2.0, 3.0]
+    assert sorted(read_largest(segment, Side.BUY, window=seconds(1, 2), cut=Cut()).trades.price) == [2.0, 3.0]
     assert read_bars(segment, seconds(1, 2)).low.tolist() == [2.0]
 
 
@@ -122,7 +122,7 @@ def test_bars_are_of_seconds_where_minutes_would_not_do(stored: Stored, window: 
 def test_segment_of_an_empty_day_is_whole_and_empty(stored: Stored):
     segment = stored(trades_from([]))
     assert open_segment(segment.path) == segment
-    assert len(read_largest(segment, Side.BUY, window=WHOLE, cut=Cut(count=5))) == 0
+    assert len(read_largest(segment, Side.BUY, window=WHOLE, cut=Cut(count=5)).trades) == 0
     assert read_bars(segment, WHOLE).buys == 0
 
 
@@ -140,9 +140,25 @@ def test_segment_is_a_plain_arrow_file_for_other_tools(stored: Stored):
     segment = stored(trades)
     with pa.memory_map(str(segment.path / "buy.arrow")) as file:
         table = pa.ipc.open_file(file).read_all()
-    assert table.column_names == ["time", "price", "size"]
+    assert table.column_names == ["time", "price", "size", "extreme"]
     assert table.num_rows == segment.buys
     assert table.schema.field("price").metadata == {b"decimals": b"1"}
+
+
+@pytest.mark.parametrize("side", Side)
+def test_read_largest_knows_what_the_price_did_after_each_trade(stored: Stored, side: Side):
+    trades = random_trades(2000)
+    found = read_largest(stored(trades), side, window=WHOLE, cut=Cut())
+    worst, never = (min, np.inf) if side is Side.BUY else (max, -np.inf)
+    for time, extreme in zip(found.trades.time[::9], found.extreme[::9], strict=True):
+        after = trades.price[trades.time // 1000 > time // 1000]
+        assert extreme == worst(after, default=never)
+
+
+@pytest.mark.parametrize(("side", "never"), [(Side.BUY, np.inf), (Side.SELL, -np.inf)])
+def test_nothing_comes_after_the_trades_of_the_last_second(stored: Stored, side: Side, never: float):
+    segment = stored(trades_from([(0, 5.0, 1.0, "buy"), (0, 5.0, 1.0, "sell"), (999, 4.0, 1.0, "buy")]))
+    assert set(read_largest(segment, side, window=WHOLE, cut=Cut()).extreme) == {never}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +172,7 @@ def test_segment_is_a_plain_arrow_file_for_other_tools(stored: Stored):
 )
 def test_prices_of_any_scale_come_back_exactly(stored: Stored, price: list[float]):
     segment = stored(trades_from([(i, value, 1.0, "buy") for i, value in enumerate(price)]))
-    found = read_largest(segment, Side.BUY, window=WHOLE, cut=Cut())
+    found = read_largest(segment, Side.BUY, window=WHOLE, cut=Cut()).trades
     assert sorted(found.price.tolist()) == price
 
 
@@ -172,7 +188,7 @@ def test_any_trades_come_back_exactly(tmp_path: Path, prices: list[float], sizes
     path = tmp_path / os.urandom(8).hex()
     origin = Origin(Exchange.BYBIT, "BTCUSDT", WHOLE, "https://example.org", "")
     segment = write_segment(path, origin, trades, incoming=tmp_path / "incoming")
-    found = read_largest(segment, Side.SELL, window=WHOLE, cut=Cut())
+    found = read_largest(segment, Side.SELL, window=WHOLE, cut=Cut()).trades
     rows = expected_largest(trades, Side.SELL, WHOLE)
     np.testing.assert_array_equal(found.price, trades.price[rows])
     np.testing.assert_array_equal(found.notional, trades.notional[rows])
@@ -261,7 +277,7 @@ def test_killed_at_any_step_leaves_no_half_segment(tmp_path: Path):
         assert None not in segments, f"half a segment is visible after step {step}"
         for segment in segments:
             assert isinstance(segment, Segment)
-            assert len(read_largest(segment, Side.BUY, window=WHOLE, cut=Cut())) == segment.buys
+            assert len(read_largest(segment, Side.BUY, window=WHOLE, cut=Cut()).trades) == segment.buys
 
 
 def test_segments_of_two_days_stand_beside_each_other(stored: Stored, tmp_path: Path):
@@ -274,7 +290,12 @@ def test_segments_of_two_days_stand_beside_each_other(stored: Stored, tmp_path: 
 def test_table_of_a_side_without_trades_is_empty(stored: Stored):
     segment = stored(trades_from([(0, 100.5, 1.0, "buy")]))
     buys, sells = (read_table(segment, side) for side in ("buy", "sell"))
-    assert {name: len(column) for name, column in sells.items()} == {"time": 0, "price": 0, "size": 0}
+    assert {name: len(column) for name, column in sells.items()} == {
+        "time": 0,
+        "price": 0,
+        "size": 0,
+        "extreme": 0,
+    }
     assert {name: column.dtype for name, column in sells.items()} == {
         name: column.dtype for name, column in buys.items()
     }

@@ -71,7 +71,9 @@ def times_of(store: Store) -> list[int]:
     """Return the times of all trades that the store gives for the day."""
     parts = store.parts(Exchange.BINANCE, "BTCUSDT", WHOLE)
     found = [
-        read_largest(each.segment, side, window=each.window, cut=Cut()) for each in parts for side in Side
+        read_largest(each.segment, side, window=each.window, cut=Cut()).trades
+        for each in parts
+        for side in Side
     ]
     return sorted(int(time) for each in found for time in each.time)
 

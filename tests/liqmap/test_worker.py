@@ -347,9 +347,10 @@ def test_entry_is_swept_within_its_bin_by_a_part_two_parts_later(tmp_path: Path)
     asked = TimeWindow(start, start + timedelta(seconds=7200))
     parts = held_by(tmp_path, trades, windows, asked)
     assert len(parts) == 4
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", asked, TopN(1), model=MarginModel.SIMPLE)
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", asked, TopN(1), model=MarginModel.SIMPLE, heatmap=True)
     longs = levels_of_job(MapJob(request, parts, Coverage(asked, (asked,))))[:4]
     (at_100x,) = [each for each in longs if each.leverage == 100]
+    assert at_100x.after.soon is not None
     assert at_100x.after.soon.tolist() == [99.0]
     assert at_100x.after.extreme.tolist() == [99.0]
     assert at_100x.standing.tolist() == [False]
