@@ -13,6 +13,7 @@ from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, Requ
 from liqmap.exchanges import EXCHANGES, LIVE
 from liqmap.model import DAY, Coverage, Exchange, Progress, TimeWindow
 from liqmap.segments import segment_windows
+from liqmap.spans import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,12 +92,13 @@ class Archive:
         """
         wanted = _Wanted(exchange, symbol, window)
         await self._await_open_minute(wanted)
-        lacking = self._missing(wanted)
-        if lacking:
+        parts = self._parts(wanted)
+        if lacking := missing(window, (part.window for part in parts)):
             await self._fetch(wanted, lacking, _Gauge(wanted, progress))
-        holdings = self._holdings(wanted)
-        if lacking:  # after the look at what there is, which marks it as in use
+            parts = self._parts(wanted)
+            # After the look at what there is, which marks it as in use.
             await asyncio.to_thread(self._store.evict, now=self._clock.now())
+        holdings = self._holdings(wanted, parts)
         if self._never_filled(wanted, holdings.coverage):
             whole_end = await self._newest_whole(wanted)
             holdings = replace(holdings, coverage=replace(holdings.coverage, whole_end=whole_end))
@@ -173,8 +175,10 @@ class Archive:
     def _missing(self, wanted: _Wanted) -> list[TimeWindow]:
         return self._store.missing(wanted.exchange, wanted.symbol, wanted.window)
 
-    def _holdings(self, wanted: _Wanted) -> Holdings:
-        parts = self._store.parts(wanted.exchange, wanted.symbol, wanted.window)
+    def _parts(self, wanted: _Wanted) -> tuple[Part, ...]:
+        return self._store.parts(wanted.exchange, wanted.symbol, wanted.window)
+
+    def _holdings(self, wanted: _Wanted, parts: tuple[Part, ...]) -> Holdings:
         return Holdings(
             parts,
             coverage_of(

@@ -44,8 +44,7 @@ class LevelSums:
         fine = len(self._grid)
         for row, each in enumerate(levels):
             # One count for both, those that are swept behind the end of those that stand.
-            place = self._grid.bucket_of(each.price)
-            place[~each.standing] += fine
+            place = self._grid.bucket_of(each.price) + fine * ~each.standing
             sums = np.bincount(place, weights=each.notional, minlength=2 * fine)
             self._standing[each.side][row] += sums[:fine]
             self._swept[each.side] += sums[fine:]

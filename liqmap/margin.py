@@ -130,14 +130,15 @@ def _value_at_liquidation(
     brackets = rules.brackets
     if brackets is None or rules.model is MarginModel.SIMPLE:
         return bankrupt
+    # What lies beyond the last cap is computed with the last tier.
     if rules.model is MarginModel.BYBIT:
-        tier = _tier(brackets.cap, value)
-        return bankrupt - sign * (value * brackets.rate[tier] - brackets.deduction[tier])
+        maintenance = _by_tier(brackets.cap[:-1], value, factor=brackets.rate, constant=-brackets.deduction)
+        return bankrupt - sign * maintenance
     # The equation is monotone in the value at liquidation, and piecewise linear: its tier is found where it
     # crosses, instead of starting at the entry's tier and computing again until both agree.
-    crossing = brackets.cap * (1 + sign * brackets.rate) - sign * brackets.deduction
-    tier = _tier(crossing, bankrupt)
-    return (bankrupt + sign * brackets.deduction[tier]) / (1 + sign * brackets.rate[tier])
+    offset, slope = sign * brackets.deduction, 1 + sign * brackets.rate
+    crossing = brackets.cap * slope - offset
+    return _by_tier(crossing[:-1], bankrupt, factor=1 / slope, constant=offset / slope)
 
 
 def _caps(brackets: Brackets | None) -> NDArray[np.float64]:
@@ -147,9 +148,37 @@ def _caps(brackets: Brackets | None) -> NDArray[np.float64]:
 
 def _tier_or_none(brackets: Brackets | None, value: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the tier of each value, or the number of tiers for what lies beyond them."""
-    return np.zeros(len(value), np.intp) if brackets is None else np.searchsorted(brackets.cap, value)
+    return np.zeros(len(value), np.intp) if brackets is None else _tier(brackets.cap, value)
 
 
 def _tier(caps: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the tier of each value; what lies beyond the last cap is computed with the last tier."""
-    return np.searchsorted(caps[:-1], value)
+    """Return the tier of each value: how many of `caps` lie below it."""
+    tier = np.zeros(len(value), np.intp)
+    beyond, its_tier = _beyond_first(caps, value)
+    tier[beyond] = its_tier
+    return tier
+
+
+def _by_tier(
+    caps: NDArray[np.float64],
+    value: NDArray[np.float64],
+    *,
+    factor: NDArray[np.float64],
+    constant: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return value × factor + constant of each value's tier; the first tier's constant is 0."""
+    result: NDArray[np.float64] = value * factor[0]
+    beyond, tier = _beyond_first(caps, value)
+    result[beyond] = value[beyond] * factor[tier] + constant[tier]
+    return result
+
+
+def _beyond_first(
+    caps: NDArray[np.float64], value: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return which values lie beyond the first tier, and their tiers.
+
+    Nearly all trades lie in it, which a comparison tells ten times faster than a search.
+    """
+    beyond = np.flatnonzero(value > caps.min(initial=np.inf))
+    return beyond, np.searchsorted(caps, value[beyond])

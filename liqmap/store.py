@@ -78,12 +78,13 @@ class Store:
         """
         windows = segment_windows(self.root, exchange, symbol)
         found: list[Part] = []
+        lacking = [window]
         for each in sorted(windows, key=lambda each: (-each.length, each.start)):
-            wanted = each.overlap(window)
-            free = missing(wanted, (part.window for part in found)) if wanted else []
-            segment = self.get(exchange, symbol, each) if free else None
+            wanted = [part for part in map(each.overlap, lacking) if part is not None]
+            segment = self.get(exchange, symbol, each) if wanted else None
             if segment is not None:
-                found += (Part(segment, part) for part in free)
+                found += (Part(segment, part) for part in wanted)
+                lacking = [rest for part in lacking for rest in missing(part, [each])]
         return tuple(sorted(found, key=lambda part: part.window.start))
 
     def missing(self, exchange: Exchange, symbol: str, window: TimeWindow) -> list[TimeWindow]:
