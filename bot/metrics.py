@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from bot.wire import ACKNOWLEDGED
@@ -39,6 +40,18 @@ class Metrics:
         self._drawn = self._histogram("map", "Seconds until a map was drawn, or taken from the cache")
         self._snapshots = Counter(
             "liqmap_snapshots", "Scheduled posts by outcome", ("outcome",), registry=self.registry
+        )
+        self._requests = Counter(
+            "liqmap_exchange_requests",
+            "Requests to exchanges by host and outcome: the status, or the error",
+            ("host", "outcome"),
+            registry=self.registry,
+        )
+        self._bytes = Counter(
+            "liqmap_exchange_bytes",
+            "Bytes of exchanges' answers, as announced",
+            ("host",),
+            registry=self.registry,
         )
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
@@ -83,6 +96,22 @@ class Metrics:
             return result
 
         return run
+
+    def downloads(self) -> aiohttp.TraceConfig:
+        """Return what counts the requests of a session, to be given to it."""
+        trace = aiohttp.TraceConfig()
+
+        async def ended(_: object, __: object, end: aiohttp.TraceRequestEndParams) -> None:
+            host = end.url.host or ""
+            self._requests.labels(host, str(end.response.status)).inc()
+            self._bytes.labels(host).inc(end.response.content_length or 0)
+
+        async def failed(_: object, __: object, failure: aiohttp.TraceRequestExceptionParams) -> None:
+            self._requests.labels(failure.url.host or "", type(failure.exception).__name__).inc()
+
+        trace.on_request_end.append(ended)
+        trace.on_request_exception.append(failed)
+        return trace
 
     def page(self) -> bytes:
         """Return all of it in the text format of Prometheus."""

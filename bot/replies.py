@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import discord
 
@@ -13,6 +14,7 @@ from liqmap.files import file_stem
 from liqmap.numbers import (
     age_text,
     coverage_text,
+    duration_text,
     margin_text,
     money,
     price,
@@ -27,6 +29,17 @@ if TYPE_CHECKING:
 COLOUR = discord.Colour(0x129FB4)
 WARNING_COLOUR = discord.Colour(0xFFD166)
 
+ANSWER_WITHIN: Final = timedelta(minutes=14)
+"""An answer that comes later than this is not sent any more; Discord takes it for 15 minutes."""
+
+TOO_LONG: Final = (
+    "This is going to take longer than the 15 minutes that Discord waits for an answer; what is fetched by"
+    " then is kept, so ask again after that."
+)
+
+_TELLING_SHARE = 0.05  # so much of the work, or of time, tells how long the rest will take
+_TELLING_SECONDS = 30.0
+_SMALLEST_SHARE = 1e-6
 _ALT_TEXT_LENGTH = 1024
 _BAR_CELLS = 12
 
@@ -61,14 +74,22 @@ def map_reply(result: MapResult) -> Reply:
 
 
 def progress_text(progress: Progress, *, elapsed: float) -> str:
-    """Return what is being done, a bar, and the time left as the pace so far suggests [s]."""
+    """Return what is being done, a bar, and the time left as the pace so far suggests [s].
+
+    Where that is more than an answer may take, a second line says so.
+    """
     share = progress.fraction
     if share is None:
         return f"{progress.text} …"
     filled = round(share * _BAR_CELLS)
     bar = "▓" * filled + "░" * (_BAR_CELLS - filled)
-    left = f", about {elapsed * (1 - share) / share:.0f} s left" if share > 0.05 else ""
-    return f"{progress.text} {bar} {share:.0%}{left}"
+    text = f"{progress.text} {bar} {share:.0%}"
+    if share <= _TELLING_SHARE and elapsed < _TELLING_SECONDS:
+        return text
+    left = elapsed * (1 - share) / max(share, _SMALLEST_SHARE)
+    if elapsed + left > ANSWER_WITHIN.total_seconds():
+        return f"{text}\n{TOO_LONG}"
+    return f"{text}, about {duration_text(timedelta(seconds=left))} left"
 
 
 def csv_file(result: MapResult, *, most: int) -> tuple[str, bytes]:

@@ -28,7 +28,7 @@ from liqmap.store import Store
 from liqmap.worker import MapJob, run_map_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
     from types import TracebackType
 
@@ -57,7 +57,7 @@ class Engine:
     """Draws liquidation maps. Use it as `async with Engine(settings) as engine`.
 
     Jobs run in spawned worker processes, or in `executor` if one is given (then its owner closes it);
-    maps run in a Dask cluster if the settings name one.
+    maps run in a Dask cluster if the settings name one. `traces` hear of every request to the exchanges.
     With `record`, the streams of the symbols in the settings, and of those lately asked for, are
     recorded meanwhile.
     """
@@ -69,8 +69,10 @@ class Engine:
         executor: Executor | None = None,
         clock: Clock | None = None,
         record: bool = False,
+        traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         self._settings = settings
+        self._traces = list(traces)
         self._executor = executor
         self._clock = clock or SystemClock()
         self._record = record
@@ -89,7 +91,7 @@ class Engine:
                     executor=self._executor,
                 )
             )
-            session = await stack.enter_async_context(aiohttp.ClientSession())
+            session = await stack.enter_async_context(aiohttp.ClientSession(trace_configs=self._traces))
             self._pool = pool
             self._brackets = settings.storage.path / "brackets"
             self._store = Store(settings.storage.path, max_size=settings.storage.max_size)

@@ -24,7 +24,7 @@ from bot.cogs.options import (
 )
 from bot.funnel import PRIVATE
 from bot.limits import check_channel
-from bot.replies import csv_file, map_reply, progress_text
+from bot.replies import ANSWER_WITHIN, csv_file, map_reply, progress_text
 from bot.spec import MapSpec
 from bot.wire import acknowledge, patiently
 from liqmap import (
@@ -180,7 +180,7 @@ class Maps(commands.Cog):
         ticker = ProgressTicker(interaction)
         spec, author_id = MapSpec.of(request), interaction.user.id
         try:
-            async with ticker:
+            async with ticker, asyncio.timeout(ANSWER_WITHIN.total_seconds()):
                 result = await self._draw(request, progress=ticker.show, partial=ticker.show_partial)
         except NotCovered as error:
             sentence, view = str(error), whole_view(spec, error.whole_end, author_id=author_id)
@@ -190,6 +190,11 @@ class Maps(commands.Cog):
                 )
             )
             return
+        except TimeoutError:
+            raise RequestError(
+                "This took longer than the 15 minutes that Discord waits for an answer; what is fetched is"
+                " kept, so ask again to go on."
+            ) from None
 
         async def send() -> None:
             # Files are used up by a try, so each makes its own.

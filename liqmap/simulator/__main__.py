@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from liqmap.simulator.host import Host
 
 
-async def serve(market: Market, *, port: int) -> None:
+async def serve(market: Market, *, weight_limit: int, port: int) -> None:
     """Serve `market` on `port` (0: any free one) and print the addresses to put into the settings."""
-    async with MarketServer(market, port=port) as server:
+    async with MarketServer(market, weight_limit=weight_limit, port=port) as server:
         _print_settings(server.host)
         await asyncio.Event().wait()
 
@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes any free one (default)")
     parser.add_argument("--seed", type=int, default=Market().seed)
     parser.add_argument("--scale", type=float, default=Market().scale, help="multiplies the number of trades")
+    parser.add_argument(
+        "--weight-limit", type=int, default=2400, help="weight that Binance's API grants a minute"
+    )
     parser.add_argument("--crash", action="store_true", help="serve only streams, of very many trades")
     parser.add_argument("--rate", type=float, default=50_000, help="trades a second of a crash, in all")
     parser.add_argument("--symbols", type=int, choices=range(1, 101), metavar="1-100", default=20)
@@ -45,7 +48,8 @@ def main() -> None:
     if arguments.crash:
         serving = serve_crash(rate=arguments.rate, symbols=arguments.symbols, port=arguments.port)
     else:
-        serving = serve(Market(arguments.seed, arguments.scale), port=arguments.port)
+        market = Market(arguments.seed, arguments.scale)
+        serving = serve(market, weight_limit=arguments.weight_limit, port=arguments.port)
     with suppress(KeyboardInterrupt):
         asyncio.run(serving)
 

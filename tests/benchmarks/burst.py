@@ -8,20 +8,39 @@ import signal
 import sys
 from pathlib import Path
 
+from liqmap.recordings import Recordings
 from liqmap.settings import Settings
+from tests.benchmarks.simulator import crashing_exchanges
 from tests.benchmarks.table import Table
 from tests.bot.discord_server import TOKEN, Answered, DiscordServer
 
 PEOPLE = 200
+RATE = 50_000
+STREAMED_SECONDS = 20
 
 
 async def measure_burst(folder: Path, settings: Settings, table: Table) -> None:
-    """Let two hundred people ask for fifty different maps of one day."""
+    """Let two hundred people ask for fifty different maps of one day, at peace and in a crash."""
     table.heading("A burst of commands, through the bot as a process")
+    await _measure(folder / "quiet", settings, table, f"{PEOPLE} commands at once")
+    async with crashing_exchanges(rate=RATE) as (urls, symbols):
+        streams = "".join(f"{line}\n" for line in urls.splitlines() if "archive_url" not in line)
+        names = ", ".join(f'"binance:{symbol}"' for symbol in symbols)
+        await _measure(
+            folder / "crash",
+            settings,
+            table,
+            f"… while the bot records {RATE:,} trades/s",
+            more=f"recorder.symbols = [{names}]\n{streams}",
+        )
+
+
+async def _measure(folder: Path, settings: Settings, table: Table, name: str, *, more: str = "") -> None:
+    folder.mkdir()
     async with DiscordServer() as server:
         config = folder / "liqmap.toml"
         config.write_text(
-            f'storage.path = "{folder / "burst"}"\nengine.queue_size = {PEOPLE}\n{server.settings}'
+            f'storage.path = "{folder / "store"}"\nengine.queue_size = {PEOPLE}\n{server.settings}{more}'
             f'exchanges.binance.archive_url = "{settings.exchanges.binance.archive_url}"\n'
         )
         process = await asyncio.create_subprocess_exec(
@@ -30,18 +49,23 @@ async def measure_burst(folder: Path, settings: Settings, table: Table) -> None:
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            acknowledged, answered = await _burst(server)
+            acknowledged, answered = await _burst(server, after=STREAMED_SECONDS if more else 0)
+            recorded = [each for each in Recordings(folder / "store").all() if each.last_trade]
         finally:
             process.send_signal(signal.SIGTERM)
             await process.wait()
-    table.row(f"{PEOPLE} commands at once: until acknowledged", acknowledged)
-    table.row(f"{PEOPLE} commands at once: until answered", answered)
+    table.row(f"{name}: until acknowledged", acknowledged)
+    table.row(f"{name}: until answered", answered)
+    if more:
+        cuts = sum(each.cuts for each in recorded)
+        table.value(f"… of {len(recorded)} symbols, whose streams broke", cuts, unit="times")
 
 
-async def _burst(server: DiscordServer) -> tuple[list[float], list[float]]:
+async def _burst(server: DiscordServer, *, after: float) -> tuple[list[float], list[float]]:
     await (
         await server.command("liqmap", symbol="BTC", window="6h", mode="top_n", end="2023-08-31 06:00")
     ).done
+    await asyncio.sleep(after)
     loop = asyncio.get_running_loop()
     acknowledged: list[float] = []
     answered: list[float] = []

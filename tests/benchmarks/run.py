@@ -9,6 +9,7 @@ from pathlib import Path
 from liqmap import Settings
 from liqmap.settings import EngineSettings, StorageSettings
 from tests.benchmarks.burst import measure_burst
+from tests.benchmarks.live import measure_crash, measure_fill
 from tests.benchmarks.maps import measure_cold, measure_warm
 from tests.benchmarks.market import make_market, served
 from tests.benchmarks.parts import measure_parts
@@ -39,6 +40,8 @@ async def run() -> None:
         await measure_start(store, table)
         await measure_throughput(settings, table)
         await measure_rivals(files, Path(temporary), settings, table)
+        await measure_fill(Path(temporary) / "fill", table)
+        await measure_crash(Path(temporary), table)
     table.heading("All of this")
     table.value("making ninety days, and measuring", (time.perf_counter() - started) / 60, unit="min")
     table.note(load())

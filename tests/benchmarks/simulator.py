@@ -6,12 +6,8 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
-
-import aiohttp
 
 from liqmap import Exchange, Settings
-from liqmap.exchanges import EXCHANGES
 
 _SETTINGS = 6  # lines that the simulator prints: three addresses of each exchange
 
@@ -34,9 +30,9 @@ async def served(*arguments: str) -> AsyncIterator[list[str]]:
 
 
 @asynccontextmanager
-async def simulated_exchanges(settings: Settings) -> AsyncIterator[Settings]:
+async def simulated_exchanges(settings: Settings, *, weight_limit: int) -> AsyncIterator[Settings]:
     """Serve the simulated market and yield `settings` pointed at it."""
-    async with served() as lines:
+    async with served("--weight-limit", str(weight_limit)) as lines:
         urls = dict(line.strip().split(" = ") for line in lines)
         exchanges = settings.exchanges
         changed = {
@@ -45,6 +41,7 @@ async def simulated_exchanges(settings: Settings) -> AsyncIterator[Settings]:
                     f"{kind}_url": urls[f"exchanges.{each}.{kind}_url"].strip('"')
                     for kind in ("archive", "api", "stream")
                 }
+                | ({"weight_a_minute": weight_limit} if each is Exchange.BINANCE else {})
             )
             for each in Exchange
         }
@@ -56,13 +53,3 @@ async def crashing_exchanges(*, rate: int) -> AsyncIterator[tuple[str, list[str]
     """Serve the streams of a crash and yield the lines of settings that lead there, and the symbols."""
     async with served("--crash", "--rate", str(rate)) as lines:
         yield "".join(lines[:_SETTINGS]), lines[_SETTINGS].split()[2:]
-
-
-async def publish(settings: Settings, exchange: Exchange, symbol: str, days: list[date]) -> None:
-    """Ask for files once, so that the server has invented them before anything is measured."""
-    base = settings.exchanges.binance if exchange is Exchange.BINANCE else settings.exchanges.bybit
-    async with aiohttp.ClientSession() as session:
-        for day in days:
-            url = EXCHANGES[exchange].day_file(base.archive_url, symbol, day).url
-            async with session.get(url) as response:
-                await response.read()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from bot.metrics import Metrics
 from liqmap.errors import DataError
@@ -45,6 +47,32 @@ async def test_map_that_fails_is_counted_by_why():
     with pytest.raises(DataError):
         await metrics.measured(draw)(REQUEST)
     assert value(metrics, "maps_total", outcome="DataError") == 1
+
+
+async def test_requests_to_exchanges_are_counted_by_host_and_outcome():
+    metrics = Metrics()
+    app = web.Application()
+    app.router.add_get("/there", _answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with aiohttp.ClientSession(trace_configs=[metrics.downloads()]) as session:
+        for path in ("/there", "/there", "/gone"):
+            async with session.get(base + path) as response:
+                await response.read()
+        await runner.cleanup()
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(base)
+    host = "127.0.0.1"
+    assert value(metrics, "exchange_requests_total", host=host, outcome="200") == 2
+    assert value(metrics, "exchange_requests_total", host=host, outcome="404") == 1
+    assert value(metrics, "exchange_requests_total", host=host, outcome="ClientConnectorError") == 1
+    assert value(metrics, "exchange_bytes_total", host=host) >= 2 * 1234
+
+
+async def _answer(_: web.Request) -> web.Response:
+    return web.Response(body=b"x" * 1234)
 
 
 def test_page_is_prometheus_text_with_what_is_watched():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.replies import COLOUR, WARNING_COLOUR, map_reply, progress_text
+from bot.replies import COLOUR, TOO_LONG, WARNING_COLOUR, map_reply, progress_text
 from liqmap import __version__
 from liqmap.model import Coverage, Gap, MarginBasis, MarginModel, Progress, TimeWindow
 from tests.bot.conftest import BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
@@ -131,6 +131,11 @@ def test_longest_answer_stays_within_discord_s_limits():
         (0.0, 3.0, "Fetching ░░░░░░░░░░░░ 0%"),
         (0.5, 3.0, "Fetching ▓▓▓▓▓▓░░░░░░ 50%, about 3 s left"),
         (1.0, 3.0, "Fetching ▓▓▓▓▓▓▓▓▓▓▓▓ 100%, about 0 s left"),
+        (0.25, 120.0, "Fetching ▓▓▓░░░░░░░░░ 25%, about 6 min left"),
+        (0.1, 90.0, f"Fetching ▓░░░░░░░░░░░ 10%\n{TOO_LONG}"),
+        (0.02, 20.0, "Fetching ░░░░░░░░░░░░ 2%"),  # too early to tell
+        (0.02, 30.0, f"Fetching ░░░░░░░░░░░░ 2%\n{TOO_LONG}"),
+        (0.0, 30.0, f"Fetching ░░░░░░░░░░░░ 0%\n{TOO_LONG}"),
     ],
 )
 def test_progress_is_a_bar_with_the_time_left(fraction: float | None, elapsed: float, text: str):

@@ -264,6 +264,21 @@ async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):
     assert "covered" not in (whole.embeds[0].description or "")
 
 
+@EXPECTS_ERRORS
+async def test_map_that_takes_longer_than_discord_waits_ends_as_a_sentence(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(maps, "ANSWER_WITHIN", timedelta(0))
+    floor.draw.gate = asyncio.Event()
+    answer = await floor.liqmap()
+    (sentence,) = answer.followups
+    assert sentence.content == (
+        "This took longer than the 15 minutes that Discord waits for an answer; what is fetched is kept,"
+        " so ask again to go on."
+    )
+    assert sentence.ephemeral
+
+
 async def test_progress_goes_on_above_a_partial_map(clock: list[float]):
     interaction: Any = Interaction()
     interaction.gate.set()
