@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PUBLISHED_WITHIN: Final = timedelta(days=3)
 """A missing day younger than this is not published yet; an older one is not going to be."""
 
+_OPEN_MINUTES = timedelta(minutes=3)
 _OPEN_MINUTE_WAIT = timedelta(seconds=4)
 _OPEN_MINUTE_STEP = 0.1
 
@@ -206,6 +207,9 @@ class Archive:
             window.start for window in held if window.length < DAY and window.end > wanted.window.start
         ]
         if any(start < gap.start for start in recorded):
+            now = self._clock.now()
+            if gap.start > now - _OPEN_MINUTES and self._is_recorded(wanted.exchange, wanted.symbol):
+                return "recorded, but not stored yet"
             return "recording was interrupted"
         if recorded:
             return f"{by_day}; recording started {min(recorded):%b %d %H:%M} UTC"

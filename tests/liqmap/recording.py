@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from liqmap.channel import Channel
-from liqmap.days import DayFiles
 from liqmap.model import Exchange, TimeWindow
-from liqmap.pool import WorkerPool
-from liqmap.recent import recent_trades
 from liqmap.recorder import Recorder
 from liqmap.segments import segment_windows
-from liqmap.settings import DownloadSettings, RecorderSettings, Settings, StorageSettings
+from liqmap.settings import RecorderSettings
 from liqmap.simulator import Market, MarketServer, SimulatedClock
 from liqmap.spans import merged
 from liqmap.store import Store
 from tests.liqmap.market_time import held, traded, until
+from tests.liqmap.supplies import supplies
 
 # Later than any file's own time, by which what is held twice is removed after a while.
 START = datetime(2051, 5, 6, 11, 57, 10, 250_000, tzinfo=UTC)
@@ -110,23 +105,11 @@ async def market(
 async def recording(
     folder: Path, server: MarketServer, clock: SimulatedClock, *symbols: str, **options: Any
 ) -> AsyncIterator[Recording]:
-    settings = server.redirect(
-        Settings(
-            storage=StorageSettings(path=folder),
-            download=DownloadSettings(attempts=2, retry_wait=options.pop("retry_wait", 0)),
-            recorder=RecorderSettings(symbols=symbols, **options),
+    retry_wait = options.pop("retry_wait", 0)
+    chosen = RecorderSettings(symbols=symbols, **options)
+    async with supplies(folder, server, clock, retry_wait=retry_wait, recorder=chosen) as by:
+        recorder = Recorder(
+            by.settings, store=by.store, session=by.session, days=by.days, recent=by.recent, clock=clock
         )
-    )
-    store = Store(settings.storage.path, max_size=settings.storage.max_size)
-    store.open(now=clock.now())
-    with ThreadPoolExecutor(2) as executor:
-        async with (
-            WorkerPool(workers=2, timeout=60, executor=executor) as pool,
-            aiohttp.ClientSession() as session,
-        ):
-            days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
-            recent = recent_trades(settings, store=store, session=session, clock=clock)
-            recorder = Recorder(settings, store=store, session=session, days=days, recent=recent, clock=clock)
-            async with recorder:
-                yield Recording(recorder, server, store, clock)
-            await days.close()
+        async with recorder:
+            yield Recording(recorder, server, by.store, clock)

@@ -2,28 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import aiohttp
 import numpy as np
 import pytest
 
 from liqmap.archive import Archive, Holdings
-from liqmap.days import ABSENT_FOR, DayFiles
+from liqmap.days import ABSENT_FOR
 from liqmap.errors import DataError, NotCovered, NotPublished, RequestError
 from liqmap.exchanges.columns import no_trades
 from liqmap.model import Coverage, Exchange, Progress, TimeWindow
-from liqmap.pool import WorkerPool
-from liqmap.recent import recent_trades
 from liqmap.segment_writer import write_segment
 from liqmap.segments import VIA_STREAM, Origin, segment_path, segment_paths
-from liqmap.settings import DownloadSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
 from liqmap.store import Store
 from tests.liqmap.market_time import driven, held, traded, until
+from tests.liqmap.supplies import supplies
 
 NOW = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
 MARKET = Market(scale=0.002)
@@ -82,32 +78,21 @@ class Setup:
 
 @asynccontextmanager
 async def running(root: Path, *, longest_fill: timedelta = timedelta(hours=1)):
-    settings = Settings(
-        storage=StorageSettings(path=root),
-        download=DownloadSettings(attempts=2, retry_wait=0, retry_wait_max=0),
-    )
     clock = SimulatedClock(NOW)
     recorded: set[tuple[Exchange, str]] = set()
-    async with MarketServer(MARKET, clock=clock, weight_limit=100_000, pump_every=None) as server:
-        settings = server.redirect(settings)
-        store = Store(settings.storage.path, max_size=settings.storage.max_size)
-        store.open(now=clock.now())
-        with ThreadPoolExecutor(2) as executor:
-            async with (
-                WorkerPool(workers=2, timeout=60, executor=executor) as pool,
-                aiohttp.ClientSession() as session,
-            ):
-                days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
-                archive = Archive(
-                    store=store,
-                    days=days,
-                    recent=recent_trades(settings, store=store, session=session, clock=clock),
-                    clock=clock,
-                    longest_fill=longest_fill,
-                    is_recorded=lambda exchange, symbol: (exchange, symbol) in recorded,
-                )
-                yield Setup(archive, server, store, clock, recorded)
-                await days.close()
+    async with (
+        MarketServer(MARKET, clock=clock, weight_limit=100_000, pump_every=None) as server,
+        supplies(root, server, clock) as by,
+    ):
+        archive = Archive(
+            store=by.store,
+            days=by.days,
+            recent=by.recent,
+            clock=clock,
+            longest_fill=longest_fill,
+            is_recorded=lambda exchange, symbol: (exchange, symbol) in recorded,
+        )
+        yield Setup(archive, server, by.store, clock, recorded)
 
 
 @pytest.fixture
@@ -367,6 +352,16 @@ async def test_recorded_minute_is_not_waited_for_for_long(setup: Setup):
     holdings = await setup.collect("2023-08-03T11:00", "2023-08-03T12:00")
     assert setup.clock.now() - NOW == pytest.approx(timedelta(seconds=4), abs=timedelta(seconds=0.2))
     assert [part.window.end.minute for part in holdings.parts] == [59, 0]
+
+
+async def test_newest_minutes_that_are_not_stored_yet_are_no_interruption(setup: Setup):
+    setup.recorded.add((Exchange.BYBIT, "BTCUSDT"))
+    setup.record("2023-08-03T11:00", "2023-08-03T11:58")
+    holdings = await setup.collect("2023-08-03T11:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
+    assert reasons(holdings.coverage) == [("03 11:58", "03 12:00", "recorded, but not stored yet")]
+    setup.recorded.clear()
+    holdings = await setup.collect("2023-08-03T11:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
+    assert reasons(holdings.coverage) == [("03 11:58", "03 12:00", "recording was interrupted")]
 
 
 async def test_what_is_there_already_can_be_had_without_waiting(setup: Setup):

@@ -1,23 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from liqmap.days import ABSENT_FOR, Day, DayFiles
 from liqmap.errors import DataError, NotPublished
 from liqmap.model import Exchange
-from liqmap.pool import WorkerPool
 from liqmap.segments import Segment, segment_paths
-from liqmap.settings import DownloadSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
-from liqmap.store import Store
 from tests.liqmap.market_time import until
+from tests.liqmap.supplies import supplies
 
 NOW = datetime(2023, 8, 3, 12, 0, 30, tzinfo=UTC)
 AUGUST = date(2023, 8, 1)
@@ -45,23 +41,12 @@ class Setup:
 
 @asynccontextmanager
 async def running(root: Path):
-    settings = Settings(
-        storage=StorageSettings(path=root),
-        download=DownloadSettings(attempts=2, retry_wait=0, retry_wait_max=0),
-    )
     clock = SimulatedClock(NOW)
-    async with MarketServer(Market(scale=0.002), clock=clock, pump_every=None) as server:
-        settings = server.redirect(settings)
-        store = Store(settings.storage.path, max_size=settings.storage.max_size)
-        store.open(now=clock.now())
-        with ThreadPoolExecutor(2) as executor:
-            async with (
-                WorkerPool(workers=2, timeout=60, executor=executor) as pool,
-                aiohttp.ClientSession() as session,
-            ):
-                days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
-                yield Setup(days, server, store.root, clock)
-                await days.close()
+    async with (
+        MarketServer(Market(scale=0.002), clock=clock, pump_every=None) as server,
+        supplies(root, server, clock) as by,
+    ):
+        yield Setup(by.days, server, by.store.root, clock)
 
 
 @pytest.fixture

@@ -7,18 +7,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.live import Page
 from liqmap.model import Exchange, TimeWindow
-from liqmap.recent import RecentTrades, recent_trades
+from liqmap.recent import RecentTrades
 from liqmap.segments import segment_windows
-from liqmap.settings import DownloadSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
 from liqmap.store import Store
 from tests.liqmap.market_time import driven, held, traded, until
+from tests.liqmap.supplies import supplies
 
 NOW = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
 PAGES = "/binance/fapi/v1/aggTrades"
@@ -60,18 +59,11 @@ class Setup:
 @asynccontextmanager
 async def running(root: Path, *, scale: float = 0.05, now: datetime = NOW) -> AsyncIterator[Setup]:
     clock, market = SimulatedClock(now), Market(scale=scale)
-    async with MarketServer(market, clock=clock, weight_limit=1_000_000, pump_every=None) as server:
-        settings = server.redirect(
-            Settings(
-                storage=StorageSettings(path=root),
-                download=DownloadSettings(attempts=2, retry_wait=0, retry_wait_max=0),
-            )
-        )
-        store = Store(settings.storage.path, max_size=settings.storage.max_size)
-        store.open(now=clock.now())
-        async with aiohttp.ClientSession() as session:
-            recent = recent_trades(settings, store=store, session=session, clock=clock)[Exchange.BINANCE]
-            yield Setup(recent, server, store, clock, market)
+    async with (
+        MarketServer(market, clock=clock, weight_limit=1_000_000, pump_every=None) as server,
+        supplies(root, server, clock) as by,
+    ):
+        yield Setup(by.recent[Exchange.BINANCE], server, by.store, clock, market)
 
 
 @pytest.fixture

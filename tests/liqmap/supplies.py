@@ -1,0 +1,58 @@
+"""What fills a store, over a simulated market: day files, and the last hours by REST."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+
+from liqmap.days import DayFiles
+from liqmap.model import Exchange
+from liqmap.pool import WorkerPool
+from liqmap.recent import RecentTrades, recent_trades
+from liqmap.settings import DownloadSettings, RecorderSettings, Settings, StorageSettings
+from liqmap.simulator import MarketServer, SimulatedClock
+from liqmap.store import Store
+
+
+class Supplies(NamedTuple):
+    """A store below `settings.storage.path`, and what fetches into it."""
+
+    settings: Settings
+    store: Store
+    session: aiohttp.ClientSession
+    days: DayFiles
+    recent: dict[Exchange, RecentTrades]
+
+
+@asynccontextmanager
+async def supplies(
+    folder: Path,
+    server: MarketServer,
+    clock: SimulatedClock,
+    *,
+    retry_wait: float = 0,
+    recorder: RecorderSettings | None = None,
+) -> AsyncIterator[Supplies]:
+    settings = server.redirect(
+        Settings(
+            storage=StorageSettings(path=folder),
+            download=DownloadSettings(attempts=2, retry_wait=retry_wait, retry_wait_max=retry_wait),
+            recorder=recorder or RecorderSettings(),
+        )
+    )
+    store = Store(settings.storage.path, max_size=settings.storage.max_size)
+    store.open(now=clock.now())
+    with ThreadPoolExecutor(2) as executor:
+        async with (
+            WorkerPool(workers=2, timeout=60, executor=executor) as pool,
+            aiohttp.ClientSession() as session,
+        ):
+            days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
+            recent = recent_trades(settings, store=store, session=session, clock=clock)
+            yield Supplies(settings, store, session, days, recent)
+            await days.close()
