@@ -110,3 +110,9 @@ async def test_map_button_and_subscription_in_the_browser(page: Page):
     await shoot(page, "subscribe")
     await press(preview.get_by_role("button", name="Confirm"), preview.get_by_text("Saved:"))
     await shoot(page, "confirmed")
+
+    await command(page, "status")
+    status = messages.nth(3)
+    await expect(status.get_by_text("Recorded live")).to_be_visible()
+    await expect(status.get_by_text(re.compile("on Binance: "))).to_be_visible()
+    await shoot(page, "status")
