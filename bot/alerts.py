@@ -125,10 +125,10 @@ def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str |
     """Return what an alert has to say, or None.
 
     A cluster counts if it is large enough. It has been swept if it stood a minute ago, and the price
-    has since come to its other side; else it is near if the price is within the alert's distance.
+    has since touched it, however shortly; else it is near if the price is within the alert's distance.
     """
     last = summary.last_price
-    swept = [] if before is None else [each for each in before.clusters if _is_between(each, before, last)]
+    swept = [] if before is None else [each for each in before.clusters if _is_touched(each, before, summary)]
     large = [each for each in swept if each.notional >= alert.notional]
     if large:
         return _sentence(alert, max(large, key=lambda each: each.notional), "has swept", last)
@@ -142,8 +142,10 @@ def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str |
     return None
 
 
-def _is_between(cluster: Cluster, before: Sight, last: float) -> bool:
-    return min(before.last_price, last) <= cluster.price <= max(before.last_price, last)
+def _is_touched(cluster: Cluster, before: Sight, now: MapSummary) -> bool:
+    # The newest bin of a day's price path has the minute since, and at most one more.
+    lowest, highest = min(before.last_price, now.newest_low), max(before.last_price, now.newest_high)
+    return lowest <= cluster.price <= highest
 
 
 def _sentence(alert: Alert, cluster: Cluster, what: str, last: float) -> str:

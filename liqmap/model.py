@@ -472,9 +472,15 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class MapSummary:
-    """The numbers that a person reads beside a map; `clusters` are all of them, longs then shorts."""
+    """The numbers that a person reads beside a map; `clusters` are all of them, longs then shorts.
+
+    `newest_low` and `newest_high` are the extremes of the price path's last bin, which ends with the
+    last price.
+    """
 
     last_price: float
+    newest_low: float
+    newest_high: float
     trades: int
     selected_buy: int
     selected_sell: int

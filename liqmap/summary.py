@@ -20,6 +20,8 @@ def summarize(liquidation_map: LiquidationMap) -> MapSummary:
     longs, shorts = liquidation_map.long_clusters, liquidation_map.short_clusters
     return MapSummary(
         last_price=liquidation_map.last_price,
+        newest_low=float(liquidation_map.path.low[-1]),
+        newest_high=float(liquidation_map.path.high[-1]),
         trades=liquidation_map.trade_count,
         selected_buy=liquidation_map.buys.count,
         selected_sell=liquidation_map.sells.count,

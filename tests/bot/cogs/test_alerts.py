@@ -24,6 +24,7 @@ class Market(FakeDraw):
     def __init__(self) -> None:
         super().__init__()
         self.last = 30_000.0
+        self.wick = 0.0
         self.clusters = {29_000.0: 5e6, 31_000.0: 2e6}
 
     async def __call__(self, request: MapRequest, **listeners: Any) -> MapResult:
@@ -32,7 +33,14 @@ class Market(FakeDraw):
             Cluster(at - 50, at + 50, at, at / self.last - 1, notional)
             for at, notional in self.clusters.items()
         )
-        return result_of(request, summary=replace(SUMMARY, last_price=self.last, clusters=clusters))
+        summary = replace(
+            SUMMARY,
+            last_price=self.last,
+            newest_low=self.last - self.wick,
+            newest_high=self.last + self.wick,
+            clusters=clusters,
+        )
+        return result_of(request, summary=summary)
 
 
 @pytest.fixture
@@ -86,6 +94,19 @@ async def test_cluster_that_is_swept_between_two_looks_is_told(floor: Floor, dra
         "🔔 **BTCUSDT** on Binance has swept $2M of shorts at 31,000 (-1.59 % from 31,500),"
         " as estimated from trades."
     )
+
+
+async def test_cluster_that_is_touched_for_a_moment_between_two_looks_is_told(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    await floor.env.advance_time(MINUTE)
+    draw.wick = 999.0
+    await floor.env.advance_time(MINUTE)
+    assert said(floor) == []
+    draw.wick = 1000.0
+    await floor.env.advance_time(MINUTE)
+    assert [sentence.partition(" of ")[0] for sentence in said(floor)] == [
+        "🔔 **BTCUSDT** on Binance has swept $5M"
+    ]
 
 
 async def test_small_cluster_is_not_told(floor: Floor, draw: Market):
