@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from liqmap.model import PricePath, SideTrades
 
+_FEW = 8  # entries, up to which all that follows is looked through for each
 _SOME = 3000  # entries, up to which each is searched for on its own
 
 
@@ -24,6 +25,8 @@ def aftermath(path: PricePath, trades: SideTrades, *, bin_seconds: int, later: f
     """
     is_long = trades.side is Side.BUY
     worst, adverse, never = (np.minimum, path.low, np.inf) if is_long else (np.maximum, path.high, -np.inf)
+    if len(trades) <= _FEW:
+        return _look_through(path.time, adverse, trades.time, bin_seconds, (worst, never, later))
     # What follows an entry in its minute (less where bins are shorter), in its bin, and in the whole path:
     # of the latter two, the minutes' extremes are enough.
     step = math.gcd(bin_seconds, 60)
@@ -38,6 +41,21 @@ def aftermath(path: PricePath, trades: SideTrades, *, bin_seconds: int, later: f
     block = (trades.time // 1000 - seconds.start) // step
     soon = worst(soonest, rest_of_bin.ravel()[block])
     return Aftermath(worst(worst(soon, rest_of_path[block]), later), soon)
+
+
+def _look_through(
+    time: NDArray[np.int64],
+    adverse: NDArray[np.float64],
+    entry: NDArray[np.int64],
+    bin_seconds: int,
+    bounds: tuple[np.ufunc, float, float],
+) -> Aftermath:
+    (worst, never, later), width = bounds, 1000 * bin_seconds
+    first = np.searchsorted(time, entry, side="right")
+    end = np.searchsorted(time, (entry // width + 1) * width)
+    soon = [worst.reduce(adverse[start:stop], initial=never) for start, stop in zip(first, end, strict=True)]
+    extreme = [worst.reduce(adverse[start:], initial=later) for start in first]
+    return Aftermath(np.array(extreme, np.float64), np.array(soon, np.float64))
 
 
 _Extremes = tuple["NDArray[np.float64]", "NDArray[np.float64]"]

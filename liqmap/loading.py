@@ -95,7 +95,8 @@ class Loaded:
         self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]
     ) -> dict[Side, Aftermath]:
         part, rest = self.parts[index], self._rest_of_bin(index)
-        bars = joined([path_of(read_bars(part.segment, part.window)), rest])
+        bars = path_of(read_bars(part.segment, part.window))
+        bars = joined([bars, rest]) if len(rest.time) else bars
         return {
             side: aftermath(bars, trades[side], bin_seconds=self.bin_seconds, later=later[side])
             for side in Side

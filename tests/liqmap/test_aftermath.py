@@ -11,16 +11,19 @@ from liqmap.model import Side
 from tests.liqmap.test_levels import entered, path, trades, walk
 
 
-@pytest.mark.parametrize("some", [0, 10**6], ids=["tabulated", "searched"])
+@pytest.mark.parametrize(
+    ("few", "some"), [(0, 0), (0, 10**6), (10**6, 0)], ids=["tabulated", "searched", "looked through"]
+)
 @given(seed=st.integers(0, 10_000), bin_seconds=st.sampled_from([1, 7, 60, 300]), side=st.sampled_from(Side))
 def test_aftermath_is_the_worst_of_the_seconds_after_the_entry_s(
-    some: int, seed: int, bin_seconds: int, side: Side
+    few: int, some: int, seed: int, bin_seconds: int, side: Side
 ):
     bars = walk(seed)
     selected = entered(side, bars, seed)
     never = np.inf if side is Side.BUY else -np.inf
     adverse, worst = (bars.low, np.min) if side is Side.BUY else (bars.high, np.max)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(liqmap.aftermath, "_FEW", few)
         patch.setattr(liqmap.aftermath, "_SOME", some)
         found = aftermath(bars, selected, bin_seconds=bin_seconds, later=never)
     assert found.soon is not None
