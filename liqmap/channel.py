@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 _WATCH_SECONDS = 10.0
 _NEWEST_WEIGHT = 20
 _MINUTE = timedelta(minutes=1)
+_LEAST_APART = timedelta(seconds=1)  # Bybit takes 500 connections in five minutes
 
 
 class Channel:
@@ -171,6 +172,7 @@ class Channel:
     async def _connect(self) -> None:
         while True:
             await self._some.wait()
+            begun = self._clock.now()
             async for attempt in attempts(self._settings.download, times=None, sleep=self._clock.sleep):
                 with attempt:
                     try:
@@ -181,6 +183,8 @@ class Channel:
                     finally:
                         self._cut()
             log.info("%s's streams have ended; connecting again", self._exchange.title())
+            # One that brings little and ends must not be followed by the next at once, for ever.
+            await self._clock.sleep((begun + _LEAST_APART - self._clock.now()).total_seconds())
 
     def _go_live(self, symbols: tuple[str, ...]) -> None:
         now = self._clock.now()

@@ -45,6 +45,20 @@ async def test_cut_is_repaired_by_rest(made: Recording):
     assert (recording.cuts, recording.connected) == (1, True)
 
 
+async def test_connections_begin_a_second_apart_however_little_they_bring(tmp_path: Path):
+    async with market(scale=0.5) as (server, clock), recording(tmp_path, server, clock, "BTCUSDT") as made:
+        await made.until_subscribed(BINANCE)
+        for connections in (2, 3):
+            await made.live(0.6, step=0.6)
+            assert made.channel(BINANCE)._tracks["BTCUSDT"].tape.newest_ms
+            server.cut_streams(BINANCE)
+            await until(lambda: not made.subscribed(BINANCE, "BTCUSDT"))
+            await clock.advance(0.2)
+            assert server.stream_connections[BINANCE] == connections - 1
+            await clock.advance(0.2)
+            await reconnected(made, BINANCE, connections)
+
+
 async def test_cut_is_a_gap_where_the_past_is_not_to_be_had(made: Recording):
     await made.live(150)
     made.server.refuse_streams(BYBIT, times=1)
