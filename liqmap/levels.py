@@ -65,7 +65,8 @@ def build_map(
             levels = levels_of(trades, request, rules, after=stretch.after[side], last_price=last_price)
             sums.add(levels)
             selections[side].add(trades)
-            unplaced += _unplaced(trades, request, rules)
+            if len(levels[0].price) < len(trades):
+                unplaced += _unplaced(trades, request, rules)
     buckets = sums.buckets(last_price=last_price)
     long_total, short_total = buckets.long.sum(axis=0), buckets.short.sum(axis=0)
     swept_long, swept_short = sums.swept(Side.BUY), sums.swept(Side.SELL)
@@ -103,12 +104,12 @@ def levels_of(
     share = shares(
         rules, request.leverages, request.weights, entry_price=trades.price, notional=trades.notional
     )
+    bound = _bound(trades.side, request.levels, after.extreme, last_price)
     found = []
     for leverage, part in zip(request.leverages, share, strict=True):
         placed = _rows(part > 0)
         entry, notional = trades.price[placed], trades.notional[placed]
         price = liquidation_price(rules, trades.side, leverage=leverage, entry_price=entry, notional=notional)
-        its_after = after.chosen(placed)
         found.append(
             LiquidationLevels(
                 side=trades.side,
@@ -117,8 +118,8 @@ def levels_of(
                 notional=notional * part[placed],
                 entry_time=trades.time[placed],
                 entry_price=entry,
-                after=its_after,
-                standing=_stands(price, request.levels, trades.side, its_after.extreme, last_price),
+                after=after.chosen(placed),
+                standing=price < bound[placed] if trades.side is Side.BUY else price > bound[placed],
             )
         )
     return tuple(found)
@@ -167,18 +168,13 @@ def joined(paths: Sequence[PricePath]) -> PricePath:
     )
 
 
-def _stands(
-    price: NDArray[np.float64],
-    shown: LevelFilter,
-    side: Side,
-    extreme: NDArray[np.float64],
-    last_price: float,
-) -> NDArray[np.bool_]:
-    is_long = side is Side.BUY
-    ahead: NDArray[np.bool_] = price < last_price if is_long else price > last_price
+def _bound(
+    side: Side, shown: LevelFilter, extreme: NDArray[np.float64], last_price: float
+) -> NDArray[np.float64]:
+    """Return the prices that levels of trades must lie below (of buys) or above (of sells) to stand."""
     if shown is LevelFilter.ALL:
-        return ahead
-    return ahead & (price < extreme if is_long else price > extreme)
+        return np.full(len(extreme), last_price)
+    return np.minimum(extreme, last_price) if side is Side.BUY else np.maximum(extreme, last_price)
 
 
 def _rows(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:

@@ -86,8 +86,8 @@ def liquidation_price(
     """
     rises = (side is Side.SELL) != rules.inverse
     value = notional / entry_price if rules.inverse else notional
-    at_liquidation = _value_at_liquidation(rules, value, leverage=leverage, rises=rises)
-    return entry_price * (value / at_liquidation if rules.inverse else at_liquidation / value)
+    multiple = _remaining_value(rules, value, leverage=leverage, rises=rises)
+    return entry_price / multiple if rules.inverse else entry_price * multiple
 
 
 def allowed_leverage(
@@ -95,7 +95,7 @@ def allowed_leverage(
 ) -> NDArray[np.float64]:
     """Return the highest leverage that positions may have at entry, 0 where none may be so large."""
     value = notional / entry_price if rules.inverse else notional
-    return _caps(rules.brackets)[_tier_or_none(rules.brackets, value)]
+    return _of_tier(_max_leverage(rules.brackets), rules.brackets, value)
 
 
 def shares(
@@ -116,61 +116,50 @@ def shares(
     value = notional / entry_price if rules.inverse else notional
     weight = np.array(weights, np.float64)[:, np.newaxis]
     # The tier says which leverages are allowed, so a trade's shares are its tier's.
-    weight = weight * (np.array(leverages)[:, np.newaxis] <= _caps(rules.brackets))
+    weight = weight * (np.array(leverages)[:, np.newaxis] <= _max_leverage(rules.brackets))
     total = weight.sum(axis=0)
     split: NDArray[np.float64] = weight / np.where(total > 0, total, 1.0)
-    return np.take(split, _tier_or_none(rules.brackets, value), axis=1)
+    return _of_tier(split, rules.brackets, value)
 
 
-def _value_at_liquidation(
+def _remaining_value(
     rules: MarginRules, value: NDArray[np.float64], *, leverage: int, rises: bool
 ) -> NDArray[np.float64]:
+    """Return the positions' value at liquidation as a multiple of their value at entry."""
     sign = 1 if rises else -1
-    bankrupt: NDArray[np.float64] = value * (1 + sign / leverage)
+    bankrupt = 1 + sign / leverage
     brackets = rules.brackets
     if brackets is None or rules.model is MarginModel.SIMPLE:
-        return bankrupt
-    # What lies beyond the last cap is computed with the last tier.
+        return np.full(len(value), bankrupt)
+    # In every tier the multiple is factor + constant / value. The equation is monotone in the value at
+    # liquidation, and piecewise linear: binance's tier is found where it crosses, instead of starting at the
+    # entry's tier and computing again until both agree.
     if rules.model is MarginModel.BYBIT:
-        maintenance = _by_tier(brackets.cap[:-1], value, factor=brackets.rate, constant=-brackets.deduction)
-        return bankrupt - sign * maintenance
-    # The equation is monotone in the value at liquidation, and piecewise linear: its tier is found where it
-    # crosses, instead of starting at the entry's tier and computing again until both agree.
-    offset, slope = sign * brackets.deduction, 1 + sign * brackets.rate
-    crossing = brackets.cap * slope - offset
-    return _by_tier(crossing[:-1], bankrupt, factor=1 / slope, constant=offset / slope)
+        caps, factor, constant = brackets.cap, bankrupt - sign * brackets.rate, sign * brackets.deduction
+    else:
+        offset, slope = sign * brackets.deduction, 1 + sign * brackets.rate
+        caps, factor, constant = (brackets.cap * slope - offset) / bankrupt, bankrupt / slope, offset / slope
+    multiple = np.full(len(value), factor[0])  # the first tier's constant is 0
+    # What lies beyond the last cap is computed with the last tier.
+    beyond, tier = _beyond_first(caps[:-1], value)
+    multiple[beyond] = factor[tier] + constant[tier] / value[beyond]
+    return multiple
 
 
-def _caps(brackets: Brackets | None) -> NDArray[np.float64]:
+def _of_tier(
+    per_tier: NDArray[np.float64], brackets: Brackets | None, value: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what `per_tier` has on its last axis for each value's tier, and last for values beyond all."""
+    found: NDArray[np.float64] = np.repeat(per_tier[..., :1], len(value), axis=-1)
+    if brackets is not None:
+        beyond, tier = _beyond_first(brackets.cap, value)
+        found[..., beyond] = per_tier[..., tier]
+    return found
+
+
+def _max_leverage(brackets: Brackets | None) -> NDArray[np.float64]:
     """Return the highest leverage of each tier, and last 0 for what lies beyond them."""
     return np.array([np.inf]) if brackets is None else np.append(brackets.max_leverage, 0.0)
-
-
-def _tier_or_none(brackets: Brackets | None, value: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the tier of each value, or the number of tiers for what lies beyond them."""
-    return np.zeros(len(value), np.intp) if brackets is None else _tier(brackets.cap, value)
-
-
-def _tier(caps: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the tier of each value: how many of `caps` lie below it."""
-    tier = np.zeros(len(value), np.intp)
-    beyond, its_tier = _beyond_first(caps, value)
-    tier[beyond] = its_tier
-    return tier
-
-
-def _by_tier(
-    caps: NDArray[np.float64],
-    value: NDArray[np.float64],
-    *,
-    factor: NDArray[np.float64],
-    constant: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return value × factor + constant of each value's tier; the first tier's constant is 0."""
-    result: NDArray[np.float64] = value * factor[0]
-    beyond, tier = _beyond_first(caps, value)
-    result[beyond] = value[beyond] * factor[tier] + constant[tier]
-    return result
 
 
 def _beyond_first(
