@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 from bot.cogs.alerts import Alerts
 from bot.cogs.maps import Maps
 from bot.cogs.server import Server
+from bot.cogs.status import Status
 from bot.cogs.subscriptions import Subscriptions
+from liqmap.cli import main
 from liqmap.margin import Brackets, MarginRules, liquidation_price
 from liqmap.model import MarginModel, Side
 
 ROOT = Path(__file__).parents[1]
-COGS = (Alerts, Maps, Server, Subscriptions)
+COGS = (Alerts, Maps, Server, Status, Subscriptions)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -37,6 +40,17 @@ def test_python_example_runs(config: Path, tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(" 1.0\n")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_command_line_prints_what_is_shown(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    block = README.partition("```console\n$ liqmap BTCUSDT")[2].partition("```")[0]
+    line, _, shown = block.partition("\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["BTCUSDT", *shlex.split(line), "--config", str(config)]) == 0
+    assert capsys.readouterr().out.startswith(shown.removesuffix("  ...\n"))
+    assert shown.count("\n") > 4
 
 
 def test_command_reference_names_every_option():
