@@ -23,7 +23,6 @@ from bot.health import health_server
 from bot.logs import set_up_logging
 from bot.metrics import Metrics
 from bot.settings import load_bot_settings, read_token
-from bot.status import most_lag
 from bot.store import open_store
 from bot.symbols import listed, suggesting
 from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
@@ -122,9 +121,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     ):
         metrics.watch("connected", "Whether the gateway is there", lambda: float(bot.connected))
         metrics.watch("queue", "Maps under way or waiting", lambda: engine.jobs_under_way)
-        metrics.watch(
-            "recorder_lag_seconds", "Lag of the slowest recorded stream", lambda: most_lag(engine.status())
-        )
+        metrics.watch("recorder_lag_seconds", "Lag of the slowest recorded stream", engine.lag)
         metrics.watch("cached", "Maps answered from memory", lambda: engine.answered_from_memory)
         await bot.start(token.get_secret_value())
 

@@ -37,11 +37,6 @@ def recorded_lines(found: Sequence[SymbolStatus]) -> list[str]:
     return [_recorded_line(each) for each in found]
 
 
-def most_lag(found: Sequence[SymbolStatus]) -> float:
-    """Return the largest lag of the streams that are recorded now [s], 0 if there are none."""
-    return max((each.recording.lag or 0.0 for each in found if each.is_alive), default=0.0)
-
-
 def _recorded_line(each: SymbolStatus) -> str:
     recording = each.recording
     facts = ["🟢 live" if each.is_alive else "⚪ stopped"]
@@ -51,6 +46,8 @@ def _recorded_line(each: SymbolStatus) -> str:
         facts.append(f"{recording.lag:.1f} s behind")
     if each.first:
         facts.append(f"since <t:{int(each.first.timestamp())}:f>")
+    if each.sources:
+        facts.append(f"by {' and '.join(each.sources)}")
     gaps = f"{len(each.gaps)} gaps, {duration_text(each.missing)}" if each.gaps else "no gaps"
     return f"**{recording.symbol}** on {recording.exchange.title()}: {', '.join([*facts, gaps])}"
 

@@ -23,7 +23,7 @@ from liqmap.pool import WorkerPool
 from liqmap.recent import recent_trades
 from liqmap.recorder import Recorder
 from liqmap.shared import SharedStore
-from liqmap.status import SymbolStatus, recording_status
+from liqmap.status import SymbolStatus, largest_lag, recording_status
 from liqmap.store import Store
 from liqmap.worker import MapJob, run_map_job
 
@@ -135,6 +135,10 @@ class Engine:
     def status(self) -> list[SymbolStatus]:
         """Return how the recordings in the store are going, this process's and others'."""
         return recording_status(self._settings.storage.path, now=self._clock.now())
+
+    def lag(self) -> float:
+        """Return how far the slowest stream that is recorded now is behind [s], 0 if there is none."""
+        return largest_lag(self._settings.storage.path, now=self._clock.now())
 
     async def draw(
         self,

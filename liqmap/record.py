@@ -100,7 +100,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _as_table(found: Sequence[SymbolStatus]) -> str:
     if not found:
         return "Nothing is recorded yet; try: liqmap record BTCUSDT\n"
-    head = ("exchange", "symbol", "state", "recorded since", "last trade", "lag", "gaps")
+    head = ("exchange", "symbol", "state", "source", "recorded since", "last trade", "lag", "gaps")
     rows = [head, *(_row(each) for each in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
@@ -114,6 +114,7 @@ def _row(each: SymbolStatus) -> tuple[str, ...]:
         recording.exchange.title(),
         recording.symbol,
         "live" if each.is_alive else "stopped",
+        ", ".join(each.sources),
         f"{each.first:%Y-%m-%d %H:%M} UTC" if each.first else "",
         f"{duration_text(each.age)} ago" if each.age is not None else "none yet",
         lag,
@@ -127,6 +128,7 @@ def _as_json(found: Sequence[SymbolStatus]) -> str:
             "exchange": each.recording.exchange,
             "symbol": each.recording.symbol,
             "alive": each.is_alive,
+            "sources": each.sources,
             "since": each.first and each.first.isoformat(),
             "until": each.recording.until and each.recording.until.isoformat(),
             "last_trade": each.recording.last_trade and each.recording.last_trade.isoformat(),

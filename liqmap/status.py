@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.model import DAY, TimeWindow
 from liqmap.recordings import Recordings
-from liqmap.segments import segment_windows
+from liqmap.segments import open_segment, segment_path, segment_windows
 from liqmap.spans import missing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -25,12 +26,13 @@ LOOKED_BACK: Final = timedelta(days=2)
 class SymbolStatus:
     """How far one symbol's recording has come.
 
-    `first` is the start of what is recorded and not published as a day yet, `gaps` are what is missing
-    between that and the end of what is stored.
+    `first` is the start of what is recorded and not published as a day yet, `sources` are the ways by
+    which that has come, `gaps` what is missing between that and the end of what is stored.
     """
 
     recording: Recording
     is_alive: bool
+    sources: tuple[str, ...]
     first: datetime | None
     gaps: tuple[TimeWindow, ...]
     age: timedelta | None
@@ -46,6 +48,12 @@ def recording_status(root: Path, *, now: datetime) -> list[SymbolStatus]:
     return [_status(root, recording, now) for recording in Recordings(root).all()]
 
 
+def largest_lag(root: Path, *, now: datetime) -> float:
+    """Return how far the slowest stream that is recorded now is behind [s], 0 if there is none."""
+    lags = (each.lag or 0.0 for each in Recordings(root).all() if each.is_alive(now))
+    return max(lags, default=0.0)
+
+
 def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:
     windows = segment_windows(root, recording.exchange, recording.symbol)
     recorded = [each for each in windows if each.length < DAY and each.end > now - LOOKED_BACK]
@@ -56,7 +64,14 @@ def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:
     return SymbolStatus(
         recording,
         recording.is_alive(now),
+        _sources(root, recording, recorded),
         first,
         tuple(missing(TimeWindow(first, last), windows)) if first and last else (),
         now - recording.last_trade if recording.last_trade else None,
     )
+
+
+def _sources(root: Path, recording: Recording, windows: Sequence[TimeWindow]) -> tuple[str, ...]:
+    paths = (segment_path(root, recording.exchange, recording.symbol, window) for window in windows)
+    segments = [segment for path in paths if (segment := open_segment(path))]
+    return tuple(sorted({via for segment in segments for via in segment.origin.via}))

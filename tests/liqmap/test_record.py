@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from liqmap.model import Exchange, TimeWindow
 from liqmap.recordings import Recording, Recordings
 from liqmap.segment_writer import write_segment
 from liqmap.segments import VIA_STREAM, Origin, segment_path
+from liqmap.status import largest_lag
 
 NOW = datetime(2026, 10, 4, 12, 30, tzinfo=UTC)
 LIVE = Recording(
@@ -65,11 +67,11 @@ def test_status_is_a_table_of_every_symbol(store: Path, capsys: pytest.CaptureFi
     recorded(store, "11:05", "12:30")
     assert status(store) == 0
     head, *rows = capsys.readouterr().out.splitlines()
-    columns = [head.index(name) for name in ("symbol", "state", "recorded", "last", "lag", "gaps")]
+    columns = [head.index(name) for name in ("symbol", "state", "source", "recorded", "last", "lag", "gaps")]
     cut = [0, *columns, None]
     assert [[row[first:last].strip() for first, last in pairwise(cut)] for row in rows] == [
-        ["Binance", "BTCUSDT", "live", "2026-10-04 10:00 UTC", "2 s ago", "0.1 s", "1, 5 min"],
-        ["Bybit", "ETHUSDT", "stopped", "", "none yet", "", "none"],
+        ["Binance", "BTCUSDT", "live", "live stream", "2026-10-04 10:00 UTC", "2 s ago", "0.1 s", "1, 5 min"],
+        ["Bybit", "ETHUSDT", "stopped", "", "", "none yet", "", "none"],
     ]
 
 
@@ -83,6 +85,7 @@ def test_status_as_json_has_every_gap(store: Path, capsys: pytest.CaptureFixture
             "exchange": "binance",
             "symbol": "BTCUSDT",
             "alive": True,
+            "sources": ["live stream"],
             "since": "2026-10-04T10:00:00+00:00",
             "until": "2026-10-04T12:30:00+00:00",
             "last_trade": "2026-10-04T12:29:58+00:00",
@@ -91,6 +94,14 @@ def test_status_as_json_has_every_gap(store: Path, capsys: pytest.CaptureFixture
             "gaps": [{"start": "2026-10-04T11:00:00+00:00", "end": "2026-10-04T11:05:00+00:00"}],
         }
     ]
+
+
+def test_largest_lag_is_that_of_what_is_recorded_now(store: Path):
+    assert largest_lag(store, now=NOW) == 0
+    Recordings(store).write(LIVE)
+    Recordings(store).write(replace(LIVE, symbol="ETHUSDT", lag=2.5))
+    Recordings(store).write(replace(LIVE, symbol="XRPUSDT", lag=9.0, connected=False))
+    assert largest_lag(store, now=NOW) == 2.5
 
 
 @pytest.mark.parametrize(

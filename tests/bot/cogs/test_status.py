@@ -26,6 +26,7 @@ LIVE = SymbolStatus(
         lag=0.25,
     ),
     is_alive=True,
+    sources=("REST", "live stream"),
     first=NOW - timedelta(hours=7),
     gaps=(),
     age=SECOND,
@@ -33,6 +34,7 @@ LIVE = SymbolStatus(
 STOPPED = SymbolStatus(
     Recording(Exchange.BYBIT, "ETHUSDT", updated=NOW - timedelta(hours=1), since=NOW - timedelta(hours=2)),
     is_alive=False,
+    sources=(),
     first=None,
     gaps=(TimeWindow.ending(NOW, 3 * MINUTE), TimeWindow.ending(NOW - timedelta(hours=1), MINUTE)),
     age=None,
@@ -86,7 +88,7 @@ async def test_status_tells_source_freshness_and_gaps_of_each_symbol(
     live, stopped = (await status(floor))[0].splitlines()
     assert live == (
         f"**BTCUSDT** on Binance: 🟢 live, last trade <t:{now - 1}:R>, 0.2 s behind,"
-        f" since <t:{now - 7 * 3600}:f>, no gaps"
+        f" since <t:{now - 7 * 3600}:f>, by REST and live stream, no gaps"
     )
     assert stopped == "**ETHUSDT** on Bybit: ⚪ stopped, 2 gaps, 4 min"
 
