@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from liqmap.errors import RequestError
+from liqmap.model import LEVERAGES, Exchange, LevelFilter, Theme
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,9 +15,29 @@ if TYPE_CHECKING:
 
 
 def file_stem(request: MapRequest) -> str:
-    """Return the name that py-liquidation-map gives a map: BTCUSDT_<start>-<end>_top_n_100."""
+    """Return the name that py-liquidation-map gives a map: BTCUSDT_<start>-<end>_top_n_100.
+
+    What is not as by default is added, so that another map does not take the name.
+    """
     start, end = (f"{moment:%Y-%m-%d_%H-%M-%S}" for moment in (request.window.start, request.window.end))
-    return f"{request.symbol}_{start}-{end}_{request.selection.mode}_{request.selection.value}"
+    name = f"{request.symbol}_{start}-{end}_{request.selection.mode}_{request.selection.value}"
+    return "_".join([name, *_unusual(request)])
+
+
+def _unusual(request: MapRequest) -> list[str]:
+    parts = []
+    if request.exchange is not Exchange.BINANCE:
+        parts.append(request.exchange.value)
+    if request.model.value != request.exchange.value:
+        parts.append(request.model.value)
+    if request.leverages != LEVERAGES or len(set(request.weights)) > 1:
+        pairs = zip(request.leverages, request.weights, strict=True)
+        parts += [f"{leverage}x{'' if weight == 1 else f'{weight:g}'}" for leverage, weight in pairs]
+    if request.levels is not LevelFilter.STANDING:
+        parts.append(f"{request.levels}-levels")
+    if request.theme is not Theme.DARK:
+        parts.append(request.theme.value)
+    return parts
 
 
 def write_results(result: MapResult, folder: Path) -> dict[str, Path]:

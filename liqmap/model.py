@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -181,6 +181,10 @@ class Portion:
 Selection = TopN | GrossValue | Portion
 
 
+LEVERAGES: Final = (10, 25, 50, 100)
+"""Leverages that positions are taken to have if nothing else is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class MapRequest:
     """What to draw. Hashable: equal requests are the same job.
@@ -192,7 +196,7 @@ class MapRequest:
     symbol: str
     window: TimeWindow
     selection: Selection
-    leverages: tuple[int, ...] = (10, 25, 50, 100)
+    leverages: tuple[int, ...] = LEVERAGES
     weights: tuple[float, ...] = ()
     model: MarginModel = MarginModel.EXCHANGE
     levels: LevelFilter = LevelFilter.STANDING

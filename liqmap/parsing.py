@@ -9,6 +9,7 @@ from typing import Final, TypedDict, Unpack
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import (
+    LEVERAGES,
     Exchange,
     GrossValue,
     LevelFilter,
@@ -35,7 +36,7 @@ POPULAR_SYMBOLS: Final = (
 DEFAULT_VALUES: Final = {Mode.TOP_N: "100", Mode.GROSS_VALUE: "100k", Mode.PORTION: "1%"}
 """What a mode takes when nothing is said."""
 
-DEFAULT_LEVERAGES: Final = "10,25,50,100"
+DEFAULT_LEVERAGES: Final = ",".join(map(str, LEVERAGES))
 """Leverages where nothing is said."""
 
 _LONGEST_TEXT = 60

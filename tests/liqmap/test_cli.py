@@ -22,7 +22,7 @@ STEM = "BTCUSDT_2023-08-01_00-00-00-2023-08-01_06-00-00"
     [
         (["top_n", "100"], f"{STEM}_top_n_100"),
         (["gross_value", "2.5k"], f"{STEM}_gross_value_2500"),
-        (["portion", "1%", "--exchange", "bybit"], f"{STEM}_portion_0.01"),
+        (["portion", "1%", "--exchange", "bybit"], f"{STEM}_portion_0.01_bybit"),
     ],
 )
 def test_pictures_are_written_and_told(
@@ -88,7 +88,7 @@ def test_options_of_the_map_are_the_command_s(
     assert main([*arguments, *options]) == 0
     told = capsys.readouterr().out
     names = sorted(path.name.removeprefix("BTCUSD_PERP") for path in (tmp_path / "out").iterdir())
-    ending = STEM.removeprefix("BTCUSDT") + "_top_n_100"
+    ending = STEM.removeprefix("BTCUSDT") + "_top_n_100_simple_5x_20x_all-levels_light"
     assert names == [f"{ending}.png", f"{ending}_depth.png", f"{ending}_heatmap.png"]
     assert "by the simple model; not financial advice" in told
     assert "\n  heatmap       " in told

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from liqmap.errors import RequestError
 from liqmap.files import file_stem, write_file
-from liqmap.model import Exchange, GrossValue, MapRequest, Portion, Selection, TimeWindow, TopN
+from liqmap.model import (
+    Exchange,
+    GrossValue,
+    LevelFilter,
+    MapRequest,
+    MarginModel,
+    Portion,
+    Selection,
+    Theme,
+    TimeWindow,
+    TopN,
+)
 
 WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
 
@@ -24,6 +37,22 @@ WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=
 def test_stem_is_the_seed_library_s(selection: Selection, ending: str):
     request = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, selection)
     assert file_stem(request) == f"BTCUSDT_2023-08-01_00-00-00-2023-08-01_06-00-00_{ending}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "ending"),
+    [
+        ({"exchange": Exchange.BYBIT, "model": MarginModel.EXCHANGE}, "top_n_100_bybit"),
+        ({"model": MarginModel.SIMPLE}, "top_n_100_simple"),
+        ({"exchange": Exchange.BYBIT, "model": MarginModel.BINANCE}, "top_n_100_bybit_binance"),
+        ({"leverages": (5, 20), "weights": ()}, "top_n_100_5x_20x"),
+        ({"weights": (35.0, 30.0, 20.0, 1.0)}, "top_n_100_10x35_25x30_50x20_100x"),
+        ({"levels": LevelFilter.ALL, "theme": Theme.LIGHT}, "top_n_100_all-levels_light"),
+    ],
+)
+def test_stem_of_what_is_not_as_by_default_says_so(changes: dict[str, Any], ending: str):
+    request = replace(MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100)), **changes)
+    assert file_stem(request).endswith(ending)
 
 
 def test_file_is_written_into_a_new_folder_and_replaced(tmp_path: Path):
