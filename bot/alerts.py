@@ -12,7 +12,7 @@ import discord
 
 from bot.spec import encode_number
 from liqmap import Cluster, Exchange, LiqmapError, MapRequest, TimeWindow
-from liqmap.numbers import money, percent, price
+from liqmap.numbers import cluster_price, money, percent, price
 from liqmap.parsing import parse_end, parse_mode, parse_selection
 
 if TYPE_CHECKING:
@@ -135,11 +135,16 @@ def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str |
     near = [
         each
         for each in summary.clusters
-        if each.notional >= alert.notional and abs(each.distance) <= alert.distance
+        if each.notional >= alert.notional and _distance(each, last) <= alert.distance
     ]
     if near:
-        return _sentence(alert, min(near, key=lambda each: abs(each.distance)), "is near", last)
+        return _sentence(alert, min(near, key=lambda each: _distance(each, last)), "is near", last)
     return None
+
+
+def _distance(cluster: Cluster, last: float) -> float:
+    """Return the relative distance of the price from a cluster's nearer end, 0 inside of it."""
+    return max(cluster.low / last - 1, 1 - cluster.high / last, 0.0)
 
 
 def _is_touched(cluster: Cluster, before: Sight, now: MapSummary) -> bool:
@@ -153,7 +158,7 @@ def _sentence(alert: Alert, cluster: Cluster, what: str, last: float) -> str:
     away = percent(cluster.price / last - 1)
     return (
         f"🔔 **{alert.symbol}** on {alert.exchange.title()} {what} {money(cluster.notional)} of {side} at"
-        f" {price(cluster.price)} ({away} from {price(last)}), as estimated from trades."
+        f" {cluster_price(cluster)} ({away} from {price(last)}), as estimated from trades."
     )
 
 

@@ -6,13 +6,14 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from liqmap.model import GrossValue, Portion, Selection, TopN
+from liqmap.model import GrossValue, LevelFilter, Portion, Selection, TopN
 
 if TYPE_CHECKING:
-    from liqmap.model import Cluster, Coverage, MarginBasis, TimeWindow
+    from liqmap.model import Cluster, Coverage, MapRequest, MarginBasis, TimeWindow
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 _SIGNIFICANT_DIGITS = 5
+_WIDE = 0.02  # share of its price beyond which a cluster is no single price
 _NOTABLE_AGE = timedelta(minutes=2)
 
 
@@ -106,6 +107,12 @@ def selection_text(selection: Selection) -> str:
             assert_never(selection)
 
 
+def asked_words(request: MapRequest) -> list[str]:
+    """Return which trades a map is made of, and which levels where those are not the standing ones."""
+    levels = ["all levels"] if request.levels is LevelFilter.ALL else []
+    return [selection_text(request.selection), *levels]
+
+
 def coverage_text(coverage: Coverage) -> str:
     """Return what part of the window the trades cover, and what is missing of it most and why."""
     return _missing_text(coverage) if coverage.missing else "100 % covered"
@@ -113,6 +120,8 @@ def coverage_text(coverage: Coverage) -> str:
 
 def age_text(coverage: Coverage) -> str | None:
     """Return how old the newest trade is at the window's end, None where that is not worth a word."""
+    if coverage.missing and coverage.missing[-1].window.end == coverage.window.end:
+        return None  # the gap says it
     age = coverage.window.end - coverage.last_trade if coverage.last_trade else timedelta()
     return f"newest trade {duration_text(age)} before the end" if age > _NOTABLE_AGE else None
 
@@ -131,8 +140,15 @@ def _missing_text(coverage: Coverage) -> str:
     return f"{share:g} % covered, missing {span} ({longest.reason}){more}"
 
 
+def cluster_price(cluster: Cluster) -> str:
+    """Return where a cluster lies: its middle, or from where to where if it is wide."""
+    if cluster.high - cluster.low > _WIDE * cluster.price:
+        return f"{price(cluster.low)}–{price(cluster.high)}"
+    return price(cluster.price)
+
+
 def _cluster(cluster: Cluster) -> str:
-    return f"{money(cluster.notional)} @ {price(cluster.price)} ({percent(cluster.distance)})"
+    return f"{money(cluster.notional)} @ {cluster_price(cluster)} ({percent(cluster.distance)})"
 
 
 def _without_zeros(text: str) -> str:

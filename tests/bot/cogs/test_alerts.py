@@ -25,12 +25,13 @@ class Market(FakeDraw):
         super().__init__()
         self.last = 30_000.0
         self.wick = 0.0
+        self.width = 100.0
         self.clusters = {29_000.0: 5e6, 31_000.0: 2e6}
 
     async def __call__(self, request: MapRequest, **listeners: Any) -> MapResult:
         await super().__call__(request, **listeners)
         clusters = tuple(
-            Cluster(at - 50, at + 50, at, at / self.last - 1, notional)
+            Cluster(at - self.width / 2, at + self.width / 2, at, at / self.last - 1, notional)
             for at, notional in self.clusters.items()
         )
         summary = replace(
@@ -106,6 +107,15 @@ async def test_cluster_that_is_touched_for_a_moment_between_two_looks_is_told(fl
     await floor.env.advance_time(MINUTE)
     assert [sentence.partition(" of ")[0] for sentence in said(floor)] == [
         "🔔 **BTCUSDT** on Binance has swept $5M"
+    ]
+
+
+async def test_price_at_the_edge_of_a_wide_cluster_is_near(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    draw.last, draw.width = 30_400.0, 1200.0
+    await floor.env.advance_time(MINUTE)
+    assert [sentence.partition(", as")[0] for sentence in said(floor)] == [
+        "🔔 **BTCUSDT** on Binance is near $2M of shorts at 30,400–31,600 (+1.97 % from 30,400)"
     ]
 
 
