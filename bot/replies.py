@@ -13,12 +13,12 @@ from liqmap import RequestError, __version__
 from liqmap.files import file_stem
 from liqmap.numbers import (
     age_text,
+    asked_words,
     coverage_text,
     duration_text,
     margin_text,
     money,
     price,
-    selection_text,
     standing_text,
     window_text,
 )
@@ -131,7 +131,7 @@ def _numbers_embed(result: MapResult) -> discord.Embed:
 def _opening_lines(result: MapResult) -> list[str]:
     request, coverage = result.request, result.coverage
     ended = discord.utils.format_dt(request.window.end, "R")
-    lines = [f"{request.exchange.title()} · {selection_text(request.selection)} · window ended {ended}"]
+    lines = [" · ".join([request.exchange.title(), *asked_words(request), f"window ended {ended}"])]
     if coverage.simulated:
         lines.append("⚠️ **Simulated data**: an invented market, not an exchange.")
     if result.summary.margin.note:

@@ -21,11 +21,11 @@ from liqmap.files import write_results
 from liqmap.model import Exchange, LevelFilter, MarginModel, Theme
 from liqmap.numbers import (
     age_text,
+    asked_words,
     coverage_text,
     margin_text,
     money,
     price,
-    selection_text,
     standing_text,
     window_text,
 )
@@ -185,27 +185,28 @@ class _ProgressBar:
 
 
 def _as_text(result: MapResult, files: dict[str, Path]) -> str:
-    request, summary = result.request, result.summary
-    simulated = "  SIMULATED DATA" if result.coverage.simulated else ""
+    request, summary, coverage = result.request, result.summary, result.coverage
+    simulated = "  SIMULATED DATA" if coverage.simulated else ""
     selected = (
         f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades,"
         f" {money(summary.selected_notional_buy)} bought, {money(summary.selected_notional_sell)} sold"
     )
     rows = [
         ("window", window_text(request.window)),
-        ("data", ", ".join(filter(None, (coverage_text(result.coverage), age_text(result.coverage))))),
+        ("data", ", ".join(filter(None, (coverage_text(coverage), age_text(coverage), *coverage.sources)))),
         ("last price", price(summary.last_price)),
         ("selected", selected),
         ("longs below", standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)),
         ("shorts above", standing_text(summary.standing_short, summary.nearest_short, summary.largest_short)),
         ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
+        *([("too large", f"{money(summary.unplaced)}, for these leverages")] if summary.unplaced else []),
         *(
             (f"within {band.distance:.0%}", f"{money(band.long)} of longs, {money(band.short)} of shorts")
             for band in summary.bands
         ),
         *((name, str(path)) for name, path in files.items()),
     ]
-    title = f"{request.symbol} on {request.exchange.title()}, {selection_text(request.selection)}{simulated}"
+    title = f"{request.symbol} on {request.exchange.title()}, {', '.join(asked_words(request))}{simulated}"
     lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
     lines.append(f"  Estimated from trades by the {margin_text(summary.margin)}; not financial advice.")
     return "\n".join(lines) + "\n"

@@ -81,10 +81,12 @@ def _draw_depth_grid(canvas: Canvas, curves: Panel, bars: Panel, palette: Palett
     for tick, y in zip(ticks, curves.y(ticks), strict=True):
         canvas.line([box.left, box.right], [y, y], palette.grid)
         canvas.text(box.left - 12, y, money(tick), palette.muted, size=SIZES.tick, anchor="r")
+    canvas.text(box.left - 12, box.top + 24, "sum", palette.muted, size=SIZES.tick, anchor="r")
     highest = bars.y_range[1] * 0.42
-    ticks, _ = round_ticks(0.0, highest, count=3)
-    for tick, y in zip(ticks[1:], bars.y(ticks[1:]), strict=True):
+    ticks, _ = round_ticks(0.0, highest, count=4)
+    for tick, y in zip(ticks, bars.y(ticks), strict=True):
         canvas.text(box.right + 12, y, money(tick), palette.muted, size=SIZES.tick)
+    canvas.text(box.right + 12, float(bars.y(highest)) + 34, "per bar", palette.muted, size=SIZES.tick)
     prices, step = round_ticks(*curves.x_range, count=7)
     draw_bottom_axis(canvas, curves, palette, [(tick, price(tick, step=step)) for tick in prices])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.canvas import Box, Canvas, text_box, text_width
-from liqmap.numbers import age_text, coverage_text, margin_text, money, price, selection_text, window_text
+from liqmap.numbers import age_text, asked_words, coverage_text, margin_text, money, price, window_text
 from liqmap.panel import Panel, padded, round_ticks, time_ticks
 from liqmap.style import HEIGHT, SIZES, WIDTH, Palette, leverage_colours
 
@@ -24,6 +24,7 @@ PLOT_TOP: Final = HEIGHT - 182
 PLOT_BOTTOM: Final = 102
 
 _LAST_PRICE_INSET = 0.06
+_SMALLEST = 11  # of letters that would not fit otherwise [px]
 
 
 def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Palette) -> Canvas:
@@ -37,44 +38,51 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
             title_box.right + 28, HEIGHT - 42, "SIMULATED DATA", palette.warning, size=SIZES.label, bold=True
         )
     canvas.text(WIDTH - MARGIN, HEIGHT - 42, label, palette.muted, size=SIZES.subtitle, anchor="r")
+    _draw_subtitle(canvas, liquidation_map, palette)
+    _draw_foot(canvas, liquidation_map, palette)
+    return canvas
+
+
+def _draw_subtitle(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    request = liquidation_map.request
+    left = "  ·  ".join([window_text(request.window), *asked_words(request)])
     count = liquidation_map.buys.count + liquidation_map.sells.count
     notional = liquidation_map.buys.notional + liquidation_map.sells.notional
-    canvas.text(
-        MARGIN,
-        HEIGHT - 86,
-        f"{window_text(request.window)}  ·  {selection_text(request.selection)}",
-        palette.text,
-        size=SIZES.subtitle,
-    )
-    canvas.text(
-        WIDTH - MARGIN,
-        HEIGHT - 86,
-        f"{count:,} {'trade' if count == 1 else 'trades'}, {money(notional)}",
-        palette.muted,
-        size=SIZES.subtitle,
-        anchor="r",
-    )
+    right = f"{count:,} {'trade' if count == 1 else 'trades'}, {money(notional)}"
+    size = _fitting_size(f"{left}MMM{right}", SIZES.subtitle)
+    canvas.text(MARGIN, HEIGHT - 86, left, palette.text, size=size)
+    canvas.text(WIDTH - MARGIN, HEIGHT - 86, right, palette.muted, size=size, anchor="r")
+
+
+def _draw_foot(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    """Write two lines: what the picture is made of, and what it is worth."""
+    coverage = liquidation_map.coverage
+    made_of = [coverage_text(coverage)]
     # What is missing needs the whole line, so that the rest gives way to it.
-    selected = [] if coverage.missing else [f"selected from {liquidation_map.trade_count:,} trades"]
-    canvas.text(
-        MARGIN,
-        44,
-        "  ·  ".join([coverage_text(coverage), *selected]),
-        palette.warning if coverage.missing else palette.muted,
-        size=SIZES.foot,
-    )
+    if not coverage.missing:
+        made_of += [*coverage.sources, f"selected from {liquidation_map.trade_count:,} trades"]
+    if liquidation_map.unplaced:
+        made_of.append(f"{money(liquidation_map.unplaced)} too large for these leverages")
+    colour = palette.warning if coverage.missing else palette.muted
+    _write_foot(canvas, MARGIN, 44, "  ·  ".join(made_of), colour)
     age = age_text(coverage)
-    foot: float = MARGIN
+    left: float = MARGIN
     if age is not None:
-        foot = canvas.text(MARGIN, 20, f"{age.capitalize()}.", palette.warning, size=SIZES.foot).right + 10
-    canvas.text(
-        foot,
-        20,
-        f"Estimated from trades by the {margin_text(liquidation_map.margin)}. Not financial advice.",
-        palette.muted,
-        size=SIZES.foot,
+        left = canvas.text(MARGIN, 20, f"{age.capitalize()}.", palette.warning, size=SIZES.foot).right + 10
+    worth = f"Not financial advice: estimated from trades by the {margin_text(liquidation_map.margin)}."
+    _write_foot(canvas, left, 20, worth, palette.muted)
+
+
+def _write_foot(canvas: Canvas, left: float, y: float, text: str, colour: str) -> None:
+    canvas.text(left, y, text, colour, size=_fitting_size(text, SIZES.foot, left=left))
+
+
+def _fitting_size(text: str, size: int, *, left: float = MARGIN) -> int:
+    """Return the largest size, up to `size`, at which `text` fits between `left` and the right margin."""
+    room = WIDTH - MARGIN - left
+    return next(
+        (each for each in range(size, _SMALLEST, -1) if text_width(text, size=each) <= room), _SMALLEST
     )
-    return canvas
 
 
 def level_range(liquidation_map: LiquidationMap, *, share: float) -> tuple[float, float]:
@@ -169,8 +177,9 @@ def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[int, int], palette: Pa
     box = Box(left, panel.box.bottom, right, panel.box.top)
     canvas.rectangle(box, palette.panel, hatch=("//", palette.gap))
     if box.width > text_width("no data", size=SIZES.label) + 8:
-        middle = (left + right) / 2, (box.bottom + box.top) / 2
-        canvas.text(*middle, "no data", palette.text, size=SIZES.label, anchor="m", halo=palette.panel)
+        # Off the middle, where the last price's line may run.
+        place = (left + right) / 2, box.bottom + 0.85 * box.height
+        canvas.text(*place, "no data", palette.text, size=SIZES.label, anchor="m", halo=palette.panel)
 
 
 def draw_nothing(canvas: Canvas, panel: Panel, palette: Palette) -> None:

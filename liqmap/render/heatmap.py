@@ -87,20 +87,13 @@ def _draw_scale(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palette
     bar = Box(round(zero.right + 10), y - 8, round(zero.right + 10) + _SCALE_WIDTH, y + 8)
     shade = np.arange(round(bar.width)) * _SHADES // round(bar.width)
     canvas.pixels(bar, np.repeat(_colours(palette)[shade][np.newaxis], round(bar.height), axis=0))
-    canvas.text(bar.right + 10, y, money(top), palette.muted, size=SIZES.tick)
+    highest = canvas.text(bar.right + 10, y, money(top), palette.muted, size=SIZES.tick)
     middle = bar.left + bar.width / 2
     canvas.line([middle, middle], [bar.bottom, bar.top + 4], palette.text, width=1.5)
     canvas.text(middle, bar.top + 15, money(top / 4), palette.muted, size=SIZES.foot, anchor="m")
     if heatmap.outside:
-        text = f"{money(heatmap.outside)} of levels lie outside this range"
-        canvas.text(
-            panel.box.left + 10,
-            panel.box.bottom + 18,
-            text,
-            palette.text,
-            size=SIZES.foot,
-            halo=palette.panel,
-        )
+        text = f"{money(heatmap.outside)} outside"
+        canvas.text(highest.right + 24, y, text, palette.muted, size=SIZES.foot)
 
 
 def _draw_labels(

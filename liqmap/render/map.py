@@ -126,6 +126,14 @@ def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     ticks, _ = round_ticks(*panel.x_range, count=5)
     draw_bottom_axis(canvas, panel, palette, [(tick, money(tick)) for tick in ticks])
     draw_legend(canvas, liquidation_map, palette, box=panel.box)
+    canvas.text(
+        panel.box.left + 10,
+        panel.box.bottom + 18,
+        f"bars per {price(buckets.size, step=buckets.size)}",
+        palette.muted,
+        size=SIZES.foot,
+        halo=palette.panel,
+    )
     bottom, top = panel.y(buckets.edges[:-1]), panel.y(buckets.edges[1:])
     base = np.zeros(len(bottom))
     for row, colour in zip(
@@ -175,20 +183,25 @@ def _label_clusters(
 ) -> None:
     """Write price and size at the largest clusters, each where it touches nothing, or not at all."""
     totals, edges = standing_totals(liquidation_map), liquidation_map.buckets.edges
+    ends, y = panel.x(totals), panel.y(edges)
     for cluster in _largest(liquidation_map):
         inside = (edges[:-1] >= cluster.low) & (edges[:-1] < cluster.high)
-        x = float(panel.x(totals[inside].max())) + 8
+        x = float(ends[inside].max()) + 8
         text = _cluster_text(cluster, liquidation_map)
         middle = float(panel.y(cluster.price))
         for shift in (0, 12, -12, 24, -24, 36, -36):
-            box = text_box(x + 8, middle + shift, text, size=SIZES.label)
+            beside = (y[1:] > middle + shift - SIZES.label / 2) & (y[:-1] < middle + shift + SIZES.label / 2)
+            left = max(x, float(ends[beside].max(initial=0.0)) + 4) + 8
+            box = text_box(left, middle + shift, text, size=SIZES.label)
             fits = (
                 box.right <= panel.box.right and panel.box.bottom <= box.bottom and box.top <= panel.box.top
             )
             if fits and not any(box.overlaps(other) for other in taken):
                 low, high = (float(y) for y in panel.y([cluster.low, cluster.high]))
-                canvas.line([x, x], [low, max(high, low + 2)], palette.muted, width=2)
-                canvas.text(x + 8, middle + shift, text, palette.text, size=SIZES.label, halo=palette.panel)
+                canvas.line([x, x], [low, max(high, low + 2)], palette.text, width=3)
+                if shift:
+                    canvas.line([x, left - 2], [middle, middle + shift], palette.muted, width=1.5)
+                canvas.text(left, middle + shift, text, palette.text, size=SIZES.label, halo=palette.panel)
                 taken.append(box)
                 break
 

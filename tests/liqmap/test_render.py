@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
@@ -22,6 +23,7 @@ from liqmap.model import (
     Exchange,
     Gap,
     Heatmap,
+    LevelFilter,
     LiquidationMap,
     MapRequest,
     MarginBasis,
@@ -123,6 +125,25 @@ MADE["nothing stands"] = compute(
     path=PricePath(*(np.array([value]) for value in (plain.path.time[0], 25_000.0, 1e9, 1e9))),
     trade_count=1,
 )
+gap = MADE["gap"].map
+MADE["much to say"] = replace(
+    MADE["gap"],
+    map=replace(
+        gap,
+        request=replace(gap.request, selection=TopN(1_000_000), levels=LevelFilter.ALL),
+        buys=replace(gap.buys, count=1_000_000),
+        coverage=replace(
+            gap.coverage,
+            missing=tuple(
+                replace(each, reason="Bybit publishes the past by day; recording started Nov 25 02:13 UTC")
+                for each in gap.coverage.missing
+            ),
+            last_trade=gap.request.window.end - timedelta(hours=1, minutes=3),
+        ),
+        unplaced=21.9e6,
+        margin=MarginBasis(MarginModel.SIMPLE, note="no Binance brackets of 1000BONKUSDT by 2026-11-25"),
+    ),
+)
 VARIANTS = {name: each.map for name, each in MADE.items()}
 
 
@@ -191,7 +212,7 @@ def test_picture_says_what_it_is_made_of(canvas_of):
         "100 % covered",
         "selected from 1,234,567 trades",
         "simple model",
-        "Estimated from trades",
+        "Not financial advice: estimated from trades",
         "Not financial advice",
     ):
         assert fact in words
@@ -290,7 +311,7 @@ def test_nothing_standing_is_said():
 
 def test_heatmap_says_what_its_colours_mean_and_what_lies_outside():
     words = texts(drawn_heatmap(VARIANTS["swept"], label=LABEL))
-    assert any(text.endswith("of levels lie outside this range") for text in words)
+    assert any(text.endswith("M outside") for text in words)
     assert "$0" in words
     assert any(text.startswith("standing per") for text in words)
 
