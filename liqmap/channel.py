@@ -199,7 +199,7 @@ class Channel:
             if track is None:
                 continue
             if not is_believed(event.time, now):
-                log.warning("%s %s has an event of another day", self._exchange, event.symbol)
+                log.warning("%s %s has an event of another time", self._exchange, event.symbol)
                 track.tape.cut()  # nobody knows what that should have been
             elif isinstance(event, Liquidation):
                 self._liquidations.append(event)

@@ -26,7 +26,9 @@ MOST_LAG: Final = timedelta(seconds=90)
 
 _LONGEST_PATIENCE = timedelta(minutes=10)
 _IN_FLIGHT_MS = 2000  # a trade younger than this may not have come by every way yet
-_BELIEVED_MS = 86_400_000  # so far from this machine's clock may an event be
+# So far before and after this machine's clock may an event be. What lies ahead closes all before it, so
+# it is believed no further than clocks go wrong.
+_BELIEVED_AGO_MS, _BELIEVED_AHEAD_MS = 86_400_000, 600_000
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +46,8 @@ class Track:
     _heard_ms: int = field(default=0, init=False)
     _heard_at: datetime | None = field(default=None, init=False)
     _quiet_since: datetime | None = field(default=None, init=False)
+    _unheard_ms: int = field(default=0, init=False)
+    _least_lag: timedelta | None = field(default=None, init=False)
 
     @property
     def open_from(self) -> datetime | None:
@@ -63,7 +67,8 @@ class Track:
     def go_live(self, now: datetime) -> None:
         """Note that the exchange has acknowledged the stream."""
         self._live_ms = int(now.timestamp() * 1000)
-        self._heard_ms, self._quiet_since, self._patience = self.tape.newest_ms, now, self.silence
+        self._hear(now)
+        self._least_lag = None
         self.recording = replace(self.recording, connected=True)
 
     def take(self, trade: StreamTrade, now: datetime) -> None:
@@ -87,12 +92,16 @@ class Track:
         """Tell whether anything has come in since this was asked last."""
         if self.tape.newest_ms == self._heard_ms:
             return False
-        self._heard_ms, self._quiet_since, self._patience = self.tape.newest_ms, now, self.silence
+        self._hear(now)
         return True
 
     def is_behind(self) -> bool:
-        """Tell whether the stream is too far behind to be of use."""
-        return self.lag is not None and self.lag > MOST_LAG
+        """Tell whether the stream has fallen too far behind to be of use."""
+        if self.lag is None:
+            return False
+        # This machine's clock may be wrong, so what counts is how much later trades come than they have.
+        self._least_lag = min(self._least_lag or self.lag, self.lag)
+        return self.lag - self._least_lag > MOST_LAG
 
     def is_suspect(self, now: datetime) -> bool:
         """Tell whether it has been silent for so long that the exchange should be asked."""
@@ -102,10 +111,13 @@ class Track:
         """Tell from what the exchange has said of the symbol whether the silent stream is dead.
 
         An acknowledged stream may stay silent. If nobody has traded, the quiet time is known to be whole.
+        A trade that was made just now may be on its way; it must have come until this is asked again.
         """
         settled = newest.asked - _IN_FLIGHT_MS
-        if newest.trade is not None and newest.trade > max(self.tape.newest_ms, self._live_ms):
-            return newest.trade < settled
+        heard = max(self.tape.newest_ms, self._live_ms)
+        if newest.trade is not None and newest.trade > heard:
+            unheard, self._unheard_ms = self._unheard_ms, newest.trade
+            return unheard > heard or newest.trade < settled
         self._quiet_since = now
         if self.numbered:  # asking costs of the budget, and the next trade's id tells as well
             self._patience = min(2 * self._patience, _LONGEST_PATIENCE)
@@ -113,7 +125,11 @@ class Track:
             self.tape.close(settled // 1000 * 1000)
         return False
 
+    def _hear(self, now: datetime) -> None:
+        self._heard_ms, self._quiet_since, self._patience = self.tape.newest_ms, now, self.silence
+        self._unheard_ms = 0
+
 
 def is_believed(time: int, now: datetime) -> bool:
-    """Tell whether an event may have that time [ms since 1970]: not one of another day."""
-    return abs(time - now.timestamp() * 1000) <= _BELIEVED_MS
+    """Tell whether an event may have that time [ms since 1970]: of the last day, and not of the future."""
+    return -_BELIEVED_AGO_MS <= time - now.timestamp() * 1000 <= _BELIEVED_AHEAD_MS

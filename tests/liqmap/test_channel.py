@@ -10,7 +10,7 @@ import pytest
 from liqmap.exchanges.live import StreamTrade
 from liqmap.liquidations import read_liquidations
 from liqmap.model import Exchange
-from liqmap.simulator import Fault
+from liqmap.simulator import Fault, SimulatedClock
 from liqmap.track import MOST_LAG
 from tests.liqmap.market_time import until
 from tests.liqmap.recording import MARKET, START, Recording, market, recording
@@ -72,6 +72,37 @@ async def test_cut_is_a_gap_where_the_past_is_not_to_be_had(made: Recording):
     assert first.startswith("11:57:13-11:59:3")
     assert second == "11:59:46-12:02:00"
     assert made.exact(BYBIT)
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_silent_stream_of_a_busy_symbol_is_found_out_too(tmp_path: Path, exchange: Exchange):
+    # Fifty trades a second: whenever the exchange is asked, somebody has traded just now.
+    name = f"{exchange}:BTCUSDT"
+    async with market(scale=4) as (server, clock), recording(tmp_path, server, clock, name) as made:
+        await made.until_subscribed(exchange)
+        await made.live(15)
+        server.silence(exchange)
+        for _ in range(12):
+            await made.live(10, step=10)
+            if server.stream_connections[exchange] == 2:
+                break
+        await reconnected(made, exchange, 2)
+
+
+async def test_clock_that_is_wrong_is_no_reason_to_connect_again(tmp_path: Path):
+    async with market() as (server, clock):
+        ahead = SimulatedClock(clock.now() + timedelta(seconds=200))
+        async with recording(tmp_path, server, ahead, "bybit:BTCUSDT") as made:
+            await made.until_subscribed(BYBIT)
+            for _ in range(12):
+                await ahead.advance(5)
+                await clock.advance(5)
+                await server.pump()
+                await server.barrier()
+            assert server.stream_connections[BYBIT] == 1
+            lag = made.channel(BYBIT)._tracks["BTCUSDT"].lag
+            assert lag is not None
+            assert lag > MOST_LAG
 
 
 @pytest.mark.parametrize("exchange", Exchange)

@@ -44,16 +44,24 @@ def recording(exchange: Exchange, *, numbered: bool) -> tuple[Channel, Tape]:
     return channel, tape
 
 
-@pytest.mark.parametrize("days", [-2, 2, 40_000])
+@pytest.mark.parametrize("days", [-2, 0.01, 20 / 24, 2, 40_000])
 @pytest.mark.parametrize(("exchange", "numbered"), [(Exchange.BINANCE, True), (Exchange.BYBIT, False)])
-def test_trade_of_another_day_is_a_gap_and_no_more(exchange: Exchange, numbered: bool, days: int):
+def test_trade_of_another_day_is_a_gap_and_no_more(exchange: Exchange, numbered: bool, days: float):
     channel, tape = recording(exchange, numbered=numbered)
 
     def take(number: int, after: int) -> None:
         trade = StreamTrade("BTCUSDT", number if numbered else None, MS + after, 100.0, 1.0, is_buy=True)
         channel._take([trade])
 
-    for number, after in ((1, 0), (2, 1000), (3, 5700), (4, days * DAY), (5, 9000), (6, 10_000), (7, 60_500)):
+    for number, after in (
+        (1, 0),
+        (2, 1000),
+        (3, 5700),
+        (4, int(days * DAY)),
+        (5, 9000),
+        (6, 10_000),
+        (7, 60_500),
+    ):
         take(number, after)
     assert [(each.window.start_ms - MS, each.window.end_ms - MS) for each in tape.pieces] == [
         (1000, 5000),
