@@ -70,6 +70,7 @@ class Channel:
             self._urls.stream_url,
             clock=clock,
             on_live=self._go_live,
+            on_refused=self._refuse,
             on_events=self._take,
         )
         self._wanted: dict[str, datetime | None] = {}
@@ -119,8 +120,13 @@ class Channel:
 
     def _start(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)
-        task.add_done_callback(_complain)
+        task.add_done_callback(self._complain)
         self._tasks = [each for each in self._tasks if not each.done()] + [task]
+
+    def _complain(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a recorder of %s has stopped", self._exchange, exc_info=task.exception())
+            self._cut()  # what is told of it must not be that all is well
 
     def _has_room(self) -> bool:
         return len(self._tracks) < self._settings.recorder.most_symbols
@@ -152,8 +158,7 @@ class Channel:
             await self._newest(symbol)
         except RequestError as error:
             log.warning("%s %s is not recorded: %s", self._exchange, symbol, error)
-            await self._let_go(symbol)
-            self._recordings.forget(self._exchange, symbol)
+            await self._forget(symbol)
             return
         except DataError as error:  # its streams may be there all the same
             log.info("%s %s could not be looked up: %s", self._exchange, symbol, error)
@@ -191,6 +196,10 @@ class Channel:
         for track in [self._tracks[symbol] for symbol in symbols if symbol in self._tracks]:
             track.go_live(now)
             self._tell(track)
+
+    def _refuse(self, symbol: str) -> None:
+        log.warning("%s refuses the stream of %s, which is not recorded", self._exchange.title(), symbol)
+        self._start(self._forget(symbol))
 
     def _take(self, events: list[StreamTrade] | list[Liquidation]) -> None:
         now = self._clock.now()
@@ -231,9 +240,8 @@ class Channel:
         for track in changed:
             pieces, track.tape.pieces = track.tape.pieces, []
             late, track.tape.late = track.tape.late, []
-            if pieces or late:
-                await self._keeper.keep(track.symbol, pieces, late, simulated=self._client.simulated)
-            if pieces:
+            stored = await self._keeper.keep(track.symbol, pieces, late, simulated=self._client.simulated)
+            if pieces and stored:
                 track.note_stored(pieces)
             if self._tracks.get(track.symbol) is track:  # it may have been let go meanwhile
                 await self._describe(track)
@@ -250,6 +258,9 @@ class Channel:
         while True:
             await self._clock.sleep(_WATCH_SECONDS)
             now = self._clock.now()
+            await self._stream.subscribe(
+                tuple(each.symbol for each in self._tracks.values() if each.waits_in_vain(now))
+            )
             for track in list(self._tracks.values()):
                 if track.recording.connected and await self._is_dead(track, now):
                     await self._stream.drop()
@@ -297,6 +308,11 @@ class Channel:
         asked, keep = self._wanted[symbol], timedelta(days=self._settings.recorder.keep_days)
         return asked is not None and self._clock.now() - asked >= keep
 
+    async def _forget(self, symbol: str) -> None:
+        """Let go of a symbol that there is not, without a trace."""
+        await self._let_go(symbol)
+        self._recordings.forget(self._exchange, symbol)
+
     async def _let_go(self, symbol: str) -> None:
         asked = self._wanted.pop(symbol, None)
         track = self._tracks.pop(symbol, None)
@@ -304,8 +320,3 @@ class Channel:
             track.recording = replace(track.recording, connected=False, asked=asked)
             await self._describe(track)
             track.lock.release()
-
-
-def _complain(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("a recorder has stopped", exc_info=task.exception())

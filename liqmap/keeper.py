@@ -70,8 +70,9 @@ class Keeper:
 
     async def keep(
         self, symbol: str, pieces: Sequence[Piece], late: Sequence[int], *, simulated: bool
-    ) -> None:
-        """Store pieces; where they leave a hole behind, or trades came late, have that repaired."""
+    ) -> bool:
+        """Store pieces and tell whether that was possible; have repaired what they lack, or came late."""
+        stored = True
         try:
             for piece in pieces:
                 await asyncio.to_thread(self._write, symbol, piece, simulated)
@@ -79,12 +80,14 @@ class Keeper:
                 self._drop_around(symbol, at_ms(moment))
         except (LiqmapError, OSError) as error:
             log.warning("%s %s could not be stored: %s", self._exchange, symbol, error)
+            stored = False
         for piece in pieces:
             if piece.window.start != self._stored_until.get(symbol):
                 self._repair(symbol, until=piece.window.start)
             self._stored_until[symbol] = piece.window.end
         if late and symbol in self._stored_until:
             self._repair(symbol, until=self._stored_until[symbol])
+        return stored
 
     async def keep_liquidations(self, liquidations: Sequence[Liquidation]) -> None:
         """Store what the exchange told of liquidations."""

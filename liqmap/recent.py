@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from liqmap.errors import DataError
 from liqmap.exchanges import BACKFILL
 from liqmap.exchanges.columns import no_trades
 from liqmap.exchanges.live import Page
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from liqmap.store import Store
 
 log = logging.getLogger(__name__)
+
+_MOST_TRADES = 20_000_000  # of an hour: a hundred times the busiest
 
 SETTLED_AFTER: Final = timedelta(seconds=1)
 """An exchange may publish a trade this much after its time: fills of 100 ms are put together first."""
@@ -167,6 +170,8 @@ class RecentTrades:
             report(min(1.0, done / (end - first)))
             return found
 
+        if not 0 <= end - first <= _MOST_TRADES:
+            raise DataError(f"{self._exchange.title()} numbers its trades in an odd way; try again later.")
         tasks = [asyncio.create_task(whole(start)) for start in range(first, end, rows)]
         try:
             return [page for pages in await asyncio.gather(*tasks) for page in pages]

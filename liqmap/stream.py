@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _LARGEST_MESSAGE = 4 << 20
 _CLOSING_SECONDS = 1.0
+_MOST_AT_ONCE = 100  # symbols in a message: Bybit takes 21,000 characters
 
 
 class Stream:
@@ -41,6 +42,7 @@ class Stream:
         *,
         clock: Clock,
         on_live: Callable[[tuple[str, ...]], None],
+        on_refused: Callable[[str], None],
         on_events: Callable[[list[StreamTrade] | list[Liquidation]], None],
     ) -> None:
         self._session = session
@@ -48,9 +50,11 @@ class Stream:
         self._url = live.stream_url(base_url)
         self._clock = clock
         self._on_live = on_live
+        self._on_refused = on_refused
         self._on_events = on_events
         self._numbers = count(1)
         self._asked: dict[int, tuple[str, ...]] = {}
+        self._doubtful: list[str] = []
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     async def run(self, symbols: Callable[[], tuple[str, ...]]) -> None:
@@ -74,17 +78,24 @@ class Stream:
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     some = self._take(message.data) or some
+                while self._doubtful:
+                    await self._ask((self._doubtful.pop(),))
             if not some:  # trying again at once would go on for ever
                 raise Passing(f"{host} accepts a connection but sends nothing; it is tried again.")
         finally:
             self._socket = None
             self._asked.clear()
+            self._doubtful.clear()
             keeper.cancel()
             await socket.close()
 
     async def subscribe(self, symbols: tuple[str, ...]) -> None:
-        """Ask for more symbols, if there is a connection; `on_live` tells when they come."""
-        if self._socket is None or not symbols:
+        """Ask for more symbols, if there is a connection; `on_live` or `on_refused` tells of each."""
+        for first in range(0, len(symbols), _MOST_AT_ONCE):
+            await self._ask(symbols[first : first + _MOST_AT_ONCE])
+
+    async def _ask(self, symbols: tuple[str, ...]) -> None:
+        if self._socket is None:
             return
         number = next(self._numbers)
         self._asked[number] = symbols
@@ -110,8 +121,11 @@ class Stream:
             symbols = self._asked.pop(found.number, ())
             if found.accepted:
                 self._on_live(symbols)
-            else:
-                log.warning("%s refuses the streams of %s", self._url, ", ".join(symbols))
+            elif len(symbols) == 1:
+                self._on_refused(symbols[0])
+            else:  # one bad name is enough, so each is asked for on its own
+                log.info("%s refuses some of %d streams", self._url, len(symbols))
+                self._doubtful += symbols
         elif found:
             self._on_events(found)
             return True

@@ -53,6 +53,9 @@ class Tape:
         self._closed_until = 0
         self._last_id: int | None = None
         self._lost = 0
+        self._named: set[str] = set()
+        self._named_before: set[str] = set()
+        self._named_second = 0
         self._clear()
         self.newest_ms = 0
         """Time of the newest trade that came in [ms since 1970], 0 if none has."""
@@ -68,7 +71,7 @@ class Tape:
 
     def add(self, trade: StreamTrade) -> None:
         """Take in the next trade of the stream; one that came before is dropped."""
-        if self._numbered and not self._follows(trade):
+        if not (self._follows(trade) if self._numbered else self._is_new(trade)):
             return
         time = trade.time
         if self._from == _NEVER:
@@ -140,6 +143,17 @@ class Tape:
         if self._last_id is not None and trade.id > self._last_id + 1:
             self.cut()
         self._last_id = trade.id
+        return True
+
+    def _is_new(self, trade: StreamTrade) -> bool:
+        """Tell whether a named trade has not come within the last second or two."""
+        second = trade.time // _SECOND_MS
+        if second > self._named_second:
+            self._named_before, self._named, self._named_second = self._named, set(), second
+        if trade.name in self._named or trade.name in self._named_before:
+            return False
+        if trade.name:
+            self._named.add(trade.name)
         return True
 
     def _begin(self, start: int) -> None:

@@ -46,6 +46,7 @@ class Track:
     _heard_ms: int = field(default=0, init=False)
     _heard_at: datetime | None = field(default=None, init=False)
     _quiet_since: datetime | None = field(default=None, init=False)
+    _waiting_since: datetime | None = field(default=None, init=False)
     _unheard_ms: int = field(default=0, init=False)
     _least_lag: timedelta | None = field(default=None, init=False)
 
@@ -106,6 +107,16 @@ class Track:
     def is_suspect(self, now: datetime) -> bool:
         """Tell whether it has been silent for so long that the exchange should be asked."""
         return self._quiet_since is not None and now - self._quiet_since >= self._patience
+
+    def waits_in_vain(self, now: datetime) -> bool:
+        """Tell whether the stream should be asked for again, because nobody has answered for a while."""
+        if self.recording.connected or self._waiting_since is None:
+            self._waiting_since = None if self.recording.connected else now
+            return False
+        if now - self._waiting_since < self.silence:
+            return False
+        self._waiting_since = now
+        return True
 
     def is_silenced(self, newest: Newest, now: datetime) -> bool:
         """Tell from what the exchange has said of the symbol whether the silent stream is dead.

@@ -124,7 +124,7 @@ class BinanceBackfill:
         """
         try:
             rows: list[dict[str, Any]] = answer if isinstance(answer, list) else [{}]
-            columns = [_trade("", row)[1:] for row in rows]
+            columns = [_trade("", row)[1:6] for row in rows]
             ids, time, price, size, is_buy = zip(*columns, strict=True) if columns else [()] * 5
             every = np.array(ids, np.int64)
             each = np.unique(every, return_index=True)[1]

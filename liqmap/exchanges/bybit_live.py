@@ -6,6 +6,7 @@ Source: github.com/bybit-exchange/docs, v5: Public Trading History, websocket Tr
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
+log = logging.getLogger(__name__)
+
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
+_LONGEST_ID = 40  # a UUID has 36 characters
 _LINEAR = re.compile(r"\w+(?:USDT|PERP|USDC)")
 
 
@@ -74,9 +78,11 @@ class BybitLive:
             case "publicTrade":
                 return [_trade(row) for row in message["data"]]
             case "allLiquidation":
-                return [_liquidation(row) for row in message["data"]]
+                return _liquidations(message["data"])
             case _ if message.get("op") == "subscribe":
-                return Acknowledged(int(message["req_id"]), message["success"] is True)
+                # Refused is all that was asked for at once, be it only for one that comes already.
+                comes = message["success"] is True or "already subscribed" in str(message.get("ret_msg"))
+                return Acknowledged(int(message["req_id"]), comes)
             case _:
                 return None
 
@@ -112,8 +118,25 @@ class BybitLive:
 def _trade(row: dict[str, Any]) -> StreamTrade:
     is_buy = _SIDES[row["S"]] is Side.BUY
     return StreamTrade(
-        named(row["s"]), None, moment_ms(row["T"]), above_zero(row["p"]), above_zero(row["v"]), is_buy
+        named(row["s"]),
+        None,
+        moment_ms(row["T"]),
+        above_zero(row["p"]),
+        above_zero(row["v"]),
+        is_buy,
+        str(row.get("i", ""))[:_LONGEST_ID],
     )
+
+
+def _liquidations(rows: list[dict[str, Any]]) -> list[Liquidation]:
+    """Return the liquidations that can be read; for one that cannot be, no trades shall be lost."""
+    found = []
+    for row in rows:
+        try:
+            found.append(_liquidation(row))
+        except (KeyError, TypeError, ValueError) as error:
+            log.info("a liquidation of Bybit cannot be read: %s", error)
+    return found
 
 
 def _liquidation(row: dict[str, Any]) -> Liquidation:

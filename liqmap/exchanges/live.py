@@ -29,7 +29,8 @@ _MOST = 1e15  # of a price or a size, so that what is computed of both stays a n
 class StreamTrade(NamedTuple):
     """One trade of a stream: time [ms since 1970], price, size, whether the taker bought.
 
-    `id` is the exchange's aggregate id where those are contiguous (Binance), else None.
+    `id` is the exchange's aggregate id where those are contiguous (Binance), else None; `name` is then what
+    tells a trade from others (Bybit).
     """
 
     symbol: str
@@ -38,6 +39,7 @@ class StreamTrade(NamedTuple):
     price: float
     size: float
     is_buy: bool
+    name: str = ""
 
 
 class Liquidation(NamedTuple):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from liqmap.simulator.market import MarketDay
 
 _BINANCE_MOST_STREAMS = 1024
+_BYBIT_MOST_CHARACTERS = 21_000
 
 
 class Kind(Enum):
@@ -130,22 +131,32 @@ class BybitStream:
             return Topic(self._KINDS[kind], symbol)
         return None
 
-    def reply(self, text: str, subscribed: Collection[str]) -> Reply:  # noqa: ARG002 - there is no limit
-        """Answer {"op":"subscribe","args":["publicTrade.BTCUSDT"],"req_id":"1"}, or {"op":"ping"}."""
+    def reply(self, text: str, subscribed: Collection[str]) -> Reply:
+        """Answer {"op":"subscribe","args":["publicTrade.BTCUSDT"],"req_id":"1"}, or {"op":"ping"}.
+
+        One name that is unknown, or subscribed to already, and nothing of the message is done.
+        """
         command = _parsed(text)
         operation, names = command.get("op"), _names(command.get("args"))
-        known = operation in {"subscribe", "unsubscribe", "ping"}
+        trouble = "" if operation in {"subscribe", "unsubscribe", "ping"} else "unknown operation"
+        if operation == "subscribe":
+            unknown = [name for name in names if self.topic(name) is None]
+            doubled = [name for name in names if name in subscribed]
+            if unknown or len(text) > _BYBIT_MOST_CHARACTERS:
+                trouble = f"error:handler not found,topic:{','.join(unknown)}"
+            elif doubled:
+                trouble = f"error:already subscribed,topic:{','.join(doubled)}"
         answer = json.dumps(
             {
-                "success": known,
-                "ret_msg": "pong" if operation == "ping" else "" if known else "unknown operation",
+                "success": not trouble,
+                "ret_msg": "pong" if operation == "ping" else trouble,
                 "conn_id": "00000000-0000-4000-9000-000000000000",
                 "req_id": command.get("req_id", ""),
                 "op": operation,
             }
         )
         if operation == "subscribe":
-            return Reply(answer, subscribe=names)
+            return Reply(answer, subscribe=() if trouble else names)
         return Reply(answer, unsubscribe=names if operation == "unsubscribe" else ())
 
     def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:

@@ -24,11 +24,12 @@ keep = Keeper.keep
 
 async def keep_and_tell(
     self: Keeper, symbol: str, pieces: Sequence[Piece], *rest: Any, **options: Any
-) -> None:
-    await keep(self, symbol, pieces, *rest, **options)
+) -> bool:
+    stored = await keep(self, symbol, pieces, *rest, **options)
     for piece in pieces[-1:]:
         sys.stdout.write(f"{self._exchange} {piece.window.end_ms}\n")
         sys.stdout.flush()
+    return stored
 
 
 async def record(config: Path, clock_url: str) -> None:

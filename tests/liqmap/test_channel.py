@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from liqmap.exchanges.live import StreamTrade
 from liqmap.liquidations import read_liquidations
 from liqmap.model import Exchange
+from liqmap.recordings import Recordings
 from liqmap.simulator import Fault, SimulatedClock
 from liqmap.track import MOST_LAG
 from tests.liqmap.market_time import until
@@ -124,6 +126,40 @@ async def test_silent_stream_is_found_out_and_connected_again(
         await until(lambda: len(made.spans(exchange)) == 1)
     else:
         assert len(made.spans(exchange)) == 2
+
+
+async def test_symbol_that_there_is_not_keeps_no_other_from_being_recorded(tmp_path: Path):
+    names = ("bybit:NOPEUSDT", "bybit:BTCUSDT", "bybit:ETHUSDT")
+    async with market() as (server, clock), recording(tmp_path, server, clock, *names) as made:
+        for symbol in ("BTCUSDT", "ETHUSDT"):
+            await made.until_subscribed(BYBIT, symbol)
+        await until(lambda: "NOPEUSDT" not in made.channel(BYBIT)._tracks)
+        recordings = Recordings(made.store.root)
+        await until(lambda: [each.symbol for each in recordings.all()] == ["BTCUSDT", "ETHUSDT"])
+
+
+async def test_stream_that_nobody_has_answered_for_is_asked_for_again(made: Recording):
+    await made.live(10)
+    track = made.channel(BYBIT)._tracks["BTCUSDT"]
+    track.recording = replace(track.recording, connected=False)
+    await made.live(60)
+    assert track.recording.connected
+    assert made.server.stream_connections[BYBIT] == 1
+
+
+async def test_recorder_that_has_broken_down_does_not_say_that_all_is_well(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    channel = made.channel(BYBIT)
+    with monkeypatch.context() as patched:
+        patched.setattr(channel._keeper, "keep_liquidations", broken)
+        channel._tell(channel._tracks["BTCUSDT"])
+        await until(lambda: not made.subscribed(BYBIT, "BTCUSDT"))
+    assert "a recorder of bybit has stopped" in caplog.text
+    assert made.subscribed(BINANCE, "BTCUSDT")
 
 
 async def test_refused_connections_are_tried_again_ever_later(tmp_path: Path):

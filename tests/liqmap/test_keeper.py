@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from liqmap.model import DAY, Exchange, TimeWindow
+from liqmap.recordings import Recordings
 from liqmap.segments import segment_windows
 from liqmap.spans import HOUR
 from tests.liqmap.market_time import until
@@ -37,6 +38,7 @@ async def test_full_disk_is_logged_and_repaired_once_there_is_room(
         await until(lambda: caplog.text.count("could not be stored") >= 4)
     assert "No space left on device" in caplog.text
     assert made.spans(BINANCE) == made.spans(BYBIT) == []
+    assert [each.until for each in Recordings(made.store.root).all()] == [None, None]
     await made.live(720)
     await until(lambda: len(made.spans(BINANCE)) == 1 and made.spans(BINANCE)[0][9:] >= "12:09:00")
     assert made.exact(BINANCE)

@@ -84,6 +84,17 @@ async def test_hours_across_midnight_are_just_the_trades_that_were_made(setup: S
     assert setup.news[-1] == 1
 
 
+async def test_ids_that_cannot_be_are_a_sentence(setup: Setup, monkeypatch: pytest.MonkeyPatch):
+    answers = iter([5, 2**61])
+
+    async def first_id(*_: object) -> int:
+        return next(answers)
+
+    monkeypatch.setattr(setup.recent, "_first_id", first_id)
+    with pytest.raises(DataError, match="Binance numbers its trades in an odd way; try again later"):
+        await setup.fill(ending(NOW, HOUR))
+
+
 @pytest.mark.parametrize("fault", [Fault.SKIP_ROWS, Fault.DUPLICATE_ROWS, Fault.TRUNCATE, Fault.UNAVAILABLE])
 async def test_page_that_is_not_as_it_should_be_is_repaired(setup: Setup, fault: Fault):
     window = ending(NOW, 2 * HOUR)

@@ -52,7 +52,15 @@ async def connected(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"ws://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession() as session:
-        stream = Stream(session, LIVE[exchange], url, clock=clock, on_live=got.append, on_events=got.extend)
+        stream = Stream(
+            session,
+            LIVE[exchange],
+            url,
+            clock=clock,
+            on_live=got.append,
+            on_refused=lambda symbol: got.append(f"{symbol} is refused"),
+            on_events=got.extend,
+        )
         task = asyncio.create_task(stream.run(lambda: ("BTCUSDT",)))
         await until(lambda: bool(peer.heard))
         try:
@@ -96,9 +104,38 @@ async def test_stream_tells_what_was_acknowledged_and_refused():
         await peer.sockets[0].send_json(
             {"op": "subscribe", "success": False, "req_id": peer.heard[1]["req_id"]}
         )
-        await peer.sockets[0].close()
-        await until(lambda: not stream._asked)
-        assert got == [("BTCUSDT",)]
+        await until(lambda: len(got) == 2)
+        assert got == [("BTCUSDT",), "NOPEUSDT is refused"]
+
+
+async def test_of_streams_that_are_refused_together_each_is_asked_for_again():
+    async with connected(BYBIT) as (peer, stream, _, _, got):
+
+        async def answer(place: int, *, success: bool, **more: str) -> None:
+            await until(lambda: len(peer.heard) > place)
+            number = peer.heard[place]["req_id"]
+            await peer.sockets[0].send_json({"op": "subscribe", "success": success, "req_id": number} | more)
+
+        await stream.subscribe(("ETHUSDT", "NOPEUSDT", "XRPUSDT"))
+        await answer(1, success=False, ret_msg="error:handler not found,topic:publicTrade.NOPEUSDT")
+        await heard(peer, 5)
+        assert [each["args"][0] for each in peer.heard[2:]] == [
+            "publicTrade.XRPUSDT",
+            "publicTrade.NOPEUSDT",
+            "publicTrade.ETHUSDT",
+        ]
+        await answer(2, success=True)
+        await answer(3, success=False, ret_msg="error:handler not found,topic:publicTrade.NOPEUSDT")
+        await answer(4, success=False, ret_msg="error:already subscribed,topic:publicTrade.ETHUSDT")
+        await until(lambda: len(got) == 3)
+        assert got == [("XRPUSDT",), "NOPEUSDT is refused", ("ETHUSDT",)]
+
+
+async def test_many_symbols_are_asked_for_in_several_messages():
+    async with connected(BYBIT) as (peer, stream, _, _, _):
+        await stream.subscribe(tuple(f"COIN{number:03}USDT" for number in range(250)))
+        await heard(peer, 4)
+        assert [len(each["args"]) for each in peer.heard[1:]] == [200, 200, 100]
 
 
 async def test_connection_by_which_nothing_came_counts_as_a_failure():
@@ -125,6 +162,7 @@ async def test_address_that_nobody_listens_at_is_a_passing_failure():
             "ws://127.0.0.1:9",
             clock=SimulatedClock(START),
             on_live=lambda _: None,
+            on_refused=lambda _: None,
             on_events=lambda _: None,
         )
         with pytest.raises(Passing, match=r"127\.0\.0\.1 cannot be reached"):
@@ -149,7 +187,13 @@ async def test_connection_renewed_after_a_day_loses_nothing_on_binance(tmp_path:
 def stream(exchange: Exchange) -> Stream:
     nobody = cast(Any, None)
     return Stream(
-        nobody, LIVE[exchange], "wss://example.org", clock=SystemClock(), on_live=nobody, on_events=nobody
+        nobody,
+        LIVE[exchange],
+        "wss://example.org",
+        clock=SystemClock(),
+        on_live=nobody,
+        on_refused=nobody,
+        on_events=nobody,
     )
 
 

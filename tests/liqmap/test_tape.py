@@ -50,6 +50,24 @@ def test_numbered_tape_leaves_room_for_a_trade_that_the_first_has_overtaken():
     assert told(its.pieces) == [(2000, 60_000, [2000])]
 
 
+def test_named_trade_counts_once_though_it_comes_again():
+    its = tape(numbered=False)
+    for name, after in (
+        ("a", 10),
+        ("b", 1100),
+        ("b", 1100),
+        ("c", 1900),
+        ("d", 2100),
+        ("c", 1900),
+        ("", 2200),
+    ):
+        its.add(trade(None, after)._replace(name=name))
+    its.add(trade(None, 2200))  # without a name there is no telling
+    its.add(trade(None, 61_000)._replace(name="e"))
+    assert told(its.pieces) == [(1000, 60_000, [1100, 1900, 2100, 2200, 2200])]
+    assert len(its._named) + len(its._named_before) < 5
+
+
 def test_tape_that_has_heard_nothing_covers_nothing():
     its = tape()
     its.close(T0)

@@ -16,7 +16,8 @@ from tests.liqmap.exchanges.test_binance_live import (
     HOSTILE_TIMES,
 )
 
-TRADES = {
+EXECUTION = "20f43950-d8dd-5b31-9112-a178eb6023"
+TRADES: dict[str, Any] = {
     "topic": "publicTrade.BTCUSDT",
     "type": "snapshot",
     "ts": 1672304486868,
@@ -28,7 +29,7 @@ TRADES = {
             "v": "0.001",
             "p": "16578.50",
             "L": "PlusTick",
-            "i": "20f43950-d8dd-5b31-9112-a178eb6023af",
+            "i": f"{EXECUTION}af",
             "BT": False,
             "RPI": False,
             "seq": 1783284617,
@@ -40,12 +41,12 @@ TRADES = {
             "v": "0.5",
             "p": "16578.00",
             "L": "MinusTick",
-            "i": "20f43950-d8dd-5b31-9112-a178eb6023b0",
+            "i": f"{EXECUTION}b0",
             "BT": False,
         },
     ],
 }
-LIQUIDATIONS = {
+LIQUIDATIONS: dict[str, Any] = {
     "topic": "allLiquidation.ROSEUSDT",
     "type": "snapshot",
     "ts": 1739502303204,
@@ -89,8 +90,8 @@ def changed(message: dict[str, Any], key: str, *, to: object) -> dict[str, Any]:
 
 def test_trades_are_of_the_taker_side():
     assert read(TRADES) == [
-        StreamTrade("BTCUSDT", None, 1672304486865, 16578.5, 0.001, is_buy=True),
-        StreamTrade("BTCUSDT", None, 1672304486866, 16578.0, 0.5, is_buy=False),
+        StreamTrade("BTCUSDT", None, 1672304486865, 16578.5, 0.001, True, f"{EXECUTION}af"),
+        StreamTrade("BTCUSDT", None, 1672304486866, 16578.0, 0.5, False, f"{EXECUTION}b0"),
     ]
 
 
@@ -139,7 +140,6 @@ def test_garbage_is_one_of_the_documented_errors(text: str):
         read(text)
 
 
-@pytest.mark.parametrize("message", [TRADES, LIQUIDATIONS], ids=["trades", "liquidations"])
 @pytest.mark.parametrize(
     ("key", "value"),
     [(key, value) for key in ("p", "v") for value in HOSTILE_NUMBERS]
@@ -147,9 +147,19 @@ def test_garbage_is_one_of_the_documented_errors(text: str):
     + [("s", value) for value in HOSTILE_SYMBOLS]
     + [("S", value) for value in HOSTILE_SIDES],
 )
-def test_message_with_a_hostile_value_is_refused_as_a_whole(message: dict[str, Any], key: str, value: object):
+def test_hostile_value_costs_all_trades_of_a_message_and_one_liquidation(key: str, value: object):
     with pytest.raises((ValueError, KeyError, TypeError)):
-        read(changed(message, key, to=value))
+        read(changed(TRADES, key, to=value))
+    two = {**LIQUIDATIONS, "data": [*LIQUIDATIONS["data"], dict(LIQUIDATIONS["data"][0])]}
+    assert read(changed(two, key, to=value)) == read(LIQUIDATIONS)
+
+
+def test_trade_without_a_name_or_with_a_hostile_one_is_a_trade():
+    (_, trade) = read(changed(TRADES, "i", to=[1] * 100))
+    assert len(trade.name) == 40
+    plain = copy.deepcopy(TRADES)
+    del plain["data"][1]["i"]
+    assert read(plain)[1].name == ""
 
 
 def test_streams_are_asked_for_by_topic():
