@@ -154,12 +154,7 @@ class Maps(commands.Cog):
             aside = message is not None and message.interaction_metadata is None
             interaction.extras[PRIVATE] = aside
             await acknowledge(interaction, ephemeral=aside, thinking=aside)
-            try:
-                await self._answer(interaction, request)
-            except LiqmapError:
-                if not aside:
-                    await patiently(lambda: interaction.edit_original_response(content=None))
-                raise
+            await self._answer(interaction, request, in_place=not aside)
 
     async def send_csv(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
         """Send the table of all levels to the person alone."""
@@ -176,20 +171,37 @@ class Maps(commands.Cog):
                 )
             )
 
-    async def _answer(self, interaction: discord.Interaction, request: MapRequest) -> None:
+    async def _answer(
+        self, interaction: discord.Interaction, request: MapRequest, *, in_place: bool = False
+    ) -> None:
+        """Draw and show; `in_place` of a map that stays where it is if this one cannot be had."""
         ticker = ProgressTicker(interaction)
-        spec, author_id = MapSpec.of(request), interaction.user.id
         try:
-            async with ticker, asyncio.timeout(ANSWER_WITHIN.total_seconds()):
-                result = await self._draw(request, progress=ticker.show, partial=ticker.show_partial)
-        except NotCovered as error:
-            sentence, view = str(error), whole_view(spec, error.whole_end, author_id=author_id)
+            await self._draw_and_show(interaction, request, ticker)
+        except LiqmapError as error:
+            if in_place:
+                left = _STAYED if ticker.shown_partial else None
+                await patiently(lambda: interaction.edit_original_response(content=left))
+            if not isinstance(error, NotCovered):
+                raise
+            sentence = str(error)
+            view = whole_view(MapSpec.of(request), error.whole_end, author_id=interaction.user.id)
+            if in_place:
+                await interaction.followup.send(sentence, view=view, ephemeral=True)
+                return
             await patiently(
                 lambda: interaction.edit_original_response(
                     content=sentence, embeds=[], attachments=[], view=view
                 )
             )
-            return
+
+    async def _draw_and_show(
+        self, interaction: discord.Interaction, request: MapRequest, ticker: ProgressTicker
+    ) -> None:
+        spec, author_id = MapSpec.of(request), interaction.user.id
+        try:
+            async with ticker, asyncio.timeout(ANSWER_WITHIN.total_seconds()):
+                result = await self._draw(request, progress=ticker.show, partial=ticker.show_partial)
         except TimeoutError:
             raise RequestError(
                 "This took longer than the 15 minutes that Discord waits for an answer; what is fetched is"
@@ -245,6 +257,7 @@ class Maps(commands.Cog):
         return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
 
 
+_STAYED = "This is what there was when the rest could not be fetched; press Refresh to go on."
 _SO_FAR = "This is what there is so far; the rest is being fetched, and the map will be replaced."
 
 
@@ -255,6 +268,8 @@ class ProgressTicker:
         self._interaction = interaction
         self._started = self._edited = self._time()
         self._edit: asyncio.Task[None] | None = None
+        self.shown_partial = False
+        """Whether a map of what there was has been shown."""
 
     def show(self, progress: Progress) -> None:
         """Show `progress`, unless it is too soon or the last edit is still on its way."""
@@ -266,6 +281,7 @@ class ProgressTicker:
 
     def show_partial(self, result: MapResult) -> None:
         """Show a map of what there is so far; progress goes on above it."""
+        self.shown_partial = True
         before, self._edited = self._edit, self._time()
         self._edit = asyncio.create_task(self._send_partial(result, before))
 

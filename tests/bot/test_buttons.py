@@ -11,9 +11,9 @@ from bot.buttons import map_view
 from bot.settings import BotSettings
 from bot.spec import MapSpec
 from bot.store import Store
-from liqmap.errors import DataError
+from liqmap.errors import DataError, NotCovered
 from liqmap.model import Exchange, GrossValue, MarginModel, TimeWindow, TopN
-from tests.bot.conftest import CSV, PNG, REQUEST, FakeDraw, Floor, labels, new_bot
+from tests.bot.conftest import CSV, PNG, REQUEST, FakeDraw, Floor, labels, new_bot, result_of
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 END = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
@@ -103,6 +103,29 @@ async def test_error_of_a_press_is_told_aside_and_leaves_the_map(floor: Floor):
     (sentence,) = result.followups
     assert (sentence.content, sentence.ephemeral) == ("Not there.", True)
     assert (now_shown(floor).content, len(now_shown(floor).attachments)) == ("", 2)
+
+
+async def test_press_for_what_cannot_be_had_leaves_the_map_and_offers_another_aside(floor: Floor):
+    message = await answered(floor)
+    end = datetime(2025, 12, 31, tzinfo=UTC)
+    floor.draw.errors = [NotCovered("There is none.", whole_end=end)]
+    result = await floor.member.select(message, ["bybit"], custom_id=menus(message)[1])
+    (aside,) = result.followups
+    assert (aside.content, aside.ephemeral) == ("There is none.", True)
+    assert labels(aside.message) == [["The whole 6h until Dec 31 00:00 UTC", "Delete"]]
+    assert (now_shown(floor).content, len(now_shown(floor).attachments)) == ("", 2)
+    assert labels(now_shown(floor))[0][0] == "Refresh"
+
+
+@EXPECTS_ERRORS
+async def test_press_that_fails_after_a_partial_map_says_that_it_stayed_that(floor: Floor):
+    message = await answered(floor)
+    floor.draw.partial = result_of()
+    floor.draw.error = DataError("Not there.")
+    result = await floor.member.click(message, label="1h")
+    assert [each.content for each in result.followups] == ["Not there."]
+    assert now_shown(floor).content.startswith("This is what there was when the rest could not be fetched")
+    assert labels(now_shown(floor))[0][0] == "Refresh"
 
 
 @EXPECTS_ERRORS
