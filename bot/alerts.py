@@ -48,10 +48,10 @@ class Speaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen of a symbol a minute ago."""
+    """What was seen of a symbol a minute ago, in a window that ended then."""
 
-    last_price: float
-    clusters: tuple[Cluster, ...]
+    summary: MapSummary
+    ended: datetime
 
 
 class AlertWatch:
@@ -92,7 +92,7 @@ class AlertWatch:
             log.info("alerts of %s %s wait: %s", exchange, symbol, error)
             return
         before = self._seen.get(key)
-        self._seen[key] = Sight(summary.last_price, summary.clusters)
+        self._seen[key] = Sight(summary, request.window.end)
         for alert in alerts:
             sentence = alert_text(alert, summary, before)
             if sentence and not _is_resting(alert, now):
@@ -128,7 +128,11 @@ def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str |
     has since touched it, however shortly; else it is near if the price is within the alert's distance.
     """
     last = summary.last_price
-    swept = [] if before is None else [each for each in before.clusters if _is_touched(each, before, summary)]
+    swept = (
+        []
+        if before is None
+        else [each for each in before.summary.clusters if _is_touched(each, before, summary)]
+    )
     large = [each for each in swept if each.notional >= alert.notional]
     if large:
         return _sentence(alert, max(large, key=lambda each: each.notional), "has swept", last)
@@ -148,9 +152,14 @@ def _distance(cluster: Cluster, last: float) -> float:
 
 
 def _is_touched(cluster: Cluster, before: Sight, now: MapSummary) -> bool:
-    # The newest bin of a day's price path has the minute since, and at most one more.
-    lowest, highest = min(before.last_price, now.newest_low), max(before.last_price, now.newest_high)
-    return lowest <= cluster.price <= highest
+    then, prices = before.summary, [before.summary.last_price, now.last_price]
+    # A bin that had begun by then counts only as far as it has grown since.
+    is_new = now.newest_since >= before.ended
+    if is_new or now.newest_low < then.newest_low:
+        prices.append(now.newest_low)
+    if is_new or now.newest_high > then.newest_high:
+        prices.append(now.newest_high)
+    return min(prices) <= cluster.price <= max(prices)
 
 
 def _sentence(alert: Alert, cluster: Cluster, what: str, last: float) -> str:

@@ -39,6 +39,7 @@ TOO_LONG: Final = (
 
 _TELLING_SHARE = 0.05  # so much of the work, or of time, tells how long the rest will take
 _TELLING_SECONDS = 30.0
+_TELLING_BUDGET_SECONDS = 75.0  # more than the minute in which a budget is spent
 _SMALLEST_SHARE = 1e-6
 _ALT_TEXT_LENGTH = 1024
 _BAR_CELLS = 12
@@ -84,7 +85,8 @@ def progress_text(progress: Progress, *, elapsed: float) -> str:
     filled = round(share * _BAR_CELLS)
     bar = "▓" * filled + "░" * (_BAR_CELLS - filled)
     text = f"{progress.text} {bar} {share:.0%}"
-    if share <= _TELLING_SHARE and elapsed < _TELLING_SECONDS:
+    telling = share > _TELLING_SHARE or elapsed >= _TELLING_SECONDS
+    if not (telling if progress.steady else elapsed >= _TELLING_BUDGET_SECONDS):
         return text
     left = elapsed * (1 - share) / max(share, _SMALLEST_SHARE)
     if elapsed + left > ANSWER_WITHIN.total_seconds():

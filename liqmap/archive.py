@@ -260,6 +260,7 @@ class _Gauge:
         self._shares: dict[object, float] = {}
         self._weights: dict[object, float] = {}
         self._told = 0.0
+        self._steady = True
 
     def of_day(self, day: Day, days: int) -> Callable[[float], None]:
         """Return what a day's download, one of `days`, is to report to."""
@@ -274,6 +275,7 @@ class _Gauge:
 
     def of_hours(self, windows: Sequence[TimeWindow]) -> Callable[[float], None]:
         """Return what the fetching of recent trades is to report to."""
+        self._steady = False
         key, hours = tuple(windows), sum((each.length for each in windows), timedelta()) / timedelta(hours=1)
         self._weights[key] = max(hours, 0.1)
 
@@ -288,7 +290,8 @@ class _Gauge:
         # What comes to light on the way makes the whole larger, which must not look like going back.
         self._told = max(self._told, done / sum(self._weights.values()))
         exchange, symbol = self._wanted.exchange.title(), self._wanted.symbol
-        self._progress(Progress(f"Fetching {what} of {symbol} from {exchange}", self._told))
+        text = f"Fetching {what} of {symbol} from {exchange}"
+        self._progress(Progress(text, self._told, steady=self._steady))
 
 
 def _inside(windows: Sequence[TimeWindow], bounds: TimeWindow) -> list[TimeWindow]:

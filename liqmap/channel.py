@@ -302,6 +302,7 @@ class Channel:
             for symbol, track in list(self._tracks.items()):
                 until = track.open_from or self._clock.now().replace(microsecond=0)
                 await self._keeper.maintain(symbol, until=until)
+            await self._keeper.evict()
             self._start(self._admit_wanted())
 
     def _is_forgotten(self, symbol: str) -> bool:

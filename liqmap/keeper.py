@@ -110,10 +110,16 @@ class Keeper:
             await asyncio.to_thread(tidy, self._store, self._exchange, symbol, now=self._clock.now())
             for day in self._recorded_days(symbol):
                 await self._days.obtain(day, lambda _: None)
-            await asyncio.to_thread(self._store.evict, now=self._clock.now())
         except (LiqmapError, OSError) as error:
             log.warning("%s %s could not be tidied: %s", self._exchange, symbol, error)
         self._repair(symbol, until=until)
+
+    async def evict(self) -> None:
+        """Keep the store below its size."""
+        try:
+            await asyncio.to_thread(self._store.evict, now=self._clock.now())
+        except OSError as error:
+            log.warning("the store could not be kept below its size: %s", error.strerror)
 
     def _write(self, symbol: str, piece: Piece, simulated: bool) -> None:
         origin = Origin(

@@ -478,13 +478,14 @@ class Band:
 class MapSummary:
     """The numbers that a person reads beside a map; `clusters` are all of them, longs then shorts.
 
-    `newest_low` and `newest_high` are the extremes of the price path's last bin, which ends with the
-    last price.
+    `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
+    `newest_since` and ends with the last price.
     """
 
     last_price: float
     newest_low: float
     newest_high: float
+    newest_since: datetime
     trades: int
     selected_buy: int
     selected_sell: int
@@ -526,7 +527,11 @@ class MapResult:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a request is: a short sentence, and the share that is done (None where unknown)."""
+    """How far a request is: a short sentence, and the share that is done (None where unknown).
+
+    Where a budget of so much a minute is spent, the pace is not `steady`.
+    """
 
     text: str
     fraction: float | None = None
+    steady: bool = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.model import Band, LiquidationMap, MapSummary
+from liqmap.spans import at_ms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ def summarize(liquidation_map: LiquidationMap) -> MapSummary:
         last_price=liquidation_map.last_price,
         newest_low=float(liquidation_map.path.low[-1]),
         newest_high=float(liquidation_map.path.high[-1]),
+        newest_since=at_ms(int(liquidation_map.path.time[-1])),
         trades=liquidation_map.trade_count,
         selected_buy=liquidation_map.buys.count,
         selected_sell=liquidation_map.sells.count,

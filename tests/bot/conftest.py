@@ -46,6 +46,7 @@ SUMMARY = MapSummary(
     last_price=29_205.1,
     newest_low=29_190.0,
     newest_high=29_210.0,
+    newest_since=datetime(2023, 8, 1, 5, 58, tzinfo=UTC),
     trades=412_345,
     selected_buy=100,
     selected_sell=100,

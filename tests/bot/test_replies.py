@@ -140,3 +140,9 @@ def test_longest_answer_stays_within_discord_s_limits():
 )
 def test_progress_is_a_bar_with_the_time_left(fraction: float | None, elapsed: float, text: str):
     assert progress_text(Progress("Fetching", fraction), elapsed=elapsed) == text
+
+
+def test_pace_of_a_budget_by_the_minute_tells_nothing_before_a_minute_is_over():
+    progress = Progress("Fetching", 0.15, steady=False)
+    assert progress_text(progress, elapsed=3) == "Fetching ▓▓░░░░░░░░░░ 15%"
+    assert progress_text(progress, elapsed=75) == "Fetching ▓▓░░░░░░░░░░ 15%, about 7 min 5 s left"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import discord
@@ -26,6 +27,7 @@ class Market(FakeDraw):
         self.last = 30_000.0
         self.wick = 0.0
         self.width = 100.0
+        self.since = SUMMARY.newest_since
         self.clusters = {29_000.0: 5e6, 31_000.0: 2e6}
 
     async def __call__(self, request: MapRequest, **listeners: Any) -> MapResult:
@@ -39,6 +41,7 @@ class Market(FakeDraw):
             last_price=self.last,
             newest_low=self.last - self.wick,
             newest_high=self.last + self.wick,
+            newest_since=self.since,
             clusters=clusters,
         )
         return result_of(request, summary=summary)
@@ -108,6 +111,18 @@ async def test_cluster_that_is_touched_for_a_moment_between_two_looks_is_told(fl
     assert [sentence.partition(" of ")[0] for sentence in said(floor)] == [
         "🔔 **BTCUSDT** on Binance has swept $5M"
     ]
+
+
+async def test_cluster_that_appears_where_the_price_has_been_before_is_not_told(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    draw.clusters, draw.wick = {}, 500.0
+    await floor.env.advance_time(MINUTE)
+    draw.clusters = {29_700.0: 5e6}
+    await floor.env.advance_time(3 * MINUTE)
+    assert said(floor) == []
+    draw.since = discord.utils.utcnow() + timedelta(days=999)  # another bin
+    await floor.env.advance_time(MINUTE)
+    assert len(said(floor)) == 1
 
 
 async def test_price_at_the_edge_of_a_wide_cluster_is_near(floor: Floor, draw: Market):
