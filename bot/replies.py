@@ -85,10 +85,13 @@ def progress_text(progress: Progress, *, elapsed: float) -> str:
     filled = round(share * _BAR_CELLS)
     bar = "▓" * filled + "░" * (_BAR_CELLS - filled)
     text = f"{progress.text} {bar} {share:.0%}"
-    telling = share > _TELLING_SHARE or elapsed >= _TELLING_SECONDS
-    if not (telling if progress.steady else elapsed >= _TELLING_BUDGET_SECONDS):
+    left = progress.left or 0.0
+    # What a budget is spent on comes in bursts, whose pace tells nothing before a minute is over.
+    seconds = _TELLING_SECONDS if progress.left is None else _TELLING_BUDGET_SECONDS
+    if (share > _TELLING_SHARE and progress.left is None) or elapsed >= seconds:
+        left = max(left, elapsed * (1 - share) / max(share, _SMALLEST_SHARE))
+    elif progress.left is None:
         return text
-    left = elapsed * (1 - share) / max(share, _SMALLEST_SHARE)
     if elapsed + left > ANSWER_WITHIN.total_seconds():
         return f"{text}\n{TOO_LONG}"
     return f"{text}, about {duration_text(timedelta(seconds=left))} left"

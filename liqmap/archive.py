@@ -260,7 +260,7 @@ class _Gauge:
         self._shares: dict[object, float] = {}
         self._weights: dict[object, float] = {}
         self._told = 0.0
-        self._steady = True
+        self._left: float | None = None
 
     def of_day(self, day: Day, days: int) -> Callable[[float], None]:
         """Return what a day's download, one of `days`, is to report to."""
@@ -273,14 +273,13 @@ class _Gauge:
 
         return report
 
-    def of_hours(self, windows: Sequence[TimeWindow]) -> Callable[[float], None]:
+    def of_hours(self, windows: Sequence[TimeWindow]) -> Callable[[float, float], None]:
         """Return what the fetching of recent trades is to report to."""
-        self._steady = False
         key, hours = tuple(windows), sum((each.length for each in windows), timedelta()) / timedelta(hours=1)
         self._weights[key] = max(hours, 0.1)
 
-        def report(share: float) -> None:
-            self._shares[key] = share
+        def report(share: float, left: float) -> None:
+            self._shares[key], self._left = share, left
             self._tell(f"the last {hours:.0f} h" if hours >= 1 else f"the last {hours * 60:.0f} min")
 
         return report
@@ -291,7 +290,7 @@ class _Gauge:
         self._told = max(self._told, done / sum(self._weights.values()))
         exchange, symbol = self._wanted.exchange.title(), self._wanted.symbol
         text = f"Fetching {what} of {symbol} from {exchange}"
-        self._progress(Progress(text, self._told, steady=self._steady))
+        self._progress(Progress(text, self._told, left=self._left))
 
 
 def _inside(windows: Sequence[TimeWindow], bounds: TimeWindow) -> list[TimeWindow]:

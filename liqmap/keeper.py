@@ -163,7 +163,7 @@ class Keeper:
             return
         holes = missing(TimeWindow(start, until), segment_windows(self._store.root, self._exchange, symbol))
         try:
-            await recent.fill(symbol, holes, report=lambda _: None)
+            await recent.fill(symbol, holes, report=lambda _share, _left: None)
         except (LiqmapError, OSError) as error:
             log.warning("%s %s could not be repaired yet: %s", self._exchange, symbol, error)
 

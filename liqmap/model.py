@@ -529,9 +529,9 @@ class MapResult:
 class Progress:
     """How far a request is: a short sentence, and the share that is done (None where unknown).
 
-    Where a budget of so much a minute is spent, the pace is not `steady`.
+    `left` is how long the rest will take at least [s], where an exchange's budget says that.
     """
 
     text: str
     fraction: float | None = None
-    steady: bool = True
+    left: float | None = None

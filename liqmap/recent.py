@@ -61,6 +61,7 @@ def recent_trades(
             store=store,
             clock=clock,
             pages_at_once=settings.recent.pages_at_once,
+            weight_a_minute=binance.weight_a_minute * binance.weight_share,
         )
     }
 
@@ -78,6 +79,7 @@ class RecentTrades:
         store: Store,
         clock: Clock,
         pages_at_once: int,
+        weight_a_minute: float,
     ) -> None:
         self._exchange = exchange
         self._backfill = backfill
@@ -85,6 +87,7 @@ class RecentTrades:
         self._store = store
         self._clock = clock
         self._in_flight = asyncio.Semaphore(pages_at_once)
+        self._trades_a_second = weight_a_minute / backfill.page_weight * backfill.page_rows / 60
         self.client = client
         """What asks the exchange, for others who have a question: there is one budget."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -99,33 +102,42 @@ class RecentTrades:
         symbol: str,
         windows: list[TimeWindow],
         *,
-        report: Callable[[float], None],
+        report: Callable[[float, float], None],
         until: datetime | None = None,
     ) -> None:
         """Fetch what the store lacks of `windows`, hour by hour, the newest first.
 
-        `report` hears of the share that is done. After `until` no further hour is begun. Raises
+        `report` hears of the share that is done, and of the seconds that the budget makes the rest last if
+        it has as many trades an hour as what is being fetched. After `until` no further hour is begun. Raises
         RequestError for a symbol that the exchange does not have, DataError if the exchange cannot be
         asked; hours fetched before that stay.
         """
         pieces = [piece for window in windows for piece in split_at(window, HOUR)]
         pieces.sort(key=lambda piece: piece.start, reverse=True)
         total, done = sum((piece.length for piece in pieces), timedelta()), timedelta()
+        trades_a_second = 0.0
+
+        def tell(so_far: timedelta) -> None:
+            left = (total - so_far).total_seconds() * trades_a_second / self._trades_a_second
+            report(so_far / total, left)
+
         for piece in pieces:
             if until is not None and self._clock.now() >= until:
                 return
 
-            def inside(share: float, piece: TimeWindow = piece, done: timedelta = done) -> None:
-                report((done + piece.length * share) / total)
+            def inside(share: float, trades: int, piece: TimeWindow = piece, done: timedelta = done) -> None:
+                nonlocal trades_a_second
+                trades_a_second = trades / piece.length.total_seconds()
+                tell(done + piece.length * share)
 
             # One after the other: whoever waits for the same hour finds it in the store then.
             async with self._locks[symbol]:
                 for window in reversed(self._store.missing(self._exchange, symbol, piece)):
                     await self._fetch(symbol, window, inside)
             done += piece.length
-            report(done / total)
+            tell(done)
 
-    async def _fetch(self, symbol: str, window: TimeWindow, report: Callable[[float], None]) -> None:
+    async def _fetch(self, symbol: str, window: TimeWindow, report: Callable[[float, int], None]) -> None:
         first = await self._first_id(symbol, window.start_ms)
         end = await self._first_id(symbol, window.end_ms)
         found = _joined(await self._pages(symbol, first, end, report))
@@ -160,14 +172,16 @@ class RecentTrades:
         before = newest.ids[newest.trades.time < milliseconds]
         return int(before[-1]) + 1 if len(before) else int(newest.ids[0]) if len(newest.ids) else 0
 
-    async def _pages(self, symbol: str, first: int, end: int, report: Callable[[float], None]) -> list[Page]:
+    async def _pages(
+        self, symbol: str, first: int, end: int, report: Callable[[float, int], None]
+    ) -> list[Page]:
         rows, done = self._backfill.page_rows, 0
 
         async def whole(start: int) -> list[Page]:
             nonlocal done
             found = await self._whole_page(symbol, start, min(start + rows, end))
             done += rows
-            report(min(1.0, done / (end - first)))
+            report(min(1.0, done / (end - first)), end - first)
             return found
 
         if not 0 <= end - first <= _MOST_TRADES:

@@ -110,5 +110,5 @@ async def _watched(recorder: psutil.Process) -> tuple[list[float], list[float]]:
     return used, memory
 
 
-def _ignore(_: float) -> None:
+def _ignore(_share: float, _left: float) -> None:
     """Report nothing."""

@@ -142,7 +142,8 @@ def test_progress_is_a_bar_with_the_time_left(fraction: float | None, elapsed: f
     assert progress_text(Progress("Fetching", fraction), elapsed=elapsed) == text
 
 
-def test_pace_of_a_budget_by_the_minute_tells_nothing_before_a_minute_is_over():
-    progress = Progress("Fetching", 0.15, steady=False)
-    assert progress_text(progress, elapsed=3) == "Fetching ▓▓░░░░░░░░░░ 15%"
+def test_budget_by_the_minute_tells_what_the_pace_of_its_first_minute_does_not():
+    progress = Progress("Fetching", 0.15, left=300.0)
+    assert progress_text(progress, elapsed=3) == "Fetching ▓▓░░░░░░░░░░ 15%, about 5 min left"
+    assert progress_text(Progress("Fetching", 0.0, left=900.0), elapsed=1).endswith(TOO_LONG)
     assert progress_text(progress, elapsed=75) == "Fetching ▓▓░░░░░░░░░░ 15%, about 7 min 5 s left"

@@ -40,11 +40,14 @@ class Setup:
         self.clock = clock
         self.market = market
         self.news: list[float] = []
+        self.left: list[float] = []
 
     def fill(self, *windows: TimeWindow, symbol: str = "BTCUSDT", until: datetime | None = None):
-        return driven(
-            self.clock, self.recent.fill(symbol, list(windows), report=self.news.append, until=until)
-        )
+        return driven(self.clock, self.recent.fill(symbol, list(windows), report=self.report, until=until))
+
+    def report(self, share: float, left: float) -> None:
+        self.news.append(share)
+        self.left.append(left)
 
     def windows(self, symbol: str = "BTCUSDT") -> list[TimeWindow]:
         windows = segment_windows(self.store.root, Exchange.BINANCE, symbol)
@@ -82,6 +85,10 @@ async def test_hours_across_midnight_are_just_the_trades_that_were_made(setup: S
     )
     assert setup.news == sorted(setup.news)
     assert setup.news[-1] == 1
+    # The rest lasts as long as the budget of half a million a minute makes it: 25,000 pages.
+    hour = len(traded(setup.market, "BTCUSDT", ending(NOW, HOUR)))
+    assert setup.left[0] == pytest.approx(hour * 14 / (25_000_000 / 60), rel=0.2)
+    assert setup.left[-1] == 0
 
 
 async def test_ids_that_cannot_be_are_a_sentence(setup: Setup, monkeypatch: pytest.MonkeyPatch):
@@ -160,7 +167,7 @@ async def test_several_pages_are_in_flight_but_not_all(tmp_path: Path):
 
 async def test_newest_hour_comes_first_and_killed_whole_hours_stay(setup: Setup):
     window = ending(NOW, timedelta(hours=6))
-    task = asyncio.create_task(setup.recent.fill("BTCUSDT", [window], report=setup.news.append))
+    task = asyncio.create_task(setup.recent.fill("BTCUSDT", [window], report=setup.report))
     await until(lambda: len(setup.windows()) == 2)
     task.cancel()
     await asyncio.wait([task])
