@@ -20,7 +20,7 @@ from liqmap.tape import Tape
 from liqmap.track import Track, is_believed
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from datetime import datetime
     from types import TracebackType
 
@@ -55,6 +55,7 @@ class Channel:
         keeper: Keeper,
         recordings: Recordings,
         clock: Clock,
+        on_forgotten: Callable[[], None],
     ) -> None:
         self._exchange = exchange
         self._settings = settings
@@ -62,6 +63,7 @@ class Channel:
         self._keeper = keeper
         self._recordings = recordings
         self._clock = clock
+        self._on_forgotten = on_forgotten
         self._live = LIVE[exchange]
         self._urls = settings.exchanges.of(exchange)
         self._stream = Stream(
@@ -79,6 +81,7 @@ class Channel:
         self._some = asyncio.Event()
         self._news = asyncio.Event()
         self._changed: set[Track] = set()
+        self._unknown: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -114,6 +117,11 @@ class Channel:
         elif self._wanted[symbol] is not None:
             self._wanted[symbol] = asked
 
+    @property
+    def wants_nothing(self) -> bool:
+        """Whether no symbol is wanted any more."""
+        return not self._wanted
+
     def is_wanted(self, symbol: str) -> bool:
         """Tell whether `symbol` is recorded here, or about to be."""
         return symbol in self._tracks or (symbol in self._wanted and self._has_room())
@@ -145,6 +153,7 @@ class Channel:
             tape = Tape(numbered=self._live.numbered, most_trades=self._settings.recorder.most_open_trades)
             recording = Recording(self._exchange, symbol, updated=now, since=now, asked=self._wanted[symbol])
             silence = timedelta(seconds=self._settings.recorder.silence)
+            self._unknown.discard(symbol)
             self._tracks[symbol] = Track(symbol, tape, lock, recording, silence, self._live.numbered)
             admitted.append(symbol)
         if admitted:
@@ -251,6 +260,8 @@ class Channel:
         track.recording = replace(track.recording, updated=self._clock.now(), asked=asked)
         with suppress(LiqmapError):  # a full disk is told by what matters more
             await asyncio.to_thread(self._recordings.write, track.recording)
+        if track.symbol in self._unknown:  # found out while it was being written
+            self._recordings.forget(self._exchange, track.symbol)
 
     async def _watch(self) -> None:
         """Look after the tracks: those that are far behind, and those that say nothing."""
@@ -303,6 +314,7 @@ class Channel:
                 until = track.open_from or self._clock.now().replace(microsecond=0)
                 await self._keeper.maintain(symbol, until=until)
             await self._keeper.evict()
+            self._unknown.clear()
             self._start(self._admit_wanted())
 
     def _is_forgotten(self, symbol: str) -> bool:
@@ -311,8 +323,10 @@ class Channel:
 
     async def _forget(self, symbol: str) -> None:
         """Let go of a symbol that there is not, without a trace."""
+        self._unknown.add(symbol)
         await self._let_go(symbol)
         self._recordings.forget(self._exchange, symbol)
+        self._on_forgotten()
 
     async def _let_go(self, symbol: str) -> None:
         asked = self._wanted.pop(symbol, None)

@@ -136,6 +136,10 @@ class Engine:
         """Return how the recordings in the store are going, this process's and others'."""
         return recording_status(self._settings.storage.path, now=self._clock.now())
 
+    async def refused(self) -> None:
+        """Return once the exchanges have said that none of the symbols to be recorded exists."""
+        await self._recorder.refused.wait()
+
     def lag(self) -> float:
         """Return how far the slowest stream that is recorded now is behind [s], 0 if there is none."""
         return largest_lag(self._settings.storage.path, now=self._clock.now())

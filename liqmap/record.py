@@ -59,8 +59,13 @@ async def _record(settings: Settings, *, simulated: bool) -> None:
             from liqmap.simulator import Market, MarketServer  # noqa: PLC0415 - half a second that few need
 
             settings = (await stack.enter_async_context(MarketServer(Market()))).redirect(settings)
-        await stack.enter_async_context(Engine(settings, record=True))
-        await stop.wait()
+        engine = await stack.enter_async_context(Engine(settings, record=True))
+        ends = [asyncio.create_task(each) for each in (stop.wait(), engine.refused())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in ends:
+            task.cancel()
+    if not stop.is_set():
+        raise RequestError("The exchanges know none of these symbols, so nothing is recorded; check them.")
 
 
 def _recorded(exchange: Exchange, text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
@@ -74,11 +75,14 @@ class Recorder:
                 keeper=keeper,
                 recordings=self._recordings,
                 clock=clock,
+                on_forgotten=self._note_forgotten,
             )
 
         self._channels = {exchange: channel(exchange) for exchange in Exchange}
         self._running = False
         self._stack = AsyncExitStack()
+        self.refused = asyncio.Event()
+        """Set once the exchanges know none of the symbols that were wanted."""
 
     async def __aenter__(self) -> Self:
         for exchange, symbol in configured(self._settings):
@@ -108,6 +112,10 @@ class Recorder:
         now = self._clock.now()
         if self._running and now - until < DAY and LIVE[exchange].records(symbol):
             self._channels[exchange].want(symbol, asked=now)
+
+    def _note_forgotten(self) -> None:
+        if all(channel.wants_nothing for channel in self._channels.values()):
+            self.refused.set()
 
     def is_recorded(self, exchange: Exchange, symbol: str) -> bool:
         """Tell whether this process or another records `symbol` now, or is about to."""

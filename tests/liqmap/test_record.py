@@ -120,6 +120,16 @@ def test_what_cannot_be_recorded_is_one_sentence(
     assert told.count("\n") == 1
 
 
+def test_recorder_of_nothing_that_exists_ends_with_a_sentence(
+    store: Path, capsys: pytest.CaptureFixture[str]
+):
+    config = str(store.parent / "liqmap.toml")
+    assert main(["record", "NOPE", "--simulated", "--config", config]) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == "The exchanges know none of these symbols, so nothing is recorded; check them."
+    assert list(Recordings(store / "simulated").all()) == []
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_recorder_runs_on_its_own_until_it_is_told_to_stop(store: Path, stop: signal.Signals):
     command = [sys.executable, "-m", "liqmap", "record", "BTCUSDT", "--exchange", "binance", "--simulated"]

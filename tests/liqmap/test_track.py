@@ -37,6 +37,7 @@ def recording(exchange: Exchange, *, numbered: bool) -> tuple[Channel, Tape]:
         keeper=nobody,
         recordings=nobody,
         clock=StoppedClock(),
+        on_forgotten=nobody,
     )
     tape = Tape(numbered=numbered, most_trades=1000)
     description = Recording(exchange, "BTCUSDT", updated=NOW, since=NOW)
