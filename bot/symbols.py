@@ -35,12 +35,6 @@ def suggesting(draw: Draw, listings: Listings) -> Draw:
         except NotCovered:
             raise  # it is listed: its days are published
         except (RequestError, DataError) as error:
-            near = await listings.near(request.exchange, request.symbol)
-            if not near:
-                raise
-            names = " or ".join((", ".join(near[:-1]), near[-1])) if len(near) > 1 else near[0]
-            raise type(error)(
-                f"{error} {request.exchange.title()} lists no {request.symbol}; did you mean {names}?"
-            ) from error
+            raise await listings.suggesting(error, request) from None
 
     return run

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Self
 from tqdm import tqdm
 
 from liqmap import __version__
+from liqmap.clock import SystemClock
 from liqmap.engine import Engine
-from liqmap.errors import LiqmapError, SettingsError
+from liqmap.errors import LiqmapError, NotCovered, NotPublished, RequestError, SettingsError
 from liqmap.files import write_results
+from liqmap.listings import Listings
 from liqmap.model import Exchange, LevelFilter, MarginModel, Theme
 from liqmap.numbers import (
     age_text,
@@ -92,8 +94,14 @@ async def _draw(options: argparse.Namespace, settings: Settings) -> tuple[MapRes
             server = await stack.enter_async_context(MarketServer(Market(), weight_limit=GENEROUS))
             settings = server.redirect(settings)
         engine = await stack.enter_async_context(Engine(settings))
-        bar = stack.enter_context(_ProgressBar())
-        result = await engine.draw(request, progress=bar.show)
+        try:
+            with _ProgressBar() as bar:
+                result = await engine.draw(request, progress=bar.show)
+        except NotCovered:
+            raise  # it is listed: its days are published
+        except (RequestError, NotPublished) as error:
+            listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
+            raise await listings.suggesting(error, request) from None
     return result, write_results(result, options.out)
 
 

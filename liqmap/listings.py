@@ -6,10 +6,11 @@ import asyncio
 import difflib
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self, assert_never
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, assert_never
 
 import aiohttp
 
+from liqmap.errors import LiqmapError
 from liqmap.model import Exchange
 
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from liqmap.clock import Clock
+    from liqmap.model import MapRequest
     from liqmap.settings import Settings
 
 log = logging.getLogger(__name__)
+
+Told = TypeVar("Told", bound=LiqmapError)
 
 KEPT_FOR: Final = timedelta(days=1)
 RETRIED_AFTER: Final = timedelta(minutes=5)
@@ -67,6 +71,16 @@ class Listings:
         if symbol in listed:
             return ()
         return tuple(difflib.get_close_matches(symbol, sorted(listed), n=3, cutoff=0.6))
+
+    async def suggesting(self, error: Told, request: MapRequest) -> Told:
+        """Return `error` with names near to the symbol of `request`, if the exchange lists no such symbol."""
+        near = await self.near(request.exchange, request.symbol)
+        if not near:
+            return error
+        names = " or ".join((", ".join(near[:-1]), near[-1])) if len(near) > 1 else near[0]
+        return type(error)(
+            f"{error} {request.exchange.title()} lists no {request.symbol}; did you mean {names}?"
+        )
 
     async def _refresh(self, exchange: Exchange) -> None:
         try:

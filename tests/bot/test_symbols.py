@@ -6,12 +6,13 @@ import pytest
 
 from bot.symbols import listed, suggesting
 from liqmap.errors import DataError, NotPublished, RequestError
+from liqmap.listings import Listings
 from liqmap.model import Exchange
 from liqmap.parsing import POPULAR_SYMBOLS
 from tests.bot.conftest import REQUEST, FakeDraw
 
 
-class Listed:
+class Listed(Listings):
     """An exchange's list, as far as suggestions ask for it."""
 
     def __init__(self, *near: str) -> None:

@@ -94,6 +94,15 @@ def test_options_of_the_map_are_the_command_s(
     assert "\n  heatmap       " in told
 
 
+def test_mistyped_symbol_is_told_with_near_names(config: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["BTCUSTD", "6h", "--simulated", "--config", str(config)]) == 1
+    told = capsys.readouterr().err
+    assert told == (
+        "Binance has no future named BTCUSTDUSDT; check the symbol."
+        " Binance lists no BTCUSTDUSDT; did you mean BTCUSDT?\n"
+    )
+
+
 def test_missing_day_is_reported_with_its_reason(
     config: Path, tmp_path: Path, market_server: MarketServer, capsys: pytest.CaptureFixture[str]
 ):
