@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _LIMITED_STATUS = frozenset({429, 418})  # too many requests; banned for having gone on
 _DEFAULT_WAIT = 60.0
+_FORBIDDEN_FOR = 600.0  # Bybit's "access too frequent" lasts ten minutes, and is no other status
 _LONGEST_WAIT = 60.0  # a limit counts by the minute; what goes on for longer is a ban
 
 
@@ -138,6 +139,12 @@ class RestClient:
                     self._budget.hear(used, minute)
                 if response.status in _LIMITED_STATUS:
                     self._limited(response, host)
+                if response.status == 403:
+                    until = self._budget.close(_FORBIDDEN_FOR)
+                    raise DataError(
+                        f"{host} refuses to answer (HTTP 403), because it was asked too often or blocks this"
+                        f" network; it is asked again at {until:%H:%M:%S} UTC."
+                    )
                 if response.status != 400:
                     check_status(response, host, longest_wait=self._settings.retry_wait_max)
                 body = await _json(response, host)

@@ -103,6 +103,8 @@ class BybitLive:
         match answer:
             case {"retCode": 10001}:  # params error: symbol invalid
                 raise RequestError("Bybit has no such linear contract; check the symbol.")
+            case {"retCode": 10006}:
+                raise DataError("Bybit is limiting requests; try again in a minute.")
             case {"retCode": 0, "time": int(said), "result": {"list": list(rows)}}:
                 try:
                     return Newest(

@@ -125,6 +125,18 @@ async def test_ban_closes_for_all_jobs_until_it_is_over(answer: Answer):
         assert await driven(api.clock, client.get(url, weight=20)) == []
 
 
+async def test_forbidden_closes_for_all_jobs_for_ten_minutes():
+    async with asking() as (api, client, url):
+        api.planned = [refusing(403)]
+        with pytest.raises(DataError, match=r"HTTP 403.*too often or blocks.*again at 1\d:\d\d:30"):
+            await driven(api.clock, client.get(url, weight=20))
+        with pytest.raises(DataError, match="limits requests until"):
+            await driven(api.clock, client.get(url, weight=20))
+        assert len(api.asked) == 1
+        await api.clock.advance(601)
+        assert await driven(api.clock, client.get(url, weight=20)) == []
+
+
 async def test_limit_without_a_time_is_a_minute():
     async with asking() as (api, client, url):
         api.planned = [refusing(429)]
@@ -169,7 +181,7 @@ async def test_refusal_with_a_code_is_not_asked_again():
         assert len(api.asked) == 1
 
 
-@pytest.mark.parametrize(("status", "sentence"), [(403, "refuses this network"), (404, "answered HTTP 404")])
+@pytest.mark.parametrize(("status", "sentence"), [(401, "refuses this network"), (404, "answered HTTP 404")])
 async def test_blocked_or_missing_is_a_sentence_at_once(status: int, sentence: str):
     async with asking() as (api, client, url):
         api.planned = [refusing(status)]

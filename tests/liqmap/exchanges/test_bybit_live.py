@@ -198,13 +198,17 @@ def test_newest_of_an_unknown_symbol_is_a_request_error():
         newest({"retCode": 10001, "retMsg": "params error: Symbol Invalid", "result": {}})
 
 
+def test_newest_that_is_limited_says_when_to_ask_again():
+    with pytest.raises(DataError, match="Bybit is limiting requests; try again in a minute"):
+        newest({"retCode": 10006, "retMsg": "Too many visits!", "result": {}})
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         None,
         [],
         {},
-        {"retCode": 10006, "retMsg": "Too many visits!", "result": {}},
         *(ANSWER | {"result": result} for result in NO_RESULTS),
         *(ANSWER | {"result": {"list": [{"time": time}]}} for time in NO_TEXTS),
         *(ANSWER | {"time": time} for time in NO_TIMES),
