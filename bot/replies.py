@@ -85,16 +85,21 @@ def progress_text(progress: Progress, *, elapsed: float) -> str:
     filled = round(share * _BAR_CELLS)
     bar = "▓" * filled + "░" * (_BAR_CELLS - filled)
     text = f"{progress.text} {bar} {share:.0%}"
-    left = progress.left or 0.0
-    # What a budget is spent on comes in bursts, whose pace tells nothing before a minute is over.
-    seconds = _TELLING_SECONDS if progress.left is None else _TELLING_BUDGET_SECONDS
-    if (share > _TELLING_SHARE and progress.left is None) or elapsed >= seconds:
-        left = max(left, elapsed * (1 - share) / max(share, _SMALLEST_SHARE))
-    elif progress.left is None:
+    left = _seconds_left(progress, share=share, elapsed=elapsed)
+    if left is None:
         return text
     if elapsed + left > ANSWER_WITHIN.total_seconds():
         return f"{text}\n{TOO_LONG}"
     return f"{text}, about {duration_text(timedelta(seconds=left))} left"
+
+
+def _seconds_left(progress: Progress, *, share: float, elapsed: float) -> float | None:
+    """Return how long the rest will take by its pace, but not less than is known; None if it is too early."""
+    pace = elapsed * (1 - share) / max(share, _SMALLEST_SHARE)
+    if progress.left is None:
+        return pace if share > _TELLING_SHARE or elapsed >= _TELLING_SECONDS else None
+    # What a budget is spent on comes in bursts, whose pace tells nothing before a minute is over.
+    return max(progress.left, pace) if elapsed >= _TELLING_BUDGET_SECONDS else progress.left
 
 
 def csv_file(result: MapResult, *, most: int) -> tuple[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from liqmap import DataError, Exchange, MapRequest, MapResult, NotCovered, RequestError
+from liqmap import DataError, Exchange, MapRequest, MapResult, RequestError
 from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ def suggesting(draw: Draw, listings: Listings) -> Draw:
     ) -> MapResult:
         try:
             return await draw(request, progress=progress, partial=partial)
-        except NotCovered:
-            raise  # it is listed: its days are published
         except (RequestError, DataError) as error:
             raise await listings.suggesting(error, request) from None
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from liqmap import __version__
 from liqmap.clock import SystemClock
 from liqmap.engine import Engine
-from liqmap.errors import LiqmapError, NotCovered, NotPublished, RequestError, SettingsError
+from liqmap.errors import LiqmapError, NotPublished, RequestError, SettingsError
 from liqmap.files import write_results
 from liqmap.listings import Listings
 from liqmap.model import Exchange, LevelFilter, MarginModel, Theme
@@ -97,8 +97,6 @@ async def _draw(options: argparse.Namespace, settings: Settings) -> tuple[MapRes
         try:
             with _ProgressBar() as bar:
                 result = await engine.draw(request, progress=bar.show)
-        except NotCovered:
-            raise  # it is listed: its days are published
         except (RequestError, NotPublished) as error:
             listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
             raise await listings.suggesting(error, request) from None

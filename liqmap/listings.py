@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, assert_never
 
 import aiohttp
 
-from liqmap.errors import LiqmapError
+from liqmap.errors import LiqmapError, NotCovered
 from liqmap.model import Exchange
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class Listings:
 
     async def suggesting(self, error: Told, request: MapRequest) -> Told:
         """Return `error` with names near to the symbol of `request`, if the exchange lists no such symbol."""
+        if isinstance(error, NotCovered):
+            return error  # it is listed: its days are published
         near = await self.near(request.exchange, request.symbol)
         if not near:
             return error

@@ -100,14 +100,13 @@ def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     _draw_circles(canvas, panel, liquidation_map.sells.largest, palette.short, largest=largest)
     drawn = max(len(side.largest) for side in selected)
     if max(side.count for side in selected) > drawn:
-        canvas.text(
-            panel.box.left + 10,
-            panel.box.bottom + 18,
-            f"circles: the largest {drawn} per side",
-            palette.muted,
-            size=SIZES.foot,
-            halo=palette.panel,
-        )
+        _write_note(canvas, panel, f"circles: the largest {drawn} per side", palette)
+
+
+def _write_note(canvas: Canvas, panel: Panel, text: str, palette: Palette) -> None:
+    """Say what is drawn, small, in the free strip at a panel's lower end."""
+    x, y = panel.box.left + 10, panel.box.bottom + 18
+    canvas.text(x, y, text, palette.muted, size=SIZES.foot, halo=palette.panel)
 
 
 def _draw_circles(canvas: Canvas, panel: Panel, trades: SideTrades, colour: str, *, largest: float) -> None:
@@ -126,14 +125,7 @@ def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     ticks, _ = round_ticks(*panel.x_range, count=5)
     draw_bottom_axis(canvas, panel, palette, [(tick, money(tick)) for tick in ticks])
     draw_legend(canvas, liquidation_map, palette, box=panel.box)
-    canvas.text(
-        panel.box.left + 10,
-        panel.box.bottom + 18,
-        f"bars per {price(buckets.size, step=buckets.size)}",
-        palette.muted,
-        size=SIZES.foot,
-        halo=palette.panel,
-    )
+    _write_note(canvas, panel, f"bars per {price(buckets.size, step=buckets.size)}", palette)
     bottom, top = panel.y(buckets.edges[:-1]), panel.y(buckets.edges[1:])
     base = np.zeros(len(bottom))
     for row, colour in zip(
