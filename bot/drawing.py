@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -10,15 +10,16 @@ if TYPE_CHECKING:
     from liqmap import MapRequest, MapResult, Progress
 
 
+class Listeners(TypedDict, total=False):
+    """Who is told while a request is drawn: of progress, and of a map of what there is if it takes long."""
+
+    progress: Callable[[Progress], None] | None
+    partial: Callable[[MapResult], None] | None
+
+
 class Draw(Protocol):
     """How a request is drawn: the signature of `liqmap.engine.Engine.draw`."""
 
-    def __call__(
-        self,
-        request: MapRequest,
-        *,
-        progress: Callable[[Progress], None] | None = None,
-        partial: Callable[[MapResult], None] | None = None,
-    ) -> Coroutine[Any, Any, MapResult]:
-        """Draw `request`, telling `progress`; if it takes long, `partial` gets a map of what there is."""
+    def __call__(self, request: MapRequest, **listeners: Unpack[Listeners]) -> Coroutine[Any, Any, MapResult]:
+        """Draw `request`, telling `listeners`."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import discord
 
-    from bot.drawing import Draw
-    from liqmap import MapRequest, MapResult, Progress
+    from bot.drawing import Draw, Listeners
+    from liqmap import MapRequest, MapResult
 
 STARTED: Final = "started"
 """Key in an interaction's `extras`: when its command began, by `time.perf_counter`."""
@@ -79,15 +79,10 @@ class Metrics:
     def measured(self, draw: Draw) -> Draw:
         """Return `draw`, counted and timed."""
 
-        async def run(
-            request: MapRequest,
-            *,
-            progress: Callable[[Progress], None] | None = None,
-            partial: Callable[[MapResult], None] | None = None,
-        ) -> MapResult:
+        async def run(request: MapRequest, **listeners: Unpack[Listeners]) -> MapResult:
             started = time.perf_counter()
             try:
-                result = await draw(request, progress=progress, partial=partial)
+                result = await draw(request, **listeners)
             except LiqmapError as error:
                 self._maps.labels(type(error).__name__).inc()
                 raise

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from liqmap import DataError, Exchange, MapRequest, MapResult, RequestError
 from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bot.drawing import Draw
-    from liqmap import Progress
+    from bot.drawing import Draw, Listeners
     from liqmap.listings import Listings
 
 
@@ -24,14 +21,9 @@ def listed(listings: Listings) -> tuple[str, ...]:
 def suggesting(draw: Draw, listings: Listings) -> Draw:
     """Return `draw` with near names in the error of a symbol that the exchange does not list."""
 
-    async def run(
-        request: MapRequest,
-        *,
-        progress: Callable[[Progress], None] | None = None,
-        partial: Callable[[MapResult], None] | None = None,
-    ) -> MapResult:
+    async def run(request: MapRequest, **listeners: Unpack[Listeners]) -> MapResult:
         try:
-            return await draw(request, progress=progress, partial=partial)
+            return await draw(request, **listeners)
         except (RequestError, DataError) as error:
             raise await listings.suggesting(error, request) from None
 
