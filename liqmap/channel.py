@@ -81,19 +81,20 @@ class Channel:
         self._some = asyncio.Event()
         self._news = asyncio.Event()
         self._changed: set[Track] = set()
-        self._unknown: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._storing: asyncio.Task[None] | None = None
+        self._is_closing = False
 
     async def __aenter__(self) -> Self:
         # Looking symbols up may take long: whoever starts does not wait for it.
         for coroutine in (
             self._admit_wanted(),
             self._connect(),
-            self._store(),
             self._watch(),
             self._maintain(),
         ):
             self._start(coroutine)
+        self._storing = self._begun(self._store())
         return self
 
     async def __aexit__(
@@ -102,11 +103,14 @@ class Channel:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._cut()
-        await self._store_news()
-        await self._keeper.close()
         for symbol in list(self._tracks):
-            await self._let_go(symbol)
+            self._let_go(symbol)
+        # A thread that writes cannot be cancelled, so this task is asked to end: what came in is stored.
+        self._is_closing = True
+        self._news.set()
+        if self._storing is not None:
+            await asyncio.wait([self._storing])
+        await self._keeper.close()
 
     def want(self, symbol: str, *, asked: datetime | None) -> None:
         """Record `symbol` from now on: always, or as long as it was `asked` for lately."""
@@ -127,9 +131,12 @@ class Channel:
         return symbol in self._tracks or (symbol in self._wanted and self._has_room())
 
     def _start(self, coroutine: Coroutine[None, None, None]) -> None:
+        self._tasks = [each for each in self._tasks if not each.done()] + [self._begun(coroutine)]
+
+    def _begun(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         task.add_done_callback(self._complain)
-        self._tasks = [each for each in self._tasks if not each.done()] + [task]
+        return task
 
     def _complain(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -153,7 +160,6 @@ class Channel:
             tape = Tape(numbered=self._live.numbered, most_trades=self._settings.recorder.most_open_trades)
             recording = Recording(self._exchange, symbol, updated=now, since=now, asked=self._wanted[symbol])
             silence = timedelta(seconds=self._settings.recorder.silence)
-            self._unknown.discard(symbol)
             self._tracks[symbol] = Track(symbol, tape, lock, recording, silence, self._live.numbered)
             admitted.append(symbol)
         if admitted:
@@ -167,7 +173,7 @@ class Channel:
             await self._newest(symbol)
         except RequestError as error:
             log.warning("%s %s is not recorded: %s", self._exchange, symbol, error)
-            await self._forget(symbol)
+            self._forget(symbol)
             return
         except DataError as error:  # its streams may be there all the same
             log.info("%s %s could not be looked up: %s", self._exchange, symbol, error)
@@ -208,7 +214,7 @@ class Channel:
 
     def _refuse(self, symbol: str) -> None:
         log.warning("%s refuses the stream of %s, which is not recorded", self._exchange.title(), symbol)
-        self._start(self._forget(symbol))
+        self._forget(symbol)
 
     def _take(self, events: list[StreamTrade] | list[Liquidation]) -> None:
         now = self._clock.now()
@@ -237,30 +243,34 @@ class Channel:
             self._tell(track)
 
     async def _store(self) -> None:
-        while True:
+        """Write what there is to write: all that is written of the tracks is written here, in turn."""
+        while self._changed or self._liquidations or not self._is_closing:
             await self._news.wait()
             self._news.clear()
-            await self._store_news()
+            liquidations, self._liquidations = self._liquidations, []
+            await self._keeper.keep_liquidations(liquidations)
+            while self._changed:
+                await self._store_news(self._changed.pop())
 
-    async def _store_news(self) -> None:
-        liquidations, self._liquidations = self._liquidations, []
-        await self._keeper.keep_liquidations(liquidations)
-        changed, self._changed = self._changed, set()
-        for track in changed:
-            pieces, track.tape.pieces = track.tape.pieces, []
-            late, track.tape.late = track.tape.late, []
-            stored = await self._keeper.keep(track.symbol, pieces, late, simulated=self._client.simulated)
-            if pieces and stored:
-                track.note_stored(pieces)
-            if self._tracks.get(track.symbol) is track:  # it may have been let go meanwhile
-                await self._describe(track)
-
-    async def _describe(self, track: Track) -> None:
+    async def _store_news(self, track: Track) -> None:
+        pieces, track.tape.pieces = track.tape.pieces, []
+        late, track.tape.late = track.tape.late, []
+        stored = await self._keeper.keep(track.symbol, pieces, late, simulated=self._client.simulated)
+        if pieces and stored:
+            track.note_stored(pieces)
         asked = self._wanted.get(track.symbol, track.recording.asked)
         track.recording = replace(track.recording, updated=self._clock.now(), asked=asked)
         with suppress(LiqmapError):  # a full disk is told by what matters more
-            await asyncio.to_thread(self._recordings.write, track.recording)
-        if track.symbol in self._unknown:  # found out while it was being written
+            await asyncio.to_thread(self._describe, track)
+        if self._tracks.get(track.symbol) is not track and track not in self._changed:
+            track.lock.release()
+            if track.symbol in self._wanted and not self._is_closing:  # again, meanwhile
+                self._start(self._admit_wanted())
+
+    def _describe(self, track: Track) -> None:
+        if track.exists:
+            self._recordings.write(track.recording)
+        else:
             self._recordings.forget(self._exchange, track.symbol)
 
     async def _watch(self) -> None:
@@ -278,8 +288,8 @@ class Channel:
                     break  # the next connection is another one
             if now - described >= _MINUTE:
                 described = now
-                for track in list(self._tracks.values()):
-                    await self._describe(track)
+                for track in self._tracks.values():
+                    self._tell(track)
 
     async def _is_dead(self, track: Track, now: datetime) -> bool:
         """Tell whether a track's stream is too far behind, or silent though the symbol is traded."""
@@ -309,29 +319,28 @@ class Channel:
             await self._clock.sleep((begun + timedelta(minutes=10) - now).total_seconds())
             for symbol in [symbol for symbol in self._wanted if self._is_forgotten(symbol)]:
                 # Its stream goes on unheard until the next connection, which does not ask for it.
-                await self._let_go(symbol)
+                self._let_go(symbol)
             for symbol, track in list(self._tracks.items()):
                 until = track.open_from or self._clock.now().replace(microsecond=0)
                 await self._keeper.maintain(symbol, until=until)
             await self._keeper.evict()
-            self._unknown.clear()
             self._start(self._admit_wanted())
 
     def _is_forgotten(self, symbol: str) -> bool:
         asked, keep = self._wanted[symbol], timedelta(days=self._settings.recorder.keep_days)
         return asked is not None and self._clock.now() - asked >= keep
 
-    async def _forget(self, symbol: str) -> None:
+    def _forget(self, symbol: str) -> None:
         """Let go of a symbol that there is not, without a trace."""
-        self._unknown.add(symbol)
-        await self._let_go(symbol)
-        self._recordings.forget(self._exchange, symbol)
+        if symbol in self._tracks:
+            self._tracks[symbol].exists = False
+        self._let_go(symbol)
         self._on_forgotten()
 
-    async def _let_go(self, symbol: str) -> None:
+    def _let_go(self, symbol: str) -> None:
         asked = self._wanted.pop(symbol, None)
         track = self._tracks.pop(symbol, None)
         if track is not None:
-            track.recording = replace(track.recording, connected=False, asked=asked)
-            await self._describe(track)
-            track.lock.release()
+            track.cut()
+            track.recording = replace(track.recording, asked=asked)
+            self._tell(track)

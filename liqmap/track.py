@@ -33,7 +33,10 @@ _BELIEVED_AGO_MS, _BELIEVED_AHEAD_MS = 86_400_000, 600_000
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One symbol's tape and the description of how its recording goes; `silence` is how long it may last."""
+    """One symbol's tape and the description of how its recording goes; `silence` is how long it may last.
+
+    It `exists` unless the exchange says that it has no such symbol.
+    """
 
     symbol: str
     tape: Tape
@@ -41,6 +44,7 @@ class Track:
     recording: Recording
     silence: timedelta
     numbered: bool
+    exists: bool = field(default=True, init=False)
     _patience: timedelta = field(default=timedelta(), init=False)
     _live_ms: int = field(default=0, init=False)
     _heard_ms: int = field(default=0, init=False)

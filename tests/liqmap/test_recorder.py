@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +11,8 @@ import pytest
 from liqmap.errors import SettingsError
 from liqmap.model import Exchange
 from liqmap.recorder import configured
+from liqmap.recordings import Recording as Description
+from liqmap.recordings import Recordings
 from liqmap.settings import RecorderSettings, Settings
 from liqmap.simulator import Fault
 from tests.liqmap.market_time import until
@@ -135,6 +139,39 @@ async def test_recorder_closes_while_symbols_are_being_looked_up(tmp_path: Path)
         lock = made.recorder._recordings.claim(BYBIT, "BTCUSDT")
         assert lock is not None
         lock.release()
+
+
+@pytest.mark.parametrize("name", ["BTCUSDT", "NOPEUSDT"])
+async def test_recorder_that_closes_while_it_writes_has_the_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    begun, go_on = threading.Event(), threading.Event()
+    write = Recordings.write
+
+    def slow_once(recordings: Recordings, described: Description) -> None:
+        if not begun.is_set():
+            begun.set()
+            assert go_on.wait(10)
+        write(recordings, described)
+
+    async with market() as (server, clock):
+        async with recording(tmp_path, server, clock, f"bybit:{name}") as made:
+            channel = made.channel(BYBIT)
+            await until(lambda: name in channel._tracks)
+            with monkeypatch.context() as patched:
+                patched.setattr(Recordings, "write", slow_once)
+                channel._tell(channel._tracks[name])
+                await until(begun.is_set)
+                if name == "NOPEUSDT":
+                    await until(lambda: name not in channel._tracks)
+                closing = asyncio.create_task(made.recorder.__aexit__(None, None, None))
+                for _ in range(20):  # more turns than a close that waits for nobody takes
+                    await asyncio.to_thread(int)
+                assert not closing.done()
+                go_on.set()
+                await closing
+        told = Recordings(made.store.root).read(BYBIT, name)
+        assert (told is None) if name == "NOPEUSDT" else (told is not None and not told.connected)
 
 
 async def test_no_more_symbols_than_allowed_are_recorded(tmp_path: Path):
