@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 10.0
 _NEWEST_WEIGHT = 20
+_AT_ONCE = timedelta(0)
 _MINUTE = timedelta(minutes=1)
 _LEAST_APART = timedelta(seconds=1)  # Bybit takes 500 connections in five minutes
 
@@ -82,34 +83,24 @@ class Channel:
         self._news = asyncio.Event()
         self._changed: set[Track] = set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._storing: asyncio.Task[None] | None = None
-        self._is_closing = False
+        self._writing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         # Looking symbols up may take long: whoever starts does not wait for it.
-        for coroutine in (
-            self._admit_wanted(),
-            self._connect(),
-            self._watch(),
-            self._maintain(),
-        ):
-            self._start(coroutine)
-        self._storing = self._begun(self._store())
+        for work in (self._admit_wanted, self._connect, self._store, self._watch, self._maintain):
+            self._start(work)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        for symbol in list(self._tracks):
+            self._let_go(symbol)
+        self._wanted.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for symbol in list(self._tracks):
-            self._let_go(symbol)
-        # A thread that writes cannot be cancelled, so this task is asked to end: what came in is stored.
-        self._is_closing = True
-        self._news.set()
-        if self._storing is not None:
-            await asyncio.wait([self._storing])
+        await self._store_news()
         await self._keeper.close()
 
     def want(self, symbol: str, *, asked: datetime | None) -> None:
@@ -117,7 +108,7 @@ class Channel:
         if symbol not in self._wanted:
             self._wanted[symbol] = asked
             if self._tasks:
-                self._start(self._admit_wanted())
+                self._start(self._admit_wanted)
         elif self._wanted[symbol] is not None:
             self._wanted[symbol] = asked
 
@@ -130,18 +121,24 @@ class Channel:
         """Tell whether `symbol` is recorded here, or about to be."""
         return symbol in self._tracks or (symbol in self._wanted and self._has_room())
 
-    def _start(self, coroutine: Coroutine[None, None, None]) -> None:
-        self._tasks = [each for each in self._tasks if not each.done()] + [self._begun(coroutine)]
+    def _start(self, work: Callable[[], Coroutine[None, None, None]], *, after: timedelta = _AT_ONCE) -> None:
+        """Begin something that goes on by itself and, where it breaks, begins anew after a minute."""
 
-    def _begun(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine)
-        task.add_done_callback(self._complain)
-        return task
+        async def begin() -> None:
+            if after:
+                await self._clock.sleep(after.total_seconds())
+            await work()
 
-    def _complain(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a recorder of %s has stopped", self._exchange, exc_info=task.exception())
-            self._cut()  # what is told of it must not be that all is well
+        def begin_again(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and task.exception() is not None:
+                broken = task.exception()
+                log.error("a recorder of %s has stopped for a minute", self._exchange, exc_info=broken)
+                self._cut()  # what is told of it must not be that all is well
+                self._start(work, after=_MINUTE)
+
+        task = asyncio.create_task(begin())
+        task.add_done_callback(begin_again)
+        self._tasks = [each for each in self._tasks if not each.done()] + [task]
 
     def _has_room(self) -> bool:
         return len(self._tracks) < self._settings.recorder.most_symbols
@@ -243,16 +240,24 @@ class Channel:
             self._tell(track)
 
     async def _store(self) -> None:
-        """Write what there is to write: all that is written of the tracks is written here, in turn."""
-        while self._changed or self._liquidations or not self._is_closing:
+        while True:
             await self._news.wait()
             self._news.clear()
+            await self._store_news()
+
+    async def _store_news(self) -> None:
+        # A thread that writes cannot be cancelled: whoever is leaves the writing to go on.
+        await asyncio.shield(self._write_news())
+
+    async def _write_news(self) -> None:
+        """Write what there is to write, after what is being written."""
+        async with self._writing:
             liquidations, self._liquidations = self._liquidations, []
             await self._keeper.keep_liquidations(liquidations)
             while self._changed:
-                await self._store_news(self._changed.pop())
+                await self._write_news_of(self._changed.pop())
 
-    async def _store_news(self, track: Track) -> None:
+    async def _write_news_of(self, track: Track) -> None:
         pieces, track.tape.pieces = track.tape.pieces, []
         late, track.tape.late = track.tape.late, []
         stored = await self._keeper.keep(track.symbol, pieces, late, simulated=self._client.simulated)
@@ -264,8 +269,8 @@ class Channel:
             await asyncio.to_thread(self._describe, track)
         if self._tracks.get(track.symbol) is not track and track not in self._changed:
             track.lock.release()
-            if track.symbol in self._wanted and not self._is_closing:  # again, meanwhile
-                self._start(self._admit_wanted())
+            if track.symbol in self._wanted:  # again, meanwhile
+                self._start(self._admit_wanted)
 
     def _describe(self, track: Track) -> None:
         if track.exists:
@@ -324,7 +329,7 @@ class Channel:
                 until = track.open_from or self._clock.now().replace(microsecond=0)
                 await self._keeper.maintain(symbol, until=until)
             await self._keeper.evict()
-            self._start(self._admit_wanted())
+            self._start(self._admit_wanted)
 
     def _is_forgotten(self, symbol: str) -> bool:
         asked, keep = self._wanted[symbol], timedelta(days=self._settings.recorder.keep_days)

@@ -79,8 +79,9 @@ class Recordings:
         write_file(self._path(recording.exchange, recording.symbol, "json"), content.encode())
 
     def forget(self, exchange: Exchange, symbol: str) -> None:
-        """Remove what was described."""
-        self._path(exchange, symbol, "json").unlink(missing_ok=True)
+        """Remove all that there is of a symbol, for its holder: names that do not exist are many."""
+        for suffix in ("json", "lock"):
+            self._path(exchange, symbol, suffix).unlink(missing_ok=True)
 
     def read(self, exchange: Exchange, symbol: str) -> Recording | None:
         """Return how a symbol's recording goes, or went; None if there has been none."""

@@ -13,7 +13,7 @@ from liqmap.liquidations import read_liquidations
 from liqmap.model import Exchange
 from liqmap.recordings import Recordings
 from liqmap.simulator import Fault, SimulatedClock
-from liqmap.track import MOST_LAG
+from liqmap.track import MOST_LAG, Track
 from tests.liqmap.market_time import until
 from tests.liqmap.recording import MARKET, START, Recording, market, recording
 
@@ -147,7 +147,7 @@ async def test_stream_that_nobody_has_answered_for_is_asked_for_again(made: Reco
     assert made.server.stream_connections[BYBIT] == 1
 
 
-async def test_recorder_that_has_broken_down_does_not_say_that_all_is_well(
+async def test_recorder_that_breaks_says_so_and_goes_on_after_a_minute(
     made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def broken(*_: object) -> None:
@@ -158,8 +158,28 @@ async def test_recorder_that_has_broken_down_does_not_say_that_all_is_well(
         patched.setattr(channel._keeper, "keep_liquidations", broken)
         channel._tell(channel._tracks["BTCUSDT"])
         await until(lambda: not made.subscribed(BYBIT, "BTCUSDT"))
-    assert "a recorder of bybit has stopped" in caplog.text
+    assert "a recorder of bybit has stopped for a minute" in caplog.text
     assert made.subscribed(BINANCE, "BTCUSDT")
+    assert channel._changed
+    await made.clock.advance(61)
+    await until(lambda: not channel._changed)
+
+
+async def test_message_that_breaks_the_recorder_does_not_end_it(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Track, "take", broken)
+        await made.live(10)
+        await until(lambda: "has stopped for a minute" in caplog.text)
+    assert not made.subscribed(BYBIT, "BTCUSDT")
+    await made.clock.advance(61)
+    await reconnected(made, BYBIT, 2)
+    await made.live(125)
+    assert made.exact(BYBIT)
 
 
 async def test_refused_connections_are_tried_again_ever_later(tmp_path: Path):
