@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import discord
 
 from bot.spec import encode_number
+from bot.wire import UNSENT
 from liqmap import Cluster, Exchange, LiqmapError, MapRequest, TimeWindow
 from liqmap.numbers import cluster_price, money, percent, price
 from liqmap.parsing import parse_end, parse_mode, parse_selection
@@ -109,7 +110,7 @@ class AlertWatch:
                 f"I have removed the alert of {alert.symbol} in <#{alert.channel_id}>:"
                 " I may not post there any more. Set it again with /alert near.",
             )
-        except (discord.HTTPException, OSError) as error:
+        except UNSENT as error:
             log.warning("alert %d could not be told: %s", alert.id, type(error).__name__)
         else:
             log.info("alerted alert=%d symbol=%s", alert.id, alert.symbol)

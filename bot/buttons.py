@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, Self, cast
@@ -11,6 +12,7 @@ from discord import ui
 
 from bot.press import Press, chosen_value
 from bot.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
+from bot.wire import acknowledge, patiently
 from liqmap import Exchange, MarginModel, Mode, RequestError
 from liqmap.numbers import length_text
 from liqmap.parsing import parse_selection
@@ -118,8 +120,9 @@ class DeleteButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"delete:([0-
         moderates = interaction.guild_id is not None and interaction.permissions.manage_messages
         if interaction.user.id != self._author_id and not moderates:
             raise RequestError("Only the one who asked for this map, or a moderator, can delete it.")
-        await interaction.response.defer()
-        await interaction.delete_original_response()
+        await acknowledge(interaction)
+        with suppress(discord.NotFound):  # an earlier try has arrived after all, or somebody was quicker
+            await patiently(interaction.delete_original_response)
 
 
 ITEMS: Final = (MapButton, MapMenu, DeleteButton)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import discord
 
-from bot.wire import ALREADY_ACKNOWLEDGED, patiently
+from bot.wire import ALREADY_ACKNOWLEDGED, UNSENT, patiently
 from liqmap import LiqmapError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ async def tell(interaction: discord.Interaction[Any], error: BaseException) -> N
         sentence = f"Something went wrong on the bot's side; please tell its operator the number {number}."
     try:
         await _answer(interaction, sentence)
-    except (discord.HTTPException, OSError) as failure:
+    except UNSENT as failure:
         status, code = getattr(failure, "status", "none"), getattr(failure, "code", "none")
         log.warning("an error could not be told: HTTP %s, code %s", status, code)
 

@@ -11,7 +11,7 @@ from aiolimiter import AsyncLimiter
 from bot.buttons import map_view
 from bot.replies import map_reply
 from bot.spec import MapSpec, encode_number
-from bot.wire import patiently
+from bot.wire import UNSENT, patiently
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,7 +42,7 @@ class Posts:
         self._rate = AsyncLimiter(max(1.0, per_second), max(1.0, per_second) / per_second)
 
     async def post(self, subscription: Subscription, due: datetime, result: MapResult) -> int:
-        """Post or edit; return the message's id. Raises discord.HTTPException or OSError.
+        """Post or edit; return the message's id. Raises one of `bot.wire.UNSENT`.
 
         The nonce is the same for the same due time, so a message that was sent already is not sent again.
         """
@@ -71,12 +71,12 @@ class Posts:
         try:
             user = self._client.get_user(user_id) or await self._client.fetch_user(user_id)
             await user.send(sentence)
-        except (discord.HTTPException, OSError):
+        except UNSENT:
             return False
         return True
 
     async def say(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
-        """Write a sentence into a channel. Raises discord.HTTPException or OSError."""
+        """Write a sentence into a channel. Raises one of `bot.wire.UNSENT`."""
         channel = self._client.get_partial_messageable(channel_id, guild_id=guild_id)
         await self._rate.acquire()
         await patiently(lambda: channel.send(content, nonce=nonce), sleep=self._sleep)

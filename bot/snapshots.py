@@ -15,6 +15,7 @@ from bot.due import due_before, jitter_of
 from bot.posts import NONCE_HOLDS
 from bot.store.snapshots import SnapshotState
 from bot.store.subscriptions import SubscriptionState
+from bot.wire import UNSENT
 from liqmap import DataError, EngineBusy, LiqmapError, MapRequest, MapResult
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class SnapshotJob:
             await self._fail(subscription, snapshot, str(error))
         except Exception as error:
             number = uuid4().hex[:8]
-            known = isinstance(error, (discord.HTTPException, OSError))
+            known = isinstance(error, UNSENT)
             log.log(
                 logging.WARNING if known else logging.ERROR,
                 "snapshot of subscription %d failed, told as %s: %s",

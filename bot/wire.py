@@ -24,6 +24,9 @@ ACKNOWLEDGED: Final = "acknowledged"
 """Key in an interaction's `extras`: when it was acknowledged, by `time.perf_counter`."""
 
 ALREADY_ACKNOWLEDGED: Final = 40060
+UNSENT: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
+"""What sending to Discord raises: it was refused, or the network broke."""
+
 _LONGEST_WAIT = 30.0
 
 
@@ -46,8 +49,13 @@ async def patiently(
     raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
 
-async def acknowledge(interaction: discord.Interaction[Any], *, ephemeral: bool, thinking: bool) -> None:
-    """Announce the answer to a command or press, once, however often that has to be said."""
+async def acknowledge(
+    interaction: discord.Interaction[Any], *, ephemeral: bool = False, thinking: bool = False
+) -> None:
+    """Announce the answer to a command or press, once, however often that has to be said.
+
+    Not `thinking`, a press announces a change of the message that its button is under.
+    """
     try:
         await patiently(lambda: interaction.response.defer(ephemeral=ephemeral, thinking=thinking))
     except discord.HTTPException as error:
@@ -60,7 +68,7 @@ async def acknowledge(interaction: discord.Interaction[Any], *, ephemeral: bool,
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, discord.HTTPException):
         return error.status == 429 or error.status >= 500
-    return isinstance(error, (OSError, aiohttp.ClientError))
+    return isinstance(error, UNSENT)
 
 
 def _wait(state: RetryCallState) -> float:

@@ -12,7 +12,7 @@ from bot.due import next_post
 from bot.replies import map_reply
 from bot.rights import Postable, check_bot, check_member
 from bot.store.subscriptions import SubscriptionState
-from bot.wire import patiently
+from bot.wire import acknowledge, patiently
 from liqmap import RequestError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class SubscriptionDesk:
 
     async def confirm(self, interaction: discord.Interaction, draft_id: int) -> None:
         """Let a previewed subscription run."""
-        await interaction.response.defer()
+        await acknowledge(interaction)
         draft = await self.of_guild(interaction, draft_id, drafts=True)
         if draft.creator_id != interaction.user.id:
             raise RequestError("Only the one who asked for this preview can confirm it.")
@@ -57,7 +57,7 @@ class SubscriptionDesk:
 
     async def cancel(self, interaction: discord.Interaction, draft_id: int) -> None:
         """Drop a preview."""
-        await interaction.response.defer()
+        await acknowledge(interaction)
         draft = await self._store.subscriptions.get(draft_id)
         if draft is not None and draft.state is SubscriptionState.DRAFT:
             await self._store.subscriptions.remove(draft_id)
@@ -179,8 +179,8 @@ class SubscriptionDesk:
 async def fetch_channel(client: discord.Client, channel_id: int) -> Postable:
     """Return a channel that takes posts. Raises RequestError."""
     try:
-        channel = client.get_channel(channel_id) or await client.fetch_channel(channel_id)
-    except discord.HTTPException as error:
+        channel = client.get_channel(channel_id) or await patiently(lambda: client.fetch_channel(channel_id))
+    except (discord.Forbidden, discord.NotFound) as error:
         raise RequestError(
             f"I cannot see <#{channel_id}>: grant my role the right View Channel there, and try again."
         ) from error

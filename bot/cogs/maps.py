@@ -26,7 +26,7 @@ from bot.funnel import PRIVATE
 from bot.limits import check_channel
 from bot.replies import ANSWER_WITHIN, csv_file, map_reply, progress_text
 from bot.spec import MapSpec
-from bot.wire import acknowledge, patiently
+from bot.wire import UNSENT, acknowledge, patiently
 from liqmap import (
     LevelFilter,
     LiqmapError,
@@ -308,7 +308,7 @@ class ProgressTicker:
     async def _edit_reply(self, **changes: Any) -> None:  # noqa: ANN401 - handed on as they are
         try:
             await self._interaction.edit_original_response(**changes)
-        except discord.HTTPException as error:
+        except UNSENT as error:
             # Progress is a courtesy; the answer itself still comes, or fails with a sentence of its own.
             self._edited += 10 * PROGRESS_EVERY
-            log.info("progress could not be shown: %s", error.status)
+            log.info("progress could not be shown: %s", getattr(error, "status", type(error).__name__))

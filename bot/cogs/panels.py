@@ -12,6 +12,7 @@ from bot.funnel import PRIVATE
 from bot.press import Press, chosen_value
 from bot.replies import COLOUR
 from bot.store.subscriptions import PostStyle, SubscriptionState
+from bot.wire import acknowledge
 from liqmap.numbers import length_text, selection_text
 
 if TYPE_CHECKING:
@@ -77,10 +78,10 @@ class DeskButton(
             case "cancel":
                 await desk.cancel(interaction, self._number)
             case "list":
-                await interaction.response.defer()
+                await acknowledge(interaction)
                 await desk.show_list(interaction, None)
             case action:
-                await interaction.response.defer()
+                await acknowledge(interaction)
                 await desk.act(interaction, action, self._number)
 
 
@@ -102,7 +103,7 @@ class DeskMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"sub:pick"):
     async def pressed(self, interaction: discord.Interaction[Any]) -> None:
         """Show what was chosen."""
         chosen = chosen_value(interaction)
-        await interaction.response.defer()
+        await acknowledge(interaction)
         await _desk(interaction).show_one(interaction, int(chosen) if chosen.isdecimal() else 0)
 
 

@@ -146,6 +146,21 @@ def _simulated_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apscheduler.schedulers.base.datetime", SimulatedDatetime)
 
 
+@pytest.fixture
+def resets(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """Return a list of what is raised, one each, when the bot acknowledges."""
+    defer, errors = discord.InteractionResponse.defer, list[Exception]()
+
+    async def shaky(response: discord.InteractionResponse[Any], **options: Any) -> None:
+        if errors:
+            raise errors.pop()
+        await defer(response, **options)
+
+    monkeypatch.setattr(discord.InteractionResponse, "defer", shaky)
+    monkeypatch.setattr("bot.wire._wait", lambda _: 0)
+    return errors
+
+
 @pytest.fixture(autouse=True)
 def _same_process() -> Iterator[None]:
     """Put back what the bot's start changes of its process: logging, and the rights of new files."""

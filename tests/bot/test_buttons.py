@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import discord
 import pytest
 from simcord.backend.models import Overwrite
@@ -142,6 +143,30 @@ async def test_delete_is_for_the_author_and_for_moderators(floor: Floor):
     moderator = floor.manager("mod", manage_messages=True)
     await moderator.click(message, label="Delete")
     assert floor.channel.history() == []
+
+
+async def test_delete_that_has_happened_already_is_no_error(floor: Floor):
+    message = await answered(floor)
+    floor.env.inject_error("DELETE", "/webhooks/*/messages/@original", status=404, code=10008)
+    result = await floor.member.click(message, label="Delete")
+    assert result.followups == []
+
+
+@pytest.mark.parametrize("label", ["1h", "CSV", "Delete"])
+async def test_press_is_acknowledged_though_the_connection_is_reset(
+    floor: Floor, resets: list[Exception], label: str
+):
+    message = await answered(floor)
+    resets += [ConnectionResetError(104, "reset"), aiohttp.ServerDisconnectedError()]
+    result = await floor.member.click(message, label=label)
+    assert not [each for each in result.followups if "went wrong" in each.content]
+    match label:
+        case "1h":
+            assert len(floor.draw.requests) == 2
+        case "CSV":
+            assert floor.draw.requests[-1].levels_csv
+        case _:
+            assert floor.channel.history() == []
 
 
 @EXPECTS_ERRORS

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
 
+import aiohttp
 import discord
 import pytest
 import simcord
@@ -229,20 +230,28 @@ async def test_progress_waits_for_the_edit_before(clock: list[float]):
     assert interaction.edits == ["Drawing …"]
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (discord.HTTPException(Mock(status=503), "unavailable"), "503"),
+        (ConnectionResetError(104, "reset"), "ConnectionResetError"),
+        (aiohttp.ServerDisconnectedError(), "ServerDisconnectedError"),
+    ],
+)
 async def test_progress_that_cannot_be_shown_is_logged_and_tried_less_often(
-    clock: list[float], caplog: pytest.LogCaptureFixture
+    clock: list[float], caplog: pytest.LogCaptureFixture, error: Exception, told: str
 ):
     caplog.set_level(logging.INFO)
     interaction: Any = Interaction()
     interaction.gate.set()
-    interaction.error = discord.HTTPException(Mock(status=503), "unavailable")
+    interaction.error = error
     async with maps.ProgressTicker(interaction) as ticker:
         for time in (2.0, 4.0, 24.0):
             clock[0] = time
             ticker.show(Progress("Drawing"))
             await asyncio.sleep(0)
     assert len(interaction.edits) == 2
-    assert caplog.messages == ["progress could not be shown: 503"] * 2
+    assert caplog.messages == [f"progress could not be shown: {told}"] * 2
 
 
 async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):

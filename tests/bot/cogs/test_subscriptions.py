@@ -42,6 +42,17 @@ async def test_subscribe_previews_and_saves_only_after_confirm(floor: Floor, sto
     assert floor.channel.history() == []
 
 
+async def test_confirm_is_acknowledged_though_the_connection_is_reset(
+    floor: Floor, store: Store, resets: list[Exception]
+):
+    mona = floor.manager()
+    preview = await floor.subscribe(mona)
+    resets.append(ConnectionResetError(104, "reset"))
+    await mona.click(shown(preview).message, label="Confirm")
+    assert len(await store.subscriptions.active()) == 1
+    assert shown(preview).content.startswith("Saved: ")
+
+
 async def test_cancel_saves_nothing(floor: Floor, store: Store):
     mona = floor.manager()
     preview = await floor.subscribe(mona)
