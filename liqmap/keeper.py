@@ -60,6 +60,7 @@ class Keeper:
         self._stored_until: dict[str, datetime] = {}
         self._holes_until: dict[str, datetime] = {}
         self._repairs: dict[str, asyncio.Task[None]] = {}
+        self._tidying = asyncio.Lock()
 
     async def close(self) -> None:
         """Stop repairing; the next run goes on."""
@@ -76,8 +77,10 @@ class Keeper:
         try:
             for piece in pieces:
                 await asyncio.to_thread(self._write, symbol, piece, simulated)
-            for moment in late:
-                self._drop_around(symbol, at_ms(moment))
+            if late:
+                async with self._tidying:  # which may be merging just what is to be dropped
+                    for moment in late:
+                        self._drop_around(symbol, at_ms(moment))
         except (LiqmapError, OSError) as error:
             log.warning("%s %s could not be stored: %s", self._exchange, symbol, error)
             stored = False
@@ -107,7 +110,7 @@ class Keeper:
     async def maintain(self, symbol: str, *, until: datetime) -> None:
         """Tidy a symbol's segments, repair what is missing `until` then, and fetch days published since."""
         try:
-            await asyncio.to_thread(tidy, self._store, self._exchange, symbol, now=self._clock.now())
+            await asyncio.shield(self._tidy(symbol))  # a thread goes on however its task ends
             for day in self._recorded_days(symbol):
                 await self._days.obtain(day, lambda _: None)
         except (LiqmapError, OSError) as error:
@@ -136,6 +139,10 @@ class Keeper:
         )
         path = segment_path(self._store.root, self._exchange, symbol, piece.window)
         write_segment(path, origin, piece.trades, incoming=self._store.incoming)
+
+    async def _tidy(self, symbol: str) -> None:
+        async with self._tidying:
+            await asyncio.to_thread(tidy, self._store, self._exchange, symbol, now=self._clock.now())
 
     def _drop_around(self, symbol: str, moment: datetime) -> None:
         """Remove the recorded segments of a moment of which not all was known: REST has it whole."""

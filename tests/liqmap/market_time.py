@@ -20,10 +20,10 @@ _ROW = [("time", "i8"), ("price", "f8"), ("size", "f8"), ("is_buy", "?")]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let others go on until `condition` is met."""
-    async with asyncio.timeout(30):
+    """Let others go on, threads included, until `condition` is met."""
+    async with asyncio.timeout(60):
         while not condition():
-            await asyncio.sleep(0)
+            await _turn()
 
 
 async def driven(clock: SimulatedClock, awaitable: Awaitable[Result]) -> Result:
@@ -31,11 +31,16 @@ async def driven(clock: SimulatedClock, awaitable: Awaitable[Result]) -> Result:
     task = asyncio.ensure_future(awaitable)
     async with asyncio.timeout(60):
         while not task.done():
-            await asyncio.sleep(0)
+            await _turn()
             sleepers = [each.due for each in clock._sleepers if not each.woken.done()]
             if sleepers:
                 await clock.advance((min(sleepers) - clock.now()).total_seconds())
     return await task
+
+
+async def _turn() -> None:
+    # An event loop that only spins hardly lets threads have the interpreter, and they write the segments.
+    await asyncio.to_thread(int)
 
 
 def traded(market: Market, symbol: str, window: TimeWindow) -> Rows:

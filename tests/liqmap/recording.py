@@ -58,6 +58,10 @@ class Recording:
             await self.server.barrier()
             await until(self._stored)
 
+    async def until_maintained(self) -> None:
+        """Wait until the store has been looked after, and that is to happen again in ten minutes."""
+        await until(lambda: sum(map(_is_of_maintenance, self.clock._sleepers)) == len(Exchange))
+
     def _stored(self) -> bool:
         tracks = [track for each in Exchange for track in self.channel(each)._tracks.values()]
         return not any(track.tape.pieces for track in tracks)
@@ -84,6 +88,13 @@ class Recording:
         mine = held(parts).tolist()
         made = [row for each in windows for row in traded(Market(scale=scale), symbol, each).tolist()]
         return len(mine) > 0 and mine == made
+
+
+def _is_of_maintenance(sleeper: Any) -> bool:
+    due = sleeper.due
+    return not sleeper.woken.done() and due == due.replace(
+        minute=due.minute // 10 * 10, second=5, microsecond=0
+    )
 
 
 @asynccontextmanager

@@ -34,6 +34,7 @@ from liqmap.model import (
 from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
 from liqmap.worker import run_map_job
+from tests.liqmap.market_time import until
 
 END = datetime(2023, 8, 1, 6, tzinfo=UTC)
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "binance"
@@ -90,12 +91,6 @@ async def running(folder: Path, executor: Executor | None, **engine: Any):
 def gate():
     with Gate() as made:
         yield made
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("exchange", Exchange)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from liqmap.model import DAY, Exchange, TimeWindow
+from liqmap.model import Exchange, TimeWindow
 from liqmap.recordings import Recordings
 from liqmap.segments import segment_windows
 from liqmap.spans import HOUR
+from liqmap.tidy import tidy
 from tests.liqmap.market_time import until
 from tests.liqmap.recording import START, Recording, market, recording
 
@@ -85,34 +89,52 @@ async def test_recorded_trades_are_replaced_by_the_published_day(tmp_path: Path,
         # Over midnight, when there is no more to record of that day.
         made.channel(exchange)._tracks["BTCUSDT"].tape.cut()
         await clock.advance((day.end - clock.now()).total_seconds() + 610)
-        await until(lambda: day in segment_windows(made.store.root, exchange, "BTCUSDT"))
+        await made.until_maintained()
+        assert day in segment_windows(made.store.root, exchange, "BTCUSDT")
         for _ in range(3):
             await clock.advance(600)
-            await until(lambda: bool(clock._sleepers))
-        await until(
-            lambda: (
-                not any(
-                    each.length < DAY and each.overlap(day)
-                    for each in segment_windows(made.store.root, exchange, "BTCUSDT")
-                )
-            )
-        )
+            await made.until_maintained()
+        held = segment_windows(made.store.root, exchange, "BTCUSDT")
+        assert [each for each in held if each.overlap(day)] == [day]
         assert made.store.missing(exchange, "BTCUSDT", day) == []
         assert made.exact(exchange)
 
 
-async def test_minute_whose_trades_came_late_is_fetched_again(made: Recording):
-    await made.live(185)
-    await until(lambda: made.spans(BINANCE)[-1:] == [f"{made.spans(BINANCE)[0][:8]}-12:00:00"])
-    keeper, asked = made.channel(BINANCE)._keeper, made.server.requests["/binance/fapi/v1/aggTrades"]
-    minute = next(
-        each for each in segment_windows(made.store.root, BINANCE, "BTCUSDT") if each.start.minute == 58
-    )
-    await keeper.keep("BTCUSDT", [], [minute.start_ms + 30_000], simulated=True)
-    await until(lambda: made.server.requests["/binance/fapi/v1/aggTrades"] > asked)
-    await until(lambda: len(made.spans(BINANCE)) == 1)
-    (part,) = made.store.parts(BINANCE, "BTCUSDT", minute)
-    assert part.segment.origin.via == ("REST",)
+@pytest.mark.parametrize("while_tidying", [False, True])
+async def test_minute_whose_trades_came_late_is_fetched_again(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, while_tidying: bool
+):
+    await made.live(165)  # until shortly before the store is tidied
+    await made.until_stored(BINANCE, "11:59:00")
+    (span,) = made.spans(BINANCE)
+    channel, windows = made.channel(BINANCE), segment_windows(made.store.root, BINANCE, "BTCUSDT")
+    minute, track = next(each for each in windows if each.start.minute == 58), channel._tracks["BTCUSDT"]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        tidy(*arguments, **options)
+
+    monkeypatch.setattr("liqmap.keeper.tidy", slow)
+    if while_tidying:
+        maintaining = asyncio.create_task(channel._keeper.maintain("BTCUSDT", until=minute.end))
+        await until(begun.is_set)
+    track.tape.late.append(minute.start_ms + 30_000)
+    channel._tell(track)
+    if while_tidying:
+        for _ in range(20):  # more turns than to drop it takes
+            await asyncio.to_thread(int)
+        assert minute in segment_windows(made.store.root, BINANCE, "BTCUSDT")
+        go_on.set()
+        await maintaining
+
+    def again() -> bool:
+        parts = made.store.parts(BINANCE, "BTCUSDT", minute)
+        return [part.segment.origin.via for part in parts] == [("REST",)]
+
+    await until(again)
+    assert made.spans(BINANCE) == [span]
     assert made.exact(BINANCE)
 
 

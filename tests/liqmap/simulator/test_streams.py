@@ -12,6 +12,7 @@ import pytest
 from liqmap.model import Exchange
 from liqmap.simulator import Market, MarketServer, SimulatedClock
 from liqmap.simulator.clock import epoch_ms
+from tests.liqmap.market_time import until
 from tests.liqmap.simulator.conftest import NOON, SMALL
 
 NOON_MS = epoch_ms(NOON)
@@ -168,14 +169,12 @@ async def test_binance_acknowledges_commands_even_for_unknown_names(
         await clock.advance(60)
         await deliver(server)
         await client.socket.send_json({"method": "SUBSCRIBE", "params": ["ethusdt@aggTrade"], "id": 2})
-        while len(client.got) < 2:
-            await asyncio.sleep(0)
+        await until(lambda: len(client.got) == 2)
         await clock.advance(60)
         await deliver(server)
         await client.socket.send_json({"method": "UNSUBSCRIBE", "params": ["ethusdt@aggTrade"], "id": 3})
         await client.socket.send_str("what?")
-        while not client.got[-1].get("error"):
-            await asyncio.sleep(0)
+        await until(lambda: bool(client.got[-1].get("error")))
         await clock.advance(60)
         await deliver(server)
     assert [each for each in client.got if each.get("id")] == [{"result": None, "id": n} for n in (1, 2, 3)]
@@ -214,8 +213,7 @@ async def test_bybit_answers_pings_and_unsubscribes(
         await client.socket.send_json({"op": "ping"})
         await client.socket.send_json({"op": "unsubscribe", "args": ["publicTrade.BTCUSDT"], "req_id": "r2"})
         await client.socket.send_json({"op": "dance"})
-        while len(client.got) < 4:
-            await asyncio.sleep(0)
+        await until(lambda: len(client.got) == 4)
         await clock.advance(600)
         await deliver(server)
     assert [(each["op"], each["success"], each["ret_msg"]) for each in client.got] == [
@@ -321,8 +319,7 @@ async def test_clients_that_do_not_read_delay_no_other(clock: SimulatedClock, se
                 await server.connected(Exchange.BYBIT, 1)
                 await clock.advance(11 * 3600)
                 due = expected(market.day("BTCUSDT", NOON.date()), NOON_MS, NOON_MS + 11 * 3_600_000)
-                while len(client.trades("BTCUSDT")) < len(due):
-                    await asyncio.sleep(0)
+                await until(lambda: len(client.trades("BTCUSDT")) == len(due))
                 assert client.trades("BTCUSDT") == due
                 assert [each.sending.locked() for each in server._streams.connections] == [True, False]
 
