@@ -8,7 +8,6 @@ from bot.spec import MapSpec
 from liqmap import Exchange, LevelFilter, MarginModel, Mode, Selection, Theme
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
-    build_request,
     parse_exchange,
     parse_leverages,
     parse_mode,
@@ -20,7 +19,6 @@ from liqmap.parsing import (
 
 if TYPE_CHECKING:
     from bot.store.guilds import GuildDefaults
-    from liqmap import MapRequest
 
 
 class Words(TypedDict, total=False):
@@ -58,25 +56,6 @@ def build_spec(
         levels=levels,
         theme=parse_theme(words.get("theme") or defaults.theme or Theme.DARK),
         heatmap=heatmap,
-    )
-
-
-def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
-    """Return `request` as the exchange spells it. Raises RequestError if it has no such window."""
-    return build_request(
-        exchange=request.exchange,
-        symbol=request.symbol,
-        length=request.window.length,
-        end=request.window.end,
-        selection=request.selection,
-        max_days=max_days,
-        leverages=request.leverages,
-        weights=request.weights,
-        model=request.model,
-        levels=request.levels,
-        theme=request.theme,
-        heatmap=request.heatmap,
-        levels_csv=request.levels_csv,
     )
 
 

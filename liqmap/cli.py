@@ -20,7 +20,7 @@ from liqmap.engine import Engine
 from liqmap.errors import LiqmapError, NotPublished, RequestError, SettingsError
 from liqmap.files import write_results
 from liqmap.listings import Listings
-from liqmap.model import Exchange, LevelFilter, MarginModel, Theme
+from liqmap.model import Exchange, LevelFilter, MapRequest, MarginModel, Theme, TimeWindow
 from liqmap.numbers import (
     age_text,
     asked_words,
@@ -33,7 +33,7 @@ from liqmap.numbers import (
 )
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
-    build_request,
+    check_request,
     parse_end,
     parse_levels,
     parse_leverages,
@@ -49,7 +49,7 @@ from liqmap.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap.model import Coverage, MapRequest, MapResult, MarginBasis, Progress
+    from liqmap.model import Coverage, MapResult, MarginBasis, Progress
     from liqmap.settings import Settings
 
 _EXAMPLES = """examples:
@@ -151,13 +151,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
     leverages, weights = parse_leverages(options.leverages)
-    return build_request(
+    end = parse_end(options.end, now=datetime.now(UTC))
+    request = MapRequest(
         exchange=options.exchange,
         symbol=parse_symbol(options.symbol),
-        length=parse_window(options.window),
-        end=parse_end(options.end, now=datetime.now(UTC)),
+        window=TimeWindow.ending(end, parse_window(options.window)),
         selection=parse_selection(parse_mode(options.mode), options.value),
-        max_days=settings.engine.max_window_days,
         theme=options.theme,
         levels_csv=options.csv,
         heatmap=options.heatmap,
@@ -166,6 +165,7 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
         leverages=leverages,
         weights=weights,
     )
+    return check_request(request, max_days=settings.engine.max_window_days)
 
 
 class _ProgressBar:

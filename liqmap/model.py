@@ -91,8 +91,11 @@ class TimeWindow:
 
     @classmethod
     def ending(cls, end: datetime, length: timedelta) -> Self:
-        """Return the window of `length` that ends at `end`."""
-        return cls(end - length, end)
+        """Return the window of `length` that ends at `end`. Raises RequestError before the year 1."""
+        try:
+            return cls(end - length, end)
+        except OverflowError:
+            raise RequestError("The window reaches back too far; try 6h, and an end of this year.") from None
 
     @classmethod
     def of_day(cls, day: date) -> Self:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypedDict, Unpack
+from typing import Final
 
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
@@ -19,7 +20,6 @@ from liqmap.model import (
     Portion,
     Selection,
     Theme,
-    TimeWindow,
     TopN,
 )
 
@@ -60,18 +60,6 @@ _NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})([kmb]?)(%?)", re.ASC
 _LEVERAGE = re.compile(r"(\d{1,3})x?(?::(\d{1,6}(?:\.\d{1,6})?)%?)?", re.ASCII)
 _MOST_LEVERAGES = 8
 _END = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ t](\d{1,2}:\d{2}(?::\d{2})?))?(?: ?(?:z|utc|\+00:00))?", re.ASCII)
-
-
-class MapOptions(TypedDict, total=False):
-    """What a request may say besides what, where and when: the fields of `MapRequest` with defaults."""
-
-    leverages: tuple[int, ...]
-    weights: tuple[float, ...]
-    model: MarginModel
-    levels: LevelFilter
-    theme: Theme
-    heatmap: bool
-    levels_csv: bool
 
 
 def parse_symbol(text: str) -> str:
@@ -214,29 +202,20 @@ def parse_end(text: str | None, *, now: datetime) -> datetime:
     return end.replace(tzinfo=UTC)
 
 
-def build_request(
-    *,
-    exchange: Exchange,
-    symbol: str,
-    length: timedelta,
-    end: datetime,
-    selection: Selection,
-    max_days: int,
-    **options: Unpack[MapOptions],
-) -> MapRequest:
-    """Return the request, checked against what the exchange has and the settings allow.
+def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
+    """Return `request` with its symbol as the exchange spells it.
 
-    Raises RequestError.
+    Raises RequestError for a window that is too long, or before the exchange published anything.
     """
-    if length > timedelta(days=max_days):
+    if request.window.length > timedelta(days=max_days):
         raise RequestError(f"The window is longer than {max_days} days, the most that is drawn here.")
-    symbol = EXCHANGES[exchange].spelled(symbol)
-    contract = EXCHANGES[exchange].contract(symbol)
-    if end.date() < contract.first_day:
+    symbol = EXCHANGES[request.exchange].spelled(request.symbol)
+    contract = EXCHANGES[request.exchange].contract(symbol)
+    if request.window.end.date() < contract.first_day:
         raise RequestError(
             f"{contract.label} trades are published from {contract.first_day} on; try a later end."
         )
-    return MapRequest(exchange, symbol, TimeWindow.ending(end, length), selection, **options)
+    return replace(request, symbol=symbol)
 
 
 def _plain(text: str, option: str) -> str:

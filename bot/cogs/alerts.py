@@ -22,6 +22,7 @@ from liqmap import Exchange, GrossValue, MapRequest, Mode, Portion, RequestError
 from liqmap.numbers import length_text, money
 from liqmap.parsing import (
     POPULAR_SYMBOLS,
+    check_request,
     parse_end,
     parse_exchange,
     parse_selection,
@@ -91,11 +92,10 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         guild_id = interaction.guild_id or 0
         defaults = self._store.guilds.get(guild_id)
         window = TimeWindow.ending(parse_end(None, now=self._clock.now()), WINDOW)
-        request = MapRequest(
-            parse_exchange(exchange or defaults.exchange or Exchange.BINANCE),
-            parse_symbol(symbol),
-            window,
-            watched_selection(defaults),
+        chosen = parse_exchange(exchange or defaults.exchange or Exchange.BINANCE)
+        request = check_request(
+            MapRequest(chosen, parse_symbol(symbol), window, watched_selection(defaults)),
+            max_days=WINDOW.days,
         )
         near, large, rest = _distance(distance), _notional(notional), _cooldown(cooldown)
         with self._limits.counted(interaction.user.id, guild_id):

@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.asking import build_spec, check_request
+from bot.asking import build_spec
 from bot.buttons import map_view, whole_view
 from bot.cogs.options import (
     EXCHANGE_CHOICES,
@@ -40,6 +40,7 @@ from liqmap import (
 from liqmap.parsing import (
     COMMON_WINDOWS,
     POPULAR_SYMBOLS,
+    check_request,
     parse_chart,
     parse_end,
     parse_levels,

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.asking import build_spec, check_request
+from bot.asking import build_spec
 from bot.cogs.desk import fetch_channel
 from bot.cogs.options import (
     EXCHANGE_CHOICES,
@@ -25,7 +25,7 @@ from bot.funnel import PRIVATE
 from bot.store.subscriptions import NewSubscription, PostStyle
 from bot.wire import acknowledge, patiently
 from liqmap import RequestError
-from liqmap.parsing import COMMON_WINDOWS, POPULAR_SYMBOLS, parse_end
+from liqmap.parsing import COMMON_WINDOWS, POPULAR_SYMBOLS, check_request, parse_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

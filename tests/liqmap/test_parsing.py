@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from liqmap.model import (
     Exchange,
     GrossValue,
     LevelFilter,
+    MapRequest,
     MarginModel,
     Mode,
     Portion,
@@ -23,7 +25,7 @@ from liqmap.parsing import (
     COMMON_WINDOWS,
     DEFAULT_VALUES,
     POPULAR_SYMBOLS,
-    build_request,
+    check_request,
     parse_chart,
     parse_end,
     parse_exchange,
@@ -213,33 +215,39 @@ def test_end_in_the_future_is_refused():
         parse_end("2026-11-23 09:06", now=NOW)
 
 
-def request(**changes: Any):
-    return build_request(
-        **{
-            "exchange": Exchange.BINANCE,
-            "symbol": "BTCUSDT",
-            "length": timedelta(hours=6),
-            "end": datetime(2023, 8, 1, 6, tzinfo=UTC),
-            "selection": TopN(100),
-            "max_days": 90,
-            **changes,
-        }
-    )
+def checked(
+    exchange: Exchange = Exchange.BINANCE,
+    symbol: str = "BTCUSDT",
+    length: timedelta = timedelta(hours=6),
+    end: datetime = datetime(2023, 8, 1, 6, tzinfo=UTC),
+    **options: Any,
+) -> MapRequest:
+    request = MapRequest(exchange, symbol, TimeWindow.ending(end, length), TopN(100), **options)
+    return check_request(request, max_days=90)
 
 
-def test_request_holds_the_window_that_ends_at_the_end():
+def test_checked_request_is_the_same_with_the_exchange_s_spelling():
     window = TimeWindow(datetime(2023, 8, 1, tzinfo=UTC), datetime(2023, 8, 1, 6, tzinfo=UTC))
-    assert request().window == window
+    same = MapRequest(Exchange.BINANCE, "BTCUSDT", window, TopN(100), heatmap=True)
+    assert checked(heatmap=True) == same
+    assert checked(symbol="BTCUSD", heatmap=True) == replace(same, symbol="BTCUSD_PERP")
 
 
 def test_request_beyond_the_longest_window_is_refused():
+    assert checked(length=timedelta(days=90))
     with pytest.raises(RequestError, match="longer than 90 days"):
-        request(length=timedelta(days=91))
+        checked(length=timedelta(days=91))
+
+
+@pytest.mark.parametrize("words", [{"text": "999999w"}, {"text": "6h", "end": "0001-01-01"}])
+def test_window_that_reaches_back_to_before_the_calendar_is_refused(words: dict[str, str]):
+    with pytest.raises(RequestError, match="reaches back too far"):
+        checked(length=parse_window(words["text"]), end=parse_end(words.get("end"), now=NOW))
 
 
 def test_request_before_the_exchange_publishes_is_refused():
     with pytest.raises(RequestError, match="Bybit linear trades are published from 2020-03-25 on"):
-        request(exchange=Exchange.BYBIT, end=datetime(2020, 1, 1, tzinfo=UTC))
+        checked(Exchange.BYBIT, end=datetime(2020, 1, 1, tzinfo=UTC))
 
 
 def test_what_doors_suggest_is_understood():
@@ -317,10 +325,10 @@ def test_unknown_words_are_refused_with_those_that_are_known(
 
 
 def test_model_of_a_request_is_the_exchange_s_own_unless_said():
-    assert request().model is MarginModel.BINANCE
-    assert request(exchange=Exchange.BYBIT).model is MarginModel.BYBIT
-    assert request(model=MarginModel.SIMPLE).model is MarginModel.SIMPLE
-    assert request(model=MarginModel.EXCHANGE) == request(model=MarginModel.BINANCE)
+    assert checked().model is MarginModel.BINANCE
+    assert checked(exchange=Exchange.BYBIT).model is MarginModel.BYBIT
+    assert checked(model=MarginModel.SIMPLE).model is MarginModel.SIMPLE
+    assert checked(model=MarginModel.EXCHANGE) == checked(model=MarginModel.BINANCE)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +341,7 @@ def test_model_of_a_request_is_the_exchange_s_own_unless_said():
     ],
 )
 def test_inverse_symbols_are_spelled_as_the_exchange_does(exchange: Exchange, typed: str, symbol: str):
-    assert request(exchange=exchange, symbol=parse_symbol(typed)).symbol == symbol
+    assert checked(exchange=exchange, symbol=parse_symbol(typed)).symbol == symbol
 
 
 @pytest.mark.parametrize(
@@ -341,4 +349,4 @@ def test_inverse_symbols_are_spelled_as_the_exchange_does(exchange: Exchange, ty
 )
 def test_request_with_leverages_that_cannot_be_is_refused(options: dict[str, Any]):
     with pytest.raises(RequestError, match="everage"):
-        request(**options)
+        checked(**options)

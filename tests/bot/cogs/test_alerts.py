@@ -71,6 +71,11 @@ async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store)
     assert len(store.alerts.all()) == 1
 
 
+async def test_alert_keeps_the_symbol_as_the_exchange_spells_it(floor: Floor, store: Store):
+    await near(floor, floor.manager(), symbol="BTCUSD")
+    assert [each.symbol for each in store.alerts.all()] == ["BTCUSD_PERP"]
+
+
 async def test_price_near_a_large_cluster_is_told_once_a_cooldown(floor: Floor, draw: Market):
     await near(floor, floor.manager())
     await floor.env.advance_time(2 * MINUTE)
