@@ -9,6 +9,7 @@ from bot.check import check
 from bot.settings import BotSettings, DatabaseSettings, DiscordSettings
 from liqmap.settings import BinanceSettings, BybitSettings, ExchangesSettings, StorageSettings
 from tests.bot.discord_server import TOKEN, DiscordServer
+from tests.served import served
 
 
 class Outside:
@@ -39,12 +40,8 @@ async def outside():
         outside = Outside(server, "")
         app = web.Application()
         app.router.add_get("/{anything:.*}", outside.answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        outside.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield outside
-        await runner.cleanup()
+        async with served(app) as outside.url:
+            yield outside
 
 
 async def test_all_is_well(outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

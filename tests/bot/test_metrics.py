@@ -7,6 +7,7 @@ from aiohttp import web
 from bot.metrics import Metrics
 from liqmap.errors import DataError
 from tests.bot.conftest import REQUEST, FakeDraw, Floor
+from tests.served import served
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
@@ -53,15 +54,11 @@ async def test_requests_to_exchanges_are_counted_by_host_and_outcome():
     metrics = Metrics()
     app = web.Application()
     app.router.add_get("/there", _answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession(trace_configs=[metrics.downloads()]) as session:
-        for path in ("/there", "/there", "/gone"):
-            async with session.get(base + path) as response:
-                await response.read()
-        await runner.cleanup()
+        async with served(app) as base:
+            for path in ("/there", "/there", "/gone"):
+                async with session.get(base + path) as response:
+                    await response.read()
         with pytest.raises(aiohttp.ClientConnectorError):
             await session.get(base)
     host = "127.0.0.1"

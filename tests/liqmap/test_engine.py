@@ -35,6 +35,7 @@ from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings,
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
 from liqmap.worker import run_map_job
 from tests.liqmap.market_time import until
+from tests.served import served
 
 END = datetime(2023, 8, 1, 6, tzinfo=UTC)
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "binance"
@@ -272,11 +273,8 @@ async def real_archive(tmp_path: Path):
 
     app = web.Application()
     app.router.add_get("/data/futures/um/daily/aggTrades/BTCUSDT/{name}", serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with served(app) as url:
+        yield url
 
 
 def by_hand(window: TimeWindow) -> dict[str, list[tuple[float, float]]]:

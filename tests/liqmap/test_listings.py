@@ -9,6 +9,7 @@ from aiohttp import web
 from liqmap.listings import KEPT_FOR, RETRIED_AFTER, Listings
 from liqmap.model import Exchange
 from liqmap.settings import BinanceSettings, BybitSettings, ExchangesSettings, Settings
+from tests.served import served
 
 BINANCE = {
     "timezone": "UTC",
@@ -69,16 +70,10 @@ async def listings(exchanges: Exchanges, clock: Hand) -> AsyncIterator[Listings]
     app = web.Application()
     app.router.add_get("/fapi/v1/exchangeInfo", exchanges.exchange_info)
     app.router.add_get("/v5/market/instruments-info", exchanges.instruments_info)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    settings = Settings(
-        exchanges=ExchangesSettings(binance=BinanceSettings(api_url=url), bybit=BybitSettings(api_url=url))
-    )
-    async with Listings(settings, clock=clock) as listings:
-        yield listings
-    await runner.cleanup()
+    async with served(app) as url:
+        addresses = ExchangesSettings(binance=BinanceSettings(api_url=url), bybit=BybitSettings(api_url=url))
+        async with Listings(Settings(exchanges=addresses), clock=clock) as listings:
+            yield listings
 
 
 async def test_symbols_that_trade_are_listed(listings: Listings):

@@ -17,6 +17,7 @@ from liqmap.rest import Refused, RestClient, WeightBudget, unlimited
 from liqmap.settings import DownloadSettings
 from liqmap.simulator import SimulatedClock
 from tests.liqmap.market_time import driven, until
+from tests.served import served
 
 START = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
 SETTINGS = DownloadSettings(attempts=3, retry_wait=1, retry_wait_max=8)
@@ -50,10 +51,7 @@ async def asking(a_minute: float = math.inf) -> AsyncIterator[tuple[Api, RestCli
     api = Api()
     app = web.Application()
     app.router.add_get("/", api.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession() as session:
+    async with served(app) as url, aiohttp.ClientSession() as session:
         client = RestClient(
             session,
             settings=SETTINGS,
@@ -61,8 +59,7 @@ async def asking(a_minute: float = math.inf) -> AsyncIterator[tuple[Api, RestCli
             budget=WeightBudget(a_minute, clock=api.clock),
             used_weight=BACKFILL[Exchange.BINANCE].used_weight,
         )
-        yield api, client, f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    await runner.cleanup()
+        yield api, client, f"{url}/"
 
 
 async def test_budget_counts_by_minutes_of_the_clock():

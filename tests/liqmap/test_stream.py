@@ -19,6 +19,7 @@ from liqmap.simulator import SimulatedClock
 from liqmap.stream import Stream
 from tests.liqmap.market_time import until
 from tests.liqmap.recording import START, market, recording
+from tests.served import served
 
 BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
 
@@ -47,11 +48,7 @@ async def connected(
     peer, clock, got = Peer(), SimulatedClock(START), list[Any]()
     app = web.Application()
     app.router.add_get("/{path:.*}", peer.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"ws://127.0.0.1:{runner.addresses[0][1]}"
-    async with aiohttp.ClientSession() as session:
+    async with served(app) as url, aiohttp.ClientSession() as session:
         stream = Stream(
             session,
             LIVE[exchange],
@@ -68,7 +65,6 @@ async def connected(
         finally:
             await stream.drop()
             await asyncio.gather(task, return_exceptions=True)
-            await runner.cleanup()
 
 
 async def heard(peer: Peer, count: int) -> None:

@@ -14,6 +14,7 @@ from liqmap.errors import DataError
 from liqmap.model import Exchange
 from liqmap.settings import BybitSettings, DownloadSettings, ExchangesSettings, Settings, StorageSettings
 from liqmap.simulator import LISTINGS, Fault, Market, MarketServer
+from tests.served import served
 
 TODAY = date(2027, 1, 1)
 
@@ -82,14 +83,9 @@ async def test_answer_that_makes_no_sense_is_one_sentence(
 
     app = web.Application()
     app.router.add_get("/v5/market/risk-limit", serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with aiohttp.ClientSession() as session:
+    async with served(app) as url, aiohttp.ClientSession() as session:
         with pytest.raises(DataError, match=sentence):
             await refresh_bybit(session, settings_for(tmp_path, url), today=TODAY)
-    await runner.cleanup()
 
 
 def test_command_saves_the_table_of_today(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
