@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 import socket
 import struct
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from enum import Enum
 from types import TracebackType
 from typing import Any, Self
 
+import discord
 from aiohttp import ClientSession, web
 
+from liqmap import utc_now
 from tests.bot.discord_gateway import APPLICATION_ID, CHANNEL_ID, GUILD_ID, USER, Gateway
 
 __all__ = ["APPLICATION_ID", "CHANNEL_ID", "GUILD_ID", "TOKEN", "DiscordServer", "Fault"]
 
+_NONCE_HOLDS = timedelta(minutes=3)
 TOKEN = "TestToken.OnlyFor.ThisServer"  # noqa: S105 - the server's own
 
 
@@ -55,19 +58,18 @@ class Answered:
 class DiscordServer:
     """Plays Discord on 127.0.0.1. Use it as `async with DiscordServer() as server`.
 
-    A nonce is known again for `nonce_holds` seconds. Where `chance` says so, something goes wrong.
+    By its clock `now` it gives out ids, and knows a nonce again for three minutes, the least that Discord's
+    "past few minutes" can mean. Where `chance` says so, something goes wrong.
     """
 
-    def __init__(self, *, nonce_holds: float = math.inf, channels: int = 1) -> None:
-        self._nonce_holds = nonce_holds
+    def __init__(self, *, now: Callable[[], datetime] = utc_now, channels: int = 1) -> None:
+        self._now = now
         self.chance: Callable[[], bool] = lambda: False
         self.faults = 0
         self.commands: list[dict[str, Any]] = []
         self.syncs = 0
         self.answers: dict[str, Answered] = defaultdict(Answered)
         self.posts: list[dict[str, Any]] = []
-        self._by_nonce: dict[str, dict[str, Any]] = {}
-        self._by_channel: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.bodies: deque[tuple[str, str, Any]] = deque(maxlen=1000)
         self.gateway = Gateway(channels)
         self.posted = asyncio.Event()
@@ -206,13 +208,14 @@ class DiscordServer:
 
     async def _post(self, request: web.Request) -> web.Response:
         body = await self._body(request)
-        known = next((each for each in self.posts if each["nonce"] == body["nonce"]), None)
+        channel, now = request.match_info["id"], self._now()
+        recent = [
+            each for each in self.posts if now - each["at"] < _NONCE_HOLDS and each["channel_id"] == channel
+        ]
+        known = next((each for each in recent if each["nonce"] == body["nonce"]), None)
         if known is None or not body["enforce_nonce"]:
-            known = body | {
-                "id": str(8000 + len(self.posts)),
-                "channel_id": request.match_info["id"],
-                "edits": 0,
-            }
+            number = discord.utils.time_snowflake(now) + len(self.posts)
+            known = body | {"id": str(number), "channel_id": channel, "edits": 0, "at": now}
             self.posts.append(known)
         self.posted.set()
         return _json(_message(known["id"], body))
@@ -227,8 +230,10 @@ class DiscordServer:
         return _json(_message(found["id"], body))
 
     async def _history(self, request: web.Request) -> web.Response:
-        newest = self._by_channel[request.match_info["id"]][-int(request.query["limit"]) :]
-        return _json([_message(each["id"], each) for each in reversed(newest)])
+        # Of what comes after an id the oldest are given, newest first like everything.
+        there = [each for each in self.posts if each["channel_id"] == request.match_info["id"]]
+        found = [each for each in there if int(each["id"]) > int(request.query.get("after", 0))]
+        return _json([_message(each["id"], each) for each in reversed(found[: int(request.query["limit"])])])
 
     async def _body(self, request: web.Request, files: dict[str, bytes] | None = None) -> Any:
         if request.content_type == "application/json":

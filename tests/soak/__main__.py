@@ -25,8 +25,8 @@ from liqmap.settings import StorageSettings
 from tests.bot.conftest import REQUEST
 from tests.bot.discord_gateway import CHANNEL_ID, GUILD_ID
 from tests.bot.discord_server import DiscordServer
+from tests.soak.child import SPEED, FastClock
 
-SPEED = 20.0
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 SUBSCRIPTIONS, CHANNELS = 500, 100
 KILLED_EVERY = (15.0, 40.0)
@@ -38,23 +38,19 @@ INTERVALS = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1))
 class Soak:
     """One run, with its own Discord, database and chance."""
 
-    def __init__(self, folder: Path, server: DiscordServer) -> None:
+    def __init__(self, folder: Path, server: DiscordServer, clock: FastClock) -> None:
         self._server = server
+        self._clock = clock
         self._chance = random.Random(1)
         self._config = folder / "liqmap.toml"
         self._settings = BotSettings(storage=StorageSettings(path=folder / "store"))
         self._running: dict[int, tuple[datetime, timedelta]] = {}
         self.kills = self.drops = 0
         self.memory: list[tuple[float, float]] = []
-        self._began = time.time()
         self._config.write_text(
             f'storage.path = "{folder / "store"}"\n{server.settings}logging.level = "error"\n'
             "subscriptions.posts_per_second = 50\nsubscriptions.posts_at_once = 16\n"
         )
-
-    def now(self) -> datetime:
-        """Return the time by the fast clock."""
-        return datetime.fromtimestamp(self._began + (time.time() - self._began) * SPEED, UTC)
 
     async def subscribe(self) -> None:
         """Store the subscriptions: a few different maps, many channels, three intervals."""
@@ -65,9 +61,9 @@ class Soak:
                 chosen = replace(spec, selection=TopN(100 + place // CHANNELS))
                 channel = CHANNEL_ID + place % CHANNELS
                 number = await store.subscriptions.draft(
-                    NewSubscription(GUILD_ID, channel, 42, chosen, every), now=self.now()
+                    NewSubscription(GUILD_ID, channel, 42, chosen, every), now=self._clock.now()
                 )
-                active = self.now()
+                active = self._clock.now()
                 await store.subscriptions.activate(number, now=active)
                 self._running[number] = (active, every)
 
@@ -84,7 +80,7 @@ class Soak:
     async def _live(self, seconds: float, *, killed: bool) -> None:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.soak.child", str(self._config)),
-            env={**os.environ, "SOAK_BEGAN": str(self._began), "SOAK_SPEED": str(SPEED)},
+            env={**os.environ, "SOAK_BEGAN": str(self._clock.began)},
         )
         end = time.time() + seconds
         watched = psutil.Process(process.pid)
@@ -106,7 +102,7 @@ class Soak:
 
     def due(self) -> set[tuple[int, datetime]]:
         """Return what had to be posted, the last minutes left out: they may still be on their way."""
-        end = self.now() - timedelta(minutes=15)
+        end = self._clock.now() - timedelta(minutes=15)
         wanted = set()
         for number, (active, every) in self._running.items():
             moment = due_before(active, every) + every
@@ -118,7 +114,7 @@ class Soak:
     async def what_became(self, lost: list[tuple[int, datetime]]) -> list[str]:
         """Return what the database says of snapshots that were lost."""
         async with open_store(self._settings) as store:
-            found = [await store.snapshots.claim(number, due, now=self.now()) for number, due in lost]
+            found = [await store.snapshots.claim(number, due, now=self._clock.now()) for number, due in lost]
         return [f"  {each}" for each in found]
 
     def posted(self) -> Counter[tuple[int, datetime]]:
@@ -131,8 +127,9 @@ class Soak:
 
 async def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        async with DiscordServer(nonce_holds=180 / SPEED, channels=CHANNELS) as server:
-            soak = Soak(Path(folder), server)
+        clock = FastClock(time.time())
+        async with DiscordServer(now=clock.now, channels=CHANNELS) as server:
+            soak = Soak(Path(folder), server, clock)
             await soak.subscribe()
             await soak.run()
             wanted, posted = soak.due(), soak.posted()

@@ -23,19 +23,24 @@ from liqmap.model import MapRequest, MapResult
 from tests.bot.conftest import result_of
 from tests.bot.discord_server import TOKEN
 
-SPEED = float(os.environ.get("SOAK_SPEED", "20"))
-BEGAN = float(os.environ.get("SOAK_BEGAN", "0"))
+SPEED = 20.0
 PICTURES = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("*top_n_100*.png"))
 
 
 class FastClock:
-    """A clock that has run `SPEED` times as fast since `BEGAN`, also across restarts."""
+    """A clock that has run `SPEED` times as fast since `began` [s since 1970], also across restarts."""
+
+    def __init__(self, began: float) -> None:
+        self.began = began
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(BEGAN + (time.time() - BEGAN) * SPEED, UTC)
+        return datetime.fromtimestamp(self.began + (time.time() - self.began) * SPEED, UTC)
 
     async def sleep(self, seconds: float, /) -> None:
         await asyncio.sleep(seconds)
+
+
+CLOCK = FastClock(float(os.environ.get("SOAK_BEGAN", "0")))
 
 
 class FastDatetime(datetime):
@@ -43,7 +48,7 @@ class FastDatetime(datetime):
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Self:
-        return cls.fromtimestamp(FastClock().now().timestamp(), tz)
+        return cls.fromtimestamp(CLOCK.now().timestamp(), tz)
 
 
 class FastLoop(asyncio.SelectorEventLoop):
@@ -73,7 +78,7 @@ async def run(settings: BotSettings) -> None:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with open_store(settings) as store:
-        bot = LiqmapBot(settings, draw=Draw(), store=store, clock=FastClock())
+        bot = LiqmapBot(settings, draw=Draw(), store=store, clock=CLOCK)
         async with bot:
             await bot.start(TOKEN)
 
