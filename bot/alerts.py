@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import discord
 
 from bot.spec import encode_number
-from bot.wire import UNSENT
+from bot.wire import UNSENT, may_pass, told
 from liqmap import Cluster, Exchange, LiqmapError, MapRequest, TimeWindow
 from liqmap.numbers import cluster_price, money, percent, price
 from liqmap.parsing import parse_end, parse_mode, parse_selection
@@ -31,6 +31,7 @@ WINDOW: Final = timedelta(days=1)
 """How far back the trades go whose clusters are watched."""
 
 EVERY: Final = timedelta(minutes=1)
+_NEWS_FOR = timedelta(minutes=15)
 _DRAWN_AT_ONCE = 2
 _Key = tuple[Exchange, str, "Selection"]
 
@@ -71,6 +72,7 @@ class AlertWatch:
         self._draw = draw
         self._clock = clock
         self._seen: dict[_Key, Sight] = {}
+        self._untold: dict[int, tuple[datetime, str]] = {}
         self._slots = asyncio.Semaphore(_DRAWN_AT_ONCE)
 
     async def check(self) -> None:
@@ -80,6 +82,8 @@ class AlertWatch:
             selection = watched_selection(self._store.guilds.get(alert.guild_id))
             watched.setdefault((alert.exchange, alert.symbol, selection), []).append(alert)
         self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
+        known = {alert.id for alerts in watched.values() for alert in alerts}
+        self._untold = {number: what for number, what in self._untold.items() if number in known}
         await asyncio.gather(*(self._look(key, alerts) for key, alerts in watched.items()))
 
     async def _look(self, key: _Key, alerts: list[Alert]) -> None:
@@ -95,26 +99,35 @@ class AlertWatch:
         before = self._seen.get(key)
         self._seen[key] = Sight(summary, request.window.end)
         for alert in alerts:
-            sentence = alert_text(alert, summary, before)
+            # A sweep is seen once, so what could not be told of it is told the next time.
+            since, untold = self._untold.pop(alert.id, (now, ""))
+            sentence = alert_text(alert, summary, before) or (untold if now - since < _NEWS_FOR else "")
             if sentence and not _is_resting(alert, now):
                 await self._tell(alert, sentence, now)
 
     async def _tell(self, alert: Alert, sentence: str, now: datetime) -> None:
-        nonce = f"a{encode_number(alert.id)}-{encode_number(int(now.timestamp()) // 60)}"
+        # The same until it is noted as told: whatever breaks meanwhile, Discord knows it again.
+        last = 0 if alert.fired_at is None else int(alert.fired_at.timestamp())
+        nonce = f"a{encode_number(alert.id)}-{encode_number(last)}"
         try:
             await self._speaker.say(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
-        except (discord.Forbidden, discord.NotFound):
-            await self._store.alerts.remove(alert.id)
-            await self._speaker.tell(
-                alert.creator_id,
-                f"I have removed the alert of {alert.symbol} in <#{alert.channel_id}>:"
-                " I may not post there any more. Set it again with /alert near.",
-            )
         except UNSENT as error:
-            log.warning("alert %d could not be told: %s", alert.id, type(error).__name__)
+            log.warning("alert %d could not be told: %s", alert.id, told(error))
+            if isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
+                await self._remove(alert)
+            else:
+                self._untold[alert.id] = now, sentence
         else:
             log.info("alerted alert=%d symbol=%s", alert.id, alert.symbol)
             await self._store.alerts.fired(alert.id, now=now)
+
+    async def _remove(self, alert: Alert) -> None:
+        await self._store.alerts.remove(alert.id)
+        await self._speaker.tell(
+            alert.creator_id,
+            f"I have removed the alert of {alert.symbol} in <#{alert.channel_id}>:"
+            " I may not post there any more. Set it again with /alert near.",
+        )
 
 
 def watched_selection(defaults: GuildDefaults) -> Selection:

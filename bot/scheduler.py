@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from apscheduler.jobstores.base import JobLookupError
@@ -55,12 +56,14 @@ class Scheduler:
     async def close(self) -> None:
         """Stop; what is under way may end, or is cut short and taken up again after the next start."""
         if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+            self._scheduler.pause()  # its shutdown would cut short what is under way
         if self._running:
             await asyncio.wait(self._running, timeout=GRACE)
         for task in tuple(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
 
     def add(self, subscription: Subscription) -> None:
         """Run a subscription from its next due time on."""
@@ -75,17 +78,19 @@ class Scheduler:
 
     def every(self, interval: timedelta, job: Callable[[], Awaitable[None]], *, name: str) -> None:
         """Run `job` at each whole `interval`; not again while it still runs."""
-        self._within(self._scheduler.add_job, job, self._trigger(interval, timedelta()), id=name)
+        self._within(
+            self._scheduler.add_job, self._noted, self._trigger(interval, timedelta()), id=name, args=[job]
+        )
 
     def _add(self, subscription: Subscription, *, first: datetime | None = None) -> None:
         # APScheduler tells "at once" from "when the trigger says" by whether the argument is there.
         at_once = {} if first is None else {"next_run_time": first}
         self._within(
             self._scheduler.add_job,
-            self._run,
+            self._noted,
             self._trigger(subscription.every, jitter_of(subscription.id, self._jitter)),
             id=str(subscription.id),
-            args=[subscription.id],
+            args=[partial(self._run, subscription.id)],
             replace_existing=True,
             **at_once,
         )
@@ -98,10 +103,17 @@ class Scheduler:
         seconds = int(every.total_seconds())
         return IntervalTrigger(seconds=seconds, start_date=EPOCH + shift, timezone=UTC)
 
-    async def _run(self, subscription_id: int) -> None:
+    async def _noted(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Do a job that closing waits for."""
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+        try:
+            await job()
+        except asyncio.CancelledError:  # by `close`; the library would take it for a failure
+            log.info("a job was cut short; it is taken up again after the next start")
+
+    async def _run(self, subscription_id: int) -> None:
         if not await self._job(subscription_id):
             self.remove(subscription_id)

@@ -38,7 +38,7 @@ async def patiently(
     It must be harmless to send twice: an edit, or a message with a nonce. Raises what the last try raised.
     """
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(may_pass),
         stop=stop_after_attempt(ATTEMPTS),
         wait=_wait,
         sleep=sleep,
@@ -65,10 +65,20 @@ async def acknowledge(
     interaction.extras[ACKNOWLEDGED] = time.perf_counter()
 
 
-def _may_pass(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
+    """Tell whether what sending to Discord has raised may be otherwise in a while."""
     if isinstance(error, discord.HTTPException):
-        return error.status == 429 or error.status >= 500
+        # Discord says why it forbids, in JSON; who does not stands in between.
+        by_discord = error.code or "json" in error.response.headers.get("Content-Type", "")
+        return error.status == 429 or error.status >= 500 or (error.status in {403, 404} and not by_discord)
     return isinstance(error, UNSENT)
+
+
+def told(error: BaseException | None) -> str:
+    """Return what the log is to say of an error of sending."""
+    if isinstance(error, discord.HTTPException):
+        return f"HTTP {error.status}, code {error.code}: {error.text[:200]!r}"
+    return type(error).__name__
 
 
 def _wait(state: RetryCallState) -> float:

@@ -73,10 +73,11 @@ class Alerts:
 
     async def fired(self, alert_id: int, *, now: datetime) -> None:
         """Begin an alert's cooldown."""
-        async with self._engine.begin() as connection:
-            await connection.execute(update(alerts).where(alerts.c.id == alert_id).values(fired_at=now))
+        # Known first: it must not be told again each minute while the database is away.
         if alert_id in self._known:
             self._known[alert_id] = replace(self._known[alert_id], fired_at=now)
+        async with self._engine.begin() as connection:
+            await connection.execute(update(alerts).where(alerts.c.id == alert_id).values(fired_at=now))
 
     async def remove(self, alert_id: int) -> bool:
         """Remove an alert; return whether it was there."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot.store.subscriptions import REASON_LENGTH
+from bot.store.subscriptions import REASON_LENGTH, SubscriptionState
 from bot.store.tables import snapshots, subscriptions
 
 if TYPE_CHECKING:
@@ -71,9 +71,29 @@ class Snapshots:
             return await self._get(subscription_id, due)
         return Snapshot(subscription_id, due, SnapshotState.CLAIMED, None, "", now)
 
-    async def sending(self, snapshot: Snapshot, *, now: datetime) -> None:
-        """Note that the message is about to go out."""
-        await self._mark(snapshot, SnapshotState.SENDING, now=now)
+    async def sending(self, snapshot: Snapshot, *, now: datetime) -> bool:
+        """Note that the message is about to go out; return whether it may.
+
+        It may not where the subscription has been stopped meanwhile, or another process was quicker.
+        """
+        runs = select(subscriptions.c.id).where(
+            subscriptions.c.id == snapshot.subscription_id, subscriptions.c.state == SubscriptionState.ACTIVE
+        )
+        # When it was sent first counts, for that is when the message may have come.
+        since = now if snapshot.state is SnapshotState.CLAIMED else snapshot.changed_at
+        async with self._engine.begin() as connection:
+            noted = await connection.execute(
+                update(snapshots)
+                .where(
+                    snapshots.c.subscription_id == snapshot.subscription_id,
+                    snapshots.c.due == snapshot.due,
+                    snapshots.c.state == snapshot.state,
+                    snapshots.c.changed_at == snapshot.changed_at,
+                    runs.exists(),
+                )
+                .values(state=SnapshotState.SENDING, changed_at=since)
+            )
+            return noted.rowcount == 1
 
     async def posted(self, snapshot: Snapshot, *, message_id: int | None, now: datetime) -> None:
         """Note that the message is there, and that the subscription is well."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 
 from bot.spec import MapSpec, decode_spec, encode_spec
 from bot.store.tables import subscriptions
@@ -92,12 +92,18 @@ class Subscriptions:
             {"state": SubscriptionState.ACTIVE, "reason": "", "failures": 0, "active_since": now},
         )
 
-    async def pause(self, subscription_id: int, *, reason: str) -> None:
-        """Let a subscription rest until somebody resumes it."""
-        await self._change(
+    async def pause(self, subscription_id: int, *, reason: str) -> bool:
+        """Let a subscription rest until somebody resumes it; return whether it ran."""
+        running = (
             subscriptions.c.id == subscription_id,
-            {"state": SubscriptionState.PAUSED, "reason": reason[:REASON_LENGTH]},
+            subscriptions.c.state == SubscriptionState.ACTIVE,
         )
+        values = {"state": SubscriptionState.PAUSED, "reason": reason[:REASON_LENGTH]}
+        return await self._change(and_(*running), values)
+
+    async def forget_message(self, subscription_id: int) -> None:
+        """Note that the newest post cannot be edited any more."""
+        await self._change(subscriptions.c.id == subscription_id, {"message_id": None})
 
     async def note_failures(self, subscription_id: int, count: int) -> None:
         """Remember how often in a row a subscription has failed."""
@@ -148,9 +154,10 @@ class Subscriptions:
             subscriptions.c.state == SubscriptionState.DRAFT, subscriptions.c.active_since < before
         )
 
-    async def _change(self, which: ColumnElement[bool], values: dict[str, Any]) -> None:
+    async def _change(self, which: ColumnElement[bool], values: dict[str, Any]) -> bool:
         async with self._engine.begin() as connection:
-            await connection.execute(update(subscriptions).where(which).values(values))
+            changed = await connection.execute(update(subscriptions).where(which).values(values))
+            return changed.rowcount > 0
 
     async def _select(self, *conditions: ColumnElement[bool]) -> list[Subscription]:
         query = select(subscriptions).where(*conditions).order_by(subscriptions.c.id)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import simcord
+from sqlalchemy import update
 
+from bot.scheduler import Scheduler
 from bot.settings import BotSettings
 from bot.store import Store
-from bot.store.snapshots import SnapshotState
+from bot.store.snapshots import Snapshot, SnapshotState
 from bot.store.subscriptions import Subscription, SubscriptionState
+from bot.store.tables import snapshots
+from liqmap import SystemClock
 from liqmap.errors import DataError, EngineBusy, RequestError
 from liqmap.model import TimeWindow
-from tests.bot.conftest import NOW, PNG, FakeDraw, Floor, new_bot
+from tests.bot.conftest import NOW, PNG, SIMULATION_STARTS, FakeDraw, Floor, new_bot
 
 HOUR = 3600.0
 TEN = datetime(2026, 1, 1, 10, tzinfo=UTC)
@@ -86,6 +93,40 @@ async def test_edit_in_place_keeps_one_message_and_posts_anew_when_it_was_delete
     assert third.id != first.id
 
 
+async def test_edit_in_place_posts_anew_where_the_thread_has_gone_to_the_archive(floor: Floor):
+    await floor.subscribed(floor.manager(), style="edit")
+    await floor.env.advance_time(HOUR)
+    (first,) = floor.channel.history()
+    floor.env.inject_error("PATCH", "/channels/*/messages/*", status=400, code=50083)
+    await floor.env.advance_time(HOUR)
+    assert len(floor.channel.history()) == 2
+    assert "11:00 UTC" in (floor.channel.history()[-1].embeds[-1].footer.text or "")
+    await floor.env.advance_time(HOUR)
+    assert {each.id for each in floor.channel.history()} > {first.id}
+    assert len(floor.channel.history()) == 2
+
+
+async def test_what_is_under_way_may_end_when_the_bot_stops(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.undo()  # of the simulated time
+    begun, go_on, ended = asyncio.Event(), asyncio.Event(), list[int]()
+
+    async def job(number: int) -> bool:
+        begun.set()
+        await go_on.wait()
+        ended.append(number)
+        return True
+
+    scheduler = Scheduler(job, clock=SystemClock(), jitter=0, context=copy_context())
+    subscription: Any = SimpleNamespace(id=7, every=timedelta(hours=1))
+    scheduler.start([subscription])
+    await begun.wait()
+    closing = asyncio.create_task(scheduler.close())
+    await asyncio.sleep(0)
+    go_on.set()
+    await closing
+    assert ended == [7]
+
+
 async def test_bot_that_was_down_posts_the_newest_missed_snapshot_once(
     floor: Floor, settings: BotSettings, store: Store
 ):
@@ -110,6 +151,16 @@ async def test_subscription_confirmed_just_now_posts_nothing_old(
     await floor.env.restart_bot(new_bot(settings, store))
     await floor.env.advance_time(60)
     assert floor.channel.history() == []
+
+
+async def as_sending(store: Store, snapshot: Snapshot) -> None:
+    """Put a snapshot back to where it was before the post was noted."""
+    async with store.subscriptions._engine.begin() as connection:
+        await connection.execute(
+            update(snapshots)
+            .where(snapshots.c.due == snapshot.due)
+            .values(state=SnapshotState.SENDING, message_id=None)
+        )
 
 
 async def left(floor: Floor, store: Store, state: SnapshotState, *, ago: float) -> None:
@@ -139,20 +190,24 @@ async def test_kill_before_the_message_loses_nothing(
 
 
 async def test_kill_between_message_and_note_doubles_nothing_however_late_the_restart(
-    floor: Floor, settings: BotSettings, store: Store
+    floor: Floor, settings: BotSettings, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
+    # The simulated Discord's own time is that much behind.
+    monkeypatch.setattr("bot.posts._CLOCKS_DIFFER", NOW - SIMULATION_STARTS + timedelta(minutes=1))
     await floor.subscribed(floor.manager())
     await floor.env.advance_time(HOUR)
     (message,) = floor.channel.history()
+    for number in range(80):  # more than a look at the newest would show
+        await floor.member.send(floor.channel, f"busy {number}")
     snapshot = await store.snapshots.newest(1)
     assert snapshot is not None
     # As it would be, had the bot died before it could note the post.
-    await store.snapshots.sending(snapshot, now=snapshot.changed_at)
+    await as_sending(store, snapshot)
     await floor.bot.close()
     await floor.env.advance_time(600)
     await floor.env.restart_bot(new_bot(settings, store))
     await floor.env.advance_time(60)
-    assert [each.id for each in floor.channel.history()] == [message.id]
+    assert [each.id for each in floor.channel.history() if each.attachments] == [message.id]
     noted = await store.snapshots.newest(1)
     assert noted is not None
     assert (noted.state, noted.message_id) == (SnapshotState.POSTED, message.id)

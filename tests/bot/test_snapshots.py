@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import discord
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from bot.settings import SubscriptionsSettings
 from bot.snapshots import SharedDraws, SnapshotJob
 from bot.spec import MapSpec
 from bot.store import Store
 from bot.store.snapshots import SnapshotState
-from bot.store.subscriptions import NewSubscription
+from bot.store.subscriptions import NewSubscription, PostStyle
 from liqmap.errors import DataError, JobFailed
 from liqmap.model import MapResult
-from tests.bot.conftest import REQUEST, FakeDraw
+from tests.bot.conftest import REQUEST, FakeDraw, result_of
 
 NOW = datetime(2026, 1, 1, 10, 30, tzinfo=UTC)
 TEN = datetime(2026, 1, 1, 10, tzinfo=UTC)
@@ -44,21 +47,36 @@ class FakePoster:
     def __init__(self) -> None:
         self.posts: list[datetime] = []
         self.told: list[str] = []
+        self.edits: list[int] = []
+        self.can_edit = True
         self.found: int | None = None
+        self.looked_since: datetime | None = None
         self.error: Exception | None = None
+        self.errors: list[Exception] = []
 
-    async def post(self, subscription: Any, due: datetime, result: MapResult) -> int:
+    async def send(self, subscription: Any, due: datetime, result: MapResult) -> int:
         del subscription, result
-        if self.error:
-            raise self.error
+        self._fail()
         self.posts.append(due)
         return 99
 
-    async def find(self, subscription: Any, due: datetime) -> int | None:
+    async def edit(self, subscription: Any, message_id: int, result: MapResult) -> bool:
+        del subscription, result
+        self._fail()
+        self.edits.append(message_id)
+        return self.can_edit
+
+    async def find(self, subscription: Any, due: datetime, *, since: datetime) -> int | None:
         del subscription, due
+        self.looked_since = since
+        self._fail()
+        return self.found
+
+    def _fail(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
         if self.error:
             raise self.error
-        return self.found
 
     async def tell(self, user_id: int, sentence: str) -> bool:
         del user_id
@@ -66,9 +84,15 @@ class FakePoster:
         return True
 
 
-def forbidden() -> discord.Forbidden:
-    response: Any = SimpleNamespace(status=403, reason="Forbidden")
-    return discord.Forbidden(response, {"code": 50001, "message": "Missing Access"})
+def refused(status: int, *, code: int = 0) -> discord.HTTPException:
+    response: Any = SimpleNamespace(status=status, reason="", headers={})
+    kind = discord.Forbidden if status == 403 else discord.HTTPException
+    return kind(response, {"code": code, "message": "Missing Access"})
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
 
 
 @pytest.fixture
@@ -77,11 +101,11 @@ def poster() -> FakePoster:
 
 
 @pytest.fixture
-async def job(store: Store, poster: FakePoster) -> SnapshotJob:
+async def job(store: Store, poster: FakePoster, hand: Hand) -> SnapshotJob:
     number = await store.subscriptions.draft(NEW, now=NOW)
     await store.subscriptions.activate(number, now=TEN - timedelta(minutes=1))
     settings = SubscriptionsSettings(jitter=0)
-    return SnapshotJob(store, poster, FakeDraw(), clock=Hand(), settings=settings)
+    return SnapshotJob(store, poster, FakeDraw(), clock=hand, settings=settings)
 
 
 async def sent_long_ago(store: Store) -> None:
@@ -100,7 +124,7 @@ async def test_history_that_nobody_can_read_means_rather_none_than_two(
     job: SnapshotJob, store: Store, poster: FakePoster
 ):
     await sent_long_ago(store)
-    poster.error = forbidden()
+    poster.error = refused(403, code=50001)
     assert await job(1)
     assert (poster.posts, await state(store)) == ([], SnapshotState.POSTED)
 
@@ -117,14 +141,108 @@ async def test_what_is_over_is_left_alone(job: SnapshotJob, poster: FakePoster):
     assert poster.posts == [TEN]
 
 
-async def test_network_that_stays_broken_is_a_failure_with_a_number(
-    job: SnapshotJob, store: Store, poster: FakePoster
+PASSING = [
+    ConnectionResetError(104, "reset"),
+    aiohttp.ServerDisconnectedError(),
+    refused(503),
+    refused(403),
+    DBAPIError("", None, Exception()),
+]
+
+
+@pytest.mark.parametrize("error", PASSING)
+async def test_what_may_pass_is_waited_for_and_is_no_failure(
+    job: SnapshotJob, store: Store, poster: FakePoster, hand: Hand, error: Exception
 ):
-    poster.error = ConnectionResetError(104, "reset")
+    poster.errors = [error] * 5
     assert await job(1)
-    newest = await store.snapshots.newest(1)
-    assert newest is not None
-    assert newest.reason.startswith("Discord did not take it (number ")
+    assert (poster.posts, await state(store)) == ([TEN], SnapshotState.POSTED)
+    assert hand.time - NOW == timedelta(minutes=15, seconds=30)
+    subscription = await store.subscriptions.get(1)
+    assert subscription is not None
+    assert subscription.failures == 0
+
+
+async def test_after_long_trouble_only_the_newest_is_posted(job: SnapshotJob, poster: FakePoster, hand: Hand):
+    poster.errors = [refused(503)] * 20
+    assert await job(1)
+    assert poster.posts == [TEN + timedelta(hours=(hand.time - TEN) // timedelta(hours=1))]
+    assert poster.posts > [TEN]
+
+
+async def test_message_that_may_have_come_is_looked_for_from_its_first_try_on(
+    job: SnapshotJob, poster: FakePoster
+):
+    poster.errors = [refused(503)] * 4
+    assert await job(1)
+    assert poster.looked_since == NOW
+
+
+async def test_message_that_cannot_be_edited_is_forgotten_before_a_new_one_comes(
+    store: Store, poster: FakePoster, job: SnapshotJob, monkeypatch: pytest.MonkeyPatch
+):
+    editing = await edited_in_place(store)
+    poster.can_edit = False
+
+    async def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(poster, "send", killed)
+    with pytest.raises(KeyboardInterrupt):
+        await job(editing)
+    assert poster.edits == [77]
+    subscription = await store.subscriptions.get(editing)
+    assert subscription is not None
+    assert subscription.message_id is None
+
+
+async def edited_in_place(store: Store) -> int:
+    """Store a subscription that edits message 77."""
+    number = await store.subscriptions.draft(replace(NEW, style=PostStyle.EDIT), now=NOW)
+    await store.subscriptions.activate(number, now=TEN - timedelta(hours=2))
+    before = await store.snapshots.claim(number, TEN - timedelta(hours=1), now=NOW)
+    assert before is not None
+    await store.snapshots.posted(before, message_id=77, now=NOW)
+    return number
+
+
+@pytest.mark.parametrize("stop", ["pause", "remove"])
+async def test_what_is_stopped_while_it_is_drawn_is_not_posted(
+    store: Store, poster: FakePoster, job: SnapshotJob, stop: str
+):
+    async def stopped(_: object) -> MapResult:
+        if stop == "pause":
+            await store.subscriptions.pause(1, reason="")
+        else:
+            await store.subscriptions.remove(1)
+        return result_of()
+
+    job._draw = stopped
+    assert not await job(1)
+    assert poster.posts == []
+
+
+async def test_failure_of_what_is_gone_is_told_to_nobody(
+    store: Store, poster: FakePoster, job: SnapshotJob, monkeypatch: pytest.MonkeyPatch
+):
+    async def removed(*_: object) -> int:
+        await store.subscriptions.remove(1)
+        raise refused(403, code=50001)
+
+    monkeypatch.setattr(poster, "send", removed)
+    assert not await job(1)
+    assert poster.told == []
+
+
+async def test_of_two_processes_one_posts(store: Store, poster: FakePoster, job: SnapshotJob):
+    async def slow(_: object) -> MapResult:
+        assert await other(1)  # the other one is done while this one draws
+        return result_of()
+
+    other = SnapshotJob(store, poster, FakeDraw(), clock=Hand(), settings=SubscriptionsSettings(jitter=0))
+    job._draw = slow
+    assert await job(1)
+    assert poster.posts == [TEN]
 
 
 async def test_job_of_a_subscription_that_is_gone_or_paused_ends(job: SnapshotJob, store: Store):

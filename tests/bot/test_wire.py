@@ -54,7 +54,15 @@ async def test_wait_is_as_long_as_discord_asks():
     assert sent.waits == [7.5, 1.0]
 
 
-@pytest.mark.parametrize("error", [refused(403), refused(404), refused(400), ValueError()])
+async def test_who_forbids_in_discord_s_name_may_be_passed_by():
+    sent = Sent(refused(403), refused(404))
+    await patiently(sent.send, sleep=sent.sleep)
+    assert sent.tries == 3
+
+
+@pytest.mark.parametrize(
+    "error", [refused(403, code=50013), refused(404, code=10003), refused(400), ValueError()]
+)
 async def test_what_stays_is_raised_at_once(error: Exception):
     sent = Sent(error)
     with pytest.raises(type(error)):

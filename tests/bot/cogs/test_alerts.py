@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import discord
 import pytest
 import simcord
+from sqlalchemy.exc import DBAPIError
 
 from bot.settings import AlertsSettings, BotSettings
 from bot.store import Store
@@ -103,6 +105,33 @@ async def test_cluster_that_is_swept_between_two_looks_is_told(floor: Floor, dra
         "🔔 **BTCUSDT** on Binance has swept $2M of shorts at 31,000 (-1.59 % from 31,500),"
         " as estimated from trades."
     )
+
+
+@EXPECTS_ERRORS
+async def test_sweep_that_could_not_be_told_at_once_is_told_later(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    await floor.env.advance_time(MINUTE)
+    draw.last, draw.clusters = 31_500.0, {29_000.0: 5e6}
+    floor.env.inject_error("POST", "/channels/*/messages", status=400, code=1)
+    await floor.env.advance_time(MINUTE)
+    assert said(floor) == []
+    await floor.env.advance_time(MINUTE)
+    assert [sentence.partition(" of ")[0] for sentence in said(floor)] == [
+        "🔔 **BTCUSDT** on Binance has swept $2M"
+    ]
+
+
+async def test_alert_is_told_once_though_the_database_is_away(
+    floor: Floor, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    await near(floor, floor.manager(), distance="5%")
+
+    def away() -> None:
+        raise DBAPIError("", None, Exception())
+
+    monkeypatch.setattr(store.alerts, "_engine", SimpleNamespace(begin=away))
+    await floor.env.advance_time(5 * MINUTE)
+    assert len(said(floor)) == 1
 
 
 async def test_cluster_that_is_touched_for_a_moment_between_two_looks_is_told(floor: Floor, draw: Market):
