@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from liqmap.model import DAY, Coverage, Gap, TimeWindow
+from liqmap.segments import lost_between
 from liqmap.spans import merged, missing, split_at
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def coverage_of(
 ) -> Coverage:
     """Return the coverage of `window` by `parts`; `explain` gives the reason for what a day lacks of it.
 
-    `market` names where the trades are from, such as `Binance USD-M`.
+    `parts` come oldest first. `market` names where the trades are from, such as `Binance USD-M`.
     """
     covered = merged(part.window for part in parts)
     gaps: list[Gap] = []
@@ -35,6 +36,6 @@ def coverage_of(
         covered=tuple(covered),
         missing=tuple(gaps),
         sources=(f"{market} {', '.join(ways)}",) if ways else (),
-        lost_ids=sum(origin.lost_ids for origin in origins),
+        lost_ids=sum(origin.lost_ids for origin in origins) + lost_between(parts),
         simulated=any(origin.simulated for origin in origins),
     )

@@ -331,7 +331,8 @@ class Coverage:
     """Which part of a window the store really has.
 
     `covered` and `missing` are disjoint, ordered in time, and make up the window together.
-    `lost_ids` counts aggregate trade ids that the exchange's own files skip inside covered days.
+    `lost_ids` counts the trades that are known to be missing inside what the covered parts were read from:
+    those whose ids the exchange skips, and those that came too late from a stream.
     `last_trade` is the second of the newest trade, None until trades have been read. `whole_end` is the
     end of the newest window of the same length that is whole, where this one is not and will not be until
     days are published.

@@ -150,8 +150,9 @@ class RecentTrades:
             source=self._backfill.page_url(self._base_url, symbol),
             sha256="",
             simulated=self.client.simulated,
-            first_id=int(inside.ids.min()) if len(inside.ids) else None,
-            last_id=int(inside.ids.max()) if len(inside.ids) else None,
+            # What the exchange skips at an end is counted here, so it must not seem lost at the border too.
+            first_id=first if end > first else None,
+            last_id=end - 1 if end > first else None,
             lost_ids=end - first - len(found.ids),
             via=(VIA_REST,),
         )

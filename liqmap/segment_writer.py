@@ -16,7 +16,16 @@ import pyarrow.ipc
 
 from liqmap.errors import DataError
 from liqmap.model import Side, TimeWindow
-from liqmap.segments import FORMAT_VERSION, MANIFEST, Origin, Segment, open_segment, read_table
+from liqmap.segments import (
+    FORMAT_VERSION,
+    MANIFEST,
+    Origin,
+    Part,
+    Segment,
+    lost_between,
+    open_segment,
+    read_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +78,8 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
         simulated=any(origin.simulated for origin in origins),
         first_id=min(ids, default=None),
         last_id=max(ids, default=None),
-        lost_ids=sum(origin.lost_ids for origin in origins),
+        lost_ids=sum(origin.lost_ids for origin in origins)
+        + lost_between([Part(segment, segment.origin.window) for segment in segments]),
         duplicates=sum(origin.duplicates for origin in origins),
         via=tuple(dict.fromkeys(via for origin in origins for via in origin.via)),
     )

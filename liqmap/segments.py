@@ -34,7 +34,7 @@ from liqmap.errors import DataError
 from liqmap.model import Exchange, Side, SideTrades, TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -160,6 +160,27 @@ def open_segment(path: Path) -> Segment | None:
         return None
     # A shortened file must be caught here: reading a mapped page behind its end kills the process.
     return segment if whole else None
+
+
+def lost_between(parts: Sequence[Part]) -> int:
+    """Return how many ids are missing where one segment ends and the next one begins, as its first id tells.
+
+    `parts` come oldest first. Only borders at which both segments are read to their end say anything.
+    """
+    lost = 0
+    last_id: int | None = None
+    read_until: datetime | None = None
+    for part in parts:
+        window, origin = part.window, part.segment.origin
+        if not read_until == window.start == origin.window.start:
+            last_id = None
+        if last_id is not None and origin.first_id is not None:
+            lost += max(0, origin.first_id - last_id - 1)
+        # Where nobody traded there is no id, and the one before is still the last.
+        if origin.last_id is not None or part.segment.buys + part.segment.sells:
+            last_id = origin.last_id
+        read_until = window.end if window.end == origin.window.end else None
+    return lost
 
 
 def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> Bars:

@@ -21,12 +21,22 @@ def hours(first: float, last: float) -> TimeWindow:
 
 
 def segment(
-    window: TimeWindow, *via: str, lost: int = 0, simulated: bool = False, source: str = "x"
+    window: TimeWindow,
+    *via: str,
+    lost: int = 0,
+    simulated: bool = False,
+    ids: tuple[int | None, int | None] = (None, None),
+    trades: int = 2,
 ) -> Segment:
     origin = Origin(
-        Exchange.BINANCE, "BTCUSDT", window, source, "", simulated=simulated, lost_ids=lost, via=via
+        *(Exchange.BINANCE, "BTCUSDT", window, "x", ""),
+        simulated=simulated,
+        first_id=ids[0],
+        last_id=ids[1],
+        lost_ids=lost,
+        via=via,
     )
-    return Segment(Path(f"{window.start:%d%H}-{window.end:%d%H}"), origin, 1, 1, {})
+    return Segment(Path(f"{window.start:%d%H}-{window.end:%d%H}"), origin, trades, 0, {})
 
 
 def covering(window: TimeWindow, *parts: Part, reason: str = "not there") -> Coverage:
@@ -81,6 +91,42 @@ def test_segment_read_in_two_parts_counts_its_lost_ids_once():
     between = segment(hours(4, 5), VIA_REST, lost=4)
     parts = [Part(whole, hours(0, 4)), Part(between, hours(4, 5)), Part(whole, hours(5, 10))]
     assert covering(hours(0, 10), *parts).lost_ids == 7
+
+
+def numbered(first: float, last: float, *ids: int, read: TimeWindow | None = None) -> Part:
+    """Return the part of a segment whose trades have `ids`, which may be none."""
+    window = hours(first, last)
+    its = (min(ids), max(ids)) if ids else (None, None)
+    return Part(segment(window, VIA_FILES, ids=its, trades=len(ids)), read or window)
+
+
+def test_day_cut_short_shows_in_the_first_id_of_the_next():
+    assert covering(hours(0, 48), numbered(0, 24, 1, 70), numbered(24, 48, 101, 200)).lost_ids == 30
+
+
+def test_ids_lost_inside_a_segment_and_behind_it_are_both_counted():
+    day = segment(hours(0, 24), VIA_FILES, ids=(1, 70), lost=5)
+    assert covering(hours(0, 48), Part(day, hours(0, 24)), numbered(24, 48, 101, 200)).lost_ids == 35
+
+
+def test_segment_without_trades_hides_no_lost_ids():
+    parts = [numbered(0, 1, 1, 70), numbered(1, 2), numbered(2, 3), numbered(3, 4, 101, 200)]
+    assert covering(hours(0, 4), *parts).lost_ids == 30
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (numbered(0, 24, 1, 70), numbered(24, 48, 71, 99)),
+        (numbered(0, 24, 1, 70), numbered(24, 48, 70, 99)),  # a trade that was overtaken at the border
+        (numbered(0, 24, 1, 70), numbered(25, 48, 101, 200)),  # trades of the hour between
+        (numbered(0, 24, 1, 70, read=hours(0, 23)), numbered(23, 48, 101, 200)),
+        (numbered(0, 24, 1, 70), numbered(23, 48, 101, 200, read=hours(24, 48))),
+        (Part(segment(hours(0, 24), VIA_FILES), hours(0, 24)), numbered(24, 48, 101, 200)),
+    ],
+)
+def test_border_that_tells_of_nothing_lost_counts_nothing(one: Part, other: Part):
+    assert covering(hours(0, 48), one, other).lost_ids == 0
 
 
 @pytest.mark.parametrize("simulated", [True, False])

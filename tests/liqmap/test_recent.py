@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from liqmap.coverage import coverage_of
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.live import Page
-from liqmap.model import Exchange, TimeWindow
+from liqmap.model import Exchange, TimeWindow, Trades
 from liqmap.recent import RecentTrades
 from liqmap.segments import segment_windows
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
@@ -124,6 +125,22 @@ async def test_page_that_lacks_rows_is_asked_for_again(setup: Setup):
     setup.recent._pages = spoilt  # type: ignore[method-assign] # the ids at both ends are known by then
     await setup.fill(window)
     assert setup.exact(window)
+
+
+async def test_id_lost_where_an_hour_ends_is_counted_once(setup: Setup):
+    window = ending(NOW, 2 * HOUR)
+    pages = setup.recent._pages
+
+    async def without_the_last(*arguments: Any, **options: Any) -> list[Page]:
+        *some, last = await pages(*arguments, **options)
+        of = last.trades
+        shorter = Trades(of.time[:-1], of.price[:-1], of.size[:-1], of.is_buy[:-1])
+        return [*some, Page(last.ids[:-1], shorter)]
+
+    setup.recent._pages = without_the_last  # type: ignore[method-assign] # so it is at the exchange
+    await setup.fill(window)
+    parts = setup.store.parts(Exchange.BINANCE, "BTCUSDT", window)
+    assert coverage_of(window, parts, market="x", explain=str).lost_ids == 2
 
 
 async def test_symbol_that_nobody_has_traded_since_is_whole(tmp_path: Path):

@@ -156,6 +156,20 @@ def test_origin_of_a_merged_segment_names_all_it_is_made_of(tmp_path: Path):
     )
 
 
+def test_ids_lost_between_pieces_are_those_of_the_merged_segment(tmp_path: Path):
+    quiet = trades_from([])
+    parts = [
+        written(tmp_path, trades, window, first_id=ids[0], last_id=ids[1])
+        for window, trades, ids in zip(
+            cut_at([0, 28_800, 57_600, 86_400]),
+            (random_trades(500), quiet, random_trades(500)),
+            ((5, 9), (None, None), (12, 20)),
+            strict=True,
+        )
+    ]
+    assert merged(tmp_path, parts).origin.lost_ids == 2
+
+
 def test_merging_twice_keeps_the_first(tmp_path: Path):
     trades = random_trades(5000)
     parts = [written(tmp_path, trades, window) for window in cut_at([0, 60, 120])]
