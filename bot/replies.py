@@ -147,7 +147,7 @@ def _opening_lines(result: MapResult) -> list[str]:
     if result.summary.margin.note:
         lines.append(f"⚠️ N{result.summary.margin.note[1:]}: levels by the simple model.")
     age = age_text(coverage)
-    if coverage.missing or age:
+    if coverage.missing or coverage.lost_ids or age:
         lines.append(f"⚠️ {', '.join(filter(None, (coverage_text(coverage), age)))}")
     return lines
 

@@ -268,6 +268,7 @@ def _coverage_report(coverage: Coverage) -> dict[str, Any]:
     return {
         "fraction": coverage.fraction,
         "missing": missing,
+        "lost_ids": coverage.lost_ids,
         "sources": coverage.sources,
         "last_trade": coverage.last_trade and coverage.last_trade.isoformat(),
         "whole_end": coverage.whole_end and coverage.whole_end.isoformat(),

@@ -114,8 +114,10 @@ def asked_words(request: MapRequest) -> list[str]:
 
 
 def coverage_text(coverage: Coverage) -> str:
-    """Return what part of the window the trades cover, and what is missing of it most and why."""
-    return _missing_text(coverage) if coverage.missing else "100 % covered"
+    """Return what part of the window the trades cover, what is missing of it most and why, or lost."""
+    text = _missing_text(coverage) if coverage.missing else "100 % covered"
+    lost = coverage.lost_ids  # of whole segments, so perhaps beside the window
+    return f"{text}, up to {lost:,} {'trade' if lost == 1 else 'trades'} lost" if lost else text
 
 
 def age_text(coverage: Coverage) -> str | None:

@@ -78,6 +78,12 @@ def test_missing_part_is_said_with_its_reason_and_coloured():
     assert map_reply(result_of()).embeds[0].colour == COLOUR
 
 
+def test_lost_trades_are_said_first_and_last():
+    (numbers, *_, last) = map_reply(result_of(coverage=Coverage(WINDOW, (WINDOW,), lost_ids=1234))).embeds
+    assert "⚠️ 100 % covered, up to 1,234 trades lost" in (numbers.description or "")
+    assert "100 % covered, up to 1,234 trades lost" in (last.footer.text or "")
+
+
 def test_simulated_data_is_marked_wherever_it_shows():
     reply = map_reply(result_of(coverage=Coverage(WINDOW, (WINDOW,), simulated=True)))
     assert "**Simulated data**" in (reply.embeds[0].description or "")

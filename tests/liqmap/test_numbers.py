@@ -117,6 +117,15 @@ def test_coverage_that_lacks_a_minute_is_not_whole():
     )
 
 
+@pytest.mark.parametrize(
+    ("lost", "text"),
+    [(1, "100 % covered, up to 1 trade lost"), (1234, "100 % covered, up to 1,234 trades lost")],
+)
+def test_lost_trades_are_said(lost: int, text: str):
+    window = span("2023-08-01T00:00", "2023-08-01T08:00")
+    assert coverage_text(Coverage(window, (window,), lost_ids=lost)) == text
+
+
 NEAR = Cluster(99.0, 100.0, 99.5, -0.005, 1e6)
 LARGE = Cluster(90.0, 91.0, 90.5, -0.095, 2e6)
 

@@ -138,6 +138,7 @@ MADE["much to say"] = replace(
                 replace(each, reason="Bybit publishes the past by day; recording started Nov 25 02:13 UTC")
                 for each in gap.coverage.missing
             ),
+            lost_ids=1_234_567,
             last_trade=gap.request.window.end - timedelta(hours=1, minutes=3),
         ),
         unplaced=21.9e6,
