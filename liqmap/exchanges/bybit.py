@@ -90,7 +90,7 @@ class Bybit:
         if not np.allclose(column.pop("homeNotional"), size / price if inverse else size, rtol=1e-3):
             kind = "a linear" if inverse else "an inverse"
             raise DataError(f"{name} is {kind} contract's file: its sizes are not what they should be.")
-        order = _each_once(column.pop("trdMatchID"))
+        order = _oldest_first(time, _each_once(column.pop("trdMatchID")))
         keep = in_time_order(time, inside_day(time, day, order))
         is_buy = column["side"] == _SIDES.index("Buy")
         return DayTrades(
@@ -151,6 +151,11 @@ def _timestamps(time: NDArray[np.float64]) -> NDArray[np.int64]:
         # A float of that size is off by up to 0.24 µs, which must not floor 0.117 s to 116 ms.
         return np.floor(time * 1000 + 4e-4).astype(np.int64)
     return milliseconds(time.astype(np.int64))
+
+
+def _oldest_first(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return `rows` turned round if the file begins with its newest, so that equal times come right too."""
+    return rows[::-1] if len(rows) and time[rows[0]] > time[rows[-1]] else rows
 
 
 def _each_once(ids: NDArray[np.uint64]) -> NDArray[np.int64]:

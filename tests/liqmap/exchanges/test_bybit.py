@@ -66,6 +66,13 @@ def test_newest_first_files_come_in_the_order_of_time(tmp_path: Path):
     assert read(gzipped(tmp_path, [HEADER, *reversed(ROWS)])).trades.size.tolist() == [0.001, 2.5, 0.1]
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_trades_of_one_millisecond_stay_in_the_order_in_which_they_were_made(tmp_path: Path, step: int):
+    tied = [row("1788220800.5", "Buy", size, "10", number) for number, size in enumerate(("1", "2", "3"), 4)]
+    trades = read(gzipped(tmp_path, [HEADER, *[ROWS[0], *tied, ROWS[2]][::step]])).trades
+    assert trades.size.tolist() == [0.001, 1, 2, 3, 0.1]
+
+
 def test_repeated_ids_are_dropped_and_counted(tmp_path: Path):
     day = read(gzipped(tmp_path, [HEADER, *ROWS, ROWS[0]]))
     assert len(day.trades) == 3
