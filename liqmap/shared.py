@@ -56,13 +56,14 @@ class SharedStore:
     def publish(self, segment: Segment) -> None:
         """Put a segment there if it is not: its tables first and its manifest last, so it is there whole.
 
-        What goes wrong is logged: the segment is on this machine all the same.
+        One that is damaged is replaced, as far as its files' sizes tell. What goes wrong is logged: the
+        segment is on this machine all the same.
         """
         if segment.path in self._published:
             return
         folder = self._folder(segment.path)
         try:
-            if not self._has(f"{folder}/{MANIFEST}"):
+            if not self._has(segment, folder):
                 for name in (*_FILES, MANIFEST):
                     self._put(segment.path / name, f"{folder}/{name}")
             self._published.add(segment.path)
@@ -84,6 +85,7 @@ class SharedStore:
             _write(temporary / MANIFEST, manifest)
             if not _is_of(temporary, path):
                 log.warning("a segment in the shared store is damaged and is not used: %s", path.name)
+                self._published.discard(path)
                 return None
             path.parent.mkdir(parents=True, exist_ok=True)
             move_into_place(temporary, path)
@@ -100,8 +102,11 @@ class SharedStore:
     def _folder(self, path: Path) -> str:
         return "/".join((self._root, *path.parts[-_PATH_PARTS:]))
 
-    def _has(self, key: str) -> bool:
-        return bool(self._files.get_file_info(key).is_file)
+    def _has(self, segment: Segment, folder: str) -> bool:
+        names = (*_FILES, MANIFEST)
+        there = self._files.get_file_info([f"{folder}/{name}" for name in names])
+        sizes = [(segment.path / name).stat().st_size for name in names]
+        return [each.size for each in there] == sizes
 
     def _put(self, source: Path, key: str) -> None:
         # An object appears when it is whole; a file grows before everybody's eyes, so it is renamed.

@@ -155,6 +155,28 @@ def test_damaged_segment_is_not_used_and_said(
     assert not path.exists()
 
 
+@pytest.mark.parametrize("name", ["buy.arrow", MANIFEST])
+def test_damaged_segment_is_replaced_by_whoever_has_it_whole(
+    tmp_path: Path, segment: Segment, name: str, caplog: pytest.LogCaptureFixture
+):
+    shared, path = SharedStore(str(tmp_path / "shared")), elsewhere(tmp_path, segment)
+    shared.publish(segment)
+    os.truncate(tmp_path / "shared" / path.relative_to(tmp_path / "other") / name, 10)
+    SharedStore(str(tmp_path / "shared")).publish(segment)
+    assert shared.bring_in(path, incoming=tmp_path / "other" / "incoming") is not None
+    assert not caplog.records
+
+
+def test_segment_found_damaged_is_published_again_by_the_same_process(tmp_path: Path, segment: Segment):
+    shared = SharedStore(str(tmp_path / "shared"))
+    shared.publish(segment)
+    (there,) = (tmp_path / "shared").rglob("buy.arrow")
+    os.truncate(there, 10)
+    assert shared.bring_in(segment.path, incoming=tmp_path / "incoming") is None
+    shared.publish(segment)
+    assert there.read_bytes() == (segment.path / "buy.arrow").read_bytes()
+
+
 def test_unreachable_store_is_said_and_fails_nothing(
     tmp_path: Path, segment: Segment, caplog: pytest.LogCaptureFixture
 ):
