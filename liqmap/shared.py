@@ -116,6 +116,7 @@ class SharedStore:
         with source.open("rb") as file, self._files.open_output_stream(target) as stream:
             shutil.copyfileobj(file, stream, _CHUNK)
         if target != key:
+            _sync(Path(target))
             self._files.move(target, key)
 
     def _read(self, key: str) -> bytes:
@@ -128,6 +129,12 @@ class SharedStore:
             shutil.copyfileobj(stream, file, _CHUNK)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file: a name that outlives a power cut must not be that of half of it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _write(path: Path, content: bytes) -> None:

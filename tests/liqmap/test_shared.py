@@ -177,6 +177,21 @@ def test_segment_found_damaged_is_published_again_by_the_same_process(tmp_path: 
     assert there.read_bytes() == (segment.path / "buy.arrow").read_bytes()
 
 
+def test_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, segment: Segment, monkeypatch: pytest.MonkeyPatch
+):
+    folder, synced = tmp_path / "shared", set[int]()
+
+    def sync(descriptor: int) -> None:
+        number = os.fstat(descriptor).st_ino
+        assert number not in {path.stat().st_ino for path in folder.rglob("*") if path.suffix != ".part"}
+        synced.add(number)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    SharedStore(str(folder)).publish(segment)
+    assert synced == {path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
+
+
 def test_unreachable_store_is_said_and_fails_nothing(
     tmp_path: Path, segment: Segment, caplog: pytest.LogCaptureFixture
 ):
