@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, assert_never
 import aiohttp
 
 from liqmap.errors import LiqmapError, NotCovered
+from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ Told = TypeVar("Told", bound=LiqmapError)
 
 KEPT_FOR: Final = timedelta(days=1)
 RETRIED_AFTER: Final = timedelta(minutes=5)
+_INVERSE_UNLISTED = frozenset({Exchange.BINANCE})  # whose inverse contracts have an address of their own
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
 _MOST_PAGES = 20
 
@@ -66,7 +68,12 @@ class Listings:
         return self.known(exchange)
 
     async def near(self, exchange: Exchange, symbol: str) -> tuple[str, ...]:
-        """Return up to three listed symbols that are spelt like `symbol`; () if it is listed itself."""
+        """Return up to three listed symbols that are spelt like `symbol`.
+
+        () if it is listed itself, or of a market whose list is not fetched.
+        """
+        if exchange in _INVERSE_UNLISTED and EXCHANGES[exchange].contract(symbol).inverse:
+            return ()
         listed = await self.symbols(exchange)
         if symbol in listed:
             return ()

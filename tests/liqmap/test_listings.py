@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import web
 
+from liqmap.errors import RequestError
 from liqmap.listings import KEPT_FOR, RETRIED_AFTER, Listings
-from liqmap.model import Exchange
+from liqmap.model import Exchange, MapRequest, TimeWindow, TopN
 from liqmap.settings import BinanceSettings, BybitSettings, ExchangesSettings, Settings
 from tests.served import served
 
@@ -121,3 +122,21 @@ async def test_near_names_are_those_spelt_alike(listings: Listings):
     assert (await listings.near(Exchange.BINANCE, "ETHUSTD"))[0] == "ETHUSDT"
     assert await listings.near(Exchange.BINANCE, "BTCUSDT") == ()
     assert await listings.near(Exchange.BINANCE, "QQQQQ") == ()
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "more"),
+    [
+        (Exchange.BINANCE, "BTCUSD_PERP", ""),
+        (Exchange.BINANCE, "BTCUSD_261225", ""),
+        (Exchange.BINANCE, "BTCUSTD", " Binance lists no BTCUSTD; did you mean BTCUSDT?"),
+        (Exchange.BYBIT, "BTVUSD", " Bybit lists no BTVUSD; did you mean BTCUSD or BTCUSDT?"),
+    ],
+)
+async def test_only_symbols_of_a_list_that_is_fetched_are_told_near_names(
+    listings: Listings, clock: Hand, exchange: Exchange, symbol: str, more: str
+):
+    window = TimeWindow.ending(clock.now(), timedelta(hours=6))
+    error = RequestError("No trade passes.")
+    told = await listings.suggesting(error, MapRequest(exchange, symbol, window, TopN(1)))
+    assert str(told) == f"No trade passes.{more}"
