@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Context
 from multiprocessing import connection, parent_process
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from liqmap.model import (
     Side,
     TopN,
 )
+from liqmap.numbers import price
 from liqmap.segment_writer import write_segment
 from liqmap.segments import Origin, Part, Segment, read_largest, segment_path
 from liqmap.selection import Cut
@@ -198,14 +200,15 @@ def _nothing_selected(job: MapJob, trades: Mapping[Side, int]) -> str:
         case GrossValue(minimum):
             largest = _largest_notional(job)
             return (
-                f"No trade of {symbol} in this window reaches {minimum:,.0f}: the largest is {largest:,.0f}."
-                f" Try gross_value {_round_down(largest):,.0f} or a longer window."
+                f"No trade of {symbol} in this window reaches {price(minimum)}: the largest is"
+                f" {price(largest)}. Try gross_value {_rounded(largest, 1, ROUND_DOWN)} or a longer window."
             )
         case Portion(fraction):
             most = max(trades.values())
+            works = _rounded(min(100, 105 / most), 2, ROUND_UP)
             return (
-                f"{fraction:.4%} of {most:,} {symbol} trades a side is less than one trade."
-                f" Try portion {1.05 / most:.2%} or a longer window."
+                f"{_rounded(fraction * 100, 4, ROUND_HALF_EVEN)}% of {most:,} {symbol} trades a side is less"
+                f" than one trade. Try portion {works}% or a longer window."
             )
         case TopN():  # pragma: no cover - takes at least one of any trades
             return f"No trade of {symbol} in this window was selected."
@@ -219,10 +222,10 @@ def _largest_notional(job: MapJob) -> float:
     return max(float(each.trades.notional[0]) for each in found if len(each.trades))
 
 
-def _round_down(value: float) -> float:
-    """Keep the first digit: 82,300 becomes 80,000, which the largest trade still reaches."""
-    power = 10.0 ** (len(str(int(value))) - 1)
-    return value // power * power
+def _rounded(value: float, digits: int, rounding: str) -> str:
+    """Write the first digits that matter, as people type them: 82,300 becomes 80,000, and 1e-05 0.00001."""
+    rounded = Context(prec=digits, rounding=rounding).create_decimal(value)
+    return f"{rounded.normalize():,f}"
 
 
 class _Stopwatch:

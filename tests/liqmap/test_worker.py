@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from liqmap.errors import DataError, RequestError
@@ -24,12 +24,14 @@ from liqmap.model import (
     LiquidationMap,
     MapRequest,
     MarginModel,
+    Mode,
     Portion,
     Selection,
     TimeWindow,
     TopN,
     Trades,
 )
+from liqmap.parsing import parse_selection
 from liqmap.segment_writer import write_segment
 from liqmap.segments import Origin, Part, Segment, segment_path
 from liqmap.store import Store
@@ -126,15 +128,38 @@ ROWS = [(1000, 100.0, 823.0, "buy"), (2000, 100.0, 500.0, "sell"), (3000, 100.0,
             GrossValue(1e5),
             r"reaches 100,000: the largest is 82,300\. Try gross_value 80,000 or a longer window",
         ),
-        (Portion(0.1), r"10\.0000% of 2 BTCUSDT trades a side is less than one trade\. Try portion 52\.50%"),
+        (Portion(0.1), r"^10% of 2 BTCUSDT trades a side is less than one trade\. Try portion 53% or"),
     ],
 )
 def test_nothing_selected_names_a_value_that_works(stored: Stored, selection: Selection, sentence: str):
     segments = [stored(trades_from(ROWS))]
     with pytest.raises(RequestError, match=sentence):
         run_map_job(job(segments, TimeWindow.of_day(DAY), selection))
-    works = GrossValue(80_000.0) if isinstance(selection, GrossValue) else Portion(0.525)
-    assert run_map_job(job(segments, TimeWindow.of_day(DAY), works)).summary.selected_buy <= 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(
+    mode=st.sampled_from([Mode.GROSS_VALUE, Mode.PORTION]),
+    trades=st.integers(1, 20_000),
+    notional=st.floats(1e-9, 1e9),
+    side=st.sampled_from(["buy", "sell"]),
+)
+@example(mode=Mode.PORTION, trades=30_000, notional=1.0, side="buy")
+@example(mode=Mode.PORTION, trades=1, notional=1.0, side="sell")
+@example(mode=Mode.GROSS_VALUE, trades=1, notional=0.9, side="sell")
+def test_value_that_is_suggested_selects_something(
+    tmp_path: Path, mode: Mode, trades: int, notional: float, side: str
+):
+    day, folder = TimeWindow.of_day(DAY), tmp_path / os.urandom(8).hex()
+    of = trades_from([(number, 1.0, notional, side) for number in range(trades)])
+    (part,) = held_by(folder, of, [day], day)
+    nothing = GrossValue(1e12) if mode is Mode.GROSS_VALUE else Portion(1e-6)
+    with pytest.raises(RequestError, match=f"Try {mode} ") as caught:
+        load_map(job([part.segment], day, nothing))
+    value = re.search(rf"Try {mode} (\S+) or a longer window", str(caught.value))
+    assert value is not None
+    drawn = load_map(job([part.segment], day, parse_selection(mode, value[1])))
+    assert drawn.buys.count + drawn.sells.count > 0
 
 
 def test_window_without_trades_is_a_sentence(stored: Stored):
