@@ -225,14 +225,23 @@ class Archive:
 
     async def _newest_whole(self, wanted: _Wanted) -> datetime | None:
         """Return the end of the newest window of this length that published days cover, if there is one."""
-        last = wanted.window.end.date()
-        for day in (last - DAY * back for back in range(PUBLISHED_WITHIN.days + 1)):
-            window = TimeWindow.of_day(day)
-            if window.end < wanted.window.end and await self._days.is_published(
-                Day(wanted.exchange, wanted.symbol, day)
-            ):
-                return window.end
+        newest = TimeWindow.of_day(wanted.window.end.date()).start
+        for end in (newest - DAY * back for back in range(PUBLISHED_WITHIN.days + 1)):
+            window = TimeWindow.ending(end, wanted.window.length)
+            if end < wanted.window.end and await self._could_be_whole(wanted, window):
+                return end
         return None
+
+    async def _could_be_whole(self, wanted: _Wanted, window: TimeWindow) -> bool:
+        """Tell whether the store has all of `window`, or the exchange publishes what it lacks."""
+        lacking = self._store.missing(wanted.exchange, wanted.symbol, window)
+        # The days of the wanted window have just been fetched, so only the few before it are asked for.
+        if any(part.overlap(failed) for part in lacking for failed, _ in wanted.problems):
+            return False
+        for day in dict.fromkeys(day for part in lacking for day in part.days):
+            if not await self._days.is_published(Day(wanted.exchange, wanted.symbol, day)):
+                return False
+        return True
 
     def _nothing_had(self, wanted: _Wanted, coverage: Coverage) -> LiqmapError:
         broken = [error for _, error in wanted.problems if not isinstance(error, NotPublished)]

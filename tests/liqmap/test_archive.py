@@ -300,6 +300,28 @@ async def test_bybit_of_today_without_a_recording_offers_the_newest_whole_window
     assert raised.value.whole_end == datetime(2023, 8, 2, tzinfo=UTC)
 
 
+async def test_window_of_days_is_whole_only_if_all_of_them_are_there(setup: Setup):
+    setup.server.plan("2023-07-31.csv.gz", Fault.NOT_FOUND, times=100)
+    holdings = await setup.collect("2023-07-31T12:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
+    assert holdings.coverage.missing[0].window == window("2023-07-31T12:00", "2023-08-01T00:00")
+    assert holdings.coverage.whole_end == datetime(2023, 7, 31, tzinfo=UTC)
+
+
+async def test_days_before_a_window_are_asked_for_to_make_up_a_whole_one(setup: Setup):
+    setup.server.published_until = date(2023, 8, 1)
+    holdings = await setup.collect("2023-08-01T12:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
+    assert holdings.coverage.whole_end == datetime(2023, 8, 2, tzinfo=UTC)
+    asked = {path: count for path, count in setup.server.requests.items() if "2023-07-" in path}
+    assert asked == {"/bybit/trading/BTCUSDT/BTCUSDT2023-07-31.csv.gz": 1}
+
+
+async def test_newest_whole_window_of_many_days_takes_few_questions(setup: Setup):
+    setup.record("2023-07-01T00:00", "2023-08-02T00:00")
+    holdings = await setup.collect("2023-07-01T12:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
+    assert holdings.coverage.whole_end == datetime(2023, 8, 3, tzinfo=UTC)
+    assert sum(setup.server.requests.values()) == 1
+
+
 async def test_bybit_with_nothing_published_lately_says_what_to_do(setup: Setup):
     with pytest.raises(
         NotPublished, match=r"Bybit linear has published no NOPEUSDT trades of 2023-08-03\. Check"
