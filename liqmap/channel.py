@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import aiohttp
+    from filelock import FileLock
 
     from liqmap.clock import Clock
     from liqmap.exchanges.live import Newest
@@ -150,9 +151,9 @@ class Channel:
             if not self._has_room():
                 log.warning("%s %s: recorder.most_symbols is reached", self._exchange, symbol)
                 break
-            lock = self._recordings.claim(self._exchange, symbol)
+            lock = self._claim(symbol)
             if lock is None:
-                continue  # another process records it
+                continue
             now = self._clock.now()
             tape = Tape(numbered=self._live.numbered, most_trades=self._settings.recorder.most_open_trades)
             recording = Recording(self._exchange, symbol, updated=now, since=now, asked=self._wanted[symbol])
@@ -163,6 +164,14 @@ class Channel:
             self._some.set()
             await self._stream.subscribe(tuple(admitted))
             await asyncio.gather(*(self._look_up(symbol) for symbol in admitted))
+
+    def _claim(self, symbol: str) -> FileLock | None:
+        """Return the lock of a symbol; None if another process has it, or if it cannot be had yet."""
+        try:
+            return self._recordings.claim(self._exchange, symbol)
+        except DataError as error:  # of this symbol alone: a lock file of another user's
+            log.warning("%s %s is not recorded yet: %s", self._exchange, symbol, error)
+            return None
 
     async def _look_up(self, symbol: str) -> None:
         """Ask the exchange, because a stream of an unknown symbol is acknowledged like any other."""

@@ -137,6 +137,24 @@ async def test_symbol_that_there_is_not_keeps_no_other_from_being_recorded(tmp_p
         await until(lambda: [each.symbol for each in recordings.all()] == ["BTCUSDT", "ETHUSDT"])
 
 
+async def test_symbol_that_cannot_be_claimed_keeps_no_other_from_being_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    lock = tmp_path / "simulated" / "recordings" / BYBIT / "ETHUSDT.lock"
+    lock.mkdir(parents=True)
+    names = ("bybit:BTCUSDT", "bybit:ETHUSDT", "bybit:SOLUSDT")
+    async with market() as (server, clock), recording(tmp_path, server, clock, *names) as made:
+        for symbol in ("BTCUSDT", "SOLUSDT"):
+            await made.until_subscribed(BYBIT, symbol)
+        assert caplog.text.count("bybit ETHUSDT is not recorded yet") == 1
+        assert "has stopped for a minute" not in caplog.text
+        lock.rmdir()
+        await made.live(600)
+        await made.until_subscribed(BYBIT, "ETHUSDT")
+        track = made.channel(BYBIT)._tracks["BTCUSDT"]
+        assert (server.stream_connections[BYBIT], track.recording.cuts) == (1, 0)
+
+
 async def test_stream_that_nobody_has_answered_for_is_asked_for_again(made: Recording):
     await made.live(10)
     track = made.channel(BYBIT)._tracks["BTCUSDT"]
