@@ -136,7 +136,8 @@ class Track:
         self._quiet_since = now
         if self.numbered:  # asking costs of the budget, and the next trade's id tells as well
             self._patience = min(2 * self._patience, _LONGEST_PATIENCE)
-        else:
+        elif newest.trade is None or newest.trade <= self.tape.newest_ms:
+            # Only what has come in proves it: the time of going live is of this machine's clock.
             self.tape.close(settled // 1000 * 1000)
         return False
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from liqmap.channel import Channel
-from liqmap.exchanges.live import Liquidation, StreamTrade
+from liqmap.exchanges.live import Liquidation, Newest, StreamTrade
 from liqmap.model import Exchange, Side
 from liqmap.recordings import Recording
 from liqmap.settings import Settings
@@ -76,3 +76,27 @@ def test_liquidation_of_another_day_is_left_out():
     sound = Liquidation("BTCUSDT", MS, Side.BUY, 100.0, 1.0)
     channel._take([sound, sound._replace(time=MS + 2 * DAY), sound._replace(symbol="ETHUSDT")])
     assert channel._liquidations == [sound]
+
+
+@pytest.mark.parametrize("minutes", [0, 5])
+def test_quiet_time_is_whole_only_if_the_newest_trade_has_come_in(minutes: int):
+    channel, tape = recording(Exchange.BYBIT, numbered=False)
+    track, ahead = channel._tracks["BTCUSDT"], timedelta(minutes=minutes)  # this machine's clock
+    track.go_live(NOW + ahead)
+    assert not track.is_silenced(Newest(MS - 1000, MS + 30_000), NOW + ahead)
+    assert tape.pieces == []
+    for after in (100, 5000):
+        trade = StreamTrade("BTCUSDT", None, MS + after, 100.0, 1.0, is_buy=True, name=str(after))
+        track.take(trade, NOW + ahead)
+    assert track.is_silenced(Newest(MS + 50_000, MS + 60_000), NOW + ahead) == (minutes == 0)
+    assert tape.pieces == []
+    assert not track.is_silenced(Newest(MS + 5000, MS + 62_000), NOW + ahead)
+    assert [(each.window.start_ms - MS, each.window.end_ms - MS) for each in tape.pieces] == [(1000, 60_000)]
+
+
+def test_quiet_time_of_a_stream_that_has_told_nothing_yet_is_not_known():
+    channel, tape = recording(Exchange.BYBIT, numbered=False)
+    track = channel._tracks["BTCUSDT"]
+    track.go_live(NOW)
+    assert not track.is_silenced(Newest(None, MS + 60_000), NOW + timedelta(minutes=1))
+    assert tape.pieces == []
