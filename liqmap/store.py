@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -122,12 +123,17 @@ class Store:
 
     def _remove_abandoned(self, *, before: datetime) -> None:
         for path in self.incoming.iterdir():
-            if path.stat().st_mtime >= before.timestamp():
-                continue
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            with suppress(OSError):  # another process's, and gone by now, or another user's
+                _remove_older(path, than=before)
+
+
+def _remove_older(path: Path, *, than: datetime) -> None:
+    if path.stat().st_mtime >= than.timestamp():
+        return
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _use(segment: Path) -> tuple[bool, float, Path, int] | None:

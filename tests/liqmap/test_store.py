@@ -90,17 +90,33 @@ def test_evict_keeps_everything_below_the_size(stored: Stored, tmp_path: Path):
     assert all(segment.path.exists() for segment in segments)
 
 
-def test_open_clears_only_what_was_abandoned_long_ago(tmp_path: Path):
-    incoming = tmp_path / "incoming"
-    incoming.mkdir()
-    (incoming / "old").mkdir()
+def half_written(root: Path) -> Path:
+    """Leave a folder and a file of long ago, and one of now; return where they are."""
+    incoming = root / "incoming"
+    (incoming / "old").mkdir(parents=True)
     (incoming / "old" / "buy.arrow").write_bytes(b"half")
     (incoming / "old.download").write_bytes(b"half")
     (incoming / "fresh.download").write_bytes(b"half")
     long_ago = (NOW - ABANDONED_AFTER - timedelta(hours=1)).timestamp()
     for name in ("old", "old.download"):
         os.utime(incoming / name, (long_ago, long_ago))
+    return incoming
+
+
+def test_open_clears_only_what_was_abandoned_long_ago(tmp_path: Path):
+    incoming = half_written(tmp_path)
     opened(tmp_path)
+    assert [path.name for path in incoming.iterdir()] == ["fresh.download"]
+
+
+def test_open_passes_over_what_another_process_has_just_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    incoming = half_written(tmp_path)
+    listed = [incoming / "gone", *incoming.iterdir()]
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", lambda _: iter(listed))
+        opened(tmp_path)
     assert [path.name for path in incoming.iterdir()] == ["fresh.download"]
 
 
