@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -16,7 +16,6 @@ from liqmap.segments import Part, open_segment, segment_path, segment_paths, seg
 from liqmap.spans import missing
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from liqmap.model import Exchange, TimeWindow
@@ -99,7 +98,13 @@ class Store:
         """Remove the least recently used segments until the store is below its size.
 
         Whole days go first: exchanges publish them, while what was recorded may be had nowhere else.
+        What killed workers left is removed in any case.
         """
+        with suppress(FileNotFoundError):  # nothing has been written yet
+            # By the folder's own time, which is of one clock with its files': `now` may be far ahead of
+            # it, and what is being written must not count as abandoned.
+            newest = datetime.fromtimestamp(self.incoming.stat().st_mtime, UTC)
+            self._remove_abandoned(before=newest - ABANDONED_AFTER)
         used = sorted(use for path in segment_paths(self.root) if (use := _use(path)) is not None)
         excess = sum(size for *_, size in used) - self._max_size
         for _, last_use, path, size in used:

@@ -120,6 +120,18 @@ def test_open_passes_over_what_another_process_has_just_taken_away(
     assert [path.name for path in incoming.iterdir()] == ["fresh.download"]
 
 
+def test_evict_clears_what_was_abandoned_long_ago_by_the_files_own_time(tmp_path: Path):
+    store = opened(tmp_path)
+    incoming = half_written(tmp_path)
+    store.evict(now=NOW + timedelta(days=10_000))
+    assert [path.name for path in incoming.iterdir()] == ["fresh.download"]
+
+
+def test_evict_of_a_store_that_has_never_been_opened_does_nothing(tmp_path: Path):
+    Store(tmp_path / "store", max_size=0).evict(now=NOW)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_folder_of_the_store_is_private(tmp_path: Path):
     store = opened(tmp_path / "store")
     assert store.root.stat().st_mode & 0o077 == 0
