@@ -77,13 +77,11 @@ class Keeper:
         try:
             for piece in pieces:
                 await asyncio.to_thread(self._write, symbol, piece, simulated)
-            if late:
-                async with self._tidying:  # which may be merging just what is to be dropped
-                    for moment in late:
-                        self._drop_around(symbol, at_ms(moment))
         except (LiqmapError, OSError) as error:
             log.warning("%s %s could not be stored: %s", self._exchange, symbol, error)
             stored = False
+        if late:  # told of once, whether or not there is room for more
+            await self._drop_late(symbol, late)
         for piece in pieces:
             if piece.window.start != self._stored_until.get(symbol):
                 self._repair(symbol, until=piece.window.start)
@@ -143,6 +141,14 @@ class Keeper:
     async def _tidy(self, symbol: str) -> None:
         async with self._tidying:
             await asyncio.to_thread(tidy, self._store, self._exchange, symbol, now=self._clock.now())
+
+    async def _drop_late(self, symbol: str, late: Sequence[int]) -> None:
+        try:
+            async with self._tidying:  # which may be merging just what is to be dropped
+                for moment in late:
+                    self._drop_around(symbol, at_ms(moment))
+        except OSError as error:
+            log.warning("%s %s lacks trades that came late: %s", self._exchange, symbol, error)
 
     def _drop_around(self, symbol: str, moment: datetime) -> None:
         """Remove the recorded segments of a moment of which not all was known: REST has it whole."""

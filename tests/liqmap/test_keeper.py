@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from liqmap.exchanges.columns import no_trades
 from liqmap.model import Exchange, TimeWindow
 from liqmap.recordings import Recordings
 from liqmap.segments import segment_windows
 from liqmap.spans import HOUR
+from liqmap.store import Store
+from liqmap.tape import Piece
 from liqmap.tidy import tidy
 from tests.liqmap.market_time import until
 from tests.liqmap.recording import START, Recording, market, recording
@@ -129,13 +132,48 @@ async def test_minute_whose_trades_came_late_is_fetched_again(
         go_on.set()
         await maintaining
 
-    def again() -> bool:
-        parts = made.store.parts(BINANCE, "BTCUSDT", minute)
-        return [part.segment.origin.via for part in parts] == [("REST",)]
-
-    await until(again)
+    await until(lambda: by_rest(made, minute))
     assert made.spans(BINANCE) == [span]
     assert made.exact(BINANCE)
+
+
+def by_rest(made: Recording, window: TimeWindow) -> bool:
+    """Tell whether all that the store has of a window of BTCUSDT on Binance was fetched again."""
+    parts = made.store.parts(BINANCE, "BTCUSDT", window)
+    return [(part.window, part.segment.origin.via) for part in parts] == [(window, ("REST",))]
+
+
+async def test_late_trades_are_fetched_though_there_is_no_room_for_the_newest(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    await made.live(165)
+    await made.until_stored(BINANCE, "11:59:00")
+    minute = next(
+        each for each in segment_windows(made.store.root, BINANCE, "BTCUSDT") if each.start.minute == 58
+    )
+    piece = Piece(TimeWindow(minute.end, minute.end + minute.length / 2), no_trades(), None, None)
+    monkeypatch.setattr("liqmap.keeper.write_segment", full)
+    keeper = made.channel(BINANCE)._keeper
+    assert not await keeper.keep("BTCUSDT", [piece], [minute.start_ms + 30_000], simulated=True)
+    assert "could not be stored: [Errno 28] No space left on device" in caplog.text
+    await until(lambda: by_rest(made, minute))
+
+
+async def test_segment_with_a_late_trade_that_cannot_be_dropped_is_logged(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def denied(*_: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    await made.live(125)
+    await made.until_stored(BINANCE, "11:59:00")
+    (recorded,) = made.covered(BINANCE)
+    monkeypatch.setattr(Store, "remove", denied)
+    assert await made.channel(BINANCE)._keeper.keep("BTCUSDT", [], [recorded.start_ms], simulated=True)
+    assert "binance BTCUSDT lacks trades that came late: [Errno 13] Permission denied" in caplog.text
 
 
 async def test_store_that_breaks_down_is_logged(
