@@ -58,6 +58,7 @@ class Keeper:
         self._recent = recent
         self._clock = clock
         self._stored_until: dict[str, datetime] = {}
+        self._holes_from: dict[str, datetime] = {}
         self._holes_until: dict[str, datetime] = {}
         self._repairs: dict[str, asyncio.Task[None]] = {}
         self._tidying = asyncio.Lock()
@@ -155,6 +156,7 @@ class Keeper:
         for window in self._recorded(symbol):
             if window.start <= moment < window.end:
                 self._store.remove(segment_path(self._store.root, self._exchange, symbol, window))
+                self._holes_from[symbol] = min(window.start, self._holes_from.get(symbol, window.start))
 
     def _repair(self, symbol: str, *, until: datetime) -> None:
         """Begin to fill the holes in what has been recorded, as far back as the exchange gives it."""
@@ -171,14 +173,18 @@ class Keeper:
 
     async def _fill(self, recent: RecentTrades, symbol: str, until: datetime) -> None:
         recorded = [window for window in self._recorded(symbol) if window.end > recent.reaches_back_to]
-        start = max(min((each.start for each in recorded), default=until), recent.reaches_back_to)
+        # What was dropped may be the earliest, of which the rest of what is recorded tells nothing.
+        starts = [each.start for each in recorded] + [self._holes_from.get(symbol, until)]
+        start = max(min(starts), recent.reaches_back_to)
         if start >= until:
             return
+        self._holes_from.pop(symbol, None)
         holes = missing(TimeWindow(start, until), segment_windows(self._store.root, self._exchange, symbol))
         try:
             await recent.fill(symbol, holes, report=lambda _share, _left: None)
         except (LiqmapError, OSError) as error:
             log.warning("%s %s could not be repaired yet: %s", self._exchange, symbol, error)
+            self._holes_from[symbol] = min(start, self._holes_from.get(symbol, start))
 
     def _recorded(self, symbol: str) -> list[TimeWindow]:
         windows = segment_windows(self._store.root, self._exchange, symbol)

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from liqmap.errors import DataError
 from liqmap.exchanges.columns import no_trades
 from liqmap.model import Exchange, TimeWindow
+from liqmap.recent import RecentTrades
 from liqmap.recordings import Recordings
 from liqmap.segments import segment_windows
 from liqmap.spans import HOUR
@@ -160,6 +162,25 @@ async def test_late_trades_are_fetched_though_there_is_no_room_for_the_newest(
     assert not await keeper.keep("BTCUSDT", [piece], [minute.start_ms + 30_000], simulated=True)
     assert "could not be stored: [Errno 28] No space left on device" in caplog.text
     await until(lambda: by_rest(made, minute))
+
+
+async def test_earliest_segment_whose_trades_came_late_is_fetched_again(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async def refused(*_: object, **__: object) -> None:
+        raise DataError("The exchange limits requests.")
+
+    await made.live(165)
+    await made.until_stored(BINANCE, "11:59:00")
+    windows = segment_windows(made.store.root, BINANCE, "BTCUSDT")
+    first, keeper = min(windows, key=lambda each: each.start), made.channel(BINANCE)._keeper
+    with monkeypatch.context() as patched:
+        patched.setattr(RecentTrades, "fill", refused)
+        await keeper.keep("BTCUSDT", [], [first.start_ms], simulated=True)
+        await until(lambda: "binance BTCUSDT could not be repaired yet" in caplog.text)
+    await keeper.maintain("BTCUSDT", until=first.end)
+    await until(lambda: by_rest(made, first))
+    assert made.exact(BINANCE)
 
 
 async def test_segment_with_a_late_trade_that_cannot_be_dropped_is_logged(
