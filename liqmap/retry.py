@@ -100,7 +100,7 @@ def retry_after(text: str) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a zone may be of any number of digits
         return None
     if moment.tzinfo is None:
         return None

@@ -20,3 +20,7 @@ def testretry_after_as_a_date():
     assert retry_after(in_an_hour) == pytest.approx(3600, abs=60)
     assert retry_after("Tue, 01 Aug 2023 06:00:00 GMT") == 0
     assert retry_after("Tue, 01 Aug 2023 06:00:00 -0000") is None
+
+
+def test_retry_after_in_a_zone_beyond_all_bounds_says_nothing():
+    assert retry_after("Mon, 01 Jan 2024 00:00:00 +99999999999999999999") is None
