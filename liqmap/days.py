@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.download import download, exists
-from liqmap.errors import DataError, NotPublished
+from liqmap.errors import DataError, JobFailed, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, TimeWindow
 from liqmap.segments import Origin, Segment, segment_path
@@ -108,6 +108,8 @@ class DayFiles:
         except NotPublished:
             self._absent_until[day] = self._clock.now() + ABSENT_FOR
             return absence(day)
+        except JobFailed:  # out of time, or its worker died twice: other days may do
+            return DataError(f"The {day.symbol} trades of {day.day} could not be read; try again later.")
         except DataError as error:
             return error
         finally:

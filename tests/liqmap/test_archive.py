@@ -5,13 +5,14 @@ import os
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from liqmap.archive import Archive, Holdings
 from liqmap.days import ABSENT_FOR
-from liqmap.errors import DataError, NotCovered, NotPublished, RequestError
+from liqmap.errors import DataError, JobFailed, NotCovered, NotPublished, RequestError
 from liqmap.exchanges.columns import no_trades
 from liqmap.model import Coverage, Exchange, Progress, TimeWindow
 from liqmap.segment_writer import write_segment
@@ -136,6 +137,24 @@ async def test_day_that_cannot_be_fetched_is_a_gap_beside_others(setup: Setup):
     assert gap.reason == "127.0.0.1 is busy (HTTP 503)"
     assert [covered.start.day for covered in holdings.coverage.covered] == [28, 30]
     assert setup.left_behind() == []
+
+
+async def test_day_whose_conversion_fails_is_a_gap_beside_others(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+):
+    run = setup.archive._days._run
+
+    async def failing_once(function: Any, job: Any) -> Any:
+        if job.origin.window.start.day == 29:
+            raise JobFailed("Drawing took longer than 120 s and was stopped; try a shorter window.")
+        return await run(function, job)
+
+    monkeypatch.setattr(setup.archive._days, "_run", failing_once)
+    holdings = await setup.collect("2023-07-28", "2023-07-31")
+    assert reasons(holdings.coverage) == [
+        ("29 00:00", "30 00:00", "the BTCUSDT trades of 2023-07-29 could not be read")
+    ]
+    assert not setup.archive._days._fetches
 
 
 async def test_nothing_that_can_be_had_is_what_went_wrong(setup: Setup):

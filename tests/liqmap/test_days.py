@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from liqmap.days import ABSENT_FOR, Day, DayFiles
-from liqmap.errors import DataError, NotPublished
+from liqmap.errors import DataError, JobFailed, NotPublished
 from liqmap.model import Exchange
 from liqmap.segments import Segment, segment_paths
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
@@ -122,6 +122,21 @@ async def test_day_that_cannot_be_had_is_a_sentence_and_leaves_nothing(
         raise outcome if isinstance(outcome, DataError) else AssertionError(outcome)
     assert setup.left_behind() == []
     assert list(segment_paths(setup.root)) == []
+
+
+async def test_day_whose_conversion_fails_is_a_sentence_and_leaves_nothing(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+):
+    async def failed(*_: object) -> None:
+        raise JobFailed("Drawing took longer than 120 s and was stopped; try a shorter window.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(setup.days, "_run", failed)
+        outcome = await setup.obtain()
+    assert isinstance(outcome, DataError)
+    assert str(outcome) == "The BTCUSDT trades of 2023-08-01 could not be read; try again later."
+    assert setup.left_behind() == []
+    assert isinstance(await setup.obtain(), Segment)
 
 
 async def test_empty_day_is_stored_as_a_day_without_trades(setup: Setup):
