@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _LARGEST_MESSAGE = 4 << 20
 _CLOSING_SECONDS = 1.0
 _MOST_AT_ONCE = 100  # symbols in a message: Bybit takes 21,000 characters
+_BETWEEN_SECONDS = 0.2  # Binance closes at more than ten messages a second, answers to its pings included
 
 
 class Stream:
@@ -54,7 +55,7 @@ class Stream:
         self._on_events = on_events
         self._numbers = count(1)
         self._asked: dict[int, tuple[str, ...]] = {}
-        self._doubtful: list[str] = []
+        self._doubtful: asyncio.Queue[str] = asyncio.Queue()
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     async def run(self, symbols: Callable[[], tuple[str, ...]]) -> None:
@@ -71,22 +72,21 @@ class Stream:
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSING_SECONDS),
             )
         self._socket = socket
-        keeper = asyncio.create_task(self._keep(socket))
+        tasks = [asyncio.create_task(each) for each in (self._keep(socket), self._ask_one_by_one())]
         try:
             await self.subscribe(symbols())
             some = False
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     some = self._take(message.data) or some
-                while self._doubtful:
-                    await self._ask((self._doubtful.pop(),))
             if not some:  # trying again at once would go on for ever
                 raise Passing(f"{host} accepts a connection but sends nothing; it is tried again.")
         finally:
             self._socket = None
             self._asked.clear()
-            self._doubtful.clear()
-            keeper.cancel()
+            self._doubtful = asyncio.Queue()
+            for task in tasks:
+                task.cancel()
             await socket.close()
 
     async def subscribe(self, symbols: tuple[str, ...]) -> None:
@@ -101,6 +101,11 @@ class Stream:
         self._asked[number] = symbols
         with suppress(ConnectionError):  # the reader finds out too
             await self._socket.send_str(self._live.subscribe(symbols, number=number))
+
+    async def _ask_one_by_one(self) -> None:
+        while True:
+            await self._ask((await self._doubtful.get(),))
+            await self._clock.sleep(_BETWEEN_SECONDS)
 
     async def drop(self) -> None:
         """End the connection: it is dead, or too far behind."""
@@ -125,7 +130,8 @@ class Stream:
                 self._on_refused(symbols[0])
             else:  # one bad name is enough, so each is asked for on its own
                 log.info("%s refuses some of %d streams", self._url, len(symbols))
-                self._doubtful += symbols
+                for symbol in symbols:
+                    self._doubtful.put_nowait(symbol)
         elif found:
             self._on_events(found)
             return True

@@ -129,12 +129,17 @@ async def test_silent_stream_is_found_out_and_connected_again(
 
 async def test_symbol_that_there_is_not_keeps_no_other_from_being_recorded(tmp_path: Path):
     names = ("bybit:NOPEUSDT", "bybit:BTCUSDT", "bybit:ETHUSDT")
-    async with market() as (server, clock), recording(tmp_path, server, clock, *names) as made:
-        for symbol in ("BTCUSDT", "ETHUSDT"):
-            await made.until_subscribed(BYBIT, symbol)
-        await until(lambda: "NOPEUSDT" not in made.channel(BYBIT)._tracks)
-        recordings = Recordings(made.store.root)
-        await until(lambda: [each.symbol for each in recordings.all()] == ["BTCUSDT", "ETHUSDT"])
+    async with market() as (server, clock):
+        server.plan("recent-trade", Fault.STALL, times=1000)  # so that the stream alone tells
+        async with recording(tmp_path, server, clock, *names) as made:
+            doubtful = made.channel(BYBIT)._stream._doubtful
+            await until(lambda: doubtful.qsize() == 2)
+            await clock.advance(1)
+            for symbol in ("BTCUSDT", "ETHUSDT"):
+                await made.until_subscribed(BYBIT, symbol)
+            await until(lambda: "NOPEUSDT" not in made.channel(BYBIT)._tracks)
+            recordings = Recordings(made.store.root)
+            await until(lambda: [each.symbol for each in recordings.all()] == ["BTCUSDT", "ETHUSDT"])
 
 
 async def test_symbol_that_cannot_be_claimed_keeps_no_other_from_being_recorded(
