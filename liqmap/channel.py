@@ -78,6 +78,7 @@ class Channel:
             on_events=self._take,
         )
         self._wanted: dict[str, datetime | None] = {}
+        self._refused: set[str] = set()
         self._tracks: dict[str, Track] = {}
         self._liquidations: list[Liquidation] = []
         self._some = asyncio.Event()
@@ -115,12 +116,12 @@ class Channel:
 
     @property
     def wants_nothing(self) -> bool:
-        """Whether no symbol is wanted any more."""
-        return not self._wanted
+        """Whether no symbol is wanted that the exchange has not refused lately."""
+        return not self._wanted.keys() - self._refused
 
     def is_wanted(self, symbol: str) -> bool:
         """Tell whether `symbol` is recorded here, or about to be."""
-        return symbol in self._tracks or (symbol in self._wanted and self._has_room())
+        return symbol in self._tracks or (symbol in self._waiting() and self._has_room())
 
     def _start(self, work: Callable[[], Coroutine[None, None, None]], *, after: timedelta = _AT_ONCE) -> None:
         """Begin something that goes on by itself and, where it breaks, begins anew after a minute."""
@@ -141,13 +142,16 @@ class Channel:
         task.add_done_callback(begin_again)
         self._tasks = [each for each in self._tasks if not each.done()] + [task]
 
+    def _waiting(self) -> list[str]:
+        return [each for each in self._wanted if each not in self._tracks and each not in self._refused]
+
     def _has_room(self) -> bool:
         return len(self._tracks) < self._settings.recorder.most_symbols
 
     async def _admit_wanted(self) -> None:
         """Begin with the symbols that nobody records yet, as far as there is room."""
         admitted = []
-        for symbol in [symbol for symbol in self._wanted if symbol not in self._tracks]:
+        for symbol in self._waiting():
             if not self._has_room():
                 log.warning("%s %s: recorder.most_symbols is reached", self._exchange, symbol)
                 break
@@ -338,6 +342,7 @@ class Channel:
                 until = track.open_from or self._clock.now().replace(microsecond=0)
                 await self._keeper.maintain(symbol, until=until)
             await self._keeper.evict()
+            self._refused.clear()
             self._start(self._admit_wanted)
 
     def _is_forgotten(self, symbol: str) -> bool:
@@ -345,10 +350,14 @@ class Channel:
         return asked is not None and self._clock.now() - asked >= keep
 
     def _forget(self, symbol: str) -> None:
-        """Let go of a symbol that there is not, without a trace."""
+        """Let go of a symbol that there is not, without a trace; one of the settings is tried again later."""
         if symbol in self._tracks:
             self._tracks[symbol].exists = False
+        is_configured = symbol in self._wanted and self._wanted[symbol] is None
         self._let_go(symbol)
+        if is_configured:
+            self._wanted[symbol] = None
+            self._refused.add(symbol)
         self._on_forgotten()
 
     def _let_go(self, symbol: str) -> None:

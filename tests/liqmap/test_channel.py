@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from liqmap.exchanges.live import StreamTrade
+from liqmap.channel import Channel
+from liqmap.errors import RequestError
+from liqmap.exchanges.live import Newest, StreamTrade
 from liqmap.liquidations import read_liquidations
 from liqmap.model import Exchange
 from liqmap.recordings import Recordings
@@ -140,6 +143,26 @@ async def test_symbol_that_there_is_not_keeps_no_other_from_being_recorded(tmp_p
             await until(lambda: "NOPEUSDT" not in made.channel(BYBIT)._tracks)
             recordings = Recordings(made.store.root)
             await until(lambda: [each.symbol for each in recordings.all()] == ["BTCUSDT", "ETHUSDT"])
+
+
+async def test_symbol_of_the_settings_that_was_refused_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    listed, newest = asyncio.Event(), Channel._newest
+
+    async def unlisted(channel: Channel, symbol: str) -> Newest:
+        if not listed.is_set():
+            raise RequestError(f"Bybit has no future named {symbol}.")
+        return await newest(channel, symbol)
+
+    monkeypatch.setattr(Channel, "_newest", unlisted)
+    async with market() as (server, clock), recording(tmp_path, server, clock, "bybit:BTCUSDT") as made:
+        await until(made.recorder.refused.is_set)
+        await until(lambda: not made.recorder.is_recorded(BYBIT, "BTCUSDT"))
+        listed.set()
+        await made.live(600)
+        await made.until_subscribed(BYBIT)
+        assert made.recorder.is_recorded(BYBIT, "BTCUSDT")
 
 
 async def test_symbol_that_cannot_be_claimed_keeps_no_other_from_being_recorded(
