@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 import discord
 from discord import ui
@@ -16,6 +16,9 @@ from bot.wire import acknowledge, patiently
 from liqmap import Exchange, MarginModel, Mode, RequestError
 from liqmap.numbers import length_text
 from liqmap.parsing import parse_selection
+
+if TYPE_CHECKING:
+    from liqmap import MapResult
 
 CUSTOM_ID_LENGTH: Final = 100
 MODE_NAMES: Final = {
@@ -134,6 +137,17 @@ def whole_view(spec: MapSpec, whole_end: datetime, *, author_id: int) -> ui.View
     _add_whole(view, spec, whole_end, row=0)
     view.add_item(DeleteButton(author_id, row=0))
     return view
+
+
+def answer_view(interaction: discord.Interaction[Any], result: MapResult) -> ui.View:
+    """Return what stands under an answer, which remains its author's whoever presses there."""
+    asked = interaction.message and interaction.message.interaction_metadata
+    return map_view(
+        MapSpec.of(result.request),
+        result.request.window.end,
+        author_id=(asked or interaction).user.id,
+        whole_end=result.coverage.whole_end,
+    )
 
 
 def map_view(spec: MapSpec, end: datetime, *, author_id: int, whole_end: datetime | None = None) -> ui.View:

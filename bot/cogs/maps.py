@@ -12,7 +12,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.asking import build_spec
-from bot.buttons import map_view, whole_view
+from bot.buttons import answer_view, whole_view
 from bot.cogs.options import (
     EXCHANGE_CHOICES,
     LEVELS_CHOICES,
@@ -199,7 +199,6 @@ class Maps(commands.Cog):
     async def _draw_and_show(
         self, interaction: discord.Interaction, request: MapRequest, ticker: ProgressTicker
     ) -> None:
-        spec, author_id = MapSpec.of(request), interaction.user.id
         try:
             async with ticker, asyncio.timeout(ANSWER_WITHIN.total_seconds()):
                 result = await self._draw(request, progress=ticker.show, partial=ticker.show_partial)
@@ -216,9 +215,7 @@ class Maps(commands.Cog):
                 content=None,
                 embeds=reply.embeds,
                 attachments=reply.files,
-                view=map_view(
-                    spec, request.window.end, author_id=author_id, whole_end=result.coverage.whole_end
-                ),
+                view=answer_view(interaction, result),
             )
 
         await patiently(send)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -142,6 +143,20 @@ async def test_delete_is_for_the_author_and_for_moderators(floor: Floor):
     message = await answered(floor)
     moderator = floor.manager("mod", manage_messages=True)
     await moderator.click(message, label="Delete")
+    assert floor.channel.history() == []
+
+
+@EXPECTS_ERRORS
+@pytest.mark.parametrize("label", ["Refresh", "24h", "The whole 6h until Dec 31 00:00 UTC"])
+async def test_map_remains_its_author_s_whoever_presses(floor: Floor, label: str):
+    floor.draw.coverage = replace(result_of().coverage, whole_end=datetime(2025, 12, 31, tzinfo=UTC))
+    message = await answered(floor)
+    stranger = floor.env.guild.add_member(floor.env.create_user("bob"))
+    await stranger.click(message, label=label)
+    result = await stranger.click(now_shown(floor), label="Delete")
+    assert result.response is not None
+    assert result.response.content.startswith("Only the one who asked for this map")
+    await floor.member.click(now_shown(floor), label="Delete")
     assert floor.channel.history() == []
 
 
