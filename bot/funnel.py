@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -15,10 +15,15 @@ from liqmap import LiqmapError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from discord import ui
+
 log = logging.getLogger(__name__)
 
 PRIVATE: Final = "private"
 """Key in an interaction's `extras`, true where its announced reply is seen by the person alone."""
+
+LEFT: Final = "left"
+"""Key in an interaction's `extras`: how to edit the map that stays if what was asked for cannot be had."""
 
 
 @asynccontextmanager
@@ -45,6 +50,17 @@ async def tell(interaction: discord.Interaction[Any], error: BaseException) -> N
         log.warning("an error could not be told: HTTP %s, code %s", status, code)
 
 
+async def tell_beside(
+    interaction: discord.Interaction[Any], sentence: str, *, view: ui.View = discord.utils.MISSING
+) -> None:
+    """Send `sentence` to the person alone, and leave what stands there as `LEFT` says."""
+    left = interaction.extras.get(LEFT)
+    if left is not None:
+        with suppress(*UNSENT):  # the sentence comes even so
+            await patiently(lambda: interaction.edit_original_response(**left))
+    await interaction.followup.send(sentence, view=view, ephemeral=True)
+
+
 async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
     """Send `sentence` to the person alone, whatever has been sent before."""
     if not interaction.response.is_done():
@@ -56,9 +72,10 @@ async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
                 raise
         else:
             return
-    if interaction.type is discord.InteractionType.component and not interaction.extras.get(PRIVATE):
-        # The reply that stands is the message with the button, which is left as it is.
-        await interaction.followup.send(sentence, ephemeral=True)
+    pressed = interaction.type is discord.InteractionType.component
+    if LEFT in interaction.extras or (pressed and not interaction.extras.get(PRIVATE)):
+        # The reply that stands is a map, or the message with the button.
+        await tell_beside(interaction, sentence)
         return
     await patiently(
         lambda: interaction.edit_original_response(content=sentence, embeds=[], attachments=[], view=None)

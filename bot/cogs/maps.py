@@ -22,14 +22,13 @@ from bot.cogs.options import (
     suggestions,
     value_suggestions,
 )
-from bot.funnel import PRIVATE
+from bot.funnel import LEFT, PRIVATE, tell_beside
 from bot.limits import check_channel
 from bot.replies import ANSWER_WITHIN, csv_file, map_reply, progress_text
 from bot.spec import MapSpec
 from bot.wire import UNSENT, acknowledge, patiently
 from liqmap import (
     LevelFilter,
-    LiqmapError,
     MapRequest,
     MapResult,
     MarginModel,
@@ -154,8 +153,10 @@ class Maps(commands.Cog):
             # What a schedule has posted is everybody's, so nobody changes it.
             aside = message is not None and message.interaction_metadata is None
             interaction.extras[PRIVATE] = aside
+            if not aside:
+                interaction.extras[LEFT] = {"content": None}
             await acknowledge(interaction, ephemeral=aside, thinking=aside)
-            await self._answer(interaction, request, in_place=not aside)
+            await self._answer(interaction, request)
 
     async def send_csv(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
         """Send the table of all levels to the person alone."""
@@ -172,33 +173,14 @@ class Maps(commands.Cog):
                 )
             )
 
-    async def _answer(
-        self, interaction: discord.Interaction, request: MapRequest, *, in_place: bool = False
-    ) -> None:
-        """Draw and show; `in_place` of a map that stays where it is if this one cannot be had."""
-        ticker = ProgressTicker(interaction)
+    async def _answer(self, interaction: discord.Interaction, request: MapRequest) -> None:
         try:
-            await self._draw_and_show(interaction, request, ticker)
-        except LiqmapError as error:
-            if in_place:
-                left = _STAYED if ticker.shown_partial else None
-                await patiently(lambda: interaction.edit_original_response(content=left))
-            if not isinstance(error, NotCovered):
-                raise
-            sentence = str(error)
-            view = whole_view(MapSpec.of(request), error.whole_end, author_id=interaction.user.id)
-            if in_place:
-                await interaction.followup.send(sentence, view=view, ephemeral=True)
-                return
-            await patiently(
-                lambda: interaction.edit_original_response(
-                    content=sentence, embeds=[], attachments=[], view=view
-                )
-            )
+            await self._draw_and_show(interaction, request)
+        except NotCovered as error:
+            await _offer_whole(interaction, request, error)
 
-    async def _draw_and_show(
-        self, interaction: discord.Interaction, request: MapRequest, ticker: ProgressTicker
-    ) -> None:
+    async def _draw_and_show(self, interaction: discord.Interaction, request: MapRequest) -> None:
+        ticker = ProgressTicker(interaction)
         try:
             async with ticker, asyncio.timeout(ANSWER_WITHIN.total_seconds()):
                 result = await self._draw(request, progress=ticker.show, partial=ticker.show_partial)
@@ -255,6 +237,16 @@ class Maps(commands.Cog):
         return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
 
 
+async def _offer_whole(interaction: discord.Interaction, request: MapRequest, error: NotCovered) -> None:
+    view = whole_view(MapSpec.of(request), error.whole_end, author_id=interaction.user.id)
+    if LEFT in interaction.extras:
+        await tell_beside(interaction, str(error), view=view)
+        return
+    await patiently(
+        lambda: interaction.edit_original_response(content=str(error), embeds=[], attachments=[], view=view)
+    )
+
+
 _STAYED = "This is what there was when the rest could not be fetched; press Refresh to go on."
 _SO_FAR = "This is what there is so far; the rest is being fetched, and the map will be replaced."
 
@@ -266,8 +258,6 @@ class ProgressTicker:
         self._interaction = interaction
         self._started = self._edited = self._time()
         self._edit: asyncio.Task[None] | None = None
-        self.shown_partial = False
-        """Whether a map of what there was has been shown."""
 
     def show(self, progress: Progress) -> None:
         """Show `progress`, unless it is too soon or the last edit is still on its way."""
@@ -279,7 +269,6 @@ class ProgressTicker:
 
     def show_partial(self, result: MapResult) -> None:
         """Show a map of what there is so far; progress goes on above it."""
-        self.shown_partial = True
         before, self._edited = self._edit, self._time()
         self._edit = asyncio.create_task(self._send_partial(result, before))
 
@@ -301,12 +290,16 @@ class ProgressTicker:
         if before is not None:
             await before
         reply = map_reply(result)
-        await self._edit_reply(content=_SO_FAR, embeds=reply.embeds, attachments=reply.files)
+        if await self._edit_reply(content=_SO_FAR, embeds=reply.embeds, attachments=reply.files):
+            left = {"content": _STAYED, "view": answer_view(self._interaction, result)}
+            self._interaction.extras[LEFT] = left
 
-    async def _edit_reply(self, **changes: Any) -> None:  # noqa: ANN401 - handed on as they are
+    async def _edit_reply(self, **changes: Any) -> bool:  # noqa: ANN401 - handed on as they are
         try:
             await self._interaction.edit_original_response(**changes)
         except UNSENT as error:
             # Progress is a courtesy; the answer itself still comes, or fails with a sentence of its own.
             self._edited += 10 * PROGRESS_EVERY
             log.info("progress could not be shown: %s", getattr(error, "status", type(error).__name__))
+            return False
+        return True

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,11 +11,12 @@ from simcord.backend.models import Overwrite
 from simcord.enums import OverwriteType
 
 from bot.buttons import map_view
+from bot.cogs import maps
 from bot.settings import BotSettings
 from bot.spec import MapSpec
 from bot.store import Store
 from liqmap.errors import DataError, NotCovered
-from liqmap.model import Exchange, GrossValue, MarginModel, TimeWindow, TopN
+from liqmap.model import Exchange, GrossValue, MarginModel, Progress, TimeWindow, TopN
 from tests.bot.conftest import CSV, PNG, REQUEST, FakeDraw, Floor, labels, new_bot, result_of
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
@@ -120,14 +122,32 @@ async def test_press_for_what_cannot_be_had_leaves_the_map_and_offers_another_as
 
 
 @EXPECTS_ERRORS
-async def test_press_that_fails_after_a_partial_map_says_that_it_stayed_that(floor: Floor):
+async def test_progress_does_not_stay_above_a_map_whatever_goes_wrong(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+):
     message = await answered(floor)
+    monkeypatch.setattr(maps, "PROGRESS_EVERY", 0.0)
+    floor.draw.news, floor.draw.gate = [Progress("Drawing")], asyncio.Event()
+    floor.draw.error = ValueError()
+    pressing = asyncio.create_task(floor.member.click(message, label="1h"))
+    while now_shown(floor).content != "Drawing …":
+        await asyncio.sleep(0)
+    floor.draw.gate.set()
+    (sentence,) = (await pressing).followups
+    assert "went wrong" in sentence.content
+    assert (now_shown(floor).content, len(now_shown(floor).attachments)) == ("", 2)
+
+
+@EXPECTS_ERRORS
+async def test_press_that_fails_after_a_partial_map_says_that_it_stayed_that(floor: Floor):
+    message = await answered(floor, symbol="eth")
     floor.draw.partial = result_of()
-    floor.draw.error = DataError("Not there.")
+    floor.draw.errors = [DataError("Not there.")]
     result = await floor.member.click(message, label="1h")
     assert [each.content for each in result.followups] == ["Not there."]
     assert now_shown(floor).content.startswith("This is what there was when the rest could not be fetched")
-    assert labels(now_shown(floor))[0][0] == "Refresh"
+    await floor.member.click(now_shown(floor), label="Refresh")
+    assert [request.symbol for request in floor.draw.requests] == ["ETHUSDT", "ETHUSDT", "BTCUSDT"]
 
 
 @EXPECTS_ERRORS

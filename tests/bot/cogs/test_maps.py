@@ -28,7 +28,7 @@ from liqmap.model import (
     TimeWindow,
     TopN,
 )
-from tests.bot.conftest import PNG, WINDOW, Floor, labels, result_of
+from tests.bot.conftest import PNG, REQUEST, WINDOW, Floor, labels, result_of
 
 # An error that has become a sentence still counts as one to the simulation.
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
@@ -180,6 +180,9 @@ class Interaction:
 
     def __init__(self) -> None:
         self.edits: list[str] = []
+        self.extras: dict[str, object] = {}
+        self.message = None
+        self.user = Mock(id=1)
         self.gate = asyncio.Event()
         self.error: Exception | None = None
 
@@ -271,6 +274,38 @@ async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):
     assert whole.message.id == message.id
     assert [whole.content, await whole.attachments[0].read()] == ["", PNG + b"map"]
     assert "covered" not in (whole.embeds[0].description or "")
+
+
+@EXPECTS_ERRORS
+@pytest.mark.parametrize("private", [False, True])
+async def test_partial_map_stays_if_the_rest_cannot_be_had(floor: Floor, private: bool):
+    floor.draw.partial = result_of(REQUEST, coverage=HALF, map_png=PNG + b"half")
+    floor.draw.errors = [DataError("Not there.")]
+    answer = await floor.liqmap(private=private)
+    assert [(each.content, each.ephemeral) for each in answer.followups] == [("Not there.", True)]
+    message = shown(answer)
+    assert message.content.startswith("This is what there was when the rest could not be fetched; press Ref")
+    assert await message.attachments[0].read() == PNG + b"half"
+    await floor.member.click(message.message, label="Refresh")
+    assert (message.content, len(message.attachments)) == ("", 2)
+
+
+@EXPECTS_ERRORS
+async def test_partial_map_that_could_not_be_shown_does_not_stay(floor: Floor):
+    floor.draw.partial, floor.draw.error = result_of(), DataError("Not there.")
+    floor.env.inject_error("PATCH", "/webhooks/*/messages/@original", status=503)
+    answer = await floor.liqmap()
+    assert answer.response is None
+    assert [each.content for each in answer.followups] == ["Not there."]
+
+
+async def test_window_that_cannot_be_had_after_a_partial_map_is_told_beside_it(floor: Floor):
+    floor.draw.partial = result_of(coverage=HALF)
+    floor.draw.errors = [NotCovered("There is none.", whole_end=datetime(2025, 12, 31, tzinfo=UTC))]
+    answer = await floor.liqmap()
+    (aside,) = answer.followups
+    assert (aside.content, aside.ephemeral) == ("There is none.", True)
+    assert len(shown(answer).attachments) == 2
 
 
 @EXPECTS_ERRORS
