@@ -58,7 +58,7 @@ async def tell_beside(
     if left is not None:
         with suppress(*UNSENT):  # the sentence comes even so
             await patiently(lambda: interaction.edit_original_response(**left))
-    await interaction.followup.send(sentence, view=view, ephemeral=True)
+    await _follow_up(interaction, sentence, view=view)
 
 
 async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
@@ -85,5 +85,12 @@ async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
     # A reply that was announced as public stays public, so it gives way to a private one. It is edited
     # first, because what has only been announced is not a message that can be deleted yet, and because
     # whatever fails after that, the sentence has been told.
-    await interaction.followup.send(sentence, ephemeral=True)
+    await _follow_up(interaction, sentence)
     await interaction.delete_original_response()
+
+
+async def _follow_up(
+    interaction: discord.Interaction[Any], sentence: str, *, view: ui.View = discord.utils.MISSING
+) -> None:
+    # A sentence that its reader alone sees twice does less harm than none.
+    await patiently(lambda: interaction.followup.send(sentence, view=view, ephemeral=True))

@@ -149,14 +149,24 @@ def _simulated_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def resets(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
     """Return a list of what is raised, one each, when the bot acknowledges."""
-    defer, errors = discord.InteractionResponse.defer, list[Exception]()
+    return _shaky(monkeypatch, discord.InteractionResponse, "defer")
 
-    async def shaky(response: discord.InteractionResponse[Any], **options: Any) -> None:
+
+@pytest.fixture
+def followup_resets(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """Return a list of what is raised, one each, when the bot follows up."""
+    return _shaky(monkeypatch, discord.Webhook, "send")
+
+
+def _shaky(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[Exception]:
+    steady, errors = getattr(owner, name), list[Exception]()
+
+    async def shaky(*args: Any, **options: Any) -> Any:
         if errors:
             raise errors.pop()
-        await defer(response, **options)
+        return await steady(*args, **options)
 
-    monkeypatch.setattr(discord.InteractionResponse, "defer", shaky)
+    monkeypatch.setattr(owner, name, shaky)
     monkeypatch.setattr("bot.wire._wait", lambda _: 0)
     return errors
 

@@ -122,6 +122,18 @@ async def test_press_for_what_cannot_be_had_leaves_the_map_and_offers_another_as
 
 
 @EXPECTS_ERRORS
+@pytest.mark.parametrize("error", [DataError("Not there."), NotCovered("Not there.", whole_end=END)])
+async def test_sentence_beside_a_map_comes_though_the_connection_is_reset(
+    floor: Floor, followup_resets: list[Exception], error: Exception
+):
+    message = await answered(floor)
+    floor.draw.error = error
+    followup_resets += [ConnectionResetError(104, "reset"), aiohttp.ServerDisconnectedError()]
+    result = await floor.member.click(message, label="1h")
+    assert [each.content for each in result.followups] == ["Not there."]
+
+
+@EXPECTS_ERRORS
 async def test_progress_does_not_stay_above_a_map_whatever_goes_wrong(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ):

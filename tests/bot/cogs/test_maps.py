@@ -154,6 +154,17 @@ async def test_error_while_drawing_becomes_its_sentence_in_private(floor: Floor,
 
 
 @EXPECTS_ERRORS
+async def test_sentence_comes_in_private_though_the_connection_is_reset(
+    floor: Floor, followup_resets: list[Exception]
+):
+    floor.draw.error = DataError("Not there.")
+    followup_resets.append(ConnectionResetError(104, "reset"))
+    answer = await floor.liqmap()
+    assert answer.response is None
+    assert [(each.content, each.ephemeral) for each in answer.followups] == [("Not there.", True)]
+
+
+@EXPECTS_ERRORS
 async def test_too_many_maps_a_minute_are_refused_with_when_to_come_again(floor: Floor):
     for _ in range(10):
         await floor.liqmap()
