@@ -14,6 +14,7 @@ from bot.alerts import WINDOW, watched_selection
 from bot.cogs.desk import fetch_channel
 from bot.cogs.options import EXCHANGE_CHOICES, suggestions
 from bot.funnel import PRIVATE
+from bot.progress import drawn
 from bot.replies import COLOUR
 from bot.rights import check_bot, check_member
 from bot.store.alerts import NewAlert
@@ -103,7 +104,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel = await self._checked(interaction)
             # An alert of a symbol that cannot be drawn would never come.
-            await self._draw(request)
+            await drawn(self._draw, interaction, request)
             new = NewAlert(
                 *(guild_id, channel.id, interaction.user.id, request.exchange, request.symbol),
                 *(near, large, rest),

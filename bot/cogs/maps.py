@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
@@ -24,18 +23,11 @@ from bot.cogs.options import (
 )
 from bot.funnel import LEFT, PRIVATE, tell_beside
 from bot.limits import check_channel
-from bot.replies import ANSWER_WITHIN, csv_file, map_reply, progress_text
+from bot.progress import drawn
+from bot.replies import csv_file, map_reply
 from bot.spec import MapSpec
-from bot.wire import UNSENT, acknowledge, patiently
-from liqmap import (
-    LevelFilter,
-    MapRequest,
-    MapResult,
-    MarginModel,
-    NotCovered,
-    Progress,
-    RequestError,
-)
+from bot.wire import acknowledge, patiently
+from liqmap import LevelFilter, MapRequest, MarginModel, NotCovered, RequestError
 from liqmap.parsing import (
     COMMON_WINDOWS,
     POPULAR_SYMBOLS,
@@ -53,11 +45,6 @@ if TYPE_CHECKING:
     from bot.drawing import Draw
     from bot.limits import Limits
     from bot.store.guilds import GuildDefaults
-
-log = logging.getLogger(__name__)
-
-PROGRESS_EVERY: Final = 2.0
-"""Seconds before the first word of progress, and between two: Discord limits edits."""
 
 
 class Maps(commands.Cog):
@@ -165,11 +152,11 @@ class Maps(commands.Cog):
         with self._limits.counted(interaction.user.id, interaction.guild_id):
             interaction.extras[PRIVATE] = True
             await acknowledge(interaction, ephemeral=True, thinking=True)
-            result = await self._draw(request)
+            result = await drawn(self._draw, interaction, request)
             name, content = await asyncio.to_thread(csv_file, result, most=interaction.filesize_limit)
             await patiently(
                 lambda: interaction.edit_original_response(
-                    attachments=[discord.File(io.BytesIO(content), filename=name)]
+                    content=None, attachments=[discord.File(io.BytesIO(content), filename=name)]
                 )
             )
 
@@ -180,15 +167,7 @@ class Maps(commands.Cog):
             await _offer_whole(interaction, request, error)
 
     async def _draw_and_show(self, interaction: discord.Interaction, request: MapRequest) -> None:
-        ticker = ProgressTicker(interaction)
-        try:
-            async with ticker, asyncio.timeout(ANSWER_WITHIN.total_seconds()):
-                result = await self._draw(request, progress=ticker.show, partial=ticker.show_partial)
-        except TimeoutError:
-            raise RequestError(
-                "This took longer than the 15 minutes that Discord waits for an answer; what is fetched is"
-                " kept, so ask again to go on."
-            ) from None
+        result = await drawn(self._draw, interaction, request, partial=True)
 
         async def send() -> None:
             # Files are used up by a try, so each makes its own.
@@ -245,61 +224,3 @@ async def _offer_whole(interaction: discord.Interaction, request: MapRequest, er
     await patiently(
         lambda: interaction.edit_original_response(content=str(error), embeds=[], attachments=[], view=view)
     )
-
-
-_STAYED = "This is what there was when the rest could not be fetched; press Refresh to go on."
-_SO_FAR = "This is what there is so far; the rest is being fetched, and the map will be replaced."
-
-
-class ProgressTicker:
-    """Edits a deferred reply as the work gets on: not at once, not too often, never after `async with`."""
-
-    def __init__(self, interaction: discord.Interaction) -> None:
-        self._interaction = interaction
-        self._started = self._edited = self._time()
-        self._edit: asyncio.Task[None] | None = None
-
-    def show(self, progress: Progress) -> None:
-        """Show `progress`, unless it is too soon or the last edit is still on its way."""
-        now = self._time()
-        if now - self._edited < PROGRESS_EVERY or (self._edit and not self._edit.done()):
-            return
-        self._edited = now
-        self._edit = asyncio.create_task(self._send(progress_text(progress, elapsed=now - self._started)))
-
-    def show_partial(self, result: MapResult) -> None:
-        """Show a map of what there is so far; progress goes on above it."""
-        before, self._edited = self._edit, self._time()
-        self._edit = asyncio.create_task(self._send_partial(result, before))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        # An edit that is on its way must not overtake the answer.
-        if self._edit:
-            await self._edit
-
-    def _time(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    async def _send(self, text: str) -> None:
-        await self._edit_reply(content=text)
-
-    async def _send_partial(self, result: MapResult, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await before
-        reply = map_reply(result)
-        if await self._edit_reply(content=_SO_FAR, embeds=reply.embeds, attachments=reply.files):
-            left = {"content": _STAYED, "view": answer_view(self._interaction, result)}
-            self._interaction.extras[LEFT] = left
-
-    async def _edit_reply(self, **changes: Any) -> bool:  # noqa: ANN401 - handed on as they are
-        try:
-            await self._interaction.edit_original_response(**changes)
-        except UNSENT as error:
-            # Progress is a courtesy; the answer itself still comes, or fails with a sentence of its own.
-            self._edited += 10 * PROGRESS_EVERY
-            log.info("progress could not be shown: %s", getattr(error, "status", type(error).__name__))
-            return False
-        return True

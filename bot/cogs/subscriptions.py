@@ -22,6 +22,7 @@ from bot.cogs.options import (
 from bot.cogs.panels import one_line
 from bot.due import INTERVALS, parse_interval
 from bot.funnel import PRIVATE
+from bot.progress import drawn
 from bot.store.subscriptions import NewSubscription, PostStyle
 from bot.wire import acknowledge, patiently
 from liqmap import RequestError
@@ -125,7 +126,7 @@ class Subscriptions(commands.Cog):
                 role.id if role else None,
             )
             await self.desk.check_room(new)
-            result = await self._draw(request)
+            result = await drawn(self._draw, interaction, request)
             draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
             await self.desk.preview(interaction, new, draft_id, result)
 

@@ -10,8 +10,8 @@ import pytest
 from simcord.backend.models import Overwrite
 from simcord.enums import OverwriteType
 
+from bot import progress
 from bot.buttons import map_view
-from bot.cogs import maps
 from bot.settings import BotSettings
 from bot.spec import MapSpec
 from bot.store import Store
@@ -138,7 +138,7 @@ async def test_progress_does_not_stay_above_a_map_whatever_goes_wrong(
     floor: Floor, monkeypatch: pytest.MonkeyPatch
 ):
     message = await answered(floor)
-    monkeypatch.setattr(maps, "PROGRESS_EVERY", 0.0)
+    monkeypatch.setattr(progress, "PROGRESS_EVERY", 0.0)
     floor.draw.news, floor.draw.gate = [Progress("Drawing")], asyncio.Event()
     floor.draw.error = ValueError()
     pressing = asyncio.create_task(floor.member.click(message, label="1h"))

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import Mock
 
-import aiohttp
-import discord
 import pytest
 import simcord
 
-from bot.cogs import maps
 from liqmap.errors import DataError, EngineBusy, JobFailed, NotCovered, RequestError
 from liqmap.model import (
     Coverage,
@@ -23,7 +18,6 @@ from liqmap.model import (
     MapRequest,
     MarginModel,
     Portion,
-    Progress,
     Theme,
     TimeWindow,
     TopN,
@@ -186,88 +180,6 @@ async def test_command_works_in_a_private_chat(floor: Floor):
     assert len(answer.response.attachments) == 2
 
 
-class Interaction:
-    """As much of an interaction as a ticker uses, with edits that take until they are let through."""
-
-    def __init__(self) -> None:
-        self.edits: list[str] = []
-        self.extras: dict[str, object] = {}
-        self.message = None
-        self.user = Mock(id=1)
-        self.gate = asyncio.Event()
-        self.error: Exception | None = None
-
-    async def edit_original_response(self, *, content: str, **_: object) -> None:
-        self.edits.append(content)
-        await self.gate.wait()
-        if self.error:
-            raise self.error
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    time = [0.0]
-    monkeypatch.setattr(maps.ProgressTicker, "_time", lambda _: time[0])
-    return time
-
-
-async def test_progress_is_shown_not_at_once_and_not_too_often(clock: list[float]):
-    interaction: Any = Interaction()
-    interaction.gate.set()
-    async with maps.ProgressTicker(interaction) as ticker:
-        for time, fraction in ((0.5, 0.1), (2.0, 0.5), (2.5, 0.6), (4.5, 0.75)):
-            clock[0] = time
-            ticker.show(Progress("Fetching 1 of 1 days", fraction))
-            await asyncio.sleep(0)
-    assert interaction.edits == [
-        "Fetching 1 of 1 days ▓▓▓▓▓▓░░░░░░ 50%, about 2 s left",
-        "Fetching 1 of 1 days ▓▓▓▓▓▓▓▓▓░░░ 75%, about 2 s left",
-    ]
-
-
-async def test_progress_waits_for_the_edit_before(clock: list[float]):
-    interaction: Any = Interaction()
-
-    async def work() -> None:
-        async with maps.ProgressTicker(interaction) as ticker:
-            for time in (2.0, 4.0, 6.0):
-                clock[0] = time
-                ticker.show(Progress("Drawing"))
-                await asyncio.sleep(0)
-
-    working = asyncio.create_task(work())
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert not working.done()
-    interaction.gate.set()
-    await working
-    assert interaction.edits == ["Drawing …"]
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (discord.HTTPException(Mock(status=503), "unavailable"), "503"),
-        (ConnectionResetError(104, "reset"), "ConnectionResetError"),
-        (aiohttp.ServerDisconnectedError(), "ServerDisconnectedError"),
-    ],
-)
-async def test_progress_that_cannot_be_shown_is_logged_and_tried_less_often(
-    clock: list[float], caplog: pytest.LogCaptureFixture, error: Exception, told: str
-):
-    caplog.set_level(logging.INFO)
-    interaction: Any = Interaction()
-    interaction.gate.set()
-    interaction.error = error
-    async with maps.ProgressTicker(interaction) as ticker:
-        for time in (2.0, 4.0, 24.0):
-            clock[0] = time
-            ticker.show(Progress("Drawing"))
-            await asyncio.sleep(0)
-    assert len(interaction.edits) == 2
-    assert caplog.messages == [f"progress could not be shown: {told}"] * 2
-
-
 async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):
     floor.draw.gate = asyncio.Event()
     floor.draw.partial = result_of(coverage=HALF, map_png=PNG + b"half")
@@ -317,32 +229,6 @@ async def test_window_that_cannot_be_had_after_a_partial_map_is_told_beside_it(f
     (aside,) = answer.followups
     assert (aside.content, aside.ephemeral) == ("There is none.", True)
     assert len(shown(answer).attachments) == 2
-
-
-@EXPECTS_ERRORS
-async def test_map_that_takes_longer_than_discord_waits_ends_as_a_sentence(
-    floor: Floor, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(maps, "ANSWER_WITHIN", timedelta(0))
-    floor.draw.gate = asyncio.Event()
-    answer = await floor.liqmap()
-    (sentence,) = answer.followups
-    assert sentence.content == (
-        "This took longer than the 15 minutes that Discord waits for an answer; what is fetched is kept,"
-        " so ask again to go on."
-    )
-    assert sentence.ephemeral
-
-
-async def test_progress_goes_on_above_a_partial_map(clock: list[float]):
-    interaction: Any = Interaction()
-    interaction.gate.set()
-    async with maps.ProgressTicker(interaction) as ticker:
-        ticker.show_partial(result_of(coverage=HALF))
-        await asyncio.sleep(0)
-        clock[0] = 2.0
-        ticker.show(Progress("Fetching the last 6 h", 0.5))
-    assert interaction.edits == [maps._SO_FAR, "Fetching the last 6 h ▓▓▓▓▓▓░░░░░░ 50%, about 2 s left"]
 
 
 async def test_window_that_cannot_be_had_offers_the_newest_whole_one(floor: Floor):
