@@ -24,6 +24,8 @@ from liqmap.numbers import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from liqmap import MapResult, MapSummary, Progress
 
 COLOUR = discord.Colour(0x129FB4)
@@ -43,6 +45,7 @@ _TELLING_BUDGET_SECONDS = 75.0  # more than the minute in which a budget is spen
 _SMALLEST_SHARE = 1e-6
 _ALT_TEXT_LENGTH = 1024
 _BAR_CELLS = 12
+_LONGEST_DESCRIPTION = 4096
 
 
 class Reply(NamedTuple):
@@ -100,6 +103,17 @@ def _seconds_left(progress: Progress, *, share: float, elapsed: float) -> float 
         return pace if share > _TELLING_SHARE or elapsed >= _TELLING_SECONDS else None
     # What a budget is spent on comes in bursts, whose pace tells nothing before a minute is over.
     return max(progress.left, pace) if elapsed >= _TELLING_BUDGET_SECONDS else progress.left
+
+
+def fitting(lines: Sequence[str], *, most: int | None = None, hint: str = "") -> str:
+    """Return as many lines as an embed takes, `most` of them, and how many are left out with a `hint`."""
+    text = ""
+    for place, line in enumerate(lines):
+        rest = f"… and {len(lines) - place} more{hint}"
+        if place == most or len(text) + len(line) + len(rest) + 2 > _LONGEST_DESCRIPTION:
+            return text + rest
+        text += f"{line}\n"
+    return text
 
 
 def csv_file(result: MapResult, *, most: int) -> tuple[str, bytes]:

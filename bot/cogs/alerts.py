@@ -15,7 +15,7 @@ from bot.cogs.desk import fetch_channel
 from bot.cogs.options import EXCHANGE_CHOICES, suggestions
 from bot.funnel import PRIVATE
 from bot.progress import drawn
-from bot.replies import COLOUR
+from bot.replies import COLOUR, fitting
 from bot.rights import check_bot, check_member
 from bot.store.alerts import NewAlert
 from bot.wire import acknowledge, patiently
@@ -122,7 +122,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         await acknowledge(interaction, ephemeral=True, thinking=True)
         found = self._store.alerts.of_guild(interaction.guild_id or 0)
         lines = [f"{each.id}. {_line(each)}" for each in found]
-        text = "\n".join(lines)[:4096] or "No alerts here; /alert near sets one."
+        text = fitting(lines) or "No alerts here; /alert near sets one."
         embed = discord.Embed(title="Alerts", description=text, colour=COLOUR)
         await patiently(lambda: interaction.edit_original_response(embed=embed))
 

@@ -10,7 +10,7 @@ from discord import ui
 from bot.due import interval_text, next_post
 from bot.funnel import PRIVATE
 from bot.press import Press, chosen_value
-from bot.replies import COLOUR
+from bot.replies import COLOUR, fitting
 from bot.store.subscriptions import PostStyle, SubscriptionState
 from bot.wire import acknowledge
 from liqmap.numbers import length_text, selection_text
@@ -144,17 +144,15 @@ def list_reply(
     if not subscriptions:
         text = "No subscriptions here; /subscribe adds one."
         return {"content": text, "embeds": [], "attachments": [], "view": None}
-    shown = subscriptions[:_MOST_LISTED]
     lines = [
         f"{place}. {one_line(each)}\n-# {_state(each, last.get(each.id), now=now, jitter=jitter)}"
-        for place, each in enumerate(shown, 1)
+        for place, each in enumerate(subscriptions, 1)
     ]
-    if len(subscriptions) > len(shown):
-        lines.append(f"… and {len(subscriptions) - len(shown)} more; choose a channel to see fewer.")
-    embed = discord.Embed(title="Subscriptions", description=_fitting(lines), colour=COLOUR)
+    text = fitting(lines, most=_MOST_LISTED, hint="; choose a channel to see fewer.")
+    embed = discord.Embed(title="Subscriptions", description=text, colour=COLOUR)
     options = [
         discord.SelectOption(label=f"{place}. {one_line(each, mention=False)}"[:100], value=str(each.id))
-        for place, each in enumerate(shown, 1)
+        for place, each in enumerate(subscriptions[:_MOST_LISTED], 1)
     ]
     view = ui.View(timeout=None)
     view.add_item(DeskMenu(options))
@@ -191,11 +189,6 @@ def _state(subscription: Subscription, last: Snapshot | None, *, now: datetime, 
         return f"{state} · nothing posted yet"
     result = f"{last.state}: {last.reason}" if last.reason else str(last.state)
     return f"{state} · last <t:{int(last.due.timestamp())}:R> {result}"
-
-
-def _fitting(lines: list[str]) -> str:
-    text = "\n".join(lines)
-    return text if len(text) <= 4096 else text[:4095] + "…"
 
 
 def _desk(interaction: discord.Interaction[Any]) -> Desk:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.replies import COLOUR
+from bot.replies import COLOUR, fitting
 from bot.status import queue_text, recorded_lines, snapshots_text, uptime_text, versions_text
 from bot.wire import acknowledge, patiently
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bot.store import Store
     from liqmap import SymbolStatus
 
-_LONGEST_DESCRIPTION: Final = 4096
 _NONE_RECORDED = "Nothing is recorded yet: that begins with the first map of a symbol that ends now."
 
 
@@ -50,21 +49,10 @@ class Status(commands.Cog):
         await acknowledge(interaction, ephemeral=True, thinking=True)
         lines = recorded_lines(await asyncio.to_thread(self._recorded))
         embed = discord.Embed(
-            title="Recorded live", description=_fitting(lines) or _NONE_RECORDED, colour=COLOUR
+            title="Recorded live", description=fitting(lines) or _NONE_RECORDED, colour=COLOUR
         )
         embed.add_field(name="Maps", value=queue_text(self._under_way(), self._most_under_way))
         embed.add_field(name="Posts", value=await snapshots_text(self._store))
         embed.add_field(name="Running", value=uptime_text(self._started))
         embed.set_footer(text=versions_text())
         await patiently(lambda: interaction.edit_original_response(embed=embed))
-
-
-def _fitting(lines: Sequence[str]) -> str:
-    """Return as many lines as an embed takes, and how many are left out."""
-    text = ""
-    for place, line in enumerate(lines):
-        rest = f"… and {len(lines) - place} more"
-        if len(text) + len(line) + len(rest) + 2 > _LONGEST_DESCRIPTION:
-            return text + rest
-        text += f"{line}\n"
-    return text

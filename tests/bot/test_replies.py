@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.replies import COLOUR, TOO_LONG, WARNING_COLOUR, map_reply, progress_text
+from bot.replies import COLOUR, TOO_LONG, WARNING_COLOUR, fitting, map_reply, progress_text
 from liqmap import __version__
 from liqmap.model import Coverage, Gap, MarginBasis, MarginModel, Progress, TimeWindow
 from tests.bot.conftest import BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
@@ -153,3 +153,16 @@ def test_budget_by_the_minute_tells_what_the_pace_of_its_first_minute_does_not()
     assert progress_text(progress, elapsed=3) == "Fetching ▓▓░░░░░░░░░░ 15%, about 5 min left"
     assert progress_text(Progress("Fetching", 0.0, left=900.0), elapsed=1).endswith(TOO_LONG)
     assert progress_text(progress, elapsed=75) == "Fetching ▓▓░░░░░░░░░░ 15%, about 7 min 5 s left"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], ""),
+        (["a", "b"], "a\nb\n"),
+        (["a", "b", "c", "d"], "a\nb\nc\n… and 1 more; ask."),
+        (["a", "b" * 4080, "c"], "a\n… and 2 more; ask."),
+    ],
+)
+def test_list_is_as_many_whole_lines_as_there_may_be(lines: list[str], expected: str):
+    assert fitting(lines, most=3, hint="; ask.") == expected

@@ -12,13 +12,15 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.settings import AlertsSettings, BotSettings
 from bot.store import Store
+from bot.store.alerts import NewAlert
 from liqmap.errors import DataError, RequestError
-from liqmap.model import Cluster, MapRequest, MapResult, Portion, TopN
+from liqmap.model import Cluster, Exchange, MapRequest, MapResult, Portion, TopN
 from tests.bot.cogs.test_maps import refusal, shown
 from tests.bot.conftest import SUMMARY, FakeDraw, Floor, new_bot, result_of
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 MINUTE = 60.0
+MINUTES = timedelta(minutes=5)
 
 
 class Market(FakeDraw):
@@ -248,6 +250,17 @@ async def test_list_and_remove(floor: Floor, store: Store):
     assert [each.id for each in store.alerts.all()] == [1]
     symbols = await mona.autocomplete(floor.channel, "alert near", "symbol", "sol")
     assert symbols[0]["value"] == "SOLUSDT"
+
+
+async def test_long_list_ends_with_a_whole_alert_and_how_many_there_are_beyond(floor: Floor, store: Store):
+    for _ in range(60):
+        await store.alerts.add(
+            NewAlert(floor.env.guild.id, floor.channel.id, 1, Exchange.BINANCE, "BTCUSDT", 0.01, 1e6, MINUTES)
+        )
+    listed = shown(await floor.manager().slash(floor.channel, "alert list"))
+    *lines, rest = (listed.embeds[0].description or "").splitlines()
+    assert all(line.endswith(f" in <#{floor.channel.id}>") for line in lines)
+    assert rest == f"… and {60 - len(lines)} more"
 
 
 @EXPECTS_ERRORS
