@@ -45,8 +45,9 @@ class SubscriptionDesk:
             raise RequestError("Only the one who asked for this preview can confirm it.")
         if draft.state is SubscriptionState.DRAFT:
             target = await fetch_channel(interaction.client, draft.channel_id)
-            guild = interaction.guild
-            role = guild.get_role(draft.role_id) if guild and draft.role_id else None
+            role = target.guild.get_role(draft.role_id) if draft.role_id else None
+            if draft.role_id and role is None:
+                raise RequestError("The role to mention is gone; use /subscribe again with another, or none.")
             self.check_rights(interaction, target, role)
             await self.check_room(draft)
             await self._activate(draft.id)

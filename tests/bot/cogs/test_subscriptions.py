@@ -175,6 +175,20 @@ async def test_role_is_mentioned_only_by_those_who_may(floor: Floor):
 
 
 @EXPECTS_ERRORS
+async def test_role_that_is_gone_before_confirm_is_said(floor: Floor, store: Store):
+    mona = floor.manager(mention_everyone=True)
+    role = floor.env.guild.create_role("traders")
+    preview = await floor.subscribe(mona, role=role)
+    floor.env.backend.delete_role(floor.env.guild.id, role.id)
+    await floor.env.settle()
+    result = await mona.click(shown(preview).message, label="Confirm")
+    assert [each.content for each in result.followups] == [
+        "The role to mention is gone; use /subscribe again with another, or none."
+    ]
+    assert await store.subscriptions.active() == []
+
+
+@EXPECTS_ERRORS
 async def test_same_subscription_twice_and_one_too_many_are_refused(
     floor: Floor, settings: BotSettings, store: Store
 ):
