@@ -102,13 +102,15 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         with self._limits.counted(interaction.user.id, guild_id):
             interaction.extras[PRIVATE] = True
             await acknowledge(interaction, ephemeral=True, thinking=True)
-            channel = await self._checked(interaction)
-            # An alert of a symbol that cannot be drawn would never come.
-            await drawn(self._draw, interaction, request)
+            channel = await _postable(interaction)
             new = NewAlert(
                 *(guild_id, channel.id, interaction.user.id, request.exchange, request.symbol),
                 *(near, large, rest),
             )
+            self._check_room(new)
+            # An alert of a symbol that cannot be drawn would never come.
+            await drawn(self._draw, interaction, request)
+            self._check_room(new)  # others may have set some meanwhile
             number = await self._store.alerts.add(new)
         text = (
             f"Alert {number} is set: {_line(new)}. What counts is the last {length_text(WINDOW)} of trades."
@@ -157,16 +159,26 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         fitting = [(name, number) for name, number in names if typed.lower() in name.lower()]
         return [app_commands.Choice(name=name, value=number) for name, number in fitting[:25]]
 
-    async def _checked(self, interaction: discord.Interaction) -> discord.abc.Snowflake:
-        channel = await fetch_channel(interaction.client, interaction.channel_id or 0)
-        if not isinstance(interaction.user, discord.Member):
-            raise RequestError("Alerts are for servers; ask there, please.")
-        check_member(channel, interaction.user)
-        check_bot(channel)
+    def _check_room(self, new: NewAlert) -> None:
         most = self._settings.per_guild
-        if len(self._store.alerts.of_guild(interaction.guild_id or 0)) >= most:
+        there = self._store.alerts.of_guild(new.guild_id)
+        if len(there) >= most:
             raise RequestError(f"This server has {most} alerts, the most there can be; remove one first.")
-        return channel
+        if any(_watched(each) == _watched(new) for each in there):
+            raise RequestError(f"<#{new.channel_id}> is told of just that already; see /alert list.")
+
+
+async def _postable(interaction: discord.Interaction) -> discord.abc.Snowflake:
+    channel = await fetch_channel(interaction.client, interaction.channel_id or 0)
+    if not isinstance(interaction.user, discord.Member):
+        raise RequestError("Alerts are for servers; ask there, please.")
+    check_member(channel, interaction.user)
+    check_bot(channel)
+    return channel
+
+
+def _watched(alert: NewAlert) -> tuple[object, ...]:
+    return alert.channel_id, alert.exchange, alert.symbol, alert.distance, alert.notional
 
 
 def _distance(text: str) -> float:

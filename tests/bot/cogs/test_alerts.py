@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -300,6 +301,33 @@ async def test_one_too_many_and_one_that_is_gone_are_refused(
     assert "This server has 1 alerts, the most" in refusal(await near(floor, mona))
     answer = await mona.slash(floor.channel, "alert remove", alert="99")
     assert refusal(answer) == "That alert is gone; /alert list shows those that are left."
+
+
+@EXPECTS_ERRORS
+async def test_same_alert_twice_is_refused(floor: Floor, draw: Market, store: Store):
+    mona, elsewhere = floor.manager(), floor.env.guild.create_text_channel("elsewhere")
+    await near(floor, mona)
+    answer = await near(floor, floor.manager("otto"), cooldown="2h")
+    assert refusal(answer) == f"<#{floor.channel.id}> is told of just that already; see /alert list."
+    assert len(draw.requests) == 1
+    await near(floor, mona, distance="2%")
+    await mona.slash(elsewhere, "alert near", symbol="btc", distance="1%", notional="1m")
+    assert len(store.alerts.all()) == 3
+
+
+@EXPECTS_ERRORS
+async def test_same_alert_that_is_set_while_another_is_drawn_is_refused(
+    floor: Floor, draw: Market, store: Store
+):
+    draw.gate = asyncio.Event()
+    setting = asyncio.create_task(near(floor, floor.manager()))
+    while not draw.requests:
+        await asyncio.sleep(0)
+    guild, channel = floor.env.guild.id, floor.channel.id
+    await store.alerts.add(NewAlert(guild, channel, 1, Exchange.BINANCE, "BTCUSDT", 0.01, 1e6, MINUTES))
+    draw.gate.set()
+    assert "told of just that already" in refusal(await setting)
+    assert len(store.alerts.all()) == 1
 
 
 @EXPECTS_ERRORS
