@@ -39,9 +39,13 @@ class Limits:
         most = self._settings.maps_per_user
         if self._under_way[user_id] >= most:
             raise RequestError(f"You have {most} maps under way already; wait for one of them, please.")
-        self._spend(self._users, user_id, self._settings.maps_per_user_a_minute, "You have")
+        buckets = [self._bucket(self._users, user_id, self._settings.maps_per_user_a_minute, "You have")]
         if guild_id is not None:
-            self._spend(self._guilds, guild_id, self._settings.maps_per_guild_a_minute, "This server has")
+            most = self._settings.maps_per_guild_a_minute
+            buckets.append(self._bucket(self._guilds, guild_id, most, "This server has"))
+        # Whoever is refused for one of them spends nothing of the other.
+        for bucket in buckets:
+            bucket.update_rate_limit(self._now().timestamp())
         self._under_way[user_id] += 1
         try:
             yield
@@ -50,14 +54,13 @@ class Limits:
             if not self._under_way[user_id]:
                 del self._under_way[user_id]
 
-    def _spend(self, buckets: TTLCache[int, Cooldown], key: int, most: int, who: str) -> None:
-        now = self._now()
-        bucket = buckets.get(key) or Cooldown(most, _MINUTE)
-        wait = bucket.update_rate_limit(now.timestamp())
-        buckets[key] = bucket
-        if wait is not None:
-            when = f"<t:{int(now.timestamp() + wait) + 1}:R>"
+    def _bucket(self, buckets: TTLCache[int, Cooldown], key: int, most: int, who: str) -> Cooldown:
+        now = self._now().timestamp()
+        bucket = buckets[key] = buckets.get(key) or Cooldown(most, _MINUTE)
+        if not bucket.get_tokens(now):
+            when = f"<t:{int(now + bucket.get_retry_after(now)) + 1}:R>"
             raise RequestError(f"{who} asked for {most} maps within a minute; try again {when}.")
+        return bucket
 
     def _buckets(self) -> TTLCache[int, Cooldown]:
         return TTLCache(_MOST_REMEMBERED, ttl=2 * _MINUTE, timer=lambda: self._now().timestamp())

@@ -50,6 +50,24 @@ def test_server_asks_so_often_a_minute():
     ask(limits, 1, user=4)
 
 
+def test_refusal_for_the_server_spends_nothing_of_the_person():
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=2, maps_per_guild_a_minute=1), now=Hand())
+    ask(limits, 1, user=1, guild=9)
+    for _ in range(3):
+        with pytest.raises(RequestError, match="This server has asked"):
+            ask(limits, 1, user=2, guild=9)
+    ask(limits, 2, user=2, guild=None)
+
+
+def test_refusal_for_the_person_spends_nothing_of_the_server():
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=1, maps_per_guild_a_minute=2), now=Hand())
+    ask(limits, 1, user=1, guild=9)
+    for _ in range(3):
+        with pytest.raises(RequestError, match="You have asked"):
+            ask(limits, 1, user=1, guild=9)
+    ask(limits, 1, user=2, guild=9)
+
+
 def test_maps_under_way_are_counted_while_they_are():
     limits = Limits(LimitsSettings(maps_per_user=1), now=Hand())
     with limits.counted(1, None), pytest.raises(RequestError, match="1 maps under way"):
