@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import discord
 
-from bot.wire import ALREADY_ACKNOWLEDGED, UNSENT, patiently
+from bot.wire import UNSENT, patiently, respond
 from liqmap import LiqmapError
 
 if TYPE_CHECKING:
@@ -63,15 +63,10 @@ async def tell_beside(
 
 async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
     """Send `sentence` to the person alone, whatever has been sent before."""
-    if not interaction.response.is_done():
-        try:
-            await patiently(lambda: interaction.response.send_message(sentence, ephemeral=True))
-        except discord.HTTPException as error:
-            # An earlier try has arrived after all, and only its answer was lost.
-            if error.code != ALREADY_ACKNOWLEDGED:
-                raise
-        else:
-            return
+    if not interaction.response.is_done() and await respond(
+        lambda: interaction.response.send_message(sentence, ephemeral=True)
+    ):
+        return
     pressed = interaction.type is discord.InteractionType.component
     if LEFT in interaction.extras or (pressed and not interaction.extras.get(PRIVATE)):
         # The reply that stands is a map, or the message with the button.

@@ -28,6 +28,7 @@ UNSENT: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 """What sending to Discord raises: it was refused, or the network broke."""
 
 _LONGEST_WAIT = 30.0
+_TRY_SECONDS = 1.0
 
 
 async def patiently(
@@ -56,13 +57,28 @@ async def acknowledge(
 
     Not `thinking`, a press announces a change of the message that its button is under.
     """
+    await respond(lambda: interaction.response.defer(ephemeral=ephemeral, thinking=thinking))
+    interaction.extras[ACKNOWLEDGED] = time.perf_counter()
+
+
+async def respond(send: Callable[[], Awaitable[object]]) -> bool:
+    """Send the first response to a command or press; return False if one has arrived already.
+
+    Discord wants it within three seconds, so no try is waited for until another would come too late.
+    """
+
+    async def send_soon() -> None:
+        async with asyncio.timeout(_TRY_SECONDS):
+            await send()
+
     try:
-        await patiently(lambda: interaction.response.defer(ephemeral=ephemeral, thinking=thinking))
+        await patiently(send_soon)
     except discord.HTTPException as error:
-        # The first try had arrived after all, and only its answer was lost.
+        # An earlier try has arrived after all, and only its answer was lost.
         if error.code != ALREADY_ACKNOWLEDGED:
             raise
-    interaction.extras[ACKNOWLEDGED] = time.perf_counter()
+        return False
+    return True
 
 
 def may_pass(error: BaseException) -> bool:

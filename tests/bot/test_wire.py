@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,7 @@ import aiohttp
 import discord
 import pytest
 
+from bot import wire
 from bot.wire import ACKNOWLEDGED, ATTEMPTS, acknowledge, patiently
 
 
@@ -85,3 +87,24 @@ async def test_acknowledgement_whose_answer_was_lost_counts():
     sent.errors = [refused(400, code=50035)]
     with pytest.raises(discord.HTTPException):
         await acknowledge(interaction, ephemeral=True, thinking=True)
+
+
+async def test_acknowledgement_that_hangs_is_given_up_for_another(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bot.wire._TRY_SECONDS", 0.0)
+    monkeypatch.setattr("bot.wire._wait", lambda _: 0)
+    never, sent = asyncio.Event(), Sent()
+
+    async def defer(**_: object) -> None:
+        await sent.send()
+        if sent.tries == 1:
+            await never.wait()
+
+    interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=defer), extras={})
+    await acknowledge(interaction)
+    assert sent.tries == 2
+
+
+async def test_second_try_of_a_first_response_comes_within_discord_s_three_seconds():
+    sent = Sent(TimeoutError())
+    await patiently(sent.send, sleep=sent.sleep)
+    assert 2 * wire._TRY_SECONDS + sum(sent.waits) < 3
