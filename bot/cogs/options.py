@@ -36,8 +36,19 @@ class _PostTarget(app_commands.Transformer):
         return value
 
 
+class _MapTarget(_PostTarget):
+    """A channel that people can type in, which those of voice are, too."""
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        return [*super().channel_types, discord.ChannelType.voice, discord.ChannelType.stage_voice]
+
+
 PostTarget = app_commands.Transform[_Channel, _PostTarget]
 """The type of an option that names a text or announcement channel or a thread."""
+
+MapTarget = app_commands.Transform[_Channel, _MapTarget]
+"""The type of an option that names a channel in which commands can be used."""
 
 _MODELS = {
     MarginModel.EXCHANGE: "the exchange's own",

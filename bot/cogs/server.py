@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.options import EXCHANGE_CHOICES, MODE_CHOICES, THEME_CHOICES, PostTarget, value_suggestions
+from bot.cogs.options import EXCHANGE_CHOICES, MODE_CHOICES, THEME_CHOICES, MapTarget, value_suggestions
 from bot.funnel import PRIVATE
 from bot.replies import COLOUR
 from bot.store.guilds import GuildDefaults
@@ -75,8 +75,8 @@ class Server(commands.Cog):
         value: str | None = None,
         theme: str | None = None,
         leverages: str | None = None,
-        allow: PostTarget | None = None,
-        disallow: PostTarget | None = None,
+        allow: MapTarget | None = None,
+        disallow: MapTarget | None = None,
         reset: bool = False,
     ) -> None:
         """Change the defaults, and show what holds now."""

@@ -67,6 +67,14 @@ async def test_maps_are_drawn_in_allowed_channels_only(floor: Floor):
     assert fields(answer)["Channels"] == "all"
 
 
+async def test_chat_of_a_voice_channel_can_be_allowed(floor: Floor):
+    voice = floor.env.guild.create_voice_channel("talk")
+    answer = await floor.manager(manage_guild=True).slash(floor.channel, "settings", allow=voice)
+    assert fields(answer)["Channels"] == f"<#{voice.id}>"
+    drawn = await floor.member.slash(voice, "liqmap", symbol="BTC", window="6h", mode="top_n")
+    assert len(shown(drawn).attachments) == 2
+
+
 async def test_reset_forgets_before_it_sets(floor: Floor, store: Store):
     boss = floor.manager(manage_guild=True)
     await boss.slash(floor.channel, "settings", theme="light", mode="portion")
