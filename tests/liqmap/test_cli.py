@@ -70,11 +70,13 @@ def test_json_is_one_object_with_every_number(
     assert list(report["timings_ms"]) == ["collect", "load", "compute", "map", "depth", "total"]
     assert set(report["files"]) == {"map", "depth", "csv"}
     levels = pd.read_csv(report["files"]["csv"])
-    assert list(levels) == ["side", "leverage", "entry_time", "entry_price", "level", "notional"]
+    assert list(levels) == ["side", "leverage", "entry_time", "entry_price", "level", "notional", "state"]
     selected = sum(report["selected_notional"].values())
     assert levels["notional"].sum() + report["unplaced_notional"] == pytest.approx(selected)
-    told = [report[f"{fate}_notional"] for fate in ("standing", "swept")]
-    assert sum(sum(each.values()) for each in told) == pytest.approx(levels["notional"].sum())
+    sums = levels.groupby(["state", "side"])["notional"].sum()
+    for state in ("standing", "swept"):
+        for side, position in (("buy", "long"), ("sell", "short")):
+            assert sums.get((state, side), 0.0) == pytest.approx(report[f"{state}_notional"][position])
     assert report["margin"]["model"] == "binance"
     assert report["margin"]["brackets"] == "2023-08-01"
     assert [band["distance"] for band in report["bands"]] == [0.01, 0.02, 0.05]
