@@ -44,7 +44,8 @@ def test_json_is_one_object_with_every_number(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     arguments = ["BTCUSDT", "6h", "top_n", "100", *END, "--config", str(config), "--json", "--csv"]
-    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    options = ["--leverages", "10:35,25:30,100:35", "--levels", "standing", "--theme", "light"]
+    assert main([*arguments, *options, "--out", str(tmp_path)]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["request"] == {
         "exchange": "binance",
@@ -53,6 +54,11 @@ def test_json_is_one_object_with_every_number(
         "end": "2023-08-01T06:00:00+00:00",
         "mode": "top_n",
         "value": 100,
+        "model": "binance",
+        "leverages": [10, 25, 100],
+        "weights": [35, 30, 35],
+        "levels": "standing",
+        "theme": "light",
     }
     assert report["selected"] == {"buy": 100, "sell": 100}
     assert report["coverage"] == {
