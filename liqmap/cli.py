@@ -199,7 +199,7 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
     )
     rows = [
         ("window", window_text(request.window)),
-        ("data", ", ".join(filter(None, (coverage_text(coverage), age_text(coverage), *coverage.sources)))),
+        ("data", " · ".join(filter(None, (coverage_text(coverage), age_text(coverage), *coverage.sources)))),
         ("last price", price(summary.last_price)),
         ("selected", selected),
         ("longs below", standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)),

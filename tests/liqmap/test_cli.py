@@ -112,6 +112,16 @@ def test_mistyped_symbol_is_told_with_near_names(config: Path, capsys: pytest.Ca
     )
 
 
+def test_source_is_told_apart_from_what_is_missing(
+    config: Path, tmp_path: Path, market_server: MarketServer, capsys: pytest.CaptureFixture[str]
+):
+    market_server.plan("2023-07-31", Fault.NOT_FOUND, times=100)
+    assert main(["BTCUSDT", "2d", *END, "--config", str(config), "--out", str(tmp_path)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  data")]
+    assert line.startswith("  data          50 % covered, missing Jul 31 00:00–Aug 01 00:00 (")
+    assert line.endswith(") · Binance USD-M daily files")
+
+
 def test_missing_day_is_reported_with_its_reason(
     config: Path, tmp_path: Path, market_server: MarketServer, capsys: pytest.CaptureFixture[str]
 ):
