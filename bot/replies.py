@@ -16,10 +16,11 @@ from liqmap.numbers import (
     asked_words,
     coverage_text,
     duration_text,
+    last_price_text,
     margin_text,
     money,
-    price,
     standing_text,
+    unswept_text,
     window_text,
 )
 
@@ -136,7 +137,7 @@ def _numbers_embed(result: MapResult) -> discord.Embed:
         description="\n".join(_opening_lines(result)),
         colour=WARNING_COLOUR if coverage.missing else COLOUR,
     )
-    embed.add_field(name="Last price", value=price(summary.last_price))
+    embed.add_field(name="Last price", value=last_price_text(summary.last_price, coverage))
     embed.add_field(name="Selected", value=_selected(result))
     share = summary.long_share
     balance = "nothing stands" if share is None else f"{share:.0%} longs, {1 - share:.0%} shorts"
@@ -163,6 +164,9 @@ def _opening_lines(result: MapResult) -> list[str]:
     age = age_text(coverage)
     if coverage.missing or coverage.lost_ids or age:
         lines.append(f"⚠️ {', '.join(filter(None, (coverage_text(coverage), age)))}")
+    unswept = unswept_text(coverage)
+    if unswept:
+        lines.append(f"⚠️ L{unswept[1:]}.")
     return lines
 
 
@@ -202,7 +206,7 @@ def _alt_text(result: MapResult) -> str:
         *(["simulated data"] if result.coverage.simulated else []),
         coverage_text(result.coverage),
         f"selected {_selected(result)}",
-        f"last price {price(summary.last_price)}",
+        f"last price {last_price_text(summary.last_price, result.coverage)}",
         *(f"{name.lower()}: {text}" for name, text in _sides(summary)),
         f"swept since: {_swept(summary)}",
         f"estimated from trades by the {margin_text(summary.margin)}",

@@ -25,9 +25,9 @@ from liqmap.numbers import (
     age_text,
     asked_words,
     coverage_text,
+    last_price_text,
     margin_text,
     money,
-    price,
     standing_text,
     window_text,
 )
@@ -200,7 +200,7 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
     rows = [
         ("window", window_text(request.window)),
         ("data", " · ".join(filter(None, (coverage_text(coverage), age_text(coverage), *coverage.sources)))),
-        ("last price", price(summary.last_price)),
+        ("last price", last_price_text(summary.last_price, coverage)),
         ("selected", selected),
         ("longs below", standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)),
         ("shorts above", standing_text(summary.standing_short, summary.nearest_short, summary.largest_short)),

@@ -122,10 +122,33 @@ def coverage_text(coverage: Coverage) -> str:
 
 def age_text(coverage: Coverage) -> str | None:
     """Return how old the newest trade is at the window's end, None where that is not worth a word."""
-    if coverage.missing and coverage.missing[-1].window.end == coverage.window.end:
+    if _lacks_end(coverage):
         return None  # the gap says it
     age = coverage.window.end - coverage.last_trade if coverage.last_trade else timedelta()
     return f"newest trade {duration_text(age)} before the end" if age > _NOTABLE_AGE else None
+
+
+def last_price_text(value: float, coverage: Coverage) -> str:
+    """Return the last price, and when it was paid unless that is the window's end: 29,205 at 03:00 UTC."""
+    since = _stale_since(coverage)
+    return f"{price(value)} at {since}" if since else price(value)
+
+
+def unswept_text(coverage: Coverage) -> str | None:
+    """Return since when no sweeping is known, None where the window's end is covered."""
+    since = _stale_since(coverage) if _lacks_end(coverage) else None
+    return f"levels touched since {since} are not known to be swept" if since else None
+
+
+def _lacks_end(coverage: Coverage) -> bool:
+    return bool(coverage.missing) and coverage.missing[-1].window.end == coverage.window.end
+
+
+def _stale_since(coverage: Coverage) -> str | None:
+    last, end = coverage.last_trade, coverage.window.end
+    if last is None or end - last <= _NOTABLE_AGE:
+        return None
+    return f"{last:%H:%M} UTC" if last.date() == end.date() else f"{last:%b %d %H:%M} UTC"
 
 
 def _missing_text(coverage: Coverage) -> str:

@@ -84,6 +84,22 @@ def test_lost_trades_are_said_first_and_last():
     assert "100 % covered, up to 1,234 trades lost" in (last.footer.text or "")
 
 
+def test_price_of_a_window_whose_end_is_missing_has_its_time():
+    gap = Gap(TimeWindow(HALF.end, WINDOW.end), "not published yet")
+    newest = HALF.end - timedelta(seconds=1)
+    coverage = Coverage(WINDOW, (HALF,), (gap,), last_trade=newest)
+    text = text_of(coverage=coverage)
+    assert "Last price: 29,205 at 02:59 UTC" in text
+    assert "⚠️ Levels touched since 02:59 UTC are not known to be swept." in text
+    assert "last price 29,205 at 02:59 UTC;" in (
+        map_reply(result_of(coverage=coverage)).files[0].description or ""
+    )
+    # Where nobody traded, nothing was touched.
+    text = text_of(coverage=Coverage(WINDOW, (WINDOW,), last_trade=newest))
+    assert "Last price: 29,205 at 02:59 UTC" in text
+    assert "not known" not in text
+
+
 def test_simulated_data_is_marked_wherever_it_shows():
     reply = map_reply(result_of(coverage=Coverage(WINDOW, (WINDOW,), simulated=True)))
     assert "**Simulated data**" in (reply.embeds[0].description or "")

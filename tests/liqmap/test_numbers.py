@@ -1,15 +1,17 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from liqmap.model import Cluster, Coverage, Gap, GrossValue, Portion, Selection, TimeWindow, TopN
 from liqmap.numbers import (
     coverage_text,
+    last_price_text,
     money,
     percent,
     price,
     selection_text,
     standing_text,
+    unswept_text,
     window_text,
 )
 
@@ -124,6 +126,33 @@ def test_coverage_that_lacks_a_minute_is_not_whole():
 def test_lost_trades_are_said(lost: int, text: str):
     window = span("2023-08-01T00:00", "2023-08-01T08:00")
     assert coverage_text(Coverage(window, (window,), lost_ids=lost)) == text
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        ("2023-08-02T00:00", "30,722"),
+        ("2023-08-02T00:02", "30,722 at Aug 01 23:59 UTC"),
+        ("2023-08-01T23:59", "30,722"),
+    ],
+)
+def test_last_price_is_told_with_its_time_where_that_is_not_the_end(end: str, text: str):
+    window = span("2023-08-01T00:00", end)
+    newest = datetime(2023, 8, 1, 23, 59, 59, tzinfo=UTC) - timedelta(minutes=end.endswith("59"))
+    assert last_price_text(30_722.1, Coverage(window, (window,), last_trade=newest)) == text
+
+
+def test_what_is_not_known_to_be_swept_is_told_where_the_end_is_missing():
+    window = span("2023-08-01T00:00", "2023-08-01T08:00")
+    covered = span("2023-08-01T00:00", "2023-08-01T07:00")
+    gap = Gap(span("2023-08-01T07:00", "2023-08-01T08:00"), "lost")
+    newest = covered.end - timedelta(minutes=3)
+    assert unswept_text(Coverage(window, (covered,), (gap,), last_trade=newest)) == (
+        "levels touched since 06:57 UTC are not known to be swept"
+    )
+    early = Gap(span("2023-08-01T00:00", "2023-08-01T01:00"), "lost")
+    assert unswept_text(Coverage(window, (window,), (early,), last_trade=newest)) is None
+    assert unswept_text(Coverage(window, (covered,), (gap,))) is None
 
 
 NEAR = Cluster(99.0, 100.0, 99.5, -0.005, 1e6)
