@@ -19,6 +19,7 @@ from liqmap.numbers import (
     last_price_text,
     margin_text,
     money,
+    share_text,
     standing_text,
     unswept_text,
     window_text,
@@ -88,7 +89,7 @@ def progress_text(progress: Progress, *, elapsed: float) -> str:
         return f"{progress.text} …"
     filled = round(share * _BAR_CELLS)
     bar = "▓" * filled + "░" * (_BAR_CELLS - filled)
-    text = f"{progress.text} {bar} {share:.0%}"
+    text = f"{progress.text} {bar} {share_text(share)}"
     left = _seconds_left(progress, share=share, elapsed=elapsed)
     if left is None:
         return text
@@ -139,14 +140,12 @@ def _numbers_embed(result: MapResult) -> discord.Embed:
     )
     embed.add_field(name="Last price", value=last_price_text(summary.last_price, coverage))
     embed.add_field(name="Selected", value=_selected(result))
-    share = summary.long_share
-    balance = "nothing stands" if share is None else f"{share:.0%} longs, {1 - share:.0%} shorts"
-    embed.add_field(name="Standing", value=balance)
+    embed.add_field(name="Standing", value=_balance(summary))
     for name, text in _sides(summary):
         embed.add_field(name=name, value=text, inline=False)
     embed.add_field(name="Swept since", value=_swept(summary), inline=False)
     within = "\n".join(
-        f"±{band.distance:.0%}: {money(band.long)} longs, {money(band.short)} shorts"
+        f"±{share_text(band.distance)}: {money(band.long)} longs, {money(band.short)} shorts"
         for band in summary.bands
     )
     embed.add_field(name="Standing within", value=within, inline=False)
@@ -174,6 +173,13 @@ def _selected(result: MapResult) -> str:
     summary = result.summary
     notional = summary.selected_notional_buy + summary.selected_notional_sell
     return f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades, {money(notional)}"
+
+
+def _balance(summary: MapSummary) -> str:
+    share = summary.long_share
+    if share is None:
+        return "nothing stands"
+    return f"{share_text(share)} longs, {share_text(1 - share)} shorts"
 
 
 def _swept(summary: MapSummary) -> str:

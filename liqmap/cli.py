@@ -28,6 +28,7 @@ from liqmap.numbers import (
     last_price_text,
     margin_text,
     money,
+    share_text,
     standing_text,
     window_text,
 )
@@ -207,7 +208,10 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
         ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
         *([("too large", f"{money(summary.unplaced)}, for these leverages")] if summary.unplaced else []),
         *(
-            (f"within {band.distance:.0%}", f"{money(band.long)} of longs, {money(band.short)} of shorts")
+            (
+                f"within {share_text(band.distance)}",
+                f"{money(band.long)} of longs, {money(band.short)} of shorts",
+            )
             for band in summary.bands
         ),
         *((name, str(path)) for name, path in files.items()),

@@ -42,6 +42,11 @@ def percent(value: float, *, digits: int = 2) -> str:
     return f"{value * 100:+.{digits}f} %"
 
 
+def share_text(value: float) -> str:
+    """Return a share as a whole percentage without a sign: 54 %."""
+    return f"{value * 100:.0f} %"
+
+
 def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None) -> str:
     """Return what stands on one side: its sum, and its nearest and its largest cluster."""
     if nearest is None or largest is None:

@@ -54,8 +54,8 @@ async def test_progress_is_shown_not_at_once_and_not_too_often(clock: list[float
             ticker.show(Progress("Fetching 1 of 1 days", fraction))
             await asyncio.sleep(0)
     assert interaction.edits == [
-        "Fetching 1 of 1 days ▓▓▓▓▓▓░░░░░░ 50%, about 2 s left",
-        "Fetching 1 of 1 days ▓▓▓▓▓▓▓▓▓░░░ 75%, about 2 s left",
+        "Fetching 1 of 1 days ▓▓▓▓▓▓░░░░░░ 50 %, about 2 s left",
+        "Fetching 1 of 1 days ▓▓▓▓▓▓▓▓▓░░░ 75 %, about 2 s left",
     ]
 
 
@@ -110,7 +110,7 @@ async def test_progress_goes_on_above_a_partial_map(clock: list[float]):
         await asyncio.sleep(0)
         clock[0] = 2.0
         ticker.show(Progress("Fetching the last 6 h", 0.5))
-    assert interaction.edits == [progress._SO_FAR, "Fetching the last 6 h ▓▓▓▓▓▓░░░░░░ 50%, about 2 s left"]
+    assert interaction.edits == [progress._SO_FAR, "Fetching the last 6 h ▓▓▓▓▓▓░░░░░░ 50 %, about 2 s left"]
 
 
 TYPED = {

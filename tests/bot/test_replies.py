@@ -35,11 +35,11 @@ def test_numbers_stand_under_the_map():
         "Binance · top 100 trades per side · window ended <t:1690869600:R>",
         "Last price: 29,205",
         "Selected: 200 of 412,345 trades, $40M",
-        "Standing: 60% longs, 40% shorts",
+        "Standing: 60 % longs, 40 % shorts",
         "Longs below: $60M in all · nearest and largest $4.5M @ 26,650 (-8.75 %)",
         "Shorts above: $40M in all · nearest and largest $1.25M @ 30,950 (+5.98 %)",
-        "±1%: $0 longs, $1M shorts",
-        "±5%: $20M longs, $10M shorts",
+        "±1 %: $0 longs, $1M shorts",
+        "±5 %: $20M longs, $10M shorts",
         "2023-08-01 00:00 → 06:00 UTC · 100 % covered · daily files of Binance USD-M",
         "Swept since: $3M longs, $2M shorts",
         "Estimated by the binance model, brackets of 2026-09-01, not financial advice",
@@ -150,14 +150,14 @@ def test_longest_answer_stays_within_discord_s_limits():
     ("fraction", "elapsed", "text"),
     [
         (None, 3.0, "Fetching …"),
-        (0.0, 3.0, "Fetching ░░░░░░░░░░░░ 0%"),
-        (0.5, 3.0, "Fetching ▓▓▓▓▓▓░░░░░░ 50%, about 3 s left"),
-        (1.0, 3.0, "Fetching ▓▓▓▓▓▓▓▓▓▓▓▓ 100%, about 0 s left"),
-        (0.25, 120.0, "Fetching ▓▓▓░░░░░░░░░ 25%, about 6 min left"),
-        (0.1, 90.0, f"Fetching ▓░░░░░░░░░░░ 10%\n{TOO_LONG}"),
-        (0.02, 20.0, "Fetching ░░░░░░░░░░░░ 2%"),  # too early to tell
-        (0.02, 30.0, f"Fetching ░░░░░░░░░░░░ 2%\n{TOO_LONG}"),
-        (0.0, 30.0, f"Fetching ░░░░░░░░░░░░ 0%\n{TOO_LONG}"),
+        (0.0, 3.0, "Fetching ░░░░░░░░░░░░ 0 %"),
+        (0.5, 3.0, "Fetching ▓▓▓▓▓▓░░░░░░ 50 %, about 3 s left"),
+        (1.0, 3.0, "Fetching ▓▓▓▓▓▓▓▓▓▓▓▓ 100 %, about 0 s left"),
+        (0.25, 120.0, "Fetching ▓▓▓░░░░░░░░░ 25 %, about 6 min left"),
+        (0.1, 90.0, f"Fetching ▓░░░░░░░░░░░ 10 %\n{TOO_LONG}"),
+        (0.02, 20.0, "Fetching ░░░░░░░░░░░░ 2 %"),  # too early to tell
+        (0.02, 30.0, f"Fetching ░░░░░░░░░░░░ 2 %\n{TOO_LONG}"),
+        (0.0, 30.0, f"Fetching ░░░░░░░░░░░░ 0 %\n{TOO_LONG}"),
     ],
 )
 def test_progress_is_a_bar_with_the_time_left(fraction: float | None, elapsed: float, text: str):
@@ -166,9 +166,9 @@ def test_progress_is_a_bar_with_the_time_left(fraction: float | None, elapsed: f
 
 def test_budget_by_the_minute_tells_what_the_pace_of_its_first_minute_does_not():
     progress = Progress("Fetching", 0.15, left=300.0)
-    assert progress_text(progress, elapsed=3) == "Fetching ▓▓░░░░░░░░░░ 15%, about 5 min left"
+    assert progress_text(progress, elapsed=3) == "Fetching ▓▓░░░░░░░░░░ 15 %, about 5 min left"
     assert progress_text(Progress("Fetching", 0.0, left=900.0), elapsed=1).endswith(TOO_LONG)
-    assert progress_text(progress, elapsed=75) == "Fetching ▓▓░░░░░░░░░░ 15%, about 7 min 5 s left"
+    assert progress_text(progress, elapsed=75) == "Fetching ▓▓░░░░░░░░░░ 15 %, about 7 min 5 s left"
 
 
 @pytest.mark.parametrize(

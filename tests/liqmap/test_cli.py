@@ -37,6 +37,8 @@ def test_pictures_are_written_and_told(
     assert lines[0].startswith("BTCUSDT on B")
     assert lines[0].endswith("SIMULATED DATA")
     assert f"  map           {out / stem}.png" in lines
+    bands = [line[2:14] for line in lines if line.startswith("  within")]
+    assert bands == ["within 1 %  ", "within 2 %  ", "within 5 %  "]
     assert "by the simple model" in lines[-1] or "brackets of 2023-08-01" in lines[-1]
 
 
