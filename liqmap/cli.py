@@ -36,12 +36,14 @@ from liqmap.parsing import (
     DEFAULT_LEVERAGES,
     check_request,
     parse_end,
+    parse_exchange,
     parse_levels,
     parse_leverages,
     parse_mode,
     parse_model,
     parse_selection,
     parse_symbol,
+    parse_theme,
     parse_window,
 )
 from liqmap.record import record, status
@@ -115,7 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("window", help="length of time: 90m, 6h, 7d, 1d12h")
     parser.add_argument("mode", nargs="?", default="top_n", help="top_n (default), gross_value or portion")
     parser.add_argument("value", nargs="?", help="of the mode: 100, 100k or 1%% (its defaults)")
-    parser.add_argument("--exchange", choices=[*Exchange], default=Exchange.BINANCE, type=Exchange)
+    parser.add_argument(
+        "--exchange",
+        choices=[each.value for each in Exchange],
+        default=Exchange.BINANCE.value,
+        type=str.lower,
+        help="where the trades were made (default: %(default)s)",
+    )
     parser.add_argument(
         "--end", metavar="TIME", help='end of the window in UTC, "2023-08-01 06:00" (default: now)'
     )
@@ -143,7 +151,13 @@ def _parser() -> argparse.ArgumentParser:
         default=LevelFilter.STANDING.value,
         help="standing (default), or all: those too that the price has touched since",
     )
-    parser.add_argument("--theme", choices=[*Theme], default=Theme.DARK, type=Theme)
+    parser.add_argument(
+        "--theme",
+        choices=[each.value for each in Theme],
+        default=Theme.DARK.value,
+        type=str.lower,
+        help="colours of the pictures (default: %(default)s)",
+    )
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
     parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")
     parser.add_argument("--version", action="version", version=f"liqmap {__version__}")
@@ -154,11 +168,11 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
     leverages, weights = parse_leverages(options.leverages)
     end = parse_end(options.end, now=datetime.now(UTC))
     request = MapRequest(
-        exchange=options.exchange,
+        exchange=parse_exchange(options.exchange),
         symbol=parse_symbol(options.symbol),
         window=TimeWindow.ending(end, parse_window(options.window)),
         selection=parse_selection(parse_mode(options.mode), options.value),
-        theme=options.theme,
+        theme=parse_theme(options.theme),
         levels_csv=options.csv,
         heatmap=options.heatmap,
         model=parse_model(options.model),

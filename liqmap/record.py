@@ -18,7 +18,7 @@ from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES, LIVE
 from liqmap.model import Exchange
 from liqmap.numbers import duration_text
-from liqmap.parsing import parse_symbol
+from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.settings import load_settings
 from liqmap.status import recording_status
 
@@ -34,7 +34,7 @@ def record(arguments: Sequence[str]) -> int:
     options = _record_parser().parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     settings = load_settings(options.config)
-    exchanges = [options.exchange] if options.exchange else list(Exchange)
+    exchanges = [parse_exchange(options.exchange)] if options.exchange else list(Exchange)
     names = [f"{exchange}:{_recorded(exchange, text)}" for text in options.symbols for exchange in exchanges]
     recorder = settings.recorder.model_copy(update={"symbols": (*settings.recorder.symbols, *names)})
     asyncio.run(_record(settings.model_copy(update={"recorder": recorder}), simulated=options.simulated))
@@ -82,7 +82,10 @@ def _record_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="such as BTCUSDT ETHUSDT")
     parser.add_argument(
-        "--exchange", choices=[*Exchange], type=Exchange, help="only one of them (default: all)"
+        "--exchange",
+        choices=[each.value for each in Exchange],
+        type=str.lower,
+        help="only one of them (default: all)",
     )
     _add_common(parser)
     parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")

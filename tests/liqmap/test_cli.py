@@ -167,6 +167,34 @@ def test_bad_input_is_one_sentence(
     assert told.err.count("\n") == 1
 
 
+def test_names_are_understood_in_capitals_too(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["BTCUSDT", "6h", *END, "--config", str(config), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--exchange", "Bybit", "--theme", "LIGHT"]) == 0
+    assert capsys.readouterr().out.startswith("BTCUSDT on Bybit")
+    assert (tmp_path / "out" / f"{STEM}_top_n_100_bybit_light.png").exists()
+
+
+@pytest.mark.parametrize("words", [["BTCUSDT", "6h"], ["record", "BTCUSDT"]])
+def test_unknown_exchange_is_refused_with_those_that_are_known(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        main([*words, "--exchange", "okx"])
+    told = capsys.readouterr().err
+    assert "argument --exchange: invalid choice: 'okx' (choose from " in told
+    assert all(each in told.splitlines()[-1] for each in ("binance", "bybit"))
+
+
+def test_help_names_what_is_taken_where_nothing_is_said(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    for each in ("(default: binance)", "(default: dark)"):
+        assert each in told
+
+
 @pytest.mark.parametrize("arguments", [[], ["BTCUSDT"], ["BTCUSDT", "6h", "--exchange", "ftx"]])
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as left:
