@@ -18,7 +18,7 @@ from liqmap import __version__
 from liqmap.clock import SystemClock
 from liqmap.engine import Engine
 from liqmap.errors import LiqmapError, NotPublished, RequestError, SettingsError
-from liqmap.files import write_results
+from liqmap.files import make_folder, write_results
 from liqmap.listings import Listings
 from liqmap.model import Exchange, LevelFilter, MapRequest, MarginModel, Theme, TimeWindow
 from liqmap.numbers import (
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _draw(options: argparse.Namespace, settings: Settings) -> tuple[MapResult, dict[str, Path]]:
     request = _request(options, settings)
+    make_folder(options.out)  # before minutes are spent on what could not be kept
     async with AsyncExitStack() as stack:
         if options.simulated:
             from liqmap.simulator import GENEROUS, Market, MarketServer  # noqa: PLC0415 - half a second that few need

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -40,6 +41,18 @@ def _unusual(request: MapRequest) -> list[str]:
     return parts
 
 
+def make_folder(folder: Path) -> None:
+    """Make `folder` if need be. Raises RequestError if no files can be put into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RequestError(
+            f"No files can be put into the folder {folder} ({error.strerror}); choose another folder."
+        ) from error
+
+
 def write_results(result: MapResult, folder: Path) -> dict[str, Path]:
     """Write all that was drawn into `folder`, made if need be; return the paths by what they are.
 
@@ -61,9 +74,9 @@ def write_results(result: MapResult, folder: Path) -> dict[str, Path]:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all. Raises RequestError if that is not possible."""
+    make_folder(path.parent)
     partial = path.with_name(f".{uuid4().hex}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             partial.write_bytes(content)
             partial.replace(path)

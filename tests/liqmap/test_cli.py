@@ -229,15 +229,16 @@ def test_what_the_network_does_is_one_sentence_and_leaves_no_file(
     told = capsys.readouterr().err
     assert sentence in told
     assert told.count("\n") == 1
-    assert not out.exists()
+    assert list(out.iterdir()) == []
 
 
-def test_folder_that_cannot_be_written_is_one_sentence(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
+    monkeypatch.setattr(cli, "Engine", None)
     (tmp_path / "out").write_bytes(b"")
     assert main(["BTCUSDT", "6h", *END, "--config", str(config), "--out", str(tmp_path / "out")]) == 1
-    assert "choose another folder" in capsys.readouterr().err
+    assert f"into the folder {tmp_path / 'out'} (File exists); choose another" in capsys.readouterr().err
 
 
 def test_progress_shows_on_a_terminal_only(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from liqmap import files
 from liqmap.errors import RequestError
-from liqmap.files import file_stem, write_file
+from liqmap.files import file_stem, make_folder, write_file
 from liqmap.model import (
     Exchange,
     GrossValue,
@@ -70,10 +71,28 @@ def test_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
 
 
-def test_folder_that_is_a_file_is_one_sentence(tmp_path: Path):
-    (tmp_path / "out").write_bytes(b"")
-    with pytest.raises(RequestError, match="choose another folder"):
-        write_file(tmp_path / "out" / "map.png", b"content")
+def test_folder_that_is_a_file_is_one_sentence_that_names_it(tmp_path: Path):
+    folder = tmp_path / "out"
+    folder.write_bytes(b"")
+    sentence = f"No files can be put into the folder {folder} (File exists); choose another folder."
+    for attempt in (lambda: make_folder(folder), lambda: write_file(folder / "map.png", b"content")):
+        with pytest.raises(RequestError) as caught:
+            attempt()
+        assert str(caught.value) == sentence
+
+
+def test_folder_into_which_nothing_may_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "TemporaryFile", refused)
+    with pytest.raises(RequestError, match="Permission denied"):
+        make_folder(tmp_path)
+
+
+def test_folder_is_made_and_left_empty(tmp_path: Path):
+    make_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 def test_full_disk_keeps_the_former_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
