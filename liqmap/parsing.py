@@ -95,8 +95,13 @@ def parse_window(text: str) -> timedelta:
 
 def parse_mode(text: str) -> Mode:
     """Return the mode that a word means. Raises RequestError."""
-    mode = _MODES.get(_plain(text, "mode").lower().replace("-", "_").replace(" ", "_"))
+    word = _plain(text, "mode").lower()
+    mode = _MODES.get(word.replace("-", "_").replace(" ", "_"))
     if mode is None:
+        if _NUMBER.fullmatch(word):
+            raise RequestError(
+                f"The value {_quoted(text)} needs its mode before it, such as top_n 100 or gross_value 100k."
+            )
         raise RequestError(f"The mode {_quoted(text)} is not one; try top_n, gross_value or portion.")
     return mode
 

@@ -117,6 +117,15 @@ def test_mode_that_is_none_is_refused_with_the_modes():
         parse_mode("best")
 
 
+@pytest.mark.parametrize("text", ["100k", "100", "1%", "0.01"])
+def test_value_in_place_of_a_mode_is_told_to_need_one(text: str):
+    with pytest.raises(RequestError) as caught:
+        parse_mode(text)
+    assert str(caught.value) == (
+        f"The value “{text}” needs its mode before it, such as top_n 100 or gross_value 100k."
+    )
+
+
 @pytest.mark.parametrize(
     ("mode", "text", "selection"),
     [
