@@ -46,7 +46,7 @@ from liqmap.parsing import (
     parse_theme,
     parse_window,
 )
-from liqmap.record import record, status
+from liqmap.record import mistyped, record, status
 from liqmap.settings import load_settings
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ _EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw one map, or record, or tell the status, as the arguments say, and return the exit code.
 
-    0: done. 1: not done, for a reason that one sentence on stderr gives. 2: usage or settings.
+    0: done. 1: not done. 2: what was typed, or the settings, cannot be understood. One sentence on stderr
+    gives the reason.
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
@@ -76,21 +77,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return record(words[1:])
         if words[:1] == ["status"]:
             return status(words[1:])
-        options = _parser().parse_args(words)
-        settings = load_settings(options.config)
-        result, files = asyncio.run(_draw(options, settings))
+        return _map(words)
     except LiqmapError as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
         return 130
+
+
+def _map(words: Sequence[str]) -> int:
+    options = _parser().parse_args(words)
+    settings = load_settings(options.config)
+    try:
+        request = _request(options, settings)
+    except RequestError as error:
+        return mistyped(error)
+    make_folder(options.out)  # before minutes are spent on what could not be kept
+    result, files = asyncio.run(_draw(request, options, settings))
     sys.stdout.write(_as_json(result, files) if options.json else _as_text(result, files))
     return 0
 
 
-async def _draw(options: argparse.Namespace, settings: Settings) -> tuple[MapResult, dict[str, Path]]:
-    request = _request(options, settings)
-    make_folder(options.out)  # before minutes are spent on what could not be kept
+async def _draw(
+    request: MapRequest, options: argparse.Namespace, settings: Settings
+) -> tuple[MapResult, dict[str, Path]]:
     async with AsyncExitStack() as stack:
         if options.simulated:
             from liqmap.simulator import GENEROUS, Market, MarketServer  # noqa: PLC0415 - half a second that few need

@@ -35,7 +35,12 @@ def record(arguments: Sequence[str]) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     settings = load_settings(options.config)
     exchanges = [parse_exchange(options.exchange)] if options.exchange else list(Exchange)
-    names = [f"{exchange}:{_recorded(exchange, text)}" for text in options.symbols for exchange in exchanges]
+    try:
+        names = [
+            f"{exchange}:{_recorded(exchange, text)}" for text in options.symbols for exchange in exchanges
+        ]
+    except RequestError as error:
+        return mistyped(error)
     recorder = settings.recorder.model_copy(update={"symbols": (*settings.recorder.symbols, *names)})
     asyncio.run(_record(settings.model_copy(update={"recorder": recorder}), simulated=options.simulated))
     return 0
@@ -48,6 +53,12 @@ def status(arguments: Sequence[str]) -> int:
     found = recording_status(load_settings(options.config).storage.path, now=now)
     sys.stdout.write(_as_json(found) if options.json else _as_table(found))
     return 0
+
+
+def mistyped(error: RequestError) -> int:
+    """Print what is wrong with what was typed, and return the exit code of wrong usage."""
+    sys.stderr.write(f"{error}\n")
+    return 2
 
 
 async def _record(settings: Settings, *, simulated: bool) -> None:

@@ -114,7 +114,7 @@ def test_largest_lag_is_that_of_what_is_recorded_now(store: Path):
 def test_what_cannot_be_recorded_is_one_sentence(
     store: Path, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ):
-    assert main(["record", *words, "--config", str(store.parent / "liqmap.toml")]) == 1
+    assert main(["record", *words, "--config", str(store.parent / "liqmap.toml")]) == 2
     told = capsys.readouterr().err
     assert sentence in told
     assert told.count("\n") == 1
