@@ -11,8 +11,10 @@ import discord
 
 from bot.client import LiqmapBot
 from bot.store import open_store
+from bot.symbols import listed, suggesting
 from liqmap import DataError, Engine, SettingsError, SystemClock, utc_now
 from liqmap.files import write_file
+from liqmap.listings import Listings
 from liqmap.simulator import GENEROUS, Market, MarketServer
 
 try:
@@ -42,13 +44,18 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
     did not answer with a map.
     """
     async with MarketServer(Market(), weight_limit=GENEROUS) as server:
-        simulated = server.redirect(settings)
-        async with Engine(simulated, record=True) as engine, open_store(simulated) as store:
+        simulated, clock = server.redirect(settings), SystemClock()
+        async with (
+            Listings(simulated, clock=clock) as listings,
+            Engine(simulated, record=True) as engine,
+            open_store(simulated) as store,
+        ):
             bot = LiqmapBot(
                 simulated,
-                draw=_outside(engine.draw),
+                draw=_outside(suggesting(engine.draw, listings)),
                 store=store,
-                clock=SystemClock(),
+                clock=clock,
+                symbols=lambda: listed(listings),
                 recorded=engine.status,
                 # The simulation would wait for each minute of the schedule.
                 schedule_in=copy_context(),

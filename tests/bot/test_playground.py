@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import simcord
 
 from bot import playground
 from bot.app import main
@@ -40,6 +41,28 @@ async def test_playground_without_a_map_says_so(
     monkeypatch.delitem(LISTINGS, "BTCUSDT")
     with pytest.raises(DataError, match="did not answer with a map"):
         await play(one_worker, port=None, out=tmp_path)
+
+
+async def test_playground_names_near_symbols_and_offers_what_the_market_lists(
+    one_worker: BotSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told: list[object] = []
+
+    async def mistype(env: simcord.Env, **_: object) -> None:
+        guild = env.create_guild("Trading floor")
+        channel, member = guild.create_text_channel("maps"), guild.add_member(env.create_user("you"))
+        result = await member.slash(channel, "liqmap", symbol="BTCUSTDT", window="6h", mode="top_n")
+        told.append(result.followups[0].content)
+        assert len(env.errors) == 1  # looked at: it is the one that was answered
+        choices = await member.autocomplete(channel, "liqmap", "symbol", "NEWLY")
+        told.extend(choice["value"] for choice in choices)
+
+    monkeypatch.setitem(LISTINGS, "NEWLYUSDT", LISTINGS["ETHUSDT"])
+    monkeypatch.setattr(playground, "_play_in", mistype)
+    await play(one_worker, port=None, out=tmp_path)
+    sentence, *choices = told
+    assert "did you mean BTCUSDT" in str(sentence)
+    assert choices == ["NEWLYUSDT"]
 
 
 def test_playground_is_a_command_of_the_bot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
