@@ -48,7 +48,8 @@ def _recorded_line(each: SymbolStatus) -> str:
         facts.append(f"since <t:{int(each.first.timestamp())}:f>")
     if each.sources:
         facts.append(f"by {' and '.join(each.sources)}")
-    gaps = f"{len(each.gaps)} gaps, {duration_text(each.missing)}" if each.gaps else "no gaps"
+    count = "1 gap" if len(each.gaps) == 1 else f"{len(each.gaps)} gaps"
+    gaps = f"{count}, {duration_text(each.missing)}" if each.gaps else "no gaps"
     return f"**{recording.symbol}** on {recording.exchange.title()}: {', '.join([*facts, gaps])}"
 
 
@@ -57,4 +58,5 @@ async def snapshots_text(store: Store) -> str:
     count = len(await store.subscriptions.active())
     last = await store.snapshots.last_posted_at()
     when = f"the last post came <t:{int(last.timestamp())}:R>" if last else "nothing posted yet"
-    return f"{count} subscriptions run; {when}"
+    running = "1 subscription runs" if count == 1 else f"{count} subscriptions run"
+    return f"{running}; {when}"

@@ -18,4 +18,4 @@ async def test_snapshots_tell_how_many_run_and_the_last_post(floor: Floor, store
     assert await snapshots_text(store) == "0 subscriptions run; nothing posted yet"
     await floor.subscribed(floor.manager())
     await floor.env.advance_time(3600)
-    assert await snapshots_text(store) == "1 subscriptions run; the last post came <t:1767261612:R>"
+    assert await snapshots_text(store) == "1 subscription runs; the last post came <t:1767261612:R>"

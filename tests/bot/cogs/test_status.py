@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -83,14 +84,15 @@ async def test_status_tells_how_the_bot_is_doing(floor: Floor):
 async def test_status_tells_source_freshness_and_gaps_of_each_symbol(
     floor: Floor, recorded: list[SymbolStatus]
 ):
-    recorded[:] = [LIVE, STOPPED]
+    recorded[:] = [LIVE, STOPPED, replace(STOPPED, gaps=STOPPED.gaps[1:])]
     now = int(NOW.timestamp())
-    live, stopped = (await status(floor))[0].splitlines()
+    live, stopped, once = (await status(floor))[0].splitlines()
     assert live == (
         f"**BTCUSDT** on Binance: 🟢 live, last trade <t:{now - 1}:R>, 0.2 s behind,"
         f" since <t:{now - 7 * 3600}:f>, by REST and live stream, no gaps"
     )
     assert stopped == "**ETHUSDT** on Bybit: ⚪ stopped, 2 gaps, 4 min"
+    assert once == "**ETHUSDT** on Bybit: ⚪ stopped, 1 gap, 1 min"
 
 
 async def test_many_symbols_are_told_as_far_as_they_fit(floor: Floor, recorded: list[SymbolStatus]):
