@@ -112,9 +112,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
             await drawn(self._draw, interaction, request)
             self._check_room(new)  # others may have set some meanwhile
             number = await self._store.alerts.add(new)
-        text = (
-            f"Alert {number} is set: {_line(new)}. What counts is the last {length_text(WINDOW)} of trades."
-        )
+        text = f"Alert {number} is set: {_line(new)}. What counts is the last day of trades."
         await patiently(lambda: interaction.edit_original_response(content=text))
 
     @app_commands.command(name="list", description="List the alerts of this server")

@@ -71,7 +71,7 @@ async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store)
     assert answer.ephemeral
     assert shown(answer).content == (
         "Alert 1 is set: BTCUSDT on Binance within 1 % of $1M or more, at most every 1h,"
-        f" in <#{floor.channel.id}>. What counts is the last 1d of trades."
+        f" in <#{floor.channel.id}>. What counts is the last day of trades."
     )
     assert len(store.alerts.all()) == 1
 
