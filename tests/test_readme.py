@@ -98,3 +98,10 @@ def test_make_knows_what_the_readme_tells(command: str):
     assert command in README
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)
+
+
+def test_docker_is_given_what_its_file_copies_and_no_more():
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored
+    assert {each[1:] for each in ignored if each.startswith("!")} == set(" ".join(copied).split())
