@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from bot.spec import MapSpec
     from bot.store import Store
     from bot.store.subscriptions import Subscription
 
@@ -133,14 +134,20 @@ def _parse(text: str) -> _Backup:
 
 def _new_subscription(row: _Subscription) -> NewSubscription:
     every = timedelta(seconds=row.every)
-    try:
-        spec = decode_spec(row.spec)
-    except LiqmapError:
-        spec = None
+    spec = _spec(row.spec)
     if spec is None or every not in INTERVALS.values():
         raise RequestError(f"The backup cannot be used: the subscription {row.spec!r} makes no sense.")
     style = PostStyle(row.style)
     return NewSubscription(*(row.guild_id, row.channel_id, row.creator_id, spec, every, style, row.role_id))
+
+
+def _spec(code: str) -> MapSpec | None:
+    try:
+        spec = decode_spec(code)
+        # What is stored is encoded anew, and has to be understood then too.
+        return spec if decode_spec(encode_spec(spec)) == spec else None
+    except LiqmapError:
+        return None
 
 
 def _subscription_row(each: Subscription) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,12 +12,15 @@ from sqlalchemy import and_, delete, func, insert, select, update
 
 from bot.spec import MapSpec, decode_spec, encode_spec
 from bot.store.tables import subscriptions
+from liqmap import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import ColumnElement, Row
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = logging.getLogger(__name__)
 
 REASON_LENGTH: Final = 300
 
@@ -65,7 +69,7 @@ class Subscription(NewSubscription):
 
 
 class Subscriptions:
-    """The table of subscriptions."""
+    """The table of subscriptions. A row that cannot be understood is passed over, with a warning."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -162,7 +166,8 @@ class Subscriptions:
     async def _select(self, *conditions: ColumnElement[bool]) -> list[Subscription]:
         query = select(subscriptions).where(*conditions).order_by(subscriptions.c.id)
         async with self._engine.connect() as connection:
-            return [_subscription(row) for row in await connection.execute(query)]
+            found = [_understood(row) for row in await connection.execute(query)]
+        return [each for each in found if each is not None]
 
     async def _delete(self, *conditions: ColumnElement[bool]) -> list[int]:
         async with self._engine.begin() as connection:
@@ -182,6 +187,15 @@ def _columns(new: NewSubscription) -> dict[str, Any]:
         "style": new.style,
         "role_id": new.role_id,
     }
+
+
+def _understood(row: Row[Any]) -> Subscription | None:
+    try:
+        return _subscription(row)
+    except RequestError:
+        # One row must not keep all the others from being posted.
+        log.warning("subscription %d is passed over: what it draws cannot be understood", row.id)
+        return None
 
 
 def _subscription(row: Row[Any]) -> Subscription:

@@ -60,11 +60,14 @@ async def test_import_brings_everything_back_once(backup: Path, tmp_path: Path):
         assert store.guilds.all() == {1: GuildDefaults(theme="light", channels=(2, 3))}
 
 
+TOO_MANY = ",".join(f"{leverage}x.5" for leverage in range(10, 36))
+
 BROKEN: list[dict[str, Any]] = [
     {"version": 2},
     {"surprise": 1},
     {"subscriptions": [{}]},
     {"subscriptions": [{"spec": "../../etc"}]},
+    {"subscriptions": [{"spec": f"b~BTCUSDT~go0~t100~bsd-~{TOO_MANY}"}]},
     {"subscriptions": [{"every": 7}]},
     {"subscriptions": [{"guild_id": 2**70}]},
     {"subscriptions": [{"guild_id": "1; DROP TABLE"}]},

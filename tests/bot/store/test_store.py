@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from bot.spec import MapSpec
 from bot.store import Store
 from bot.store.alerts import NewAlert
@@ -66,6 +68,17 @@ async def test_removing_takes_what_belongs_to_it_and_no_more(store: Store):
     assert [each.id for each in await store.subscriptions.every_one()] == [far]
     assert await store.subscriptions.remove(far)
     assert not await store.subscriptions.remove(far)
+
+
+async def test_row_that_cannot_be_understood_is_passed_over_and_logged(
+    store: Store, caplog: pytest.LogCaptureFixture
+):
+    number = await subscribed(store, replace(NEW, spec=replace(NEW.spec, symbol="NO~SYMBOL")))
+    whole = await subscribed(store)
+    assert [each.id for each in await store.subscriptions.active()] == [whole]
+    assert await store.subscriptions.get(number) is None
+    assert caplog.messages[0] == f"subscription {number} is passed over: what it draws cannot be understood"
+    assert await store.subscriptions.remove_guild(NEW.guild_id) == [number, whole]
 
 
 async def test_old_drafts_are_removed(store: Store):
