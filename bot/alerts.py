@@ -79,7 +79,11 @@ class AlertWatch:
         """Draw what is watched, and tell those whose condition holds."""
         watched: dict[_Key, list[Alert]] = {}
         for alert in self._store.alerts.all():
-            selection = watched_selection(self._store.guilds.get(alert.guild_id))
+            try:
+                selection = watched_selection(self._store.guilds.get(alert.guild_id))
+            except LiqmapError as error:
+                log.info("alert %d waits: %s", alert.id, error)
+                continue
             watched.setdefault((alert.exchange, alert.symbol, selection), []).append(alert)
         self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
         known = {alert.id for alerts in watched.values() for alert in alerts}
@@ -89,15 +93,16 @@ class AlertWatch:
     async def _look(self, key: _Key, alerts: list[Alert]) -> None:
         now = self._clock.now()
         exchange, symbol, selection = key
-        request = MapRequest(exchange, symbol, TimeWindow.ending(parse_end(None, now=now), WINDOW), selection)
+        window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
         try:
+            request = MapRequest(exchange, symbol, window, selection)
             async with self._slots:
                 summary = (await self._draw(request)).summary
         except LiqmapError as error:
             log.info("alerts of %s %s wait: %s", exchange, symbol, error)
             return
         before = self._seen.get(key)
-        self._seen[key] = Sight(summary, request.window.end)
+        self._seen[key] = Sight(summary, window.end)
         for alert in alerts:
             # A sweep is seen once, so what could not be told of it is told the next time.
             since, untold = self._untold.pop(alert.id, (now, ""))

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from bot.settings import AlertsSettings, BotSettings
 from bot.store import Store
 from bot.store.alerts import NewAlert
+from bot.store.guilds import GuildDefaults
 from liqmap.errors import DataError, RequestError
 from liqmap.model import Cluster, Exchange, MapRequest, MapResult, Portion, TopN
 from tests.bot.cogs.test_maps import refusal, shown
@@ -201,6 +202,16 @@ async def test_market_that_cannot_be_seen_is_waited_for(floor: Floor, draw: Mark
     draw.errors = [DataError("Not now.")]
     await floor.env.advance_time(MINUTE)
     assert said(floor) == []
+    await floor.env.advance_time(MINUTE)
+    assert len(said(floor)) == 1
+
+
+async def test_row_that_makes_no_sense_stops_no_other_alert(floor: Floor, store: Store):
+    new = NewAlert(5, 2, 3, Exchange.BINANCE, "BTCUSDT", 0.1, 1.0, timedelta(hours=1))
+    await store.guilds.put(5, GuildDefaults(mode="bogus"))
+    await store.alerts.add(new)
+    await store.alerts.add(replace(new, guild_id=6, symbol="../x"))
+    await near(floor, floor.manager(), distance="5%")
     await floor.env.advance_time(MINUTE)
     assert len(said(floor)) == 1
 
