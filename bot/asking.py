@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from bot.spec import MapSpec
@@ -57,6 +58,14 @@ def build_spec(
         theme=parse_theme(words.get("theme") or defaults.theme or Theme.DARK),
         heatmap=heatmap,
     )
+
+
+def check_defaults(defaults: GuildDefaults) -> None:
+    """Raise RequestError that names the option unless maps can be drawn with a server's defaults."""
+    mode = defaults.mode or Mode.TOP_N
+    spec = build_spec(defaults, symbol="BTCUSDT", window="1d", mode=mode, value=defaults.value)
+    # A request checks what it is made of, whenever its window ends.
+    spec.ending(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def _selection(mode: str, value: str | None, defaults: GuildDefaults) -> Selection:

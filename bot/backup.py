@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bot.alerts import WINDOW
+from bot.asking import check_defaults
 from bot.due import INTERVALS
 from bot.spec import decode_spec, encode_spec
 from bot.store.alerts import NewAlert
 from bot.store.guilds import GuildDefaults
 from bot.store.subscriptions import NewSubscription, PostStyle
-from liqmap import Exchange, LiqmapError, RequestError
+from liqmap import Exchange, LiqmapError, MapRequest, Mode, RequestError, Theme, TimeWindow, TopN
+from liqmap.parsing import parse_end
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,7 +53,7 @@ class _Alert(_Row):
     guild_id: _Id
     channel_id: _Id
     creator_id: _Id
-    exchange: Literal["binance", "bybit"]
+    exchange: Exchange
     symbol: Annotated[str, Field(pattern=r"^[\w-]{1,40}$")]
     distance: Annotated[float, Field(gt=0, le=1)]
     notional: Annotated[float, Field(gt=0, le=1e12)]
@@ -59,10 +62,10 @@ class _Alert(_Row):
 
 class _Guild(_Row):
     guild_id: _Id
-    exchange: Annotated[str, Field(max_length=20)] | None
-    mode: Annotated[str, Field(max_length=20)] | None
+    exchange: Exchange | None
+    mode: Mode | None
     value: Annotated[str, Field(max_length=40)] | None
-    theme: Annotated[str, Field(max_length=10)] | None
+    theme: Theme | None
     leverages: Annotated[str, Field(max_length=200)] | None
     channels: Annotated[list[_Id], Field(max_length=50)]
 
@@ -94,6 +97,8 @@ async def import_from(store: Store, path: Path, *, now: datetime) -> int:
     """
     backup = _parse(await asyncio.to_thread(_read, path))
     subscriptions = [(_new_subscription(row), row) for row in backup.subscriptions]
+    alerts = [_new_alert(row, now=now) for row in backup.alerts]
+    guilds = {row.guild_id: _defaults(row) for row in backup.guilds}
     there = {_mark(each) for each in await store.subscriptions.every_one()}
     added = 0
     for new, row in subscriptions:
@@ -105,22 +110,13 @@ async def import_from(store: Store, path: Path, *, now: datetime) -> int:
         if row.state == "paused":
             await store.subscriptions.pause(number, reason=row.reason)
         added += 1
-    await _import_others(store, backup)
-    return added
-
-
-async def _import_others(store: Store, backup: _Backup) -> None:
     watched = {_alert_mark(asdict(each)) for each in store.alerts.all()}
-    for row in backup.alerts:
-        values = row.model_dump()
-        alert = NewAlert(
-            **values | {"exchange": Exchange(row.exchange), "cooldown": timedelta(seconds=row.cooldown)}
-        )
+    for alert in alerts:
         if _alert_mark(asdict(alert)) not in watched:
             await store.alerts.add(alert)
-    for guild in backup.guilds:
-        fields = guild.model_dump(exclude={"guild_id", "channels"})
-        await store.guilds.put(guild.guild_id, GuildDefaults(**fields, channels=tuple(guild.channels)))
+    for guild_id, defaults in guilds.items():
+        await store.guilds.put(guild_id, defaults)
+    return added
 
 
 def _parse(text: str) -> _Backup:
@@ -148,6 +144,25 @@ def _spec(code: str) -> MapSpec | None:
         return spec if decode_spec(encode_spec(spec)) == spec else None
     except LiqmapError:
         return None
+
+
+def _new_alert(row: _Alert, *, now: datetime) -> NewAlert:
+    window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
+    try:
+        MapRequest(row.exchange, row.symbol, window, TopN(100))
+    except RequestError as error:
+        raise RequestError(f"The backup cannot be used: the alert of {row.symbol!r}: {error}") from error
+    return NewAlert(**row.model_dump() | {"cooldown": timedelta(seconds=row.cooldown)})
+
+
+def _defaults(row: _Guild) -> GuildDefaults:
+    fields = row.model_dump(mode="json", exclude={"guild_id", "channels"})
+    defaults = GuildDefaults(**fields, channels=tuple(row.channels))
+    try:
+        check_defaults(defaults)
+    except RequestError as error:
+        raise RequestError(f"The backup cannot be used: the server {row.guild_id}: {error}") from error
+    return defaults
 
 
 def _subscription_row(each: Subscription) -> dict[str, Any]:

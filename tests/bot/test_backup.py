@@ -74,7 +74,17 @@ BROKEN: list[dict[str, Any]] = [
     {"subscriptions": [{"state": "draft"}]},
     {"alerts": [{"symbol": "../x"}]},
     {"alerts": [{"distance": -1}]},
+    {"alerts": [{"symbol": "btc"}]},
+    {"alerts": [{"symbol": "BTC-_-"}]},
+    {"alerts": [{"exchange": "nyse"}]},
     {"guilds": [{"channels": ["x"]}]},
+    {"guilds": [{"exchange": "nyse"}]},
+    {"guilds": [{"mode": "top"}]},
+    {"guilds": [{"value": "1k%"}]},
+    {"guilds": [{"mode": "portion", "value": "150%"}]},
+    {"guilds": [{"theme": "pink"}]},
+    {"guilds": [{"leverages": "10:1e-05"}]},
+    {"guilds": [{"leverages": "200"}]},
 ]
 
 
@@ -97,6 +107,26 @@ async def test_broken_backup_is_one_sentence_and_adds_nothing(
             await import_from(store, path, now=NOW)
         assert await store.subscriptions.every_one() == []
         assert store.alerts.all() == []
+        assert store.guilds.all() == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "sentence"),
+    [
+        ("alerts", {"symbol": "btc"}, "the alert of 'btc': A symbol is letters and digits, such as BTCUSDT."),
+        ("guilds", {"leverages": "x"}, "the server 1: The leverages “x” are not up to 8 different ones"),
+        ("guilds", {"theme": "pink"}, "guilds.0.theme: Input should be 'dark' or 'light'."),
+    ],
+)
+async def test_broken_backup_names_the_place(
+    backup: Path, store: Store, key: str, changes: dict[str, str], sentence: str
+):
+    content = json.loads(await asyncio.to_thread(backup.read_text))
+    content[key][-1].update(changes)
+    await asyncio.to_thread(backup.write_text, json.dumps(content))
+    with pytest.raises(RequestError) as caught:
+        await import_from(store, backup, now=NOW)
+    assert str(caught.value).startswith(f"The backup cannot be used: {sentence}")
 
 
 async def test_file_that_cannot_be_read_or_written_is_one_sentence(store: Store, tmp_path: Path):
