@@ -10,21 +10,15 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.asking import check_defaults
 from bot.cogs.options import EXCHANGE_CHOICES, MODE_CHOICES, THEME_CHOICES, MapTarget, value_suggestions
 from bot.funnel import PRIVATE
 from bot.replies import COLOUR
-from bot.store.guilds import GuildDefaults
+from bot.store.guilds import VALUE_LENGTH, GuildDefaults
 from bot.wire import acknowledge, patiently
 from liqmap import Exchange, Mode, RequestError, Theme
 from liqmap.numbers import selection_text
-from liqmap.parsing import (
-    DEFAULT_LEVERAGES,
-    parse_exchange,
-    parse_leverages,
-    parse_mode,
-    parse_selection,
-    parse_theme,
-)
+from liqmap.parsing import DEFAULT_LEVERAGES, parse_exchange, parse_mode, parse_selection, parse_theme
 
 if TYPE_CHECKING:
     from bot.store.guilds import Guilds
@@ -86,6 +80,8 @@ class Server(commands.Cog):
         now = _with_words(now, exchange=exchange, theme=theme, leverages=leverages)
         now = _with_mode(now, mode, value)
         now = _with_channels(now, allow.id if allow else None, disallow.id if disallow else None)
+        if now != before:
+            check_defaults(now)
         interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
         if now != before:
@@ -129,8 +125,8 @@ def _with_words(
     if theme is not None:
         changes["theme"] = parse_theme(theme).value
     if leverages is not None:
-        pairs = zip(*parse_leverages(leverages), strict=True)
-        changes["leverages"] = ",".join(f"{leverage}:{weight:g}" for leverage, weight in pairs)
+        # As typed: not every number is written again in a form that can be read.
+        changes["leverages"] = leverages.replace(" ", "")
     return replace(defaults, **changes)
 
 
@@ -138,8 +134,10 @@ def _with_mode(defaults: GuildDefaults, mode: str | None, value: str | None) -> 
     if mode is None and value is None:
         return defaults
     chosen = parse_mode(mode or defaults.mode or Mode.TOP_N)
-    parse_selection(chosen, value)
-    return replace(defaults, mode=chosen.value, value=value and value.strip())
+    kept = value and value.replace(" ", "")
+    if kept and len(kept) > VALUE_LENGTH:
+        raise RequestError(f"The value is longer than {VALUE_LENGTH} characters; try 100, 100k or 1%.")
+    return replace(defaults, mode=chosen.value, value=kept)
 
 
 def _with_channels(defaults: GuildDefaults, allow: int | None, disallow: int | None) -> GuildDefaults:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, insert, select
 
@@ -12,6 +12,8 @@ from bot.store.tables import guilds
 if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+VALUE_LENGTH: Final = 40
 
 
 @dataclass(frozen=True, slots=True)

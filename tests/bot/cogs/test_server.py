@@ -41,7 +41,7 @@ async def test_defaults_hold_where_a_command_does_not_say(floor: Floor):
     }
     answer = await boss.slash(floor.channel, "settings", **options)
     assert fields(answer)["Trades"] == "top 2 % of trades per side"
-    assert fields(answer)["Leverages"] == "10:3, 20:1"
+    assert fields(answer)["Leverages"] == "10:3, 20"
     await floor.liqmap(mode="portion")
     await floor.liqmap(mode="top_n", exchange="binance", theme="dark", leverages="50")
     first, second = floor.draw.requests
@@ -82,10 +82,37 @@ async def test_reset_forgets_before_it_sets(floor: Floor, store: Store):
     assert store.guilds.get(floor.env.guild.id) == GuildDefaults(exchange="bybit")
 
 
+@pytest.mark.parametrize(
+    ("leverages", "weights"),
+    [
+        ("10:0.00001, 25", (0.00001, 1.0)),
+        ("10:999999.9,25:1", (999999.9, 1.0)),
+        ("100:12345,110:12345,120:12345,125:12345,130,140,145,150", (12345.0,) * 4 + (1.0,) * 4),
+    ],
+)
+async def test_leverages_mean_later_what_they_meant_when_set(
+    floor: Floor, leverages: str, weights: tuple[float, ...]
+):
+    answer = await floor.manager(manage_guild=True).slash(floor.channel, "settings", leverages=leverages)
+    assert fields(answer)["Leverages"] == leverages.replace(" ", "").replace(",", ", ")
+    await floor.liqmap()
+    (request,) = floor.draw.requests
+    assert request.weights == weights
+
+
+async def test_value_is_kept_without_spaces(floor: Floor, store: Store):
+    value = "1" + " " * 45 + "00"
+    await floor.manager(manage_guild=True).slash(floor.channel, "settings", value=value)
+    assert store.guilds.get(floor.env.guild.id).value == "100"
+
+
 @EXPECTS_ERRORS
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"leverages": "10:0"}, "Every leverage needs a weight above 0"),
+        ({"leverages": "200"}, "Leverages go from 2 to 150"),
+        ({"value": "," * 38 + "100"}, "The value is longer than 40 characters; try 100, 100k or 1%."),
         ({"leverages": "10,10"}, "The leverages “10,10” are not up to 8 different ones"),
         ({"value": "NaN"}, "The value “NaN” does not fit top_n; try 100."),
         ({"mode": "portion", "value": "150%"}, "portion takes a share above 0"),
