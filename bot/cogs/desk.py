@@ -165,10 +165,11 @@ class SubscriptionDesk:
         await self._store.guilds.remove(guild_id)
 
     async def forget_channel(self, channel_id: int) -> None:
-        """Forget what a channel that is gone was to get."""
+        """Forget what a channel that is gone was to get, and that maps are drawn there."""
         for number in await self._store.subscriptions.remove_channel(channel_id):
             self._scheduler.remove(number)
         await self._store.alerts.remove_channel(channel_id)
+        await self._store.guilds.remove_channel(channel_id)
 
     async def tidy(self) -> None:
         """Remove drafts that nobody confirmed, and snapshots of long ago."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, insert, select
@@ -64,6 +64,13 @@ class Guilds:
         async with self._engine.begin() as connection:
             await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
         self._known.pop(guild_id, None)
+
+    async def remove_channel(self, channel_id: int) -> None:
+        """Take a channel out of the allowed ones."""
+        for guild_id, defaults in self.all().items():
+            if channel_id in defaults.channels:
+                left = tuple(each for each in defaults.channels if each != channel_id)
+                await self.put(guild_id, replace(defaults, channels=left))
 
 
 def _defaults(row: Row[Any]) -> GuildDefaults:

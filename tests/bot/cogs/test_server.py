@@ -75,6 +75,17 @@ async def test_chat_of_a_voice_channel_can_be_allowed(floor: Floor):
     assert len(shown(drawn).attachments) == 2
 
 
+async def test_channel_that_is_gone_is_not_allowed_any_more(floor: Floor, store: Store):
+    boss = floor.manager(manage_guild=True)
+    other = floor.env.guild.create_text_channel("maps")
+    await store.guilds.put(5, GuildDefaults(channels=(6,)))
+    await boss.slash(floor.channel, "settings", allow=other)
+    floor.env.backend.delete_channel(other.id)
+    await floor.env.settle()
+    assert len(shown(await floor.liqmap()).attachments) == 2
+    assert store.guilds.all() == {floor.env.guild.id: GuildDefaults(), 5: GuildDefaults(channels=(6,))}
+
+
 async def test_reset_forgets_before_it_sets(floor: Floor, store: Store):
     boss = floor.manager(manage_guild=True)
     await boss.slash(floor.channel, "settings", theme="light", mode="portion")
