@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 import discord
@@ -24,6 +24,7 @@ from bot.logs import set_up_logging
 from bot.metrics import Metrics
 from bot.settings import load_bot_settings, read_token
 from bot.store import open_store
+from bot.store.database import parse_url
 from bot.symbols import listed, suggesting
 from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
 from liqmap.listings import Listings
@@ -91,8 +92,9 @@ def secrets(settings: BotSettings) -> list[str]:
     except SettingsError:
         token = ""
     url = settings.database.url.get_secret_value()
-    password = urlsplit(url).password if "://" in url else None
-    return [each for each in (token, url, password, unquote(password or "")) if each]
+    address = parse_url(url)
+    password = (address and address.password) or ""
+    return [each for each in (token, url, password, quote(password, safe="")) if each]
 
 
 async def run(settings: BotSettings, token: SecretStr) -> None:

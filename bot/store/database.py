@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from liqmap import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from pydantic import SecretStr
     from sqlalchemy import URL, Connection
@@ -41,19 +41,23 @@ async def open_database(url: SecretStr, *, folder: Path) -> AsyncIterator[AsyncE
     address = _address(url.get_secret_value(), folder)
     if address.get_backend_name() == "sqlite" and address.database:
         await asyncio.to_thread(_create_private, Path(address.database))
-    engine = _engine(address)
+    with _failing_in_one_sentence():
+        engine = _engine(address)
     try:
-        try:
+        with _failing_in_one_sentence():
             async with engine.begin() as connection:
                 await connection.run_sync(upgrade)
-        except (SQLAlchemyError, OSError) as error:
-            raise SettingsError(
-                "The database cannot be opened: check that it runs, and the setting database.url"
-                f" ({type(getattr(error, 'orig', None) or error).__name__})."
-            ) from None
         yield engine
     finally:
         await engine.dispose()
+
+
+def parse_url(text: str) -> URL | None:
+    """Return the parts of a database's URL, or None if it is not one."""
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        return None
 
 
 def upgrade(connection: Connection) -> None:
@@ -67,15 +71,26 @@ def upgrade(connection: Connection) -> None:
 def _address(text: str, folder: Path) -> URL:
     if not text:
         return make_url("sqlite+aiosqlite://").set(database=str(folder / SQLITE_FILE))
-    try:
-        address = make_url(text)
-    except ArgumentError:
-        address = None
+    address = parse_url(text)
     if address is None or address.get_backend_name() not in _DRIVERS:
         raise SettingsError(
             "Setting database.url: must be like postgresql://user:password@host/name or sqlite:///file."
         )
-    return address.set(drivername=_DRIVERS[address.get_backend_name()])
+    # All clients but this driver have the same name for it.
+    query = {"ssl" if name == "sslmode" else name: value for name, value in address.query.items()}
+    return address.set(drivername=_DRIVERS[address.get_backend_name()], query=query)
+
+
+@contextmanager
+def _failing_in_one_sentence() -> Iterator[None]:
+    try:
+        yield
+    # The last three are how drivers refuse a part of the URL that they do not know or cannot read.
+    except (SQLAlchemyError, OSError, TypeError, ValueError, OverflowError) as error:
+        raise SettingsError(
+            "The database cannot be opened: check that it runs, and the setting database.url"
+            f" ({type(getattr(error, 'orig', None) or error).__name__})."
+        ) from None
 
 
 def _engine(address: URL) -> AsyncEngine:

@@ -174,6 +174,22 @@ def test_neither_token_nor_password_shows_in_the_log_even_at_debug(
         assert secret not in told
 
 
+@pytest.mark.parametrize("password", ["pa[ss", "pa#ss", "pa℀ss"])
+def test_password_of_any_characters_stays_hidden(
+    no_discord: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], password: str
+):
+    monkeypatch.setenv(
+        "LIQMAP__DATABASE__URL", f"postgresql://liqmap:{password}@127.0.0.1:1/d?sslmode=require"
+    )
+    assert main(["--config", str(no_discord), "export", str(no_discord.parent / "never")]) == 2
+    logging.getLogger("bot.x").error("as it would be in a traceback: %s", password)
+    told = capsys.readouterr().err
+    assert told.startswith("The database cannot be opened: check that it runs")
+    assert "[hidden]" in told
+    assert password not in told
+    assert "Traceback" not in told
+
+
 def test_export_and_import_are_commands(tmp_path: Path, no_discord: Path, capsys: pytest.CaptureFixture[str]):
     file = str(tmp_path / "backup.json")
     assert main(["--config", str(no_discord), "export", file]) == 0

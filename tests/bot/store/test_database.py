@@ -48,7 +48,9 @@ async def test_sqlite_writes_ahead_and_is_private(settings: BotSettings):
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://u:s3cret@h/d", "redis://x", "://"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://u:s3cret@h/d", "redis://x", "://", "postgresql://u:s3cret@h:port/d"]
+)
 async def test_url_of_another_kind_is_one_sentence(settings: BotSettings, url: str):
     with pytest.raises(SettingsError, match=r"database\.url: must be like postgresql://") as caught:
         async with open_store(with_url(settings, url)):
@@ -64,6 +66,33 @@ async def test_unreachable_database_is_one_sentence_without_its_password(
         async with open_store(hidden):
             pass
     assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r} {hidden!r} {hidden} {caplog.text}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:s3cret@127.0.0.1:1/d?bogus=1",
+        "postgresql://u:s3cret@127.0.0.1:1/d?timeout=5",
+        "postgresql://u:s3cret@127.0.0.1:1/d?prepared_statement_cache_size=x",
+        "postgresql://u:s3cret@127.0.0.1:1/d?sslmode=bogus",
+        "postgresql://u:s3cret@127.0.0.1:99999/d",
+        "sqlite:///FOLDER/x?timeout=s3cret",
+    ],
+)
+async def test_url_that_the_driver_refuses_is_one_sentence(settings: BotSettings, url: str):
+    hidden = with_url(settings, url.replace("FOLDER", str(settings.storage.path)))
+    with pytest.raises(SettingsError, match=r"^The database cannot be opened: check that it runs") as caught:
+        async with open_store(hidden):
+            pass
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_sslmode_is_understood(settings: BotSettings, postgres: Any):
+    async with open_store(with_url(settings, postgres.url("postgres?sslmode=prefer"))) as store:
+        assert await store.subscriptions.active() == []
+    with pytest.raises(SettingsError, match=r"cannot be opened: .* \(ConnectionError\)\.$"):
+        async with open_store(with_url(settings, postgres.url("postgres?sslmode=require"))):
+            pass
 
 
 async def test_wrong_password_is_one_sentence_without_it(settings: BotSettings, postgres: Any):
