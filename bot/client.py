@@ -30,6 +30,7 @@ from bot.metrics import STARTED, Metrics
 from bot.posts import Posts
 from bot.scheduler import Scheduler
 from bot.snapshots import SharedDraws, SnapshotJob
+from bot.wire import patiently
 from liqmap import LiqmapError
 from liqmap.files import write_file
 from liqmap.parsing import POPULAR_SYMBOLS
@@ -207,7 +208,7 @@ class LiqmapBot(commands.AutoShardedBot):
         digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
         if await asyncio.to_thread(_read, record) == digest:
             return
-        await self.tree.sync()
+        await patiently(self.tree.sync)
         await asyncio.to_thread(write_file, record, digest.encode())
         log.info("announced %d commands", len(payload))
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 
 import discord
 import pytest
 import simcord
+from discord import app_commands
 
 from bot.client import LiqmapBot
 from bot.settings import BotSettings, DiscordSettings
@@ -72,6 +74,22 @@ async def test_commands_are_announced_when_they_changed(settings: BotSettings, s
     async with simcord.run(new_bot(settings, store), strict_sync=False) as env:
         counts.append(syncs(env))
     assert counts == [1, 0, 1]
+
+
+async def test_commands_are_announced_although_the_first_try_breaks(
+    settings: BotSettings, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    sync, errors = app_commands.CommandTree.sync, [ConnectionResetError(104, "reset")]
+
+    async def shaky(tree: app_commands.CommandTree, **options: Any) -> list[app_commands.AppCommand]:
+        if errors:
+            raise errors.pop()
+        return await sync(tree, **options)
+
+    monkeypatch.setattr(app_commands.CommandTree, "sync", shaky)
+    monkeypatch.setattr("bot.wire._wait", lambda _: 0)
+    async with simcord.run(new_bot(settings, store), strict_sync=False) as env:
+        assert syncs(env) == 1
 
 
 async def test_bot_knows_whether_it_is_connected(floor: Floor):
