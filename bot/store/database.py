@@ -65,6 +65,9 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.attributes["connection"] = connection
+    if connection.dialect.name == "sqlite":
+        # The driver would let each change of a table stand by itself, half done after a kill.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
     command.upgrade(config, "head")
 
 

@@ -38,6 +38,29 @@ async def test_opening_again_changes_nothing(stored_settings: BotSettings):
             assert await store.subscriptions.active() == []
 
 
+async def test_several_may_be_the_first_to_open(settings: BotSettings):
+    async def subscriptions() -> int:
+        async with open_store(settings) as store:
+            return len(await store.subscriptions.every_one())
+
+    assert await asyncio.gather(*(subscriptions() for _ in range(4))) == [0] * 4
+
+
+async def test_steps_that_break_off_leave_nothing_half_done(
+    settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("alembic.op.create_index", broken)
+    with pytest.raises(SettingsError):
+        async with open_store(settings):
+            pass
+    monkeypatch.undo()
+    async with open_store(settings) as store:
+        assert await store.subscriptions.every_one() == []
+
+
 async def test_sqlite_writes_ahead_and_is_private(settings: BotSettings):
     async with open_database(settings.database.url, folder=settings.storage.path) as engine:
         async with engine.connect() as connection:
