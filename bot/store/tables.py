@@ -64,6 +64,8 @@ subscriptions = Table(
     Column("failures", Integer, nullable=False),
     Column("message_id", BigInteger),
     Column("active_since", UtcSeconds, nullable=False),
+    # A button that was left behind must not mean what has come since.
+    sqlite_autoincrement=True,
 )
 
 snapshots = Table(
@@ -104,4 +106,5 @@ alerts = Table(
     Column("notional", Float, nullable=False),
     Column("cooldown", Integer, nullable=False),
     Column("fired_at", UtcSeconds),
+    sqlite_autoincrement=True,
 )

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import stat
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from pydantic import SecretStr
@@ -12,9 +17,13 @@ from sqlalchemy import text
 
 from bot.settings import BotSettings, DatabaseSettings
 from bot.store import open_store
+from bot.store.alerts import NewAlert
 from bot.store.database import open_database
+from bot.store.guilds import GuildDefaults
 from bot.store.tables import metadata
 from liqmap.errors import SettingsError
+from liqmap.model import Exchange
+from tests.bot.store.test_store import NEW, NOW
 
 
 def with_url(settings: BotSettings, url: str) -> BotSettings:
@@ -59,6 +68,57 @@ async def test_steps_that_break_off_leave_nothing_half_done(
     monkeypatch.undo()
     async with open_store(settings) as store:
         assert await store.subscriptions.every_one() == []
+
+
+@pytest.fixture
+async def first_tables(settings: BotSettings, monkeypatch: pytest.MonkeyPatch) -> BotSettings:
+    """Make a database as the first step left it, with rows in every table."""
+    upgrade = command.upgrade
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", lambda config, _: upgrade(config, "first"))
+        async with open_store(settings) as store:
+            for each in (NEW, replace(NEW, channel_id=8)):
+                number = await store.subscriptions.draft(each, now=NOW)
+                await store.subscriptions.activate(number, now=NOW)
+                snapshot = await store.snapshots.claim(number, NOW, now=NOW)
+                assert snapshot is not None
+                await store.snapshots.posted(snapshot, message_id=2**61, now=NOW)
+            for channel_id in (2, 3):
+                await store.alerts.add(
+                    NewAlert(1, channel_id, 3, Exchange.BYBIT, "BTCUSDT", 0.01, 1e6, timedelta(hours=1))
+                )
+            await store.guilds.put(1, GuildDefaults(theme="light"))
+    return settings
+
+
+def rows(settings: BotSettings) -> dict[str, list[Any]]:
+    """Return all that the tables hold."""
+    with closing(sqlite3.connect(settings.storage.path / "liqmap.sqlite3")) as connection:
+        return {
+            table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608 - a constant
+            for table in ("subscriptions", "snapshots", "guilds", "alerts")
+        }
+
+
+async def test_tables_made_anew_keep_rows_indexes_and_what_belongs_together(first_tables: BotSettings):
+    before = await asyncio.to_thread(rows, first_tables)
+    async with open_store(first_tables) as store:
+        assert await asyncio.to_thread(rows, first_tables) == before
+        assert [len(each) for each in before.values()] == [2, 2, 1, 2]
+        for number in (1, 2):
+            assert await store.subscriptions.remove(number)
+            assert await store.snapshots.newest(number) is None
+            assert await store.alerts.remove(number)
+        assert await store.subscriptions.draft(NEW, now=NOW) == 3
+    async with (
+        open_database(first_tables.database.url, folder=first_tables.storage.path) as engine,
+        engine.connect() as connection,
+    ):
+        differences = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+        broken = (await connection.execute(text("PRAGMA foreign_key_check"))).all()
+    assert (differences, broken) == ([], [])
 
 
 async def test_sqlite_writes_ahead_and_is_private(settings: BotSettings):

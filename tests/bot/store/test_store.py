@@ -81,6 +81,16 @@ async def test_row_that_cannot_be_understood_is_passed_over_and_logged(
     assert await store.subscriptions.remove_guild(NEW.guild_id) == [number, whole]
 
 
+async def test_ids_are_not_given_out_again(store: Store):
+    number = await subscribed(store)
+    await store.subscriptions.remove(number)
+    assert await subscribed(store) > number
+    alert = NewAlert(1, 2, 3, Exchange.BYBIT, "BTCUSDT", 0.01, 1e6, HOUR)
+    number = await store.alerts.add(alert)
+    await store.alerts.remove(number)
+    assert await store.alerts.add(alert) > number
+
+
 async def test_old_drafts_are_removed(store: Store):
     old = await store.subscriptions.draft(NEW, now=NOW - 2 * HOUR)
     young = await store.subscriptions.draft(NEW, now=NOW)
