@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -201,9 +201,16 @@ def _read(path: Path) -> str:
 
 def _write_private(path: Path, text: str) -> None:
     try:
-        with os.fdopen(
-            os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(text)
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")  # a pipe, which has no place to take
+            return
+        place = path.resolve()
+        partial = place.with_name(f".{uuid4().hex}.part")
+        try:
+            partial.touch(mode=0o600, exist_ok=False)
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(place)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise RequestError(f"{path.name} cannot be written ({error.strerror}); choose another.") from error

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import stat
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -44,6 +46,35 @@ async def backup(store: Store, tmp_path: Path) -> Path:
 
 async def test_backup_is_readable_by_its_owner_alone(backup: Path):
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+
+
+async def test_backup_takes_the_place_of_another_whole_or_not_at_all(
+    backup: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    backup.write_text("of before")
+    backup.chmod(0o644)
+    write = Path.write_text
+
+    def full(path: Path, text: str, **options: Any) -> int:
+        write(path, text[:9], **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(RequestError, match="No space left"):
+            await export_to(store, backup)
+    assert backup.read_text() == "of before"
+    await export_to(store, backup)
+    assert json.loads(backup.read_text())["version"] == 1
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert [each.name for each in backup.parent.glob(".*")] == []
+
+
+async def test_backup_goes_into_a_pipe(store: Store, tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text, _ = await asyncio.gather(asyncio.to_thread(pipe.read_text), export_to(store, pipe))
+    assert json.loads(text)["version"] == 1
 
 
 async def test_import_brings_everything_back_once(backup: Path, tmp_path: Path):
