@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 class LiqmapBot(commands.AutoShardedBot):
     """The bot. It asks for no privileged intent and mentions nobody.
 
-    `connected` tells whether the gateway is there.
+    `connected` tells whether the gateway is there, and away for no shard.
     """
 
     def __init__(
@@ -76,7 +76,8 @@ class LiqmapBot(commands.AutoShardedBot):
             shard_count=settings.discord.shards or None,
             heartbeat_timeout=settings.discord.heartbeat_timeout,
         )
-        self.connected = False
+        self._greeted = False
+        self._shards_away: set[int] = set()
         self._settings = settings
         self.metrics = metrics or Metrics()
         self._draw = self.metrics.measured(draw)
@@ -177,18 +178,27 @@ class LiqmapBot(commands.AutoShardedBot):
         )
         scheduler.every(timedelta(hours=1), desk.tidy, name="tidy")
 
+    @property
+    def connected(self) -> bool:
+        """Whether the gateway is there, and away for no shard."""
+        return self._greeted and not self._shards_away
+
     async def on_connect(self) -> None:
         """Note that the gateway is there."""
-        self.connected = True
+        self._greeted = True
         log.info("connected as %s", self.user)
 
-    async def on_resumed(self) -> None:
-        """Note that the gateway is there again."""
-        self.connected = True
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """Note that the gateway is there for a shard, with a new session."""
+        self._shards_away.discard(shard_id)
 
-    async def on_disconnect(self) -> None:
-        """Note that the gateway is gone; the library connects again by itself."""
-        self.connected = False
+    async def on_shard_resumed(self, shard_id: int) -> None:
+        """Note that the gateway is there again for a shard."""
+        self._shards_away.discard(shard_id)
+
+    async def on_shard_disconnect(self, shard_id: int) -> None:
+        """Note that the gateway is gone for a shard; the library connects again by itself."""
+        self._shards_away.add(shard_id)
 
     async def on_interaction(self, interaction: discord.Interaction[LiqmapBot]) -> None:
         """Count presses."""

@@ -9,7 +9,6 @@ import pytest
 import simcord
 from discord import app_commands
 
-from bot.client import LiqmapBot
 from bot.settings import BotSettings, DiscordSettings
 from bot.store import Store
 from liqmap.errors import DataError
@@ -92,11 +91,21 @@ async def test_commands_are_announced_although_the_first_try_breaks(
         assert syncs(env) == 1
 
 
-async def test_bot_knows_whether_it_is_connected(floor: Floor):
-    bot = floor.env.bot
-    assert isinstance(bot, LiqmapBot)
+async def test_bot_is_connected_while_no_shard_is_away(floor: Floor):
+    bot = floor.bot
     states = [bot.connected]
-    for event in (bot.on_disconnect, bot.on_resumed):
-        await event()
+    for event, shard in (
+        ("shard_disconnect", 1),
+        ("shard_disconnect", 0),
+        ("shard_resumed", 0),
+        ("shard_connect", 1),
+    ):
+        bot.dispatch("disconnect" if "dis" in event else "resumed")
+        bot.dispatch(event, shard)
+        await floor.env.settle()
         states.append(bot.connected)
-    assert states == [True, False, True]
+    assert states == [True, False, False, False, True]
+
+
+async def test_bot_is_not_connected_before_it_starts(settings: BotSettings, store: Store):
+    assert not new_bot(settings, store).connected
