@@ -14,6 +14,7 @@ import pytest
 
 from liqmap.errors import DataError, JobFailed
 from liqmap.pool import WorkerPool
+from tests.liqmap.market_time import until
 
 
 def die_once(mark: Path) -> int:
@@ -66,6 +67,73 @@ async def test_job_past_its_time_is_stopped_and_leaves_no_worker(tmp_path: Path)
         assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
         pool._timeout = 60
         assert await pool.run(pid, 0) != os.getpid()
+
+
+async def cancelled_while_running(pool: WorkerPool, mark: Path) -> None:
+    job = asyncio.create_task(pool.run(hang, mark))
+    await until(lambda: job.done() or mark.exists())
+    job.cancel()
+    await asyncio.wait([job])
+
+
+async def test_job_that_is_cancelled_keeps_its_slot_until_its_worker_is_free():
+    begun, go_on, order = threading.Event(), threading.Event(), list[str]()
+
+    def first(_: int) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        order.append("first")
+
+    with ThreadPoolExecutor(2) as executor:
+        async with WorkerPool(workers=1, timeout=60, executor=executor) as pool:
+            job = asyncio.create_task(pool.run(first, 0))
+            await until(begun.is_set)
+            job.cancel()
+            await asyncio.wait([job])
+            assert job.cancelled()
+            assert pool._slots.locked()
+            second = asyncio.create_task(pool.run(order.append, "second"))
+            go_on.set()
+            await second
+            assert order == ["first", "second"]
+
+
+async def test_job_that_waits_for_a_slot_when_it_is_cancelled_never_runs():
+    begun, go_on, order = threading.Event(), threading.Event(), list[str]()
+
+    def first(_: int) -> None:
+        begun.set()
+        assert go_on.wait(10)
+
+    with ThreadPoolExecutor(2) as executor:
+        async with WorkerPool(workers=1, timeout=60, executor=executor) as pool:
+            running = asyncio.create_task(pool.run(first, 0))
+            await until(begun.is_set)
+            waiting = asyncio.create_task(pool.run(order.append, "no"))
+            await asyncio.sleep(0)  # begin to wait
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            go_on.set()
+            await running
+            await pool.run(order.append, "yes")
+    assert order == ["yes"]
+
+
+async def test_cancelled_job_past_its_time_is_stopped_before_the_next_one_begins(tmp_path: Path):
+    async with WorkerPool(workers=1, timeout=60) as pool:
+        worker = await pool.run(pid, 0)
+        pool._timeout = 1
+        await cancelled_while_running(pool, tmp_path / "pid")
+        pool._timeout = 50
+        assert await pool.run(pid, 0) != worker
+        assert not psutil.pid_exists(worker)
+
+
+async def test_pool_closes_though_a_cancelled_job_is_running(tmp_path: Path):
+    async with WorkerPool(workers=1, timeout=1000) as pool:
+        await cancelled_while_running(pool, tmp_path / "pid")
+    assert not pool._jobs
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 async def test_pool_leaves_no_process_behind():
