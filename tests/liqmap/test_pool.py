@@ -60,11 +60,11 @@ async def test_killed_worker_is_replaced_and_its_job_tried_once_more(tmp_path: P
 
 async def test_job_past_its_time_is_stopped_and_leaves_no_worker(tmp_path: Path):
     async with WorkerPool(workers=1, timeout=60) as pool:
-        await pool.run(pid, 0)  # the worker is up, so what follows measures the job alone
+        worker = await pool.run(pid, 0)
         pool._timeout = 0.2
         with pytest.raises(JobFailed, match="took longer than"):
             await pool.run(hang, tmp_path / "pid")
-        assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+        assert not psutil.pid_exists(worker)
         pool._timeout = 60
         assert await pool.run(pid, 0) != os.getpid()
 
