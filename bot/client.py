@@ -9,6 +9,7 @@ import logging
 import time
 from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import discord
@@ -176,7 +177,7 @@ class LiqmapBot(commands.AutoShardedBot):
                 symbols=self._symbols,
             )
         )
-        scheduler.every(timedelta(hours=1), desk.tidy, name="tidy")
+        scheduler.every(timedelta(hours=1), partial(desk.tidy, self), name="tidy")
 
     @property
     def connected(self) -> bool:

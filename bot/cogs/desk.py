@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import discord
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from bot.store import Store
     from bot.store.subscriptions import NewSubscription, Subscription
     from liqmap import Clock, MapResult
+
+log = logging.getLogger(__name__)
 
 _DRAFTS_LIVE = timedelta(days=1)
 _GONE = "That subscription is gone; /subscriptions shows those that are left."
@@ -171,11 +175,25 @@ class SubscriptionDesk:
         await self._store.alerts.remove_channel(channel_id)
         await self._store.guilds.remove_channel(channel_id)
 
-    async def tidy(self) -> None:
-        """Remove drafts that nobody confirmed, and snapshots of long ago."""
+    async def tidy(self, client: discord.Client) -> None:
+        """Remove drafts that nobody confirmed, snapshots of long ago, and what is of servers left unseen."""
         now = self._clock.now()
         await self._store.subscriptions.remove_drafts(before=now - _DRAFTS_LIVE)
         await self._store.snapshots.remove_old(before=now - timedelta(days=30))
+        if client.is_ready():
+            await self._forget_left(client)
+
+    async def _forget_left(self, client: discord.Client) -> None:
+        """Forget the servers that removed the bot while it was away, of which no event tells."""
+        known = set(self._store.guilds.all())
+        known.update(each.guild_id for each in await self._store.subscriptions.every_one())
+        known.update(each.guild_id for each in self._store.alerts.all())
+        for guild_id in known - {guild.id for guild in client.guilds}:
+            try:
+                await patiently(partial(client.fetch_guild, guild_id))
+            except (discord.Forbidden, discord.NotFound):
+                log.info("guild %d is left", guild_id)
+                await self.forget_guild(guild_id)
 
 
 async def fetch_channel(client: discord.Client, channel_id: int) -> Postable:

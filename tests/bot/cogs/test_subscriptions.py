@@ -7,12 +7,14 @@ import pytest
 import simcord
 
 from bot.settings import BotSettings, SubscriptionsSettings
+from bot.spec import MapSpec
 from bot.store import Store
-from bot.store.subscriptions import PostStyle, SubscriptionState
+from bot.store.guilds import GuildDefaults
+from bot.store.subscriptions import NewSubscription, PostStyle, SubscriptionState
 from liqmap.errors import DataError
 from liqmap.model import Exchange, Portion
 from tests.bot.cogs.test_maps import refusal, shown
-from tests.bot.conftest import Floor, new_bot
+from tests.bot.conftest import NOW, REQUEST, Floor, new_bot
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 
@@ -51,6 +53,16 @@ async def test_confirm_is_acknowledged_though_the_connection_is_reset(
     await mona.click(shown(preview).message, label="Confirm")
     assert len(await store.subscriptions.active()) == 1
     assert shown(preview).content.startswith("Saved: ")
+
+
+async def test_server_that_was_left_unseen_is_forgotten_within_the_hour(floor: Floor, store: Store):
+    await floor.subscribed(floor.manager())
+    new = NewSubscription(5, 55, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    await store.subscriptions.activate(await store.subscriptions.draft(new, now=NOW), now=NOW)
+    await store.guilds.put(6, GuildDefaults(theme="light"))
+    await floor.env.advance_time(3600)
+    assert [each.guild_id for each in await store.subscriptions.active()] == [floor.env.guild.id]
+    assert 6 not in store.guilds.all()
 
 
 async def test_cancel_saves_nothing(floor: Floor, store: Store):
