@@ -28,7 +28,7 @@ UNSENT: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 """What sending to Discord raises: it was refused, or the network broke."""
 
 _LONGEST_WAIT = 30.0
-_TRY_SECONDS = 1.0
+_FIRST_TRY_SECONDS = 1.0
 
 
 async def patiently(
@@ -64,11 +64,15 @@ async def acknowledge(
 async def respond(send: Callable[[], Awaitable[object]]) -> bool:
     """Send the first response to a command or press; return False if one has arrived already.
 
-    Discord wants it within three seconds, so no try is waited for until another would come too late.
+    Discord wants it within three seconds, so the first try is not waited for until a second one would come
+    too late; those after it have longer, for it may be this machine that is slow.
     """
+    seconds = _FIRST_TRY_SECONDS
 
     async def send_soon() -> None:
-        async with asyncio.timeout(_TRY_SECONDS):
+        nonlocal seconds
+        bound, seconds = seconds, 2 * seconds
+        async with asyncio.timeout(bound):
             await send()
 
     try:

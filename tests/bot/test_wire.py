@@ -90,7 +90,7 @@ async def test_acknowledgement_whose_answer_was_lost_counts():
 
 
 async def test_acknowledgement_that_hangs_is_given_up_for_another(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bot.wire._TRY_SECONDS", 0.0)
+    monkeypatch.setattr("bot.wire._FIRST_TRY_SECONDS", 0.0)
     monkeypatch.setattr("bot.wire._wait", lambda _: 0)
     never, sent = asyncio.Event(), Sent()
 
@@ -107,4 +107,4 @@ async def test_acknowledgement_that_hangs_is_given_up_for_another(monkeypatch: p
 async def test_second_try_of_a_first_response_comes_within_discord_s_three_seconds():
     sent = Sent(TimeoutError())
     await patiently(sent.send, sleep=sent.sleep)
-    assert 2 * wire._TRY_SECONDS + sum(sent.waits) < 3
+    assert 2 * wire._FIRST_TRY_SECONDS + sum(sent.waits) < 3
