@@ -166,7 +166,8 @@ def _draw_last_price_across(
     pill = Box(right - width, y - 17, right, y + 17)
     canvas.rectangle(pill, palette.text)
     canvas.text(right - 10, y, text, palette.background, size=SIZES.label, anchor="r", bold=True)
-    taken = [pill, *(label.box for label in canvas.labels)]
+    # The watermark is in nobody's way.
+    taken = [pill, *(label.box for label in canvas.labels if label.opacity == 1)]
     _label_clusters(canvas, level_panel, liquidation_map, palette, taken=taken)
 
 

@@ -271,6 +271,17 @@ def test_largest_clusters_are_labelled_with_size_and_price():
     assert 2 <= len(labelled) <= 6
 
 
+@pytest.mark.parametrize("name", ["plain", "light", "dear", "swept", "many trades"])
+def test_watermark_takes_no_label_its_place(name: str):
+    drawn = VARIANTS[name]
+    simulated = replace(drawn, coverage=replace(drawn.coverage, simulated=True))
+    real, marked = (
+        {label.text: label.box for label in map_canvas(each, label=LABEL).labels if " @ " in label.text}
+        for each in (drawn, simulated)
+    )
+    assert real == marked
+
+
 def circles(canvas: Canvas) -> int:
     return sum(len(np.asarray(line.get_xdata())) for line in lines_of(canvas) if line.get_marker() == "o")
 
