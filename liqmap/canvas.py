@@ -64,6 +64,15 @@ class Box:
             and other.bottom < self.top
         )
 
+    def lies_in(self, other: Box) -> bool:
+        """Tell whether no part of it is outside of another."""
+        return (
+            other.left <= self.left
+            and self.right <= other.right
+            and other.bottom <= self.bottom
+            and self.top <= other.top
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Label:

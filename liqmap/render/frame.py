@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.model import LiquidationMap
+    from liqmap.model import Cluster, LiquidationMap
 
 MARGIN: Final = 28
 PLOT_TOP: Final = HEIGHT - 182
 PLOT_BOTTOM: Final = 102
 
+_LABELLED_CLUSTERS = 3  # of each side, the largest, and the nearest besides
 _LAST_PRICE_INSET = 0.06
 _SMALLEST = 11  # of letters that would not fit otherwise [px]
 
@@ -99,6 +100,25 @@ def standing_totals(liquidation_map: LiquidationMap) -> NDArray[np.float64]:
     buckets = liquidation_map.buckets
     totals: NDArray[np.float64] = (buckets.long + buckets.short).sum(axis=0)
     return totals
+
+
+def notable_clusters(
+    liquidation_map: LiquidationMap, *, within: tuple[float, float] = (0.0, np.inf)
+) -> tuple[list[Cluster], list[Cluster]]:
+    """Return the clusters whose price lies in a range and that are worth a label.
+
+    First those that are told in words too: the nearest of each side, then the largest. Then others,
+    largest first.
+    """
+    low, high = within
+    sides = [
+        [cluster for cluster in clusters if low < cluster.price < high]
+        for clusters in (liquidation_map.long_clusters, liquidation_map.short_clusters)
+    ]
+    largest = [sorted(side, key=lambda cluster: -cluster.notional)[:_LABELLED_CLUSTERS] for side in sides]
+    told = [cluster for clusters in (sides, largest) for side in clusters for cluster in side[:1]]
+    others = sorted(chain.from_iterable(largest), key=lambda cluster: -cluster.notional)
+    return list(dict.fromkeys(told)), [cluster for cluster in others if cluster not in told]
 
 
 def tick_width(values: tuple[float, float], *, count: int) -> float:

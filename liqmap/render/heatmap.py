@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from liqmap.render.frame import (
     draw_path_line,
     draw_price_axis,
     framed,
+    notable_clusters,
     tick_width,
     watermark,
 )
@@ -26,12 +28,11 @@ from liqmap.style import PALETTES, SIZES, WIDTH, Palette, heat_colours
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.model import Cluster, Heatmap, LiquidationMap
+    from liqmap.model import Heatmap, LiquidationMap
 
 _LABELS_WIDTH = 206
 _SCALE_WIDTH = 300
 _SHADES = 48
-_LABELLED_CLUSTERS = 3
 
 
 def heatmap_canvas(liquidation_map: LiquidationMap, heatmap: Heatmap, *, label: str) -> Canvas:
@@ -48,7 +49,7 @@ def heatmap_canvas(liquidation_map: LiquidationMap, heatmap: Heatmap, *, label: 
     watermark(canvas, liquidation_map, palette, [panel])
     draw_path_line(canvas, panel, liquidation_map, palette, halo=palette.background)
     _draw_scale(canvas, panel, heatmap, palette)
-    _draw_labels(canvas, panel, liquidation_map, heatmap, palette)
+    _draw_labels(canvas, panel, liquidation_map, palette)
     return canvas
 
 
@@ -96,10 +97,8 @@ def _draw_scale(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palette
         canvas.text(highest.right + 24, y, text, palette.muted, size=SIZES.foot)
 
 
-def _draw_labels(
-    canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, heatmap: Heatmap, palette: Palette
-) -> None:
-    """Write the last price and the largest clusters still standing at the right edge."""
+def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    """Write the last price and the notable clusters still standing at the right edge."""
     last, left = liquidation_map.last_price, panel.box.right + 10
     y = float(panel.y(last))
     text = price(last)
@@ -108,7 +107,7 @@ def _draw_labels(
     canvas.rectangle(pill, palette.text)
     canvas.text(left + 10, y, text, palette.background, size=SIZES.label, bold=True)
     taken = [pill]
-    for cluster in _inside(liquidation_map, heatmap):
+    for cluster in chain.from_iterable(notable_clusters(liquidation_map, within=panel.y_range)):
         middle = float(panel.y(cluster.price))
         text = f"{money(cluster.notional)} @ {price(cluster.price, step=liquidation_map.buckets.size)}"
         for shift in (0, 14, -14, 28, -28):
@@ -119,16 +118,3 @@ def _draw_labels(
                 canvas.text(left + 4, middle + shift, text, palette.text, size=SIZES.foot)
                 taken.append(box)
                 break
-
-
-def _inside(liquidation_map: LiquidationMap, heatmap: Heatmap) -> list[Cluster]:
-    """Return the largest clusters of each side whose price is in the picture, largest first."""
-    low, high = float(heatmap.edges[0]), float(heatmap.edges[-1])
-    chosen = [
-        sorted((each for each in clusters if low < each.price < high), key=lambda each: -each.notional)
-        for clusters in (liquidation_map.long_clusters, liquidation_map.short_clusters)
-    ]
-    return sorted(
-        (cluster for side in chosen for cluster in side[:_LABELLED_CLUSTERS]),
-        key=lambda cluster: -cluster.notional,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from liqmap.render.frame import (
     draw_price_axis,
     framed,
     level_range,
+    notable_clusters,
     standing_totals,
     tick_width,
     watermark,
@@ -28,11 +30,15 @@ from liqmap.render.frame import (
 from liqmap.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from liqmap.model import Cluster, LiquidationMap, SideTrades
 
 _CONNECTOR_WIDTH = 44
 _RADII = np.array([2.5, 3.5, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0])
-_LABELLED_CLUSTERS = 3
+_BESIDE = 6  # from a bracket to its label [px]
+# How far from its cluster a label may stand [px], tried in this order.
+_SHIFTS = (0, *(sign * shift for shift in range(12, 73, 12) for sign in (1, -1)))
 
 
 def map_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
@@ -66,7 +72,7 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     # The longest bar leaves room for the longest label.
     labels = [
         text_width(_cluster_text(each, liquidation_map), size=SIZES.label)
-        for each in _largest(liquidation_map)
+        for each in chain.from_iterable(notable_clusters(liquidation_map))
     ]
     room = 1 - (max(labels, default=0.0) + 30) / level_box.width
     longest = float(standing_totals(liquidation_map).max(initial=0.0))
@@ -174,39 +180,44 @@ def _draw_last_price_across(
 def _label_clusters(
     canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette, *, taken: list[Box]
 ) -> None:
-    """Write price and size at the largest clusters, each where it touches nothing, or not at all."""
-    totals, edges = standing_totals(liquidation_map), liquidation_map.buckets.edges
-    ends, y = panel.x(totals), panel.y(edges)
-    for cluster in _largest(liquidation_map):
-        inside = (edges[:-1] >= cluster.low) & (edges[:-1] < cluster.high)
-        x = float(ends[inside].max()) + 8
-        text = _cluster_text(cluster, liquidation_map)
-        middle = float(panel.y(cluster.price))
-        for shift in (0, 12, -12, 24, -24, 36, -36):
-            beside = (y[1:] > middle + shift - SIZES.label / 2) & (y[:-1] < middle + shift + SIZES.label / 2)
-            left = max(x, float(ends[beside].max(initial=0.0)) + 4) + 8
-            box = text_box(left, middle + shift, text, size=SIZES.label)
-            fits = (
-                box.right <= panel.box.right and panel.box.bottom <= box.bottom and box.top <= panel.box.top
-            )
-            if fits and not any(box.overlaps(other) for other in taken):
-                low, high = (float(y) for y in panel.y([cluster.low, cluster.high]))
-                canvas.line([x, x], [low, max(high, low + 2)], palette.text, width=3)
-                if shift:
-                    canvas.line([x, left - 2], [middle, middle + shift], palette.muted, width=1.5)
-                canvas.text(left, middle + shift, text, palette.text, size=SIZES.label, halo=palette.panel)
-                taken.append(box)
-                break
+    """Mark notable clusters with brackets, and write price and size beside them where there is room."""
+    told, others = notable_clusters(liquidation_map)
+    ends = panel.x(standing_totals(liquidation_map))
+    brackets = [_bracket(panel, cluster, liquidation_map, ends) for cluster in (*told, *others)]
+    for bracket in brackets:
+        canvas.rectangle(bracket, palette.text)
+    taken = [*taken, *brackets]
+    edges = panel.y(liquidation_map.buckets.edges)
+    for cluster, bracket in zip((*told, *others), brackets, strict=True):
+        text, middle = _cluster_text(cluster, liquidation_map), float(panel.y(cluster.price))
+        # A leader that others would hide is better than no label for a cluster that is told in words.
+        for clear, shift in product((True, False) if cluster in told else (True,), _SHIFTS):
+            y = middle + shift
+            beside = (edges[1:] > y - SIZES.label / 2) & (edges[:-1] < y + SIZES.label / 2)
+            left = max(bracket.right + _BESIDE, float(ends[beside].max(initial=0.0)) + 12)
+            box = text_box(left, y, text, size=SIZES.label)
+            leader = Box(bracket.right, min(middle, y), left - 2, max(middle, y) + 1)
+            if not box.lies_in(panel.box) or any(box.overlaps(other) for other in taken):
+                continue
+            if clear and any(leader.overlaps(other) for other in taken):
+                continue
+            if shift or left > bracket.right + _BESIDE:
+                canvas.line([leader.left, leader.right], [middle, y], palette.muted, width=1.5)
+            canvas.text(left, y, text, palette.text, size=SIZES.label, halo=palette.panel)
+            taken += [box, leader]
+            break
+
+
+def _bracket(
+    panel: Panel, cluster: Cluster, liquidation_map: LiquidationMap, ends: NDArray[np.float64]
+) -> Box:
+    """Return the box of the mark behind the bars of a cluster, which end at `ends`."""
+    edges = liquidation_map.buckets.edges
+    inside = (edges[:-1] >= cluster.low) & (edges[:-1] < cluster.high)
+    x = float(ends[inside].max()) + 8
+    low, high = (float(y) for y in panel.y([cluster.low, cluster.high]))
+    return Box(x - 1.5, low, x + 1.5, max(high, low + 2))
 
 
 def _cluster_text(cluster: Cluster, liquidation_map: LiquidationMap) -> str:
     return f"{money(cluster.notional)} @ {price(cluster.price, step=liquidation_map.buckets.size)}"
-
-
-def _largest(liquidation_map: LiquidationMap) -> list[Cluster]:
-    """Return the clusters worth a label, of each side the largest, largest first."""
-    chosen = [
-        sorted(clusters, key=lambda cluster: -cluster.notional)[:_LABELLED_CLUSTERS]
-        for clusters in (liquidation_map.long_clusters, liquidation_map.short_clusters)
-    ]
-    return sorted((cluster for side in chosen for cluster in side), key=lambda cluster: -cluster.notional)

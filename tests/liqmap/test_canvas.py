@@ -18,6 +18,14 @@ def test_boxes_overlap_only_if_they_share_area():
     assert (box.width, box.height) == (10, 10)
 
 
+def test_box_lies_in_another_that_it_does_not_leave():
+    box = Box(0, 0, 10, 10)
+    assert box.lies_in(box)
+    assert Box(1, 1, 9, 9).lies_in(box)
+    assert not Box(1, 1, 11, 9).lies_in(box)
+    assert not Box(1, -1, 9, 9).lies_in(box)
+
+
 def test_png_has_the_canvas_size_and_its_background():
     image = opened(Canvas(200, 100, background="#102030").png())
     assert image.size == (200, 100)

@@ -35,11 +35,14 @@ from liqmap.model import (
     TimeWindow,
     TopN,
 )
+from liqmap.numbers import money
 from liqmap.render import draw_depth, draw_heatmap, draw_map
 from liqmap.render.depth import depth_canvas
+from liqmap.render.frame import notable_clusters
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, map_canvas
 from liqmap.style import HEIGHT, PALETTES, WIDTH
+from liqmap.summary import summarize
 from tests.liqmap.conftest import Computed, compute, entries_of
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
@@ -268,7 +271,32 @@ def test_totals_of_both_sides_are_written():
 def test_largest_clusters_are_labelled_with_size_and_price():
     drawn = VARIANTS["plain"]
     labelled = [text for text in texts(map_canvas(drawn, label=LABEL)) if " @ " in text]
-    assert 2 <= len(labelled) <= 6
+    assert 2 <= len(labelled) <= 8
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_clusters_told_in_words_are_labelled_in_the_map(name: str):
+    drawn = VARIANTS[name]
+    summary, words = summarize(drawn), texts(map_canvas(drawn, label=LABEL))
+    for cluster in (
+        *(summary.nearest_long, summary.nearest_short),
+        *(summary.largest_long, summary.largest_short),
+    ):
+        if cluster is not None:
+            assert any(text.startswith(f"{money(cluster.notional)} @ ") for text in words)
+
+
+def test_every_notable_cluster_has_a_bracket_even_without_a_label():
+    drawn = VARIANTS["plain"]
+    canvas, (_, panel) = map_canvas(drawn, label=LABEL), _map_panels(drawn)
+    white = to_rgba(PALETTES[Theme.DARK].text)
+    boxes = [patch.get_path().get_extents() for patch in patches_of(canvas) if patch.get_facecolor() == white]
+    brackets = [box for box in boxes if box.width == pytest.approx(3)]
+    told, others = notable_clusters(drawn)
+    assert others
+    for cluster, box in zip([*told, *others], brackets, strict=True):
+        assert box.y0 == pytest.approx(float(panel.y(cluster.low)))
+        assert box.y1 == pytest.approx(float(panel.y(cluster.high)), abs=2)
 
 
 @pytest.mark.parametrize("name", ["plain", "light", "dear", "swept", "many trades"])
