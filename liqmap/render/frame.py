@@ -50,7 +50,7 @@ def _draw_subtitle(canvas: Canvas, liquidation_map: LiquidationMap, palette: Pal
     count = liquidation_map.buys.count + liquidation_map.sells.count
     notional = liquidation_map.buys.notional + liquidation_map.sells.notional
     right = f"{count:,} {'trade' if count == 1 else 'trades'}, {money(notional)}"
-    size = _fitting_size(f"{left}MMM{right}", SIZES.subtitle)
+    size = fitting_size(f"{left}MMM{right}", SIZES.subtitle)
     canvas.text(MARGIN, HEIGHT - 86, left, palette.text, size=size)
     canvas.text(WIDTH - MARGIN, HEIGHT - 86, right, palette.muted, size=size, anchor="r")
 
@@ -75,12 +75,12 @@ def _draw_foot(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette
 
 
 def _write_foot(canvas: Canvas, left: float, y: float, text: str, colour: str) -> None:
-    canvas.text(left, y, text, colour, size=_fitting_size(text, SIZES.foot, left=left))
+    canvas.text(left, y, text, colour, size=fitting_size(text, SIZES.foot, left=left))
 
 
-def _fitting_size(text: str, size: int, *, left: float = MARGIN) -> int:
-    """Return the largest size, up to `size`, at which `text` fits between `left` and the right margin."""
-    room = WIDTH - MARGIN - left
+def fitting_size(text: str, size: int, *, left: float = MARGIN, right: float = WIDTH - MARGIN) -> int:
+    """Return the largest size, up to `size`, at which `text` fits between `left` and `right`."""
+    room = right - left
     return next(
         (each for each in range(size, _SMALLEST, -1) if text_width(text, size=each) <= room), _SMALLEST
     )

@@ -20,6 +20,7 @@ from liqmap.render.frame import (
     draw_nothing,
     draw_path,
     draw_price_axis,
+    fitting_size,
     framed,
     level_range,
     notable_clusters,
@@ -106,13 +107,16 @@ def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     _draw_circles(canvas, panel, liquidation_map.sells.largest, palette.short, largest=largest)
     drawn = max(len(side.largest) for side in selected)
     if max(side.count for side in selected) > drawn:
-        _write_note(canvas, panel, f"circles: the largest {drawn} per side", palette)
+        _write_note(
+            canvas, panel, f"circles: the largest {drawn} per side", palette, right=panel.box.right - 10
+        )
 
 
-def _write_note(canvas: Canvas, panel: Panel, text: str, palette: Palette) -> None:
-    """Say what is drawn, small, in the free strip at a panel's lower end."""
+def _write_note(canvas: Canvas, panel: Panel, text: str, palette: Palette, *, right: float) -> None:
+    """Say what is drawn, small, in the free strip at a panel's lower end, up to `right`."""
     x, y = panel.box.left + 10, panel.box.bottom + 18
-    canvas.text(x, y, text, palette.muted, size=SIZES.foot, halo=palette.panel)
+    size = fitting_size(text, SIZES.foot, left=x, right=right)
+    canvas.text(x, y, text, palette.muted, size=size, halo=palette.panel)
 
 
 def _draw_circles(canvas: Canvas, panel: Panel, trades: SideTrades, colour: str, *, largest: float) -> None:
@@ -131,7 +135,6 @@ def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     ticks, _ = round_ticks(*panel.x_range, count=5)
     draw_bottom_axis(canvas, panel, palette, [(tick, money(tick)) for tick in ticks])
     draw_legend(canvas, liquidation_map, palette, box=panel.box)
-    _write_note(canvas, panel, f"bars per {price(buckets.size, step=buckets.size)}", palette)
     bottom, top = panel.y(buckets.edges[:-1]), panel.y(buckets.edges[1:])
     base = np.zeros(len(bottom))
     for row, colour in zip(
@@ -144,19 +147,22 @@ def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     draw_ghosts(canvas, palette, panel.y(buckets.edges), panel.x(base), swept, upright=False)
     if not base.any():
         draw_nothing(canvas, panel, palette)
-    _draw_totals(canvas, panel, liquidation_map, palette)
+    lower = _draw_totals(canvas, panel, liquidation_map, palette)
+    note = f"bars per {price(buckets.size, step=buckets.size)}"
+    _write_note(canvas, panel, note, palette, right=lower.left - 12)
 
 
-def _draw_totals(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
-    """Write how much stands on each side into the free strips at the panel's ends."""
+def _draw_totals(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> Box:
+    """Write how much stands on each side into the free strips at the panel's ends; return the lower box."""
     for word, curve, y, colour in (
         ("shorts above", liquidation_map.short_depth, panel.box.top - 18, palette.short),
         ("longs below", liquidation_map.long_depth, panel.box.bottom + 18, palette.long),
     ):
         text = f"{word}  {money(float(curve.notional[-1]))}"
-        canvas.text(
+        box = canvas.text(
             panel.box.right - 10, y, text, colour, size=SIZES.label, anchor="r", bold=True, halo=palette.panel
         )
+    return box
 
 
 def _draw_last_price_across(

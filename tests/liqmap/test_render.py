@@ -330,6 +330,15 @@ def test_circles_grow_with_the_notional():
     assert max(sizes) == sizes[0]  # the largest are drawn first, so that none hides another
 
 
+def test_note_of_a_cheap_coin_keeps_off_the_total_beside_it():
+    drawn = made(price=0.00001234, symbol="SHIBUSDT", trades=20_000).map
+    canvas = map_canvas(drawn, label=LABEL)
+    (note,) = [label for label in canvas.labels if label.text.startswith("bars per 0.000000")]
+    (total,) = [label for label in canvas.labels if label.text.startswith("longs below")]
+    assert note.box.right + 8 < total.box.left
+    assert note.size >= 14
+
+
 def test_swept_levels_are_outlined_and_named():
     drawn = VARIANTS["swept"]
     assert drawn.buckets.swept.any()
