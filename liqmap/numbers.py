@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from liqmap.model import GrossValue, LevelFilter, Portion, Selection, TopN
+from liqmap.model import DAY, GrossValue, LevelFilter, Portion, Selection, TopN
 
 if TYPE_CHECKING:
     from liqmap.model import Cluster, Coverage, MapRequest, MarginBasis, TimeWindow
@@ -154,6 +154,15 @@ def _stale_since(coverage: Coverage) -> str | None:
     if last is None or end - last <= _NOTABLE_AGE:
         return None
     return f"{last:%H:%M} UTC" if last.date() == end.date() else f"{last:%b %d %H:%M} UTC"
+
+
+def last_trade_text(coverage: Coverage) -> str | None:
+    """Return when the newest trade was, None where that is at the window's end: at 00:00, on Nov 20."""
+    last, end = coverage.last_trade, coverage.window.end
+    if last is None or end - last <= _NOTABLE_AGE:
+        return None
+    # Within a day of the end a time of day is no other's; to the nearest minute, as 23:59:59 is midnight.
+    return f"at {last + timedelta(seconds=30):%H:%M}" if end - last < DAY else f"on {last:%b %d}"
 
 
 def _missing_text(coverage: Coverage) -> str:

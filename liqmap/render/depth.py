@@ -18,6 +18,7 @@ from liqmap.render.frame import (
     draw_legend,
     draw_nothing,
     framed,
+    last_text,
     level_range,
     standing_totals,
     watermark,
@@ -103,7 +104,7 @@ def _draw_depth_labels(
     last, box = liquidation_map.last_price, panel.box
     x = float(panel.x(last))
     canvas.line([x, x], [box.bottom, box.top], palette.text, width=1.6, dashes=(7, 5))
-    text = f"last {price(last)}"
+    text = last_text(liquidation_map)
     width = text_width(text, size=SIZES.label, bold=True) + 20
     middle = min(max(x, box.left + width / 2), box.right - width / 2)
     y = box.top - 66

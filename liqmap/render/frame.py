@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.canvas import Box, Canvas, text_box, text_width
-from liqmap.numbers import age_text, asked_words, coverage_text, margin_text, money, price, window_text
+from liqmap.numbers import (
+    age_text,
+    asked_words,
+    coverage_text,
+    last_trade_text,
+    margin_text,
+    money,
+    price,
+    window_text,
+)
 from liqmap.panel import Panel, padded, round_ticks, time_ticks
 from liqmap.style import HEIGHT, SIZES, WIDTH, Palette, leverage_colours
 
@@ -183,6 +192,13 @@ def draw_path_line(
         canvas.line(x, close, palette.price, width=2.0)
 
 
+def known_until(liquidation_map: LiquidationMap) -> int:
+    """Return where a window's data ends [ms]: with it, or where a gap begins that lasts to its end."""
+    window, missing = liquidation_map.request.window, liquidation_map.coverage.missing
+    at_end = bool(missing) and missing[-1].window.end == window.end
+    return missing[-1].window.start_ms if at_end else window.end_ms
+
+
 def path_pieces(liquidation_map: LiquidationMap) -> list[slice]:
     """Return the parts of the price path between the gaps, which no line may cross."""
     path = liquidation_map.path
@@ -200,6 +216,12 @@ def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[int, int], palette: Pa
         # Off the middle, where the last price's line may run.
         place = (left + right) / 2, box.bottom + 0.85 * box.height
         canvas.text(*place, "no data", palette.text, size=SIZES.label, anchor="m", halo=palette.panel)
+
+
+def last_text(liquidation_map: LiquidationMap) -> str:
+    """Return the last price in words, with its time where it is not of the window's end."""
+    words = ["last", price(liquidation_map.last_price), last_trade_text(liquidation_map.coverage)]
+    return " ".join(filter(None, words))
 
 
 def draw_nothing(canvas: Canvas, panel: Panel, palette: Palette) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liqmap.canvas import Box, Canvas, text_box, text_width
-from liqmap.numbers import money, price
+from liqmap.numbers import last_trade_text, money, price
 from liqmap.panel import Panel, time_ticks
 from liqmap.render.frame import (
     MARGIN,
@@ -107,6 +107,9 @@ def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     canvas.rectangle(pill, palette.text)
     canvas.text(left + 10, y, text, palette.background, size=SIZES.label, bold=True)
     taken = [pill]
+    when = last_trade_text(liquidation_map.coverage)
+    if when is not None:
+        taken.append(canvas.text(left + 10, pill.bottom - 12, when, palette.text, size=SIZES.foot))
     for cluster in chain.from_iterable(notable_clusters(liquidation_map, within=panel.y_range)):
         middle = float(panel.y(cluster.price))
         text = f"{money(cluster.notional)} @ {price(cluster.price, step=liquidation_map.buckets.size)}"

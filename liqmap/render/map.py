@@ -22,6 +22,8 @@ from liqmap.render.frame import (
     draw_price_axis,
     fitting_size,
     framed,
+    known_until,
+    last_text,
     level_range,
     notable_clusters,
     standing_totals,
@@ -169,10 +171,12 @@ def _draw_last_price_across(
     canvas: Canvas, path_panel: Panel, level_panel: Panel, liquidation_map: LiquidationMap, palette: Palette
 ) -> None:
     last = liquidation_map.last_price
-    for panel in (path_panel, level_panel):
+    # Where the window's end is missing, nobody knows whether the last price held.
+    ends = [float(path_panel.x(known_until(liquidation_map))), level_panel.box.right]
+    for panel, end in zip((path_panel, level_panel), ends, strict=True):
         y = float(panel.y(last))
-        canvas.line([panel.box.left, panel.box.right], [y, y], palette.text, width=1.6, dashes=(7, 5))
-    text = f"last {price(last)}"
+        canvas.line([panel.box.left, end], [y, y], palette.text, width=1.6, dashes=(7, 5))
+    text = last_text(liquidation_map)
     width = text_width(text, size=SIZES.label, bold=True) + 20
     right = level_panel.box.right
     pill = Box(right - width, y - 17, right, y + 17)

@@ -6,6 +6,7 @@ from liqmap.model import Cluster, Coverage, Gap, GrossValue, Portion, Selection,
 from liqmap.numbers import (
     coverage_text,
     last_price_text,
+    last_trade_text,
     money,
     percent,
     price,
@@ -108,6 +109,22 @@ def test_coverage_is_never_silent():
         "87.5 % covered, missing 07:00–08:00 (not published yet)"
     )
     assert coverage_text(Coverage(window, (covered,), gaps * 2)).endswith("and 1 more")
+
+
+@pytest.mark.parametrize(
+    ("last", "text"),
+    [
+        (None, None),
+        ("2023-08-02T15:59:10", None),
+        ("2023-08-01T23:59:59", "at 00:00"),
+        ("2023-08-01T16:30:29", "at 16:30"),
+        ("2023-08-01T15:00:00", "on Aug 01"),
+    ],
+)
+def test_time_of_the_newest_trade_is_told_where_it_is_not_the_end(last: str | None, text: str | None):
+    window = span("2023-07-31T00:00", "2023-08-02T16:00")
+    moment = last and datetime.fromisoformat(last).replace(tzinfo=UTC)
+    assert last_trade_text(Coverage(window, (window,), last_trade=moment or None)) == text
 
 
 def test_coverage_that_lacks_a_minute_is_not_whole():

@@ -84,7 +84,8 @@ def made(
         return SideTrades(side, time[rows], close[rows], notional)
 
     request = MapRequest(Exchange.BINANCE, symbol, window, TopN(100), theme=theme, leverages=leverages)
-    coverage = Coverage(window, (window,), gaps, simulated=simulated)
+    last_trade = datetime.fromtimestamp(time[-1] // 1000, UTC)
+    coverage = Coverage(window, (window,), gaps, simulated=simulated, last_trade=last_trade)
     buys, sells = selected(Side.BUY), selected(Side.SELL)
     after = {
         each.side: aftermath(path, each, bin_seconds=BIN, later=never)
@@ -114,7 +115,7 @@ MADE = {
     "only sells": made(sides=(Side.SELL,)),
     "one price": made(spread=0.0),
     "gap": made(missing=(2, 3.5)),
-    "late gap": made(missing=(5.9, 6)),
+    "late gap": made(missing=(4.5, 6)),
     "simulated": made(simulated=True, missing=(4, 6)),
     "one leverage": made(leverages=(50,)),
     "six leverages": made(leverages=(5, 10, 20, 50, 75, 125)),
@@ -337,6 +338,27 @@ def test_note_of_a_cheap_coin_keeps_off_the_total_beside_it():
     (total,) = [label for label in canvas.labels if label.text.startswith("longs below")]
     assert note.box.right + 8 < total.box.left
     assert note.size >= 14
+
+
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas, drawn_heatmap])
+def test_last_price_from_before_a_gap_says_its_time(canvas_of):
+    words = texts(canvas_of(VARIANTS["late gap"], label=LABEL))
+    assert any(text.endswith("at 04:30") for text in words if text.startswith(("last 2", "at")))
+    assert not any("at 0" in text for text in texts(canvas_of(VARIANTS["gap"], label=LABEL)))
+
+
+@pytest.mark.parametrize(("name", "hours"), [("late gap", 4.5), ("gap", 6)])
+def test_line_of_the_last_price_ends_where_the_data_does(name: str, hours: float):
+    drawn = VARIANTS[name]
+    panel, _ = _map_panels(drawn)
+    y = float(panel.y(drawn.last_price))
+    (dashed,) = [
+        np.asarray(line.get_xdata(), float)
+        for line in lines_of(map_canvas(drawn, label=LABEL))
+        if line.get_color() == PALETTES[Theme.DARK].text and np.all(np.asarray(line.get_ydata()) == y)
+    ]
+    end = drawn.request.window.start_ms + hours * 3_600_000
+    assert dashed[-1] == pytest.approx(float(panel.x(end)))
 
 
 def test_swept_levels_are_outlined_and_named():
