@@ -207,7 +207,7 @@ def path_pieces(liquidation_map: LiquidationMap) -> list[slice]:
     return [slice(first, end) for first, end in pairwise(bounds) if first < end]
 
 
-def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[int, int], palette: Palette) -> None:
+def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[float, float], palette: Palette) -> None:
     """Hatch a span of time without data."""
     left, right = (float(x) for x in panel.x(span_ms))
     box = Box(left, panel.box.bottom, right, panel.box.top)

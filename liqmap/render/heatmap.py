@@ -28,7 +28,7 @@ from liqmap.style import PALETTES, SIZES, WIDTH, Palette, heat_colours
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.model import Heatmap, LiquidationMap
+    from liqmap.model import Heatmap, LiquidationMap, TimeWindow
 
 _LABELS_WIDTH = 206
 _SCALE_WIDTH = 300
@@ -45,7 +45,7 @@ def heatmap_canvas(liquidation_map: LiquidationMap, heatmap: Heatmap, *, label: 
     window = liquidation_map.request.window
     draw_bottom_axis(canvas, panel, palette, time_ticks(window.start_ms, window.end_ms, count=8))
     for gap in liquidation_map.coverage.missing:
-        draw_gap(canvas, panel, (gap.window.start_ms, gap.window.end_ms), palette)
+        draw_gap(canvas, panel, _span(gap.window, window, panel), palette)
     watermark(canvas, liquidation_map, palette, [panel])
     draw_path_line(canvas, panel, liquidation_map, palette, halo=palette.background)
     _draw_scale(canvas, panel, heatmap, palette)
@@ -58,6 +58,15 @@ def _panel(heatmap: Heatmap) -> Panel:
     left = MARGIN + tick_width(prices, count=8) + 12
     box = Box(round(left), PLOT_BOTTOM, WIDTH - MARGIN - _LABELS_WIDTH, PLOT_TOP)
     return Panel(box, (float(heatmap.time[0]), float(heatmap.time[-1])), prices)
+
+
+def _span(gap: TimeWindow, window: TimeWindow, panel: Panel) -> tuple[float, float]:
+    """Return from when to when a gap is hatched: whole bins where the window cuts one."""
+    start, end = panel.x_range
+    return (
+        start if gap.start == window.start else gap.start_ms,
+        end if gap.end == window.end else gap.end_ms,
+    )
 
 
 def _shaded(heatmap: Heatmap, panel: Panel, palette: Palette) -> NDArray[np.uint8]:

@@ -387,6 +387,16 @@ def test_heatmap_says_what_its_colours_mean_and_what_lies_outside():
     assert any(text.startswith("standing per") for text in words)
 
 
+def test_gap_covers_the_heatmap_to_the_end_of_the_bin_that_the_window_cuts():
+    computed = made(hours=6.005, missing=(4.5, 6.005))
+    heatmap = build_heatmap(computed.map, computed.stretches, bin_seconds=BIN)
+    assert heatmap.time[-1] > computed.map.request.window.end_ms
+    canvas = heatmap_canvas(computed.map, heatmap, label=LABEL)
+    (hatched,) = [patch for patch in patches_of(canvas) if patch.get_hatch()]
+    (image,) = [each for each in canvas.figure.get_children() if isinstance(each, FigureImage)][:1]
+    assert hatched.get_path().get_extents().x1 == image.ox + np.asarray(image.get_array()).shape[1]
+
+
 def test_heatmap_is_brightest_where_most_stands():
     drawn = VARIANTS["swept"]
     heatmap = heatmap_of(drawn)
