@@ -82,7 +82,10 @@ def _draw_depth_grid(canvas: Canvas, curves: Panel, bars: Panel, palette: Palett
     for tick, y in zip(ticks, curves.y(ticks), strict=True):
         canvas.line([box.left, box.right], [y, y], palette.grid)
         canvas.text(box.left - 12, y, money(tick), palette.muted, size=SIZES.tick, anchor="r")
-    canvas.text(box.left - 12, box.top + 24, "sum", palette.muted, size=SIZES.tick, anchor="r")
+    # Over the highest tick if that leaves the strip above the panel to the legend, else below it.
+    above = float(curves.y(ticks[-1])) + 34
+    y = above if above + SIZES.tick / 2 <= box.top else above - 68
+    canvas.text(box.left - 12, y, "sum", palette.muted, size=SIZES.tick, anchor="r")
     highest = bars.y_range[1] * 0.42
     ticks, _ = round_ticks(0.0, highest, count=4)
     for tick, y in zip(ticks, bars.y(ticks), strict=True):

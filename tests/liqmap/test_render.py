@@ -361,6 +361,13 @@ def test_line_of_the_last_price_ends_where_the_data_does(name: str, hours: float
     assert dashed[-1] == pytest.approx(float(panel.x(end)))
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_title_of_the_depth_s_axis_stands_off_the_legend(name: str):
+    labels = {label.text: label.box for label in depth_canvas(VARIANTS[name], label=LABEL).labels}
+    (legend,) = {labels[f"{leverage}x"].bottom for leverage in VARIANTS[name].request.leverages}
+    assert labels["sum"].top < legend
+
+
 def test_swept_levels_are_outlined_and_named():
     drawn = VARIANTS["swept"]
     assert drawn.buckets.swept.any()
