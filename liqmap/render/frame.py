@@ -34,6 +34,7 @@ PLOT_BOTTOM: Final = 102
 
 _LABELLED_CLUSTERS = 3  # of each side, the largest, and the nearest besides
 _LAST_PRICE_INSET = 0.06
+_SEPARATOR = "  ·  "
 _SMALLEST = 11  # of letters that would not fit otherwise [px]
 
 
@@ -67,20 +68,37 @@ def _draw_subtitle(canvas: Canvas, liquidation_map: LiquidationMap, palette: Pal
 def _draw_foot(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette) -> None:
     """Write two lines: what the picture is made of, and what it is worth."""
     coverage = liquidation_map.coverage
-    made_of = [coverage_text(coverage)]
-    # What is missing needs the whole line, so that the rest gives way to it.
-    if not coverage.missing:
-        made_of += [*coverage.sources, f"selected from {liquidation_map.trade_count:,} trades"]
-    if liquidation_map.unplaced:
-        made_of.append(f"{money(liquidation_map.unplaced)} too large for these leverages")
+    read = f"{liquidation_map.trade_count:,} trades"
+    made_of = _made_of(liquidation_map, f"selected from {read}")
     colour = palette.warning if coverage.missing else palette.muted
-    _write_foot(canvas, MARGIN, 44, "  ·  ".join(made_of), colour)
+    _write_foot(canvas, MARGIN, 44, made_of, colour)
     age = age_text(coverage)
     left: float = MARGIN
     if age is not None:
         left = canvas.text(MARGIN, 20, f"{age.capitalize()}.", palette.warning, size=SIZES.foot).right + 10
-    worth = f"Not financial advice: estimated from trades by the {margin_text(liquidation_map.margin)}."
-    _write_foot(canvas, left, 20, worth, palette.muted)
+    count = liquidation_map.buys.count + liquidation_map.sells.count
+    words = "Not financial advice: estimated from {} by the " + margin_text(liquidation_map.margin) + "."
+    # The count is here where the first line has no room for it.
+    choices = ["trades"] if read in made_of else [f"{count:,} of {read}", "trades"]
+    _write_foot(canvas, left, 20, _fitting([words.format(each) for each in choices], left), palette.muted)
+
+
+def _made_of(liquidation_map: LiquidationMap, selected_from: str) -> str:
+    """Return the facts of the first line; what is missing needs it first, and the others what is left."""
+    coverage, unplaced = liquidation_map.coverage, liquidation_map.unplaced
+    too_large = [f"{money(unplaced)} too large for these leverages"] if unplaced else []
+    covered = coverage_text(coverage)
+    everything = _SEPARATOR.join([covered, *coverage.sources, selected_from, *too_large])
+    if not coverage.missing:
+        return everything
+    choices = [[covered, selected_from, *too_large], [covered, *too_large]]
+    return _fitting([everything, *(_SEPARATOR.join(facts) for facts in choices)], MARGIN)
+
+
+def _fitting(choices: list[str], left: float) -> str:
+    """Return the first text that fits at the foot's size, or the last."""
+    room = WIDTH - MARGIN - left
+    return next((text for text in choices if text_width(text, size=SIZES.foot) <= room), choices[-1])
 
 
 def _write_foot(canvas: Canvas, left: float, y: float, text: str, colour: str) -> None:

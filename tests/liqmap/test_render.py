@@ -224,6 +224,28 @@ def test_picture_says_what_it_is_made_of(canvas_of):
     assert "SIMULATED" not in words
 
 
+def test_foot_of_a_partial_map_tells_as_much_more_as_fits():
+    drawn = VARIANTS["gap"]
+    (hole,) = drawn.coverage.missing
+
+    def foot(reason: str, source: str) -> tuple[str, str]:
+        coverage = replace(drawn.coverage, missing=(replace(hole, reason=reason),), sources=(source,))
+        labels = map_canvas(replace(drawn, coverage=coverage), label=LABEL).labels
+        first, second = sorted(labels, key=lambda label: label.box.bottom)[1::-1]
+        return first.text, second.text
+
+    count, kept = "selected from 1,234,567 trades", "estimated from trades"
+    first, second = foot("not published yet", "Binance REST")
+    assert first.endswith(f"(not published yet)  ·  Binance REST  ·  {count}")
+    assert kept in second
+    first, second = foot("not published yet", "Binance USD-M daily files, REST, recorded here")
+    assert first.endswith(f"(not published yet)  ·  {count}")
+    assert kept in second
+    first, second = foot("Bybit publishes the past by day, and it is not recorded here", "Bybit linear")
+    assert first.endswith("not recorded here)")
+    assert "estimated from 200 of 1,234,567 trades by" in second
+
+
 @pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas, drawn_heatmap])
 def test_simulated_data_is_marked_in_every_panel(canvas_of):
     marks = [
