@@ -34,6 +34,7 @@ PLOT_BOTTOM: Final = 102
 
 _LABELLED_CLUSTERS = 3  # of each side, the largest, and the nearest besides
 _LAST_PRICE_INSET = 0.06
+_GHOSTS = "swept since"
 _SEPARATOR = "  ·  "
 _SMALLEST = 11  # of letters that would not fit otherwise [px]
 
@@ -276,29 +277,50 @@ def draw_ghosts(
 
 
 def draw_legend(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette, *, box: Box) -> None:
-    """Name the colours of the leverages above a panel, and the ghosts, smaller the more there are."""
+    """Name the colours of the leverages above a panel, and the ghosts."""
     leverages = liquidation_map.buckets.leverages
-    names = [f"{leverage}x" for leverage in leverages]
-    if liquidation_map.buckets.swept.any():
-        names.append("swept since")
-    for size in range(SIZES.label, SIZES.foot // 2, -1):
-        widths = [text_width(name, size=size) + 2.2 * size for name in names]
-        if sum(widths) <= box.width + size:
-            break
-    left, y = box.left, box.top + 24
-    for name, width, colour in zip(
-        names, widths, [*leverage_colours(palette, len(leverages)), palette.ghost], strict=False
-    ):
-        swatch = Box(left, y - size * 0.36, left + size * 0.72, y + size * 0.36)
-        canvas.rectangle(swatch, colour)
-        if name not in {f"{leverage}x" for leverage in leverages}:  # an outline, as the ghosts are
-            inset = 2
-            canvas.rectangle(
-                Box(swatch.left + inset, swatch.bottom + inset, swatch.right - inset, swatch.top - inset),
-                palette.background,
-            )
-        canvas.text(left + size, y, name, palette.text, size=size)
-        left += width
+    colours = dict(
+        zip((f"{each}x" for each in leverages), leverage_colours(palette, len(leverages)), strict=True)
+    )
+    names = [*colours, _GHOSTS] if liquidation_map.buckets.swept.any() else list(colours)
+    size, rows = _legend_rows(names, box.width)
+    for place, row in enumerate(reversed(rows)):
+        left, y = box.left, box.top + 24 + place * (size + 10)
+        for name in row:
+            swatch = Box(left, y - size * 0.36, left + size * 0.72, y + size * 0.36)
+            canvas.rectangle(swatch, colours.get(name, palette.ghost))
+            if name == _GHOSTS:  # an outline, as they are
+                inset = 2
+                canvas.rectangle(
+                    Box(swatch.left + inset, swatch.bottom + inset, swatch.right - inset, swatch.top - inset),
+                    palette.background,
+                )
+            canvas.text(left + size, y, name, palette.text, size=size)
+            left += _legend_width(name, size)
+
+
+def _legend_rows(names: list[str], width: float) -> tuple[int, list[list[str]]]:
+    """Return the size of the legend's letters, and its names in a row, or in two where that is too small."""
+    for most in (1, 2):
+        for size in range(SIZES.label, SIZES.foot - 1, -1):
+            rows = _wrapped(names, width, size=size)
+            if len(rows) <= most:
+                return size, rows
+    return size, rows
+
+
+def _wrapped(names: list[str], width: float, *, size: int) -> list[list[str]]:
+    rows: list[list[str]] = [[]]
+    for name in names:
+        taken = sum(_legend_width(each, size) for each in (*rows[-1], name))
+        if rows[-1] and taken > width + size:  # behind the last name needs no room
+            rows.append([])
+        rows[-1].append(name)
+    return rows
+
+
+def _legend_width(name: str, size: int) -> float:
+    return text_width(name, size=size) + 2.2 * size
 
 
 def watermark(

@@ -41,7 +41,7 @@ from liqmap.render.depth import depth_canvas
 from liqmap.render.frame import notable_clusters
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, map_canvas
-from liqmap.style import HEIGHT, PALETTES, WIDTH
+from liqmap.style import HEIGHT, PALETTES, SIZES, WIDTH
 from liqmap.summary import summarize
 from tests.liqmap.conftest import Computed, compute, entries_of
 
@@ -119,6 +119,7 @@ MADE = {
     "simulated": made(simulated=True, missing=(4, 6)),
     "one leverage": made(leverages=(50,)),
     "six leverages": made(leverages=(5, 10, 20, 50, 75, 125)),
+    "eight leverages": made(leverages=(3, 5, 10, 20, 25, 50, 75, 150), price=0.00001234, spread=0.05),
     "not Latin": made(symbol="币安人生USDT"),
     "swept": made(spread=0.05),
 }
@@ -383,10 +384,23 @@ def test_line_of_the_last_price_ends_where_the_data_does(name: str, hours: float
     assert dashed[-1] == pytest.approx(float(panel.x(end)))
 
 
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas])
+@pytest.mark.parametrize("name", ["plain", "cheap", "six leverages", "eight leverages"])
+def test_legend_names_every_leverage_in_letters_not_below_the_foot_s(name: str, canvas_of):
+    drawn = VARIANTS[name]
+    assert name != "eight leverages" or drawn.buckets.swept.any()
+    labels = {label.text: label for label in canvas_of(drawn, label=LABEL).labels}
+    legend = [labels[f"{leverage}x"] for leverage in drawn.buckets.leverages]
+    assert min(label.size for label in legend) >= SIZES.foot
+    assert max(label.box.top for label in legend) < min(
+        label.box.bottom for label in labels.values() if label.text.startswith("2023-08-01")
+    )
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_title_of_the_depth_s_axis_stands_off_the_legend(name: str):
     labels = {label.text: label.box for label in depth_canvas(VARIANTS[name], label=LABEL).labels}
-    (legend,) = {labels[f"{leverage}x"].bottom for leverage in VARIANTS[name].request.leverages}
+    legend = min(labels[f"{leverage}x"].bottom for leverage in VARIANTS[name].request.leverages)
     assert labels["sum"].top < legend
 
 
