@@ -51,8 +51,16 @@ def depth_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
         base = base + row
     if not base.any():
         draw_nothing(canvas, curves, palette)
-    swept = np.minimum(bars.y(base + buckets.swept), bars.box.top)
-    draw_ghosts(canvas, palette, bars.x(buckets.edges), bars.y(base), swept, upright=True)
+    draw_ghosts(
+        canvas,
+        palette,
+        bars.x(buckets.edges),
+        bars.y(base),
+        bars.y(base + buckets.swept),
+        end=bars.box.top,
+        pill=_pill(curves, liquidation_map),
+        upright=True,
+    )
     for curve, colour in (
         (liquidation_map.long_depth, palette.long),
         (liquidation_map.short_depth, palette.short),
@@ -101,18 +109,31 @@ def _draw_curve(canvas: Canvas, panel: Panel, curve: DepthCurve, colour: str) ->
     canvas.area(np.r_[x, x[-1], x[0]], np.r_[y, panel.box.bottom, panel.box.bottom], colour, opacity=0.16)
 
 
+def _pill(panel: Panel, liquidation_map: LiquidationMap) -> Box:
+    """Return the box that the last price is written on."""
+    box, x = panel.box, float(panel.x(liquidation_map.last_price))
+    width = text_width(last_text(liquidation_map), size=SIZES.label, bold=True) + 20
+    left = min(max(x - width / 2, box.left), box.right - width)
+    return Box(left, box.top - 83, left + width, box.top - 49)
+
+
 def _draw_depth_labels(
     canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette
 ) -> None:
     last, box = liquidation_map.last_price, panel.box
     x = float(panel.x(last))
     canvas.line([x, x], [box.bottom, box.top], palette.text, width=1.6, dashes=(7, 5))
-    text = last_text(liquidation_map)
-    width = text_width(text, size=SIZES.label, bold=True) + 20
-    middle = min(max(x, box.left + width / 2), box.right - width / 2)
-    y = box.top - 66
-    canvas.rectangle(Box(middle - width / 2, y - 17, middle + width / 2, y + 17), palette.text)
-    canvas.text(middle, y, text, palette.background, size=SIZES.label, anchor="m", bold=True)
+    pill = _pill(panel, liquidation_map)
+    canvas.rectangle(pill, palette.text)
+    middle = (pill.left + pill.right) / 2, (pill.bottom + pill.top) / 2
+    canvas.text(
+        *middle,
+        last_text(liquidation_map),
+        palette.background,
+        size=SIZES.label,
+        anchor="m",
+        bold=True,
+    )
     sides: tuple[tuple[str, DepthCurve, float, Anchor, str], ...] = (
         ("longs below", liquidation_map.long_depth, box.left + 12, "l", palette.long),
         ("shorts above", liquidation_map.short_depth, box.right - 12, "r", palette.short),

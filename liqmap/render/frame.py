@@ -257,19 +257,27 @@ def draw_ghosts(
     inner: NDArray[np.float64],
     outer: NDArray[np.float64],
     *,
+    end: float,
+    pill: Box,
     upright: bool,
 ) -> None:
     """Outline what was swept beyond the standing bars, all in pixels.
 
-    Bucket i lies between edges i and i + 1; its ghost reaches from `inner` to `outer`.
+    Bucket i lies between edges i and i + 1; its ghost reaches from `inner` to `outer`, or stays open
+    where it goes on beyond the panel's `end` or below the last price's `pill`.
     """
+    sides = (pill.left, pill.right, pill.bottom) if upright else (pill.bottom, pill.top, pill.left)
+    limit = np.where((edges[1:] > sides[0]) & (edges[:-1] < sides[1]), sides[2], end)
+    is_open = outer > limit
+    outer = np.minimum(outer, limit)
     ghost = outer - inner >= 1
     before, after = np.r_[False, ghost[:-1]], np.r_[ghost[1:], False]
     # A silhouette: from bucket to bucket within a run, and down to the bars at its ends.
     start = np.where(before, np.r_[0.0, outer[:-1]], inner)
-    end = np.where(after, outer, inner)
-    along = np.stack([edges[:-1], edges[:-1], edges[1:], edges[1:]], axis=1)
-    across = np.stack([start, outer, outer, end], axis=1)
+    back = np.where(after, outer, inner)
+    break_ = np.where(is_open, np.nan, outer)
+    along = np.stack([edges[:-1], edges[:-1], edges[1:], edges[1:], edges[1:]], axis=1)
+    across = np.stack([start, outer, break_, outer, back], axis=1)
     # One line with breaks between the runs: a line each would take much longer.
     along[~ghost], across[~ghost] = np.nan, np.nan
     x, y = (along.ravel(), across.ravel()) if upright else (across.ravel(), along.ravel())

@@ -145,8 +145,16 @@ def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
         shown = row > 0
         canvas.rectangles(panel.x(base)[shown], bottom[shown], panel.x(base + row)[shown], top[shown], colour)
         base = base + row
-    swept = np.minimum(panel.x(base + buckets.swept), panel.box.right)
-    draw_ghosts(canvas, palette, panel.y(buckets.edges), panel.x(base), swept, upright=False)
+    draw_ghosts(
+        canvas,
+        palette,
+        panel.y(buckets.edges),
+        panel.x(base),
+        panel.x(base + buckets.swept),
+        end=panel.box.right,
+        pill=_pill(panel, liquidation_map),
+        upright=False,
+    )
     if not base.any():
         draw_nothing(canvas, panel, palette)
     lower = _draw_totals(canvas, panel, liquidation_map, palette)
@@ -176,15 +184,21 @@ def _draw_last_price_across(
     for panel, end in zip((path_panel, level_panel), ends, strict=True):
         y = float(panel.y(last))
         canvas.line([panel.box.left, end], [y, y], palette.text, width=1.6, dashes=(7, 5))
-    text = last_text(liquidation_map)
-    width = text_width(text, size=SIZES.label, bold=True) + 20
-    right = level_panel.box.right
-    pill = Box(right - width, y - 17, right, y + 17)
+    pill = _pill(level_panel, liquidation_map)
     canvas.rectangle(pill, palette.text)
-    canvas.text(right - 10, y, text, palette.background, size=SIZES.label, anchor="r", bold=True)
+    canvas.text(
+        *(pill.left + 10, y, last_text(liquidation_map), palette.background), size=SIZES.label, bold=True
+    )
     # The watermark is in nobody's way.
     taken = [pill, *(label.box for label in canvas.labels if label.opacity == 1)]
     _label_clusters(canvas, level_panel, liquidation_map, palette, taken=taken)
+
+
+def _pill(panel: Panel, liquidation_map: LiquidationMap) -> Box:
+    """Return the box that the last price is written on."""
+    width = text_width(last_text(liquidation_map), size=SIZES.label, bold=True) + 20
+    y = float(panel.y(liquidation_map.last_price))
+    return Box(panel.box.right - width, y - 17, panel.box.right, y + 17)
 
 
 def _label_clusters(

@@ -413,6 +413,20 @@ def test_swept_levels_are_outlined_and_named():
         assert any(np.isfinite(np.asarray(line.get_xdata(), float)).any() for line in ghosts)
 
 
+@pytest.mark.parametrize(("canvas_of", "upright"), [(map_canvas, False), (depth_canvas, True)])
+def test_outline_that_goes_on_beyond_the_panel_or_the_pill_stays_open(canvas_of, upright: bool):
+    drawn = VARIANTS["swept"]
+    buckets = drawn.buckets
+    drawn = replace(drawn, buckets=replace(buckets, swept=np.full(len(buckets.swept), 1e12)))
+    canvas = canvas_of(drawn, label=LABEL)
+    (ghosts,) = [line for line in lines_of(canvas) if line.get_color() == PALETTES[Theme.DARK].ghost]
+    across = np.asarray(ghosts.get_ydata() if upright else ghosts.get_xdata(), float)
+    (pill,) = [label.box for label in canvas.labels if label.text.startswith("last ")]
+    ends = {across.reshape(-1, 5)[row, 1] for row in range(len(buckets.swept))}
+    assert np.isnan(across.reshape(-1, 5)[:, 2]).all()  # no edge where nothing ends
+    assert ends == ({718.0, pill.bottom - 6} if upright else {WIDTH - 28.0, pill.left - 10})
+
+
 def test_nothing_swept_has_no_ghosts():
     assert "swept since" not in texts(map_canvas(VARIANTS["one price"], label=LABEL))
 
