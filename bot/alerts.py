@@ -13,7 +13,7 @@ import discord
 from bot.spec import encode_number
 from bot.wire import UNSENT, may_pass, told
 from liqmap import Cluster, Exchange, LiqmapError, MapRequest, TimeWindow
-from liqmap.numbers import cluster_price, money, percent, price
+from liqmap.numbers import cluster_price, last_price, money, percent
 from liqmap.parsing import parse_end, parse_mode, parse_selection
 
 if TYPE_CHECKING:
@@ -154,14 +154,14 @@ def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str |
     )
     large = [each for each in swept if each.notional >= alert.notional]
     if large:
-        return _sentence(alert, max(large, key=lambda each: each.notional), "has swept", last)
+        return _sentence(alert, max(large, key=lambda each: each.notional), "has swept", summary)
     near = [
         each
         for each in summary.clusters
         if each.notional >= alert.notional and _distance(each, last) <= alert.distance
     ]
     if near:
-        return _sentence(alert, min(near, key=lambda each: _distance(each, last)), "is near", last)
+        return _sentence(alert, min(near, key=lambda each: _distance(each, last)), "is near", summary)
     return None
 
 
@@ -181,12 +181,14 @@ def _is_touched(cluster: Cluster, before: Sight, now: MapSummary) -> bool:
     return min(prices) <= cluster.price <= max(prices)
 
 
-def _sentence(alert: Alert, cluster: Cluster, what: str, last: float) -> str:
+def _sentence(alert: Alert, cluster: Cluster, what: str, summary: MapSummary) -> str:
     side = "longs" if cluster.distance < 0 else "shorts"
-    away = percent(cluster.price / last - 1)
+    away = percent(cluster.price / summary.last_price - 1)
+    where = cluster_price(cluster, step=summary.bucket_size)
+    last = last_price(summary.last_price, step=summary.bucket_size)
     return (
         f"🔔 **{alert.symbol}** on {alert.exchange.title()} {what} {money(cluster.notional)} of {side} at"
-        f" {cluster_price(cluster)} ({away} from {price(last)}), as estimated from trades."
+        f" {where} ({away} from {last}), as estimated from trades."
     )
 
 

@@ -138,7 +138,9 @@ def _numbers_embed(result: MapResult) -> discord.Embed:
         description="\n".join(_opening_lines(result)),
         colour=WARNING_COLOUR if coverage.missing else COLOUR,
     )
-    embed.add_field(name="Last price", value=last_price_text(summary.last_price, coverage))
+    embed.add_field(
+        name="Last price", value=last_price_text(summary.last_price, coverage, step=summary.bucket_size)
+    )
     embed.add_field(name="Selected", value=_selected(result))
     embed.add_field(name="Standing", value=_balance(summary))
     for name, text in _sides(summary):
@@ -190,8 +192,9 @@ def _swept(summary: MapSummary) -> str:
 
 
 def _sides(summary: MapSummary) -> tuple[tuple[str, str], tuple[str, str]]:
-    longs = standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)
-    shorts = standing_text(summary.standing_short, summary.nearest_short, summary.largest_short)
+    step = summary.bucket_size
+    longs = standing_text(summary.standing_long, summary.nearest_long, summary.largest_long, step=step)
+    shorts = standing_text(summary.standing_short, summary.nearest_short, summary.largest_short, step=step)
     return ("Longs below", longs), ("Shorts above", shorts)
 
 
@@ -212,7 +215,7 @@ def _alt_text(result: MapResult) -> str:
         *(["simulated data"] if result.coverage.simulated else []),
         coverage_text(result.coverage),
         f"selected {_selected(result)}",
-        f"last price {last_price_text(summary.last_price, result.coverage)}",
+        f"last price {last_price_text(summary.last_price, result.coverage, step=summary.bucket_size)}",
         *(f"{name.lower()}: {text}" for name, text in _sides(summary)),
         f"swept since: {_swept(summary)}",
         f"estimated from trades by the {margin_text(summary.margin)}",

@@ -223,13 +223,20 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
         f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades,"
         f" {money(summary.selected_notional_buy)} bought, {money(summary.selected_notional_sell)} sold"
     )
+    step = summary.bucket_size
     rows = [
         ("window", window_text(request.window)),
         ("data", " · ".join(filter(None, (coverage_text(coverage), age_text(coverage), *coverage.sources)))),
-        ("last price", last_price_text(summary.last_price, coverage)),
+        ("last price", last_price_text(summary.last_price, coverage, step=step)),
         ("selected", selected),
-        ("longs below", standing_text(summary.standing_long, summary.nearest_long, summary.largest_long)),
-        ("shorts above", standing_text(summary.standing_short, summary.nearest_short, summary.largest_short)),
+        (
+            "longs below",
+            standing_text(summary.standing_long, summary.nearest_long, summary.largest_long, step=step),
+        ),
+        (
+            "shorts above",
+            standing_text(summary.standing_short, summary.nearest_short, summary.largest_short, step=step),
+        ),
         ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
         *([("too large", f"{money(summary.unplaced)}, for these leverages")] if summary.unplaced else []),
         *(

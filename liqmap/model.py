@@ -483,7 +483,7 @@ class MapSummary:
     """The numbers that a person reads beside a map; `clusters` are all of them, longs then shorts.
 
     `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
-    `newest_since` and ends with the last price.
+    `newest_since` and ends with the last price. Prices of clusters are as exact as `bucket_size`.
     """
 
     last_price: float
@@ -501,6 +501,7 @@ class MapSummary:
     swept_short: float
     unplaced: float
     margin: MarginBasis
+    bucket_size: float
     largest_long: Cluster | None
     largest_short: Cluster | None
     nearest_long: Cluster | None

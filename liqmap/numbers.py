@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, assert_never
 from liqmap.model import DAY, GrossValue, LevelFilter, Portion, Selection, TopN
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from liqmap.model import Cluster, Coverage, MapRequest, MarginBasis, TimeWindow
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
@@ -37,6 +39,11 @@ def price(value: float, *, step: float | None = None) -> str:
     return _without_zeros(text) if decimals > _SIGNIFICANT_DIGITS else text
 
 
+def last_price(value: float, *, step: float) -> str:
+    """Return the last price: five digits that matter, no fewer than levels in buckets of `step`."""
+    return max(price(value), price(value, step=step), key=len)
+
+
 def percent(value: float, *, digits: int = 2) -> str:
     """Return a share as a percentage with a sign: +1.25 %."""
     return f"{value * 100:+.{digits}f} %"
@@ -47,13 +54,14 @@ def share_text(value: float) -> str:
     return f"{value * 100:.0f} %"
 
 
-def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None) -> str:
+def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None, *, step: float) -> str:
     """Return what stands on one side: its sum, and its nearest and its largest cluster."""
     if nearest is None or largest is None:
         return "nothing stands"
     if nearest == largest:
-        return f"{money(total)} in all · nearest and largest {_cluster(nearest)}"
-    return f"{money(total)} in all · nearest {_cluster(nearest)} · largest {_cluster(largest)}"
+        return f"{money(total)} in all · nearest and largest {_cluster(nearest, step=step)}"
+    near, large = _cluster(nearest, step=step), _cluster(largest, step=step)
+    return f"{money(total)} in all · nearest {near} · largest {large}"
 
 
 def margin_text(basis: MarginBasis) -> str:
@@ -133,36 +141,42 @@ def age_text(coverage: Coverage) -> str | None:
     return f"newest trade {duration_text(age)} before the end" if age > _NOTABLE_AGE else None
 
 
-def last_price_text(value: float, coverage: Coverage) -> str:
+def last_price_text(value: float, coverage: Coverage, *, step: float) -> str:
     """Return the last price, and when it was paid unless that is the window's end: 29,205 at 03:00 UTC."""
-    since = _stale_since(coverage)
-    return f"{price(value)} at {since}" if since else price(value)
+    since, shown = _stale_since(coverage), last_price(value, step=step)
+    return f"{shown} at {_utc(since, coverage)}" if since else shown
 
 
 def unswept_text(coverage: Coverage) -> str | None:
     """Return since when no sweeping is known, None where the window's end is covered."""
     since = _stale_since(coverage) if _lacks_end(coverage) else None
-    return f"levels touched since {since} are not known to be swept" if since else None
+    return f"levels touched since {_utc(since, coverage)} are not known to be swept" if since else None
 
 
 def _lacks_end(coverage: Coverage) -> bool:
     return bool(coverage.missing) and coverage.missing[-1].window.end == coverage.window.end
 
 
-def _stale_since(coverage: Coverage) -> str | None:
-    last, end = coverage.last_trade, coverage.window.end
-    if last is None or end - last <= _NOTABLE_AGE:
-        return None
-    return f"{last:%H:%M} UTC" if last.date() == end.date() else f"{last:%b %d %H:%M} UTC"
-
-
 def last_trade_text(coverage: Coverage) -> str | None:
     """Return when the newest trade was, None where that is at the window's end: at 00:00, on Nov 20."""
+    since = _stale_since(coverage)
+    if since is None:
+        return None
+    # Within a day of the end a time of day is no other's.
+    return f"at {since:%H:%M}" if coverage.window.end - since < DAY else f"on {since:%b %d}"
+
+
+def _stale_since(coverage: Coverage) -> datetime | None:
+    """Return when the newest trade was, to the nearest minute, None where that is at the window's end."""
     last, end = coverage.last_trade, coverage.window.end
     if last is None or end - last <= _NOTABLE_AGE:
         return None
-    # Within a day of the end a time of day is no other's; to the nearest minute, as 23:59:59 is midnight.
-    return f"at {last + timedelta(seconds=30):%H:%M}" if end - last < DAY else f"on {last:%b %d}"
+    return (last + timedelta(seconds=30)).replace(second=0, microsecond=0)
+
+
+def _utc(moment: datetime, coverage: Coverage) -> str:
+    same_day = moment.date() == coverage.window.end.date()
+    return f"{moment:%H:%M} UTC" if same_day else f"{moment:%b %d %H:%M} UTC"
 
 
 def _missing_text(coverage: Coverage) -> str:
@@ -179,15 +193,20 @@ def _missing_text(coverage: Coverage) -> str:
     return f"{share:g} % covered, missing {span} ({longest.reason}){more}"
 
 
-def cluster_price(cluster: Cluster) -> str:
-    """Return where a cluster lies: its middle, or from where to where if it is wide."""
+def cluster_price(cluster: Cluster, *, step: float) -> str:
+    """Return where a cluster of buckets of `step` lies: its middle, or from where to where if it is wide."""
     if cluster.high - cluster.low > _WIDE * cluster.price:
-        return f"{price(cluster.low)}–{price(cluster.high)}"
-    return price(cluster.price)
+        return f"{price(cluster.low, step=step)}–{price(cluster.high, step=step)}"
+    return price(cluster.price, step=step)
 
 
-def _cluster(cluster: Cluster) -> str:
-    return f"{money(cluster.notional)} @ {cluster_price(cluster)} ({percent(cluster.distance)})"
+def cluster_label(cluster: Cluster, *, step: float) -> str:
+    """Return how much a cluster is and where: $4.5M @ 26,650."""
+    return f"{money(cluster.notional)} @ {cluster_price(cluster, step=step)}"
+
+
+def _cluster(cluster: Cluster, *, step: float) -> str:
+    return f"{cluster_label(cluster, step=step)} ({percent(cluster.distance)})"
 
 
 def _without_zeros(text: str) -> str:

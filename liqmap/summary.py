@@ -35,6 +35,7 @@ def summarize(liquidation_map: LiquidationMap) -> MapSummary:
         swept_short=liquidation_map.swept_short,
         unplaced=liquidation_map.unplaced,
         margin=liquidation_map.margin,
+        bucket_size=buckets.size,
         largest_long=max(longs, key=lambda cluster: cluster.notional, default=None),
         largest_short=max(shorts, key=lambda cluster: cluster.notional, default=None),
         nearest_long=longs[0] if longs else None,

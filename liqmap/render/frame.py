@@ -12,6 +12,7 @@ from liqmap.numbers import (
     age_text,
     asked_words,
     coverage_text,
+    last_price,
     last_trade_text,
     margin_text,
     money,
@@ -239,8 +240,13 @@ def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[float, float], palette
 
 def last_text(liquidation_map: LiquidationMap) -> str:
     """Return the last price in words, with its time where it is not of the window's end."""
-    words = ["last", price(liquidation_map.last_price), last_trade_text(liquidation_map.coverage)]
+    words = ["last", last_price_text(liquidation_map), last_trade_text(liquidation_map.coverage)]
     return " ".join(filter(None, words))
+
+
+def last_price_text(liquidation_map: LiquidationMap) -> str:
+    """Return the last price as it is written everywhere."""
+    return last_price(liquidation_map.last_price, step=liquidation_map.buckets.size)
 
 
 def draw_nothing(canvas: Canvas, panel: Panel, palette: Palette) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liqmap.canvas import Box, Canvas, text_box, text_width
-from liqmap.numbers import last_trade_text, money, price
+from liqmap.numbers import cluster_label, last_trade_text, money, price
 from liqmap.panel import Panel, time_ticks
 from liqmap.render.frame import (
     MARGIN,
@@ -18,7 +18,9 @@ from liqmap.render.frame import (
     draw_gap,
     draw_path_line,
     draw_price_axis,
+    fitting_size,
     framed,
+    last_price_text,
     notable_clusters,
     tick_width,
     watermark,
@@ -110,7 +112,7 @@ def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     """Write the last price and the notable clusters still standing at the right edge."""
     last, left = liquidation_map.last_price, panel.box.right + 10
     y = float(panel.y(last))
-    text = price(last)
+    text = last_price_text(liquidation_map)
     pill = Box(left, y - 17, left + text_width(text, size=SIZES.label, bold=True) + 20, y + 17)
     canvas.line([panel.box.left, left], [y, y], palette.text, width=1.6, dashes=(7, 5))
     canvas.rectangle(pill, palette.text)
@@ -121,12 +123,14 @@ def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
         taken.append(canvas.text(left + 10, pill.bottom - 12, when, palette.text, size=SIZES.foot))
     for cluster in chain.from_iterable(notable_clusters(liquidation_map, within=panel.y_range)):
         middle = float(panel.y(cluster.price))
-        text = f"{money(cluster.notional)} @ {price(cluster.price, step=liquidation_map.buckets.size)}"
+        text = cluster_label(cluster, step=liquidation_map.buckets.size)
+        # From where to where takes more room than a single price.
+        size = fitting_size(text, SIZES.foot, left=left + 4, right=WIDTH - 4)
         for shift in (0, 14, -14, 28, -28):
-            box = text_box(left + 4, middle + shift, text, size=SIZES.foot)
+            box = text_box(left + 4, middle + shift, text, size=size)
             fits = panel.box.bottom <= box.bottom and box.top <= panel.box.top and box.right <= WIDTH - 4
             if fits and not any(box.overlaps(other) for other in taken):
                 canvas.line([panel.box.right, left], [middle, middle], palette.muted, width=2)
-                canvas.text(left + 4, middle + shift, text, palette.text, size=SIZES.foot)
+                canvas.text(left + 4, middle + shift, text, palette.text, size=size)
                 taken.append(box)
                 break

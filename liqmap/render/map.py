@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liqmap.canvas import Box, Canvas, text_box, text_width
-from liqmap.numbers import money, price
+from liqmap.numbers import cluster_label, money, price
 from liqmap.panel import Panel, padded, round_ticks
 from liqmap.render.frame import (
     MARGIN,
@@ -41,7 +41,7 @@ _CONNECTOR_WIDTH = 44
 _RADII = np.array([2.5, 3.5, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0])
 _BESIDE = 6  # from a bracket to its label [px]
 # How far from its cluster a label may stand [px], tried in this order.
-_SHIFTS = (0, *(sign * shift for shift in range(12, 73, 12) for sign in (1, -1)))
+_SHIFTS = (0, *(sign * shift for shift in range(8, 73, 8) for sign in (1, -1)))
 
 
 def map_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
@@ -74,7 +74,7 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     level_box = Box(round(middle + _CONNECTOR_WIDTH + right_labels), PLOT_BOTTOM, WIDTH - MARGIN, PLOT_TOP)
     # The longest bar leaves room for the longest label.
     labels = [
-        text_width(_cluster_text(each, liquidation_map), size=SIZES.label)
+        text_width(cluster_label(each, step=liquidation_map.buckets.size), size=SIZES.label)
         for each in chain.from_iterable(notable_clusters(liquidation_map))
     ]
     room = 1 - (max(labels, default=0.0) + 30) / level_box.width
@@ -213,7 +213,8 @@ def _label_clusters(
     taken = [*taken, *brackets]
     edges = panel.y(liquidation_map.buckets.edges)
     for cluster, bracket in zip((*told, *others), brackets, strict=True):
-        text, middle = _cluster_text(cluster, liquidation_map), float(panel.y(cluster.price))
+        text = cluster_label(cluster, step=liquidation_map.buckets.size)
+        middle = float(panel.y(cluster.price))
         # A leader that others would hide is better than no label for a cluster that is told in words.
         for clear, shift in product((True, False) if cluster in told else (True,), _SHIFTS):
             y = middle + shift
@@ -241,7 +242,3 @@ def _bracket(
     x = float(ends[inside].max()) + 8
     low, high = (float(y) for y in panel.y([cluster.low, cluster.high]))
     return Box(x - 1.5, low, x + 1.5, max(high, low + 2))
-
-
-def _cluster_text(cluster: Cluster, liquidation_map: LiquidationMap) -> str:
-    return f"{money(cluster.notional)} @ {price(cluster.price, step=liquidation_map.buckets.size)}"

@@ -58,6 +58,7 @@ SUMMARY = MapSummary(
     swept_short=2e6,
     unplaced=0.0,
     margin=MarginBasis(MarginModel.BINANCE, date(2026, 9, 1)),
+    bucket_size=50.0,
     largest_long=BELOW,
     largest_short=ABOVE,
     nearest_long=BELOW,

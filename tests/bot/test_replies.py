@@ -89,14 +89,14 @@ def test_price_of_a_window_whose_end_is_missing_has_its_time():
     newest = HALF.end - timedelta(seconds=1)
     coverage = Coverage(WINDOW, (HALF,), (gap,), last_trade=newest)
     text = text_of(coverage=coverage)
-    assert "Last price: 29,205 at 02:59 UTC" in text
-    assert "⚠️ Levels touched since 02:59 UTC are not known to be swept." in text
-    assert "last price 29,205 at 02:59 UTC;" in (
+    assert "Last price: 29,205 at 03:00 UTC" in text
+    assert "⚠️ Levels touched since 03:00 UTC are not known to be swept." in text
+    assert "last price 29,205 at 03:00 UTC;" in (
         map_reply(result_of(coverage=coverage)).files[0].description or ""
     )
     # Where nobody traded, nothing was touched.
     text = text_of(coverage=Coverage(WINDOW, (WINDOW,), last_trade=newest))
-    assert "Last price: 29,205 at 02:59 UTC" in text
+    assert "Last price: 29,205 at 03:00 UTC" in text
     assert "not known" not in text
 
 

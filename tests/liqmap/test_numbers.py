@@ -4,7 +4,9 @@ import pytest
 
 from liqmap.model import Cluster, Coverage, Gap, GrossValue, Portion, Selection, TimeWindow, TopN
 from liqmap.numbers import (
+    cluster_label,
     coverage_text,
+    last_price,
     last_price_text,
     last_trade_text,
     money,
@@ -149,14 +151,14 @@ def test_lost_trades_are_said(lost: int, text: str):
     ("end", "text"),
     [
         ("2023-08-02T00:00", "30,722"),
-        ("2023-08-02T00:02", "30,722 at Aug 01 23:59 UTC"),
+        ("2023-08-02T00:02", "30,722 at 00:00 UTC"),
         ("2023-08-01T23:59", "30,722"),
     ],
 )
 def test_last_price_is_told_with_its_time_where_that_is_not_the_end(end: str, text: str):
     window = span("2023-08-01T00:00", end)
     newest = datetime(2023, 8, 1, 23, 59, 59, tzinfo=UTC) - timedelta(minutes=end.endswith("59"))
-    assert last_price_text(30_722.1, Coverage(window, (window,), last_trade=newest)) == text
+    assert last_price_text(30_722.1, Coverage(window, (window,), last_trade=newest), step=5.0) == text
 
 
 def test_what_is_not_known_to_be_swept_is_told_where_the_end_is_missing():
@@ -179,10 +181,37 @@ LARGE = Cluster(90.0, 91.0, 90.5, -0.095, 2e6)
 @pytest.mark.parametrize(
     ("nearest", "largest", "text"),
     [
-        (NEAR, LARGE, "$5M in all · nearest $1M @ 99.500 (-0.50 %) · largest $2M @ 90.500 (-9.50 %)"),
-        (NEAR, NEAR, "$5M in all · nearest and largest $1M @ 99.500 (-0.50 %)"),
+        (NEAR, LARGE, "$5M in all · nearest $1M @ 99.5 (-0.50 %) · largest $2M @ 90.5 (-9.50 %)"),
+        (NEAR, NEAR, "$5M in all · nearest and largest $1M @ 99.5 (-0.50 %)"),
         (None, None, "nothing stands"),
     ],
 )
 def test_what_stands_is_told_by_its_clusters(nearest: Cluster | None, largest: Cluster | None, text: str):
-    assert standing_text(5e6, nearest, largest) == text
+    assert standing_text(5e6, nearest, largest, step=0.5) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [
+        (31_186.0, 50, "31,186"),
+        (1966.2, 10, "1,966.2"),
+        (28_982.4, 0.2, "28,982.4"),
+        (1.31e-5, 5e-8, "0.00001310"),
+    ],
+)
+def test_last_price_has_no_fewer_digits_than_the_levels_beside_it(value: float, step: float, text: str):
+    assert last_price(value, step=step) == text
+
+
+@pytest.mark.parametrize(
+    ("cluster", "step", "text"),
+    [
+        (Cluster(0.0880, 0.0882, 0.088095, -0.02, 1e6), 1e-4, "$1M @ 0.0881"),
+        (Cluster(2010.0, 2020.0, 2015.0, 0.02, 1e6), 10, "$1M @ 2,015"),
+        (Cluster(1925.0, 1965.0, 1946.8, -0.01, 6e7), 5, "$60M @ 1,925–1,965"),
+    ],
+)
+def test_cluster_is_as_exact_as_its_buckets_and_from_where_to_where_if_wide(
+    cluster: Cluster, step: float, text: str
+):
+    assert cluster_label(cluster, step=step) == text
