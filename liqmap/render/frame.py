@@ -325,10 +325,12 @@ def _legend_rows(names: list[str], width: float) -> tuple[int, list[list[str]]]:
 
 def _wrapped(names: list[str], width: float, *, size: int) -> list[list[str]]:
     rows: list[list[str]] = [[]]
+    taken = 0.0
     for name in names:
-        taken = sum(_legend_width(each, size) for each in (*rows[-1], name))
+        taken += _legend_width(name, size)
         if rows[-1] and taken > width + size:  # behind the last name needs no room
             rows.append([])
+            taken = _legend_width(name, size)
         rows[-1].append(name)
     return rows
 
