@@ -98,11 +98,8 @@ def secrets(settings: BotSettings) -> list[str]:
 
 
 async def run(settings: BotSettings, token: SecretStr) -> None:
-    """Run the bot until its task is cancelled, which SIGTERM and Ctrl-C do."""
+    """Run the bot until SIGTERM, or until its task is cancelled, which Ctrl-C does."""
     point_at(settings.discord)
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     clock = SystemClock()
     metrics = Metrics()
     async with (
@@ -125,7 +122,21 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
         metrics.watch("queue", "Maps under way or waiting", lambda: engine.jobs_under_way)
         metrics.watch("recorder_lag_seconds", "Lag of the slowest recorded stream", engine.lag)
         metrics.watch("cached", "Maps answered from memory", lambda: engine.answered_from_memory)
-        await bot.start(token.get_secret_value())
+        await stay(bot, token.get_secret_value())
+
+
+async def stay(bot: LiqmapBot, token: str) -> None:
+    """Let the bot be connected until SIGTERM, or until it cannot go on."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    # The library takes a cancellation for its own while it connects again, so nobody waits for it to end.
+    ends = [asyncio.create_task(bot.start(token)), asyncio.create_task(stop.wait())]
+    try:
+        for ended in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
+            await ended  # which raises why it could not go on
+    finally:
+        for task in ends:
+            task.cancel()
 
 
 def point_at(settings: DiscordSettings) -> None:

@@ -14,7 +14,7 @@ from bot.due import next_post
 from bot.replies import map_reply
 from bot.rights import Postable, check_bot, check_member
 from bot.store.subscriptions import SubscriptionState
-from bot.wire import acknowledge, patiently
+from bot.wire import acknowledge, may_pass, patiently
 from liqmap import RequestError
 
 if TYPE_CHECKING:
@@ -191,9 +191,10 @@ class SubscriptionDesk:
         for guild_id in known - {guild.id for guild in client.guilds}:
             try:
                 await patiently(partial(client.fetch_guild, guild_id))
-            except (discord.Forbidden, discord.NotFound):
-                log.info("guild %d is left", guild_id)
-                await self.forget_guild(guild_id)
+            except (discord.Forbidden, discord.NotFound) as error:
+                if not may_pass(error):
+                    log.info("guild %d is left", guild_id)
+                    await self.forget_guild(guild_id)
 
 
 async def fetch_channel(client: discord.Client, channel_id: int) -> Postable:

@@ -63,6 +63,8 @@ class Gateway:
         self.resumed = 0
         self.forgets = False
         self.silent = False
+        self.withholds = False
+        self.withheld = asyncio.Event()
         self._events: list[dict[str, Any]] = []
         self._socket: web.WebSocketResponse | None = None
         self._ready = asyncio.Event()
@@ -89,7 +91,10 @@ class Gateway:
             raise web.HTTPServiceUnavailable
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        await socket.send_json({"op": 10, "d": {"heartbeat_interval": self.heartbeat_ms}})
+        if self.withholds:
+            self.withheld.set()
+        else:
+            await socket.send_json({"op": 10, "d": {"heartbeat_interval": self.heartbeat_ms}})
         async for message in socket:
             if message.type is WSMsgType.TEXT:
                 await self._answer(socket, message.json())

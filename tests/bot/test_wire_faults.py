@@ -95,6 +95,15 @@ async def test_interaction_that_came_while_away_is_replayed_and_answered_once(tm
     assert answered.callbacks == 1
 
 
+async def test_bot_that_is_connecting_again_stops_when_it_is_told_to(tmp_path: Path):
+    async with running_bot(tmp_path) as (server, _, process):
+        await (await server.command("liqmap", **REFUSED)).done
+        server.gateway.withholds = True
+        await server.gateway.drop(4000)
+        await server.gateway.withheld.wait()
+        assert "Traceback" not in await stopped(process)
+
+
 async def test_session_that_discord_has_forgotten_is_begun_anew(tmp_path: Path):
     async with running_bot(tmp_path) as (server, _, process):
         await (await server.command("liqmap", **REFUSED)).done

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import Any, Self
 
 import apscheduler.schedulers.base
 
-from bot.app import point_at
+from bot.app import point_at, stay
 from bot.client import LiqmapBot
 from bot.logs import set_up_logging
 from bot.settings import BotSettings, load_bot_settings
@@ -74,13 +73,10 @@ class Draw:
 
 async def run(settings: BotSettings) -> None:
     point_at(settings.discord)
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with open_store(settings) as store:
         bot = LiqmapBot(settings, draw=Draw(), store=store, clock=CLOCK)
         async with bot:
-            await bot.start(TOKEN)
+            await stay(bot, TOKEN)
 
 
 def main() -> None:
