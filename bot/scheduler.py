@@ -26,6 +26,21 @@ log = logging.getLogger(__name__)
 GRACE: Final = 5.0
 """Seconds that posts under way get to end by themselves when the bot stops."""
 
+_RESOLUTION = timedelta(milliseconds=1)
+
+
+class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library tells no types
+    """Fires at multiples of its interval, whenever it fired last.
+
+    The library counts from the last time, so that a run out of turn, as at start, would shift all after it.
+    """
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """Return the first of its times after `now`, or at it if it has not fired yet."""
+        after = now if previous_fire_time is None else max(now, previous_fire_time + _RESOLUTION)
+        found: datetime | None = super().get_next_fire_time(None, after)
+        return found
+
 
 class Scheduler:
     """Runs a job for each subscription when it is due. Use `start` and `close`.
@@ -99,9 +114,9 @@ class Scheduler:
         # A copy, because a context cannot be entered again while it is.
         self._context.copy().run(call, *arguments, **options)
 
-    def _trigger(self, every: timedelta, shift: timedelta) -> IntervalTrigger:
+    def _trigger(self, every: timedelta, shift: timedelta) -> ClockTrigger:
         seconds = int(every.total_seconds())
-        return IntervalTrigger(seconds=seconds, start_date=EPOCH + shift, timezone=UTC)
+        return ClockTrigger(seconds=seconds, start_date=EPOCH + shift, timezone=UTC)
 
     async def _noted(self, job: Callable[[], Awaitable[None]]) -> None:
         """Do a job that closing waits for."""

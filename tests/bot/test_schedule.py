@@ -12,7 +12,7 @@ import pytest
 import simcord
 from sqlalchemy import update
 
-from bot.scheduler import Scheduler
+from bot.scheduler import ClockTrigger, Scheduler
 from bot.settings import BotSettings
 from bot.store import Store
 from bot.store.snapshots import Snapshot, SnapshotState
@@ -142,6 +142,30 @@ async def test_bot_that_was_down_posts_the_newest_missed_snapshot_once(
     await floor.env.restart_bot(new_bot(settings, store, draw))
     await floor.env.advance_time(60)
     assert len(floor.channel.history()) == 1
+
+
+@pytest.mark.parametrize("down", [0, 2 * HOUR])
+async def test_posts_keep_to_the_clock_after_a_restart(
+    floor: Floor, settings: BotSettings, store: Store, down: float
+):
+    await floor.subscribed(floor.manager())
+    await floor.env.advance_time((TEN - NOW).total_seconds() + 20 * 60)
+    await floor.bot.close()
+    await floor.env.advance_time(down)
+    await floor.env.restart_bot(new_bot(settings, store))
+    await floor.env.advance_time(40 * 60 - 10)
+    before = len(floor.channel.history())
+    await floor.env.advance_time(30)
+    assert len(floor.channel.history()) == before + 1
+
+
+def test_trigger_fires_at_its_own_times_whenever_it_fired_last():
+    trigger = ClockTrigger(hours=1, start_date=datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC), timezone=UTC)
+    eleven = TEN + timedelta(hours=1, seconds=7)
+    for last in (None, TEN + timedelta(seconds=7), TEN + timedelta(minutes=20), TEN - timedelta(days=3)):
+        assert trigger.get_next_fire_time(last, TEN + timedelta(minutes=20)) == eleven
+    assert trigger.get_next_fire_time(None, eleven) == eleven
+    assert trigger.get_next_fire_time(eleven, eleven) == eleven + timedelta(hours=1)
 
 
 async def test_subscription_confirmed_just_now_posts_nothing_old(
