@@ -102,7 +102,7 @@ async def test_job_past_its_time_is_a_sentence(address: str, tmp_path: Path):
     async with Cluster(settings_of(address, tmp_path), shared=None) as cluster:
         cluster._pool._timeout = 0.2
         with pytest.raises(JobFailed, match="took longer than"):
-            await cluster._pool.run(hang, tmp_path / "pid")
+            await cluster._pool.run(hang, tmp_path / "mark")
 
 
 async def test_address_without_a_scheduler_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

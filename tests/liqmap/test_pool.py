@@ -30,7 +30,7 @@ def die(_: int) -> None:
 
 
 def hang(mark: Path) -> None:
-    mark.write_text(str(os.getpid()))
+    mark.touch()
     threading.Event().wait()
 
 
@@ -63,7 +63,7 @@ async def test_job_past_its_time_is_stopped_and_leaves_no_worker(tmp_path: Path)
         worker = await pool.run(pid, 0)
         pool._timeout = 0.2
         with pytest.raises(JobFailed, match="took longer than"):
-            await pool.run(hang, tmp_path / "pid")
+            await pool.run(hang, tmp_path / "mark")
         assert not psutil.pid_exists(worker)
         pool._timeout = 60
         assert await pool.run(pid, 0) != os.getpid()
@@ -123,7 +123,7 @@ async def test_cancelled_job_past_its_time_is_stopped_before_the_next_one_begins
     async with WorkerPool(workers=1, timeout=60) as pool:
         worker = await pool.run(pid, 0)
         pool._timeout = 1
-        await cancelled_while_running(pool, tmp_path / "pid")
+        await cancelled_while_running(pool, tmp_path / "mark")
         pool._timeout = 50
         assert await pool.run(pid, 0) != worker
         assert not psutil.pid_exists(worker)
@@ -131,9 +131,10 @@ async def test_cancelled_job_past_its_time_is_stopped_before_the_next_one_begins
 
 async def test_pool_closes_though_a_cancelled_job_is_running(tmp_path: Path):
     async with WorkerPool(workers=1, timeout=1000) as pool:
-        await cancelled_while_running(pool, tmp_path / "pid")
+        worker = await pool.run(pid, 0)
+        await cancelled_while_running(pool, tmp_path / "mark")
     assert not pool._jobs
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    assert not psutil.pid_exists(worker)
 
 
 async def test_pool_leaves_no_process_behind():
