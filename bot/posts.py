@@ -103,15 +103,11 @@ class Posts:
         """
         view = map_view(subscription.spec, due, author_id=subscription.creator_id)
         marks = {getattr(item, "custom_id", "") for item in view.children}
-        history = partial(
-            self._channel(subscription).history,
-            after=since - _CLOCKS_DIFFER,
-            oldest_first=True,
-            limit=_HISTORY,
-        )
+        channel, after = self._channel(subscription), since - _CLOCKS_DIFFER
 
         async def read() -> list[discord.Message]:
-            return [message async for message in history()]
+            history = channel.history(after=after, oldest_first=True, limit=_HISTORY)
+            return [message async for message in history]
 
         for message in await patiently(read, sleep=self._sleep):
             rows = [row for row in message.components if isinstance(row, discord.ActionRow)]

@@ -21,7 +21,7 @@ from tenacity import (
 from bot.due import due_before, jitter_of
 from bot.posts import NONCE_HOLDS
 from bot.store.snapshots import SnapshotState
-from bot.store.subscriptions import PostStyle, SubscriptionState
+from bot.store.subscriptions import SubscriptionState
 from bot.wire import may_pass, told
 from liqmap import DataError, EngineBusy, LiqmapError, MapRequest, MapResult
 
@@ -196,16 +196,17 @@ class SnapshotJob:
         async with self._slots:
             if not await self._store.snapshots.sending(snapshot, now=self._clock.now()):
                 raise _Overtaken
-            if subscription.style is PostStyle.EDIT and subscription.message_id is not None:
-                if await self._poster.edit(subscription, subscription.message_id, result):
-                    return subscription.message_id
+            edited = subscription.edited_message
+            if edited is not None:
+                if await self._poster.edit(subscription, edited, result):
+                    return edited
                 # Noted first: whoever goes on after a kill has to look for the message that comes now.
                 await self._store.subscriptions.forget_message(subscription.id)
             return await self._poster.send(subscription, snapshot.due, result)
 
     async def _was_sent(self, subscription: Subscription, snapshot: Snapshot) -> tuple[bool, int | None]:
         """Return whether a message whose answer was never seen is there all the same."""
-        edits = subscription.style is PostStyle.EDIT and subscription.message_id is not None
+        edits = subscription.edited_message is not None
         if edits or self._clock.now() - snapshot.changed_at < NONCE_HOLDS:
             # To edit twice changes nothing, and Discord still knows the nonce.
             return False, None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.store.subscriptions import REASON_LENGTH, SubscriptionState
@@ -15,7 +15,7 @@ from bot.store.tables import snapshots, subscriptions
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Select
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 
@@ -85,8 +85,7 @@ class Snapshots:
             noted = await connection.execute(
                 update(snapshots)
                 .where(
-                    snapshots.c.subscription_id == snapshot.subscription_id,
-                    snapshots.c.due == snapshot.due,
+                    _row_of(snapshot),
                     snapshots.c.state == snapshot.state,
                     snapshots.c.changed_at == snapshot.changed_at,
                     runs.exists(),
@@ -100,9 +99,7 @@ class Snapshots:
         async with self._engine.begin() as connection:
             await connection.execute(
                 update(snapshots)
-                .where(
-                    snapshots.c.subscription_id == snapshot.subscription_id, snapshots.c.due == snapshot.due
-                )
+                .where(_row_of(snapshot))
                 .values(state=SnapshotState.POSTED, message_id=message_id, changed_at=now)
             )
             changes: dict[str, Any] = {"failures": 0}
@@ -114,7 +111,9 @@ class Snapshots:
 
     async def failed(self, snapshot: Snapshot, *, reason: str, now: datetime) -> None:
         """Note that the snapshot is given up."""
-        await self._mark(snapshot, SnapshotState.FAILED, now=now, reason=reason[:REASON_LENGTH])
+        values = {"state": SnapshotState.FAILED, "reason": reason[:REASON_LENGTH], "changed_at": now}
+        async with self._engine.begin() as connection:
+            await connection.execute(update(snapshots).where(_row_of(snapshot)).values(values))
 
     async def newest(self, subscription_id: int) -> Snapshot | None:
         """Return a subscription's newest snapshot."""
@@ -152,14 +151,6 @@ class Snapshots:
             row.subscription_id, row.due, SnapshotState(row.state), row.message_id, row.reason, row.changed_at
         )
 
-    async def _mark(
-        self, snapshot: Snapshot, state: SnapshotState, *, now: datetime, reason: str = ""
-    ) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                update(snapshots)
-                .where(
-                    snapshots.c.subscription_id == snapshot.subscription_id, snapshots.c.due == snapshot.due
-                )
-                .values(state=state, reason=reason, changed_at=now)
-            )
+
+def _row_of(snapshot: Snapshot) -> ColumnElement[bool]:
+    return and_(snapshots.c.subscription_id == snapshot.subscription_id, snapshots.c.due == snapshot.due)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from bot.spec import MapSpec, decode_spec, encode_spec
 from bot.store.tables import subscriptions
@@ -67,6 +67,11 @@ class Subscription(NewSubscription):
     message_id: int | None
     active_since: datetime
 
+    @property
+    def edited_message(self) -> int | None:
+        """The message whose place the next snapshot takes, if it does not come as one of its own."""
+        return self.message_id if self.style is PostStyle.EDIT else None
+
 
 class Subscriptions:
     """The table of subscriptions. A row that cannot be understood is passed over, with a warning."""
@@ -92,26 +97,25 @@ class Subscriptions:
     async def activate(self, subscription_id: int, *, now: datetime) -> None:
         """Let a draft or a paused subscription run from now on."""
         await self._change(
-            subscriptions.c.id == subscription_id,
             {"state": SubscriptionState.ACTIVE, "reason": "", "failures": 0, "active_since": now},
+            subscriptions.c.id == subscription_id,
         )
 
     async def pause(self, subscription_id: int, *, reason: str) -> bool:
         """Let a subscription rest until somebody resumes it; return whether it ran."""
-        running = (
+        return await self._change(
+            {"state": SubscriptionState.PAUSED, "reason": reason[:REASON_LENGTH]},
             subscriptions.c.id == subscription_id,
             subscriptions.c.state == SubscriptionState.ACTIVE,
         )
-        values = {"state": SubscriptionState.PAUSED, "reason": reason[:REASON_LENGTH]}
-        return await self._change(and_(*running), values)
 
     async def forget_message(self, subscription_id: int) -> None:
         """Note that the newest post cannot be edited any more."""
-        await self._change(subscriptions.c.id == subscription_id, {"message_id": None})
+        await self._change({"message_id": None}, subscriptions.c.id == subscription_id)
 
     async def note_failures(self, subscription_id: int, count: int) -> None:
         """Remember how often in a row a subscription has failed."""
-        await self._change(subscriptions.c.id == subscription_id, {"failures": count})
+        await self._change({"failures": count}, subscriptions.c.id == subscription_id)
 
     async def get(self, subscription_id: int) -> Subscription | None:
         """Return one subscription."""
@@ -158,9 +162,9 @@ class Subscriptions:
             subscriptions.c.state == SubscriptionState.DRAFT, subscriptions.c.active_since < before
         )
 
-    async def _change(self, which: ColumnElement[bool], values: dict[str, Any]) -> bool:
+    async def _change(self, values: dict[str, Any], *conditions: ColumnElement[bool]) -> bool:
         async with self._engine.begin() as connection:
-            changed = await connection.execute(update(subscriptions).where(which).values(values))
+            changed = await connection.execute(update(subscriptions).where(*conditions).values(values))
             return changed.rowcount > 0
 
     async def _select(self, *conditions: ColumnElement[bool]) -> list[Subscription]:
