@@ -16,18 +16,18 @@ import aiohttp
 import discord
 from yarl import URL
 
-from bot.backup import export_to, import_from
-from bot.check import check
 from bot.client import LiqmapBot
-from bot.health import health_server
-from bot.logs import set_up_logging
-from bot.metrics import Metrics
+from bot.ops.backup import export_to, import_from
+from bot.ops.check import check
+from bot.ops.health import health_server
+from bot.ops.logs import set_up_logging
+from bot.ops.metrics import Metrics
+from bot.request.symbols import listed, suggesting
 from bot.settings import load_bot_settings, read_token
 from bot.store import open_store
 from bot.store.database import parse_url
-from bot.symbols import listed, suggesting
 from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
-from liqmap.listings import Listings
+from liqmap.collect.listings import Listings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,22 +16,22 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import buttons
-from bot.alerts import EVERY, AlertWatch
-from bot.cogs import panels
-from bot.cogs.alerts import Alerts
-from bot.cogs.desk import SubscriptionDesk
-from bot.cogs.maps import Maps
-from bot.cogs.server import Server
-from bot.cogs.status import Status
-from bot.cogs.subscriptions import Subscriptions
-from bot.funnel import tell
-from bot.limits import Limits
-from bot.metrics import STARTED, Metrics
-from bot.posts import Posts
-from bot.scheduler import Scheduler
-from bot.snapshots import SharedDraws, SnapshotJob
-from bot.wire import patiently
+from bot.commands.alerts import Alerts
+from bot.commands.maps import Maps
+from bot.commands.server import Server
+from bot.commands.status import Status
+from bot.commands.subscriptions import Subscriptions
+from bot.interaction.errors import tell
+from bot.interaction.limits import Limits
+from bot.interaction.patience import patiently
+from bot.ops.metrics import STARTED, Metrics
+from bot.schedule.alerts import EVERY, AlertWatch
+from bot.schedule.desk import SubscriptionDesk
+from bot.schedule.posts import Posts
+from bot.schedule.scheduler import Scheduler
+from bot.schedule.snapshots import SharedDraws, SnapshotJob
+from bot.views import map as buttons
+from bot.views import subscriptions as panels
 from liqmap import LiqmapError
 from liqmap.files import write_file
 from liqmap.parsing import POPULAR_SYMBOLS
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from pathlib import Path
 
-    from bot.drawing import Draw
+    from bot.request.drawing import Draw
     from bot.settings import BotSettings
     from bot.store import Store
     from liqmap import Clock, SymbolStatus

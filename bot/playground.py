@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 import discord
 
 from bot.client import LiqmapBot
+from bot.request.symbols import listed, suggesting
 from bot.store import open_store
-from bot.symbols import listed, suggesting
 from liqmap import DataError, Engine, SettingsError, SystemClock, utc_now
+from liqmap.collect.listings import Listings
 from liqmap.files import write_file
-from liqmap.listings import Listings
 from liqmap.simulator import GENEROUS, Market, MarketServer
 
 try:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bot.drawing import Draw
+    from bot.request.drawing import Draw
     from bot.settings import BotSettings
     from liqmap import MapRequest, MapResult, Progress
 

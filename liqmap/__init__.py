@@ -32,17 +32,17 @@ from liqmap.model import (
     Progress,
     Selection,
     Theme,
-    TimeWindow,
     TopN,
 )
+from liqmap.version import __version__
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock, SystemClock, utc_now
-    from liqmap.engine import Engine
+    from liqmap.live.status import SymbolStatus
+    from liqmap.run.engine import Engine
     from liqmap.settings import Settings, load_settings
-    from liqmap.status import SymbolStatus
 
-__version__ = "0.1.0"
 __all__ = [
     "Clock",
     "Cluster",
@@ -83,9 +83,9 @@ if not TYPE_CHECKING:
     # settings, and each of its processes is lighter without them.
     _IMPORTED_WHEN_ASKED_FOR = {
         "Clock": "liqmap.clock",
-        "Engine": "liqmap.engine",
+        "Engine": "liqmap.run.engine",
         "Settings": "liqmap.settings",
-        "SymbolStatus": "liqmap.status",
+        "SymbolStatus": "liqmap.live.status",
         "SystemClock": "liqmap.clock",
         "load_settings": "liqmap.settings",
         "utc_now": "liqmap.clock",

@@ -4,6 +4,6 @@
 if __name__ == "__main__":
     import sys
 
-    from liqmap.cli import main
+    from liqmap.cli.main import main
 
     sys.exit(main())

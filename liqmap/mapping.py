@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from liqmap.engine import Engine
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
@@ -23,11 +22,12 @@ from liqmap.model import (
     Mode,
     Portion,
     Selection,
-    TimeWindow,
     TopN,
 )
 from liqmap.parsing import parse_exchange, parse_mode, parse_symbol
+from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
+from liqmap.window import TimeWindow
 
 
 class HistoricalMapping:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Self
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-DAY = timedelta(days=1)
+    from liqmap.window import TimeWindow
 
 # Exchanges list non-ASCII symbols too; what must never pass is anything a path or URL gives meaning to.
 _SYMBOL = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
@@ -46,7 +46,7 @@ class Mode(StrEnum):
 
 
 class MarginModel(StrEnum):
-    """How a liquidation price is computed from an entry (see `liqmap.margin`).
+    """How a liquidation price is computed from an entry (see `liqmap.compute.margin`).
 
     `EXCHANGE` asks for the exchange's own; a `MapRequest` never keeps it but says which that is.
     """
@@ -73,61 +73,6 @@ class Theme(StrEnum):
 
     DARK = "dark"
     LIGHT = "light"
-
-
-@dataclass(frozen=True, slots=True)
-class TimeWindow:
-    """A half-open interval [start, end) of whole seconds, in aware UTC."""
-
-    start: datetime
-    end: datetime
-
-    def __post_init__(self) -> None:
-        for moment in (self.start, self.end):
-            if moment.utcoffset() != timedelta() or moment.microsecond:
-                raise ValueError(f"a window is bounded by whole seconds in UTC, not by {moment!r}")
-        if self.start >= self.end:
-            raise RequestError("The window is empty: its start must lie before its end.")
-
-    @classmethod
-    def ending(cls, end: datetime, length: timedelta) -> Self:
-        """Return the window of `length` that ends at `end`. Raises RequestError before the year 1."""
-        try:
-            return cls(end - length, end)
-        except OverflowError:
-            raise RequestError("The window reaches back too far; try 6h, and an end of this year.") from None
-
-    @classmethod
-    def of_day(cls, day: date) -> Self:
-        """Return the 24 hours of a UTC day."""
-        start = datetime.combine(day, time(), UTC)
-        return cls(start, start + DAY)
-
-    @property
-    def length(self) -> timedelta:
-        """Time between start and end."""
-        return self.end - self.start
-
-    @property
-    def start_ms(self) -> int:
-        """Start in milliseconds since 1970, the first that belongs to the window."""
-        return int(self.start.timestamp()) * 1000
-
-    @property
-    def end_ms(self) -> int:
-        """End in milliseconds since 1970, the first that does not belong."""
-        return int(self.end.timestamp()) * 1000
-
-    @property
-    def days(self) -> tuple[date, ...]:
-        """UTC days that the window touches, oldest first."""
-        first, last = self.start.date(), (self.end - timedelta(seconds=1)).date()
-        return tuple(first + DAY * i for i in range((last - first).days + 1))
-
-    def overlap(self, other: TimeWindow) -> TimeWindow | None:
-        """Return what both windows share, or None."""
-        start, end = max(self.start, other.start), min(self.end, other.end)
-        return TimeWindow(start, end) if start < end else None
 
 
 @dataclass(frozen=True, slots=True)

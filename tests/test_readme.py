@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bot.cogs.alerts import Alerts
-from bot.cogs.maps import Maps
-from bot.cogs.server import Server
-from bot.cogs.status import Status
-from bot.cogs.subscriptions import Subscriptions
-from liqmap.cli import main
-from liqmap.margin import Brackets, MarginRules, liquidation_price
+from bot.commands.alerts import Alerts
+from bot.commands.maps import Maps
+from bot.commands.server import Server
+from bot.commands.status import Status
+from bot.commands.subscriptions import Subscriptions
+from liqmap.cli.main import main
+from liqmap.compute.margin import Brackets, MarginRules, liquidation_price
 from liqmap.model import MarginModel, Side
 
 ROOT = Path(__file__).parents[1]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, insert, select
 
+from bot.request.defaults import GuildDefaults
 from bot.store.tables import guilds
 
 if TYPE_CHECKING:
@@ -14,21 +15,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 VALUE_LENGTH: Final = 40
-
-
-@dataclass(frozen=True, slots=True)
-class GuildDefaults:
-    """What holds in a guild where a command does not say otherwise, in the words of the options.
-
-    `channels` are the only ones in which the bot draws; none means all.
-    """
-
-    exchange: str | None = None
-    mode: str | None = None
-    value: str | None = None
-    theme: str | None = None
-    leverages: str | None = None
-    channels: tuple[int, ...] = ()
 
 
 class Guilds:

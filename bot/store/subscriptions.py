@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, func, insert, select, update
 
-from bot.spec import MapSpec, decode_spec, encode_spec
+from bot.request.spec import MapSpec, decode_spec, encode_spec
 from bot.store.tables import subscriptions
 from liqmap import RequestError
 

@@ -11,8 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from liqmap.compute.margin import Brackets
 from liqmap.errors import DataError
-from liqmap.margin import Brackets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

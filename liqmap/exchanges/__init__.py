@@ -1,10 +1,10 @@
 """The exchanges that the engine knows."""
 
-from liqmap.exchanges.binance import Binance
-from liqmap.exchanges.binance_live import BinanceBackfill, BinanceLive
-from liqmap.exchanges.bybit import Bybit
-from liqmap.exchanges.bybit_live import BybitLive
-from liqmap.exchanges.live import Backfill, LiveFormat
+from liqmap.exchanges.binance.files import Binance
+from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
+from liqmap.exchanges.bybit.files import Bybit
+from liqmap.exchanges.bybit.live import BybitLive
+from liqmap.exchanges.messages import Backfill, LiveFormat
 from liqmap.exchanges.protocol import ExchangeFormat
 from liqmap.model import Exchange
 

@@ -13,7 +13,8 @@ import pyarrow.csv
 
 from liqmap.errors import DataError
 from liqmap.memory import give_back_memory
-from liqmap.model import TimeWindow, Trades
+from liqmap.model import Trades
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

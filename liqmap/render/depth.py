@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liqmap.canvas import Box, Canvas, text_width
-from liqmap.numbers import money, price
-from liqmap.panel import Panel, round_ticks
+from liqmap.render.canvas import Box, Canvas, text_width
 from liqmap.render.frame import (
     MARGIN,
     PLOT_BOTTOM,
@@ -23,11 +21,13 @@ from liqmap.render.frame import (
     standing_totals,
     watermark,
 )
-from liqmap.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
+from liqmap.render.panel import Panel, round_ticks
+from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
+from liqmap.text import money, price
 
 if TYPE_CHECKING:
-    from liqmap.canvas import Anchor
     from liqmap.model import DepthCurve, LiquidationMap
+    from liqmap.render.canvas import Anchor
 
 
 def depth_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from liqmap.canvas import Box, Canvas, text_box, text_width
-from liqmap.numbers import (
+from liqmap.render.canvas import Box, Canvas, text_box, text_width
+from liqmap.render.panel import Panel, padded, round_ticks, time_ticks
+from liqmap.render.style import HEIGHT, SIZES, WIDTH, Palette, leverage_colours
+from liqmap.text import (
     age_text,
     asked_words,
     coverage_text,
@@ -19,8 +21,6 @@ from liqmap.numbers import (
     price,
     window_text,
 )
-from liqmap.panel import Panel, padded, round_ticks, time_ticks
-from liqmap.style import HEIGHT, SIZES, WIDTH, Palette, leverage_colours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -240,11 +240,11 @@ def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[float, float], palette
 
 def last_text(liquidation_map: LiquidationMap) -> str:
     """Return the last price in words, with its time where it is not of the window's end."""
-    words = ["last", last_price_text(liquidation_map), last_trade_text(liquidation_map.coverage)]
+    words = ["last", last_price_label(liquidation_map), last_trade_text(liquidation_map.coverage)]
     return " ".join(filter(None, words))
 
 
-def last_price_text(liquidation_map: LiquidationMap) -> str:
+def last_price_label(liquidation_map: LiquidationMap) -> str:
     """Return the last price as it is written everywhere."""
     return last_price(liquidation_map.last_price, step=liquidation_map.buckets.size)
 

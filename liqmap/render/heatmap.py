@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liqmap.canvas import Box, Canvas, text_box, text_width
-from liqmap.numbers import cluster_label, last_trade_text, money, price
-from liqmap.panel import Panel, time_ticks
+from liqmap.render.canvas import Box, Canvas, text_box, text_width
 from liqmap.render.frame import (
     MARGIN,
     PLOT_BOTTOM,
@@ -20,17 +18,20 @@ from liqmap.render.frame import (
     draw_price_axis,
     fitting_size,
     framed,
-    last_price_text,
+    last_price_label,
     notable_clusters,
     tick_width,
     watermark,
 )
-from liqmap.style import PALETTES, SIZES, WIDTH, Palette, heat_colours
+from liqmap.render.panel import Panel, time_ticks
+from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, heat_colours
+from liqmap.text import cluster_label, last_trade_text, money, price
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.model import Heatmap, LiquidationMap, TimeWindow
+    from liqmap.model import Heatmap, LiquidationMap
+    from liqmap.window import TimeWindow
 
 _LABELS_WIDTH = 206
 _SCALE_WIDTH = 300
@@ -112,7 +113,7 @@ def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     """Write the last price and the notable clusters still standing at the right edge."""
     last, left = liquidation_map.last_price, panel.box.right + 10
     y = float(panel.y(last))
-    text = last_price_text(liquidation_map)
+    text = last_price_label(liquidation_map)
     pill = Box(left, y - 17, left + text_width(text, size=SIZES.label, bold=True) + 20, y + 17)
     canvas.line([panel.box.left, left], [y, y], palette.text, width=1.6, dashes=(7, 5))
     canvas.rectangle(pill, palette.text)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liqmap.canvas import Box, Canvas, text_width
-from liqmap.numbers import cluster_label, money, price
-from liqmap.panel import Panel, padded, round_ticks
+from liqmap.render.canvas import Box, Canvas, text_width
 from liqmap.render.frame import (
     MARGIN,
     PLOT_BOTTOM,
@@ -30,7 +28,9 @@ from liqmap.render.frame import (
     tick_width,
     watermark,
 )
-from liqmap.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
+from liqmap.render.panel import Panel, padded, round_ticks
+from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
+from liqmap.text import cluster_label, money, price
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

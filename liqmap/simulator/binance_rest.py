@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import web
 
 from liqmap.simulator.clock import epoch_ms
-from liqmap.simulator.limits import Charge, WeightBudget
+from liqmap.simulator.limits import Charge, WeightLimit
 from liqmap.simulator.market import LISTINGS, Listing
 from liqmap.simulator.messages import binance_rows
 from liqmap.simulator.tape import linear_symbols
@@ -76,7 +76,7 @@ class BinanceRest:
         self._tape = tape
         self._clock = clock
         self._weight_limit = weight_limit
-        self._budget = WeightBudget(clock, weight_limit)
+        self._budget = WeightLimit(clock, weight_limit)
 
     async def trades(self, request: web.Request) -> web.Response:
         """Answer GET /fapi/v1/aggTrades: rows in the order of their ids, none that is yet to come."""

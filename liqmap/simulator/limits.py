@@ -24,7 +24,7 @@ class Charge:
     retry_after: int = 0
 
 
-class WeightBudget:
+class WeightLimit:
     """The weight that one address may use in a UTC clock minute, `limit`; refused calls cost too."""
 
     def __init__(self, clock: Clock, limit: int) -> None:

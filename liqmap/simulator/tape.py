@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
-from liqmap.model import TimeWindow
 from liqmap.simulator.clock import from_epoch_ms
 from liqmap.simulator.market import LISTINGS, Market
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.simulator.liquidations import Liquidations

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from liqmap.recordings import Recordings
+from liqmap.live.registry import Recordings
 from liqmap.settings import Settings
 from tests.benchmarks.simulator import crashing_exchanges
 from tests.benchmarks.table import Table

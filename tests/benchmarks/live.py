@@ -14,12 +14,13 @@ import aiohttp
 import psutil
 
 from liqmap.clock import Clock, SystemClock, utc_now
-from liqmap.model import Exchange, TimeWindow
-from liqmap.recent import RecentTrades, recent_trades
-from liqmap.recordings import Recordings
+from liqmap.collect.recent import RecentTrades, recent_trades
+from liqmap.live.registry import Recordings
+from liqmap.model import Exchange
 from liqmap.settings import Settings, StorageSettings
 from liqmap.simulator import GENEROUS, Market, MarketServer, SimulatedClock
-from liqmap.store import Store
+from liqmap.store.local import SegmentStore
+from liqmap.window import TimeWindow
 from tests.benchmarks.market import END, SYMBOL
 from tests.benchmarks.simulator import crashing_exchanges, simulated_exchanges
 from tests.benchmarks.table import Table
@@ -57,14 +58,14 @@ async def measure_fill(folder: Path, table: Table) -> None:
 
 
 @asynccontextmanager
-async def _recent(settings: Settings, clock: Clock) -> AsyncIterator[tuple[RecentTrades, Store]]:
-    store = Store(settings.storage.path / "filled", max_size=settings.storage.max_size)
+async def _recent(settings: Settings, clock: Clock) -> AsyncIterator[tuple[RecentTrades, SegmentStore]]:
+    store = SegmentStore(settings.storage.path / "filled", max_size=settings.storage.max_size)
     store.open(now=clock.now())
     async with aiohttp.ClientSession() as session:
         yield recent_trades(settings, store=store, session=session, clock=clock)[Exchange.BINANCE], store
 
 
-async def _filled(recent: RecentTrades, store: Store, window: TimeWindow) -> int:
+async def _filled(recent: RecentTrades, store: SegmentStore, window: TimeWindow) -> int:
     """Fetch a window and return how many trades it has."""
     await recent.fill(SYMBOL, [window], report=_ignore)
     assert not store.missing(Exchange.BINANCE, SYMBOL, window)

@@ -16,11 +16,11 @@ from aiohttp import web
 
 from liqmap import Exchange, Settings, TimeWindow
 from liqmap.exchanges import EXCHANGES
-from liqmap.segment_writer import write_segment
-from liqmap.segments import Origin, segment_path
 from liqmap.simulator import Market
 from liqmap.simulator.formats import binance_checksum, binance_zip, bybit_csv_gz
 from liqmap.simulator.market import MarketDay
+from liqmap.store.segments import Origin, segment_path
+from liqmap.store.writer import write_segment
 
 SYMBOL = "BTCUSDT"
 END = datetime(2023, 8, 31, 12, tzinfo=UTC)

@@ -11,12 +11,12 @@ from typing import Any
 from PIL import Image
 
 from liqmap import Coverage, GrossValue, MapRequest
-from liqmap.buckets import LevelSums
-from liqmap.levels import all_levels
+from liqmap.compute.buckets import LevelSums
+from liqmap.compute.levels import all_levels
 from liqmap.model import LiquidationMap, Side
 from liqmap.render import draw_depth, draw_map
-from liqmap.segments import Part, open_segment, segment_path, segment_windows
-from liqmap.worker import MapJob, compute_map, load_job, margin_of
+from liqmap.run.job import MapJob, compute_map, load_job, margin_of
+from liqmap.store.segments import Part, open_segment, segment_path, segment_windows
 from tests.benchmarks.maps import request
 from tests.benchmarks.table import Table
 

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from liqmap import Engine, GrossValue, MapRequest, Selection, Settings, TopN
-from liqmap.aftermath import aftermath
+from liqmap.compute.aftermath import aftermath
+from liqmap.compute.levels import build_map, coarsened, path_bin_seconds
 from liqmap.exchanges import EXCHANGES
-from liqmap.levels import build_map, coarsened, path_bin_seconds
 from liqmap.model import Coverage, Entries, PricePath, Side, SideTrades
 from liqmap.render import draw_depth, draw_map
-from liqmap.worker import PATH_BINS, MapJob, margin_of
+from liqmap.run.job import PATH_BINS, MapJob, margin_of
 from tests.benchmarks.maps import clocked, request
 from tests.benchmarks.market import END, SYMBOL
 from tests.benchmarks.table import Table

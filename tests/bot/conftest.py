@@ -15,7 +15,7 @@ import pytest
 import simcord
 
 from bot.client import LiqmapBot
-from bot.drawing import Draw
+from bot.request.drawing import Draw
 from bot.settings import BotSettings
 from bot.store import Store, open_store
 from liqmap.model import (
@@ -29,10 +29,10 @@ from liqmap.model import (
     MarginBasis,
     MarginModel,
     Progress,
-    TimeWindow,
     TopN,
 )
 from liqmap.settings import StorageSettings
+from liqmap.window import TimeWindow
 
 CSV = b"side,leverage,entry_time,entry_price,level,notional\n"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -168,7 +168,7 @@ def _shaky(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[Exce
         return await steady(*args, **options)
 
     monkeypatch.setattr(owner, name, shaky)
-    monkeypatch.setattr("bot.wire._wait", lambda _: 0)
+    monkeypatch.setattr("bot.interaction.patience._wait", lambda _: 0)
     return errors
 
 

@@ -36,7 +36,9 @@ async def test_unknown_error_is_told_by_a_number_that_the_log_has(
         sentence.content,
     )
     assert found
-    (record,) = [record for record in caplog.records if record.name == "bot.funnel" and record.exc_info]
+    (record,) = [
+        record for record in caplog.records if record.name == "bot.interaction.errors" and record.exc_info
+    ]
     assert found[1] in record.getMessage()
 
 
@@ -86,7 +88,7 @@ async def test_commands_are_announced_although_the_first_try_breaks(
         return await sync(tree, **options)
 
     monkeypatch.setattr(app_commands.CommandTree, "sync", shaky)
-    monkeypatch.setattr("bot.wire._wait", lambda _: 0)
+    monkeypatch.setattr("bot.interaction.patience._wait", lambda _: 0)
     async with simcord.run(new_bot(settings, store), strict_sync=False) as env:
         assert syncs(env) == 1
 

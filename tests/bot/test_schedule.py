@@ -12,7 +12,7 @@ import pytest
 import simcord
 from sqlalchemy import update
 
-from bot.scheduler import ClockTrigger, Scheduler
+from bot.schedule.scheduler import ClockTrigger, Scheduler
 from bot.settings import BotSettings
 from bot.store import Store
 from bot.store.snapshots import Snapshot, SnapshotState
@@ -20,7 +20,7 @@ from bot.store.subscriptions import Subscription, SubscriptionState
 from bot.store.tables import snapshots
 from liqmap import SystemClock
 from liqmap.errors import DataError, EngineBusy, RequestError
-from liqmap.model import TimeWindow
+from liqmap.window import TimeWindow
 from tests.bot.conftest import NOW, PNG, SIMULATION_STARTS, FakeDraw, Floor, new_bot
 
 HOUR = 3600.0
@@ -217,7 +217,7 @@ async def test_kill_between_message_and_note_doubles_nothing_however_late_the_re
     floor: Floor, settings: BotSettings, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
     # The simulated Discord's own time is that much behind.
-    monkeypatch.setattr("bot.posts._CLOCKS_DIFFER", NOW - SIMULATION_STARTS + timedelta(minutes=1))
+    monkeypatch.setattr("bot.schedule.posts._CLOCKS_DIFFER", NOW - SIMULATION_STARTS + timedelta(minutes=1))
     await floor.subscribed(floor.manager())
     await floor.env.advance_time(HOUR)
     (message,) = floor.channel.history()

@@ -13,8 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from bot.request.spec import MapSpec
 from bot.settings import BotSettings
-from bot.spec import MapSpec
 from bot.store import open_store
 from bot.store.subscriptions import NewSubscription, PostStyle
 from liqmap import utc_now

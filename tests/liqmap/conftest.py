@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pytest
 
-from liqmap.levels import all_levels, build_map
-from liqmap.margin import MarginRules
+from liqmap.compute.levels import all_levels, build_map
+from liqmap.compute.margin import MarginRules
 from liqmap.model import (
     Aftermath,
     Coverage,
@@ -22,11 +22,11 @@ from liqmap.model import (
     MarginModel,
     Side,
     SideTrades,
-    TimeWindow,
     Trades,
 )
-from liqmap.segment_writer import write_segment
-from liqmap.segments import Origin, Segment, segment_path
+from liqmap.store.segments import Origin, Segment, segment_path
+from liqmap.store.writer import write_segment
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

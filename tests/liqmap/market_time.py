@@ -9,9 +9,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from liqmap.model import TimeWindow
-from liqmap.segments import Part, Segment, read_table
 from liqmap.simulator import Market, SimulatedClock
+from liqmap.store.segments import Part, Segment, read_table
+from liqmap.window import TimeWindow
 
 Result = TypeVar("Result")
 

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from liqmap import Engine, load_settings
-from liqmap.keeper import Keeper
+from liqmap.live.buffer import Chunk
+from liqmap.live.writer import Keeper
 from liqmap.simulator import remote_clock
-from liqmap.tape import Piece
 
 keep = Keeper.keep
 
 
 async def keep_and_tell(
-    self: Keeper, symbol: str, pieces: Sequence[Piece], *rest: Any, **options: Any
+    self: Keeper, symbol: str, chunks: Sequence[Chunk], *rest: Any, **options: Any
 ) -> bool:
-    stored = await keep(self, symbol, pieces, *rest, **options)
-    for piece in pieces[-1:]:
-        sys.stdout.write(f"{self._exchange} {piece.window.end_ms}\n")
+    stored = await keep(self, symbol, chunks, *rest, **options)
+    for chunk in chunks[-1:]:
+        sys.stdout.write(f"{self._exchange} {chunk.window.end_ms}\n")
         sys.stdout.flush()
     return stored
 

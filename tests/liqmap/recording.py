@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from liqmap.channel import Channel
-from liqmap.model import Exchange, TimeWindow
-from liqmap.recorder import Recorder
-from liqmap.segments import segment_windows
+from liqmap.live.exchange import ExchangeRecorder
+from liqmap.live.recorder import Recorder
+from liqmap.model import Exchange
 from liqmap.settings import RecorderSettings
 from liqmap.simulator import Market, MarketServer, SimulatedClock
-from liqmap.spans import merged
-from liqmap.store import Store
+from liqmap.store.local import SegmentStore
+from liqmap.store.segments import segment_windows
+from liqmap.window import TimeWindow, merged
 from tests.liqmap.market_time import held, traded, until
 from tests.liqmap.supplies import supplies
 
@@ -27,13 +27,15 @@ MARKET = Market(scale=0.05)  # BTCUSDT: some 40 trades a minute
 class Recording:
     """A recorder, and all that a test may want to touch."""
 
-    def __init__(self, recorder: Recorder, server: MarketServer, store: Store, clock: SimulatedClock) -> None:
+    def __init__(
+        self, recorder: Recorder, server: MarketServer, store: SegmentStore, clock: SimulatedClock
+    ) -> None:
         self.recorder = recorder
         self.server = server
         self.store = store
         self.clock = clock
 
-    def channel(self, exchange: Exchange) -> Channel:
+    def channel(self, exchange: Exchange) -> ExchangeRecorder:
         return self.recorder._channels[exchange]
 
     def subscribed(self, exchange: Exchange, symbol: str) -> bool:
@@ -64,7 +66,7 @@ class Recording:
 
     def _stored(self) -> bool:
         tracks = [track for each in Exchange for track in self.channel(each)._tracks.values()]
-        return not any(track.tape.pieces for track in tracks)
+        return not any(track.buffer.chunks for track in tracks)
 
     def covered(self, exchange: Exchange, symbol: str = "BTCUSDT") -> list[TimeWindow]:
         """Return what the store has of a symbol."""

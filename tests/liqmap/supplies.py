@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 import aiohttp
 
-from liqmap.days import DayFiles
+from liqmap.collect.days import DayFiles
+from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.model import Exchange
-from liqmap.pool import WorkerPool
-from liqmap.recent import RecentTrades, recent_trades
 from liqmap.settings import DownloadSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedClock
-from liqmap.store import Store
+from liqmap.store.local import SegmentStore
+from liqmap.workers.pool import WorkerPool
 
 
 class Supplies(NamedTuple):
     """A store below `settings.storage.path`, and what fetches into it."""
 
     settings: Settings
-    store: Store
+    store: SegmentStore
     session: aiohttp.ClientSession
     days: DayFiles
     recent: dict[Exchange, RecentTrades]
@@ -45,7 +45,7 @@ async def supplies(
             recorder=recorder or RecorderSettings(),
         )
     )
-    store = Store(settings.storage.path, max_size=settings.storage.max_size)
+    store = SegmentStore(settings.storage.path, max_size=settings.storage.max_size)
     store.open(now=clock.now())
     with ThreadPoolExecutor(2) as executor:
         async with (

@@ -19,9 +19,9 @@ from liqmap.model import (
     Portion,
     Selection,
     Theme,
-    TimeWindow,
     TopN,
 )
+from liqmap.window import TimeWindow
 
 WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import liqmap
-from liqmap.engine import Engine
+from liqmap.run.engine import Engine
 
 
 def test_public_names_are_all_there():
@@ -20,6 +20,6 @@ def test_name_that_is_none_is_an_ordinary_error():
 
 
 def test_worker_process_goes_without_network_and_settings():
-    code = "import sys, liqmap.worker; print({'aiohttp', 'pydantic', 'pandas'} & {*sys.modules})"
+    code = "import sys, liqmap.run.job; print({'aiohttp', 'pydantic', 'pandas'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout == "set()\n"

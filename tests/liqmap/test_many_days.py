@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-import liqmap.days
-from liqmap.download import Downloaded, download
-from liqmap.engine import Engine
-from liqmap.model import Exchange, MapRequest, Progress, TimeWindow, TopN
+import liqmap.collect.days
+from liqmap.model import Exchange, MapRequest, Progress, TopN
+from liqmap.net.download import Downloaded, download
+from liqmap.run.engine import Engine
 from liqmap.settings import DownloadSettings, Settings, StorageSettings
 from liqmap.simulator import Market, MarketServer
+from liqmap.window import TimeWindow
 
 DAYS = 12
 WINDOW = TimeWindow.ending(datetime(2023, 8, 13, tzinfo=UTC), timedelta(days=DAYS))
@@ -39,7 +40,7 @@ async def test_days_are_fetched_side_by_side_within_bounds_and_go_on_where_they_
             if done == DAYS // 2:
                 half.set()
 
-    monkeypatch.setattr(liqmap.days, "download", watched)
+    monkeypatch.setattr(liqmap.collect.days, "download", watched)
     settings = Settings(storage=StorageSettings(path=tmp_path), download=DownloadSettings(concurrency=3))
     heard: list[Progress] = []
     async with MarketServer(Market(scale=0.002)) as server:

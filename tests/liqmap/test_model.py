@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from liqmap.errors import RequestError
-from liqmap.model import Coverage, Exchange, Gap, GrossValue, MapRequest, Portion, TimeWindow, TopN, Trades
+from liqmap.model import Coverage, Exchange, Gap, GrossValue, MapRequest, Portion, TopN, Trades
+from liqmap.window import TimeWindow
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
 

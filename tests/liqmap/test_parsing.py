@@ -18,7 +18,6 @@ from liqmap.model import (
     Portion,
     Selection,
     Theme,
-    TimeWindow,
     TopN,
 )
 from liqmap.parsing import (
@@ -38,6 +37,7 @@ from liqmap.parsing import (
     parse_theme,
     parse_window,
 )
+from liqmap.window import TimeWindow
 
 NOW = datetime(2026, 11, 23, 9, 5, 31, 250_000, tzinfo=UTC)
 

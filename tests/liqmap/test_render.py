@@ -13,11 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from PIL import Image
 
-from liqmap.aftermath import aftermath
-from liqmap.canvas import Canvas
-from liqmap.heatmap import build_heatmap
-from liqmap.levels import LARGEST_KEPT
-from liqmap.margin import MarginRules
+from liqmap.compute.aftermath import aftermath
+from liqmap.compute.heatmap import build_heatmap
+from liqmap.compute.levels import LARGEST_KEPT
+from liqmap.compute.margin import MarginRules
+from liqmap.compute.summary import summarize
 from liqmap.model import (
     Coverage,
     Exchange,
@@ -32,17 +32,17 @@ from liqmap.model import (
     Side,
     SideTrades,
     Theme,
-    TimeWindow,
     TopN,
 )
-from liqmap.numbers import cluster_label, last_price, standing_text
 from liqmap.render import draw_depth, draw_heatmap, draw_map
+from liqmap.render.canvas import Canvas
 from liqmap.render.depth import depth_canvas
 from liqmap.render.frame import notable_clusters
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, map_canvas
-from liqmap.style import HEIGHT, PALETTES, SIZES, WIDTH
-from liqmap.summary import summarize
+from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH
+from liqmap.text import cluster_label, last_price, standing_text
+from liqmap.window import TimeWindow
 from tests.liqmap.conftest import Computed, compute, entries_of
 
 START = datetime(2023, 8, 1, tzinfo=UTC)

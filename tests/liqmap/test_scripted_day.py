@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liqmap.model import Exchange, Side, TimeWindow, Trades
-from liqmap.segments import read_largest
-from liqmap.selection import Cut
+from liqmap.compute.selection import Cut
+from liqmap.live.buffer import SLACK_MS
+from liqmap.model import Exchange, Side, Trades
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
 from liqmap.simulator.clock import epoch_ms
-from liqmap.store import Store
-from liqmap.tape import SLACK_MS
+from liqmap.store.local import SegmentStore
+from liqmap.store.segments import read_largest
+from liqmap.window import TimeWindow
 
 START = datetime(2026, 3, 1, 23, 40, tzinfo=UTC)
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -50,7 +51,7 @@ class Script:
         self.log = folder / "recorder.log"
         urls = "".join(f'{key} = "{url}"\n' for key, url in server.host.settings.items())
         self.config.write_text(SETTINGS.format(store=folder / "store") + urls)
-        self.store = Store(folder / "store", max_size=10**12)
+        self.store = SegmentStore(folder / "store", max_size=10**12)
         self.process: asyncio.subprocess.Process
         self.connected_ms: dict[Exchange, int] = {}
         self.stored_ms: dict[Exchange, int] = {}
@@ -147,7 +148,7 @@ async def script(folder: Path) -> AsyncIterator[Script]:
             await made.process.wait()
 
 
-def stored(store: Store, exchange: Exchange, window: TimeWindow) -> np.ndarray:
+def stored(store: SegmentStore, exchange: Exchange, window: TimeWindow) -> np.ndarray:
     """Return all trades that the store has of a window, as sorted rows of time, price, notional and side."""
     rows = []
     for part in store.parts(exchange, SYMBOL, window):

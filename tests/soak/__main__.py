@@ -15,9 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from bot.due import due_before
+from bot.request.due import due_before
+from bot.request.spec import MapSpec, decode_number
 from bot.settings import BotSettings
-from bot.spec import MapSpec, decode_number
 from bot.store import open_store
 from bot.store.subscriptions import NewSubscription
 from liqmap.model import TopN

@@ -15,7 +15,7 @@ import apscheduler.schedulers.base
 
 from bot.app import point_at, stay
 from bot.client import LiqmapBot
-from bot.logs import set_up_logging
+from bot.ops.logs import set_up_logging
 from bot.settings import BotSettings, load_bot_settings
 from bot.store import open_store
 from liqmap.model import MapRequest, MapResult

@@ -15,11 +15,11 @@ from alembic.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from bot.request.defaults import GuildDefaults
 from bot.settings import BotSettings, DatabaseSettings
 from bot.store import open_store
 from bot.store.alerts import NewAlert
 from bot.store.database import open_database
-from bot.store.guilds import GuildDefaults
 from bot.store.tables import metadata
 from liqmap.errors import SettingsError
 from liqmap.model import Exchange

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.spec import MapSpec
+from bot.request.defaults import GuildDefaults
+from bot.request.spec import MapSpec
 from bot.store import Store
 from bot.store.alerts import NewAlert
-from bot.store.guilds import GuildDefaults
 from bot.store.snapshots import SnapshotState
 from bot.store.subscriptions import NewSubscription, PostStyle, Subscription, SubscriptionState
 from liqmap.model import Exchange

@@ -1,0 +1,220 @@
+"""/alert: be told when the price comes near a large cluster, or sweeps one."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.commands.options import EXCHANGE_CHOICES, suggestions
+from bot.interaction.errors import PRIVATE
+from bot.interaction.patience import acknowledge, patiently
+from bot.interaction.permissions import check_bot, check_member
+from bot.schedule.alerts import WINDOW, watched_selection
+from bot.schedule.desk import fetch_channel
+from bot.store.alerts import NewAlert
+from bot.views.progress import drawn
+from bot.views.replies import COLOUR, fitting
+from liqmap import Exchange, GrossValue, MapRequest, Mode, Portion, RequestError, TimeWindow
+from liqmap.parsing import (
+    POPULAR_SYMBOLS,
+    check_request,
+    parse_end,
+    parse_exchange,
+    parse_selection,
+    parse_symbol,
+    parse_window,
+)
+from liqmap.text import length_text, money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bot.interaction.limits import Limits
+    from bot.request.drawing import Draw
+    from bot.settings import AlertsSettings
+    from bot.store import Store
+    from bot.store.alerts import Alert
+    from liqmap import Clock
+
+_FARTHEST = 0.2
+_SHORTEST, _LONGEST = timedelta(minutes=5), timedelta(days=7)
+_GONE = "That alert is gone; /alert list shows those that are left."
+
+
+@app_commands.guild_only()
+@app_commands.allowed_installs(guilds=True, users=False)
+@app_commands.default_permissions(manage_channels=True)
+class Alerts(commands.GroupCog, name="alert", description="Be told when the price nears a large cluster"):
+    """Commands about alerts."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        draw: Draw,
+        clock: Clock,
+        limits: Limits,
+        settings: AlertsSettings,
+        symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
+    ) -> None:
+        self._store = store
+        self._draw = draw
+        self._clock = clock
+        self._limits = limits
+        self._settings = settings
+        self._symbols = symbols
+
+    @app_commands.command(
+        name="near", description="Post here when the price is near a cluster, or sweeps one"
+    )
+    @app_commands.describe(
+        symbol="Futures symbol, such as BTCUSDT",
+        distance="How near: 1% or 0.5%",
+        notional="How large the cluster is at least: 5m",
+        cooldown="Rest after each post: 1h (default), 5m to 7d",
+        exchange="Where the trades were made (default: Binance)",
+    )
+    @app_commands.choices(exchange=EXCHANGE_CHOICES)
+    async def near(
+        self,
+        interaction: discord.Interaction,
+        symbol: str,
+        distance: str,
+        notional: str,
+        cooldown: str = "1h",
+        exchange: str | None = None,
+    ) -> None:
+        """Set an alert for this channel."""
+        guild_id = interaction.guild_id or 0
+        defaults = self._store.guilds.get(guild_id)
+        window = TimeWindow.ending(parse_end(None, now=self._clock.now()), WINDOW)
+        chosen = parse_exchange(exchange or defaults.exchange or Exchange.BINANCE)
+        request = check_request(
+            MapRequest(chosen, parse_symbol(symbol), window, watched_selection(defaults)),
+            max_days=WINDOW.days,
+        )
+        near, large, rest = _distance(distance), _notional(notional), _cooldown(cooldown)
+        with self._limits.counted(interaction.user.id, guild_id):
+            interaction.extras[PRIVATE] = True
+            await acknowledge(interaction, ephemeral=True, thinking=True)
+            channel = await _postable(interaction)
+            new = NewAlert(
+                *(guild_id, channel.id, interaction.user.id, request.exchange, request.symbol),
+                *(near, large, rest),
+            )
+            self._check_room(new)
+            # An alert of a symbol that cannot be drawn would never come.
+            await drawn(self._draw, interaction, request)
+            self._check_room(new)  # others may have set some meanwhile
+            number = await self._store.alerts.add(new)
+        text = f"Alert {number} is set: {_line(new)}. What counts is the last day of trades."
+        await patiently(lambda: interaction.edit_original_response(content=text))
+
+    @app_commands.command(name="list", description="List the alerts of this server")
+    async def list_all(self, interaction: discord.Interaction) -> None:
+        """Show the server's alerts."""
+        interaction.extras[PRIVATE] = True
+        await acknowledge(interaction, ephemeral=True, thinking=True)
+        found = self._store.alerts.of_guild(interaction.guild_id or 0)
+        lines = [f"{each.id}. {_line(each)}" for each in found]
+        text = fitting(lines) or "No alerts here; /alert near sets one."
+        embed = discord.Embed(title="Alerts", description=text, colour=COLOUR)
+        await patiently(lambda: interaction.edit_original_response(embed=embed))
+
+    @app_commands.command(name="remove", description="Remove an alert")
+    @app_commands.describe(alert="Which one")
+    async def remove(self, interaction: discord.Interaction, alert: str) -> None:
+        """Remove one of the server's alerts."""
+        interaction.extras[PRIVATE] = True
+        await acknowledge(interaction, ephemeral=True, thinking=True)
+        found = self._store.alerts.of_guild(interaction.guild_id or 0)
+        chosen = next((each for each in found if str(each.id) == alert.strip()), None)
+        if chosen is None or not await self._store.alerts.remove(chosen.id):
+            raise RequestError(_GONE)
+        text = f"Removed: {_line(chosen)}."
+        await patiently(lambda: interaction.edit_original_response(content=text))
+
+    @near.autocomplete("symbol")
+    async def suggest_symbols(
+        self, interaction: discord.Interaction, typed: str
+    ) -> list[app_commands.Choice[str]]:
+        """Suggest symbols."""
+        del interaction
+        return suggestions(typed.upper().replace("/", ""), self._symbols())
+
+    @remove.autocomplete("alert")
+    async def suggest_alerts(
+        self, interaction: discord.Interaction, typed: str
+    ) -> list[app_commands.Choice[str]]:
+        """Suggest the server's alerts."""
+        found = self._store.alerts.of_guild(interaction.guild_id or 0)
+        names = [(f"{each.id}. {_words(each)}"[:100], str(each.id)) for each in found]
+        fitting = [(name, number) for name, number in names if typed.lower() in name.lower()]
+        return [app_commands.Choice(name=name, value=number) for name, number in fitting[:25]]
+
+    def _check_room(self, new: NewAlert) -> None:
+        most = self._settings.per_guild
+        there = self._store.alerts.of_guild(new.guild_id)
+        if len(there) >= most:
+            raise RequestError(f"This server has {most} alerts, the most there can be; remove one first.")
+        if any(_watched(each) == _watched(new) for each in there):
+            raise RequestError(f"<#{new.channel_id}> is told of just that already; see /alert list.")
+
+
+async def _postable(interaction: discord.Interaction) -> discord.abc.Snowflake:
+    channel = await fetch_channel(interaction.client, interaction.channel_id or 0)
+    if not isinstance(interaction.user, discord.Member):
+        raise RequestError("Alerts are for servers; ask there, please.")
+    check_member(channel, interaction.user)
+    check_bot(channel)
+    return channel
+
+
+def _watched(alert: NewAlert) -> tuple[object, ...]:
+    return alert.channel_id, alert.exchange, alert.symbol, alert.distance, alert.notional
+
+
+def _distance(text: str) -> float:
+    try:
+        chosen = parse_selection(Mode.PORTION, text if "%" in text else f"{text}%")
+    except RequestError:
+        chosen = None
+    if not isinstance(chosen, Portion) or not chosen.fraction <= _FARTHEST:
+        raise RequestError("The distance is a share of the price, above 0 and up to 20%; try 1%.")
+    return chosen.fraction
+
+
+def _notional(text: str) -> float:
+    try:
+        chosen = parse_selection(Mode.GROSS_VALUE, text)
+    except RequestError:
+        chosen = None
+    if not isinstance(chosen, GrossValue) or not math.isfinite(chosen.minimum):
+        raise RequestError("The notional is an amount in quote currency; try 5m or 500k.")
+    return chosen.minimum
+
+
+def _cooldown(text: str) -> timedelta:
+    try:
+        length = parse_window(text)
+    except RequestError:
+        length = None
+    if length is None or not _SHORTEST <= length <= _LONGEST:
+        raise RequestError("The cooldown is a length of time from 5m to 7d; try 1h.")
+    return length
+
+
+def _words(alert: NewAlert) -> str:
+    return (
+        f"{alert.symbol} on {alert.exchange.title()} within {alert.distance * 100:.4g} % of"
+        f" {money(alert.notional)} or more, at most every {length_text(alert.cooldown)}"
+    )
+
+
+def _line(alert: NewAlert | Alert) -> str:
+    return f"{_words(alert)}, in <#{alert.channel_id}>"

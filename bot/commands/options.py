@@ -1,0 +1,90 @@
+"""What several commands share: choices to offer, and suggestions while somebody types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import discord
+from discord import app_commands
+
+from bot.views.map import MODE_NAMES
+from liqmap import Exchange, LevelFilter, MarginModel, Mode, Theme
+from liqmap.parsing import DEFAULT_VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MOST_SUGGESTIONS = 25
+
+_Channel = app_commands.AppCommandChannel | app_commands.AppCommandThread
+
+
+class _PostTarget(app_commands.Transformer):
+    """A channel that can take posts, as Discord names it: the bot need not see it."""
+
+    @property
+    def type(self) -> discord.AppCommandOptionType:
+        return discord.AppCommandOptionType.channel
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        kinds = discord.ChannelType
+        return [kinds.text, kinds.news, kinds.news_thread, kinds.public_thread, kinds.private_thread]
+
+    async def transform(self, interaction: discord.Interaction[Any], value: _Channel, /) -> _Channel:
+        del interaction
+        return value
+
+
+class _MapTarget(_PostTarget):
+    """A channel that people can type in, which those of voice are, too."""
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        return [*super().channel_types, discord.ChannelType.voice, discord.ChannelType.stage_voice]
+
+
+PostTarget = app_commands.Transform[_Channel, _PostTarget]
+"""The type of an option that names a text or announcement channel or a thread."""
+
+MapTarget = app_commands.Transform[_Channel, _MapTarget]
+"""The type of an option that names a channel in which commands can be used."""
+
+_MODELS = {
+    MarginModel.EXCHANGE: "the exchange's own",
+    MarginModel.BINANCE: "binance: isolated, by Binance's brackets",
+    MarginModel.BYBIT: "bybit: isolated, by Bybit's risk limits",
+    MarginModel.SIMPLE: "simple: entry ± 1/leverage, in full at each",
+}
+_LEVELS = {
+    LevelFilter.STANDING: "standing: what price has not touched since",
+    LevelFilter.ALL: "all: on the right side of the last price",
+}
+
+MODE_CHOICES: Final = [app_commands.Choice(name=name, value=mode.value) for mode, name in MODE_NAMES.items()]
+EXCHANGE_CHOICES: Final = [app_commands.Choice(name=each.title(), value=each.value) for each in Exchange]
+MODEL_CHOICES: Final = [app_commands.Choice(name=name, value=each.value) for each, name in _MODELS.items()]
+LEVELS_CHOICES: Final = [app_commands.Choice(name=name, value=each.value) for each, name in _LEVELS.items()]
+THEME_CHOICES: Final = [app_commands.Choice(name=each.value, value=each.value) for each in Theme]
+
+_VALUES = {
+    Mode.TOP_N: ("50", DEFAULT_VALUES[Mode.TOP_N], "250", "1000"),
+    Mode.GROSS_VALUE: ("50k", DEFAULT_VALUES[Mode.GROSS_VALUE], "250k", "1m"),
+    Mode.PORTION: ("0.1%", DEFAULT_VALUES[Mode.PORTION], "5%"),
+}
+
+
+def suggestions(typed: str, known: Iterable[str]) -> list[app_commands.Choice[str]]:
+    """Return those of `known` that contain what is typed, first those that start with it."""
+    known = tuple(known)
+    starting = [each for each in known if each.startswith(typed)]
+    containing = [each for each in known if typed in each and not each.startswith(typed)]
+    return [
+        app_commands.Choice(name=each, value=each) for each in [*starting, *containing][:_MOST_SUGGESTIONS]
+    ]
+
+
+def value_suggestions(typed: str, mode: object) -> list[app_commands.Choice[str]]:
+    """Return values to suggest for the mode that is chosen already."""
+    chosen = next((each for each in Mode if each == mode), Mode.TOP_N)
+    return suggestions(typed.lower(), _VALUES[chosen])

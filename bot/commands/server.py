@@ -1,0 +1,162 @@
+"""/settings and /help: what holds on this server, and how to read a map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.commands.options import EXCHANGE_CHOICES, MODE_CHOICES, THEME_CHOICES, MapTarget, value_suggestions
+from bot.interaction.errors import PRIVATE
+from bot.interaction.patience import acknowledge, patiently
+from bot.request.asking import check_defaults
+from bot.request.defaults import GuildDefaults
+from bot.store.guilds import VALUE_LENGTH
+from bot.views.replies import COLOUR
+from liqmap import Exchange, Mode, RequestError, Theme
+from liqmap.parsing import DEFAULT_LEVERAGES, parse_exchange, parse_mode, parse_selection, parse_theme
+from liqmap.text import selection_text
+
+if TYPE_CHECKING:
+    from bot.store.guilds import Guilds
+
+HELP: Final = (
+    "**On the left** is the price over the window, with the largest trades as circles.",
+    "**On the right**, bars show where positions that those trades opened would be liquidated.",
+    "**A long bar** is a price at which much forced selling or buying would come at once.",
+    "**An outline** is what the price has touched since: those positions are gone.",
+    "**The second picture** adds the bars up, away from the last price.",
+    "**It is an estimate** from trades, not from positions, and nothing says that the price must go there.",
+)
+"""How to read a map, in six sentences."""
+
+_PICTURE = Path(__file__).parents[1] / "how_to_read.png"
+_MOST_CHANNELS = 20
+_START = "Try `/liqmap symbol:BTCUSDT window:6h mode:top_n value:100`. The picture is of an invented market."
+
+
+class Server(commands.Cog):
+    """Commands about the server, and about the bot itself."""
+
+    def __init__(self, guilds: Guilds) -> None:
+        self._guilds = guilds
+
+    @app_commands.command(
+        name="settings", description="What holds on this server where a command does not say"
+    )
+    @app_commands.describe(
+        exchange="Where the trades were made",
+        mode="Which trades count, for alerts, and with its value for maps of that mode",
+        value="Of the mode: 100, 100k or 1%",
+        theme="Colours of the pictures",
+        leverages="Such as 10,25,50,100, or with weights: 10:35,25:30,50:20,100:15",
+        allow="Draw maps in this channel, and in no others but those allowed",
+        disallow="Take a channel out of the allowed ones",
+        reset="Forget all that was set, before anything else",
+    )
+    @app_commands.choices(exchange=EXCHANGE_CHOICES, mode=MODE_CHOICES, theme=THEME_CHOICES)
+    @app_commands.guild_only()
+    @app_commands.allowed_installs(guilds=True, users=False)
+    @app_commands.default_permissions(manage_guild=True)
+    async def settings(
+        self,
+        interaction: discord.Interaction,
+        exchange: str | None = None,
+        mode: str | None = None,
+        value: str | None = None,
+        theme: str | None = None,
+        leverages: str | None = None,
+        allow: MapTarget | None = None,
+        disallow: MapTarget | None = None,
+        reset: bool = False,
+    ) -> None:
+        """Change the defaults, and show what holds now."""
+        guild_id = interaction.guild_id or 0
+        before = self._guilds.get(guild_id)
+        now = GuildDefaults() if reset else before
+        now = _with_words(now, exchange=exchange, theme=theme, leverages=leverages)
+        now = _with_mode(now, mode, value)
+        now = _with_channels(now, allow.id if allow else None, disallow.id if disallow else None)
+        if now != before:
+            check_defaults(now)
+        interaction.extras[PRIVATE] = True
+        await acknowledge(interaction, ephemeral=True, thinking=True)
+        if now != before:
+            await self._guilds.put(guild_id, now)
+        embed = _shown(now)
+        await patiently(lambda: interaction.edit_original_response(embed=embed))
+
+    @settings.autocomplete("value")
+    async def suggest_values(
+        self, interaction: discord.Interaction, typed: str
+    ) -> list[app_commands.Choice[str]]:
+        """Suggest values of the mode that is chosen already."""
+        return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
+
+    @app_commands.command(name="help", description="How to read a map")
+    @app_commands.allowed_installs(guilds=True, users=True)
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    async def help(self, interaction: discord.Interaction) -> None:
+        """Explain a map in six sentences and one picture."""
+        interaction.extras[PRIVATE] = True
+        await acknowledge(interaction, ephemeral=True, thinking=True)
+
+        async def send() -> None:
+            embed = discord.Embed(
+                title="How to read a map", description="\n".join((*HELP, _START)), colour=COLOUR
+            )
+            embed.set_image(url="attachment://how_to_read.png")
+            text = "A map: price and trades on the left, estimated liquidations by price on the right."
+            file = discord.File(_PICTURE, filename="how_to_read.png", description=text)
+            await interaction.edit_original_response(embed=embed, attachments=[file])
+
+        await patiently(send)
+
+
+def _with_words(
+    defaults: GuildDefaults, *, exchange: str | None, theme: str | None, leverages: str | None
+) -> GuildDefaults:
+    changes: dict[str, Any] = {}
+    if exchange is not None:
+        changes["exchange"] = parse_exchange(exchange).value
+    if theme is not None:
+        changes["theme"] = parse_theme(theme).value
+    if leverages is not None:
+        # As typed: not every number is written again in a form that can be read.
+        changes["leverages"] = leverages.replace(" ", "")
+    return replace(defaults, **changes)
+
+
+def _with_mode(defaults: GuildDefaults, mode: str | None, value: str | None) -> GuildDefaults:
+    if mode is None and value is None:
+        return defaults
+    chosen = parse_mode(mode or defaults.mode or Mode.TOP_N)
+    kept = value and value.replace(" ", "")
+    if kept and len(kept) > VALUE_LENGTH:
+        raise RequestError(f"The value is longer than {VALUE_LENGTH} characters; try 100, 100k or 1%.")
+    return replace(defaults, mode=chosen.value, value=kept)
+
+
+def _with_channels(defaults: GuildDefaults, allow: int | None, disallow: int | None) -> GuildDefaults:
+    channels = [each for each in defaults.channels if each != disallow]
+    if allow is not None and allow not in channels:
+        channels.append(allow)
+    if len(channels) > _MOST_CHANNELS:
+        raise RequestError(f"There can be {_MOST_CHANNELS} allowed channels; disallow one first.")
+    return replace(defaults, channels=tuple(channels))
+
+
+def _shown(defaults: GuildDefaults) -> discord.Embed:
+    selection = parse_selection(Mode(defaults.mode or Mode.TOP_N), defaults.value)
+    embed = discord.Embed(title="What holds on this server", colour=COLOUR)
+    embed.add_field(name="Exchange", value=(defaults.exchange or Exchange.BINANCE).title())
+    embed.add_field(name="Trades", value=selection_text(selection))
+    embed.add_field(name="Theme", value=defaults.theme or Theme.DARK.value)
+    embed.add_field(name="Leverages", value=(defaults.leverages or DEFAULT_LEVERAGES).replace(",", ", "))
+    channels = " ".join(f"<#{each}>" for each in defaults.channels) or "all"
+    embed.add_field(name="Channels", value=channels, inline=False)
+    return embed

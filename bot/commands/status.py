@@ -1,0 +1,58 @@
+"""/status: how fresh what is recorded is, and how the bot itself is doing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.interaction.patience import acknowledge, patiently
+from bot.ops.status import queue_text, recorded_lines, snapshots_text, uptime_text, versions_text
+from bot.views.replies import COLOUR, fitting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from bot.store import Store
+    from liqmap import SymbolStatus
+
+_NONE_RECORDED = "Nothing is recorded yet: that begins with the first map of a symbol that ends now."
+
+
+class Status(commands.Cog):
+    """The command that says how things are going."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        recorded: Callable[[], Sequence[SymbolStatus]],
+        under_way: Callable[[], int],
+        most_under_way: int,
+        started: datetime,
+    ) -> None:
+        self._store = store
+        self._recorded = recorded
+        self._under_way = under_way
+        self._most_under_way = most_under_way
+        self._started = started
+
+    @app_commands.command(name="status", description="How fresh the data is, and how the bot is doing")
+    @app_commands.allowed_installs(guilds=True, users=True)
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    async def status(self, interaction: discord.Interaction) -> None:
+        """Answer with one embed."""
+        await acknowledge(interaction, ephemeral=True, thinking=True)
+        lines = recorded_lines(await asyncio.to_thread(self._recorded))
+        embed = discord.Embed(
+            title="Recorded live", description=fitting(lines) or _NONE_RECORDED, colour=COLOUR
+        )
+        embed.add_field(name="Maps", value=queue_text(self._under_way(), self._most_under_way))
+        embed.add_field(name="Posts", value=await snapshots_text(self._store))
+        embed.add_field(name="Running", value=uptime_text(self._started))
+        embed.set_footer(text=versions_text())
+        await patiently(lambda: interaction.edit_original_response(embed=embed))

@@ -1,0 +1,91 @@
+"""The one place where errors become replies: one sentence, for the person alone."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import discord
+
+from bot.interaction.patience import UNSENT, patiently, respond
+from liqmap import LiqmapError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from discord import ui
+
+log = logging.getLogger(__name__)
+
+PRIVATE: Final = "private"
+"""Key in an interaction's `extras`, true where its announced reply is seen by the person alone."""
+
+LEFT: Final = "left"
+"""Key in an interaction's `extras`: how to edit the map that stays if what was asked for cannot be had."""
+
+
+@asynccontextmanager
+async def funnel(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
+    """Turn whatever is raised inside into one sentence."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the funnel
+        await tell(interaction, error)
+
+
+async def tell(interaction: discord.Interaction[Any], error: BaseException) -> None:
+    """Answer with the error's own sentence, or with a number under which the log has it."""
+    if isinstance(error, LiqmapError):
+        sentence = str(error)
+    else:
+        number = uuid4().hex[:8]
+        log.error("command failed, told as %s", number, exc_info=error)
+        sentence = f"Something went wrong on the bot's side; please tell its operator the number {number}."
+    try:
+        await _answer(interaction, sentence)
+    except UNSENT as failure:
+        status, code = getattr(failure, "status", "none"), getattr(failure, "code", "none")
+        log.warning("an error could not be told: HTTP %s, code %s", status, code)
+
+
+async def tell_beside(
+    interaction: discord.Interaction[Any], sentence: str, *, view: ui.View = discord.utils.MISSING
+) -> None:
+    """Send `sentence` to the person alone, and leave what stands there as `LEFT` says."""
+    left = interaction.extras.get(LEFT)
+    if left is not None:
+        with suppress(*UNSENT):  # the sentence comes even so
+            await patiently(lambda: interaction.edit_original_response(**left))
+    await _follow_up(interaction, sentence, view=view)
+
+
+async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
+    """Send `sentence` to the person alone, whatever has been sent before."""
+    if not interaction.response.is_done() and await respond(
+        lambda: interaction.response.send_message(sentence, ephemeral=True)
+    ):
+        return
+    pressed = interaction.type is discord.InteractionType.component
+    if LEFT in interaction.extras or (pressed and not interaction.extras.get(PRIVATE)):
+        # The reply that stands is a map, or the message with the button.
+        await tell_beside(interaction, sentence)
+        return
+    await patiently(
+        lambda: interaction.edit_original_response(content=sentence, embeds=[], attachments=[], view=None)
+    )
+    if interaction.extras.get(PRIVATE):
+        return
+    # A reply that was announced as public stays public, so it gives way to a private one. It is edited
+    # first, because what has only been announced is not a message that can be deleted yet, and because
+    # whatever fails after that, the sentence has been told.
+    await _follow_up(interaction, sentence)
+    await interaction.delete_original_response()
+
+
+async def _follow_up(
+    interaction: discord.Interaction[Any], sentence: str, *, view: ui.View = discord.utils.MISSING
+) -> None:
+    # A sentence that its reader alone sees twice does less harm than none.
+    await patiently(lambda: interaction.followup.send(sentence, view=view, ephemeral=True))

@@ -1,0 +1,116 @@
+"""What is counted and timed, for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+import aiohttp
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from bot.interaction.patience import ACKNOWLEDGED
+from liqmap import LiqmapError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import discord
+
+    from bot.request.drawing import Draw, Listeners
+    from liqmap import MapRequest, MapResult
+
+STARTED: Final = "started"
+"""Key in an interaction's `extras`: when its command began, by `time.perf_counter`."""
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Metrics:
+    """Counters of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._commands = Counter(
+            "liqmap_commands", "Commands by name and outcome", ("command", "outcome"), registry=self.registry
+        )
+        self._presses = Counter("liqmap_presses", "Presses of buttons and menus", registry=self.registry)
+        self._acknowledged = self._histogram("acknowledge", "Seconds until a command was acknowledged")
+        self._answered = self._histogram("answer", "Seconds until a command was answered")
+        self._maps = Counter("liqmap_maps", "Maps by outcome", ("outcome",), registry=self.registry)
+        self._drawn = self._histogram("map", "Seconds until a map was drawn, or taken from the cache")
+        self._snapshots = Counter(
+            "liqmap_snapshots", "Scheduled posts by outcome", ("outcome",), registry=self.registry
+        )
+        self._requests = Counter(
+            "liqmap_exchange_requests",
+            "Requests to exchanges by host and outcome: the status, or the error",
+            ("host", "outcome"),
+            registry=self.registry,
+        )
+        self._bytes = Counter(
+            "liqmap_exchange_bytes",
+            "Bytes of exchanges' answers, as announced",
+            ("host",),
+            registry=self.registry,
+        )
+
+    def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Show what `read` returns as the gauge `name`."""
+        Gauge(f"liqmap_{name}", text, registry=self.registry).set_function(read)
+
+    def count_command(self, interaction: discord.Interaction[Any], outcome: str) -> None:
+        """Count a command that is over: answered, refused or failed."""
+        now = time.perf_counter()
+        command = interaction.command.qualified_name if interaction.command else "unknown"
+        self._commands.labels(command, outcome).inc()
+        started = interaction.extras.get(STARTED)
+        if started is not None:
+            self._acknowledged.observe(interaction.extras.get(ACKNOWLEDGED, now) - started)
+            self._answered.observe(now - started)
+
+    def count_press(self) -> None:
+        """Count a press of a button or menu."""
+        self._presses.inc()
+
+    def count_snapshot(self, outcome: str) -> None:
+        """Count a scheduled post: posted, failed or paused."""
+        self._snapshots.labels(outcome).inc()
+
+    def measured(self, draw: Draw) -> Draw:
+        """Return `draw`, counted and timed."""
+
+        async def run(request: MapRequest, **listeners: Unpack[Listeners]) -> MapResult:
+            started = time.perf_counter()
+            try:
+                result = await draw(request, **listeners)
+            except LiqmapError as error:
+                self._maps.labels(type(error).__name__).inc()
+                raise
+            self._maps.labels("drawn").inc()
+            self._drawn.observe(time.perf_counter() - started)
+            return result
+
+        return run
+
+    def downloads(self) -> aiohttp.TraceConfig:
+        """Return what counts the requests of a session, to be given to it."""
+        trace = aiohttp.TraceConfig()
+
+        async def ended(_: object, __: object, end: aiohttp.TraceRequestEndParams) -> None:
+            host = end.url.host or ""
+            self._requests.labels(host, str(end.response.status)).inc()
+            self._bytes.labels(host).inc(end.response.content_length or 0)
+
+        async def failed(_: object, __: object, failure: aiohttp.TraceRequestExceptionParams) -> None:
+            self._requests.labels(failure.url.host or "", type(failure.exception).__name__).inc()
+
+        trace.on_request_end.append(ended)
+        trace.on_request_exception.append(failed)
+        return trace
+
+    def page(self) -> bytes:
+        """Return all of it in the text format of Prometheus."""
+        return generate_latest(self.registry)
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        return Histogram(f"liqmap_{name}_seconds", text, buckets=_SECONDS, registry=self.registry)

@@ -1,0 +1,62 @@
+"""What /status says of the bot itself: versions, uptime, what waits, what was posted last."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from liqmap import __version__
+from liqmap.text import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from bot.store import Store
+    from liqmap import SymbolStatus
+
+
+def versions_text() -> str:
+    """Return the versions of what the bot is made of."""
+    return f"liqmap {__version__} · discord.py {version('discord.py')} · Python {platform.python_version()}"
+
+
+def uptime_text(started: datetime) -> str:
+    """Return since when the bot runs, as Discord shows it to each reader."""
+    return f"since <t:{int(started.timestamp())}:R>"
+
+
+def queue_text(under_way: int, most: int) -> str:
+    """Return how many maps are under way, of how many there can be."""
+    return f"{under_way} of {most} maps under way"
+
+
+def recorded_lines(found: Sequence[SymbolStatus]) -> list[str]:
+    """Return a line for each symbol that is or was recorded: since when, how fresh, and what is missing."""
+    return [_recorded_line(each) for each in found]
+
+
+def _recorded_line(each: SymbolStatus) -> str:
+    recording = each.recording
+    facts = ["🟢 live" if each.is_alive else "⚪ stopped"]
+    if recording.last_trade:
+        facts.append(f"last trade <t:{int(recording.last_trade.timestamp())}:R>")
+    if recording.lag is not None:
+        facts.append(f"{recording.lag:.1f} s behind")
+    if each.first:
+        facts.append(f"since <t:{int(each.first.timestamp())}:f>")
+    if each.sources:
+        facts.append(f"by {' and '.join(each.sources)}")
+    count = "1 gap" if len(each.gaps) == 1 else f"{len(each.gaps)} gaps"
+    gaps = f"{count}, {duration_text(each.missing)}" if each.gaps else "no gaps"
+    return f"**{recording.symbol}** on {recording.exchange.title()}: {', '.join([*facts, gaps])}"
+
+
+async def snapshots_text(store: Store) -> str:
+    """Return how many subscriptions run, and when one was posted last."""
+    count = len(await store.subscriptions.active())
+    last = await store.snapshots.last_posted_at()
+    when = f"the last post came <t:{int(last.timestamp())}:R>" if last else "nothing posted yet"
+    running = "1 subscription runs" if count == 1 else f"{count} subscriptions run"
+    return f"{running}; {when}"

@@ -1,0 +1,1 @@
+"""Schedule: posts and alerts that come by the clock."""

@@ -1,0 +1,196 @@
+"""Alerts: once a minute, what the price has come near to, or has swept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import discord
+
+from bot.interaction.patience import UNSENT, may_pass, told
+from bot.request.spec import encode_number
+from liqmap import Cluster, Exchange, LiqmapError, MapRequest, TimeWindow
+from liqmap.parsing import parse_end, parse_mode, parse_selection
+from liqmap.text import cluster_price, last_price, money, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime
+
+    from bot.request.defaults import GuildDefaults
+    from bot.store import Store
+    from bot.store.alerts import Alert
+    from liqmap import Clock, MapResult, MapSummary, Selection
+
+log = logging.getLogger(__name__)
+
+WINDOW: Final = timedelta(days=1)
+"""How far back the trades go whose clusters are watched."""
+
+EVERY: Final = timedelta(minutes=1)
+_NEWS_FOR = timedelta(minutes=15)
+_DRAWN_AT_ONCE = 2
+_Key = tuple[Exchange, str, "Selection"]
+
+
+class Speaker(Protocol):
+    """How an alert is told: `bot.schedule.posts.Posts`."""
+
+    async def say(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
+        """Write a sentence into a channel."""
+        ...
+
+    async def tell(self, user_id: int, sentence: str) -> bool:
+        """Write to a person."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen of a symbol a minute ago, in a window that ended then."""
+
+    summary: MapSummary
+    ended: datetime
+
+
+class AlertWatch:
+    """Looks at each symbol that somebody wants to be alerted of, once for all of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        speaker: Speaker,
+        draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
+        *,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._speaker = speaker
+        self._draw = draw
+        self._clock = clock
+        self._seen: dict[_Key, Sight] = {}
+        self._untold: dict[int, tuple[datetime, str]] = {}
+        self._slots = asyncio.Semaphore(_DRAWN_AT_ONCE)
+
+    async def check(self) -> None:
+        """Draw what is watched, and tell those whose condition holds."""
+        watched: dict[_Key, list[Alert]] = {}
+        for alert in self._store.alerts.all():
+            try:
+                selection = watched_selection(self._store.guilds.get(alert.guild_id))
+            except LiqmapError as error:
+                log.info("alert %d waits: %s", alert.id, error)
+                continue
+            watched.setdefault((alert.exchange, alert.symbol, selection), []).append(alert)
+        self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
+        known = {alert.id for alerts in watched.values() for alert in alerts}
+        self._untold = {number: what for number, what in self._untold.items() if number in known}
+        await asyncio.gather(*(self._look(key, alerts) for key, alerts in watched.items()))
+
+    async def _look(self, key: _Key, alerts: list[Alert]) -> None:
+        now = self._clock.now()
+        exchange, symbol, selection = key
+        window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
+        try:
+            request = MapRequest(exchange, symbol, window, selection)
+            async with self._slots:
+                summary = (await self._draw(request)).summary
+        except LiqmapError as error:
+            log.info("alerts of %s %s wait: %s", exchange, symbol, error)
+            return
+        before = self._seen.get(key)
+        self._seen[key] = Sight(summary, window.end)
+        for alert in alerts:
+            # A sweep is seen once, so what could not be told of it is told the next time.
+            since, untold = self._untold.pop(alert.id, (now, ""))
+            sentence = alert_text(alert, summary, before) or (untold if now - since < _NEWS_FOR else "")
+            if sentence and not _is_resting(alert, now):
+                await self._tell(alert, sentence, now)
+
+    async def _tell(self, alert: Alert, sentence: str, now: datetime) -> None:
+        # The same until it is noted as told: whatever breaks meanwhile, Discord knows it again.
+        last = 0 if alert.fired_at is None else int(alert.fired_at.timestamp())
+        nonce = f"a{encode_number(alert.id)}-{encode_number(last)}"
+        try:
+            await self._speaker.say(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
+        except UNSENT as error:
+            log.warning("alert %d could not be told: %s", alert.id, told(error))
+            if isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
+                await self._remove(alert)
+            else:
+                self._untold[alert.id] = now, sentence
+        else:
+            log.info("alerted alert=%d symbol=%s", alert.id, alert.symbol)
+            await self._store.alerts.fired(alert.id, now=now)
+
+    async def _remove(self, alert: Alert) -> None:
+        await self._store.alerts.remove(alert.id)
+        await self._speaker.tell(
+            alert.creator_id,
+            f"I have removed the alert of {alert.symbol} in <#{alert.channel_id}>:"
+            " I may not post there any more. Set it again with /alert near.",
+        )
+
+
+def watched_selection(defaults: GuildDefaults) -> Selection:
+    """Return which trades count for a server's alerts: its default mode, else top_n 100."""
+    return parse_selection(parse_mode(defaults.mode or "top_n"), defaults.value)
+
+
+def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str | None:
+    """Return what an alert has to say, or None.
+
+    A cluster counts if it is large enough. It has been swept if it stood a minute ago, and the price
+    has since touched it, however shortly; else it is near if the price is within the alert's distance.
+    """
+    last = summary.last_price
+    swept = (
+        []
+        if before is None
+        else [each for each in before.summary.clusters if _is_touched(each, before, summary)]
+    )
+    large = [each for each in swept if each.notional >= alert.notional]
+    if large:
+        return _sentence(alert, max(large, key=lambda each: each.notional), "has swept", summary)
+    near = [
+        each
+        for each in summary.clusters
+        if each.notional >= alert.notional and _distance(each, last) <= alert.distance
+    ]
+    if near:
+        return _sentence(alert, min(near, key=lambda each: _distance(each, last)), "is near", summary)
+    return None
+
+
+def _distance(cluster: Cluster, last: float) -> float:
+    """Return the relative distance of the price from a cluster's nearer end, 0 inside of it."""
+    return max(cluster.low / last - 1, 1 - cluster.high / last, 0.0)
+
+
+def _is_touched(cluster: Cluster, before: Sight, now: MapSummary) -> bool:
+    then, prices = before.summary, [before.summary.last_price, now.last_price]
+    # A bin that had begun by then counts only as far as it has grown since.
+    is_new = now.newest_since >= before.ended
+    if is_new or now.newest_low < then.newest_low:
+        prices.append(now.newest_low)
+    if is_new or now.newest_high > then.newest_high:
+        prices.append(now.newest_high)
+    return min(prices) <= cluster.price <= max(prices)
+
+
+def _sentence(alert: Alert, cluster: Cluster, what: str, summary: MapSummary) -> str:
+    side = "longs" if cluster.distance < 0 else "shorts"
+    away = percent(cluster.price / summary.last_price - 1)
+    where = cluster_price(cluster, step=summary.bucket_size)
+    last = last_price(summary.last_price, step=summary.bucket_size)
+    return (
+        f"🔔 **{alert.symbol}** on {alert.exchange.title()} {what} {money(cluster.notional)} of {side} at"
+        f" {where} ({away} from {last}), as estimated from trades."
+    )
+
+
+def _is_resting(alert: Alert, now: datetime) -> bool:
+    return alert.fired_at is not None and now < alert.fired_at + alert.cooldown

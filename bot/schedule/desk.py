@@ -1,0 +1,210 @@
+"""What is done with subscriptions: from the preview to the removal, for commands and buttons alike."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import discord
+
+from bot.interaction.patience import acknowledge, may_pass, patiently
+from bot.interaction.permissions import Postable, check_bot, check_member
+from bot.request.due import next_post
+from bot.store.subscriptions import SubscriptionState
+from bot.views.replies import map_reply
+from bot.views.subscriptions import confirm_view, list_reply, one_line, one_reply
+from liqmap import RequestError
+
+if TYPE_CHECKING:
+    from bot.schedule.scheduler import Scheduler
+    from bot.settings import SubscriptionsSettings
+    from bot.store import Store
+    from bot.store.subscriptions import NewSubscription, Subscription
+    from liqmap import Clock, MapResult
+
+log = logging.getLogger(__name__)
+
+_DRAFTS_LIVE = timedelta(days=1)
+_GONE = "That subscription is gone; /subscriptions shows those that are left."
+
+
+class SubscriptionDesk:
+    """Keeps the table and the schedule of subscriptions in step."""
+
+    def __init__(
+        self, store: Store, scheduler: Scheduler, *, clock: Clock, settings: SubscriptionsSettings
+    ) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._clock = clock
+        self._settings = settings
+
+    async def confirm(self, interaction: discord.Interaction, draft_id: int) -> None:
+        """Let a previewed subscription run."""
+        await acknowledge(interaction)
+        draft = await self.of_guild(interaction, draft_id, drafts=True)
+        if draft.creator_id != interaction.user.id:
+            raise RequestError("Only the one who asked for this preview can confirm it.")
+        if draft.state is SubscriptionState.DRAFT:
+            target = await fetch_channel(interaction.client, draft.channel_id)
+            role = target.guild.get_role(draft.role_id) if draft.role_id else None
+            if draft.role_id and role is None:
+                raise RequestError("The role to mention is gone; use /subscribe again with another, or none.")
+            self.check_rights(interaction, target, role)
+            await self.check_room(draft)
+            await self._activate(draft.id)
+        now = self._clock.now()
+        when = int(next_post(draft.id, draft.every, now=now, jitter=self._settings.jitter).timestamp())
+        text = f"Saved: {one_line(draft)}. The next post comes <t:{when}:R>, at <t:{when}:t>."
+        await patiently(lambda: interaction.edit_original_response(content=text, view=None))
+
+    async def cancel(self, interaction: discord.Interaction, draft_id: int) -> None:
+        """Drop a preview."""
+        await acknowledge(interaction)
+        draft = await self._store.subscriptions.get(draft_id)
+        if draft is not None and draft.state is SubscriptionState.DRAFT:
+            await self._store.subscriptions.remove(draft_id)
+        await patiently(
+            lambda: interaction.edit_original_response(
+                content="Not saved.", embeds=[], attachments=[], view=None
+            )
+        )
+
+    async def show_list(self, interaction: discord.Interaction, channel_id: int | None) -> None:
+        """Show the list in place of what is there."""
+        found = await self._store.subscriptions.of_guild(interaction.guild_id or 0)
+        chosen = [each for each in found if channel_id in {None, each.channel_id}]
+        last = {each.id: await self._store.snapshots.newest(each.id) for each in chosen}
+        reply = list_reply(chosen, last, now=self._clock.now(), jitter=self._settings.jitter)
+        await patiently(lambda: interaction.edit_original_response(**reply))
+
+    async def show_one(self, interaction: discord.Interaction, number: int) -> None:
+        """Show one subscription, with what can be done to it."""
+        found = await self.of_guild(interaction, number)
+        last = await self._store.snapshots.newest(number)
+        reply = one_reply(found, last, now=self._clock.now(), jitter=self._settings.jitter)
+        await patiently(lambda: interaction.edit_original_response(**reply))
+
+    async def act(self, interaction: discord.Interaction, action: str, number: int) -> None:
+        """Pause, resume or remove a subscription, and show what has become of it."""
+        found = await self.of_guild(interaction, number)
+        match action:
+            case "pause":
+                self._scheduler.remove(number)
+                await self._store.subscriptions.pause(number, reason=f"paused by <@{interaction.user.id}>")
+            case "resume":
+                await self._activate(number)
+            case _:
+                await self.remove(found.id)
+                await self.show_list(interaction, None)
+                return
+        await self.show_one(interaction, number)
+
+    async def preview(
+        self, interaction: discord.Interaction, new: NewSubscription, draft_id: int, result: MapResult
+    ) -> None:
+        """Show what would be posted, with Confirm and Cancel."""
+        text = f"**Preview.** {one_line(new)}. Shall it be posted like this?"
+
+        async def send() -> None:
+            reply = map_reply(result)
+            await interaction.edit_original_response(
+                content=text, embeds=reply.embeds, attachments=reply.files, view=confirm_view(draft_id)
+            )
+
+        await patiently(send)
+
+    def check_rights(
+        self, interaction: discord.Interaction, target: Postable, role: discord.Role | None
+    ) -> None:
+        """Raise RequestError unless the bot, and whoever asks, may post there."""
+        if target.guild.id != interaction.guild_id or not isinstance(interaction.user, discord.Member):
+            raise RequestError("That channel is not of this server; choose another.")
+        check_member(target, interaction.user, role)
+        check_bot(target, role)
+
+    async def check_room(self, new: NewSubscription) -> None:
+        """Raise RequestError if the server has too many, or just this one already."""
+        most = self._settings.per_guild
+        there = await self._store.subscriptions.of_guild(new.guild_id)
+        if len(there) >= most:
+            raise RequestError(
+                f"This server has {most} subscriptions, the most there can be; remove one first."
+            )
+        if any(
+            (each.channel_id, each.spec, each.every) == (new.channel_id, new.spec, new.every)
+            for each in there
+        ):
+            raise RequestError(f"<#{new.channel_id}> gets just that already; see /subscriptions.")
+
+    async def of_guild(
+        self, interaction: discord.Interaction, number: int, *, drafts: bool = False
+    ) -> Subscription:
+        """Return one of this server's subscriptions. Raises RequestError."""
+        found = await self._store.subscriptions.get(number)
+        if found is None or found.guild_id != interaction.guild_id:
+            raise RequestError(_GONE)
+        if found.state is SubscriptionState.DRAFT and not drafts:
+            raise RequestError(_GONE)
+        return found
+
+    async def _activate(self, number: int) -> None:
+        await self._store.subscriptions.activate(number, now=self._clock.now())
+        running = await self._store.subscriptions.get(number)
+        if running is not None:
+            self._scheduler.add(running)
+
+    async def remove(self, number: int) -> None:
+        """Remove a subscription."""
+        self._scheduler.remove(number)
+        await self._store.subscriptions.remove(number)
+
+    async def forget_guild(self, guild_id: int) -> None:
+        """Forget all of a server that the bot has left."""
+        for number in await self._store.subscriptions.remove_guild(guild_id):
+            self._scheduler.remove(number)
+        await self._store.alerts.remove_guild(guild_id)
+        await self._store.guilds.remove(guild_id)
+
+    async def forget_channel(self, channel_id: int) -> None:
+        """Forget what a channel that is gone was to get, and that maps are drawn there."""
+        for number in await self._store.subscriptions.remove_channel(channel_id):
+            self._scheduler.remove(number)
+        await self._store.alerts.remove_channel(channel_id)
+        await self._store.guilds.remove_channel(channel_id)
+
+    async def tidy(self, client: discord.Client) -> None:
+        """Remove drafts that nobody confirmed, snapshots of long ago, and what is of servers left unseen."""
+        now = self._clock.now()
+        await self._store.subscriptions.remove_drafts(before=now - _DRAFTS_LIVE)
+        await self._store.snapshots.remove_old(before=now - timedelta(days=30))
+        if client.is_ready():
+            await self._forget_left(client)
+
+    async def _forget_left(self, client: discord.Client) -> None:
+        """Forget the servers that removed the bot while it was away, of which no event tells."""
+        known = set(self._store.guilds.all())
+        known.update(each.guild_id for each in await self._store.subscriptions.every_one())
+        known.update(each.guild_id for each in self._store.alerts.all())
+        for guild_id in known - {guild.id for guild in client.guilds}:
+            try:
+                await patiently(partial(client.fetch_guild, guild_id))
+            except (discord.Forbidden, discord.NotFound) as error:
+                if not may_pass(error):
+                    log.info("guild %d is left", guild_id)
+                    await self.forget_guild(guild_id)
+
+
+async def fetch_channel(client: discord.Client, channel_id: int) -> Postable:
+    """Return a channel that takes posts. Raises RequestError."""
+    try:
+        channel = client.get_channel(channel_id) or await patiently(lambda: client.fetch_channel(channel_id))
+    except (discord.Forbidden, discord.NotFound) as error:
+        raise RequestError(
+            f"I cannot see <#{channel_id}>: grant my role the right View Channel there, and try again."
+        ) from error
+    if not isinstance(channel, discord.TextChannel | discord.Thread):
+        raise RequestError(f"<#{channel_id}> takes no posts; choose a text channel or a thread.")
+    return channel

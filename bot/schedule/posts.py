@@ -1,0 +1,147 @@
+"""Posting into channels without anybody's command: once, however the network behaves."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import discord
+from aiolimiter import AsyncLimiter
+
+from bot.interaction.patience import UNSENT, patiently, told
+from bot.request.spec import MapSpec, encode_number
+from bot.views.map import map_view
+from bot.views.replies import map_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from bot.store.subscriptions import Subscription
+    from liqmap import MapResult
+
+log = logging.getLogger(__name__)
+
+NONCE_HOLDS: Final = timedelta(minutes=2)
+"""How long Discord is trusted to know a nonce again; it says "the past few minutes"."""
+
+_NOT_TO_BE_EDITED = frozenset({10008, 50083})
+"""Discord's codes for a message that is gone, and for a thread that has gone to the archive.
+
+To send there takes it out again; edits do not keep it from going.
+"""
+_HISTORY = 100
+_CLOCKS_DIFFER = timedelta(minutes=1)
+
+
+class Posts:
+    """Posts snapshots, so many a second and no more."""
+
+    def __init__(
+        self,
+        client: discord.Client,
+        *,
+        per_second: float,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._client = client
+        self._sleep = sleep
+        self._rate = AsyncLimiter(max(1.0, per_second), max(1.0, per_second) / per_second)
+
+    async def send(self, subscription: Subscription, due: datetime, result: MapResult) -> int:
+        """Post; return the message's id. Raises one of `bot.interaction.patience.UNSENT`.
+
+        The nonce is the same for the same due time, so a message that was sent already is not sent again.
+        """
+        channel, role_id = self._channel(subscription), subscription.role_id
+        nonce = f"{encode_number(subscription.id)}-{encode_number(int(due.timestamp()))}"
+
+        async def send() -> discord.Message:
+            # Files are used up by a try, so each makes its own.
+            reply = map_reply(result)
+            return await channel.send(
+                content=None if role_id is None else f"<@&{role_id}>",
+                embeds=reply.embeds,
+                files=reply.files,
+                view=self._view(subscription, result),
+                nonce=nonce,
+                allowed_mentions=_mentions(role_id),
+            )
+
+        await self._rate.acquire()
+        return (await patiently(send, sleep=self._sleep)).id
+
+    async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
+        """Put a result in place of a message's; return whether that could be edited.
+
+        Raises one of `bot.interaction.patience.UNSENT`.
+        """
+        message = self._channel(subscription).get_partial_message(message_id)
+
+        async def edit() -> None:
+            reply = map_reply(result)
+            await message.edit(
+                embeds=reply.embeds, attachments=reply.files, view=self._view(subscription, result)
+            )
+
+        await self._rate.acquire()
+        try:
+            await patiently(edit, sleep=self._sleep)
+        except discord.HTTPException as error:
+            if error.code not in _NOT_TO_BE_EDITED:
+                raise
+            return False
+        return True
+
+    async def find(self, subscription: Subscription, due: datetime, *, since: datetime) -> int | None:
+        """Return the message of that due time, if the channel's history has it from `since` on.
+
+        Raises one of `bot.interaction.patience.UNSENT`.
+        """
+        view = map_view(subscription.spec, due, author_id=subscription.creator_id)
+        marks = {getattr(item, "custom_id", "") for item in view.children}
+        channel, after = self._channel(subscription), since - _CLOCKS_DIFFER
+
+        async def read() -> list[discord.Message]:
+            history = channel.history(after=after, oldest_first=True, limit=_HISTORY)
+            return [message async for message in history]
+
+        for message in await patiently(read, sleep=self._sleep):
+            rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
+            ids = {getattr(item, "custom_id", "") for row in rows for item in row.children}
+            if message.author == self._client.user and ids == marks:
+                return message.id
+        return None
+
+    async def tell(self, user_id: int, sentence: str) -> bool:
+        """Write to a person; return whether that was possible."""
+        try:
+            user = self._client.get_user(user_id)
+            if user is None:
+                user = await patiently(lambda: self._client.fetch_user(user_id), sleep=self._sleep)
+            await patiently(partial(user.send, sentence, nonce=uuid4().hex[:25]), sleep=self._sleep)
+        except UNSENT as error:
+            log.info("user %d could not be told: %s", user_id, told(error))
+            return False
+        return True
+
+    async def say(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
+        """Write a sentence into a channel. Raises one of `bot.interaction.patience.UNSENT`."""
+        channel = self._client.get_partial_messageable(channel_id, guild_id=guild_id)
+        await self._rate.acquire()
+        await patiently(lambda: channel.send(content, nonce=nonce), sleep=self._sleep)
+
+    def _channel(self, subscription: Subscription) -> discord.PartialMessageable:
+        return self._client.get_partial_messageable(subscription.channel_id, guild_id=subscription.guild_id)
+
+    def _view(self, subscription: Subscription, result: MapResult) -> discord.ui.View:
+        spec, end = MapSpec.of(result.request), result.request.window.end
+        return map_view(spec, end, author_id=subscription.creator_id)
+
+
+def _mentions(role_id: int | None) -> discord.AllowedMentions:
+    roles = [] if role_id is None else [discord.Object(role_id)]
+    return discord.AllowedMentions(everyone=False, users=False, roles=roles, replied_user=False)

@@ -1,0 +1,134 @@
+"""The schedule: one APScheduler job for each running subscription, made anew from the database at start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from bot.request.due import EPOCH, jitter_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from contextvars import Context
+
+    from bot.store.subscriptions import Subscription
+    from liqmap import Clock
+
+log = logging.getLogger(__name__)
+
+GRACE: Final = 5.0
+"""Seconds that posts under way get to end by themselves when the bot stops."""
+
+_RESOLUTION = timedelta(milliseconds=1)
+
+
+class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library tells no types
+    """Fires at multiples of its interval, whenever it fired last.
+
+    The library counts from the last time, so that a run out of turn, as at start, would shift all after it.
+    """
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """Return the first of its times after `now`, or at it if it has not fired yet."""
+        after = now if previous_fire_time is None else max(now, previous_fire_time + _RESOLUTION)
+        found: datetime | None = super().get_next_fire_time(None, after)
+        return found
+
+
+class Scheduler:
+    """Runs a job for each subscription when it is due. Use `start` and `close`.
+
+    Its timers live in `context`, whoever asks for them.
+    """
+
+    def __init__(
+        self, job: Callable[[int], Awaitable[bool]], *, clock: Clock, jitter: float, context: Context
+    ) -> None:
+        self._job = job
+        self._clock = clock
+        self._jitter = jitter
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            # Missed runs become one. How late that is does not matter: the job looks up what is due.
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._context = context
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, subscriptions: Iterable[Subscription]) -> None:
+        """Begin; whatever was missed while the bot was down comes at once."""
+        self._within(self._scheduler.start)
+        for subscription in subscriptions:
+            self._add(subscription, first=self._clock.now())
+
+    async def close(self) -> None:
+        """Stop; what is under way may end, or is cut short and taken up again after the next start."""
+        if self._scheduler.running:
+            self._scheduler.pause()  # its shutdown would cut short what is under way
+        if self._running:
+            await asyncio.wait(self._running, timeout=GRACE)
+        for task in tuple(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def add(self, subscription: Subscription) -> None:
+        """Run a subscription from its next due time on."""
+        self._add(subscription)
+
+    def remove(self, subscription_id: int) -> None:
+        """Let a subscription rest."""
+        try:
+            self._within(self._scheduler.remove_job, str(subscription_id))
+        except JobLookupError:
+            log.debug("subscription %d was not scheduled", subscription_id)
+
+    def every(self, interval: timedelta, job: Callable[[], Awaitable[None]], *, name: str) -> None:
+        """Run `job` at each whole `interval`; not again while it still runs."""
+        self._within(
+            self._scheduler.add_job, self._noted, self._trigger(interval, timedelta()), id=name, args=[job]
+        )
+
+    def _add(self, subscription: Subscription, *, first: datetime | None = None) -> None:
+        # APScheduler tells "at once" from "when the trigger says" by whether the argument is there.
+        at_once = {} if first is None else {"next_run_time": first}
+        self._within(
+            self._scheduler.add_job,
+            self._noted,
+            self._trigger(subscription.every, jitter_of(subscription.id, self._jitter)),
+            id=str(subscription.id),
+            args=[partial(self._run, subscription.id)],
+            replace_existing=True,
+            **at_once,
+        )
+
+    def _within(self, call: Callable[..., Any], *arguments: object, **options: object) -> None:
+        # A copy, because a context cannot be entered again while it is.
+        self._context.copy().run(call, *arguments, **options)
+
+    def _trigger(self, every: timedelta, shift: timedelta) -> ClockTrigger:
+        seconds = int(every.total_seconds())
+        return ClockTrigger(seconds=seconds, start_date=EPOCH + shift, timezone=UTC)
+
+    async def _noted(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Do a job that closing waits for."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        try:
+            await job()
+        except asyncio.CancelledError:  # by `close`; the library would take it for a failure
+            log.info("a job was cut short; it is taken up again after the next start")
+
+    async def _run(self, subscription_id: int) -> None:
+        if not await self._job(subscription_id):
+            self.remove(subscription_id)

@@ -1,0 +1,253 @@
+"""One snapshot: from its due time to the message, once; and what happens when that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import uuid4
+
+import discord
+from cachetools import TTLCache
+from sqlalchemy.exc import DBAPIError
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
+
+from bot.interaction.patience import may_pass, told
+from bot.request.due import due_before, jitter_of
+from bot.schedule.posts import NONCE_HOLDS
+from bot.store.snapshots import SnapshotState
+from bot.store.subscriptions import SubscriptionState
+from liqmap import DataError, EngineBusy, LiqmapError, MapRequest, MapResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime, timedelta
+
+    from tenacity import RetryCallState
+
+    from bot.settings import SubscriptionsSettings
+    from bot.store import Store
+    from bot.store.snapshots import Snapshot
+    from bot.store.subscriptions import Subscription
+    from liqmap import Clock
+
+log = logging.getLogger(__name__)
+
+FAILURES_TO_PAUSE: Final = 3
+_DRAW_ATTEMPTS = 3
+_MOST_SHARED = 32
+_FIRST_WAIT, _LONGEST_WAIT = 30.0, 600.0
+
+
+class _Overtaken(Exception):
+    """Raised where a snapshot is no longer this process's to send."""
+
+
+class Poster(Protocol):
+    """How snapshots reach Discord: `bot.schedule.posts.Posts`."""
+
+    async def send(self, subscription: Subscription, due: datetime, result: MapResult) -> int:
+        """Post; return the message's id."""
+        ...
+
+    async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
+        """Put a result in place of a message's; return whether that could be edited."""
+        ...
+
+    async def find(self, subscription: Subscription, due: datetime, *, since: datetime) -> int | None:
+        """Return the message of that due time, sent since then."""
+        ...
+
+    async def tell(self, user_id: int, sentence: str) -> bool:
+        """Write to a person."""
+        ...
+
+
+class SharedDraws:
+    """Draws equal requests once, also those that come a little later."""
+
+    def __init__(
+        self, draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]], *, clock: Clock, keep: timedelta
+    ) -> None:
+        self._draw = draw
+        self._clock = clock
+        self._tasks: TTLCache[MapRequest, asyncio.Task[MapResult]] = TTLCache(
+            _MOST_SHARED, ttl=keep.total_seconds(), timer=lambda: clock.now().timestamp()
+        )
+
+    async def __call__(self, request: MapRequest) -> MapResult:
+        """Draw `request`, or return what was drawn for an equal one."""
+        task = self._tasks.get(request)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = self._tasks[request] = asyncio.create_task(self._patient_draw(request))
+        return await asyncio.shield(task)
+
+    async def _patient_draw(self, request: MapRequest) -> MapResult:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((EngineBusy, DataError)),
+            stop=stop_after_attempt(_DRAW_ATTEMPTS),
+            wait=wait_exponential(multiplier=5),
+            sleep=self._clock.sleep,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._draw(request)
+        raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+
+class SnapshotJob:
+    """Posts what a subscription has due. Called by the scheduler, for one subscription at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        poster: Poster,
+        draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
+        *,
+        clock: Clock,
+        settings: SubscriptionsSettings,
+        on_outcome: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._poster = poster
+        self._draw = draw
+        self._clock = clock
+        self._jitter = settings.jitter
+        self._slots = asyncio.Semaphore(settings.posts_at_once)
+        self._on_outcome = on_outcome
+
+    async def __call__(self, subscription_id: int) -> bool:
+        """Post the newest snapshot that is due, unless it has been; return whether to come again.
+
+        Trouble of the network, Discord or the database that may pass is like time in which the bot was
+        down: however long it lasts, the newest snapshot comes after it.
+        """
+
+        def note(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            log.warning("subscription %d waits: %s", subscription_id, told(error))
+
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_may_pass),
+            wait=wait_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+            sleep=self._clock.sleep,
+            before_sleep=note,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._post_due(subscription_id)
+        raise AssertionError  # pragma: no cover - an attempt returns or raises
+
+    async def _post_due(self, subscription_id: int) -> bool:
+        done: datetime | None = None
+        while True:
+            subscription = await self._store.subscriptions.get(subscription_id)
+            if subscription is None or subscription.state is not SubscriptionState.ACTIVE:
+                return False
+            due = due_before(self._clock.now() - jitter_of(subscription_id, self._jitter), subscription.every)
+            if due <= subscription.active_since or due == done:
+                return True
+            snapshot = await self._store.snapshots.claim(subscription_id, due, now=self._clock.now())
+            if snapshot is None or snapshot.is_over:
+                return snapshot is not None
+            # Another may fall due while this one is on its way.
+            done = due
+            await self._attempt(subscription, snapshot)
+
+    async def _attempt(self, subscription: Subscription, snapshot: Snapshot) -> None:
+        try:
+            message_id = await self._bring(subscription, snapshot)
+        except _Overtaken:
+            log.info("subscription %d: stopped meanwhile, or posted by another process", subscription.id)
+            return
+        except LiqmapError as error:
+            await self._fail(subscription, snapshot, str(error))
+            return
+        except Exception as error:
+            if _may_pass(error):
+                raise
+            if isinstance(error, discord.HTTPException):
+                await self._fail_refused(subscription, snapshot, error)
+                return
+            number = uuid4().hex[:8]
+            log.exception("snapshot of subscription %d failed, told as %s", subscription.id, number)
+            reason = f"something went wrong on the bot's side (number {number})"
+            await self._fail(subscription, snapshot, reason)
+            return
+        await self._store.snapshots.posted(snapshot, message_id=message_id, now=self._clock.now())
+        self._on_outcome("posted")
+        log.info(
+            "posted subscription=%d channel=%d due=%s",
+            *(subscription.id, subscription.channel_id, snapshot.due.isoformat()),
+        )
+
+    async def _bring(self, subscription: Subscription, snapshot: Snapshot) -> int | None:
+        if snapshot.state is SnapshotState.SENDING:
+            sent, message_id = await self._was_sent(subscription, snapshot)
+            if sent:
+                return message_id
+        result = await self._draw(subscription.spec.ending(snapshot.due))
+        async with self._slots:
+            if not await self._store.snapshots.sending(snapshot, now=self._clock.now()):
+                raise _Overtaken
+            edited = subscription.edited_message
+            if edited is not None:
+                if await self._poster.edit(subscription, edited, result):
+                    return edited
+                # Noted first: whoever goes on after a kill has to look for the message that comes now.
+                await self._store.subscriptions.forget_message(subscription.id)
+            return await self._poster.send(subscription, snapshot.due, result)
+
+    async def _was_sent(self, subscription: Subscription, snapshot: Snapshot) -> tuple[bool, int | None]:
+        """Return whether a message whose answer was never seen is there all the same."""
+        edits = subscription.edited_message is not None
+        if edits or self._clock.now() - snapshot.changed_at < NONCE_HOLDS:
+            # To edit twice changes nothing, and Discord still knows the nonce.
+            return False, None
+        try:
+            message_id = await self._poster.find(subscription, snapshot.due, since=snapshot.changed_at)
+        except discord.Forbidden as error:
+            if may_pass(error):
+                raise
+            # Nobody can tell; rather none than two.
+            return True, None
+        return message_id is not None, message_id
+
+    async def _fail_refused(
+        self, subscription: Subscription, snapshot: Snapshot, error: discord.HTTPException
+    ) -> None:
+        log.warning("snapshot of subscription %d was refused: %s", subscription.id, told(error))
+        if isinstance(error, (discord.Forbidden, discord.NotFound)):
+            where = "the channel is gone" if error.status == 404 else "I may not post there any more"
+            await self._fail(subscription, snapshot, f"{where} (Discord says: {error.text})", fatal=True)
+        else:
+            await self._fail(subscription, snapshot, f"Discord did not take it (it says: {error.text})")
+
+    async def _fail(
+        self, subscription: Subscription, snapshot: Snapshot, reason: str, *, fatal: bool = False
+    ) -> None:
+        self._on_outcome("failed")
+        log.info("failed subscription=%d due=%s: %s", subscription.id, snapshot.due.isoformat(), reason)
+        await self._store.snapshots.failed(snapshot, reason=reason, now=self._clock.now())
+        failures = subscription.failures + 1
+        await self._store.subscriptions.note_failures(subscription.id, failures)
+        if not fatal and failures < FAILURES_TO_PAUSE:
+            return
+        if not await self._store.subscriptions.pause(subscription.id, reason=reason):
+            return  # it has been stopped, or removed, meanwhile
+        self._on_outcome("paused")
+        await self._poster.tell(
+            subscription.creator_id,
+            f"I have paused the posts of {subscription.spec.symbol} in <#{subscription.channel_id}>:"
+            f" {reason.rstrip('.')}. Resume them there with /subscriptions.",
+        )
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) or may_pass(error)

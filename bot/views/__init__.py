@@ -1,0 +1,1 @@
+"""Views: replies, buttons and panels."""

@@ -1,0 +1,221 @@
+"""Buttons and menus under a map. All that a press needs is in the `custom_id`, so they outlive a restart."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
+
+import discord
+from discord import ui
+
+from bot.interaction.patience import acknowledge, patiently
+from bot.request.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
+from bot.views.press import Press, chosen_value
+from liqmap import Exchange, MarginModel, Mode, RequestError
+from liqmap.parsing import parse_selection
+from liqmap.text import length_text
+
+if TYPE_CHECKING:
+    from liqmap import MapResult
+
+CUSTOM_ID_LENGTH: Final = 100
+MODE_NAMES: Final = {
+    Mode.TOP_N: "top_n: the largest trades of each side",
+    Mode.GROSS_VALUE: "gross_value: all trades of at least this notional",
+    Mode.PORTION: "portion: the largest share of each side's trades",
+}
+_WINDOWS = {"1h": 1, "6h": 6, "24h": 24, "7d": 168}
+
+
+class Presses(Protocol):
+    """Who answers presses: the cog of the maps."""
+
+    async def redraw(
+        self, interaction: discord.Interaction[Any], spec: MapSpec, end: datetime | None
+    ) -> None:
+        """Draw `spec` in place of what is shown, up to `end` or now."""
+
+    async def send_csv(self, interaction: discord.Interaction[Any], spec: MapSpec, end: datetime) -> None:
+        """Send the table of levels."""
+
+
+class MapButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"map:(r|c|e|w\d{1,3}):(.+)"):
+    """Refresh, CSV, this very end, or another window."""
+
+    def __init__(
+        self, action: str, code: str, *, label: str = "…", row: int | None = None, now: bool = False
+    ) -> None:
+        style = discord.ButtonStyle.primary if now else discord.ButtonStyle.secondary
+        super().__init__(ui.Button(label=label, style=style, custom_id=f"map:{action}:{code}", row=row))
+        self._action = action
+        self._code = code
+
+    @classmethod
+    def made_of(cls, *groups: str) -> Self:
+        """Return the button that was pressed."""
+        action, code = groups
+        return cls(action, code)
+
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
+        """Do what the button says."""
+        spec, end = _decode(self._code)
+        presses = _presses(interaction)
+        match self._action:
+            case "r":
+                await presses.redraw(interaction, spec, None)
+            case "c":
+                await presses.send_csv(interaction, spec, end)
+            case "e":
+                await presses.redraw(interaction, spec, end)
+            case window:
+                length = timedelta(hours=int(window[1:]))
+                await presses.redraw(interaction, replace(spec, length=length), end)
+
+
+class MapMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"map:(m|x):(.+)"):
+    """Another mode, or another exchange."""
+
+    def __init__(
+        self,
+        action: str,
+        code: str,
+        *,
+        options: list[discord.SelectOption] | None = None,
+        row: int | None = None,
+    ) -> None:
+        options = options or [discord.SelectOption(label="…")]
+        super().__init__(ui.Select(custom_id=f"map:{action}:{code}", options=options, row=row))
+        self._action = action
+        self._code = code
+
+    @classmethod
+    def made_of(cls, *groups: str) -> Self:
+        """Return the menu that was used."""
+        action, code = groups
+        return cls(action, code)
+
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
+        """Draw with what was chosen."""
+        spec, end = _decode(self._code)
+        chosen = _chosen(spec, self._action, chosen_value(interaction))
+        await _presses(interaction).redraw(interaction, chosen, end)
+
+
+class DeleteButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"delete:([0-9a-z]{1,13})"):
+    """Takes the message away, for whoever asked for it and for moderators."""
+
+    def __init__(self, author_id: int, *, row: int | None = None) -> None:
+        custom_id = f"delete:{encode_number(author_id)}"
+        style = discord.ButtonStyle.danger
+        super().__init__(ui.Button(label="Delete", style=style, custom_id=custom_id, row=row))
+        self._author_id = author_id
+
+    @classmethod
+    def made_of(cls, *groups: str) -> Self:
+        """Return the button that was pressed."""
+        (author,) = groups
+        return cls(decode_number(author))
+
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
+        """Delete the message."""
+        moderates = interaction.guild_id is not None and interaction.permissions.manage_messages
+        if interaction.user.id != self._author_id and not moderates:
+            raise RequestError("Only the one who asked for this map, or a moderator, can delete it.")
+        await acknowledge(interaction)
+        with suppress(discord.NotFound):  # an earlier try has arrived after all, or somebody was quicker
+            await patiently(interaction.delete_original_response)
+
+
+ITEMS: Final = (MapButton, MapMenu, DeleteButton)
+
+
+def whole_view(spec: MapSpec, whole_end: datetime, *, author_id: int) -> ui.View:
+    """Return what stands under the answer that a window cannot be had: the newest whole one, and Delete."""
+    view = ui.View(timeout=None)
+    _add_whole(view, spec, whole_end, row=0)
+    view.add_item(DeleteButton(author_id, row=0))
+    return view
+
+
+def answer_view(interaction: discord.Interaction[Any], result: MapResult) -> ui.View:
+    """Return what stands under an answer, which remains its author's whoever presses there."""
+    asked = interaction.message and interaction.message.interaction_metadata
+    return map_view(
+        MapSpec.of(result.request),
+        result.request.window.end,
+        author_id=(asked or interaction).user.id,
+        whole_end=result.coverage.whole_end,
+    )
+
+
+def map_view(spec: MapSpec, end: datetime, *, author_id: int, whole_end: datetime | None = None) -> ui.View:
+    """Return what stands under a map: all of it, or only Delete where the rest would not fit.
+
+    With `whole_end` it offers the window that ends there, too.
+    """
+    view = ui.View(timeout=None)
+    code = _code(spec, end)
+    if len(code) + len("map:w168:") <= CUSTOM_ID_LENGTH:
+        view.add_item(MapButton("r", code, label="Refresh", row=0))
+        for label, hours in _WINDOWS.items():
+            shown = spec.length == timedelta(hours=hours)
+            view.add_item(MapButton(f"w{hours}", code, label=label, row=0, now=shown))
+        view.add_item(MapMenu("m", code, options=_modes(spec), row=1))
+        view.add_item(MapMenu("x", code, options=_exchanges(spec), row=2))
+        view.add_item(MapButton("c", code, label="CSV", row=3))
+        if whole_end is not None:
+            _add_whole(view, spec, whole_end, row=3)
+    view.add_item(DeleteButton(author_id, row=3))
+    return view
+
+
+def _add_whole(view: ui.View, spec: MapSpec, whole_end: datetime, *, row: int) -> None:
+    code = _code(spec, whole_end)
+    if len(code) + len("map:e:") <= CUSTOM_ID_LENGTH:
+        label = f"The whole {length_text(spec.length)} until {whole_end:%b %d %H:%M} UTC"
+        view.add_item(MapButton("e", code, label=label, row=row, now=True))
+
+
+def _code(spec: MapSpec, end: datetime) -> str:
+    return f"{encode_spec(spec)}:{encode_number(int(end.timestamp()))}"
+
+
+def _decode(code: str) -> tuple[MapSpec, datetime]:
+    spec, _, end = code.rpartition(":")
+    try:
+        return decode_spec(spec), datetime.fromtimestamp(decode_number(end), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise RequestError("This button is too old to be understood; run /liqmap again, please.") from error
+
+
+def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
+    if action == "m" and value in set(Mode):
+        mode = Mode(value)
+        return spec if mode is spec.selection.mode else replace(spec, selection=parse_selection(mode))
+    if action == "x" and value in set(Exchange):
+        exchange = Exchange(value)
+        # The exchange's own way stays just that; a model that was chosen stays what it is.
+        own = spec.model.value == spec.exchange.value
+        return replace(spec, exchange=exchange, model=MarginModel(exchange.value) if own else spec.model)
+    raise RequestError("This menu is too old to be understood; run /liqmap again, please.")
+
+
+def _modes(spec: MapSpec) -> list[discord.SelectOption]:
+    return [
+        discord.SelectOption(label=name, value=mode.value, default=mode is spec.selection.mode)
+        for mode, name in MODE_NAMES.items()
+    ]
+
+
+def _exchanges(spec: MapSpec) -> list[discord.SelectOption]:
+    return [
+        discord.SelectOption(label=each.title(), value=each.value, default=each is spec.exchange)
+        for each in Exchange
+    ]
+
+
+def _presses(interaction: discord.Interaction[Any]) -> Presses:
+    # A press reaches the bot with nothing but its client.
+    return cast("Presses", interaction.client.get_cog("Maps"))

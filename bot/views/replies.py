@@ -1,0 +1,223 @@
+"""What the bot says: a drawn map as embeds and files, progress as a bar, an error as one sentence."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import discord
+
+from liqmap import RequestError, __version__
+from liqmap.files import file_stem
+from liqmap.text import (
+    age_text,
+    asked_words,
+    coverage_text,
+    duration_text,
+    last_price_text,
+    margin_text,
+    money,
+    share_text,
+    standing_text,
+    unswept_text,
+    window_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from liqmap import MapResult, MapSummary, Progress
+
+COLOUR = discord.Colour(0x129FB4)
+WARNING_COLOUR = discord.Colour(0xFFD166)
+
+ANSWER_WITHIN: Final = timedelta(minutes=14)
+"""An answer that comes later than this is not sent any more; Discord takes it for 15 minutes."""
+
+TOO_LONG: Final = (
+    "This is going to take longer than the 15 minutes that Discord waits for an answer; what is fetched by"
+    " then is kept, so ask again after that."
+)
+
+_TELLING_SHARE = 0.05  # so much of the work, or of time, tells how long the rest will take
+_TELLING_SECONDS = 30.0
+_TELLING_BUDGET_SECONDS = 75.0  # more than the minute in which a budget is spent
+_SMALLEST_SHARE = 1e-6
+_ALT_TEXT_LENGTH = 1024
+_BAR_CELLS = 12
+_LONGEST_DESCRIPTION = 4096
+
+
+class Reply(NamedTuple):
+    """An answer with its pictures, ready to be sent."""
+
+    embeds: list[discord.Embed]
+    files: list[discord.File]
+
+
+def map_reply(result: MapResult) -> Reply:
+    """Return the answer to a request: the numbers over the map, and the other pictures below.
+
+    Each picture is the image of an embed of its own: plain attachments would be shown side by side, too
+    small to read on a phone.
+    """
+    pictures = [("map", result.map_png), ("depth", result.depth_png)]
+    if result.heatmap_png is not None:
+        pictures.append(("heatmap", result.heatmap_png))
+    numbers = _numbers_embed(result)
+    embeds = [numbers, *(discord.Embed(colour=numbers.colour) for _ in pictures[1:])]
+    alt_text, files = _alt_text(result), []
+    for embed, (kind, png) in zip(embeds, pictures, strict=True):
+        # Discord rewrites names with letters of other scripts, which symbols can have.
+        name = f"liquidation_{kind}.png"
+        embed.set_image(url=f"attachment://{name}")
+        text = f"Liquidation {kind}. {alt_text}"[:_ALT_TEXT_LENGTH]
+        files.append(discord.File(io.BytesIO(png), filename=name, description=text))
+    embeds[-1].set_footer(text=_footer(result))
+    return Reply(embeds, files)
+
+
+def progress_text(progress: Progress, *, elapsed: float) -> str:
+    """Return what is being done, a bar, and the time left as the pace so far suggests [s].
+
+    Where that is more than an answer may take, a second line says so.
+    """
+    share = progress.fraction
+    if share is None:
+        return f"{progress.text} …"
+    filled = round(share * _BAR_CELLS)
+    bar = "▓" * filled + "░" * (_BAR_CELLS - filled)
+    text = f"{progress.text} {bar} {share_text(share)}"
+    left = _seconds_left(progress, share=share, elapsed=elapsed)
+    if left is None:
+        return text
+    if elapsed + left > ANSWER_WITHIN.total_seconds():
+        return f"{text}\n{TOO_LONG}"
+    return f"{text}, about {duration_text(timedelta(seconds=left))} left"
+
+
+def _seconds_left(progress: Progress, *, share: float, elapsed: float) -> float | None:
+    """Return how long the rest will take by its pace, but not less than is known; None if it is too early."""
+    pace = elapsed * (1 - share) / max(share, _SMALLEST_SHARE)
+    if progress.left is None:
+        return pace if share > _TELLING_SHARE or elapsed >= _TELLING_SECONDS else None
+    # What a budget is spent on comes in bursts, whose pace tells nothing before a minute is over.
+    return max(progress.left, pace) if elapsed >= _TELLING_BUDGET_SECONDS else progress.left
+
+
+def fitting(lines: Sequence[str], *, most: int | None = None, hint: str = "") -> str:
+    """Return as many lines as an embed takes, `most` of them, and how many are left out with a `hint`."""
+    text = ""
+    for place, line in enumerate(lines):
+        rest = f"… and {len(lines) - place} more{hint}"
+        if place == most or len(text) + len(line) + len(rest) + 2 > _LONGEST_DESCRIPTION:
+            return text + rest
+        text += f"{line}\n"
+    return text
+
+
+def csv_file(result: MapResult, *, most: int) -> tuple[str, bytes]:
+    """Return the name and content of the table of levels, packed if it is larger than `most` bytes.
+
+    Raises RequestError if it is too large even so.
+    """
+    name, content = f"{file_stem(result.request)}.csv", result.levels_csv or b""
+    if len(content) > most:
+        name, content = f"{name}.gz", gzip.compress(content)
+    if len(content) > most:
+        raise RequestError("The table is too large for this server; choose fewer trades, such as top_n 1000.")
+    return name, content
+
+
+def _numbers_embed(result: MapResult) -> discord.Embed:
+    request, summary, coverage = result.request, result.summary, result.coverage
+    embed = discord.Embed(
+        title=f"{request.symbol} liquidation map",
+        description="\n".join(_opening_lines(result)),
+        colour=WARNING_COLOUR if coverage.missing else COLOUR,
+    )
+    embed.add_field(
+        name="Last price", value=last_price_text(summary.last_price, coverage, step=summary.bucket_size)
+    )
+    embed.add_field(name="Selected", value=_selected(result))
+    embed.add_field(name="Standing", value=_balance(summary))
+    for name, text in _sides(summary):
+        embed.add_field(name=name, value=text, inline=False)
+    embed.add_field(name="Swept since", value=_swept(summary), inline=False)
+    within = "\n".join(
+        f"±{share_text(band.distance)}: {money(band.long)} longs, {money(band.short)} shorts"
+        for band in summary.bands
+    )
+    embed.add_field(name="Standing within", value=within, inline=False)
+    return embed
+
+
+def _opening_lines(result: MapResult) -> list[str]:
+    request, coverage = result.request, result.coverage
+    ended = discord.utils.format_dt(request.window.end, "R")
+    lines = [" · ".join([request.exchange.title(), *asked_words(request), f"window ended {ended}"])]
+    if coverage.simulated:
+        lines.append("⚠️ **Simulated data**: an invented market, not an exchange.")
+    if result.summary.margin.note:
+        lines.append(f"⚠️ N{result.summary.margin.note[1:]}: levels by the simple model.")
+    age = age_text(coverage)
+    if coverage.missing or coverage.lost_ids or age:
+        lines.append(f"⚠️ {', '.join(filter(None, (coverage_text(coverage), age)))}")
+    unswept = unswept_text(coverage)
+    if unswept:
+        lines.append(f"⚠️ L{unswept[1:]}.")
+    return lines
+
+
+def _selected(result: MapResult) -> str:
+    summary = result.summary
+    notional = summary.selected_notional_buy + summary.selected_notional_sell
+    return f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades, {money(notional)}"
+
+
+def _balance(summary: MapSummary) -> str:
+    share = summary.long_share
+    if share is None:
+        return "nothing stands"
+    return f"{share_text(share)} longs, {share_text(1 - share)} shorts"
+
+
+def _swept(summary: MapSummary) -> str:
+    swept = f"{money(summary.swept_long)} longs, {money(summary.swept_short)} shorts"
+    if summary.unplaced:
+        swept += f" · {money(summary.unplaced)} too large for these leverages"
+    return swept
+
+
+def _sides(summary: MapSummary) -> tuple[tuple[str, str], tuple[str, str]]:
+    step = summary.bucket_size
+    longs = standing_text(summary.standing_long, summary.nearest_long, summary.largest_long, step=step)
+    shorts = standing_text(summary.standing_short, summary.nearest_short, summary.largest_short, step=step)
+    return ("Longs below", longs), ("Shorts above", shorts)
+
+
+def _footer(result: MapResult) -> str:
+    coverage = result.coverage
+    simulated = ["simulated data"] if coverage.simulated else []
+    made_of = [*simulated, window_text(result.request.window), coverage_text(coverage), *coverage.sources]
+    return (
+        f"{' · '.join(made_of)}\n"
+        f"Estimated by the {margin_text(result.summary.margin)}, not financial advice · liqmap {__version__}"
+    )
+
+
+def _alt_text(result: MapResult) -> str:
+    summary = result.summary
+    facts = [
+        f"{result.request.symbol}, {window_text(result.request.window)}",
+        *(["simulated data"] if result.coverage.simulated else []),
+        coverage_text(result.coverage),
+        f"selected {_selected(result)}",
+        f"last price {last_price_text(summary.last_price, result.coverage, step=summary.bucket_size)}",
+        *(f"{name.lower()}: {text}" for name, text in _sides(summary)),
+        f"swept since: {_swept(summary)}",
+        f"estimated from trades by the {margin_text(summary.margin)}",
+    ]
+    return "; ".join(facts)

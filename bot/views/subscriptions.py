@@ -1,0 +1,197 @@
+"""How subscriptions are listed, and the buttons under them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
+
+import discord
+from discord import ui
+
+from bot.interaction.errors import PRIVATE
+from bot.interaction.patience import acknowledge
+from bot.request.due import interval_text, next_post
+from bot.store.subscriptions import PostStyle, SubscriptionState
+from bot.views.press import Press, chosen_value
+from bot.views.replies import COLOUR, fitting
+from liqmap.text import length_text, selection_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from bot.store.snapshots import Snapshot
+    from bot.store.subscriptions import NewSubscription, Subscription
+
+_MOST_LISTED = 25
+
+
+class Desk(Protocol):
+    """Who answers the buttons: `bot.schedule.desk.SubscriptionDesk`."""
+
+    async def confirm(self, interaction: discord.Interaction[Any], draft_id: int) -> None:
+        """Let a previewed subscription run."""
+
+    async def cancel(self, interaction: discord.Interaction[Any], draft_id: int) -> None:
+        """Drop a preview."""
+
+    async def act(self, interaction: discord.Interaction[Any], action: str, number: int) -> None:
+        """Pause, resume or remove one."""
+
+    async def show_list(self, interaction: discord.Interaction[Any], channel_id: int | None) -> None:
+        """Show the list."""
+
+    async def show_one(self, interaction: discord.Interaction[Any], number: int) -> None:
+        """Show one."""
+
+
+class DeskButton(
+    Press,
+    ui.DynamicItem[ui.Button[Any]],
+    template=r"sub:(confirm|cancel|pause|resume|remove|list):(\d{1,9})",
+):
+    """Confirm and Cancel under a preview; Pause, Resume, Remove and Back under a subscription."""
+
+    def __init__(
+        self,
+        action: str,
+        number: int,
+        *,
+        label: str = "…",
+        style: discord.ButtonStyle = discord.ButtonStyle.secondary,
+    ) -> None:
+        super().__init__(ui.Button(label=label, style=style, custom_id=f"sub:{action}:{number}"))
+        self._action = action
+        self._number = number
+
+    @classmethod
+    def made_of(cls, *groups: str) -> Self:
+        """Return the button that was pressed."""
+        action, number = groups
+        return cls(action, int(number))
+
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
+        """Do what the button says."""
+        desk = _desk(interaction)
+        match self._action:
+            case "confirm":
+                await desk.confirm(interaction, self._number)
+            case "cancel":
+                await desk.cancel(interaction, self._number)
+            case "list":
+                await acknowledge(interaction)
+                await desk.show_list(interaction, None)
+            case action:
+                await acknowledge(interaction)
+                await desk.act(interaction, action, self._number)
+
+
+class DeskMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"sub:pick"):
+    """Chooses a subscription of the list."""
+
+    def __init__(self, options: list[discord.SelectOption] | None = None) -> None:
+        options = options or [discord.SelectOption(label="…")]
+        super().__init__(
+            ui.Select(custom_id="sub:pick", options=options, placeholder="Choose one to change it")
+        )
+
+    @classmethod
+    def made_of(cls, *groups: str) -> Self:
+        """Return the menu that was used."""
+        del groups
+        return cls()
+
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
+        """Show what was chosen."""
+        chosen = chosen_value(interaction)
+        await acknowledge(interaction)
+        await _desk(interaction).show_one(interaction, int(chosen) if chosen.isdecimal() else 0)
+
+
+ITEMS: Final = (DeskButton, DeskMenu)
+
+
+def one_line(subscription: NewSubscription, *, mention: bool = True) -> str:
+    """Return what is posted, how often and how; and where, where that can be a link."""
+    spec = subscription.spec
+    parts = [
+        f"{spec.symbol} {length_text(spec.length)} on {spec.exchange.title()}",
+        selection_text(spec.selection),
+        f"every {interval_text(subscription.every)}",
+    ]
+    if subscription.style is PostStyle.EDIT:
+        parts.append("edited in place")
+    if mention and subscription.role_id is not None:
+        parts.append(f"mentioning <@&{subscription.role_id}>")
+    return ", ".join(parts) + (f" in <#{subscription.channel_id}>" if mention else "")
+
+
+def confirm_view(draft_id: int) -> ui.View:
+    """Return Confirm and Cancel."""
+    view = ui.View(timeout=None)
+    view.add_item(DeskButton("confirm", draft_id, label="Confirm", style=discord.ButtonStyle.success))
+    view.add_item(DeskButton("cancel", draft_id, label="Cancel"))
+    return view
+
+
+def list_reply(
+    subscriptions: Sequence[Subscription],
+    last: Mapping[int, Snapshot | None],
+    *,
+    now: datetime,
+    jitter: float,
+) -> dict[str, Any]:
+    """Return the list, as the arguments of an edit."""
+    if not subscriptions:
+        text = "No subscriptions here; /subscribe adds one."
+        return {"content": text, "embeds": [], "attachments": [], "view": None}
+    lines = [
+        f"{place}. {one_line(each)}\n-# {_state(each, last.get(each.id), now=now, jitter=jitter)}"
+        for place, each in enumerate(subscriptions, 1)
+    ]
+    text = fitting(lines, most=_MOST_LISTED, hint="; choose a channel to see fewer.")
+    embed = discord.Embed(title="Subscriptions", description=text, colour=COLOUR)
+    options = [
+        discord.SelectOption(label=f"{place}. {one_line(each, mention=False)}"[:100], value=str(each.id))
+        for place, each in enumerate(subscriptions[:_MOST_LISTED], 1)
+    ]
+    view = ui.View(timeout=None)
+    view.add_item(DeskMenu(options))
+    return {"content": None, "embeds": [embed], "attachments": [], "view": view}
+
+
+def one_reply(
+    subscription: Subscription, last: Snapshot | None, *, now: datetime, jitter: float
+) -> dict[str, Any]:
+    """Return one subscription with its buttons, as the arguments of an edit."""
+    state = _state(subscription, last, now=now, jitter=jitter)
+    embed = discord.Embed(
+        title=subscription.spec.symbol, description=f"{one_line(subscription)}\n{state}", colour=COLOUR
+    )
+    view = ui.View(timeout=None)
+    if subscription.state is SubscriptionState.ACTIVE:
+        view.add_item(DeskButton("pause", subscription.id, label="Pause"))
+    else:
+        view.add_item(
+            DeskButton("resume", subscription.id, label="Resume", style=discord.ButtonStyle.success)
+        )
+    view.add_item(DeskButton("remove", subscription.id, label="Remove", style=discord.ButtonStyle.danger))
+    view.add_item(DeskButton("list", subscription.id, label="Back"))
+    return {"content": None, "embeds": [embed], "attachments": [], "view": view}
+
+
+def _state(subscription: Subscription, last: Snapshot | None, *, now: datetime, jitter: float) -> str:
+    if subscription.state is SubscriptionState.PAUSED:
+        state = f"⏸ paused: {subscription.reason}"
+    else:
+        when = next_post(subscription.id, subscription.every, now=now, jitter=jitter)
+        state = f"next <t:{int(when.timestamp())}:R>"
+    if last is None:
+        return f"{state} · nothing posted yet"
+    result = f"{last.state}: {last.reason}" if last.reason else str(last.state)
+    return f"{state} · last <t:{int(last.due.timestamp())}:R> {result}"
+
+
+def _desk(interaction: discord.Interaction[Any]) -> Desk:
+    # These stand under private replies, so nobody else can press them.
+    interaction.extras[PRIVATE] = False
+    return cast("Desk", interaction.client.get_cog("Subscriptions").desk)

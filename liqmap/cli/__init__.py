@@ -1,0 +1,1 @@
+"""The command line: `liqmap BTCUSDT 6h top_n 100` and its subcommands."""

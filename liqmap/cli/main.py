@@ -1,0 +1,322 @@
+"""The command line: python -m liqmap BTCUSDT 6h top_n 100 --out DIR."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tqdm import tqdm
+
+from liqmap.cli.brackets import brackets
+from liqmap.cli.record import mistyped, record, status
+from liqmap.clock import SystemClock
+from liqmap.collect.listings import Listings
+from liqmap.errors import LiqmapError, NotPublished, RequestError, SettingsError
+from liqmap.files import make_folder, write_results
+from liqmap.model import Exchange, LevelFilter, MapRequest, MarginModel, Theme
+from liqmap.parsing import (
+    DEFAULT_LEVERAGES,
+    check_request,
+    parse_end,
+    parse_exchange,
+    parse_levels,
+    parse_leverages,
+    parse_mode,
+    parse_model,
+    parse_selection,
+    parse_symbol,
+    parse_theme,
+    parse_window,
+)
+from liqmap.run.engine import Engine
+from liqmap.settings import load_settings
+from liqmap.text import (
+    age_text,
+    asked_words,
+    coverage_text,
+    last_price_text,
+    margin_text,
+    money,
+    share_text,
+    standing_text,
+    window_text,
+)
+from liqmap.version import __version__
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from liqmap.model import Coverage, MapResult, MarginBasis, Progress
+    from liqmap.settings import Settings
+
+_EXAMPLES = """examples:
+  liqmap BTCUSDT 6h top_n 100                                 the last six hours
+  liqmap eth 3d gross_value 100k --end "2023-08-01 06:00"     three days until then (UTC)
+  liqmap BTCUSDT 1d portion 1% --exchange bybit --json        numbers for programs
+  liqmap BTCUSDT 6h --simulated                               an invented market, no network
+  liqmap record BTCUSDT ETHUSDT                               keep their trades from now on; see --help
+  liqmap status                                               what is recorded, and how it goes
+  liqmap brackets                                             fetch Bybit's risk limits of today
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw one map, or record, or tell the status, as the arguments say, and return the exit code.
+
+    0: done. 1: not done. 2: what was typed, or the settings, cannot be understood. One sentence on stderr
+    gives the reason.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        if words[:1] == ["record"]:
+            return record(words[1:])
+        if words[:1] == ["status"]:
+            return status(words[1:])
+        if words[:1] == ["brackets"]:
+            return brackets(words[1:])
+        return _map(words)
+    except LiqmapError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2 if isinstance(error, SettingsError) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _map(words: Sequence[str]) -> int:
+    options = _parser().parse_args(words)
+    settings = load_settings(options.config)
+    try:
+        request = _request(options, settings)
+    except RequestError as error:
+        return mistyped(error)
+    make_folder(options.out)  # before minutes are spent on what could not be kept
+    result, files = asyncio.run(_draw(request, options, settings))
+    sys.stdout.write(_as_json(result, files) if options.json else _as_text(result, files))
+    return 0
+
+
+async def _draw(
+    request: MapRequest, options: argparse.Namespace, settings: Settings
+) -> tuple[MapResult, dict[str, Path]]:
+    async with AsyncExitStack() as stack:
+        if options.simulated:
+            from liqmap.simulator import GENEROUS, Market, MarketServer  # noqa: PLC0415 - half a second that few need
+
+            server = await stack.enter_async_context(MarketServer(Market(), weight_limit=GENEROUS))
+            settings = server.redirect(settings)
+        engine = await stack.enter_async_context(Engine(settings))
+        try:
+            with _ProgressBar() as bar:
+                result = await engine.draw(request, progress=bar.show)
+        except (RequestError, NotPublished) as error:
+            listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
+            raise await listings.suggesting(error, request) from None
+    return result, write_results(result, options.out)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="liqmap",
+        description="Draw a liquidation map and its depth from the trades of a futures exchange.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("symbol", help="such as BTCUSDT, btc or BTC/USDT")
+    parser.add_argument("window", help="length of time: 90m, 6h, 7d, 1d12h")
+    parser.add_argument("mode", nargs="?", default="top_n", help="top_n (default), gross_value or portion")
+    parser.add_argument("value", nargs="?", help="of the mode: 100, 100k or 1%% (its defaults)")
+    parser.add_argument(
+        "--exchange",
+        choices=[each.value for each in Exchange],
+        default=Exchange.BINANCE.value,
+        type=str.lower,
+        help="where the trades were made (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--end", metavar="TIME", help='end of the window in UTC, "2023-08-01 06:00" (default: now)'
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path(), help="folder for the files (default: here)"
+    )
+    parser.add_argument("--csv", action="store_true", help="also write every level as CSV")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--heatmap", action="store_true", help="also draw standing levels over time")
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        default=MarginModel.EXCHANGE.value,
+        help="margin model: binance, bybit, simple, or the exchange's own (default)",
+    )
+    parser.add_argument(
+        "--leverages",
+        metavar="LIST",
+        default=DEFAULT_LEVERAGES,
+        help="2 to 150, with weights if wanted: 10:35,25:30,50:20,100:15 (default: 10,25,50,100)",
+    )
+    parser.add_argument(
+        "--levels",
+        metavar="WHICH",
+        default=LevelFilter.STANDING.value,
+        help="standing (default), or all: those too that the price has touched since",
+    )
+    parser.add_argument(
+        "--theme",
+        choices=[each.value for each in Theme],
+        default=Theme.DARK.value,
+        type=str.lower,
+        help="colours of the pictures (default: %(default)s)",
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
+    parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")
+    parser.add_argument("--version", action="version", version=f"liqmap {__version__}")
+    return parser
+
+
+def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
+    leverages, weights = parse_leverages(options.leverages)
+    end = parse_end(options.end, now=datetime.now(UTC))
+    request = MapRequest(
+        exchange=parse_exchange(options.exchange),
+        symbol=parse_symbol(options.symbol),
+        window=TimeWindow.ending(end, parse_window(options.window)),
+        selection=parse_selection(parse_mode(options.mode), options.value),
+        theme=parse_theme(options.theme),
+        levels_csv=options.csv,
+        heatmap=options.heatmap,
+        model=parse_model(options.model),
+        levels=parse_levels(options.levels),
+        leverages=leverages,
+        weights=weights,
+    )
+    return check_request(request, max_days=settings.engine.max_window_days)
+
+
+class _ProgressBar:
+    """A bar on stderr while a request is under way, if that is a terminal."""
+
+    def __enter__(self) -> Self:
+        self._bar = tqdm(
+            total=100,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+            bar_format="{desc} {bar} {percentage:3.0f} % {remaining} left",
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, progress: Progress) -> None:
+        self._bar.set_description_str(progress.text, refresh=False)
+        if progress.fraction is not None:
+            self._bar.n = round(progress.fraction * 100)
+        self._bar.refresh()
+
+
+def _as_text(result: MapResult, files: dict[str, Path]) -> str:
+    request, summary, coverage = result.request, result.summary, result.coverage
+    simulated = "  SIMULATED DATA" if coverage.simulated else ""
+    selected = (
+        f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades,"
+        f" {money(summary.selected_notional_buy)} bought, {money(summary.selected_notional_sell)} sold"
+    )
+    step = summary.bucket_size
+    rows = [
+        ("window", window_text(request.window)),
+        ("data", " · ".join(filter(None, (coverage_text(coverage), age_text(coverage), *coverage.sources)))),
+        ("last price", last_price_text(summary.last_price, coverage, step=step)),
+        ("selected", selected),
+        (
+            "longs below",
+            standing_text(summary.standing_long, summary.nearest_long, summary.largest_long, step=step),
+        ),
+        (
+            "shorts above",
+            standing_text(summary.standing_short, summary.nearest_short, summary.largest_short, step=step),
+        ),
+        ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
+        *([("too large", f"{money(summary.unplaced)}, for these leverages")] if summary.unplaced else []),
+        *(
+            (
+                f"within {share_text(band.distance)}",
+                f"{money(band.long)} of longs, {money(band.short)} of shorts",
+            )
+            for band in summary.bands
+        ),
+        *((name, str(path)) for name, path in files.items()),
+    ]
+    title = f"{request.symbol} on {request.exchange.title()}, {', '.join(asked_words(request))}{simulated}"
+    lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
+    lines.append(f"  Estimated from trades by the {margin_text(summary.margin)}; not financial advice.")
+    return "\n".join(lines) + "\n"
+
+
+def _as_json(result: MapResult, files: dict[str, Path]) -> str:
+    request, summary = result.request, result.summary
+    report: dict[str, Any] = {
+        "request": {
+            "exchange": request.exchange,
+            "symbol": request.symbol,
+            "start": request.window.start.isoformat(),
+            "end": request.window.end.isoformat(),
+            "mode": request.selection.mode,
+            "value": request.selection.value,
+            "model": request.model,
+            "leverages": request.leverages,
+            "weights": request.weights,
+            "levels": request.levels,
+            "theme": request.theme,
+        },
+        "files": {name: str(path) for name, path in files.items()},
+        "last_price": summary.last_price,
+        "trades": summary.trades,
+        "selected": {"buy": summary.selected_buy, "sell": summary.selected_sell},
+        "selected_notional": {"buy": summary.selected_notional_buy, "sell": summary.selected_notional_sell},
+        "standing_notional": {"long": summary.standing_long, "short": summary.standing_short},
+        "swept_notional": {"long": summary.swept_long, "short": summary.swept_short},
+        "unplaced_notional": summary.unplaced,
+        "clusters": {
+            name: None if cluster is None else asdict(cluster)
+            for name, cluster in (
+                ("nearest_long", summary.nearest_long),
+                ("largest_long", summary.largest_long),
+                ("nearest_short", summary.nearest_short),
+                ("largest_short", summary.largest_short),
+            )
+        },
+        "bands": [asdict(band) for band in summary.bands],
+        "long_share": summary.long_share,
+        "margin": _margin_report(summary.margin),
+        "coverage": _coverage_report(result.coverage),
+        "timings_ms": {name: round(value, 3) for name, value in result.timings_ms.items()},
+    }
+    return json.dumps(report, allow_nan=False) + "\n"
+
+
+def _margin_report(basis: MarginBasis) -> dict[str, Any]:
+    dated = None if basis.brackets is None else basis.brackets.isoformat()
+    return {"model": basis.model, "brackets": dated, "source": basis.source, "note": basis.note}
+
+
+def _coverage_report(coverage: Coverage) -> dict[str, Any]:
+    missing = [
+        {"start": gap.window.start.isoformat(), "end": gap.window.end.isoformat(), "reason": gap.reason}
+        for gap in coverage.missing
+    ]
+    return {
+        "fraction": coverage.fraction,
+        "missing": missing,
+        "lost_ids": coverage.lost_ids,
+        "sources": coverage.sources,
+        "last_trade": coverage.last_trade and coverage.last_trade.isoformat(),
+        "whole_end": coverage.whole_end and coverage.whole_end.isoformat(),
+        "simulated": coverage.simulated,
+    }

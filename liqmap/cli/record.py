@@ -1,0 +1,160 @@
+"""The command line's other words: `liqmap record BTCUSDT` and `liqmap status`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from liqmap.clock import utc_now
+from liqmap.errors import RequestError
+from liqmap.exchanges import EXCHANGES, LIVE
+from liqmap.live.status import recording_status
+from liqmap.model import Exchange
+from liqmap.parsing import parse_exchange, parse_symbol
+from liqmap.run.engine import Engine
+from liqmap.settings import load_settings
+from liqmap.text import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from liqmap.live.status import SymbolStatus
+    from liqmap.settings import Settings
+
+
+def record(arguments: Sequence[str]) -> int:
+    """Record symbols until Ctrl-C or SIGTERM, and return the exit code. Raises LiqmapError."""
+    options = _record_parser().parse_args(arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    settings = load_settings(options.config)
+    exchanges = [parse_exchange(options.exchange)] if options.exchange else list(Exchange)
+    try:
+        names = [
+            f"{exchange}:{_recorded(exchange, text)}" for text in options.symbols for exchange in exchanges
+        ]
+    except RequestError as error:
+        return mistyped(error)
+    recorder = settings.recorder.model_copy(update={"symbols": (*settings.recorder.symbols, *names)})
+    asyncio.run(_record(settings.model_copy(update={"recorder": recorder}), simulated=options.simulated))
+    return 0
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Print how recordings are going and return the exit code. Raises LiqmapError."""
+    options = _status_parser().parse_args(arguments)
+    now = utc_now()
+    found = recording_status(load_settings(options.config).storage.path, now=now)
+    sys.stdout.write(_as_json(found) if options.json else _as_table(found))
+    return 0
+
+
+def mistyped(error: RequestError) -> int:
+    """Print what is wrong with what was typed, and return the exit code of wrong usage."""
+    sys.stderr.write(f"{error}\n")
+    return 2
+
+
+async def _record(settings: Settings, *, simulated: bool) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        if simulated:
+            from liqmap.simulator import Market, MarketServer  # noqa: PLC0415 - half a second that few need
+
+            settings = (await stack.enter_async_context(MarketServer(Market()))).redirect(settings)
+        engine = await stack.enter_async_context(Engine(settings, record=True))
+        ends = [asyncio.create_task(each) for each in (stop.wait(), engine.refused())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in ends:
+            task.cancel()
+    if not stop.is_set():
+        raise RequestError("The exchanges know none of these symbols, so nothing is recorded; check them.")
+
+
+def _recorded(exchange: Exchange, text: str) -> str:
+    symbol = EXCHANGES[exchange].spelled(parse_symbol(text))
+    if not LIVE[exchange].records(symbol):
+        raise RequestError(f"{symbol} is no USDT-margined future of {exchange.title()}; try BTCUSDT.")
+    return symbol
+
+
+def _record_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="liqmap record",
+        description="Record symbols live into the store that a bot or the command line on this machine uses.",
+    )
+    parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="such as BTCUSDT ETHUSDT")
+    parser.add_argument(
+        "--exchange",
+        choices=[each.value for each in Exchange],
+        type=str.lower,
+        help="only one of them (default: all)",
+    )
+    _add_common(parser)
+    parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")
+    return parser
+
+
+def _status_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="liqmap status", description="Tell which symbols are recorded into the store, and how it goes."
+    )
+    _add_common(parser)
+    parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
+
+
+def _as_table(found: Sequence[SymbolStatus]) -> str:
+    if not found:
+        return "Nothing is recorded yet; try: liqmap record BTCUSDT\n"
+    head = ("exchange", "symbol", "state", "source", "recorded since", "last trade", "lag", "gaps")
+    rows = [head, *(_row(each) for each in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+
+
+def _row(each: SymbolStatus) -> tuple[str, ...]:
+    recording = each.recording
+    lag = "" if recording.lag is None else f"{recording.lag:.1f} s"
+    gaps = f"{len(each.gaps)}, {duration_text(each.missing)}" if each.gaps else "none"
+    return (
+        recording.exchange.title(),
+        recording.symbol,
+        "live" if each.is_alive else "stopped",
+        ", ".join(each.sources),
+        f"{each.first:%Y-%m-%d %H:%M} UTC" if each.first else "",
+        f"{duration_text(each.age)} ago" if each.age is not None else "none yet",
+        lag,
+        gaps,
+    )
+
+
+def _as_json(found: Sequence[SymbolStatus]) -> str:
+    report = [
+        {
+            "exchange": each.recording.exchange,
+            "symbol": each.recording.symbol,
+            "alive": each.is_alive,
+            "sources": each.sources,
+            "since": each.first and each.first.isoformat(),
+            "until": each.recording.until and each.recording.until.isoformat(),
+            "last_trade": each.recording.last_trade and each.recording.last_trade.isoformat(),
+            "lag_seconds": each.recording.lag,
+            "cuts": each.recording.cuts,
+            "gaps": [{"start": gap.start.isoformat(), "end": gap.end.isoformat()} for gap in each.gaps],
+        }
+        for each in found
+    ]
+    return json.dumps(report, allow_nan=False) + "\n"

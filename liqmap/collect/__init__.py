@@ -1,0 +1,1 @@
+"""Collect: make sure that the trades of a window are in the store."""

@@ -1,0 +1,41 @@
+"""Coverage: which part of a window some parts make up, from where, and why the rest is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from liqmap.model import Coverage, Gap
+from liqmap.store.segments import lost_between
+from liqmap.window import DAY, TimeWindow, merged, missing, split_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from liqmap.store.segments import Part
+
+
+def coverage_of(
+    window: TimeWindow, parts: Sequence[Part], *, market: str, explain: Callable[[TimeWindow], str]
+) -> Coverage:
+    """Return the coverage of `window` by `parts`; `explain` gives the reason for what a day lacks of it.
+
+    `parts` come oldest first. `market` names where the trades are from, such as `Binance USD-M`.
+    """
+    covered = merged(part.window for part in parts)
+    gaps: list[Gap] = []
+    for part in missing(window, covered):
+        for piece in split_at(part, DAY):
+            reason = explain(piece)
+            if gaps and gaps[-1].reason == reason and gaps[-1].window.end == piece.start:
+                piece = TimeWindow(gaps.pop().window.start, piece.end)  # noqa: PLW2901 - one gap, not two
+            gaps.append(Gap(piece, reason))
+    origins = {part.segment.path: part.segment.origin for part in parts}.values()
+    ways = dict.fromkeys(via for origin in origins for via in origin.via)
+    return Coverage(
+        window=window,
+        covered=tuple(covered),
+        missing=tuple(gaps),
+        sources=(f"{market} {', '.join(ways)}",) if ways else (),
+        lost_ids=sum(origin.lost_ids for origin in origins) + lost_between(parts),
+        simulated=any(origin.simulated for origin in origins),
+    )

@@ -1,0 +1,197 @@
+"""Days: the exchanges' published files -> segments of 24 hours, each fetched once however many wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from liqmap.collect.ingest import StoreJob, run_store_job
+from liqmap.errors import DataError, JobFailed, NotPublished
+from liqmap.exchanges import EXCHANGES
+from liqmap.net.download import download, exists
+from liqmap.store.segments import Origin, Segment, segment_path
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+
+    import aiohttp
+
+    from liqmap.clock import Clock
+    from liqmap.exchanges.protocol import DayFile
+    from liqmap.model import Exchange
+    from liqmap.settings import Settings
+    from liqmap.store.local import SegmentStore
+    from liqmap.store.shared import SharedStore
+    from liqmap.workers.pool import Run
+
+log = logging.getLogger(__name__)
+
+ABSENT_FOR: Final = timedelta(minutes=5)
+"""How long an exchange's "no such file" is believed before it is asked again."""
+
+_DOWNLOAD_SHARE = 0.8  # of a day's work; the rest is parsing and storing
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One symbol's UTC day at one exchange."""
+
+    exchange: Exchange
+    symbol: str
+    day: date
+
+    @property
+    def window(self) -> TimeWindow:
+        """Its 24 hours."""
+        return TimeWindow.of_day(self.day)
+
+
+@dataclass(slots=True)
+class _Fetch:
+    task: asyncio.Task[Segment]
+    listeners: set[Callable[[float], None]] = field(default_factory=set)
+
+
+class DayFiles:
+    """Fetches published days into the store: from the `shared` one, else from the exchange."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: SegmentStore,
+        session: aiohttp.ClientSession,
+        run: Run,
+        clock: Clock,
+        shared: SharedStore | None = None,
+    ) -> None:
+        self._settings = settings
+        self._session = session
+        self._run = run
+        self._clock = clock
+        self._store = store
+        self._shared = shared
+        self._downloads = asyncio.Semaphore(settings.download.concurrency)
+        self._fetches: dict[Day, _Fetch] = {}
+        self._absent_until: dict[Day, datetime] = {}
+
+    async def close(self) -> None:
+        """Stop what is being fetched; the next run fetches it again."""
+        tasks = [fetch.task for fetch in self._fetches.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def obtain(self, day: Day, report: Callable[[float], None]) -> Segment | DataError:
+        """Return the segment of `day`, fetched if need be, or why it cannot be had.
+
+        `report` hears of the share that is done, if there is anything to do.
+        """
+        stored = self._store.get(day.exchange, day.symbol, day.window)
+        if stored is not None:
+            return stored
+        if self._clock.now() < self._absent_until.get(day, datetime.min.replace(tzinfo=UTC)):
+            return absence(day)
+        fetch = self._fetches.get(day)
+        if fetch is None:
+            fetch = self._fetches[day] = _Fetch(asyncio.create_task(self._fetch(day)))
+            fetch.task.add_done_callback(lambda task: self._fetched(day, task))
+        fetch.listeners.add(report)
+        try:
+            # Others may wait for the same day: whoever gives up must not take it from them.
+            return await asyncio.shield(fetch.task)
+        except NotPublished:
+            self._absent_until[day] = self._clock.now() + ABSENT_FOR
+            return absence(day)
+        except JobFailed:  # out of time, or its worker died twice: other days may do
+            return DataError(f"The {day.symbol} trades of {day.day} could not be read; try again later.")
+        except DataError as error:
+            return error
+        finally:
+            fetch.listeners.discard(report)
+
+    async def is_published(self, day: Day) -> bool:
+        """Tell whether `day` is in the store or could be fetched, as far as the exchange can be asked."""
+        if self._store.get(day.exchange, day.symbol, day.window) is not None:
+            return True
+        try:
+            return await exists(self._session, self._source(day).url, settings=self._settings.download)
+        except DataError:
+            return False
+
+    def _fetched(self, day: Day, task: asyncio.Task[Segment]) -> None:
+        del self._fetches[day]
+        # Whoever waited has got the error; where all had given up, asyncio need not complain.
+        if not task.cancelled():
+            task.exception()
+
+    async def _fetch(self, day: Day) -> Segment:
+        source = self._source(day)
+        file = self._store.incoming / f"{uuid4().hex}.download"
+        async with self._downloads:
+            segment = await self._bring_in(day)
+            if segment is not None:
+                return segment
+            try:
+                downloaded = await download(
+                    self._session,
+                    source.url,
+                    file,
+                    settings=self._settings.download,
+                    checksum_url=source.checksum_url,
+                    on_bytes=lambda done, total: self._report(day, done / total if total else 0.0),
+                )
+                self._report(day, 1.0)
+                origin = Origin(
+                    exchange=day.exchange,
+                    symbol=day.symbol,
+                    window=day.window,
+                    source=source.url,
+                    sha256=downloaded.sha256,
+                    simulated=downloaded.simulated,
+                )
+                segment = await self._run(
+                    run_store_job,
+                    StoreJob(
+                        file=file,
+                        origin=origin,
+                        root=self._store.root,
+                        incoming=self._store.incoming,
+                        max_unpacked_size=self._settings.download.max_unpacked_size,
+                    ),
+                )
+            finally:
+                file.unlink(missing_ok=True)
+            if self._shared is not None:
+                await asyncio.to_thread(self._shared.publish, segment)
+        log.info(
+            "stored %s %s %s: %d trades", day.exchange, day.symbol, day.day, segment.buys + segment.sells
+        )
+        return segment
+
+    async def _bring_in(self, day: Day) -> Segment | None:
+        if self._shared is None:
+            return None
+        path = segment_path(self._store.root, day.exchange, day.symbol, day.window)
+        return await asyncio.to_thread(self._shared.bring_in, path, incoming=self._store.incoming)
+
+    def _source(self, day: Day) -> DayFile:
+        base_url = self._settings.exchanges.of(day.exchange).archive_url
+        return EXCHANGES[day.exchange].day_file(base_url, day.symbol, day.day)
+
+    def _report(self, day: Day, downloaded: float) -> None:
+        fetch = self._fetches.get(day)
+        for listener in tuple(fetch.listeners) if fetch else ():
+            listener(downloaded * _DOWNLOAD_SHARE)
+
+
+def absence(day: Day) -> NotPublished:
+    """Return the error that says that the exchange has no file of `day`."""
+    market = EXCHANGES[day.exchange].contract(day.symbol).label
+    return NotPublished(f"{market} has published no {day.symbol} trades of {day.day}.")

@@ -1,0 +1,51 @@
+"""Ingest: a downloaded file of trades becomes a stored segment; a worker process runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from liqmap.exchanges import EXCHANGES
+from liqmap.memory import give_back_memory
+from liqmap.store.segments import Origin, Segment, segment_path
+from liqmap.store.writer import write_segment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class StoreJob:
+    """A downloaded day file that is to become a segment below `root`."""
+
+    file: Path
+    origin: Origin
+    root: Path
+    incoming: Path
+    max_unpacked_size: int
+
+
+def run_store_job(job: StoreJob) -> Segment:
+    """Parse a downloaded day file and store it as a segment.
+
+    Raises DataError if the file is not what it should be or the disk is full.
+    """
+    origin = job.origin
+    give_back_memory()
+    day = EXCHANGES[origin.exchange].read_day(
+        job.file, origin.symbol, origin.window.start.date(), max_unpacked_size=job.max_unpacked_size
+    )
+    origin = replace(
+        origin,
+        first_id=day.first_id,
+        last_id=day.last_id,
+        lost_ids=day.lost_ids,
+        duplicates=day.duplicates,
+        inverse=day.trades.inverse,
+    )
+    path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)
+    give_back_memory()
+    segment = write_segment(path, origin, day.trades, incoming=job.incoming)
+    del day
+    give_back_memory()
+    return segment

@@ -1,0 +1,237 @@
+"""Recent: the hours that the dumps don't have yet, by REST, newest first, into the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from liqmap.errors import DataError
+from liqmap.exchanges import BACKFILL
+from liqmap.exchanges.columns import no_trades
+from liqmap.exchanges.messages import Page
+from liqmap.model import Exchange, Trades
+from liqmap.net.rest import RejectedRequest, RestClient, WeightBudget
+from liqmap.store.segments import VIA_REST, Origin, segment_path
+from liqmap.store.writer import write_segment
+from liqmap.window import HOUR, TimeWindow, at_ms, split_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    import aiohttp
+    from numpy.typing import NDArray
+
+    from liqmap.clock import Clock
+    from liqmap.exchanges.messages import Backfill
+    from liqmap.settings import Settings
+    from liqmap.store.local import SegmentStore
+
+log = logging.getLogger(__name__)
+
+_MOST_TRADES = 20_000_000  # of an hour: a hundred times the busiest
+
+SETTLED_AFTER: Final = timedelta(seconds=1)
+"""An exchange may publish a trade this much after its time: fills of 100 ms are put together first."""
+
+
+def recent_trades(
+    settings: Settings, *, store: SegmentStore, session: aiohttp.ClientSession, clock: Clock
+) -> dict[Exchange, RecentTrades]:
+    """Return what fetches recent trades of each exchange that gives them."""
+    binance, backfill = settings.exchanges.binance, BACKFILL[Exchange.BINANCE]
+    client = RestClient(
+        session,
+        settings=settings.download,
+        clock=clock,
+        budget=WeightBudget(binance.weight_a_minute * binance.weight_share, clock=clock),
+        used_weight=backfill.used_weight,
+    )
+    return {
+        Exchange.BINANCE: RecentTrades(
+            Exchange.BINANCE,
+            backfill,
+            base_url=binance.api_url,
+            client=client,
+            store=store,
+            clock=clock,
+            pages_at_once=settings.recent.pages_at_once,
+            weight_a_minute=binance.weight_a_minute * binance.weight_share,
+        )
+    }
+
+
+class RecentTrades:
+    """Fills the store with the trades of the last hours of one exchange. Jobs share what is fetched."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        backfill: Backfill,
+        *,
+        base_url: str,
+        client: RestClient,
+        store: SegmentStore,
+        clock: Clock,
+        pages_at_once: int,
+        weight_a_minute: float,
+    ) -> None:
+        self._exchange = exchange
+        self._backfill = backfill
+        self._base_url = base_url
+        self._store = store
+        self._clock = clock
+        self._in_flight = asyncio.Semaphore(pages_at_once)
+        self._trades_a_second = weight_a_minute / backfill.page_weight * backfill.page_rows / 60
+        self.client = client
+        """What asks the exchange, for others who have a question: there is one budget."""
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @property
+    def reaches_back_to(self) -> datetime:
+        """The oldest whole minute whose trades can be had now."""
+        return (self._clock.now() - self._backfill.reach).replace(second=0, microsecond=0)
+
+    async def fill(
+        self,
+        symbol: str,
+        windows: list[TimeWindow],
+        *,
+        report: Callable[[float, float], None],
+        until: datetime | None = None,
+    ) -> None:
+        """Fetch what the store lacks of `windows`, hour by hour, the newest first.
+
+        `report` hears of the share that is done, and of the seconds that the budget makes the rest last if
+        it has as many trades an hour as what is being fetched. After `until` no further hour is begun. Raises
+        RequestError for a symbol that the exchange does not have, DataError if the exchange cannot be
+        asked; hours fetched before that stay.
+        """
+        pieces = [piece for window in windows for piece in split_at(window, HOUR)]
+        pieces.sort(key=lambda piece: piece.start, reverse=True)
+        total, done = sum((piece.length for piece in pieces), timedelta()), timedelta()
+        trades_a_second = 0.0
+
+        def tell(so_far: timedelta) -> None:
+            left = (total - so_far).total_seconds() * trades_a_second / self._trades_a_second
+            report(so_far / total, left)
+
+        for piece in pieces:
+            if until is not None and self._clock.now() >= until:
+                return
+
+            def inside(share: float, trades: int, piece: TimeWindow = piece, done: timedelta = done) -> None:
+                nonlocal trades_a_second
+                trades_a_second = trades / piece.length.total_seconds()
+                tell(done + piece.length * share)
+
+            # One after the other: whoever waits for the same hour finds it in the store then.
+            async with self._locks[symbol]:
+                for window in reversed(self._store.missing(self._exchange, symbol, piece)):
+                    await self._fetch(symbol, window, inside)
+            done += piece.length
+            tell(done)
+
+    async def _fetch(self, symbol: str, window: TimeWindow, report: Callable[[float, int], None]) -> None:
+        first = await self._first_id(symbol, window.start_ms)
+        end = await self._first_id(symbol, window.end_ms)
+        found = _joined(await self._pages(symbol, first, end, report))
+        time = found.trades.time
+        inside = _chosen(found, (time >= window.start_ms) & (time < window.end_ms))
+        origin = Origin(
+            exchange=self._exchange,
+            symbol=symbol,
+            window=window,
+            source=self._backfill.page_url(self._base_url, symbol),
+            sha256="",
+            simulated=self.client.simulated,
+            # What the exchange skips at an end is counted here, so it must not seem lost at the border too.
+            first_id=first if end > first else None,
+            last_id=end - 1 if end > first else None,
+            lost_ids=end - first - len(found.ids),
+            via=(VIA_REST,),
+        )
+        path = segment_path(self._store.root, self._exchange, symbol, window)
+        await asyncio.to_thread(write_segment, path, origin, inside.trades, incoming=self._store.incoming)
+        log.info("fetched %s %s from %s on: %d trades", self._exchange, symbol, window.start, len(inside.ids))
+
+    async def _first_id(self, symbol: str, milliseconds: int) -> int:
+        """Return the id of the first trade at or after a time, or the one that it will have."""
+        page = await self._page(symbol, from_ms=milliseconds)
+        if len(page.ids):
+            return int(page.ids[0])
+        # Nobody has traded since. Ask for the newest once no trade of before can still come.
+        unsettled = (at_ms(milliseconds) + SETTLED_AFTER - self._clock.now()).total_seconds()
+        if unsettled > 0:
+            await self._clock.sleep(unsettled)
+        newest = await self._page(symbol)
+        before = newest.ids[newest.trades.time < milliseconds]
+        return int(before[-1]) + 1 if len(before) else int(newest.ids[0]) if len(newest.ids) else 0
+
+    async def _pages(
+        self, symbol: str, first: int, end: int, report: Callable[[float, int], None]
+    ) -> list[Page]:
+        rows, done = self._backfill.page_rows, 0
+
+        async def whole(start: int) -> list[Page]:
+            nonlocal done
+            found = await self._whole_page(symbol, start, min(start + rows, end))
+            done += rows
+            report(min(1.0, done / (end - first)), end - first)
+            return found
+
+        if not 0 <= end - first <= _MOST_TRADES:
+            raise DataError(f"{self._exchange.title()} numbers its trades in an odd way; try again later.")
+        tasks = [asyncio.create_task(whole(start)) for start in range(first, end, rows)]
+        try:
+            return [page for pages in await asyncio.gather(*tasks) for page in pages]
+        finally:
+            for task in tasks:  # the first failure is the answer; the others need not go on
+                task.cancel()
+
+    async def _whole_page(self, symbol: str, start: int, end: int) -> list[Page]:
+        """Return the trades with ids from `start` to before `end`; what a page lacks, once more."""
+        found: list[Page] = []
+        ask: int | None = start
+        asked: set[int] = set()
+        while ask is not None:
+            asked.add(ask)
+            page = await self._page(symbol, from_id=ask)
+            found.append(_chosen(page, (page.ids >= start) & (page.ids < end)))
+            have = np.unique(np.concatenate([part.ids for part in found]))
+            absent = np.setdiff1d(np.arange(start, end), have)
+            gaps = absent[np.diff(absent, prepend=-2) > 1]
+            ask = next((int(gap) for gap in gaps if int(gap) not in asked), None)
+        return found
+
+    async def _page(self, symbol: str, *, from_id: int | None = None, from_ms: int | None = None) -> Page:
+        url = self._backfill.page_url(self._base_url, symbol, from_id=from_id, from_ms=from_ms)
+        async with self._in_flight:
+            try:
+                answer = await self.client.get(url, weight=self._backfill.page_weight)
+            except RejectedRequest as error:
+                raise self._backfill.explained(error.answer, symbol) from error
+        return self._backfill.read_page(answer)
+
+
+def _chosen(page: Page, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Page:
+    of = page.trades
+    return Page(page.ids[rows], Trades(of.time[rows], of.price[rows], of.size[rows], of.is_buy[rows]))
+
+
+def _joined(pages: list[Page]) -> Page:
+    """Return the pages as one, each id once, in the order of time and, within it, of ids."""
+    if not pages:
+        return Page(np.empty(0, np.int64), no_trades())
+    ids = np.concatenate([page.ids for page in pages])
+    time, price, size, is_buy = (
+        np.concatenate([getattr(page.trades, name) for page in pages])
+        for name in ("time", "price", "size", "is_buy")
+    )
+    each = np.unique(ids, return_index=True)[1]
+    return _chosen(Page(ids, Trades(time, price, size, is_buy)), each[np.argsort(time[each], kind="stable")])

@@ -1,0 +1,1 @@
+"""Compute: pure functions on arrays, from trades to levels, buckets and a map."""

@@ -1,0 +1,117 @@
+"""Compute: how the standing levels came and went, over price and time."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from liqmap.compute.grid import PriceGrid
+from liqmap.model import Heatmap, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from liqmap.model import LiquidationLevels, LiquidationMap
+
+MAX_ROWS: Final = 300
+"""At most about this many price buckets: more than can be told apart on the picture."""
+
+REACH: Final = 0.05
+"""Levels further than this share beyond the range of the price path are left out, and summed."""
+
+
+def build_heatmap(
+    liquidation_map: LiquidationMap,
+    stretches: Iterable[tuple[LiquidationLevels, ...]],
+    *,
+    bin_seconds: int,
+) -> Heatmap:
+    """Return the heatmap of a computed map and its levels; the price path has bins of `bin_seconds`.
+
+    The last column is what the map shows as standing. Swept levels end where price touched them,
+    whether or not the map was asked to show them.
+    """
+    width = bin_seconds * 1000
+    window = liquidation_map.request.window
+    start = window.start_ms // width
+    columns = -(-window.end_ms // width) - start
+    grid = _grid(liquidation_map)
+    # How the value changes from column to column, of which the running total is the value.
+    change, outside = np.zeros((len(grid), columns + 1)), 0.0
+    for levels in chain.from_iterable(stretches):
+        born = levels.entry_time // width - start
+        gone = _gone(levels, born, liquidation_map, width=width, start=start, columns=columns)
+        row = grid.bucket_of(levels.price)
+        inside = (row >= 0) & (row < len(grid))
+        outside += float(levels.notional[~inside].sum())
+        for column, sign in ((born, 1), (gone, -1)):
+            np.add.at(change, (row[inside], column[inside]), sign * levels.notional[inside])
+    value = np.cumsum(change, axis=1)[:, :-1]
+    # What is added and taken away again leaves rounding errors of its size.
+    value[value < 1e-9 * value.max(initial=0.0)] = 0.0
+    used = _used_rows(value, grid, liquidation_map)
+    edges = grid.edges[used.start : used.stop + 1]
+    return Heatmap(edges, (start + np.arange(columns + 1)) * width, value[used], outside)
+
+
+def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
+    path = liquidation_map.path
+    return PriceGrid.over(
+        float(path.low.min()) * (1 - REACH),
+        float(path.high.max()) * (1 + REACH),
+        buckets=MAX_ROWS,
+        least_span=liquidation_map.last_price / 1000,
+    )
+
+
+def _used_rows(value: NDArray[np.float64], grid: PriceGrid, liquidation_map: LiquidationMap) -> slice:
+    """Return the rows from the lowest to the highest that a level or the price path reaches."""
+    path = liquidation_map.path
+    reached = np.r_[
+        np.flatnonzero(value.any(axis=1)), grid.bucket_of(np.array([path.low.min(), path.high.max()]))
+    ]
+    return slice(int(reached.min()), int(reached.max()) + 1)
+
+
+def _gone(
+    levels: LiquidationLevels,
+    born: NDArray[np.int64],
+    liquidation_map: LiquidationMap,
+    *,
+    width: int,
+    start: int,
+    columns: int,
+) -> NDArray[np.int64]:
+    """Return the column in which price touched each level, or the number of columns if it never did."""
+    path = liquidation_map.path
+    # Signed, so that a level of either side is touched where the price is not above it.
+    sign = 1 if levels.side is Side.BUY else -1
+    level = sign * levels.price
+    price = np.full(columns, np.inf)
+    price[path.time // width - start] = path.low if levels.side is Side.BUY else -path.high
+    gone = _first_touch(price, level, born + 1)
+    if levels.after.soon is None:
+        raise ValueError("the levels do not tell what came soon after their entries")
+    in_its_own_column = sign * levels.after.soon <= level
+    # Entries of the last second have nothing after them but the last price itself.
+    behind = (gone == columns) & (sign * liquidation_map.last_price <= level)
+    return np.where(in_its_own_column | behind, born, gone)
+
+
+def _first_touch(
+    price: NDArray[np.float64], level: NDArray[np.float64], first: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return, for each level, the first column from `first` on whose price is not above it."""
+    found = np.empty(len(level), np.int64)
+    order = np.argsort(first, kind="stable")
+    # A running minimum never rises, so among levels of one first column each touch is found by bisection.
+    for group in np.split(order, np.flatnonzero(np.diff(first[order])) + 1):
+        if len(group):
+            column = int(first[group[0]])
+            lowest = np.minimum.accumulate(price[column:])
+            found[group] = column + np.searchsorted(-lowest, -level[group])
+    return found

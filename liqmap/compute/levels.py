@@ -1,0 +1,225 @@
+"""Compute: the liquidation levels of the selected trades, and the map that they add up to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from liqmap.compute.buckets import LevelSums, depth, find_clusters
+from liqmap.compute.margin import allowed_leverage, liquidation_price, shares
+from liqmap.compute.selection import Cut, merge
+from liqmap.model import (
+    Aftermath,
+    Coverage,
+    Entries,
+    LevelFilter,
+    LiquidationLevels,
+    LiquidationMap,
+    MapRequest,
+    MarginModel,
+    PricePath,
+    Selected,
+    Side,
+    SideTrades,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from liqmap.compute.margin import MarginRules
+    from liqmap.model import MarginBasis
+
+LARGEST_KEPT: Final = 250
+"""So many of each side's selected trades are kept with a map, the largest; of the others, only sums."""
+
+_PATH_BINS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+
+
+def build_map(
+    request: MapRequest,
+    coverage: Coverage,
+    *,
+    path: PricePath,
+    trade_count: int,
+    entries: Iterable[Entries],
+    rules: MarginRules,
+    basis: MarginBasis,
+) -> LiquidationMap:
+    """Compute all that the pictures of `request` show from its selected trades and its price path.
+
+    `entries` are stretches of the window, newest first, whose prices lie within those of the path; no
+    more than one is held at a time. The last price is the path's last close. Nothing is lost: standing
+    + swept + unplaced notional is what was selected (times the number of leverages where the rules do
+    not split a trade).
+    """
+    last_price = float(path.close[-1])
+    sums = LevelSums(*_level_range(path, request, rules), leverages=request.leverages)
+    selections = {side: _Selection(side) for side in Side}
+    unplaced = 0.0
+    for stretch in entries:
+        for side, trades in stretch.trades.items():
+            levels = levels_of(trades, request, rules, after=stretch.after[side], last_price=last_price)
+            sums.add(levels)
+            selections[side].add(trades)
+            if len(levels[0].price) < len(trades):
+                unplaced += _unplaced(trades, request, rules)
+    buckets = sums.buckets(last_price=last_price)
+    long_total, short_total = buckets.long.sum(axis=0), buckets.short.sum(axis=0)
+    swept_long, swept_short = sums.swept(Side.BUY), sums.swept(Side.SELL)
+    return LiquidationMap(
+        request=request,
+        coverage=coverage,
+        path=path,
+        buys=selections[Side.BUY].selected(),
+        sells=selections[Side.SELL].selected(),
+        trade_count=trade_count,
+        last_price=last_price,
+        buckets=buckets,
+        # Edges on the far side of the last price carry nothing and collapse onto it.
+        long_depth=depth(
+            np.minimum(buckets.edges, last_price)[::-1], long_total[::-1], last_price=last_price
+        ),
+        short_depth=depth(np.maximum(buckets.edges, last_price), short_total, last_price=last_price),
+        swept_long=swept_long,
+        swept_short=swept_short,
+        swept_outside=max(0.0, swept_long + swept_short - float(buckets.swept.sum())),
+        unplaced=unplaced,
+        margin=basis,
+        long_clusters=find_clusters(buckets.edges, long_total, last_price=last_price)[::-1],
+        short_clusters=find_clusters(buckets.edges, short_total, last_price=last_price),
+    )
+
+
+def levels_of(
+    trades: SideTrades, request: MapRequest, rules: MarginRules, *, after: Aftermath, last_price: float
+) -> tuple[LiquidationLevels, ...]:
+    """Return the levels of `trades` at each leverage of `request`, leverages ascending.
+
+    A trade has a level at those leverages only that the rules allow it.
+    """
+    share = shares(
+        rules, request.leverages, request.weights, entry_price=trades.price, notional=trades.notional
+    )
+    bound = _bound(trades.side, request.levels, after.extreme, last_price)
+    found = []
+    for leverage, part in zip(request.leverages, share, strict=True):
+        placed = _rows(part > 0)
+        entry, notional = trades.price[placed], trades.notional[placed]
+        price = liquidation_price(rules, trades.side, leverage=leverage, entry_price=entry, notional=notional)
+        found.append(
+            LiquidationLevels(
+                side=trades.side,
+                leverage=leverage,
+                price=price,
+                notional=notional * part[placed],
+                entry_time=trades.time[placed],
+                entry_price=entry,
+                after=after.chosen(placed),
+                standing=price < bound[placed] if trades.side is Side.BUY else price > bound[placed],
+            )
+        )
+    return tuple(found)
+
+
+def all_levels(
+    entries: Iterable[Entries], request: MapRequest, rules: MarginRules, *, last_price: float
+) -> Iterator[tuple[LiquidationLevels, ...]]:
+    """Yield the levels of each stretch of `entries`, buys' before sells', leverages ascending."""
+    for stretch in entries:
+        yield tuple(
+            levels
+            for side, trades in stretch.trades.items()
+            for levels in levels_of(trades, request, rules, after=stretch.after[side], last_price=last_price)
+        )
+
+
+def path_bin_seconds(window_seconds: int, *, bins: int) -> int:
+    """Return the shortest bin that cuts a window into at most `bins` parts (or the longest there is)."""
+    return next((s for s in _PATH_BINS_SECONDS if window_seconds <= s * bins), _PATH_BINS_SECONDS[-1])
+
+
+def coarsened(path: PricePath, bin_seconds: int) -> PricePath:
+    """Return `path`, ascending in time, in bins of `bin_seconds` aligned to UTC; empty bins are left out."""
+    width = bin_seconds * 1000
+    start = path.time // width * width
+    first = np.flatnonzero(np.diff(start, prepend=-1))
+    if not len(first):
+        return path
+    last = np.r_[first[1:], len(start)] - 1
+    return PricePath(
+        start[first],
+        np.minimum.reduceat(path.low, first),
+        np.maximum.reduceat(path.high, first),
+        path.close[last],
+    )
+
+
+def joined(paths: Sequence[PricePath]) -> PricePath:
+    """Return paths that follow each other in time as one."""
+    return PricePath(
+        *(
+            np.concatenate([getattr(path, name) for path in paths])
+            for name in ("time", "low", "high", "close")
+        )
+    )
+
+
+def _bound(
+    side: Side, shown: LevelFilter, extreme: NDArray[np.float64], last_price: float
+) -> NDArray[np.float64]:
+    """Return the prices that levels of trades must lie below (of buys) or above (of sells) to stand."""
+    if shown is LevelFilter.ALL:
+        return np.full(len(extreme), last_price)
+    return np.minimum(extreme, last_price) if side is Side.BUY else np.maximum(extreme, last_price)
+
+
+def _rows(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
+    """Return `mask`, as a slice where that is the same and spares a copy of all that it is applied to."""
+    marked = int(np.count_nonzero(mask))
+    # Trades come largest first, and the largest may have the lowest leverages only: as a rule it is a tail.
+    return slice(len(mask) - marked, len(mask)) if mask[len(mask) - marked :].all() else mask
+
+
+def _unplaced(trades: SideTrades, request: MapRequest, rules: MarginRules) -> float:
+    allowed = allowed_leverage(rules, entry_price=trades.price, notional=trades.notional)
+    return float(trades.notional[allowed < request.leverages[0]].sum())
+
+
+def _level_range(path: PricePath, request: MapRequest, rules: MarginRules) -> tuple[float, float]:
+    """Return prices between which every level lies: no position outlives the loss of its whole margin."""
+    bankrupt = replace(rules, model=MarginModel.SIMPLE)
+    lowest, highest = (
+        float(
+            liquidation_price(
+                bankrupt,
+                side,
+                leverage=request.leverages[0],
+                entry_price=np.array([entry]),
+                notional=np.ones(1),
+            )[0]
+        )
+        for side, entry in ((Side.BUY, path.low.min()), (Side.SELL, path.high.max()))
+    )
+    return lowest * (1 - 1e-9), highest * (1 + 1e-9)
+
+
+class _Selection:
+    """Adds up one side's selected trades, and keeps the largest."""
+
+    def __init__(self, side: Side) -> None:
+        self._count, self._notional = 0, 0.0
+        self._largest = [SideTrades.none(side)]
+
+    def add(self, trades: SideTrades) -> None:
+        self._count += len(trades)
+        self._notional += float(trades.notional.sum())
+        # Copied: a view would keep all of its stretch in memory.
+        self._largest.append(trades.chosen(np.arange(min(len(trades), LARGEST_KEPT))))
+
+    def selected(self) -> Selected:
+        # They came newest first; of equal ones the earlier counts as the larger.
+        return Selected(self._count, self._notional, merge(self._largest[::-1], Cut(count=LARGEST_KEPT)))

@@ -1,0 +1,1 @@
+"""Binance: the formats of its files, REST answers and streams."""

@@ -1,0 +1,184 @@
+"""Binance USDⓈ-M futures, live: aggregate trades by REST, and the market streams.
+
+Source: developers.binance.com, USDⓈ-M futures: Compressed/Aggregate Trades List, its change log of
+2026, Important-WebSocket-Change-Notice (2026-03-06), Aggregate Trade and Liquidation Order Streams.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import numpy as np
+
+from liqmap.errors import DataError, LiqmapError, RequestError
+from liqmap.exchanges.messages import (
+    Acknowledged,
+    Liquidation,
+    Message,
+    Newest,
+    Page,
+    StreamTrade,
+    above_zero,
+    json_object,
+    moment_ms,
+    named,
+)
+from liqmap.model import Side, Trades
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+
+_LARGEST_ID = 1 << 62
+_CLOSED = {"SELL": Side.BUY, "BUY": Side.SELL}
+
+
+class BinanceLive:
+    """Binance's streams. The addresses without /market acknowledge but stay silent since April 2026."""
+
+    numbered = True
+    complete_liquidations = False  # the latest of each second only
+    heartbeat: str | None = None  # the server pings, and the client library answers
+    heartbeat_seconds = 0.0
+    lifetime: timedelta | None = timedelta(hours=23)  # the exchange cuts after 24
+
+    def records(self, symbol: str) -> bool:
+        """Tell whether `symbol` is a USDⓈ-M future; COIN-M has a host of its own."""
+        return "USD_" not in symbol
+
+    def stream_url(self, base_url: str) -> str:
+        """Return the address of the combined market streams."""
+        return f"{base_url}/market/stream"
+
+    def subscribe(self, symbols: Sequence[str], *, number: int) -> str:
+        """Return the message that asks for the trades and liquidations of `symbols`."""
+        streams = [f"{symbol.lower()}@{name}" for symbol in symbols for name in ("aggTrade", "forceOrder")]
+        return json.dumps({"method": "SUBSCRIBE", "params": streams, "id": number})
+
+    def read(self, text: str) -> Message:
+        """Return what a message holds. Raises ValueError, KeyError or TypeError for what is none.
+
+        A trade, whose `m` tells that the buyer was the maker, so that the taker sold::
+
+            {"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1791102056700,"s":"BTCUSDT",
+             "a":5933014,"p":"0.001","q":"100","nq":"100","f":100,"l":105,"T":1791102056684,"m":true}}
+
+        A liquidation, whose `S` is the side of the closing order, so that SELL closed a long::
+
+            {"stream":"btcusdt@forceOrder","data":{"e":"forceOrder","E":1568014460893,"o":{"s":"BTCUSDT",
+             "S":"SELL","o":"LIMIT","f":"IOC","q":"0.014","p":"9910","ap":"9910","X":"FILLED",
+             "l":"0.014","z":"0.014","T":1568014460893}}}
+        """
+        message = json_object(text)
+        event = message.get("data")
+        if event is None:
+            # {"result":null,"id":1}, also for names that there are not
+            return _acknowledged(message) if "id" in message else None
+        match event["e"]:
+            case "aggTrade":
+                return [_trade(event["s"], event)]
+            case "forceOrder":
+                return [_liquidation(event["o"])]
+            case _:
+                return None
+
+    def newest_url(self, base_url: str, symbol: str) -> str:
+        """Return the address of the newest trade of `symbol`."""
+        return f"{base_url}/fapi/v1/aggTrades?symbol={quote(symbol)}&limit=1"
+
+    def newest(self, answer: object, *, asked: datetime) -> Newest:
+        """Return what `newest_url`, asked at that time, has answered. Raises DataError if it is no answer."""
+        times = BinanceBackfill().read_page(answer).trades.time
+        return Newest(int(times[-1]) if len(times) else None, int(asked.timestamp() * 1000))
+
+
+class BinanceBackfill:
+    """Pages of aggregate trades by REST, of the last 48 hours only (error −4166 for older ones)."""
+
+    reach = timedelta(hours=47, minutes=50)  # of 48, because the start wanders while pages are fetched
+    page_rows = 1000
+    page_weight = 20  # whatever the number of rows
+
+    def page_url(
+        self, base_url: str, symbol: str, *, from_id: int | None = None, from_ms: int | None = None
+    ) -> str:
+        """Return the address of the page that starts with an id or a time, or of the newest page."""
+        query: dict[str, str | int] = {"symbol": symbol, "limit": self.page_rows}
+        if from_id is not None:
+            query["fromId"] = from_id
+        if from_ms is not None:
+            query |= {"startTime": from_ms, "limit": 1}
+        return f"{base_url}/fapi/v1/aggTrades?{urlencode(query)}"
+
+    def read_page(self, answer: object) -> Page:
+        """Return the trades of a page, each id once. Raises DataError if it is none.
+
+        A row, whose `m` tells that the taker sold::
+
+            {"a":3474491307,"p":"85079.10","q":"0.023","nq":"0.023","f":8144210172,"l":8144210172,
+             "T":1791102056684,"m":false}
+        """
+        try:
+            rows: list[dict[str, Any]] = answer if isinstance(answer, list) else [{}]
+            columns = [_trade("", row)[1:6] for row in rows]
+            ids, time, price, size, is_buy = zip(*columns, strict=True) if columns else [()] * 5
+            every = np.array(ids, np.int64)
+            each = np.unique(every, return_index=True)[1]
+            trades = Trades(
+                np.array(time, np.int64)[each],
+                np.array(price, np.float64)[each],
+                np.array(size, np.float64)[each],
+                np.array(is_buy, np.bool_)[each],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError("Binance sent a page that is not of trades; try again later.") from error
+        return Page(every[each], trades)
+
+    def used_weight(self, headers: Mapping[str, str]) -> int | None:
+        """Return what X-MBX-USED-WEIGHT-1M says has been used of this minute's budget."""
+        text = headers.get("X-MBX-USED-WEIGHT-1M", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+    def explained(self, answer: object, symbol: str) -> LiqmapError:
+        """Return the error that {"code":-1121,"msg":"Invalid symbol."} and the like mean."""
+        match answer:
+            case {"code": -1121}:
+                return RequestError(f"Binance has no future named {symbol}; check the symbol.")
+            case {"code": -4166}:
+                return DataError("Binance gives recent trades of the last two days only; try a later end.")
+            case {"code": int(code)}:
+                return DataError(f"Binance refuses to tell recent trades (code {code}); try again later.")
+            case _:
+                return DataError("Binance refuses to tell recent trades; try again later.")
+
+
+def _trade(symbol: object, row: dict[str, Any]) -> StreamTrade:
+    number, is_maker = row["a"], row["m"]
+    if type(number) is not int or type(is_maker) is not bool:
+        raise TypeError("a trade's id or side is of another type")
+    if not 0 <= number < _LARGEST_ID:
+        raise ValueError("a trade's id is out of range")
+    return StreamTrade(
+        named(symbol), number, moment_ms(row["T"]), above_zero(row["p"]), above_zero(row["q"]), not is_maker
+    )
+
+
+def _liquidation(order: dict[str, Any]) -> Liquidation:
+    return Liquidation(
+        named(order["s"]),
+        moment_ms(order["T"]),
+        _CLOSED[order["S"]],
+        above_zero(order["ap"]),
+        above_zero(order["z"]),
+    )
+
+
+def _acknowledged(message: dict[str, Any]) -> Acknowledged:
+    number = message["id"]
+    if type(number) is not int:
+        raise TypeError("a message answers nothing that was asked")
+    return Acknowledged(number, "error" not in message)

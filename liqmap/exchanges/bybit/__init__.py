@@ -1,0 +1,1 @@
+"""Bybit: the formats of its files, REST answers and streams."""

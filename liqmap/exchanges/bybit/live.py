@@ -1,0 +1,147 @@
+"""Bybit linear contracts, live: the public streams. The past of today is not to be had from Bybit.
+
+Source: github.com/bybit-exchange/docs, v5: Public Trading History, websocket Trade and All Liquidation.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from liqmap.errors import DataError, RequestError
+from liqmap.exchanges.messages import (
+    Acknowledged,
+    Liquidation,
+    Message,
+    Newest,
+    StreamTrade,
+    above_zero,
+    json_object,
+    moment_ms,
+    named,
+)
+from liqmap.model import Side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+log = logging.getLogger(__name__)
+
+_SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
+_LONGEST_ID = 40  # a UUID has 36 characters
+_LINEAR = re.compile(r"\w+(?:USDT|PERP|USDC)")
+
+
+class BybitLive:
+    """Bybit's public streams of linear contracts."""
+
+    numbered = False
+    complete_liquidations = True
+    heartbeat: str | None = '{"op":"ping"}'
+    heartbeat_seconds = 20.0
+    lifetime: timedelta | None = None
+
+    def records(self, symbol: str) -> bool:
+        """Tell whether `symbol` is a linear contract; inverse ones have a stream address of their own."""
+        return _LINEAR.fullmatch(symbol) is not None
+
+    def stream_url(self, base_url: str) -> str:
+        """Return the address of the streams of linear contracts."""
+        return f"{base_url}/v5/public/linear"
+
+    def subscribe(self, symbols: Sequence[str], *, number: int) -> str:
+        """Return the message that asks for the trades and liquidations of `symbols`."""
+        topics = [f"{name}.{symbol}" for symbol in symbols for name in ("publicTrade", "allLiquidation")]
+        return json.dumps({"op": "subscribe", "args": topics, "req_id": str(number)})
+
+    def read(self, text: str) -> Message:
+        """Return what a message holds. Raises ValueError, KeyError or TypeError for what is none.
+
+        Trades, whose `S` is the taker's side::
+
+            {"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1672304486868,"data":[{
+             "T":1672304486865,"s":"BTCUSDT","S":"Buy","v":"0.001","p":"16578.50","L":"PlusTick",
+             "i":"20f43950-d8dd-5b31-9112-a178eb6023af","BT":false,"RPI":false,"seq":1783284617}]}
+
+        Liquidations, whose `S` is the side of the position, so that Buy was a long::
+
+            {"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{
+             "T":1739502302929,"s":"ROSEUSDT","S":"Sell","v":"20000","p":"0.04499"}]}
+        """
+        message = json_object(text)
+        kind = str(message.get("topic", "")).partition(".")[0]
+        match kind:
+            case "publicTrade":
+                return [_trade(row) for row in message["data"]]
+            case "allLiquidation":
+                return _liquidations(message["data"])
+            case _ if message.get("op") == "subscribe":
+                # Refused is all that was asked for at once, be it only for one that comes already.
+                comes = message["success"] is True or "already subscribed" in str(message.get("ret_msg"))
+                return Acknowledged(int(message["req_id"]), comes)
+            case _:
+                return None
+
+    def newest_url(self, base_url: str, symbol: str) -> str:
+        """Return the address of the newest trade of `symbol`."""
+        return f"{base_url}/v5/market/recent-trade?category=linear&symbol={quote(symbol)}&limit=1"
+
+    def newest(self, answer: object, *, asked: datetime) -> Newest:
+        """Return what `newest_url` has answered, by Bybit's clock.
+
+        Raises RequestError if there is no such symbol, DataError if it is no answer. The answer::
+
+            {"retCode":0,"retMsg":"OK","result":{"category":"linear","list":[{"execId":"2100000000007764263",
+             "symbol":"BTCUSDT","price":"16618.49","size":"0.00012","side":"Buy","time":"1672052955758"}]},
+             "time":1672053054358}
+        """
+        del asked  # this machine's clock may be wrong
+        match answer:
+            case {"retCode": 10001}:  # params error: symbol invalid
+                raise RequestError("Bybit has no such linear contract; check the symbol.")
+            case {"retCode": 10006}:
+                raise DataError("Bybit is limiting requests; try again in a minute.")
+            case {"retCode": 0, "time": int(said), "result": {"list": list(rows)}}:
+                try:
+                    return Newest(
+                        max((moment_ms(int(named(row["time"]))) for row in rows), default=None),
+                        moment_ms(said),
+                    )
+                except (KeyError, TypeError, ValueError) as error:
+                    raise DataError("Bybit's newest trade cannot be read; try again later.") from error
+            case _:
+                raise DataError("Bybit's newest trade cannot be read; try again later.")
+
+
+def _trade(row: dict[str, Any]) -> StreamTrade:
+    is_buy = _SIDES[row["S"]] is Side.BUY
+    return StreamTrade(
+        named(row["s"]),
+        None,
+        moment_ms(row["T"]),
+        above_zero(row["p"]),
+        above_zero(row["v"]),
+        is_buy,
+        str(row.get("i", ""))[:_LONGEST_ID],
+    )
+
+
+def _liquidations(rows: list[dict[str, Any]]) -> list[Liquidation]:
+    """Return the liquidations that can be read; for one that cannot be, no trades shall be lost."""
+    found = []
+    for row in rows:
+        try:
+            found.append(_liquidation(row))
+        except (KeyError, TypeError, ValueError) as error:
+            log.info("a liquidation of Bybit cannot be read: %s", error)
+    return found
+
+
+def _liquidation(row: dict[str, Any]) -> Liquidation:
+    return Liquidation(
+        named(row["s"]), moment_ms(row["T"]), _SIDES[row["S"]], above_zero(row["p"]), above_zero(row["v"])
+    )

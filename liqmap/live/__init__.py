@@ -1,0 +1,1 @@
+"""Live: the exchanges' streams into the store, as they happen."""

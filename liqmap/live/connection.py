@@ -1,0 +1,151 @@
+"""Stream: one websocket to an exchange, for as long as it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from liqmap.exchanges.messages import Acknowledged
+from liqmap.net.attempts import USER_AGENT, TransientError, passing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from liqmap.clock import Clock
+    from liqmap.exchanges.messages import Liquidation, LiveFormat, StreamTrade
+
+log = logging.getLogger(__name__)
+
+_LARGEST_MESSAGE = 4 << 20
+_CLOSING_SECONDS = 1.0
+_MOST_AT_ONCE = 100  # symbols in a message: Bybit takes 21,000 characters
+_BETWEEN_SECONDS = 0.2  # Binance closes at more than ten messages a second, answers to its pings included
+
+
+class Stream:
+    """A connection that hands over what comes in, until the exchange or its owner ends it.
+
+    The exchange is read from only as fast as `on_events` returns, so nothing piles up here: an exchange
+    drops a reader who is too slow.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        live: LiveFormat,
+        base_url: str,
+        *,
+        clock: Clock,
+        on_live: Callable[[tuple[str, ...]], None],
+        on_refused: Callable[[str], None],
+        on_events: Callable[[list[StreamTrade] | list[Liquidation]], None],
+    ) -> None:
+        self._session = session
+        self._live = live
+        self._url = live.stream_url(base_url)
+        self._clock = clock
+        self._on_live = on_live
+        self._on_refused = on_refused
+        self._on_events = on_events
+        self._numbers = count(1)
+        self._asked: dict[int, tuple[str, ...]] = {}
+        self._doubtful: asyncio.Queue[str] = asyncio.Queue()
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+
+    async def run(self, symbols: Callable[[], tuple[str, ...]]) -> None:
+        """Connect, ask for the `symbols` wanted by then, and read until the connection ends.
+
+        Raises TransientError if there is none, or if nothing has come by it.
+        """
+        host = urlsplit(self._url).hostname or self._url
+        with passing(host):
+            socket = await self._session.ws_connect(
+                self._url,
+                headers=USER_AGENT,
+                max_msg_size=_LARGEST_MESSAGE,
+                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSING_SECONDS),
+            )
+        self._socket = socket
+        tasks = [asyncio.create_task(each) for each in (self._keep(socket), self._ask_one_by_one())]
+        try:
+            await self.subscribe(symbols())
+            some = False
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    some = self._take(message.data) or some
+            if not some:  # trying again at once would go on for ever
+                raise TransientError(f"{host} accepts a connection but sends nothing; it is tried again.")
+        finally:
+            self._socket = None
+            self._asked.clear()
+            self._doubtful = asyncio.Queue()
+            for task in tasks:
+                task.cancel()
+            await socket.close()
+
+    async def subscribe(self, symbols: tuple[str, ...]) -> None:
+        """Ask for more symbols, if there is a connection; `on_live` or `on_refused` tells of each."""
+        for first in range(0, len(symbols), _MOST_AT_ONCE):
+            await self._ask(symbols[first : first + _MOST_AT_ONCE])
+
+    async def _ask(self, symbols: tuple[str, ...]) -> None:
+        if self._socket is None:
+            return
+        number = next(self._numbers)
+        self._asked[number] = symbols
+        with suppress(ConnectionError):  # the reader finds out too
+            await self._socket.send_str(self._live.subscribe(symbols, number=number))
+
+    async def _ask_one_by_one(self) -> None:
+        while True:
+            await self._ask((await self._doubtful.get(),))
+            await self._clock.sleep(_BETWEEN_SECONDS)
+
+    async def drop(self) -> None:
+        """End the connection: it is dead, or too far behind."""
+        if self._socket is not None:
+            await self._socket.close()
+
+    def _take(self, text: str) -> bool:
+        """Take in a message and tell whether it held any events."""
+        try:
+            found = self._live.read(text)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("a message of %s cannot be read: %s", self._url, error)
+            if not self._live.numbered:
+                # No id will tell that its trades are missing: what follows must count as a new stream.
+                raise TransientError("A message cannot be read; connecting again.") from error
+            return False
+        if isinstance(found, Acknowledged):
+            symbols = self._asked.pop(found.number, ())
+            if found.accepted:
+                self._on_live(symbols)
+            elif len(symbols) == 1:
+                self._on_refused(symbols[0])
+            else:  # one bad name is enough, so each is asked for on its own
+                log.info("%s refuses some of %d streams", self._url, len(symbols))
+                for symbol in symbols:
+                    self._doubtful.put_nowait(symbol)
+        elif found:
+            self._on_events(found)
+            return True
+        return False
+
+    async def _keep(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Say that this end is alive, where the exchange wants that, and end the connection in good time."""
+        opened, lifetime = self._clock.now(), self._live.lifetime
+        step = self._live.heartbeat_seconds or (lifetime.total_seconds() if lifetime else None)
+        while step is not None:
+            await self._clock.sleep(step)
+            if lifetime is not None and self._clock.now() - opened >= lifetime:
+                await socket.close()
+                return
+            if self._live.heartbeat is not None:
+                with suppress(ConnectionError):  # the reader finds out too
+                    await socket.send_str(self._live.heartbeat)

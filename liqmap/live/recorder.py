@@ -1,0 +1,140 @@
+"""The recorder: the exchanges' streams -> segments, with what is missing repaired where that is possible."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+from liqmap.errors import SettingsError
+from liqmap.exchanges import EXCHANGES, LIVE
+from liqmap.live.exchange import ExchangeRecorder
+from liqmap.live.registry import Recordings
+from liqmap.live.writer import Keeper
+from liqmap.model import Exchange
+from liqmap.net.rest import unlimited
+from liqmap.parsing import parse_exchange, parse_symbol
+from liqmap.window import DAY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from types import TracebackType
+
+    import aiohttp
+
+    from liqmap.clock import Clock
+    from liqmap.collect.days import DayFiles
+    from liqmap.collect.recent import RecentTrades
+    from liqmap.settings import Settings
+    from liqmap.store.local import SegmentStore
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Records the symbols that the settings name, and those lately asked for, into the store.
+
+    Several processes may share a store: each symbol is recorded by one of them. Not entered, it records
+    nothing but still knows what others record.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: SegmentStore,
+        session: aiohttp.ClientSession,
+        days: DayFiles,
+        recent: Mapping[Exchange, RecentTrades],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._recordings = Recordings(store.root)
+
+        free = unlimited(session, settings.download, clock=clock)
+
+        def channel(exchange: Exchange) -> ExchangeRecorder:
+            its_recent = recent.get(exchange)
+            keeper = Keeper(
+                exchange,
+                source=LIVE[exchange].stream_url(settings.exchanges.of(exchange).stream_url),
+                complete_liquidations=LIVE[exchange].complete_liquidations,
+                store=store,
+                days=days,
+                recent=its_recent,
+                clock=clock,
+            )
+            return ExchangeRecorder(
+                exchange,
+                settings,
+                session=session,
+                # There is one budget, which questions and pages share.
+                client=its_recent.client if its_recent else free,
+                keeper=keeper,
+                recordings=self._recordings,
+                clock=clock,
+                on_forgotten=self._note_forgotten,
+            )
+
+        self._channels = {exchange: channel(exchange) for exchange in Exchange}
+        self._running = False
+        self._stack = AsyncExitStack()
+        self.refused = asyncio.Event()
+        """Set once the exchanges know none of the symbols that were wanted."""
+
+    async def __aenter__(self) -> Self:
+        for exchange, symbol in configured(self._settings):
+            self._channels[exchange].want(symbol, asked=None)
+        now = self._clock.now()
+        for recording in self._recordings.all():
+            if (
+                recording.asked is not None
+                and (now - recording.asked) / DAY < self._settings.recorder.keep_days
+            ):
+                self._channels[recording.exchange].want(recording.symbol, asked=recording.asked)
+        async with AsyncExitStack() as stack:
+            for channel in self._channels.values():
+                await stack.enter_async_context(channel)
+            self._stack = stack.pop_all()
+        self._running = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._running = False
+        await self._stack.aclose()
+
+    def want(self, exchange: Exchange, symbol: str, *, until: datetime) -> None:
+        """Note that somebody asks for a window that ends at `until`: what is of now will be recorded."""
+        now = self._clock.now()
+        if self._running and now - until < DAY and LIVE[exchange].records(symbol):
+            self._channels[exchange].want(symbol, asked=now)
+
+    def _note_forgotten(self) -> None:
+        if all(channel.wants_nothing for channel in self._channels.values()):
+            self.refused.set()
+
+    def is_recorded(self, exchange: Exchange, symbol: str) -> bool:
+        """Tell whether this process or another records `symbol` now, or is about to."""
+        if self._running and self._channels[exchange].is_wanted(symbol):
+            return True
+        recording = self._recordings.read(exchange, symbol)
+        return recording is not None and recording.is_alive(self._clock.now())
+
+
+def configured(settings: Settings) -> Iterator[tuple[Exchange, str]]:
+    """Yield what `recorder.symbols` names: BTCUSDT for every exchange, or binance:BTCUSDT for one.
+
+    Raises SettingsError for a symbol that has no stream.
+    """
+    for text in settings.recorder.symbols:
+        prefix, _, name = text.rpartition(":")
+        for exchange in [parse_exchange(prefix)] if prefix else Exchange:
+            symbol = EXCHANGES[exchange].spelled(parse_symbol(name))
+            if not LIVE[exchange].records(symbol):
+                raise SettingsError(f"Setting recorder.symbols: {text} is no USDT-margined future.")
+            yield exchange, symbol

@@ -1,0 +1,1 @@
+"""Net: requests to other people's servers, with bounded patience."""

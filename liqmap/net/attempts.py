@@ -1,0 +1,107 @@
+"""Retries: what may pass is tried again, with growing, jittered waits or when the server says."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_never
+from tenacity.wait import wait_random_exponential
+
+from liqmap.errors import DataError
+from liqmap.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from liqmap.settings import DownloadSettings
+
+USER_AGENT: Final = {"User-Agent": f"liqmap/{__version__}"}
+"""Bybit refuses requests without one."""
+
+SIMULATED_HEADER: Final = "X-Simulated-Market"
+_RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_BLOCKED_STATUS = frozenset({401, 403, 451})
+
+
+class TransientError(Exception):
+    """A failure that may pass, with the sentence for a user should it not."""
+
+    def __init__(self, sentence: str, *, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+@contextmanager
+def passing(host: str) -> Iterator[None]:
+    """Turn what can go wrong on the way to `host` into `TransientError`."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise TransientError(f"{host} did not answer in time; try again in a few minutes.") from error
+    except aiohttp.ClientPayloadError as error:
+        raise TransientError(f"{host} broke off a download; try again in a few minutes.") from error
+    except aiohttp.ClientError as error:
+        raise TransientError(f"{host} cannot be reached; check the network and try again.") from error
+
+
+def patience(settings: DownloadSettings) -> aiohttp.ClientTimeout:
+    """Return the time that silence may last: an answer may take as long as it goes on."""
+    stall = settings.stall_timeout
+    return aiohttp.ClientTimeout(total=None, sock_connect=stall, sock_read=stall)
+
+
+def check_status(response: aiohttp.ClientResponse, host: str, *, longest_wait: float) -> None:
+    """Raise unless it is 200: TransientError if a try within `longest_wait` s may help, else DataError."""
+    status = response.status
+    if status == 200:
+        return
+    if status in _BLOCKED_STATUS:
+        raise DataError(f"{host} refuses this network (HTTP {status}); try from another one.")
+    if status not in _RETRIED_STATUS:
+        raise DataError(f"{host} answered HTTP {status}; try again later.")
+    wait = retry_after(response.headers.get("Retry-After", ""))
+    if wait is not None and wait > longest_wait:
+        raise DataError(f"{host} is limiting requests; try again in {wait / 60:.0f} min.")
+    raise TransientError(f"{host} is busy (HTTP {status}); try again in a few minutes.", retry_after=wait)
+
+
+def attempts(
+    settings: DownloadSettings,
+    *,
+    times: int | None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncRetrying:
+    """Return that many attempts (None: endless) at what raises `TransientError`; raises the last failure."""
+    jittered = wait_random_exponential(multiplier=settings.retry_wait, max=settings.retry_wait_max)
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        named = error.retry_after if isinstance(error, TransientError) else None
+        return jittered(state) if named is None else named
+
+    return AsyncRetrying(
+        retry=retry_if_exception_type(TransientError),
+        stop=stop_never if times is None else stop_after_attempt(times),
+        wait=wait,
+        sleep=sleep,
+        reraise=True,
+    )
+
+
+def retry_after(text: str) -> float | None:
+    """Return the seconds that `Retry-After` means: a number of them, or a date (RFC 9110, 10.2.3)."""
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # a zone may be of any number of digits
+        return None
+    if moment.tzinfo is None:
+        return None
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

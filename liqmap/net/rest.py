@@ -1,0 +1,184 @@
+"""REST: one question to an exchange's API -> its answer, inside the budget that the exchange allows."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from liqmap.errors import DataError
+from liqmap.net.attempts import (
+    SIMULATED_HEADER,
+    USER_AGENT,
+    TransientError,
+    attempts,
+    check_status,
+    passing,
+    patience,
+    retry_after,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    import aiohttp
+
+    from liqmap.clock import Clock
+    from liqmap.settings import DownloadSettings
+
+_LIMITED_STATUS = frozenset({429, 418})  # too many requests; banned for having gone on
+_DEFAULT_WAIT = 60.0
+_FORBIDDEN_FOR = 600.0  # Bybit's "access too frequent" lasts ten minutes, and is no other status
+_LONGEST_WAIT = 60.0  # a limit counts by the minute; what goes on for longer is a ban
+
+
+class RejectedRequest(DataError):
+    """The exchange answered that it will not answer this, with a code of its own and HTTP 400."""
+
+    def __init__(self, sentence: str, answer: object) -> None:
+        super().__init__(sentence)
+        self.answer = answer
+
+
+class WeightBudget:
+    """How much may be asked of an exchange in each minute of its clock, shared by all jobs.
+
+    `a_minute` is this process's share; what the exchange says that others at the same address have used
+    comes off it. Source: Binance's X-MBX-USED-WEIGHT-1M, which counts by UTC clock minutes.
+    """
+
+    def __init__(self, a_minute: float, *, clock: Clock) -> None:
+        self._a_minute = a_minute
+        self._clock = clock
+        self._minute: datetime | None = None
+        self._sent = 0
+        self._others = 0
+        self._closed_until: datetime | None = None
+
+    async def spend(self, weight: int) -> datetime:
+        """Wait until `weight` fits into the current minute, and return that minute.
+
+        Raises DataError while the exchange refuses for longer than a minute.
+        """
+        while True:
+            self._turn()
+            now = self._clock.now()
+            if self._closed_until and now < self._closed_until:
+                wait = (self._closed_until - now).total_seconds()
+                if wait > _LONGEST_WAIT:
+                    raise _limited(self._closed_until)
+                await self._clock.sleep(wait)
+                continue
+            # What is too large for any minute goes into an empty one.
+            if self._sent + self._others + weight <= self._a_minute or not self._sent + self._others:
+                self._sent += weight
+                return _minute_of(now)
+            await self._clock.sleep((_minute_of(now) + timedelta(minutes=1) - now).total_seconds())
+
+    def hear(self, used: int, minute: datetime) -> None:
+        """Note that the exchange counted `used`, by whomever, when asked in a minute: of no use later."""
+        self._turn()
+        if minute == self._minute:
+            self._others = max(self._others, used - self._sent)
+
+    def close(self, seconds: float) -> datetime:
+        """Ask nothing more for `seconds`, and return when that is over."""
+        until = self._clock.now() + timedelta(seconds=seconds)
+        self._closed_until = max(until, self._closed_until or until)
+        return self._closed_until
+
+    def _turn(self) -> None:
+        minute = _minute_of(self._clock.now())
+        if minute != self._minute:
+            self._minute, self._sent, self._others = minute, 0, 0
+
+
+class RestClient:
+    """Asks one exchange's REST API, patiently: what may pass is tried again, limits are obeyed."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        settings: DownloadSettings,
+        clock: Clock,
+        budget: WeightBudget,
+        used_weight: Callable[[Mapping[str, str]], int | None],
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._clock = clock
+        self._budget = budget
+        self._used_weight = used_weight
+        self.simulated = False
+        """Whether a simulated market answers; known from the first answer on."""
+
+    async def get(self, url: str, *, weight: int) -> object:
+        """Return the JSON answer of `url`, which costs `weight`. Raises DataError, on 400 RejectedRequest."""
+        try:
+            async for attempt in attempts(
+                self._settings, times=self._settings.attempts, sleep=self._clock.sleep
+            ):
+                with attempt:
+                    return await self._get_once(url, weight)
+        except TransientError as error:
+            raise DataError(str(error)) from error
+        raise AssertionError("the last attempt returns or raises")  # pragma: no cover
+
+    async def _get_once(self, url: str, weight: int) -> object:
+        minute = await self._budget.spend(weight)
+        host = urlsplit(url).hostname or url
+        with passing(host):
+            async with self._session.get(
+                url, headers=USER_AGENT, timeout=patience(self._settings)
+            ) as response:
+                used = self._used_weight(response.headers)
+                if used is not None:
+                    self._budget.hear(used, minute)
+                if response.status in _LIMITED_STATUS:
+                    self._limited(response, host)
+                if response.status == 403:
+                    until = self._budget.close(_FORBIDDEN_FOR)
+                    raise DataError(
+                        f"{host} refuses to answer (HTTP 403), because it was asked too often or blocks this"
+                        f" network; it is asked again at {until:%H:%M:%S} UTC."
+                    )
+                if response.status != 400:
+                    check_status(response, host, longest_wait=self._settings.retry_wait_max)
+                body = await _json(response, host)
+                if response.status == 400:
+                    raise RejectedRequest(f"{host} refuses to answer; try again later.", body)
+                self.simulated = SIMULATED_HEADER in response.headers
+                return body
+
+    def _limited(self, response: aiohttp.ClientResponse, host: str) -> None:
+        asked = retry_after(response.headers.get("Retry-After", ""))
+        wait = _DEFAULT_WAIT if asked is None else asked
+        until = self._budget.close(wait)
+        if wait > _LONGEST_WAIT:
+            raise _limited(until)
+        raise TransientError(f"{host} is limiting requests; try again in a minute.", retry_after=wait)
+
+
+def unlimited(session: aiohttp.ClientSession, settings: DownloadSettings, *, clock: Clock) -> RestClient:
+    """Return a client of an API that gives no account of what has been used."""
+    budget = WeightBudget(math.inf, clock=clock)
+    return RestClient(session, settings=settings, clock=clock, budget=budget, used_weight=lambda _: None)
+
+
+async def _json(response: aiohttp.ClientResponse, host: str) -> object:
+    try:
+        body: object = await response.json(content_type=None)
+    except ValueError as error:
+        raise TransientError(f"{host} sent an answer that cannot be read; try again later.") from error
+    return body
+
+
+def _limited(until: datetime) -> DataError:
+    return DataError(f"The exchange limits requests until {until:%H:%M:%S} UTC; try again then.")
+
+
+def _minute_of(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)

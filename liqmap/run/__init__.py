@@ -1,0 +1,1 @@
+"""Run: the one corridor from a request to its result."""

@@ -1,0 +1,283 @@
+"""The engine: one object that owns the session, the archive and the workers, and draws requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import aiohttp
+from cachetools import LRUCache
+
+from liqmap.clock import SystemClock
+from liqmap.collect.collector import Collector
+from liqmap.collect.days import DayFiles
+from liqmap.collect.recent import recent_trades
+from liqmap.errors import EngineBusy, LiqmapError
+from liqmap.live.recorder import Recorder
+from liqmap.live.status import SymbolStatus, largest_lag, recording_status
+from liqmap.model import MapRequest, MapResult, Progress
+from liqmap.run.dask import DaskPool
+from liqmap.run.job import MapJob, run_map_job
+from liqmap.store.local import SegmentStore
+from liqmap.store.shared import SharedStore
+from liqmap.workers.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+    from types import TracebackType
+
+    from liqmap.clock import Clock
+    from liqmap.collect.collector import Holdings
+    from liqmap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Listener(NamedTuple):
+    """Who waits for a map: told how far it is, and given what there is of it if that takes long."""
+
+    progress: Callable[[Progress], None]
+    partial: Callable[[MapResult], None]
+
+
+@dataclass(slots=True)
+class _Job:
+    task: asyncio.Task[MapResult]
+    listeners: list[Listener] = field(default_factory=list)
+    partial: MapResult | None = None
+
+
+class Engine:
+    """Draws liquidation maps. Use it as `async with Engine(settings) as engine`.
+
+    Jobs run in spawned worker processes, or in `executor` if one is given (then its owner closes it);
+    maps run in a Dask cluster if the settings name one. `traces` hear of every request to the exchanges.
+    With `record`, the streams of the symbols in the settings, and of those lately asked for, are
+    recorded meanwhile.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        executor: Executor | None = None,
+        clock: Clock | None = None,
+        record: bool = False,
+        traces: Sequence[aiohttp.TraceConfig] = (),
+    ) -> None:
+        self._settings = settings
+        self._traces = list(traces)
+        self._executor = executor
+        self._clock = clock or SystemClock()
+        self._record = record
+        self._jobs: dict[MapRequest, _Job] = {}
+        self._results: LRUCache[MapRequest, MapResult] = LRUCache(settings.engine.cached_results)
+        self._stack = AsyncExitStack()
+        self.answered_from_memory = 0
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(
+                WorkerPool(
+                    workers=settings.engine.workers,
+                    timeout=settings.engine.job_timeout,
+                    executor=self._executor,
+                )
+            )
+            session = await stack.enter_async_context(aiohttp.ClientSession(trace_configs=self._traces))
+            self._pool = pool
+            self._brackets = settings.storage.path / "brackets"
+            self._store = SegmentStore(settings.storage.path, max_size=settings.storage.max_size)
+            self._store.open(now=self._clock.now())
+            shared = SharedStore(settings.storage.shared_url) if settings.storage.shared_url else None
+            self._cluster: DaskPool | None = None
+            if settings.engine.executor == "dask":
+                self._cluster = await stack.enter_async_context(DaskPool(settings, shared=shared))
+            days = DayFiles(
+                settings, store=self._store, session=session, run=pool.run, clock=self._clock, shared=shared
+            )
+            stack.push_async_callback(days.close)
+            recent = recent_trades(settings, store=self._store, session=session, clock=self._clock)
+            self._recorder = Recorder(
+                settings, store=self._store, session=session, days=days, recent=recent, clock=self._clock
+            )
+            if self._record:
+                await stack.enter_async_context(self._recorder)
+            self._archive = Collector(
+                store=self._store,
+                days=days,
+                recent=recent,
+                clock=self._clock,
+                longest_fill=timedelta(seconds=settings.recent.longest),
+                is_recorded=self._recorder.is_recorded,
+            )
+            stack.push_async_callback(self._cancel_jobs)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def jobs_under_way(self) -> int:
+        """Requests that are being drawn or wait for it."""
+        return len(self._jobs)
+
+    def status(self) -> list[SymbolStatus]:
+        """Return how the recordings in the store are going, this process's and others'."""
+        return recording_status(self._settings.storage.path, now=self._clock.now())
+
+    async def refused(self) -> None:
+        """Return once the exchanges have said that none of the symbols to be recorded exists."""
+        await self._recorder.refused.wait()
+
+    def lag(self) -> float:
+        """Return how far the slowest stream that is recorded now is behind [s], 0 if there is none."""
+        return largest_lag(self._settings.storage.path, now=self._clock.now())
+
+    async def draw(
+        self,
+        request: MapRequest,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        partial: Callable[[MapResult], None] | None = None,
+    ) -> MapResult:
+        """Draw `request`, sharing the work with equal requests under way and drawn before.
+
+        `progress` is called on the event loop as the job gets on. If the trades take longer to fetch than
+        the setting `recent.patience`, `partial` is called once with a map of what there is by then. Raises
+        RequestError, DataError, EngineBusy or JobFailed.
+        """
+        self._recorder.want(request.exchange, request.symbol, until=request.window.end)
+        if request in self._results:
+            self.answered_from_memory += 1
+            return self._results[request]
+        job = self._jobs.get(request)
+        if job is None:
+            self._refuse_if_full()
+            job = self._start(request)
+        listener = Listener(progress or _ignore, partial or _ignore)
+        job.listeners.append(listener)
+        if job.partial is not None:
+            listener.partial(job.partial)
+        try:
+            return await asyncio.shield(job.task)
+        finally:
+            job.listeners.remove(listener)
+            if not job.listeners:  # nobody waits any more
+                self._forget(request, job)
+                job.task.cancel()
+
+    def _refuse_if_full(self) -> None:
+        waiting = len(self._jobs)
+        if waiting >= self._settings.engine.queue_size:
+            raise EngineBusy(f"{waiting} maps are being drawn already; please try again in a few seconds.")
+
+    def _start(self, request: MapRequest) -> _Job:
+        job = self._jobs[request] = _Job(asyncio.create_task(self._draw(request)))
+
+        def done(task: asyncio.Task[MapResult]) -> None:
+            self._forget(request, job)
+            # Whoever waits gets the error; where all have given up, asyncio need not complain.
+            if not task.cancelled():
+                task.exception()
+
+        job.task.add_done_callback(done)
+        return job
+
+    def _forget(self, request: MapRequest, job: _Job) -> None:
+        if self._jobs.get(request) is job:
+            del self._jobs[request]
+
+    async def _draw(self, request: MapRequest) -> MapResult:
+        started = time.perf_counter()
+        collecting = asyncio.create_task(
+            self._archive.collect(
+                request.exchange,
+                request.symbol,
+                window=request.window,
+                progress=lambda progress: self._tell(request, progress),
+            )
+        )
+        try:
+            await self._offer_partial(request, collecting)
+            holdings = await collecting
+        finally:
+            collecting.cancel()
+        collected = time.perf_counter()
+        self._tell(request, Progress("Drawing"))
+        result = await self._drawn(request, holdings)
+        result = replace(
+            result,
+            timings_ms={
+                "collect": (collected - started) * 1000,
+                **result.timings_ms,
+                "total": (time.perf_counter() - started) * 1000,
+            },
+        )
+        # An incomplete window may be completed by the next day's file, so only whole ones are kept.
+        if holdings.coverage.fraction == 1 and not request.levels_csv and self._results.maxsize:
+            self._results[request] = result
+        log.info("drew %s in %.0f ms", _described(request), result.timings_ms["total"])
+        return result
+
+    async def _drawn(self, request: MapRequest, holdings: Holdings) -> MapResult:
+        job = MapJob(request, holdings.parts, holdings.coverage, (self._brackets,))
+        if self._cluster is not None:
+            return await self._cluster.draw(job)
+        return await self._pool.run(run_map_job, job)
+
+    async def _offer_partial(self, request: MapRequest, collecting: asyncio.Task[Holdings]) -> None:
+        """Wait for the trades as long as people are patient; then show them what there is."""
+        patience = asyncio.ensure_future(self._clock.sleep(self._settings.recent.patience))
+        try:
+            await asyncio.wait({collecting, patience}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
+        job = self._jobs.get(request)
+        if collecting.done() or job is None:
+            return
+        holdings = self._archive.held(request.exchange, request.symbol, window=request.window)
+        if not holdings.parts:
+            return
+        try:
+            job.partial = await self._drawn(request, holdings)
+        except (
+            LiqmapError
+        ) as error:  # nothing to show of so little, or the workers are busy: the whole counts
+            log.debug("no partial map: %s", error)
+            return
+        for listener in tuple(job.listeners):
+            listener.partial(job.partial)
+
+    def _tell(self, request: MapRequest, progress: Progress) -> None:
+        job = self._jobs.get(request)
+        for listener in tuple(job.listeners) if job else ():
+            listener.progress(progress)
+
+    async def _cancel_jobs(self) -> None:
+        tasks = [job.task for job in self._jobs.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ignore(_: Progress | MapResult) -> None:
+    """Listen to nothing."""
+
+
+def _described(request: MapRequest) -> str:
+    window = request.window
+    return (
+        f"{request.exchange} {request.symbol} {window.start:%Y-%m-%dT%H:%M:%S}/{window.end:%Y-%m-%dT%H:%M:%S}"
+        f" {request.selection.mode} {request.selection.value}"
+    )

@@ -1,0 +1,178 @@
+"""What a worker process runs: the jobs that cost processor time, given paths and small values."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Context
+from typing import TYPE_CHECKING
+
+from liqmap.brackets import find_brackets
+from liqmap.compute.heatmap import build_heatmap
+from liqmap.compute.levels import all_levels, build_map, path_bin_seconds
+from liqmap.compute.margin import MarginRules
+from liqmap.compute.selection import Cut
+from liqmap.compute.summary import summarize
+from liqmap.errors import RequestError
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import (
+    Coverage,
+    Exchange,
+    GrossValue,
+    LiquidationMap,
+    MapRequest,
+    MapResult,
+    MarginBasis,
+    MarginModel,
+    Portion,
+    Side,
+    TopN,
+)
+from liqmap.render.table import levels_csv
+from liqmap.run.load import load
+from liqmap.store.segments import Part, read_largest
+from liqmap.text import price
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from liqmap.run.load import Loaded
+
+PATH_BINS = 720
+"""The price path has at most this many bins: more than the pixels it is drawn on."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapJob:
+    """A request with the parts of stored segments, oldest first, that its trades are read from.
+
+    Brackets are looked for in `bracket_folders`, besides those that ship.
+    """
+
+    request: MapRequest
+    parts: tuple[Part, ...]
+    coverage: Coverage
+    bracket_folders: tuple[Path, ...] = ()
+
+
+def run_map_job(job: MapJob) -> MapResult:
+    """Load, select, compute and draw one request.
+
+    Raises RequestError if no trade of the window passes the selection, DataError if a segment is gone.
+    """
+    # matplotlib takes a second to import: workers do it, the process that only hands out jobs does not.
+    from liqmap.render import draw_depth, draw_heatmap, draw_map  # noqa: PLC0415
+
+    watch = _Stopwatch()
+    request, loaded, rules = job.request, load_job(job), margin_of(job)[0]
+    watch.lap("load")
+    liquidation_map = compute_map(job, loaded)
+    watch.lap("compute")
+    label = EXCHANGES[request.exchange].contract(request.symbol).label
+    map_png = draw_map(liquidation_map, label=label)
+    watch.lap("map")
+    depth_png = draw_depth(liquidation_map, label=label)
+    watch.lap("depth")
+    last_price = liquidation_map.last_price
+    heatmap_png = None
+    if request.heatmap:
+        levels = all_levels(loaded.entries(), request, rules, last_price=last_price)
+        heatmap = build_heatmap(liquidation_map, levels, bin_seconds=loaded.bin_seconds)
+        heatmap_png = draw_heatmap(liquidation_map, heatmap, label=label)
+        watch.lap("heatmap")
+    csv = None
+    if request.levels_csv:
+        csv = levels_csv(all_levels(loaded.entries(), request, rules, last_price=last_price))
+    return MapResult(
+        request=request,
+        map_png=map_png,
+        depth_png=depth_png,
+        summary=summarize(liquidation_map),
+        coverage=liquidation_map.coverage,
+        timings_ms=watch.laps,
+        heatmap_png=heatmap_png,
+        levels_csv=csv,
+    )
+
+
+def load_job(job: MapJob) -> Loaded:
+    """Read the price path of `job`, and how far its trades are selected. Raises as `run_map_job`."""
+    seconds = int(job.request.window.length.total_seconds())
+    return load(job.request, job.parts, bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS))
+
+
+def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
+    """Read the selected trades and compute the map of `job`, undrawn. Raises as `run_map_job`."""
+    rules, basis = margin_of(job)
+    liquidation_map = build_map(
+        job.request,
+        replace(job.coverage, last_trade=loaded.last_trade),
+        path=loaded.path,
+        trade_count=sum(loaded.trade_count.values()),
+        entries=loaded.entries(),
+        rules=rules,
+        basis=basis,
+    )
+    if not liquidation_map.buys.count + liquidation_map.sells.count:
+        raise RequestError(_nothing_selected(job, loaded.trade_count))
+    return liquidation_map
+
+
+def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
+    """Return the rules that the request asks for, or the simple ones where there are no brackets."""
+    request = job.request
+    inverse = EXCHANGES[request.exchange].contract(request.symbol).inverse
+    if request.model is MarginModel.SIMPLE:
+        return MarginRules(MarginModel.SIMPLE, inverse=inverse, split=False), MarginBasis(request.model)
+    end = request.window.end.date()
+    found = find_brackets(Exchange(request.model.value), request.symbol, on=end, folders=job.bracket_folders)
+    if found is None:
+        note = f"no {request.model.title()} brackets of {request.symbol} by {end}"
+        return MarginRules(MarginModel.SIMPLE, inverse=inverse), MarginBasis(MarginModel.SIMPLE, note=note)
+    rules = MarginRules(request.model, found.brackets, inverse=inverse)
+    return rules, MarginBasis(request.model, found.date, found.source)
+
+
+def _nothing_selected(job: MapJob, trades: Mapping[Side, int]) -> str:
+    symbol = job.request.symbol
+    match job.request.selection:
+        case GrossValue(minimum):
+            largest = _largest_notional(job)
+            return (
+                f"No trade of {symbol} in this window reaches {price(minimum)}: the largest is"
+                f" {price(largest)}. Try gross_value {_rounded(largest, 1, ROUND_DOWN)} or a longer window."
+            )
+        case Portion(fraction):
+            most = max(trades.values())
+            works = _rounded(min(100, 105 / most), 2, ROUND_UP)
+            return (
+                f"{_rounded(fraction * 100, 4, ROUND_HALF_EVEN)}% of {most:,} {symbol} trades a side is less"
+                f" than one trade. Try portion {works}% or a longer window."
+            )
+        case TopN():  # pragma: no cover - takes at least one of any trades
+            return f"No trade of {symbol} in this window was selected."
+
+
+def _largest_notional(job: MapJob) -> float:
+    one = Cut(count=1)
+    found = [
+        read_largest(part.segment, side, window=part.window, cut=one) for part in job.parts for side in Side
+    ]
+    return max(float(each.trades.notional[0]) for each in found if len(each.trades))
+
+
+def _rounded(value: float, digits: int, rounding: str) -> str:
+    """Write the first digits that matter, as people type them: 82,300 becomes 80,000, and 1e-05 0.00001."""
+    rounded = Context(prec=digits, rounding=rounding).create_decimal(value)
+    return f"{rounded.normalize():,f}"
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name], self._last = (now - self._last) * 1000, now

@@ -1,0 +1,200 @@
+"""Load: parts of stored segments -> what a request needs of them, stretch by stretch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liqmap.compute.aftermath import aftermath
+from liqmap.compute.levels import coarsened, joined
+from liqmap.compute.selection import Cut, cut_for, shared_out
+from liqmap.errors import RequestError
+from liqmap.model import Aftermath, Entries, PricePath, Side, SideTrades
+from liqmap.store.segments import read_bars, read_largest
+from liqmap.window import at_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from liqmap.model import MapRequest
+    from liqmap.store.segments import Bars, Largest, Part
+
+_HELD = 1000  # trades a side and part, up to which they are kept when they are read to be counted
+_STRETCH = 20_000  # entries that are computed at once: enough to be quick, few enough for the cache
+
+_NO_PATH = PricePath(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """What a request needs of its parts: small values, and `entries` that are read when asked for.
+
+    `last_trade` is the second of the window's newest trade.
+    `paths` are the parts' price paths in bins of `bin_seconds`; `trade_count` is each side's trades in the
+    window, and `cuts` say how far each part's largest trades are selected. `held` are those trades
+    themselves where they are few.
+    """
+
+    request: MapRequest
+    parts: tuple[Part, ...]
+    bin_seconds: int
+    last_trade: datetime
+    paths: tuple[PricePath, ...]
+    trade_count: Mapping[Side, int]
+    cuts: Mapping[Side, Sequence[Cut]]
+    held: Mapping[tuple[int, Side], Largest]
+
+    @property
+    def path(self) -> PricePath:
+        """The price path of the whole window."""
+        return coarsened(joined(self.paths), self.bin_seconds)
+
+    def entries(self) -> Iterator[Entries]:
+        """Read the selected trades in stretches, newest first, with what the price did after them.
+
+        A stretch is several parts with few entries, or one with many.
+        """
+        waiting: list[Entries] = []
+        for entries in self._by_part():
+            waiting.append(entries)
+            if sum(map(_count, waiting)) >= _STRETCH:
+                yield together(waiting)
+                waiting = []
+        if waiting:
+            yield together(waiting)
+
+    def _by_part(self) -> Iterator[Entries]:
+        later = {Side.BUY: np.inf, Side.SELL: -np.inf}  # what the price path knows of the parts after this
+        for index in reversed(range(len(self.parts))):
+            found = {side: self._selected(index, side) for side in Side}
+            trades = {side: each.trades for side, each in found.items()}
+            if any(map(len, trades.values())):
+                part = self.parts[index]
+                # A segment knows what came after its trades, until its end: a part that ends before it does,
+                # and a heatmap, which asks how soon, need the seconds.
+                if self.request.heatmap or part.window.end < part.segment.origin.window.end:
+                    yield Entries(trades, self._by_seconds(index, trades, later))
+                else:
+                    yield Entries(trades, {side: _until_end(found[side], later[side]) for side in Side})
+            path = self.paths[index]
+            later[Side.BUY] = min(later[Side.BUY], path.low.min(initial=np.inf))
+            later[Side.SELL] = max(later[Side.SELL], path.high.max(initial=-np.inf))
+
+    def _selected(self, index: int, side: Side) -> Largest:
+        part, cut = self.parts[index], self.cuts[side][index]
+        if (index, side) in self.held:
+            return self.held[index, side].first(cut.count)
+        return read_largest(part.segment, side, window=part.window, cut=cut)
+
+    def _by_seconds(
+        self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]
+    ) -> dict[Side, Aftermath]:
+        part, rest = self.parts[index], self._rest_of_bin(index)
+        bars = path_of(read_bars(part.segment, part.window))
+        bars = joined([bars, rest]) if len(rest.time) else bars
+        return {
+            side: aftermath(bars, trades[side], bin_seconds=self.bin_seconds, later=later[side])
+            for side in Side
+        }
+
+    def _rest_of_bin(self, index: int) -> PricePath:
+        """Return what later parts have of the bin in which a part ends, as one second put behind its end."""
+        end_ms, width = self.parts[index].window.end_ms, self.bin_seconds * 1000
+        bin_start = end_ms // width * width
+        rest = []
+        for path in self.paths[index + 1 :]:
+            if len(path.time) and (path.time[0] != bin_start or bin_start == end_ms):
+                break
+            rest.append(PricePath(path.time[:1], path.low[:1], path.high[:1], path.close[:1]))
+        whole = coarsened(joined([_NO_PATH, *rest]), self.bin_seconds)
+        return PricePath(np.full(len(whole.time), end_ms), whole.low, whole.high, whole.close)
+
+
+def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int) -> Loaded:
+    """Read the price path and find how far each part's trades, largest first, are selected.
+
+    `parts` come oldest first. Raises RequestError if nobody traded, DataError if a segment is gone.
+    """
+    paths, trade_count = [], dict.fromkeys(Side, 0)
+    for part in parts:
+        bars = read_bars(part.segment, part.window, bin_seconds=bin_seconds)
+        trade_count[Side.BUY] += bars.buys
+        trade_count[Side.SELL] += bars.sells
+        paths.append(coarsened(path_of(bars), bin_seconds))
+    if not any(trade_count.values()):
+        raise RequestError(
+            f"Nobody traded {request.symbol} in this window; try a longer one or another symbol."
+        )
+    held: dict[tuple[int, Side], Largest] = {}
+    cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
+    newest = [part for part, path in zip(parts, paths, strict=True) if len(path.time)][-1]
+    last_trade = at_ms(int(read_bars(newest.segment, newest.window).time[-1]))
+    return Loaded(request, parts, bin_seconds, last_trade, tuple(paths), trade_count, cuts, held)
+
+
+def together(parts: Sequence[Entries]) -> Entries:
+    """Return entries, newest first, as those of one stretch."""
+    if len(parts) == 1:
+        return parts[0]
+    trades, after = {}, {}
+    for side in Side:
+        # Oldest first, so that of equal trades the earlier stays in front.
+        selected = [part.trades[side] for part in reversed(parts)]
+        order = np.argsort(-np.concatenate([each.notional for each in selected]), kind="stable")
+        time, price, notional = (
+            np.concatenate([getattr(each, name) for each in selected])[order]
+            for name in ("time", "price", "notional")
+        )
+        trades[side] = SideTrades(side, time, price, notional)
+        after[side] = _joined_after([part.after[side] for part in reversed(parts)]).chosen(order)
+    return Entries(trades, after)
+
+
+def _joined_after(parts: Sequence[Aftermath]) -> Aftermath:
+    soon = [part.soon for part in parts if part.soon is not None]
+    return Aftermath(
+        np.concatenate([part.extreme for part in parts]),
+        np.concatenate(soon) if len(soon) == len(parts) else None,
+    )
+
+
+def _until_end(found: Largest, later: float) -> Aftermath:
+    worst = np.minimum if found.trades.side is Side.BUY else np.maximum
+    return Aftermath(worst(found.extreme, later))
+
+
+def _count(entries: Entries) -> int:
+    return sum(map(len, entries.trades.values()))
+
+
+def path_of(bars: Bars) -> PricePath:
+    """Return bars' prices as a price path."""
+    return PricePath(bars.time, bars.low, bars.high, bars.close)
+
+
+def _cuts(
+    request: MapRequest,
+    parts: tuple[Part, ...],
+    side: Side,
+    *,
+    side_trades: int,
+    held: dict[tuple[int, Side], Largest],
+) -> tuple[Cut, ...]:
+    cut = cut_for(request.selection, side_trades=side_trades)
+    if cut.count is None:
+        return (cut,) * len(parts)
+    few = cut.count <= _HELD
+
+    def read(index: int, cut: Cut) -> NDArray[np.float64]:
+        found = read_largest(parts[index].segment, side, window=parts[index].window, cut=cut)
+        if few:
+            held[index, side] = found
+        return found.trades.notional
+
+    counts = shared_out(cut.count, parts=len(parts), read=read)
+    return tuple(Cut(count=count) for count in counts)

@@ -1,0 +1,1 @@
+"""Store: segments of trades on disk, written once and read by prefix."""

@@ -1,0 +1,329 @@
+"""The day store's file format: an immutable span of one symbol's trades, written once, read by prefix.
+
+A segment is a folder::
+
+    manifest.json   what it is, where it came from, and the size of each file
+    buy.arrow       taker buys, largest notional first, equal ones by earlier time: time, price, size,
+                    extreme (the lowest price of the seconds after its own; sells': the highest; 0 if none)
+    sell.arrow      taker sells, likewise
+    bars.arrow      one row a second that traded: second, low, high, close, per-side count and notional
+    minutes.arrow   the same of each minute, for long windows
+
+The tables are Arrow IPC files (Feather V2, uncompressed), which any Arrow tool opens. `time` counts
+milliseconds and `second` seconds from the segment's start. Prices and sizes are stored as whole
+numbers of 10^-decimals (the field's metadata says how many) wherever that gives back exactly the
+same floats: half the bytes of float64, and nothing is rounded. Extremes follow from the bars; they are
+stored with each trade because a map asks for them of every trade that it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+
+from liqmap.errors import DataError
+from liqmap.model import Exchange, Side, SideTrades
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from liqmap.compute.selection import Cut
+
+FORMAT_VERSION: Final = 3
+MANIFEST: Final = "manifest.json"
+TABLES: Final = ("bars", "minutes", "buy", "sell")
+"""The names of a segment's tables, whose files end in .arrow."""
+
+VIA_FILES: Final = "daily files"
+VIA_REST: Final = "REST"
+VIA_STREAM: Final = "live stream"
+"""How trades came from the exchange, in words that fit into a list of sources."""
+
+_ARROW_MAGIC = b"ARROW1\0\0"
+_TRADE_COLUMNS = ("price", "size", "extreme")  # besides the time, and all perhaps scaled
+_BAR_COLUMNS = ("low", "high", "close", "buy_count", "sell_count")
+_STAMP = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a segment holds and where its trades came from; `via` is how, one or several of `VIA_...`."""
+
+    exchange: Exchange
+    symbol: str
+    window: TimeWindow
+    source: str
+    sha256: str
+    simulated: bool = False
+    first_id: int | None = None
+    last_id: int | None = None
+    lost_ids: int = 0
+    duplicates: int = 0
+    inverse: bool = False
+    via: tuple[str, ...] = (VIA_FILES,)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stored segment: its folder, its origin, the trades of each side, and its files' sizes [bytes]."""
+
+    path: Path
+    origin: Origin
+    buys: int
+    sells: int
+    sizes: Mapping[str, int] = field(hash=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its tables."""
+        return sum(self.sizes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a segment that a map reads: segments may overlap, the parts of a map never do."""
+
+    segment: Segment
+    window: TimeWindow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """Bars of a window: time int64 [ms, start of the second or minute], prices, trade counts by side."""
+
+    time: NDArray[np.int64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    close: NDArray[np.float64]
+    buy_count: NDArray[np.uint32]
+    sell_count: NDArray[np.uint32]
+
+    @property
+    def buys(self) -> int:
+        """Buys of the window."""
+        return int(self.buy_count.sum(dtype=np.int64))
+
+    @property
+    def sells(self) -> int:
+        """Sells of the window."""
+        return int(self.sell_count.sum(dtype=np.int64))
+
+
+def segment_path(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> Path:
+    """Return the folder in which the segment of `window` is kept below the store's `root`."""
+    name = f"{window.start:{_STAMP}}-{window.end:{_STAMP}}"
+    return root / f"v{FORMAT_VERSION}" / exchange / symbol / name
+
+
+def segment_windows(root: Path, exchange: Exchange, symbol: str) -> list[TimeWindow]:
+    """Return the windows of a symbol's segments below `root`, as their folders' names tell, in no order."""
+    folder = root / f"v{FORMAT_VERSION}" / exchange / symbol
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return [window_of(folder / name) for name in names if _NAME.fullmatch(name)]
+
+
+def window_of(path: Path) -> TimeWindow:
+    """Return the window that the name of a segment's folder tells."""
+    return TimeWindow(*(_moment(text) for text in path.name.split("-")))
+
+
+@lru_cache(maxsize=1 << 16)  # the same names are read for every map, and strptime is slow
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
+
+
+def segment_paths(root: Path) -> Iterator[Path]:
+    """Yield the folders of all segments below the store's `root`, in no order."""
+    yield from (path for path in root.glob(f"v{FORMAT_VERSION}/*/*/*") if _NAME.fullmatch(path.name))
+
+
+def open_segment(path: Path) -> Segment | None:
+    """Return the segment at `path`, or None where there is none or its files are not as written."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        segment = _segment_from(manifest, path)
+        whole = all((path / f"{name}.arrow").stat().st_size == size for name, size in segment.sizes.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    # A shortened file must be caught here: reading a mapped page behind its end kills the process.
+    return segment if whole else None
+
+
+def lost_between(parts: Sequence[Part]) -> int:
+    """Return how many ids are missing where one segment ends and the next one begins, as its first id tells.
+
+    `parts` come oldest first. Only borders at which both segments are read to their end say anything.
+    """
+    lost = 0
+    last_id: int | None = None
+    read_until: datetime | None = None
+    for part in parts:
+        window, origin = part.window, part.segment.origin
+        if not read_until == window.start == origin.window.start:
+            last_id = None
+        if last_id is not None and origin.first_id is not None:
+            lost += max(0, origin.first_id - last_id - 1)
+        # Where nobody traded there is no id, and the one before is still the last.
+        if origin.last_id is not None or part.segment.buys + part.segment.sells:
+            last_id = origin.last_id
+        read_until = window.end if window.end == origin.window.end else None
+    return lost
+
+
+def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> Bars:
+    """Return the bars of `segment` inside `window`, of seconds or, where bins need no finer ones, of minutes.
+
+    Bins are of `bin_seconds`, aligned to UTC. Raises DataError if the segment's files are unreadable.
+    """
+    start_ms = segment.origin.window.start_ms
+    bounds = [(moment - start_ms) // 1000 for moment in (window.start_ms, window.end_ms)]
+    in_minutes = all(number % 60 == 0 for number in (bin_seconds, start_ms // 1000, *bounds))
+    with _reading(segment, "minutes" if in_minutes else "bars") as batches:
+        batch = batches.read_next_batch()
+        second = np.from_dlpack(batch.column("second"))
+        first, last = np.searchsorted(second, bounds)
+        columns: list[NDArray[Any]] = [
+            np.from_dlpack(batch.column(name))[first:last] for name in _BAR_COLUMNS
+        ]
+    return Bars(start_ms + second[first:last].astype(np.int64) * 1000, *columns)
+
+
+class Largest(NamedTuple):
+    """Trades read from a segment, and what the price did after each until the segment's end.
+
+    `extreme` is the lowest price (after buys) or the highest (after sells) of all seconds after the
+    entry's, infinite where there are none.
+    """
+
+    trades: SideTrades
+    extreme: NDArray[np.float64]
+
+    def first(self, count: int | None) -> Largest:
+        """Return the `count` largest, or all."""
+        return Largest(self.trades.chosen(slice(count)), self.extreme[:count])
+
+
+def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> Largest:
+    """Return the trades of `side` inside `window`, largest first, as far as `cut` reaches.
+
+    Reads batches from the front of the file and stops as soon as the cut is met. Raises DataError if
+    the files are unreadable.
+    """
+    start_ms = segment.origin.window.start_ms
+    whole = segment.origin.window.overlap(window) == segment.origin.window
+    bounds = None if whole else (window.start_ms - start_ms, window.end_ms - start_ms)
+    parts, wanted = [_no_rows()], cut.count
+    with _reading(segment, side.value) as batches:
+        decimals = [_decimals(batches.schema.field(name)) for name in _TRADE_COLUMNS]
+        for batch in batches if wanted != 0 else ():
+            head = batch.slice(0, wanted) if whole and wanted is not None else batch
+            rows, ended = _cut_batch(_opened(head, decimals, inverse=segment.origin.inverse), bounds, cut)
+            parts.append(rows)
+            if wanted is not None:
+                wanted = max(0, wanted - len(rows[0]))
+            if ended or wanted == 0:
+                break
+    time, price, notional, extreme = (
+        np.concatenate(columns)[: cut.count] for columns in zip(*parts, strict=True)
+    )
+    extreme[extreme == 0] = np.inf if side is Side.BUY else -np.inf
+    return Largest(SideTrades(side, time + start_ms, price, notional), extreme)
+
+
+def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
+    """Return the whole of a segment's table `name`, column by column, with prices and sizes as floats.
+
+    Raises DataError if its file is unreadable.
+    """
+    with _reading(segment, name) as reader:
+        batches = list(reader)
+        columns = {}
+        for field_ in reader.schema:
+            # A table without rows has no batch either; pa.array() would import pandas.
+            chunks = [pa.nulls(0, field_.type), *(batch.column(field_.name) for batch in batches)]
+            columns[field_.name] = np.concatenate([_plain(chunk, _decimals(field_)) for chunk in chunks])
+        return columns
+
+
+Rows = tuple["NDArray[np.int64]", "NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.float64]"]
+
+
+def _no_rows() -> Rows:
+    return np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0)
+
+
+def _opened(batch: pa.RecordBatch, decimals: list[int | None], *, inverse: bool) -> Rows:
+    price, size, extreme = (
+        _unscaled(np.from_dlpack(batch.column(name)), places)
+        for name, places in zip(_TRADE_COLUMNS, decimals, strict=True)
+    )
+    time = np.from_dlpack(batch.column("time")).astype(np.int64)
+    return time, price, size if inverse else price * size, extreme
+
+
+def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[Rows, bool]:
+    time, price, notional, extreme = batch
+    # Largest first, so the cut is a place; a batch that it leaves whole is not copied.
+    reached = len(notional) - int(np.searchsorted(notional[::-1], cut.minimum))
+    beaten = len(notional) - int(np.searchsorted(notional[::-1], cut.above, side="right"))
+    end = min(reached, beaten)
+    kept: slice | NDArray[np.bool_] = slice(end)
+    if bounds is not None:
+        kept = (time >= bounds[0]) & (time < bounds[1])
+        kept[end:] = False
+    return (time[kept], price[kept], notional[kept], extreme[kept]), end < len(notional)
+
+
+@contextmanager
+def _reading(segment: Segment, name: str) -> Iterator[Any]:
+    try:
+        with pa.memory_map(str(segment.path / f"{name}.arrow")) as file:
+            # An Arrow file is a stream between two marks. Read as that, its front needs nothing of its end.
+            file.seek(len(_ARROW_MAGIC))
+            yield pa.ipc.open_stream(file)
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise DataError("The stored trades could not be read any more; please ask again.") from error
+
+
+def _plain(values: pa.Array, decimals: int | None) -> NDArray[Any]:
+    plain = np.from_dlpack(values)
+    return plain if decimals is None else _unscaled(plain, decimals)
+
+
+def _unscaled(values: NDArray[Any], decimals: int | None) -> NDArray[np.float64]:
+    return values.astype(np.float64) if decimals is None else values / 10.0**decimals
+
+
+def _decimals(column: pa.Field) -> int | None:
+    return int(column.metadata[b"decimals"]) if column.metadata else None
+
+
+def _segment_from(manifest: dict[str, Any], path: Path) -> Segment:
+    origin = dict(manifest["origin"])
+    start, end = (datetime.fromisoformat(text) for text in origin.pop("window"))
+    return Segment(
+        path,
+        Origin(
+            exchange=Exchange(origin.pop("exchange")),
+            window=TimeWindow(start, end),
+            via=tuple(origin.pop("via", (VIA_FILES,))),
+            **origin,
+        ),
+        manifest["buys"],
+        manifest["sells"],
+        manifest["sizes"],
+    )

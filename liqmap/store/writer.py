@@ -1,0 +1,294 @@
+"""Segment files: trades, or segments that follow each other -> a segment, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+
+from liqmap.errors import DataError
+from liqmap.model import Side
+from liqmap.store.segments import (
+    FORMAT_VERSION,
+    MANIFEST,
+    Origin,
+    Part,
+    Segment,
+    lost_between,
+    open_segment,
+    read_table,
+)
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from liqmap.model import Trades
+
+_ROWS_PER_BATCH = 8192  # 96 KiB a read: few reads for long prefixes, little waste for short ones
+_MAX_DECIMALS = 12
+_NUMPY_TO_ARROW = {
+    np.dtype(np.uint32): pa.uint32(),
+    np.dtype(np.int64): pa.int64(),
+    np.dtype(np.float64): pa.float64(),
+}
+
+
+def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path) -> Segment:
+    """Store `trades`, ordered in time, as a segment at `path`.
+
+    It is written below `incoming` (same file system) and renamed when it is whole and on disk. Where
+    another process came first, its segment is kept. Raises DataError if the disk is full.
+    """
+    buys = int(np.count_nonzero(trades.is_buy))
+    bars = _bars_table(trades, origin.window)
+    tables = {
+        "bars": lambda: bars,
+        "minutes": lambda: _minutes_table(bars),
+        "buy": lambda: _side_table(trades, Side.BUY, origin.window, bars),
+        "sell": lambda: _side_table(trades, Side.SELL, origin.window, bars),
+    }
+    return _write(Segment(path, origin, buys, len(trades) - buys, {}), tables, incoming=incoming)
+
+
+def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -> Segment:
+    """Store the segments of one symbol, each following the one before, as one segment at `path`.
+
+    Nothing is computed anew, so the result equals what all their trades would have been stored as. Raises
+    DataError if a segment is unreadable or the disk is full.
+    """
+    origins = [segment.origin for segment in segments]
+    window = TimeWindow(origins[0].window.start, origins[-1].window.end)
+    ids = [each for origin in origins for each in (origin.first_id, origin.last_id) if each is not None]
+    origin = replace(
+        origins[0],
+        window=window,
+        source=" + ".join(dict.fromkeys(origin.source for origin in origins)),
+        sha256="",
+        simulated=any(origin.simulated for origin in origins),
+        first_id=min(ids, default=None),
+        last_id=max(ids, default=None),
+        lost_ids=sum(origin.lost_ids for origin in origins)
+        + lost_between([Part(segment, segment.origin.window) for segment in segments]),
+        duplicates=sum(origin.duplicates for origin in origins),
+        via=tuple(dict.fromkeys(via for origin in origins for via in origin.via)),
+    )
+    bars = _merged_bars(segments, window)
+    tables = {
+        "bars": lambda: bars,
+        "minutes": lambda: _minutes_table(bars),
+        "buy": lambda: _merged_side(segments, Side.BUY, window, bars),
+        "sell": lambda: _merged_side(segments, Side.SELL, window, bars),
+    }
+    counts = (sum(segment.buys for segment in segments), sum(segment.sells for segment in segments))
+    return _write(Segment(path, origin, *counts, {}), tables, incoming=incoming)
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Rename a whole segment's folder to where it belongs, unless another writer's stands there already.
+
+    Raises OSError.
+    """
+    try:
+        source.rename(target)
+    except OSError:
+        # A folder that is not empty cannot be replaced; the other writer's segment is as good.
+        if not target.is_dir():
+            raise
+        return
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(
+    segment: Segment, tables: Mapping[str, Callable[[], pa.RecordBatch]], *, incoming: Path
+) -> Segment:
+    temporary = incoming / uuid4().hex
+    try:
+        temporary.mkdir(parents=True)
+        # One table after the other, because each takes as much memory again as its trades.
+        sizes = {name: _write_table(temporary / f"{name}.arrow", table()) for name, table in tables.items()}
+        _write_manifest(temporary, replace(segment, sizes=sizes))
+        segment.path.parent.mkdir(parents=True, exist_ok=True)
+        move_into_place(temporary, segment.path)
+    except OSError as error:
+        raise DataError(
+            f"The trades could not be stored ({error.strerror or 'write error'}); check the store's disk."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    stored = open_segment(segment.path)
+    if stored is None:
+        raise DataError("The stored trades cannot be read back; please ask again.")
+    return stored
+
+
+def _side_table(trades: Trades, side: Side, window: TimeWindow, bars: pa.RecordBatch) -> pa.RecordBatch:
+    rows = np.flatnonzero(trades.is_buy if side is Side.BUY else ~trades.is_buy)
+    time = (trades.time[rows] - window.start_ms).astype(np.uint32)
+    return _ordered_side(side, time, trades.price[rows], trades.size[rows], bars, inverse=trades.inverse)
+
+
+def _ordered_side(
+    side: Side,
+    time: NDArray[np.uint32],
+    price: NDArray[np.float64],
+    size: NDArray[np.float64],
+    bars: pa.RecordBatch,
+    *,
+    inverse: bool,
+) -> pa.RecordBatch:
+    # Stable, and trades come in the order of time: of equal notionals the earlier stays in front.
+    order = np.argsort(-(size if inverse else price * size), kind="stable")
+    return _batch(
+        time=(time[order], None),
+        price=_scaled(price[order]),
+        size=_scaled(size[order]),
+        extreme=_scaled(_extreme_after(side, time, bars)[order]),
+    )
+
+
+def _extreme_after(side: Side, time: NDArray[np.uint32], bars: pa.RecordBatch) -> NDArray[np.float64]:
+    """Return the lowest low (for buys) or highest high of the seconds after each time's, 0 if none."""
+    worst, name = (np.minimum, "low") if side is Side.BUY else (np.maximum, "high")
+    second, adverse = np.from_dlpack(bars.column("second")), np.from_dlpack(bars.column(name))
+    following = np.append(worst.accumulate(adverse[:0:-1])[::-1], 0.0)
+    return following[np.searchsorted(second, time // 1000)]
+
+
+def _bars_table(trades: Trades, window: TimeWindow) -> pa.RecordBatch:
+    second = ((trades.time - window.start_ms) // 1000).astype(np.uint32)
+    first = np.flatnonzero(np.r_[True, second[1:] != second[:-1]]) if len(second) else np.empty(0, np.int64)
+    last = np.r_[first[1:], len(second)] - 1 if len(second) else first
+    bought, notional = trades.is_buy, trades.notional
+
+    def total(values: NDArray[Any]) -> NDArray[Any]:
+        return np.add.reduceat(values, first, dtype=values.dtype) if len(first) else values
+
+    return _batch(
+        second=(second[first], None),
+        low=(np.minimum.reduceat(trades.price, first) if len(first) else np.empty(0), None),
+        high=(np.maximum.reduceat(trades.price, first) if len(first) else np.empty(0), None),
+        close=(trades.price[last], None),
+        buy_count=(total(bought.astype(np.uint32)), None),
+        sell_count=(total((~bought).astype(np.uint32)), None),
+        buy_notional=(total(np.where(bought, notional, 0.0)), None),
+        sell_notional=(total(np.where(bought, 0.0, notional)), None),
+    )
+
+
+def _minutes_table(bars: pa.RecordBatch) -> pa.RecordBatch:
+    column = {name: np.from_dlpack(bars.column(name)) for name in bars.schema.names}
+    minute = column["second"] // 60 * 60
+    first = np.flatnonzero(np.diff(minute, prepend=np.uint32(2**32 - 1)))
+    if not len(first):
+        return bars
+    how = {"low": np.minimum, "high": np.maximum}
+    merged = {
+        name: (how.get(name, np.add).reduceat(values, first, dtype=values.dtype), None)
+        for name, values in column.items()
+    }
+    merged["second"] = (minute[first], None)
+    merged["close"] = (column["close"][np.append(first[1:], len(minute)) - 1], None)
+    return _batch(**merged)
+
+
+def _merged_bars(segments: Sequence[Segment], window: TimeWindow) -> pa.RecordBatch:
+    columns = _joined(segments, "bars", "second", window, units_per_ms=1 / 1000)
+    return _batch(**{name: (values, None) for name, values in columns.items()})
+
+
+def _merged_side(
+    segments: Sequence[Segment], side: Side, window: TimeWindow, bars: pa.RecordBatch
+) -> pa.RecordBatch:
+    columns = _joined(segments, side.value, "time", window, units_per_ms=1)
+    return _ordered_side(
+        side,
+        columns["time"],
+        columns["price"],
+        columns["size"],
+        bars,
+        inverse=segments[0].origin.inverse,
+    )
+
+
+def _joined(
+    segments: Sequence[Segment], table: str, clock: str, window: TimeWindow, *, units_per_ms: float
+) -> dict[str, NDArray[Any]]:
+    """Return the segments' tables one after the other, their column `clock` counted from `window`'s start."""
+    parts = []
+    for segment in segments:
+        part = read_table(segment, table)
+        offset = round((segment.origin.window.start_ms - window.start_ms) * units_per_ms)
+        parts.append(part | {clock: part[clock].astype(np.uint32) + np.uint32(offset)})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _batch(**columns: tuple[NDArray[Any], int | None]) -> pa.RecordBatch:
+    fields, arrays = [], []
+    for name, (values, decimals) in columns.items():
+        metadata = None if decimals is None else {"decimals": str(decimals)}
+        fields.append(pa.field(name, _NUMPY_TO_ARROW[values.dtype], nullable=False, metadata=metadata))
+        # pa.array() would import pandas, which costs every worker a third of a second.
+        arrays.append(
+            pa.Array.from_buffers(
+                fields[-1].type, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
+            )
+        )
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _scaled(values: NDArray[np.float64]) -> tuple[NDArray[Any], int | None]:
+    largest = values.max(initial=0.0)
+    for scale in 10.0 ** np.arange(_MAX_DECIMALS + 1):
+        if largest * scale >= 2**53:  # more digits than a float has
+            break
+        # A look at the head rules most scales out before the whole column is tried.
+        if all(np.array_equal(np.rint(part * scale) / scale, part) for part in (values[:1000], values)):
+            width = np.uint32 if largest * scale < 2**32 - 1 else np.int64
+            return np.rint(values * scale).astype(width), round(math.log10(scale))
+    return values, None
+
+
+def _write_table(path: Path, batch: pa.RecordBatch) -> int:
+    with path.open("xb") as file:
+        with pa.ipc.new_file(file, batch.schema) as writer:
+            if path.stem in {"bars", "minutes"}:  # read as a whole; the sides are read from their front
+                writer.write_batch(batch)
+            else:
+                for start in range(0, len(batch), _ROWS_PER_BATCH):
+                    writer.write_batch(batch.slice(start, _ROWS_PER_BATCH))
+        file.flush()
+        os.fsync(file.fileno())
+    return path.stat().st_size
+
+
+def _write_manifest(folder: Path, segment: Segment) -> None:
+    origin = asdict(segment.origin)
+    window = segment.origin.window
+    origin["window"] = [window.start.isoformat(), window.end.isoformat()]
+    manifest = {
+        "format": FORMAT_VERSION,
+        "origin": origin,
+        "buys": segment.buys,
+        "sells": segment.sells,
+        "sizes": dict(segment.sizes),
+    }
+    with (folder / MANIFEST).open("x", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,215 @@
+"""How numbers, times and selections are written for people, in pictures and in text alike."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_never
+
+from liqmap.model import GrossValue, LevelFilter, Portion, Selection, TopN
+from liqmap.window import DAY
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from liqmap.model import Cluster, Coverage, MapRequest, MarginBasis
+    from liqmap.window import TimeWindow
+
+_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+_SIGNIFICANT_DIGITS = 5
+_WIDE = 0.02  # share of its price beyond which a cluster is no single price
+_NOTABLE_AGE = timedelta(minutes=2)
+
+
+def money(value: float) -> str:
+    """Return an amount of quote currency with three digits and a unit: $1.25B, $34.2M, $100K, $950."""
+    for unit, letter in _UNITS:
+        if abs(value) >= unit * 0.9995:
+            digits = max(0, 2 - math.floor(math.log10(max(abs(value) / unit, 1) * 1.0005)))
+            return f"${_without_zeros(f'{value / unit:.{digits}f}')}{letter}"
+    return f"${value:,.0f}"
+
+
+def price(value: float, *, step: float | None = None) -> str:
+    """Return a price with thousands separators: five digits that matter, or as exact as `step`."""
+    if step is not None:
+        return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
+    if value == 0:
+        return "0"
+    decimals = max(0, _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{decimals}f}"
+    return _without_zeros(text) if decimals > _SIGNIFICANT_DIGITS else text
+
+
+def last_price(value: float, *, step: float) -> str:
+    """Return the last price: five digits that matter, no fewer than levels in buckets of `step`."""
+    return max(price(value), price(value, step=step), key=len)
+
+
+def percent(value: float, *, digits: int = 2) -> str:
+    """Return a share as a percentage with a sign: +1.25 %."""
+    return f"{value * 100:+.{digits}f} %"
+
+
+def share_text(value: float) -> str:
+    """Return a share as a whole percentage without a sign: 54 %."""
+    return f"{value * 100:.0f} %"
+
+
+def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None, *, step: float) -> str:
+    """Return what stands on one side: its sum, and its nearest and its largest cluster."""
+    if nearest is None or largest is None:
+        return "nothing stands"
+    if nearest == largest:
+        return f"{money(total)} in all · nearest and largest {_cluster(nearest, step=step)}"
+    near, large = _cluster(nearest, step=step), _cluster(largest, step=step)
+    return f"{money(total)} in all · nearest {near} · largest {large}"
+
+
+def margin_text(basis: MarginBasis) -> str:
+    """Return what levels were computed with: binance model, brackets of 2026-09-01."""
+    if basis.brackets is not None:
+        return f"{basis.model} model, brackets of {basis.brackets}"
+    return f"{basis.model} model ({basis.note})" if basis.note else f"{basis.model} model"
+
+
+def window_text(window: TimeWindow) -> str:
+    """Return a window in UTC, saying each date once: 2023-08-01 00:00 → 06:00 UTC."""
+    # A window that ends at midnight ends with the day before it, in a reader's mind.
+    start, end = window.start, window.end
+    seconds = ":%S" if start.second or end.second else ""
+    if start.date() == end.date():
+        return f"{start:%Y-%m-%d} {start:%H:%M{seconds}} → {end:%H:%M{seconds}} UTC"
+    if not (start.hour or start.minute or end.hour or end.minute or seconds):
+        if end - start == timedelta(days=1):
+            return f"{start:%Y-%m-%d} (UTC day)"
+        return f"{start:%Y-%m-%d} → {end:%Y-%m-%d} 00:00 UTC"
+    return f"{start:%Y-%m-%d %H:%M{seconds}} → {end:%Y-%m-%d %H:%M{seconds}} UTC"
+
+
+def duration_text(length: timedelta) -> str:
+    """Return a length of time in the two largest units that it has: 3 d 4 h, 12 min 5 s, 0 s."""
+    seconds = max(0, round(length.total_seconds()))
+    units = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    largest = next((place for place, (size, _) in enumerate(units) if seconds >= size), len(units) - 1)
+    parts: list[str] = []
+    for size, unit in units[largest : largest + 2]:
+        count, seconds = divmod(seconds, size)
+        if count or not parts:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts)
+
+
+def length_text(length: timedelta) -> str:
+    """Return a length of time as people type it: 6h, 90m, 1d12h."""
+    seconds, text = int(length.total_seconds()), ""
+    for unit, letter in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, seconds = divmod(seconds, unit)
+        text += f"{count}{letter}" if count else ""
+    return text
+
+
+def selection_text(selection: Selection) -> str:
+    """Return a selection in words: top 100 trades per side."""
+    match selection:
+        case TopN(count):
+            return f"top {count:,} trades per side"
+        case GrossValue(minimum):
+            return f"trades ≥ {money(minimum)}"
+        case Portion(fraction):
+            return f"top {_without_zeros(f'{fraction * 100:.4f}')} % of trades per side"
+        case _:  # pragma: no cover - the type checker proves that every selection is handled
+            assert_never(selection)
+
+
+def asked_words(request: MapRequest) -> list[str]:
+    """Return which trades a map is made of, and which levels where those are not the standing ones."""
+    levels = ["all levels"] if request.levels is LevelFilter.ALL else []
+    return [selection_text(request.selection), *levels]
+
+
+def coverage_text(coverage: Coverage) -> str:
+    """Return what part of the window the trades cover, what is missing of it most and why, or lost."""
+    text = _missing_text(coverage) if coverage.missing else "100 % covered"
+    lost = coverage.lost_ids  # of whole segments, so perhaps beside the window
+    return f"{text}, up to {lost:,} {'trade' if lost == 1 else 'trades'} lost" if lost else text
+
+
+def age_text(coverage: Coverage) -> str | None:
+    """Return how old the newest trade is at the window's end, None where that is not worth a word."""
+    if _lacks_end(coverage):
+        return None  # the gap says it
+    age = coverage.window.end - coverage.last_trade if coverage.last_trade else timedelta()
+    return f"newest trade {duration_text(age)} before the end" if age > _NOTABLE_AGE else None
+
+
+def last_price_text(value: float, coverage: Coverage, *, step: float) -> str:
+    """Return the last price, and when it was paid unless that is the window's end: 29,205 at 03:00 UTC."""
+    since, shown = _stale_since(coverage), last_price(value, step=step)
+    return f"{shown} at {_utc(since, coverage)}" if since else shown
+
+
+def unswept_text(coverage: Coverage) -> str | None:
+    """Return since when no sweeping is known, None where the window's end is covered."""
+    since = _stale_since(coverage) if _lacks_end(coverage) else None
+    return f"levels touched since {_utc(since, coverage)} are not known to be swept" if since else None
+
+
+def _lacks_end(coverage: Coverage) -> bool:
+    return bool(coverage.missing) and coverage.missing[-1].window.end == coverage.window.end
+
+
+def last_trade_text(coverage: Coverage) -> str | None:
+    """Return when the newest trade was, None where that is at the window's end: at 00:00, on Nov 20."""
+    since = _stale_since(coverage)
+    if since is None:
+        return None
+    # Within a day of the end a time of day is no other's.
+    return f"at {since:%H:%M}" if coverage.window.end - since < DAY else f"on {since:%b %d}"
+
+
+def _stale_since(coverage: Coverage) -> datetime | None:
+    """Return when the newest trade was, to the nearest minute, None where that is at the window's end."""
+    last, end = coverage.last_trade, coverage.window.end
+    if last is None or end - last <= _NOTABLE_AGE:
+        return None
+    return (last + timedelta(seconds=30)).replace(second=0, microsecond=0)
+
+
+def _utc(moment: datetime, coverage: Coverage) -> str:
+    same_day = moment.date() == coverage.window.end.date()
+    return f"{moment:%H:%M} UTC" if same_day else f"{moment:%b %d %H:%M} UTC"
+
+
+def _missing_text(coverage: Coverage) -> str:
+    longest = max(coverage.missing, key=lambda gap: gap.window.length)
+    start, end = longest.window.start, longest.window.end
+    span = f"{start:%H:%M}–{end:%H:%M}"
+    if start.date() != end.date():
+        span = f"{start:%b %d %H:%M}–{end:%b %d %H:%M}"
+    elif len(coverage.window.days) > 1:
+        span = f"{start:%b %d} {span}"
+    more = f" and {len(coverage.missing) - 1} more" if len(coverage.missing) > 1 else ""
+    # Rounded down: what lacks a second is not 100 %.
+    share = math.floor(coverage.fraction * 1000) / 10
+    return f"{share:g} % covered, missing {span} ({longest.reason}){more}"
+
+
+def cluster_price(cluster: Cluster, *, step: float) -> str:
+    """Return where a cluster of buckets of `step` lies: its middle, or from where to where if it is wide."""
+    if cluster.high - cluster.low > _WIDE * cluster.price:
+        return f"{price(cluster.low, step=step)}–{price(cluster.high, step=step)}"
+    return price(cluster.price, step=step)
+
+
+def cluster_label(cluster: Cluster, *, step: float) -> str:
+    """Return how much a cluster is and where: $4.5M @ 26,650."""
+    return f"{money(cluster.notional)} @ {cluster_price(cluster, step=step)}"
+
+
+def _cluster(cluster: Cluster, *, step: float) -> str:
+    return f"{cluster_label(cluster, step=step)} ({percent(cluster.distance)})"
+
+
+def _without_zeros(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text

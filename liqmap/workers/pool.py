@@ -1,0 +1,139 @@
+"""The executor that jobs run in: kept warm, bounded in time, and replaced when a worker dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+from liqmap.errors import JobFailed
+from liqmap.workers.process import prepare_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+    from types import TracebackType
+
+log = logging.getLogger(__name__)
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+class Run(Protocol):
+    """How a job is run somewhere else: the signature of `WorkerPool.run`."""
+
+    async def __call__(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
+        """Run `function(argument)` and return what it returns. Raises what it raises, and JobFailed."""
+        ...
+
+
+class WorkerPool:
+    """Runs jobs in worker processes, at most as many at once as there are workers.
+
+    A job that is still running after `timeout` seconds fails with JobFailed, and its worker is killed.
+    One that is running when it is cancelled counts as running until its worker is free, or that time is over.
+    A job whose worker died is tried once more in a new pool. Given an `executor` of someone else's,
+    the pool uses that one and never replaces it.
+    """
+
+    def __init__(self, *, workers: int, timeout: float, executor: Executor | None = None) -> None:
+        self._workers = workers
+        self._timeout = timeout
+        self._foreign = executor
+        self._slots = asyncio.Semaphore(workers)
+        self._jobs: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self._executor: Executor
+
+    async def __aenter__(self) -> Self:
+        self._executor = self._foreign or self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closing = True
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        if self._foreign is None:
+            _kill(self._executor)
+
+    async def run(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
+        """Run `function(argument)`; both must be picklable. Raises what it raises, and JobFailed."""
+        await self._slots.acquire()
+        job = asyncio.create_task(self._run(function, argument))
+        self._jobs.add(job)
+        job.add_done_callback(self._ended)
+        try:
+            return await asyncio.shield(job)
+        except asyncio.CancelledError:
+            job.cancel()  # which keeps its slot for as long as its worker is not free
+            raise
+
+    def _ended(self, job: asyncio.Task[Any]) -> None:
+        self._jobs.discard(job)
+        self._slots.release()
+        if not job.cancelled():
+            job.exception()  # whoever waited has got it
+
+    async def _run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
+        for _ in range(2):
+            executor = self._executor
+            try:
+                return await self._run_once(executor, function, argument)
+            except BrokenExecutor:
+                log.warning("a worker died while running %s", function.__name__)
+                self._replace(executor)
+        raise JobFailed("Drawing failed twice in a row; please try again later or with a shorter window.")
+
+    async def _run_once(
+        self, executor: Executor, function: Callable[[Argument], Result], argument: Argument
+    ) -> Result:
+        future = executor.submit(function, argument)
+        running = asyncio.wrap_future(future)
+        limit = asyncio.timeout(self._timeout)
+        try:
+            async with limit:
+                try:
+                    return await asyncio.shield(running)
+                except asyncio.CancelledError:
+                    if not (future.cancel() or limit.expired() or self._closing):
+                        await asyncio.wait([running])
+                    raise
+        except TimeoutError:
+            raise JobFailed(
+                f"Drawing took longer than {self._timeout:.0f} s and was stopped; try a shorter window."
+            ) from None
+        finally:
+            running.cancel()
+            if limit.expired():
+                log.warning("%s ran for more than %.0f s and was stopped", function.__name__, self._timeout)
+                self._replace(executor)
+
+    def _replace(self, executor: Executor) -> None:
+        # Several jobs may have been in the pool that broke; the first to notice replaces it.
+        if self._foreign is None and self._executor is executor:
+            _kill(executor)
+            self._executor = self._start()
+
+    def _start(self) -> Executor:
+        # Spawned, not forked: this process has threads, and matplotlib does not survive a fork among them.
+        executor = ProcessPoolExecutor(
+            self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_process
+        )
+        # Workers start as jobs are submitted; these make them all start now, to be warm when needed.
+        for _ in range(self._workers):
+            executor.submit(int)
+        return executor
+
+
+def _kill(executor: Executor) -> None:
+    # Shutting down alone would wait for running jobs. Public as kill_workers() from Python 3.14 on.
+    processes = getattr(executor, "_processes", None) or {}
+    for process in list(processes.values()):
+        process.kill()
+    executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+import pytest
+import simcord
+from sqlalchemy.exc import DBAPIError
+
+from bot.request.defaults import GuildDefaults
+from bot.settings import AlertsSettings, BotSettings
+from bot.store import Store
+from bot.store.alerts import NewAlert
+from liqmap.errors import DataError, RequestError
+from liqmap.model import Cluster, Exchange, MapRequest, MapResult, Portion, TopN
+from tests.bot.commands.test_maps import refusal, shown
+from tests.bot.conftest import SUMMARY, FakeDraw, Floor, new_bot, result_of
+
+EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
+MINUTE = 60.0
+MINUTES = timedelta(minutes=5)
+
+
+class Market(FakeDraw):
+    """Draws maps of a price and clusters that a test sets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = 30_000.0
+        self.wick = 0.0
+        self.width = 100.0
+        self.since = SUMMARY.newest_since
+        self.clusters = {29_000.0: 5e6, 31_000.0: 2e6}
+
+    async def __call__(self, request: MapRequest, **listeners: Any) -> MapResult:
+        await super().__call__(request, **listeners)
+        clusters = tuple(
+            Cluster(at - self.width / 2, at + self.width / 2, at, at / self.last - 1, notional)
+            for at, notional in self.clusters.items()
+        )
+        summary = replace(
+            SUMMARY,
+            last_price=self.last,
+            newest_low=self.last - self.wick,
+            newest_high=self.last + self.wick,
+            newest_since=self.since,
+            clusters=clusters,
+        )
+        return result_of(request, summary=summary)
+
+
+@pytest.fixture
+def draw() -> Market:
+    return Market()
+
+
+async def near(floor: Floor, mona: simcord.MemberActor, **options: str) -> simcord.InteractionResult:
+    typed = {"symbol": "btc", "distance": "1%", "notional": "1m"} | options
+    return await mona.slash(floor.channel, "alert near", **typed)
+
+
+def said(floor: Floor) -> list[str]:
+    return [message.content for message in floor.channel.history()]
+
+
+async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store):
+    answer = await near(floor, floor.manager())
+    assert answer.ephemeral
+    assert shown(answer).content == (
+        "Alert 1 is set: BTCUSDT on Binance within 1 % of $1M or more, at most every 1h,"
+        f" in <#{floor.channel.id}>. What counts is the last day of trades."
+    )
+    assert len(store.alerts.all()) == 1
+
+
+async def test_alert_keeps_the_symbol_as_the_exchange_spells_it(floor: Floor, store: Store):
+    await near(floor, floor.manager(), symbol="BTCUSD")
+    assert [each.symbol for each in store.alerts.all()] == ["BTCUSD_PERP"]
+
+
+async def test_price_near_a_large_cluster_is_told_once_a_cooldown(floor: Floor, draw: Market):
+    await near(floor, floor.manager())
+    await floor.env.advance_time(2 * MINUTE)
+    assert said(floor) == []
+    draw.last = 29_200.0
+    await floor.env.advance_time(MINUTE)
+    (sentence,) = said(floor)
+    assert sentence == (
+        "🔔 **BTCUSDT** on Binance is near $5M of longs at 29,000 (-0.68 % from 29,200),"
+        " as estimated from trades."
+    )
+    await floor.env.advance_time(30 * MINUTE)
+    assert len(said(floor)) == 1
+    await floor.env.advance_time(31 * MINUTE)
+    assert len(said(floor)) == 2
+
+
+async def test_cluster_that_is_swept_between_two_looks_is_told(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    await floor.env.advance_time(MINUTE)
+    draw.last, draw.clusters = 31_500.0, {29_000.0: 5e6}
+    await floor.env.advance_time(MINUTE)
+    (sentence,) = said(floor)
+    assert sentence == (
+        "🔔 **BTCUSDT** on Binance has swept $2M of shorts at 31,000 (-1.59 % from 31,500),"
+        " as estimated from trades."
+    )
+
+
+@EXPECTS_ERRORS
+async def test_sweep_that_could_not_be_told_at_once_is_told_later(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    await floor.env.advance_time(MINUTE)
+    draw.last, draw.clusters = 31_500.0, {29_000.0: 5e6}
+    floor.env.inject_error("POST", "/channels/*/messages", status=400, code=1)
+    await floor.env.advance_time(MINUTE)
+    assert said(floor) == []
+    await floor.env.advance_time(MINUTE)
+    assert [sentence.partition(" of ")[0] for sentence in said(floor)] == [
+        "🔔 **BTCUSDT** on Binance has swept $2M"
+    ]
+
+
+async def test_alert_is_told_once_though_the_database_is_away(
+    floor: Floor, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    await near(floor, floor.manager(), distance="5%")
+
+    def away() -> None:
+        raise DBAPIError("", None, Exception())
+
+    monkeypatch.setattr(store.alerts, "_engine", SimpleNamespace(begin=away))
+    await floor.env.advance_time(5 * MINUTE)
+    assert len(said(floor)) == 1
+
+
+async def test_cluster_that_is_touched_for_a_moment_between_two_looks_is_told(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    await floor.env.advance_time(MINUTE)
+    draw.wick = 999.0
+    await floor.env.advance_time(MINUTE)
+    assert said(floor) == []
+    draw.wick = 1000.0
+    await floor.env.advance_time(MINUTE)
+    assert [sentence.partition(" of ")[0] for sentence in said(floor)] == [
+        "🔔 **BTCUSDT** on Binance has swept $5M"
+    ]
+
+
+async def test_cluster_that_appears_where_the_price_has_been_before_is_not_told(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    draw.clusters, draw.wick = {}, 500.0
+    await floor.env.advance_time(MINUTE)
+    draw.clusters = {29_700.0: 5e6}
+    await floor.env.advance_time(3 * MINUTE)
+    assert said(floor) == []
+    draw.since = discord.utils.utcnow() + timedelta(days=999)  # another bin
+    await floor.env.advance_time(MINUTE)
+    assert len(said(floor)) == 1
+
+
+async def test_price_at_the_edge_of_a_wide_cluster_is_near(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="0.1%")
+    draw.last, draw.width = 30_400.0, 1200.0
+    await floor.env.advance_time(MINUTE)
+    assert [sentence.partition(", as")[0] for sentence in said(floor)] == [
+        "🔔 **BTCUSDT** on Binance is near $2M of shorts at 30,400–31,600 (+1.97 % from 30,400)"
+    ]
+
+
+async def test_small_cluster_is_not_told(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), notional="10m", distance="10%")
+    draw.last = 31_500.0
+    await floor.env.advance_time(3 * MINUTE)
+    assert said(floor) == []
+
+
+async def test_symbol_is_drawn_once_a_minute_for_all_its_alerts(floor: Floor, draw: Market):
+    mona = floor.manager()
+    for distance in ("1%", "2%", "3%"):
+        await near(floor, mona, distance=distance)
+    await near(floor, mona, symbol="eth")
+    drawn = len(draw.requests)
+    await floor.env.advance_time(MINUTE)
+    assert sorted(request.symbol for request in draw.requests[drawn:]) == ["BTCUSDT", "ETHUSDT"]
+    assert {request.selection for request in draw.requests} == {TopN(100)}
+
+
+async def test_server_s_mode_is_what_its_alerts_watch(floor: Floor, draw: Market):
+    boss = floor.manager(manage_guild=True)
+    await boss.slash(floor.channel, "settings", mode="portion", value="2%")
+    await near(floor, boss)
+    assert draw.requests[-1].selection == Portion(0.02)
+
+
+async def test_market_that_cannot_be_seen_is_waited_for(floor: Floor, draw: Market):
+    await near(floor, floor.manager(), distance="5%")
+    draw.errors = [DataError("Not now.")]
+    await floor.env.advance_time(MINUTE)
+    assert said(floor) == []
+    await floor.env.advance_time(MINUTE)
+    assert len(said(floor)) == 1
+
+
+async def test_row_that_makes_no_sense_stops_no_other_alert(floor: Floor, store: Store):
+    new = NewAlert(5, 2, 3, Exchange.BINANCE, "BTCUSDT", 0.1, 1.0, timedelta(hours=1))
+    await store.guilds.put(5, GuildDefaults(mode="bogus"))
+    await store.alerts.add(new)
+    await store.alerts.add(replace(new, guild_id=6, symbol="../x"))
+    await near(floor, floor.manager(), distance="5%")
+    await floor.env.advance_time(MINUTE)
+    assert len(said(floor)) == 1
+
+
+async def test_restart_keeps_alerts_and_their_cooldown(
+    floor: Floor, draw: Market, settings: BotSettings, store: Store
+):
+    await near(floor, floor.manager(), distance="5%")
+    await floor.env.advance_time(MINUTE)
+    await floor.env.restart_bot(new_bot(settings, store, draw))
+    await floor.env.advance_time(10 * MINUTE)
+    assert len(said(floor)) == 1
+
+
+@EXPECTS_ERRORS
+async def test_alert_that_may_not_be_posted_is_removed_and_its_creator_told(floor: Floor, store: Store):
+    mona = floor.manager()
+    await near(floor, mona, distance="5%")
+    floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50013)
+    await floor.env.advance_time(MINUTE)
+    assert store.alerts.all() == []
+    (told,) = mona.user.dm_channel.history()
+    assert "I have removed the alert of BTCUSDT" in told.content
+
+
+@EXPECTS_ERRORS
+async def test_alert_that_discord_does_not_take_comes_later(floor: Floor):
+    await near(floor, floor.manager(), distance="5%")
+    floor.env.inject_error("POST", "/channels/*/messages", status=400, code=1)
+    await floor.env.advance_time(2 * MINUTE)
+    assert len(said(floor)) == 1
+
+
+async def test_list_and_remove(floor: Floor, store: Store):
+    mona = floor.manager()
+    listed = shown(await mona.slash(floor.channel, "alert list"))
+    assert listed.embeds[0].description == "No alerts here; /alert near sets one."
+    await near(floor, mona)
+    await near(floor, mona, symbol="eth")
+    listed = shown(await mona.slash(floor.channel, "alert list"))
+    assert [line[:10] for line in (listed.embeds[0].description or "").splitlines()] == [
+        *("1. BTCUSDT", "2. ETHUSDT")
+    ]
+    choices = await mona.autocomplete(floor.channel, "alert remove", "alert", "eth")
+    assert [choice["value"] for choice in choices] == ["2"]
+    removed = shown(await mona.slash(floor.channel, "alert remove", alert="2"))
+    assert removed.content.startswith("Removed: ETHUSDT on Binance within 1 %")
+    assert [each.id for each in store.alerts.all()] == [1]
+    symbols = await mona.autocomplete(floor.channel, "alert near", "symbol", "sol")
+    assert symbols[0]["value"] == "SOLUSDT"
+
+
+async def test_long_list_ends_with_a_whole_alert_and_how_many_there_are_beyond(floor: Floor, store: Store):
+    for _ in range(60):
+        await store.alerts.add(
+            NewAlert(floor.env.guild.id, floor.channel.id, 1, Exchange.BINANCE, "BTCUSDT", 0.01, 1e6, MINUTES)
+        )
+    listed = shown(await floor.manager().slash(floor.channel, "alert list"))
+    *lines, rest = (listed.embeds[0].description or "").splitlines()
+    assert all(line.endswith(f" in <#{floor.channel.id}>") for line in lines)
+    assert rest == f"… and {60 - len(lines)} more"
+
+
+@EXPECTS_ERRORS
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"distance": "NaN"}, "The distance is a share of the price, above 0 and up to 20%; try 1%."),
+        ({"distance": "21%"}, "The distance is a share of the price"),
+        ({"distance": "-1"}, "The distance is a share of the price"),
+        ({"notional": "1e309"}, "The notional is an amount in quote currency; try 5m or 500k."),
+        ({"notional": "0"}, "The notional is an amount"),
+        ({"cooldown": "1s"}, "The cooldown is a length of time from 5m to 7d; try 1h."),
+        ({"cooldown": "soon"}, "The cooldown is a length of time"),
+        ({"symbol": "../x"}, "The symbol “../x” is not one; try BTCUSDT."),
+    ],
+)
+async def test_bad_option_is_one_sentence(floor: Floor, store: Store, options: dict[str, str], sentence: str):
+    assert sentence in refusal(await near(floor, floor.manager(), **options))
+    assert store.alerts.all() == []
+
+
+@EXPECTS_ERRORS
+async def test_symbol_that_cannot_be_drawn_gets_no_alert(floor: Floor, draw: Market, store: Store):
+    draw.error = RequestError("No such thing.")
+    assert refusal(await near(floor, floor.manager())) == "No such thing."
+    assert store.alerts.all() == []
+
+
+@EXPECTS_ERRORS
+async def test_one_too_many_and_one_that_is_gone_are_refused(
+    floor: Floor, settings: BotSettings, store: Store
+):
+    few = settings.model_copy(update={"alerts": AlertsSettings(per_guild=1)})
+    await floor.env.restart_bot(new_bot(few, store, floor.draw))
+    mona = floor.manager()
+    await near(floor, mona)
+    assert "This server has 1 alerts, the most" in refusal(await near(floor, mona))
+    answer = await mona.slash(floor.channel, "alert remove", alert="99")
+    assert refusal(answer) == "That alert is gone; /alert list shows those that are left."
+
+
+@EXPECTS_ERRORS
+async def test_same_alert_twice_is_refused(floor: Floor, draw: Market, store: Store):
+    mona, elsewhere = floor.manager(), floor.env.guild.create_text_channel("elsewhere")
+    await near(floor, mona)
+    answer = await near(floor, floor.manager("otto"), cooldown="2h")
+    assert refusal(answer) == f"<#{floor.channel.id}> is told of just that already; see /alert list."
+    assert len(draw.requests) == 1
+    await near(floor, mona, distance="2%")
+    await mona.slash(elsewhere, "alert near", symbol="btc", distance="1%", notional="1m")
+    assert len(store.alerts.all()) == 3
+
+
+@EXPECTS_ERRORS
+async def test_same_alert_that_is_set_while_another_is_drawn_is_refused(
+    floor: Floor, draw: Market, store: Store
+):
+    draw.gate = asyncio.Event()
+    setting = asyncio.create_task(near(floor, floor.manager()))
+    while not draw.requests:
+        await asyncio.sleep(0)
+    guild, channel = floor.env.guild.id, floor.channel.id
+    await store.alerts.add(NewAlert(guild, channel, 1, Exchange.BINANCE, "BTCUSDT", 0.01, 1e6, MINUTES))
+    draw.gate.set()
+    assert "told of just that already" in refusal(await setting)
+    assert len(store.alerts.all()) == 1
+
+
+@EXPECTS_ERRORS
+async def test_bot_without_a_right_here_says_which(floor: Floor):
+    bot = floor.env.bot.user
+    assert bot is not None
+    closed = floor.env.guild.create_text_channel(
+        "closed", overwrites={bot: discord.PermissionOverwrite(embed_links=False)}
+    )
+    options = {"symbol": "btc", "distance": "1%", "notional": "1m"}
+    answer = await floor.manager().slash(closed, "alert near", **options)
+    assert "I lack the right Embed Links" in refusal(answer)
+
+
+async def test_alerts_are_for_those_who_manage_channels(floor: Floor):
+    assert "alert near" not in floor.member.available_commands(floor.channel)
+    assert "alert" not in floor.member.available_commands(floor.channel)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.client import LiqmapBot
+from bot.settings import BotSettings
+from bot.store import Store
+from liqmap import SymbolStatus
+from liqmap.live.registry import Recording
+from liqmap.model import Exchange
+from liqmap.window import TimeWindow
+from tests.bot.conftest import NOW, FakeDraw, Floor, SimulatedClock
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+LIVE = SymbolStatus(
+    Recording(
+        Exchange.BINANCE,
+        "BTCUSDT",
+        updated=NOW,
+        since=NOW - MINUTE,
+        connected=True,
+        last_trade=NOW - SECOND,
+        lag=0.25,
+    ),
+    is_alive=True,
+    sources=("REST", "live stream"),
+    first=NOW - timedelta(hours=7),
+    gaps=(),
+    age=SECOND,
+)
+STOPPED = SymbolStatus(
+    Recording(Exchange.BYBIT, "ETHUSDT", updated=NOW - timedelta(hours=1), since=NOW - timedelta(hours=2)),
+    is_alive=False,
+    sources=(),
+    first=None,
+    gaps=(TimeWindow.ending(NOW, 3 * MINUTE), TimeWindow.ending(NOW - timedelta(hours=1), MINUTE)),
+    age=None,
+)
+
+
+@pytest.fixture
+def recorded() -> list[SymbolStatus]:
+    return []
+
+
+@pytest.fixture
+def simcord_bot(
+    settings: BotSettings, store: Store, draw: FakeDraw, recorded: Sequence[SymbolStatus]
+) -> LiqmapBot:
+    return LiqmapBot(
+        settings,
+        draw=draw,
+        store=store,
+        clock=SimulatedClock(),
+        recorded=lambda: recorded,
+        under_way=lambda: 3,
+    )
+
+
+async def status(floor: Floor) -> tuple[str, dict[str, str]]:
+    answer = await floor.member.slash(floor.channel, "status")
+    assert answer.ephemeral
+    assert answer.response is not None
+    (embed,) = answer.response.embeds
+    assert embed.title == "Recorded live"
+    assert (embed.footer.text or "").startswith("liqmap ")
+    return embed.description or "", {field.name or "": field.value or "" for field in embed.fields}
+
+
+async def test_status_tells_how_the_bot_is_doing(floor: Floor):
+    text, fields = await status(floor)
+    assert text == "Nothing is recorded yet: that begins with the first map of a symbol that ends now."
+    assert fields == {
+        "Maps": "3 of 32 maps under way",
+        "Posts": "0 subscriptions run; nothing posted yet",
+        "Running": f"since <t:{int(NOW.timestamp())}:R>",
+    }
+
+
+async def test_status_tells_source_freshness_and_gaps_of_each_symbol(
+    floor: Floor, recorded: list[SymbolStatus]
+):
+    recorded[:] = [LIVE, STOPPED, replace(STOPPED, gaps=STOPPED.gaps[1:])]
+    now = int(NOW.timestamp())
+    live, stopped, once = (await status(floor))[0].splitlines()
+    assert live == (
+        f"**BTCUSDT** on Binance: 🟢 live, last trade <t:{now - 1}:R>, 0.2 s behind,"
+        f" since <t:{now - 7 * 3600}:f>, by REST and live stream, no gaps"
+    )
+    assert stopped == "**ETHUSDT** on Bybit: ⚪ stopped, 2 gaps, 4 min"
+    assert once == "**ETHUSDT** on Bybit: ⚪ stopped, 1 gap, 1 min"
+
+
+async def test_many_symbols_are_told_as_far_as_they_fit(floor: Floor, recorded: list[SymbolStatus]):
+    recorded[:] = [STOPPED] * 200
+    text, _ = await status(floor)
+    lines = text.splitlines()
+    assert len(text) <= 4096
+    assert lines[-1] == f"… and {200 - len(lines) + 1} more"
+
+
+async def test_status_works_in_a_private_chat(floor: Floor):
+    answer = await floor.env.create_user("bob").slash("status")
+    assert answer.ephemeral

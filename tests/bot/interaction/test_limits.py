@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.interaction.limits import Limits
+from bot.settings import LimitsSettings
+from liqmap.errors import RequestError
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+def ask(limits: Limits, times: int, *, user: int = 1, guild: int | None = None) -> None:
+    for _ in range(times):
+        with limits.counted(user, guild):
+            pass
+
+
+def test_person_asks_so_often_a_minute_and_is_told_when_again():
+    now = Hand()
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=3), now=now)
+    ask(limits, 3)
+    with pytest.raises(
+        RequestError, match=r"^You have asked for 3 maps within a minute; try again <t:\d+:R>\.$"
+    ):
+        ask(limits, 1)
+    ask(limits, 1, user=2)
+    now.time += timedelta(seconds=61)
+    ask(limits, 3)
+
+
+def test_server_asks_so_often_a_minute():
+    limits = Limits(LimitsSettings(maps_per_guild_a_minute=2), now=Hand())
+    ask(limits, 1, user=1, guild=9)
+    ask(limits, 1, user=2, guild=9)
+    with pytest.raises(RequestError, match="This server has asked for 2 maps"):
+        ask(limits, 1, user=3, guild=9)
+    ask(limits, 1, user=3, guild=8)
+    ask(limits, 1, user=4)
+
+
+def test_refusal_for_the_server_spends_nothing_of_the_person():
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=2, maps_per_guild_a_minute=1), now=Hand())
+    ask(limits, 1, user=1, guild=9)
+    for _ in range(3):
+        with pytest.raises(RequestError, match="This server has asked"):
+            ask(limits, 1, user=2, guild=9)
+    ask(limits, 2, user=2, guild=None)
+
+
+def test_refusal_for_the_person_spends_nothing_of_the_server():
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=1, maps_per_guild_a_minute=2), now=Hand())
+    ask(limits, 1, user=1, guild=9)
+    for _ in range(3):
+        with pytest.raises(RequestError, match="You have asked"):
+            ask(limits, 1, user=1, guild=9)
+    ask(limits, 1, user=2, guild=9)
+
+
+def test_maps_under_way_are_counted_while_they_are():
+    limits = Limits(LimitsSettings(maps_per_user=1), now=Hand())
+    with limits.counted(1, None), pytest.raises(RequestError, match="1 maps under way"):
+        ask(limits, 1)
+    ask(limits, 1)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+import pytest
+
+from bot.ops.logs import JsonFormatter, TextFormatter, set_up_logging
+from bot.settings import LoggingSettings
+
+SECRET = "hunter2-hunter2"  # noqa: S105 - nobody's
+
+
+def record(message: str, *, failing: bool = False) -> logging.LogRecord:
+    info = None
+    if failing:
+        try:
+            int(f"login {SECRET}")
+        except ValueError:
+            info = sys.exc_info()
+    return logging.LogRecord("bot.x", logging.ERROR, __file__, 1, message, None, info)
+
+
+def test_json_is_one_object_a_line():
+    line = JsonFormatter().format(record("two\nlines", failing=True))
+    assert "\n" not in line
+    found = json.loads(line)
+    assert (found["level"], found["logger"], found["message"]) == ("ERROR", "bot.x", "two\nlines")
+    assert found["time"].endswith("+00:00")
+    assert "ValueError" in found["error"]
+
+
+def test_text_is_a_line_for_people():
+    assert TextFormatter().format(record("hello")).endswith("ERROR bot.x: hello")
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter((SECRET,)), JsonFormatter((SECRET,))])
+def test_secret_is_blacked_out_in_messages_and_tracebacks(formatter: logging.Formatter):
+    line = formatter.format(record(f"url=https://x:{SECRET}@h", failing=True))
+    assert SECRET not in line
+    assert line.count("[hidden]") >= 2
+
+
+def test_logging_is_set_up_as_the_settings_say(capsys: pytest.CaptureFixture[str]):
+    set_up_logging(LoggingSettings(level="warning", format="json"), secrets=[SECRET, ""])
+    logging.getLogger("bot.x").info("not this")
+    logging.getLogger("bot.x").warning("but this, %s", SECRET)
+    logging.getLogger("discord.gateway").info("nor this")
+    logging.getLogger("discord.client").warning("no voice here")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "but this, [hidden]"

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.request.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
+from liqmap.errors import RequestError
+from liqmap.model import (
+    Exchange,
+    GrossValue,
+    LevelFilter,
+    MapRequest,
+    MarginModel,
+    Portion,
+    Theme,
+    TopN,
+)
+from tests.bot.conftest import REQUEST
+
+LEVERAGES = st.lists(st.integers(2, 150), min_size=1, max_size=8, unique=True).map(sorted)
+SELECTIONS = st.one_of(
+    st.integers(1, 1_000_000).map(TopN),
+    st.integers(1, 10**9).map(lambda cents: GrossValue(cents / 100)),
+    st.integers(1, 10_000).map(lambda parts: Portion(parts / 10_000)),
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> MapSpec:
+    leverages = tuple(draw(LEVERAGES))
+    weights = draw(st.lists(st.integers(1, 9999), min_size=len(leverages), max_size=len(leverages)))
+    return MapSpec(
+        exchange=draw(st.sampled_from(Exchange)),
+        symbol=draw(st.sampled_from(["BTCUSDT", "1000PEPEUSDT", "BTCUSD_PERP", "币安人生USDT"])),
+        length=timedelta(minutes=draw(st.integers(1, 90 * 24 * 60))),
+        selection=draw(SELECTIONS),
+        leverages=leverages,
+        weights=tuple(each / 10 for each in weights),
+        model=draw(st.sampled_from([MarginModel.BINANCE, MarginModel.BYBIT, MarginModel.SIMPLE])),
+        levels=draw(st.sampled_from(LevelFilter)),
+        theme=draw(st.sampled_from(Theme)),
+        heatmap=draw(st.booleans()),
+    )
+
+
+@given(specs())
+def test_code_means_what_was_encoded(spec: MapSpec):
+    assert decode_spec(encode_spec(spec)) == spec
+    assert encode_spec(spec).isprintable()
+    assert len(encode_spec(spec)) <= 300
+
+
+@given(st.integers(0, 2**64))
+def test_number_means_what_was_encoded(number: int):
+    assert decode_number(encode_number(number)) == number
+
+
+def test_usual_code_is_short():
+    assert encode_spec(MapSpec.of(REQUEST)) == "b~BTCUSDT~go0~t100~bsd-~"
+
+
+def test_spec_makes_the_request_again():
+    assert MapSpec.of(REQUEST).ending(REQUEST.window.end) == REQUEST
+    later = datetime(2026, 1, 1, tzinfo=UTC)
+    request = MapSpec.of(REQUEST).ending(later, levels_csv=True)
+    assert isinstance(request, MapRequest)
+    assert (request.window.end, request.window.length, request.levels_csv) == (
+        later,
+        timedelta(hours=6),
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "b~BTCUSDT",
+        "z~BTCUSDT~go0~t100~bsd-~",
+        "b~../etc~go0~t100~bsd-~",
+        "b~BTCUSDT~0~t100~bsd-~",
+        "b~BTCUSDT~zzzzzzz~t100~bsd-~",
+        "b~BTCUSDT~go0~t1e309~bsd-~",
+        "b~BTCUSDT~go0~p-1~bsd-~",
+        "b~BTCUSDT~go0~t--~bsd-~",
+        "b~BTCUSDT~go0~t100~bsd-~999",
+        "b~BTCUSDT~go0~t100~bsd-~100,10",
+    ],
+)
+def test_anything_else_is_refused_with_a_sentence(code: str):
+    with pytest.raises(RequestError, match=r"\.$"):
+        decode_spec(code)

@@ -1,0 +1,275 @@
+"""One snapshot's way when Discord cannot tell what has become of it, or the draw is shared."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import discord
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from bot.request.spec import MapSpec
+from bot.schedule.snapshots import SharedDraws, SnapshotJob
+from bot.settings import SubscriptionsSettings
+from bot.store import Store
+from bot.store.snapshots import SnapshotState
+from bot.store.subscriptions import NewSubscription, PostStyle
+from liqmap.errors import DataError, JobFailed
+from liqmap.model import MapResult
+from tests.bot.conftest import REQUEST, FakeDraw, result_of
+
+NOW = datetime(2026, 1, 1, 10, 30, tzinfo=UTC)
+TEN = datetime(2026, 1, 1, 10, tzinfo=UTC)
+NEW = NewSubscription(1, 2, 3, MapSpec.of(REQUEST), timedelta(hours=1))
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def sleep(self, seconds: float, /) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+class FakePoster:
+    """Remembers posts, and fails or finds as it is told."""
+
+    def __init__(self) -> None:
+        self.posts: list[datetime] = []
+        self.told: list[str] = []
+        self.edits: list[int] = []
+        self.can_edit = True
+        self.found: int | None = None
+        self.looked_since: datetime | None = None
+        self.error: Exception | None = None
+        self.errors: list[Exception] = []
+
+    async def send(self, subscription: Any, due: datetime, result: MapResult) -> int:
+        del subscription, result
+        self._fail()
+        self.posts.append(due)
+        return 99
+
+    async def edit(self, subscription: Any, message_id: int, result: MapResult) -> bool:
+        del subscription, result
+        self._fail()
+        self.edits.append(message_id)
+        return self.can_edit
+
+    async def find(self, subscription: Any, due: datetime, *, since: datetime) -> int | None:
+        del subscription, due
+        self.looked_since = since
+        self._fail()
+        return self.found
+
+    def _fail(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        if self.error:
+            raise self.error
+
+    async def tell(self, user_id: int, sentence: str) -> bool:
+        del user_id
+        self.told.append(sentence)
+        return True
+
+
+def refused(status: int, *, code: int = 0) -> discord.HTTPException:
+    response: Any = SimpleNamespace(status=status, reason="", headers={})
+    kind = discord.Forbidden if status == 403 else discord.HTTPException
+    return kind(response, {"code": code, "message": "Missing Access"})
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def poster() -> FakePoster:
+    return FakePoster()
+
+
+@pytest.fixture
+async def job(store: Store, poster: FakePoster, hand: Hand) -> SnapshotJob:
+    number = await store.subscriptions.draft(NEW, now=NOW)
+    await store.subscriptions.activate(number, now=TEN - timedelta(minutes=1))
+    settings = SubscriptionsSettings(jitter=0)
+    return SnapshotJob(store, poster, FakeDraw(), clock=hand, settings=settings)
+
+
+async def sent_long_ago(store: Store) -> None:
+    snapshot = await store.snapshots.claim(1, TEN, now=TEN)
+    assert snapshot is not None
+    await store.snapshots.sending(snapshot, now=TEN)
+
+
+async def state(store: Store) -> SnapshotState:
+    newest = await store.snapshots.newest(1)
+    assert newest is not None
+    return newest.state
+
+
+async def test_history_that_nobody_can_read_means_rather_none_than_two(
+    job: SnapshotJob, store: Store, poster: FakePoster
+):
+    await sent_long_ago(store)
+    poster.error = refused(403, code=50001)
+    assert await job(1)
+    assert (poster.posts, await state(store)) == ([], SnapshotState.POSTED)
+
+
+async def test_history_without_it_means_it_was_never_sent(job: SnapshotJob, store: Store, poster: FakePoster):
+    await sent_long_ago(store)
+    assert await job(1)
+    assert (poster.posts, await state(store)) == ([TEN], SnapshotState.POSTED)
+
+
+async def test_what_is_over_is_left_alone(job: SnapshotJob, poster: FakePoster):
+    assert await job(1)
+    assert await job(1)
+    assert poster.posts == [TEN]
+
+
+PASSING = [
+    ConnectionResetError(104, "reset"),
+    aiohttp.ServerDisconnectedError(),
+    refused(503),
+    refused(403),
+    DBAPIError("", None, Exception()),
+]
+
+
+@pytest.mark.parametrize("error", PASSING)
+async def test_what_may_pass_is_waited_for_and_is_no_failure(
+    job: SnapshotJob, store: Store, poster: FakePoster, hand: Hand, error: Exception
+):
+    poster.errors = [error] * 5
+    assert await job(1)
+    assert (poster.posts, await state(store)) == ([TEN], SnapshotState.POSTED)
+    assert hand.time - NOW == timedelta(minutes=15, seconds=30)
+    subscription = await store.subscriptions.get(1)
+    assert subscription is not None
+    assert subscription.failures == 0
+
+
+async def test_after_long_trouble_only_the_newest_is_posted(job: SnapshotJob, poster: FakePoster, hand: Hand):
+    poster.errors = [refused(503)] * 20
+    assert await job(1)
+    assert poster.posts == [TEN + timedelta(hours=(hand.time - TEN) // timedelta(hours=1))]
+    assert poster.posts > [TEN]
+
+
+async def test_message_that_may_have_come_is_looked_for_from_its_first_try_on(
+    job: SnapshotJob, poster: FakePoster
+):
+    poster.errors = [refused(503)] * 4
+    assert await job(1)
+    assert poster.looked_since == NOW
+
+
+async def test_message_that_cannot_be_edited_is_forgotten_before_a_new_one_comes(
+    store: Store, poster: FakePoster, job: SnapshotJob, monkeypatch: pytest.MonkeyPatch
+):
+    editing = await edited_in_place(store)
+    poster.can_edit = False
+
+    async def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(poster, "send", killed)
+    with pytest.raises(KeyboardInterrupt):
+        await job(editing)
+    assert poster.edits == [77]
+    subscription = await store.subscriptions.get(editing)
+    assert subscription is not None
+    assert subscription.message_id is None
+
+
+async def edited_in_place(store: Store) -> int:
+    """Store a subscription that edits message 77."""
+    number = await store.subscriptions.draft(replace(NEW, style=PostStyle.EDIT), now=NOW)
+    await store.subscriptions.activate(number, now=TEN - timedelta(hours=2))
+    before = await store.snapshots.claim(number, TEN - timedelta(hours=1), now=NOW)
+    assert before is not None
+    await store.snapshots.posted(before, message_id=77, now=NOW)
+    return number
+
+
+@pytest.mark.parametrize("stop", ["pause", "remove"])
+async def test_what_is_stopped_while_it_is_drawn_is_not_posted(
+    store: Store, poster: FakePoster, job: SnapshotJob, stop: str
+):
+    async def stopped(_: object) -> MapResult:
+        if stop == "pause":
+            await store.subscriptions.pause(1, reason="")
+        else:
+            await store.subscriptions.remove(1)
+        return result_of()
+
+    job._draw = stopped
+    assert not await job(1)
+    assert poster.posts == []
+
+
+async def test_failure_of_what_is_gone_is_told_to_nobody(
+    store: Store, poster: FakePoster, job: SnapshotJob, monkeypatch: pytest.MonkeyPatch
+):
+    async def removed(*_: object) -> int:
+        await store.subscriptions.remove(1)
+        raise refused(403, code=50001)
+
+    monkeypatch.setattr(poster, "send", removed)
+    assert not await job(1)
+    assert poster.told == []
+
+
+async def test_of_two_processes_one_posts(store: Store, poster: FakePoster, job: SnapshotJob):
+    async def slow(_: object) -> MapResult:
+        assert await other(1)  # the other one is done while this one draws
+        return result_of()
+
+    other = SnapshotJob(store, poster, FakeDraw(), clock=Hand(), settings=SubscriptionsSettings(jitter=0))
+    job._draw = slow
+    assert await job(1)
+    assert poster.posts == [TEN]
+
+
+async def test_job_of_a_subscription_that_is_gone_or_paused_ends(job: SnapshotJob, store: Store):
+    await store.subscriptions.pause(1, reason="")
+    assert not await job(1)
+    assert not await job(12345)
+
+
+async def test_equal_requests_share_a_draw_until_it_is_old():
+    clock, draw = Hand(), FakeDraw()
+    shared = SharedDraws(draw, clock=clock, keep=timedelta(minutes=5))
+    first, second = await asyncio.gather(shared(REQUEST), shared(REQUEST))
+    assert first is second
+    clock.time += timedelta(minutes=6)
+    await shared(REQUEST)
+    assert len(draw.requests) == 2
+
+
+async def test_failed_draw_is_not_kept():
+    draw = FakeDraw()
+    shared = SharedDraws(draw, clock=Hand(), keep=timedelta(minutes=5))
+    draw.errors = [JobFailed("Too long.")]
+    with pytest.raises(JobFailed):
+        await shared(REQUEST)
+    await shared(REQUEST)
+    draw.errors = [DataError("No."), DataError("No."), DataError("No.")]
+    other = MapSpec.of(REQUEST).ending(TEN)
+    with pytest.raises(DataError):
+        await shared(other)
+    assert len(draw.requests) == 5

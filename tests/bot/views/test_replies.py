@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.views.replies import COLOUR, TOO_LONG, WARNING_COLOUR, fitting, map_reply, progress_text
+from liqmap import __version__
+from liqmap.model import Coverage, Gap, MarginBasis, MarginModel, Progress
+from liqmap.window import TimeWindow
+from tests.bot.conftest import BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
+
+HALF = TimeWindow.ending(datetime(2023, 8, 1, 3, tzinfo=UTC), timedelta(hours=3))
+
+
+def text_of(**changes: Any) -> str:
+    return "\n".join(
+        part
+        for embed in map_reply(result_of(**changes)).embeds
+        for part in (
+            embed.title,
+            embed.description,
+            embed.footer.text,
+            *(f"{field.name}: {field.value}" for field in embed.fields),
+        )
+        if part
+    )
+
+
+def test_numbers_stand_under_the_map():
+    text = text_of()
+    for line in (
+        "BTCUSDT liquidation map",
+        "Binance · top 100 trades per side · window ended <t:1690869600:R>",
+        "Last price: 29,205",
+        "Selected: 200 of 412,345 trades, $40M",
+        "Standing: 60 % longs, 40 % shorts",
+        "Longs below: $60M in all · nearest and largest $4.5M @ 26,650 (-8.75 %)",
+        "Shorts above: $40M in all · nearest and largest $1.25M @ 30,950 (+5.98 %)",
+        "±1 %: $0 longs, $1M shorts",
+        "±5 %: $20M longs, $10M shorts",
+        "2023-08-01 00:00 → 06:00 UTC · 100 % covered · daily files of Binance USD-M",
+        "Swept since: $3M longs, $2M shorts",
+        "Estimated by the binance model, brackets of 2026-09-01, not financial advice",
+        f"liqmap {__version__}",
+    ):
+        assert line in text
+    assert "⚠️" not in text
+
+
+def test_nearest_and_largest_are_told_apart():
+    largest = replace(BELOW, price=25_000.0, distance=-0.144, notional=9e6)
+    text = text_of(summary=replace(SUMMARY, largest_long=largest))
+    assert "nearest $4.5M @ 26,650 (-8.75 %) · largest $9M @ 25,000 (-14.40 %)" in text
+
+
+def test_nothing_standing_is_said():
+    summary = replace(
+        SUMMARY,
+        standing_long=0.0,
+        standing_short=0.0,
+        nearest_long=None,
+        largest_long=None,
+        nearest_short=None,
+        largest_short=None,
+    )
+    text = text_of(summary=summary)
+    assert "Standing: nothing stands" in text
+    assert "Longs below: nothing stands" in text
+
+
+def test_missing_part_is_said_with_its_reason_and_coloured():
+    gap = Gap(TimeWindow(HALF.end, WINDOW.end), "not published yet")
+    coverage = Coverage(WINDOW, (HALF,), (gap,), ("daily files",))
+    assert "⚠️ 50 % covered, missing 03:00–06:00 (not published yet)" in text_of(coverage=coverage)
+    assert map_reply(result_of(coverage=coverage)).embeds[0].colour == WARNING_COLOUR
+    assert map_reply(result_of()).embeds[0].colour == COLOUR
+
+
+def test_lost_trades_are_said_first_and_last():
+    (numbers, *_, last) = map_reply(result_of(coverage=Coverage(WINDOW, (WINDOW,), lost_ids=1234))).embeds
+    assert "⚠️ 100 % covered, up to 1,234 trades lost" in (numbers.description or "")
+    assert "100 % covered, up to 1,234 trades lost" in (last.footer.text or "")
+
+
+def test_price_of_a_window_whose_end_is_missing_has_its_time():
+    gap = Gap(TimeWindow(HALF.end, WINDOW.end), "not published yet")
+    newest = HALF.end - timedelta(seconds=1)
+    coverage = Coverage(WINDOW, (HALF,), (gap,), last_trade=newest)
+    text = text_of(coverage=coverage)
+    assert "Last price: 29,205 at 03:00 UTC" in text
+    assert "⚠️ Levels touched since 03:00 UTC are not known to be swept." in text
+    assert "last price 29,205 at 03:00 UTC;" in (
+        map_reply(result_of(coverage=coverage)).files[0].description or ""
+    )
+    # Where nobody traded, nothing was touched.
+    text = text_of(coverage=Coverage(WINDOW, (WINDOW,), last_trade=newest))
+    assert "Last price: 29,205 at 03:00 UTC" in text
+    assert "not known" not in text
+
+
+def test_simulated_data_is_marked_wherever_it_shows():
+    reply = map_reply(result_of(coverage=Coverage(WINDOW, (WINDOW,), simulated=True)))
+    assert "**Simulated data**" in (reply.embeds[0].description or "")
+    assert "simulated data" in (reply.embeds[1].footer.text or "")
+    assert all("simulated data" in (file.description or "") for file in reply.files)
+
+
+def test_missing_brackets_and_trades_too_large_are_said():
+    basis = MarginBasis(MarginModel.SIMPLE, note="no Binance brackets of NOPEUSDT by 2026-01-01")
+    text = text_of(summary=replace(SUMMARY, margin=basis, unplaced=2e6))
+    assert "⚠️ No Binance brackets of NOPEUSDT by 2026-01-01: levels by the simple model." in text
+    assert "$2M too large for these leverages" in text
+
+
+def test_heatmap_is_a_third_picture():
+    reply = map_reply(result_of(heatmap_png=PNG))
+    assert [file.filename for file in reply.files] == [
+        f"liquidation_{kind}.png" for kind in ("map", "depth", "heatmap")
+    ]
+    assert [embed.footer.text is None for embed in reply.embeds] == [True, True, False]
+    assert (reply.files[2].description or "").startswith("Liquidation heatmap. BTCUSDT")
+
+
+def test_alt_text_carries_the_facts():
+    map_file, depth_file = map_reply(result_of()).files
+    assert (map_file.description or "").startswith("Liquidation map. BTCUSDT, 2023-08-01 00:00 → 06:00 UTC;")
+    assert "longs below: $60M in all · nearest and largest $4.5M @ 26,650" in (map_file.description or "")
+    assert (depth_file.description or "").startswith("Liquidation depth. ")
+
+
+def test_longest_answer_stays_within_discord_s_limits():
+    long = Gap(WINDOW, "x" * 900)
+    request = replace(REQUEST, symbol="X" * 30)
+    huge = replace(BELOW, price=0.000000123456, notional=9.99e14)
+    summary = replace(SUMMARY, standing_long=9.99e14, largest_long=huge, nearest_long=BELOW)
+    coverage = Coverage(WINDOW, (), (long, long), ("y" * 600,), simulated=True)
+    reply = map_reply(result_of(request, summary=summary, coverage=coverage))
+    assert sum(map(len, reply.embeds)) <= 6000
+    for embed in reply.embeds:
+        assert len(embed.title or "") <= 256
+        assert len(embed.description or "") <= 4096
+        assert len(embed.footer.text or "") <= 2048
+        assert all(len(field.value or "") <= 1024 for field in embed.fields)
+    assert all(len(file.description or "") <= 1024 for file in reply.files)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "elapsed", "text"),
+    [
+        (None, 3.0, "Fetching …"),
+        (0.0, 3.0, "Fetching ░░░░░░░░░░░░ 0 %"),
+        (0.5, 3.0, "Fetching ▓▓▓▓▓▓░░░░░░ 50 %, about 3 s left"),
+        (1.0, 3.0, "Fetching ▓▓▓▓▓▓▓▓▓▓▓▓ 100 %, about 0 s left"),
+        (0.25, 120.0, "Fetching ▓▓▓░░░░░░░░░ 25 %, about 6 min left"),
+        (0.1, 90.0, f"Fetching ▓░░░░░░░░░░░ 10 %\n{TOO_LONG}"),
+        (0.02, 20.0, "Fetching ░░░░░░░░░░░░ 2 %"),  # too early to tell
+        (0.02, 30.0, f"Fetching ░░░░░░░░░░░░ 2 %\n{TOO_LONG}"),
+        (0.0, 30.0, f"Fetching ░░░░░░░░░░░░ 0 %\n{TOO_LONG}"),
+    ],
+)
+def test_progress_is_a_bar_with_the_time_left(fraction: float | None, elapsed: float, text: str):
+    assert progress_text(Progress("Fetching", fraction), elapsed=elapsed) == text
+
+
+def test_budget_by_the_minute_tells_what_the_pace_of_its_first_minute_does_not():
+    progress = Progress("Fetching", 0.15, left=300.0)
+    assert progress_text(progress, elapsed=3) == "Fetching ▓▓░░░░░░░░░░ 15 %, about 5 min left"
+    assert progress_text(Progress("Fetching", 0.0, left=900.0), elapsed=1).endswith(TOO_LONG)
+    assert progress_text(progress, elapsed=75) == "Fetching ▓▓░░░░░░░░░░ 15 %, about 7 min 5 s left"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], ""),
+        (["a", "b"], "a\nb\n"),
+        (["a", "b", "c", "d"], "a\nb\nc\n… and 1 more; ask."),
+        (["a", "b" * 4080, "c"], "a\n… and 2 more; ask."),
+    ],
+)
+def test_list_is_as_many_whole_lines_as_there_may_be(lines: list[str], expected: str):
+    assert fitting(lines, most=3, hint="; ask.") == expected

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from liqmap.cli import record
+from liqmap.cli.main import main
+from liqmap.exchanges.columns import no_trades
+from liqmap.live.registry import Recording, Recordings
+from liqmap.live.status import largest_lag
+from liqmap.model import Exchange
+from liqmap.store.segments import VIA_STREAM, Origin, segment_path
+from liqmap.store.writer import write_segment
+from liqmap.window import TimeWindow
+
+NOW = datetime(2026, 10, 4, 12, 30, tzinfo=UTC)
+LIVE = Recording(
+    Exchange.BINANCE,
+    "BTCUSDT",
+    updated=NOW,
+    since=NOW - timedelta(hours=3),
+    connected=True,
+    until=NOW,
+    last_trade=NOW - timedelta(seconds=2),
+    lag=0.12,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(record, "utc_now", lambda: NOW)
+    (tmp_path / "liqmap.toml").write_text(f'storage.path = "{tmp_path / "store"}"\n')
+    return tmp_path / "store"
+
+
+def status(store: Path, *words: str) -> int:
+    return main(["status", *words, "--config", str(store.parent / "liqmap.toml")])
+
+
+def recorded(store: Path, first: str, last: str) -> None:
+    """Put a recorded segment into the store, of two times of the day."""
+    window = TimeWindow(
+        *(datetime.fromisoformat(f"2026-10-04T{text}").replace(tzinfo=UTC) for text in (first, last))
+    )
+    origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "wss://", "", via=(VIA_STREAM,))
+    path = segment_path(store, origin.exchange, origin.symbol, window)
+    write_segment(path, origin, no_trades(), incoming=store / "incoming")
+
+
+def test_status_of_nothing_says_how_to_begin(store: Path, capsys: pytest.CaptureFixture[str]):
+    assert status(store) == 0
+    assert capsys.readouterr().out == "Nothing is recorded yet; try: liqmap record BTCUSDT\n"
+
+
+def test_status_is_a_table_of_every_symbol(store: Path, capsys: pytest.CaptureFixture[str]):
+    Recordings(store).write(LIVE)
+    stopped = Recording(Exchange.BYBIT, "ETHUSDT", updated=NOW - timedelta(hours=1), since=NOW)
+    Recordings(store).write(stopped)
+    recorded(store, "10:00", "11:00")
+    recorded(store, "11:05", "12:30")
+    assert status(store) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    columns = [head.index(name) for name in ("symbol", "state", "source", "recorded", "last", "lag", "gaps")]
+    cut = [0, *columns, None]
+    assert [[row[first:last].strip() for first, last in pairwise(cut)] for row in rows] == [
+        ["Binance", "BTCUSDT", "live", "live stream", "2026-10-04 10:00 UTC", "2 s ago", "0.1 s", "1, 5 min"],
+        ["Bybit", "ETHUSDT", "stopped", "", "", "none yet", "", "none"],
+    ]
+
+
+def test_status_as_json_has_every_gap(store: Path, capsys: pytest.CaptureFixture[str]):
+    Recordings(store).write(LIVE)
+    recorded(store, "10:00", "11:00")
+    recorded(store, "11:05", "12:30")
+    assert status(store, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "exchange": "binance",
+            "symbol": "BTCUSDT",
+            "alive": True,
+            "sources": ["live stream"],
+            "since": "2026-10-04T10:00:00+00:00",
+            "until": "2026-10-04T12:30:00+00:00",
+            "last_trade": "2026-10-04T12:29:58+00:00",
+            "lag_seconds": 0.12,
+            "cuts": 0,
+            "gaps": [{"start": "2026-10-04T11:00:00+00:00", "end": "2026-10-04T11:05:00+00:00"}],
+        }
+    ]
+
+
+def test_largest_lag_is_that_of_what_is_recorded_now(store: Path):
+    assert largest_lag(store, now=NOW) == 0
+    Recordings(store).write(LIVE)
+    Recordings(store).write(replace(LIVE, symbol="ETHUSDT", lag=2.5))
+    Recordings(store).write(replace(LIVE, symbol="XRPUSDT", lag=9.0, connected=False))
+    assert largest_lag(store, now=NOW) == 2.5
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["💰"], "The symbol “💰” is not one; try BTCUSDT."),
+        (["BTCUSD_PERP", "--exchange", "binance"], "BTCUSD_PERP is no USDT-margined future of Binance"),
+    ],
+)
+def test_what_cannot_be_recorded_is_one_sentence(
+    store: Path, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["record", *words, "--config", str(store.parent / "liqmap.toml")]) == 2
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.count("\n") == 1
+
+
+def test_recorder_of_nothing_that_exists_ends_with_a_sentence(
+    store: Path, capsys: pytest.CaptureFixture[str]
+):
+    config = str(store.parent / "liqmap.toml")
+    assert main(["record", "NOPE", "--simulated", "--config", config]) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == "The exchanges know none of these symbols, so nothing is recorded; check them."
+    assert not [path for path in (store / "simulated" / "recordings").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_recorder_runs_on_its_own_until_it_is_told_to_stop(store: Path, stop: signal.Signals):
+    command = [sys.executable, "-m", "liqmap", "record", "BTCUSDT", "--exchange", "binance", "--simulated"]
+    with subprocess.Popen(  # noqa: S603
+        [*command, "--config", str(store.parent / "liqmap.toml")], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        told = next(line for line in process.stderr if "recording" in line)
+        process.send_signal(stop)
+        rest = process.stderr.read()
+    assert told.endswith("liqmap.live.exchange: recording binance BTCUSDT\n")
+    assert (process.returncode, "Traceback" in rest) == (0, False)
+    (found,) = Recordings(store / "simulated").all()
+    assert (found.symbol, found.connected) == ("BTCUSDT", False)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liqmap.collect.coverage import coverage_of
+from liqmap.model import Coverage, Exchange, Gap
+from liqmap.store.segments import VIA_FILES, VIA_REST, VIA_STREAM, Origin, Part, Segment
+from liqmap.window import TimeWindow
+from tests.liqmap.conftest import DAY
+
+MIDNIGHT = TimeWindow.of_day(DAY).start
+
+
+def hours(first: float, last: float) -> TimeWindow:
+    return TimeWindow(MIDNIGHT + timedelta(hours=first), MIDNIGHT + timedelta(hours=last))
+
+
+def segment(
+    window: TimeWindow,
+    *via: str,
+    lost: int = 0,
+    simulated: bool = False,
+    ids: tuple[int | None, int | None] = (None, None),
+    trades: int = 2,
+) -> Segment:
+    origin = Origin(
+        *(Exchange.BINANCE, "BTCUSDT", window, "x", ""),
+        simulated=simulated,
+        first_id=ids[0],
+        last_id=ids[1],
+        lost_ids=lost,
+        via=via,
+    )
+    return Segment(Path(f"{window.start:%d%H}-{window.end:%d%H}"), origin, trades, 0, {})
+
+
+def covering(window: TimeWindow, *parts: Part, reason: str = "not there") -> Coverage:
+    return coverage_of(window, parts, market="Binance USD-M", explain=lambda _: reason)
+
+
+def test_whole_window_has_no_gap_and_names_how_it_came():
+    parts = [
+        Part(segment(hours(0, 24), VIA_FILES), hours(22, 24)),
+        Part(segment(hours(24, 25), VIA_REST), hours(24, 25)),
+        Part(segment(hours(25, 26), VIA_STREAM, VIA_REST), hours(25, 26)),
+    ]
+    assert covering(hours(22, 26), *parts) == Coverage(
+        hours(22, 26), (hours(22, 26),), (), ("Binance USD-M daily files, REST, live stream",)
+    )
+
+
+def test_nothing_there_is_one_gap_without_sources():
+    coverage = covering(hours(1, 2))
+    assert coverage == Coverage(hours(1, 2), (), (Gap(hours(1, 2), "not there"),))
+    assert coverage.fraction == 0
+
+
+def test_gap_over_midnight_with_one_reason_is_one_gap():
+    coverage = covering(hours(1, 60), Part(segment(hours(4, 5), VIA_REST), hours(4, 5)))
+    assert coverage.missing == (Gap(hours(1, 4), "not there"), Gap(hours(5, 60), "not there"))
+    assert coverage.fraction == pytest.approx(1 / 59)
+
+
+def test_each_day_of_a_gap_has_its_own_reason():
+    asked: list[TimeWindow] = []
+
+    def explain(window: TimeWindow) -> str:
+        asked.append(window)
+        return "first" if window.start < MIDNIGHT + timedelta(days=1) else "second"
+
+    coverage = coverage_of(hours(12, 60), [], market="x", explain=explain)
+    assert asked == [hours(12, 24), hours(24, 48), hours(48, 60)]
+    assert coverage.missing == (Gap(hours(12, 24), "first"), Gap(hours(24, 60), "second"))
+
+
+def test_gaps_of_one_reason_with_trades_between_stay_two():
+    part = Part(segment(hours(23, 25), VIA_REST), hours(23, 25))
+    assert covering(hours(20, 30), part).missing == (
+        Gap(hours(20, 23), "not there"),
+        Gap(hours(25, 30), "not there"),
+    )
+
+
+def test_segment_read_in_two_parts_counts_its_lost_ids_once():
+    whole = segment(hours(0, 10), VIA_STREAM, lost=3)
+    between = segment(hours(4, 5), VIA_REST, lost=4)
+    parts = [Part(whole, hours(0, 4)), Part(between, hours(4, 5)), Part(whole, hours(5, 10))]
+    assert covering(hours(0, 10), *parts).lost_ids == 7
+
+
+def numbered(first: float, last: float, *ids: int, read: TimeWindow | None = None) -> Part:
+    """Return the part of a segment whose trades have `ids`, which may be none."""
+    window = hours(first, last)
+    its = (min(ids), max(ids)) if ids else (None, None)
+    return Part(segment(window, VIA_FILES, ids=its, trades=len(ids)), read or window)
+
+
+def test_day_cut_short_shows_in_the_first_id_of_the_next():
+    assert covering(hours(0, 48), numbered(0, 24, 1, 70), numbered(24, 48, 101, 200)).lost_ids == 30
+
+
+def test_ids_lost_inside_a_segment_and_behind_it_are_both_counted():
+    day = segment(hours(0, 24), VIA_FILES, ids=(1, 70), lost=5)
+    assert covering(hours(0, 48), Part(day, hours(0, 24)), numbered(24, 48, 101, 200)).lost_ids == 35
+
+
+def test_segment_without_trades_hides_no_lost_ids():
+    parts = [numbered(0, 1, 1, 70), numbered(1, 2), numbered(2, 3), numbered(3, 4, 101, 200)]
+    assert covering(hours(0, 4), *parts).lost_ids == 30
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (numbered(0, 24, 1, 70), numbered(24, 48, 71, 99)),
+        (numbered(0, 24, 1, 70), numbered(24, 48, 70, 99)),  # a trade that was overtaken at the border
+        (numbered(0, 24, 1, 70), numbered(25, 48, 101, 200)),  # trades of the hour between
+        (numbered(0, 24, 1, 70, read=hours(0, 23)), numbered(23, 48, 101, 200)),
+        (numbered(0, 24, 1, 70), numbered(23, 48, 101, 200, read=hours(24, 48))),
+        (Part(segment(hours(0, 24), VIA_FILES), hours(0, 24)), numbered(24, 48, 101, 200)),
+    ],
+)
+def test_border_that_tells_of_nothing_lost_counts_nothing(one: Part, other: Part):
+    assert covering(hours(0, 48), one, other).lost_ids == 0
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_one_simulated_segment_makes_the_whole_simulated(simulated: bool):
+    parts = [
+        Part(segment(hours(0, 1), VIA_FILES), hours(0, 1)),
+        Part(segment(hours(1, 2), VIA_FILES, simulated=simulated), hours(1, 2)),
+    ]
+    assert covering(hours(0, 2), *parts).simulated is simulated
+
+
+@given(
+    bounds=st.sets(st.integers(0, 72), min_size=2, max_size=10),
+    held=st.lists(st.booleans(), min_size=10, max_size=10),
+    days=st.lists(st.sampled_from("ab"), min_size=4, max_size=4),
+)
+def test_covered_and_missing_are_disjoint_ordered_and_make_up_the_window(
+    bounds: set[int], held: list[bool], days: list[str]
+):
+    edges = sorted(bounds)
+    windows = [hours(*pair) for pair in pairwise(edges)]
+    parts = [Part(segment(each, VIA_REST), each) for each, there in zip(windows, held, strict=False) if there]
+    window = hours(edges[0], edges[-1])
+    coverage = coverage_of(window, parts, market="x", explain=lambda gap: days[(gap.start - MIDNIGHT).days])
+    pieces = sorted(
+        [*coverage.covered, *(gap.window for gap in coverage.missing)], key=lambda each: each.start
+    )
+    assert pieces[0].start == window.start
+    assert pieces[-1].end == window.end
+    assert all(one.end == other.start for one, other in pairwise(pieces))
+    assert coverage.fraction == sum((part.window.length for part in parts), timedelta()) / window.length
+    for gap in coverage.missing:
+        assert {days[(day - DAY).days] for day in gap.window.days} == {gap.reason}

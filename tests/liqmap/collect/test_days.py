@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from liqmap.collect.days import ABSENT_FOR, Day, DayFiles
+from liqmap.errors import DataError, JobFailed, NotPublished
+from liqmap.model import Exchange
+from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
+from liqmap.store.segments import Segment, segment_paths
+from tests.liqmap.market_time import until
+from tests.liqmap.supplies import supplies
+
+NOW = datetime(2023, 8, 3, 12, 0, 30, tzinfo=UTC)
+AUGUST = date(2023, 8, 1)
+ZIP = "/binance/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-{}.zip"
+
+
+class Setup:
+    """Day files of a simulated market, and all that a test may want to touch."""
+
+    def __init__(self, days: DayFiles, server: MarketServer, root: Path, clock: SimulatedClock) -> None:
+        self.days = days
+        self.server = server
+        self.root = root
+        self.clock = clock
+        self.news: list[float] = []
+
+    async def obtain(
+        self, day: date = AUGUST, *, symbol: str = "BTCUSDT", exchange: Exchange = Exchange.BINANCE
+    ) -> Segment | DataError:
+        return await self.days.obtain(Day(exchange, symbol, day), self.news.append)
+
+    def left_behind(self) -> list[Path]:
+        return list((self.root / "incoming").iterdir())
+
+
+@asynccontextmanager
+async def running(root: Path):
+    clock = SimulatedClock(NOW)
+    async with (
+        MarketServer(Market(scale=0.002), clock=clock, pump_every=None) as server,
+        supplies(root, server, clock) as by,
+    ):
+        yield Setup(by.days, server, by.store.root, clock)
+
+
+@pytest.fixture
+async def setup(tmp_path: Path):
+    async with running(tmp_path) as made:
+        yield made
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_day_is_fetched_once_and_found_in_the_store_then(setup: Setup, exchange: Exchange):
+    segment = await setup.obtain(exchange=exchange)
+    assert isinstance(segment, Segment)
+    assert segment.origin.window.days == (AUGUST,)
+    assert segment.origin.simulated
+    asked, heard = sum(setup.server.requests.values()), len(setup.news)
+    assert await setup.obtain(exchange=exchange) == segment
+    assert sum(setup.server.requests.values()) == asked
+    assert len(setup.news) == heard
+    assert setup.left_behind() == []
+
+
+async def test_requests_for_the_same_day_share_its_download(setup: Setup):
+    segments = await asyncio.gather(*(setup.obtain() for _ in range(5)))
+    assert all(segment == segments[0] for segment in segments)
+    assert setup.server.requests[ZIP.format("2023-08-01")] == 1
+
+
+async def test_requester_who_gives_up_does_not_take_the_day_from_others(setup: Setup):
+    first, second = (asyncio.create_task(setup.obtain()) for _ in range(2))
+    await until(lambda: bool(setup.days._fetches))
+    first.cancel()
+    assert isinstance(await second, Segment)
+    assert setup.server.requests[ZIP.format("2023-08-01")] == 1
+
+
+async def test_progress_never_goes_back(setup: Setup):
+    await setup.obtain()
+    assert setup.news == sorted(setup.news)
+    assert 0.5 < setup.news[-1] <= 1
+
+
+async def test_absent_day_is_asked_for_again_only_after_a_while(setup: Setup):
+    today, checksum = NOW.date(), ZIP.format("2023-08-03") + ".CHECKSUM"
+    for _ in range(3):
+        outcome = await setup.obtain(today)
+        assert isinstance(outcome, NotPublished)
+        assert str(outcome) == "Binance USD-M has published no BTCUSDT trades of 2023-08-03."
+    assert setup.server.requests[checksum] == 1
+    await setup.clock.advance((ABSENT_FOR + timedelta(seconds=1)).total_seconds())
+    await setup.obtain(today)
+    assert setup.server.requests[checksum] == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "exchange", "sentence"),
+    [
+        (Fault.UNAVAILABLE, Exchange.BINANCE, r"is busy \(HTTP 503\); try again"),
+        (Fault.CUT, Exchange.BINANCE, "try again|check the network"),
+        (Fault.TRUNCATE, Exchange.BYBIT, "broke off a download"),
+        (Fault.CORRUPT, Exchange.BINANCE, "with a wrong checksum"),
+        (Fault.CORRUPT, Exchange.BYBIT, r"BTCUSDT2023-08-01\.csv\.gz is not"),
+        (Fault.HTML, Exchange.BYBIT, r"BTCUSDT2023-08-01\.csv\.gz is not a sound gzip file"),
+        (Fault.FORBIDDEN, Exchange.BYBIT, r"refuses this network \(HTTP 403\)"),
+        (Fault.BANNED, Exchange.BINANCE, "is limiting requests; try again in 60 min"),
+    ],
+)
+async def test_day_that_cannot_be_had_is_a_sentence_and_leaves_nothing(
+    setup: Setup, fault: Fault, exchange: Exchange, sentence: str
+):
+    setup.server.plan("2023-08-01.(zip|csv.gz)$", fault, times=100)
+    outcome = await setup.obtain(exchange=exchange)
+    with pytest.raises(DataError, match=sentence):
+        raise outcome if isinstance(outcome, DataError) else AssertionError(outcome)
+    assert setup.left_behind() == []
+    assert list(segment_paths(setup.root)) == []
+
+
+async def test_day_whose_conversion_fails_is_a_sentence_and_leaves_nothing(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+):
+    async def failed(*_: object) -> None:
+        raise JobFailed("Drawing took longer than 120 s and was stopped; try a shorter window.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(setup.days, "_run", failed)
+        outcome = await setup.obtain()
+    assert isinstance(outcome, DataError)
+    assert str(outcome) == "The BTCUSDT trades of 2023-08-01 could not be read; try again later."
+    assert setup.left_behind() == []
+    assert isinstance(await setup.obtain(), Segment)
+
+
+async def test_empty_day_is_stored_as_a_day_without_trades(setup: Setup):
+    setup.server.plan("2023-08-01", Fault.EMPTY)
+    segment = await setup.obtain(exchange=Exchange.BYBIT)
+    assert isinstance(segment, Segment)
+    assert (segment.buys, segment.sells) == (0, 0)
+
+
+async def test_damaged_day_is_fetched_again(setup: Setup):
+    segment = await setup.obtain()
+    assert isinstance(segment, Segment)
+    (segment.path / "bars.arrow").write_bytes(b"")
+    assert await setup.obtain() == segment
+    assert setup.server.requests[ZIP.format("2023-08-01")] == 2
+
+
+async def test_close_stops_downloads_and_leaves_nothing(setup: Setup):
+    setup.server.plan("zip$", Fault.STALL)
+    task = asyncio.create_task(setup.obtain())
+    await until(lambda: any(path.suffix == ".part" for path in setup.left_behind()))
+    await setup.days.close()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert setup.left_behind() == []
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_published_day_is_known_without_fetching_it(setup: Setup, exchange: Exchange):
+    assert await setup.days.is_published(Day(exchange, "BTCUSDT", AUGUST))
+    assert not await setup.days.is_published(Day(exchange, "BTCUSDT", NOW.date()))
+    assert list(segment_paths(setup.root)) == []
+
+
+async def test_stored_day_is_published_whatever_the_exchange_says(setup: Setup):
+    await setup.obtain()
+    setup.server.plan("zip$", Fault.NOT_FOUND, times=100)
+    assert await setup.days.is_published(Day(Exchange.BINANCE, "BTCUSDT", AUGUST))
+
+
+async def test_day_of_an_exchange_that_cannot_be_asked_counts_as_not_published(setup: Setup):
+    setup.server.plan("zip$", Fault.FORBIDDEN, times=100)
+    assert not await setup.days.is_published(Day(Exchange.BINANCE, "BTCUSDT", AUGUST))

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liqmap.collect.coverage import coverage_of
+from liqmap.collect.recent import RecentTrades
+from liqmap.errors import DataError, RequestError
+from liqmap.exchanges.messages import Page
+from liqmap.model import Exchange, Trades
+from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
+from liqmap.store.local import SegmentStore
+from liqmap.store.segments import segment_windows
+from liqmap.window import TimeWindow
+from tests.liqmap.market_time import driven, held, traded, until
+from tests.liqmap.supplies import supplies
+
+NOW = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
+PAGES = "/binance/fapi/v1/aggTrades"
+HOUR = timedelta(hours=1)
+
+
+def ending(end: datetime, length: timedelta) -> TimeWindow:
+    return TimeWindow.ending(end.replace(second=0, microsecond=0), length)
+
+
+class Setup:
+    """Recent trades of a simulated market, and all that a test may want to touch."""
+
+    def __init__(
+        self,
+        recent: RecentTrades,
+        server: MarketServer,
+        store: SegmentStore,
+        clock: SimulatedClock,
+        market: Market,
+    ) -> None:
+        self.recent = recent
+        self.server = server
+        self.store = store
+        self.clock = clock
+        self.market = market
+        self.news: list[float] = []
+        self.left: list[float] = []
+
+    def fill(self, *windows: TimeWindow, symbol: str = "BTCUSDT", until: datetime | None = None):
+        return driven(self.clock, self.recent.fill(symbol, list(windows), report=self.report, until=until))
+
+    def report(self, share: float, left: float) -> None:
+        self.news.append(share)
+        self.left.append(left)
+
+    def windows(self, symbol: str = "BTCUSDT") -> list[TimeWindow]:
+        windows = segment_windows(self.store.root, Exchange.BINANCE, symbol)
+        return sorted(windows, key=lambda each: each.start)
+
+    def exact(self, window: TimeWindow, symbol: str = "BTCUSDT") -> bool:
+        parts = self.store.parts(Exchange.BINANCE, symbol, window)
+        assert self.store.missing(Exchange.BINANCE, symbol, window) == []
+        return bool(held(parts).tolist() == traded(self.market, symbol, window).tolist())
+
+
+@asynccontextmanager
+async def running(root: Path, *, scale: float = 0.05, now: datetime = NOW) -> AsyncIterator[Setup]:
+    clock, market = SimulatedClock(now), Market(scale=scale)
+    async with (
+        MarketServer(market, clock=clock, weight_limit=1_000_000, pump_every=None) as server,
+        supplies(root, server, clock) as by,
+    ):
+        yield Setup(by.recent[Exchange.BINANCE], server, by.store, clock, market)
+
+
+@pytest.fixture
+async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
+    async with running(tmp_path) as made:
+        yield made
+
+
+async def test_hours_across_midnight_are_just_the_trades_that_were_made(setup: Setup):
+    window = ending(NOW, timedelta(hours=14))
+    await setup.fill(window)
+    assert setup.exact(window)
+    assert len(setup.windows()) == 14
+    assert all(
+        not part.segment.origin.lost_ids for part in setup.store.parts(Exchange.BINANCE, "BTCUSDT", window)
+    )
+    assert setup.news == sorted(setup.news)
+    assert setup.news[-1] == 1
+    # The rest lasts as long as the budget of half a million a minute makes it: 25,000 pages.
+    hour = len(traded(setup.market, "BTCUSDT", ending(NOW, HOUR)))
+    assert setup.left[0] == pytest.approx(hour * 14 / (25_000_000 / 60), rel=0.2)
+    assert setup.left[-1] == 0
+
+
+async def test_ids_that_cannot_be_are_a_sentence(setup: Setup, monkeypatch: pytest.MonkeyPatch):
+    answers = iter([5, 2**61])
+
+    async def first_id(*_: object) -> int:
+        return next(answers)
+
+    monkeypatch.setattr(setup.recent, "_first_id", first_id)
+    with pytest.raises(DataError, match="Binance numbers its trades in an odd way; try again later"):
+        await setup.fill(ending(NOW, HOUR))
+
+
+@pytest.mark.parametrize("fault", [Fault.SKIP_ROWS, Fault.DUPLICATE_ROWS, Fault.TRUNCATE, Fault.UNAVAILABLE])
+async def test_page_that_is_not_as_it_should_be_is_repaired(setup: Setup, fault: Fault):
+    window = ending(NOW, 2 * HOUR)
+    for _ in range(3):
+        setup.server.plan(PAGES, fault)
+        await setup.fill(window)
+        assert setup.exact(window)
+        for each in setup.windows():
+            setup.store.remove(setup.store.get(Exchange.BINANCE, "BTCUSDT", each).path)  # type: ignore[union-attr] # it is there
+
+
+async def test_page_that_lacks_rows_is_asked_for_again(setup: Setup):
+    window = ending(NOW, HOUR)
+    pages = setup.recent._pages
+
+    async def spoilt(*arguments: Any, **options: Any) -> list[Page]:
+        setup.server.plan(PAGES, Fault.SKIP_ROWS, times=2)
+        return await pages(*arguments, **options)
+
+    setup.recent._pages = spoilt  # type: ignore[method-assign] # the ids at both ends are known by then
+    await setup.fill(window)
+    assert setup.exact(window)
+
+
+async def test_id_lost_where_an_hour_ends_is_counted_once(setup: Setup):
+    window = ending(NOW, 2 * HOUR)
+    pages = setup.recent._pages
+
+    async def without_the_last(*arguments: Any, **options: Any) -> list[Page]:
+        *some, last = await pages(*arguments, **options)
+        of = last.trades
+        shorter = Trades(of.time[:-1], of.price[:-1], of.size[:-1], of.is_buy[:-1])
+        return [*some, Page(last.ids[:-1], shorter)]
+
+    setup.recent._pages = without_the_last  # type: ignore[method-assign] # so it is at the exchange
+    await setup.fill(window)
+    parts = setup.store.parts(Exchange.BINANCE, "BTCUSDT", window)
+    assert coverage_of(window, parts, market="x", explain=str).lost_ids == 2
+
+
+async def test_symbol_that_nobody_has_traded_since_is_whole(tmp_path: Path):
+    async with running(tmp_path, scale=0.0002) as setup:
+        last = setup.market.day("SHIBUSDT", NOW.date()).trades.time
+        last = last[last < NOW.timestamp() * 1000]
+        end = datetime.fromtimestamp(last[-1] // 1000 + 1, UTC)
+        window = TimeWindow(end - timedelta(minutes=30), NOW.replace(microsecond=0))
+        await setup.fill(window, symbol="SHIBUSDT")
+        assert setup.exact(window, "SHIBUSDT")
+        nothing = TimeWindow(end, NOW.replace(microsecond=0))
+        assert len(traded(setup.market, "SHIBUSDT", nothing)) == 0
+
+
+async def test_newest_second_is_only_closed_once_nothing_can_come_any_more(tmp_path: Path):
+    now = NOW.replace(second=30, microsecond=1000)
+    async with running(tmp_path, scale=0.0002, now=now) as setup:
+        await setup.fill(
+            TimeWindow(NOW.replace(minute=0, second=0, microsecond=0), now.replace(microsecond=0))
+        )
+        assert setup.clock.now() >= now.replace(microsecond=0) + timedelta(seconds=1)
+
+
+async def test_several_pages_are_in_flight_but_not_all(tmp_path: Path):
+    async with running(tmp_path, scale=1.0) as setup:
+        most = 0
+        ask = setup.recent.client.get
+
+        async def counted(url: str, *, weight: int) -> object:
+            nonlocal most
+            free = setup.recent._in_flight._value
+            most = max(most, 8 - free)
+            return await ask(url, weight=weight)
+
+        setup.recent.client.get = counted  # type: ignore[method-assign] # looks only
+        window = ending(NOW, timedelta(minutes=30))
+        await setup.fill(window)
+        assert most == 8
+        assert setup.exact(window)
+
+
+async def test_newest_hour_comes_first_and_killed_whole_hours_stay(setup: Setup):
+    window = ending(NOW, timedelta(hours=6))
+    task = asyncio.create_task(setup.recent.fill("BTCUSDT", [window], report=setup.report))
+    await until(lambda: len(setup.windows()) == 2)
+    task.cancel()
+    await asyncio.wait([task])
+    assert [each.start.hour for each in setup.windows()][-2:] == [10, 11]
+    assert all(each.length == HOUR for each in setup.windows())
+    asked = setup.server.requests[PAGES]
+    await setup.fill(window)
+    assert setup.exact(window)
+    assert setup.server.requests[PAGES] > asked
+
+
+async def test_no_hour_is_begun_after_the_deadline(setup: Setup):
+    await setup.fill(ending(NOW, timedelta(hours=6)), until=NOW)
+    assert setup.windows() == []
+
+
+async def test_what_is_held_already_is_not_fetched(setup: Setup):
+    await setup.fill(ending(NOW, HOUR))
+    asked = setup.server.requests[PAGES]
+    await setup.fill(ending(NOW, HOUR))
+    assert setup.server.requests[PAGES] == asked
+
+
+async def test_unknown_symbol_is_a_sentence(setup: Setup):
+    with pytest.raises(RequestError, match=r"^Binance has no future named NOPEUSDT; check the symbol\.$"):
+        await setup.fill(ending(NOW, HOUR), symbol="NOPEUSDT")
+
+
+async def test_window_too_long_ago_is_a_sentence(setup: Setup):
+    with pytest.raises(DataError, match="recent trades of the last two days only"):
+        await setup.fill(ending(NOW - timedelta(days=3), HOUR))
+
+
+async def test_reach_is_a_whole_minute_inside_two_days(setup: Setup):
+    reach = setup.recent.reaches_back_to
+    assert reach == datetime(2023, 8, 1, 12, 10, tzinfo=UTC)
+    await setup.fill(TimeWindow(reach, reach + HOUR))
+    assert setup.exact(TimeWindow(reach, reach + HOUR))
+
+
+async def test_ban_leaves_what_has_been_fetched(setup: Setup):
+    await setup.fill(ending(NOW, HOUR))
+    setup.server.plan(PAGES, Fault.IP_BAN)
+    with pytest.raises(DataError, match="limits requests until 12:02:30 UTC"):
+        await setup.fill(ending(NOW, 3 * HOUR))
+    assert len(setup.windows()) == 1

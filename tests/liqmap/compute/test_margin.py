@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liqmap.brackets import find_brackets
+from liqmap.compute.margin import Brackets, MarginRules, allowed_leverage, liquidation_price, shares
+from liqmap.model import Exchange, MarginModel, Side
+
+SIMPLE = MarginRules(MarginModel.SIMPLE, split=False)
+# Rates and caps like a real table's; a deduction makes the maintenance margin continuous at each cap.
+BRACKETS = Brackets.of(
+    [(5e4, 0.004, 125), (6e5, 0.01, 50), (3e6, 0.025, 20), (2e7, 0.05, 10), (1e8, 0.25, 2)]
+)
+CAPS = BRACKETS.cap.tolist()
+
+notionals = st.one_of(
+    st.floats(10, 2e8), st.sampled_from(CAPS), st.sampled_from([cap + 0.01 for cap in CAPS])
+)
+
+
+def price_of(rules: MarginRules, side: Side, leverage: int, *, entry: float, notional: float) -> float:
+    found = liquidation_price(
+        rules, side, leverage=leverage, entry_price=np.array([entry]), notional=np.array([notional])
+    )
+    return float(found[0])
+
+
+def maintenance(brackets: Brackets, value: float) -> float:
+    """Return the maintenance margin, tier by tier as a person would add it up."""
+    total, floor = 0.0, 0.0
+    for place, (cap, rate) in enumerate(zip(brackets.cap, brackets.rate, strict=True)):
+        top = value if place == len(brackets.cap) - 1 else min(value, float(cap))
+        total += max(0.0, top - floor) * float(rate)
+        floor = float(cap)
+    return total
+
+
+def slow_price(rules: MarginRules, side: Side, leverage: int, *, entry: float, notional: float) -> float:
+    """Return the price at which the margin balance meets the maintenance margin, by halving an interval."""
+    brackets = rules.brackets
+    size = notional / entry  # base currency; the value at entry of inverse contracts
+    direction = 1 if side is Side.BUY else -1
+
+    def excess(price: float) -> float:
+        if rules.inverse:
+            margin = size / leverage + direction * notional * (1 / entry - 1 / price)
+            value_now, value_then = notional / price, size
+        else:
+            margin = notional / leverage + direction * size * (price - entry)
+            value_now, value_then = size * price, notional
+        if brackets is None:
+            return margin
+        held = value_then if rules.model is MarginModel.BYBIT else value_now
+        return margin - maintenance(brackets, held)
+
+    # From a price where it is solvent for sure to one where it is not.
+    good, bad = (entry * 1e3, entry * 1e-3) if side is Side.BUY else (entry * 1e-3, entry * 1e3)
+    for _ in range(200):
+        middle = (good + bad) / 2
+        good, bad = (middle, bad) if excess(middle) > 0 else (good, middle)
+    return good
+
+
+@pytest.mark.parametrize(
+    ("leverage", "long", "short"),
+    [(10, 26_100.0, 31_900.0), (25, 27_840.0, 30_160.0), (50, 28_420.0, 29_580.0), (100, 28_710.0, 29_290.0)],
+)
+def test_simple_model_is_the_seed_library_s_factor(leverage: int, long: float, short: float):
+    for side, expected in ((Side.BUY, long), (Side.SELL, short)):
+        found = price_of(SIMPLE, side, leverage, entry=29_000.0, notional=1e5)
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
+# Percent below and above the entry, long and short, of Binance BTCUSDT with the brackets of September 2026.
+DISTANCES = [
+    (1e5, 10, 9.639, 9.562), (1e5, 25, 3.614, 3.586), (1e5, 50, 1.606, 1.594), (1e5, 100, 0.602, 0.598),
+    (5e5, 10, 9.608, 9.512), (5e5, 25, 3.578, 3.542), (5e5, 50, 1.568, 1.552), (5e5, 100, 0.563, 0.557),
+    (2e6, 10, 9.487, 9.364), (2e6, 25, 3.447, 3.403), (2e6, 50, 1.434, 1.416),
+    (1e7, 10, 9.212, 9.030), (1e7, 25, 3.152, 3.089), (1e7, 50, 1.131, 1.109),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("notional", "leverage", "long", "short"), DISTANCES)
+def test_binance_distances_are_the_published_ones(notional: float, leverage: int, long: float, short: float):
+    dated = find_brackets(Exchange.BINANCE, "BTCUSDT", on=date(2026, 9, 30))
+    assert dated is not None
+    rules = MarginRules(MarginModel.BINANCE, dated.brackets)
+    entry = 60_000.0
+    below = 1 - price_of(rules, Side.BUY, leverage, entry=entry, notional=notional) / entry
+    above = price_of(rules, Side.SELL, leverage, entry=entry, notional=notional) / entry - 1
+    # They are given in percent with three decimals, which is 5e-6 of the price at most.
+    assert 100 * below == pytest.approx(long, abs=5.01e-4)
+    assert 100 * above == pytest.approx(short, abs=5.01e-4)
+
+
+@pytest.mark.parametrize(
+    ("notional", "highest"), [(1e5, 150), (3e5, 150), (300_000.01, 100), (2e6, 75), (1e7, 50), (2e9, 0)]
+)
+def test_bracket_caps_the_leverage(notional: float, highest: int):
+    dated = find_brackets(Exchange.BINANCE, "BTCUSDT", on=date(2026, 9, 30))
+    assert dated is not None
+    rules = MarginRules(MarginModel.BINANCE, dated.brackets)
+    found = allowed_leverage(rules, entry_price=np.array([60_000.0]), notional=np.array([notional]))
+    assert found.tolist() == [highest]
+
+
+@given(
+    model=st.sampled_from([MarginModel.BINANCE, MarginModel.BYBIT, MarginModel.SIMPLE]),
+    side=st.sampled_from(Side),
+    leverage=st.integers(2, 150),
+    entry=st.floats(1e-6, 1e6),
+    notional=notionals,
+    inverse=st.booleans(),
+)
+def test_price_is_where_margin_balance_meets_maintenance_margin(
+    model: MarginModel, side: Side, leverage: int, entry: float, notional: float, inverse: bool
+):
+    if inverse:  # caps of inverse contracts are in base currency
+        entry = 1.0
+    rules = MarginRules(model, None if model is MarginModel.SIMPLE else BRACKETS, inverse=inverse)
+    position = {"entry": entry, "notional": notional}
+    allowed = allowed_leverage(rules, entry_price=np.array([entry]), notional=np.array([notional]))[0]
+    if leverage > allowed:
+        return
+    assert price_of(rules, side, leverage, **position) == pytest.approx(
+        slow_price(rules, side, leverage, **position), rel=1e-9
+    )
+
+
+@given(
+    model=st.sampled_from([MarginModel.BINANCE, MarginModel.BYBIT]),
+    side=st.sampled_from(Side),
+    cap=st.sampled_from(CAPS[:-1]),
+    leverage=st.integers(2, 10),
+)
+def test_price_does_not_jump_at_a_bracket_s_edge(model: MarginModel, side: Side, cap: float, leverage: int):
+    rules = MarginRules(model, BRACKETS)
+    below, above = (price_of(rules, side, leverage, entry=100.0, notional=cap + step) for step in (0, 1e-6))
+    assert below == pytest.approx(above, rel=1e-9)
+
+
+@given(
+    model=st.sampled_from([MarginModel.BINANCE, MarginModel.BYBIT, MarginModel.SIMPLE]),
+    leverage=st.integers(2, 125),
+    notional=st.floats(10, 1e8),
+    inverse=st.booleans(),
+)
+def test_level_lies_on_the_losing_side_and_nearer_than_the_simple_one(
+    model: MarginModel, leverage: int, notional: float, inverse: bool
+):
+    rules = MarginRules(model, BRACKETS, inverse=inverse)
+    bare = MarginRules(MarginModel.SIMPLE, inverse=inverse)
+    if leverage > allowed_leverage(rules, entry_price=np.ones(1), notional=np.array([notional]))[0]:
+        return
+    position = {"entry": 1.0, "notional": notional}
+    assert (
+        price_of(bare, Side.BUY, leverage, **position) <= price_of(rules, Side.BUY, leverage, **position) < 1
+    )
+    assert (
+        price_of(bare, Side.SELL, leverage, **position)
+        >= price_of(rules, Side.SELL, leverage, **position)
+        > 1
+    )
+
+
+LEVERAGES = (10, 25, 50, 100)
+
+
+@given(weights=st.lists(st.floats(0.01, 100), min_size=4, max_size=4), notional=notionals)
+def test_shares_follow_the_weights_over_the_allowed_leverages_and_sum_to_one(
+    weights: list[float], notional: float
+):
+    rules = MarginRules(MarginModel.BINANCE, BRACKETS)
+    entry = {"entry_price": np.ones(1), "notional": np.array([notional])}
+    share = shares(rules, LEVERAGES, weights, **entry)[:, 0]
+    highest = allowed_leverage(rules, **entry)[0]
+    allowed = [leverage <= highest for leverage in LEVERAGES]
+    assert ((share > 0) == allowed).all()
+    assert share.sum() == pytest.approx(1.0 if any(allowed) else 0.0)
+    if sum(allowed) > 1:
+        assert share[1] / share[0] == pytest.approx(weights[1] / weights[0])
+
+
+def test_seed_library_s_way_counts_a_trade_in_full_at_every_leverage():
+    share = shares(SIMPLE, LEVERAGES, (1, 1, 1, 1), entry_price=np.ones(2), notional=np.array([1.0, 1e12]))
+    assert share.tolist() == [[1.0, 1.0]] * 4

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liqmap.compute.selection import Cut, cut_for, merge, shared_out
+from liqmap.model import GrossValue, Portion, Side, SideTrades, TopN
+
+
+def side(*rows: tuple[int, float]) -> SideTrades:
+    """Return trades of rows (time, notional), the price telling where each came from."""
+    return SideTrades(
+        Side.BUY,
+        np.array([time for time, _ in rows], np.int64),
+        np.array([float(time) for time, _ in rows]),
+        np.array([notional for _, notional in rows], np.float64),
+    )
+
+
+@pytest.mark.parametrize(
+    ("selection", "cut"),
+    [
+        (TopN(7), Cut(count=7)),
+        (GrossValue(1e5), Cut(minimum=1e5)),
+        (Portion(0.01), Cut(count=3)),  # of 399
+        (Portion(1.0), Cut(count=399)),
+        (Portion(0.001), Cut(count=0)),
+    ],
+)
+def test_cut_for_each_mode_is_per_side(selection, cut: Cut):
+    assert cut_for(selection, side_trades=399) == cut
+
+
+def test_merge_puts_equal_notionals_in_the_order_of_time():
+    merged = merge([side((1, 9.0), (2, 5.0)), side((3, 9.0), (4, 5.0))], Cut(count=3))
+    assert merged.time.tolist() == [1, 3, 2]
+    assert merged.price.tolist() == [1.0, 3.0, 2.0]
+
+
+def test_merge_of_nothing_is_empty():
+    assert len(merge([side(), side()], Cut(count=3))) == 0
+
+
+def test_shared_out_counts_what_each_part_has_of_the_largest():
+    parts = [[9.0, 5.0, 1.0], [], [9.0, 6.0]]
+    assert shared(parts, 3) == (1, 0, 2)
+    assert shared(parts, 99) == (3, 0, 2)
+    assert shared(parts, 0) == (0, 0, 0)
+
+
+def shared(parts: list[list[float]], count: int) -> tuple[int, ...]:
+    def read(part: int, cut: Cut) -> np.ndarray:
+        notional = np.array(parts[part], np.float64)
+        return notional[notional > cut.above][: cut.count]
+
+    return shared_out(count, parts=len(parts), read=read)
+
+
+@given(
+    days=st.lists(st.lists(st.integers(1, 5), max_size=8), min_size=1, max_size=4),
+    count=st.integers(1, 10),
+)
+def test_shared_out_equals_sorting_everything(days: list[list[int]], count: int):
+    parts = [sorted(map(float, sizes), reverse=True) for sizes in days]
+    rows = [(-notional, day) for day, sizes in enumerate(parts) for notional in sizes]
+    expected = [day for _, day in sorted(rows)[:count]]
+    assert shared(parts, count) == tuple(expected.count(day) for day in range(len(days)))

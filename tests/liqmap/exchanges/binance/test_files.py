@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import zipfile
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liqmap.errors import DataError
+from liqmap.exchanges.binance.files import Binance
+from liqmap.exchanges.protocol import DayTrades
+from liqmap.simulator import Market
+from liqmap.simulator.formats import binance_zip
+
+DAY = date(2023, 8, 1)
+T0 = 1690848000000
+HEADER = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"
+ROWS = [
+    f"11,29200.1,0.5,21,22,{T0 + 5},true",
+    f"12,29200.2,1.25,23,23,{T0 + 70},false",
+    f"13,29200.0,0.001,24,29,{T0 + 70},true",
+]
+NAME = "BTCUSDT-aggTrades-2023-08-01"
+SHARED = Path(__file__).parents[5] / "shared" / "data" / "binance"
+
+
+def zipped(folder: Path, lines: list[str], *, member: str = f"{NAME}.csv") -> Path:
+    path = folder / "day.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, "".join(line + "\n" for line in lines))
+    return path
+
+
+def read(path: Path, *, symbol: str = "BTCUSDT", limit: int = 10**9) -> DayTrades:
+    return Binance().read_day(path, symbol, DAY, max_unpacked_size=limit)
+
+
+def test_day_file_lies_where_binance_publishes_it():
+    file = Binance().day_file("https://data.binance.vision", "BTCUSDT", DAY)
+    assert file.url == (
+        "https://data.binance.vision/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2023-08-01.zip"
+    )
+    assert file.checksum_url == file.url + ".CHECKSUM"
+
+
+@pytest.mark.parametrize("header", [[], [HEADER]])
+def test_rows_are_read_with_and_without_a_header(tmp_path: Path, header: list[str]):
+    day = read(zipped(tmp_path, header + ROWS))
+    assert day.trades.time.tolist() == [T0 + 5, T0 + 70, T0 + 70]
+    assert day.trades.price.tolist() == [29200.1, 29200.2, 29200.0]
+    assert day.trades.size.tolist() == [0.5, 1.25, 0.001]
+    assert day.trades.is_buy.tolist() == [False, True, False]
+    assert (day.first_id, day.last_id, day.lost_ids, day.duplicates) == (11, 13, 0, 0)
+
+
+@pytest.mark.parametrize("words", [("true", "false"), ("True", "False"), ("TRUE", "FALSE")])
+def test_flags_are_read_in_any_case(tmp_path: Path, words: tuple[str, str]):
+    lines = [row.replace("true", words[0]).replace("false", words[1]) for row in ROWS]
+    assert read(zipped(tmp_path, lines)).trades.is_buy.tolist() == [False, True, False]
+
+
+def test_unsorted_rows_come_in_the_order_of_ids(tmp_path: Path):
+    shuffled = read(zipped(tmp_path, [ROWS[2], ROWS[0], ROWS[1]]))
+    assert shuffled.trades.size.tolist() == [0.5, 1.25, 0.001]
+
+
+def test_ids_out_of_step_with_time_still_come_in_the_order_of_time(tmp_path: Path):
+    lines = [f"1,10,1,1,1,{T0 + 9},true", f"2,11,1,2,2,{T0 + 3},true"]
+    assert read(zipped(tmp_path, lines)).trades.price.tolist() == [11.0, 10.0]
+
+
+def test_repeated_ids_are_dropped_and_counted(tmp_path: Path):
+    day = read(zipped(tmp_path, [*ROWS, ROWS[1]]))
+    assert len(day.trades) == 3
+    assert day.duplicates == 1
+
+
+def test_skipped_ids_are_counted(tmp_path: Path):
+    assert read(zipped(tmp_path, [ROWS[0], ROWS[2]])).lost_ids == 1
+
+
+@pytest.mark.parametrize(("factor", "divisor"), [(1000, 1), (1, 1), (1, 1000)])
+def test_times_in_seconds_milliseconds_and_microseconds_are_told_apart(
+    tmp_path: Path, factor: int, divisor: int
+):
+    time = (T0 + 5000) * factor // divisor
+    day = read(zipped(tmp_path, [f"1,10,1,1,1,{time},true"]))
+    assert day.trades.time.tolist() == [T0 + 5000]
+
+
+def test_more_columns_than_known_are_passed_over_by_name(tmp_path: Path):
+    lines = [HEADER + ",nq", ROWS[0] + ",0.4"]
+    assert read(zipped(tmp_path, lines)).trades.size.tolist() == [0.5]
+
+
+@pytest.mark.parametrize("lines", [[], [HEADER]])
+def test_day_without_trades_is_empty(tmp_path: Path, lines: list[str]):
+    assert len(read(zipped(tmp_path, lines)).trades) == 0
+
+
+def test_rows_just_across_midnight_are_left_to_the_next_day(tmp_path: Path):
+    lines = [*ROWS, f"14,29200.0,1,30,30,{T0 + 86_400_000},true"]
+    assert len(read(zipped(tmp_path, lines)).trades) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([f"1,10,1,1,1,{T0},True,True"], "is a spot file: 8 columns"),
+        ([HEADER + ",is_best_match", ROWS[0] + ",True"], "is a spot file: it has a column is_best_match"),
+        ([HEADER.replace("quantity", "amount"), ROWS[0]], "has no column quantity"),
+        (["<!DOCTYPE html>", "<html>"], "has no column agg_trade_id"),
+        (["1,2,3"], "3 columns where 7 are expected"),
+        ([ROWS[0], "x,y"], "is not a file of trades: Expected 7 columns, got 2"),
+        ([ROWS[0], ROWS[1].replace("29200.2", "cheap")], "is not a file of trades.*cheap"),
+        ([ROWS[0].replace("29200.1", "-5")], "holds a price that is not above 0"),
+        ([ROWS[0].replace("29200.1", "nan")], "holds a price that is not above 0"),
+        ([ROWS[0].replace("0.5", "0")], "holds a size that is not above 0"),
+        ([f"1,10,1,1,1,{T0 + 90_000_000},true"], "holds trades of another day than 2023-08-01"),
+    ],
+)
+def test_what_is_not_such_a_day_is_refused_by_name(tmp_path: Path, lines: list[str], sentence: str):
+    with pytest.raises(DataError, match=sentence) as caught:
+        read(zipped(tmp_path, lines))
+    assert str(caught.value).startswith(f"{NAME}.zip ")
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "member", ["../../evil.csv", "/etc/passwd", "BTCUSD_PERP-aggTrades-2023-08-01.csv", "part-0000.csv"]
+)
+def test_zip_with_another_member_is_refused(tmp_path: Path, member: str):
+    with pytest.raises(DataError, match=r"should hold BTCUSDT-aggTrades-2023-08-01\.csv but holds"):
+        read(zipped(tmp_path, ROWS, member=member))
+
+
+def test_zip_with_a_second_member_is_refused(tmp_path: Path):
+    path = zipped(tmp_path, ROWS)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more.csv", "1")
+    with pytest.raises(DataError, match=r"more\.csv"):
+        read(path)
+
+
+def test_zip_bomb_is_refused_while_it_unpacks(tmp_path: Path):
+    path = zipped(tmp_path, ["0" * 5_000_000])
+    with pytest.raises(DataError, match="unpacks to more than is allowed"):
+        read(zipped(tmp_path, [HEADER, *ROWS * 100_000]), limit=1_000_000)
+    assert path.stat().st_size < 1_000_000
+
+
+def test_zip_with_flipped_bytes_is_refused(tmp_path: Path):
+    path = zipped(tmp_path, ROWS * 1000)
+    body = bytearray(path.read_bytes())
+    body[len(body) // 2] ^= 0xFF
+    path.write_bytes(body)
+    with pytest.raises(DataError, match="not a sound zip file"):
+        read(path)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"PK\x03\x04 cut off"])
+def test_what_is_no_zip_is_refused(tmp_path: Path, body: bytes):
+    path = tmp_path / "day.zip"
+    path.write_bytes(body)
+    with pytest.raises(DataError, match="not a sound zip file"):
+        read(path)
+
+
+def test_encrypted_zip_is_refused(tmp_path: Path):
+    path = zipped(tmp_path, ROWS)
+    body = bytearray(path.read_bytes())
+    for signature in (b"PK\x03\x04", b"PK\x01\x02"):
+        body[body.index(signature) + (6 if signature == b"PK\x03\x04" else 8)] |= 1  # the flag "encrypted"
+    path.write_bytes(body)
+    with pytest.raises(DataError, match="not a sound zip file"):
+        read(path)
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_whole_simulated_day_comes_back_exactly(tmp_path: Path, header: bool):
+    simulated = Market(scale=0.02).day("BTCUSDT", DAY)
+    path = tmp_path / "day.zip"
+    path.write_bytes(binance_zip(simulated, header=header))
+    day = read(path)
+    for name in ("time", "price", "size", "is_buy"):
+        np.testing.assert_array_equal(getattr(day.trades, name), getattr(simulated.trades, name))
+    assert day.first_id == simulated.first_id
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real trades of ../shared/data are not here")
+@pytest.mark.parametrize(
+    ("symbol", "day", "rows"),
+    [
+        ("BTCUSDT", date(2023, 4, 4), 863),
+        ("BTCUSDT", date(2023, 4, 5), 4389),
+        ("ETHUSDT", date(2024, 7, 19), 4702),
+        ("BNBUSDT", date(2023, 6, 1), 8999),
+    ],
+)
+def test_real_rows_are_read_whole(tmp_path: Path, symbol: str, day: date, rows: int):
+    name = f"{symbol}-aggTrades-{day}.csv"
+    lines = (SHARED / name).read_text().splitlines()
+    path = zipped(tmp_path, lines, member=name)
+    parsed = Binance().read_day(path, symbol, day, max_unpacked_size=10**9)
+    assert len(parsed.trades) == rows == len(lines) - 1
+    assert (parsed.first_id, parsed.last_id, parsed.lost_ids) == (1, rows, 0)
+    _, price, size, *_, time, maker = lines[-1].split(",")
+    last = parsed.trades
+    assert (last.time[-1], last.price[-1], last.size[-1]) == (int(time), float(price), float(size))
+    assert last.is_buy[-1] == (maker == "false")
+
+
+def test_coin_margined_contracts_are_counted_in_dollars(tmp_path: Path):
+    assert Binance().contract("BTCUSD_PERP").label == "Binance COIN-M"
+    assert Binance().day_file("https://x", "ETHUSD_261225", DAY).url == (
+        "https://x/data/futures/cm/daily/aggTrades/ETHUSD_261225/ETHUSD_261225-aggTrades-2023-08-01.zip"
+    )
+    lines = [f"1,29200.1,3,1,1,{T0},true", f"2,29200.2,12,2,2,{T0},false"]
+    for symbol, dollars in (("BTCUSD_PERP", 100), ("ETHUSD_PERP", 10)):
+        path = zipped(tmp_path, lines, member=f"{symbol}-aggTrades-2023-08-01.csv")
+        trades = read(path, symbol=symbol).trades
+        assert trades.inverse
+        assert trades.notional.tolist() == [3 * dollars, 12 * dollars]
+
+
+def test_symbols_are_spelled_as_binance_does():
+    assert [Binance().spelled(name) for name in ("BTCUSD", "BTCUSDT", "BTCUSD_PERP")] == [
+        "BTCUSD_PERP",
+        "BTCUSDT",
+        "BTCUSD_PERP",
+    ]

@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from liqmap.errors import RequestError
+from liqmap.exchanges.messages import Newest, StreamTrade
+from liqmap.live.exchange import ExchangeRecorder
+from liqmap.live.registry import Recordings
+from liqmap.live.symbol import MOST_LAG, SymbolRecorder
+from liqmap.model import Exchange
+from liqmap.simulator import Fault, SimulatedClock
+from liqmap.store.liquidations import read_liquidations
+from tests.liqmap.market_time import until
+from tests.liqmap.recording import MARKET, START, Recording, market, recording
+
+BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Recording]:
+    """Record BTCUSDT on both exchanges, subscribed at 11:57:10."""
+    async with market() as (server, clock), recording(tmp_path, server, clock, "BTCUSDT") as running:
+        for exchange in Exchange:
+            await running.until_subscribed(exchange, "BTCUSDT")
+        yield running
+
+
+async def reconnected(made: Recording, exchange: Exchange, connections: int) -> None:
+    await made.server.connected(exchange, connections)
+    await until(lambda: made.subscribed(exchange, "BTCUSDT"))
+
+
+async def test_cut_is_repaired_by_rest(made: Recording):
+    await made.live(150)
+    assert made.server.cut_streams(BINANCE) == 1
+    await reconnected(made, BINANCE, 2)
+    await made.clock.advance(20)
+    await made.live(130)
+    await until(lambda: len(made.spans(BINANCE)) == 1 and made.spans(BINANCE)[0].endswith("12:02:00"))
+    assert made.exact(BINANCE)
+    recording = made.channel(BINANCE)._tracks["BTCUSDT"].recording
+    assert (recording.cuts, recording.connected) == (1, True)
+
+
+async def test_connections_begin_a_second_apart_however_little_they_bring(tmp_path: Path):
+    async with market(scale=0.5) as (server, clock), recording(tmp_path, server, clock, "BTCUSDT") as made:
+        await made.until_subscribed(BINANCE)
+        for connections in (2, 3):
+            await made.live(0.6, step=0.6)
+            assert made.channel(BINANCE)._tracks["BTCUSDT"].buffer.newest_ms
+            server.cut_streams(BINANCE)
+            await until(lambda: not made.subscribed(BINANCE, "BTCUSDT"))
+            await clock.advance(0.2)
+            assert server.stream_connections[BINANCE] == connections - 1
+            await clock.advance(0.2)
+            await reconnected(made, BINANCE, connections)
+
+
+async def test_cut_is_a_gap_where_the_past_is_not_to_be_had(made: Recording):
+    await made.live(150)
+    made.server.refuse_streams(BYBIT, times=1)
+    made.server.cut_streams(BYBIT)
+    await until(lambda: made.server.requests["/bybit/v5/public/linear"] >= 2)
+    await reconnected(made, BYBIT, 2)
+    await made.clock.advance(20)
+    await made.live(130)
+    await until(lambda: made.spans(BYBIT)[-1].endswith("12:02:00"))
+    first, second = made.spans(BYBIT)
+    assert first.startswith("11:57:13-11:59:3")
+    assert second == "11:59:46-12:02:00"
+    assert made.exact(BYBIT)
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_silent_stream_of_a_busy_symbol_is_found_out_too(tmp_path: Path, exchange: Exchange):
+    # Fifty trades a second: whenever the exchange is asked, somebody has traded just now.
+    name = f"{exchange}:BTCUSDT"
+    async with market(scale=4) as (server, clock), recording(tmp_path, server, clock, name) as made:
+        await made.until_subscribed(exchange)
+        await made.live(15)
+        server.silence(exchange)
+        for _ in range(12):
+            await made.live(10, step=10)
+            if server.stream_connections[exchange] == 2:
+                break
+        await reconnected(made, exchange, 2)
+
+
+async def test_clock_that_is_wrong_is_no_reason_to_connect_again(tmp_path: Path):
+    async with market() as (server, clock):
+        ahead = SimulatedClock(clock.now() + timedelta(seconds=200))
+        async with recording(tmp_path, server, ahead, "bybit:BTCUSDT") as made:
+            await made.until_subscribed(BYBIT)
+            for _ in range(12):
+                await ahead.advance(5)
+                await clock.advance(5)
+                await server.pump()
+                await server.barrier()
+            assert server.stream_connections[BYBIT] == 1
+            lag = made.channel(BYBIT)._tracks["BTCUSDT"].lag
+            assert lag is not None
+            assert lag > MOST_LAG
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_silent_stream_is_found_out_and_connected_again(
+    made: Recording, exchange: Exchange, caplog: pytest.LogCaptureFixture
+):
+    await made.live(60)
+    made.server.silence(exchange)
+    for _ in range(20):  # the watch asks the exchange, which takes turns of the loop and not time
+        if made.server.stream_connections[exchange] == 2:
+            break
+        await made.live(10)
+    await reconnected(made, exchange, 2)
+    assert "BTCUSDT is silent though it is traded" in caplog.text
+    await made.live(180)
+    await until(lambda: made.spans(exchange)[-1][9:] > f"{made.clock.now() - timedelta(seconds=90):%H:%M:%S}")
+    assert made.exact(exchange)
+    if exchange is BINANCE:
+        await until(lambda: len(made.spans(exchange)) == 1)
+    else:
+        assert len(made.spans(exchange)) == 2
+
+
+async def test_symbol_that_there_is_not_keeps_no_other_from_being_recorded(tmp_path: Path):
+    names = ("bybit:NOPEUSDT", "bybit:BTCUSDT", "bybit:ETHUSDT")
+    async with market() as (server, clock):
+        server.plan("recent-trade", Fault.STALL, times=1000)  # so that the stream alone tells
+        async with recording(tmp_path, server, clock, *names) as made:
+            doubtful = made.channel(BYBIT)._stream._doubtful
+            await until(lambda: doubtful.qsize() == 2)
+            await clock.advance(1)
+            for symbol in ("BTCUSDT", "ETHUSDT"):
+                await made.until_subscribed(BYBIT, symbol)
+            await until(lambda: "NOPEUSDT" not in made.channel(BYBIT)._tracks)
+            recordings = Recordings(made.store.root)
+            await until(lambda: [each.symbol for each in recordings.all()] == ["BTCUSDT", "ETHUSDT"])
+
+
+async def test_symbol_of_the_settings_that_was_refused_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    listed, newest = asyncio.Event(), ExchangeRecorder._newest
+
+    async def unlisted(channel: ExchangeRecorder, symbol: str) -> Newest:
+        if not listed.is_set():
+            raise RequestError(f"Bybit has no future named {symbol}.")
+        return await newest(channel, symbol)
+
+    monkeypatch.setattr(ExchangeRecorder, "_newest", unlisted)
+    async with market() as (server, clock), recording(tmp_path, server, clock, "bybit:BTCUSDT") as made:
+        await until(made.recorder.refused.is_set)
+        await until(lambda: not made.recorder.is_recorded(BYBIT, "BTCUSDT"))
+        listed.set()
+        await made.live(600)
+        await made.until_subscribed(BYBIT)
+        assert made.recorder.is_recorded(BYBIT, "BTCUSDT")
+
+
+async def test_symbol_that_cannot_be_claimed_keeps_no_other_from_being_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    lock = tmp_path / "simulated" / "recordings" / BYBIT / "ETHUSDT.lock"
+    lock.mkdir(parents=True)
+    names = ("bybit:BTCUSDT", "bybit:ETHUSDT", "bybit:SOLUSDT")
+    async with market() as (server, clock), recording(tmp_path, server, clock, *names) as made:
+        for symbol in ("BTCUSDT", "SOLUSDT"):
+            await made.until_subscribed(BYBIT, symbol)
+        assert caplog.text.count("bybit ETHUSDT is not recorded yet") == 1
+        assert "has stopped for a minute" not in caplog.text
+        lock.rmdir()
+        await made.live(600)
+        await made.until_subscribed(BYBIT, "ETHUSDT")
+        track = made.channel(BYBIT)._tracks["BTCUSDT"]
+        assert (server.stream_connections[BYBIT], track.recording.cuts) == (1, 0)
+
+
+async def test_stream_that_nobody_has_answered_for_is_asked_for_again(made: Recording):
+    await made.live(10)
+    track = made.channel(BYBIT)._tracks["BTCUSDT"]
+    track.recording = replace(track.recording, connected=False)
+    await made.live(60)
+    assert track.recording.connected
+    assert made.server.stream_connections[BYBIT] == 1
+
+
+async def test_recorder_that_breaks_says_so_and_goes_on_after_a_minute(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    channel = made.channel(BYBIT)
+    with monkeypatch.context() as patched:
+        patched.setattr(channel._keeper, "keep_liquidations", broken)
+        channel._tell(channel._tracks["BTCUSDT"])
+        await until(lambda: not made.subscribed(BYBIT, "BTCUSDT"))
+    assert "a recorder of bybit has stopped for a minute" in caplog.text
+    assert made.subscribed(BINANCE, "BTCUSDT")
+    assert channel._changed
+    await made.clock.advance(61)
+    await until(lambda: not channel._changed)
+
+
+async def test_message_that_breaks_the_recorder_does_not_end_it(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SymbolRecorder, "take", broken)
+        await made.live(10)
+        await until(lambda: "has stopped for a minute" in caplog.text)
+    assert not made.subscribed(BYBIT, "BTCUSDT")
+    await made.clock.advance(61)
+    await reconnected(made, BYBIT, 2)
+    await made.live(125)
+    assert made.exact(BYBIT)
+
+
+async def test_refused_connections_are_tried_again_ever_later(tmp_path: Path):
+    async with market() as (server, clock):
+        server.refuse_streams(BYBIT, times=8)
+        async with recording(tmp_path, server, clock, "bybit:BTCUSDT", retry_wait=1) as made:
+            path, tried = "/bybit/v5/public/linear", 0
+            while server.requests[path] < 9:
+                await clock.advance(0.25)
+                await until(lambda: bool(clock._sleepers))
+                tried += 1
+            assert tried > 8  # and not at once
+            await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_quiet_symbol_stays_recorded(tmp_path: Path, exchange: Exchange):
+    # SHIBUSDT: five trades a minute; with one in a hundred of them left, minutes without any are many.
+    symbol = "SHIBUSDT"
+    async with (
+        market(scale=0.0005) as (server, clock),
+        recording(tmp_path, server, clock, f"{exchange}:{symbol}") as made,
+    ):
+        await until(lambda: made.subscribed(exchange, symbol))
+        await made.live(3600)
+        assert server.stream_connections[exchange] == 1
+        if exchange is BYBIT:
+            await until(lambda: made.spans(exchange, symbol)[-1][9:] >= "12:55:00")
+        assert len(made.spans(exchange, symbol)) == 1
+        assert made.exact(exchange, symbol, scale=0.0005)
+
+
+async def test_stream_too_far_behind_is_dropped(made: Recording, caplog: pytest.LogCaptureFixture):
+    await made.live(60)
+    channel = made.channel(BINANCE)
+    track = channel._tracks["BTCUSDT"]
+    made.server.silence(BINANCE)
+    old = StreamTrade("BTCUSDT", track.buffer._last_id, track.buffer.newest_ms + 1, 1.0, 1.0, True)
+    assert old.id is not None
+    await made.clock.advance(9)
+    made.clock._now += MOST_LAG + timedelta(seconds=1)  # as if all had stood still, this program too
+    channel._take([old._replace(id=old.id + 1)])
+    await made.clock.advance(10)
+    await made.server.connected(BINANCE, 2)
+    assert "BTCUSDT is too far behind" in caplog.text
+
+
+async def test_quiet_symbol_looked_at_late_is_not_behind(made: Recording):
+    await made.live(60)
+    channel = made.channel(BINANCE)
+    track = channel._tracks["BTCUSDT"]
+    track._heard_ms = 0
+    assert not await channel._is_dead(track, made.clock.now() + 2 * MOST_LAG)
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_liquidations_are_kept_beside_the_trades(tmp_path: Path, exchange: Exchange):
+    start = START.replace(hour=14, minute=14)
+    async with market(start=start) as (server, clock):
+        async with recording(tmp_path, server, clock, f"{exchange}:BTCUSDT") as made:
+            await until(lambda: made.subscribed(exchange, "BTCUSDT"))
+            await made.live(4000, step=20)
+        told = MARKET.liquidations("BTCUSDT", start.date())
+        found = [each.time for each in read_liquidations(made.store.root, exchange, "BTCUSDT", start.date())]
+        since, end = start.timestamp() * 1000, clock.now().timestamp() * 1000 - 1000
+        times = [time for time in told.time.tolist() if since < time < end]
+        assert len(times) > 3
+        # Binance tells the latest of each second.
+        assert {time // 1000 for time in found} == {time // 1000 for time in times}
+        assert found == times or exchange is BINANCE
+
+
+async def test_holes_are_repaired_while_there_is_no_connection(tmp_path: Path):
+    async with (
+        market() as (server, clock),
+        recording(tmp_path, server, clock, "binance:BTCUSDT", retry_wait=1) as made,
+    ):
+        await until(lambda: made.subscribed(BINANCE, "BTCUSDT"))
+        await made.live(150)
+        server.refuse_streams(BINANCE, times=1_000_000)
+        server.cut_streams(BINANCE)
+        await until(lambda: not made.subscribed(BINANCE, "BTCUSDT"))
+        await clock.advance(780)
+        await until(lambda: made.spans(BINANCE)[-1].endswith("12:10:05"))
+        assert made.exact(BINANCE)
+
+
+async def test_message_that_cannot_be_read_is_passed_over(made: Recording, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING)
+    stream = made.channel(BINANCE)._stream
+    assert not stream._take("not JSON")
+    assert not stream._take('{"stream":"x","data":{"e":"aggTrade"}}')
+    assert not stream._take('["a list"]')
+    assert caplog.text.count("cannot be read") == 3
+
+
+async def test_recording_goes_on_while_the_exchange_bans_questions(made: Recording):
+    made.server.plan("aggTrades|recent-trade", Fault.IP_BAN, times=100)
+    await made.live(185)
+    for exchange in Exchange:
+        await made.until_stored(exchange, "12:00:00")
+        assert made.exact(exchange)

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from liqmap.errors import SettingsError
+from liqmap.live.recorder import configured
+from liqmap.live.registry import Recording as Description
+from liqmap.live.registry import Recordings
+from liqmap.model import Exchange
+from liqmap.settings import RecorderSettings, Settings
+from liqmap.simulator import Fault
+from tests.liqmap.market_time import until
+from tests.liqmap.recording import Recording, market, recording
+
+BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Recording]:
+    """Record BTCUSDT on both exchanges."""
+    async with market() as (server, clock), recording(tmp_path, server, clock, "BTCUSDT") as running:
+        for exchange in Exchange:
+            await server.connected(exchange, 1)
+        yield running
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_minutes_of_the_stream_become_segments(made: Recording, exchange: Exchange):
+    await made.live(185)
+    await until(lambda: made.spans(exchange)[-1:] == [f"{made.spans(exchange)[0][:8]}-12:00:00"])
+    assert made.spans(exchange)[0].startswith("11:57:1")
+    assert made.exact(exchange)
+    (part,) = made.store.parts(exchange, "BTCUSDT", made.covered(exchange)[0])[:1]
+    assert part.segment.origin.simulated
+    assert part.segment.origin.via == ("live stream",)
+
+
+async def test_symbol_asked_for_is_recorded_from_then_on(made: Recording):
+    assert not made.recorder.is_recorded(BYBIT, "ETHUSDT")
+    made.recorder.want(BYBIT, "ETHUSDT", until=made.clock.now())
+    assert made.recorder.is_recorded(BYBIT, "ETHUSDT")
+    await until(lambda: made.subscribed(BYBIT, "ETHUSDT"))
+    await made.live(125)
+    await made.until_covered(BYBIT, "11:57:11-11:59:00", symbol="ETHUSDT")
+    assert made.exact(BYBIT, "ETHUSDT")
+    assert made.server.stream_connections[BYBIT] == 1
+
+
+async def test_symbol_asked_for_of_long_ago_or_without_a_stream_is_not_recorded(made: Recording):
+    made.recorder.want(BYBIT, "ETHUSDT", until=made.clock.now() - timedelta(days=1))
+    made.recorder.want(BYBIT, "BTCUSD", until=made.clock.now())
+    assert not made.recorder.is_recorded(BYBIT, "ETHUSDT")
+    assert not made.recorder.is_recorded(BYBIT, "BTCUSD")
+
+
+async def test_symbol_asked_for_while_connecting_is_recorded(tmp_path: Path):
+    async with market() as (server, clock), recording(tmp_path, server, clock) as made:
+        for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT"):
+            made.recorder.want(BYBIT, symbol, until=clock.now())
+        for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT"):
+            await made.until_subscribed(BYBIT, symbol)
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_unknown_symbol_is_refused(made: Recording, exchange: Exchange):
+    made.recorder.want(exchange, "NOPEUSDT", until=made.clock.now())
+    path = "/binance/fapi/v1/aggTrades" if exchange is BINANCE else "/bybit/v5/market/recent-trade"
+    await until(lambda: made.server.requests[path] == 2)
+    recordings = made.recorder._recordings
+    await until(lambda: not made.recorder.is_recorded(exchange, "NOPEUSDT"))
+    await until(lambda: recordings.read(exchange, "NOPEUSDT") is None)
+
+
+async def test_recorder_starts_though_the_exchange_cannot_be_asked(tmp_path: Path):
+    async with market() as (server, clock):
+        server.plan("aggTrades|recent-trade", Fault.STALL, times=1000)
+        async with recording(tmp_path, server, clock, "BTCUSDT", "ETHUSDT") as made:
+            for exchange in Exchange:
+                await server.connected(exchange, 1)
+                await made.until_subscribed(exchange, "ETHUSDT")
+
+
+async def test_restart_goes_on_with_what_was_asked_for_lately(tmp_path: Path):
+    async with market() as (server, clock):
+        async with recording(tmp_path, server, clock) as made:
+            made.recorder.want(BYBIT, "BTCUSDT", until=clock.now())
+            await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
+            await made.live(125)
+            await made.until_covered(BYBIT, "11:57:13-11:59:00")
+        # What the open minute held is kept too, as far as it is whole.
+        assert made.spans(BYBIT)[0].startswith("11:57:13-11:59:1")
+        await clock.advance(6.9 * 86_400)
+        async with recording(tmp_path, server, clock) as made:
+            assert made.recorder.is_recorded(BYBIT, "BTCUSDT")
+        await clock.advance(0.2 * 86_400)
+        async with recording(tmp_path, server, clock) as made:
+            assert not made.recorder.is_recorded(BYBIT, "BTCUSDT")
+
+
+async def test_symbol_long_forgotten_is_let_go(tmp_path: Path):
+    async with market() as (server, clock), recording(tmp_path, server, clock, keep_days=0.01) as made:
+        made.recorder.want(BYBIT, "BTCUSDT", until=clock.now())
+        await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
+        await made.live(600)
+        assert made.recorder.is_recorded(BYBIT, "BTCUSDT")
+        await made.live(780)
+        await until(lambda: not made.recorder.is_recorded(BYBIT, "BTCUSDT"))
+        made.recorder.want(BYBIT, "BTCUSDT", until=clock.now())
+        await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
+        assert made.recorder.is_recorded(BYBIT, "BTCUSDT")
+
+
+async def test_symbol_of_another_process_is_left_alone_and_taken_over_later(tmp_path: Path):
+    async with market() as (server, clock), recording(tmp_path, server, clock, "bybit:BTCUSDT") as one:
+        await until(lambda: one.subscribed(BYBIT, "BTCUSDT"))
+        async with recording(tmp_path, server, clock, "bybit:BTCUSDT") as other:
+            await one.live(60)
+            assert other.recorder.is_recorded(BYBIT, "BTCUSDT")
+            assert server.stream_connections[BYBIT] == 1
+            await one.recorder.__aexit__(None, None, None)
+            assert not one.recorder.is_recorded(BYBIT, "BTCUSDT")
+            await other.live(720)
+            await until(lambda: other.subscribed(BYBIT, "BTCUSDT"))
+            assert server.stream_connections[BYBIT] == 2
+
+
+async def test_recorder_closes_while_symbols_are_being_looked_up(tmp_path: Path):
+    async with market() as (server, clock):
+        server.plan("recent-trade", Fault.STALL, times=1000)
+        async with recording(tmp_path, server, clock) as made:
+            made.recorder.want(BYBIT, "BTCUSDT", until=clock.now())
+            await until(lambda: server.requests["/bybit/v5/market/recent-trade"] == 1)
+        lock = made.recorder._recordings.claim(BYBIT, "BTCUSDT")
+        assert lock is not None
+        lock.release()
+
+
+@pytest.mark.parametrize("name", ["BTCUSDT", "NOPEUSDT"])
+async def test_recorder_that_closes_while_it_writes_has_the_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    begun, go_on = threading.Event(), threading.Event()
+    write = Recordings.write
+
+    def slow_once(recordings: Recordings, described: Description) -> None:
+        if not begun.is_set():
+            begun.set()
+            assert go_on.wait(10)
+        write(recordings, described)
+
+    async with market() as (server, clock):
+        async with recording(tmp_path, server, clock, f"bybit:{name}") as made:
+            channel = made.channel(BYBIT)
+            await until(lambda: name in channel._tracks)
+            with monkeypatch.context() as patched:
+                patched.setattr(Recordings, "write", slow_once)
+                channel._tell(channel._tracks[name])
+                await until(begun.is_set)
+                if name == "NOPEUSDT":
+                    await until(lambda: name not in channel._tracks)
+                closing = asyncio.create_task(made.recorder.__aexit__(None, None, None))
+                for _ in range(20):  # more turns than a close that waits for nobody takes
+                    await asyncio.to_thread(int)
+                assert not closing.done()
+                go_on.set()
+                await closing
+        told = Recordings(made.store.root).read(BYBIT, name)
+        assert (told is None) if name == "NOPEUSDT" else (told is not None and not told.connected)
+
+
+async def test_no_more_symbols_than_allowed_are_recorded(tmp_path: Path):
+    async with market() as (server, clock), recording(tmp_path, server, clock, most_symbols=1) as made:
+        made.recorder.want(BYBIT, "BTCUSDT", until=clock.now())
+        made.recorder.want(BYBIT, "ETHUSDT", until=clock.now())
+        await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
+        assert not made.recorder.is_recorded(BYBIT, "ETHUSDT")
+
+
+def test_configured_symbols_are_of_every_exchange_or_of_one():
+    settings = Settings(recorder=RecorderSettings(symbols=("btc", "bybit:ETHUSDT")))
+    assert list(configured(settings)) == [
+        (BINANCE, "BTCUSDT"),
+        (BYBIT, "BTCUSDT"),
+        (BYBIT, "ETHUSDT"),
+    ]
+
+
+def test_configured_symbol_without_a_stream_is_a_sentence():
+    settings = Settings(recorder=RecorderSettings(symbols=("binance:BTCUSD",)))
+    with pytest.raises(
+        SettingsError, match=r"^Setting recorder\.symbols: binance:BTCUSD is no USDT-margined"
+    ):
+        list(configured(settings))

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liqmap.collect.recent import RecentTrades
+from liqmap.errors import DataError
+from liqmap.exchanges.columns import no_trades
+from liqmap.live.buffer import Chunk
+from liqmap.live.registry import Recordings
+from liqmap.model import Exchange
+from liqmap.store.compact import tidy
+from liqmap.store.local import SegmentStore
+from liqmap.store.segments import segment_windows
+from liqmap.window import HOUR, TimeWindow
+from tests.liqmap.market_time import until
+from tests.liqmap.recording import START, Recording, market, recording
+
+BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Recording]:
+    """Record BTCUSDT on both exchanges, subscribed at 11:57:10."""
+    async with market() as (server, clock), recording(tmp_path, server, clock, "BTCUSDT") as running:
+        for exchange in Exchange:
+            await running.until_subscribed(exchange, "BTCUSDT")
+        yield running
+
+
+async def test_full_disk_is_logged_and_repaired_once_there_is_room(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        await made.live(125)
+        await until(lambda: caplog.text.count("could not be stored") >= 4)
+    assert "No space left on device" in caplog.text
+    assert made.spans(BINANCE) == made.spans(BYBIT) == []
+    assert [each.until for each in Recordings(made.store.root).all()] == [None, None]
+    await made.live(720)
+    await until(lambda: len(made.spans(BINANCE)) == 1 and made.spans(BINANCE)[0][9:] >= "12:09:00")
+    assert made.exact(BINANCE)
+    await until(lambda: len(made.spans(BYBIT)) == 1)
+    assert made.spans(BYBIT)[0].startswith("11:59:00")
+    assert made.exact(BYBIT)
+
+
+async def test_liquidations_that_cannot_be_stored_are_logged(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("liqmap.live.writer.append_liquidations", full)
+    await made.channel(BYBIT)._keeper.keep_liquidations([None])  # type: ignore[list-item] # stored by nobody
+    assert "Bybit's liquidations could not be stored: No space left on device" in caplog.text
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_minutes_become_hours(tmp_path: Path, exchange: Exchange):
+    # Time passes in steps here, in which nothing is sent.
+    async with (
+        market() as (server, clock),
+        recording(tmp_path, server, clock, f"{exchange}:BTCUSDT", silence=600) as made,
+    ):
+        await until(lambda: made.subscribed(exchange, "BTCUSDT"))
+        await made.live(3600 + 900, step=10)
+        hour = TimeWindow.ending(START.replace(hour=13, minute=0, second=0, microsecond=0), HOUR)
+        await until(lambda: hour in segment_windows(made.store.root, exchange, "BTCUSDT"))
+        assert len(made.covered(exchange)) == 1
+        assert made.exact(exchange)
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+async def test_recorded_trades_are_replaced_by_the_published_day(tmp_path: Path, exchange: Exchange):
+    async with market() as (server, clock), recording(tmp_path, server, clock, f"{exchange}:BTCUSDT") as made:
+        await until(lambda: made.subscribed(exchange, "BTCUSDT"))
+        await made.live(300)
+        await until(lambda: len(made.spans(exchange)) == 1)
+        server.cut_streams()
+        await until(lambda: server.stream_connections[exchange] == 2)
+        day = TimeWindow.of_day(clock.now().date())
+        # Over midnight, when there is no more to record of that day.
+        made.channel(exchange)._tracks["BTCUSDT"].buffer.cut()
+        await clock.advance((day.end - clock.now()).total_seconds() + 610)
+        await made.until_maintained()
+        assert day in segment_windows(made.store.root, exchange, "BTCUSDT")
+        for _ in range(3):
+            await clock.advance(600)
+            await made.until_maintained()
+        held = segment_windows(made.store.root, exchange, "BTCUSDT")
+        assert [each for each in held if each.overlap(day)] == [day]
+        assert made.store.missing(exchange, "BTCUSDT", day) == []
+        assert made.exact(exchange)
+
+
+@pytest.mark.parametrize("while_tidying", [False, True])
+async def test_minute_whose_trades_came_late_is_fetched_again(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, while_tidying: bool
+):
+    await made.live(165)  # until shortly before the store is tidied
+    await made.until_stored(BINANCE, "11:59:00")
+    (span,) = made.spans(BINANCE)
+    channel, windows = made.channel(BINANCE), segment_windows(made.store.root, BINANCE, "BTCUSDT")
+    minute, track = next(each for each in windows if each.start.minute == 58), channel._tracks["BTCUSDT"]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        tidy(*arguments, **options)
+
+    monkeypatch.setattr("liqmap.live.writer.tidy", slow)
+    if while_tidying:
+        maintaining = asyncio.create_task(channel._keeper.maintain("BTCUSDT", until=minute.end))
+        await until(begun.is_set)
+    track.buffer.late.append(minute.start_ms + 30_000)
+    channel._tell(track)
+    if while_tidying:
+        for _ in range(20):  # more turns than to drop it takes
+            await asyncio.to_thread(int)
+        assert minute in segment_windows(made.store.root, BINANCE, "BTCUSDT")
+        go_on.set()
+        await maintaining
+
+    await until(lambda: by_rest(made, minute))
+    assert made.spans(BINANCE) == [span]
+    assert made.exact(BINANCE)
+
+
+def by_rest(made: Recording, window: TimeWindow) -> bool:
+    """Tell whether all that the store has of a window of BTCUSDT on Binance was fetched again."""
+    parts = made.store.parts(BINANCE, "BTCUSDT", window)
+    return [(part.window, part.segment.origin.via) for part in parts] == [(window, ("REST",))]
+
+
+async def test_late_trades_are_fetched_though_there_is_no_room_for_the_newest(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    await made.live(165)
+    await made.until_stored(BINANCE, "11:59:00")
+    minute = next(
+        each for each in segment_windows(made.store.root, BINANCE, "BTCUSDT") if each.start.minute == 58
+    )
+    chunk = Chunk(TimeWindow(minute.end, minute.end + minute.length / 2), no_trades(), None, None)
+    monkeypatch.setattr("liqmap.live.writer.write_segment", full)
+    keeper = made.channel(BINANCE)._keeper
+    assert not await keeper.keep("BTCUSDT", [chunk], [minute.start_ms + 30_000], simulated=True)
+    assert "could not be stored: [Errno 28] No space left on device" in caplog.text
+    await until(lambda: by_rest(made, minute))
+
+
+async def test_earliest_segment_whose_trades_came_late_is_fetched_again(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async def refused(*_: object, **__: object) -> None:
+        raise DataError("The exchange limits requests.")
+
+    await made.live(165)
+    await made.until_stored(BINANCE, "11:59:00")
+    windows = segment_windows(made.store.root, BINANCE, "BTCUSDT")
+    first, keeper = min(windows, key=lambda each: each.start), made.channel(BINANCE)._keeper
+    with monkeypatch.context() as patched:
+        patched.setattr(RecentTrades, "fill", refused)
+        await keeper.keep("BTCUSDT", [], [first.start_ms], simulated=True)
+        await until(lambda: "binance BTCUSDT could not be repaired yet" in caplog.text)
+    await keeper.maintain("BTCUSDT", until=first.end)
+    await until(lambda: by_rest(made, first))
+    assert made.exact(BINANCE)
+
+
+async def test_segment_with_a_late_trade_that_cannot_be_dropped_is_logged(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def denied(*_: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    await made.live(125)
+    await made.until_stored(BINANCE, "11:59:00")
+    (recorded,) = made.covered(BINANCE)
+    monkeypatch.setattr(SegmentStore, "remove", denied)
+    assert await made.channel(BINANCE)._keeper.keep("BTCUSDT", [], [recorded.start_ms], simulated=True)
+    assert "binance BTCUSDT lacks trades that came late: [Errno 13] Permission denied" in caplog.text
+
+
+async def test_store_that_breaks_down_is_logged(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("liqmap.live.writer.tidy", broken)
+    keeper = made.channel(BYBIT)._keeper
+    await keeper.maintain("BTCUSDT", until=made.clock.now().replace(microsecond=0))
+    assert "bybit BTCUSDT could not be tidied" in caplog.text

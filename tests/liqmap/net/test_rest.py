@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from liqmap.errors import DataError
+from liqmap.exchanges import BACKFILL
+from liqmap.model import Exchange
+from liqmap.net.rest import RejectedRequest, RestClient, WeightBudget, unlimited
+from liqmap.settings import DownloadSettings
+from liqmap.simulator import SimulatedClock
+from tests.liqmap.market_time import driven, until
+from tests.served import served
+
+START = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
+SETTINGS = DownloadSettings(attempts=3, retry_wait=1, retry_wait_max=8)
+
+Answer = Callable[[], web.Response]
+
+
+class Api:
+    """An API that gives the planned answers first, and then only good ones."""
+
+    def __init__(self) -> None:
+        self.planned: list[Answer] = []
+        self.asked: list[datetime] = []
+        self.clock = SimulatedClock(START)
+        self.used = 0
+
+    async def serve(self, _: web.Request) -> web.Response:
+        self.asked.append(self.clock.now())
+        if self.planned:
+            return self.planned.pop(0)()
+        return web.json_response([], headers={"X-MBX-USED-WEIGHT-1M": str(self.used)})
+
+
+def refusing(status: int, seconds: int | None = None) -> Answer:
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    return lambda: web.json_response({"code": -1003}, status=status, headers=headers)
+
+
+@asynccontextmanager
+async def asking(a_minute: float = math.inf) -> AsyncIterator[tuple[Api, RestClient, str]]:
+    api = Api()
+    app = web.Application()
+    app.router.add_get("/", api.serve)
+    async with served(app) as url, aiohttp.ClientSession() as session:
+        client = RestClient(
+            session,
+            settings=SETTINGS,
+            clock=api.clock,
+            budget=WeightBudget(a_minute, clock=api.clock),
+            used_weight=BACKFILL[Exchange.BINANCE].used_weight,
+        )
+        yield api, client, f"{url}/"
+
+
+async def test_budget_counts_by_minutes_of_the_clock():
+    async with asking(100) as (api, client, url):
+        await driven(api.clock, asyncio.gather(*(client.get(url, weight=20) for _ in range(12))))
+        minutes = [moment.replace(second=0, microsecond=0) - START for moment in sorted(api.asked)]
+        assert len(set(minutes)) == 3
+        assert [sorted(minutes).count(each) for each in sorted(set(minutes))] == [5, 5, 2]
+        assert api.clock.now() == START.replace(minute=2, second=0, microsecond=0)
+
+
+async def test_what_others_have_used_comes_off_the_budget():
+    async with asking(100) as (api, client, url):
+        api.used = 90
+        await driven(api.clock, client.get(url, weight=20))
+        await driven(api.clock, client.get(url, weight=20))
+        assert api.asked == [START, START.replace(minute=1, second=0, microsecond=0)]
+
+
+async def test_question_larger_than_any_minute_s_budget_is_asked_all_the_same():
+    async with asking(10) as (api, client, url):
+        await driven(api.clock, client.get(url, weight=20))
+        assert api.asked == [START]
+
+
+async def test_count_of_a_minute_that_is_over_blocks_nothing():
+    budget = WeightBudget(100, clock=(clock := SimulatedClock(START)))
+    minute = await budget.spend(20)
+    await clock.advance(40)
+    budget.hear(100, minute)
+    assert await budget.spend(20) == minute + timedelta(minutes=1)
+
+
+async def test_limit_is_waited_for_by_every_job():
+    async with asking() as (api, client, url):
+        api.planned = [refusing(429, 25)]
+        await driven(api.clock, asyncio.gather(*(client.get(url, weight=20) for _ in range(3))))
+        late = asyncio.create_task(client.get(url, weight=20))
+        await driven(api.clock, late)
+        assert api.asked[3] == START + timedelta(seconds=25)
+
+    async with asking() as (api, client, url):
+        api.planned = [refusing(429, 25)]
+        first = asyncio.create_task(client.get(url, weight=20))
+        await until(lambda: bool(api.clock._sleepers))
+        second = asyncio.create_task(client.get(url, weight=20))
+        await driven(api.clock, asyncio.gather(first, second))
+        assert api.asked[1:] == [START + timedelta(seconds=25)] * 2
+
+
+@pytest.mark.parametrize("answer", [refusing(418, 120), refusing(429, 3600)])
+async def test_ban_closes_for_all_jobs_until_it_is_over(answer: Answer):
+    async with asking() as (api, client, url):
+        api.planned = [answer]
+        for _ in range(2):
+            with pytest.raises(DataError, match=r"^The exchange limits requests until 1\d:\d\d:30 UTC; try"):
+                await driven(api.clock, client.get(url, weight=20))
+        assert len(api.asked) == 1
+        await api.clock.advance(3600)
+        assert await driven(api.clock, client.get(url, weight=20)) == []
+
+
+async def test_forbidden_closes_for_all_jobs_for_ten_minutes():
+    async with asking() as (api, client, url):
+        api.planned = [refusing(403)]
+        with pytest.raises(DataError, match=r"HTTP 403.*too often or blocks.*again at 1\d:\d\d:30"):
+            await driven(api.clock, client.get(url, weight=20))
+        with pytest.raises(DataError, match="limits requests until"):
+            await driven(api.clock, client.get(url, weight=20))
+        assert len(api.asked) == 1
+        await api.clock.advance(601)
+        assert await driven(api.clock, client.get(url, weight=20)) == []
+
+
+async def test_limit_without_a_time_is_a_minute():
+    async with asking() as (api, client, url):
+        api.planned = [refusing(429)]
+        await driven(api.clock, client.get(url, weight=20))
+        assert api.asked == [START, START + timedelta(minutes=1)]
+
+
+async def test_limit_that_does_not_end_is_a_sentence():
+    async with asking() as (api, client, url):
+        api.planned = [refusing(429, 1)] * 9
+        with pytest.raises(DataError, match=r"^127\.0\.0\.1 is limiting requests; try again in a minute\.$"):
+            await driven(api.clock, client.get(url, weight=20))
+        assert len(api.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusing(500),
+        refusing(503),
+        lambda: web.Response(text="<!DOCTYPE html>", content_type="text/html"),
+        lambda: web.Response(body=b"\xff\xfe[", content_type="application/json"),
+    ],
+)
+async def test_what_may_pass_is_asked_again_by_the_clock(answer: Answer):
+    async with asking() as (api, client, url):
+        api.planned = [answer]
+        assert await driven(api.clock, client.get(url, weight=20)) == []
+        assert len(api.asked) == 2
+        assert START < api.asked[1] <= START + timedelta(seconds=8)
+        api.planned = [answer] * 3
+        with pytest.raises(DataError, match=r"busy|cannot be read"):
+            await driven(api.clock, client.get(url, weight=20))
+
+
+async def test_refusal_with_a_code_is_not_asked_again():
+    async with asking() as (api, client, url):
+        api.planned = [lambda: web.json_response({"code": -1121, "msg": "Invalid symbol."}, status=400)]
+        with pytest.raises(RejectedRequest, match="refuses to answer") as raised:
+            await client.get(url, weight=20)
+        assert raised.value.answer == {"code": -1121, "msg": "Invalid symbol."}
+        assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize(("status", "sentence"), [(401, "refuses this network"), (404, "answered HTTP 404")])
+async def test_blocked_or_missing_is_a_sentence_at_once(status: int, sentence: str):
+    async with asking() as (api, client, url):
+        api.planned = [refusing(status)]
+        with pytest.raises(DataError, match=sentence):
+            await client.get(url, weight=20)
+
+
+async def test_answer_of_a_simulated_market_is_known():
+    async with asking() as (api, client, url):
+        await client.get(url, weight=1)
+        assert not client.simulated
+        api.planned = [lambda: web.json_response([], headers={"X-Simulated-Market": "1"})]
+        await client.get(url, weight=1)
+        assert client.simulated
+
+
+async def test_unlimited_client_never_waits():
+    clock = SimulatedClock(START)
+    async with aiohttp.ClientSession() as session:
+        client = unlimited(session, SETTINGS, clock=clock)
+        for _ in range(1000):
+            await client._budget.spend(1000)

@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from dataclasses import fields, is_dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from liqmap.collect.ingest import StoreJob, run_store_job
+from liqmap.compute.heatmap import build_heatmap
+from liqmap.compute.levels import LARGEST_KEPT, all_levels, path_bin_seconds
+from liqmap.errors import DataError, RequestError
+from liqmap.model import (
+    Coverage,
+    Exchange,
+    GrossValue,
+    LiquidationLevels,
+    LiquidationMap,
+    MapRequest,
+    MarginModel,
+    Mode,
+    Portion,
+    Selection,
+    TopN,
+    Trades,
+)
+from liqmap.parsing import parse_selection
+from liqmap.run.job import MapJob, compute_map, load_job, margin_of, run_map_job
+from liqmap.store.local import SegmentStore
+from liqmap.store.segments import Origin, Part, Segment, segment_path
+from liqmap.store.writer import write_segment
+from liqmap.window import TimeWindow
+from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
+
+MIDNIGHT = datetime(2023, 8, 2, tzinfo=UTC)
+
+
+def job(segments: list[Segment], window: TimeWindow, selection: Selection, **options: Any) -> MapJob:
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, **options)
+    parts = [(segment, segment.origin.window.overlap(window)) for segment in segments]
+    return MapJob(
+        request, tuple(Part(segment, part) for segment, part in parts if part), Coverage(window, (window,))
+    )
+
+
+def load_map(job: MapJob) -> LiquidationMap:
+    return compute_map(job, load_job(job))
+
+
+def levels_of_job(job: MapJob) -> tuple[LiquidationLevels, ...]:
+    """Return the levels of a job whose entries are one stretch: longs' first."""
+    last_price = load_map(job).last_price
+    (levels,) = all_levels(load_job(job).entries(), job.request, margin_of(job)[0], last_price=last_price)
+    return levels
+
+
+def two_days(stored: Stored) -> tuple[list[Segment], Trades]:
+    """Return the segments of two days and all their trades as one."""
+    days = [random_trades(20_000, seed=seed, start_ms=START_MS + seed * 86_400_000) for seed in (0, 1)]
+    segments = [stored(trades, DAY + timedelta(days=index)) for index, trades in enumerate(days)]
+    time, price, size, is_buy = (
+        np.concatenate([getattr(day, name) for day in days]) for name in ("time", "price", "size", "is_buy")
+    )
+    return segments, Trades(time, price, size, is_buy)
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [TopN(1), TopN(150), TopN(10**6), GrossValue(5_000.0), Portion(0.01), Portion(0.5), Portion(1.0)],
+)
+@pytest.mark.parametrize(
+    ("start", "end"), [(-6, 6), (-24, 24), (-1, 0), (0, 1)], ids=["across", "whole", "before", "after"]
+)
+def test_selection_across_days_equals_sorting_all_trades(
+    stored: Stored, selection: Selection, start: int, end: int
+):
+    segments, trades = two_days(stored)
+    window = TimeWindow(MIDNIGHT + timedelta(hours=start), MIDNIGHT + timedelta(hours=end))
+    chosen = [s for s in segments if s.origin.window.overlap(window)]
+    drawn = load_map(job(chosen, window, selection))
+    inside = (trades.time >= window.start_ms) & (trades.time < window.end_ms)
+    assert drawn.trade_count == inside.sum()
+    for found, is_buy in ((drawn.buys, True), (drawn.sells, False)):
+        rows = np.flatnonzero(inside & (trades.is_buy == is_buy))
+        rows = rows[np.argsort(-trades.notional[rows], kind="stable")]
+        match selection:
+            case TopN(count):
+                rows = rows[:count]
+            case GrossValue(minimum):
+                rows = rows[trades.notional[rows] >= minimum]
+            case Portion(fraction):
+                rows = rows[: int(len(rows) * fraction)]
+        np.testing.assert_array_equal(found.largest.time, trades.time[rows][:LARGEST_KEPT])
+        np.testing.assert_array_equal(found.largest.notional, trades.notional[rows][:LARGEST_KEPT])
+        assert found.count == len(rows)
+        assert found.notional == pytest.approx(trades.notional[rows].sum())
+    assert drawn.last_price == trades.price[np.flatnonzero(inside)[-1]]
+
+
+def test_map_job_draws_both_pictures_and_says_how_long_each_took(stored: Stored):
+    result = run_map_job(job([stored(random_trades(5000))], TimeWindow.of_day(DAY), TopN(10)))
+    assert result.map_png.startswith(b"\x89PNG")
+    assert result.depth_png.startswith(b"\x89PNG")
+    assert set(result.timings_ms) == {"load", "compute", "map", "depth"}
+    assert result.summary.selected_buy == 10
+    assert result.levels_csv is None
+
+
+def test_map_job_adds_the_levels_when_asked(stored: Stored):
+    result = run_map_job(job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(10), levels_csv=True))
+    assert result.levels_csv is not None
+    assert result.levels_csv.count(b"\n") == 1 + 2 * 4 * 10
+
+
+ROWS = [(1000, 100.0, 823.0, "buy"), (2000, 100.0, 500.0, "sell"), (3000, 100.0, 3.0, "sell")]
+
+
+@pytest.mark.parametrize(
+    ("selection", "sentence"),
+    [
+        (
+            GrossValue(1e5),
+            r"reaches 100,000: the largest is 82,300\. Try gross_value 80,000 or a longer window",
+        ),
+        (Portion(0.1), r"^10% of 2 BTCUSDT trades a side is less than one trade\. Try portion 53% or"),
+    ],
+)
+def test_nothing_selected_names_a_value_that_works(stored: Stored, selection: Selection, sentence: str):
+    segments = [stored(trades_from(ROWS))]
+    with pytest.raises(RequestError, match=sentence):
+        run_map_job(job(segments, TimeWindow.of_day(DAY), selection))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(
+    mode=st.sampled_from([Mode.GROSS_VALUE, Mode.PORTION]),
+    trades=st.integers(1, 20_000),
+    notional=st.floats(1e-9, 1e9),
+    side=st.sampled_from(["buy", "sell"]),
+)
+@example(mode=Mode.PORTION, trades=30_000, notional=1.0, side="buy")
+@example(mode=Mode.PORTION, trades=1, notional=1.0, side="sell")
+@example(mode=Mode.GROSS_VALUE, trades=1, notional=0.9, side="sell")
+def test_value_that_is_suggested_selects_something(
+    tmp_path: Path, mode: Mode, trades: int, notional: float, side: str
+):
+    day, folder = TimeWindow.of_day(DAY), tmp_path / os.urandom(8).hex()
+    of = trades_from([(number, 1.0, notional, side) for number in range(trades)])
+    (part,) = held_by(folder, of, [day], day)
+    nothing = GrossValue(1e12) if mode is Mode.GROSS_VALUE else Portion(1e-6)
+    with pytest.raises(RequestError, match=f"Try {mode} ") as caught:
+        load_map(job([part.segment], day, nothing))
+    value = re.search(rf"Try {mode} (\S+) or a longer window", str(caught.value))
+    assert value is not None
+    drawn = load_map(job([part.segment], day, parse_selection(mode, value[1])))
+    assert drawn.buys.count + drawn.sells.count > 0
+
+
+def test_window_without_trades_is_a_sentence(stored: Stored):
+    window = TimeWindow(MIDNIGHT - timedelta(hours=1), MIDNIGHT)
+    with pytest.raises(RequestError, match="Nobody traded BTCUSDT in this window"):
+        run_map_job(job([stored(trades_from(ROWS))], window, TopN(5)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "selection"),
+    [
+        (ROWS[:1], TopN(100)),  # one trade, one price, one side
+        (ROWS, TopN(100)),  # fewer than asked for
+        ([(0, 0.00001234, 1e9, "buy"), (1, 0.00001235, 1e9, "sell")], TopN(1)),
+        ([(0, 104_250.5, 1.0, "buy"), (9_000_000, 51_000.0, 1.0, "sell")], TopN(1)),  # everything passed
+    ],
+)
+def test_meagre_windows_are_drawn(
+    stored: Stored, rows: list[tuple[int, float, float, str]], selection: Selection
+):
+    for model in (MarginModel.EXCHANGE, MarginModel.SIMPLE):
+        segments = [stored(trades_from(rows))]
+        result = run_map_job(job(segments, TimeWindow.of_day(DAY), selection, model=model, heatmap=True))
+        assert result.heatmap_png is not None
+        assert result.heatmap_png.startswith(b"\x89PNG")
+    assert result.summary.trades == len(rows)
+    assert result.map_png.startswith(b"\x89PNG")
+
+
+def test_store_job_makes_a_segment_of_a_day_file(tmp_path: Path):
+    file = tmp_path / "day.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(
+            "BTCUSDT-aggTrades-2023-08-01.csv",
+            f"7,100.5,2,1,1,{START_MS},true\n9,100,1,2,2,{START_MS},false\n",
+        )
+    origin = Origin(Exchange.BINANCE, "BTCUSDT", TimeWindow.of_day(DAY), "https://example.org/day.zip", "")
+    segment = run_store_job(StoreJob(file, origin, tmp_path, tmp_path / "incoming", 10**6))
+    assert (segment.buys, segment.sells) == (1, 1)
+    assert (segment.origin.first_id, segment.origin.last_id, segment.origin.lost_ids) == (7, 9, 1)
+
+
+def test_store_job_of_garbage_stores_nothing(tmp_path: Path):
+    file = tmp_path / "day.zip"
+    file.write_bytes(b"<html>")
+    origin = Origin(
+        Exchange.BINANCE, "BTCUSDT", TimeWindow.of_day(date(2023, 8, 1)), "https://example.org", ""
+    )
+    with pytest.raises(DataError, match="not a sound zip file"):
+        run_store_job(StoreJob(file, origin, tmp_path / "store", tmp_path / "incoming", 10**6))
+    assert [path.name for path in tmp_path.iterdir()] == ["day.zip"]
+
+
+def test_levels_are_swept_by_a_later_day_too(stored: Stored):
+    # A long from 100 at 100x stands at about 99.4; the next day the price is at 99 once, and then back.
+    days = [
+        stored(trades_from([(1000, 100.0, 50.0, "buy")])),
+        stored(
+            trades_from(
+                [(1000, 99.0, 1.0, "sell"), (2000, 100.0, 1.0, "buy")], start_ms=START_MS + 86_400_000
+            ),
+            DAY + timedelta(days=1),
+        ),
+    ]
+    window = TimeWindow(TimeWindow.of_day(DAY).start, TimeWindow.of_day(DAY + timedelta(days=1)).end)
+    asked = job(days, window, TopN(1))
+    drawn, longs = load_map(asked), levels_of_job(asked)[:4]
+    standing = {each.leverage: each.standing.tolist() for each in longs}
+    assert standing == {10: [True], 25: [True], 50: [True], 100: [False]}
+    assert drawn.swept_long == pytest.approx(5000 / 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "basis"),
+    [
+        (MarginModel.EXCHANGE, ("binance", date(2023, 8, 1), "")),
+        (MarginModel.SIMPLE, ("simple", None, "")),
+        (MarginModel.BYBIT, ("simple", None, "no Bybit brackets of BTCUSDT by 2023-08-02")),
+    ],
+)
+def test_result_names_what_its_levels_were_computed_with(
+    stored: Stored, model: MarginModel, basis: tuple[str, date | None, str]
+):
+    asked = job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(5), model=model)
+    drawn = load_map(asked)
+    assert (drawn.margin.model, drawn.margin.brackets, drawn.margin.note) == basis
+    # Only the seed library's own way counts a trade more than once.
+    placed = sum(float(each.notional.sum()) for each in levels_of_job(asked)[:4])
+    times = 4 if model is MarginModel.SIMPLE else 1
+    assert placed == pytest.approx(times * drawn.buys.notional)
+
+
+def test_fetched_brackets_are_used(stored: Stored, tmp_path: Path):
+    (tmp_path / "binance-2023-08-02.txt").write_text("# fetched\nBTCUSDT 1,0.01,100 inf,0.02,20\n")
+    asked = job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(5))
+    asked = replace(asked, bracket_folders=(tmp_path,))
+    assert load_map(asked).margin.source == "fetched"
+    assert [len(each.price) for each in levels_of_job(asked)[:4]] == [5, 0, 0, 0]
+
+
+def held_by(root: Path, trades: Trades, windows: list[TimeWindow], asked: TimeWindow) -> tuple[Part, ...]:
+    """Store the parts of `trades` in overlapping windows, and return what the store gives of `asked`."""
+    for window in windows:
+        rows = (trades.time >= window.start_ms) & (trades.time < window.end_ms)
+        inside = Trades(trades.time[rows], trades.price[rows], trades.size[rows], trades.is_buy[rows])
+        origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "https://example.org", "")
+        path = segment_path(root, Exchange.BINANCE, "BTCUSDT", window)
+        write_segment(path, origin, inside, incoming=root / "incoming")
+    store = SegmentStore(root, max_size=10**12)
+    store.open(now=MIDNIGHT)
+    return store.parts(Exchange.BINANCE, "BTCUSDT", asked)
+
+
+def assert_same_values(one: Any, other: Any, name: str = "map") -> None:
+    """Compare two values of the model, arrays and all."""
+    if isinstance(one, np.ndarray):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+    elif isinstance(one, tuple) and not hasattr(one, "_fields"):
+        assert len(one) == len(other), name
+        for place, (mine, its) in enumerate(zip(one, other, strict=True)):
+            assert_same_values(mine, its, f"{name}[{place}]")
+    elif is_dataclass(one):
+        for each in fields(one):
+            assert_same_values(getattr(one, each.name), getattr(other, each.name), f"{name}.{each.name}")
+    else:
+        assert one == other, name
+
+
+def sparse_trades(seed: int, seconds: int) -> Trades:
+    """Return trades at a price that wanders, with quiet spells, in the first seconds of the day."""
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.choice([0, 40, 900, 5000, 90_000], 1500, p=[0.2, 0.4, 0.3, 0.09, 0.01]))
+    times = times[times < seconds * 1000]
+    price = np.round(28_500 + np.cumsum(rng.normal(0, 25, len(times))), 1)
+    size = rng.integers(1, 30, len(times)) / 10
+    return Trades(times + START_MS, price, size, rng.random(len(times)) < 0.5)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    spans=st.lists(
+        st.tuples(st.integers(0, 3599), st.integers(1, 600)).map(
+            lambda pair: (pair[0], min(sum(pair), 3600))
+        ),
+        max_size=8,
+        unique=True,
+    ),
+    bounds=st.tuples(st.integers(0, 1700), st.integers(1900, 3600)),
+    selection=st.sampled_from([TopN(5), TopN(10**6), Portion(0.2), GrossValue(30_000.0)]),
+    bins=st.sampled_from([720, 30, 7]),
+)
+def test_map_of_overlapping_segments_equals_that_of_one(
+    tmp_path: Path,
+    seed: int,
+    spans: list[tuple[int, int]],
+    bounds: tuple[int, int],
+    selection: Selection,
+    bins: int,
+):
+    """Heatmap included, wherever bins of the price path are cut by the edges of segments."""
+    trades, root = sparse_trades(seed, 3600), tmp_path / os.urandom(8).hex()
+    start = TimeWindow.of_day(DAY).start
+
+    def within(first: int, last: int) -> TimeWindow:
+        return TimeWindow(start + timedelta(seconds=first), start + timedelta(seconds=last))
+
+    asked = within(*bounds)
+    rest = [within(*pair) for pair in ((0, 901), (890, 1800), (1800, 2707), (2707, 3600))]
+    several = held_by(root / "several", trades, [within(*pair) for pair in spans] + rest, asked)
+    (whole,) = held_by(root / "one", trades, [TimeWindow.of_day(DAY)], asked)
+    request = MapRequest(
+        Exchange.BINANCE, "BTCUSDT", asked, selection, model=MarginModel.SIMPLE, heatmap=True
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("liqmap.run.job.PATH_BINS", bins)
+        jobs = [MapJob(request, parts, Coverage(asked, (asked,))) for parts in ((whole,), several)]
+        try:
+            one = load_map(jobs[0])
+        except RequestError as error:
+            with pytest.raises(RequestError, match=re.escape(str(error))):
+                load_map(jobs[1])
+            return
+        other = load_map(jobs[1])
+        width = path_bin_seconds(int(asked.length.total_seconds()), bins=bins)
+    assert_same_values(one, other)
+    heatmaps = [
+        build_heatmap(drawn, [levels_of_job(each)], bin_seconds=width)
+        for drawn, each in zip((one, other), jobs, strict=True)
+    ]
+    assert_same_values(heatmaps[0], heatmaps[1], "heatmap")
+
+
+def test_entry_is_swept_within_its_bin_by_a_part_two_parts_later(tmp_path: Path):
+    # A bin of 10 s is cut into four parts; a long from 100 at 100x (99.4) is touched in the last of them,
+    # and the third has no trades at all.
+    trades = trades_from(
+        [
+            (1000, 100.0, 50.0, "buy"),
+            (3000, 100.0, 1.0, "sell"),
+            (8000, 99.0, 1.0, "sell"),
+            (15_000, 101.0, 1.0, "buy"),
+        ]
+    )
+    start = TimeWindow.of_day(DAY).start
+    windows = [
+        TimeWindow(start + timedelta(seconds=first), start + timedelta(seconds=last))
+        for first, last in ((0, 2), (2, 4), (4, 7), (7, 7200))
+    ]
+    asked = TimeWindow(start, start + timedelta(seconds=7200))
+    parts = held_by(tmp_path, trades, windows, asked)
+    assert len(parts) == 4
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", asked, TopN(1), model=MarginModel.SIMPLE, heatmap=True)
+    longs = levels_of_job(MapJob(request, parts, Coverage(asked, (asked,))))[:4]
+    (at_100x,) = [each for each in longs if each.leverage == 100]
+    assert at_100x.after.soon is not None
+    assert at_100x.after.soon.tolist() == [99.0]
+    assert at_100x.after.extreme.tolist() == [99.0]
+    assert at_100x.standing.tolist() == [False]

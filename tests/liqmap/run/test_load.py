@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import liqmap.run.load
+from liqmap.compute.aftermath import aftermath
+from liqmap.compute.selection import Cut
+from liqmap.model import Exchange, GrossValue, MapRequest, Portion, Selection, Side, TopN
+from liqmap.run.load import Loaded, load, path_of, together
+from liqmap.store.segments import Largest, Origin, Part, Segment, read_bars, read_largest, segment_path
+from liqmap.store.writer import write_segment
+from liqmap.window import DAY, TimeWindow
+from tests.liqmap.conftest import DAY as DATE
+from tests.liqmap.conftest import Stored, random_trades
+
+WHOLE = TimeWindow.of_day(DATE)
+
+
+def loaded(
+    parts: tuple[Part, ...], selection: Selection, *, bin_seconds: int, heatmap: bool = False
+) -> Loaded:
+    window = TimeWindow(parts[0].window.start, parts[-1].window.end)
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, heatmap=heatmap)
+    return load(request, parts, bin_seconds=bin_seconds)
+
+
+def cut_at(segment: Segment, *seconds: int) -> tuple[Part, ...]:
+    """Return a day's segment in parts that end at `seconds`, and at its end."""
+    moments = [WHOLE.start, *(WHOLE.start + timedelta(seconds=each) for each in seconds), WHOLE.end]
+    return tuple(Part(segment, TimeWindow(*pair)) for pair in pairwise(moments))
+
+
+@pytest.mark.parametrize("selection", [TopN(50), TopN(5000), GrossValue(2e4), Portion(0.02)])
+@pytest.mark.parametrize("bin_seconds", [120, 300])
+@pytest.mark.parametrize("few", [0, 10**6], ids=["searched for in stretches", "together"])
+def test_parts_say_the_same_as_the_whole(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch, selection: Selection, bin_seconds: int, few: int
+):
+    monkeypatch.setattr(liqmap.run.load, "_STRETCH", few)
+    segment = stored(random_trades(30_000))
+    whole = loaded((Part(segment, WHOLE),), selection, bin_seconds=bin_seconds, heatmap=True)
+    # Within a bin, twice within one bin, within a second bar's minute, and at a bin's end.
+    parts = loaded(
+        cut_at(segment, 30_000, 40_010, 40_011, 40_070, 50_400),
+        selection,
+        bin_seconds=bin_seconds,
+        heatmap=True,
+    )
+    assert parts.trade_count == whole.trade_count
+    for name in ("time", "low", "high", "close"):
+        np.testing.assert_array_equal(getattr(parts.path, name), getattr(whole.path, name))
+    found, expected = together(list(parts.entries())), together(list(whole.entries()))
+    for side in Side:
+        for name in ("time", "price", "notional"):
+            one, other = (getattr(each.trades[side], name) for each in (found, expected))
+            np.testing.assert_array_equal(one, other)
+        for name in ("extreme", "soon"):
+            one, other = (getattr(each.after[side], name) for each in (found, expected))
+            np.testing.assert_array_equal(one, other)
+
+
+def test_aftermath_of_a_day_read_from_minutes_equals_that_from_seconds(stored: Stored):
+    segment = stored(random_trades(30_000))
+    parts = (Part(segment, WHOLE),)
+    found = together(list(loaded(parts, TopN(300), bin_seconds=120, heatmap=True).entries()))
+    bars = path_of(read_bars(segment, WHOLE))
+    for side, never in ((Side.BUY, np.inf), (Side.SELL, -np.inf)):
+        trades = read_largest(segment, side, window=WHOLE, cut=Cut(count=300)).trades
+        expected = aftermath(bars, trades, bin_seconds=120, later=never)
+        np.testing.assert_array_equal(found.after[side].extreme, expected.extreme)
+        np.testing.assert_array_equal(found.after[side].soon, expected.soon)
+
+
+@pytest.mark.parametrize("selection", [TopN(50), TopN(5000), GrossValue(2e4)])
+@pytest.mark.parametrize("cuts", [(), (30_000,)], ids=["whole", "in parts"])
+def test_what_segments_know_of_the_time_after_equals_what_the_seconds_tell(
+    stored: Stored, selection: Selection, cuts: tuple[int, ...]
+):
+    parts = cut_at(stored(random_trades(30_000)), *cuts)
+    found, expected = (
+        together(list(loaded(parts, selection, bin_seconds=120, heatmap=heatmap).entries()))
+        for heatmap in (False, True)
+    )
+    for side in Side:
+        np.testing.assert_array_equal(found.after[side].extreme, expected.after[side].extreme)
+        assert np.isinf(expected.after[side].extreme).sum() < 5
+    assert found.after[Side.BUY].soon is None
+
+
+def test_no_more_than_a_stretch_is_read_before_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(liqmap.run.load, "_STRETCH", 1)
+    parts = []
+    for day in (DATE, DATE + DAY, DATE + 2 * DAY):
+        window = TimeWindow.of_day(day)
+        origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "https://example.org", "")
+        path = segment_path(tmp_path, origin.exchange, origin.symbol, window)
+        trades = random_trades(1000, start_ms=window.start_ms)
+        parts.append(Part(write_segment(path, origin, trades, incoming=tmp_path / "incoming"), window))
+    reads: list[TimeWindow] = []
+
+    def counted(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> Largest:
+        reads.append(window)
+        return read_largest(segment, side, window=window, cut=cut)
+
+    monkeypatch.setattr(liqmap.run.load, "read_largest", counted)
+    stretches = loaded(tuple(parts), GrossValue(1.0), bin_seconds=600).entries()
+    assert reads == []
+    newest = next(stretches)
+    assert set(reads) == {parts[2].window}
+    assert newest.trades[Side.BUY].time.min() >= parts[2].window.start_ms
+    assert sum(1 for _ in stretches) == 2

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from liqmap.exchanges.binance.live import BinanceLive
+from liqmap.exchanges.bybit.live import BybitLive
+from liqmap.exchanges.messages import Liquidation, LiveFormat
+from liqmap.model import Exchange, Side
+from liqmap.store.liquidations import COLUMNS, append_liquidations, read_liquidations
+from tests.liqmap.exchanges.binance.test_live import LIQUIDATION as BINANCE_MESSAGE
+from tests.liqmap.exchanges.bybit.test_live import LIQUIDATIONS as BYBIT_MESSAGE
+
+DAY = date(2026, 10, 4)
+MS = 1_791_072_000_000  # its midnight
+LONG = Liquidation("BTCUSDT", MS + 5, Side.BUY, 78_541.7, 0.014)
+SHORT = Liquidation("BTCUSDT", MS + 7, Side.SELL, 78_600.0, 1.5)
+
+
+def path_of(root: Path) -> Path:
+    return root / "liquidations" / "binance" / "BTCUSDT" / f"{DAY}.csv"
+
+
+def append(root: Path, *liquidations: Liquidation, complete: bool = True) -> None:
+    append_liquidations(root, Exchange.BINANCE, liquidations, complete=complete)
+
+
+def read(root: Path, symbol: str = "BTCUSDT", day: date = DAY) -> list[Liquidation]:
+    return list(read_liquidations(root, Exchange.BINANCE, symbol, day))
+
+
+def test_liquidations_come_back_in_the_order_in_which_they_came(tmp_path: Path):
+    append(tmp_path, SHORT, LONG)
+    append(tmp_path, LONG)
+    assert read(tmp_path) == [SHORT, LONG, LONG]
+
+
+def test_table_is_plain_csv_with_one_header(tmp_path: Path):
+    append(tmp_path, LONG)
+    append(tmp_path, SHORT, complete=False)
+    assert path_of(tmp_path).read_text().splitlines() == [
+        ",".join(COLUMNS),
+        f"{MS + 5},long,78541.7,0.014,complete",
+        f"{MS + 7},short,78600.0,1.5,sampled",
+    ]
+
+
+def test_liquidations_are_kept_by_symbol_and_day_of_utc(tmp_path: Path):
+    before, other = LONG._replace(time=MS - 1), LONG._replace(symbol="ETHUSDT")
+    append(tmp_path, LONG, before, other)
+    assert read(tmp_path) == [LONG]
+    assert read(tmp_path, day=date(2026, 10, 3)) == [before]
+    assert read(tmp_path, "ETHUSDT") == [other]
+    assert read(tmp_path, "XRPUSDT") == []
+
+
+@pytest.mark.parametrize(
+    ("live", "message", "position"),
+    [
+        (BinanceLive(), BINANCE_MESSAGE, Side.BUY),  # SELL closed a long
+        (BybitLive(), BYBIT_MESSAGE, Side.SELL),  # Sell was a short
+    ],
+    ids=["binance", "bybit"],
+)
+def test_either_convention_ends_up_as_the_side_of_the_position(
+    tmp_path: Path, live: LiveFormat, message: object, position: Side
+):
+    found = live.read(json.dumps(message))
+    assert isinstance(found, list)
+    liquidation = found[0]
+    assert isinstance(liquidation, Liquidation)
+    append(tmp_path, liquidation, complete=live.complete_liquidations)
+    (table,) = tmp_path.glob("liquidations/*/*/*.csv")
+    row = table.read_text().splitlines()[1].split(",")
+    assert row[1] == ("long" if position is Side.BUY else "short")
+    assert row[4] == ("complete" if isinstance(live, BybitLive) else "sampled")
+    assert read(tmp_path, liquidation.symbol, date.fromisoformat(table.stem)) == [liquidation]
+
+
+@pytest.mark.parametrize("cut", range(1, 115))
+def test_torn_last_row_is_left_out_and_spoils_nothing_that_follows(tmp_path: Path, cut: int):
+    append(tmp_path, LONG, SHORT)
+    path = path_of(tmp_path)
+    last = path.read_bytes().splitlines(keepends=True)
+    os.truncate(path, path.stat().st_size - cut)
+    before = read(tmp_path)
+    # Without its line end alone, a row is whole.
+    whole = sum(cut <= sum(map(len, last[row + 1 :])) + 1 for row in (1, 2))
+    assert before == [LONG, SHORT][:whole]
+    append(tmp_path, SHORT)
+    assert read(tmp_path) == [*before, SHORT]
+
+
+def test_rows_of_garbage_are_left_out(tmp_path: Path):
+    append(tmp_path, LONG)
+    with path_of(tmp_path).open("ab") as file:
+        file.write(
+            b"\n\xff\xfe\n,,,,\n1,long,x,1,complete\n1,up,1,1,complete\n1,long,1,1\n1,long,1,1,perhaps\n"
+        )
+    append(tmp_path, SHORT)
+    assert read(tmp_path) == [LONG, SHORT]
+
+
+def test_full_disk_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="No space left"):
+        append(tmp_path, LONG)

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from liqmap.compute.levels import coarsened
+from liqmap.compute.selection import Cut
+from liqmap.errors import DataError
+from liqmap.model import Exchange, Side, Trades
+from liqmap.run.load import path_of
+from liqmap.store.segments import (
+    Origin,
+    Segment,
+    open_segment,
+    read_bars,
+    read_largest,
+    read_table,
+    segment_paths,
+)
+from liqmap.store.writer import merge_segments, write_segment
+from liqmap.window import TimeWindow
+from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHOLE = TimeWindow.of_day(DAY)
+
+
+def seconds(first: int, last: int) -> TimeWindow:
+    return TimeWindow(WHOLE.start + timedelta(seconds=first), WHOLE.start + timedelta(seconds=last))
+
+
+def expected_largest(trades: Trades, side: Side, window: TimeWindow) -> np.ndarray:
+    """Return row numbers of `side` in `window`, largest first, ties by row: the slow, plain way."""
+    inside = (trades.time >= window.start_ms) & (trades.time < window.end_ms)
+    rows = np.flatnonzero(inside & (trades.is_buy == (side is Side.BUY)))
+    return np.array(sorted(rows, key=lambda row: (-trades.notional[row], row)), dtype=np.int64)
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("window", [WHOLE, seconds(3600, 7200), seconds(86_399, 86_400)])
+def test_read_largest_gives_back_the_very_trades_in_order(stored: Stored, side: Side, window: TimeWindow):
+    trades = random_trades(40_000)
+    found = read_largest(stored(trades), side, window=window, cut=Cut()).trades
+    rows = expected_largest(trades, side, window)
+    np.testing.assert_array_equal(found.time, trades.time[rows])
+    np.testing.assert_array_equal(found.price, trades.price[rows])
+    np.testing.assert_array_equal(found.notional, trades.notional[rows])
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 8192, 8193, 10**6])
+def test_read_largest_by_count_stops_at_the_count(stored: Stored, count: int):
+    trades = random_trades(40_000)
+    found = read_largest(stored(trades), Side.SELL, window=WHOLE, cut=Cut(count=count)).trades
+    rows = expected_largest(trades, Side.SELL, WHOLE)[:count]
+    np.testing.assert_array_equal(found.time, trades.time[rows])
+
+
+def test_read_largest_by_minimum_includes_the_minimum_itself(stored: Stored):
+    trades = trades_from([(0, 10.0, 2.0, "buy"), (1, 10.0, 1.0, "buy"), (2, 10.0, 3.0, "buy")])
+    found = read_largest(stored(trades), Side.BUY, window=WHOLE, cut=Cut(minimum=20.0)).trades
+    assert found.notional.tolist() == [30.0, 20.0]
+
+
+def test_read_largest_above_excludes_the_bound_itself(stored: Stored):
+    trades = trades_from([(0, 10.0, 2.0, "buy"), (1, 10.0, 1.0, "buy"), (2, 10.0, 3.0, "buy")])
+    found = read_largest(stored(trades), Side.BUY, window=WHOLE, cut=Cut(count=2, above=20.0)).trades
+    assert found.notional.tolist() == [30.0]
+
+
+def test_read_window_is_half_open(stored: Stored):
+    trades = trades_from(
+        [(999, 1.0, 1.0, "buy"), (1000, 2.0, 1.0, "buy"), (1999, 3.0, 1.0, "buy"), (2000, 4.0, 1.0, "buy")]
+    )
+    segment = stored(trades)
+    assert sorted(read_largest(segment, Side.BUY, window=seconds(1, 2), cut=Cut()).trades.price) == [2.0, 3.0]
+    assert read_bars(segment, seconds(1, 2)).low.tolist() == [2.0]
+
+
+def test_bars_hold_each_second_that_traded(stored: Stored):
+    trades = trades_from(
+        [
+            (100, 10.0, 1.0, "buy"),
+            (200, 12.0, 1.0, "sell"),
+            (900, 11.0, 2.0, "sell"),
+            (86_399_999, 9.0, 1.0, "buy"),
+        ]
+    )
+    bars = read_bars(stored(trades), WHOLE)
+    assert (bars.time - START_MS).tolist() == [0, 86_399_000]
+    assert (bars.low.tolist(), bars.high.tolist(), bars.close.tolist()) == ([10, 9], [12, 9], [11, 9])
+    assert (bars.buys, bars.sells) == (2, 2)
+
+
+@pytest.mark.parametrize("window", [WHOLE, seconds(3600, 7260)])
+def test_minute_bars_are_the_second_bars_coarsened(stored: Stored, window: TimeWindow):
+    segment = stored(random_trades(20_000))
+    minutes, bars = (read_bars(segment, window, bin_seconds=each) for each in (120, 1))
+    assert (minutes.buys, minutes.sells) == (bars.buys, bars.sells)
+    expected = coarsened(path_of(bars), 60)
+    for name in ("time", "low", "high", "close"):
+        np.testing.assert_array_equal(getattr(minutes, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize(("window", "bin_seconds"), [(seconds(30, 7200), 120), (WHOLE, 30)])
+def test_bars_are_of_seconds_where_minutes_would_not_do(stored: Stored, window: TimeWindow, bin_seconds: int):
+    segment = stored(random_trades(20_000))
+    assert len(read_bars(segment, window, bin_seconds=bin_seconds).time) > 1440
+
+
+def test_segment_of_an_empty_day_is_whole_and_empty(stored: Stored):
+    segment = stored(trades_from([]))
+    assert open_segment(segment.path) == segment
+    assert len(read_largest(segment, Side.BUY, window=WHOLE, cut=Cut(count=5)).trades) == 0
+    assert read_bars(segment, WHOLE).buys == 0
+
+
+def test_segment_manifest_tells_where_it_came_from(stored: Stored):
+    segment = stored(random_trades(1000))
+    reopened = open_segment(segment.path)
+    assert reopened is not None
+    assert reopened.origin == segment.origin
+    assert reopened.buys + reopened.sells == 1000
+    assert reopened.size == sum(file.stat().st_size for file in segment.path.glob("*.arrow"))
+
+
+def test_segment_is_a_plain_arrow_file_for_other_tools(stored: Stored):
+    trades = random_trades(1000)
+    segment = stored(trades)
+    with pa.memory_map(str(segment.path / "buy.arrow")) as file:
+        table = pa.ipc.open_file(file).read_all()
+    assert table.column_names == ["time", "price", "size", "extreme"]
+    assert table.num_rows == segment.buys
+    assert table.schema.field("price").metadata == {b"decimals": b"1"}
+
+
+@pytest.mark.parametrize("side", Side)
+def test_read_largest_knows_what_the_price_did_after_each_trade(stored: Stored, side: Side):
+    trades = random_trades(2000)
+    found = read_largest(stored(trades), side, window=WHOLE, cut=Cut())
+    worst, never = (min, np.inf) if side is Side.BUY else (max, -np.inf)
+    for time, extreme in zip(found.trades.time[::9], found.extreme[::9], strict=True):
+        after = trades.price[trades.time // 1000 > time // 1000]
+        assert extreme == worst(after, default=never)
+
+
+@pytest.mark.parametrize(("side", "never"), [(Side.BUY, np.inf), (Side.SELL, -np.inf)])
+def test_nothing_comes_after_the_trades_of_the_last_second(stored: Stored, side: Side, never: float):
+    segment = stored(trades_from([(0, 5.0, 1.0, "buy"), (0, 5.0, 1.0, "sell"), (999, 4.0, 1.0, "buy")]))
+    assert set(read_largest(segment, side, window=WHOLE, cut=Cut()).extreme) == {never}
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        [0.00001234, 0.00001235],  # a cheap coin: whole units of 1e-8
+        [5e9, 5e9 + 0.5],  # beyond 32 bits
+        [1 / 3, 2 / 3],  # on no decimal grid: kept as floats
+        [1e300, 2e300],
+    ],
+)
+def test_prices_of_any_scale_come_back_exactly(stored: Stored, price: list[float]):
+    segment = stored(trades_from([(i, value, 1.0, "buy") for i, value in enumerate(price)]))
+    found = read_largest(segment, Side.BUY, window=WHOLE, cut=Cut()).trades
+    assert sorted(found.price.tolist()) == price
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@given(
+    prices=st.lists(st.floats(1e-9, 1e9, allow_subnormal=False), min_size=1, max_size=20),
+    sizes=st.lists(st.decimals("0.001", "1000", places=3).map(float), min_size=20, max_size=20),
+)
+def test_any_trades_come_back_exactly(tmp_path: Path, prices: list[float], sizes: list[float]):
+    trades = trades_from(
+        [(i, price, size, "sell") for i, (price, size) in enumerate(zip(prices, sizes, strict=False))]
+    )
+    path = tmp_path / os.urandom(8).hex()
+    origin = Origin(Exchange.BYBIT, "BTCUSDT", WHOLE, "https://example.org", "")
+    segment = write_segment(path, origin, trades, incoming=tmp_path / "incoming")
+    found = read_largest(segment, Side.SELL, window=WHOLE, cut=Cut()).trades
+    rows = expected_largest(trades, Side.SELL, WHOLE)
+    np.testing.assert_array_equal(found.price, trades.price[rows])
+    np.testing.assert_array_equal(found.notional, trades.notional[rows])
+
+
+def test_segment_written_twice_keeps_the_first(stored: Stored):
+    first = stored(random_trades(10))
+    second = stored(random_trades(20))
+    assert second == first
+    assert list((first.path.parents[3] / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["buy.arrow", "sell.arrow", "bars.arrow", "minutes.arrow", "manifest.json"])
+def test_segment_with_a_shortened_file_is_not_opened(stored: Stored, name: str):
+    segment = stored(random_trades(1000))
+    os.truncate(segment.path / name, 100)
+    assert open_segment(segment.path) is None
+
+
+def test_segment_gone_while_reading_is_a_data_error(stored: Stored):
+    segment = stored(random_trades(10))
+    (segment.path / "buy.arrow").unlink()
+    with pytest.raises(DataError, match="ask again"):
+        read_largest(segment, Side.BUY, window=WHOLE, cut=Cut())
+
+
+def test_full_disk_is_a_sentence_and_leaves_nothing(
+    stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        stored(random_trades(10))
+    assert list(segment_paths(tmp_path)) == []
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+KILLED_AT_EACH_STEP = """
+import os, signal, sys
+from pathlib import Path
+
+from liqmap.model import Exchange
+from liqmap.window import TimeWindow
+from liqmap.store.writer import merge_segments, write_segment
+from liqmap.store.segments import Origin, segment_path
+from tests.liqmap.conftest import DAY, random_trades
+
+STEPS = {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove"}
+window = TimeWindow.of_day(DAY)
+origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "https://example.org/day.zip", "")
+trades = random_trades(1000)
+
+def write_until(step, root):
+    def count(event, arguments):
+        nonlocal step
+        if event in STEPS and str(root) in str(arguments[0]):
+            step -= 1
+            if step == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    path = segment_path(root, origin.exchange, origin.symbol, window)
+    write_segment(path, origin, trades, incoming=root / "incoming")
+    os._exit(0)
+
+for step in range(1, 50):
+    root = Path(sys.argv[1]) / str(step)
+    root.mkdir()
+    child = os.fork() or write_until(step, root)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+"""
+
+
+def test_killed_at_any_step_leaves_no_half_segment(tmp_path: Path):
+    subprocess.run([sys.executable, "-c", KILLED_AT_EACH_STEP, str(tmp_path)], check=True)  # noqa: S603
+    found = {
+        int(root.name): [open_segment(path) for path in segment_paths(root)] for root in tmp_path.iterdir()
+    }
+    last = max(found)
+    assert 5 < last < 49, "the steps of writing were not all seen"
+    assert found[1] == []
+    assert len(found[last]) == 1
+    for step, segments in found.items():
+        assert None not in segments, f"half a segment is visible after step {step}"
+        for segment in segments:
+            assert isinstance(segment, Segment)
+            assert len(read_largest(segment, Side.BUY, window=WHOLE, cut=Cut()).trades) == segment.buys
+
+
+def test_segments_of_two_days_stand_beside_each_other(stored: Stored, tmp_path: Path):
+    stored(random_trades(10))
+    next_day = START_MS + 86_400_000
+    stored(random_trades(10, start_ms=next_day), day=date(2023, 8, 2))
+    assert len(list(segment_paths(tmp_path))) == 2
+
+
+def test_table_of_a_side_without_trades_is_empty(stored: Stored):
+    segment = stored(trades_from([(0, 100.5, 1.0, "buy")]))
+    buys, sells = (read_table(segment, side) for side in ("buy", "sell"))
+    assert {name: len(column) for name, column in sells.items()} == {
+        "time": 0,
+        "price": 0,
+        "size": 0,
+        "extreme": 0,
+    }
+    assert {name: column.dtype for name, column in sells.items()} == {
+        name: column.dtype for name, column in buys.items()
+    }
+
+
+def test_minutes_of_which_one_had_no_sale_are_merged(stored: Stored, tmp_path: Path):
+    days = [
+        stored(trades_from([(0, 100.5, 1.0, "buy"), (1, 100.0, 1.0, "sell")])),
+        stored(
+            trades_from([(0, 101.5, 1.0, "buy")], start_ms=START_MS + 86_400_000), DAY + timedelta(days=1)
+        ),
+    ]
+    merged = merge_segments(tmp_path / "merged", days, incoming=tmp_path / "incoming")
+    assert (merged.buys, merged.sells) == (2, 1)
+    assert read_table(merged, "buy")["price"].tolist() == [101.5, 100.5]

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from liqmap.errors import SettingsError
+from liqmap.model import Exchange, MapRequest, TopN
+from liqmap.run.engine import Engine
+from liqmap.settings import Settings, StorageSettings
+from liqmap.simulator import Market, MarketServer
+from liqmap.store.segments import MANIFEST, Segment, open_segment, segment_path
+from liqmap.store.shared import SharedStore
+from liqmap.window import TimeWindow
+from tests.liqmap.conftest import Stored, random_trades
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """Serve S3 on this machine, with one empty bucket."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed")
+    s3 = server.ThreadedMotoServer(port=0, verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        s3.start()
+        host, port = s3.get_host_and_port()
+        place = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+        from pyarrow import fs  # noqa: PLC0415
+
+        files, _ = fs.FileSystem.from_uri(f"s3://trades?{place}&allow_bucket_creation=true")
+        files.create_dir("trades")
+        yield f"s3://trades/PREFIX?{place}"
+        s3.stop()
+
+
+@pytest.fixture(params=["folder", "file URL", pytest.param("s3", marks=pytest.mark.s3)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    match request.param:
+        case "folder":
+            return str(tmp_path / "shared")
+        case "file URL":
+            return (tmp_path / "shared").as_uri()
+    url: str = request.getfixturevalue("s3_url")
+    return url.replace("PREFIX", tmp_path.name)
+
+
+@pytest.fixture
+def segment(stored: Stored) -> Segment:
+    return stored(random_trades(20_000))
+
+
+def elsewhere(tmp_path: Path, segment: Segment) -> Path:
+    """Return where another machine keeps the segment."""
+    origin = segment.origin
+    return segment_path(tmp_path / "other", origin.exchange, origin.symbol, origin.window)
+
+
+def test_segment_comes_back_on_another_machine_to_the_letter(url: str, tmp_path: Path, segment: Segment):
+    SharedStore(url).publish(segment)
+    path = elsewhere(tmp_path, segment)
+    found = SharedStore(url).bring_in(path, incoming=tmp_path / "other" / "incoming")
+    assert found is not None
+    assert found.origin == segment.origin
+    for file in segment.path.iterdir():
+        assert (path / file.name).read_bytes() == file.read_bytes()
+    assert list((tmp_path / "other" / "incoming").iterdir()) == []
+
+
+def test_what_is_not_there_is_none(url: str, tmp_path: Path, segment: Segment):
+    path = elsewhere(tmp_path, segment)
+    assert SharedStore(url).bring_in(path, incoming=tmp_path / "other" / "incoming") is None
+    assert not path.exists()
+
+
+def test_segment_without_its_manifest_is_not_there_yet(
+    url: str, tmp_path: Path, segment: Segment, monkeypatch: pytest.MonkeyPatch
+):
+    put = SharedStore._put
+
+    def interrupted(self: SharedStore, source: Path, key: str) -> None:
+        if source.name == MANIFEST:
+            raise OSError("the connection is gone")
+        put(self, source, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SharedStore, "_put", interrupted)
+        SharedStore(url).publish(segment)
+    path, incoming = elsewhere(tmp_path, segment), tmp_path / "other" / "incoming"
+    assert SharedStore(url).bring_in(path, incoming=incoming) is None
+    # Whoever comes next completes it.
+    SharedStore(url).publish(segment)
+    assert SharedStore(url).bring_in(path, incoming=incoming) is not None
+
+
+def test_second_to_bring_in_keeps_the_first_one_s(url: str, tmp_path: Path, segment: Segment):
+    shared, path = SharedStore(url), elsewhere(tmp_path, segment)
+    shared.publish(segment)
+    shared.publish(segment)
+    first, second = (shared.bring_in(path, incoming=tmp_path / "other" / "incoming") for _ in range(2))
+    assert first == second == open_segment(path)
+
+
+def sharing(settings: Settings, url: str) -> Settings:
+    """Return settings with a shared store, which simulated markets have none of by themselves."""
+    return settings.model_copy(update={"storage": settings.storage.model_copy(update={"shared_url": url})})
+
+
+async def test_second_bot_has_its_days_from_the_first_one_and_not_from_the_exchange(url: str, tmp_path: Path):
+    end = datetime(2023, 8, 1, 6, tzinfo=UTC)
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", TimeWindow.ending(end, timedelta(hours=6)), TopN(10))
+    results = []
+    with ThreadPoolExecutor(2) as executor:
+        for bot in ("first", "second"):
+            async with MarketServer(Market(scale=0.005)) as server:
+                settings = server.redirect(
+                    Settings(storage=StorageSettings(path=tmp_path / bot, shared_url=url))
+                )
+                assert settings.storage.shared_url == ""
+                settings = sharing(settings, url)
+                async with Engine(settings, executor=executor) as engine:
+                    results.append(await engine.draw(request))
+                asked = server.requests.total()
+    assert asked == 0
+    assert results[0].map_png == results[1].map_png
+
+
+@pytest.mark.parametrize("damage", ["cut", "another day's", "no JSON"])
+def test_damaged_segment_is_not_used_and_said(
+    tmp_path: Path, segment: Segment, damage: str, caplog: pytest.LogCaptureFixture
+):
+    SharedStore(str(tmp_path / "shared")).publish(segment)
+    there = elsewhere(tmp_path, segment)
+    there = tmp_path / "shared" / there.relative_to(tmp_path / "other")
+    match damage:
+        case "cut":
+            os.truncate(there / "buy.arrow", 100)
+        case "another day's":
+            manifest = json.loads((there / MANIFEST).read_text())
+            manifest["origin"]["symbol"] = "ETHUSDT"
+            (there / MANIFEST).write_text(json.dumps(manifest))
+        case "no JSON":
+            (there / MANIFEST).write_text('{"origin"')
+    caplog.set_level(logging.WARNING)
+    path = elsewhere(tmp_path, segment)
+    shared = SharedStore(str(tmp_path / "shared"))
+    assert shared.bring_in(path, incoming=tmp_path / "other" / "incoming") is None
+    assert "damaged" in caplog.text
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["buy.arrow", MANIFEST])
+def test_damaged_segment_is_replaced_by_whoever_has_it_whole(
+    tmp_path: Path, segment: Segment, name: str, caplog: pytest.LogCaptureFixture
+):
+    shared, path = SharedStore(str(tmp_path / "shared")), elsewhere(tmp_path, segment)
+    shared.publish(segment)
+    os.truncate(tmp_path / "shared" / path.relative_to(tmp_path / "other") / name, 10)
+    SharedStore(str(tmp_path / "shared")).publish(segment)
+    assert shared.bring_in(path, incoming=tmp_path / "other" / "incoming") is not None
+    assert not caplog.records
+
+
+def test_segment_found_damaged_is_published_again_by_the_same_process(tmp_path: Path, segment: Segment):
+    shared = SharedStore(str(tmp_path / "shared"))
+    shared.publish(segment)
+    (there,) = (tmp_path / "shared").rglob("buy.arrow")
+    os.truncate(there, 10)
+    assert shared.bring_in(segment.path, incoming=tmp_path / "incoming") is None
+    shared.publish(segment)
+    assert there.read_bytes() == (segment.path / "buy.arrow").read_bytes()
+
+
+def test_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, segment: Segment, monkeypatch: pytest.MonkeyPatch
+):
+    folder, synced = tmp_path / "shared", set[int]()
+
+    def sync(descriptor: int) -> None:
+        number = os.fstat(descriptor).st_ino
+        assert number not in {path.stat().st_ino for path in folder.rglob("*") if path.suffix != ".part"}
+        synced.add(number)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    SharedStore(str(folder)).publish(segment)
+    assert synced == {path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
+
+
+def test_unreachable_store_is_said_and_fails_nothing(
+    tmp_path: Path, segment: Segment, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "shared").write_text("a file where a folder should be")
+    shared = SharedStore(str(tmp_path / "shared"))
+    caplog.set_level(logging.WARNING)
+    shared.publish(segment)
+    assert shared.bring_in(elsewhere(tmp_path, segment), incoming=tmp_path / "incoming") is None
+    assert "could not be put" in caplog.text
+
+
+@pytest.mark.parametrize("url", ["ftp://example.org/x", "s3://"])
+def test_url_of_no_store_is_a_sentence(url: str):
+    with pytest.raises(SettingsError, match=r"Setting storage\.shared_url"):
+        SharedStore(url)

@@ -1,0 +1,218 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from liqmap.model import Cluster, Coverage, Gap, GrossValue, Portion, Selection, TopN
+from liqmap.text import (
+    cluster_label,
+    coverage_text,
+    last_price,
+    last_price_text,
+    last_trade_text,
+    money,
+    percent,
+    price,
+    selection_text,
+    standing_text,
+    unswept_text,
+    window_text,
+)
+from liqmap.window import TimeWindow
+
+
+def span(start: str, end: str) -> TimeWindow:
+    return TimeWindow(*(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (start, end)))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "$0"),
+        (950.4, "$950"),
+        (999.6, "$1K"),
+        (12_345, "$12.3K"),
+        (100_000, "$100K"),
+        (999_950, "$1M"),
+        (34_200_000, "$34.2M"),
+        (1_250_000_000, "$1.25B"),
+        (2.5e12, "$2.5T"),
+        (20_000_000, "$20M"),
+    ],
+)
+def test_money_has_three_digits_and_a_unit(value: float, text: str):
+    assert money(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (100_000.0, "100,000"),
+        (28_982.4, "28,982"),
+        (1853.27, "1,853.3"),
+        (24.1234, "24.123"),
+        (0.62041, "0.62041"),
+        (0.00001234, "0.00001234"),
+        (0.0000132, "0.0000132"),
+        (0, "0"),
+    ],
+)
+def test_price_has_five_digits_that_matter(value: float, text: str):
+    assert price(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [(29_150, 50, "29,150"), (0.3, 0.1, "0.3"), (1.25e-5, 5e-8, "0.00001250"), (100_000, 0.2, "100,000.0")],
+)
+def test_price_on_a_grid_has_the_grid_s_decimals(value: float, step: float, text: str):
+    assert price(value, step=step) == text
+
+
+def test_percent_has_a_sign():
+    assert percent(-0.0196) == "-1.96 %"
+    assert percent(0.5, digits=0) == "+50 %"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "text"),
+    [
+        ("2023-08-01T00:00", "2023-08-01T06:00", "2023-08-01 00:00 → 06:00 UTC"),
+        ("2023-08-01T00:00:30", "2023-08-01T06:00", "2023-08-01 00:00:30 → 06:00:00 UTC"),
+        ("2023-08-01T00:00", "2023-08-02T00:00", "2023-08-01 (UTC day)"),
+        ("2023-07-31T00:00", "2023-08-07T00:00", "2023-07-31 → 2023-08-07 00:00 UTC"),
+        ("2023-07-31T18:00", "2023-08-01T06:00", "2023-07-31 18:00 → 2023-08-01 06:00 UTC"),
+    ],
+)
+def test_window_says_no_more_than_it_must(start: str, end: str, text: str):
+    assert window_text(span(start, end)) == text
+
+
+@pytest.mark.parametrize(
+    ("selection", "text"),
+    [
+        (TopN(1000), "top 1,000 trades per side"),
+        (GrossValue(1e5), "trades ≥ $100K"),
+        (Portion(0.01), "top 1 % of trades per side"),
+        (Portion(0.0005), "top 0.05 % of trades per side"),
+    ],
+)
+def test_selection_in_words(selection: Selection, text: str):
+    assert selection_text(selection) == text
+
+
+def test_coverage_is_never_silent():
+    window = span("2023-08-01T00:00", "2023-08-01T08:00")
+    covered, missing = (
+        span("2023-08-01T00:00", "2023-08-01T07:00"),
+        span("2023-08-01T07:00", "2023-08-01T08:00"),
+    )
+    assert coverage_text(Coverage(window, (window,))) == "100 % covered"
+    gaps = (Gap(missing, "not published yet"),)
+    assert coverage_text(Coverage(window, (covered,), gaps)) == (
+        "87.5 % covered, missing 07:00–08:00 (not published yet)"
+    )
+    assert coverage_text(Coverage(window, (covered,), gaps * 2)).endswith("and 1 more")
+
+
+@pytest.mark.parametrize(
+    ("last", "text"),
+    [
+        (None, None),
+        ("2023-08-02T15:59:10", None),
+        ("2023-08-01T23:59:59", "at 00:00"),
+        ("2023-08-01T16:30:29", "at 16:30"),
+        ("2023-08-01T15:00:00", "on Aug 01"),
+    ],
+)
+def test_time_of_the_newest_trade_is_told_where_it_is_not_the_end(last: str | None, text: str | None):
+    window = span("2023-07-31T00:00", "2023-08-02T16:00")
+    moment = last and datetime.fromisoformat(last).replace(tzinfo=UTC)
+    assert last_trade_text(Coverage(window, (window,), last_trade=moment or None)) == text
+
+
+def test_coverage_that_lacks_a_minute_is_not_whole():
+    window = span("2023-08-01T00:00", "2023-08-31T00:00")
+    gap = Gap(span("2023-08-01T00:00", "2023-08-01T00:01"), "lost")
+    covered = span("2023-08-01T00:01", "2023-08-31T00:00")
+    assert coverage_text(Coverage(window, (covered,), (gap,))).startswith(
+        "99.9 % covered, missing Aug 01 00:00"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lost", "text"),
+    [(1, "100 % covered, up to 1 trade lost"), (1234, "100 % covered, up to 1,234 trades lost")],
+)
+def test_lost_trades_are_said(lost: int, text: str):
+    window = span("2023-08-01T00:00", "2023-08-01T08:00")
+    assert coverage_text(Coverage(window, (window,), lost_ids=lost)) == text
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        ("2023-08-02T00:00", "30,722"),
+        ("2023-08-02T00:02", "30,722 at 00:00 UTC"),
+        ("2023-08-01T23:59", "30,722"),
+    ],
+)
+def test_last_price_is_told_with_its_time_where_that_is_not_the_end(end: str, text: str):
+    window = span("2023-08-01T00:00", end)
+    newest = datetime(2023, 8, 1, 23, 59, 59, tzinfo=UTC) - timedelta(minutes=end.endswith("59"))
+    assert last_price_text(30_722.1, Coverage(window, (window,), last_trade=newest), step=5.0) == text
+
+
+def test_what_is_not_known_to_be_swept_is_told_where_the_end_is_missing():
+    window = span("2023-08-01T00:00", "2023-08-01T08:00")
+    covered = span("2023-08-01T00:00", "2023-08-01T07:00")
+    gap = Gap(span("2023-08-01T07:00", "2023-08-01T08:00"), "lost")
+    newest = covered.end - timedelta(minutes=3)
+    assert unswept_text(Coverage(window, (covered,), (gap,), last_trade=newest)) == (
+        "levels touched since 06:57 UTC are not known to be swept"
+    )
+    early = Gap(span("2023-08-01T00:00", "2023-08-01T01:00"), "lost")
+    assert unswept_text(Coverage(window, (window,), (early,), last_trade=newest)) is None
+    assert unswept_text(Coverage(window, (covered,), (gap,))) is None
+
+
+NEAR = Cluster(99.0, 100.0, 99.5, -0.005, 1e6)
+LARGE = Cluster(90.0, 91.0, 90.5, -0.095, 2e6)
+
+
+@pytest.mark.parametrize(
+    ("nearest", "largest", "text"),
+    [
+        (NEAR, LARGE, "$5M in all · nearest $1M @ 99.5 (-0.50 %) · largest $2M @ 90.5 (-9.50 %)"),
+        (NEAR, NEAR, "$5M in all · nearest and largest $1M @ 99.5 (-0.50 %)"),
+        (None, None, "nothing stands"),
+    ],
+)
+def test_what_stands_is_told_by_its_clusters(nearest: Cluster | None, largest: Cluster | None, text: str):
+    assert standing_text(5e6, nearest, largest, step=0.5) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [
+        (31_186.0, 50, "31,186"),
+        (1966.2, 10, "1,966.2"),
+        (28_982.4, 0.2, "28,982.4"),
+        (1.31e-5, 5e-8, "0.00001310"),
+    ],
+)
+def test_last_price_has_no_fewer_digits_than_the_levels_beside_it(value: float, step: float, text: str):
+    assert last_price(value, step=step) == text
+
+
+@pytest.mark.parametrize(
+    ("cluster", "step", "text"),
+    [
+        (Cluster(0.0880, 0.0882, 0.088095, -0.02, 1e6), 1e-4, "$1M @ 0.0881"),
+        (Cluster(2010.0, 2020.0, 2015.0, 0.02, 1e6), 10, "$1M @ 2,015"),
+        (Cluster(1925.0, 1965.0, 1946.8, -0.01, 6e7), 5, "$60M @ 1,925–1,965"),
+    ],
+)
+def test_cluster_is_as_exact_as_its_buckets_and_from_where_to_where_if_wide(
+    cluster: Cluster, step: float, text: str
+):
+    assert cluster_label(cluster, step=step) == text
