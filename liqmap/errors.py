@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 
 class LiqmapError(Exception):
-    """Root of the tree; `str(error)` is one plain sentence that says what to do."""
+    """Root of the tree; `str(error)` is one plain sentence: what is wrong; what to do."""
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without what to do, as a clause that stands inside another sentence."""
+        clause = str(self).partition(";")[0].rstrip(".")
+        # Most sentences begin with the name of a host or an exchange, which keeps its capital.
+        return clause[:1].lower() + clause[1:] if clause.startswith(("The ", "A ")) else clause
 
 
 class RequestError(LiqmapError):

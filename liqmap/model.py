@@ -263,12 +263,34 @@ class MarginBasis:
     note: str = ""
 
 
+class GapKind(StrEnum):
+    """Why a part of a window has no trades; `liqmap.text` words each."""
+
+    BEING_FETCHED = "being_fetched"
+    NOT_FETCHED_YET = "not_fetched_yet"
+    NOT_PUBLISHED_YET = "not_published_yet"
+    NOT_PUBLISHED = "not_published"
+    NOT_RECORDED = "not_recorded"
+    RECORDING_STARTS_NOW = "recording_starts_now"
+    RECORDING_STARTED_LATER = "recording_started_later"
+    RECORDING_INTERRUPTED = "recording_interrupted"
+    NOT_STORED_YET = "not_stored_yet"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A part of a window without data, and a short reason that fits into a sentence."""
+    """A part of a window without trades, and why.
+
+    The kinds that concern a recording name the `exchange`. `since` is when a recording started that
+    started later. `problem` is what went wrong where fetching failed: `LiqmapError.problem`.
+    """
 
     window: TimeWindow
-    reason: str
+    kind: GapKind
+    exchange: Exchange | None = None
+    since: datetime | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
-from liqmap.model import GrossValue, LevelFilter, Portion, Selection, TopN
+from liqmap.model import GapKind, GrossValue, LevelFilter, Portion, Selection, TopN
 from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from liqmap.model import Cluster, Coverage, MapRequest, MarginBasis
+    from liqmap.model import Cluster, Coverage, Gap, MapRequest, MarginBasis
     from liqmap.window import TimeWindow
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 _SIGNIFICANT_DIGITS = 5
 _WIDE = 0.02  # share of its price beyond which a cluster is no single price
 _NOTABLE_AGE = timedelta(minutes=2)
+_GAP_TEXTS: Final = {
+    GapKind.BEING_FETCHED: "still being fetched",
+    GapKind.NOT_FETCHED_YET: "not fetched yet, ask again to go on",
+    GapKind.NOT_PUBLISHED_YET: "not published yet",
+    GapKind.NOT_PUBLISHED: "not published by the exchange",
+    GapKind.NOT_RECORDED: "{exchange} publishes the past by day, and it is not recorded here",
+    GapKind.RECORDING_STARTS_NOW: "{exchange} publishes the past by day; recording starts now",
+    GapKind.RECORDING_STARTED_LATER: (
+        "{exchange} publishes the past by day; recording started {since:%b %d %H:%M} UTC"
+    ),
+    GapKind.RECORDING_INTERRUPTED: "recording was interrupted",
+    GapKind.NOT_STORED_YET: "recorded, but not stored yet",
+    GapKind.FAILED: "{problem}",
+}
 
 
 def money(value: float) -> str:
@@ -135,6 +149,12 @@ def coverage_text(coverage: Coverage) -> str:
     return f"{text}, up to {lost:,} {'trade' if lost == 1 else 'trades'} lost" if lost else text
 
 
+def gap_text(gap: Gap) -> str:
+    """Return why a part of a window has no trades: not published yet."""
+    exchange = gap.exchange.title() if gap.exchange else "The exchange"
+    return _GAP_TEXTS[gap.kind].format(exchange=exchange, since=gap.since, problem=gap.problem)
+
+
 def age_text(coverage: Coverage) -> str | None:
     """Return how old the newest trade is at the window's end, None where that is not worth a word."""
     if _lacks_end(coverage):
@@ -192,7 +212,7 @@ def _missing_text(coverage: Coverage) -> str:
     more = f" and {len(coverage.missing) - 1} more" if len(coverage.missing) > 1 else ""
     # Rounded down: what lacks a second is not 100 %.
     share = math.floor(coverage.fraction * 1000) / 10
-    return f"{share:g} % covered, missing {span} ({longest.reason}){more}"
+    return f"{share:g} % covered, missing {span} ({gap_text(longest)}){more}"
 
 
 def cluster_price(cluster: Cluster, *, step: float) -> str:

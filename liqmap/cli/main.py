@@ -41,6 +41,7 @@ from liqmap.text import (
     age_text,
     asked_words,
     coverage_text,
+    gap_text,
     last_price_text,
     margin_text,
     money,
@@ -308,7 +309,12 @@ def _margin_report(basis: MarginBasis) -> dict[str, Any]:
 
 def _coverage_report(coverage: Coverage) -> dict[str, Any]:
     missing = [
-        {"start": gap.window.start.isoformat(), "end": gap.window.end.isoformat(), "reason": gap.reason}
+        {
+            "start": gap.window.start.isoformat(),
+            "end": gap.window.end.isoformat(),
+            "kind": gap.kind,
+            "reason": gap_text(gap),
+        }
         for gap in coverage.missing
     ]
     return {

@@ -1,4 +1,4 @@
-"""The archive: makes sure that the trades of a window are in the store, and says what is missing and why."""
+"""The collector: makes sure that a window's trades are in the store, and reports what is missing and why."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from liqmap.collect.coverage import coverage_of
 from liqmap.collect.days import Day, absence
 from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError
 from liqmap.exchanges import EXCHANGES, LIVE
-from liqmap.model import Coverage, Exchange, Progress
+from liqmap.model import Coverage, Exchange, Gap, GapKind, Progress
 from liqmap.store.segments import segment_windows
+from liqmap.text import gap_text
 from liqmap.window import DAY, TimeWindow, missing
 
 if TYPE_CHECKING:
@@ -111,9 +112,11 @@ class Collector:
         """Return what the store has of `window` now, which may be nothing; the rest is on its way."""
         parts = self._store.parts(exchange, symbol, window)
         market = EXCHANGES[exchange].contract(symbol).label
-        return Holdings(
-            parts, coverage_of(window, parts, market=market, explain=lambda _: "still being fetched")
-        )
+
+        def being_fetched(part: TimeWindow) -> Gap:
+            return Gap(part, GapKind.BEING_FETCHED)
+
+        return Holdings(parts, coverage_of(window, parts, market=market, explain=being_fetched))
 
     async def _await_open_minute(self, wanted: _Wanted) -> None:
         """Give the symbol's recorder the moment that it takes to store the minute that has just ended."""
@@ -183,39 +186,39 @@ class Collector:
         return Holdings(
             parts,
             coverage_of(
-                wanted.window, parts, market=wanted.market, explain=lambda gap: self._reason(wanted, gap)
+                wanted.window, parts, market=wanted.market, explain=lambda part: self._gap(wanted, part)
             ),
         )
 
-    def _reason(self, wanted: _Wanted, gap: TimeWindow) -> str:
+    def _gap(self, wanted: _Wanted, part: TimeWindow) -> Gap:
         for window, error in wanted.problems:
-            if window.overlap(gap) and not isinstance(error, NotPublished):
-                return _short(error)
-        if gap.end <= self._clock.now() - PUBLISHED_WITHIN:
-            return "not published by the exchange"
+            if window.overlap(part) and not isinstance(error, NotPublished):
+                return Gap(part, GapKind.FAILED, problem=error.problem)
+        if part.end <= self._clock.now() - PUBLISHED_WITHIN:
+            return Gap(part, GapKind.NOT_PUBLISHED)
         recent = self._recent_of(wanted)
-        if recent is not None and gap.end > recent.reaches_back_to:
-            return "not fetched yet, ask again to go on"
+        if recent is not None and part.end > recent.reaches_back_to:
+            return Gap(part, GapKind.NOT_FETCHED_YET)
         if recent is not None or not LIVE[wanted.exchange].records(wanted.symbol):
-            return "not published yet"
-        return self._not_recorded(wanted, gap)
+            return Gap(part, GapKind.NOT_PUBLISHED_YET)
+        return self._not_recorded(wanted, part)
 
-    def _not_recorded(self, wanted: _Wanted, gap: TimeWindow) -> str:
-        by_day = f"{wanted.exchange.title()} publishes the past by day"
+    def _not_recorded(self, wanted: _Wanted, part: TimeWindow) -> Gap:
+        exchange = wanted.exchange
         held = segment_windows(self._store.root, wanted.exchange, wanted.symbol)
         recorded = [
             window.start for window in held if window.length < DAY and window.end > wanted.window.start
         ]
-        if any(start < gap.start for start in recorded):
+        if any(start < part.start for start in recorded):
             now = self._clock.now()
-            if gap.start > now - _OPEN_MINUTES and self._is_recorded(wanted.exchange, wanted.symbol):
-                return "recorded, but not stored yet"
-            return "recording was interrupted"
+            if part.start > now - _OPEN_MINUTES and self._is_recorded(exchange, wanted.symbol):
+                return Gap(part, GapKind.NOT_STORED_YET, exchange)
+            return Gap(part, GapKind.RECORDING_INTERRUPTED, exchange)
         if recorded:
-            return f"{by_day}; recording started {min(recorded):%b %d %H:%M} UTC"
-        if self._is_recorded(wanted.exchange, wanted.symbol):
-            return f"{by_day}; recording starts now"
-        return f"{by_day}, and it is not recorded here"
+            return Gap(part, GapKind.RECORDING_STARTED_LATER, exchange, since=min(recorded))
+        if self._is_recorded(exchange, wanted.symbol):
+            return Gap(part, GapKind.RECORDING_STARTS_NOW, exchange)
+        return Gap(part, GapKind.NOT_RECORDED, exchange)
 
     def _never_filled(self, wanted: _Wanted, coverage: Coverage) -> bool:
         """Tell whether the newest hours are missing and nothing but the published day will bring them."""
@@ -253,7 +256,7 @@ class Collector:
         if coverage.whole_end is not None:
             return NotCovered(
                 f"The {wanted.symbol} trades of this window are not to be had:"
-                f" {coverage.missing[0].reason}. The newest whole window of this length ends"
+                f" {gap_text(coverage.missing[0])}. The newest whole window of this length ends"
                 f" {coverage.whole_end:%Y-%m-%d %H:%M} UTC; ask for that end.",
                 whole_end=coverage.whole_end,
             )
@@ -304,10 +307,3 @@ class _Gauge:
 
 def _inside(windows: Sequence[TimeWindow], bounds: TimeWindow) -> list[TimeWindow]:
     return [part for part in (window.overlap(bounds) for window in windows) if part is not None]
-
-
-def _short(error: LiqmapError) -> str:
-    """Return an error's sentence up to what to do, to stand in brackets."""
-    text = str(error).partition(";")[0].rstrip(".")
-    # Most begin with the name of a host or an exchange, which stays as it is.
-    return text[:1].lower() + text[1:] if text.startswith(("The ", "A ")) else text

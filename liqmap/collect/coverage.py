@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from liqmap.model import Coverage, Gap
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def coverage_of(
-    window: TimeWindow, parts: Sequence[Part], *, market: str, explain: Callable[[TimeWindow], str]
+    window: TimeWindow, parts: Sequence[Part], *, market: str, explain: Callable[[TimeWindow], Gap]
 ) -> Coverage:
-    """Return the coverage of `window` by `parts`; `explain` gives the reason for what a day lacks of it.
+    """Return the coverage of `window` by `parts`; `explain` makes the gap of a part that a day lacks.
 
     `parts` come oldest first. `market` names where the trades are from, such as `Binance USD-M`.
     """
@@ -25,10 +26,11 @@ def coverage_of(
     gaps: list[Gap] = []
     for part in missing(window, covered):
         for piece in split_at(part, DAY):
-            reason = explain(piece)
-            if gaps and gaps[-1].reason == reason and gaps[-1].window.end == piece.start:
-                piece = TimeWindow(gaps.pop().window.start, piece.end)  # noqa: PLW2901 - one gap, not two
-            gaps.append(Gap(piece, reason))
+            gap = explain(piece)
+            # Days that lack the same for the same reason are one gap to a reader.
+            if gaps and gaps[-1].window.end == piece.start and replace(gaps[-1], window=piece) == gap:
+                gap = replace(gap, window=TimeWindow(gaps.pop().window.start, piece.end))
+            gaps.append(gap)
     origins = {part.segment.path: part.segment.origin for part in parts}.values()
     ways = dict.fromkeys(via for origin in origins for via in origin.via)
     return Coverage(

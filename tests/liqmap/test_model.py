@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from liqmap.errors import RequestError
-from liqmap.model import Coverage, Exchange, Gap, GrossValue, MapRequest, Portion, TopN, Trades
+from liqmap.model import Coverage, Exchange, Gap, GapKind, GrossValue, MapRequest, Portion, TopN, Trades
 from liqmap.window import TimeWindow
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
@@ -111,5 +111,5 @@ def test_trades_of_different_lengths_are_refused():
 
 
 def test_coverage_fraction_is_the_share_of_time():
-    coverage = Coverage(hours(0, 6), (hours(0, 3),), (Gap(hours(3, 6), "not published yet"),))
+    coverage = Coverage(hours(0, 6), (hours(0, 3),), (Gap(hours(3, 6), GapKind.NOT_PUBLISHED_YET),))
     assert coverage.fraction == 0.5

@@ -22,6 +22,7 @@ from liqmap.model import (
     Coverage,
     Exchange,
     Gap,
+    GapKind,
     Heatmap,
     LevelFilter,
     LiquidationMap,
@@ -72,7 +73,7 @@ def made(
     gaps: tuple[Gap, ...] = ()
     if missing is not None:
         hole = TimeWindow(START + timedelta(hours=missing[0]), START + timedelta(hours=missing[1]))
-        gaps = (Gap(hole, "not published yet"),)
+        gaps = (Gap(hole, GapKind.NOT_PUBLISHED_YET),)
         kept = (time < hole.start_ms) | (time >= hole.end_ms)
         time, close = time[kept], close[kept]
     path = PricePath(time, close * (1 - spread / 50), close * (1 + spread / 50), close)
@@ -140,7 +141,12 @@ MADE["much to say"] = replace(
         coverage=replace(
             gap.coverage,
             missing=tuple(
-                replace(each, reason="Bybit publishes the past by day; recording started Nov 25 02:13 UTC")
+                replace(
+                    each,
+                    kind=GapKind.RECORDING_STARTED_LATER,
+                    exchange=Exchange.BYBIT,
+                    since=datetime(2026, 11, 25, 2, 13, tzinfo=UTC),
+                )
                 for each in gap.coverage.missing
             ),
             lost_ids=1_234_567,
@@ -230,7 +236,9 @@ def test_foot_of_a_partial_map_tells_as_much_more_as_fits():
     (hole,) = drawn.coverage.missing
 
     def foot(reason: str, source: str) -> tuple[str, str]:
-        coverage = replace(drawn.coverage, missing=(replace(hole, reason=reason),), sources=(source,))
+        coverage = replace(
+            drawn.coverage, missing=(replace(hole, kind=GapKind.FAILED, problem=reason),), sources=(source,)
+        )
         labels = map_canvas(replace(drawn, coverage=coverage), label=LABEL).labels
         first, second = sorted(labels, key=lambda label: label.box.bottom)[1::-1]
         return first.text, second.text

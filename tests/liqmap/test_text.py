@@ -2,10 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from liqmap.model import Cluster, Coverage, Gap, GrossValue, Portion, Selection, TopN
+from liqmap.model import Cluster, Coverage, Exchange, Gap, GapKind, GrossValue, Portion, Selection, TopN
 from liqmap.text import (
     cluster_label,
     coverage_text,
+    gap_text,
     last_price,
     last_price_text,
     last_trade_text,
@@ -107,7 +108,7 @@ def test_coverage_is_never_silent():
         span("2023-08-01T07:00", "2023-08-01T08:00"),
     )
     assert coverage_text(Coverage(window, (window,))) == "100 % covered"
-    gaps = (Gap(missing, "not published yet"),)
+    gaps = (Gap(missing, GapKind.NOT_PUBLISHED_YET),)
     assert coverage_text(Coverage(window, (covered,), gaps)) == (
         "87.5 % covered, missing 07:00–08:00 (not published yet)"
     )
@@ -132,7 +133,7 @@ def test_time_of_the_newest_trade_is_told_where_it_is_not_the_end(last: str | No
 
 def test_coverage_that_lacks_a_minute_is_not_whole():
     window = span("2023-08-01T00:00", "2023-08-31T00:00")
-    gap = Gap(span("2023-08-01T00:00", "2023-08-01T00:01"), "lost")
+    gap = Gap(span("2023-08-01T00:00", "2023-08-01T00:01"), GapKind.FAILED, problem="lost")
     covered = span("2023-08-01T00:01", "2023-08-31T00:00")
     assert coverage_text(Coverage(window, (covered,), (gap,))).startswith(
         "99.9 % covered, missing Aug 01 00:00"
@@ -165,12 +166,12 @@ def test_last_price_is_told_with_its_time_where_that_is_not_the_end(end: str, te
 def test_what_is_not_known_to_be_swept_is_told_where_the_end_is_missing():
     window = span("2023-08-01T00:00", "2023-08-01T08:00")
     covered = span("2023-08-01T00:00", "2023-08-01T07:00")
-    gap = Gap(span("2023-08-01T07:00", "2023-08-01T08:00"), "lost")
+    gap = Gap(span("2023-08-01T07:00", "2023-08-01T08:00"), GapKind.FAILED, problem="lost")
     newest = covered.end - timedelta(minutes=3)
     assert unswept_text(Coverage(window, (covered,), (gap,), last_trade=newest)) == (
         "levels touched since 06:57 UTC are not known to be swept"
     )
-    early = Gap(span("2023-08-01T00:00", "2023-08-01T01:00"), "lost")
+    early = Gap(span("2023-08-01T00:00", "2023-08-01T01:00"), GapKind.FAILED, problem="lost")
     assert unswept_text(Coverage(window, (window,), (early,), last_trade=newest)) is None
     assert unswept_text(Coverage(window, (covered,), (gap,))) is None
 
@@ -216,3 +217,16 @@ def test_cluster_is_as_exact_as_its_buckets_and_from_where_to_where_if_wide(
     cluster: Cluster, step: float, text: str
 ):
     assert cluster_label(cluster, step=step) == text
+
+
+def test_every_kind_of_gap_has_its_own_words():
+    window, since = span("2026-11-25T00:00", "2026-11-26T00:00"), datetime(2026, 11, 25, 2, 13, tzinfo=UTC)
+    texts = {
+        kind: gap_text(Gap(window, kind, Exchange.BYBIT, since=since, problem="the disk is full"))
+        for kind in GapKind
+    }
+    assert len(set(texts.values())) == len(GapKind)
+    assert texts[GapKind.RECORDING_STARTED_LATER] == (
+        "Bybit publishes the past by day; recording started Nov 25 02:13 UTC"
+    )
+    assert texts[GapKind.FAILED] == "the disk is full"

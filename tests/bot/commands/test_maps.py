@@ -13,6 +13,7 @@ from liqmap.model import (
     Coverage,
     Exchange,
     Gap,
+    GapKind,
     GrossValue,
     LevelFilter,
     MapRequest,
@@ -32,7 +33,7 @@ FIRST = TimeWindow.ending(datetime(2026, 1, 1, 9, 30, tzinfo=UTC), timedelta(hou
 HALF = Coverage(
     WINDOW,
     (TimeWindow.ending(WINDOW.end, timedelta(hours=3)),),
-    (Gap(TimeWindow.ending(WINDOW.end - timedelta(hours=3), timedelta(hours=3)), "still being fetched"),),
+    (Gap(TimeWindow.ending(WINDOW.end - timedelta(hours=3), timedelta(hours=3)), GapKind.BEING_FETCHED),),
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bot.views.replies import COLOUR, TOO_LONG, WARNING_COLOUR, fitting, map_reply, progress_text
 from liqmap import __version__
-from liqmap.model import Coverage, Gap, MarginBasis, MarginModel, Progress
+from liqmap.model import Coverage, Gap, GapKind, MarginBasis, MarginModel, Progress
 from liqmap.window import TimeWindow
 from tests.bot.conftest import BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
 
@@ -72,7 +72,7 @@ def test_nothing_standing_is_said():
 
 
 def test_missing_part_is_said_with_its_reason_and_coloured():
-    gap = Gap(TimeWindow(HALF.end, WINDOW.end), "not published yet")
+    gap = Gap(TimeWindow(HALF.end, WINDOW.end), GapKind.NOT_PUBLISHED_YET)
     coverage = Coverage(WINDOW, (HALF,), (gap,), ("daily files",))
     assert "⚠️ 50 % covered, missing 03:00–06:00 (not published yet)" in text_of(coverage=coverage)
     assert map_reply(result_of(coverage=coverage)).embeds[0].colour == WARNING_COLOUR
@@ -86,7 +86,7 @@ def test_lost_trades_are_said_first_and_last():
 
 
 def test_price_of_a_window_whose_end_is_missing_has_its_time():
-    gap = Gap(TimeWindow(HALF.end, WINDOW.end), "not published yet")
+    gap = Gap(TimeWindow(HALF.end, WINDOW.end), GapKind.NOT_PUBLISHED_YET)
     newest = HALF.end - timedelta(seconds=1)
     coverage = Coverage(WINDOW, (HALF,), (gap,), last_trade=newest)
     text = text_of(coverage=coverage)
@@ -132,7 +132,7 @@ def test_alt_text_carries_the_facts():
 
 
 def test_longest_answer_stays_within_discord_s_limits():
-    long = Gap(WINDOW, "x" * 900)
+    long = Gap(WINDOW, GapKind.FAILED, problem="x" * 900)
     request = replace(REQUEST, symbol="X" * 30)
     huge = replace(BELOW, price=0.000000123456, notional=9.99e14)
     summary = replace(SUMMARY, standing_long=9.99e14, largest_long=huge, nearest_long=BELOW)

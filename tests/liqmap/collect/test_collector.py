@@ -19,6 +19,7 @@ from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
 from liqmap.store.writer import write_segment
+from liqmap.text import gap_text
 from liqmap.window import TimeWindow
 from tests.liqmap.market_time import driven, held, traded, until
 from tests.liqmap.supplies import supplies
@@ -37,7 +38,8 @@ def window(first: str, last: str) -> TimeWindow:
 def reasons(coverage: Coverage) -> list[tuple[str, str, str]]:
     """Return the gaps of a coverage as short as they can be compared."""
     return [
-        (f"{gap.window.start:%d %H:%M}", f"{gap.window.end:%d %H:%M}", gap.reason) for gap in coverage.missing
+        (f"{gap.window.start:%d %H:%M}", f"{gap.window.end:%d %H:%M}", gap_text(gap))
+        for gap in coverage.missing
     ]
 
 
@@ -135,7 +137,7 @@ async def test_day_that_cannot_be_fetched_is_a_gap_beside_others(setup: Setup):
     setup.server.plan("07-29.zip$", Fault.UNAVAILABLE, times=100)
     holdings = await setup.collect("2023-07-28", "2023-07-31")
     (gap,) = holdings.coverage.missing
-    assert gap.reason == "127.0.0.1 is busy (HTTP 503)"
+    assert gap_text(gap) == "127.0.0.1 is busy (HTTP 503)"
     assert [covered.start.day for covered in holdings.coverage.covered] == [28, 30]
     assert setup.left_behind() == []
 

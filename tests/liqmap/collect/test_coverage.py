@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.collect.coverage import coverage_of
-from liqmap.model import Coverage, Exchange, Gap
+from liqmap.model import Coverage, Exchange, Gap, GapKind
 from liqmap.store.segments import VIA_FILES, VIA_REST, VIA_STREAM, Origin, Part, Segment
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY
@@ -40,8 +40,12 @@ def segment(
     return Segment(Path(f"{window.start:%d%H}-{window.end:%d%H}"), origin, trades, 0, {})
 
 
-def covering(window: TimeWindow, *parts: Part, reason: str = "not there") -> Coverage:
-    return coverage_of(window, parts, market="Binance USD-M", explain=lambda _: reason)
+def lacking(window: TimeWindow) -> Gap:
+    return Gap(window, GapKind.NOT_PUBLISHED)
+
+
+def covering(window: TimeWindow, *parts: Part) -> Coverage:
+    return coverage_of(window, parts, market="Binance USD-M", explain=lacking)
 
 
 def test_whole_window_has_no_gap_and_names_how_it_came():
@@ -57,33 +61,37 @@ def test_whole_window_has_no_gap_and_names_how_it_came():
 
 def test_nothing_there_is_one_gap_without_sources():
     coverage = covering(hours(1, 2))
-    assert coverage == Coverage(hours(1, 2), (), (Gap(hours(1, 2), "not there"),))
+    assert coverage == Coverage(hours(1, 2), (), (lacking(hours(1, 2)),))
     assert coverage.fraction == 0
 
 
 def test_gap_over_midnight_with_one_reason_is_one_gap():
     coverage = covering(hours(1, 60), Part(segment(hours(4, 5), VIA_REST), hours(4, 5)))
-    assert coverage.missing == (Gap(hours(1, 4), "not there"), Gap(hours(5, 60), "not there"))
+    assert coverage.missing == (lacking(hours(1, 4)), lacking(hours(5, 60)))
     assert coverage.fraction == pytest.approx(1 / 59)
 
 
 def test_each_day_of_a_gap_has_its_own_reason():
     asked: list[TimeWindow] = []
 
-    def explain(window: TimeWindow) -> str:
+    def explain(window: TimeWindow) -> Gap:
         asked.append(window)
-        return "first" if window.start < MIDNIGHT + timedelta(days=1) else "second"
+        first = window.start < MIDNIGHT + timedelta(days=1)
+        return Gap(window, GapKind.FAILED, problem="first" if first else "second")
 
     coverage = coverage_of(hours(12, 60), [], market="x", explain=explain)
     assert asked == [hours(12, 24), hours(24, 48), hours(48, 60)]
-    assert coverage.missing == (Gap(hours(12, 24), "first"), Gap(hours(24, 60), "second"))
+    assert coverage.missing == (
+        Gap(hours(12, 24), GapKind.FAILED, problem="first"),
+        Gap(hours(24, 60), GapKind.FAILED, problem="second"),
+    )
 
 
 def test_gaps_of_one_reason_with_trades_between_stay_two():
     part = Part(segment(hours(23, 25), VIA_REST), hours(23, 25))
     assert covering(hours(20, 30), part).missing == (
-        Gap(hours(20, 23), "not there"),
-        Gap(hours(25, 30), "not there"),
+        lacking(hours(20, 23)),
+        lacking(hours(25, 30)),
     )
 
 
@@ -151,7 +159,11 @@ def test_covered_and_missing_are_disjoint_ordered_and_make_up_the_window(
     windows = [hours(*pair) for pair in pairwise(edges)]
     parts = [Part(segment(each, VIA_REST), each) for each, there in zip(windows, held, strict=False) if there]
     window = hours(edges[0], edges[-1])
-    coverage = coverage_of(window, parts, market="x", explain=lambda gap: days[(gap.start - MIDNIGHT).days])
+
+    def explain(part: TimeWindow) -> Gap:
+        return Gap(part, GapKind.FAILED, problem=days[(part.start - MIDNIGHT).days])
+
+    coverage = coverage_of(window, parts, market="x", explain=explain)
     pieces = sorted(
         [*coverage.covered, *(gap.window for gap in coverage.missing)], key=lambda each: each.start
     )
@@ -160,4 +172,4 @@ def test_covered_and_missing_are_disjoint_ordered_and_make_up_the_window(
     assert all(one.end == other.start for one, other in pairwise(pieces))
     assert coverage.fraction == sum((part.window.length for part in parts), timedelta()) / window.length
     for gap in coverage.missing:
-        assert {days[(day - DAY).days] for day in gap.window.days} == {gap.reason}
+        assert {days[(day - DAY).days] for day in gap.window.days} == {gap.problem}

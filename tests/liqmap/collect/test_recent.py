@@ -13,7 +13,7 @@ from liqmap.collect.coverage import coverage_of
 from liqmap.collect.recent import RecentTrades
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.messages import Page
-from liqmap.model import Exchange, Trades
+from liqmap.model import Exchange, Gap, GapKind, Trades
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
@@ -146,7 +146,8 @@ async def test_id_lost_where_an_hour_ends_is_counted_once(setup: Setup):
     setup.recent._pages = without_the_last  # type: ignore[method-assign] # so it is at the exchange
     await setup.fill(window)
     parts = setup.store.parts(Exchange.BINANCE, "BTCUSDT", window)
-    assert coverage_of(window, parts, market="x", explain=str).lost_ids == 2
+    lost = coverage_of(window, parts, market="x", explain=lambda part: Gap(part, GapKind.NOT_PUBLISHED))
+    assert lost.lost_ids == 2
 
 
 async def test_symbol_that_nobody_has_traded_since_is_whole(tmp_path: Path):

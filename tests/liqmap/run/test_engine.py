@@ -20,6 +20,7 @@ from aiohttp import web
 from liqmap.errors import EngineBusy, JobFailed, RequestError
 from liqmap.model import (
     Exchange,
+    GapKind,
     GrossValue,
     MapRequest,
     MapResult,
@@ -372,7 +373,7 @@ async def test_what_there_is_comes_first_when_patience_is_over(tmp_path: Path, g
         assert await late is whole
     assert partial[0] == partial[1]
     assert [each.coverage.fraction for each in partial[0]] == [pytest.approx(1 / 3)]
-    assert [gap.reason for gap in partial[0][0].coverage.missing] == ["still being fetched"]
+    assert [gap.kind for gap in partial[0][0].coverage.missing] == [GapKind.BEING_FETCHED]
     assert whole.coverage.fraction == 1
 
 
