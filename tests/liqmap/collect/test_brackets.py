@@ -89,7 +89,7 @@ async def test_answer_that_makes_no_sense_is_one_sentence(
 
 
 def test_command_saves_the_table_of_today(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["--config", str(config)]) == 0
+    assert main(["brackets", "--config", str(config)]) == 0
     (path,) = (tmp_path / "store" / "brackets").iterdir()
     assert capsys.readouterr().out == f"saved {path}\n"
     assert date.fromisoformat(path.stem.removeprefix("bybit-")) <= datetime.now(UTC).date()
@@ -99,6 +99,6 @@ def test_command_s_errors_are_sentences(
     config: Path, market_server: MarketServer, capsys: pytest.CaptureFixture[str]
 ):
     market_server.plan("risk-limit", Fault.FORBIDDEN, times=100)
-    assert main(["--config", str(config)]) == 1
-    assert main(["--config", "nowhere.toml"]) == 2
+    assert main(["brackets", "--config", str(config)]) == 1
+    assert main(["brackets", "--config", "nowhere.toml"]) == 2
     assert capsys.readouterr().err.count("\n") == 2
