@@ -28,6 +28,7 @@ from bot.store import open_store
 from bot.store.database import parse_url
 from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
 from liqmap.collect.listings import Listings
+from liqmap.console import call_at_signals, write_any_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: stopped. 1: it could not go on. 2: usage, settings or token. Reasons are one sentence on stderr.
     """
+    write_any_text()
     options = _parser().parse_args(arguments)
     # Whatever is written from here on is for its owner's eyes.
     os.umask(0o077)
@@ -128,7 +130,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
 async def stay(bot: LiqmapBot, token: str) -> None:
     """Let the bot be connected until SIGTERM, or until it cannot go on."""
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    call_at_signals(stop.set, signal.SIGTERM)
     # The library takes a cancellation for its own while it connects again, so nobody waits for it to end.
     ends = [asyncio.create_task(bot.start(token)), asyncio.create_task(stop.wait())]
     try:

@@ -33,6 +33,10 @@ def give_back_memory() -> None:
 
 def _c_library(function: str, *arguments: int) -> None:
     """Call a function of glibc; elsewhere, where memory is managed otherwise, do nothing."""
-    found = getattr(ctypes.CDLL(None), function, None)
+    try:
+        library = ctypes.CDLL(None)
+    except (OSError, TypeError):  # Windows has no library that is the program itself
+        return
+    found = getattr(library, function, None)
     if found is not None:
         found(*arguments)

@@ -18,6 +18,7 @@ from liqmap.cli.brackets import brackets
 from liqmap.cli.record import mistyped, record, status
 from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
+from liqmap.console import write_any_text
 from liqmap.errors import LiqmapError, NotPublished, RequestError, SettingsError
 from liqmap.files import make_folder, write_results
 from liqmap.model import Exchange, LevelFilter, MapRequest, MarginModel, Theme
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: not done. 2: what was typed, or the settings, cannot be understood. One sentence on stderr
     gives the reason.
     """
+    write_any_text()
     words = sys.argv[1:] if arguments is None else arguments
     try:
         if words[:1] == ["record"]:

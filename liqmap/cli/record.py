@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liqmap.clock import utc_now
+from liqmap.console import call_at_signals
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES, LIVE
 from liqmap.live.status import recording_status
@@ -63,8 +64,7 @@ def mistyped(error: RequestError) -> int:
 
 async def _record(settings: Settings, *, simulated: bool) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    call_at_signals(stop.set, signal.SIGINT, signal.SIGTERM)
     async with AsyncExitStack() as stack:
         if simulated:
             from liqmap.simulator import Market, MarketServer  # noqa: PLC0415 - half a second that few need

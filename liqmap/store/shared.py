@@ -133,7 +133,7 @@ class SharedStore:
 
 def _sync(path: Path) -> None:
     """Wait until the disk has a file: a name that outlives a power cut must not be that of half of it."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows syncs only what may be written
         os.fsync(file.fileno())
 
 

@@ -42,6 +42,13 @@ def test_pictures_are_written_and_told(
     assert "by the simple model" in lines[-1] or "brackets of 2023-08-01" in lines[-1]
 
 
+def test_console_without_arrows_gets_ascii(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii", write_through=True))
+    assert main(["btc", "6h", *END, "--config", str(config), "--out", str(tmp_path)]) == 0
+    assert b"  window        2023-08-01 00:00 -> 06:00 UTC\n" in written.getvalue()
+
+
 def test_json_is_one_object_with_every_number(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -1,0 +1,66 @@
+"""Console: text that every terminal can show, and a stop at a signal, on every system."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import io
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ERRORS: Final = "liqmap.ascii"
+_ASCII: Final = {
+    "→": "->",
+    "←": "<-",
+    "·": "-",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "…": "...",
+    "“": '"',
+    "”": '"',
+    "’": "'",
+    "≥": ">=",
+    "≤": "<=",
+    "±": "+-",
+    "×": "x",
+    "✓": "ok",
+    "✗": "x",
+    "⚠": "!",
+    "🟢": "*",
+    "⚪": "o",
+    "\N{VARIATION SELECTOR-16}": "",  # it only colours the sign before it
+    "\N{NO-BREAK SPACE}": " ",
+    "\N{NARROW NO-BREAK SPACE}": " ",
+}
+
+
+def write_any_text() -> None:
+    """Make stdout and stderr write in ASCII what their encoding lacks, where Python would raise an error."""
+    codecs.register_error(_ERRORS, _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a process without a console has None
+            stream.reconfigure(errors=_ERRORS)
+
+
+def call_at_signals(callback: Callable[[], object], *signals: signal.Signals) -> None:
+    """Call `callback` in the running loop, which is the main thread's, whenever one of `signals` arrives."""
+    loop = asyncio.get_running_loop()
+    for each in signals:
+        try:
+            loop.add_signal_handler(each, callback)
+        except NotImplementedError:  # the loops of Windows watch no signals themselves
+            signal.signal(each, lambda *_: loop.call_soon_threadsafe(callback))
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    char, after = error.object[error.start], error.start + 1
+    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not text goes out as it came in
+        return char.encode("utf-8", "surrogateescape"), after
+    return _ASCII.get(char, char.encode("ascii", "backslashreplace").decode("ascii")), after
