@@ -22,7 +22,7 @@ from liqmap.parsing import DEFAULT_LEVERAGES, parse_exchange, parse_mode, parse_
 from liqmap.text import selection_text
 
 if TYPE_CHECKING:
-    from bot.store.guilds import Guilds
+    from bot.store.guilds import GuildTable
 
 HELP: Final = (
     "**On the left** is the price over the window, with the largest trades as circles.",
@@ -42,7 +42,7 @@ _START = "Try `/liqmap symbol:BTCUSDT window:6h mode:top_n value:100`. The pictu
 class Server(commands.Cog):
     """Commands about the server, and about the bot itself."""
 
-    def __init__(self, guilds: Guilds) -> None:
+    def __init__(self, guilds: GuildTable) -> None:
         self._guilds = guilds
 
     @app_commands.command(

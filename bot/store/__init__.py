@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.store.alerts import Alerts
+from bot.store.alerts import AlertTable
 from bot.store.database import open_database
-from bot.store.guilds import Guilds
-from bot.store.snapshots import Snapshots
-from bot.store.subscriptions import Subscriptions
+from bot.store.guilds import GuildTable
+from bot.store.snapshots import SnapshotTable
+from bot.store.subscriptions import SubscriptionTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
 class Store:
     """The tables, one object each."""
 
-    subscriptions: Subscriptions
-    snapshots: Snapshots
-    guilds: Guilds
-    alerts: Alerts
+    subscriptions: SubscriptionTable
+    snapshots: SnapshotTable
+    guilds: GuildTable
+    alerts: AlertTable
 
 
 @asynccontextmanager
 async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
     """Open the database of the settings. Raises SettingsError."""
     async with open_database(settings.database.url, folder=settings.storage.path) as engine:
-        store = Store(Subscriptions(engine), Snapshots(engine), Guilds(engine), Alerts(engine))
+        store = Store(
+            SubscriptionTable(engine), SnapshotTable(engine), GuildTable(engine), AlertTable(engine)
+        )
         await store.guilds.load()
         await store.alerts.load()
         yield store

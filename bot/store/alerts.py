@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
+from bot.store.database import writing
 from bot.store.tables import alerts
 from liqmap import Exchange
 
@@ -40,7 +41,7 @@ class Alert(NewAlert):
     fired_at: datetime | None
 
 
-class Alerts:
+class AlertTable:
     """The table of alerts. It is looked at each minute, so all of it is kept in memory."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -57,7 +58,7 @@ class Alerts:
         """Store an alert; return its id."""
         fields = asdict(new)
         values = fields | {"cooldown": int(new.cooldown.total_seconds())}
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             stored = await connection.execute(insert(alerts).values(values).returning(alerts.c.id))
             number = int(stored.scalar_one())
         self._known[number] = Alert(**fields, id=number, fired_at=None)
@@ -76,7 +77,7 @@ class Alerts:
         # Known first: it must not be told again each minute while the database is away.
         if alert_id in self._known:
             self._known[alert_id] = replace(self._known[alert_id], fired_at=now)
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(update(alerts).where(alerts.c.id == alert_id).values(fired_at=now))
 
     async def remove(self, alert_id: int) -> bool:
@@ -92,7 +93,7 @@ class Alerts:
         await self._delete(alerts.c.channel_id == channel_id)
 
     async def _delete(self, which: ColumnElement[bool]) -> bool:
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             gone = list(
                 (await connection.execute(delete(alerts).where(which).returning(alerts.c.id))).scalars()
             )

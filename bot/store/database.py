@@ -6,7 +6,7 @@ import asyncio
 import os
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from alembic import command
 from alembic.config import Config
@@ -18,11 +18,12 @@ from liqmap import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from pydantic import SecretStr
     from sqlalchemy import URL, Connection
     from sqlalchemy.engine.interfaces import DBAPIConnection
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 SQLITE_FILE: Final = "liqmap.sqlite3"
 _DRIVERS = {
@@ -30,6 +31,10 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
+_WRITES: Final[dict[str, Any]] = {"liqmap_writes": True}
+_LOCK_WAIT_SECONDS: Final = 10
+_UPGRADE_WAIT_SECONDS: Final = 60
+_UPGRADE_LOCK: Final = 0x6C69716D6170  # "liqmap", among the advisory locks of a PostgreSQL database
 
 
 @asynccontextmanager
@@ -45,11 +50,18 @@ async def open_database(url: SecretStr, *, folder: Path) -> AsyncIterator[AsyncE
         engine = _engine(address)
     try:
         with _failing_in_one_sentence():
-            async with engine.begin() as connection:
-                await connection.run_sync(upgrade)
+            await _upgrade_alone(engine)
         yield engine
     finally:
         await engine.dispose()
+
+
+def writing(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+    """Return one transaction that writes: what it reads stays true until it has written.
+
+    That holds in SQLite, which has one writer at a time. PostgreSQL leaves it to unique keys.
+    """
+    return engine.execution_options(**_WRITES).begin()
 
 
 def parse_url(text: str) -> URL | None:
@@ -61,14 +73,28 @@ def parse_url(text: str) -> URL | None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables of a database up to date."""
+    """Bring the tables of a database up to date, in the transaction of `connection`."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.attributes["connection"] = connection
-    if connection.dialect.name == "sqlite":
-        # The driver would let each change of a table stand by itself, half done after a kill.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_UPGRADE_WAIT_SECONDS}s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
     command.upgrade(config, "head")
+
+
+async def _upgrade_alone(engine: AsyncEngine) -> None:
+    """Upgrade while nobody else does: several bots may start at once."""
+    await _wait_for_locks(engine, _UPGRADE_WAIT_SECONDS)
+    async with writing(engine) as connection:
+        await connection.run_sync(upgrade)
+    await _wait_for_locks(engine, _LOCK_WAIT_SECONDS)
+
+
+async def _wait_for_locks(engine: AsyncEngine, seconds: int) -> None:
+    if engine.dialect.name == "sqlite":
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000}")
 
 
 def _address(text: str, folder: Path) -> URL:
@@ -102,16 +128,26 @@ def _engine(address: URL) -> AsyncEngine:
     # SQLite has one writer at a time: one connection queues them without ever meeting a lock.
     engine = create_async_engine(address, pool_size=1, max_overflow=0, pool_timeout=60)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_in_sqlite)
     return engine
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _: object) -> None:
+    # The driver would begin no transaction before the first write, and none at all around new tables.
+    connection.isolation_level = None
     cursor = connection.cursor()
-    # What is committed outlives the process in WAL mode without waiting for the disk each time.
-    pragmas = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "busy_timeout = 10000")
-    for pragma in pragmas:
+    # The wait comes first, for the change to WAL takes a lock. What is committed outlives the process in
+    # that mode without waiting for the disk each time.
+    wait = f"busy_timeout = {_LOCK_WAIT_SECONDS * 1000}"
+    for pragma in (wait, "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _begin_in_sqlite(connection: Connection) -> None:
+    # A transaction that reads first could not write any more once another process has written.
+    writes = _WRITES.items() <= connection.get_execution_options().items()
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _create_private(path: Path) -> None:

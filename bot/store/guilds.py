@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import delete, insert, select
 
 from bot.request.defaults import GuildDefaults
+from bot.store.database import writing
 from bot.store.tables import guilds
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 VALUE_LENGTH: Final = 40
 
 
-class Guilds:
+class GuildTable:
     """The table of guilds' defaults. All of it is small, and kept in memory."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -40,14 +41,14 @@ class Guilds:
     async def put(self, guild_id: int, defaults: GuildDefaults) -> None:
         """Replace a guild's defaults."""
         values = asdict(defaults) | {"guild_id": guild_id, "channels": ",".join(map(str, defaults.channels))}
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
             await connection.execute(insert(guilds).values(values))
         self._known[guild_id] = defaults
 
     async def remove(self, guild_id: int) -> None:
         """Forget a guild's defaults."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
         self._known.pop(guild_id, None)
 

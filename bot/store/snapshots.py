@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from bot.store.database import writing
 from bot.store.subscriptions import REASON_LENGTH, SubscriptionState
 from bot.store.tables import snapshots, subscriptions
 
@@ -48,7 +49,7 @@ class Snapshot:
         return self.state in {SnapshotState.POSTED, SnapshotState.FAILED}
 
 
-class Snapshots:
+class SnapshotTable:
     """The table of snapshots."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -64,7 +65,7 @@ class Snapshots:
             "changed_at": now,
         }
         try:
-            async with self._engine.begin() as connection:
+            async with writing(self._engine) as connection:
                 await connection.execute(insert(snapshots).values(row))
         except IntegrityError:
             # It is there already, or its subscription is gone.
@@ -81,7 +82,7 @@ class Snapshots:
         )
         # When it was sent first counts, for that is when the message may have come.
         since = now if snapshot.state is SnapshotState.CLAIMED else snapshot.changed_at
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             noted = await connection.execute(
                 update(snapshots)
                 .where(
@@ -96,7 +97,7 @@ class Snapshots:
 
     async def posted(self, snapshot: Snapshot, *, message_id: int | None, now: datetime) -> None:
         """Note that the message is there, and that the subscription is well."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(
                 update(snapshots)
                 .where(_row_of(snapshot))
@@ -112,7 +113,7 @@ class Snapshots:
     async def failed(self, snapshot: Snapshot, *, reason: str, now: datetime) -> None:
         """Note that the snapshot is given up."""
         values = {"state": SnapshotState.FAILED, "reason": reason[:REASON_LENGTH], "changed_at": now}
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(update(snapshots).where(_row_of(snapshot)).values(values))
 
     async def newest(self, subscription_id: int) -> Snapshot | None:
@@ -134,7 +135,7 @@ class Snapshots:
 
     async def remove_old(self, *, before: datetime) -> None:
         """Remove rows whose time has long passed."""
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             await connection.execute(delete(snapshots).where(snapshots.c.changed_at < before))
 
     async def _get(self, subscription_id: int, due: datetime) -> Snapshot | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import delete, func, insert, select, update
 
 from bot.request.spec import MapSpec, decode_spec, encode_spec
+from bot.store.database import writing
 from bot.store.tables import subscriptions
 from liqmap import RequestError
 
@@ -73,7 +74,7 @@ class Subscription(NewSubscription):
         return self.message_id if self.style is PostStyle.EDIT else None
 
 
-class Subscriptions:
+class SubscriptionTable:
     """The table of subscriptions. A row that cannot be understood is passed over, with a warning."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -88,7 +89,7 @@ class Subscriptions:
             "failures": 0,
             "active_since": now,
         }
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             stored = await connection.execute(
                 insert(subscriptions).values(values).returning(subscriptions.c.id)
             )
@@ -163,7 +164,7 @@ class Subscriptions:
         )
 
     async def _change(self, values: dict[str, Any], *conditions: ColumnElement[bool]) -> bool:
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             changed = await connection.execute(update(subscriptions).where(*conditions).values(values))
             return changed.rowcount > 0
 
@@ -174,7 +175,7 @@ class Subscriptions:
         return [each for each in found if each is not None]
 
     async def _delete(self, *conditions: ColumnElement[bool]) -> list[int]:
-        async with self._engine.begin() as connection:
+        async with writing(self._engine) as connection:
             gone = await connection.execute(
                 delete(subscriptions).where(*conditions).returning(subscriptions.c.id)
             )

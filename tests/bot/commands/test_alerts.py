@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import discord
@@ -125,15 +124,13 @@ async def test_sweep_that_could_not_be_told_at_once_is_told_later(floor: Floor, 
     ]
 
 
-async def test_alert_is_told_once_though_the_database_is_away(
-    floor: Floor, store: Store, monkeypatch: pytest.MonkeyPatch
-):
+async def test_alert_is_told_once_though_the_database_is_away(floor: Floor, monkeypatch: pytest.MonkeyPatch):
     await near(floor, floor.manager(), distance="5%")
 
-    def away() -> None:
+    def away(_: object) -> None:
         raise DBAPIError("", None, Exception())
 
-    monkeypatch.setattr(store.alerts, "_engine", SimpleNamespace(begin=away))
+    monkeypatch.setattr("bot.store.alerts.writing", away)
     await floor.env.advance_time(5 * MINUTE)
     assert len(said(floor)) == 1
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,12 +14,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.request.defaults import GuildDefaults
 from bot.settings import BotSettings, DatabaseSettings
 from bot.store import open_store
 from bot.store.alerts import NewAlert
-from bot.store.database import open_database
+from bot.store.database import open_database, writing
 from bot.store.tables import metadata
 from liqmap.errors import SettingsError
 from liqmap.model import Exchange
@@ -53,6 +54,53 @@ async def test_several_may_be_the_first_to_open(settings: BotSettings):
             return len(await store.subscriptions.every_one())
 
     assert await asyncio.gather(*(subscriptions() for _ in range(4))) == [0] * 4
+
+
+async def test_upgrades_of_fifteen_starts_at_once_follow_one_another(
+    stored_settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+):
+    upgrade, inside, most = command.upgrade, 0, 0
+
+    def counted(*arguments: Any) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        upgrade(*arguments)
+        inside -= 1
+
+    async def subscriptions() -> int:
+        async with open_store(stored_settings) as store:
+            return len(await store.subscriptions.every_one())
+
+    monkeypatch.setattr(command, "upgrade", counted)
+    assert await asyncio.gather(*(subscriptions() for _ in range(15))) == [0] * 15
+    assert most == 1
+
+
+async def test_transaction_that_reads_first_can_write_though_another_wants_to(
+    stored_settings: BotSettings, database: str
+):
+    async def add_one(engine: AsyncEngine) -> None:
+        async with writing(engine) as connection:
+            if database:  # there, rows are locked, not the whole
+                await connection.execute(text("LOCK TABLE counted"))
+            (number,) = (await connection.execute(text("SELECT max(number) FROM counted"))).one()
+            await connection.execute(text(f"INSERT INTO counted VALUES ({number + 1})"))  # noqa: S608
+
+    async with AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(
+                open_database(stored_settings.database.url, folder=stored_settings.storage.path)
+            )
+            for _ in range(4)
+        ]
+        async with writing(opened[0]) as connection:
+            await connection.execute(text("CREATE TABLE counted (number INTEGER)"))
+            await connection.execute(text("INSERT INTO counted VALUES (0)"))
+        await asyncio.gather(*(add_one(engine) for engine in opened for _ in range(5)))
+        async with opened[0].connect() as connection:
+            found = (await connection.execute(text("SELECT number FROM counted"))).scalars().all()
+    assert sorted(found) == list(range(21))
 
 
 async def test_steps_that_break_off_leave_nothing_half_done(
