@@ -17,6 +17,8 @@ from liqmap.errors import (
     SettingsError,
 )
 from liqmap.model import (
+    ALL_PICTURES,
+    PICTURES,
     Cluster,
     Coverage,
     Exchange,
@@ -28,6 +30,7 @@ from liqmap.model import (
     MarginBasis,
     MarginModel,
     Mode,
+    Picture,
     Portion,
     Progress,
     Selection,
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from liqmap.settings import Settings, load_settings
 
 __all__ = [
+    "ALL_PICTURES",
+    "PICTURES",
     "Clock",
     "Cluster",
     "Coverage",
@@ -62,6 +67,7 @@ __all__ = [
     "MarginModel",
     "Mode",
     "NotCovered",
+    "Picture",
     "Portion",
     "Progress",
     "RequestError",

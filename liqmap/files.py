@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from liqmap.errors import RequestError
-from liqmap.model import LEVERAGES, Exchange, LevelFilter, Theme
+from liqmap.model import LEVERAGES, Exchange, LevelFilter, Picture, Theme
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,16 +59,15 @@ def write_results(result: MapResult, folder: Path) -> dict[str, Path]:
     Raises RequestError if that is not possible.
     """
     contents = {
-        "map": ("", ".png", result.map_png),
-        "depth": ("_depth", ".png", result.depth_png),
-        "heatmap": ("_heatmap", ".png", result.heatmap_png),
-        "csv": ("", ".csv", result.levels_csv),
+        picture.value: ("" if picture is Picture.MAP else f"_{picture}", ".png", png)
+        for picture, png in result.pictures.items()
     }
+    if result.levels_csv is not None:
+        contents["csv"] = ("", ".csv", result.levels_csv)
     paths = {}
     for name, (ending, suffix, content) in contents.items():
-        if content is not None:
-            paths[name] = folder / f"{file_stem(result.request)}{ending}{suffix}"
-            write_file(paths[name], content)
+        paths[name] = folder / f"{file_stem(result.request)}{ending}{suffix}"
+        write_file(paths[name], content)
     return paths
 
 

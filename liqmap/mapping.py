@@ -20,6 +20,7 @@ from liqmap.model import (
     MapResult,
     MarginModel,
     Mode,
+    Picture,
     Portion,
     Selection,
     TopN,
@@ -53,8 +54,8 @@ class HistoricalMapping:
         `mode` says which threshold counts: "gross_value", "top_n" or "portion". Raises LiqmapError.
         """
         selection, value = _selected(mode, threshold_gross_value, threshold_top_n, threshold_portion)
-        result = self._draw(selection)
-        self._save(result, result.map_png, f"{self._title}_{selection.mode}_{value}")
+        result = self._draw(selection, Picture.MAP)
+        self._save(result, Picture.MAP, f"{self._title}_{selection.mode}_{value}")
 
     def liquidation_map_depth_from_historical(
         self,
@@ -68,10 +69,10 @@ class HistoricalMapping:
         `mode` says which threshold counts: "gross_value", "top_n" or "portion". Raises LiqmapError.
         """
         selection, value = _selected(mode, threshold_gross_value, threshold_top_n, threshold_portion)
-        result = self._draw(selection)
-        self._save(result, result.depth_png, f"{self._title}_{selection.mode}_{value}_depth")
+        result = self._draw(selection, Picture.DEPTH)
+        self._save(result, Picture.DEPTH, f"{self._title}_{selection.mode}_{value}_depth")
 
-    def _draw(self, selection: Selection) -> MapResult:
+    def _draw(self, selection: Selection, picture: Picture) -> MapResult:
         # As the seed library has it: its margin model, in full at every leverage, and nothing swept.
         request = MapRequest(
             self._exchange,
@@ -80,6 +81,7 @@ class HistoricalMapping:
             selection,
             model=MarginModel.SIMPLE,
             levels=LevelFilter.ALL,
+            pictures=frozenset({picture}),
             levels_csv=True,
         )
 
@@ -93,8 +95,8 @@ class HistoricalMapping:
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, draw()).result()
 
-    def _save(self, result: MapResult, image: bytes, stem: str) -> None:
-        write_file(Path(f"{stem}.png"), image)
+    def _save(self, result: MapResult, picture: Picture, stem: str) -> None:
+        write_file(Path(f"{stem}.png"), result.pictures[picture])
         # Numbers stay the text that they are, so no digit is lost on the way.
         levels = pd.read_csv(io.BytesIO(result.levels_csv or b""), dtype={"level": str, "notional": str})
         for side in ("buy", "sell"):

@@ -57,6 +57,14 @@ class MarginModel(StrEnum):
     SIMPLE = "simple"
 
 
+class Picture(StrEnum):
+    """A picture that an answer can have, in the order in which an answer shows them."""
+
+    MAP = "map"
+    DEPTH = "depth"
+    HEATMAP = "heatmap"
+
+
 class LevelFilter(StrEnum):
     """Which levels a map shows as standing.
 
@@ -132,6 +140,11 @@ Selection = TopN | GrossValue | Portion
 LEVERAGES: Final = (10, 25, 50, 100)
 """Leverages that positions are taken to have if nothing else is asked for."""
 
+PICTURES: Final = frozenset({Picture.MAP, Picture.DEPTH})
+"""Pictures that are drawn if a request names none."""
+
+ALL_PICTURES: Final = frozenset(Picture)
+
 
 @dataclass(frozen=True, slots=True)
 class MapRequest:
@@ -149,7 +162,7 @@ class MapRequest:
     model: MarginModel = MarginModel.EXCHANGE
     levels: LevelFilter = LevelFilter.STANDING
     theme: Theme = Theme.DARK
-    heatmap: bool = False
+    pictures: frozenset[Picture] = PICTURES
     levels_csv: bool = False
 
     def __post_init__(self) -> None:
@@ -164,6 +177,8 @@ class MapRequest:
             object.__setattr__(self, "weights", (1.0,) * len(self.leverages))
         if len(self.weights) != len(self.leverages) or not all(0 < each < 1e6 for each in self.weights):
             raise RequestError("Every leverage needs a weight above 0, such as 10:35,25:30,50:20,100:15.")
+        if not self.pictures:
+            raise ValueError("a request has at least one picture")
         if self.model is MarginModel.EXCHANGE:
             object.__setattr__(self, "model", MarginModel(self.exchange.value))
 
@@ -485,15 +500,16 @@ class MapSummary:
 
 @dataclass(frozen=True, slots=True)
 class MapResult:
-    """What was drawn: two PNG images, the numbers beside them, and how it came about."""
+    """What was drawn: a PNG image for each picture requested, the numbers beside them, and how it came about.
+
+    `pictures` are in the order in which an answer shows them.
+    """
 
     request: MapRequest
-    map_png: bytes = field(repr=False)
-    depth_png: bytes = field(repr=False)
+    pictures: Mapping[Picture, bytes] = field(repr=False)
     summary: MapSummary
     coverage: Coverage
     timings_ms: Mapping[str, float]
-    heatmap_png: bytes | None = field(default=None, repr=False)
     levels_csv: bytes | None = field(default=None, repr=False)
 
 

@@ -10,13 +10,16 @@ from typing import Final
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import (
+    ALL_PICTURES,
     LEVERAGES,
+    PICTURES,
     Exchange,
     GrossValue,
     LevelFilter,
     MapRequest,
     MarginModel,
     Mode,
+    Picture,
     Portion,
     Selection,
     Theme,
@@ -164,11 +167,13 @@ def parse_levels(text: str) -> LevelFilter:
         ) from None
 
 
-def parse_chart(text: str | None) -> bool:
-    """Return whether a heatmap is wanted. Raises RequestError."""
-    if text is not None and _plain(text, "chart").lower() != "heatmap":
+def parse_chart(text: str | None) -> frozenset[Picture]:
+    """Return the pictures to draw; a chart is drawn beside the usual ones. Raises RequestError."""
+    if text is None:
+        return PICTURES
+    if _plain(text, "chart").lower() != Picture.HEATMAP:
         raise RequestError(f"The chart {_quoted(text)} is not known; try heatmap, or leave it out.")
-    return text is not None
+    return ALL_PICTURES
 
 
 def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:

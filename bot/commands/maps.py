@@ -122,7 +122,7 @@ class Maps(commands.Cog):
             theme=theme,
             model=parse_model(model),
             levels=parse_levels(levels),
-            heatmap=parse_chart(chart),
+            pictures=parse_chart(chart),
         )
         request = self._checked(spec, parse_end(end, now=self._now()))
         self._check_channel(interaction)

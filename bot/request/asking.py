@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from bot.request.spec import MapSpec
-from liqmap import Exchange, LevelFilter, MarginModel, Mode, Selection, Theme
+from liqmap import PICTURES, Exchange, LevelFilter, MarginModel, Mode, Picture, Selection, Theme
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
     parse_exchange,
@@ -39,7 +39,7 @@ def build_spec(
     *,
     model: MarginModel = MarginModel.EXCHANGE,
     levels: LevelFilter = LevelFilter.STANDING,
-    heatmap: bool = False,
+    pictures: frozenset[Picture] = PICTURES,
     **words: Unpack[Words],
 ) -> MapSpec:
     """Return what is asked for. Raises RequestError that names the option."""
@@ -56,7 +56,7 @@ def build_spec(
         model=model,
         levels=levels,
         theme=parse_theme(words.get("theme") or defaults.theme or Theme.DARK),
-        heatmap=heatmap,
+        pictures=pictures,
     )
 
 

@@ -8,12 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
 from liqmap import (
+    ALL_PICTURES,
+    PICTURES,
     Exchange,
     GrossValue,
     LevelFilter,
     MapRequest,
     MarginModel,
     Mode,
+    Picture,
     Portion,
     RequestError,
     Selection,
@@ -53,7 +56,7 @@ class MapSpec:
     model: MarginModel
     levels: LevelFilter
     theme: Theme
-    heatmap: bool
+    pictures: frozenset[Picture]
 
     @classmethod
     def of(cls, request: MapRequest) -> Self:
@@ -73,7 +76,7 @@ class MapSpec:
             model=self.model,
             levels=self.levels,
             theme=self.theme,
-            heatmap=self.heatmap,
+            pictures=self.pictures,
             levels_csv=levels_csv,
         )
 
@@ -84,7 +87,7 @@ def encode_spec(spec: MapSpec) -> str:
         _letter(_MODELS, spec.model)
         + _letter(_LEVELS, spec.levels)
         + _letter(_THEMES, spec.theme)
-        + ("h" if spec.heatmap else "-")
+        + ("h" if Picture.HEATMAP in spec.pictures else "-")
     )
     return "~".join(
         (
@@ -116,7 +119,7 @@ def decode_spec(code: str) -> MapSpec:
             model=_MODELS[model],
             levels=_LEVELS[levels],
             theme=_THEMES[theme],
-            heatmap=heatmap == "h",
+            pictures=ALL_PICTURES if heatmap == "h" else PICTURES,
         )
         # A request checks what it is made of, and puts it into its one form.
         return MapSpec.of(spec.ending(datetime(2026, 1, 1, tzinfo=UTC)))

@@ -63,13 +63,10 @@ def map_reply(result: MapResult) -> Reply:
     Each picture is the image of an embed of its own: plain attachments would be shown side by side, too
     small to read on a phone.
     """
-    pictures = [("map", result.map_png), ("depth", result.depth_png)]
-    if result.heatmap_png is not None:
-        pictures.append(("heatmap", result.heatmap_png))
     numbers = _numbers_embed(result)
-    embeds = [numbers, *(discord.Embed(colour=numbers.colour) for _ in pictures[1:])]
+    embeds = [numbers, *(discord.Embed(colour=numbers.colour) for _ in range(1, len(result.pictures)))]
     alt_text, files = _alt_text(result), []
-    for embed, (kind, png) in zip(embeds, pictures, strict=True):
+    for embed, (kind, png) in zip(embeds, result.pictures.items(), strict=True):
         # Discord rewrites names with letters of other scripts, which symbols can have.
         name = f"liquidation_{kind}.png"
         embed.set_image(url=f"attachment://{name}")

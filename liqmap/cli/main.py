@@ -21,7 +21,15 @@ from liqmap.collect.listings import Listings
 from liqmap.console import write_any_text
 from liqmap.errors import LiqmapError, NotPublished, RequestError, SettingsError
 from liqmap.files import make_folder, write_results
-from liqmap.model import Exchange, LevelFilter, MapRequest, MarginModel, Theme
+from liqmap.model import (
+    ALL_PICTURES,
+    PICTURES,
+    Exchange,
+    LevelFilter,
+    MapRequest,
+    MarginModel,
+    Theme,
+)
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
     check_request,
@@ -193,7 +201,7 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
         selection=parse_selection(parse_mode(options.mode), options.value),
         theme=parse_theme(options.theme),
         levels_csv=options.csv,
-        heatmap=options.heatmap,
+        pictures=ALL_PICTURES if options.heatmap else PICTURES,
         model=parse_model(options.model),
         levels=parse_levels(options.levels),
         leverages=leverages,

@@ -24,6 +24,7 @@ from liqmap.model import (
     MapResult,
     MarginBasis,
     MarginModel,
+    Picture,
     Portion,
     Side,
     TopN,
@@ -70,28 +71,30 @@ def run_map_job(job: MapJob) -> MapResult:
     liquidation_map = compute_map(job, loaded)
     watch.lap("compute")
     label = EXCHANGES[request.exchange].contract(request.symbol).label
-    map_png = draw_map(liquidation_map, label=label)
-    watch.lap("map")
-    depth_png = draw_depth(liquidation_map, label=label)
-    watch.lap("depth")
     last_price = liquidation_map.last_price
-    heatmap_png = None
-    if request.heatmap:
-        levels = all_levels(loaded.entries(), request, rules, last_price=last_price)
-        heatmap = build_heatmap(liquidation_map, levels, bin_seconds=loaded.bin_seconds)
-        heatmap_png = draw_heatmap(liquidation_map, heatmap, label=label)
-        watch.lap("heatmap")
+    pictures: dict[Picture, bytes] = {}
+    for picture in Picture:
+        if picture not in request.pictures:
+            continue
+        match picture:
+            case Picture.MAP:
+                pictures[picture] = draw_map(liquidation_map, label=label)
+            case Picture.DEPTH:
+                pictures[picture] = draw_depth(liquidation_map, label=label)
+            case Picture.HEATMAP:
+                levels = all_levels(loaded.entries(), request, rules, last_price=last_price)
+                heatmap = build_heatmap(liquidation_map, levels, bin_seconds=loaded.bin_seconds)
+                pictures[picture] = draw_heatmap(liquidation_map, heatmap, label=label)
+        watch.lap(picture)
     csv = None
     if request.levels_csv:
         csv = levels_csv(all_levels(loaded.entries(), request, rules, last_price=last_price))
     return MapResult(
         request=request,
-        map_png=map_png,
-        depth_png=depth_png,
+        pictures=pictures,
         summary=summarize(liquidation_map),
         coverage=liquidation_map.coverage,
         timings_ms=watch.laps,
-        heatmap_png=heatmap_png,
         levels_csv=csv,
     )
 

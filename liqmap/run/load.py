@@ -11,7 +11,7 @@ from liqmap.compute.aftermath import aftermath
 from liqmap.compute.levels import coarsened, joined
 from liqmap.compute.selection import Cut, cut_for, shared_out
 from liqmap.errors import RequestError
-from liqmap.model import Aftermath, Entries, PricePath, Side, SideTrades
+from liqmap.model import Aftermath, Entries, Picture, PricePath, Side, SideTrades
 from liqmap.store.segments import read_bars, read_largest
 from liqmap.window import at_ms
 
@@ -77,7 +77,8 @@ class Loaded:
                 part = self.parts[index]
                 # A segment knows what came after its trades, until its end: a part that ends before it does,
                 # and a heatmap, which asks how soon, need the seconds.
-                if self.request.heatmap or part.window.end < part.segment.origin.window.end:
+                ends_early = part.window.end < part.segment.origin.window.end
+                if ends_early or Picture.HEATMAP in self.request.pictures:
                     yield Entries(trades, self._by_seconds(index, trades, later))
                 else:
                     yield Entries(trades, {side: _until_end(found[side], later[side]) for side in Side})

@@ -23,6 +23,7 @@ from liqmap import (
     TimeWindow,
     TopN,
 )
+from liqmap.model import ALL_PICTURES, PICTURES, Picture
 from tests.benchmarks.market import END, FILES, SYMBOL
 from tests.benchmarks.table import Table
 
@@ -38,10 +39,10 @@ def request(
     *,
     end: datetime = END,
     exchange: Exchange = Exchange.BINANCE,
-    heatmap: bool = False,
+    pictures: frozenset[Picture] = PICTURES,
 ) -> MapRequest:
     return MapRequest(
-        exchange, SYMBOL, TimeWindow.ending(end, timedelta(hours=hours)), selection, heatmap=heatmap
+        exchange, SYMBOL, TimeWindow.ending(end, timedelta(hours=hours)), selection, pictures=pictures
     )
 
 
@@ -85,9 +86,12 @@ async def measure_warm(settings: Settings, table: Table) -> None:
                 )
         table.row(
             "24 h gross_value 100000, with the heatmap",
-            await timed(engine, request(24, SELECTIONS[1], heatmap=True)),
+            await timed(engine, request(24, SELECTIONS[1], pictures=ALL_PICTURES)),
         )
-        table.row("90 d top_n 100, with the heatmap", await timed(engine, request(2160, heatmap=True)))
+        table.row(
+            "90 d top_n 100, with the heatmap",
+            await timed(engine, request(2160, pictures=ALL_PICTURES)),
+        )
         table.value("peak of the largest worker", max(peaks()[1:]), unit="MiB")
         table.value("largest worker now, after 90-day jobs", max(resident()), unit="MiB")
 

@@ -18,6 +18,7 @@ from bot.client import LiqmapBot
 from bot.request.drawing import Draw
 from bot.settings import BotSettings
 from bot.store import Store, open_store
+from liqmap import Picture
 from liqmap.model import (
     Band,
     Cluster,
@@ -71,8 +72,7 @@ def result_of(request: MapRequest = REQUEST, **changes: Any) -> MapResult:
     """Return what the engine would answer to `request`, without drawing it."""
     fields: dict[str, Any] = {
         "request": request,
-        "map_png": PNG + b"map",
-        "depth_png": PNG + b"depth",
+        "pictures": {Picture.MAP: PNG + b"map", Picture.DEPTH: PNG + b"depth"},
         "summary": SUMMARY,
         "coverage": Coverage(request.window, (request.window,), sources=("daily files of Binance USD-M",)),
         "timings_ms": {"total": 100.0},

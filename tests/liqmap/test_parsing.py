@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from liqmap.errors import RequestError
 from liqmap.model import (
+    ALL_PICTURES,
+    PICTURES,
     Exchange,
     GrossValue,
     LevelFilter,
@@ -237,9 +239,9 @@ def checked(
 
 def test_checked_request_is_the_same_with_the_exchange_s_spelling():
     window = TimeWindow(datetime(2023, 8, 1, tzinfo=UTC), datetime(2023, 8, 1, 6, tzinfo=UTC))
-    same = MapRequest(Exchange.BINANCE, "BTCUSDT", window, TopN(100), heatmap=True)
-    assert checked(heatmap=True) == same
-    assert checked(symbol="BTCUSD", heatmap=True) == replace(same, symbol="BTCUSD_PERP")
+    same = MapRequest(Exchange.BINANCE, "BTCUSDT", window, TopN(100), pictures=ALL_PICTURES)
+    assert checked(pictures=ALL_PICTURES) == same
+    assert checked(symbol="BTCUSD", pictures=ALL_PICTURES) == replace(same, symbol="BTCUSD_PERP")
 
 
 def test_request_beyond_the_longest_window_is_refused():
@@ -291,8 +293,8 @@ def test_model_is_understood(text: str):
 
 def test_levels_and_chart_are_understood():
     assert parse_levels("All") is LevelFilter.ALL
-    assert parse_chart(None) is False
-    assert parse_chart("Heatmap") is True
+    assert parse_chart(None) == PICTURES
+    assert parse_chart("Heatmap") == ALL_PICTURES
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ from bot.client import LiqmapBot
 from bot.ops.logs import set_up_logging
 from bot.settings import BotSettings, load_bot_settings
 from bot.store import open_store
+from liqmap import Picture
 from liqmap.model import MapRequest, MapResult
 from tests.bot.conftest import result_of
 from tests.bot.discord_server import TOKEN
 
 SPEED = 20.0
-PICTURES = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("*top_n_100*.png"))
+GALLERY = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("*top_n_100*.png"))
 
 
 class FastClock:
@@ -63,12 +64,12 @@ class Draw:
     """Takes a moment, and answers with pictures of the size of real ones."""
 
     def __init__(self) -> None:
-        self._map, self._depth = (path.read_bytes() for path in PICTURES[:2])
+        self._map, self._depth = (path.read_bytes() for path in GALLERY[:2])
 
     async def __call__(self, request: MapRequest, **listeners: object) -> MapResult:
         del listeners
         await asyncio.sleep(SPEED * 0.05)
-        return replace(result_of(request), map_png=self._map, depth_png=self._depth)
+        return replace(result_of(request), pictures={Picture.MAP: self._map, Picture.DEPTH: self._depth})
 
 
 async def run(settings: BotSettings) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import simcord
 
+from liqmap import ALL_PICTURES, PICTURES, Picture
 from liqmap.errors import DataError, EngineBusy, JobFailed, NotCovered, RequestError
 from liqmap.model import (
     Coverage,
@@ -84,8 +85,11 @@ async def test_options_come_in_the_order_that_people_type(floor: Floor):
         ({"mode": "portion", "value": "0.01"}, {"selection": Portion(0.01)}),
         ({"mode": "portion"}, {"selection": Portion(0.01)}),
         ({"exchange": "bybit", "theme": "light"}, {"exchange": Exchange.BYBIT, "theme": Theme.LIGHT}),
-        ({"chart": "heatmap", "model": "bybit"}, {"heatmap": True, "model": MarginModel.BYBIT}),
-        ({}, {"heatmap": False, "model": MarginModel.BINANCE, "levels": LevelFilter.STANDING}),
+        (
+            {"chart": "heatmap", "model": "bybit"},
+            {"pictures": ALL_PICTURES, "model": MarginModel.BYBIT},
+        ),
+        ({}, {"pictures": PICTURES, "model": MarginModel.BINANCE, "levels": LevelFilter.STANDING}),
         ({"levels": "all"}, {"levels": LevelFilter.ALL}),
         ({"leverages": "100, 20x:3"}, {"leverages": (20, 100), "weights": (3.0, 1.0)}),
         (
@@ -183,7 +187,9 @@ async def test_command_works_in_a_private_chat(floor: Floor):
 
 async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):
     floor.draw.gate = asyncio.Event()
-    floor.draw.partial = result_of(coverage=HALF, map_png=PNG + b"half")
+    floor.draw.partial = result_of(
+        coverage=HALF, pictures={Picture.MAP: PNG + b"half", Picture.DEPTH: PNG + b"depth"}
+    )
     asking = asyncio.create_task(floor.liqmap(value="100"))
     while (message := floor.channel.last_message) is None or not message.attachments:
         await asyncio.sleep(0)
@@ -203,7 +209,9 @@ async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):
 @EXPECTS_ERRORS
 @pytest.mark.parametrize("private", [False, True])
 async def test_partial_map_stays_if_the_rest_cannot_be_had(floor: Floor, private: bool):
-    floor.draw.partial = result_of(REQUEST, coverage=HALF, map_png=PNG + b"half")
+    floor.draw.partial = result_of(
+        REQUEST, coverage=HALF, pictures={Picture.MAP: PNG + b"half", Picture.DEPTH: PNG + b"depth"}
+    )
     floor.draw.errors = [DataError("Not there.")]
     answer = await floor.liqmap(private=private)
     assert [(each.content, each.ephemeral) for each in answer.followups] == [("Not there.", True)]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.request.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
+from liqmap import ALL_PICTURES, PICTURES
 from liqmap.errors import RequestError
 from liqmap.model import (
     Exchange,
@@ -42,7 +43,7 @@ def specs(draw: st.DrawFn) -> MapSpec:
         model=draw(st.sampled_from([MarginModel.BINANCE, MarginModel.BYBIT, MarginModel.SIMPLE])),
         levels=draw(st.sampled_from(LevelFilter)),
         theme=draw(st.sampled_from(Theme)),
-        heatmap=draw(st.booleans()),
+        pictures=draw(st.sampled_from([PICTURES, ALL_PICTURES])),
     )
 
 

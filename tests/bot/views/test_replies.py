@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.views.replies import COLOUR, TOO_LONG, WARNING_COLOUR, fitting, map_reply, progress_text
-from liqmap import __version__
+from liqmap import Picture, __version__
 from liqmap.model import Coverage, Gap, GapKind, MarginBasis, MarginModel, Progress
 from liqmap.window import TimeWindow
 from tests.bot.conftest import BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
@@ -116,7 +116,7 @@ def test_missing_brackets_and_trades_too_large_are_said():
 
 
 def test_heatmap_is_a_third_picture():
-    reply = map_reply(result_of(heatmap_png=PNG))
+    reply = map_reply(result_of(pictures=dict.fromkeys(Picture, PNG)))
     assert [file.filename for file in reply.files] == [
         f"liquidation_{kind}.png" for kind in ("map", "depth", "heatmap")
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from liqmap.errors import DataError, JobFailed, SettingsError
-from liqmap.model import Coverage, Exchange, MapRequest, TopN
+from liqmap.model import Coverage, Exchange, MapRequest, Picture, TopN
 from liqmap.run.dask import DaskPool, RemoteMapJob, run_remote_map_job
 from liqmap.run.engine import Engine
 from liqmap.run.job import MapJob
@@ -76,7 +76,7 @@ async def test_cluster_draws_what_is_asked_for_and_equal_requests_once(address: 
         async with Engine(settings) as engine:
             first, second = await asyncio.gather(engine.draw(REQUEST), engine.draw(REQUEST))
     assert first is second
-    assert first.map_png.startswith(b"\x89PNG")
+    assert first.pictures[Picture.MAP].startswith(b"\x89PNG")
     assert first.summary.selected_buy == 10
     assert sum(1 for _ in (tmp_path / "shared").glob("*/*/*/*/manifest.json")) == 1
 
@@ -133,7 +133,7 @@ def test_worker_brings_in_the_segments_that_its_machine_lacks(stored: Stored, tm
     assert result.summary.selected_buy == 10
     assert segment.path.is_dir()
     shutil.rmtree(tmp_path / "shared")
-    assert run_remote_map_job(remote).map_png == result.map_png
+    assert run_remote_map_job(remote).pictures[Picture.MAP] == result.pictures[Picture.MAP]
 
 
 def test_segment_that_is_nowhere_is_a_sentence(stored: Stored, tmp_path: Path):

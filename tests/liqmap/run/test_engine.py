@@ -25,6 +25,7 @@ from liqmap.model import (
     MapRequest,
     MapResult,
     MarginModel,
+    Picture,
     Portion,
     Progress,
     Selection,
@@ -103,8 +104,8 @@ async def test_request_becomes_two_pictures_and_numbers(
 ):
     async with running(tmp_path, gate) as (engine, _):
         result = await engine.draw(request(selection, exchange=exchange))
-    assert result.map_png.startswith(b"\x89PNG")
-    assert result.depth_png.startswith(b"\x89PNG")
+    assert result.pictures[Picture.MAP].startswith(b"\x89PNG")
+    assert result.pictures[Picture.DEPTH].startswith(b"\x89PNG")
     assert result.summary.trades > 0
     assert result.coverage.fraction == 1
     assert result.coverage.simulated

@@ -18,6 +18,7 @@ from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import LARGEST_KEPT, all_levels, path_bin_seconds
 from liqmap.errors import DataError, RequestError
 from liqmap.model import (
+    ALL_PICTURES,
     Coverage,
     Exchange,
     GrossValue,
@@ -26,6 +27,7 @@ from liqmap.model import (
     MapRequest,
     MarginModel,
     Mode,
+    Picture,
     Portion,
     Selection,
     TopN,
@@ -106,8 +108,8 @@ def test_selection_across_days_equals_sorting_all_trades(
 
 def test_map_job_draws_both_pictures_and_says_how_long_each_took(stored: Stored):
     result = run_map_job(job([stored(random_trades(5000))], TimeWindow.of_day(DAY), TopN(10)))
-    assert result.map_png.startswith(b"\x89PNG")
-    assert result.depth_png.startswith(b"\x89PNG")
+    assert result.pictures[Picture.MAP].startswith(b"\x89PNG")
+    assert result.pictures[Picture.DEPTH].startswith(b"\x89PNG")
     assert set(result.timings_ms) == {"load", "compute", "map", "depth"}
     assert result.summary.selected_buy == 10
     assert result.levels_csv is None
@@ -183,11 +185,13 @@ def test_meagre_windows_are_drawn(
 ):
     for model in (MarginModel.EXCHANGE, MarginModel.SIMPLE):
         segments = [stored(trades_from(rows))]
-        result = run_map_job(job(segments, TimeWindow.of_day(DAY), selection, model=model, heatmap=True))
-        assert result.heatmap_png is not None
-        assert result.heatmap_png.startswith(b"\x89PNG")
+        result = run_map_job(
+            job(segments, TimeWindow.of_day(DAY), selection, model=model, pictures=ALL_PICTURES)
+        )
+        assert result.pictures[Picture.HEATMAP] is not None
+        assert result.pictures[Picture.HEATMAP].startswith(b"\x89PNG")
     assert result.summary.trades == len(rows)
-    assert result.map_png.startswith(b"\x89PNG")
+    assert result.pictures[Picture.MAP].startswith(b"\x89PNG")
 
 
 def test_store_job_makes_a_segment_of_a_day_file(tmp_path: Path):
@@ -333,7 +337,7 @@ def test_map_of_overlapping_segments_equals_that_of_one(
     several = held_by(root / "several", trades, [within(*pair) for pair in spans] + rest, asked)
     (whole,) = held_by(root / "one", trades, [TimeWindow.of_day(DAY)], asked)
     request = MapRequest(
-        Exchange.BINANCE, "BTCUSDT", asked, selection, model=MarginModel.SIMPLE, heatmap=True
+        Exchange.BINANCE, "BTCUSDT", asked, selection, model=MarginModel.SIMPLE, pictures=ALL_PICTURES
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("liqmap.run.job.PATH_BINS", bins)
@@ -373,7 +377,9 @@ def test_entry_is_swept_within_its_bin_by_a_part_two_parts_later(tmp_path: Path)
     asked = TimeWindow(start, start + timedelta(seconds=7200))
     parts = held_by(tmp_path, trades, windows, asked)
     assert len(parts) == 4
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", asked, TopN(1), model=MarginModel.SIMPLE, heatmap=True)
+    request = MapRequest(
+        Exchange.BINANCE, "BTCUSDT", asked, TopN(1), model=MarginModel.SIMPLE, pictures=ALL_PICTURES
+    )
     longs = levels_of_job(MapJob(request, parts, Coverage(asked, (asked,))))[:4]
     (at_100x,) = [each for each in longs if each.leverage == 100]
     assert at_100x.after.soon is not None

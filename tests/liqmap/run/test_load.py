@@ -10,7 +10,18 @@ import pytest
 import liqmap.run.load
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.selection import Cut
-from liqmap.model import Exchange, GrossValue, MapRequest, Portion, Selection, Side, TopN
+from liqmap.model import (
+    ALL_PICTURES,
+    PICTURES,
+    Exchange,
+    GrossValue,
+    MapRequest,
+    Picture,
+    Portion,
+    Selection,
+    Side,
+    TopN,
+)
 from liqmap.run.load import Loaded, load, path_of, together
 from liqmap.store.segments import Largest, Origin, Part, Segment, read_bars, read_largest, segment_path
 from liqmap.store.writer import write_segment
@@ -22,10 +33,14 @@ WHOLE = TimeWindow.of_day(DATE)
 
 
 def loaded(
-    parts: tuple[Part, ...], selection: Selection, *, bin_seconds: int, heatmap: bool = False
+    parts: tuple[Part, ...],
+    selection: Selection,
+    *,
+    bin_seconds: int,
+    pictures: frozenset[Picture] = PICTURES,
 ) -> Loaded:
     window = TimeWindow(parts[0].window.start, parts[-1].window.end)
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, heatmap=heatmap)
+    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, pictures=pictures)
     return load(request, parts, bin_seconds=bin_seconds)
 
 
@@ -43,13 +58,13 @@ def test_parts_say_the_same_as_the_whole(
 ):
     monkeypatch.setattr(liqmap.run.load, "_STRETCH", few)
     segment = stored(random_trades(30_000))
-    whole = loaded((Part(segment, WHOLE),), selection, bin_seconds=bin_seconds, heatmap=True)
+    whole = loaded((Part(segment, WHOLE),), selection, bin_seconds=bin_seconds, pictures=ALL_PICTURES)
     # Within a bin, twice within one bin, within a second bar's minute, and at a bin's end.
     parts = loaded(
         cut_at(segment, 30_000, 40_010, 40_011, 40_070, 50_400),
         selection,
         bin_seconds=bin_seconds,
-        heatmap=True,
+        pictures=ALL_PICTURES,
     )
     assert parts.trade_count == whole.trade_count
     for name in ("time", "low", "high", "close"):
@@ -67,7 +82,7 @@ def test_parts_say_the_same_as_the_whole(
 def test_aftermath_of_a_day_read_from_minutes_equals_that_from_seconds(stored: Stored):
     segment = stored(random_trades(30_000))
     parts = (Part(segment, WHOLE),)
-    found = together(list(loaded(parts, TopN(300), bin_seconds=120, heatmap=True).entries()))
+    found = together(list(loaded(parts, TopN(300), bin_seconds=120, pictures=ALL_PICTURES).entries()))
     bars = path_of(read_bars(segment, WHOLE))
     for side, never in ((Side.BUY, np.inf), (Side.SELL, -np.inf)):
         trades = read_largest(segment, side, window=WHOLE, cut=Cut(count=300)).trades
@@ -83,8 +98,8 @@ def test_what_segments_know_of_the_time_after_equals_what_the_seconds_tell(
 ):
     parts = cut_at(stored(random_trades(30_000)), *cuts)
     found, expected = (
-        together(list(loaded(parts, selection, bin_seconds=120, heatmap=heatmap).entries()))
-        for heatmap in (False, True)
+        together(list(loaded(parts, selection, bin_seconds=120, pictures=pictures).entries()))
+        for pictures in (PICTURES, ALL_PICTURES)
     )
     for side in Side:
         np.testing.assert_array_equal(found.after[side].extreme, expected.after[side].extreme)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from liqmap.errors import SettingsError
-from liqmap.model import Exchange, MapRequest, TopN
+from liqmap.model import Exchange, MapRequest, Picture, TopN
 from liqmap.run.engine import Engine
 from liqmap.settings import Settings, StorageSettings
 from liqmap.simulator import Market, MarketServer
@@ -129,7 +129,7 @@ async def test_second_bot_has_its_days_from_the_first_one_and_not_from_the_excha
                     results.append(await engine.draw(request))
                 asked = server.requests.total()
     assert asked == 0
-    assert results[0].map_png == results[1].map_png
+    assert results[0].pictures[Picture.MAP] == results[1].pictures[Picture.MAP]
 
 
 @pytest.mark.parametrize("damage", ["cut", "another day's", "no JSON"])
