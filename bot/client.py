@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ from bot.commands.subscriptions import Subscriptions
 from bot.interaction.errors import tell
 from bot.interaction.limits import Limits
 from bot.interaction.patience import patiently
-from bot.ops.metrics import STARTED, Metrics
+from bot.interaction.state import set_state, state_of
+from bot.ops.metrics import Metrics
 from bot.schedule.alerts import EVERY, AlertWatch
 from bot.schedule.desk import SubscriptionDesk
 from bot.schedule.posts import Posts
@@ -242,5 +244,5 @@ class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
 
     async def interaction_check(self, interaction: discord.Interaction[LiqmapBot], /) -> bool:
         """Note when a command began; everybody may go on."""
-        interaction.extras[STARTED] = time.perf_counter()
+        set_state(interaction, replace(state_of(interaction), began=time.perf_counter()))
         return True

@@ -11,7 +11,6 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.options import EXCHANGE_CHOICES, suggestions
-from bot.interaction.errors import PRIVATE
 from bot.interaction.patience import acknowledge, patiently
 from bot.interaction.permissions import check_bot, check_member
 from bot.schedule.alerts import WINDOW, watched_selection
@@ -100,7 +99,6 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         )
         near, large, rest = _distance(distance), _notional(notional), _cooldown(cooldown)
         with self._limits.counted(interaction.user.id, guild_id):
-            interaction.extras[PRIVATE] = True
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel = await _postable(interaction)
             new = NewAlert(
@@ -118,7 +116,6 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
     @app_commands.command(name="list", description="List the alerts of this server")
     async def list_all(self, interaction: discord.Interaction) -> None:
         """Show the server's alerts."""
-        interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
         found = self._store.alerts.of_guild(interaction.guild_id or 0)
         lines = [f"{each.id}. {_line(each)}" for each in found]
@@ -130,7 +127,6 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
     @app_commands.describe(alert="Which one")
     async def remove(self, interaction: discord.Interaction, alert: str) -> None:
         """Remove one of the server's alerts."""
-        interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
         found = self._store.alerts.of_guild(interaction.guild_id or 0)
         chosen = next((each for each in found if str(each.id) == alert.strip()), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import discord
@@ -19,9 +20,10 @@ from bot.commands.options import (
     suggestions,
     value_suggestions,
 )
-from bot.interaction.errors import LEFT, PRIVATE, tell_beside
+from bot.interaction.errors import tell_beside
 from bot.interaction.limits import check_channel
 from bot.interaction.patience import acknowledge, patiently
+from bot.interaction.state import KeptMessage, ReplyKind, set_state, state_of
 from bot.request.asking import build_spec
 from bot.request.spec import MapSpec
 from bot.views.map import answer_view, whole_view
@@ -127,7 +129,6 @@ class Maps(commands.Cog):
         request = self._checked(spec, parse_end(end, now=self._now()))
         self._check_channel(interaction)
         with self._limits.counted(interaction.user.id, interaction.guild_id):
-            interaction.extras[PRIVATE] = private
             await acknowledge(interaction, ephemeral=private, thinking=True)
             await self._answer(interaction, request)
 
@@ -139,9 +140,9 @@ class Maps(commands.Cog):
             message = interaction.message
             # What a schedule has posted is everybody's, so nobody changes it.
             aside = message is not None and message.interaction_metadata is None
-            interaction.extras[PRIVATE] = aside
             if not aside:
-                interaction.extras[LEFT] = {"content": None}
+                # The map stays, without what says how far the next one is.
+                set_state(interaction, replace(state_of(interaction), kept=KeptMessage(None)))
             await acknowledge(interaction, ephemeral=aside, thinking=aside)
             await self._answer(interaction, request)
 
@@ -150,7 +151,6 @@ class Maps(commands.Cog):
         request = self._checked(spec, end, levels_csv=True)
         self._check_press(interaction)
         with self._limits.counted(interaction.user.id, interaction.guild_id):
-            interaction.extras[PRIVATE] = True
             await acknowledge(interaction, ephemeral=True, thinking=True)
             result = await drawn(self._draw, interaction, request)
             name, content = await asyncio.to_thread(csv_file, result, most=interaction.filesize_limit)
@@ -218,7 +218,7 @@ class Maps(commands.Cog):
 
 async def _offer_whole(interaction: discord.Interaction, request: MapRequest, error: NotCovered) -> None:
     view = whole_view(MapSpec.of(request), error.whole_end, author_id=interaction.user.id)
-    if LEFT in interaction.extras:
+    if state_of(interaction).reply is ReplyKind.KEPT:
         await tell_beside(interaction, str(error), view=view)
         return
     await patiently(

@@ -11,7 +11,6 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.options import EXCHANGE_CHOICES, MODE_CHOICES, THEME_CHOICES, MapTarget, value_suggestions
-from bot.interaction.errors import PRIVATE
 from bot.interaction.patience import acknowledge, patiently
 from bot.request.asking import check_defaults
 from bot.request.defaults import GuildDefaults
@@ -83,7 +82,6 @@ class Server(commands.Cog):
         now = _with_channels(now, allow.id if allow else None, disallow.id if disallow else None)
         if now != before:
             check_defaults(now)
-        interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
         if now != before:
             await self._guilds.put(guild_id, now)
@@ -102,7 +100,6 @@ class Server(commands.Cog):
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     async def help(self, interaction: discord.Interaction) -> None:
         """Explain a map in six sentences and one picture."""
-        interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
 
         async def send() -> None:

@@ -17,7 +17,6 @@ from bot.commands.options import (
     suggestions,
     value_suggestions,
 )
-from bot.interaction.errors import PRIVATE
 from bot.interaction.patience import acknowledge, patiently
 from bot.request.asking import build_spec
 from bot.request.due import INTERVALS, parse_interval
@@ -115,7 +114,6 @@ class Subscriptions(commands.Cog):
         request = check_request(spec.ending(parse_end(None, now=self._clock.now())), max_days=self._max_days)
         interval, chosen = parse_interval(every), _style(style)
         with self._limits.counted(interaction.user.id, guild_id):
-            interaction.extras[PRIVATE] = True
             await acknowledge(interaction, ephemeral=True, thinking=True)
             target = await fetch_channel(
                 interaction.client, channel.id if channel else interaction.channel_id or 0
@@ -143,7 +141,6 @@ class Subscriptions(commands.Cog):
         channel: PostTarget | None = None,
     ) -> None:
         """Show the server's subscriptions, with a menu to choose one."""
-        interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
         await self.desk.show_list(interaction, channel.id if channel else None)
 
@@ -154,7 +151,6 @@ class Subscriptions(commands.Cog):
     @app_commands.default_permissions(manage_channels=True)
     async def unsubscribe(self, interaction: discord.Interaction, subscription: str) -> None:
         """Remove one of the server's subscriptions."""
-        interaction.extras[PRIVATE] = True
         await acknowledge(interaction, ephemeral=True, thinking=True)
         # What is longer than any id is none, and Python refuses to read numbers of thousands of digits.
         number = int(subscription) if _ID.fullmatch(subscription) else 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import discord
 
 from bot.interaction.patience import UNSENT, patiently, respond
+from bot.interaction.state import ReplyKind, set_state, state_of
 from liqmap import LiqmapError
 
 if TYPE_CHECKING:
@@ -18,12 +20,6 @@ if TYPE_CHECKING:
     from discord import ui
 
 log = logging.getLogger(__name__)
-
-PRIVATE: Final = "private"
-"""Key in an interaction's `extras`, true where its announced reply is seen by the person alone."""
-
-LEFT: Final = "left"
-"""Key in an interaction's `extras`: how to edit the map that stays if what was asked for cannot be had."""
 
 
 @asynccontextmanager
@@ -53,29 +49,33 @@ async def tell(interaction: discord.Interaction[Any], error: BaseException) -> N
 async def tell_beside(
     interaction: discord.Interaction[Any], sentence: str, *, view: ui.View = discord.utils.MISSING
 ) -> None:
-    """Send `sentence` to the person alone, and leave what stands there as `LEFT` says."""
-    left = interaction.extras.get(LEFT)
-    if left is not None:
+    """Send `sentence` to the person alone, beside the message that stays."""
+    kept = state_of(interaction).kept
+    if kept is not None:
+        changes: dict[str, Any] = {"content": kept.content}
+        if kept.view is not None:
+            changes["view"] = kept.view
         with suppress(*UNSENT):  # the sentence comes even so
-            await patiently(lambda: interaction.edit_original_response(**left))
+            await patiently(lambda: interaction.edit_original_response(**changes))
     await _follow_up(interaction, sentence, view=view)
 
 
 async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
     """Send `sentence` to the person alone, whatever has been sent before."""
+    if state_of(interaction).reply is None:
+        set_state(interaction, replace(state_of(interaction), reply=ReplyKind.PRIVATE))
     if not interaction.response.is_done() and await respond(
         lambda: interaction.response.send_message(sentence, ephemeral=True)
     ):
         return
-    pressed = interaction.type is discord.InteractionType.component
-    if LEFT in interaction.extras or (pressed and not interaction.extras.get(PRIVATE)):
-        # The reply that stands is a map, or the message with the button.
+    reply = state_of(interaction).reply
+    if reply is ReplyKind.KEPT:
         await tell_beside(interaction, sentence)
         return
     await patiently(
         lambda: interaction.edit_original_response(content=sentence, embeds=[], attachments=[], view=None)
     )
-    if interaction.extras.get(PRIVATE):
+    if reply is ReplyKind.PRIVATE:
         return
     # A reply that was announced as public stays public, so it gives way to a private one. It is edited
     # first, because what has only been announced is not a message that can be deleted yet, and because

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 import discord
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+from bot.interaction.state import ReplyKind, set_state, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,9 +23,6 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 ATTEMPTS: Final = 5
-ACKNOWLEDGED: Final = "acknowledged"
-"""Key in an interaction's `extras`: when it was acknowledged, by `time.perf_counter`."""
-
 ALREADY_ACKNOWLEDGED: Final = 40060
 UNSENT: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 """What sending to Discord raises: it was refused, or the network broke."""
@@ -57,8 +57,11 @@ async def acknowledge(
 
     Not `thinking`, a press announces a change of the message that its button is under.
     """
+    reply = ReplyKind.KEPT if not thinking else ReplyKind.PRIVATE if ephemeral else ReplyKind.PUBLIC
+    # Noted first: it may arrive although its answer is lost.
+    set_state(interaction, replace(state_of(interaction), reply=reply))
     await respond(lambda: interaction.response.defer(ephemeral=ephemeral, thinking=thinking))
-    interaction.extras[ACKNOWLEDGED] = time.perf_counter()
+    set_state(interaction, replace(state_of(interaction), acknowledged=time.perf_counter()))
 
 
 async def respond(send: Callable[[], Awaitable[object]]) -> bool:

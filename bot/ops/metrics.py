@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from bot.interaction.patience import ACKNOWLEDGED
+from bot.interaction.state import state_of
 from liqmap import LiqmapError
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from bot.request.drawing import Draw, Listeners
     from liqmap import MapRequest, MapResult
-
-STARTED: Final = "started"
-"""Key in an interaction's `extras`: when its command began, by `time.perf_counter`."""
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -63,10 +60,11 @@ class Metrics:
         now = time.perf_counter()
         command = interaction.command.qualified_name if interaction.command else "unknown"
         self._commands.labels(command, outcome).inc()
-        started = interaction.extras.get(STARTED)
-        if started is not None:
-            self._acknowledged.observe(interaction.extras.get(ACKNOWLEDGED, now) - started)
-            self._answered.observe(now - started)
+        state = state_of(interaction)
+        if state.began is not None:
+            acknowledged = now if state.acknowledged is None else state.acknowledged
+            self._acknowledged.observe(acknowledged - state.began)
+            self._answered.observe(now - state.began)
 
     def count_press(self) -> None:
         """Count a press of a button or menu."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from bot.interaction.errors import LEFT
 from bot.interaction.patience import UNSENT
+from bot.interaction.state import KeptMessage, ReplyKind, set_state, state_of
 from bot.views.map import answer_view
 from bot.views.replies import ANSWER_WITHIN, map_reply, progress_text
 from liqmap import RequestError
@@ -86,8 +87,9 @@ class ProgressTicker:
             await before
         reply = map_reply(result)
         if await self._edit_reply(content=_SO_FAR, embeds=reply.embeds, attachments=reply.files):
-            left = {"content": _STAYED, "view": answer_view(self._interaction, result)}
-            self._interaction.extras[LEFT] = left
+            kept = KeptMessage(_STAYED, answer_view(self._interaction, result))
+            state = replace(state_of(self._interaction), reply=ReplyKind.KEPT, kept=kept)
+            set_state(self._interaction, state)
 
     async def _edit_reply(self, **changes: Any) -> bool:  # noqa: ANN401 - handed on as they are
         try:

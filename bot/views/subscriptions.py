@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 import discord
 from discord import ui
 
-from bot.interaction.errors import PRIVATE
 from bot.interaction.patience import acknowledge
 from bot.request.due import interval_text, next_post
 from bot.store.subscriptions import PostStyle, SubscriptionState
@@ -192,6 +191,4 @@ def _state(subscription: Subscription, last: Snapshot | None, *, now: datetime, 
 
 
 def _desk(interaction: discord.Interaction[Any]) -> Desk:
-    # These stand under private replies, so nobody else can press them.
-    interaction.extras[PRIVATE] = False
     return cast("Desk", interaction.client.get_cog("Subscriptions").desk)

@@ -73,6 +73,7 @@ async def test_refusal_comes_once_too(tmp_path: Path, fault: Fault):
         # A command after it is answered only when the one before has been dealt with.
         await (await server.command("liqmap", **REFUSED)).done
         await stopped(process)
+        assert not [path for method, path, _ in server.bodies if method == "POST" and "webhooks" in path]
     assert answered.callbacks == 1
     assert "not a length of time" in answered.message["content"]
 

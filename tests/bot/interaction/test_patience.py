@@ -9,7 +9,8 @@ import discord
 import pytest
 
 from bot.interaction import patience as wire
-from bot.interaction.patience import ACKNOWLEDGED, ATTEMPTS, acknowledge, patiently
+from bot.interaction.patience import ATTEMPTS, acknowledge, patiently
+from bot.interaction.state import state_of
 
 
 def refused(status: int, *, code: int = 0, retry_after: str | None = None) -> discord.HTTPException:
@@ -83,7 +84,7 @@ async def test_acknowledgement_whose_answer_was_lost_counts():
     sent = Sent(refused(400, code=40060))
     interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=sent.send), extras={})
     await acknowledge(interaction, ephemeral=True, thinking=True)
-    assert ACKNOWLEDGED in interaction.extras
+    assert state_of(interaction).acknowledged is not None
     sent.errors = [refused(400, code=50035)]
     with pytest.raises(discord.HTTPException):
         await acknowledge(interaction, ephemeral=True, thinking=True)
