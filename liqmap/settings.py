@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import platformdirs
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from liqmap.errors import SettingsError
-from liqmap.model import Exchange
+
+if TYPE_CHECKING:
+    from liqmap.model import Exchange
 
 CONFIG_VARIABLE = "LIQMAP_CONFIG"
 _PREFIX, _DELIMITER = "LIQMAP__", "__"
@@ -106,6 +109,11 @@ class ExchangeSettings(Section):
     api_url: HttpUrl
     stream_url: WebsocketUrl
 
+    @property
+    def budget(self) -> float:
+        """How much may be asked of the API in a minute, in the exchange's own unit of weight."""
+        return math.inf
+
 
 class BinanceSettings(ExchangeSettings):
     """Binance's own addresses, and its API's budget: weight a minute, and the share that is used."""
@@ -115,6 +123,11 @@ class BinanceSettings(ExchangeSettings):
     stream_url: WebsocketUrl = "wss://fstream.binance.com"
     weight_a_minute: int = Field(default=2400, ge=100)
     weight_share: float = Field(default=0.5, gt=0, le=1)
+
+    @property
+    def budget(self) -> float:
+        """The share of the granted weight that is used."""
+        return self.weight_a_minute * self.weight_share
 
 
 class BybitSettings(ExchangeSettings):
@@ -126,18 +139,15 @@ class BybitSettings(ExchangeSettings):
 
 
 class ExchangesSettings(Section):
-    """Addresses of each exchange."""
+    """One section an exchange, by its name."""
 
     binance: BinanceSettings = BinanceSettings()
     bybit: BybitSettings = BybitSettings()
 
     def of(self, exchange: Exchange) -> ExchangeSettings:
-        """Return the addresses of `exchange`."""
-        match exchange:
-            case Exchange.BINANCE:
-                return self.binance
-            case Exchange.BYBIT:
-                return self.bybit
+        """Return the section of `exchange`."""
+        section: ExchangeSettings = getattr(self, exchange.value)
+        return section
 
 
 class Settings(BaseSettings):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from liqmap.clock import utc_now
 from liqmap.console import call_at_signals
 from liqmap.errors import RequestError
-from liqmap.exchanges import EXCHANGES, LIVE
+from liqmap.exchanges import EXCHANGES
 from liqmap.live.status import recording_status
 from liqmap.model import Exchange
 from liqmap.parsing import parse_exchange, parse_symbol
@@ -81,7 +81,7 @@ async def _record(settings: Settings, *, simulated: bool) -> None:
 
 def _recorded(exchange: Exchange, text: str) -> str:
     symbol = EXCHANGES[exchange].spelled(parse_symbol(text))
-    if not LIVE[exchange].records(symbol):
+    if not EXCHANGES[exchange].live.records(symbol):
         raise RequestError(f"{symbol} is no USDT-margined future of {exchange.title()}; try BTCUSDT.")
     return symbol
 

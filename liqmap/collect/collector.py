@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from liqmap.collect.coverage import coverage_of
 from liqmap.collect.days import Day, absence
 from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError
-from liqmap.exchanges import EXCHANGES, LIVE
+from liqmap.exchanges import EXCHANGES
 from liqmap.model import Coverage, Exchange, Gap, GapKind, Progress
 from liqmap.store.segments import segment_windows
 from liqmap.text import gap_text
@@ -174,7 +174,8 @@ class Collector:
 
     def _recent_of(self, wanted: _Wanted) -> RecentTrades | None:
         """Return what fetches the symbol's last hours, if the exchange gives them."""
-        return self._recent.get(wanted.exchange) if LIVE[wanted.exchange].records(wanted.symbol) else None
+        is_recordable = EXCHANGES[wanted.exchange].live.records(wanted.symbol)
+        return self._recent.get(wanted.exchange) if is_recordable else None
 
     def _missing(self, wanted: _Wanted) -> list[TimeWindow]:
         return self._store.missing(wanted.exchange, wanted.symbol, wanted.window)
@@ -199,7 +200,7 @@ class Collector:
         recent = self._recent_of(wanted)
         if recent is not None and part.end > recent.reaches_back_to:
             return Gap(part, GapKind.NOT_FETCHED_YET)
-        if recent is not None or not LIVE[wanted.exchange].records(wanted.symbol):
+        if recent is not None or not EXCHANGES[wanted.exchange].live.records(wanted.symbol):
             return Gap(part, GapKind.NOT_PUBLISHED_YET)
         return self._not_recorded(wanted, part)
 

@@ -183,7 +183,7 @@ class DayFiles:
 
     def _source(self, day: Day) -> DayFile:
         base_url = self._settings.exchanges.of(day.exchange).archive_url
-        return EXCHANGES[day.exchange].day_file(base_url, day.symbol, day.day)
+        return EXCHANGES[day.exchange].files.day_file(base_url, day.symbol, day.day)
 
     def _report(self, day: Day, downloaded: float) -> None:
         fetch = self._fetches.get(day)

@@ -32,7 +32,7 @@ def run_store_job(job: StoreJob) -> Segment:
     """
     origin = job.origin
     give_back_memory()
-    day = EXCHANGES[origin.exchange].read_day(
+    day = EXCHANGES[origin.exchange].files.read_day(
         job.file, origin.symbol, origin.window.start.date(), max_unpacked_size=job.max_unpacked_size
     )
     origin = replace(

@@ -6,11 +6,13 @@ import asyncio
 import difflib
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, assert_never
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import aiohttp
 
-from liqmap.errors import LiqmapError, NotCovered
+from liqmap.collect.clients import rest_clients
+from liqmap.collect.pages import pages_of
+from liqmap.errors import DataError, LiqmapError, NotCovered
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 
@@ -28,9 +30,7 @@ Told = TypeVar("Told", bound=LiqmapError)
 
 KEPT_FOR: Final = timedelta(days=1)
 RETRIED_AFTER: Final = timedelta(minutes=5)
-_INVERSE_UNLISTED = frozenset({Exchange.BINANCE})  # whose inverse contracts have an address of their own
-_TIMEOUT = aiohttp.ClientTimeout(total=20)
-_MOST_PAGES = 20
+_PATIENCE = 20.0  # seconds for all pages of an exchange
 
 
 class Listings:
@@ -44,7 +44,8 @@ class Listings:
         self._locks = {each: asyncio.Lock() for each in Exchange}
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
+        self._session = aiohttp.ClientSession()
+        self._clients = rest_clients(self._settings, session=self._session, clock=self._clock)
         return self
 
     async def __aexit__(
@@ -72,7 +73,8 @@ class Listings:
 
         () if it is listed itself, or of a market whose list is not fetched.
         """
-        if exchange in _INVERSE_UNLISTED and EXCHANGES[exchange].contract(symbol).inverse:
+        row = EXCHANGES[exchange]
+        if row.contract(symbol).inverse and not row.listing.lists_inverse:
             return ()
         listed = await self.symbols(exchange)
         if symbol in listed:
@@ -87,48 +89,23 @@ class Listings:
         if not near:
             return error
         names = " or ".join((", ".join(near[:-1]), near[-1])) if len(near) > 1 else near[0]
-        return type(error)(
-            f"{error} {request.exchange.title()} lists no {request.symbol}; did you mean {names}?"
-        )
+        label = EXCHANGES[request.exchange].label
+        return type(error)(f"{error} {label} lists no {request.symbol}; did you mean {names}?")
 
     async def _refresh(self, exchange: Exchange) -> None:
         try:
-            match exchange:
-                case Exchange.BINANCE:
-                    found = await self._binance()
-                case Exchange.BYBIT:
-                    found = await self._bybit()
-                case _:  # pragma: no cover - the type checker proves that every exchange is handled
-                    assert_never(exchange)
-        except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError) as error:
-            log.warning("the symbols of %s could not be had: %s", exchange, type(error).__name__)
+            async with asyncio.timeout(_PATIENCE):
+                found = await self._fetch(exchange)
+        except (DataError, TimeoutError) as error:
+            log.warning("the symbols of %s could not be fetched: %s", exchange, error)
             self._asked_again[exchange] = self._clock.now() + RETRIED_AFTER
             return
         self._symbols[exchange] = found
         self._asked_again[exchange] = self._clock.now() + KEPT_FOR
         log.info("%s lists %d symbols", exchange, len(found))
 
-    async def _binance(self) -> frozenset[str]:
-        """Read {"symbols": [{"symbol": "BTCUSDT", "status": "TRADING", …}, …]}."""
-        answer = await self._get(f"{self._settings.exchanges.binance.api_url}/fapi/v1/exchangeInfo", {})
-        return frozenset(each["symbol"] for each in answer["symbols"] if each["status"] == "TRADING")
-
-    async def _bybit(self) -> frozenset[str]:
-        """Read {"retCode": 0, "result": {"list": [{"symbol": "BTCUSDT", …}, …], "nextPageCursor": ""}}."""
-        url = f"{self._settings.exchanges.bybit.api_url}/v5/market/instruments-info"
-        found: set[str] = set()
-        for category in ("linear", "inverse"):
-            query = {"category": category, "limit": "1000", "status": "Trading"}
-            for _ in range(_MOST_PAGES):
-                result = (await self._get(url, query))["result"]
-                found.update(each["symbol"] for each in result["list"])
-                if not result.get("nextPageCursor"):
-                    break
-                query["cursor"] = result["nextPageCursor"]
-        return frozenset(found)
-
-    async def _get(self, url: str, query: dict[str, str]) -> dict[str, Any]:
-        async with self._session.get(url, params=query) as response:
-            response.raise_for_status()
-            answer: dict[str, Any] = await response.json()
-            return answer
+    async def _fetch(self, exchange: Exchange) -> frozenset[str]:
+        listing, client = EXCHANGES[exchange].listing, self._clients[exchange]
+        base_url = self._settings.exchanges.of(exchange).api_url
+        pages = pages_of(client, listing, base_url=base_url)
+        return frozenset([symbol async for page in pages for symbol in listing.read(page)])

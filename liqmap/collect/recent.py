@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.errors import DataError
-from liqmap.exchanges import BACKFILL
+from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.columns import no_trades
 from liqmap.exchanges.messages import Page
-from liqmap.model import Exchange, Trades
-from liqmap.net.rest import RejectedRequest, RestClient, WeightBudget
+from liqmap.model import Trades
+from liqmap.net.rest import RejectedRequest
 from liqmap.store.segments import VIA_REST, Origin, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.window import HOUR, TimeWindow, at_ms, split_at
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    import aiohttp
     from numpy.typing import NDArray
 
     from liqmap.clock import Clock
+    from liqmap.collect.clients import Clients
     from liqmap.exchanges.messages import Backfill
+    from liqmap.model import Exchange
+    from liqmap.net.rest import RestClient
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
 
@@ -41,28 +43,22 @@ SETTLED_AFTER: Final = timedelta(seconds=1)
 
 
 def recent_trades(
-    settings: Settings, *, store: SegmentStore, session: aiohttp.ClientSession, clock: Clock
+    settings: Settings, *, store: SegmentStore, clients: Clients, clock: Clock
 ) -> dict[Exchange, RecentTrades]:
     """Return what fetches recent trades of each exchange that gives them."""
-    binance, backfill = settings.exchanges.binance, BACKFILL[Exchange.BINANCE]
-    client = RestClient(
-        session,
-        settings=settings.download,
-        clock=clock,
-        budget=WeightBudget(binance.weight_a_minute * binance.weight_share, clock=clock),
-        used_weight=backfill.used_weight,
-    )
     return {
-        Exchange.BINANCE: RecentTrades(
-            Exchange.BINANCE,
-            backfill,
-            base_url=binance.api_url,
-            client=client,
+        exchange: RecentTrades(
+            exchange,
+            row.backfill,
+            base_url=settings.exchanges.of(exchange).api_url,
+            client=clients[exchange],
             store=store,
             clock=clock,
             pages_at_once=settings.recent.pages_at_once,
-            weight_a_minute=binance.weight_a_minute * binance.weight_share,
+            weight_a_minute=settings.exchanges.of(exchange).budget,
         )
+        for exchange, row in EXCHANGES.items()
+        if row.backfill is not None
     }
 
 

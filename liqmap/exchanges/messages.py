@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime, timedelta
 
     import numpy as np
@@ -169,9 +169,6 @@ class Backfill(Protocol):
 
     def read_page(self, answer: object) -> Page:
         """Return the trades of a page. Raises DataError if it is none."""
-
-    def used_weight(self, headers: Mapping[str, str]) -> int | None:
-        """Return what the answer's headers say has been used of this minute's budget."""
 
     def explained(self, answer: object, symbol: str) -> LiqmapError:
         """Return the error that the body of a refused question about `symbol` means."""

@@ -1,4 +1,4 @@
-"""The Protocol that an exchange module satisfies, and the values it hands over."""
+"""What the engine knows of an exchange: its row in `EXCHANGES`, and the Protocols of the row's parts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from datetime import date
     from pathlib import Path
 
-    from liqmap.model import Trades
+    from liqmap.exchanges.messages import Backfill, LiveFormat
+    from liqmap.model import MarginModel, Trades
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,7 @@ class DayTrades:
 
 
 class ExchangeFormat(Protocol):
-    """Facts and parsers of one exchange; opens no socket."""
-
-    def contract(self, symbol: str) -> Contract:
-        """Return what kind of future `symbol` is, as its name tells."""
-
-    def spelled(self, symbol: str) -> str:
-        """Return `symbol` as this exchange spells it: BTCUSD_PERP and BTCUSD are the same contract."""
+    """The files in which an exchange publishes its trades day by day."""
 
     def day_file(self, base_url: str, symbol: str, day: date) -> DayFile:
         """Return where `symbol`'s trades of `day` are published below `base_url`."""
@@ -66,3 +62,48 @@ class ExchangeFormat(Protocol):
 
         Raises DataError naming the file and what was found, if it is not that market's day.
         """
+
+
+class Paged(Protocol):
+    """Something that an exchange's REST API answers page by page."""
+
+    def first_urls(self, base_url: str) -> tuple[str, ...]:
+        """Return the addresses of the first page of each part below `base_url`."""
+
+    def next_url(self, url: str, answer: object) -> str | None:
+        """Return the address of the page after `url`, which answered this; None after the last page."""
+
+
+class ListingFormat(Paged, Protocol):
+    """The pages on which an exchange lists its symbols.
+
+    `lists_inverse` is False where inverse contracts are listed at another address, which is not read.
+    """
+
+    lists_inverse: bool
+
+    def read(self, answer: object) -> frozenset[str]:
+        """Return the symbols of a page that trade now. Raises DataError if it is no such page."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRow:
+    """One exchange: how people and buttons name it, and its formats.
+
+    `label` is its name in sentences. `letter` stands for it in the ids of buttons that are out there, so it
+    never changes. `model` is the exchange's own margin model. `contract` says what kind of future a symbol
+    is; `spelled` returns a symbol as this exchange spells it. `used_weight` reads how much of this minute's
+    budget has been used from an answer's headers, None where they do not say it. `backfill` is None where
+    the trades of the last hours can only be recorded.
+    """
+
+    label: str
+    letter: str
+    model: MarginModel
+    contract: Callable[[str], Contract]
+    spelled: Callable[[str], str]
+    files: ExchangeFormat
+    live: LiveFormat
+    listing: ListingFormat
+    used_weight: Callable[[Mapping[str, str]], int | None]
+    backfill: Backfill | None = None

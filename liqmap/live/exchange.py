@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from liqmap.errors import DataError, LiqmapError, RequestError
-from liqmap.exchanges import BACKFILL, LIVE
+from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, StreamTrade
 from liqmap.live.buffer import TradeBuffer
 from liqmap.live.connection import Stream
@@ -66,7 +66,7 @@ class ExchangeRecorder:
         self._recordings = recordings
         self._clock = clock
         self._on_forgotten = on_forgotten
-        self._live = LIVE[exchange]
+        self._live = EXCHANGES[exchange].live
         self._urls = settings.exchanges.of(exchange)
         self._stream = Stream(
             session,
@@ -199,7 +199,7 @@ class ExchangeRecorder:
         try:
             answer = await self._client.get(url, weight=_NEWEST_WEIGHT)
         except RejectedRequest as error:
-            backfill = BACKFILL.get(self._exchange)
+            backfill = EXCHANGES[self._exchange].backfill
             raise (backfill.explained(error.answer, symbol) if backfill else error) from error
         return self._live.newest(answer, asked=asked)
 

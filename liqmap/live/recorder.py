@@ -8,12 +8,11 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 from liqmap.errors import SettingsError
-from liqmap.exchanges import EXCHANGES, LIVE
+from liqmap.exchanges import EXCHANGES
 from liqmap.live.exchange import ExchangeRecorder
 from liqmap.live.registry import Recordings
 from liqmap.live.writer import Keeper
 from liqmap.model import Exchange
-from liqmap.net.rest import unlimited
 from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.window import DAY
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from liqmap.clock import Clock
+    from liqmap.collect.clients import Clients
     from liqmap.collect.days import DayFiles
     from liqmap.collect.recent import RecentTrades
     from liqmap.settings import Settings
@@ -48,31 +48,29 @@ class Recorder:
         session: aiohttp.ClientSession,
         days: DayFiles,
         recent: Mapping[Exchange, RecentTrades],
+        clients: Clients,
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._recordings = Recordings(store.root)
 
-        free = unlimited(session, settings.download, clock=clock)
-
         def channel(exchange: Exchange) -> ExchangeRecorder:
-            its_recent = recent.get(exchange)
+            live = EXCHANGES[exchange].live
             keeper = Keeper(
                 exchange,
-                source=LIVE[exchange].stream_url(settings.exchanges.of(exchange).stream_url),
-                complete_liquidations=LIVE[exchange].complete_liquidations,
+                source=live.stream_url(settings.exchanges.of(exchange).stream_url),
+                complete_liquidations=live.complete_liquidations,
                 store=store,
                 days=days,
-                recent=its_recent,
+                recent=recent.get(exchange),
                 clock=clock,
             )
             return ExchangeRecorder(
                 exchange,
                 settings,
                 session=session,
-                # There is one budget, which questions and pages share.
-                client=its_recent.client if its_recent else free,
+                client=clients[exchange],
                 keeper=keeper,
                 recordings=self._recordings,
                 clock=clock,
@@ -111,7 +109,7 @@ class Recorder:
     def want(self, exchange: Exchange, symbol: str, *, until: datetime) -> None:
         """Note that somebody asks for a window that ends at `until`: what is of now will be recorded."""
         now = self._clock.now()
-        if self._running and now - until < DAY and LIVE[exchange].records(symbol):
+        if self._running and now - until < DAY and EXCHANGES[exchange].live.records(symbol):
             self._channels[exchange].want(symbol, asked=now)
 
     def _note_forgotten(self) -> None:
@@ -135,6 +133,6 @@ def configured(settings: Settings) -> Iterator[tuple[Exchange, str]]:
         prefix, _, name = text.rpartition(":")
         for exchange in [parse_exchange(prefix)] if prefix else Exchange:
             symbol = EXCHANGES[exchange].spelled(parse_symbol(name))
-            if not LIVE[exchange].records(symbol):
+            if not EXCHANGES[exchange].live.records(symbol):
                 raise SettingsError(f"Setting recorder.symbols: {text} is no USDT-margined future.")
             yield exchange, symbol

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -160,12 +159,6 @@ class RestClient:
         if wait > _LONGEST_WAIT:
             raise _limited(until)
         raise TransientError(f"{host} is limiting requests; try again in a minute.", retry_after=wait)
-
-
-def unlimited(session: aiohttp.ClientSession, settings: DownloadSettings, *, clock: Clock) -> RestClient:
-    """Return a client of an API that gives no account of what has been used."""
-    budget = WeightBudget(math.inf, clock=clock)
-    return RestClient(session, settings=settings, clock=clock, budget=budget, used_weight=lambda _: None)
 
 
 async def _json(response: aiohttp.ClientResponse, host: str) -> object:

@@ -14,6 +14,7 @@ import aiohttp
 from cachetools import LRUCache
 
 from liqmap.clock import SystemClock
+from liqmap.collect.clients import rest_clients
 from liqmap.collect.collector import Collector
 from liqmap.collect.days import DayFiles
 from liqmap.collect.recent import recent_trades
@@ -104,9 +105,16 @@ class Engine:
                 settings, store=self._store, session=session, run=pool.run, clock=self._clock, shared=shared
             )
             stack.push_async_callback(days.close)
-            recent = recent_trades(settings, store=self._store, session=session, clock=self._clock)
+            clients = rest_clients(settings, session=session, clock=self._clock)
+            recent = recent_trades(settings, store=self._store, clients=clients, clock=self._clock)
             self._recorder = Recorder(
-                settings, store=self._store, session=session, days=days, recent=recent, clock=self._clock
+                settings,
+                store=self._store,
+                session=session,
+                days=days,
+                recent=recent,
+                clients=clients,
+                clock=self._clock,
             )
             if self._record:
                 await stack.enter_async_context(self._recorder)

@@ -14,6 +14,7 @@ import aiohttp
 import psutil
 
 from liqmap.clock import Clock, SystemClock, utc_now
+from liqmap.collect.clients import rest_clients
 from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange
@@ -62,7 +63,8 @@ async def _recent(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Recen
     store = SegmentStore(settings.storage.path / "filled", max_size=settings.storage.max_size)
     store.open(now=clock.now())
     async with aiohttp.ClientSession() as session:
-        yield recent_trades(settings, store=store, session=session, clock=clock)[Exchange.BINANCE], store
+        clients = rest_clients(settings, session=session, clock=clock)
+        yield recent_trades(settings, store=store, clients=clients, clock=clock)[Exchange.BINANCE], store
 
 
 async def _filled(recent: RecentTrades, store: SegmentStore, window: TimeWindow) -> int:

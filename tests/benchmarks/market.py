@@ -55,7 +55,7 @@ def _publish(day: date, files: Path, *, bybit: bool) -> None:
 
 
 def _write(files: Path, exchange: Exchange, day: date, content: bytes) -> None:
-    source = EXCHANGES[exchange].day_file("", SYMBOL, day)
+    source = EXCHANGES[exchange].files.day_file("", SYMBOL, day)
     path = files / exchange / source.url.lstrip("/")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)

@@ -122,7 +122,13 @@ async def recording(
     chosen = RecorderSettings(symbols=symbols, **options)
     async with supplies(folder, server, clock, retry_wait=retry_wait, recorder=chosen) as by:
         recorder = Recorder(
-            by.settings, store=by.store, session=by.session, days=by.days, recent=by.recent, clock=clock
+            by.settings,
+            store=by.store,
+            session=by.session,
+            days=by.days,
+            recent=by.recent,
+            clients=by.clients,
+            clock=clock,
         )
         async with recorder:
             yield Recording(recorder, server, by.store, clock)

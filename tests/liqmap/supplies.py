@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from liqmap.collect.clients import Clients, rest_clients
 from liqmap.collect.days import DayFiles
 from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.model import Exchange
@@ -27,6 +28,7 @@ class Supplies(NamedTuple):
     session: aiohttp.ClientSession
     days: DayFiles
     recent: dict[Exchange, RecentTrades]
+    clients: Clients
 
 
 @asynccontextmanager
@@ -53,6 +55,7 @@ async def supplies(
             aiohttp.ClientSession() as session,
         ):
             days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
-            recent = recent_trades(settings, store=store, session=session, clock=clock)
-            yield Supplies(settings, store, session, days, recent)
+            clients = rest_clients(settings, session=session, clock=clock)
+            recent = recent_trades(settings, store=store, clients=clients, clock=clock)
+            yield Supplies(settings, store, session, days, recent, clients)
             await days.close()

@@ -1,1 +1,24 @@
 """Binance: the formats of its files, REST answers and streams."""
+
+from typing import Final
+
+from liqmap.exchanges.binance.files import Binance
+from liqmap.exchanges.binance.listing import BinanceListing
+from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
+from liqmap.exchanges.protocol import ExchangeRow
+from liqmap.model import MarginModel
+
+_FILES, _BACKFILL = Binance(), BinanceBackfill()
+
+ROW: Final = ExchangeRow(
+    label="Binance",
+    letter="b",
+    model=MarginModel.BINANCE,
+    contract=_FILES.contract,
+    spelled=_FILES.spelled,
+    files=_FILES,
+    live=BinanceLive(),
+    listing=BinanceListing(),
+    used_weight=_BACKFILL.used_weight,
+    backfill=_BACKFILL,
+)

@@ -9,7 +9,7 @@ from aiohttp import web
 from liqmap.collect.listings import KEPT_FOR, RETRIED_AFTER, Listings
 from liqmap.errors import RequestError
 from liqmap.model import Exchange, MapRequest, TopN
-from liqmap.settings import BinanceSettings, BybitSettings, ExchangesSettings, Settings
+from liqmap.settings import BinanceSettings, BybitSettings, DownloadSettings, ExchangesSettings, Settings
 from liqmap.window import TimeWindow
 from tests.served import served
 
@@ -74,7 +74,8 @@ async def listings(exchanges: Exchanges, clock: Hand) -> AsyncIterator[Listings]
     app.router.add_get("/v5/market/instruments-info", exchanges.instruments_info)
     async with served(app) as url:
         addresses = ExchangesSettings(binance=BinanceSettings(api_url=url), bybit=BybitSettings(api_url=url))
-        async with Listings(Settings(exchanges=addresses), clock=clock) as listings:
+        settings = Settings(exchanges=addresses, download=DownloadSettings(attempts=1))
+        async with Listings(settings, clock=clock) as listings:
             yield listings
 
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from liqmap.clock import SystemClock
-from liqmap.exchanges import LIVE
+from liqmap.exchanges import EXCHANGES
 from liqmap.live.connection import Stream
 from liqmap.model import Exchange
 from liqmap.net.attempts import TransientError
@@ -51,7 +51,7 @@ async def connected(
     async with served(app) as url, aiohttp.ClientSession() as session:
         stream = Stream(
             session,
-            LIVE[exchange],
+            EXCHANGES[exchange].live,
             url,
             clock=clock,
             on_live=got.append,
@@ -158,7 +158,7 @@ async def test_address_that_nobody_listens_at_is_a_passing_failure():
     async with aiohttp.ClientSession() as session:
         stream = Stream(
             session,
-            LIVE[BYBIT],
+            EXCHANGES[BYBIT].live,
             "ws://127.0.0.1:9",
             clock=SimulatedClock(START),
             on_live=lambda _: None,
@@ -188,7 +188,7 @@ def stream(exchange: Exchange) -> Stream:
     nobody = cast(Any, None)
     return Stream(
         nobody,
-        LIVE[exchange],
+        EXCHANGES[exchange].live,
         "wss://example.org",
         clock=SystemClock(),
         on_live=nobody,

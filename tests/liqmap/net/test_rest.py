@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from liqmap.errors import DataError
-from liqmap.exchanges import BACKFILL
+from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
-from liqmap.net.rest import RejectedRequest, RestClient, WeightBudget, unlimited
+from liqmap.net.rest import RejectedRequest, RestClient, WeightBudget
 from liqmap.settings import DownloadSettings
 from liqmap.simulator import SimulatedClock
 from tests.liqmap.market_time import driven, until
@@ -57,7 +57,7 @@ async def asking(a_minute: float = math.inf) -> AsyncIterator[tuple[Api, RestCli
             settings=SETTINGS,
             clock=api.clock,
             budget=WeightBudget(a_minute, clock=api.clock),
-            used_weight=BACKFILL[Exchange.BINANCE].used_weight,
+            used_weight=EXCHANGES[Exchange.BINANCE].used_weight,
         )
         yield api, client, f"{url}/"
 
@@ -195,9 +195,7 @@ async def test_answer_of_a_simulated_market_is_known():
         assert client.simulated
 
 
-async def test_unlimited_client_never_waits():
-    clock = SimulatedClock(START)
-    async with aiohttp.ClientSession() as session:
-        client = unlimited(session, SETTINGS, clock=clock)
-        for _ in range(1000):
-            await client._budget.spend(1000)
+async def test_budget_without_end_never_waits():
+    budget = WeightBudget(math.inf, clock=SimulatedClock(START))
+    for _ in range(1000):
+        await budget.spend(1000)
