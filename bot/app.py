@@ -10,7 +10,6 @@ import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import aiohttp
 import discord
@@ -22,10 +21,10 @@ from bot.ops.check import check
 from bot.ops.health import health_server
 from bot.ops.logs import set_up_logging
 from bot.ops.metrics import Metrics
+from bot.ops.secrecy import secrets_of, withhold_secrets
 from bot.request.symbols import listed, suggesting
 from bot.settings import load_bot_settings, read_token
 from bot.store import open_store
-from bot.store.database import parse_url
 from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
 from liqmap.collect.listings import Listings
 from liqmap.console import call_at_signals, write_any_text
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     try:
         settings = load_bot_settings(options.config)
-        set_up_logging(settings.logging, secrets=secrets(settings))
+        set_up_logging(settings.logging, secrets=secrets_of(settings))
         return asyncio.run(_command(options, settings))
     except discord.LoginFailure:
         return _failed("Discord refuses the bot's token; copy it again from the developer portal.", 2)
@@ -72,6 +71,7 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
             logging.getLogger("discord.state").setLevel(logging.ERROR)
             from bot.playground import play  # noqa: PLC0415 - needs an optional library
 
+            withhold_secrets(settings)
             await play(settings, port=options.port, out=options.out, stay=options.stay)
         case "check":
             return 0 if await check(settings, say=_say) else 1
@@ -83,20 +83,10 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
                 added = await import_from(store, options.file, now=SystemClock().now())
                 _say(f"added {added} subscriptions; a running bot sees them after its next start")
         case _:
-            await run(settings, read_token())
+            token = read_token()
+            withhold_secrets(settings)
+            await run(settings, token)
     return 0
-
-
-def secrets(settings: BotSettings) -> list[str]:
-    """Return what must show in no line of the log: the token, and the database's password."""
-    try:
-        token = read_token().get_secret_value()
-    except SettingsError:
-        token = ""
-    url = settings.database.url.get_secret_value()
-    address = parse_url(url)
-    password = (address and address.password) or ""
-    return [each for each in (token, url, password, quote(password, safe="")) if each]
 
 
 async def run(settings: BotSettings, token: SecretStr) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from bot.ops.secrecy import HIDDEN, pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bot.settings import LoggingSettings
 
-_HIDDEN: Final = "[hidden]"
 # Their own INFO is about shards, sessions and jobs, hundreds of lines a day.
 _LOUD = ("discord", "apscheduler", "alembic")
 
@@ -21,7 +22,7 @@ def set_up_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) ->
     """Send log lines to stderr in the form of the settings, with `secrets` blacked out wherever they are."""
     handler = logging.StreamHandler()
     form = JsonFormatter if settings.format == "json" else TextFormatter
-    handler.setFormatter(form(tuple(each for each in secrets if each)))
+    handler.setFormatter(form(secrets))
     handler.setLevel(settings.level.upper())
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     for library in _LOUD:
@@ -33,21 +34,21 @@ def set_up_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) ->
 class TextFormatter(logging.Formatter):
     """One line for people: when, how grave, who, what."""
 
-    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._secrets = secrets
+        self._secrets = pattern_of(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, with its traceback if it has one."""
-        return _without(self._secrets, super().format(record))
+        return self._secrets.sub(HIDDEN, super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and the error if there is one."""
 
-    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__()
-        self._secrets = secrets
+        self._secrets = pattern_of(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -59,10 +60,6 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return _without(self._secrets, json.dumps(line, ensure_ascii=False))
-
-
-def _without(secrets: tuple[str, ...], text: str) -> str:
-    for secret in secrets:
-        text = text.replace(secret, _HIDDEN)
-    return text
+        # Before the line is made, for a secret may look like what stands between its fields.
+        safe = {key: self._secrets.sub(HIDDEN, value) for key, value in line.items()}
+        return json.dumps(safe, ensure_ascii=False)

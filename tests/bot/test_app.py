@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import discord
+import psutil
 import pytest
 
 from bot import app
@@ -61,6 +62,7 @@ async def test_command_on_the_wire_is_answered_and_sigterm_ends_cleanly(tmp_path
         await answered.done
         refused = await server.command("liqmap", **(options | {"window": "six"}))
         await refused.done
+        inherited = [each.environ() for each in psutil.Process(process.pid).children(recursive=True)]
         process.send_signal(signal.SIGTERM)
         code, log = await ended(process)
         assert server.syncs == 1
@@ -75,6 +77,8 @@ async def test_command_on_the_wire_is_answered_and_sigterm_ends_cleanly(tmp_path
     assert "Traceback" not in log
     assert "WARNING" not in log
     assert TOKEN not in log
+    assert inherited
+    assert all("DISCORD_TOKEN" not in each for each in inherited)
     assert "drew binance BTCUSDT" in log
     files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
     assert len(files) > 3
@@ -161,10 +165,11 @@ def test_unreachable_discord_is_one_sentence(
 def test_neither_token_nor_password_shows_in_the_log_even_at_debug(
     no_discord: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
     monkeypatch.setenv("LIQMAP__LOGGING__LEVEL", "debug")
-    monkeypatch.setenv("LIQMAP__DATABASE__URL", "postgresql://liqmap:s3cret%21@127.0.0.1:1/liqmap")
     for command in ([], ["check"], ["export", str(no_discord.parent / "never")]):
+        # The bot itself takes both out of the environment that its workers inherit.
+        monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+        monkeypatch.setenv("LIQMAP__DATABASE__URL", "postgresql://liqmap:s3cret%21@127.0.0.1:1/liqmap")
         assert main(["--config", str(no_discord), *command]) != 0
     logging.getLogger("bot.x").error("as it would be in a traceback: %s s3cret!", TOKEN)
     told = "".join(capsys.readouterr())

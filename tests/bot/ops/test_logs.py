@@ -42,6 +42,11 @@ def test_secret_is_blacked_out_in_messages_and_tracebacks(formatter: logging.For
     assert line.count("[hidden]") >= 2
 
 
+def test_json_stays_json_where_a_secret_looks_like_it():
+    line = JsonFormatter(['", "', "message"]).format(record('the message is a", "b'))
+    assert json.loads(line)["message"] == "the [hidden] is a[hidden]b"
+
+
 def test_logging_is_set_up_as_the_settings_say(capsys: pytest.CaptureFixture[str]):
     set_up_logging(LoggingSettings(level="warning", format="json"), secrets=[SECRET, ""])
     logging.getLogger("bot.x").info("not this")
