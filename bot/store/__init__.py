@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bot.store.alerts import AlertTable
 from bot.store.database import open_database
 from bot.store.guilds import GuildTable
+from bot.store.pending import PendingTable
 from bot.store.snapshots import SnapshotTable
 from bot.store.subscriptions import SubscriptionTable
 
@@ -26,6 +27,7 @@ class Store:
     snapshots: SnapshotTable
     guilds: GuildTable
     alerts: AlertTable
+    pending: PendingTable
 
 
 @asynccontextmanager
@@ -33,7 +35,11 @@ async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
     """Open the database of the settings. Raises SettingsError."""
     async with open_database(settings.database.url, folder=settings.storage.path) as engine:
         store = Store(
-            SubscriptionTable(engine), SnapshotTable(engine), GuildTable(engine), AlertTable(engine)
+            SubscriptionTable(engine),
+            SnapshotTable(engine),
+            GuildTable(engine),
+            AlertTable(engine),
+            PendingTable(engine),
         )
         await store.guilds.load()
         await store.alerts.load()

@@ -123,10 +123,11 @@ def _failing_in_one_sentence() -> Iterator[None]:
 
 
 def _engine(address: URL) -> AsyncEngine:
+    # An error's text would repeat the values of its statement, and so an interaction's token.
     if address.get_backend_name() != "sqlite":
-        return create_async_engine(address, pool_pre_ping=True)
+        return create_async_engine(address, pool_pre_ping=True, hide_parameters=True)
     # SQLite has one writer at a time: one connection queues them without ever meeting a lock.
-    engine = create_async_engine(address, pool_size=1, max_overflow=0, pool_timeout=60)
+    engine = create_async_engine(address, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=60)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_in_sqlite)
     return engine

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     TypeDecorator,
     UniqueConstraint,
 )
@@ -107,4 +109,16 @@ alerts = Table(
     Column("cooldown", Integer, nullable=False),
     Column("fired_at", UtcSeconds),
     sqlite_autoincrement=True,
+)
+
+pending_answers = Table(
+    "pending_answers",
+    metadata,
+    Column("interaction_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("application_id", BigInteger, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("reply", String(10), nullable=False),
+    Column("edits", Boolean, nullable=False),
+    Column("content", String(2000)),
+    Column("asked_at", UtcSeconds, nullable=False, index=True),
 )

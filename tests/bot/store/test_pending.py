@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from bot.store import Store
+from bot.store.pending import TOKENS_LIVE, PendingAnswer
+
+NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
+# Discord's ids need 63 bits, and its tokens are of some 200 letters.
+TOKEN = "aW50ZXJhY3Rpb24" * 20
+ANSWER = PendingAnswer(2**62, 2**62 + 1, TOKEN, "public", edits=True, content=None, asked_at=NOW)
+
+
+async def test_pending_answer_is_there_until_it_is_removed(store: Store):
+    await store.pending.put(ANSWER)
+    assert await store.pending.of(ANSWER.application_id) == [ANSWER]
+    await store.pending.remove(ANSWER.interaction_id)
+    await store.pending.remove(ANSWER.interaction_id)
+    assert await store.pending.of(ANSWER.application_id) == []
+
+
+async def test_pending_answer_that_is_put_again_replaces_the_one_before(store: Store):
+    partial = replace(ANSWER, reply="kept", content="This is what there was.")
+    await store.pending.put(ANSWER)
+    await store.pending.put(partial)
+    assert await store.pending.of(ANSWER.application_id) == [partial]
+
+
+async def test_pending_answers_of_another_application_are_not_seen(store: Store):
+    await store.pending.put(ANSWER)
+    await store.pending.put(replace(ANSWER, interaction_id=2, application_id=3))
+    assert await store.pending.of(ANSWER.application_id) == [ANSWER]
+
+
+async def test_pending_answers_whose_tokens_are_dead_are_forgotten(store: Store):
+    second = timedelta(seconds=1)
+    times = [NOW, NOW - TOKENS_LIVE, NOW - TOKENS_LIVE - second, NOW + TOKENS_LIVE + second]
+    for number, asked_at in enumerate(times):
+        await store.pending.put(replace(ANSWER, interaction_id=number, asked_at=asked_at))
+    await store.pending.remove_old(now=NOW)
+    assert [each.interaction_id for each in await store.pending.of(ANSWER.application_id)] == [1, 0]
+
+
+async def test_token_of_a_pending_answer_shows_in_no_text(store: Store):
+    nothing: Any = None
+    with pytest.raises(IntegrityError) as caught:
+        await store.pending.put(replace(ANSWER, reply=nothing))
+    assert TOKEN[:20] not in f"{ANSWER} {ANSWER!r} {caught.value} {caught.value!r}"
