@@ -5,8 +5,11 @@
     LiqmapError
     ├── RequestError      what was asked for cannot be drawn: symbol, window, mode, value, no trades
     ├── DataError         the trades could not be had: corrupt, unreachable, refused
-    │   └── NotPublished  the exchange has no such file (yet)
-    │       └── NotCovered    nothing of the window is there, but an earlier one of its length is whole
+    │   ├── NotPublished  the exchange has no such file (yet)
+    │   │   └── NotCovered    nothing of the window is there, but an earlier one of its length is whole
+    │   ├── DamagedSegment    a stored segment is not as it was written
+    │   └── StoreError    the store cannot be written
+    │       └── UnreadableStore   or not be read, for a reason that may pass
     ├── EngineBusy        too many maps are waiting already
     ├── JobFailed         drawing itself failed: out of time, or a worker died twice
     └── SettingsError     a settings file, key or value is wrong
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
 
 class LiqmapError(Exception):
@@ -49,6 +53,26 @@ class NotCovered(NotPublished):
     def __init__(self, sentence: str, *, whole_end: datetime) -> None:
         super().__init__(sentence)
         self.whole_end = whole_end
+
+
+class DamagedSegment(DataError):
+    """The segment in the folder `path` is not as it was written; `damage` says what is wrong with it."""
+
+    def __init__(self, path: Path, damage: str) -> None:
+        super().__init__(path, damage)  # which is what crosses from one process to another
+        self.path = path
+        self.damage = damage
+
+    def __str__(self) -> str:
+        return "Some stored trades are damaged; please ask again."
+
+
+class StoreError(DataError):
+    """The store's disk or its permissions keep something from being stored; nothing was changed."""
+
+
+class UnreadableStore(StoreError):
+    """What is stored cannot be read, for a reason that may pass; nothing was changed."""
 
 
 class EngineBusy(LiqmapError):

@@ -290,6 +290,7 @@ class GapKind(StrEnum):
     RECORDING_STARTED_LATER = "recording_started_later"
     RECORDING_INTERRUPTED = "recording_interrupted"
     NOT_STORED_YET = "not_stored_yet"
+    DAMAGED = "damaged"
     FAILED = "failed"
 
 

@@ -31,6 +31,7 @@ _GAP_TEXTS: Final = {
     ),
     GapKind.RECORDING_INTERRUPTED: "recording was interrupted",
     GapKind.NOT_STORED_YET: "recorded, but not stored yet",
+    GapKind.DAMAGED: "the stored trades are damaged",
     GapKind.FAILED: "{problem}",
 }
 

@@ -12,6 +12,7 @@ from liqmap.collect.days import Day, absence
 from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Coverage, Exchange, Gap, GapKind, Progress
+from liqmap.store.damaged import damaged_windows
 from liqmap.store.segments import segment_windows
 from liqmap.text import gap_text
 from liqmap.window import DAY, TimeWindow, missing
@@ -195,11 +196,13 @@ class Collector:
         for window, error in wanted.problems:
             if window.overlap(part) and not isinstance(error, NotPublished):
                 return Gap(part, GapKind.FAILED, problem=error.problem)
-        if part.end <= self._clock.now() - PUBLISHED_WITHIN:
-            return Gap(part, GapKind.NOT_PUBLISHED)
         recent = self._recent_of(wanted)
         if recent is not None and part.end > recent.reaches_back_to:
             return Gap(part, GapKind.NOT_FETCHED_YET)
+        if any(map(part.overlap, damaged_windows(self._store.root, wanted.exchange, wanted.symbol))):
+            return Gap(part, GapKind.DAMAGED)
+        if part.end <= self._clock.now() - PUBLISHED_WITHIN:
+            return Gap(part, GapKind.NOT_PUBLISHED)
         if recent is not None or not EXCHANGES[wanted.exchange].live.records(wanted.symbol):
             return Gap(part, GapKind.NOT_PUBLISHED_YET)
         return self._not_recorded(wanted, part)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from liqmap.errors import DamagedSegment, UnreadableStore
 from liqmap.live.registry import Recordings
 from liqmap.store.segments import open_segment, segment_path, segment_windows
 from liqmap.window import DAY, TimeWindow, missing
@@ -71,6 +73,10 @@ def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:
 
 
 def _sources(root: Path, recording: Recording, windows: Sequence[TimeWindow]) -> tuple[str, ...]:
-    paths = (segment_path(root, recording.exchange, recording.symbol, window) for window in windows)
-    segments = [segment for path in paths if (segment := open_segment(path))]
-    return tuple(sorted({via for segment in segments for via in segment.origin.via}))
+    sources: set[str] = set()
+    for window in windows:
+        # One that is damaged or cannot be read is dealt with by whoever needs it.
+        with suppress(DamagedSegment, UnreadableStore):
+            segment = open_segment(segment_path(root, recording.exchange, recording.symbol, window))
+            sources.update(segment.origin.via if segment else ())
+    return tuple(sorted(sources))

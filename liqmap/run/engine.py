@@ -18,7 +18,7 @@ from liqmap.collect.clients import rest_clients
 from liqmap.collect.collector import Collector
 from liqmap.collect.days import DayFiles
 from liqmap.collect.recent import recent_trades
-from liqmap.errors import EngineBusy, LiqmapError
+from liqmap.errors import DamagedSegment, EngineBusy, LiqmapError, UnreadableStore
 from liqmap.live.recorder import Recorder
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
 from liqmap.model import MapRequest, MapResult, Progress
@@ -31,6 +31,7 @@ from liqmap.workers.pool import WorkerPool
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
+    from pathlib import Path
     from types import TracebackType
 
     from liqmap.clock import Clock
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from liqmap.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_STORE_TRIES = 2
+_STORE_WAIT = 1.0  # seconds, in which descriptors and memory may become free again
 
 
 class Listener(NamedTuple):
@@ -207,6 +211,24 @@ class Engine:
             del self._jobs[request]
 
     async def _draw(self, request: MapRequest) -> MapResult:
+        """Draw; what is found damaged is set aside and fetched again, an unreadable store is tried twice."""
+        healed: set[Path] = set()
+        tries = 0
+        while True:
+            try:
+                return await self._draw_once(request)
+            except DamagedSegment as error:
+                if error.path in healed:
+                    raise
+                healed.add(error.path)
+                await asyncio.to_thread(self._store.heal, error.path)
+            except UnreadableStore:
+                tries += 1
+                if tries == _STORE_TRIES:
+                    raise
+                await self._clock.sleep(_STORE_WAIT)
+
+    async def _draw_once(self, request: MapRequest) -> MapResult:
         started = time.perf_counter()
         collecting = asyncio.create_task(
             self._archive.collect(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from liqmap.errors import DamagedSegment, StoreError
 from liqmap.store.local import IN_USE_FOR
-from liqmap.store.segments import MANIFEST, read_bars, segment_path, segment_windows
+from liqmap.store.segments import MANIFEST, read_bars, segment_path, segment_windows, verify_segment
 from liqmap.store.writer import merge_segments
 from liqmap.window import DAY, HOUR, TimeWindow, split_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -25,22 +27,39 @@ log = logging.getLogger(__name__)
 def tidy(store: SegmentStore, exchange: Exchange, symbol: str, *, now: datetime) -> None:
     """Merge what follows each other inside an hour into one segment, and remove what is held twice.
 
-    Removed is only what a longer segment has held for a while: maps under way may still read it. The
-    same can be done again at any time, and killed at any moment nothing is lost. Raises DataError.
+    Removed is only what a longer segment, whole to the last byte, has held for a while: maps under way may
+    still read it. What is found damaged is set aside, and what cannot be done now is logged: the same can
+    be done again at any time, and killed at any moment nothing is lost. Raises UnreadableStore.
     """
     windows = segment_windows(store.root, exchange, symbol)
+    verified: set[Path] = set()
     for window in windows:
         holder = next((each for each in windows if each != window and _holds(each, window)), None)
         if holder is not None:
-            _remove_held(store, exchange, symbol, window, holder, now=now)
+            with _going_on(store, symbol):
+                _remove_held(store, exchange, symbol, window, holder, now=now, verified=verified)
     loose = [each for each in windows if each.length < HOUR and not any(_holds(o, each) for o in windows)]
     for run in _runs(loose):
-        segments = [segment for window in run if (segment := store.get(exchange, symbol, window))]
-        if len(segments) == len(run) > 1:
-            whole = TimeWindow(run[0].start, run[-1].end)
-            merge_segments(
-                segment_path(store.root, exchange, symbol, whole), segments, incoming=store.incoming
-            )
+        with _going_on(store, symbol):
+            _merge(store, exchange, symbol, run)
+
+
+@contextmanager
+def _going_on(store: SegmentStore, symbol: str) -> Iterator[None]:
+    """Set aside what turns out to be damaged, and log what else goes wrong."""
+    try:
+        yield
+    except DamagedSegment as error:
+        store.heal(error.path)
+    except StoreError as error:
+        log.warning("some segments of %s could not be tidied: %s", symbol, error)
+
+
+def _merge(store: SegmentStore, exchange: Exchange, symbol: str, run: Sequence[TimeWindow]) -> None:
+    segments = [segment for window in run if (segment := store.get(exchange, symbol, window))]
+    if len(segments) == len(run) > 1:
+        whole = TimeWindow(run[0].start, run[-1].end)
+        merge_segments(segment_path(store.root, exchange, symbol, whole), segments, incoming=store.incoming)
 
 
 def _runs(windows: Sequence[TimeWindow]) -> list[list[TimeWindow]]:
@@ -64,10 +83,14 @@ def _remove_held(
     holder: TimeWindow,
     *,
     now: datetime,
+    verified: set[Path],
 ) -> None:
     longer = store.get(exchange, symbol, holder)
     if longer is None or _age(longer.path, now) < IN_USE_FOR.total_seconds():
         return
+    if longer.path not in verified:
+        verify_segment(longer)
+        verified.add(longer.path)
     shorter = store.get(exchange, symbol, window)
     if shorter is None:
         return

@@ -10,8 +10,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from liqmap.errors import DataError
-from liqmap.store.segments import Part, open_segment, segment_path, segment_paths, segment_windows, window_of
+from liqmap.errors import DamagedSegment, StoreError, UnreadableStore
+from liqmap.store.damaged import remove_replaced, set_aside
+from liqmap.store.segments import (
+    Part,
+    open_segment,
+    segment_path,
+    segment_paths,
+    segment_windows,
+    verify_segment,
+    window_of,
+)
 from liqmap.window import DAY, missing
 
 if TYPE_CHECKING:
@@ -41,56 +50,81 @@ class SegmentStore:
         self.incoming = root / "incoming"
         """Where files and segments are written before they are renamed into place."""
         self._max_size = max_size
+        self._unmovable: set[Path] = set()  # damaged, on a disk that is only read
 
     def open(self, *, now: datetime) -> None:
-        """Make the folders and clear what killed processes left. Raises DataError."""
+        """Make the folders and clear what killed processes left. Raises StoreError."""
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.incoming.mkdir(exist_ok=True)
             self._remove_abandoned(before=now - ABANDONED_AFTER)
         except OSError as error:
-            raise DataError(
+            raise StoreError(
                 f"The store's folder cannot be used ({error.strerror}); check the setting storage.path."
             ) from error
 
     def get(self, exchange: Exchange, symbol: str, window: TimeWindow) -> Segment | None:
-        """Return the segment of exactly `window`, or None; a damaged one is removed.
+        """Return the segment of exactly `window`, or None; a damaged one is set aside.
 
-        Asking for it counts as use, which keeps it from eviction for a while.
+        Asking for it counts as use, which keeps it from eviction for a while. Raises UnreadableStore.
         """
         path = segment_path(self.root, exchange, symbol, window)
-        try:
-            os.utime(path)
-        except FileNotFoundError:
+        if path in self._unmovable:
             return None
-        segment = open_segment(path)
-        if segment is None:
-            log.warning("a stored segment is damaged and is removed: %s %s", symbol, path.name)
-            self.remove(path)
+        try:
+            segment = _opened(path, exchange, symbol, window)
+        except DamagedSegment as error:
+            self._set_aside(error)
+            return None
+        if segment is not None:
+            with suppress(OSError):  # another user's, or a disk that is only read: neither is evicted
+                os.utime(path)
         return segment
+
+    def heal(self, path: Path) -> None:
+        """Set the segment in the folder `path` aside if a second look finds it damaged, too.
+
+        Then it can be fetched again. Raises UnreadableStore.
+        """
+        try:
+            segment = open_segment(path)
+            if segment is not None:
+                verify_segment(segment)
+        except DamagedSegment as error:
+            self._set_aside(error)
 
     def parts(self, exchange: Exchange, symbol: str, window: TimeWindow) -> tuple[Part, ...]:
         """Return what the store has of `window`, oldest first, every moment of it once.
 
         A segment is complete for its own window, so where several overlap (minutes and the hour made of
         them, a recorded hour and the published day) any of them will do; the longest is taken. Damaged
-        ones are removed, and those that are used are kept from eviction for a while.
+        ones are set aside, and those that are used are kept from eviction for a while. Raises
+        UnreadableStore if a segment that is needed cannot be read: what is there must not seem missing.
         """
         windows = segment_windows(self.root, exchange, symbol)
         found: list[Part] = []
         lacking = [window]
+        troubles: list[tuple[TimeWindow, UnreadableStore]] = []
         for each in sorted(windows, key=lambda each: (-each.length, each.start)):
             wanted = [part for part in map(each.overlap, lacking) if part is not None]
-            segment = self.get(exchange, symbol, each) if wanted else None
+            try:
+                segment = self.get(exchange, symbol, each) if wanted else None
+            except UnreadableStore as error:  # shorter ones may hold the same
+                troubles.append((each, error))
+                continue
             if segment is not None:
                 found += (Part(segment, part) for part in wanted)
                 lacking = [rest for part in lacking for rest in missing(part, [each])]
+        for each, trouble in troubles:
+            if any(map(each.overlap, lacking)):
+                raise trouble
         return tuple(sorted(found, key=lambda part: part.window.start))
 
     def missing(self, exchange: Exchange, symbol: str, window: TimeWindow) -> list[TimeWindow]:
         """Return the parts of `window` that no segment covers, oldest first.
 
-        What is there is looked at as by `parts`: not counted if damaged, else kept from eviction.
+        What is there is looked at as by `parts`: not counted if damaged, else kept from eviction. Raises
+        UnreadableStore.
         """
         return missing(window, (part.window for part in self.parts(exchange, symbol, window)))
 
@@ -98,8 +132,18 @@ class SegmentStore:
         """Remove the least recently used segments until the store is below its size.
 
         Whole days go first: exchanges publish them, while what was recorded may be had nowhere else.
-        What killed workers left is removed in any case.
+        What killed workers left, and damaged segments that are in the store again, are removed in any
+        case. Trouble with the disk is logged: the next time will do.
         """
+        try:
+            self._evict(now)
+        except OSError as error:
+            log.warning("the store could not be kept below its size: %s", error.strerror)
+        except StoreError as error:
+            log.warning("the store could not be kept below its size: %s", error)
+
+    def _evict(self, now: datetime) -> None:
+        remove_replaced(self.root)
         with suppress(FileNotFoundError):  # nothing has been written yet
             # By the folder's own time, which is of one clock with its files': `now` may be far ahead of
             # it, and what is being written must not count as abandoned.
@@ -112,24 +156,51 @@ class SegmentStore:
                 return
             if last_use > (now - IN_USE_FOR).timestamp():
                 continue
+            try:
+                self.remove(path)
+            except StoreError as error:  # of this one alone: another user's
+                log.warning("%s %s could not be evicted: %s", path.parent.name, path.name, error)
+                continue
             log.info("evicted %s %s", path.parent.name, path.name)
-            self.remove(path)
             excess -= size
 
     def remove(self, segment: Path) -> None:
-        """Remove the segment whose folder is `segment`, at once for whoever looks."""
+        """Remove the segment whose folder is `segment`, at once for whoever looks. Raises StoreError."""
         # Renamed first: a folder that is half gone must not be seen under a segment's name.
         doomed = self.incoming / uuid4().hex
         try:
             segment.rename(doomed)
         except FileNotFoundError:
             return  # another process was faster
+        except OSError as error:
+            raise StoreError(f"Stored trades cannot be removed ({error.strerror}).") from error
         shutil.rmtree(doomed, ignore_errors=True)
+
+    def _set_aside(self, error: DamagedSegment) -> None:
+        name = " ".join(error.path.parts[-3:])
+        try:
+            set_aside(self.root, error.path)
+        except FileNotFoundError:
+            pass  # another process was faster
+        except OSError as trouble:
+            self._unmovable.add(error.path)
+            log.warning("damaged and cannot be set aside (%s): %s, %s", trouble.strerror, name, error.damage)
+        else:
+            log.warning("damaged and set aside: %s, %s", name, error.damage)
 
     def _remove_abandoned(self, *, before: datetime) -> None:
         for path in self.incoming.iterdir():
             with suppress(OSError):  # another process's, and gone by now, or another user's
                 _remove_older(path, than=before)
+
+
+def _opened(path: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> Segment | None:
+    segment = open_segment(path)
+    if segment is not None:
+        origin = segment.origin
+        if (origin.exchange, origin.symbol, origin.window) != (exchange, symbol, window):
+            raise DamagedSegment(path, "its manifest is of other trades")
+    return segment
 
 
 def _remove_older(path: Path, *, than: datetime) -> None:
@@ -142,9 +213,9 @@ def _remove_older(path: Path, *, than: datetime) -> None:
 
 
 def _use(segment: Path) -> tuple[bool, float, Path, int] | None:
-    # What eviction goes by; None if another process has just removed it.
+    # What eviction goes by; None if another process has just removed it, or it cannot be looked at.
     try:
         size = sum(file.stat().st_size for file in segment.iterdir())
-        return window_of(segment).length < DAY, segment.stat().st_mtime, segment, size
-    except FileNotFoundError:
+        return window_of(segment.name).length < DAY, segment.stat().st_mtime, segment, size
+    except OSError:
         return None

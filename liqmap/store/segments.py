@@ -18,25 +18,27 @@ stored with each trade because a map asks for them of every trade that it reads.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from liqmap.errors import DataError
+from liqmap.errors import DamagedSegment, LiqmapError, UnreadableStore
 from liqmap.model import Exchange, Side, SideTrades
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -130,15 +132,32 @@ def segment_path(root: Path, exchange: Exchange, symbol: str, window: TimeWindow
 
 
 def segment_windows(root: Path, exchange: Exchange, symbol: str) -> list[TimeWindow]:
-    """Return the windows of a symbol's segments below `root`, as their folders' names tell, in no order."""
+    """Return the windows of a symbol's segments below `root`, by the names of their folders, in no order.
+
+    Raises UnreadableStore.
+    """
     folder = root / f"v{FORMAT_VERSION}" / exchange / symbol
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return [window_of(folder / name) for name in names if _NAME.fullmatch(name)]
+    return [window_of(name) for name in names_in(folder) if is_segment(name)]
 
 
-def window_of(path: Path) -> TimeWindow:
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what is in `folder`, none if there is no such folder. Raises UnreadableStore."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are all that is wanted of thousands
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(error) from error
+
+
+def is_segment(name: str) -> bool:
+    """Tell whether a folder's name is that of a segment."""
+    return _NAME.fullmatch(name) is not None
+
+
+def window_of(name: str) -> TimeWindow:
     """Return the window that the name of a segment's folder tells."""
-    return TimeWindow(*(_moment(text) for text in path.name.split("-")))
+    return TimeWindow(*(_moment(text) for text in name.split("-")))
 
 
 @lru_cache(maxsize=1 << 16)  # the same names are read for every map, and strptime is slow
@@ -148,19 +167,39 @@ def _moment(text: str) -> datetime:
 
 def segment_paths(root: Path) -> Iterator[Path]:
     """Yield the folders of all segments below the store's `root`, in no order."""
-    yield from (path for path in root.glob(f"v{FORMAT_VERSION}/*/*/*") if _NAME.fullmatch(path.name))
+    yield from (path for path in root.glob(f"v{FORMAT_VERSION}/*/*/*") if is_segment(path.name))
 
 
 def open_segment(path: Path) -> Segment | None:
-    """Return the segment at `path`, or None where there is none or its files are not as written."""
+    """Return the segment at `path`, or None where there is none.
+
+    Raises DamagedSegment if its files are not as they were written, as far as the manifest and the files'
+    sizes show that, and UnreadableStore if they cannot be read.
+    """
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
+        manifest = (path / MANIFEST).read_bytes()
         segment = _segment_from(manifest, path)
-        whole = all((path / f"{name}.arrow").stat().st_size == size for name, size in segment.sizes.items())
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    # A shortened file must be caught here: reading a mapped page behind its end kills the process.
-    return segment if whole else None
+        # A shortened file must be caught here: reading a mapped page behind its end kills the process.
+        for name, size in segment.sizes.items():
+            found = (path / f"{name}.arrow").stat().st_size
+            if found != size:
+                raise DamagedSegment(path, f"{name}.arrow has {found} bytes instead of {size}")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not path.exists():
+            return None
+        raise DamagedSegment(path, f"{Path(error.filename).name} is missing") from error
+    except OSError as error:
+        raise unreadable(error) from error
+    return segment
+
+
+def unreadable(error: OSError) -> UnreadableStore:
+    """Return the error that says that the store cannot be read, and what to do."""
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        advice = "check who owns the store's files"
+    else:
+        advice = "please try again in a moment"
+    return UnreadableStore(f"The stored trades cannot be read ({error.strerror}); {advice}.")
 
 
 def lost_between(parts: Sequence[Part]) -> int:
@@ -187,7 +226,7 @@ def lost_between(parts: Sequence[Part]) -> int:
 def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> Bars:
     """Return the bars of `segment` inside `window`, of seconds or, where bins need no finer ones, of minutes.
 
-    Bins are of `bin_seconds`, aligned to UTC. Raises DataError if the segment's files are unreadable.
+    Bins are of `bin_seconds`, aligned to UTC. Raises DamagedSegment or UnreadableStore.
     """
     start_ms = segment.origin.window.start_ms
     bounds = [(moment - start_ms) // 1000 for moment in (window.start_ms, window.end_ms)]
@@ -220,8 +259,8 @@ class Largest(NamedTuple):
 def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> Largest:
     """Return the trades of `side` inside `window`, largest first, as far as `cut` reaches.
 
-    Reads batches from the front of the file and stops as soon as the cut is met. Raises DataError if
-    the files are unreadable.
+    Reads batches from the front of the file and stops as soon as the cut is met. Raises DamagedSegment
+    or UnreadableStore.
     """
     start_ms = segment.origin.window.start_ms
     whole = segment.origin.window.overlap(window) == segment.origin.window
@@ -247,7 +286,7 @@ def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) 
 def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
     """Return the whole of a segment's table `name`, column by column, with prices and sizes as floats.
 
-    Raises DataError if its file is unreadable.
+    Raises DamagedSegment or UnreadableStore.
     """
     with _reading(segment, name) as reader:
         batches = list(reader)
@@ -257,6 +296,12 @@ def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
             chunks = [pa.nulls(0, field_.type), *(batch.column(field_.name) for batch in batches)]
             columns[field_.name] = np.concatenate([_plain(chunk, _decimals(field_)) for chunk in chunks])
         return columns
+
+
+def verify_segment(segment: Segment) -> None:
+    """Read all of a segment. Raises DamagedSegment or UnreadableStore."""
+    for name in TABLES:
+        read_table(segment, name)
 
 
 Rows = tuple["NDArray[np.int64]", "NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.float64]"]
@@ -295,8 +340,19 @@ def _reading(segment: Segment, name: str) -> Iterator[Any]:
             # An Arrow file is a stream between two marks. Read as that, its front needs nothing of its end.
             file.seek(len(_ARROW_MAGIC))
             yield pa.ipc.open_stream(file)
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise DataError("The stored trades could not be read any more; please ask again.") from error
+    except FileNotFoundError as error:
+        raise DamagedSegment(segment.path, f"{name}.arrow is missing") from error
+    except OSError as error:
+        # Arrow's own complaints about what a file holds have no number.
+        if error.errno is not None:
+            raise unreadable(error) from error
+        raise DamagedSegment(segment.path, f"{name}.arrow is no table") from error
+    except MemoryError as error:  # which Arrow raises as one of its own, too
+        raise UnreadableStore(
+            "There is not enough memory to read the stored trades; please try again in a moment."
+        ) from error
+    except (pa.ArrowException, ArithmeticError, BufferError, LookupError, TypeError, ValueError) as error:
+        raise DamagedSegment(segment.path, f"{name}.arrow is no table") from error
 
 
 def _plain(values: pa.Array, decimals: int | None) -> NDArray[Any]:
@@ -312,18 +368,22 @@ def _decimals(column: pa.Field) -> int | None:
     return int(column.metadata[b"decimals"]) if column.metadata else None
 
 
-def _segment_from(manifest: dict[str, Any], path: Path) -> Segment:
-    origin = dict(manifest["origin"])
-    start, end = (datetime.fromisoformat(text) for text in origin.pop("window"))
-    return Segment(
-        path,
-        Origin(
-            exchange=Exchange(origin.pop("exchange")),
-            window=TimeWindow(start, end),
-            via=tuple(origin.pop("via", (VIA_FILES,))),
-            **origin,
-        ),
-        manifest["buys"],
-        manifest["sells"],
-        manifest["sizes"],
-    )
+def _segment_from(content: bytes, path: Path) -> Segment:
+    try:
+        manifest = json.loads(content)
+        origin = dict(manifest["origin"])
+        start, end = (datetime.fromisoformat(text) for text in origin.pop("window"))
+        return Segment(
+            path,
+            Origin(
+                exchange=Exchange(origin.pop("exchange")),
+                window=TimeWindow(start, end),
+                via=tuple(origin.pop("via", (VIA_FILES,))),
+                **origin,
+            ),
+            manifest["buys"],
+            manifest["sells"],
+            {name: manifest["sizes"][name] for name in TABLES},
+        )
+    except (AttributeError, LiqmapError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise DamagedSegment(path, f"{MANIFEST} cannot be read") from error

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from liqmap.errors import SettingsError
+from liqmap.errors import DamagedSegment, SettingsError, StoreError
 from liqmap.store.segments import MANIFEST, TABLES, open_segment, segment_path
 from liqmap.store.writer import move_into_place
 
@@ -91,7 +91,7 @@ class SharedStore:
             move_into_place(temporary, path)
         except FileNotFoundError:
             return None
-        except OSError as error:
+        except (OSError, StoreError) as error:
             log.warning("the shared store cannot be read: %s", error)
             return None
         finally:
@@ -146,7 +146,10 @@ def _write(path: Path, content: bytes) -> None:
 
 def _is_of(folder: Path, path: Path) -> bool:
     """Tell whether `folder` holds a whole segment, and the one that belongs at `path`."""
-    found = open_segment(folder)
+    try:
+        found = open_segment(folder)
+    except DamagedSegment:
+        return False
     if found is None:
         return False
     origin = found.origin

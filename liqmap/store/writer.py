@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from liqmap.errors import DataError
+from liqmap.errors import StoreError
 from liqmap.model import Side
 from liqmap.store.segments import (
     FORMAT_VERSION,
@@ -49,7 +49,7 @@ def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path)
     """Store `trades`, ordered in time, as a segment at `path`.
 
     It is written below `incoming` (same file system) and renamed when it is whole and on disk. Where
-    another process came first, its segment is kept. Raises DataError if the disk is full.
+    another process came first, its segment is kept. Raises StoreError if the disk is full.
     """
     buys = int(np.count_nonzero(trades.is_buy))
     bars = _bars_table(trades, origin.window)
@@ -66,7 +66,7 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
     """Store the segments of one symbol, each following the one before, as one segment at `path`.
 
     Nothing is computed anew, so the result equals what all their trades would have been stored as. Raises
-    DataError if a segment is unreadable or the disk is full.
+    DamagedSegment or UnreadableStore if a segment cannot be read, StoreError if the disk is full.
     """
     origins = [segment.origin for segment in segments]
     window = TimeWindow(origins[0].window.start, origins[-1].window.end)
@@ -133,14 +133,14 @@ def _write(
         segment.path.parent.mkdir(parents=True, exist_ok=True)
         move_into_place(temporary, segment.path)
     except OSError as error:
-        raise DataError(
+        raise StoreError(
             f"The trades could not be stored ({error.strerror or 'write error'}); check the store's disk."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     stored = open_segment(segment.path)
     if stored is None:
-        raise DataError("The stored trades cannot be read back; please ask again.")
+        raise StoreError("The stored trades were removed again at once; please ask again.")
     return stored
 
 

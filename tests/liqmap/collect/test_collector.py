@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +13,7 @@ import pytest
 
 from liqmap.collect.collector import Collector, Holdings
 from liqmap.collect.days import ABSENT_FOR
-from liqmap.errors import DataError, JobFailed, NotCovered, NotPublished, RequestError
+from liqmap.errors import DataError, JobFailed, NotCovered, NotPublished, RequestError, UnreadableStore
 from liqmap.exchanges.columns import no_trades
 from liqmap.model import Coverage, Exchange, Progress
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
@@ -460,3 +461,37 @@ async def test_inverse_contract_of_today_offers_the_newest_whole_window(setup: S
     assert reasons(holdings.coverage) == [("03 00:00", "03 06:00", "not published yet")]
     assert holdings.coverage.whole_end == datetime(2023, 8, 3, tzinfo=UTC)
     assert PAGES not in setup.server.requests
+
+
+async def test_recorded_trades_that_are_damaged_are_a_gap_that_says_so(setup: Setup):
+    setup.record("2023-08-03T06:00", "2023-08-03T07:00")
+    setup.record("2023-08-03T07:00", "2023-08-03T08:00")
+    damaged = segment_path(
+        setup.root, Exchange.BYBIT, "BTCUSDT", window("2023-08-03T07:00", "2023-08-03T08:00")
+    )
+    os.truncate(damaged / "bars.arrow", 10)
+    holdings = await setup.collect("2023-08-03T06:00", "2023-08-03T08:00", exchange=Exchange.BYBIT)
+    assert reasons(holdings.coverage) == [("03 07:00", "03 08:00", "the stored trades are damaged")]
+
+
+async def test_damaged_hours_that_the_exchange_still_has_are_fetched_again(setup: Setup):
+    before = await setup.collect("2023-08-03T06:00", "2023-08-03T08:00")
+    os.truncate(before.parts[0].segment.path / "buy.arrow", 10)
+    after = await setup.collect("2023-08-03T06:00", "2023-08-03T08:00")
+    assert after.coverage.fraction == 1
+    assert np.array_equal(held(after.parts), traded(MARKET, "BTCUSDT", after.coverage.window))
+
+
+async def test_unreadable_store_is_said_and_nothing_is_fetched_over_it(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+):
+    await setup.collect("2023-07-31", "2023-08-01")
+    asked = sum(setup.server.requests.values())
+
+    def broken(_: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    with pytest.raises(UnreadableStore, match="Input/output error"):
+        await setup.collect("2023-07-31", "2023-08-01")
+    assert sum(setup.server.requests.values()) == asked

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from liqmap.errors import EngineBusy, JobFailed, RequestError
+from liqmap.errors import DamagedSegment, EngineBusy, JobFailed, RequestError, UnreadableStore
 from liqmap.model import (
     Exchange,
     GapKind,
@@ -35,6 +35,7 @@ from liqmap.run.engine import Engine
 from liqmap.run.job import run_map_job
 from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
+from liqmap.store.segments import segment_paths
 from liqmap.window import TimeWindow
 from tests.liqmap.market_time import until
 from tests.served import served
@@ -43,6 +44,7 @@ END = datetime(2023, 8, 1, 6, tzinfo=UTC)
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "binance"
 
 
+DAY_FILE = "/binance/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2023-08-01.zip"
 TEN = TopN(10)
 CENT = 0.00500001  # as far as rounding in the table of levels goes
 
@@ -65,6 +67,8 @@ class Gate(Executor):
         self.open = threading.Event()
         self.open.set()
         self.maps = 0
+        self.before_each_map: Callable[[], object] | None = None
+        self.before_next_map: Callable[[], object] | None = None
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
         if function is not run_map_job:
@@ -74,6 +78,9 @@ class Gate(Executor):
 
     def _wait_and_run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         self.open.wait()
+        before, self.before_next_map = self.before_next_map or self.before_each_map, None
+        if before:
+            before()
         return function(*arguments)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -248,6 +255,53 @@ async def test_real_workers_draw_die_and_are_replaced(tmp_path: Path):
         (worker,) = engine._pool._executor._processes
         os.kill(worker, signal.SIGKILL)
         assert (await engine.draw(request(TopN(11)))).summary.selected_buy == 11
+
+
+async def test_segment_found_damaged_while_drawing_is_fetched_again(tmp_path: Path, gate: Gate):
+    async with running(tmp_path, gate, cached_results=0) as (engine, server):
+        first = await engine.draw(request())
+        gate.before_next_map = lambda: spoil(engine._store.root)
+        second = await engine.draw(request())
+    assert second.map_png == first.map_png
+    assert gate.maps == 3
+    assert (
+        server.requests["/binance/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2023-08-01.zip"]
+        == 2
+    )
+
+
+async def test_segment_damaged_again_and_again_is_a_sentence(tmp_path: Path, gate: Gate):
+    async with running(tmp_path, gate, cached_results=0) as (engine, _):
+        await engine.draw(request())
+        gate.before_each_map = lambda: spoil(engine._store.root)
+        with pytest.raises(DamagedSegment, match="Some stored trades are damaged; please ask again"):
+            await engine.draw(request())
+    assert gate.maps == 3
+
+
+async def test_store_that_could_not_be_read_for_a_moment_is_read_again(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("liqmap.run.engine._STORE_WAIT", 0)
+    async with running(tmp_path, gate, cached_results=0) as (engine, _):
+        await engine.draw(request())
+        errors = iter([UnreadableStore("one"), UnreadableStore("two"), UnreadableStore("three")])
+
+        def fail() -> None:
+            raise next(errors)
+
+        gate.before_next_map = fail
+        assert (await engine.draw(request())).coverage.fraction == 1
+        gate.before_next_map = None
+        gate.before_each_map = fail
+        with pytest.raises(UnreadableStore, match="three"):
+            await engine.draw(request())
+
+
+def spoil(root: Path) -> None:
+    """Damage the only segment in the store."""
+    (path,) = segment_paths(root)
+    (path / "buy.arrow").unlink()
 
 
 async def test_job_past_its_time_is_a_sentence(tmp_path: Path, gate: Gate):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from liqmap.compute.selection import Cut
-from liqmap.errors import DataError
+from liqmap.errors import UnreadableStore
 from liqmap.model import Exchange, Side, Trades
 from liqmap.store.compact import tidy
 from liqmap.store.local import IN_USE_FOR, SegmentStore
@@ -269,18 +269,27 @@ def test_killed_at_any_step_nothing_is_lost_and_the_next_time_ends_alike(
         assert times_of(store) == expected
 
 
-def test_unreadable_segment_is_a_data_error_and_loses_nothing(
-    store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+def test_unreadable_segments_are_said_and_the_others_tidied(
+    store: SegmentStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    put(store, (0, 60), (60, 120))
+    unreadable, *_ = put(store, (0, 60), (60, 120), (3600, 3660), (3660, 3720))
+    plain = open_segment
 
-    def broken(*_: object) -> None:
-        raise DataError("The stored trades could not be read any more; please ask again.")
+    def open_most(path: Path) -> Segment | None:
+        if path == unreadable.path:
+            raise UnreadableStore("The stored trades cannot be read (Permission denied).")
+        return plain(path)
 
-    monkeypatch.setattr("liqmap.store.writer.read_table", broken)
-    with pytest.raises(DataError):
-        tidied(store)
-    assert kept(store) == [(0, 60), (60, 120)]
+    monkeypatch.setattr("liqmap.store.local.open_segment", open_most)
+    assert tidied(store) == [(0, 60), (60, 120), (3600, 3660), (3600, 3720), (3660, 3720)]
+    assert "could not be tidied: The stored trades cannot be read (Permission denied)" in caplog.text
+
+
+def test_nothing_is_removed_for_a_longer_one_that_is_damaged_inside(store: SegmentStore):
+    hour, *_ = put(store, (0, 3600), (60, 120), (180, 240))
+    path = hour.path / "buy.arrow"
+    path.write_bytes(b"\0" * path.stat().st_size)
+    assert tidied(store, now=LATER) == [(60, 120), (180, 240)]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)

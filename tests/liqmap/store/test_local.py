@@ -1,20 +1,35 @@
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from liqmap.compute.selection import Cut
-from liqmap.errors import DataError
+from liqmap.errors import DataError, UnreadableStore
 from liqmap.model import Exchange, Side, Trades
+from liqmap.store.compact import tidy
+from liqmap.store.damaged import damaged_segments
 from liqmap.store.local import ABANDONED_AFTER, IN_USE_FOR, SegmentStore
-from liqmap.store.segments import Origin, Segment, read_largest, segment_path, segment_paths
+from liqmap.store.segments import (
+    MANIFEST,
+    TABLES,
+    Origin,
+    Segment,
+    read_largest,
+    segment_path,
+    segment_paths,
+)
 from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow, missing
 from tests.liqmap.conftest import START_MS, Stored, random_trades
@@ -53,13 +68,155 @@ def test_get_returns_what_is_stored_and_nothing_else(stored: Stored, tmp_path: P
     assert store.get(Exchange.BYBIT, "BTCUSDT", TimeWindow.of_day(DAYS[0])) is None
 
 
-def test_damaged_segment_is_removed_so_that_it_can_be_fetched_again(stored: Stored, tmp_path: Path):
+def test_damaged_segment_is_set_aside_so_that_it_can_be_fetched_again(
+    stored: Stored, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     segment = stored(random_trades(10))
     os.truncate(segment.path / "buy.arrow", 10)
     store = opened(tmp_path)
     assert get(store, DAYS[0]) is None
     assert not segment.path.exists()
+    assert "damaged and set aside: binance BTCUSDT" in caplog.text
+    (aside,) = damaged_segments(tmp_path)
+    assert (aside.exchange, aside.symbol, aside.window) == (
+        Exchange.BINANCE,
+        "BTCUSDT",
+        TimeWindow.of_day(DAYS[0]),
+    )
+    assert {file.name for file in aside.path.iterdir()} == {MANIFEST, *(f"{name}.arrow" for name in TABLES)}
     assert stored(random_trades(10)).path.exists()
+
+
+def test_segment_set_aside_is_removed_once_the_store_has_its_window_again(stored: Stored, tmp_path: Path):
+    minutes = [cut_out(tmp_path, random_trades(10), seconds(*each)) for each in ((0, 60), (60, 120))]
+    store = opened(tmp_path)
+    for minute in minutes:
+        (minute.path / "sell.arrow").unlink()
+    assert lacking(store, seconds(0, 120)) == [seconds(0, 120)]
+    cut_out(tmp_path, random_trades(10), seconds(0, 60))
+    store.evict(now=NOW)
+    (aside,) = damaged_segments(tmp_path)
+    assert aside.window == seconds(60, 120)
+    stored(random_trades(10))
+    assert list(damaged_segments(tmp_path)) == []
+    store.evict(now=NOW)
+    assert not aside.path.exists()
+
+
+def test_segment_under_another_name_is_damaged(stored: Stored, tmp_path: Path):
+    segment = stored(random_trades(10))
+    segment.path.rename(segment_path(tmp_path, Exchange.BINANCE, "BTCUSDT", TimeWindow.of_day(DAYS[1])))
+    assert get(opened(tmp_path), DAYS[1]) is None
+
+
+def test_damaged_segment_that_cannot_be_set_aside_is_said_and_does_not_count(
+    stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    segment = stored(random_trades(10))
+    os.truncate(segment.path / "buy.arrow", 10)
+    store = opened(tmp_path)
+    with monkeypatch.context() as patch:
+        failing(patch, Path, "rename", errno.EROFS, below=tmp_path)
+        assert [get(store, DAYS[0]) for _ in range(2)] == [None, None]
+    assert caplog.text.count("cannot be set aside (Read-only file system)") == 1
+    assert segment.path.exists()
+
+
+PASSING = [
+    errno.EACCES,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EPERM,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+]
+
+
+@pytest.mark.parametrize("number", PASSING, ids=errno.errorcode.__getitem__)
+@pytest.mark.parametrize(
+    ("owner", "name"), [(Path, "read_bytes"), (Path, "stat"), (os, "listdir"), (pa, "memory_map")]
+)
+def test_passing_read_error_is_said_and_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, number: int
+):
+    trades = random_trades(20_000)
+    for minute in range(10):
+        cut_out(tmp_path, trades, seconds(60 * minute, 60 * minute + 60))
+    hour, store = seconds(0, 600), opened(tmp_path)
+    before, files = times_of(store, hour), sorted(tmp_path.rglob("*"))
+    with monkeypatch.context() as patch:
+        failing(patch, owner, name, number, below=tmp_path)
+        with pytest.raises(
+            UnreadableStore, match=r"cannot be read \(.+\); (please try again|check who owns)"
+        ):
+            times_of(store, hour)
+        with suppress(UnreadableStore):  # which comes of listing the segments alone
+            tidy(store, Exchange.BINANCE, "BTCUSDT", now=LATER)
+        store.evict(now=LATER)
+    assert sorted(tmp_path.rglob("*")) == files
+    assert times_of(store, hour) == before
+
+
+def failing(patch: pytest.MonkeyPatch, owner: object, name: str, number: int, *, below: Path) -> None:
+    """Make a function fail for whatever lies below a folder."""
+    plain = getattr(owner, name)
+
+    def fail(path: object, *arguments: object, **options: object) -> object:
+        if str(path).startswith(str(below)):
+            raise OSError(number, os.strerror(number), str(path))
+        return plain(path, *arguments, **options)
+
+    patch.setattr(owner, name, fail)
+
+
+def test_segment_that_cannot_be_read_is_not_needed_where_shorter_ones_hold_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trades = random_trades(20_000)
+    hour, minute = (cut_out(tmp_path, trades, seconds(*each)) for each in ((0, 3600), (0, 60)))
+    store = opened(tmp_path)
+    with monkeypatch.context() as patch:
+        failing(patch, Path, "read_bytes", errno.EACCES, below=hour.path)
+        assert held(store, seconds(0, 60)) == [(minute, seconds(0, 60))]
+        with pytest.raises(UnreadableStore, match="Permission denied"):
+            held(store, seconds(0, 61))
+
+
+OUT_OF_DESCRIPTORS = """
+import os, resource, sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from liqmap.errors import UnreadableStore
+from liqmap.model import Exchange
+from liqmap.store.compact import tidy
+from liqmap.store.local import SegmentStore
+
+store = SegmentStore(Path(sys.argv[1]), max_size=0)
+now = datetime.now(UTC) + timedelta(days=1)
+most = len(os.listdir("/proc/self/fd"))
+for spare in range(-1, 4):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most + spare, 4096))
+    try:
+        tidy(store, Exchange.BINANCE, "BTCUSDT", now=now)
+        print("tidied")
+    except UnreadableStore as error:
+        print(error)
+"""
+
+
+def test_tidying_without_descriptors_loses_nothing(tmp_path: Path):
+    trades = random_trades(20_000)
+    for minute in range(10):
+        cut_out(tmp_path, trades, seconds(60 * minute, 60 * minute + 60))
+    before = times_of(opened(tmp_path), seconds(0, 600))
+    told = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", OUT_OF_DESCRIPTORS, str(tmp_path)], check=True, capture_output=True, text=True
+    ).stdout
+    assert "Too many open files" in told
+    assert times_of(opened(tmp_path), seconds(0, 600)) == before
 
 
 def test_evict_removes_the_least_recently_used_beyond_the_size(stored: Stored, tmp_path: Path):
@@ -208,7 +365,7 @@ def test_parts_of_an_empty_store_are_none(tmp_path: Path):
     assert lacking(store, seconds(0, 60)) == [seconds(0, 60)]
 
 
-def test_damaged_segment_is_removed_and_others_take_its_place(tmp_path: Path):
+def test_damaged_segment_is_set_aside_and_others_take_its_place(tmp_path: Path):
     trades = random_trades(20_000)
     hour = cut_out(tmp_path, trades, seconds(0, 3600))
     minute = cut_out(tmp_path, trades, seconds(60, 120))

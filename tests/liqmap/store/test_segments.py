@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from liqmap.compute.levels import coarsened
 from liqmap.compute.selection import Cut
-from liqmap.errors import DataError
+from liqmap.errors import DamagedSegment, DataError
 from liqmap.model import Exchange, Side, Trades
 from liqmap.run.load import path_of
 from liqmap.store.segments import (
@@ -206,7 +206,10 @@ def test_segment_written_twice_keeps_the_first(stored: Stored):
 def test_segment_with_a_shortened_file_is_not_opened(stored: Stored, name: str):
     segment = stored(random_trades(1000))
     os.truncate(segment.path / name, 100)
-    assert open_segment(segment.path) is None
+    with pytest.raises(DamagedSegment) as caught:
+        open_segment(segment.path)
+    assert caught.value.path == segment.path
+    assert name in caught.value.damage
 
 
 def test_segment_gone_while_reading_is_a_data_error(stored: Stored):
