@@ -54,9 +54,17 @@ def binance_checksum(content: bytes, name: str) -> bytes:
 
 
 def bybit_csv_gz(day: MarketDay) -> bytes:
-    """Return a day as Bybit publishes it: a gzipped CSV with a header."""
+    """Return a day as Bybit publishes it: a gzipped CSV with a header.
+
+    homeNotional repeats the size. foreignNotional is size × price or, of inverse contracts, size / price
+    with eight decimals, the rest cut off: 1569974396.557895,BTCUSD,Buy,11668,8319.5,PlusTick,
+    656acfd0-8b65-5070-a2f1-b5b55f8402a1,140248813.0,11668,1.40248813.
+    """
     trades, count = day.trades, len(day.trades)
     size = decimals(trades.size, day.listing.size_decimals)
+    foreign = trades.size * trades.price
+    if trades.inverse:
+        foreign = np.floor(trades.size / trades.price * 1e8) / 1e8
     table = pa.table(
         {
             "timestamp": decimals((trades.time * 10 + day.ids % 10) / 10_000, 4),
@@ -66,9 +74,9 @@ def bybit_csv_gz(day: MarketDay) -> bytes:
             "price": decimals(trades.price, day.listing.price_decimals),
             "tickDirection": choice(np.diff(trades.price, prepend=0) > 0, ["MinusTick", "PlusTick"]),
             "trdMatchID": bybit_trade_ids(day.ids),
-            "grossValue": trades.notional * 1e8,
-            "homeNotional": trades.size / trades.price if trades.inverse else size,
-            "foreignNotional": trades.notional,
+            "grossValue": foreign * 1e8,
+            "homeNotional": size,
+            "foreignNotional": foreign,
             "RPI": pa.repeat(0, count),
         }
     )

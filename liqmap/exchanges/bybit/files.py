@@ -39,13 +39,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# The header and a row; RPI came in 2025, and the columns are read by name:
+# The header, a row of a linear contract and one of an inverse contract. RPI came in 2025, and the columns
+# are read by name:
 #   timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional,RPI
 #   1788220800.1169,BTCUSDT,Sell,0.001,78541.70,MinusTick,555a5c11-...,7.854169999999999e+09,0.001,
 #   78.54169999999999,0
-# side is the taker's. A linear contract's size is base currency, so homeNotional equals it; an inverse
-# contract's is US dollars, and homeNotional their worth in base currency.
+#   1692748800.279,BTCUSD,Sell,641,26027.00,ZeroMinusTick,80253109-...,2.462827e+06,641,0.02462827
+# side is the taker's. A linear contract's size is base currency, an inverse contract's is US dollars, and
+# homeNotional equals it in both. foreignNotional is the other currency: size × price, or size / price.
 _SIDES = ("Sell", "Buy")
+_ROUNDING = 1e-6  # of foreignNotional, of which inverse files cut off what is below 1e-8
 _ID_LENGTH = 36  # of a UUID
 _ID_WORDS = _ID_LENGTH // 4
 # Any fixed odd numbers will do: they spread an id's words over 64 bits.
@@ -87,9 +90,7 @@ class Bybit:
         time, price, size = _timestamps(column.pop("timestamp")), column["price"], column["size"]
         check_day(name, day, time=time, price=price, size=size)
         inverse = self.contract(symbol).inverse
-        if not np.allclose(column.pop("homeNotional"), size / price if inverse else size, rtol=1e-3):
-            kind = "a linear" if inverse else "an inverse"
-            raise DataError(f"{name} is {kind} contract's file: its sizes are not what they should be.")
+        _check_kind(name, price, size, foreign=column.pop("foreignNotional"), inverse=inverse)
         order = _oldest_first(time, _each_once(column.pop("trdMatchID")))
         keep = in_time_order(time, inside_day(time, day, order))
         is_buy = column["side"] == _SIDES.index("Buy")
@@ -119,7 +120,7 @@ def _columns(symbol: str, name: str) -> dict[str, Column]:
         "size": number,
         "price": number,
         "trdMatchID": Column(pa.string(), _fingerprints),
-        "homeNotional": number,
+        "foreignNotional": number,
     }
 
 
@@ -143,6 +144,28 @@ def _fingerprints(chunk: pa.Array) -> NDArray[np.uint64]:
     words = np.frombuffer(text, np.uint32, count=len(chunk) * _ID_WORDS, offset=start)
     fingerprints: NDArray[np.uint64] = words.reshape(-1, _ID_WORDS).astype(np.uint64) @ _ID_WEIGHTS
     return fingerprints
+
+
+def _check_kind(
+    name: str,
+    price: NDArray[np.float64],
+    size: NDArray[np.float64],
+    *,
+    foreign: NDArray[np.float64],
+    inverse: bool,
+) -> None:
+    """Check by foreignNotional that sizes are what the contract counts. Raises DataError."""
+
+    def fits(worth: NDArray[np.float64]) -> bool:
+        return np.allclose(foreign, worth, rtol=1e-3, atol=_ROUNDING)
+
+    linear, inverted = size * price, size / price
+    if fits(inverted if inverse else linear):
+        return
+    if fits(linear if inverse else inverted):
+        kinds = ("a linear", "an inverse") if inverse else ("an inverse", "a linear")
+        raise DataError(f"{name} holds trades of {kinds[0]} contract, not of {kinds[1]} one.")
+    raise DataError(f"{name} is not a file of trades: its column foreignNotional contradicts its sizes.")
 
 
 def _timestamps(time: NDArray[np.float64]) -> NDArray[np.int64]:

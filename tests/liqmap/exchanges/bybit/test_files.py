@@ -13,6 +13,7 @@ from liqmap.simulator.formats import bybit_csv_gz
 
 DAY = date(2026, 9, 1)
 T0 = 1788220800000
+SHARED = Path(__file__).parents[5] / "shared" / "data" / "bybit"
 NAME = "BTCUSDT2026-09-01.csv.gz"
 HEADER = (
     "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional,RPI"
@@ -117,8 +118,12 @@ def test_day_without_trades_is_empty(tmp_path: Path, lines: list[str]):
         ([HEADER, ROWS[0].replace("0.001,78", "x,78")], "is not a file of trades"),
         # An inverse contract's size is in USD: 100 USD of BTC at 78,541.70.
         (
-            [HEADER, "1788220800.1,BTCUSDT,Buy,100,78541.70,ZeroMinusTick,a,1,0.00127321,100,0"],
-            "is an inverse contract's file",
+            [HEADER, "1788220800.1,BTCUSDT,Buy,100,78541.70,ZeroMinusTick,a,127321,100,0.00127321,0"],
+            "holds trades of an inverse contract, not of a linear one",
+        ),
+        (
+            [HEADER, "1788220800.1,BTCUSDT,Buy,100,78541.70,ZeroMinusTick,a,127321,100,100,0"],
+            "its column foreignNotional contradicts its sizes",
         ),
     ],
 )
@@ -157,11 +162,21 @@ def test_whole_simulated_day_comes_back_exactly(tmp_path: Path):
         np.testing.assert_array_equal(getattr(trades, name), getattr(simulated.trades, name))
 
 
+def test_whole_simulated_day_of_an_inverse_contract_comes_back_exactly(tmp_path: Path):
+    simulated = Market(scale=0.02).day("BTCUSD", DAY)
+    path = tmp_path / "day.csv.gz"
+    path.write_bytes(bybit_csv_gz(simulated))
+    trades = Bybit().read_day(path, "BTCUSD", DAY, max_unpacked_size=10**9).trades
+    assert trades.inverse
+    for name in ("time", "price", "size", "is_buy"):
+        np.testing.assert_array_equal(getattr(trades, name), getattr(simulated.trades, name))
+
+
 def test_inverse_file_of_2019_newest_first_in_microseconds_is_read(tmp_path: Path):
     header = HEADER.removesuffix(",RPI")
     rows = [
-        "1569974396.557895,BTCUSD,Buy,5000,8300.5,PlusTick,1ac7d1c4-0000-4000-8000-000000000001,60237336,0.60237336,5000",
-        "1569974395.100001,BTCUSD,Sell,1,8300.0,MinusTick,1ac7d1c4-0000-4000-8000-000000000002,12048,0.00012048,1",
+        "1569974396.557895,BTCUSD,Buy,5000,8300.5,PlusTick,1ac7d1c4-0000-4000-8000-000000000001,60237335.0,5000,0.60237335",
+        "1569974395.100001,BTCUSD,Sell,1,8300.0,MinusTick,1ac7d1c4-0000-4000-8000-000000000002,12048.0,1,0.00012048",
     ]
     day = Bybit().read_day(
         gzipped(tmp_path, [header, *rows]), "BTCUSD", date(2019, 10, 1), max_unpacked_size=10**9
@@ -172,9 +187,20 @@ def test_inverse_file_of_2019_newest_first_in_microseconds_is_read(tmp_path: Pat
     assert day.trades.is_buy.tolist() == [False, True]
 
 
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real trades of ../shared/data are not here")
+def test_real_inverse_rows_are_read_whole_and_oldest_first(tmp_path: Path):
+    lines = (SHARED / "BTCUSD2019-10-01-head.csv").read_text().splitlines()
+    day = Bybit().read_day(gzipped(tmp_path, lines), "BTCUSD", date(2019, 10, 1), max_unpacked_size=10**9)
+    assert len(day.trades) == len(lines) - 1
+    assert day.duplicates == 0
+    sizes = [float(line.split(",")[3]) for line in reversed(lines[1:])]
+    assert day.trades.notional.tolist() == sizes
+
+
 def test_linear_sizes_in_an_inverse_file_are_refused(tmp_path: Path):
     path = gzipped(tmp_path, [HEADER, row("1788220800.1", "Buy", "5", "10", 1, symbol="BTCUSD")])
-    with pytest.raises(DataError, match="is a linear contract's file"):
+    with pytest.raises(DataError, match="holds trades of a linear contract, not of an inverse one"):
         Bybit().read_day(path, "BTCUSD", DAY, max_unpacked_size=10**9)
 
 
