@@ -15,7 +15,7 @@ from bot.store import open_store
 from liqmap import DataError, Engine, SettingsError, SystemClock, utc_now
 from liqmap.collect.listings import Listings
 from liqmap.files import write_file
-from liqmap.simulator import GENEROUS, Market, MarketServer
+from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket
 
 try:
     import simcord
@@ -43,7 +43,7 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
     Without a terminal it ends after the post, unless it is to `stay`. Raises DataError if the bot
     did not answer with a map.
     """
-    async with MarketServer(Market(), weight_limit=GENEROUS) as server:
+    async with MarketServer(SimulatedMarket(), weight_limit=GENEROUS) as server:
         simulated, clock = server.redirect(settings), SystemClock()
         async with (
             Listings(simulated, clock=clock) as listings,

@@ -1,7 +1,10 @@
 """Liquidation maps of crypto futures from actual trades: download, filter, compute, render.
 
-async with Engine(load_settings()) as engine:
-result = await engine.draw(MapRequest(Exchange.BINANCE, "BTCUSDT", window, TopN(100)))
+Drawing one map takes an engine and a request:
+
+    market = Market(Exchange.BINANCE, "BTCUSDT")
+    async with Engine(load_settings()) as engine:
+        result = await engine.draw(MapRequest((market,), window, TopN(100)))
 """
 
 from importlib import import_module
@@ -29,6 +32,7 @@ from liqmap.model import (
     MapSummary,
     MarginBasis,
     MarginModel,
+    Market,
     Mode,
     Picture,
     Portion,
@@ -65,6 +69,7 @@ __all__ = [
     "MapSummary",
     "MarginBasis",
     "MarginModel",
+    "Market",
     "Mode",
     "NotCovered",
     "Picture",

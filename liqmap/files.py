@@ -21,15 +21,15 @@ def file_stem(request: MapRequest) -> str:
     What is not as by default is added, so that another map does not take the name.
     """
     start, end = (f"{moment:%Y-%m-%d_%H-%M-%S}" for moment in (request.window.start, request.window.end))
-    name = f"{request.symbol}_{start}-{end}_{request.selection.mode}_{request.selection.value}"
+    name = f"{request.market.symbol}_{start}-{end}_{request.selection.mode}_{request.selection.value}"
     return "_".join([name, *_unusual(request)])
 
 
 def _unusual(request: MapRequest) -> list[str]:
     parts = []
-    if request.exchange is not Exchange.BINANCE:
-        parts.append(request.exchange.value)
-    if request.model.value != request.exchange.value:
+    if request.market.exchange is not Exchange.BINANCE:
+        parts.append(request.market.exchange.value)
+    if request.model.value != request.market.exchange.value:
         parts.append(request.model.value)
     if request.leverages != LEVERAGES or len(set(request.weights)) > 1:
         pairs = zip(request.leverages, request.weights, strict=True)

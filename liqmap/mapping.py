@@ -19,6 +19,7 @@ from liqmap.model import (
     MapRequest,
     MapResult,
     MarginModel,
+    Market,
     Mode,
     Picture,
     Portion,
@@ -75,8 +76,7 @@ class HistoricalMapping:
     def _draw(self, selection: Selection, picture: Picture) -> MapResult:
         # As the seed library has it: its margin model, in full at every leverage, and nothing swept.
         request = MapRequest(
-            self._exchange,
-            self._symbol,
+            (Market(self._exchange, self._symbol),),
             self._window,
             selection,
             model=MarginModel.SIMPLE,

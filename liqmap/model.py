@@ -84,6 +84,22 @@ class Theme(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Market:
+    """One contract at one exchange."""
+
+    exchange: Exchange
+    symbol: str
+
+    def __post_init__(self) -> None:
+        # A plain "binance" equals the member in most places, and is missed by `is` in the others.
+        if type(self.exchange) is not Exchange:
+            raise RequestError(f"{self.exchange!r:.40} is not an Exchange; use Exchange.BINANCE, say.")
+        symbol = str(self.symbol)
+        if not _SYMBOL.fullmatch(symbol) or len(symbol) > 40 or symbol != symbol.upper():
+            raise RequestError("A symbol is letters and digits, such as BTCUSDT.")
+
+
+@dataclass(frozen=True, slots=True)
 class TopN:
     """Select the `count` largest trades of each side."""
 
@@ -153,8 +169,7 @@ class MapRequest:
     `weights` are how a trade's notional is shared out over `leverages`, equally if left out.
     """
 
-    exchange: Exchange
-    symbol: str
+    markets: tuple[Market, ...]
     window: TimeWindow
     selection: Selection
     leverages: tuple[int, ...] = LEVERAGES
@@ -166,8 +181,10 @@ class MapRequest:
     levels_csv: bool = False
 
     def __post_init__(self) -> None:
-        if not _SYMBOL.fullmatch(self.symbol) or len(self.symbol) > 40 or self.symbol != self.symbol.upper():
-            raise RequestError("A symbol is letters and digits, such as BTCUSDT.")
+        if {type(each) for each in self.markets} != {Market}:
+            raise RequestError('A request takes markets: (Market(Exchange.BINANCE, "BTCUSDT"),).')
+        if len(self.markets) != 1:
+            raise RequestError("A map shows one market; ask for one exchange and one symbol.")
         if not self.leverages or list(self.leverages) != sorted(set(self.leverages)):
             raise ValueError("leverages are distinct and ascending")
         if not all(2 <= leverage <= 150 for leverage in self.leverages):
@@ -180,7 +197,12 @@ class MapRequest:
         if not self.pictures:
             raise ValueError("a request has at least one picture")
         if self.model is MarginModel.EXCHANGE:
-            object.__setattr__(self, "model", MarginModel(self.exchange.value))
+            object.__setattr__(self, "model", MarginModel(self.market.exchange.value))
+
+    @property
+    def market(self) -> Market:
+        """The market that is drawn."""
+        return self.markets[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,6 +18,7 @@ from liqmap.model import (
     LevelFilter,
     MapRequest,
     MarginModel,
+    Market,
     Mode,
     Picture,
     Portion,
@@ -219,13 +220,14 @@ def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
     """
     if request.window.length > timedelta(days=max_days):
         raise RequestError(f"The window is longer than {max_days} days, the most that is drawn here.")
-    symbol = EXCHANGES[request.exchange].spelled(request.symbol)
-    contract = EXCHANGES[request.exchange].contract(symbol)
+    exchange = request.market.exchange
+    symbol = EXCHANGES[exchange].spelled(request.market.symbol)
+    contract = EXCHANGES[exchange].contract(symbol)
     if request.window.end.date() < contract.first_day:
         raise RequestError(
             f"{contract.label} trades are published from {contract.first_day} on; try a later end."
         )
-    return replace(request, symbol=symbol)
+    return replace(request, markets=(Market(exchange, symbol),))
 
 
 def _plain(text: str, option: str) -> str:

@@ -13,9 +13,13 @@ from typing import Any, TypeVar
 import hypothesis
 import pytest
 
-from liqmap.simulator import Market, MarketServer
+from liqmap.model import Exchange, Market
+from liqmap.simulator import MarketServer, SimulatedMarket
 
 Result = TypeVar("Result")
+
+BTCUSDT = (Market(Exchange.BINANCE, "BTCUSDT"),)
+"""The markets of most requests."""
 
 # The same examples every time, however long they take: no test depends on luck or on the machine.
 hypothesis.settings.register_profile(
@@ -61,7 +65,7 @@ def loop_thread() -> Iterator[LoopThread]:
 @pytest.fixture
 def market_server(loop_thread: LoopThread) -> Iterator[MarketServer]:
     """Serve a small simulated market, in a thread of its own."""
-    server = MarketServer(Market(scale=0.005))
+    server = MarketServer(SimulatedMarket(scale=0.005))
     loop_thread.run(server.__aenter__())
     yield server
     loop_thread.run(server.__aexit__(None, None, None))

@@ -18,7 +18,7 @@ from bot.schedule.desk import fetch_channel
 from bot.store.alerts import NewAlert
 from bot.views.progress import drawn
 from bot.views.replies import COLOUR, fitting
-from liqmap import Exchange, GrossValue, MapRequest, Mode, Portion, RequestError, TimeWindow
+from liqmap import Exchange, GrossValue, MapRequest, Market, Mode, Portion, RequestError, TimeWindow
 from liqmap.parsing import (
     POPULAR_SYMBOLS,
     check_request,
@@ -94,7 +94,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         window = TimeWindow.ending(parse_end(None, now=self._clock.now()), WINDOW)
         chosen = parse_exchange(exchange or defaults.exchange or Exchange.BINANCE)
         request = check_request(
-            MapRequest(chosen, parse_symbol(symbol), window, watched_selection(defaults)),
+            MapRequest((Market(chosen, parse_symbol(symbol)),), window, watched_selection(defaults)),
             max_days=WINDOW.days,
         )
         near, large, rest = _distance(distance), _notional(notional), _cooldown(cooldown)
@@ -102,7 +102,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel = await _postable(interaction)
             new = NewAlert(
-                *(guild_id, channel.id, interaction.user.id, request.exchange, request.symbol),
+                *(guild_id, channel.id, interaction.user.id, request.market.exchange, request.market.symbol),
                 *(near, large, rest),
             )
             self._check_room(new)

@@ -18,7 +18,7 @@ from bot.request.spec import decode_spec, encode_spec
 from bot.schedule.alerts import WINDOW
 from bot.store.alerts import NewAlert
 from bot.store.subscriptions import NewSubscription, PostStyle
-from liqmap import Exchange, LiqmapError, MapRequest, Mode, RequestError, Theme, TimeWindow, TopN
+from liqmap import Exchange, LiqmapError, MapRequest, Market, Mode, RequestError, Theme, TimeWindow, TopN
 from liqmap.parsing import parse_end
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _spec(code: str) -> MapSpec | None:
 def _new_alert(row: _Alert, *, now: datetime) -> NewAlert:
     window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
     try:
-        MapRequest(row.exchange, row.symbol, window, TopN(100))
+        MapRequest((Market(row.exchange, row.symbol),), window, TopN(100))
     except RequestError as error:
         raise RequestError(f"The backup cannot be used: the alert of {row.symbol!r}: {error}") from error
     return NewAlert(**row.model_dump() | {"cooldown": timedelta(seconds=row.cooldown)})

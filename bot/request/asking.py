@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from bot.request.spec import MapSpec
-from liqmap import PICTURES, Exchange, LevelFilter, MarginModel, Mode, Picture, Selection, Theme
+from liqmap import PICTURES, Exchange, LevelFilter, MarginModel, Market, Mode, Picture, Selection, Theme
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
     parse_exchange,
@@ -47,8 +47,7 @@ def build_spec(
     exchange = parse_exchange(words.get("exchange") or defaults.exchange or Exchange.BINANCE)
     symbol, length = parse_symbol(words["symbol"]), parse_window(words["window"])
     return MapSpec(
-        exchange=exchange,
-        symbol=symbol,
+        markets=(Market(exchange, symbol),),
         length=length,
         selection=_selection(words["mode"], words.get("value"), defaults),
         leverages=leverages,

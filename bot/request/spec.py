@@ -15,6 +15,7 @@ from liqmap import (
     LevelFilter,
     MapRequest,
     MarginModel,
+    Market,
     Mode,
     Picture,
     Portion,
@@ -47,8 +48,7 @@ _DEFAULT_LEVERAGES = (10, 25, 50, 100)
 class MapSpec:
     """A `MapRequest` without its end, so that the same can be drawn again and again."""
 
-    exchange: Exchange
-    symbol: str
+    markets: tuple[Market, ...]
     length: timedelta
     selection: Selection
     leverages: tuple[int, ...]
@@ -57,6 +57,11 @@ class MapSpec:
     levels: LevelFilter
     theme: Theme
     pictures: frozenset[Picture]
+
+    @property
+    def market(self) -> Market:
+        """The market that is drawn."""
+        return self.markets[0]
 
     @classmethod
     def of(cls, request: MapRequest) -> Self:
@@ -67,8 +72,7 @@ class MapSpec:
     def ending(self, end: datetime, *, levels_csv: bool = False) -> MapRequest:
         """Return the request for the window that ends at `end`."""
         return MapRequest(
-            exchange=self.exchange,
-            symbol=self.symbol,
+            markets=self.markets,
             window=TimeWindow.ending(end, self.length),
             selection=self.selection,
             leverages=self.leverages,
@@ -91,8 +95,8 @@ def encode_spec(spec: MapSpec) -> str:
     )
     return "~".join(
         (
-            _letter(_EXCHANGES, spec.exchange),
-            spec.symbol,
+            _letter(_EXCHANGES, spec.market.exchange),
+            spec.market.symbol,
             encode_number(int(spec.length.total_seconds())),
             f"{_letter(_MODES, spec.selection.mode)}{spec.selection.value:.12g}",
             flags,
@@ -110,8 +114,7 @@ def decode_spec(code: str) -> MapSpec:
         exchange, symbol, length, mode, value, model, levels, theme, heatmap, leverages = found.groups()
         chosen, weights = _decode_leverages(leverages)
         spec = MapSpec(
-            exchange=_EXCHANGES[exchange],
-            symbol=symbol,
+            markets=(Market(_EXCHANGES[exchange], symbol),),
             length=timedelta(seconds=decode_number(length)),
             selection=_selection(_MODES[mode], value),
             leverages=chosen,

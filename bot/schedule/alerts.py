@@ -12,7 +12,7 @@ import discord
 
 from bot.interaction.patience import UNSENT, may_pass, told
 from bot.request.spec import encode_number
-from liqmap import Cluster, Exchange, LiqmapError, MapRequest, TimeWindow
+from liqmap import Cluster, Exchange, LiqmapError, MapRequest, Market, TimeWindow
 from liqmap.parsing import parse_end, parse_mode, parse_selection
 from liqmap.text import cluster_price, last_price, money, percent
 
@@ -95,7 +95,7 @@ class AlertWatch:
         exchange, symbol, selection = key
         window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
         try:
-            request = MapRequest(exchange, symbol, window, selection)
+            request = MapRequest((Market(exchange, symbol),), window, selection)
             async with self._slots:
                 summary = (await self._draw(request)).summary
         except LiqmapError as error:

@@ -244,7 +244,7 @@ class SnapshotJob:
         self._on_outcome("paused")
         await self._poster.tell(
             subscription.creator_id,
-            f"I have paused the posts of {subscription.spec.symbol} in <#{subscription.channel_id}>:"
+            f"I have paused the posts of {subscription.spec.market.symbol} in <#{subscription.channel_id}>:"
             f" {reason.rstrip('.')}. Resume them there with /subscriptions.",
         )
 

@@ -13,7 +13,7 @@ from discord import ui
 from bot.interaction.patience import acknowledge, patiently
 from bot.request.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
 from bot.views.press import Press, chosen_value
-from liqmap import Exchange, MarginModel, Mode, RequestError
+from liqmap import Exchange, MarginModel, Market, Mode, RequestError
 from liqmap.parsing import parse_selection
 from liqmap.text import length_text
 
@@ -197,8 +197,12 @@ def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
     if action == "x" and value in set(Exchange):
         exchange = Exchange(value)
         # The exchange's own way stays just that; a model that was chosen stays what it is.
-        own = spec.model.value == spec.exchange.value
-        return replace(spec, exchange=exchange, model=MarginModel(exchange.value) if own else spec.model)
+        own = spec.model.value == spec.market.exchange.value
+        return replace(
+            spec,
+            markets=(Market(exchange, spec.market.symbol),),
+            model=MarginModel(exchange.value) if own else spec.model,
+        )
     raise RequestError("This menu is too old to be understood; run /liqmap again, please.")
 
 
@@ -211,7 +215,7 @@ def _modes(spec: MapSpec) -> list[discord.SelectOption]:
 
 def _exchanges(spec: MapSpec) -> list[discord.SelectOption]:
     return [
-        discord.SelectOption(label=each.title(), value=each.value, default=each is spec.exchange)
+        discord.SelectOption(label=each.title(), value=each.value, default=each is spec.market.exchange)
         for each in Exchange
     ]
 

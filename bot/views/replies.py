@@ -131,7 +131,7 @@ def csv_file(result: MapResult, *, most: int) -> tuple[str, bytes]:
 def _numbers_embed(result: MapResult) -> discord.Embed:
     request, summary, coverage = result.request, result.summary, result.coverage
     embed = discord.Embed(
-        title=f"{request.symbol} liquidation map",
+        title=f"{request.market.symbol} liquidation map",
         description="\n".join(_opening_lines(result)),
         colour=WARNING_COLOUR if coverage.missing else COLOUR,
     )
@@ -154,7 +154,7 @@ def _numbers_embed(result: MapResult) -> discord.Embed:
 def _opening_lines(result: MapResult) -> list[str]:
     request, coverage = result.request, result.coverage
     ended = discord.utils.format_dt(request.window.end, "R")
-    lines = [" · ".join([request.exchange.title(), *asked_words(request), f"window ended {ended}"])]
+    lines = [" · ".join([request.market.exchange.title(), *asked_words(request), f"window ended {ended}"])]
     if coverage.simulated:
         lines.append("⚠️ **Simulated data**: an invented market, not an exchange.")
     if result.summary.margin.note:
@@ -208,7 +208,7 @@ def _footer(result: MapResult) -> str:
 def _alt_text(result: MapResult) -> str:
     summary = result.summary
     facts = [
-        f"{result.request.symbol}, {window_text(result.request.window)}",
+        f"{result.request.market.symbol}, {window_text(result.request.window)}",
         *(["simulated data"] if result.coverage.simulated else []),
         coverage_text(result.coverage),
         f"selected {_selected(result)}",

@@ -113,7 +113,7 @@ def one_line(subscription: NewSubscription, *, mention: bool = True) -> str:
     """Return what is posted, how often and how; and where, where that can be a link."""
     spec = subscription.spec
     parts = [
-        f"{spec.symbol} {length_text(spec.length)} on {spec.exchange.title()}",
+        f"{spec.market.symbol} {length_text(spec.length)} on {spec.market.exchange.title()}",
         selection_text(spec.selection),
         f"every {interval_text(subscription.every)}",
     ]
@@ -164,7 +164,7 @@ def one_reply(
     """Return one subscription with its buttons, as the arguments of an edit."""
     state = _state(subscription, last, now=now, jitter=jitter)
     embed = discord.Embed(
-        title=subscription.spec.symbol, description=f"{one_line(subscription)}\n{state}", colour=COLOUR
+        title=subscription.spec.market.symbol, description=f"{one_line(subscription)}\n{state}", colour=COLOUR
     )
     view = ui.View(timeout=None)
     if subscription.state is SubscriptionState.ACTIVE:

@@ -28,6 +28,7 @@ from liqmap.model import (
     LevelFilter,
     MapRequest,
     MarginModel,
+    Market,
     Theme,
 )
 from liqmap.parsing import (
@@ -119,9 +120,9 @@ async def _draw(
 ) -> tuple[MapResult, dict[str, Path]]:
     async with AsyncExitStack() as stack:
         if options.simulated:
-            from liqmap.simulator import GENEROUS, Market, MarketServer  # noqa: PLC0415 - half a second that few need
+            from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - half a second that few need
 
-            server = await stack.enter_async_context(MarketServer(Market(), weight_limit=GENEROUS))
+            server = await stack.enter_async_context(MarketServer(SimulatedMarket(), weight_limit=GENEROUS))
             settings = server.redirect(settings)
         engine = await stack.enter_async_context(Engine(settings))
         try:
@@ -195,8 +196,7 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
     leverages, weights = parse_leverages(options.leverages)
     end = parse_end(options.end, now=datetime.now(UTC))
     request = MapRequest(
-        exchange=parse_exchange(options.exchange),
-        symbol=parse_symbol(options.symbol),
+        markets=(Market(parse_exchange(options.exchange), parse_symbol(options.symbol)),),
         window=TimeWindow.ending(end, parse_window(options.window)),
         selection=parse_selection(parse_mode(options.mode), options.value),
         theme=parse_theme(options.theme),
@@ -264,7 +264,8 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
         ),
         *((name, str(path)) for name, path in files.items()),
     ]
-    title = f"{request.symbol} on {request.exchange.title()}, {', '.join(asked_words(request))}{simulated}"
+    market = f"{request.market.symbol} on {request.market.exchange.title()}"
+    title = f"{market}, {', '.join(asked_words(request))}{simulated}"
     lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
     lines.append(f"  Estimated from trades by the {margin_text(summary.margin)}; not financial advice.")
     return "\n".join(lines) + "\n"
@@ -274,8 +275,8 @@ def _as_json(result: MapResult, files: dict[str, Path]) -> str:
     request, summary = result.request, result.summary
     report: dict[str, Any] = {
         "request": {
-            "exchange": request.exchange,
-            "symbol": request.symbol,
+            "exchange": request.market.exchange,
+            "symbol": request.market.symbol,
             "start": request.window.start.isoformat(),
             "end": request.window.end.isoformat(),
             "mode": request.selection.mode,

@@ -67,9 +67,9 @@ async def _record(settings: Settings, *, simulated: bool) -> None:
     call_at_signals(stop.set, signal.SIGINT, signal.SIGTERM)
     async with AsyncExitStack() as stack:
         if simulated:
-            from liqmap.simulator import Market, MarketServer  # noqa: PLC0415 - half a second that few need
+            from liqmap.simulator import MarketServer, SimulatedMarket  # noqa: PLC0415 - half a second that few need
 
-            settings = (await stack.enter_async_context(MarketServer(Market()))).redirect(settings)
+            settings = (await stack.enter_async_context(MarketServer(SimulatedMarket()))).redirect(settings)
         engine = await stack.enter_async_context(Engine(settings, record=True))
         ends = [asyncio.create_task(each) for each in (stop.wait(), engine.refused())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

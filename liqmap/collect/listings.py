@@ -85,12 +85,13 @@ class Listings:
         """Return `error` with names near to the symbol of `request`, if the exchange lists no such symbol."""
         if isinstance(error, NotCovered):
             return error  # it is listed: its days are published
-        near = await self.near(request.exchange, request.symbol)
+        exchange, symbol = request.market.exchange, request.market.symbol
+        near = await self.near(exchange, symbol)
         if not near:
             return error
         names = " or ".join((", ".join(near[:-1]), near[-1])) if len(near) > 1 else near[0]
-        label = EXCHANGES[request.exchange].label
-        return type(error)(f"{error} {label} lists no {request.symbol}; did you mean {names}?")
+        label = EXCHANGES[exchange].label
+        return type(error)(f"{error} {label} lists no {symbol}; did you mean {names}?")
 
     async def _refresh(self, exchange: Exchange) -> None:
         try:

@@ -44,7 +44,7 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
     """Return a canvas with all that stands around the plots: title, subtitle, and what it is made of."""
     request, coverage = liquidation_map.request, liquidation_map.coverage
     canvas = Canvas(WIDTH, HEIGHT, background=palette.background)
-    name = canvas.text(MARGIN, HEIGHT - 42, request.symbol, palette.text, size=SIZES.title, bold=True)
+    name = canvas.text(MARGIN, HEIGHT - 42, request.market.symbol, palette.text, size=SIZES.title, bold=True)
     title_box = canvas.text(name.right + 14, HEIGHT - 42, title, palette.text, size=SIZES.title)
     if coverage.simulated:
         canvas.text(

@@ -169,7 +169,7 @@ class Engine:
         the setting `recent.patience`, `partial` is called once with a map of what there is by then. Raises
         RequestError, DataError, EngineBusy or JobFailed.
         """
-        self._recorder.want(request.exchange, request.symbol, until=request.window.end)
+        self._recorder.want(request.market.exchange, request.market.symbol, until=request.window.end)
         if request in self._results:
             self.answered_from_memory += 1
             return self._results[request]
@@ -232,8 +232,8 @@ class Engine:
         started = time.perf_counter()
         collecting = asyncio.create_task(
             self._archive.collect(
-                request.exchange,
-                request.symbol,
+                request.market.exchange,
+                request.market.symbol,
                 window=request.window,
                 progress=lambda progress: self._tell(request, progress),
             )
@@ -276,7 +276,7 @@ class Engine:
         job = self._jobs.get(request)
         if collecting.done() or job is None:
             return
-        holdings = self._archive.held(request.exchange, request.symbol, window=request.window)
+        holdings = self._archive.held(request.market.exchange, request.market.symbol, window=request.window)
         if not holdings.parts:
             return
         try:
@@ -306,8 +306,8 @@ def _ignore(_: Progress | MapResult) -> None:
 
 
 def _described(request: MapRequest) -> str:
-    window = request.window
+    market, window = request.market, request.window
     return (
-        f"{request.exchange} {request.symbol} {window.start:%Y-%m-%dT%H:%M:%S}/{window.end:%Y-%m-%dT%H:%M:%S}"
+        f"{market.exchange} {market.symbol} {window.start:%Y-%m-%dT%H:%M:%S}/{window.end:%Y-%m-%dT%H:%M:%S}"
         f" {request.selection.mode} {request.selection.value}"
     )

@@ -70,7 +70,7 @@ def run_map_job(job: MapJob) -> MapResult:
     watch.lap("load")
     liquidation_map = compute_map(job, loaded)
     watch.lap("compute")
-    label = EXCHANGES[request.exchange].contract(request.symbol).label
+    label = EXCHANGES[request.market.exchange].contract(request.market.symbol).label
     last_price = liquidation_map.last_price
     pictures: dict[Picture, bytes] = {}
     for picture in Picture:
@@ -125,20 +125,21 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
 def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
     """Return the rules that the request asks for, or the simple ones where there are no brackets."""
     request = job.request
-    inverse = EXCHANGES[request.exchange].contract(request.symbol).inverse
+    inverse = EXCHANGES[request.market.exchange].contract(request.market.symbol).inverse
     if request.model is MarginModel.SIMPLE:
         return MarginRules(MarginModel.SIMPLE, inverse=inverse, split=False), MarginBasis(request.model)
     end = request.window.end.date()
-    found = find_brackets(Exchange(request.model.value), request.symbol, on=end, folders=job.bracket_folders)
+    symbol = request.market.symbol
+    found = find_brackets(Exchange(request.model.value), symbol, on=end, folders=job.bracket_folders)
     if found is None:
-        note = f"no {request.model.title()} brackets of {request.symbol} by {end}"
+        note = f"no {request.model.title()} brackets of {symbol} by {end}"
         return MarginRules(MarginModel.SIMPLE, inverse=inverse), MarginBasis(MarginModel.SIMPLE, note=note)
     rules = MarginRules(request.model, found.brackets, inverse=inverse)
     return rules, MarginBasis(request.model, found.date, found.source)
 
 
 def _nothing_selected(job: MapJob, trades: Mapping[Side, int]) -> str:
-    symbol = job.request.symbol
+    symbol = job.request.market.symbol
     match job.request.selection:
         case GrossValue(minimum):
             largest = _largest_notional(job)

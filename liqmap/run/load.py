@@ -129,7 +129,7 @@ def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int) -> L
         paths.append(coarsened(path_of(bars), bin_seconds))
     if not any(trade_count.values()):
         raise RequestError(
-            f"Nobody traded {request.symbol} in this window; try a longer one or another symbol."
+            f"Nobody traded {request.market.symbol} in this window; try a longer one or another symbol."
         )
     held: dict[tuple[int, Side], Largest] = {}
     cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}

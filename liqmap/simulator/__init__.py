@@ -3,7 +3,7 @@
 from liqmap.simulator.clock import SimulatedClock, remote_clock
 from liqmap.simulator.crash import CrashServer
 from liqmap.simulator.faults import Fault
-from liqmap.simulator.market import LISTINGS, Market, MarketDay
+from liqmap.simulator.market import LISTINGS, MarketDay, SimulatedMarket
 from liqmap.simulator.server import GENEROUS, MarketServer
 
 __all__ = [
@@ -11,9 +11,9 @@ __all__ = [
     "LISTINGS",
     "CrashServer",
     "Fault",
-    "Market",
     "MarketDay",
     "MarketServer",
     "SimulatedClock",
+    "SimulatedMarket",
     "remote_clock",
 ]

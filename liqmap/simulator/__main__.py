@@ -9,14 +9,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from liqmap.simulator.crash import CrashServer
-from liqmap.simulator.market import Market
+from liqmap.simulator.market import SimulatedMarket
 from liqmap.simulator.server import MarketServer
 
 if TYPE_CHECKING:
     from liqmap.simulator.host import Host
 
 
-async def serve(market: Market, *, weight_limit: int, port: int) -> None:
+async def serve(market: SimulatedMarket, *, weight_limit: int, port: int) -> None:
     """Serve `market` on `port` (0: any free one) and print the addresses to put into the settings."""
     async with MarketServer(market, weight_limit=weight_limit, port=port) as server:
         _print_settings(server.host)
@@ -36,8 +36,10 @@ def main() -> None:
         prog="python -m liqmap.simulator", description="Serve a simulated market."
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes any free one (default)")
-    parser.add_argument("--seed", type=int, default=Market().seed)
-    parser.add_argument("--scale", type=float, default=Market().scale, help="multiplies the number of trades")
+    parser.add_argument("--seed", type=int, default=SimulatedMarket().seed)
+    parser.add_argument(
+        "--scale", type=float, default=SimulatedMarket().scale, help="multiplies the number of trades"
+    )
     parser.add_argument(
         "--weight-limit", type=int, default=2400, help="weight that Binance's API grants a minute"
     )
@@ -48,7 +50,7 @@ def main() -> None:
     if arguments.crash:
         serving = serve_crash(rate=arguments.rate, symbols=arguments.symbols, port=arguments.port)
     else:
-        market = Market(arguments.seed, arguments.scale)
+        market = SimulatedMarket(arguments.seed, arguments.scale)
         serving = serve(market, weight_limit=arguments.weight_limit, port=arguments.port)
     with suppress(KeyboardInterrupt):
         asyncio.run(serving)

@@ -79,7 +79,7 @@ class MarketDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class SimulatedMarket:
     """All symbols on all days. `scale` multiplies the number of trades: tests need few."""
 
     seed: int = 7

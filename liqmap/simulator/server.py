@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from liqmap.model import Exchange
     from liqmap.settings import AnySettings
     from liqmap.simulator.dialects import Dialect
-    from liqmap.simulator.market import Market
+    from liqmap.simulator.market import SimulatedMarket
 
 GENEROUS: Final = 1_000_000
 """A weight limit with which the last hours of a busy symbol come in seconds, for demonstrations."""
@@ -53,7 +53,7 @@ class MarketServer:
 
     def __init__(
         self,
-        market: Market,
+        market: SimulatedMarket,
         *,
         clock: Clock | None = None,
         published_until: date | None = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 from liqmap.simulator.clock import from_epoch_ms
-from liqmap.simulator.market import LISTINGS, Market
+from liqmap.simulator.market import LISTINGS, SimulatedMarket
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def linear_symbols() -> list[str]:
 class Tape:
     """The trades of `market`, in parts: runs of one day's trades, in order, with contiguous ids."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: SimulatedMarket) -> None:
         self._market = market
         self._days: LRUCache[tuple[str, date], asyncio.Task[MarketDay]] = LRUCache(_KEPT_DAYS)
         self._liquidations: LRUCache[tuple[str, date], Liquidations] = LRUCache(_KEPT_DAYS)

@@ -19,7 +19,7 @@ from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange
 from liqmap.settings import Settings, StorageSettings
-from liqmap.simulator import GENEROUS, Market, MarketServer, SimulatedClock
+from liqmap.simulator import GENEROUS, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
 from liqmap.window import TimeWindow
 from tests.benchmarks.market import END, SYMBOL
@@ -49,7 +49,9 @@ async def measure_fill(folder: Path, table: Table) -> None:
     table.value(f"no limit: {rows:,} trades fetched, checked and stored", rows / elapsed, unit="trades/s")
     table.value(f"what a budget of {GRANTED:,} a minute allows", GRANTED * 50 / 60, unit="trades/s")
     simulated = SimulatedClock(END)
-    async with MarketServer(Market(), clock=simulated, weight_limit=GRANTED, pump_every=None) as server:
+    async with MarketServer(
+        SimulatedMarket(), clock=simulated, weight_limit=GRANTED, pump_every=None
+    ) as server:
         async with _recent(server.redirect(settings), simulated) as (recent, store):
             rows = await driven(simulated, _filled(recent, store, TimeWindow.ending(END, FILLED)))
         share = settings.exchanges.binance.weight_share

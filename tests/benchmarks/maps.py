@@ -23,7 +23,7 @@ from liqmap import (
     TimeWindow,
     TopN,
 )
-from liqmap.model import ALL_PICTURES, PICTURES, Picture
+from liqmap.model import ALL_PICTURES, PICTURES, Market, Picture
 from tests.benchmarks.market import END, FILES, SYMBOL
 from tests.benchmarks.table import Table
 
@@ -42,7 +42,10 @@ def request(
     pictures: frozenset[Picture] = PICTURES,
 ) -> MapRequest:
     return MapRequest(
-        exchange, SYMBOL, TimeWindow.ending(end, timedelta(hours=hours)), selection, pictures=pictures
+        (Market(exchange, SYMBOL),),
+        TimeWindow.ending(end, timedelta(hours=hours)),
+        selection,
+        pictures=pictures,
     )
 
 

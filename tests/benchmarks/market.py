@@ -16,7 +16,7 @@ from aiohttp import web
 
 from liqmap import Exchange, Settings, TimeWindow
 from liqmap.exchanges import EXCHANGES
-from liqmap.simulator import Market
+from liqmap.simulator import SimulatedMarket
 from liqmap.simulator.formats import binance_checksum, binance_zip, bybit_csv_gz
 from liqmap.simulator.market import MarketDay
 from liqmap.store.segments import Origin, segment_path
@@ -48,7 +48,7 @@ def make_market(files: Path, store: Path) -> None:
 
 
 def _publish(day: date, files: Path, *, bybit: bool) -> None:
-    made = Market().day(SYMBOL, day)
+    made = SimulatedMarket().day(SYMBOL, day)
     _write(files, Exchange.BINANCE, day, binance_zip(made))
     if bybit:
         _write(files, Exchange.BYBIT, day, bybit_csv_gz(made))
@@ -65,7 +65,7 @@ def _write(files: Path, exchange: Exchange, day: date, content: bytes) -> None:
 
 
 def _store(day: date, store: Path) -> None:
-    made: MarketDay = Market().day(SYMBOL, day)
+    made: MarketDay = SimulatedMarket().day(SYMBOL, day)
     window = TimeWindow.of_day(day)
     origin = Origin(Exchange.BINANCE, SYMBOL, window, "made here", "", simulated=True)
     path = segment_path(store, origin.exchange, SYMBOL, window)

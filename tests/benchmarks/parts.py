@@ -53,11 +53,11 @@ def _measure_steps(job: MapJob, table: Table) -> LiquidationMap:
 
 def job_of(store: Path, wanted: MapRequest) -> MapJob:
     """Return the job of a request whose days are all in the store."""
-    parts = []
-    for window in sorted(segment_windows(store, wanted.exchange, wanted.symbol), key=lambda each: each.start):
+    parts, market = [], wanted.market
+    for window in sorted(segment_windows(store, market.exchange, market.symbol), key=lambda each: each.start):
         overlap = window.overlap(wanted.window)
         segment = (
-            open_segment(segment_path(store, wanted.exchange, wanted.symbol, window)) if overlap else None
+            open_segment(segment_path(store, market.exchange, market.symbol, window)) if overlap else None
         )
         if overlap and segment:
             parts.append(Part(segment, overlap))

@@ -34,7 +34,7 @@ LEVERAGES = (10, 25, 50, 100)
 async def measure_rivals(files: Path, folder: Path, settings: Settings, table: Table) -> None:
     """Draw in turn with each, and tell how many times as long the others take."""
     table.heading("The same six hours, done otherwise (medians of runs in turn)")
-    day = EXCHANGES[request(6).exchange].files.day_file("", SYMBOL, END.date())
+    day = EXCHANGES[request(6).market.exchange].files.day_file("", SYMBOL, END.date())
     csv, parquet = folder / "day.csv", folder / "day.parquet"
     with zipfile.ZipFile(files / "binance" / day.url.lstrip("/")) as archive:
         csv.write_bytes(archive.read(archive.namelist()[0]))

@@ -23,7 +23,6 @@ from liqmap.model import (
     Band,
     Cluster,
     Coverage,
-    Exchange,
     MapRequest,
     MapResult,
     MapSummary,
@@ -34,13 +33,14 @@ from liqmap.model import (
 )
 from liqmap.settings import StorageSettings
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 
 CSV = b"side,leverage,entry_time,entry_price,level,notional\n"
 PNG = b"\x89PNG\r\n\x1a\n"
 NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
 SIMULATION_STARTS = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
-REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100))
+REQUEST = MapRequest(BTCUSDT, WINDOW, TopN(100))
 BELOW = Cluster(26_600.0, 26_700.0, 26_650.0, -0.0875, 4.5e6)
 ABOVE = Cluster(30_900.0, 31_000.0, 30_950.0, 0.0598, 1.25e6)
 SUMMARY = MapSummary(

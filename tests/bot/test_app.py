@@ -16,7 +16,7 @@ import pytest
 from bot import app
 from bot.app import main, point_at
 from bot.settings import DiscordSettings
-from liqmap.simulator import Fault, Market, MarketServer
+from liqmap.simulator import Fault, MarketServer, SimulatedMarket
 from tests.bot.discord_server import TOKEN, DiscordServer
 
 
@@ -26,7 +26,11 @@ async def running_bot(folder: Path, *, token: str = TOKEN, refusals: int = 0, he
 
     `refusals` are gateway connections that fail at first; `heartbeat` makes the gateway's pulse quick [s].
     """
-    async with asyncio.timeout(60), MarketServer(Market(scale=0.005)) as market, DiscordServer() as server:
+    async with (
+        asyncio.timeout(60),
+        MarketServer(SimulatedMarket(scale=0.005)) as market,
+        DiscordServer() as server,
+    ):
         server.gateway.refusals = refusals
         pulse = ""
         if heartbeat:

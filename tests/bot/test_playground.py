@@ -12,12 +12,12 @@ from bot.playground import play
 from bot.settings import BotSettings
 from liqmap.errors import DataError
 from liqmap.settings import EngineSettings
-from liqmap.simulator import LISTINGS, Market
+from liqmap.simulator import LISTINGS, SimulatedMarket
 
 
 @pytest.fixture(autouse=True)
 def small_market(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(playground, "Market", lambda: Market(scale=0.005))
+    monkeypatch.setattr(playground, "SimulatedMarket", lambda: SimulatedMarket(scale=0.005))
 
 
 @pytest.fixture

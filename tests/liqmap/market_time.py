@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from liqmap.simulator import Market, SimulatedClock
+from liqmap.simulator import SimulatedClock, SimulatedMarket
 from liqmap.store.segments import Part, Segment, read_table
 from liqmap.window import TimeWindow
 
@@ -43,7 +43,7 @@ async def _turn() -> None:
     await asyncio.to_thread(int)
 
 
-def traded(market: Market, symbol: str, window: TimeWindow) -> Rows:
+def traded(market: SimulatedMarket, symbol: str, window: TimeWindow) -> Rows:
     """Return all trades that the generator makes in `window`, sorted."""
     days = [market.day(symbol, day).trades for day in window.days]
     columns = [np.concatenate([getattr(day, name) for day in days]) for name, _ in _ROW]

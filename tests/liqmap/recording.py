@@ -12,7 +12,7 @@ from liqmap.live.exchange import ExchangeRecorder
 from liqmap.live.recorder import Recorder
 from liqmap.model import Exchange
 from liqmap.settings import RecorderSettings
-from liqmap.simulator import Market, MarketServer, SimulatedClock
+from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
 from liqmap.window import TimeWindow, merged
@@ -21,7 +21,7 @@ from tests.liqmap.supplies import supplies
 
 # Later than any file's own time, by which what is held twice is removed after a while.
 START = datetime(2051, 5, 6, 11, 57, 10, 250_000, tzinfo=UTC)
-MARKET = Market(scale=0.05)  # BTCUSDT: some 40 trades a minute
+MARKET = SimulatedMarket(scale=0.05)  # BTCUSDT: some 40 trades a minute
 
 
 class Recording:
@@ -88,7 +88,9 @@ class Recording:
         windows = self.covered(exchange, symbol)  # once: threads may be writing more
         parts = [part for each in windows for part in self.store.parts(exchange, symbol, each)]
         mine = held(parts).tolist()
-        made = [row for each in windows for row in traded(Market(scale=scale), symbol, each).tolist()]
+        made = [
+            row for each in windows for row in traded(SimulatedMarket(scale=scale), symbol, each).tolist()
+        ]
         return len(mine) > 0 and mine == made
 
 
@@ -105,7 +107,7 @@ async def market(
 ) -> AsyncIterator[tuple[MarketServer, SimulatedClock]]:
     clock = SimulatedClock(start)
     async with MarketServer(
-        Market(scale=scale),
+        SimulatedMarket(scale=scale),
         clock=clock,
         pump_every=None,
         weight_limit=options.pop("weight_limit", 100_000),

@@ -22,6 +22,7 @@ from liqmap.model import (
     TopN,
 )
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 
 WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
 
@@ -36,7 +37,7 @@ WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=
     ],
 )
 def test_stem_is_the_seed_library_s(selection: Selection, ending: str):
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, selection)
+    request = MapRequest(BTCUSDT, WINDOW, selection)
     assert file_stem(request) == f"BTCUSDT_2023-08-01_00-00-00-2023-08-01_06-00-00_{ending}"
 
 
@@ -52,7 +53,7 @@ def test_stem_is_the_seed_library_s(selection: Selection, ending: str):
     ],
 )
 def test_stem_of_what_is_not_as_by_default_says_so(changes: dict[str, Any], ending: str):
-    request = replace(MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100)), **changes)
+    request = replace(MapRequest(BTCUSDT, WINDOW, TopN(100)), **changes)
     assert file_stem(request).endswith(ending)
 
 

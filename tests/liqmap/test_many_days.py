@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 import liqmap.collect.days
-from liqmap.model import Exchange, MapRequest, Progress, TopN
+from liqmap.model import MapRequest, Progress, TopN
 from liqmap.net.download import Downloaded, download
 from liqmap.run.engine import Engine
 from liqmap.settings import DownloadSettings, Settings, StorageSettings
-from liqmap.simulator import Market, MarketServer
+from liqmap.simulator import MarketServer, SimulatedMarket
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 
 DAYS = 12
 WINDOW = TimeWindow.ending(datetime(2023, 8, 13, tzinfo=UTC), timedelta(days=DAYS))
-REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(10))
+REQUEST = MapRequest(BTCUSDT, WINDOW, TopN(10))
 
 
 async def test_days_are_fetched_side_by_side_within_bounds_and_go_on_where_they_stopped(
@@ -43,7 +44,7 @@ async def test_days_are_fetched_side_by_side_within_bounds_and_go_on_where_they_
     monkeypatch.setattr(liqmap.collect.days, "download", watched)
     settings = Settings(storage=StorageSettings(path=tmp_path), download=DownloadSettings(concurrency=3))
     heard: list[Progress] = []
-    async with MarketServer(Market(scale=0.002)) as server:
+    async with MarketServer(SimulatedMarket(scale=0.002)) as server:
         # The first executor ends, and with it what was being stored, before what is kept is looked at.
         with ThreadPoolExecutor(2) as executor:
             async with Engine(server.redirect(settings), executor=executor) as engine:

@@ -14,7 +14,7 @@ import pytest
 
 from liqmap.errors import LiqmapError, RequestError
 from liqmap.mapping import HistoricalMapping
-from liqmap.simulator import Market
+from liqmap.simulator import SimulatedMarket
 
 TITLE = "BTCUSDT_2023-08-01_00-00-00-2023-08-01_06-00-00"
 LEVERAGES = (10, 25, 50, 100)
@@ -64,7 +64,7 @@ def test_both_methods_leave_the_seed_library_s_files(
 
 def test_tables_hold_the_level_and_notional_of_every_selected_trade(working_directory: Path):
     mapping().liquidation_map_from_historical(mode="top_n", threshold_top_n=20)
-    day = Market(scale=0.005).day("BTCUSDT", pd.Timestamp("2023-08-01").date())
+    day = SimulatedMarket(scale=0.005).day("BTCUSDT", pd.Timestamp("2023-08-01").date())
     first_hours = day.trades.time < pd.Timestamp("2023-08-01 06:00", tz="UTC").value // 10**6
     for side, is_buy, sign in (("buy", True, -1), ("sell", False, 1)):
         mine = first_hours & (day.trades.is_buy == is_buy)
@@ -83,7 +83,7 @@ def test_tables_hold_the_level_and_notional_of_every_selected_trade(working_dire
 
 def test_rows_of_gross_value_come_in_the_order_of_time(working_directory: Path):
     mapping().liquidation_map_from_historical(threshold_gross_value=3000)
-    day = Market(scale=0.005).day("BTCUSDT", pd.Timestamp("2023-08-01").date())
+    day = SimulatedMarket(scale=0.005).day("BTCUSDT", pd.Timestamp("2023-08-01").date())
     notional = day.trades.price * day.trades.size
     end = pd.Timestamp("2023-08-01 06:00", tz="UTC").value // 10**6
     expected = notional[(day.trades.time < end) & day.trades.is_buy & (notional >= 3000)]

@@ -5,8 +5,20 @@ import numpy as np
 import pytest
 
 from liqmap.errors import RequestError
-from liqmap.model import Coverage, Exchange, Gap, GapKind, GrossValue, MapRequest, Portion, TopN, Trades
+from liqmap.model import (
+    Coverage,
+    Exchange,
+    Gap,
+    GapKind,
+    GrossValue,
+    MapRequest,
+    Market,
+    Portion,
+    TopN,
+    Trades,
+)
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
 
@@ -81,7 +93,7 @@ def test_gross_value_writes_whole_numbers_without_a_point():
     "symbol", ["BTCUSDT", "1000PEPEUSDT", "BTCUSDT_260327", "币安人生USDT", "BTC-27NOV26"]
 )
 def test_request_accepts_symbols_as_exchanges_write_them(symbol: str):
-    assert MapRequest(Exchange.BINANCE, symbol, hours(0, 6), TopN(1)).symbol == symbol
+    assert MapRequest((Market(Exchange.BINANCE, symbol),), hours(0, 6), TopN(1)).market.symbol == symbol
 
 
 @pytest.mark.parametrize(
@@ -89,17 +101,17 @@ def test_request_accepts_symbols_as_exchanges_write_them(symbol: str):
 )
 def test_request_refuses_symbols_that_mean_something_in_a_path(symbol: str):
     with pytest.raises(RequestError, match="such as BTCUSDT"):
-        MapRequest(Exchange.BINANCE, symbol, hours(0, 6), TopN(1))
+        MapRequest((Market(Exchange.BINANCE, symbol),), hours(0, 6), TopN(1))
 
 
 @pytest.mark.parametrize("leverages", [(), (25, 10), (10, 10)])
 def test_request_refuses_leverages_out_of_order(leverages: tuple[int, ...]):
     with pytest.raises(ValueError, match="ascending"):
-        MapRequest(Exchange.BINANCE, "BTCUSDT", hours(0, 6), TopN(1), leverages)
+        MapRequest(BTCUSDT, hours(0, 6), TopN(1), leverages)
 
 
 def test_request_equal_after_a_trip_between_processes():
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", hours(0, 6), GrossValue(1e5))
+    request = MapRequest(BTCUSDT, hours(0, 6), GrossValue(1e5))
     travelled = pickle.loads(pickle.dumps(request))  # noqa: S301 - our own bytes
     assert travelled == request
     assert hash(travelled) == hash(request)
@@ -113,3 +125,14 @@ def test_trades_of_different_lengths_are_refused():
 def test_coverage_fraction_is_the_share_of_time():
     coverage = Coverage(hours(0, 6), (hours(0, 3),), (Gap(hours(3, 6), GapKind.NOT_PUBLISHED_YET),))
     assert coverage.fraction == 0.5
+
+
+def test_market_of_an_exchange_that_is_only_text_is_refused():
+    with pytest.raises(RequestError, match="'binance' is not an Exchange"):
+        Market("binance", "BTCUSDT")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("markets", ["binance", ("binance",), (), (*BTCUSDT, *BTCUSDT)])
+def test_request_of_anything_but_one_market_is_refused(markets):
+    with pytest.raises(RequestError, match="market"):
+        MapRequest(markets, hours(0, 6), TopN(1))

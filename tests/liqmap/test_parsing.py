@@ -16,6 +16,7 @@ from liqmap.model import (
     LevelFilter,
     MapRequest,
     MarginModel,
+    Market,
     Mode,
     Portion,
     Selection,
@@ -40,6 +41,7 @@ from liqmap.parsing import (
     parse_window,
 )
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 
 NOW = datetime(2026, 11, 23, 9, 5, 31, 250_000, tzinfo=UTC)
 
@@ -233,15 +235,17 @@ def checked(
     end: datetime = datetime(2023, 8, 1, 6, tzinfo=UTC),
     **options: Any,
 ) -> MapRequest:
-    request = MapRequest(exchange, symbol, TimeWindow.ending(end, length), TopN(100), **options)
+    request = MapRequest((Market(exchange, symbol),), TimeWindow.ending(end, length), TopN(100), **options)
     return check_request(request, max_days=90)
 
 
 def test_checked_request_is_the_same_with_the_exchange_s_spelling():
     window = TimeWindow(datetime(2023, 8, 1, tzinfo=UTC), datetime(2023, 8, 1, 6, tzinfo=UTC))
-    same = MapRequest(Exchange.BINANCE, "BTCUSDT", window, TopN(100), pictures=ALL_PICTURES)
+    same = MapRequest(BTCUSDT, window, TopN(100), pictures=ALL_PICTURES)
     assert checked(pictures=ALL_PICTURES) == same
-    assert checked(symbol="BTCUSD", pictures=ALL_PICTURES) == replace(same, symbol="BTCUSD_PERP")
+    assert checked(symbol="BTCUSD", pictures=ALL_PICTURES) == replace(
+        same, markets=(Market(Exchange.BINANCE, "BTCUSD_PERP"),)
+    )
 
 
 def test_request_beyond_the_longest_window_is_refused():
@@ -352,7 +356,7 @@ def test_model_of_a_request_is_the_exchange_s_own_unless_said():
     ],
 )
 def test_inverse_symbols_are_spelled_as_the_exchange_does(exchange: Exchange, typed: str, symbol: str):
-    assert checked(exchange=exchange, symbol=parse_symbol(typed)).symbol == symbol
+    assert checked(exchange=exchange, symbol=parse_symbol(typed)).market.symbol == symbol
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from liqmap.model import (
     MapRequest,
     MarginBasis,
     MarginModel,
+    Market,
     PricePath,
     Side,
     SideTrades,
@@ -84,7 +85,9 @@ def made(
         notional = np.sort(1e5 * (1 + rng.pareto(1.5, count)))[::-1]
         return SideTrades(side, time[rows], close[rows], notional)
 
-    request = MapRequest(Exchange.BINANCE, symbol, window, TopN(100), theme=theme, leverages=leverages)
+    request = MapRequest(
+        (Market(Exchange.BINANCE, symbol),), window, TopN(100), theme=theme, leverages=leverages
+    )
     last_trade = datetime.fromtimestamp(time[-1] // 1000, UTC)
     coverage = Coverage(window, (window,), gaps, simulated=simulated, last_trade=last_trade)
     buys, sells = selected(Side.BUY), selected(Side.SELL)

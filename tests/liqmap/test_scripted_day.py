@@ -17,7 +17,7 @@ import pytest
 from liqmap.compute.selection import Cut
 from liqmap.live.buffer import SLACK_MS
 from liqmap.model import Exchange, Side, Trades
-from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
+from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.clock import epoch_ms
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import read_largest
@@ -27,7 +27,7 @@ START = datetime(2026, 3, 1, 23, 40, tzinfo=UTC)
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 PUBLISHED_AFTER = timedelta(hours=11)  # three hours later than on most days
 SYMBOL = "BTCUSDT"
-MARKET = Market(scale=0.02)
+MARKET = SimulatedMarket(scale=0.02)
 # Minutes pass at once, so that a few of them without trades say nothing.
 SETTINGS = """storage.path = "{store}"
 download.retry_wait = 0.5

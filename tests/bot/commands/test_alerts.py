@@ -183,7 +183,7 @@ async def test_symbol_is_drawn_once_a_minute_for_all_its_alerts(floor: Floor, dr
     await near(floor, mona, symbol="eth")
     drawn = len(draw.requests)
     await floor.env.advance_time(MINUTE)
-    assert sorted(request.symbol for request in draw.requests[drawn:]) == ["BTCUSDT", "ETHUSDT"]
+    assert sorted(request.market.symbol for request in draw.requests[drawn:]) == ["BTCUSDT", "ETHUSDT"]
     assert {request.selection for request in draw.requests} == {TopN(100)}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import simcord
 
-from liqmap import ALL_PICTURES, PICTURES, Picture
+from liqmap import ALL_PICTURES, PICTURES, Market, Picture
 from liqmap.errors import DataError, EngineBusy, JobFailed, NotCovered, RequestError
 from liqmap.model import (
     Coverage,
@@ -25,6 +25,7 @@ from liqmap.model import (
 )
 from liqmap.window import TimeWindow
 from tests.bot.conftest import PNG, REQUEST, WINDOW, Floor, labels, result_of
+from tests.conftest import BTCUSDT
 
 # An error that has become a sentence still counts as one to the simulation.
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
@@ -56,7 +57,7 @@ def refusal(result: simcord.InteractionResult) -> str:
 async def test_command_is_answered_with_map_depth_and_numbers(floor: Floor):
     answer = await floor.liqmap(value="100")
     message = shown(answer)
-    assert floor.draw.requests == [MapRequest(Exchange.BINANCE, "BTCUSDT", FIRST, TopN(100))]
+    assert floor.draw.requests == [MapRequest(BTCUSDT, FIRST, TopN(100))]
     assert not answer.ephemeral
     assert [await attachment.read() for attachment in message.attachments] == [PNG + b"map", PNG + b"depth"]
     assert [attachment.description is not None for attachment in message.attachments] == [True, True]
@@ -247,7 +248,9 @@ async def test_window_that_cannot_be_had_offers_the_newest_whole_one(floor: Floo
     assert message.content == "There is none; ask for the end 2025-12-31 00:00 UTC."
     assert labels(message.message) == [["The whole 6h until Dec 31 00:00 UTC", "Delete"]]
     await floor.member.click(message.message, label="The whole 6h until Dec 31 00:00 UTC")
-    expected = MapRequest(Exchange.BYBIT, "BTCUSDT", TimeWindow.ending(end, timedelta(hours=6)), TopN(50))
+    expected = MapRequest(
+        (Market(Exchange.BYBIT, "BTCUSDT"),), TimeWindow.ending(end, timedelta(hours=6)), TopN(50)
+    )
     assert floor.draw.requests[-1] == expected
     now = floor.channel.last_message
     assert now is not None

@@ -45,9 +45,17 @@ async def test_defaults_hold_where_a_command_does_not_say(floor: Floor):
     await floor.liqmap(mode="portion")
     await floor.liqmap(mode="top_n", exchange="binance", theme="dark", leverages="50")
     first, second = floor.draw.requests
-    assert (first.exchange, first.selection, first.theme) == (Exchange.BYBIT, Portion(0.02), Theme.LIGHT)
+    assert (first.market.exchange, first.selection, first.theme) == (
+        Exchange.BYBIT,
+        Portion(0.02),
+        Theme.LIGHT,
+    )
     assert (first.leverages, first.weights, first.model) == ((10, 20), (3.0, 1.0), MarginModel.BYBIT)
-    assert (second.exchange, second.selection, second.theme) == (Exchange.BINANCE, TopN(100), Theme.DARK)
+    assert (second.market.exchange, second.selection, second.theme) == (
+        Exchange.BINANCE,
+        TopN(100),
+        Theme.DARK,
+    )
     assert second.leverages == (50,)
 
 

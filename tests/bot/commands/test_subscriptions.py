@@ -101,7 +101,7 @@ async def test_every_option_is_kept(floor: Floor, store: Store):
     )
     (saved,) = await store.subscriptions.active()
     assert (saved.channel_id, saved.role_id, saved.style) == (other.id, role.id, PostStyle.EDIT)
-    assert (saved.spec.exchange, saved.spec.selection, saved.spec.theme) == (
+    assert (saved.spec.market.exchange, saved.spec.selection, saved.spec.theme) == (
         *(Exchange.BYBIT, Portion(0.02), "light"),
     )
 

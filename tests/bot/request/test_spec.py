@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.request.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
-from liqmap import ALL_PICTURES, PICTURES
+from liqmap import ALL_PICTURES, PICTURES, Market
 from liqmap.errors import RequestError
 from liqmap.model import (
     Exchange,
@@ -34,8 +34,12 @@ def specs(draw: st.DrawFn) -> MapSpec:
     leverages = tuple(draw(LEVERAGES))
     weights = draw(st.lists(st.integers(1, 9999), min_size=len(leverages), max_size=len(leverages)))
     return MapSpec(
-        exchange=draw(st.sampled_from(Exchange)),
-        symbol=draw(st.sampled_from(["BTCUSDT", "1000PEPEUSDT", "BTCUSD_PERP", "币安人生USDT"])),
+        markets=(
+            Market(
+                draw(st.sampled_from(Exchange)),
+                draw(st.sampled_from(["BTCUSDT", "1000PEPEUSDT", "BTCUSD_PERP", "币安人生USDT"])),
+            ),
+        ),
         length=timedelta(minutes=draw(st.integers(1, 90 * 24 * 60))),
         selection=draw(SELECTIONS),
         leverages=leverages,

@@ -73,7 +73,7 @@ async def test_removing_takes_what_belongs_to_it_and_no_more(store: Store):
 async def test_row_that_cannot_be_understood_is_passed_over_and_logged(
     store: Store, caplog: pytest.LogCaptureFixture
 ):
-    number = await subscribed(store, replace(NEW, spec=replace(NEW.spec, symbol="NO~SYMBOL")))
+    number = await subscribed(store, replace(NEW, spec=replace(NEW.spec, leverages=(1,))))
     whole = await subscribed(store)
     assert [each.id for each in await store.subscriptions.active()] == [whole]
     assert await store.subscriptions.get(number) is None

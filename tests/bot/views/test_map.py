@@ -76,7 +76,7 @@ async def test_menus_change_mode_and_exchange_with_what_is_its_own(floor: Floor)
     await floor.member.select(message, ["gross_value"], custom_id=menus(message)[0])
     assert floor.draw.requests[-1].selection == GrossValue(100_000)
     await floor.member.select(now_shown(floor), ["bybit"], custom_id=menus(now_shown(floor))[1])
-    assert floor.draw.requests[-1].exchange is Exchange.BYBIT
+    assert floor.draw.requests[-1].market.exchange is Exchange.BYBIT
     assert floor.draw.requests[-1].model is MarginModel.BYBIT
     assert floor.draw.requests[-1].selection == GrossValue(100_000)
 
@@ -160,7 +160,7 @@ async def test_press_that_fails_after_a_partial_map_says_that_it_stayed_that(flo
     assert [each.content for each in result.followups] == ["Not there."]
     assert now_shown(floor).content.startswith("This is what there was when the rest could not be fetched")
     await floor.member.click(now_shown(floor), label="Refresh")
-    assert [request.symbol for request in floor.draw.requests] == ["ETHUSDT", "ETHUSDT", "BTCUSDT"]
+    assert [request.market.symbol for request in floor.draw.requests] == ["ETHUSDT", "ETHUSDT", "BTCUSDT"]
 
 
 @EXPECTS_ERRORS
@@ -243,7 +243,7 @@ async def test_every_custom_id_is_short_and_a_spec_that_is_too_long_leaves_delet
     assert all(len(code) <= 100 for code in codes(map_view(spec, END, author_id=2**63)))
     weights = tuple(float(each) + 0.123456 for each in range(8))
     leverages = (101, 102, 103, 104, 105, 106, 107, 108)
-    long = MapSpec.of(type(REQUEST)(Exchange.BINANCE, "BTCUSDT", REQUEST.window, TopN(1), leverages, weights))
+    long = MapSpec.of(replace(REQUEST, selection=TopN(1), leverages=leverages, weights=weights))
     assert codes(map_view(long, END, author_id=1)) == ["delete:1"]
 
 

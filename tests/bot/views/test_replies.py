@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.views.replies import COLOUR, TOO_LONG, WARNING_COLOUR, fitting, map_reply, progress_text
-from liqmap import Picture, __version__
+from liqmap import Exchange, Market, Picture, __version__
 from liqmap.model import Coverage, Gap, GapKind, MarginBasis, MarginModel, Progress
 from liqmap.window import TimeWindow
 from tests.bot.conftest import BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
@@ -133,7 +133,7 @@ def test_alt_text_carries_the_facts():
 
 def test_longest_answer_stays_within_discord_s_limits():
     long = Gap(WINDOW, GapKind.FAILED, problem="x" * 900)
-    request = replace(REQUEST, symbol="X" * 30)
+    request = replace(REQUEST, markets=(Market(Exchange.BINANCE, "X" * 30),))
     huge = replace(BELOW, price=0.000000123456, notional=9.99e14)
     summary = replace(SUMMARY, standing_long=9.99e14, largest_long=huge, nearest_long=BELOW)
     coverage = Coverage(WINDOW, (), (long, long), ("y" * 600,), simulated=True)

@@ -13,7 +13,7 @@ from liqmap.collect.brackets import refresh_bybit
 from liqmap.errors import DataError
 from liqmap.model import Exchange
 from liqmap.settings import BybitSettings, DownloadSettings, ExchangesSettings, Settings, StorageSettings
-from liqmap.simulator import LISTINGS, Fault, Market, MarketServer
+from liqmap.simulator import LISTINGS, Fault, MarketServer, SimulatedMarket
 from tests.served import served
 
 TODAY = date(2027, 1, 1)
@@ -28,7 +28,7 @@ def settings_for(folder: Path, url: str) -> Settings:
 
 
 async def test_pages_of_both_categories_become_a_table(tmp_path: Path):
-    async with MarketServer(Market()) as server, aiohttp.ClientSession() as session:
+    async with MarketServer(SimulatedMarket()) as server, aiohttp.ClientSession() as session:
         path = await refresh_bybit(session, settings_for(tmp_path, server.bybit_url), today=TODAY)
     assert path == tmp_path / "brackets" / "bybit-2027-01-01.txt"
     folders = (path.parent,)
@@ -49,7 +49,7 @@ async def test_pages_of_both_categories_become_a_table(tmp_path: Path):
     [(Fault.HTML, "cannot be read"), (Fault.FORBIDDEN, "refuses this network"), (Fault.UNAVAILABLE, "busy")],
 )
 async def test_fault_leaves_the_tables_as_they_were(tmp_path: Path, fault: Fault, sentence: str):
-    async with MarketServer(Market()) as server, aiohttp.ClientSession() as session:
+    async with MarketServer(SimulatedMarket()) as server, aiohttp.ClientSession() as session:
         server.plan("risk-limit", fault, times=100)
         with pytest.raises(DataError, match=sentence):
             await refresh_bybit(session, settings_for(tmp_path, server.bybit_url), today=TODAY)

@@ -16,7 +16,7 @@ from liqmap.collect.days import ABSENT_FOR
 from liqmap.errors import DataError, JobFailed, NotCovered, NotPublished, RequestError, UnreadableStore
 from liqmap.exchanges.columns import no_trades
 from liqmap.model import Coverage, Exchange, Progress
-from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
+from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
 from liqmap.store.writer import write_segment
@@ -26,7 +26,7 @@ from tests.liqmap.market_time import driven, held, traded, until
 from tests.liqmap.supplies import supplies
 
 NOW = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
-MARKET = Market(scale=0.002)
+MARKET = SimulatedMarket(scale=0.002)
 ZIP = "/binance/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-{}.zip"
 PAGES = "/binance/fapi/v1/aggTrades"
 COIN = "BTCUSD_PERP"

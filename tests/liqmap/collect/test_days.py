@@ -10,7 +10,7 @@ import pytest
 from liqmap.collect.days import ABSENT_FOR, Day, DayFiles
 from liqmap.errors import DataError, JobFailed, NotPublished
 from liqmap.model import Exchange
-from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
+from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.segments import Segment, segment_paths
 from tests.liqmap.market_time import until
 from tests.liqmap.supplies import supplies
@@ -43,7 +43,7 @@ class Setup:
 async def running(root: Path):
     clock = SimulatedClock(NOW)
     async with (
-        MarketServer(Market(scale=0.002), clock=clock, pump_every=None) as server,
+        MarketServer(SimulatedMarket(scale=0.002), clock=clock, pump_every=None) as server,
         supplies(root, server, clock) as by,
     ):
         yield Setup(by.days, server, by.store.root, clock)

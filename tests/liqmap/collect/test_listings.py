@@ -8,7 +8,7 @@ from aiohttp import web
 
 from liqmap.collect.listings import KEPT_FOR, RETRIED_AFTER, Listings
 from liqmap.errors import RequestError
-from liqmap.model import Exchange, MapRequest, TopN
+from liqmap.model import Exchange, MapRequest, Market, TopN
 from liqmap.settings import BinanceSettings, BybitSettings, DownloadSettings, ExchangesSettings, Settings
 from liqmap.window import TimeWindow
 from tests.served import served
@@ -140,5 +140,5 @@ async def test_only_symbols_of_a_list_that_is_fetched_are_told_near_names(
 ):
     window = TimeWindow.ending(clock.now(), timedelta(hours=6))
     error = RequestError("No trade passes.")
-    told = await listings.suggesting(error, MapRequest(exchange, symbol, window, TopN(1)))
+    told = await listings.suggesting(error, MapRequest((Market(exchange, symbol),), window, TopN(1)))
     assert str(told) == f"No trade passes.{more}"

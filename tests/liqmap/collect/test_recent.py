@@ -14,7 +14,7 @@ from liqmap.collect.recent import RecentTrades
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.messages import Page
 from liqmap.model import Exchange, Gap, GapKind, Trades
-from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
+from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
 from liqmap.window import TimeWindow
@@ -39,7 +39,7 @@ class Setup:
         server: MarketServer,
         store: SegmentStore,
         clock: SimulatedClock,
-        market: Market,
+        market: SimulatedMarket,
     ) -> None:
         self.recent = recent
         self.server = server
@@ -68,7 +68,7 @@ class Setup:
 
 @asynccontextmanager
 async def running(root: Path, *, scale: float = 0.05, now: datetime = NOW) -> AsyncIterator[Setup]:
-    clock, market = SimulatedClock(now), Market(scale=scale)
+    clock, market = SimulatedClock(now), SimulatedMarket(scale=scale)
     async with (
         MarketServer(market, clock=clock, weight_limit=1_000_000, pump_every=None) as server,
         supplies(root, server, clock) as by,

@@ -15,7 +15,6 @@ from liqmap.compute.margin import Brackets, MarginRules
 from liqmap.model import (
     Aftermath,
     Entries,
-    Exchange,
     LevelFilter,
     LiquidationMap,
     MapRequest,
@@ -26,11 +25,12 @@ from liqmap.model import (
     TopN,
 )
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import SEED_RULES, Computed, compute, entries_of, nothing_after
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
 WINDOW = TimeWindow(START, START + timedelta(hours=6))
-REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100), model=MarginModel.SIMPLE)
+REQUEST = MapRequest(BTCUSDT, WINDOW, TopN(100), model=MarginModel.SIMPLE)
 
 
 def trades(side: Side, *rows: tuple[float, float]) -> SideTrades:
@@ -218,7 +218,7 @@ def swept_map(seed: int, *, show: LevelFilter = LevelFilter.STANDING) -> Compute
     """Return the map of a walk that touches many of its levels, under a model with brackets."""
     bars = walk(seed)
     buys, sells = entered(Side.BUY, bars, seed), entered(Side.SELL, bars, seed + 1)
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100), levels=show)
+    request = MapRequest(BTCUSDT, WINDOW, TopN(100), levels=show)
     return computed(bars, buys, sells, rules=TIERED, request=request, bin_seconds=1)
 
 
@@ -284,7 +284,7 @@ def test_map_of_stretches_is_the_map_of_the_whole(seed: int, stretches: int):
         chosen = {side.side: side.chosen(inside[side.side]) for side in (buys, sells)}
         its = {side: of.chosen(inside[side]) for side, of in after.items()}
         parts.append(Entries(chosen, its))
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", WINDOW, TopN(100))
+    request = MapRequest(BTCUSDT, WINDOW, TopN(100))
     found = compute(request, parts, path=whole.path, rules=TIERED).map
     np.testing.assert_array_equal(found.buckets.edges, whole.buckets.edges)
     np.testing.assert_allclose(found.buckets.long, whole.buckets.long)

@@ -13,7 +13,7 @@ import pytest
 from liqmap.errors import DataError, NotPublished
 from liqmap.net.download import Downloaded, download
 from liqmap.settings import DownloadSettings
-from liqmap.simulator import Fault, Market, MarketServer
+from liqmap.simulator import Fault, MarketServer, SimulatedMarket
 
 SETTINGS = DownloadSettings(attempts=3, retry_wait=0, retry_wait_max=10, stall_timeout=20)
 ZIP = "/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2023-08-01.zip"
@@ -41,7 +41,7 @@ async def fetch(
 
 @pytest.fixture
 async def server():
-    async with MarketServer(Market(scale=0.01)) as running:
+    async with MarketServer(SimulatedMarket(scale=0.01)) as running:
         yield running
 
 
@@ -136,7 +136,7 @@ async def test_fault_that_cannot_pass_is_not_tried_again(
 
 
 async def test_server_that_is_not_there_is_a_sentence(tmp_path: Path):
-    async with MarketServer(Market()) as server:
+    async with MarketServer(SimulatedMarket()) as server:
         pass
     with pytest.raises(DataError, match="cannot be reached; check the network"):
         await fetch(server, tmp_path)

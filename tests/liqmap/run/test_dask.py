@@ -12,21 +12,22 @@ from pathlib import Path
 import pytest
 
 from liqmap.errors import DataError, JobFailed, SettingsError
-from liqmap.model import Coverage, Exchange, MapRequest, Picture, TopN
+from liqmap.model import Coverage, MapRequest, Picture, TopN
 from liqmap.run.dask import DaskPool, RemoteMapJob, run_remote_map_job
 from liqmap.run.engine import Engine
 from liqmap.run.job import MapJob
 from liqmap.settings import EngineSettings, Settings, StorageSettings
-from liqmap.simulator import Market, MarketServer
+from liqmap.simulator import MarketServer, SimulatedMarket
 from liqmap.store.segments import Part
 from liqmap.store.shared import SharedStore
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY, Stored, random_trades
 from tests.liqmap.store.test_shared import sharing
 from tests.liqmap.workers.test_pool import die, die_once, fail, hang, pid
 
 END = datetime(2023, 8, 1, 6, tzinfo=UTC)
-REQUEST = MapRequest(Exchange.BINANCE, "BTCUSDT", TimeWindow.ending(END, timedelta(hours=6)), TopN(10))
+REQUEST = MapRequest(BTCUSDT, TimeWindow.ending(END, timedelta(hours=6)), TopN(10))
 
 SCHEDULER = """
 import sys
@@ -71,7 +72,7 @@ def settings_of(address: str, folder: Path) -> Settings:
 @pytest.mark.dask
 async def test_cluster_draws_what_is_asked_for_and_equal_requests_once(address: str, tmp_path: Path):
     shared = str(tmp_path / "shared")
-    async with MarketServer(Market(scale=0.005)) as server:
+    async with MarketServer(SimulatedMarket(scale=0.005)) as server:
         settings = sharing(server.redirect(settings_of(address, tmp_path / "store")), shared)
         async with Engine(settings) as engine:
             first, second = await asyncio.gather(engine.draw(REQUEST), engine.draw(REQUEST))
@@ -123,7 +124,7 @@ async def test_cluster_without_its_library_is_a_sentence(tmp_path: Path, monkeyp
 
 def test_worker_brings_in_the_segments_that_its_machine_lacks(stored: Stored, tmp_path: Path):
     segment, window = stored(random_trades(5000)), TimeWindow.of_day(DAY)
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, TopN(10))
+    request = MapRequest(BTCUSDT, window, TopN(10))
     job = MapJob(request, (Part(segment, window),), Coverage(window, (window,)))
     shared_url = str(tmp_path / "shared")
     SharedStore(shared_url).publish(segment)
@@ -138,7 +139,7 @@ def test_worker_brings_in_the_segments_that_its_machine_lacks(stored: Stored, tm
 
 def test_segment_that_is_nowhere_is_a_sentence(stored: Stored, tmp_path: Path):
     segment, window = stored(random_trades(500)), TimeWindow.of_day(DAY)
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, TopN(10))
+    request = MapRequest(BTCUSDT, window, TopN(10))
     job = MapJob(request, (Part(segment, window),), Coverage(window, (window,)))
     shutil.rmtree(segment.path)
     with pytest.raises(DataError, match="ask again"):

@@ -25,6 +25,7 @@ from liqmap.model import (
     MapRequest,
     MapResult,
     MarginModel,
+    Market,
     Picture,
     Portion,
     Progress,
@@ -34,9 +35,10 @@ from liqmap.model import (
 from liqmap.run.engine import Engine
 from liqmap.run.job import run_map_job
 from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings, Settings, StorageSettings
-from liqmap.simulator import Fault, Market, MarketServer, SimulatedClock
+from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.segments import segment_paths
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 from tests.liqmap.market_time import until
 from tests.served import served
 
@@ -51,8 +53,7 @@ CENT = 0.00500001  # as far as rounding in the table of levels goes
 
 def request(selection: Selection = TEN, *, hours: int = 6, **options: Any) -> MapRequest:
     return MapRequest(
-        options.pop("exchange", Exchange.BINANCE),
-        "BTCUSDT",
+        (Market(options.pop("exchange", Exchange.BINANCE), "BTCUSDT"),),
         TimeWindow.ending(END, timedelta(hours=hours)),
         selection,
         **options,
@@ -92,7 +93,7 @@ class Gate(Executor):
 async def running(folder: Path, executor: Executor | None, **engine: Any):
     settings = Settings(storage=StorageSettings(path=folder), engine=EngineSettings(**engine))
     async with (
-        MarketServer(Market(scale=0.005)) as server,
+        MarketServer(SimulatedMarket(scale=0.005)) as server,
         Engine(server.redirect(settings), executor=executor) as made,
     ):
         yield made, server
@@ -131,7 +132,7 @@ async def test_inverse_contracts_are_drawn(
 ):
     async with running(tmp_path, gate) as (engine, _):
         window = TimeWindow.ending(END, timedelta(hours=6))
-        result = await engine.draw(MapRequest(exchange, symbol, window, TopN(10), levels_csv=True))
+        result = await engine.draw(MapRequest((Market(exchange, symbol),), window, TopN(10), levels_csv=True))
     assert result.coverage.sources == (source,)
     assert result.levels_csv is not None
     side, leverage, _, entry, level, *_ = result.levels_csv.decode().splitlines()[1].split(",")
@@ -358,7 +359,7 @@ async def test_real_trades_across_midnight_equal_levels_by_hand(
         exchanges=ExchangesSettings.model_validate({"binance": {"archive_url": real_archive}}),
     )
     simple = MarginModel.SIMPLE
-    asked = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, model=simple, levels_csv=True)
+    asked = MapRequest(BTCUSDT, window, selection, model=simple, levels_csv=True)
     async with Engine(settings, executor=gate) as engine:
         result = await engine.draw(asked)
     assert result.levels_csv is not None
@@ -394,7 +395,9 @@ async def live(folder: Path, executor: Executor, **options: Any):
     clock = SimulatedClock(NOON)
     settings = Settings(storage=StorageSettings(path=folder), recorder=RecorderSettings(silence=3600))
     async with (
-        MarketServer(Market(scale=0.05), clock=clock, weight_limit=100_000, pump_every=None) as server,
+        MarketServer(
+            SimulatedMarket(scale=0.05), clock=clock, weight_limit=100_000, pump_every=None
+        ) as server,
         Engine(server.redirect(settings), executor=executor, clock=clock, **options) as made,
     ):
         yield made, server, clock
@@ -402,7 +405,7 @@ async def live(folder: Path, executor: Executor, **options: Any):
 
 def of_today(hours: int, exchange: Exchange = Exchange.BINANCE) -> MapRequest:
     end = NOON.replace(second=0, microsecond=0)
-    return MapRequest(exchange, "BTCUSDT", TimeWindow.ending(end, timedelta(hours=hours)), TEN)
+    return MapRequest((Market(exchange, "BTCUSDT"),), TimeWindow.ending(end, timedelta(hours=hours)), TEN)
 
 
 async def test_what_there_is_comes_first_when_patience_is_over(tmp_path: Path, gate: Gate):

@@ -39,13 +39,14 @@ from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
 
 MIDNIGHT = datetime(2023, 8, 2, tzinfo=UTC)
 
 
 def job(segments: list[Segment], window: TimeWindow, selection: Selection, **options: Any) -> MapJob:
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, **options)
+    request = MapRequest(BTCUSDT, window, selection, **options)
     parts = [(segment, segment.origin.window.overlap(window)) for segment in segments]
     return MapJob(
         request, tuple(Part(segment, part) for segment, part in parts if part), Coverage(window, (window,))
@@ -337,7 +338,11 @@ def test_map_of_overlapping_segments_equals_that_of_one(
     several = held_by(root / "several", trades, [within(*pair) for pair in spans] + rest, asked)
     (whole,) = held_by(root / "one", trades, [TimeWindow.of_day(DAY)], asked)
     request = MapRequest(
-        Exchange.BINANCE, "BTCUSDT", asked, selection, model=MarginModel.SIMPLE, pictures=ALL_PICTURES
+        BTCUSDT,
+        asked,
+        selection,
+        model=MarginModel.SIMPLE,
+        pictures=ALL_PICTURES,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("liqmap.run.job.PATH_BINS", bins)
@@ -378,7 +383,11 @@ def test_entry_is_swept_within_its_bin_by_a_part_two_parts_later(tmp_path: Path)
     parts = held_by(tmp_path, trades, windows, asked)
     assert len(parts) == 4
     request = MapRequest(
-        Exchange.BINANCE, "BTCUSDT", asked, TopN(1), model=MarginModel.SIMPLE, pictures=ALL_PICTURES
+        BTCUSDT,
+        asked,
+        TopN(1),
+        model=MarginModel.SIMPLE,
+        pictures=ALL_PICTURES,
     )
     longs = levels_of_job(MapJob(request, parts, Coverage(asked, (asked,))))[:4]
     (at_100x,) = [each for each in longs if each.leverage == 100]

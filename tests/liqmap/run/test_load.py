@@ -26,6 +26,7 @@ from liqmap.run.load import Loaded, load, path_of, together
 from liqmap.store.segments import Largest, Origin, Part, Segment, read_bars, read_largest, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.window import DAY, TimeWindow
+from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY as DATE
 from tests.liqmap.conftest import Stored, random_trades
 
@@ -40,7 +41,7 @@ def loaded(
     pictures: frozenset[Picture] = PICTURES,
 ) -> Loaded:
     window = TimeWindow(parts[0].window.start, parts[-1].window.end)
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", window, selection, pictures=pictures)
+    request = MapRequest(BTCUSDT, window, selection, pictures=pictures)
     return load(request, parts, bin_seconds=bin_seconds)
 
 

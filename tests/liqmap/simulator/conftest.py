@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import aiohttp
 import pytest
 
-from liqmap.simulator import Market, MarketServer, SimulatedClock
+from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 
 NOON = datetime(2023, 8, 1, 12, tzinfo=UTC)
-SMALL = Market(scale=0.01)  # BTCUSDT: some 8 trades a minute
+SMALL = SimulatedMarket(scale=0.01)  # BTCUSDT: some 8 trades a minute
 
 
 @pytest.fixture

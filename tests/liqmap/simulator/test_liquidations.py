@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from liqmap.model import Exchange
-from liqmap.simulator import Market, MarketServer, SimulatedClock
+from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.clock import epoch_ms
 from tests.liqmap.simulator.conftest import NOON
 from tests.liqmap.simulator.test_streams import binance, bybit, connected, deliver, subscribe
 
 NOON_MS = epoch_ms(NOON)
-MARKET = Market(scale=0.5)
+MARKET = SimulatedMarket(scale=0.5)
 ALL = MARKET.liquidations("SOLUSDT", NOON.date())
 AFTERNOON = ALL.between(NOON_MS + 1, NOON_MS + 11 * 3_600_000)
 
@@ -39,7 +39,7 @@ def test_liquidations_follow_fast_moves_against_the_position():
 
 @pytest.mark.parametrize("symbol", ["SHIBUSDT", "BTCUSD"])
 def test_small_markets_have_a_few(symbol: str):
-    assert len(Market(scale=0.001).liquidations(symbol, NOON.date())) == 4
+    assert len(SimulatedMarket(scale=0.001).liquidations(symbol, NOON.date())) == 4
 
 
 @pytest.mark.parametrize("step", [1000, 357.3, 0.1])

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from liqmap.settings import Settings
-from liqmap.simulator import Fault, Market, MarketDay, MarketServer
+from liqmap.simulator import Fault, MarketDay, MarketServer, SimulatedMarket
 
 DAY = date(2023, 8, 1)
-MARKET = Market(scale=0.001)
+MARKET = SimulatedMarket(scale=0.001)
 ZIP = "/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2023-08-01.zip"
 GZ = "/trading/SHIBUSDT/SHIBUSDT2023-08-01.csv.gz"
 
@@ -81,7 +81,7 @@ async def test_bybit_misses_files_and_refuses_strangers():
 async def test_day_asked_for_twice_at_once_is_made_once():
     made = []
 
-    class Counting(Market):
+    class Counting(SimulatedMarket):
         def day(self, symbol: str, day: date) -> MarketDay:
             made.append((symbol, day))
             return MARKET.day(symbol, day)

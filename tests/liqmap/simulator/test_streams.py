@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from liqmap.model import Exchange
-from liqmap.simulator import Market, MarketServer, SimulatedClock
+from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.clock import epoch_ms
 from tests.liqmap.market_time import until
 from tests.liqmap.simulator.conftest import NOON, SMALL
@@ -310,7 +310,7 @@ async def test_barrier_passes_over_clients_that_are_gone(
 
 
 async def test_clients_that_do_not_read_delay_no_other(clock: SimulatedClock, session: aiohttp.ClientSession):
-    market = Market(scale=0.05)  # more than the system buffers between two sockets
+    market = SimulatedMarket(scale=0.05)  # more than the system buffers between two sockets
     async with MarketServer(market, clock=clock, pump_every=1800) as server:
         url = binance(server, *(f"{symbol}@aggTrade" for symbol in ("btcusdt", "ethusdt", "solusdt")))
         async with session.ws_connect(url):  # and never receives

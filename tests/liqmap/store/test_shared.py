@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from liqmap.errors import SettingsError
-from liqmap.model import Exchange, MapRequest, Picture, TopN
+from liqmap.model import MapRequest, Picture, TopN
 from liqmap.run.engine import Engine
 from liqmap.settings import Settings, StorageSettings
-from liqmap.simulator import Market, MarketServer
+from liqmap.simulator import MarketServer, SimulatedMarket
 from liqmap.store.segments import MANIFEST, Segment, open_segment, segment_path
 from liqmap.store.shared import SharedStore
 from liqmap.window import TimeWindow
+from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import Stored, random_trades
 
 
@@ -115,11 +116,11 @@ def sharing(settings: Settings, url: str) -> Settings:
 
 async def test_second_bot_has_its_days_from_the_first_one_and_not_from_the_exchange(url: str, tmp_path: Path):
     end = datetime(2023, 8, 1, 6, tzinfo=UTC)
-    request = MapRequest(Exchange.BINANCE, "BTCUSDT", TimeWindow.ending(end, timedelta(hours=6)), TopN(10))
+    request = MapRequest(BTCUSDT, TimeWindow.ending(end, timedelta(hours=6)), TopN(10))
     results = []
     with ThreadPoolExecutor(2) as executor:
         for bot in ("first", "second"):
-            async with MarketServer(Market(scale=0.005)) as server:
+            async with MarketServer(SimulatedMarket(scale=0.005)) as server:
                 settings = server.redirect(
                     Settings(storage=StorageSettings(path=tmp_path / bot, shared_url=url))
                 )

@@ -10,7 +10,7 @@ import pytest
 from liqmap.errors import DataError
 from liqmap.exchanges.binance.files import Binance
 from liqmap.exchanges.protocol import DayTrades
-from liqmap.simulator import Market
+from liqmap.simulator import SimulatedMarket
 from liqmap.simulator.formats import binance_zip
 
 DAY = date(2023, 8, 1)
@@ -179,7 +179,7 @@ def test_encrypted_zip_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("header", [True, False])
 def test_whole_simulated_day_comes_back_exactly(tmp_path: Path, header: bool):
-    simulated = Market(scale=0.02).day("BTCUSDT", DAY)
+    simulated = SimulatedMarket(scale=0.02).day("BTCUSDT", DAY)
     path = tmp_path / "day.zip"
     path.write_bytes(binance_zip(simulated, header=header))
     day = read(path)

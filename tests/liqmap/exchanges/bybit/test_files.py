@@ -8,7 +8,7 @@ import pytest
 from liqmap.errors import DataError
 from liqmap.exchanges.bybit.files import Bybit
 from liqmap.exchanges.protocol import DayTrades
-from liqmap.simulator import Market
+from liqmap.simulator import SimulatedMarket
 from liqmap.simulator.formats import bybit_csv_gz
 
 DAY = date(2026, 9, 1)
@@ -154,7 +154,7 @@ def test_gzip_bomb_is_refused_while_it_unpacks(tmp_path: Path):
 
 
 def test_whole_simulated_day_comes_back_exactly(tmp_path: Path):
-    simulated = Market(scale=0.02).day("BTCUSDT", DAY)
+    simulated = SimulatedMarket(scale=0.02).day("BTCUSDT", DAY)
     path = tmp_path / "day.csv.gz"
     path.write_bytes(bybit_csv_gz(simulated))
     trades = read(path).trades
@@ -163,7 +163,7 @@ def test_whole_simulated_day_comes_back_exactly(tmp_path: Path):
 
 
 def test_whole_simulated_day_of_an_inverse_contract_comes_back_exactly(tmp_path: Path):
-    simulated = Market(scale=0.02).day("BTCUSD", DAY)
+    simulated = SimulatedMarket(scale=0.02).day("BTCUSD", DAY)
     path = tmp_path / "day.csv.gz"
     path.write_bytes(bybit_csv_gz(simulated))
     trades = Bybit().read_day(path, "BTCUSD", DAY, max_unpacked_size=10**9).trades
