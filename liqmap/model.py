@@ -292,12 +292,16 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class MarginBasis:
-    """What a map's levels were computed with: the model, the date of its brackets, or why there are none."""
+    """What a map's levels were computed with: the model, the date of its brackets, or why there are none.
+
+    `earliest` says that the window is older than the oldest brackets known, which are these.
+    """
 
     model: MarginModel
     brackets: date | None = None
     source: str = ""
     note: str = ""
+    earliest: bool = False
 
 
 class GapKind(StrEnum):

@@ -84,7 +84,8 @@ def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None
 def margin_text(basis: MarginBasis) -> str:
     """Return what levels were computed with: binance model, brackets of 2026-09-01."""
     if basis.brackets is not None:
-        return f"{basis.model} model, brackets of {basis.brackets}"
+        earliest = ", the earliest known" if basis.earliest else ""
+        return f"{basis.model} model, brackets of {basis.brackets}{earliest}"
     return f"{basis.model} model ({basis.note})" if basis.note else f"{basis.model} model"
 
 

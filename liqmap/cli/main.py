@@ -315,7 +315,13 @@ def _as_json(result: MapResult, files: dict[str, Path]) -> str:
 
 def _margin_report(basis: MarginBasis) -> dict[str, Any]:
     dated = None if basis.brackets is None else basis.brackets.isoformat()
-    return {"model": basis.model, "brackets": dated, "source": basis.source, "note": basis.note}
+    return {
+        "model": basis.model,
+        "brackets": dated,
+        "earliest": basis.earliest,
+        "source": basis.source,
+        "note": basis.note,
+    }
 
 
 def _coverage_report(coverage: Coverage) -> dict[str, Any]:

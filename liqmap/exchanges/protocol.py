@@ -20,12 +20,14 @@ class Contract:
 
     `label` names its market in titles, such as `Binance USD-M`; `first_day` is the first that the exchange
     publishes for any symbol of that market. Sizes of inverse contracts count contracts of `dollars` each.
+    `has_brackets` is False where no table of that market's leverage brackets can be had.
     """
 
     label: str
     first_day: date
     inverse: bool = False
     dollars: float = 1.0
+    has_brackets: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from liqmap.model import (
     MapResult,
     MarginBasis,
     MarginModel,
+    Market,
     Picture,
     Portion,
     Side,
@@ -129,13 +130,20 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
     if request.model is MarginModel.SIMPLE:
         return MarginRules(MarginModel.SIMPLE, inverse=inverse, split=False), MarginBasis(request.model)
     end = request.window.end.date()
-    symbol = request.market.symbol
-    found = find_brackets(Exchange(request.model.value), symbol, on=end, folders=job.bracket_folders)
+    owner = next(exchange for exchange, row in EXCHANGES.items() if row.model is request.model)
+    found = find_brackets(owner, request.market.symbol, on=end, folders=job.bracket_folders)
     if found is None:
-        note = f"no {request.model.title()} brackets of {symbol} by {end}"
+        note = _without_brackets(request.market, owner)
         return MarginRules(MarginModel.SIMPLE, inverse=inverse), MarginBasis(MarginModel.SIMPLE, note=note)
     rules = MarginRules(request.model, found.brackets, inverse=inverse)
-    return rules, MarginBasis(request.model, found.date, found.source)
+    return rules, MarginBasis(request.model, found.date, found.source, earliest=found.is_earliest)
+
+
+def _without_brackets(market: Market, owner: Exchange) -> str:
+    contract = EXCHANGES[owner].contract(market.symbol)
+    if owner is market.exchange and not contract.has_brackets:
+        return f"the brackets of {contract.label} contracts are not public"
+    return f"no {EXCHANGES[owner].label} brackets of {market.symbol} are known"
 
 
 def _nothing_selected(job: MapJob, trades: Mapping[Side, int]) -> str:

@@ -26,6 +26,7 @@ from liqmap.model import (
     LiquidationMap,
     MapRequest,
     MarginModel,
+    Market,
     Mode,
     Picture,
     Portion,
@@ -38,9 +39,13 @@ from liqmap.run.job import MapJob, compute_map, load_job, margin_of, run_map_job
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
+from liqmap.text import margin_text
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
+
+BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+COIN_M = "the brackets of Binance COIN-M contracts"
 
 MIDNIGHT = datetime(2023, 8, 2, tzinfo=UTC)
 
@@ -239,23 +244,43 @@ def test_levels_are_swept_by_a_later_day_too(stored: Stored):
 
 
 @pytest.mark.parametrize(
-    ("model", "basis"),
+    ("model", "words"),
     [
-        (MarginModel.EXCHANGE, ("binance", date(2023, 8, 1), "")),
-        (MarginModel.SIMPLE, ("simple", None, "")),
-        (MarginModel.BYBIT, ("simple", None, "no Bybit brackets of BTCUSDT by 2023-08-02")),
+        (MarginModel.EXCHANGE, "binance model, brackets of 2023-08-01"),
+        (MarginModel.SIMPLE, "simple model"),
+        (MarginModel.BYBIT, "bybit model, brackets of 2026-09-01, the earliest known"),
     ],
 )
-def test_result_names_what_its_levels_were_computed_with(
-    stored: Stored, model: MarginModel, basis: tuple[str, date | None, str]
-):
+def test_result_names_what_its_levels_were_computed_with(stored: Stored, model: MarginModel, words: str):
     asked = job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(5), model=model)
     drawn = load_map(asked)
-    assert (drawn.margin.model, drawn.margin.brackets, drawn.margin.note) == basis
+    assert margin_text(drawn.margin) == words
     # Only the seed library's own way counts a trade more than once.
     placed = sum(float(each.notional.sum()) for each in levels_of_job(asked)[:4])
     times = 4 if model is MarginModel.SIMPLE else 1
     assert placed == pytest.approx(times * drawn.buys.notional)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "model", "words"),
+    [
+        (BINANCE, "NOPEUSDT", MarginModel.BINANCE, "no Binance brackets of NOPEUSDT are known"),
+        (
+            BINANCE,
+            "BTCUSD_PERP",
+            MarginModel.BINANCE,
+            "the brackets of Binance COIN-M contracts are not public",
+        ),
+        (BINANCE, "BTCUSD_PERP", MarginModel.BYBIT, "no Bybit brackets of BTCUSD_PERP are known"),
+        (BYBIT, "BTCUSD", MarginModel.BYBIT, "no Bybit brackets of BTCUSD are known"),
+    ],
+)
+def test_symbol_without_brackets_is_told_why(exchange: Exchange, symbol: str, model: MarginModel, words: str):
+    window = TimeWindow.of_day(DAY)
+    request = MapRequest((Market(exchange, symbol),), window, TopN(1), model=model)
+    rules, basis = margin_of(MapJob(request, (), Coverage(window, (window,))))
+    assert (rules.model, rules.brackets) == (MarginModel.SIMPLE, None)
+    assert margin_text(basis) == f"simple model ({words})"
 
 
 def test_fetched_brackets_are_used(stored: Stored, tmp_path: Path):
