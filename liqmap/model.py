@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from liqmap.errors import RequestError
+from liqmap.exact import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -227,8 +228,18 @@ class Trades:
 
     @property
     def notional(self) -> NDArray[np.float64]:
-        """The trades' worth in quote currency: price × size, or the size of inverse contracts."""
-        return self.size if self.inverse else self.price * self.size
+        """The trades' worth in quote currency, as `notional_of` has it."""
+        return notional_of(self.price, self.size, inverse=self.inverse)
+
+
+def notional_of(
+    price: NDArray[np.float64], size: NDArray[np.float64], *, inverse: bool
+) -> NDArray[np.float64]:
+    """Return what trades are worth in quote currency: price × size, or the size of inverse contracts.
+
+    Exact to twelve digits, because it is compared with a typed threshold: 0.57 × 100 is 57.
+    """
+    return size if inverse else rounded(price * size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from liqmap.errors import RequestError
@@ -57,7 +58,7 @@ _MODES = {
     **dict.fromkeys(("gross_value", "grossvalue", "gross", "value"), Mode.GROSS_VALUE),
     **dict.fromkeys(("portion", "share", "percent"), Mode.PORTION),
 }
-_SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
+_SCALES = {"": 0, "k": 3, "m": 6, "b": 9, "%": -2}
 _DURATION = re.compile(r"(?:\d{1,6} ?[a-z]{1,7} ?)+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d{1,6}) ?([a-z]{1,7})", re.ASCII)
 _NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})([kmb]?)(%?)", re.ASCII)
@@ -120,7 +121,8 @@ def parse_selection(mode: Mode, value: str | None = None) -> Selection:
     found = _NUMBER.fullmatch(word)
     if not found or (found[3] and mode is not Mode.PORTION):
         raise RequestError(f"The value {_quoted(text)} does not fit {mode}; try {DEFAULT_VALUES[mode]}.")
-    number = float(found[1]) * _SCALES[found[2]]
+    # In decimals, because a float times a million is not always the number that was typed.
+    number = float(Decimal(found[1]).scaleb(_SCALES[found[2]] + _SCALES[found[3]]))
     match mode:
         case Mode.TOP_N:
             if number != int(number):
@@ -129,7 +131,7 @@ def parse_selection(mode: Mode, value: str | None = None) -> Selection:
         case Mode.GROSS_VALUE:
             return GrossValue(number)
         case Mode.PORTION:
-            return Portion(number / 100 if found[3] else number)
+            return Portion(number)
 
 
 def parse_exchange(text: str) -> Exchange:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from liqmap.exact import rounded
 from liqmap.model import MarginModel, Side
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def liquidation_price(
     entry_price: NDArray[np.float64],
     notional: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the liquidation price of isolated positions, one for one.
+    """Return the liquidation price of isolated positions, one for one, to twelve significant digits.
 
     `notional` is in quote currency; for inverse contracts that is US dollars. The leverage is taken as
     given: whether it is allowed, `allowed_leverage` tells.
@@ -87,7 +88,8 @@ def liquidation_price(
     rises = (side is Side.SELL) != rules.inverse
     value = notional / entry_price if rules.inverse else notional
     multiple = _remaining_value(rules, value, leverage=leverage, rises=rises)
-    return entry_price / multiple if rules.inverse else entry_price * multiple
+    # Touching and bucketing compare levels with prices, so they must be exact.
+    return rounded(entry_price / multiple if rules.inverse else entry_price * multiple)
 
 
 def allowed_leverage(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
+from liqmap.exact import rounded
 from liqmap.model import GrossValue, Portion, Selection, SideTrades, TopN
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Cut:
 def cut_for(selection: Selection, *, side_trades: int) -> Cut:
     """Return the cut that `selection` means for one side with `side_trades` trades in the window.
 
-    Every mode works on each side alone; `portion` rounds down, as `int(n * fraction)`.
+    Every mode works on each side alone; `portion` rounds down to whole trades.
     """
     match selection:
         case TopN(count):
@@ -38,7 +39,8 @@ def cut_for(selection: Selection, *, side_trades: int) -> Cut:
         case GrossValue(minimum):
             return Cut(minimum=minimum)
         case Portion(fraction):
-            return Cut(count=int(side_trades * fraction))
+            # On paper, 29 % of 100 trades are 29; in floats, 28.999999999999996.
+            return Cut(count=int(rounded(np.array([side_trades * fraction]))[0]))
         case _:  # pragma: no cover - the type checker proves that every selection is handled
             assert_never(selection)
 

@@ -34,7 +34,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from liqmap.errors import DamagedSegment, LiqmapError, UnreadableStore
-from liqmap.model import Exchange, Side, SideTrades
+from liqmap.model import Exchange, Side, SideTrades, notional_of
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -317,7 +317,7 @@ def _opened(batch: pa.RecordBatch, decimals: list[int | None], *, inverse: bool)
         for name, places in zip(_TRADE_COLUMNS, decimals, strict=True)
     )
     time = np.from_dlpack(batch.column("time")).astype(np.int64)
-    return time, price, size if inverse else price * size, extreme
+    return time, price, notional_of(price, size, inverse=inverse), extreme
 
 
 def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[Rows, bool]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from liqmap.errors import StoreError
-from liqmap.model import Side
+from liqmap.model import Side, notional_of
 from liqmap.store.segments import (
     FORMAT_VERSION,
     MANIFEST,
@@ -160,7 +160,7 @@ def _ordered_side(
     inverse: bool,
 ) -> pa.RecordBatch:
     # Stable, and trades come in the order of time: of equal notionals the earlier stays in front.
-    order = np.argsort(-(size if inverse else price * size), kind="stable")
+    order = np.argsort(-notional_of(price, size, inverse=inverse), kind="stable")
     return _batch(
         time=(time[order], None),
         price=_scaled(price[order]),

@@ -31,6 +31,13 @@ def test_cut_for_each_mode_is_per_side(selection, cut: Cut):
     assert cut_for(selection, side_trades=399) == cut
 
 
+@pytest.mark.parametrize(
+    ("percent", "trades", "count"), [(29, 100, 29), (57, 100, 57), (58, 100, 58), (7, 1000, 70), (57, 99, 56)]
+)
+def test_portion_of_trades_is_that_of_paper(percent: int, trades: int, count: int):
+    assert cut_for(Portion(percent / 100), side_trades=trades).count == count
+
+
 def test_merge_puts_equal_notionals_in_the_order_of_time():
     merged = merge([side((1, 9.0), (2, 5.0)), side((3, 9.0), (4, 5.0))], Cut(count=3))
     assert merged.time.tolist() == [1, 3, 2]

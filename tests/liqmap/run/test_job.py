@@ -5,6 +5,7 @@ import re
 import zipfile
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,25 @@ def test_value_that_is_suggested_selects_something(
     assert value is not None
     drawn = load_map(job([part.segment], day, parse_selection(mode, value[1])))
     assert drawn.buys.count + drawn.sells.count > 0
+
+
+@pytest.mark.parametrize(("price", "size"), [(0.57, 100.0), (1.1, 1.1), (4.35, 100.0), (64.1, 3.0)])
+def test_trade_of_the_very_threshold_is_taken(stored: Stored, price: float, size: float):
+    exact = float(Decimal(str(price)) * Decimal(str(size)))
+    assert exact != price * size  # in floats they differ
+    segments = [stored(trades_from([(1000, price, size, "buy"), (2000, price, size / 2, "sell")]))]
+    drawn = load_map(job(segments, TimeWindow.of_day(DAY), GrossValue(exact)))
+    assert (drawn.buys.count, drawn.sells.count) == (1, 0)
+    assert drawn.buys.largest.notional.tolist() == [exact]
+    with pytest.raises(RequestError, match=f"the largest is {exact:g}"):
+        load_map(job(segments, TimeWindow.of_day(DAY), GrossValue(exact * 1.001)))
+
+
+def test_trades_worth_the_same_on_paper_stay_in_the_order_of_time(stored: Stored):
+    # 0.57 × 100 is less than 57 in floats, and 1.14 × 50 is too, but 5.7 × 10 is not.
+    rows = [(1000, 0.57, 100.0, "buy"), (2000, 5.7, 10.0, "buy"), (3000, 1.14, 50.0, "buy")]
+    drawn = load_map(job([stored(trades_from(rows))], TimeWindow.of_day(DAY), TopN(2)))
+    assert drawn.buys.largest.price.tolist() == [0.57, 5.7]
 
 
 def test_window_without_trades_is_a_sentence(stored: Stored):
