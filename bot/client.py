@@ -11,7 +11,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import discord
 from discord import app_commands
@@ -23,8 +23,10 @@ from bot.commands.server import Server
 from bot.commands.status import Status
 from bot.commands.subscriptions import Subscriptions
 from bot.interaction.errors import tell
+from bot.interaction.gate import Gate
 from bot.interaction.limits import Limits
 from bot.interaction.patience import patiently
+from bot.interaction.permissions import Access
 from bot.interaction.state import set_state, state_of
 from bot.ops.metrics import Metrics
 from bot.schedule.alerts import EVERY, AlertWatch
@@ -34,7 +36,8 @@ from bot.schedule.scheduler import Scheduler
 from bot.schedule.snapshots import SharedDraws, SnapshotJob
 from bot.views import map as buttons
 from bot.views import subscriptions as panels
-from liqmap import LiqmapError
+from bot.views.press import answer_stale
+from liqmap import LiqmapError, RequestError
 from liqmap.files import write_file
 from liqmap.parsing import POPULAR_SYMBOLS
 
@@ -49,6 +52,13 @@ if TYPE_CHECKING:
     from liqmap import Clock, SymbolStatus
 
 log = logging.getLogger(__name__)
+
+_ITEMS: Final = (*buttons.ITEMS, *panels.ITEMS)
+_OUTDATED: Final = (
+    app_commands.CommandNotFound,
+    app_commands.CommandSignatureMismatch,
+    app_commands.TransformerError,
+)
 
 
 class LiqmapBot(commands.AutoShardedBot):
@@ -91,10 +101,11 @@ class LiqmapBot(commands.AutoShardedBot):
         self._recorded = recorded
         self._under_way = under_way
         self._scheduler: Scheduler | None = None
+        self.gate = Gate(self._take)
 
     async def setup_hook(self) -> None:
         """Add the commands, begin the schedule, and announce the commands if they have changed."""
-        self.add_dynamic_items(*buttons.ITEMS, *panels.ITEMS)
+        self.add_dynamic_items(*_ITEMS)
         posts = Posts(
             self,
             per_second=self._settings.subscriptions.posts_per_second,
@@ -204,9 +215,11 @@ class LiqmapBot(commands.AutoShardedBot):
         self._shards_away.add(shard_id)
 
     async def on_interaction(self, interaction: discord.Interaction[LiqmapBot]) -> None:
-        """Count presses."""
+        """Count presses, and answer those that no button of today understands."""
         if interaction.type is discord.InteractionType.component:
             self.metrics.count_press()
+        if interaction.type in {discord.InteractionType.component, discord.InteractionType.modal_submit}:
+            await answer_stale(interaction, _ITEMS)
 
     async def on_app_command_completion(
         self, interaction: discord.Interaction[LiqmapBot], command: object
@@ -214,6 +227,11 @@ class LiqmapBot(commands.AutoShardedBot):
         """Count a command that was answered."""
         del command
         self.metrics.count_command(interaction, "answered")
+
+    async def _take(self, interaction_id: int, application_id: int) -> bool:
+        return await self._store.interactions.take(
+            interaction_id, application_id=application_id, now=self._clock.now()
+        )
 
     async def _sync_if_changed(self, record: Path) -> None:
         # Discord limits announcements to a few hundred a day, and restarts are more frequent than changes.
@@ -237,12 +255,27 @@ class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
         self, interaction: discord.Interaction[LiqmapBot], error: app_commands.AppCommandError, /
     ) -> None:
         """Answer with one sentence."""
-        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        cause: Exception = error
+        if isinstance(error, app_commands.CommandInvokeError):
+            cause = error.original
+        elif isinstance(error, _OUTDATED):
+            cause = RequestError("This command has changed; type it anew, please.")
         outcome = "refused" if isinstance(cause, LiqmapError) else "failed"
         self.client.metrics.count_command(interaction, outcome)
         await tell(interaction, cause)
 
     async def interaction_check(self, interaction: discord.Interaction[LiqmapBot], /) -> bool:
-        """Note when a command began; everybody may go on."""
+        """Let a command through once, and for those who may use it; note when it began."""
         set_state(interaction, replace(state_of(interaction), began=time.perf_counter()))
+        typing = interaction.type is discord.InteractionType.autocomplete
+        if not typing and not await self.client.gate.admits(interaction):
+            return False
+        try:
+            if interaction.command is not None:
+                Access.of(interaction.command).check(interaction)
+        except RequestError as error:
+            if not typing:
+                self.client.metrics.count_command(interaction, "refused")
+                await tell(interaction, error)
+            return False
         return True

@@ -13,6 +13,7 @@ from discord.ext import commands
 from bot.commands.options import EXCHANGE_CHOICES, suggestions
 from bot.interaction.patience import acknowledge, patiently
 from bot.interaction.permissions import check_bot, check_member
+from bot.request.ids import parse_id
 from bot.schedule.alerts import WINDOW, watched_selection
 from bot.schedule.desk import fetch_channel
 from bot.store.alerts import NewAlert
@@ -129,7 +130,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         """Remove one of the server's alerts."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
         found = self._store.alerts.of_guild(interaction.guild_id or 0)
-        chosen = next((each for each in found if str(each.id) == alert.strip()), None)
+        chosen = next((each for each in found if each.id == parse_id(alert.strip())), None)
         if chosen is None or not await self._store.alerts.remove(chosen.id):
             raise RequestError(_GONE)
         text = f"Removed: {_line(chosen)}."

@@ -29,7 +29,7 @@ from bot.request.spec import MapSpec
 from bot.views.map import answer_view, whole_view
 from bot.views.progress import drawn
 from bot.views.replies import csv_file, map_reply
-from liqmap import LevelFilter, MapRequest, MarginModel, NotCovered, RequestError
+from liqmap import LevelFilter, MapRequest, MarginModel, NotCovered
 from liqmap.parsing import (
     COMMON_WINDOWS,
     POPULAR_SYMBOLS,
@@ -135,7 +135,7 @@ class Maps(commands.Cog):
     async def redraw(self, interaction: discord.Interaction, spec: MapSpec, end: datetime | None) -> None:
         """Draw `spec` up to `end` or now: in place of an answer, or beside a scheduled post in private."""
         request = self._checked(spec, parse_end(None, now=self._now()) if end is None else end)
-        self._check_press(interaction)
+        self._check_channel(interaction)
         with self._limits.counted(interaction.user.id, interaction.guild_id):
             message = interaction.message
             # What a schedule has posted is everybody's, so nobody changes it.
@@ -149,7 +149,7 @@ class Maps(commands.Cog):
     async def send_csv(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
         """Send the table of all levels to the person alone."""
         request = self._checked(spec, end, levels_csv=True)
-        self._check_press(interaction)
+        self._check_channel(interaction)
         with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             result = await drawn(self._draw, interaction, request)
@@ -186,11 +186,6 @@ class Maps(commands.Cog):
 
     def _check_channel(self, interaction: discord.Interaction) -> None:
         check_channel(interaction, self._defaults(interaction.guild_id).channels)
-
-    def _check_press(self, interaction: discord.Interaction) -> None:
-        self._check_channel(interaction)
-        if interaction.guild_id is not None and not interaction.permissions.use_application_commands:
-            raise RequestError("You may not use commands in this channel, so its buttons neither.")
 
     @liqmap.autocomplete("symbol")
     async def suggest_symbols(

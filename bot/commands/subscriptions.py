@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import discord
@@ -20,6 +19,7 @@ from bot.commands.options import (
 from bot.interaction.patience import acknowledge, patiently
 from bot.request.asking import build_spec
 from bot.request.due import INTERVALS, parse_interval
+from bot.request.ids import parse_id
 from bot.schedule.desk import fetch_channel
 from bot.store.subscriptions import NewSubscription, PostStyle
 from bot.views.progress import drawn
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from bot.store.subscriptions import Subscription
     from liqmap import Clock
 
-_ID = re.compile(r"\d{1,9}", re.ASCII)
 _STYLES = {PostStyle.NEW_POST: "new post", PostStyle.EDIT: "edit in place"}
 
 
@@ -152,9 +151,7 @@ class Subscriptions(commands.Cog):
     async def unsubscribe(self, interaction: discord.Interaction, subscription: str) -> None:
         """Remove one of the server's subscriptions."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        # What is longer than any id is none, and Python refuses to read numbers of thousands of digits.
-        number = int(subscription) if _ID.fullmatch(subscription) else 0
-        found = await self.desk.of_guild(interaction, number)
+        found = await self.desk.of_guild(interaction, parse_id(subscription))
         await self.desk.remove(found.id)
         text = f"Removed: {one_line(found)}."
         await patiently(lambda: interaction.edit_original_response(content=text))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
 import discord
 
 from liqmap import RequestError
 
+if TYPE_CHECKING:
+    from discord import app_commands
+
 Postable = discord.TextChannel | discord.Thread
 
 _NAMES = {
+    "manage_guild": "Manage Server",
+    "manage_channels": "Manage Channels",
+    "use_application_commands": "Use Application Commands",
     "view_channel": "View Channel",
     "send_messages": "Send Messages",
     "send_messages_in_threads": "Send Messages in Threads",
@@ -18,17 +27,48 @@ _NAMES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use a command or a button: whoever has `rights` in the channel, on servers only or anywhere."""
+
+    rights: discord.Permissions
+    servers_only: bool
+
+    @classmethod
+    def of(cls, command: app_commands.Command[Any, ..., Any] | app_commands.ContextMenu) -> Self:
+        """Return who may use a command, as it is announced to Discord."""
+        root = getattr(command, "root_parent", None) or command
+        return cls(root.default_permissions or discord.Permissions.none(), root.guild_only)
+
+    def check(self, interaction: discord.Interaction[Any]) -> None:
+        """Raise RequestError unless whoever asks may, at this moment, in the channel where they ask."""
+        known = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id)
+        if self.servers_only and not known:
+            raise RequestError("This is for servers that the bot is in; use it there, please.")
+        granted = interaction.permissions
+        if interaction.guild_id is None or granted.administrator or self.rights <= granted:
+            return
+        missing = [name for name, needed in self.rights if needed and not getattr(granted, name)]
+        raise RequestError(
+            f"You need the right {_listed(missing)} in this channel for that; ask a moderator for it."
+        )
+
+
+ANYONE: Final = Access(discord.Permissions.none(), servers_only=False)
+USERS_OF_COMMANDS: Final = Access(discord.Permissions(use_application_commands=True), servers_only=False)
+CHANNEL_MANAGERS: Final = Access(discord.Permissions(manage_channels=True), servers_only=True)
+
+
 def check_bot(channel: Postable, role: discord.Role | None = None) -> None:
     """Raise RequestError, naming what is missing, unless the bot can post in `channel`, mentioning `role`."""
     granted = channel.permissions_for(channel.guild.me)
     needed = ["view_channel", _sending(channel), "embed_links", "attach_files"]
     if role is not None and not role.mentionable:
         needed.append("mention_everyone")
-    missing = [_NAMES[name] for name in needed if not getattr(granted, name)]
+    missing = [name for name in needed if not getattr(granted, name)]
     if missing:
-        rights = " and ".join((", ".join(missing[:-1]), missing[-1])) if len(missing) > 1 else missing[0]
         raise RequestError(
-            f"I lack the right {rights} in {channel.mention}: grant it to my role under"
+            f"I lack the right {_listed(missing)} in {channel.mention}: grant it to my role under"
             " Edit Channel → Permissions, and try again."
         )
 
@@ -44,3 +84,8 @@ def check_member(channel: Postable, member: discord.Member, role: discord.Role |
 
 def _sending(channel: Postable) -> str:
     return "send_messages_in_threads" if isinstance(channel, discord.Thread) else "send_messages"
+
+
+def _listed(rights: list[str]) -> str:
+    names = [_NAMES[name] for name in rights]
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]

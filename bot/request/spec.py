@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from enum import StrEnum
 
+STALE: Final = "This button is too old to be understood; run /liqmap again, please."
+
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MODES = {"t": Mode.TOP_N, "g": Mode.GROSS_VALUE, "p": Mode.PORTION}
 _EXCHANGES = {"b": Exchange.BINANCE, "y": Exchange.BYBIT}
@@ -127,7 +129,7 @@ def decode_spec(code: str) -> MapSpec:
         # A request checks what it is made of, and puts it into its one form.
         return MapSpec.of(spec.ending(datetime(2026, 1, 1, tzinfo=UTC)))
     except (KeyError, ValueError, OverflowError) as error:
-        raise RequestError("This button is too old to be understood; run /liqmap again, please.") from error
+        raise RequestError(STALE) from error
 
 
 def encode_number(number: int) -> str:

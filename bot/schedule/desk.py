@@ -44,15 +44,9 @@ class SubscriptionDesk:
     async def confirm(self, interaction: discord.Interaction, draft_id: int) -> None:
         """Let a previewed subscription run."""
         await acknowledge(interaction)
-        draft = await self.of_guild(interaction, draft_id, drafts=True)
-        if draft.creator_id != interaction.user.id:
-            raise RequestError("Only the one who asked for this preview can confirm it.")
+        draft = await self._previewed(interaction, draft_id)
         if draft.state is SubscriptionState.DRAFT:
-            target = await fetch_channel(interaction.client, draft.channel_id)
-            role = target.guild.get_role(draft.role_id) if draft.role_id else None
-            if draft.role_id and role is None:
-                raise RequestError("The role to mention is gone; use /subscribe again with another, or none.")
-            self.check_rights(interaction, target, role)
+            await self._check_posting(interaction, draft)
             await self.check_room(draft)
             await self._activate(draft.id)
         now = self._clock.now()
@@ -63,9 +57,10 @@ class SubscriptionDesk:
     async def cancel(self, interaction: discord.Interaction, draft_id: int) -> None:
         """Drop a preview."""
         await acknowledge(interaction)
-        draft = await self._store.subscriptions.get(draft_id)
-        if draft is not None and draft.state is SubscriptionState.DRAFT:
-            await self._store.subscriptions.remove(draft_id)
+        draft = await self._previewed(interaction, draft_id)
+        if draft.state is not SubscriptionState.DRAFT:
+            raise RequestError("That is saved already; /subscriptions shows it, and can remove it.")
+        await self._store.subscriptions.remove(draft_id)
         await patiently(
             lambda: interaction.edit_original_response(
                 content="Not saved.", embeds=[], attachments=[], view=None
@@ -95,6 +90,7 @@ class SubscriptionDesk:
                 self._scheduler.remove(number)
                 await self._store.subscriptions.pause(number, reason=f"paused by <@{interaction.user.id}>")
             case "resume":
+                await self._check_posting(interaction, found)
                 await self._activate(number)
             case _:
                 await self.remove(found.id)
@@ -139,16 +135,33 @@ class SubscriptionDesk:
         ):
             raise RequestError(f"<#{new.channel_id}> gets just that already; see /subscriptions.")
 
-    async def of_guild(
-        self, interaction: discord.Interaction, number: int, *, drafts: bool = False
-    ) -> Subscription:
-        """Return one of this server's subscriptions. Raises RequestError."""
+    async def of_guild(self, interaction: discord.Interaction, number: int) -> Subscription:
+        """Return one of this server's subscriptions, drafts left out. Raises RequestError."""
+        found = await self._in_guild(interaction, number)
+        if found.state is SubscriptionState.DRAFT:
+            raise RequestError(_GONE)
+        return found
+
+    async def _in_guild(self, interaction: discord.Interaction, number: int) -> Subscription:
         found = await self._store.subscriptions.get(number)
         if found is None or found.guild_id != interaction.guild_id:
             raise RequestError(_GONE)
-        if found.state is SubscriptionState.DRAFT and not drafts:
-            raise RequestError(_GONE)
         return found
+
+    async def _previewed(self, interaction: discord.Interaction, number: int) -> Subscription:
+        """Return what a preview showed, for whoever asked for it. Raises RequestError."""
+        found = await self._in_guild(interaction, number)
+        if found.creator_id != interaction.user.id:
+            raise RequestError("Only the one who asked for this preview can confirm or cancel it.")
+        return found
+
+    async def _check_posting(self, interaction: discord.Interaction, subscription: Subscription) -> None:
+        """Raise RequestError unless a subscription may be posted where it was to be, mentioning its role."""
+        target = await fetch_channel(interaction.client, subscription.channel_id)
+        role = target.guild.get_role(subscription.role_id) if subscription.role_id else None
+        if subscription.role_id and role is None:
+            raise RequestError("The role to mention is gone; use /subscribe again with another, or none.")
+        self.check_rights(interaction, target, role)
 
     async def _activate(self, number: int) -> None:
         await self._store.subscriptions.activate(number, now=self._clock.now())
@@ -180,6 +193,7 @@ class SubscriptionDesk:
         now = self._clock.now()
         await self._store.subscriptions.remove_drafts(before=now - _DRAFTS_LIVE)
         await self._store.snapshots.remove_old(before=now - timedelta(days=30))
+        await self._store.interactions.forget_old(now=now)
         if client.is_ready():
             await self._forget_left(client)
 

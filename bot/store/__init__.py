@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bot.store.alerts import AlertTable
 from bot.store.database import open_database
 from bot.store.guilds import GuildTable
+from bot.store.interactions import InteractionTable
 from bot.store.pending import PendingTable
 from bot.store.snapshots import SnapshotTable
 from bot.store.subscriptions import SubscriptionTable
@@ -28,6 +29,7 @@ class Store:
     guilds: GuildTable
     alerts: AlertTable
     pending: PendingTable
+    interactions: InteractionTable
 
 
 @asynccontextmanager
@@ -40,6 +42,7 @@ async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
             GuildTable(engine),
             AlertTable(engine),
             PendingTable(engine),
+            InteractionTable(engine),
         )
         await store.guilds.load()
         await store.alerts.load()

@@ -122,3 +122,11 @@ pending_answers = Table(
     Column("content", String(2000)),
     Column("asked_at", UtcSeconds, nullable=False, index=True),
 )
+
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("application_id", BigInteger, nullable=False),
+    Column("taken_at", UtcSeconds, nullable=False, index=True),
+)

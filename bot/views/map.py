@@ -11,7 +11,8 @@ import discord
 from discord import ui
 
 from bot.interaction.patience import acknowledge, patiently
-from bot.request.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
+from bot.interaction.permissions import ANYONE, USERS_OF_COMMANDS
+from bot.request.spec import STALE, MapSpec, decode_number, decode_spec, encode_number, encode_spec
 from bot.views.press import Press, chosen_value
 from liqmap import Exchange, MarginModel, Market, Mode, RequestError
 from liqmap.parsing import parse_selection
@@ -41,7 +42,12 @@ class Presses(Protocol):
         """Send the table of levels."""
 
 
-class MapButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"map:(r|c|e|w\d{1,3}):(.+)"):
+class MapButton(
+    Press,
+    ui.DynamicItem[ui.Button[Any]],
+    template=r"map:(r|c|e|w\d{1,3}):(.+)",
+    access=USERS_OF_COMMANDS,
+):
     """Refresh, CSV, this very end, or another window."""
 
     def __init__(
@@ -74,7 +80,7 @@ class MapButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"map:(r|c|e|w\d
                 await presses.redraw(interaction, replace(spec, length=length), end)
 
 
-class MapMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"map:(m|x):(.+)"):
+class MapMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"map:(m|x):(.+)", access=USERS_OF_COMMANDS):
     """Another mode, or another exchange."""
 
     def __init__(
@@ -103,7 +109,7 @@ class MapMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"map:(m|x):(.+)")
         await _presses(interaction).redraw(interaction, chosen, end)
 
 
-class DeleteButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"delete:([0-9a-z]{1,13})"):
+class DeleteButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"delete:([0-9a-z]{1,13})", access=ANYONE):
     """Takes the message away, for whoever asked for it and for moderators."""
 
     def __init__(self, author_id: int, *, row: int | None = None) -> None:
@@ -187,7 +193,7 @@ def _decode(code: str) -> tuple[MapSpec, datetime]:
     try:
         return decode_spec(spec), datetime.fromtimestamp(decode_number(end), UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise RequestError("This button is too old to be understood; run /liqmap again, please.") from error
+        raise RequestError(STALE) from error
 
 
 def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
@@ -203,7 +209,7 @@ def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
             markets=(Market(exchange, spec.market.symbol),),
             model=MarginModel(exchange.value) if own else spec.model,
         )
-    raise RequestError("This menu is too old to be understood; run /liqmap again, please.")
+    raise RequestError(STALE)
 
 
 def _modes(spec: MapSpec) -> list[discord.SelectOption]:

@@ -8,7 +8,9 @@ import discord
 from discord import ui
 
 from bot.interaction.patience import acknowledge
+from bot.interaction.permissions import CHANNEL_MANAGERS
 from bot.request.due import interval_text, next_post
+from bot.request.ids import parse_id
 from bot.store.subscriptions import PostStyle, SubscriptionState
 from bot.views.press import Press, chosen_value
 from bot.views.replies import COLOUR, fitting
@@ -47,6 +49,7 @@ class DeskButton(
     Press,
     ui.DynamicItem[ui.Button[Any]],
     template=r"sub:(confirm|cancel|pause|resume|remove|list):(\d{1,9})",
+    access=CHANNEL_MANAGERS,
 ):
     """Confirm and Cancel under a preview; Pause, Resume, Remove and Back under a subscription."""
 
@@ -84,7 +87,7 @@ class DeskButton(
                 await desk.act(interaction, action, self._number)
 
 
-class DeskMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"sub:pick"):
+class DeskMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"sub:pick", access=CHANNEL_MANAGERS):
     """Chooses a subscription of the list."""
 
     def __init__(self, options: list[discord.SelectOption] | None = None) -> None:
@@ -101,9 +104,9 @@ class DeskMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"sub:pick"):
 
     async def pressed(self, interaction: discord.Interaction[Any]) -> None:
         """Show what was chosen."""
-        chosen = chosen_value(interaction)
+        number = parse_id(chosen_value(interaction))
         await acknowledge(interaction)
-        await _desk(interaction).show_one(interaction, int(chosen) if chosen.isdecimal() else 0)
+        await _desk(interaction).show_one(interaction, number)
 
 
 ITEMS: Final = (DeskButton, DeskMenu)

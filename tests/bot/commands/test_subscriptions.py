@@ -343,9 +343,12 @@ async def test_removed_channel_thread_and_server_are_forgotten(floor: Floor, sto
 
 
 async def test_drafts_of_yesterday_are_tidied_up(floor: Floor, store: Store):
-    await floor.subscribe(floor.manager())
-    draft = await store.subscriptions.get(1)
+    new = NewSubscription(floor.env.guild.id, 55, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    old, young = [
+        await store.subscriptions.draft(new, now=NOW - timedelta(hours=hours)) for hours in (25, 22)
+    ]
+    await floor.env.advance_time(3600)
+    assert await store.subscriptions.get(old) is None
+    draft = await store.subscriptions.get(young)
     assert draft is not None
     assert draft.state is SubscriptionState.DRAFT
-    await floor.env.advance_time(26 * 3600)
-    assert await store.subscriptions.get(1) is None

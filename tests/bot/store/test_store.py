@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +8,8 @@ import pytest
 
 from bot.request.defaults import GuildDefaults
 from bot.request.spec import MapSpec
-from bot.store import Store
+from bot.settings import BotSettings
+from bot.store import Store, open_store
 from bot.store.alerts import NewAlert
 from bot.store.snapshots import SnapshotState
 from bot.store.subscriptions import NewSubscription, PostStyle, Subscription, SubscriptionState
@@ -79,6 +81,22 @@ async def test_row_that_cannot_be_understood_is_passed_over_and_logged(
     assert await store.subscriptions.get(number) is None
     assert caplog.messages[0] == f"subscription {number} is passed over: what it draws cannot be understood"
     assert await store.subscriptions.remove_guild(NEW.guild_id) == [number, whole]
+
+
+async def test_interaction_is_taken_once_among_all_processes(stored_settings: BotSettings):
+    async with open_store(stored_settings) as one, open_store(stored_settings) as other:
+        takings = [each.interactions.take(7, application_id=1, now=NOW) for each in (one, other) * 8]
+        assert sorted(await asyncio.gather(*takings)) == [*[False] * 15, True]
+
+
+async def test_interactions_are_forgotten_when_they_cannot_be_answered_any_more(store: Store):
+    quarter = timedelta(minutes=15)
+    for number, taken in ((1, NOW - quarter), (2, NOW - 2 * quarter), (3, NOW + 2 * quarter)):
+        assert await store.interactions.take(number, application_id=1, now=taken)
+    await store.interactions.forget_old(now=NOW)
+    assert [await store.interactions.take(each, application_id=1, now=NOW) for each in (1, 2, 3)] == [
+        *(False, True, True)
+    ]
 
 
 async def test_ids_are_not_given_out_again(store: Store):

@@ -1,0 +1,41 @@
+"""Commands and presses that have been taken, each by one process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, or_
+from sqlalchemy.exc import IntegrityError
+
+from bot.store.database import writing
+from bot.store.pending import TOKENS_LIVE
+from bot.store.tables import interactions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+class InteractionTable:
+    """The table of interactions, unique by the id that Discord gives each of them."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def take(self, interaction_id: int, *, application_id: int, now: datetime) -> bool:
+        """Take an interaction for this process; return False if it has been taken before."""
+        row = {"id": interaction_id, "application_id": application_id, "taken_at": now}
+        try:
+            async with writing(self._engine) as connection:
+                await connection.execute(insert(interactions).values(row))
+        except IntegrityError:
+            return False
+        return True
+
+    async def forget_old(self, *, now: datetime) -> None:
+        """Forget what cannot be answered any more, and what a clock that was ahead has left."""
+        taken_at = interactions.c.taken_at
+        old = or_(taken_at < now - TOKENS_LIVE, taken_at > now + TOKENS_LIVE)
+        async with writing(self._engine) as connection:
+            await connection.execute(delete(interactions).where(old))
