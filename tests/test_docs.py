@@ -1,4 +1,4 @@
-"""What the README shows runs as it stands there."""
+"""What the documents show runs as it stands there."""
 
 from __future__ import annotations
 
@@ -24,10 +24,24 @@ from liqmap.model import MarginModel, Side
 ROOT = Path(__file__).parents[1]
 COGS = (Alerts, Maps, Server, Status, Subscriptions)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
+DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+PAGES = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+}
+EXAMPLES = [
+    (page, example)
+    for page, text in sorted(PAGES.items())
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+]
 
 
-def test_python_example_runs(config: Path, tmp_path: Path):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+@pytest.mark.parametrize(
+    ("page", "example"), EXAMPLES, ids=[f"{page} {number}" for number, (page, _) in enumerate(EXAMPLES)]
+)
+def test_python_example_runs(page: str, example: str, config: Path, tmp_path: Path):
+    assert page in PAGES
     (tmp_path / "example.py").write_text(example)
     done = subprocess.run(
         [sys.executable, "example.py"],
@@ -54,18 +68,19 @@ def test_command_line_prints_what_is_shown(
 
 
 def test_command_reference_names_every_option():
-    options = re.findall(r"^\| (\w+) \| ", README.partition("## All commands")[0], re.MULTILINE)[1:]
+    options = re.findall(r"^\| (\w+) \| ", USING.partition("## Scheduled maps")[0], re.MULTILINE)[1:]
     assert options == [parameter.name for parameter in Maps.liqmap.parameters]
 
 
 def test_every_command_of_the_bot_is_named():
-    named = set(re.findall(r"^\| `/(\w+)", README, re.MULTILINE))
+    rows = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `/")]
+    named = {name for row in rows for name in re.findall(r"`/(\w+)", row)}
     groups = {command.name for cog in COGS for command in cog.__cog_app_commands__}
     assert named == groups - {"near", "list", "remove"} | {"alert"}
 
 
 def test_worked_examples_are_what_the_models_say():
-    """Each formula of the README, with the engine's own result to two decimals."""
+    """Each formula of the design, with the engine's own result to two decimals."""
     entry = {"entry_price": np.array([60_000.0]), "notional": np.array([600_000.0])}
     brackets = {
         MarginModel.BINANCE: Brackets.of([(300_000, 0.004, 150), (800_000, 0.005, 100)]),
@@ -76,7 +91,7 @@ def test_worked_examples_are_what_the_models_say():
         MarginRules(MarginModel.SIMPLE),
         MarginRules(MarginModel.SIMPLE, inverse=True),
     ]
-    told = re.findall(r"^    (long|short) .* = ([\d,]+\.\d\d)$", README, re.MULTILINE)
+    told = re.findall(r"^    (long|short) .* = ([\d,]+\.\d\d)$", DESIGN, re.MULTILINE)
     found = [
         (name, f"{liquidation_price(each, side, leverage=25, **entry)[0]:,.2f}")
         for each in rules
@@ -94,8 +109,8 @@ def test_every_picture_is_there():
 @pytest.mark.parametrize(
     "command", ["make demo", "make test", "make bench", "make check", "make gallery", "make soak"]
 )
-def test_make_knows_what_the_readme_tells(command: str):
-    assert command in README
+def test_make_knows_every_command_that_a_page_names(command: str):
+    assert any(command in text for text in PAGES.values())
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)
 
@@ -105,3 +120,18 @@ def test_docker_is_given_what_its_file_copies_and_no_more():
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored
     assert {each[1:] for each in ignored if each.startswith("!")} == set(" ".join(copied).split())
+
+
+def test_readme_is_short_and_every_link_leads_somewhere():
+    assert len(README.splitlines()) <= 200
+    links = [
+        (page, link)
+        for page, text in PAGES.items()
+        for link in re.findall(r"\]\(((?!https?:)[^)#]+)\)", text)
+    ]
+    missing = [
+        (page, link)
+        for page, link in links
+        if not ((ROOT if page == "README.md" else ROOT / "docs") / link).exists()
+    ]
+    assert missing == []
