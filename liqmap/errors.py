@@ -17,9 +17,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -85,3 +87,19 @@ class JobFailed(LiqmapError):
 
 class SettingsError(LiqmapError):
     """A setting is unknown, of the wrong type or out of range."""
+
+
+_MADE_BY_BYTES = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+@contextmanager
+def parser_door(sentence: str) -> Iterator[None]:
+    """Turn whatever bytes from outside make a parser raise into a DataError that says `sentence`.
+
+    The errors of this package pass, and so do those of the machine: OSError and MemoryError say nothing
+    about the bytes.
+    """
+    try:
+        yield
+    except _MADE_BY_BYTES as error:
+        raise DataError(sentence) from error

@@ -41,6 +41,7 @@ def run_store_job(job: StoreJob) -> Segment:
         last_id=day.last_id,
         lost_ids=day.lost_ids,
         duplicates=day.duplicates,
+        zero_sizes=day.zero_sizes,
         inverse=day.trades.inverse,
     )
     path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)

@@ -12,8 +12,8 @@ import numpy as np
 
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
-from liqmap.exchanges.columns import no_trades
 from liqmap.exchanges.messages import Page
+from liqmap.exchanges.rows import no_trades
 from liqmap.model import Trades
 from liqmap.net.rest import RejectedRequest
 from liqmap.store.segments import VIA_REST, Origin, segment_path

@@ -1,9 +1,8 @@
-"""Columns: CSV streams -> arrays, batch by batch, and the checks that every exchange's rows must pass."""
+"""Columns: CSV streams -> arrays, batch by batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,12 +12,9 @@ import pyarrow.csv
 
 from liqmap.errors import DataError
 from liqmap.memory import give_back_memory
-from liqmap.model import Trades
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import date
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from gzip import GzipFile
 
     from numpy.typing import NDArray
@@ -26,7 +22,8 @@ if TYPE_CHECKING:
 BLOCK_SIZE: Final = 1 << 20
 """Bytes of text that are parsed at once: small, because several are under way."""
 
-_OUTSIDE_TOLERANCE = timedelta(seconds=1)
+_FIRST_BYTES = 1 << 16
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 class CappedReader:
@@ -39,11 +36,19 @@ class CappedReader:
         self._stream = stream
         self._left = limit
         self._name = name
+        self._first = b""
         self.closed = False
+
+    def first_bytes(self) -> bytes:
+        """Return the first 64 KiB of the stream, which stay to be read. Call it before anything is read."""
+        self._first = self._stream.read(_FIRST_BYTES)
+        return self._first
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes. Raises DataError beyond the limit."""
-        data = self._stream.read(size if size >= 0 else BLOCK_SIZE)
+        wanted = size if size >= 0 else BLOCK_SIZE
+        data, self._first = self._first[:wanted], self._first[wanted:]
+        data += self._stream.read(wanted - len(data))
         self._left -= len(data)
         if self._left < 0:
             raise DataError(
@@ -68,6 +73,25 @@ class Column:
 
     type: pa.DataType
     convert: Callable[[pa.Array], NDArray[Any]] = np.from_dlpack
+
+
+def first_row(reader: CappedReader, name: str) -> tuple[str, ...]:
+    """Return the fields of the first line that is not blank, () if there is none. Nothing is read yet.
+
+    A byte order mark and quotes are left out, as Arrow does. Raises DataError for blanks without end.
+    """
+    text = reader.first_bytes().decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)
+    line = next((line for line in text.replace("\r", "\n").split("\n") if line.strip()), "")
+    if not line and len(text) >= _FIRST_BYTES:
+        raise DataError(f"{name} is not a file of trades: it begins with {_FIRST_BYTES:,} blanks.")
+    return tuple(field.strip().strip('"') for field in line.split(",")) if line else ()
+
+
+def check_columns(name: str, found: Sequence[str], expected: Iterable[str]) -> None:
+    """Check that a header has all columns that are expected. Raises DataError naming one that it lacks."""
+    missing = [column for column in expected if column not in found]
+    if missing:
+        raise DataError(f"{name} is not a file of trades: it has no column {missing[0]}.")
 
 
 def read_columns(
@@ -96,7 +120,9 @@ def read_columns(
                 # Copied, so that the next batch takes this one's memory over.
                 for column, how in columns.items():
                     chunks[column].append(np.array(how.convert(batch.column(column))))
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+    except pa.ArrowMemoryError:
+        raise  # says nothing about the file
+    except pa.ArrowException as error:
         raise DataError(f"{name} is not a file of trades: {_found(error)}.") from error
     pa.default_memory_pool().release_unused()
     # One column after the other, each one's chunks freed as it is joined; a header alone has none.
@@ -115,55 +141,12 @@ def from_booleans(chunk: pa.Array) -> NDArray[np.bool_]:
 
 def milliseconds(time: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return whole timestamps in ms since 1970, given in seconds, ms or µs: their magnitude tells which."""
-    largest = int(time.max(initial=0))
+    largest, least = int(time.max(initial=0)), int(time.min(initial=0))
+    if least < 0:
+        return time  # of no day that is published, in any unit
     if largest < 10**11:
         return time * 1000
     return time if largest < 10**14 else time // 1000
-
-
-def check_day(
-    name: str, day: date, *, time: NDArray[np.int64], price: NDArray[np.float64], size: NDArray[np.float64]
-) -> None:
-    """Check that trades are those of one UTC day, give or take a second, with sensible numbers.
-
-    Raises DataError naming the file and what was found.
-    """
-    for column, values in (("price", price), ("size", size)):
-        if not (np.isfinite(values) & (values > 0)).all():
-            raise DataError(f"{name} is not a file of trades: it holds a {column} that is not above 0.")
-    window = TimeWindow.of_day(day)
-    slack = int(_OUTSIDE_TOLERANCE.total_seconds() * 1000)
-    if len(time) and (time.min() < window.start_ms - slack or time.max() >= window.end_ms + slack):
-        raise DataError(f"{name} holds trades of another day than {day}.")
-
-
-def inside_day(time: NDArray[np.int64], day: date, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return those of `rows` that lie inside the day; the others belong to its neighbours' files."""
-    window = TimeWindow.of_day(day)
-    inside = (time >= window.start_ms) & (time < window.end_ms)
-    return rows if inside.all() else rows[inside[rows]]
-
-
-def in_time_order(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `rows` ordered by time, rows of equal time as they stand."""
-    ordered = time[rows]
-    if (ordered[1:] >= ordered[:-1]).all():
-        return rows
-    return rows[np.argsort(ordered, kind="stable")]
-
-
-def picked(trades: Trades, rows: NDArray[np.int64]) -> Trades:
-    """Return the trades at `rows`, uncopied where those are all of them in order, as in most files."""
-    if len(rows) == len(trades) and (rows[1:] > rows[:-1]).all():
-        return trades
-    return Trades(
-        trades.time[rows], trades.price[rows], trades.size[rows], trades.is_buy[rows], trades.inverse
-    )
-
-
-def no_trades() -> Trades:
-    """Return the trades of a day without any."""
-    return Trades(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.bool_))
 
 
 def printable(text: str) -> str:

@@ -43,7 +43,8 @@ class DayTrades:
     """The trades of one UTC day out of an exchange's file, in time order, each once.
 
     `first_id` and `last_id` are the exchange's aggregate ids where it has such (Binance), `lost_ids`
-    how many ids in between the file skips, `duplicates` how many repeated rows were dropped.
+    how many ids in between the file skips, `duplicates` how many repeated rows were dropped, `zero_sizes`
+    how many rows of size 0.
     """
 
     trades: Trades
@@ -51,6 +52,7 @@ class DayTrades:
     last_id: int | None = None
     lost_ids: int = 0
     duplicates: int = 0
+    zero_sizes: int = 0
 
 
 class ExchangeFormat(Protocol):

@@ -75,6 +75,7 @@ class Origin:
     last_id: int | None = None
     lost_ids: int = 0
     duplicates: int = 0
+    zero_sizes: int = 0
     inverse: bool = False
     via: tuple[str, ...] = (VIA_FILES,)
 

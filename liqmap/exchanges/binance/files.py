@@ -5,34 +5,28 @@ Source: github.com/binance/binance-public-data, README and issues #12, #246, #27
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from contextlib import contextmanager
 from datetime import date
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
-from liqmap.errors import DataError
+from liqmap.errors import DataError, parser_door
+from liqmap.exchanges.archives import opened_zip
 from liqmap.exchanges.columns import (
-    CappedReader,
     Column,
-    check_day,
+    check_columns,
+    first_row,
     from_booleans,
-    in_time_order,
-    inside_day,
     milliseconds,
-    no_trades,
-    picked,
-    printable,
     read_columns,
 )
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
+from liqmap.exchanges.rows import no_trades, real_rows, trades_of_day
 from liqmap.model import Trades
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -88,72 +82,41 @@ class Binance:
     def read_day(self, path: Path, symbol: str, day: date, *, max_unpacked_size: int) -> DayTrades:
         """Parse a day's zip: rows in any order, ids repeated or skipped, with or without a header.
 
-        Rows up to a second outside the day are left to the neighbouring day's file. Raises DataError
-        naming the file and what was found.
+        Rows up to a second outside the day are left to the neighbouring day's file, and rows of size 0 are
+        left out. Raises DataError naming the file and what was found.
         """
         name = f"{symbol}-aggTrades-{day}.zip"
-        with _opened(path, name) as archive:
-            member = _only_member(archive, name)
-            with archive.open(member) as stream:
-                header = _sniff_header(stream, name)
-                if (header or not stream.tell()) and not stream.read(1):
-                    return DayTrades(no_trades())
-            with archive.open(member) as stream:
-                reader = CappedReader(stream, limit=max_unpacked_size, name=name)
-                column = read_columns(reader, _READ, names=None if header else COLUMNS, name=name)
-        ids, price, size = column["agg_trade_id"], column["price"], column["quantity"]
-        time, is_buy = milliseconds(column["transact_time"]), ~column["is_buyer_maker"]
-        check_day(name, day, time=time, price=price, size=size)
-        order = _each_once(ids)
-        lost = int(ids[order[-1]] - ids[order[0]]) + 1 - len(order) if len(order) else 0
-        keep = in_time_order(time, inside_day(time, day, order))
+        with parser_door(f"{name} is not a file of trades; it may have been replaced, try again."):
+            return self._read(path, name, symbol, day, max_unpacked_size)
+
+    def _read(self, path: Path, name: str, symbol: str, day: date, max_unpacked_size: int) -> DayTrades:
+        member = f"{name.removesuffix('.zip')}.csv"
+        with opened_zip(path, name=name, member=member, max_unpacked_size=max_unpacked_size) as reader:
+            row = first_row(reader, name)
+            if not row:
+                return DayTrades(no_trades())
+            names = None if _is_header(row, name) else COLUMNS
+            column = read_columns(reader, _READ, names=names, name=name)
         contract = self.contract(symbol)
-        if contract.inverse:
-            size = size * contract.dollars
-        return DayTrades(
-            picked(Trades(time, price, size, is_buy, contract.inverse), keep),
-            first_id=int(ids[keep].min()) if len(keep) else None,
-            last_id=int(ids[keep].max()) if len(keep) else None,
-            lost_ids=lost,
-            duplicates=len(ids) - len(order),
-        )
+        size = column["quantity"] * contract.dollars if contract.inverse else column["quantity"]
+        time, is_buy = milliseconds(column["transact_time"]), ~column["is_buyer_maker"]
+        rows = Trades(time, column["price"], size, is_buy, contract.inverse)
+        ids = column["agg_trade_id"]
+        real = real_rows(name, rows)
+        return trades_of_day(name, day, rows, real=real, order=_each_once(ids), ids=ids)
 
 
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        # RuntimeError is how zipfile says that a member is encrypted.
-        raise DataError(f"{name} is not a sound zip file; it may have been replaced, try again.") from error
-
-
-def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    expected = name.removesuffix(".zip") + ".csv"
-    members = archive.infolist()
-    # The name must match to the letter, so a path in it, a second file or another market is refused.
-    if len(members) != 1 or members[0].filename != expected:
-        found = ", ".join(printable(member.filename) for member in members[:3]) or "nothing"
-        raise DataError(f"{name} should hold {expected} but holds {found}.")
-    return members[0]
-
-
-def _sniff_header(stream: IO[bytes], name: str) -> bool:
-    """Read the header, if there is one, and tell so; check that the columns are a futures file's."""
-    line = stream.readline(1000)
-    fields = line.decode("ascii", "replace").strip().split(",")
-    header = bool(line) and not fields[0].isdigit()
-    if header:
-        missing = [column for column in _READ if column not in fields]
-        if missing:
-            raise DataError(f"{name} is not a file of trades: it has no column {missing[0]}.")
-    elif line and len(fields) != len(COLUMNS):
-        kind = "a spot file" if len(fields) == _SPOT_COLUMNS else "not a file of futures trades"
-        raise DataError(f"{name} is {kind}: {len(fields)} columns where 7 are expected.")
-    if header and _SPOT_COLUMN in fields:
+def _is_header(row: Sequence[str], name: str) -> bool:
+    """Tell whether the first row of a file is its header; check that its columns are a futures file's."""
+    if row[0].isdecimal():
+        if len(row) != len(COLUMNS):
+            kind = "a spot file" if len(row) == _SPOT_COLUMNS else "not a file of futures trades"
+            raise DataError(f"{name} is {kind}: {len(row)} columns where 7 are expected.")
+        return False
+    check_columns(name, row, _READ)
+    if _SPOT_COLUMN in row:
         raise DataError(f"{name} is a spot file: it has a column {_SPOT_COLUMN}.")
-    return header
+    return True
 
 
 def _each_once(ids: NDArray[np.int64]) -> NDArray[np.int64]:

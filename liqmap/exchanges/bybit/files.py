@@ -5,36 +5,30 @@ Source: public.bybit.com/trading as published, and github.com/bybit-exchange/doc
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
-from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from liqmap.errors import DataError
+from liqmap.errors import DataError, parser_door
+from liqmap.exchanges.archives import opened_gzip
+from liqmap.exchanges.bybit.ids import NO_ID, each_once, fingerprints
 from liqmap.exchanges.columns import (
-    CappedReader,
     Column,
-    check_day,
-    in_time_order,
-    inside_day,
+    check_columns,
+    first_row,
     milliseconds,
-    no_trades,
-    picked,
     printable,
     read_columns,
 )
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
+from liqmap.exchanges.rows import check_range, no_trades, real_rows, trades_of_day
 from liqmap.model import Trades
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -48,11 +42,9 @@ if TYPE_CHECKING:
 # side is the taker's. A linear contract's size is base currency, an inverse contract's is US dollars, and
 # homeNotional equals it in both. foreignNotional is the other currency: size × price, or size / price.
 _SIDES = ("Sell", "Buy")
+_ID = "trdMatchID"
+_LATEST = 1e16  # in µs, the unit with the largest numbers
 _ROUNDING = 1e-6  # of foreignNotional, of which inverse files cut off what is below 1e-8
-_ID_LENGTH = 36  # of a UUID
-_ID_WORDS = _ID_LENGTH // 4
-# Any fixed odd numbers will do: they spread an id's words over 64 bits.
-_ID_WEIGHTS = np.random.default_rng(1).integers(0, 2**63, _ID_WORDS, dtype=np.uint64) * 2 + 1
 
 
 _LINEAR = Contract("Bybit linear", date(2020, 3, 25))
@@ -76,37 +68,31 @@ class Bybit:
         return DayFile(f"{base_url}/trading/{symbol}/{symbol}{day}.csv.gz", None)
 
     def read_day(self, path: Path, symbol: str, day: date, *, max_unpacked_size: int) -> DayTrades:
-        """Parse a day's csv.gz: newest or oldest first, ids repeated, with or without newer columns.
+        """Parse a day's csv.gz: newest or oldest first, ids repeated or absent, of any year's columns.
 
-        Rows up to a second outside the day are left to the neighbouring day's file. Raises DataError
-        naming the file and what was found.
+        Rows up to a second outside the day are left to the neighbouring day's file, and rows of size 0 are
+        left out. Raises DataError naming the file and what was found.
         """
         name = f"{symbol}{day}.csv.gz"
-        with _opened(path, name) as stream:
-            if not stream.peek(1):  # a day without trades is an empty gzip file
+        with parser_door(f"{name} is not a file of trades; it may have been replaced, try again."):
+            return self._read(path, name, symbol, day, max_unpacked_size)
+
+    def _read(self, path: Path, name: str, symbol: str, day: date, max_unpacked_size: int) -> DayTrades:
+        wanted = _columns(symbol, name)
+        with opened_gzip(path, name=name, max_unpacked_size=max_unpacked_size) as reader:
+            header = first_row(reader, name)
+            if not header:  # a day without trades is an empty gzip file
                 return DayTrades(no_trades())
-            reader = CappedReader(stream, limit=max_unpacked_size, name=name)
-            column = read_columns(reader, _columns(symbol, name), names=None, name=name)
-        time, price, size = _timestamps(column.pop("timestamp")), column["price"], column["size"]
-        check_day(name, day, time=time, price=price, size=size)
-        inverse = self.contract(symbol).inverse
-        _check_kind(name, price, size, foreign=column.pop("foreignNotional"), inverse=inverse)
-        order = _oldest_first(time, _each_once(column.pop("trdMatchID")))
-        keep = in_time_order(time, inside_day(time, day, order))
-        is_buy = column["side"] == _SIDES.index("Buy")
-        return DayTrades(
-            picked(Trades(time, price, size, is_buy, inverse), keep),
-            duplicates=len(time) - len(order),
-        )
-
-
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[gzip.GzipFile]:
-    try:
-        with gzip.open(path) as stream:
-            yield stream
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{name} is not a sound gzip file; it may have been cut off, try again.") from error
+            if _ID not in header:
+                del wanted[_ID]
+            check_columns(name, header, wanted)
+            column = read_columns(reader, wanted, names=None, name=name)
+        time, is_buy = _timestamps(column.pop("timestamp"), name), column["side"] == _SIDES.index("Buy")
+        rows = Trades(time, column["price"], column["size"], is_buy, self.contract(symbol).inverse)
+        real = real_rows(name, rows)
+        _check_kind(name, rows, column.pop("foreignNotional"), real=real)
+        order = _oldest_first(time, each_once(column.pop(_ID, np.full(len(rows), NO_ID, np.uint64))))
+        return trades_of_day(name, day, rows, real=real, order=order)
 
 
 def _columns(symbol: str, name: str) -> dict[str, Column]:
@@ -119,7 +105,7 @@ def _columns(symbol: str, name: str) -> dict[str, Column]:
         "side": Column(words, sides),
         "size": number,
         "price": number,
-        "trdMatchID": Column(pa.string(), _fingerprints),
+        _ID: Column(pa.string(), fingerprints),
         "foreignNotional": number,
     }
 
@@ -134,42 +120,25 @@ def _codes(chunk: pa.Array, *, words: tuple[str, ...], complaint: str) -> NDArra
     return places[np.from_dlpack(chunk.indices).astype(np.intp)]
 
 
-def _fingerprints(chunk: pa.Array) -> NDArray[np.uint64]:
-    """Return 64 bits for each id: a sixth of its memory, and equal where the ids are."""
-    lengths = pc.min_max(pc.binary_length(chunk)).as_py()
-    if set(lengths.values()) != {_ID_LENGTH}:
-        return np.array([hash(each) for each in chunk.to_pylist()], np.int64).view(np.uint64)
-    _, offsets, text = chunk.buffers()
-    start = int(np.frombuffer(offsets, np.int32)[chunk.offset])
-    words = np.frombuffer(text, np.uint32, count=len(chunk) * _ID_WORDS, offset=start)
-    fingerprints: NDArray[np.uint64] = words.reshape(-1, _ID_WORDS).astype(np.uint64) @ _ID_WEIGHTS
-    return fingerprints
-
-
-def _check_kind(
-    name: str,
-    price: NDArray[np.float64],
-    size: NDArray[np.float64],
-    *,
-    foreign: NDArray[np.float64],
-    inverse: bool,
-) -> None:
+def _check_kind(name: str, rows: Trades, foreign: NDArray[np.float64], *, real: NDArray[np.bool_]) -> None:
     """Check by foreignNotional that sizes are what the contract counts. Raises DataError."""
+    price, size, foreign = rows.price[real], rows.size[real], foreign[real]
 
     def fits(worth: NDArray[np.float64]) -> bool:
         return np.allclose(foreign, worth, rtol=1e-3, atol=_ROUNDING)
 
     linear, inverted = size * price, size / price
-    if fits(inverted if inverse else linear):
+    if fits(inverted if rows.inverse else linear):
         return
-    if fits(linear if inverse else inverted):
-        kinds = ("a linear", "an inverse") if inverse else ("an inverse", "a linear")
+    if fits(linear if rows.inverse else inverted):
+        kinds = ("a linear", "an inverse") if rows.inverse else ("an inverse", "a linear")
         raise DataError(f"{name} holds trades of {kinds[0]} contract, not of {kinds[1]} one.")
     raise DataError(f"{name} is not a file of trades: its column foreignNotional contradicts its sizes.")
 
 
-def _timestamps(time: NDArray[np.float64]) -> NDArray[np.int64]:
+def _timestamps(time: NDArray[np.float64], name: str) -> NDArray[np.int64]:
     """Return times in ms, floored, given in seconds with decimals, in ms or in µs."""
+    check_range(name, "timestamp", time, least=0, most=_LATEST)
     if time.max(initial=0) < 1e11:
         # A float of that size is off by up to 0.24 µs, which must not floor 0.117 s to 116 ms.
         return np.floor(time * 1000 + 4e-4).astype(np.int64)
@@ -179,9 +148,3 @@ def _timestamps(time: NDArray[np.float64]) -> NDArray[np.int64]:
 def _oldest_first(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return `rows` turned round if the file begins with its newest, so that equal times come right too."""
     return rows[::-1] if len(rows) and time[rows[0]] > time[rows[-1]] else rows
-
-
-def _each_once(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the row numbers of each id's first row, in the order of the file."""
-    first = np.unique(ids, return_index=True)[1]
-    return np.sort(first)

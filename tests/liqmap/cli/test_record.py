@@ -13,7 +13,7 @@ import pytest
 
 from liqmap.cli import record
 from liqmap.cli.main import main
-from liqmap.exchanges.columns import no_trades
+from liqmap.exchanges.rows import no_trades
 from liqmap.live.registry import Recording, Recordings
 from liqmap.live.status import largest_lag
 from liqmap.model import Exchange

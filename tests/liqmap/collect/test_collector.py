@@ -14,7 +14,7 @@ import pytest
 from liqmap.collect.collector import Collector, Holdings
 from liqmap.collect.days import ABSENT_FOR
 from liqmap.errors import DataError, JobFailed, NotCovered, NotPublished, RequestError, UnreadableStore
-from liqmap.exchanges.columns import no_trades
+from liqmap.exchanges.rows import no_trades
 from liqmap.model import Coverage, Exchange, Progress
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore

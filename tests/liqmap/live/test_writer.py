@@ -12,7 +12,7 @@ import pytest
 
 from liqmap.collect.recent import RecentTrades
 from liqmap.errors import DataError
-from liqmap.exchanges.columns import no_trades
+from liqmap.exchanges.rows import no_trades
 from liqmap.live.buffer import Chunk
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange

@@ -225,12 +225,14 @@ def test_store_job_makes_a_segment_of_a_day_file(tmp_path: Path):
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(
             "BTCUSDT-aggTrades-2023-08-01.csv",
-            f"7,100.5,2,1,1,{START_MS},true\n9,100,1,2,2,{START_MS},false\n",
+            f"7,100.5,2,1,1,{START_MS},true\n9,100,1,2,2,{START_MS},false\n"
+            f"10,100,0,3,3,{START_MS},false\n7,100.5,2,1,1,{START_MS},true\n",
         )
     origin = Origin(Exchange.BINANCE, "BTCUSDT", TimeWindow.of_day(DAY), "https://example.org/day.zip", "")
     segment = run_store_job(StoreJob(file, origin, tmp_path, tmp_path / "incoming", 10**6))
     assert (segment.buys, segment.sells) == (1, 1)
-    assert (segment.origin.first_id, segment.origin.last_id, segment.origin.lost_ids) == (7, 9, 1)
+    assert (segment.origin.first_id, segment.origin.last_id, segment.origin.lost_ids) == (7, 10, 1)
+    assert (segment.origin.duplicates, segment.origin.zero_sizes) == (1, 1)
 
 
 def test_store_job_of_garbage_stores_nothing(tmp_path: Path):

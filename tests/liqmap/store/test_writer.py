@@ -129,6 +129,7 @@ def test_origin_of_a_merged_segment_names_all_it_is_made_of(tmp_path: Path):
         "last_id": 9,
         "lost_ids": 1,
         "duplicates": 2,
+        "zero_sizes": 4,
         "sha256": "ab" * 32,
     }
     of_two: dict[str, Any] = {"first_id": None, "last_id": None, "simulated": True}
@@ -136,6 +137,7 @@ def test_origin_of_a_merged_segment_names_all_it_is_made_of(tmp_path: Path):
         "first_id": 10,
         "last_id": 12,
         "lost_ids": 3,
+        "zero_sizes": 3,
         "source": "https://example.org",
         "via": (VIA_REST,),
     }
@@ -153,6 +155,7 @@ def test_origin_of_a_merged_segment_names_all_it_is_made_of(tmp_path: Path):
         last_id=12,
         lost_ids=4,
         duplicates=2,
+        zero_sizes=7,
         via=(VIA_STREAM, VIA_REST),
     )
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
 import zipfile
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -52,6 +55,55 @@ def test_rows_are_read_with_and_without_a_header(tmp_path: Path, header: list[st
     assert day.trades.size.tolist() == [0.5, 1.25, 0.001]
     assert day.trades.is_buy.tolist() == [False, True, False]
     assert (day.first_id, day.last_id, day.lost_ids, day.duplicates) == (11, 13, 0, 0)
+
+
+@pytest.mark.parametrize("header", [[], [HEADER]])
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: "\n\r\n" + text,
+        lambda text: "\ufeff\n" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "".join(
+            ",".join(f'"{field}"' for field in line.split(",")) + "\n" for line in text.splitlines()
+        ),
+        lambda text: text.replace("11,", '"11",').replace(HEADER, HEADER.replace("price", '"price"')),
+    ],
+    ids=["mark", "blank", "mark and blank", "windows", "quoted", "partly quoted"],
+)
+def test_rows_are_read_behind_a_mark_blank_lines_and_quotes(
+    tmp_path: Path, header: list[str], disguise: Callable[[str], str]
+):
+    text = disguise("".join(line + "\n" for line in header + ROWS))
+    path = tmp_path / "day.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{NAME}.csv", text.encode())
+    day = read(path)
+    assert day.trades.size.tolist() == [0.5, 1.25, 0.001]
+    assert (day.first_id, day.last_id, day.lost_ids) == (11, 13, 0)
+
+
+@pytest.mark.parametrize("size", ["0", "0.0", "-0.0", "1e-17", "9e-13"])
+@pytest.mark.parametrize("price", ["29200.2", "0", "nan"])
+def test_rows_of_size_0_are_left_out_and_counted_and_not_lost(tmp_path: Path, size: str, price: str):
+    empty = [f"{id_},{price},{size},23,23,{T0 + 70},false" for id_ in (10, 12, 14)]
+    day = read(zipped(tmp_path, [empty[0], ROWS[0], empty[1], ROWS[2], empty[2], empty[2]]))
+    assert day.trades.size.tolist() == [0.5, 0.001]
+    assert (day.first_id, day.last_id, day.lost_ids) == (10, 14, 0)
+    assert (day.zero_sizes, day.duplicates) == (3, 1)
+
+
+def test_size_just_above_0_is_a_trade(tmp_path: Path):
+    day = read(zipped(tmp_path, [ROWS[0].replace("0.5", "1e-12")]))
+    assert day.trades.size.tolist() == [1e-12]
+    assert day.zero_sizes == 0
+
+
+def test_file_of_nothing_but_size_0_has_no_trades_and_its_ids(tmp_path: Path):
+    day = read(zipped(tmp_path, [f"{id_},0,0,1,1,{T0},true" for id_ in (5, 6)]))
+    assert len(day.trades) == 0
+    assert (day.first_id, day.last_id, day.zero_sizes) == (5, 6, 2)
 
 
 @pytest.mark.parametrize("words", [("true", "false"), ("True", "False"), ("TRUE", "FALSE")])
@@ -114,9 +166,32 @@ def test_rows_just_across_midnight_are_left_to_the_next_day(tmp_path: Path):
         (["1,2,3"], "3 columns where 7 are expected"),
         ([ROWS[0], "x,y"], "is not a file of trades: Expected 7 columns, got 2"),
         ([ROWS[0], ROWS[1].replace("29200.2", "cheap")], "is not a file of trades.*cheap"),
-        ([ROWS[0].replace("29200.1", "-5")], "holds a price that is not above 0"),
-        ([ROWS[0].replace("29200.1", "nan")], "holds a price that is not above 0"),
-        ([ROWS[0].replace("0.5", "0")], "holds a size that is not above 0"),
+        *(
+            ([ROWS[0].replace("29200.1", price)], f"not a file of trades: it holds a price of {found}")
+            for price, found in (
+                ("-5", "-5"),
+                ("0", "0"),
+                ("nan", "nan"),
+                ("1e-13", "1e-13"),
+                ("1.1e15", r"1\.1e\+15"),
+                ("1e300", r"1e\+300"),
+            )
+        ),
+        *(
+            ([ROWS[0].replace("0.5", size)], f"not a file of trades: it holds a size of {found}")
+            for size, found in (
+                ("-0.5", "-0.5"),
+                ("-1e-17", "-1e-17"),
+                ("nan", "nan"),
+                ("inf", "inf"),
+                ("1.1e15", r"1\.1e\+15"),
+            )
+        ),
+        ([ROWS[0].replace("11,", f"{1 << 62},", 1)], f"holds the id {1 << 62}"),
+        ([ROWS[0].replace("11,", "-1,", 1)], "has no column agg_trade_id"),
+        ([ROWS[0], ROWS[1].replace("12,", "-1,", 1)], "holds the id -1"),
+        (["\n" * 70_000], "begins with 65,536 blanks"),
+        (["\ufeff\ufeff" + ROWS[0]], "has no column agg_trade_id"),
         ([f"1,10,1,1,1,{T0 + 90_000_000},true"], "holds trades of another day than 2023-08-01"),
     ],
 )
@@ -133,6 +208,23 @@ def test_what_is_not_such_a_day_is_refused_by_name(tmp_path: Path, lines: list[s
 def test_zip_with_another_member_is_refused(tmp_path: Path, member: str):
     with pytest.raises(DataError, match=r"should hold BTCUSDT-aggTrades-2023-08-01\.csv but holds"):
         read(zipped(tmp_path, ROWS, member=member))
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_member_of_another_script_is_known_by_its_bytes(tmp_path: Path, *, flag: bool):
+    symbol = "币安人生USDT"
+    name = f"{symbol}-aggTrades-2023-08-01"
+    path = zipped(tmp_path, ROWS, member=f"{name}.csv")
+    body = bytearray(path.read_bytes())
+    if not flag:  # "this name is UTF-8", in both headers
+        for place in (body.index(b"PK\x03\x04") + 7, body.index(b"PK\x01\x02") + 9):
+            body[place] &= ~8
+        path.write_bytes(body)
+    with zipfile.ZipFile(path) as archive:
+        assert (archive.namelist() == [f"{name}.csv"]) is flag
+    assert len(read(path, symbol=symbol).trades) == 3
+    with pytest.raises(DataError, match=r"should hold BTCUSDT-aggTrades-2023-08-01\.csv"):
+        read(path)
 
 
 def test_zip_with_a_second_member_is_refused(tmp_path: Path):
@@ -173,8 +265,29 @@ def test_encrypted_zip_is_refused(tmp_path: Path):
     for signature in (b"PK\x03\x04", b"PK\x01\x02"):
         body[body.index(signature) + (6 if signature == b"PK\x03\x04" else 8)] |= 1  # the flag "encrypted"
     path.write_bytes(body)
-    with pytest.raises(DataError, match="not a sound zip file"):
+    with pytest.raises(DataError, match="is packed in a way that cannot be read"):
         read(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zip_packed_as_no_exchange_does_is_refused(tmp_path: Path, method: int):
+    path = tmp_path / "day.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(f"{NAME}.csv", "\n".join(ROWS))
+    with pytest.raises(DataError, match="is packed in a way that cannot be read"):
+        read(path)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+def test_file_that_cannot_be_opened_just_now_is_not_called_unsound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    with pytest.raises(DataError, match=rf"could not be read \({os.strerror(number)}\); try again"):
+        read(tmp_path / "day.zip")
 
 
 @pytest.mark.parametrize("header", [True, False])

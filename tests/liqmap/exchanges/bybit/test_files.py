@@ -1,4 +1,5 @@
 import gzip
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -85,6 +86,57 @@ def test_ids_of_other_lengths_are_compared_too(tmp_path: Path):
     assert read(gzipped(tmp_path, [HEADER, *lines])).duplicates == 1
 
 
+NO_IDS = ["", "null", "None", "NaN", "00000000-0000-0000-0000-000000000000"]
+
+
+@pytest.mark.parametrize("text", NO_IDS)
+def test_rows_without_an_id_are_trades_like_others(tmp_path: Path, text: str):
+    lines = [line.replace(line.split(",")[6], text) for line in [*ROWS, ROWS[0]]]
+    day = read(gzipped(tmp_path, [HEADER, *lines]))
+    assert (len(day.trades), day.duplicates) == (4, 0)
+
+
+@pytest.mark.parametrize("text", NO_IDS)
+def test_rows_with_and_without_an_id_stand_side_by_side(tmp_path: Path, text: str):
+    nameless = ROWS[1].replace(ROWS[1].split(",")[6], text)
+    day = read(gzipped(tmp_path, [HEADER, ROWS[0], nameless, nameless, ROWS[0], ROWS[2]]))
+    assert (len(day.trades), day.duplicates) == (4, 1)
+
+
+def test_file_without_the_column_of_ids_is_read(tmp_path: Path):
+    lines = [
+        ",".join(field for place, field in enumerate(line.split(",")) if place != 6)
+        for line in [HEADER, *ROWS, ROWS[0]]
+    ]
+    day = read(gzipped(tmp_path, lines))
+    assert (len(day.trades), day.duplicates) == (4, 0)
+
+
+@pytest.mark.parametrize("size", ["0", "1e-17"])
+def test_rows_of_size_0_are_left_out_and_counted(tmp_path: Path, size: str):
+    lines = [ROWS[0], row("1788220800.3", "Buy", size, "0", 7), *ROWS[1:]]
+    day = read(gzipped(tmp_path, [HEADER, *lines]))
+    assert day.trades.size.tolist() == [0.001, 2.5, 0.1]
+    assert (day.zero_sizes, day.duplicates) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: "\n\r\n" + text,
+        lambda text: "".join(
+            ",".join(f'"{field}"' for field in line.split(",")) + "\r\n" for line in text.splitlines()
+        ),
+    ],
+    ids=["mark", "blank", "quoted"],
+)
+def test_rows_are_read_behind_a_mark_blank_lines_and_quotes(tmp_path: Path, disguise: Callable[[str], str]):
+    path = tmp_path / "day.csv.gz"
+    path.write_bytes(gzip.compress(disguise("".join(line + "\n" for line in [HEADER, *ROWS])).encode()))
+    assert read(path).trades.size.tolist() == [0.001, 2.5, 0.1]
+
+
 @pytest.mark.parametrize("time", ["1788220800117", "1788220800117000", "1788220800.117", "1788220800.117000"])
 def test_times_in_seconds_milliseconds_and_microseconds_are_told_apart(tmp_path: Path, time: str):
     trades = read(gzipped(tmp_path, [HEADER, row(time, "Buy", "1", "10", 1)])).trades
@@ -114,7 +166,20 @@ def test_day_without_trades_is_empty(tmp_path: Path, lines: list[str]):
         ([HEADER.replace("price", "cost"), ROWS[0]], "is not a file of trades.*price"),
         (["<!DOCTYPE html>", "<html>"], "is not a file of trades"),
         ([HEADER, row("1788120800.1", "Buy", "1", "10", 1)], "holds trades of another day"),
-        ([HEADER, row("1788220800.1", "Buy", "1", "-10", 1)], "holds a price that is not above 0"),
+        *(
+            ([HEADER, row("1788220800.1", "Buy", "1", price, 1)], f"holds a price of {found}")
+            for price, found in (("-10", "-10"), ("0", "0"), ("nan", "nan"), ("1e300", r"1e\+300"))
+        ),
+        *(
+            ([HEADER, row("1788220800.1", "Buy", size, "10", 1)], f"holds a size of {found}")
+            for size, found in (("-1", "-1"), ("nan", "nan"), ("inf", "inf"), ("2e15", r"2e\+15"))
+        ),
+        *(
+            ([HEADER, row(time, "Buy", "1", "10", 1)], f"holds a timestamp of {found}")
+            for time, found in (("nan", "nan"), ("-1", "-1"), ("1e300", r"1e\+300"))
+        ),
+        ([HEADER.replace(",foreignNotional", ",worth"), ROWS[0]], "it has no column foreignNotional"),
+        (["\n" * 70_000], "begins with 65,536 blanks"),
         ([HEADER, ROWS[0].replace("0.001,78", "x,78")], "is not a file of trades"),
         # An inverse contract's size is in USD: 100 USD of BTC at 78,541.70.
         (

@@ -1,0 +1,71 @@
+"""Fields: one value of what an exchange sends -> a number, a time or a name that can be believed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FIRST_MS: Final = 10**12
+"""September 2001, the first time that is written in 13 digits; what lies before is no time in ms."""
+
+LAST_MS: Final = 10**13 - 1
+"""The last time in 13 digits, in 2286."""
+
+LEAST_SIZE: Final = 1e-12
+"""What is smaller is size 0. Exchanges publish and send such trades, of 0 and of 1e-17; nobody made them."""
+
+LEAST_PRICE: Final = 1e-12
+"""What is smaller is no price: the cheapest contracts cost 1e-8."""
+
+MOST: Final = 1e15
+"""Of a price or a size, so that what is computed of both stays a number."""
+
+FIRST_ID: Final = 0
+LAST_ID: Final = (1 << 62) - 1
+"""Of the ids that number an exchange's trades, so that two of them can be subtracted."""
+
+
+def price_of(text: object) -> float:
+    """Return a price. Raises TypeError or ValueError for what is none."""
+    number = _number(text)
+    if not LEAST_PRICE <= number <= MOST:  # nor does NaN lie there
+        raise ValueError("a price is out of range")
+    return number
+
+
+def size_of(text: object) -> float:
+    """Return a size, 0 for what is below `LEAST_SIZE`. Raises TypeError or ValueError for what is none."""
+    number = _number(text)
+    if not 0 <= number <= MOST:
+        raise ValueError("a size is out of range")
+    return number if number >= LEAST_SIZE else 0.0
+
+
+def time_of(number: object) -> int:
+    """Return a time [ms since 1970]. Raises TypeError or ValueError for what is none."""
+    if type(number) is not int:  # a bool is not meant either
+        raise TypeError("a time is not a whole number")
+    if not FIRST_MS <= number <= LAST_MS:
+        raise ValueError("a time is not in milliseconds since 1970")
+    return number
+
+
+def id_of(number: object) -> int:
+    """Return the id of a trade. Raises TypeError or ValueError for what is none."""
+    if type(number) is not int:
+        raise TypeError("an id is not a whole number")
+    if not FIRST_ID <= number <= LAST_ID:
+        raise ValueError("an id is out of range")
+    return number
+
+
+def symbol_of(text: object) -> str:
+    """Return a symbol. Raises TypeError for what is none."""
+    if not isinstance(text, str):
+        raise TypeError("a symbol is not a text")
+    return text
+
+
+def _number(text: object) -> float:
+    if not isinstance(text, str):
+        raise TypeError("a price or size is not a text")
+    return float(text)

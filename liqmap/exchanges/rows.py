@@ -1,0 +1,121 @@
+"""Rows: what a day's file holds -> the trades of that day, checked as every exchange's must be."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liqmap.errors import DataError
+from liqmap.exchanges.fields import FIRST_ID, LAST_ID, LEAST_PRICE, LEAST_SIZE, MOST
+from liqmap.exchanges.protocol import DayTrades
+from liqmap.model import Trades
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from numpy.typing import NDArray
+
+_OUTSIDE_TOLERANCE = timedelta(seconds=1)
+
+
+def real_rows(name: str, rows: Trades) -> NDArray[np.bool_]:
+    """Return which rows of a file are trades: those of size 0 are none.
+
+    Binance published 200,000 of them in May 2023 (binance-public-data, issues #263 and #342). Raises
+    DataError naming the file as `name`, and a size or a price that cannot be right.
+    """
+    check_range(name, "size", rows.size, least=0)
+    real = rows.size >= LEAST_SIZE
+    check_range(name, "price", rows.price if real.all() else rows.price[real], least=LEAST_PRICE)
+    return real
+
+
+def trades_of_day(
+    name: str,
+    day: date,
+    rows: Trades,
+    *,
+    real: NDArray[np.bool_],
+    order: NDArray[np.int64],
+    ids: NDArray[np.int64] | None = None,
+) -> DayTrades:
+    """Return the trades of a UTC day among the `rows` of a file that is named to a user as `name`.
+
+    `real` says which of the rows are trades. `order` are the places of the rows, each once, in which those
+    of one millisecond were made; `ids` are those of all rows, where an exchange numbers its trades one by
+    one. Rows up to a second outside the day are left to the neighbouring day's file. Raises DataError
+    naming the file and what cannot be right.
+    """
+    _check_day(name, day, rows.time[real])
+    inside = _inside_day(rows.time, day, order)
+    keep = _in_time_order(rows.time, inside[real[inside]])
+    first, last, lost = (None, None, 0) if ids is None else _numbers(name, ids, order, inside)
+    return DayTrades(
+        _picked(rows, keep),
+        first_id=first,
+        last_id=last,
+        lost_ids=lost,
+        duplicates=len(rows) - len(order),
+        zero_sizes=len(inside) - len(keep),
+    )
+
+
+def check_range(
+    name: str, column: str, values: NDArray[np.float64], *, least: float, most: float = MOST
+) -> None:
+    """Check that a column's values lie from `least` to `most`. Raises DataError naming the file and one."""
+    right = (values >= least) & (values <= most)  # NaN is neither
+    if not right.all():
+        wrong = values[np.argmin(right)]
+        raise DataError(f"{name} is not a file of trades: it holds a {column} of {wrong:g}.")
+
+
+def no_trades() -> Trades:
+    """Return the trades of a day without any."""
+    return Trades(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.bool_))
+
+
+def _check_day(name: str, day: date, time: NDArray[np.int64]) -> None:
+    window = TimeWindow.of_day(day)
+    slack = int(_OUTSIDE_TOLERANCE.total_seconds() * 1000)
+    if len(time) and (time.min() < window.start_ms - slack or time.max() >= window.end_ms + slack):
+        raise DataError(f"{name} holds trades of another day than {day}.")
+
+
+def _inside_day(time: NDArray[np.int64], day: date, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return those of `rows` that lie inside the day; the others belong to its neighbours' files."""
+    window = TimeWindow.of_day(day)
+    inside = (time >= window.start_ms) & (time < window.end_ms)
+    return rows if inside.all() else rows[inside[rows]]
+
+
+def _in_time_order(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return `rows` ordered by time, rows of equal time as they stand."""
+    ordered = time[rows]
+    if (ordered[1:] >= ordered[:-1]).all():
+        return rows
+    return rows[np.argsort(ordered, kind="stable")]
+
+
+def _numbers(
+    name: str, ids: NDArray[np.int64], order: NDArray[np.int64], inside: NDArray[np.int64]
+) -> tuple[int | None, int | None, int]:
+    """Return the first and the last id of a day, and how many in between its file does not have."""
+    if not len(inside):
+        return None, None, 0
+    first, last = int(ids[inside].min()), int(ids[inside].max())
+    if first < FIRST_ID or last > LAST_ID:
+        raise DataError(f"{name} is not a file of trades: it holds the id {first if first < 0 else last}.")
+    # Rows of size 0 and those just outside the day are no trades of it, but not lost either.
+    found = int(np.count_nonzero((ids[order] >= first) & (ids[order] <= last)))
+    return first, last, last - first + 1 - found
+
+
+def _picked(rows: Trades, places: NDArray[np.int64]) -> Trades:
+    """Return the trades at `places`, uncopied where those are all of them in order, as in most files."""
+    if len(places) == len(rows) and (places[1:] > places[:-1]).all():
+        return rows
+    return Trades(rows.time[places], rows.price[places], rows.size[places], rows.is_buy[places], rows.inverse)
