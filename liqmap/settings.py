@@ -5,11 +5,23 @@ from __future__ import annotations
 import math
 import os
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from liqmap.errors import SettingsError
@@ -21,6 +33,13 @@ CONFIG_VARIABLE = "LIQMAP_CONFIG"
 _PREFIX, _DELIMITER = "LIQMAP__", "__"
 # Sections of the same file that belong to the other door; the bot reads them, the engine passes over them.
 BOT_SECTIONS = frozenset({"discord", "limits", "health", "database", "subscriptions", "alerts", "logging"})
+_MOVED: Final = {
+    f"download.{name}": f"network.{name}"
+    for name in ("attempts", "stall_timeout", "retry_wait", "retry_wait_max")
+}
+_PROXY_SCHEMES = ("http://", "https://")
+# A stream begins as an HTTP request, and is reached by the same proxy.
+_PROXIED_AS: Final = {"wss": "https", "ws": "http"}
 
 
 def _http_url(text: str) -> str:
@@ -32,6 +51,13 @@ def _http_url(text: str) -> str:
 def _websocket_url(text: str) -> str:
     if not text.startswith(("wss://", "ws://")):
         raise ValueError("must start with wss:// or ws://")
+    return text
+
+
+def _proxy_url(text: SecretStr) -> SecretStr:
+    # The address may hold a password, so no message repeats it.
+    if text.get_secret_value() and not text.get_secret_value().startswith(_PROXY_SCHEMES):
+        raise ValueError("must start with http:// or https://; SOCKS is not supported")
     return text
 
 
@@ -71,14 +97,39 @@ class EngineSettings(Section):
         return self
 
 
+class NetworkSettings(Section):
+    """How other people's servers are reached, and how long each of them is waited for."""
+
+    proxy: Annotated[SecretStr, AfterValidator(_proxy_url)] = SecretStr("")
+    attempts: int = Field(default=4, ge=1, le=20)
+    retry_wait: float = Field(default=1.0, ge=0)
+    retry_wait_max: float = Field(default=30.0, ge=0)
+    stall_timeout: float = Field(default=30.0, gt=0)
+    answer_timeout: float = Field(default=60.0, gt=0)
+    max_answer_size: ByteSize = Field(default=ByteSize(32_000_000), gt=0)
+
+    def proxy_for(self, url: str) -> str | None:
+        """Return the address of the proxy by which `url` is reached, None for a direct connection.
+
+        The setting wins over the environment (HTTPS_PROXY, HTTP_PROXY). This machine, and the hosts that
+        NO_PROXY names, are reached directly. Raises SettingsError for a proxy that is not supported.
+        """
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if _is_this_machine(host) or proxy_bypass(host):
+            return None
+        if configured := self.proxy.get_secret_value():
+            return configured
+        scheme = _PROXIED_AS.get(parts.scheme, parts.scheme)
+        return environment_proxies().get(scheme)
+
+
 class DownloadSettings(Section):
     """How dumps are fetched."""
 
     concurrency: int = Field(default=4, ge=1, le=32)
-    attempts: int = Field(default=4, ge=1, le=20)
-    stall_timeout: float = Field(default=30.0, gt=0)
-    retry_wait: float = Field(default=1.0, ge=0)
-    retry_wait_max: float = Field(default=30.0, ge=0)
+    least_speed: ByteSize = Field(default=ByteSize(10_000), ge=0)
+    longest: float = Field(default=3600.0, gt=0)
     max_file_size: ByteSize = Field(default=ByteSize(2_000_000_000), gt=0)
     max_unpacked_size: ByteSize = Field(default=ByteSize(16_000_000_000), gt=0)
 
@@ -163,6 +214,7 @@ class Settings(BaseSettings):
 
     storage: StorageSettings = Field(default_factory=StorageSettings)
     engine: EngineSettings = EngineSettings()
+    network: NetworkSettings = NetworkSettings()
     download: DownloadSettings = DownloadSettings()
     recent: RecentSettings = RecentSettings()
     recorder: RecorderSettings = RecorderSettings()
@@ -214,13 +266,39 @@ def read_settings_file(path: Path | None) -> dict[str, Any]:
 def build_settings(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
     """Return settings of `kind` from `values` and the environment. Raises SettingsError."""
     _check_variables(set(kind.model_fields) | BOT_SECTIONS)
+    environment_proxies()
     try:
         return kind(**values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        problem = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            problem = f"it is now {_MOVED[key]}" if key in _MOVED else "unknown key"
         raise SettingsError(f"Setting {key}: {problem[0].lower()}{problem[1:]}.") from None
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def environment_proxies() -> dict[str, str]:
+    """Return the addresses of the proxies that HTTP_PROXY and HTTPS_PROXY name, by scheme.
+
+    Raises SettingsError for one of another kind, without repeating its address.
+    """
+    found = {}
+    for scheme, address in getproxies_environment().items():
+        if scheme in {"http", "https"}:
+            # Like curl, take "proxy:3128" for the address of an HTTP proxy.
+            found[scheme] = address if "://" in address else f"http://{address}"
+            if not found[scheme].startswith(_PROXY_SCHEMES):
+                name = f"{scheme.upper()}_PROXY"
+                raise SettingsError(f"{name} must start with http:// or https://; SOCKS is not supported.")
+    return found
 
 
 def _check_variables(sections: set[str]) -> None:

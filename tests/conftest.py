@@ -31,7 +31,7 @@ hypothesis.settings.load_profile("steady")
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith(("LIQMAP", "DISCORD_TOKEN")):
+        if name.startswith(("LIQMAP", "DISCORD_TOKEN")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
 
 
@@ -78,7 +78,7 @@ def config(tmp_path: Path, market_server: MarketServer) -> Path:
     path.write_text(
         f'storage.path = "{tmp_path / "store"}"\n'
         "engine.workers = 1\n"
-        "download.retry_wait = 0\n"
+        "network.retry_wait = 0\n"
         + "".join(f'{key} = "{url}"\n' for key, url in market_server.host.settings.items())
     )
     return path

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiohttp
-
+from liqmap.clock import SystemClock
 from liqmap.collect.brackets import refresh_bybit
+from liqmap.collect.clients import rest_clients
+from liqmap.model import Exchange
+from liqmap.net.session import open_session
 from liqmap.settings import load_settings
 
 if TYPE_CHECKING:
@@ -33,5 +34,7 @@ def brackets(words: Sequence[str]) -> int:
 
 async def _refresh(config: Path | None) -> Path:
     settings = load_settings(config)
-    async with aiohttp.ClientSession() as session:
-        return await refresh_bybit(session, settings, today=datetime.now(UTC).date())
+    clock = SystemClock()
+    async with open_session(settings.network) as session:
+        clients = rest_clients(settings, session=session, clock=clock)
+        return await refresh_bybit(clients[Exchange.BYBIT], settings, today=clock.now().date())

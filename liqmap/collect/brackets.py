@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -12,15 +10,13 @@ from liqmap.compute.margin import Brackets
 from liqmap.errors import DataError
 from liqmap.files import write_file
 from liqmap.model import Exchange
-from liqmap.net.download import download
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from datetime import date
     from pathlib import Path
 
-    import aiohttp
-
+    from liqmap.net.rest import RestClient
     from liqmap.settings import Settings
 
 CATEGORIES: Final = ("linear", "inverse")
@@ -28,7 +24,7 @@ CATEGORIES: Final = ("linear", "inverse")
 Tiers = dict[str, list[tuple[float, float, float]]]
 
 
-async def refresh_bybit(session: aiohttp.ClientSession, settings: Settings, *, today: date) -> Path:
+async def refresh_bybit(client: RestClient, settings: Settings, *, today: date) -> Path:
     """Fetch all risk limits and return the path of the table that they make.
 
     Source: GET /v5/market/risk-limit, public, a few symbols a page (bybit-exchange/docs). A row:
@@ -38,7 +34,7 @@ async def refresh_bybit(session: aiohttp.ClientSession, settings: Settings, *, t
     """
     tiers: Tiers = {}
     for category in CATEGORIES:
-        async for row in _rows(session, settings, category):
+        async for row in _rows(client, settings, category):
             _add(tiers, row)
     lines = [f"# Bybit's risk limits (GET /v5/market/risk-limit), fetched on {today}", _COLUMNS]
     lines += [f"{symbol} {' '.join(map(_written, sorted(of)))}" for symbol, of in sorted(tiers.items())]
@@ -50,14 +46,12 @@ async def refresh_bybit(session: aiohttp.ClientSession, settings: Settings, *, t
 _COLUMNS = "# symbol, then its tiers: cap of the value, maintenance margin rate, maximum leverage"
 
 
-async def _rows(
-    session: aiohttp.ClientSession, settings: Settings, category: str
-) -> AsyncIterator[dict[str, Any]]:
+async def _rows(client: RestClient, settings: Settings, category: str) -> AsyncIterator[dict[str, Any]]:
     cursor, seen = "", set[str]()
     while cursor not in seen:
         seen.add(cursor)
         url = f"{settings.exchanges.bybit.api_url}/v5/market/risk-limit?category={category}"
-        page = await _page(session, settings, f"{url}&cursor={quote(cursor)}" if cursor else url)
+        page = _page(await client.get(f"{url}&cursor={quote(cursor)}" if cursor else url))
         for row in page["list"]:
             yield row
         cursor = page.get("nextPageCursor") or ""
@@ -65,20 +59,15 @@ async def _rows(
             return
 
 
-async def _page(session: aiohttp.ClientSession, settings: Settings, url: str) -> dict[str, Any]:
-    folder = settings.storage.path / "incoming"
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as temporary:
-        target = folder / temporary / "page.json"
-        await download(session, url, target, settings=settings.download)
-        try:
-            answer = json.loads(target.read_bytes())
-            if answer["retCode"] == 0 and isinstance(answer["result"]["list"], list):
-                page: dict[str, Any] = answer["result"]
-                return page
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError("Bybit's risk limits cannot be read; try again later.") from error
-        raise DataError(f"Bybit refuses to tell its risk limits (code {answer['retCode']}); try again later.")
+def _page(answer: object) -> dict[str, Any]:
+    match answer:
+        case {"retCode": 0, "result": {"list": list()} as result}:
+            page: dict[str, Any] = result
+            return page
+        case {"retCode": int(code)} if code:
+            raise DataError(f"Bybit refuses to tell its risk limits (code {code}); try again later.")
+        case _:
+            raise DataError("Bybit's risk limits cannot be read; try again later.")
 
 
 def _add(tiers: Tiers, row: dict[str, Any]) -> None:

@@ -10,20 +10,18 @@ from liqmap.model import Exchange
 from liqmap.net.rest import RestClient, WeightBudget
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from liqmap.clock import Clock
+    from liqmap.net.session import Session
     from liqmap.settings import Settings
 
 Clients: TypeAlias = Mapping[Exchange, RestClient]
 
 
-def rest_clients(settings: Settings, *, session: aiohttp.ClientSession, clock: Clock) -> Clients:
+def rest_clients(settings: Settings, *, session: Session, clock: Clock) -> Clients:
     """Return a client of each exchange's API."""
     return {
         exchange: RestClient(
             session,
-            settings=settings.download,
             clock=clock,
             budget=WeightBudget(settings.exchanges.of(exchange).budget, clock=clock),
             used_weight=row.used_weight,

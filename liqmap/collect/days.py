@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
-    import aiohttp
-
     from liqmap.clock import Clock
     from liqmap.exchanges.protocol import DayFile
     from liqmap.model import Exchange
+    from liqmap.net.session import Session
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
     from liqmap.store.shared import SharedStore
@@ -66,7 +65,7 @@ class DayFiles:
         settings: Settings,
         *,
         store: SegmentStore,
-        session: aiohttp.ClientSession,
+        session: Session,
         run: Run,
         clock: Clock,
         shared: SharedStore | None = None,
@@ -121,7 +120,7 @@ class DayFiles:
         if self._store.get(day.exchange, day.symbol, day.window) is not None:
             return True
         try:
-            return await exists(self._session, self._source(day).url, settings=self._settings.download)
+            return await exists(self._session, self._source(day).url)
         except DataError:
             return False
 

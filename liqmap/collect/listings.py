@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self, TypeVar
-
-import aiohttp
 
 from liqmap.collect.clients import rest_clients
 from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError, NotCovered
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
+from liqmap.net.session import open_session
 
 if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
     from liqmap.clock import Clock
+    from liqmap.collect.clients import Clients
     from liqmap.model import MapRequest
     from liqmap.settings import Settings
 
@@ -42,16 +43,18 @@ class Listings:
         self._symbols: dict[Exchange, frozenset[str]] = {}
         self._asked_again: dict[Exchange, datetime] = {}
         self._locks = {each: asyncio.Lock() for each in Exchange}
+        self._stack = AsyncExitStack()
+        self._clients: Clients = {}
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession()
-        self._clients = rest_clients(self._settings, session=self._session, clock=self._clock)
+        session = await self._stack.enter_async_context(open_session(self._settings.network))
+        self._clients = rest_clients(self._settings, session=session, clock=self._clock)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._stack.aclose()
 
     def known(self, exchange: Exchange) -> frozenset[str]:
         """Return the symbols as far as they have been fetched, without waiting."""

@@ -84,8 +84,7 @@ class RecentTrades:
         self._clock = clock
         self._in_flight = asyncio.Semaphore(pages_at_once)
         self._trades_a_second = weight_a_minute / backfill.page_weight * backfill.page_rows / 60
-        self.client = client
-        """What asks the exchange, for others who have a question: there is one budget."""
+        self._client = client
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -145,7 +144,7 @@ class RecentTrades:
             window=window,
             source=self._backfill.page_url(self._base_url, symbol),
             sha256="",
-            simulated=self.client.simulated,
+            simulated=self._client.simulated,
             # What the exchange skips at an end is counted here, so it must not seem lost at the border too.
             first_id=first if end > first else None,
             last_id=end - 1 if end > first else None,
@@ -209,7 +208,7 @@ class RecentTrades:
         url = self._backfill.page_url(self._base_url, symbol, from_id=from_id, from_ms=from_ms)
         async with self._in_flight:
             try:
-                answer = await self.client.get(url, weight=self._backfill.page_weight)
+                answer = await self._client.get(url, weight=self._backfill.page_weight)
             except RejectedRequest as error:
                 raise self._backfill.explained(error.answer, symbol) from error
         return self._backfill.read_page(answer)

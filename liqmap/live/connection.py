@@ -7,23 +7,22 @@ import logging
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from liqmap.exchanges.messages import Acknowledged
-from liqmap.net.attempts import USER_AGENT, TransientError, passing
+from liqmap.net.attempts import TransientError
+from liqmap.net.session import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from liqmap.clock import Clock
     from liqmap.exchanges.messages import Liquidation, LiveFormat, StreamTrade
+    from liqmap.net.session import Session
 
 log = logging.getLogger(__name__)
 
-_LARGEST_MESSAGE = 4 << 20
-_CLOSING_SECONDS = 1.0
 _MOST_AT_ONCE = 100  # symbols in a message: Bybit takes 21,000 characters
 _BETWEEN_SECONDS = 0.2  # Binance closes at more than ten messages a second, answers to its pings included
 
@@ -37,7 +36,7 @@ class Stream:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: Session,
         live: LiveFormat,
         base_url: str,
         *,
@@ -63,15 +62,8 @@ class Stream:
 
         Raises TransientError if there is none, or if nothing has come by it.
         """
-        host = urlsplit(self._url).hostname or self._url
-        with passing(host):
-            socket = await self._session.ws_connect(
-                self._url,
-                headers=USER_AGENT,
-                max_msg_size=_LARGEST_MESSAGE,
-                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSING_SECONDS),
-            )
-        self._socket = socket
+        host = host_of(self._url)
+        self._socket = socket = await self._session.stream(self._url)
         tasks = [asyncio.create_task(each) for each in (self._keep(socket), self._ask_one_by_one())]
         try:
             await self.subscribe(symbols())

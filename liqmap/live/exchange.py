@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    import aiohttp
     from filelock import FileLock
 
     from liqmap.clock import Clock
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from liqmap.live.writer import Keeper
     from liqmap.model import Exchange
     from liqmap.net.rest import RestClient
+    from liqmap.net.session import Session
     from liqmap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class ExchangeRecorder:
         exchange: Exchange,
         settings: Settings,
         *,
-        session: aiohttp.ClientSession,
+        session: Session,
         client: RestClient,
         keeper: Keeper,
         recordings: Recordings,
@@ -207,7 +207,7 @@ class ExchangeRecorder:
         while True:
             await self._some.wait()
             begun = self._clock.now()
-            async for attempt in attempts(self._settings.download, times=None, sleep=self._clock.sleep):
+            async for attempt in attempts(self._settings.network, times=None, sleep=self._clock.sleep):
                 with attempt:
                     try:
                         await self._stream.run(lambda: tuple(self._tracks))

@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    import aiohttp
-
     from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
     from liqmap.collect.days import DayFiles
     from liqmap.collect.recent import RecentTrades
+    from liqmap.net.session import Session
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
 
@@ -45,7 +44,7 @@ class Recorder:
         settings: Settings,
         *,
         store: SegmentStore,
-        session: aiohttp.ClientSession,
+        session: Session,
         days: DayFiles,
         recent: Mapping[Exchange, RecentTrades],
         clients: Clients,

@@ -19,7 +19,7 @@ from liqmap.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from liqmap.settings import DownloadSettings
+    from liqmap.settings import NetworkSettings
 
 USER_AGENT: Final = {"User-Agent": f"liqmap/{__version__}"}
 """Bybit refuses requests without one."""
@@ -44,16 +44,16 @@ def passing(host: str) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise TransientError(f"{host} did not answer in time; try again in a few minutes.") from error
+    except aiohttp.ClientProxyConnectionError as error:
+        raise TransientError("The proxy cannot be reached; check the setting network.proxy.") from error
+    except aiohttp.ClientHttpProxyError as error:
+        raise TransientError(
+            f"The proxy refuses the way to {host} (HTTP {error.status}); check the setting network.proxy."
+        ) from error
     except aiohttp.ClientPayloadError as error:
         raise TransientError(f"{host} broke off a download; try again in a few minutes.") from error
     except aiohttp.ClientError as error:
         raise TransientError(f"{host} cannot be reached; check the network and try again.") from error
-
-
-def patience(settings: DownloadSettings) -> aiohttp.ClientTimeout:
-    """Return the time that silence may last: an answer may take as long as it goes on."""
-    stall = settings.stall_timeout
-    return aiohttp.ClientTimeout(total=None, sock_connect=stall, sock_read=stall)
 
 
 def check_status(response: aiohttp.ClientResponse, host: str, *, longest_wait: float) -> None:
@@ -72,7 +72,7 @@ def check_status(response: aiohttp.ClientResponse, host: str, *, longest_wait: f
 
 
 def attempts(
-    settings: DownloadSettings,
+    settings: NetworkSettings,
     *,
     times: int | None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

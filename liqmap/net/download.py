@@ -11,15 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from liqmap.errors import DataError, NotPublished
-from liqmap.net.attempts import (
-    SIMULATED_HEADER,
-    USER_AGENT,
-    TransientError,
-    attempts,
-    check_status,
-    passing,
-    patience,
-)
+from liqmap.net.attempts import SIMULATED_HEADER, USER_AGENT, TransientError, attempts, check_status
+from liqmap.net.pace import Pace, ended_by, overdue
+from liqmap.net.session import host_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,10 +21,12 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from liqmap.net.session import Session
     from liqmap.settings import DownloadSettings
 
 _HEADERS = USER_AGENT | {"Accept-Encoding": "identity"}  # the files are compressed already
 _CHUNK = 1 << 18
+_LONGEST_CHECKSUM = 1000
 _CHECKSUM = re.compile(r"([0-9a-f]{64})\s+\S+\s*")
 
 
@@ -45,7 +41,7 @@ class Downloaded:
 
 
 async def download(
-    session: aiohttp.ClientSession,
+    session: Session,
     url: str,
     target: Path,
     *,
@@ -55,19 +51,23 @@ async def download(
 ) -> Downloaded:
     """Stream `url` to `target`, verified against its length and the sha256 at `checksum_url`.
 
-    `target` appears only when it is whole; on any failure nothing is left behind. `on_bytes` hears of
-    (bytes so far, bytes in all or None). What may pass (timeouts, resets, 429, 5xx, a wrong checksum)
-    is tried again with growing, jittered waits, or after the time that the server names. Raises
-    NotPublished on 404, and DataError on everything that does not pass.
+    `target` appears only when it is whole; on any failure nothing is left behind. `on_bytes` is called with
+    (bytes so far, bytes in all or None). What may pass (timeouts, resets, drips, 429, 5xx, a wrong
+    checksum) is tried again with growing, jittered waits, or after the time that the server names, for
+    `settings.longest` in all. Raises NotPublished on 404, and DataError on everything that does not pass.
     """
     partial = target.with_name(target.name + ".part")
-    fetch = _Fetch(session, settings, host=urlsplit(url).hostname or url)
+    fetch = _Fetch(session, settings, host=host_of(url))
+    late = DataError(
+        f"{fetch.host} has not sent {_name(url)} within {settings.longest / 60:.0f} min; try again later."
+    )
     try:
-        async for attempt in attempts(settings, times=settings.attempts):
-            with attempt:
-                expected = await fetch.checksum(checksum_url) if checksum_url else None
-                downloaded = await fetch.file(url, partial, on_bytes)
-                fetch.verify(url, downloaded, expected)
+        async with ended_by(overdue(late, after=settings.longest, sleep=session.sleep)):
+            async for attempt in attempts(session.network, times=session.network.attempts):
+                with attempt:
+                    expected = await fetch.checksum(checksum_url) if checksum_url else None
+                    downloaded = await fetch.file(url, partial, on_bytes)
+                    fetch.verify(url, downloaded, expected)
         partial.replace(target)
     except TransientError as error:
         raise DataError(str(error)) from error
@@ -79,16 +79,20 @@ async def download(
     return Downloaded(target, downloaded.sha256, downloaded.size, downloaded.simulated)
 
 
-async def exists(session: aiohttp.ClientSession, url: str, *, settings: DownloadSettings) -> bool:
-    """Tell whether there is a file at `url`, without fetching it. Raises DataError if that cannot be told."""
-    host = urlsplit(url).hostname or url
+async def exists(session: Session, url: str) -> bool:
+    """Return whether there is a file at `url`, without fetching it. Raises DataError if that stays open."""
+    host, network = host_of(url), session.network
+    late = TransientError(f"{host} did not answer in time; try again in a few minutes.")
     try:
-        async for attempt in attempts(settings, times=settings.attempts):
-            with attempt, passing(host):
-                async with session.head(url, headers=_HEADERS, timeout=patience(settings)) as response:
+        async for attempt in attempts(network, times=network.attempts):
+            with attempt:
+                async with (
+                    ended_by(overdue(late, after=network.answer_timeout, sleep=session.sleep)),
+                    session.request("HEAD", url, headers=_HEADERS) as response,
+                ):
                     if response.status == 404:
                         return False
-                    check_status(response, host, longest_wait=settings.retry_wait_max)
+                    check_status(response, host, longest_wait=network.retry_wait_max)
     except TransientError as error:
         raise DataError(str(error)) from error
     return True
@@ -96,13 +100,18 @@ async def exists(session: aiohttp.ClientSession, url: str, *, settings: Download
 
 @dataclass(frozen=True, slots=True)
 class _Fetch:
-    session: aiohttp.ClientSession
+    session: Session
     settings: DownloadSettings
     host: str
 
     async def checksum(self, url: str) -> str:
-        async with self._get(url) as response:
-            text = await response.content.read(1000)
+        text = b""
+        async with self._get(url) as (response, pace):
+            async for chunk in response.content.iter_chunked(_LONGEST_CHECKSUM):
+                pace.count(len(chunk))
+                text += chunk
+                if len(text) > _LONGEST_CHECKSUM:
+                    break
         found = _CHECKSUM.fullmatch(text.decode("ascii", "replace"))
         if not found:
             raise TransientError(f"{self.host} sent a checksum that cannot be read; try again later.")
@@ -110,20 +119,20 @@ class _Fetch:
 
     def verify(self, url: str, downloaded: Downloaded, expected: str | None) -> None:
         if expected not in {None, downloaded.sha256}:
-            name = urlsplit(url).path.rpartition("/")[2]
-            raise TransientError(f"{self.host} sent {name} with a wrong checksum; try again later.")
+            raise TransientError(f"{self.host} sent {_name(url)} with a wrong checksum; try again later.")
 
     async def file(
         self, url: str, partial: Path, on_bytes: Callable[[int, int | None], None] | None
     ) -> Downloaded:
         digest, size, limit = hashlib.sha256(), 0, self.settings.max_file_size
-        async with self._get(url) as response:
+        async with self._get(url) as (response, pace):
             total = response.content_length
             self._check_size(total or 0, limit)
             with partial.open("wb") as file:
                 async for chunk in response.content.iter_chunked(_CHUNK):
                     size += len(chunk)
                     self._check_size(size, limit)
+                    pace.count(len(chunk))
                     digest.update(chunk)
                     file.write(chunk)
                     if on_bytes:
@@ -132,13 +141,17 @@ class _Fetch:
         return Downloaded(partial, digest.hexdigest(), size, simulated)
 
     @asynccontextmanager
-    async def _get(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        with passing(self.host):
-            async with self.session.get(url, headers=_HEADERS, timeout=patience(self.settings)) as response:
-                if response.status == 404:
-                    raise NotPublished(f"{self.host} has no file {response.url.name}.")
-                check_status(response, self.host, longest_wait=self.settings.retry_wait_max)
-                yield response
+    async def _get(self, url: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, Pace]]:
+        network = self.session.network
+        pace = Pace(least=self.settings.least_speed, period=network.stall_timeout, sleep=self.session.sleep)
+        async with (
+            ended_by(pace.too_slow(self.host)),
+            self.session.request("GET", url, headers=_HEADERS) as response,
+        ):
+            if response.status == 404:
+                raise NotPublished(f"{self.host} has no file {response.url.name}.")
+            check_status(response, self.host, longest_wait=network.retry_wait_max)
+            yield response, pace
 
     def _check_size(self, size: int, limit: int) -> None:
         if size > limit:
@@ -146,3 +159,7 @@ class _Fetch:
                 f"{self.host} sent a file larger than {limit / 1e6:,.0f} MB; if that is right, raise the"
                 " setting download.max_file_size."
             )
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from liqmap.errors import DataError
-from liqmap.net.attempts import (
-    SIMULATED_HEADER,
-    USER_AGENT,
-    TransientError,
-    attempts,
-    check_status,
-    passing,
-    patience,
-    retry_after,
-)
+from liqmap.net.attempts import SIMULATED_HEADER, TransientError, attempts, check_status, retry_after
+from liqmap.net.pace import ended_by, overdue
+from liqmap.net.session import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,11 +18,12 @@ if TYPE_CHECKING:
     import aiohttp
 
     from liqmap.clock import Clock
-    from liqmap.settings import DownloadSettings
+    from liqmap.net.session import Session
 
 _LIMITED_STATUS = frozenset({429, 418})  # too many requests; banned for having gone on
 _DEFAULT_WAIT = 60.0
 _FORBIDDEN_FOR = 600.0  # Bybit's "access too frequent" lasts ten minutes, and is no other status
+_CHUNK = 1 << 16
 _LONGEST_WAIT = 60.0  # a limit counts by the minute; what goes on for longer is a ban
 
 
@@ -95,19 +89,21 @@ class WeightBudget:
 
 
 class RestClient:
-    """Asks one exchange's REST API, patiently: what may pass is tried again, limits are obeyed."""
+    """Requests JSON from one exchange's API, patiently: what may pass is tried again, limits are obeyed.
+
+    Everything that is no file or stream comes by it: pages of trades, listings, brackets, the time.
+    """
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: Session,
         *,
-        settings: DownloadSettings,
         clock: Clock,
         budget: WeightBudget,
         used_weight: Callable[[Mapping[str, str]], int | None],
     ) -> None:
         self._session = session
-        self._settings = settings
+        self._network = session.network
         self._clock = clock
         self._budget = budget
         self._used_weight = used_weight
@@ -115,10 +111,13 @@ class RestClient:
         """Whether a simulated market answers; known from the first answer on."""
 
     async def get(self, url: str, *, weight: int) -> object:
-        """Return the JSON answer of `url`, which costs `weight`. Raises DataError, on 400 RejectedRequest."""
+        """Return the JSON answer of `url`, its query included, which costs `weight` of the budget.
+
+        Raises DataError, on HTTP 400 RejectedRequest.
+        """
         try:
             async for attempt in attempts(
-                self._settings, times=self._settings.attempts, sleep=self._clock.sleep
+                self._network, times=self._network.attempts, sleep=self._clock.sleep
             ):
                 with attempt:
                     return await self._get_once(url, weight)
@@ -128,29 +127,41 @@ class RestClient:
 
     async def _get_once(self, url: str, weight: int) -> object:
         minute = await self._budget.spend(weight)
-        host = urlsplit(url).hostname or url
-        with passing(host):
-            async with self._session.get(
-                url, headers=USER_AGENT, timeout=patience(self._settings)
-            ) as response:
-                used = self._used_weight(response.headers)
-                if used is not None:
-                    self._budget.hear(used, minute)
-                if response.status in _LIMITED_STATUS:
-                    self._limited(response, host)
-                if response.status == 403:
-                    until = self._budget.close(_FORBIDDEN_FOR)
-                    raise DataError(
-                        f"{host} refuses to answer (HTTP 403), because it was asked too often or blocks this"
-                        f" network; it is asked again at {until:%H:%M:%S} UTC."
-                    )
-                if response.status != 400:
-                    check_status(response, host, longest_wait=self._settings.retry_wait_max)
-                body = await _json(response, host)
-                if response.status == 400:
-                    raise RejectedRequest(f"{host} refuses to answer; try again later.", body)
-                self.simulated = SIMULATED_HEADER in response.headers
-                return body
+        host = host_of(url)
+        late = TransientError(f"{host} did not answer in time; try again in a few minutes.")
+        async with (
+            ended_by(overdue(late, after=self._network.answer_timeout, sleep=self._session.sleep)),
+            self._session.request("GET", url) as response,
+        ):
+            used = self._used_weight(response.headers)
+            if used is not None:
+                self._budget.hear(used, minute)
+            if response.status in _LIMITED_STATUS:
+                self._limited(response, host)
+            if response.status == 403:
+                until = self._budget.close(_FORBIDDEN_FOR)
+                raise DataError(
+                    f"{host} refuses to answer (HTTP 403), because it was asked too often or blocks this"
+                    f" network; it is asked again at {until:%H:%M:%S} UTC."
+                )
+            if response.status != 400:
+                check_status(response, host, longest_wait=self._network.retry_wait_max)
+            body = _parsed(await self._body(response, host), host)
+            if response.status == 400:
+                raise RejectedRequest(f"{host} refuses to answer; try again later.", body)
+            self.simulated = SIMULATED_HEADER in response.headers
+            return body
+
+    async def _body(self, response: aiohttp.ClientResponse, host: str) -> bytes:
+        body, limit = bytearray(), self._network.max_answer_size
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            body += chunk
+            if len(body) > limit:  # unpacked: a few bytes on the way can stand for many
+                raise DataError(
+                    f"{host} sent an answer larger than {limit / 1e6:,g} MB, which is refused; if that is"
+                    " right, raise the setting network.max_answer_size."
+                )
+        return bytes(body)
 
     def _limited(self, response: aiohttp.ClientResponse, host: str) -> None:
         asked = retry_after(response.headers.get("Retry-After", ""))
@@ -161,12 +172,12 @@ class RestClient:
         raise TransientError(f"{host} is limiting requests; try again in a minute.", retry_after=wait)
 
 
-async def _json(response: aiohttp.ClientResponse, host: str) -> object:
+def _parsed(body: bytes, host: str) -> object:
     try:
-        body: object = await response.json(content_type=None)
-    except ValueError as error:
+        answer: object = json.loads(body)
+    except (ValueError, RecursionError) as error:
         raise TransientError(f"{host} sent an answer that cannot be read; try again later.") from error
-    return body
+    return answer
 
 
 def _limited(until: datetime) -> DataError:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-import aiohttp
 from cachetools import LRUCache
 
 from liqmap.clock import SystemClock
@@ -22,6 +21,7 @@ from liqmap.errors import DamagedSegment, EngineBusy, LiqmapError, UnreadableSto
 from liqmap.live.recorder import Recorder
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
 from liqmap.model import MapRequest, MapResult, Progress
+from liqmap.net.session import open_session
 from liqmap.run.dask import DaskPool
 from liqmap.run.job import MapJob, run_map_job
 from liqmap.store.local import SegmentStore
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
     from types import TracebackType
+
+    import aiohttp
 
     from liqmap.clock import Clock
     from liqmap.collect.collector import Holdings
@@ -96,7 +98,7 @@ class Engine:
                     executor=self._executor,
                 )
             )
-            session = await stack.enter_async_context(aiohttp.ClientSession(trace_configs=self._traces))
+            session = await stack.enter_async_context(open_session(settings.network, traces=self._traces))
             self._pool = pool
             self._brackets = settings.storage.path / "brackets"
             self._store = SegmentStore(settings.storage.path, max_size=settings.storage.max_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ class Fault(Enum):
     """What goes wrong with a response."""
 
     STALL = auto()  # half of the body, then silence until the client gives up
+    ENDLESS = auto()  # the body again and again, for as long as somebody reads
     TRUNCATE = auto()  # half of the body, then a proper close
     CUT = auto()  # half of the body, then a reset
     NOT_FOUND = auto()
@@ -67,6 +69,8 @@ async def respond_faulty(request: web.Request, fault: Fault, body: bytes) -> Str
         return web.Response(status=status, headers=headers)
     if fault in {Fault.STALL, Fault.TRUNCATE, Fault.CUT}:
         return await _respond_half(request, fault, body)
+    if fault is Fault.ENDLESS:
+        return await _respond_endlessly(request, body)
     return _respond_spoilt(fault, body)
 
 
@@ -100,6 +104,16 @@ async def _respond_half(request: web.Request, fault: Fault, body: bytes) -> Stre
         transport.close()
     else:
         await asyncio.Event().wait()  # until the server cancels it, because the client has gone
+    return response
+
+
+async def _respond_endlessly(request: web.Request, body: bytes) -> StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        while True:
+            await response.write(body or b" ")
+            await asyncio.sleep(0)  # a reader that keeps up would leave no turn to anybody else
     return response
 
 

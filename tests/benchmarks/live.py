@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
 import psutil
 
 from liqmap.clock import Clock, SystemClock, utc_now
@@ -18,6 +17,7 @@ from liqmap.collect.clients import rest_clients
 from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange
+from liqmap.net.session import open_session
 from liqmap.settings import Settings, StorageSettings
 from liqmap.simulator import GENEROUS, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
@@ -64,7 +64,7 @@ async def measure_fill(folder: Path, table: Table) -> None:
 async def _recent(settings: Settings, clock: Clock) -> AsyncIterator[tuple[RecentTrades, SegmentStore]]:
     store = SegmentStore(settings.storage.path / "filled", max_size=settings.storage.max_size)
     store.open(now=clock.now())
-    async with aiohttp.ClientSession() as session:
+    async with open_session(settings.network) as session:
         clients = rest_clients(settings, session=session, clock=clock)
         yield recent_trades(settings, store=store, clients=clients, clock=clock)[Exchange.BINANCE], store
 

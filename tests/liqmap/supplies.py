@@ -8,13 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import aiohttp
-
 from liqmap.collect.clients import Clients, rest_clients
 from liqmap.collect.days import DayFiles
 from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.model import Exchange
-from liqmap.settings import DownloadSettings, RecorderSettings, Settings, StorageSettings
+from liqmap.net.session import Session, open_session
+from liqmap.settings import NetworkSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedClock
 from liqmap.store.local import SegmentStore
 from liqmap.workers.pool import WorkerPool
@@ -25,7 +24,7 @@ class Supplies(NamedTuple):
 
     settings: Settings
     store: SegmentStore
-    session: aiohttp.ClientSession
+    session: Session
     days: DayFiles
     recent: dict[Exchange, RecentTrades]
     clients: Clients
@@ -43,7 +42,7 @@ async def supplies(
     settings = server.redirect(
         Settings(
             storage=StorageSettings(path=folder),
-            download=DownloadSettings(attempts=2, retry_wait=retry_wait, retry_wait_max=retry_wait),
+            network=NetworkSettings(attempts=2, retry_wait=retry_wait, retry_wait_max=retry_wait),
             recorder=recorder or RecorderSettings(),
         )
     )
@@ -52,7 +51,7 @@ async def supplies(
     with ThreadPoolExecutor(2) as executor:
         async with (
             WorkerPool(workers=2, timeout=60, executor=executor) as pool,
-            aiohttp.ClientSession() as session,
+            open_session(settings.network) as session,
         ):
             days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
             clients = rest_clients(settings, session=session, clock=clock)

@@ -30,7 +30,7 @@ SYMBOL = "BTCUSDT"
 MARKET = SimulatedMarket(scale=0.02)
 # Minutes pass at once, so that a few of them without trades say nothing.
 SETTINGS = """storage.path = "{store}"
-download.retry_wait = 0.5
+network.retry_wait = 0.5
 recorder.symbols = ["BTCUSDT"]
 recorder.silence = 900
 """

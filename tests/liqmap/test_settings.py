@@ -78,7 +78,7 @@ def test_engine_passes_over_the_bot_s_sections(written):
         ('[storage]\nmax_size = "1 hectare"\n', "Setting storage.max_size: "),
         (
             '[exchanges.binance]\narchive_url = "ftp://x"\n',
-            "Setting exchanges.binance.archive_url: value error, must start",
+            "Setting exchanges.binance.archive_url: must start",
         ),
         ("[engine\n", "is not valid TOML"),
         ("\xff", "is not valid TOML|cannot be read"),

@@ -6,6 +6,7 @@ Source: developers.binance.com, USDⓈ-M futures, Exchange Information.
 from __future__ import annotations
 
 from liqmap.errors import DataError
+from liqmap.exchanges.listed import listed_symbols
 
 
 class BinanceListing:
@@ -30,13 +31,6 @@ class BinanceListing:
              "contractType":"PERPETUAL","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT"}]}
         """
         match answer:
-            case {"symbols": list(rows)} if all(_is_row(row) for row in rows):
-                return frozenset(row["symbol"] for row in rows if row["status"] == "TRADING")
+            case {"symbols": list(rows)}:
+                return listed_symbols(rows, status="TRADING", exchange="Binance")
         raise DataError("Binance's list of symbols cannot be read; try again later.")
-
-
-def _is_row(row: object) -> bool:
-    match row:
-        case {"symbol": str(), "status": str()}:
-            return True
-    return False

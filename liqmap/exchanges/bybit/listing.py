@@ -5,8 +5,8 @@ Source: github.com/bybit-exchange/docs, v5: Get Instruments Info.
 
 from __future__ import annotations
 
-from liqmap.errors import DataError
 from liqmap.exchanges.bybit.pages import next_page, rows_of
+from liqmap.exchanges.listed import listed_symbols
 
 _WHAT = "its symbols"
 
@@ -35,7 +35,4 @@ class BybitListing:
             {"symbol":"BTCUSDT","contractType":"LinearPerpetual","status":"Trading","baseCoin":"BTC",
              "quoteCoin":"USDT","launchTime":"1585526400000","deliveryTime":"0"}
         """
-        symbols = [row.get("symbol") for row in rows_of(answer, what=_WHAT)]
-        if not all(isinstance(symbol, str) for symbol in symbols):
-            raise DataError(f"Bybit's answer about {_WHAT} cannot be read; try again later.")
-        return frozenset(map(str, symbols))
+        return listed_symbols(rows_of(answer, what=_WHAT), status="Trading", exchange="Bybit")

@@ -11,8 +11,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from liqmap.errors import DataError
 
 
-def rows_of(answer: object, *, what: str) -> list[dict[str, Any]]:
-    """Return the rows of a page of `what`. Raises DataError if Bybit refuses, or if it is no such page.
+def rows_of(answer: object, *, what: str) -> list[Any]:
+    """Return the rows of a page of `what`, whatever each of them is.
+
+    Raises DataError if Bybit refuses, or if it is no such page.
 
     ::
 
@@ -20,7 +22,7 @@ def rows_of(answer: object, *, what: str) -> list[dict[str, Any]]:
          "nextPageCursor":"first%3DBIOUSDT%26last%3DBIOUSDT"},"retExtInfo":{},"time":1735810114435}
     """
     match answer:
-        case {"retCode": 0, "result": {"list": list(rows)}} if all(isinstance(row, dict) for row in rows):
+        case {"retCode": 0, "result": {"list": list(rows)}}:
             return rows
         case {"retCode": int(code)} if code:
             raise DataError(f"Bybit refuses to answer about {what} (code {code}); try again later.")

@@ -3,16 +3,18 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from liqmap.brackets import find_brackets
 from liqmap.cli.main import main
+from liqmap.clock import SystemClock
 from liqmap.collect.brackets import refresh_bybit
+from liqmap.collect.clients import rest_clients
 from liqmap.errors import DataError
 from liqmap.model import Exchange
-from liqmap.settings import BybitSettings, DownloadSettings, ExchangesSettings, Settings, StorageSettings
+from liqmap.net.session import open_session
+from liqmap.settings import BybitSettings, ExchangesSettings, NetworkSettings, Settings, StorageSettings
 from liqmap.simulator import LISTINGS, Fault, MarketServer, SimulatedMarket
 from tests.served import served
 
@@ -22,14 +24,21 @@ TODAY = date(2027, 1, 1)
 def settings_for(folder: Path, url: str) -> Settings:
     return Settings(
         storage=StorageSettings(path=folder),
-        download=DownloadSettings(retry_wait=0),
+        network=NetworkSettings(retry_wait=0),
         exchanges=ExchangesSettings(bybit=BybitSettings(api_url=url)),
     )
 
 
+async def refreshed(folder: Path, url: str) -> Path:
+    settings, clock = settings_for(folder, url), SystemClock()
+    async with open_session(settings.network) as session:
+        clients = rest_clients(settings, session=session, clock=clock)
+        return await refresh_bybit(clients[Exchange.BYBIT], settings, today=TODAY)
+
+
 async def test_pages_of_both_categories_become_a_table(tmp_path: Path):
-    async with MarketServer(SimulatedMarket()) as server, aiohttp.ClientSession() as session:
-        path = await refresh_bybit(session, settings_for(tmp_path, server.bybit_url), today=TODAY)
+    async with MarketServer(SimulatedMarket()) as server:
+        path = await refreshed(tmp_path, server.bybit_url)
     assert path == tmp_path / "brackets" / "bybit-2027-01-01.txt"
     folders = (path.parent,)
     for symbol in LISTINGS:
@@ -41,18 +50,17 @@ async def test_pages_of_both_categories_become_a_table(tmp_path: Path):
     assert linear is not None
     assert linear.brackets.cap.tolist() == [3e5, 2e6]
     assert linear.brackets.deduction.tolist() == pytest.approx([0, 510])
-    assert [each.name for each in (tmp_path / "incoming").iterdir()] == []
 
 
 @pytest.mark.parametrize(
     ("fault", "sentence"),
-    [(Fault.HTML, "cannot be read"), (Fault.FORBIDDEN, "refuses this network"), (Fault.UNAVAILABLE, "busy")],
+    [(Fault.HTML, "cannot be read"), (Fault.FORBIDDEN, "refuses to answer"), (Fault.UNAVAILABLE, "busy")],
 )
 async def test_fault_leaves_the_tables_as_they_were(tmp_path: Path, fault: Fault, sentence: str):
-    async with MarketServer(SimulatedMarket()) as server, aiohttp.ClientSession() as session:
+    async with MarketServer(SimulatedMarket()) as server:
         server.plan("risk-limit", fault, times=100)
         with pytest.raises(DataError, match=sentence):
-            await refresh_bybit(session, settings_for(tmp_path, server.bybit_url), today=TODAY)
+            await refreshed(tmp_path, server.bybit_url)
     assert not (tmp_path / "brackets").exists()
 
 
@@ -83,9 +91,9 @@ async def test_answer_that_makes_no_sense_is_one_sentence(
 
     app = web.Application()
     app.router.add_get("/v5/market/risk-limit", serve)
-    async with served(app) as url, aiohttp.ClientSession() as session:
+    async with served(app) as url:
         with pytest.raises(DataError, match=sentence):
-            await refresh_bybit(session, settings_for(tmp_path, url), today=TODAY)
+            await refreshed(tmp_path, url)
 
 
 def test_command_saves_the_table_of_today(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

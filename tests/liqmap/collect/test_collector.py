@@ -270,7 +270,7 @@ async def test_jobs_share_the_hours_that_both_want(setup: Setup):
 async def test_fill_past_its_deadline_gives_the_newest_hours(tmp_path: Path):
     async with running(tmp_path, longest_fill=timedelta(seconds=50)) as setup:
         # Each hour waits for a minute of its own.
-        budget = setup.archive._recent[Exchange.BINANCE].client._budget
+        budget = setup.archive._recent[Exchange.BINANCE]._client._budget
         budget._a_minute = 60
         holdings = await setup.collect("2023-08-03T06:00", "2023-08-03T12:00")
         assert reasons(holdings.coverage) == [("03 06:00", "03 10:00", "not fetched yet, ask again to go on")]

@@ -9,7 +9,7 @@ from aiohttp import web
 from liqmap.collect.listings import KEPT_FOR, RETRIED_AFTER, Listings
 from liqmap.errors import RequestError
 from liqmap.model import Exchange, MapRequest, Market, TopN
-from liqmap.settings import BinanceSettings, BybitSettings, DownloadSettings, ExchangesSettings, Settings
+from liqmap.settings import BinanceSettings, BybitSettings, ExchangesSettings, NetworkSettings, Settings
 from liqmap.window import TimeWindow
 from tests.served import served
 
@@ -74,7 +74,7 @@ async def listings(exchanges: Exchanges, clock: Hand) -> AsyncIterator[Listings]
     app.router.add_get("/v5/market/instruments-info", exchanges.instruments_info)
     async with served(app) as url:
         addresses = ExchangesSettings(binance=BinanceSettings(api_url=url), bybit=BybitSettings(api_url=url))
-        settings = Settings(exchanges=addresses, download=DownloadSettings(attempts=1))
+        settings = Settings(exchanges=addresses, network=NetworkSettings(attempts=1))
         async with Listings(settings, clock=clock) as listings:
             yield listings
 
@@ -106,6 +106,33 @@ async def test_old_list_serves_while_the_exchange_makes_no_sense(
     exchanges.binance = content
     clock.time += KEPT_FOR
     assert await listings.symbols(Exchange.BINANCE) == {"BTCUSDT", "ETHUSDT"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"symbol": 5, "status": "TRADING"},
+        {"symbol": "A" * 300, "status": "TRADING"},
+        {"symbol": "", "status": "TRADING"},
+        {"symbol": "BTC USDT\n", "status": "TRADING"},
+        {"symbol": "@everyone", "status": "TRADING"},
+        {"symbol": None, "status": "TRADING"},
+        {"status": "TRADING"},
+        {"symbol": "NEWUSDT"},
+        "ETHUSDT",
+        None,
+        [],
+    ],
+)
+async def test_symbol_that_cannot_be_is_left_out_and_the_others_stay(
+    listings: Listings, exchanges: Exchanges, row: object, caplog: pytest.LogCaptureFixture
+):
+    exchanges.binance = {
+        "symbols": [row, {"symbol": "币安人生USDT", "status": "TRADING"}, *BINANCE["symbols"]]
+    }
+    assert await listings.symbols(Exchange.BINANCE) == {"BTCUSDT", "ETHUSDT", "币安人生USDT"}
+    assert "lists 1 symbols that cannot be" in caplog.text
+    assert (await listings.near(Exchange.BINANCE, "ETHUSTD"))[0] == "ETHUSDT"
 
 
 async def test_exchange_that_refuses_is_asked_again_later(

@@ -174,7 +174,8 @@ async def test_newest_second_is_only_closed_once_nothing_can_come_any_more(tmp_p
 async def test_several_pages_are_in_flight_but_not_all(tmp_path: Path):
     async with running(tmp_path, scale=1.0) as setup:
         most = 0
-        ask = setup.recent.client.get
+        client = setup.recent._client
+        ask = client.get
 
         async def counted(url: str, *, weight: int) -> object:
             nonlocal most
@@ -182,7 +183,7 @@ async def test_several_pages_are_in_flight_but_not_all(tmp_path: Path):
             most = max(most, 8 - free)
             return await ask(url, weight=weight)
 
-        setup.recent.client.get = counted  # type: ignore[method-assign] # looks only
+        client.get = counted  # type: ignore[method-assign] # looks only
         window = ending(NOW, timedelta(minutes=30))
         await setup.fill(window)
         assert most == 8

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -16,6 +15,8 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.live.connection import Stream
 from liqmap.model import Exchange
 from liqmap.net.attempts import TransientError
+from liqmap.net.session import open_session
+from liqmap.settings import NetworkSettings
 from liqmap.simulator import SimulatedClock
 from tests.liqmap.market_time import until
 from tests.liqmap.recording import START, market, recording
@@ -48,7 +49,7 @@ async def connected(
     peer, clock, got = Peer(), SimulatedClock(START), list[Any]()
     app = web.Application()
     app.router.add_get("/{path:.*}", peer.serve)
-    async with served(app) as url, aiohttp.ClientSession() as session:
+    async with served(app) as url, open_session(NetworkSettings()) as session:
         stream = Stream(
             session,
             EXCHANGES[exchange].live,
@@ -155,7 +156,7 @@ async def test_connection_that_brought_something_ends_well():
 
 
 async def test_address_that_nobody_listens_at_is_a_passing_failure():
-    async with aiohttp.ClientSession() as session:
+    async with open_session(NetworkSettings()) as session:
         stream = Stream(
             session,
             EXCHANGES[BYBIT].live,

@@ -5,17 +5,23 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from liqmap.errors import DataError, NotPublished
 from liqmap.net.download import Downloaded, download
-from liqmap.settings import DownloadSettings
-from liqmap.simulator import Fault, MarketServer, SimulatedMarket
+from liqmap.net.pace import Sleep
+from liqmap.net.session import open_session
+from liqmap.settings import DownloadSettings, NetworkSettings
+from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
+from tests.liqmap.market_time import driven
+from tests.liqmap.net.dripping import HEAD, dripping
 
-SETTINGS = DownloadSettings(attempts=3, retry_wait=0, retry_wait_max=10, stall_timeout=20)
+NETWORK = NetworkSettings(attempts=3, retry_wait=0, retry_wait_max=10, stall_timeout=20)
+SETTINGS = DownloadSettings()
+START = datetime(2023, 8, 3, tzinfo=UTC)
 ZIP = "/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2023-08-01.zip"
 
 
@@ -23,12 +29,14 @@ async def fetch(
     server: MarketServer,
     folder: Path,
     *,
+    network: NetworkSettings = NETWORK,
     settings: DownloadSettings = SETTINGS,
     checked: bool = True,
+    sleep: Sleep = asyncio.sleep,
     on_bytes: Callable[[int, int | None], None] | None = None,
 ) -> Downloaded:
     url = server.binance_url + ZIP
-    async with aiohttp.ClientSession() as session:
+    async with open_session(network, sleep=sleep) as session:
         return await download(
             session,
             url,
@@ -105,15 +113,16 @@ async def test_fault_that_stays_is_a_sentence_and_leaves_nothing(
     with pytest.raises(DataError) as caught:
         await fetch(server, tmp_path)
     assert str(caught.value).startswith(sentence)
-    assert server.requests[f"/binance{ZIP}.CHECKSUM"] == SETTINGS.attempts
+    assert server.requests[f"/binance{ZIP}.CHECKSUM"] == NETWORK.attempts
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_stalled_download_is_given_up(server: MarketServer, tmp_path: Path):
     server.plan("zip$", Fault.STALL, times=2)
-    settings = SETTINGS.model_copy(update={"stall_timeout": 0.05, "attempts": 2})
+    # The pace is measured over this time too, so it must not be what ends the download.
+    network = NETWORK.model_copy(update={"stall_timeout": 0.05, "attempts": 2})
     with pytest.raises(DataError, match="did not answer in time"):
-        await fetch(server, tmp_path, settings=settings, checked=False)
+        await fetch(server, tmp_path, network=network, checked=False, sleep=lambda _: asyncio.Event().wait())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,7 +157,7 @@ async def test_file_beyond_the_size_limit_is_refused(
 ):
     if fault:
         server.plan("zip$", fault)
-    settings = SETTINGS.model_copy(update={"max_file_size": 1000})
+    settings = DownloadSettings.model_validate({"max_file_size": 1000})
     with pytest.raises(DataError, match=r"raise the setting download\.max_file_size"):
         await fetch(server, tmp_path, settings=settings)
     assert list(tmp_path.iterdir()) == []
@@ -173,3 +182,38 @@ async def test_cancelled_download_leaves_nothing(server: MarketServer, tmp_path:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert list(tmp_path.iterdir()) == []
+
+
+async def dripped(clock: SimulatedClock, url: str, folder: Path, settings: DownloadSettings) -> None:
+    async with open_session(NETWORK, sleep=clock.sleep) as session:
+        await driven(clock, download(session, url, folder / "day.zip", settings=settings))
+
+
+@pytest.mark.parametrize(
+    "at_once", [b"HTTP/1.1 200 ", b"HTTP/1.1 200 OK\r\nX-Slow: ", HEAD, HEAD + b"x" * 199_000]
+)
+async def test_drip_is_broken_off_and_tried_again(tmp_path: Path, at_once: bytes):
+    clock = SimulatedClock(START)
+    async with dripping(clock, at_once=at_once) as (drip, url):
+        with pytest.raises(DataError, match=r"^127\.0\.0\.1 sends too slowly; try again in a few minutes\.$"):
+            await dripped(clock, url, tmp_path, SETTINGS)
+    assert drip.connections == NETWORK.attempts
+    assert (clock.now() - START).total_seconds() == NETWORK.attempts * NETWORK.stall_timeout
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_download_ends_at_its_deadline_though_it_goes_on(tmp_path: Path):
+    clock = SimulatedClock(START)
+    settings = DownloadSettings.model_validate({"least_speed": 0, "longest": 600})
+    async with dripping(clock) as (drip, url):
+        with pytest.raises(DataError, match=r"^127\.0\.0\.1 has not sent day\.zip within 10 min; try again"):
+            await dripped(clock, f"{url}/day.zip", tmp_path, settings)
+        assert (clock.now() - START).total_seconds() == 600
+        assert drip.connections == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_checksum_without_an_end_is_not_read_to_the_end(server: MarketServer, tmp_path: Path):
+    server.plan("CHECKSUM$", Fault.ENDLESS, times=100)
+    with pytest.raises(DataError, match="sent a checksum that cannot be read"):
+        await fetch(server, tmp_path)

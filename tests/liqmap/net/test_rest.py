@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -14,13 +14,15 @@ from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.net.rest import RejectedRequest, RestClient, WeightBudget
-from liqmap.settings import DownloadSettings
-from liqmap.simulator import SimulatedClock
+from liqmap.net.session import open_session
+from liqmap.settings import NetworkSettings
+from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from tests.liqmap.market_time import driven, until
+from tests.liqmap.net.dripping import dripping
 from tests.served import served
 
 START = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
-SETTINGS = DownloadSettings(attempts=3, retry_wait=1, retry_wait_max=8)
+SETTINGS = NetworkSettings(attempts=3, retry_wait=1, retry_wait_max=8)
 
 Answer = Callable[[], web.Response]
 
@@ -51,10 +53,9 @@ async def asking(a_minute: float = math.inf) -> AsyncIterator[tuple[Api, RestCli
     api = Api()
     app = web.Application()
     app.router.add_get("/", api.serve)
-    async with served(app) as url, aiohttp.ClientSession() as session:
+    async with served(app) as url, open_session(SETTINGS) as session:
         client = RestClient(
             session,
-            settings=SETTINGS,
             clock=api.clock,
             budget=WeightBudget(a_minute, clock=api.clock),
             used_weight=EXCHANGES[Exchange.BINANCE].used_weight,
@@ -156,6 +157,8 @@ async def test_limit_that_does_not_end_is_a_sentence():
         refusing(503),
         lambda: web.Response(text="<!DOCTYPE html>", content_type="text/html"),
         lambda: web.Response(body=b"\xff\xfe[", content_type="application/json"),
+        lambda: web.Response(body=b"[" * 100_000, content_type="application/json"),
+        lambda: web.Response(body=b"", content_type="application/json"),
     ],
 )
 async def test_what_may_pass_is_asked_again_by_the_clock(answer: Answer):
@@ -195,7 +198,63 @@ async def test_answer_of_a_simulated_market_is_known():
         assert client.simulated
 
 
-async def test_budget_without_end_never_waits():
+async def test_answer_that_drips_is_given_up_after_its_attempts():
+    clock = SimulatedClock(START)
+    async with dripping(clock) as (drip, url), open_session(SETTINGS, sleep=clock.sleep) as session:
+        client = RestClient(
+            session, clock=clock, budget=WeightBudget(math.inf, clock=clock), used_weight=lambda _: None
+        )
+        with pytest.raises(DataError, match=r"^127\.0\.0\.1 did not answer in time; try again"):
+            await driven(clock, client.get(url, weight=1))
+        assert drip.connections == 3
+        waited = (clock.now() - START).total_seconds()
+        assert (
+            3 * SETTINGS.answer_timeout <= waited <= 3 * (SETTINGS.answer_timeout + SETTINGS.retry_wait_max)
+        )
+
+
+async def test_answer_that_nobody_waits_for_any_more_is_read_no_further():
+    clock = SimulatedClock(START)
+    async with dripping(clock) as (drip, url), open_session(SETTINGS, sleep=clock.sleep) as session:
+        client = RestClient(
+            session, clock=clock, budget=WeightBudget(math.inf, clock=clock), used_weight=lambda _: None
+        )
+        task = asyncio.create_task(client.get(url, weight=1))
+        await until(lambda: drip.open == 1)
+        task.cancel()
+        await until(lambda: drip.open == 0)
+        assert task.cancelled()
+
+
+def zeros(megabytes: int) -> Answer:
+    """Answer with so many zeros, packed a thousandfold."""
+    body = zlib.compress(bytes(megabytes * 1_000_000))
+    return lambda: web.Response(body=body, headers={"Content-Encoding": "deflate"})
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+async def test_answer_beyond_the_size_limit_is_refused_and_not_tried_again(*, compressed: bool):
+    async with asking() as (api, client, url):
+        api.planned = [zeros(40) if compressed else lambda: web.Response(body=bytes(32_000_001))]
+        with pytest.raises(DataError, match=r"larger than 32 MB, .* network\.max_answer_size"):
+            await client.get(url, weight=1)
+        assert len(api.asked) == 1
+
+
+async def test_endless_answer_is_broken_off_at_the_size_limit():
+    async with MarketServer(SimulatedMarket(scale=0.001), clock=SimulatedClock(START)) as server:
+        network = NetworkSettings.model_validate({"max_answer_size": 200_000})
+        async with open_session(network) as session:
+            clock = SimulatedClock(START)
+            client = RestClient(
+                session, clock=clock, budget=WeightBudget(math.inf, clock=clock), used_weight=lambda _: None
+            )
+            server.plan("exchangeInfo", Fault.ENDLESS)
+            with pytest.raises(DataError, match=r"larger than 0\.2 MB"):
+                await client.get(f"{server.binance_url}/fapi/v1/exchangeInfo", weight=1)
+
+
+async def test_endless_budget_never_waits():
     budget = WeightBudget(math.inf, clock=SimulatedClock(START))
     for _ in range(1000):
         await budget.spend(1000)

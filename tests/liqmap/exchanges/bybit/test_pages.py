@@ -29,7 +29,6 @@ def test_page_without_a_cursor_is_the_last(answer: object):
     [
         ({"retCode": 10006, "result": {}}, "refuses to answer about it .code 10006."),
         ({"retCode": 0}, "cannot be read"),
-        ({"retCode": 0, "result": {"list": ["BTCUSDT"]}}, "cannot be read"),
         ([], "cannot be read"),
         (None, "cannot be read"),
     ],

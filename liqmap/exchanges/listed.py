@@ -1,0 +1,35 @@
+"""Symbols out of an exchange's list, each checked on its own: one bad name must not hide the others."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Final
+
+from liqmap.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger(__name__)
+
+_SYMBOL: Final = re.compile(r"[^\W_]{1,30}(?:[_-]\w{1,10})?")
+
+
+def listed_symbols(rows: Iterable[object], *, status: str, exchange: str) -> frozenset[str]:
+    """Return the symbols of the rows with `status`, leaving out each row whose symbol cannot be one.
+
+    A row has the keys `symbol` and `status`. Raises DataError if that leaves no row at all.
+    """
+    readable, left_out = [], []
+    for row in rows:
+        match row:
+            case {"symbol": str(symbol), "status": str(its_status)} if _SYMBOL.fullmatch(symbol):
+                readable.append((symbol, its_status))
+            case _:
+                left_out.append(row)
+    if left_out:
+        log.warning("%s lists %d symbols that cannot be, such as %.60r", exchange, len(left_out), left_out[0])
+        if not readable:
+            raise DataError(f"{exchange}'s list of symbols cannot be read; try again later.")
+    return frozenset(symbol for symbol, its_status in readable if its_status == status)

@@ -1,0 +1,146 @@
+"""Session: the connections to other people's servers, by the proxy of the settings, to no other host."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from liqmap.errors import DataError
+from liqmap.net.attempts import USER_AGENT, TransientError, passing
+from liqmap.net.pace import ended_by, overdue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from liqmap.net.pace import Sleep
+    from liqmap.settings import NetworkSettings
+
+_REDIRECTS: Final = frozenset(
+    {
+        HTTPStatus.MOVED_PERMANENTLY,
+        HTTPStatus.FOUND,
+        HTTPStatus.SEE_OTHER,
+        HTTPStatus.TEMPORARY_REDIRECT,
+        HTTPStatus.PERMANENT_REDIRECT,
+    }
+)
+_MOST_REDIRECTS = 5
+_LARGEST_MESSAGE = 4 << 20
+_CLOSING_SECONDS = 1.0
+
+
+class Session:
+    """Opens requests and streams. `sleep` measures how long they take: tests give another one."""
+
+    def __init__(
+        self, http: aiohttp.ClientSession, network: NetworkSettings, *, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._http = http
+        self.network: Final = network
+        self.sleep: Final = sleep
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] = USER_AGENT
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Yield the response to a request, of whatever status, before its body has come.
+
+        Redirects are followed on the same host only. Raises DataError for any other, and TransientError
+        for what goes wrong on the way, in the block too.
+        """
+        host = host_of(url)
+        stall = self.network.stall_timeout
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=stall, sock_read=stall)
+        with passing(host):
+            target = URL(url)
+            for _ in range(_MOST_REDIRECTS):
+                response = await self._http.request(
+                    method,
+                    target,
+                    headers=headers,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    proxy=self.network.proxy_for(str(target)),
+                )
+                async with response:
+                    if response.status not in _REDIRECTS:
+                        yield response
+                        return
+                    target = _followed(response)
+        raise DataError(f"{host} redirects in a circle; try again later.")
+
+    async def stream(self, url: str) -> aiohttp.ClientWebSocketResponse:
+        """Open a websocket. Raises TransientError if that is not possible."""
+        host = host_of(url)
+        timeout = self.network.answer_timeout
+        late = TransientError(f"{host} did not answer in time; it is tried again.")
+        with passing(host):
+            async with ended_by(overdue(late, after=timeout, sleep=self.sleep)):
+                return await self._http.ws_connect(
+                    url,
+                    headers=USER_AGENT,
+                    max_msg_size=_LARGEST_MESSAGE,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSING_SECONDS),
+                    proxy=self.network.proxy_for(url),
+                )
+
+
+@asynccontextmanager
+async def open_session(
+    network: NetworkSettings,
+    *,
+    traces: Sequence[aiohttp.TraceConfig] = (),
+    sleep: Sleep = asyncio.sleep,
+) -> AsyncIterator[Session]:
+    """Yield a session, which is closed at the end; `traces` are called for every request."""
+    async with aiohttp.ClientSession(
+        trace_configs=list(traces),
+        # Nothing here is anybody's login, and an answer shall not be able to leave anything behind.
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_refuse_redirected_stream,),
+    ) as http:
+        yield Session(http, network, sleep=sleep)
+
+
+def host_of(url: str) -> str:
+    """Return the name of the host of `url`, to be named in a sentence."""
+    return urlsplit(url).hostname or url
+
+
+def _followed(response: aiohttp.ClientResponse) -> URL:
+    """Return where a redirect leads. Raises DataError if that is another host, or less private."""
+    here = response.url
+    try:
+        there = here.join(URL(response.headers.get("Location", ""))).with_user(None)
+        is_same = (there.host, _door(there)) in {(here.host, _door(here)), (here.host, _upgraded(here))}
+    except ValueError:
+        is_same = False
+    if not is_same:
+        raise DataError(f"{here.host} redirects to another host, which is not followed; check the network.")
+    return there
+
+
+def _door(url: URL) -> tuple[str, int | None]:
+    return url.scheme, url.port
+
+
+def _upgraded(url: URL) -> tuple[str, int | None]:
+    """Return the door of the same server with encryption, if `url` is of the usual one without."""
+    return ("https", 443) if _door(url) == ("http", 80) else _door(url)
+
+
+async def _refuse_redirected_stream(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Stop at a redirect of a websocket's handshake, which the library would follow to any host."""
+    response = await handler(request)
+    if response.status in _REDIRECTS and "Upgrade" in request.headers:
+        response.close()
+        raise aiohttp.ClientError("a stream is redirected")
+    return response
