@@ -12,6 +12,7 @@ from uuid import uuid4
 from liqmap.collect.ingest import StoreJob, run_store_job
 from liqmap.errors import DataError, JobFailed, NotPublished
 from liqmap.exchanges import EXCHANGES
+from liqmap.model import Exchange
 from liqmap.net.download import download, exists
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.window import TimeWindow
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from liqmap.clock import Clock
     from liqmap.exchanges.protocol import DayFile
-    from liqmap.model import Exchange
     from liqmap.net.session import Session
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
@@ -51,10 +51,12 @@ class Day:
         return TimeWindow.of_day(self.day)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Fetch:
+    """A day that is being fetched, and the callbacks of everybody who waits for it."""
+
     task: asyncio.Task[Segment]
-    listeners: set[Callable[[float], None]] = field(default_factory=set)
+    listeners: list[Callable[[float], None]] = field(default_factory=list)
 
 
 class DayFiles:
@@ -76,16 +78,17 @@ class DayFiles:
         self._clock = clock
         self._store = store
         self._shared = shared
-        self._downloads = asyncio.Semaphore(settings.download.concurrency)
+        # One exchange that drips must not keep the others waiting.
+        self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
         self._fetches: dict[Day, _Fetch] = {}
+        self._tasks: set[asyncio.Task[Segment]] = set()
         self._absent_until: dict[Day, datetime] = {}
 
     async def close(self) -> None:
         """Stop what is being fetched; the next run fetches it again."""
-        tasks = [fetch.task for fetch in self._fetches.values()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def obtain(self, day: Day, report: Callable[[float], None]) -> Segment | DataError:
         """Return the segment of `day`, fetched if need be, or why it cannot be had.
@@ -97,11 +100,8 @@ class DayFiles:
             return stored
         if self._clock.now() < self._absent_until.get(day, datetime.min.replace(tzinfo=UTC)):
             return absence(day)
-        fetch = self._fetches.get(day)
-        if fetch is None:
-            fetch = self._fetches[day] = _Fetch(asyncio.create_task(self._fetch(day)))
-            fetch.task.add_done_callback(lambda task: self._fetched(day, task))
-        fetch.listeners.add(report)
+        fetch = self._fetches.get(day) or self._begin(day)
+        fetch.listeners.append(report)
         try:
             # Others may wait for the same day: whoever gives up must not take it from them.
             return await asyncio.shield(fetch.task)
@@ -113,7 +113,10 @@ class DayFiles:
         except DataError as error:
             return error
         finally:
-            fetch.listeners.discard(report)
+            fetch.listeners.remove(report)
+            if not fetch.listeners:  # nobody waits any more, and a slot is free for those who do
+                self._forget(day, fetch)
+                fetch.task.cancel()
 
     async def is_published(self, day: Day) -> bool:
         """Tell whether `day` is in the store or could be fetched, as far as the exchange can be asked."""
@@ -124,16 +127,29 @@ class DayFiles:
         except DataError:
             return False
 
-    def _fetched(self, day: Day, task: asyncio.Task[Segment]) -> None:
-        del self._fetches[day]
-        # Whoever waited has got the error; where all had given up, asyncio need not complain.
-        if not task.cancelled():
-            task.exception()
+    def _begin(self, day: Day) -> _Fetch:
+        fetch = self._fetches[day] = _Fetch(asyncio.create_task(self._fetch(day)))
+        self._tasks.add(fetch.task)
+
+        def ended(task: asyncio.Task[Segment]) -> None:
+            self._tasks.discard(task)
+            self._forget(day, fetch)
+            # Whoever waited has got the error; where all had given up, asyncio need not complain.
+            if not task.cancelled():
+                task.exception()
+
+        fetch.task.add_done_callback(ended)
+        return fetch
+
+    def _forget(self, day: Day, fetch: _Fetch) -> None:
+        # Another one may have begun since, for somebody who came after this one was given up.
+        if self._fetches.get(day) is fetch:
+            del self._fetches[day]
 
     async def _fetch(self, day: Day) -> Segment:
         source = self._source(day)
         file = self._store.incoming / f"{uuid4().hex}.download"
-        async with self._downloads:
+        async with self._slots[day.exchange]:
             segment = await self._bring_in(day)
             if segment is not None:
                 return segment

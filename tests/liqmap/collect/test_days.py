@@ -82,6 +82,39 @@ async def test_requester_who_gives_up_does_not_take_the_day_from_others(setup: S
     assert setup.server.requests[ZIP.format("2023-08-01")] == 1
 
 
+async def stalled(setup: Setup, count: int) -> list[asyncio.Task[Segment | DataError]]:
+    """Fill Binance's slots with downloads that come no further."""
+    setup.server.plan("zip$", Fault.STALL, times=count)
+    days = [AUGUST - timedelta(days=back) for back in range(1, count + 1)]
+    tasks = [asyncio.create_task(setup.obtain(day)) for day in days]
+    await until(lambda: len(setup.left_behind()) == count)
+    return tasks
+
+
+async def test_downloads_of_one_exchange_that_stall_keep_no_other_waiting(setup: Setup):
+    tasks = await stalled(setup, 4)
+    assert isinstance(await setup.obtain(exchange=Exchange.BYBIT), Segment)
+    assert not any(task.done() for task in tasks)
+
+
+async def test_download_that_nobody_waits_for_any_more_is_cancelled(setup: Setup):
+    tasks = await stalled(setup, 4)
+    late = asyncio.create_task(setup.obtain())
+    await until(lambda: len(setup.days._fetches) == 5)
+    tasks[0].cancel()
+    assert isinstance(await late, Segment)
+    assert len(setup.left_behind()) == 3
+    again = asyncio.create_task(setup.obtain(AUGUST - timedelta(days=1)))
+    assert isinstance(await again, Segment)
+
+
+async def test_day_is_begun_anew_by_who_comes_right_after_the_last_has_given_up(setup: Setup):
+    (first,) = await stalled(setup, 1)
+    first.cancel()
+    await asyncio.sleep(0)  # the download has been cancelled, but has not ended yet
+    assert isinstance(await setup.obtain(AUGUST - timedelta(days=1)), Segment)
+
+
 async def test_progress_never_goes_back(setup: Setup):
     await setup.obtain()
     assert setup.news == sorted(setup.news)
