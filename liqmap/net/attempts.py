@@ -45,10 +45,10 @@ def passing(host: str) -> Iterator[None]:
     except TimeoutError as error:
         raise TransientError(f"{host} did not answer in time; try again in a few minutes.") from error
     except aiohttp.ClientProxyConnectionError as error:
-        raise TransientError("The proxy cannot be reached; check the setting network.proxy.") from error
+        raise TransientError("The proxy cannot be reached; check network.proxy or HTTPS_PROXY.") from error
     except aiohttp.ClientHttpProxyError as error:
         raise TransientError(
-            f"The proxy refuses the way to {host} (HTTP {error.status}); check the setting network.proxy."
+            f"The proxy refuses the way to {host} (HTTP {error.status}); check network.proxy or HTTPS_PROXY."
         ) from error
     except aiohttp.ClientPayloadError as error:
         raise TransientError(f"{host} broke off a download; try again in a few minutes.") from error

@@ -80,6 +80,8 @@ def test_engine_passes_over_the_bot_s_sections(written):
             '[exchanges.binance]\narchive_url = "ftp://x"\n',
             "Setting exchanges.binance.archive_url: must start",
         ),
+        ("[download]\nattempts = 2\n", r"Setting download\.attempts: it is now network\.attempts\.$"),
+        ('[network]\nproxy = "socks5://x:hush@p"\n', r"Setting network\.proxy: must start with http:// or h"),
         ("[engine\n", "is not valid TOML"),
         ("\xff", "is not valid TOML|cannot be read"),
     ],
@@ -88,6 +90,7 @@ def test_wrong_file_is_one_line_that_names_the_key(written, text: str, sentence:
     with pytest.raises(SettingsError, match=sentence) as caught:
         load_settings(written(text))
     assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
 
 
 def test_missing_file_is_one_line(tmp_path: Path):
@@ -115,3 +118,56 @@ def test_cluster_needs_an_address(tmp_path: Path):
         load_settings(path)
     path.write_text('engine.executor = "dask"\nengine.dask_address = "tcp://127.0.0.1:8786"\n')
     assert load_settings(path).engine.dask_address == "tcp://127.0.0.1:8786"
+
+
+FAPI, STREAM = "https://fapi.binance.com/fapi/v1/time", "wss://stream.bybit.com/v5/public/linear"
+
+
+def test_no_proxy_is_taken_where_none_is_named():
+    assert load_settings().network.proxy_for(FAPI) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "proxy"),
+    [
+        ({"HTTPS_PROXY": "http://p:3128"}, FAPI, "http://p:3128"),
+        ({"https_proxy": "http://p:3128"}, FAPI, "http://p:3128"),
+        ({"HTTPS_PROXY": "p:3128"}, FAPI, "http://p:3128"),
+        ({"HTTPS_PROXY": "https://u:w@p"}, STREAM, "https://u:w@p"),
+        ({"HTTPS_PROXY": "http://p"}, "http://example.org", None),
+        ({"HTTP_PROXY": "http://p"}, "ws://example.org", "http://p"),
+        ({"HTTP_PROXY": "http://p"}, FAPI, None),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": ".binance.com"}, FAPI, None),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": ".binance.com"}, STREAM, "http://p"),
+        ({"HTTPS_PROXY": "http://p", "NO_PROXY": "*"}, FAPI, None),
+        ({"HTTPS_PROXY": ""}, FAPI, None),
+        ({"ALL_PROXY": "socks5://p"}, FAPI, None),
+        ({"HTTPS_PROXY": "http://p"}, "https://127.0.0.1:8443/x", None),
+        ({"HTTPS_PROXY": "http://p"}, "wss://[::1]:8443/x", None),
+        ({"HTTPS_PROXY": "http://p"}, "https://localhost/x", None),
+        ({"LIQMAP__NETWORK__PROXY": "http://mine", "HTTPS_PROXY": "http://p"}, FAPI, "http://mine"),
+        ({"LIQMAP__NETWORK__PROXY": "http://mine"}, "ws://example.org", "http://mine"),
+        ({"LIQMAP__NETWORK__PROXY": "http://mine", "NO_PROXY": "binance.com"}, FAPI, None),
+        ({"LIQMAP__NETWORK__PROXY": "http://mine"}, "http://127.0.0.1:1", None),
+    ],
+)
+def test_proxy_is_the_setting_s_else_the_environment_s(
+    environment: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().network.proxy_for(url) == proxy
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy"])
+def test_unsupported_proxy_is_one_line_that_hides_its_password(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, "socks5://user:hush@p:1080")
+    with pytest.raises(SettingsError, match=r"^HTTPS?_PROXY must start with http:// or https://") as caught:
+        load_settings()
+    assert "hush" not in str(caught.value)
+
+
+def test_proxy_s_password_shows_in_no_text(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LIQMAP__NETWORK__PROXY", "http://user:hush@p:3128")
+    settings = load_settings()
+    assert "hush" not in f"{settings} {settings!r} {settings.network!r} {settings.model_dump_json()}"
