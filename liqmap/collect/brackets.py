@@ -51,7 +51,7 @@ async def _rows(client: RestClient, settings: Settings, category: str) -> AsyncI
     while cursor not in seen:
         seen.add(cursor)
         url = f"{settings.exchanges.bybit.api_url}/v5/market/risk-limit?category={category}"
-        page = _page(await client.get(f"{url}&cursor={quote(cursor)}" if cursor else url))
+        page = _page(await client.get(f"{url}&cursor={quote(cursor)}" if cursor else url, weight=1))
         for row in page["list"]:
             yield row
         cursor = page.get("nextPageCursor") or ""
