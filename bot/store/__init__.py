@@ -17,13 +17,16 @@ from bot.store.subscriptions import SubscriptionTable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from bot.settings import BotSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The tables, one object each."""
+    """The tables, one object each, and the database that they are in."""
 
+    engine: AsyncEngine
     subscriptions: SubscriptionTable
     snapshots: SnapshotTable
     guilds: GuildTable
@@ -37,6 +40,7 @@ async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
     """Open the database of the settings. Raises SettingsError."""
     async with open_database(settings.database.url, folder=settings.storage.path) as engine:
         store = Store(
+            engine,
             SubscriptionTable(engine),
             SnapshotTable(engine),
             GuildTable(engine),

@@ -56,12 +56,12 @@ class AlertTable:
 
     async def add(self, new: NewAlert) -> int:
         """Store an alert; return its id."""
-        fields = asdict(new)
-        values = fields | {"cooldown": int(new.cooldown.total_seconds())}
         async with writing(self._engine) as connection:
-            stored = await connection.execute(insert(alerts).values(values).returning(alerts.c.id))
+            stored = await connection.execute(
+                insert(alerts).values(alert_columns(new)).returning(alerts.c.id)
+            )
             number = int(stored.scalar_one())
-        self._known[number] = Alert(**fields, id=number, fired_at=None)
+        self._known[number] = Alert(**asdict(new), id=number, fired_at=None)
         return number
 
     def all(self) -> Sequence[Alert]:
@@ -100,6 +100,11 @@ class AlertTable:
         for number in gone:
             self._known.pop(number, None)
         return bool(gone)
+
+
+def alert_columns(new: NewAlert) -> dict[str, Any]:
+    """Return the columns of an alert as it is requested."""
+    return asdict(new) | {"cooldown": int(new.cooldown.total_seconds())}
 
 
 def _alert(row: dict[str, Any]) -> Alert:

@@ -40,10 +40,9 @@ class GuildTable:
 
     async def put(self, guild_id: int, defaults: GuildDefaults) -> None:
         """Replace a guild's defaults."""
-        values = asdict(defaults) | {"guild_id": guild_id, "channels": ",".join(map(str, defaults.channels))}
         async with writing(self._engine) as connection:
             await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
-            await connection.execute(insert(guilds).values(values))
+            await connection.execute(insert(guilds).values(guild_columns(guild_id, defaults)))
         self._known[guild_id] = defaults
 
     async def remove(self, guild_id: int) -> None:
@@ -58,6 +57,11 @@ class GuildTable:
             if channel_id in defaults.channels:
                 left = tuple(each for each in defaults.channels if each != channel_id)
                 await self.put(guild_id, replace(defaults, channels=left))
+
+
+def guild_columns(guild_id: int, defaults: GuildDefaults) -> dict[str, Any]:
+    """Return the columns of a guild's defaults."""
+    return asdict(defaults) | {"guild_id": guild_id, "channels": ",".join(map(str, defaults.channels))}
 
 
 def _defaults(row: Row[Any]) -> GuildDefaults:

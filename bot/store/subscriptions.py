@@ -83,7 +83,7 @@ class SubscriptionTable:
     async def draft(self, new: NewSubscription, *, now: datetime) -> int:
         """Store a subscription that waits for its Confirm; return its id."""
         values = {
-            **_columns(new),
+            **subscription_columns(new),
             "state": SubscriptionState.DRAFT,
             "reason": "",
             "failures": 0,
@@ -171,7 +171,7 @@ class SubscriptionTable:
     async def _select(self, *conditions: ColumnElement[bool]) -> list[Subscription]:
         query = select(subscriptions).where(*conditions).order_by(subscriptions.c.id)
         async with self._engine.connect() as connection:
-            found = [_understood(row) for row in await connection.execute(query)]
+            found = [understood(row) for row in await connection.execute(query)]
         return [each for each in found if each is not None]
 
     async def _delete(self, *conditions: ColumnElement[bool]) -> list[int]:
@@ -182,7 +182,8 @@ class SubscriptionTable:
             return list(gone.scalars())
 
 
-def _columns(new: NewSubscription) -> dict[str, Any]:
+def subscription_columns(new: NewSubscription) -> dict[str, Any]:
+    """Return the columns of a subscription as it is requested."""
     return {
         "guild_id": new.guild_id,
         "channel_id": new.channel_id,
@@ -194,7 +195,8 @@ def _columns(new: NewSubscription) -> dict[str, Any]:
     }
 
 
-def _understood(row: Row[Any]) -> Subscription | None:
+def understood(row: Row[Any]) -> Subscription | None:
+    """Return the subscription of a row, None with a warning if the row cannot be understood."""
     try:
         return _subscription(row)
     except RequestError:

@@ -5,16 +5,21 @@ import errno
 import json
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.ops.backup import export_to, import_from
+from bot.ops.backup_file import read_backup
 from bot.request.defaults import GuildDefaults
-from bot.request.spec import MapSpec
+from bot.request.spec import MapSpec, encode_spec
 from bot.settings import BotSettings
 from bot.store import Store, open_store
 from bot.store.alerts import NewAlert
@@ -91,6 +96,39 @@ async def test_import_brings_everything_back_once(backup: Path, tmp_path: Path):
         assert store.guilds.all() == {1: GuildDefaults(theme="light", channels=(2, 3))}
 
 
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=10**30)
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["\0", "1h", "b~BTC~1~t1~bsd-~", "é" * 300]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+ROWS: dict[str, dict[str, Any]] = {
+    "subscriptions": {
+        **dict.fromkeys(("guild_id", "channel_id", "creator_id", "role_id"), 1),
+        "spec": encode_spec(NEW.spec),
+        "every": 3600,
+        "style": "new",
+        "state": "paused",
+        "reason": "",
+    },
+    "alerts": {
+        **dict.fromkeys(("guild_id", "channel_id", "creator_id", "notional"), 1),
+        "exchange": "binance",
+        "symbol": "BTCUSDT",
+        "distance": 0.1,
+        "cooldown": 60,
+    },
+    "guilds": {
+        **dict.fromkeys(("exchange", "mode", "value", "theme", "leverages")),
+        "guild_id": 1,
+        "channels": [1],
+    },
+}
 TOO_MANY = ",".join(f"{leverage}x.5" for leverage in range(10, 36))
 
 BROKEN: list[dict[str, Any]] = [
@@ -144,13 +182,20 @@ async def test_broken_backup_is_one_sentence_and_adds_nothing(
 @pytest.mark.parametrize(
     ("key", "changes", "sentence"),
     [
-        ("alerts", {"symbol": "btc"}, "the alert of 'btc': A symbol is letters and digits, such as BTCUSDT."),
-        ("guilds", {"leverages": "x"}, "the server 1: The leverages “x” are not up to 8 different ones"),
+        ("alerts", {"symbol": "btc"}, "alerts.0: A symbol is letters and digits, such as BTCUSDT."),
+        ("guilds", {"leverages": "x"}, "guilds.0: The leverages “x” are not up to 8 different ones"),
+        ("subscriptions", {"every": 10**30}, "subscriptions.1: Posts come every 15m, 30m, "),
+        ("subscriptions", {"every": "1h"}, "subscriptions.1.every: Input should be a valid integer."),
+        ("subscriptions", {"role_id": True}, "subscriptions.1.role_id: Input should be a valid integer."),
+        ("subscriptions", {"spec": "b~BTC\0"}, "subscriptions.1: The spec 'b~BTC\\x00' makes no sense."),
+        ("subscriptions", {"reason": "\0"}, "subscriptions.1.reason: There must be no NUL character in it."),
+        ("guilds", {"value": "100\0"}, "guilds.0.value: There must be no NUL character in it."),
+        ("guilds", {"\x1b[2J": 1}, "guilds.0.[2J: Extra inputs are not permitted."),
         ("guilds", {"theme": "pink"}, "guilds.0.theme: Input should be 'dark' or 'light'."),
     ],
 )
 async def test_broken_backup_names_the_place(
-    backup: Path, store: Store, key: str, changes: dict[str, str], sentence: str
+    backup: Path, store: Store, key: str, changes: dict[str, Any], sentence: str
 ):
     content = json.loads(await asyncio.to_thread(backup.read_text))
     content[key][-1].update(changes)
@@ -165,6 +210,63 @@ async def test_file_that_cannot_be_read_or_written_is_one_sentence(store: Store,
         await import_from(store, tmp_path / "nowhere", now=NOW)
     with pytest.raises(RequestError, match="file cannot be written"):
         await export_to(store, tmp_path / "no" / "file")
-    (tmp_path / "noise").write_bytes(b"\xff\x00")
-    with pytest.raises(RequestError, match="noise cannot be read"):
-        await import_from(store, tmp_path / "noise", now=NOW)
+    for noise in (b"\xff\x00", b"[" * 100_000, b'{"version": 1', b'{"version": ' + b"9" * 5000 + b"}"):
+        (tmp_path / "noise").write_bytes(noise)
+        with pytest.raises(RequestError, match=r"^The backup cannot be used: it is not whole JSON; name"):
+            await import_from(store, tmp_path / "noise", now=NOW)
+
+
+async def test_file_that_is_too_large_is_one_sentence(
+    store: Store, backup: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bot.ops.backup._LARGEST", 1 << 20)
+    with backup.open("ab") as file:
+        file.write(b" " * (1 << 20))
+    with pytest.raises(
+        RequestError, match=r"^backup.json is larger than 1 MiB, the most that import takes\.$"
+    ):
+        await import_from(store, backup, now=NOW)
+
+
+@given(st.data())
+def test_row_of_any_content_is_taken_or_one_sentence(data: st.DataObject):
+    table = data.draw(st.sampled_from(sorted(ROWS)))
+    row = dict(ROWS[table])
+    for key in data.draw(st.lists(st.sampled_from(sorted(row)), min_size=1)):
+        row[key] = data.draw(ANYTHING)
+    content = {"version": 1, "subscriptions": [], "alerts": [], "guilds": [], table: [row]}
+    told = f"The backup cannot be used: {table}.0"
+    try:
+        read_backup(json.dumps(content).encode(), now=NOW)
+    except RequestError as error:
+        told = str(error)
+    assert told.startswith(f"The backup cannot be used: {table}.0")
+    assert told.isprintable()
+
+
+async def test_many_wrong_rows_are_twenty_lines_and_a_count(backup: Path, store: Store):
+    content = json.loads(await asyncio.to_thread(backup.read_text))
+    content["subscriptions"] += [{}] * 30
+    content["alerts"] += [7] * 1000
+    await asyncio.to_thread(backup.write_text, json.dumps(content))
+    with pytest.raises(RequestError) as caught:
+        await import_from(store, backup, now=NOW)
+    head, *lines, tail = str(caught.value).split("\n  ")
+    assert head == "The backup cannot be used, and nothing was changed: 1,030 rows are wrong."
+    assert lines == [f"subscriptions.{number}.guild_id: Field required." for number in range(2, 22)]
+    assert tail == "and 1,010 more."
+
+
+def test_two_megabytes_of_wrong_rows_take_little_memory(tmp_path: Path):
+    rows = ",".join(['{"every": 1}'] * 160_000)
+    (tmp_path / "bad.json").write_text(f'{{"version":1,"subscriptions":[{rows}],"alerts":[],"guilds":[]}}')
+    (tmp_path / "liqmap.toml").write_text(f'storage.path = "{tmp_path / "store"}"\n')
+    command = [sys.executable, "-m", "bot", "--config", str(tmp_path / "liqmap.toml"), "import"]
+    with subprocess.Popen([*command, str(tmp_path / "bad.json")], stderr=subprocess.PIPE) as process:  # noqa: S603
+        assert process.stderr is not None
+        told = process.stderr.read().decode()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 1
+    assert "160,000 rows are wrong" in told
+    assert used.ru_maxrss < 400 << 10  # KiB

@@ -1,0 +1,194 @@
+"""What a backup file says: its rows, checked one by one, and what is wrong with them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError, from_json
+
+from bot.request.asking import check_defaults
+from bot.request.defaults import GuildDefaults
+from bot.request.due import INTERVALS
+from bot.request.spec import decode_spec, encode_spec
+from bot.schedule.alerts import WINDOW
+from bot.store.alerts import NewAlert
+from bot.store.restore import Saved, SavedSubscription
+from bot.store.subscriptions import PostStyle, SubscriptionState
+from liqmap import Exchange, LiqmapError, MapRequest, Market, Mode, RequestError, Theme, TimeWindow, TopN
+from liqmap.parsing import parse_end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from bot.request.spec import MapSpec
+
+VERSION: Final = 1
+_MOST_PROBLEMS: Final = 20
+_LONGEST_WORD: Final = 80
+_SECONDS: Final = {every.total_seconds() for every in INTERVALS.values()}
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:  # PostgreSQL stores none
+        raise PydanticCustomError("nul", "There must be no NUL character in it")
+    return text
+
+
+_Id = Annotated[int, Field(gt=0, lt=2**63)]
+_Text = AfterValidator(_without_nul)
+# A word of an enumeration; the rest of a row takes no other type for the one that is meant.
+_Word = Field(strict=False)
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Subscription(_Row):
+    guild_id: _Id
+    channel_id: _Id
+    creator_id: _Id
+    spec: Annotated[str, Field(max_length=300)]
+    every: int
+    style: Literal["new", "edit"]
+    role_id: _Id | None
+    state: Literal["active", "paused"]
+    reason: Annotated[str, Field(max_length=300), _Text]
+
+
+class _Alert(_Row):
+    guild_id: _Id
+    channel_id: _Id
+    creator_id: _Id
+    exchange: Annotated[Exchange, _Word]
+    symbol: Annotated[str, Field(pattern=r"^[\w-]{1,40}$")]
+    distance: Annotated[float, Field(gt=0, le=1)]
+    notional: Annotated[float, Field(gt=0, le=1e12)]
+    cooldown: Annotated[int, Field(ge=60, le=10**7)]
+
+
+class _Guild(_Row):
+    guild_id: _Id
+    exchange: Annotated[Exchange, _Word] | None
+    mode: Annotated[Mode, _Word] | None
+    value: Annotated[str, Field(max_length=40), _Text] | None
+    theme: Annotated[Theme, _Word] | None
+    leverages: Annotated[str, Field(max_length=200), _Text] | None
+    channels: Annotated[list[_Id], Field(max_length=50)]
+
+
+class _File(_Row):
+    version: Literal[1]
+    subscriptions: list[Any]
+    alerts: list[Any]
+    guilds: list[Any]
+
+
+_AnyRow = TypeVar("_AnyRow", bound=_Row)
+_Meaning = TypeVar("_Meaning")
+
+
+def read_backup(content: bytes, *, now: datetime) -> Saved:
+    """Return what a file holds. Raises RequestError that names the first 20 wrong rows, and counts all."""
+    try:
+        file = _File.model_validate(from_json(content))
+    except ValidationError as error:
+        raise RequestError(f"The backup cannot be used: {_sentence(error) or 'it is not one.'}") from None
+    except ValueError:  # what the parser says is about bytes and brackets
+        raise RequestError(
+            "The backup cannot be used: it is not whole JSON; name a file that export has written."
+        ) from None
+    problems = _Problems()
+    saved = Saved(
+        problems.sift("subscriptions", file.subscriptions, _Subscription, _subscription),
+        problems.sift("alerts", file.alerts, _Alert, lambda row: _alert(row, now=now)),
+        dict(problems.sift("guilds", file.guilds, _Guild, _guild)),
+    )
+    problems.raise_any()
+    return saved
+
+
+class _Problems:
+    """The first rows that are wrong, and how many there are."""
+
+    def __init__(self) -> None:
+        self._sentences: list[str] = []
+        self._count = 0
+
+    def sift(
+        self, name: str, rows: Sequence[Any], kind: type[_AnyRow], meaning: Callable[[_AnyRow], _Meaning]
+    ) -> list[_Meaning]:
+        """Return what the rows mean, and note those that mean nothing."""
+        found = []
+        for place, row in enumerate(rows):
+            try:
+                found.append(meaning(kind.model_validate(row)))
+            except (ValidationError, RequestError) as error:
+                self._count += 1
+                if self._count <= _MOST_PROBLEMS:
+                    self._sentences.append(_sentence(error, name, place))
+        return found
+
+    def raise_any(self) -> None:
+        """Raise RequestError if a row is wrong."""
+        if self._count == 1:
+            raise RequestError(f"The backup cannot be used: {self._sentences[0]}")
+        if self._count:
+            head = f"The backup cannot be used, and nothing was changed: {self._count:,} rows are wrong."
+            more = self._count - len(self._sentences)
+            tail = [f"and {more:,} more."] if more else []
+            raise RequestError("\n  ".join([head, *self._sentences, *tail]))
+
+
+def _sentence(error: ValidationError | RequestError, *place: str | int) -> str:
+    text = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        place, text = (*place, *first["loc"]), f"{first['msg']}."
+    # A key that nobody knows can be anything.
+    words = ["".join(filter(str.isprintable, str(part)[:_LONGEST_WORD])) for part in place]
+    return f"{'.'.join(words)}: {text}" if words else text
+
+
+def _subscription(row: _Subscription) -> SavedSubscription:
+    spec = _spec(row.spec)
+    if row.every not in _SECONDS:
+        raise RequestError(f"Posts come every {', '.join(INTERVALS)}, here in seconds.")
+    return SavedSubscription(
+        guild_id=row.guild_id,
+        channel_id=row.channel_id,
+        creator_id=row.creator_id,
+        spec=spec,
+        every=timedelta(seconds=row.every),
+        style=PostStyle(row.style),
+        role_id=row.role_id,
+        state=SubscriptionState(row.state),
+        reason=row.reason,
+    )
+
+
+def _spec(code: str) -> MapSpec:
+    try:
+        spec = decode_spec(code)
+        # What is stored is encoded anew, and has to be understood then too.
+        if decode_spec(encode_spec(spec)) == spec:
+            return spec
+    except LiqmapError:
+        pass
+    raise RequestError(f"The spec {code[:_LONGEST_WORD]!r} makes no sense.")
+
+
+def _alert(row: _Alert, *, now: datetime) -> NewAlert:
+    window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
+    MapRequest((Market(row.exchange, row.symbol),), window, TopN(100))
+    return NewAlert(**row.model_dump() | {"cooldown": timedelta(seconds=row.cooldown)})
+
+
+def _guild(row: _Guild) -> tuple[int, GuildDefaults]:
+    fields = row.model_dump(mode="json", exclude={"guild_id", "channels"})
+    defaults = GuildDefaults(**fields, channels=tuple(row.channels))
+    check_defaults(defaults)
+    return row.guild_id, defaults
