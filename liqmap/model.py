@@ -66,6 +66,13 @@ class Picture(StrEnum):
     HEATMAP = "heatmap"
 
 
+class Valuation(StrEnum):
+    """Which value of a position its maintenance margin is a share of: that at entry, or by the mark price."""
+
+    ENTRY = "entry"
+    MARK = "mark"
+
+
 class LevelFilter(StrEnum):
     """Which levels a map shows as standing.
 
@@ -302,10 +309,20 @@ class Selected:
 
 
 @dataclass(frozen=True, slots=True)
+class MarginRule:
+    """How an exchange computes maintenance margin, for windows that end in [since, until)."""
+
+    valuation: Valuation
+    since: date | None = None
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MarginBasis:
     """What a map's levels were computed with: the model, the date of its brackets, or why there are none.
 
     `earliest` says that the window is older than the oldest brackets known, which are these.
+    `rule` is the exchange's, where it has had several.
     """
 
     model: MarginModel
@@ -313,6 +330,7 @@ class MarginBasis:
     source: str = ""
     note: str = ""
     earliest: bool = False
+    rule: MarginRule | None = None
 
 
 class GapKind(StrEnum):

@@ -82,11 +82,16 @@ def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None
 
 
 def margin_text(basis: MarginBasis) -> str:
-    """Return what levels were computed with: binance model, brackets of 2026-09-01."""
+    """Return what levels were computed with: bybit model of 2025-09-02, brackets of 2026-09-01."""
+    model = f"{basis.model} model"
+    if basis.rule is not None and basis.rule.since is not None:
+        model += f" of {basis.rule.since}"
+    elif basis.rule is not None and basis.rule.until is not None:
+        model += f" before {basis.rule.until}"
     if basis.brackets is not None:
         earliest = ", the earliest known" if basis.earliest else ""
-        return f"{basis.model} model, brackets of {basis.brackets}{earliest}"
-    return f"{basis.model} model ({basis.note})" if basis.note else f"{basis.model} model"
+        return f"{model}, brackets of {basis.brackets}{earliest}"
+    return f"{model} ({basis.note})" if basis.note else model
 
 
 def window_text(window: TimeWindow) -> str:

@@ -19,7 +19,7 @@ from bot.commands.status import Status
 from bot.commands.subscriptions import Subscriptions
 from liqmap.cli.main import main
 from liqmap.compute.margin import Brackets, MarginRules, liquidation_price
-from liqmap.model import MarginModel, Side
+from liqmap.model import Side, Valuation
 
 ROOT = Path(__file__).parents[1]
 COGS = (Alerts, Maps, Server, Status, Subscriptions)
@@ -82,14 +82,14 @@ def test_every_command_of_the_bot_is_named():
 def test_worked_examples_are_what_the_models_say():
     """Each formula of the design, with the engine's own result to two decimals."""
     entry = {"entry_price": np.array([60_000.0]), "notional": np.array([600_000.0])}
-    brackets = {
-        MarginModel.BINANCE: Brackets.of([(300_000, 0.004, 150), (800_000, 0.005, 100)]),
-        MarginModel.BYBIT: Brackets.of([(300_000, 0.0033, 150), (np.inf, 0.005, 100)]),
-    }
+    binance = Brackets.of([(300_000, 0.004, 150), (800_000, 0.005, 100)])
+    bybit = Brackets.of([(300_000, 0.0033, 150), (np.inf, 0.005, 100)])
     rules = [
-        *(MarginRules(model, of) for model, of in brackets.items()),
-        MarginRules(MarginModel.SIMPLE),
-        MarginRules(MarginModel.SIMPLE, inverse=True),
+        MarginRules(binance),
+        MarginRules(bybit),
+        MarginRules(bybit, Valuation.ENTRY),
+        MarginRules(),
+        MarginRules(inverse=True),
     ]
     told = re.findall(r"^    (long|short) .* = ([\d,]+\.\d\d)$", DESIGN, re.MULTILINE)
     found = [

@@ -314,10 +314,12 @@ def _as_json(result: MapResult, files: dict[str, Path]) -> str:
 
 
 def _margin_report(basis: MarginBasis) -> dict[str, Any]:
-    dated = None if basis.brackets is None else basis.brackets.isoformat()
+    rule = basis.rule
     return {
         "model": basis.model,
-        "brackets": dated,
+        "since": rule and rule.since and rule.since.isoformat(),
+        "until": rule and rule.until and rule.until.isoformat(),
+        "brackets": basis.brackets and basis.brackets.isoformat(),
         "earliest": basis.earliest,
         "source": basis.source,
         "note": basis.note,

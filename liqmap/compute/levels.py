@@ -18,7 +18,6 @@ from liqmap.model import (
     LiquidationLevels,
     LiquidationMap,
     MapRequest,
-    MarginModel,
     PricePath,
     Selected,
     Side,
@@ -191,7 +190,7 @@ def _unplaced(trades: SideTrades, request: MapRequest, rules: MarginRules) -> fl
 
 def _level_range(path: PricePath, request: MapRequest, rules: MarginRules) -> tuple[float, float]:
     """Return prices between which every level lies: no position outlives the loss of its whole margin."""
-    bankrupt = replace(rules, model=MarginModel.SIMPLE)
+    bankrupt = replace(rules, brackets=None)
     lowest, highest = (
         float(
             liquidation_price(

@@ -10,12 +10,13 @@ entry, 1/L the initial margin rate, and MM the maintenance margin:
 Linear values are in quote currency, and price = entry × v/N. Inverse values are in base currency, for one
 contract is a fixed number of US dollars, and price = entry × N/v. MM is what the models differ in:
 
-    simple    0: the loss has eaten the whole initial margin (py-liquidation-map's factors)
-    binance   v × rate - deduction, of the tier that v itself falls into (Binance support FAQ
-              b3c689c1f50a44cabb3a84e663b81d93, isolated mode with TMM = UPNL = 0 and WB = N/L)
-    bybit     N × rate - deduction, of the tier of N (Bybit help centre, isolated margin, UTA)
+    no brackets        0: the loss has eaten the whole initial margin (py-liquidation-map's factors)
+    on the mark value  v × rate - deduction, of the tier that v itself falls into (isolated mode with nothing
+                       added: Binance's TMM = UPNL = 0 and WB = N/L)
+    on the entry's     N × rate - deduction, of the tier of N
 
-Exchanges trigger on the mark price; a map compares with traded prices, the nearest there is in trades.
+Which exchange takes which, and since when, is in its row of `EXCHANGES`. Exchanges trigger on the mark price;
+a map compares with traded prices, the nearest there is in trades.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from liqmap.exact import rounded
-from liqmap.model import MarginModel, Side
+from liqmap.model import Side, Valuation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +67,8 @@ class MarginRules:
     trade's notional out over its leverages; otherwise it counts in full at each, as in the seed library.
     """
 
-    model: MarginModel
     brackets: Brackets | None = None
+    valuation: Valuation = Valuation.MARK
     inverse: bool = False
     split: bool = True
 
@@ -131,12 +132,12 @@ def _remaining_value(
     sign = 1 if rises else -1
     bankrupt = 1 + sign / leverage
     brackets = rules.brackets
-    if brackets is None or rules.model is MarginModel.SIMPLE:
+    if brackets is None:
         return np.full(len(value), bankrupt)
     # In every tier the multiple is factor + constant / value. The equation is monotone in the value at
-    # liquidation, and piecewise linear: binance's tier is found where it crosses, instead of starting at the
-    # entry's tier and computing again until both agree.
-    if rules.model is MarginModel.BYBIT:
+    # liquidation, and piecewise linear: that value's tier is found where it crosses, instead of starting at
+    # the entry's tier and computing again until both agree.
+    if rules.valuation is Valuation.ENTRY:
         caps, factor, constant = brackets.cap, bankrupt - sign * brackets.rate, sign * brackets.deduction
     else:
         offset, slope = sign * brackets.deduction, 1 + sign * brackets.rate

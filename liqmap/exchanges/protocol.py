@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from liqmap.exchanges.messages import Backfill, LiveFormat
-    from liqmap.model import MarginModel, Trades
+    from liqmap.model import MarginModel, MarginRule, Trades
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ class ExchangeRow:
     """One exchange: how people and buttons name it, and its formats.
 
     `label` is its name in sentences. `letter` stands for it in the ids of buttons that are out there, so it
-    never changes. `model` is the exchange's own margin model. `contract` says what kind of future a symbol
+    never changes. `model` is the exchange's own margin model, and `margin_rules` how it has computed
+    maintenance margin, oldest first. `contract` says what kind of future a symbol
     is; `spelled` returns a symbol as this exchange spells it. `used_weight` reads how much of this minute's
     budget has been used from an answer's headers, None where they do not say it. `backfill` is None where
     the trades of the last hours can only be recorded.
@@ -104,6 +105,7 @@ class ExchangeRow:
     label: str
     letter: str
     model: MarginModel
+    margin_rules: tuple[MarginRule, ...]
     contract: Callable[[str], Contract]
     spelled: Callable[[str], str]
     files: ExchangeFormat
@@ -111,3 +113,7 @@ class ExchangeRow:
     listing: ListingFormat
     used_weight: Callable[[Mapping[str, str]], int | None]
     backfill: Backfill | None = None
+
+    def margin_rule(self, *, on: date) -> MarginRule:
+        """Return how the exchange computes maintenance margin on a day."""
+        return next(rule for rule in self.margin_rules if rule.until is None or on < rule.until)

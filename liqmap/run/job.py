@@ -128,15 +128,16 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
     request = job.request
     inverse = EXCHANGES[request.market.exchange].contract(request.market.symbol).inverse
     if request.model is MarginModel.SIMPLE:
-        return MarginRules(MarginModel.SIMPLE, inverse=inverse, split=False), MarginBasis(request.model)
+        return MarginRules(inverse=inverse, split=False), MarginBasis(request.model)
     end = request.window.end.date()
     owner = next(exchange for exchange, row in EXCHANGES.items() if row.model is request.model)
     found = find_brackets(owner, request.market.symbol, on=end, folders=job.bracket_folders)
     if found is None:
         note = _without_brackets(request.market, owner)
-        return MarginRules(MarginModel.SIMPLE, inverse=inverse), MarginBasis(MarginModel.SIMPLE, note=note)
-    rules = MarginRules(request.model, found.brackets, inverse=inverse)
-    return rules, MarginBasis(request.model, found.date, found.source, earliest=found.is_earliest)
+        return MarginRules(inverse=inverse), MarginBasis(MarginModel.SIMPLE, note=note)
+    rule = EXCHANGES[owner].margin_rule(on=end)
+    basis = MarginBasis(request.model, found.date, found.source, earliest=found.is_earliest, rule=rule)
+    return MarginRules(found.brackets, rule.valuation, inverse=inverse), basis
 
 
 def _without_brackets(market: Market, owner: Exchange) -> str:

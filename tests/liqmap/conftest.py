@@ -59,7 +59,7 @@ def random_trades(count: int, *, seed: int = 1, start_ms: int = START_MS) -> Tra
     )
 
 
-SEED_RULES = MarginRules(MarginModel.SIMPLE, split=False)
+SEED_RULES = MarginRules(split=False)
 SEED_BASIS = MarginBasis(MarginModel.SIMPLE)
 
 

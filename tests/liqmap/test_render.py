@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
 
 import numpy as np
@@ -29,12 +29,14 @@ from liqmap.model import (
     MapRequest,
     MarginBasis,
     MarginModel,
+    MarginRule,
     Market,
     PricePath,
     Side,
     SideTrades,
     Theme,
     TopN,
+    Valuation,
 )
 from liqmap.render import draw_depth, draw_heatmap, draw_map
 from liqmap.render.canvas import Canvas
@@ -101,7 +103,7 @@ def made(
         path=path,
         coverage=coverage,
         trade_count=1_234_567,
-        rules=MarginRules(MarginModel.SIMPLE),
+        rules=MarginRules(),
         basis=MarginBasis(MarginModel.SIMPLE, note="no Binance brackets of it"),
     )
 
@@ -232,6 +234,21 @@ def test_picture_says_what_it_is_made_of(canvas_of):
     ):
         assert fact in words
     assert "SIMULATED" not in words
+
+
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas, drawn_heatmap])
+def test_picture_names_the_date_of_its_margin_rule(canvas_of):
+    drawn, day = VARIANTS["plain"], date(2025, 9, 2)
+    for rule, words in (
+        (MarginRule(Valuation.MARK, since=day), "by the bybit model of 2025-09-02, brackets of 2026-09-01."),
+        (MarginRule(Valuation.ENTRY, until=day), "by the bybit model before 2025-09-02, brackets of"),
+        (MarginRule(Valuation.MARK), "by the bybit model, brackets of 2026-09-01."),
+    ):
+        basis = MarginBasis(MarginModel.BYBIT, date(2026, 9, 1), rule=rule)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(MADE, "dated", replace(MADE["plain"], map=replace(drawn, margin=basis)))
+            found = texts(canvas_of(MADE["dated"].map, label=LABEL))
+        assert any(words in text for text in found)
 
 
 def test_foot_of_a_partial_map_tells_as_much_more_as_fits():

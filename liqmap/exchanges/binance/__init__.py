@@ -6,7 +6,7 @@ from liqmap.exchanges.binance.files import Binance
 from liqmap.exchanges.binance.listing import BinanceListing
 from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
 from liqmap.exchanges.protocol import ExchangeRow
-from liqmap.model import MarginModel
+from liqmap.model import MarginModel, MarginRule, Valuation
 
 _FILES, _BACKFILL = Binance(), BinanceBackfill()
 
@@ -14,6 +14,7 @@ ROW: Final = ExchangeRow(
     label="Binance",
     letter="b",
     model=MarginModel.BINANCE,
+    margin_rules=(MarginRule(Valuation.MARK),),
     contract=_FILES.contract,
     spelled=_FILES.spelled,
     files=_FILES,

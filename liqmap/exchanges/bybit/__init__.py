@@ -1,20 +1,30 @@
 """Bybit: the formats of its files, REST answers and streams."""
 
+from datetime import date
 from typing import Final
 
 from liqmap.exchanges.bybit.files import Bybit
 from liqmap.exchanges.bybit.listing import BybitListing
 from liqmap.exchanges.bybit.live import BybitLive
 from liqmap.exchanges.protocol import ExchangeRow
-from liqmap.model import MarginModel
+from liqmap.model import MarginModel, MarginRule, Valuation
 
 _FILES = Bybit()
+
+# For linear and inverse contracts alike, and for positions that were open on that day, so that the end of a
+# window chooses (help page "Understanding the Adjustment and Impact of the New Margin Calculation"). The fee
+# for closing is part of both margins, and cancels.
+_MARGIN_ON_MARK = date(2025, 9, 2)
 
 # There is no backfill: Bybit's REST gives the newest 1000 trades and no way to those before.
 ROW: Final = ExchangeRow(
     label="Bybit",
     letter="y",
     model=MarginModel.BYBIT,
+    margin_rules=(
+        MarginRule(Valuation.ENTRY, until=_MARGIN_ON_MARK),
+        MarginRule(Valuation.MARK, since=_MARGIN_ON_MARK),
+    ),
     contract=_FILES.contract,
     spelled=_FILES.spelled,
     files=_FILES,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
-from liqmap.model import MarginModel, Side
+from liqmap.model import Side, Valuation
 
 _TWELVE = Context(prec=12, rounding=ROUND_HALF_EVEN)
 
@@ -64,7 +64,7 @@ def tiers_of(rows: Sequence[tuple[str, str, int]]) -> tuple[Tier, ...]:
 
 
 def level_price(
-    model: MarginModel,
+    valuation: Valuation,
     side: Side,
     leverage: int,
     *,
@@ -76,9 +76,9 @@ def level_price(
     sign = 1 if side is Side.BUY else -1
     size = notional / price
     bankrupt = price * (1 - sign / Decimal(leverage))
-    if model is MarginModel.SIMPLE:
+    if not tiers:
         return bankrupt
-    if model is MarginModel.BYBIT:
+    if valuation is Valuation.ENTRY:
         tier = _tier(tiers, notional)
         return bankrupt + sign * price * tier.rate - sign * tier.deduction / size
     # The tier of the value at liquidation: started from that at entry, until both agree.
@@ -97,7 +97,7 @@ def levels(
     entries: Sequence[Entry],
     seconds: Sequence[Second],
     *,
-    model: MarginModel,
+    valuation: Valuation,
     leverages: Sequence[int],
     last_price: Decimal,
     tiers: Sequence[Tier] = (),
@@ -114,7 +114,7 @@ def levels(
         for leverage in allowed:
             with localcontext(prec=50):
                 exact = level_price(
-                    model, side, leverage, price=entry.price, notional=entry.notional, tiers=tiers
+                    valuation, side, leverage, price=entry.price, notional=entry.notional, tiers=tiers
                 )
                 price = _TWELVE.plus(exact)
                 share = entry.notional / (len(allowed) if split else 1)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.margin import Brackets, MarginRules, liquidation_price
-from liqmap.model import MapRequest, MarginModel, PricePath, Side, SideTrades, TopN
+from liqmap.model import MapRequest, MarginModel, PricePath, Side, SideTrades, TopN, Valuation
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.compute import oracle
@@ -61,7 +61,7 @@ class Scene:
                 side,
                 self.entries[side],
                 self.seconds,
-                model=rules.model,
+                valuation=rules.valuation,
                 leverages=self.leverages,
                 last_price=self.last_price,
                 tiers=TIERS if rules.brackets else (),
@@ -117,10 +117,10 @@ def scenes(draw: st.DrawFn) -> Scene:
 
 
 RULES = {
-    "simple, in full at each": MarginRules(MarginModel.SIMPLE, split=False),
-    "simple": MarginRules(MarginModel.SIMPLE),
-    "binance": MarginRules(MarginModel.BINANCE, BRACKETS),
-    "bybit": MarginRules(MarginModel.BYBIT, BRACKETS),
+    "no brackets, in full at each": MarginRules(split=False),
+    "no brackets": MarginRules(),
+    "on the mark value": MarginRules(BRACKETS),
+    "on the value at entry": MarginRules(BRACKETS, Valuation.ENTRY),
 }
 
 
@@ -139,7 +139,7 @@ def test_level_and_touch_are_those_of_decimal_arithmetic(rules: MarginRules, sce
         # An exact level of thirteen digits or more can lie so near the middle of two of twelve digits that
         # floats and decimals part; on a tick there is no such middle.
         assert each.price.tolist() == pytest.approx([float(level.price) for level in expected], rel=1.5e-12)
-        if rules.model is MarginModel.SIMPLE and each.leverage != 3:
+        if rules.brackets is None and each.leverage != 3:
             assert each.price.tolist() == [float(level.price) for level in expected]
         assert each.standing.tolist() == [level.standing for level in expected]
         assert each.notional.tolist() == pytest.approx([float(level.notional) for level in expected])
@@ -202,7 +202,7 @@ def solusdt(*, low: str) -> Computed:
             for number, (lowest, highest) in enumerate(seconds)
         ),
     )
-    return scene.computed(RULES["simple"])
+    return scene.computed(RULES["no brackets"])
 
 
 def test_low_at_the_very_level_sweeps_it():
@@ -230,7 +230,7 @@ def test_every_level_on_a_tick_is_that_tick(symbol: str, decimals: int, leverage
         on_tick = [place for place, level in enumerate(exact) if level == level.to_integral_value()]
         trades = SideTrades(side, np.zeros(2_400, np.int64), ticks / 10.0**decimals, np.ones(2_400))
         found = liquidation_price(
-            RULES["simple"], side, leverage=leverage, entry_price=trades.price, notional=trades.notional
+            RULES["no brackets"], side, leverage=leverage, entry_price=trades.price, notional=trades.notional
         )
         assert found[on_tick].tolist() == [float(exact[place].scaleb(-decimals)) for place in on_tick]
         assert len(on_tick) == pytest.approx(2_400 / leverage, abs=1)

@@ -211,7 +211,7 @@ def computed(
     return compute(request, [entries_of(buys, sells, after)], path=coarsened(bars, bin_seconds), rules=rules)
 
 
-TIERED = MarginRules(MarginModel.BINANCE, Brackets.of([(1e5, 0.004, 100), (1e6, 0.01, 50), (1e7, 0.05, 10)]))
+TIERED = MarginRules(Brackets.of([(1e5, 0.004, 100), (1e6, 0.01, 50), (1e7, 0.05, 10)]))
 
 
 def swept_map(seed: int, *, show: LevelFilter = LevelFilter.STANDING) -> Computed:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 
 from liqmap.brackets import find_brackets
 from liqmap.compute.margin import Brackets, MarginRules, allowed_leverage, liquidation_price, shares
-from liqmap.model import Exchange, MarginModel, Side
+from liqmap.model import Exchange, Side, Valuation
 
-SIMPLE = MarginRules(MarginModel.SIMPLE, split=False)
+SIMPLE = MarginRules(split=False)
 # Rates and caps like a real table's; a deduction makes the maintenance margin continuous at each cap.
 BRACKETS = Brackets.of(
     [(5e4, 0.004, 125), (6e5, 0.01, 50), (3e6, 0.025, 20), (2e7, 0.05, 10), (1e8, 0.25, 2)]
@@ -55,7 +56,7 @@ def slow_price(rules: MarginRules, side: Side, leverage: int, *, entry: float, n
             value_now, value_then = size * price, notional
         if brackets is None:
             return margin
-        held = value_then if rules.model is MarginModel.BYBIT else value_now
+        held = value_then if rules.valuation is Valuation.ENTRY else value_now
         return margin - maintenance(brackets, held)
 
     # From a price where it is solvent for sure to one where it is not.
@@ -89,7 +90,7 @@ DISTANCES = [
 def test_binance_distances_are_the_published_ones(notional: float, leverage: int, long: float, short: float):
     dated = find_brackets(Exchange.BINANCE, "BTCUSDT", on=date(2026, 9, 30))
     assert dated is not None
-    rules = MarginRules(MarginModel.BINANCE, dated.brackets)
+    rules = MarginRules(dated.brackets)
     entry = 60_000.0
     below = 1 - price_of(rules, Side.BUY, leverage, entry=entry, notional=notional) / entry
     above = price_of(rules, Side.SELL, leverage, entry=entry, notional=notional) / entry - 1
@@ -98,19 +99,88 @@ def test_binance_distances_are_the_published_ones(notional: float, leverage: int
     assert 100 * above == pytest.approx(short, abs=5.01e-4)
 
 
+# 10 BTC at 60,000 in a tier of 0.5 % with a deduction of 510, as Bybit has it above 300,000.
+BYBIT = Brackets.of([(300_000, 0.0033, 150), (np.inf, 0.005, 100)])
+
+
+@pytest.mark.parametrize(
+    ("side", "leverage", "old", "new"),
+    [
+        (Side.BUY, 10, 54_249.00, 54_220.10),
+        (Side.BUY, 25, 57_849.00, 57_838.19),
+        (Side.BUY, 50, 59_049.00, 59_044.22),
+        (Side.BUY, 100, 59_649.00, 59_647.24),
+        (Side.SELL, 10, 65_751.00, 65_722.39),
+        (Side.SELL, 25, 62_151.00, 62_140.30),
+    ],
+)
+def test_bybit_s_levels_before_and_since_september_2025(side: Side, leverage: int, old: float, new: float):
+    for valuation, expected in ((Valuation.ENTRY, old), (Valuation.MARK, new)):
+        rules = MarginRules(BYBIT, valuation)
+        found = price_of(rules, side, leverage, entry=60_000.0, notional=600_000.0)
+        assert round(found, 2) == expected
+
+
+def test_bybit_s_levels_at_two_percent_without_a_deduction():
+    brackets = Brackets.of([(np.inf, 0.02, 25)])
+    position = {"entry": 60_000.0, "notional": 600_000.0}
+    assert price_of(MarginRules(brackets, Valuation.ENTRY), Side.BUY, 10, **position) == 55_200.0
+    assert round(price_of(MarginRules(brackets), Side.BUY, 10, **position), 2) == 55_102.04
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("leverage", [10, 25, 50, 100])
+@given(
+    entry=st.integers(1_000, 1_500_000).map(lambda ticks: Decimal(ticks) / 10),
+    dollars=st.integers(1, 10**8),
+)
+def test_inverse_level_is_that_of_the_published_formula(
+    side: Side, leverage: int, entry: Decimal, dollars: int
+):
+    """Quantity in dollars, deduction in coin, tier by the value at liquidation; nothing added by hand."""
+    tiers = [(Decimal(150), Decimal("0.005")), (Decimal(300), Decimal("0.01")), (None, Decimal("0.015"))]
+    deductions = [Decimal(0), Decimal("0.75"), Decimal("2.25")]
+    q, sign = Decimal(dollars), 1 if side is Side.BUY else -1
+    levels = []
+    for (cap, rate), deduction in zip(tiers, deductions, strict=True):
+        coin = q / entry + sign * (q / (entry * leverage) + deduction)
+        level = q * (1 + sign * rate) / coin if coin > 0 else None
+        levels.append((cap, level))
+    # The value at liquidation lies in one tier alone: the first whose cap its own level keeps to.
+    (expected, *_) = [level for cap, level in levels if level and (cap is None or q / level <= cap)]
+    brackets = Brackets.of([(150, 0.005, 100), (300, 0.01, 100), (np.inf, 0.015, 100)])
+    rules = MarginRules(brackets, inverse=True)
+    found = price_of(rules, side, leverage, entry=float(entry), notional=float(dollars))
+    assert found == pytest.approx(float(expected), rel=1e-11)
+
+
+def test_inverse_levels_before_and_since_september_2025():
+    # 600,000 dollars at 60,000 are 10 BTC: at 25x and 0.5 %, a margin of 0.4 and a maintenance of 0.05 BTC.
+    brackets = Brackets.of([(150, 0.005, 100)])
+    position = {"entry": 60_000.0, "notional": 600_000.0}
+    for valuation, long, short in (
+        (Valuation.ENTRY, 600_000 / (10 + 0.4 - 0.05), 600_000 / (10 - 0.4 + 0.05)),
+        (Valuation.MARK, 600_000 * 1.005 / (10 + 0.4), 600_000 * 0.995 / (10 - 0.4)),
+    ):
+        rules = MarginRules(brackets, valuation, inverse=True)
+        assert price_of(rules, Side.BUY, 25, **position) == pytest.approx(long, rel=1e-11)
+        assert price_of(rules, Side.SELL, 25, **position) == pytest.approx(short, rel=1e-11)
+
+
 @pytest.mark.parametrize(
     ("notional", "highest"), [(1e5, 150), (3e5, 150), (300_000.01, 100), (2e6, 75), (1e7, 50), (2e9, 0)]
 )
 def test_bracket_caps_the_leverage(notional: float, highest: int):
     dated = find_brackets(Exchange.BINANCE, "BTCUSDT", on=date(2026, 9, 30))
     assert dated is not None
-    rules = MarginRules(MarginModel.BINANCE, dated.brackets)
+    rules = MarginRules(dated.brackets)
     found = allowed_leverage(rules, entry_price=np.array([60_000.0]), notional=np.array([notional]))
     assert found.tolist() == [highest]
 
 
 @given(
-    model=st.sampled_from([MarginModel.BINANCE, MarginModel.BYBIT, MarginModel.SIMPLE]),
+    brackets=st.sampled_from([BRACKETS, None]),
+    valuation=st.sampled_from(Valuation),
     side=st.sampled_from(Side),
     leverage=st.integers(2, 150),
     entry=st.floats(1e-6, 1e6),
@@ -118,11 +188,17 @@ def test_bracket_caps_the_leverage(notional: float, highest: int):
     inverse=st.booleans(),
 )
 def test_price_is_where_margin_balance_meets_maintenance_margin(
-    model: MarginModel, side: Side, leverage: int, entry: float, notional: float, inverse: bool
+    brackets: Brackets | None,
+    valuation: Valuation,
+    side: Side,
+    leverage: int,
+    entry: float,
+    notional: float,
+    inverse: bool,
 ):
     if inverse:  # caps of inverse contracts are in base currency
         entry = 1.0
-    rules = MarginRules(model, None if model is MarginModel.SIMPLE else BRACKETS, inverse=inverse)
+    rules = MarginRules(brackets, valuation, inverse=inverse)
     position = {"entry": entry, "notional": notional}
     allowed = allowed_leverage(rules, entry_price=np.array([entry]), notional=np.array([notional]))[0]
     if leverage > allowed:
@@ -133,28 +209,28 @@ def test_price_is_where_margin_balance_meets_maintenance_margin(
 
 
 @given(
-    model=st.sampled_from([MarginModel.BINANCE, MarginModel.BYBIT]),
+    valuation=st.sampled_from(Valuation),
     side=st.sampled_from(Side),
     cap=st.sampled_from(CAPS[:-1]),
     leverage=st.integers(2, 10),
 )
-def test_price_does_not_jump_at_a_bracket_s_edge(model: MarginModel, side: Side, cap: float, leverage: int):
-    rules = MarginRules(model, BRACKETS)
+def test_price_does_not_jump_at_a_bracket_s_edge(valuation: Valuation, side: Side, cap: float, leverage: int):
+    rules = MarginRules(BRACKETS, valuation)
     below, above = (price_of(rules, side, leverage, entry=100.0, notional=cap + step) for step in (0, 1e-6))
     assert below == pytest.approx(above, rel=1e-9)
 
 
 @given(
-    model=st.sampled_from([MarginModel.BINANCE, MarginModel.BYBIT, MarginModel.SIMPLE]),
+    valuation=st.sampled_from(Valuation),
     leverage=st.integers(2, 125),
     notional=st.floats(10, 1e8),
     inverse=st.booleans(),
 )
 def test_level_lies_on_the_losing_side_and_nearer_than_the_simple_one(
-    model: MarginModel, leverage: int, notional: float, inverse: bool
+    valuation: Valuation, leverage: int, notional: float, inverse: bool
 ):
-    rules = MarginRules(model, BRACKETS, inverse=inverse)
-    bare = MarginRules(MarginModel.SIMPLE, inverse=inverse)
+    rules = MarginRules(BRACKETS, valuation, inverse=inverse)
+    bare = MarginRules(inverse=inverse)
     if leverage > allowed_leverage(rules, entry_price=np.ones(1), notional=np.array([notional]))[0]:
         return
     position = {"entry": 1.0, "notional": notional}
@@ -175,7 +251,7 @@ LEVERAGES = (10, 25, 50, 100)
 def test_shares_follow_the_weights_over_the_allowed_leverages_and_sum_to_one(
     weights: list[float], notional: float
 ):
-    rules = MarginRules(MarginModel.BINANCE, BRACKETS)
+    rules = MarginRules(BRACKETS)
     entry = {"entry_price": np.ones(1), "notional": np.array([notional])}
     share = shares(rules, LEVERAGES, weights, **entry)[:, 0]
     highest = allowed_leverage(rules, **entry)[0]

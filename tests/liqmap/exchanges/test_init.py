@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from liqmap.exchanges import EXCHANGES
@@ -30,6 +32,16 @@ def test_letters_of_buttons_that_are_out_there_stay():
 @pytest.mark.parametrize("exchange", Exchange)
 def test_own_margin_model_of_an_exchange_bears_its_name(exchange: Exchange):
     assert EXCHANGES[exchange].model is MarginModel(exchange.value)
+
+
+@pytest.mark.parametrize("exchange", Exchange)
+def test_margin_rules_follow_each_other_without_a_gap(exchange: Exchange):
+    rules = EXCHANGES[exchange].margin_rules
+    assert rules[0].since is None
+    assert rules[-1].until is None
+    assert [rule.until for rule in rules[:-1]] == [rule.since for rule in rules[1:]]
+    for rule in rules:
+        assert EXCHANGES[exchange].margin_rule(on=rule.since or date(2019, 1, 1)) is rule
 
 
 def test_used_weight_is_read_where_an_exchange_says_it():

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from liqmap.collect.ingest import StoreJob, run_store_job
 from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import LARGEST_KEPT, all_levels, path_bin_seconds
+from liqmap.compute.margin import liquidation_price
 from liqmap.errors import DataError, RequestError
 from liqmap.model import (
     ALL_PICTURES,
@@ -32,6 +33,7 @@ from liqmap.model import (
     Picture,
     Portion,
     Selection,
+    Side,
     TopN,
     Trades,
 )
@@ -270,7 +272,7 @@ def test_levels_are_swept_by_a_later_day_too(stored: Stored):
     [
         (MarginModel.EXCHANGE, "binance model, brackets of 2023-08-01"),
         (MarginModel.SIMPLE, "simple model"),
-        (MarginModel.BYBIT, "bybit model, brackets of 2026-09-01, the earliest known"),
+        (MarginModel.BYBIT, "bybit model before 2025-09-02, brackets of 2026-09-01, the earliest known"),
     ],
 )
 def test_result_names_what_its_levels_were_computed_with(stored: Stored, model: MarginModel, words: str):
@@ -301,8 +303,26 @@ def test_symbol_without_brackets_is_told_why(exchange: Exchange, symbol: str, mo
     window = TimeWindow.of_day(DAY)
     request = MapRequest((Market(exchange, symbol),), window, TopN(1), model=model)
     rules, basis = margin_of(MapJob(request, (), Coverage(window, (window,))))
-    assert (rules.model, rules.brackets) == (MarginModel.SIMPLE, None)
+    assert (basis.model, rules.brackets) == (MarginModel.SIMPLE, None)
     assert margin_text(basis) == f"simple model ({words})"
+
+
+@pytest.mark.parametrize(
+    ("end", "words", "long"),
+    [
+        (datetime(2025, 9, 1, 23, 59, 59, tzinfo=UTC), "bybit model before 2025-09-02", 57_849.00),
+        (datetime(2025, 9, 2, tzinfo=UTC), "bybit model of 2025-09-02", 57_838.19),
+        (datetime(2026, 10, 1, tzinfo=UTC), "bybit model of 2025-09-02", 57_838.19),
+    ],
+)
+def test_bybit_s_margin_is_that_of_the_window_s_end(end: datetime, words: str, long: float):
+    window = TimeWindow.ending(end, timedelta(hours=6))
+    request = MapRequest((Market(BYBIT, "BTCUSDT"),), window, TopN(1))
+    rules, basis = margin_of(MapJob(request, (), Coverage(window, (window,))))
+    assert margin_text(basis).startswith(f"{words}, brackets of 2026-09-01")
+    entry, notional = np.array([60_000.0]), np.array([600_000.0])
+    (level,) = liquidation_price(rules, Side.BUY, leverage=25, entry_price=entry, notional=notional)
+    assert round(level, 2) == long
 
 
 def test_fetched_brackets_are_used(stored: Stored, tmp_path: Path):
