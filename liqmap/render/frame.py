@@ -35,6 +35,7 @@ PLOT_BOTTOM: Final = 102
 
 _LABELLED_CLUSTERS = 3  # of each side, the largest, and the nearest besides
 _LAST_PRICE_INSET = 0.06
+_LABELS_INSET = 0.16
 _GHOSTS = "swept since"
 _SEPARATOR = "  ·  "
 _SMALLEST = 11  # of letters that would not fit otherwise [px]
@@ -119,9 +120,11 @@ def level_range(liquidation_map: LiquidationMap, *, share: float) -> tuple[float
     """Return the prices that standing levels and the price path span, widened by `share` at each end."""
     edges, path, last = liquidation_map.buckets.edges, liquidation_map.path, liquidation_map.last_price
     low, high = min(float(edges[0]), float(path.low.min())), max(float(edges[-1]), float(path.high.max()))
-    # The last price keeps off the ends, where the totals are written, even if nothing stands beyond it.
-    keep_off = (high - low) * _LAST_PRICE_INSET
-    return padded(min(low, last - keep_off), max(high, last + keep_off), share=share)
+    # The last price keeps off the ends, where the totals are written, even if nothing stands beyond it; and
+    # it leaves room for the labels of the nearest and the largest cluster on the sides that have them.
+    sides = liquidation_map.long_clusters, liquidation_map.short_clusters
+    below, above = ((high - low) * (_LABELS_INSET if side else _LAST_PRICE_INSET) for side in sides)
+    return padded(min(low, last - below), max(high, last + above), share=share)
 
 
 def standing_totals(liquidation_map: LiquidationMap) -> NDArray[np.float64]:

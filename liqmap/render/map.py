@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, product
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,7 @@ from liqmap.render.frame import (
     tick_width,
     watermark,
 )
+from liqmap.render.labels import cluster_heights
 from liqmap.render.panel import Panel, padded, round_ticks
 from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
 from liqmap.text import cluster_label, money, price
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
 
 _CONNECTOR_WIDTH = 44
 _RADII = np.array([2.5, 3.5, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0])
-_BESIDE = 6  # from a bracket to its label [px]
-# How far from its cluster a label may stand [px], tried in this order.
-_SHIFTS = (0, *(sign * shift for shift in range(8, 73, 8) for sign in (1, -1)))
+_BRACKET_DISTANCE = 8  # from a cluster's longest bar to its bracket [px]
+_BESIDE = 6  # from a bracket to its leader, and from that to the label [px]
+_ASLANT = 22  # the width in which leaders climb to their labels [px]
+_TOTALS_STRIP = 34  # at each end of the panel, where the totals are written [px]
 
 
 def map_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
@@ -72,12 +74,13 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
         Box(round(left), PLOT_BOTTOM, round(middle), PLOT_TOP), (window.start_ms, window.end_ms), path_range
     )
     level_box = Box(round(middle + _CONNECTOR_WIDTH + right_labels), PLOT_BOTTOM, WIDTH - MARGIN, PLOT_TOP)
-    # The longest bar leaves room for the longest label.
+    # The longest bar leaves room for its bracket, the leaders and the longest label.
     labels = [
         text_width(cluster_label(each, step=liquidation_map.buckets.size), size=SIZES.label)
         for each in chain.from_iterable(notable_clusters(liquidation_map))
     ]
-    room = 1 - (max(labels, default=0.0) + 30) / level_box.width
+    beside = _BRACKET_DISTANCE + 2 + _BESIDE + _ASLANT + _BESIDE
+    room = 1 - (max(labels, default=0.0) + beside + 8) / level_box.width
     longest = float(standing_totals(liquidation_map).max(initial=0.0))
     return path_panel, Panel(level_box, (0.0, longest / room or 1000.0), prices)
 
@@ -189,9 +192,7 @@ def _draw_last_price_across(
     canvas.text(
         *(pill.left + 10, y, last_text(liquidation_map), palette.background), size=SIZES.label, bold=True
     )
-    # The watermark is in nobody's way.
-    taken = [pill, *(label.box for label in canvas.labels if label.opacity == 1)]
-    _label_clusters(canvas, level_panel, liquidation_map, palette, taken=taken)
+    _label_clusters(canvas, level_panel, liquidation_map, palette, pill=pill)
 
 
 def _pill(panel: Panel, liquidation_map: LiquidationMap) -> Box:
@@ -202,38 +203,28 @@ def _pill(panel: Panel, liquidation_map: LiquidationMap) -> Box:
 
 
 def _label_clusters(
-    canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette, *, taken: list[Box]
+    canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette, *, pill: Box
 ) -> None:
-    """Mark notable clusters with brackets, and write price and size beside them where there is room."""
+    """Mark notable clusters with brackets, and join them to a column of labels right of all bars."""
     told, others = notable_clusters(liquidation_map)
     ends = panel.x(standing_totals(liquidation_map))
-    brackets = [_bracket(panel, cluster, liquidation_map, ends) for cluster in (*told, *others)]
-    if brackets:  # as one artist: one each would take a millisecond
-        left, bottom, right, top = np.array(
-            [(each.left, each.bottom, each.right, each.top) for each in brackets]
-        ).T
-        canvas.rectangles(left, bottom, right, top, palette.text)
-    taken = [*taken, *brackets]
-    edges = panel.y(liquidation_map.buckets.edges)
-    for cluster, bracket in zip((*told, *others), brackets, strict=True):
+    brackets = {each: _bracket(panel, each, liquidation_map, ends) for each in (*told, *others)}
+    if not brackets:
+        return
+    # As one artist: one each would take a millisecond.
+    left, bottom, right, top = np.array(
+        [(each.left, each.bottom, each.right, each.top) for each in brackets.values()]
+    ).T
+    canvas.rectangles(left, bottom, right, top, palette.text)
+    elbow = max(each.right for each in brackets.values()) + _BESIDE
+    heights = cluster_heights(told, others, panel=panel, pill=pill, strip=_TOTALS_STRIP)
+    for cluster, y in heights.items():
+        bracket, middle = brackets[cluster], float(panel.y(cluster.price))
+        # Level across the bars of its own cluster, aslant only where there are no bars any more.
+        x = np.array([bracket.right, elbow, elbow + _ASLANT])
+        canvas.line(x, [middle, middle, y], palette.muted, width=1.5)
         text = cluster_label(cluster, step=liquidation_map.buckets.size)
-        middle, width = float(panel.y(cluster.price)), text_width(text, size=SIZES.label)
-        # A leader that others would hide is better than no label for a cluster that is told in words.
-        for clear, shift in product((True, False) if cluster in told else (True,), _SHIFTS):
-            y = middle + shift
-            beside = (edges[1:] > y - SIZES.label / 2) & (edges[:-1] < y + SIZES.label / 2)
-            left = max(bracket.right + _BESIDE, float(ends[beside].max(initial=0.0)) + 12)
-            box = Box(left, y - SIZES.label / 2, left + width, y + SIZES.label / 2)
-            leader = Box(bracket.right, min(middle, y), left - 2, max(middle, y) + 1)
-            if not box.lies_in(panel.box) or any(box.overlaps(other) for other in taken):
-                continue
-            if clear and any(leader.overlaps(other) for other in taken):
-                continue
-            if shift or left > bracket.right + _BESIDE:
-                canvas.line([leader.left, leader.right], [middle, y], palette.muted, width=1.5)
-            canvas.text(left, y, text, palette.text, size=SIZES.label, halo=palette.panel)
-            taken += [box, leader]
-            break
+        canvas.text(x[-1] + _BESIDE, y, text, palette.text, size=SIZES.label, halo=palette.panel)
 
 
 def _bracket(
@@ -242,6 +233,6 @@ def _bracket(
     """Return the box of the mark behind the bars of a cluster, which end at `ends`."""
     edges = liquidation_map.buckets.edges
     inside = (edges[:-1] >= cluster.low) & (edges[:-1] < cluster.high)
-    x = float(ends[inside].max()) + 8
+    x = float(ends[inside].max()) + _BRACKET_DISTANCE
     low, high = (float(y) for y in panel.y([cluster.low, cluster.high]))
     return Box(x - 1.5, low, x + 1.5, max(high, low + 2))

@@ -41,7 +41,7 @@ from liqmap.model import (
 from liqmap.render import draw_depth, draw_heatmap, draw_map
 from liqmap.render.canvas import Canvas
 from liqmap.render.depth import depth_canvas
-from liqmap.render.frame import notable_clusters
+from liqmap.render.frame import notable_clusters, standing_totals
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, map_canvas
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH
@@ -500,3 +500,31 @@ def test_heatmap_is_brightest_where_most_stands():
     )
     brightest = PALETTES[Theme.DARK].heat[-1]
     assert "#" + bytes(pixels[at].astype(np.uint8)).hex() == brightest
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_map_labels_keep_order_and_side_and_their_leaders_cross_no_bar(name: str):
+    drawn = VARIANTS[name]
+    canvas, (_, panel) = map_canvas(drawn, label=LABEL), _map_panels(drawn)
+    names = {
+        cluster_label(each, step=drawn.buckets.size): each
+        for each in (*drawn.long_clusters, *drawn.short_clusters)
+    }
+    labels = sorted(
+        (label for label in canvas.labels if label.text in names), key=lambda label: label.box.bottom
+    )
+    prices = [names[label.text].price for label in labels]
+    assert prices == sorted(prices)
+    last = float(panel.y(drawn.last_price))
+    ends = panel.x(standing_totals(drawn))
+    for label in labels:
+        assert (label.box.bottom > last) == (names[label.text].distance > 0)
+        assert label.box.left > float(ends.max())
+    edges = panel.y(drawn.buckets.edges)
+    points = [np.asarray(line.get_xydata(), np.float64) for line in lines_of(canvas)]
+    leaders = [each.tolist() for each in points if len(each) == 3]
+    for (start, y), (elbow, same), _ in leaders:
+        assert y == same
+        crossed = (edges[:-1] <= y) & (y < edges[1:]) & (ends > start)
+        assert not crossed.any()
+        assert elbow > float(ends.max())
