@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.store.alerts import AlertTable
+from bot.store.alone import ProcessLocks
 from bot.store.database import open_database
 from bot.store.guilds import GuildTable
 from bot.store.interactions import InteractionTable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The tables, one object each, and the database that they are in."""
+    """The tables, one object each, the database that they are in, and who else uses it."""
 
     engine: AsyncEngine
     subscriptions: SubscriptionTable
@@ -33,12 +34,16 @@ class Store:
     alerts: AlertTable
     pending: PendingTable
     interactions: InteractionTable
+    processes: ProcessLocks
 
 
 @asynccontextmanager
 async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
     """Open the database of the settings. Raises SettingsError."""
-    async with open_database(settings.database.url, folder=settings.storage.path) as engine:
+    async with (
+        open_database(settings.database.url, folder=settings.storage.path) as engine,
+        ProcessLocks(engine) as processes,
+    ):
         store = Store(
             engine,
             SubscriptionTable(engine),
@@ -47,6 +52,7 @@ async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
             AlertTable(engine),
             PendingTable(engine),
             InteractionTable(engine),
+            processes,
         )
         await store.guilds.load()
         await store.alerts.load()

@@ -1,0 +1,67 @@
+"""Whether this process is the only one that runs an application on its database."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from filelock import FileLock, Timeout
+from sqlalchemy import func, select
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+class ProcessLocks:
+    """Locks of applications, one each, which end with the process however that ends.
+
+    Beside a SQLite file they are files of their own; in PostgreSQL they are advisory locks of a connection.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._held: set[int] = set()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def take(self, application_id: int) -> bool:
+        """Take the lock of an application until the end; return False if another process has it."""
+        if application_id in self._held:
+            return True
+        if self._engine.dialect.name == "sqlite":
+            taken = await asyncio.to_thread(self._take_file, application_id)
+        else:
+            taken = await self._take_advisory(application_id)
+        if taken:
+            self._held.add(application_id)
+        return taken
+
+    def _take_file(self, application_id: int) -> bool:
+        database = self._engine.url.database
+        if not database:
+            return True  # a database in memory is nobody else's
+        lock = FileLock(Path(f"{database}.{application_id}.lock"), mode=0o600, thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        self._stack.callback(lock.release)
+        return True
+
+    async def _take_advisory(self, application_id: int) -> bool:
+        connection = await self._stack.enter_async_context(
+            self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+        )
+        taken = await connection.execute(select(func.pg_try_advisory_lock(application_id)))
+        return bool(taken.scalar_one())

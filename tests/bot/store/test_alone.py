@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from bot.settings import BotSettings
+from bot.store import Store, open_store
+
+FIRST, SECOND = 2**62, 2**62 + 1
+
+
+async def test_application_runs_once_on_a_database(store: Store, stored_settings: BotSettings):
+    assert await store.processes.take(FIRST)
+    assert await store.processes.take(FIRST)
+    async with open_store(stored_settings) as other:
+        assert not await other.processes.take(FIRST)
+        assert await other.processes.take(SECOND)
+    assert await store.processes.take(SECOND)
+
+
+async def test_application_that_has_ended_makes_room_for_its_next_process(stored_settings: BotSettings):
+    for _ in range(2):
+        async with open_store(stored_settings) as store:
+            assert await store.processes.take(FIRST)
