@@ -28,7 +28,9 @@ from bot.interaction.limits import Limits
 from bot.interaction.patience import patiently
 from bot.interaction.permissions import Access
 from bot.interaction.state import set_state, state_of
+from bot.interaction.waiting import Waiting
 from bot.ops.metrics import Metrics
+from bot.request.pending import TOKENS_LIVE
 from bot.schedule.alerts import EVERY, AlertWatch
 from bot.schedule.desk import SubscriptionDesk
 from bot.schedule.posts import Posts
@@ -96,6 +98,7 @@ class LiqmapBot(commands.AutoShardedBot):
         self._draw = self.metrics.measured(draw)
         self._store = store
         self._clock = clock
+        self.waiting = Waiting(store.pending, now=clock.now)
         self._symbols = symbols
         self._schedule_in = schedule_in
         self._recorded = recorded
@@ -115,6 +118,8 @@ class LiqmapBot(commands.AutoShardedBot):
         await self._add_cogs(scheduler)
         watch = AlertWatch(self._store, posts, self._draw, clock=self._clock)
         scheduler.every(EVERY, watch.check, name="alerts")
+        scheduler.every(TOKENS_LIVE, self._forget_dead_tokens, name="tokens")
+        await self._answer_left()
         if self._settings.discord.sync_commands:
             await self._sync_if_changed(
                 self._settings.storage.path / f"commands-{self.application_id}.sha256"
@@ -122,10 +127,21 @@ class LiqmapBot(commands.AutoShardedBot):
         scheduler.start(await self._store.subscriptions.active())
 
     async def close(self) -> None:
-        """Stop the schedule, then the connection."""
-        if self._scheduler is not None:
-            await self._scheduler.close()
+        """Answer everybody who waits and stop the schedule, then the connection."""
+        await asyncio.gather(self.waiting.close(), *([self._scheduler.close()] if self._scheduler else []))
         await super().close()
+
+    async def _answer_left(self) -> None:
+        """Answer those whom a process that was killed has left waiting."""
+        application = self.application_id or 0
+        if not await self._store.processes.take(application):
+            log.warning("another process runs this bot on the same database; stop one of them")
+            return
+        await self._forget_dead_tokens()
+        self.waiting.answer_left(self, await self._store.pending.of(application))
+
+    async def _forget_dead_tokens(self) -> None:
+        await self._store.pending.remove_old(now=self._clock.now())
 
     def _new_scheduler(self, posts: Posts) -> Scheduler:
         settings = self._settings.subscriptions
@@ -146,9 +162,10 @@ class LiqmapBot(commands.AutoShardedBot):
     async def _add_cogs(self, scheduler: Scheduler) -> None:
         limits = Limits(self._settings.limits, now=self._clock.now)
         max_days = self._settings.engine.max_window_days
+        draw = self.waiting.until_stopped(self._draw)
         await self.add_cog(
             Maps(
-                self._draw,
+                draw,
                 now=self._clock.now,
                 max_days=max_days,
                 limits=limits,
@@ -163,7 +180,7 @@ class LiqmapBot(commands.AutoShardedBot):
             Subscriptions(
                 self._store,
                 desk,
-                draw=self._draw,
+                draw=draw,
                 clock=self._clock,
                 limits=limits,
                 max_days=max_days,
@@ -183,7 +200,7 @@ class LiqmapBot(commands.AutoShardedBot):
         await self.add_cog(
             Alerts(
                 self._store,
-                draw=self._draw,
+                draw=draw,
                 clock=self._clock,
                 limits=limits,
                 settings=self._settings.alerts,
@@ -268,12 +285,16 @@ class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
         """Let a command through once, and for those who may use it; note when it began."""
         set_state(interaction, replace(state_of(interaction), began=time.perf_counter()))
         typing = interaction.type is discord.InteractionType.autocomplete
-        if not typing and not await self.client.gate.admits(interaction):
-            return False
+        if not typing:
+            self.client.waiting.begin(interaction)
+            if not await self.client.gate.admits(interaction):
+                return False
         try:
+            if not typing:
+                self.client.waiting.check_open()
             if interaction.command is not None:
                 Access.of(interaction.command).check(interaction)
-        except RequestError as error:
+        except LiqmapError as error:
             if not typing:
                 self.client.metrics.count_command(interaction, "refused")
                 await tell(interaction, error)

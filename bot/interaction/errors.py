@@ -5,21 +5,37 @@ from __future__ import annotations
 import logging
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 import discord
 
 from bot.interaction.patience import UNSENT, patiently, respond
-from bot.interaction.state import ReplyKind, set_state, state_of
+from bot.interaction.state import InteractionState, ReplyKind, set_state, state_of
 from liqmap import LiqmapError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from discord import ui
 
 log = logging.getLogger(__name__)
+
+
+class Answerable(Protocol):
+    """What can be answered: an interaction, or what a process that was killed has left of one."""
+
+    @property
+    def edit_original_response(self) -> Callable[..., Awaitable[object]]:
+        """Edit the reply, or the message with the button."""
+
+    @property
+    def delete_original_response(self) -> Callable[[], Awaitable[object]]:
+        """Delete the reply."""
+
+    @property
+    def followup(self) -> discord.Webhook:
+        """Where messages beside the reply go."""
 
 
 @asynccontextmanager
@@ -31,8 +47,11 @@ async def funnel(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
         await tell(interaction, error)
 
 
-async def tell(interaction: discord.Interaction[Any], error: BaseException) -> None:
-    """Answer with the error's own sentence, or with a number under which the log has it."""
+async def tell(interaction: discord.Interaction[Any], error: BaseException) -> bool:
+    """Answer with the error's own sentence, or with a number under which the log has it.
+
+    Return whether Discord took it.
+    """
     if isinstance(error, LiqmapError):
         sentence = str(error)
     else:
@@ -44,20 +63,35 @@ async def tell(interaction: discord.Interaction[Any], error: BaseException) -> N
     except UNSENT as failure:
         status, code = getattr(failure, "status", "none"), getattr(failure, "code", "none")
         log.warning("an error could not be told: HTTP %s, code %s", status, code)
+        return False
+    return True
 
 
 async def tell_beside(
     interaction: discord.Interaction[Any], sentence: str, *, view: ui.View = discord.utils.MISSING
 ) -> None:
     """Send `sentence` to the person alone, beside the message that stays."""
-    kept = state_of(interaction).kept
-    if kept is not None:
-        changes: dict[str, Any] = {"content": kept.content}
-        if kept.view is not None:
-            changes["view"] = kept.view
-        with suppress(*UNSENT):  # the sentence comes even so
-            await patiently(lambda: interaction.edit_original_response(**changes))
-    await _follow_up(interaction, sentence, view=view)
+    await _say_beside(interaction, sentence, state=state_of(interaction), view=view)
+
+
+async def say(place: Answerable, sentence: str, *, state: InteractionState) -> None:
+    """Give an acknowledged interaction a sentence that its person alone sees.
+
+    Raises one of `bot.interaction.patience.UNSENT`.
+    """
+    if state.reply is ReplyKind.KEPT:
+        await _say_beside(place, sentence, state=state)
+        return
+    await patiently(
+        lambda: place.edit_original_response(content=sentence, embeds=[], attachments=[], view=None)
+    )
+    if state.reply is ReplyKind.PRIVATE:
+        return
+    # A reply that was announced as public stays public, so it gives way to a private one. It is edited
+    # first, because what has only been announced is not a message that can be deleted yet, and because
+    # whatever fails after that, the sentence has been told.
+    await _follow_up(place, sentence)
+    await place.delete_original_response()
 
 
 async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
@@ -68,24 +102,22 @@ async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
         lambda: interaction.response.send_message(sentence, ephemeral=True)
     ):
         return
-    reply = state_of(interaction).reply
-    if reply is ReplyKind.KEPT:
-        await tell_beside(interaction, sentence)
-        return
-    await patiently(
-        lambda: interaction.edit_original_response(content=sentence, embeds=[], attachments=[], view=None)
-    )
-    if reply is ReplyKind.PRIVATE:
-        return
-    # A reply that was announced as public stays public, so it gives way to a private one. It is edited
-    # first, because what has only been announced is not a message that can be deleted yet, and because
-    # whatever fails after that, the sentence has been told.
-    await _follow_up(interaction, sentence)
-    await interaction.delete_original_response()
+    await say(interaction, sentence, state=state_of(interaction))
 
 
-async def _follow_up(
-    interaction: discord.Interaction[Any], sentence: str, *, view: ui.View = discord.utils.MISSING
+async def _say_beside(
+    place: Answerable, sentence: str, *, state: InteractionState, view: ui.View = discord.utils.MISSING
 ) -> None:
+    kept = state.kept
+    if kept is not None:
+        changes: dict[str, Any] = {"content": kept.content}
+        if kept.view is not None:
+            changes["view"] = kept.view
+        with suppress(*UNSENT):  # the sentence comes even so
+            await patiently(lambda: place.edit_original_response(**changes))
+    await _follow_up(place, sentence, view=view)
+
+
+async def _follow_up(place: Answerable, sentence: str, *, view: ui.View = discord.utils.MISSING) -> None:
     # A sentence that its reader alone sees twice does less harm than none.
-    await patiently(lambda: interaction.followup.send(sentence, view=view, ephemeral=True))
+    await patiently(lambda: place.followup.send(sentence, view=view, ephemeral=True))

@@ -55,11 +55,13 @@ async def acknowledge(
 ) -> None:
     """Announce the answer to a command or press, once, however often that has to be said.
 
+    The next start knows of it, should this process be killed before it has answered.
     Not `thinking`, a press announces a change of the message that its button is under.
     """
     reply = ReplyKind.KEPT if not thinking else ReplyKind.PRIVATE if ephemeral else ReplyKind.PUBLIC
     # Noted first: it may arrive although its answer is lost.
     set_state(interaction, replace(state_of(interaction), reply=reply))
+    await interaction.client.waiting.remember(interaction)
     await respond(lambda: interaction.response.defer(ephemeral=ephemeral, thinking=thinking))
     set_state(interaction, replace(state_of(interaction), acknowledged=time.perf_counter()))
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, or_
 from sqlalchemy.exc import IntegrityError
 
+from bot.request.pending import TOKENS_LIVE
 from bot.store.database import writing
-from bot.store.pending import TOKENS_LIVE
 from bot.store.tables import interactions
 
 if TYPE_CHECKING:

@@ -1,13 +1,13 @@
-"""Answers that people wait for: enough to give them a sentence after the process was killed."""
+"""Answers that people wait for, for the start after a kill."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select
 
+from bot.request.pending import TOKENS_LIVE, PendingAnswer
 from bot.store.database import writing
 from bot.store.tables import pending_answers
 
@@ -17,51 +17,27 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-TOKENS_LIVE: Final = timedelta(minutes=15)
-"""How long Discord takes an answer to an interaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class PendingAnswer:
-    """An interaction that was acknowledged and not answered yet.
-
-    Whoever holds its `token` can write in the bot's name, so that shows in no text. `reply` is a
-    `bot.interaction.state.ReplyKind`. Where the message `edits`, its text becomes `content`.
-    """
-
-    interaction_id: int
-    application_id: int
-    token: str = field(repr=False)
-    reply: str
-    edits: bool
-    content: str | None
-    asked_at: datetime
-
 
 class PendingTable:
-    """The table of pending answers. A row is there from the acknowledgement to the answer."""
+    """The table of pending answers. A row is there from the acknowledgement to the answer.
+
+    People come in bursts, and Discord gives three seconds: what changes while one transaction is written
+    is written together in the next. Of an interaction's changes the last one counts.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._changes: dict[int, PendingAnswer | None] = {}
+        self._next: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
     async def put(self, answer: PendingAnswer) -> None:
         """Remember an answer; what was remembered of the same interaction is replaced."""
-        row = {name: getattr(answer, name) for name in PendingAnswer.__slots__}
-        async with writing(self._engine) as connection:
-            changed = await connection.execute(
-                update(pending_answers)
-                .where(pending_answers.c.interaction_id == answer.interaction_id)
-                .values(row)
-            )
-            if not changed.rowcount:
-                await connection.execute(insert(pending_answers).values(row))
+        await self._change(answer.interaction_id, answer)
 
     async def remove(self, interaction_id: int) -> None:
         """Forget an answer."""
-        async with writing(self._engine) as connection:
-            await connection.execute(
-                delete(pending_answers).where(pending_answers.c.interaction_id == interaction_id)
-            )
+        await self._change(interaction_id, None)
 
     async def of(self, application_id: int) -> list[PendingAnswer]:
         """Return the answers that one application owes, the oldest first."""
@@ -79,6 +55,28 @@ class PendingTable:
         old = or_(asked_at < now - TOKENS_LIVE, asked_at > now + TOKENS_LIVE)
         async with writing(self._engine) as connection:
             await connection.execute(delete(pending_answers).where(old))
+
+    async def _change(self, interaction_id: int, answer: PendingAnswer | None) -> None:
+        self._changes[interaction_id] = answer
+        if self._next is None:
+            self._next = asyncio.create_task(self._write())
+        # Whoever does not wait any longer takes nothing from the others.
+        await asyncio.shield(self._next)
+
+    async def _write(self) -> None:
+        async with self._writing:
+            changes, self._changes, self._next = self._changes, {}, None
+            rows = [_row(answer) for answer in changes.values() if answer is not None]
+            async with writing(self._engine) as connection:
+                await connection.execute(
+                    delete(pending_answers).where(pending_answers.c.interaction_id.in_(list(changes)))
+                )
+                if rows:
+                    await connection.execute(insert(pending_answers), rows)
+
+
+def _row(answer: PendingAnswer) -> dict[str, Any]:
+    return {name: getattr(answer, name) for name in PendingAnswer.__slots__}
 
 
 def _answer(row: Row[Any]) -> PendingAnswer:

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     from bot.interaction.gate import Gate
     from bot.interaction.permissions import Access
+    from bot.interaction.waiting import Waiting
 
 
 class Gated(Protocol):
-    """A client with the gate that every press passes: `bot.client.LiqmapBot`."""
+    """A client with the gate that every press passes, and with those who wait: `bot.client.LiqmapBot`."""
 
     gate: Gate
+    waiting: Waiting
 
 
 class Press(ABC):
@@ -68,7 +70,7 @@ class Press(ABC):
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Do what the item says, once, for those who may."""
         async with funnel(interaction):
-            if await cast("Gated", interaction.client).gate.admits(interaction):
+            if await _admits(interaction):
                 self._access.check(interaction)
                 await self.pressed(interaction)
 
@@ -79,7 +81,7 @@ async def answer_stale(interaction: discord.Interaction[Any], items: Iterable[ty
     if any(item.understands(pressed) for item in items):
         return
     async with funnel(interaction):
-        if await cast("Gated", interaction.client).gate.admits(interaction):
+        if await _admits(interaction):
             raise RequestError(STALE)
 
 
@@ -87,3 +89,12 @@ def chosen_value(interaction: discord.Interaction[Any]) -> str:
     """Return what was chosen in a menu, "" if the press does not say."""
     values = (cast("Any", interaction.data) or {}).get("values") or [""]
     return str(values[0])
+
+
+async def _admits(interaction: discord.Interaction[Any]) -> bool:
+    client = cast("Gated", interaction.client)
+    client.waiting.begin(interaction)
+    if not await client.gate.admits(interaction):
+        return False
+    client.waiting.check_open()
+    return True

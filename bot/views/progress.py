@@ -50,7 +50,7 @@ async def drawn(
 class ProgressTicker:
     """Edits a deferred reply as the work gets on: not at once, not too often, never after `async with`."""
 
-    def __init__(self, interaction: discord.Interaction) -> None:
+    def __init__(self, interaction: discord.Interaction[Any]) -> None:
         self._interaction = interaction
         self._started = self._edited = self._time()
         self._edit: asyncio.Task[None] | None = None
@@ -90,6 +90,7 @@ class ProgressTicker:
             kept = KeptMessage(_STAYED, answer_view(self._interaction, result))
             state = replace(state_of(self._interaction), reply=ReplyKind.KEPT, kept=kept)
             set_state(self._interaction, state)
+            await self._interaction.client.waiting.remember(self._interaction)
 
     async def _edit_reply(self, **changes: Any) -> bool:  # noqa: ANN401 - handed on as they are
         try:

@@ -51,6 +51,8 @@ class Answered:
         self.callback: dict[str, Any] = {}
         self.callbacks = 0
         self.message: dict[str, Any] = {}
+        self.edits: list[dict[str, Any]] = []
+        self.follow_ups: list[dict[str, Any]] = []
         self.messages = 0
         self.files: dict[str, bytes] = {}
 
@@ -123,23 +125,35 @@ class DiscordServer:
         async with ClientSession() as session, session.get(f"{self.api_url}/nothing"):
             pass
 
-    async def command(self, name: str, *, user: int = 1, **options: str) -> Answered:
+    async def command(self, name: str, *, user: int = 1, **options: str | bool) -> Answered:
         """Let a user type a command in a private chat; return what will be answered."""
+        typed = [
+            {"name": key, "type": 5 if isinstance(value, bool) else 3, "value": value}
+            for key, value in options.items()
+        ]
+        return await self._interact(2, {"id": "3000", "name": name, "type": 1, "options": typed}, user=user)
+
+    async def press(self, answered: Answered, label: str, *, user: int = 1) -> Answered:
+        """Let a user press a button under an answer of theirs; return what will be answered."""
+        buttons = [each for row in answered.message["components"] for each in row["components"]]
+        custom_id = next(each["custom_id"] for each in buttons if each.get("label") == label)
+        asked = {"id": "5000", "type": 2, "user": _person(user), "authorizing_integration_owners": {}}
+        message = _message("6000", answered.message) | {"interaction_metadata": asked}
+        content = {"custom_id": custom_id, "component_type": 2}
+        return await self._interact(3, content, user=user, message=message)
+
+    async def _interact(self, kind: int, content: dict[str, Any], *, user: int, **more: Any) -> Answered:
         self._interactions += 1
         token = f"interaction-{self._interactions}"
-        person = {"id": str(2000 + user), "username": f"user{user}", "discriminator": "0", "avatar": None}
+        person = _person(user)
         payload = {
             "id": str(5000 + self._interactions),
             "application_id": str(APPLICATION_ID),
-            "type": 2,
+            "type": kind,
             "token": token,
             "version": 1,
-            "data": {
-                "id": "3000",
-                "name": name,
-                "type": 1,
-                "options": [{"name": key, "type": 3, "value": value} for key, value in options.items()],
-            },
+            "data": content,
+            **more,
             "channel": {"id": "4000", "type": 1, "recipients": [person]},
             "channel_id": "4000",
             "user": person,
@@ -200,6 +214,7 @@ class DiscordServer:
     async def _message(self, request: web.Request) -> web.Response:
         answered = self.answers[request.match_info["token"]]
         answered.message = await self._body(request, answered.files)
+        (answered.edits if request.method == "PATCH" else answered.follow_ups).append(answered.message)
         # A progress bar is an edit too, without an embed.
         if not answered.done.done() and (answered.files or request.method == "POST"):
             answered.done.set_result(None)
@@ -280,8 +295,14 @@ class DiscordServer:
         return web.Response()
 
     async def _delete(self, request: web.Request) -> web.Response:
-        self.answers[request.match_info["token"]].deleted.set_result(None)
+        deleted = self.answers[request.match_info["token"]].deleted
+        if not deleted.done():
+            deleted.set_result(None)
         return web.Response(status=204)
+
+
+def _person(number: int) -> dict[str, Any]:
+    return {"id": str(2000 + number), "username": f"user{number}", "discriminator": "0", "avatar": None}
 
 
 def _message(number: str, body: dict[str, Any]) -> dict[str, Any]:

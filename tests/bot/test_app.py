@@ -26,12 +26,20 @@ async def running_bot(folder: Path, *, token: str = TOKEN, refusals: int = 0, he
 
     `refusals` are gateway connections that fail at first; `heartbeat` makes the gateway's pulse quick [s].
     """
+    async with surroundings(folder, heartbeat=heartbeat) as (server, market, config):
+        server.gateway.refusals = refusals
+        async with bot_process(config, token=token) as process:
+            yield server, market, process
+
+
+@asynccontextmanager
+async def surroundings(folder: Path, *, heartbeat: float = 0):
+    """Play a Discord and an exchange; yield both, and the settings of a bot between them."""
     async with (
         asyncio.timeout(60),
         MarketServer(SimulatedMarket(scale=0.005)) as market,
         DiscordServer() as server,
     ):
-        server.gateway.refusals = refusals
         pulse = ""
         if heartbeat:
             server.gateway.heartbeat_ms = int(heartbeat * 1000)
@@ -41,17 +49,23 @@ async def running_bot(folder: Path, *, token: str = TOKEN, refusals: int = 0, he
             f'storage.path = "{folder / "store"}"\nengine.workers = 1\n{server.settings}{pulse}'
             + "".join(f'{key} = "{url}"\n' for key, url in market.host.settings.items())
         )
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "--config", str(config)),
-            env={**os.environ, "DISCORD_TOKEN": token},
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            yield server, market, process
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        yield server, market, config
+
+
+@asynccontextmanager
+async def bot_process(config: Path, *, token: str = TOKEN):
+    """Run `python -m bot` with these settings."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "--config", str(config)),
+        env={**os.environ, "DISCORD_TOKEN": token},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:

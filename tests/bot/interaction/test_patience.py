@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import discord
@@ -11,6 +12,8 @@ import pytest
 from bot.interaction import patience as wire
 from bot.interaction.patience import ATTEMPTS, acknowledge, patiently
 from bot.interaction.state import state_of
+
+CLIENT = Mock(waiting=Mock(remember=AsyncMock()))
 
 
 def refused(status: int, *, code: int = 0, retry_after: str | None = None) -> discord.HTTPException:
@@ -82,7 +85,7 @@ async def test_patience_ends():
 
 async def test_acknowledgement_whose_answer_was_lost_counts():
     sent = Sent(refused(400, code=40060))
-    interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=sent.send), extras={})
+    interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=sent.send), extras={}, client=CLIENT)
     await acknowledge(interaction, ephemeral=True, thinking=True)
     assert state_of(interaction).acknowledged is not None
     sent.errors = [refused(400, code=50035)]
@@ -100,7 +103,7 @@ async def test_acknowledgement_that_hangs_is_given_up_for_another(monkeypatch: p
         if sent.tries == 1:
             await never.wait()
 
-    interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=defer), extras={})
+    interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=defer), extras={}, client=CLIENT)
     await acknowledge(interaction)
     assert sent.tries == 2
 

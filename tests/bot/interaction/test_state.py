@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -14,7 +15,8 @@ def interaction() -> Any:
     async def defer(**_: object) -> None:
         return None
 
-    return SimpleNamespace(response=SimpleNamespace(defer=defer), extras={})
+    client = Mock(waiting=Mock(remember=AsyncMock()))
+    return SimpleNamespace(response=SimpleNamespace(defer=defer), extras={}, client=client)
 
 
 def test_state_of_a_new_interaction_is_empty_and_reading_it_writes_nothing():

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bot.request.pending import TOKENS_LIVE, PendingAnswer
 from bot.store import Store
-from bot.store.pending import TOKENS_LIVE, PendingAnswer
+from bot.store.database import writing
 
 NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
 # Discord's ids need 63 bits, and its tokens are of some 200 letters.
@@ -29,6 +32,37 @@ async def test_pending_answer_that_is_put_again_replaces_the_one_before(store: S
     await store.pending.put(ANSWER)
     await store.pending.put(partial)
     assert await store.pending.of(ANSWER.application_id) == [partial]
+
+
+async def test_pending_answers_of_a_burst_are_written_together_and_the_last_change_counts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    transactions = []
+
+    def counted(engine: AsyncEngine) -> Any:
+        transactions.append(engine)
+        return writing(engine)
+
+    monkeypatch.setattr("bot.store.pending.writing", counted)
+    answers = [replace(ANSWER, interaction_id=number) for number in range(30)]
+    await asyncio.gather(
+        *(store.pending.put(each) for each in answers),
+        *(store.pending.remove(each.interaction_id) for each in answers[10:]),
+        store.pending.put(answers[20]),
+    )
+    assert sorted(await store.pending.of(ANSWER.application_id), key=lambda each: each.interaction_id) == [
+        *answers[:10],
+        answers[20],
+    ]
+    assert len(transactions) <= 2
+
+
+async def test_pending_answer_is_written_though_nobody_waits_for_it(store: Store):
+    impatient = asyncio.create_task(store.pending.put(ANSWER))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await store.pending.put(replace(ANSWER, interaction_id=2))
+    assert len(await store.pending.of(ANSWER.application_id)) == 2
 
 
 async def test_pending_answers_of_another_application_are_not_seen(store: Store):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from datetime import timedelta
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import discord
@@ -28,6 +28,7 @@ class Interaction:
         self.extras: dict[str, object] = {}
         self.message = None
         self.user = Mock(id=1)
+        self.client = Mock(waiting=Mock(remember=AsyncMock()))
         self.gate = asyncio.Event()
         self.error: Exception | None = None
 

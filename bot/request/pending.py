@@ -1,0 +1,30 @@
+"""What is remembered of a request that nobody has answered yet, so that a later process can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+TOKENS_LIVE: Final = timedelta(minutes=15)
+"""How long Discord takes an answer to an interaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAnswer:
+    """An interaction that was acknowledged and not answered yet.
+
+    Whoever holds its `token` can write in the bot's name, so that shows in no text. `reply` is a
+    `bot.interaction.state.ReplyKind`. Where the message that stays `edits`, its text becomes `content`.
+    """
+
+    interaction_id: int
+    application_id: int
+    token: str = field(repr=False)
+    reply: str
+    edits: bool
+    content: str | None
+    asked_at: datetime

@@ -1,0 +1,88 @@
+"""The bot as a process that stops, or is killed, while people wait: each of them gets an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+from bot.interaction.waiting import RESTARTED, Restarting
+from bot.settings import BotSettings
+from bot.store import open_store
+from liqmap.settings import StorageSettings
+from liqmap.simulator import Fault, MarketServer
+from tests.bot.discord_server import APPLICATION_ID, Answered, DiscordServer
+from tests.bot.test_app import bot_process, ended, running_bot, surroundings
+
+ASKED = {"symbol": "btc", "window": "6h", "mode": "top_n", "value": "100", "end": "2023-08-01 06:00"}
+PEOPLE = 30
+
+
+async def waiting_people(server: DiscordServer, market: MarketServer) -> list[Answered]:
+    """Let people ask for a map whose trades do not come."""
+    market.plan(r"\.zip$", Fault.STALL)
+    waiting = [await server.command("liqmap", user=number, **ASKED) for number in range(PEOPLE)]
+    for each in waiting:
+        await each.acknowledged
+    return waiting
+
+
+async def pending(folder: Path) -> int:
+    async with open_store(BotSettings(storage=StorageSettings(path=folder / "store"))) as store:
+        return len(await store.pending.of(APPLICATION_ID))
+
+
+async def test_sigterm_gives_everybody_who_waits_a_sentence(tmp_path: Path):
+    async with running_bot(tmp_path) as (server, market, process):
+        waiting = await waiting_people(server, market)
+        process.send_signal(signal.SIGTERM)
+        code, log = await ended(process)
+        assert [each.deleted.done() for each in waiting] == [True] * PEOPLE
+    assert [each.message["content"] for each in waiting] == [str(Restarting())] * PEOPLE
+    assert {each.message["flags"] for each in waiting} == {64}
+    assert await pending(tmp_path) == 0
+    assert code == 0
+    assert "Traceback" not in log
+
+
+async def test_answer_after_a_kill_is_for_the_person_alone_and_leaves_maps_that_stand(tmp_path: Path):
+    async with surroundings(tmp_path) as (server, market, config):
+        async with bot_process(config) as process:
+            shown = await server.command("liqmap", **ASKED)
+            await shown.done
+            for _ in range(2):
+                market.plan(r"\.zip$", Fault.STALL)
+            pressed = await server.press(shown, "7d")
+            private = await server.command("liqmap", **ASKED | {"symbol": "eth"}, private=True)
+            for each in (pressed, private):
+                await each.acknowledged
+            process.kill()
+            await process.wait()
+        async with bot_process(config) as process:
+            while not (pressed.follow_ups and private.edits and private.edits[-1]["content"] == RESTARTED):
+                await server.turn()
+            process.terminate()
+            await process.wait()
+    assert [(each["content"], each["flags"]) for each in pressed.follow_ups] == [(RESTARTED, 64)]
+    # What said how far the next map was is gone, and nothing else of the message is touched.
+    assert pressed.edits[-1].keys() & {"content", "embeds", "attachments", "components"} == {"content"}
+    assert pressed.edits[-1]["content"] is None
+    assert private.follow_ups == []
+    assert not any(each.deleted.done() for each in (pressed, private, shown))
+
+
+async def test_kill_is_made_good_by_the_next_start(tmp_path: Path):
+    async with surroundings(tmp_path) as (server, market, config):
+        async with bot_process(config) as process:
+            waiting = await waiting_people(server, market)
+            process.kill()
+            await process.wait()
+        async with bot_process(config) as process:
+            await asyncio.gather(*(each.deleted for each in waiting))
+            process.terminate()
+            code, log = await ended(process)
+    assert [each.message["content"] for each in waiting] == [RESTARTED] * PEOPLE
+    assert [len(each.follow_ups) for each in waiting] == [1] * PEOPLE
+    assert await pending(tmp_path) == 0
+    assert code == 0
+    assert "Traceback" not in log
