@@ -138,6 +138,7 @@ class RecentTrades:
         found = _joined(await self._pages(symbol, first, end, report))
         time = found.trades.time
         inside = _chosen(found, (time >= window.start_ms) & (time < window.end_ms))
+        real = _chosen(inside, inside.trades.size > 0)
         origin = Origin(
             exchange=self._exchange,
             symbol=symbol,
@@ -149,11 +150,12 @@ class RecentTrades:
             first_id=first if end > first else None,
             last_id=end - 1 if end > first else None,
             lost_ids=end - first - len(found.ids),
+            zero_sizes=len(inside.ids) - len(real.ids),
             via=(VIA_REST,),
         )
         path = segment_path(self._store.root, self._exchange, symbol, window)
-        await asyncio.to_thread(write_segment, path, origin, inside.trades, incoming=self._store.incoming)
-        log.info("fetched %s %s from %s on: %d trades", self._exchange, symbol, window.start, len(inside.ids))
+        await asyncio.to_thread(write_segment, path, origin, real.trades, incoming=self._store.incoming)
+        log.info("fetched %s %s from %s on: %d trades", self._exchange, symbol, window.start, len(real.ids))
 
     async def _first_id(self, symbol: str, milliseconds: int) -> int:
         """Return the id of the first trade at or after a time, or the one that it will have."""

@@ -49,6 +49,13 @@ def time_of(number: object) -> int:
     return number
 
 
+def written_time_of(text: object) -> int:
+    """Return a time [ms since 1970] that is a text. Raises TypeError or ValueError for what is none."""
+    if not isinstance(text, str):
+        raise TypeError("a time is not a text")
+    return time_of(int(text))
+
+
 def id_of(number: object) -> int:
     """Return the id of a trade. Raises TypeError or ValueError for what is none."""
     if type(number) is not int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,20 +17,12 @@ if TYPE_CHECKING:
     from liqmap.model import Side, Trades
 
 
-FIRST_MS: Final = 10**12
-"""September 2001, the first time that is written in 13 digits; what lies before is no time in ms."""
-
-LAST_MS: Final = 10**13 - 1
-"""The last time in 13 digits, in 2286."""
-
-_MOST = 1e15  # of a price or a size, so that what is computed of both stays a number
-
-
 class StreamTrade(NamedTuple):
     """One trade of a stream: time [ms since 1970], price, size, whether the taker bought.
 
     `id` is the exchange's aggregate id where those are contiguous (Binance), else None; `name` is then what
-    tells a trade from others (Bybit).
+    tells a trade from others (Bybit), "" where nothing does. Exchanges send trades of size 0, which nobody
+    made: they only prove that the stream is there and, by their ids, that nothing is missing.
     """
 
     symbol: str
@@ -68,7 +60,7 @@ class Newest(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """A page of recent trades in the order of their ids: ids int64, and the trades."""
+    """A page of recent trades in the order of their ids: ids int64, and the trades, also those of size 0."""
 
     ids: NDArray[np.int64]
     trades: Trades
@@ -78,38 +70,9 @@ Message = list[StreamTrade] | list[Liquidation] | Acknowledged | None
 """What a message of a stream holds; None for what is of no interest."""
 
 
-def above_zero(text: object) -> float:
-    """Return a price or size out of a message. Raises TypeError or ValueError for what is none."""
-    if not isinstance(text, str):
-        raise TypeError("a price or size is not a text")
-    number = float(text)
-    if not 0 < number < _MOST:  # NaN neither
-        raise ValueError("a price or size is out of range")
-    return number
-
-
-def moment_ms(number: object) -> int:
-    """Return a time [ms since 1970] out of a message. Raises TypeError or ValueError for what is none."""
-    if type(number) is not int:  # a bool is not meant either
-        raise TypeError("a time is not a whole number")
-    if not FIRST_MS <= number <= LAST_MS:
-        raise ValueError("a time is not in milliseconds since 1970")
-    return number
-
-
-def named(text: object) -> str:
-    """Return a symbol out of a message. Raises TypeError for what is none."""
-    if not isinstance(text, str):
-        raise TypeError("a symbol is not a text")
-    return text
-
-
 def json_object(text: str) -> dict[str, Any]:
-    """Return the object that a message is. Raises ValueError or TypeError for what is none."""
-    try:
-        message = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("a message is nested too deeply") from error
+    """Return the object that a message is. Raises ValueError, RecursionError or TypeError if it is none."""
+    message = json.loads(text)
     if not isinstance(message, dict):
         raise TypeError("a message is not an object")
     return message
@@ -139,7 +102,7 @@ class LiveFormat(Protocol):
         """Return the message that asks for the trades and liquidations of `symbols`."""
 
     def read(self, text: str) -> Message:
-        """Return what a message holds. Raises ValueError, KeyError or TypeError for what is none."""
+        """Return what a message holds. Raises DataError if it is none, whatever it is."""
 
     def newest_url(self, base_url: str, symbol: str) -> str:
         """Return the address of the newest trade of `symbol`."""

@@ -25,13 +25,17 @@ _MOST_PIECES = 4  # of the largest size, that may wait to be taken
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """All trades of a window, in the order of time, with the lowest and highest id where there are any."""
+    """All trades of a window, in the order of time, with the lowest and highest id where there are any.
+
+    `lost` counts trades that came too late, `zero_sizes` those of size 0, which are left out.
+    """
 
     window: TimeWindow
     trades: Trades
     first_id: int | None
     last_id: int | None
     lost: int = 0
+    zero_sizes: int = 0
 
 
 class TradeBuffer:
@@ -79,7 +83,8 @@ class TradeBuffer:
             self._begin(((time + SLACK_MS) // _SECOND_MS + 1) * _SECOND_MS)
         self.newest_ms = max(self.newest_ms, time)
         if time < self._from:
-            self._note_late(time)
+            if trade.size:
+                self._note_late(time)
             return
         self._times.append(time)
         self._prices.append(trade.price)
@@ -104,13 +109,15 @@ class TradeBuffer:
         for window in split_at(TimeWindow(at_ms(self._from), at_ms(until)), HOUR):
             rows = order[(time[order] >= window.start_ms) & (time[order] < window.end_ms)]
             numbers = ids[rows] if self._numbered and len(rows) else None
+            real = rows[size[rows] > 0]
             self.chunks.append(
                 Chunk(
                     window,
-                    Trades(time[rows], price[rows], size[rows], is_buy[rows]),
+                    Trades(time[real], price[real], size[real], is_buy[real]),
                     None if numbers is None else int(numbers.min()),
                     None if numbers is None else int(numbers.max()),
                     self._lost,
+                    len(rows) - len(real),
                 )
             )
             self._lost = 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from liqmap.errors import DataError
 from liqmap.exchanges.messages import Acknowledged
 from liqmap.net.attempts import TransientError
 from liqmap.net.session import host_of
@@ -108,8 +109,8 @@ class Stream:
         """Take in a message and tell whether it held any events."""
         try:
             found = self._live.read(text)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("a message of %s cannot be read: %s", self._url, error)
+        except DataError as error:
+            log.warning("%s (%s: %s)", error, self._url, error.__cause__)
             if not self._live.numbered:
                 # No id will tell that its trades are missing: what follows must count as a new stream.
                 raise TransientError("A message cannot be read; connecting again.") from error

@@ -134,6 +134,7 @@ class Keeper:
             first_id=chunk.first_id,
             last_id=chunk.last_id,
             lost_ids=chunk.lost,
+            zero_sizes=chunk.zero_sizes,
             via=(VIA_STREAM,),
         )
         path = segment_path(self._store.root, self._exchange, symbol, chunk.window)

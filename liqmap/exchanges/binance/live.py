@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
-from liqmap.errors import DataError, LiqmapError, RequestError
+from liqmap.errors import DataError, LiqmapError, RequestError, parser_door
+from liqmap.exchanges.fields import id_of, price_of, size_of, symbol_of, time_of
 from liqmap.exchanges.messages import (
     Acknowledged,
     Liquidation,
@@ -21,10 +22,7 @@ from liqmap.exchanges.messages import (
     Newest,
     Page,
     StreamTrade,
-    above_zero,
     json_object,
-    moment_ms,
-    named,
 )
 from liqmap.model import Side, Trades
 
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-_LARGEST_ID = 1 << 62
 _CLOSED = {"SELL": Side.BUY, "BUY": Side.SELL}
 
 
@@ -60,7 +57,7 @@ class BinanceLive:
         return json.dumps({"method": "SUBSCRIBE", "params": streams, "id": number})
 
     def read(self, text: str) -> Message:
-        """Return what a message holds. Raises ValueError, KeyError or TypeError for what is none.
+        """Return what a message holds. Raises DataError if it is none, whatever it is.
 
         A trade, whose `m` tells that the buyer was the maker, so that the taker sold::
 
@@ -73,7 +70,10 @@ class BinanceLive:
              "S":"SELL","o":"LIMIT","f":"IOC","q":"0.014","p":"9910","ap":"9910","X":"FILLED",
              "l":"0.014","z":"0.014","T":1568014460893}}}
         """
-        message = json_object(text)
+        with parser_door("Binance sent a message that cannot be read; if it goes on, check for an update."):
+            return self._read(json_object(text))
+
+    def _read(self, message: dict[str, Any]) -> Message:
         event = message.get("data")
         if event is None:
             # {"result":null,"id":1}, also for names that there are not
@@ -82,7 +82,7 @@ class BinanceLive:
             case "aggTrade":
                 return [_trade(event["s"], event)]
             case "forceOrder":
-                return [_liquidation(event["o"])]
+                return [order for order in [_liquidation(event["o"])] if order.size]
             case _:
                 return None
 
@@ -122,20 +122,21 @@ class BinanceBackfill:
             {"a":3474491307,"p":"85079.10","q":"0.023","nq":"0.023","f":8144210172,"l":8144210172,
              "T":1791102056684,"m":false}
         """
-        try:
-            rows: list[dict[str, Any]] = answer if isinstance(answer, list) else [{}]
-            columns = [_trade("", row)[1:6] for row in rows]
-            ids, time, price, size, is_buy = zip(*columns, strict=True) if columns else [()] * 5
-            every = np.array(ids, np.int64)
-            each = np.unique(every, return_index=True)[1]
-            trades = Trades(
-                np.array(time, np.int64)[each],
-                np.array(price, np.float64)[each],
-                np.array(size, np.float64)[each],
-                np.array(is_buy, np.bool_)[each],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError("Binance sent a page that is not of trades; try again later.") from error
+        with parser_door("Binance sent a page that is not of trades; try again later."):
+            return self._page(answer)
+
+    def _page(self, answer: object) -> Page:
+        rows: list[dict[str, Any]] = answer if isinstance(answer, list) else [{}]
+        columns = [_trade("", row)[1:6] for row in rows]
+        ids, time, price, size, is_buy = zip(*columns, strict=True) if columns else [()] * 5
+        every = np.array(ids, np.int64)
+        each = np.unique(every, return_index=True)[1]
+        trades = Trades(
+            np.array(time, np.int64)[each],
+            np.array(price, np.float64)[each],
+            np.array(size, np.float64)[each],
+            np.array(is_buy, np.bool_)[each],
+        )
         return Page(every[each], trades)
 
     def used_weight(self, headers: Mapping[str, str]) -> int | None:
@@ -157,24 +158,17 @@ class BinanceBackfill:
 
 
 def _trade(symbol: object, row: dict[str, Any]) -> StreamTrade:
-    number, is_maker = row["a"], row["m"]
-    if type(number) is not int or type(is_maker) is not bool:
-        raise TypeError("a trade's id or side is of another type")
-    if not 0 <= number < _LARGEST_ID:
-        raise ValueError("a trade's id is out of range")
-    return StreamTrade(
-        named(symbol), number, moment_ms(row["T"]), above_zero(row["p"]), above_zero(row["q"]), not is_maker
-    )
+    is_maker, size = row["m"], size_of(row["q"])
+    if type(is_maker) is not bool:
+        raise TypeError("a trade's side is of another type")
+    price = price_of(row["p"]) if size else 0.0
+    return StreamTrade(symbol_of(symbol), id_of(row["a"]), time_of(row["T"]), price, size, not is_maker)
 
 
 def _liquidation(order: dict[str, Any]) -> Liquidation:
-    return Liquidation(
-        named(order["s"]),
-        moment_ms(order["T"]),
-        _CLOSED[order["S"]],
-        above_zero(order["ap"]),
-        above_zero(order["z"]),
-    )
+    size = size_of(order["z"])
+    price = price_of(order["ap"]) if size else 0.0
+    return Liquidation(symbol_of(order["s"]), time_of(order["T"]), _CLOSED[order["S"]], price, size)
 
 
 def _acknowledged(message: dict[str, Any]) -> Acknowledged:

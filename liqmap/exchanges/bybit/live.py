@@ -11,17 +11,16 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from liqmap.errors import DataError, RequestError
+from liqmap.errors import DataError, RequestError, parser_door
+from liqmap.exchanges.bybit.ids import is_id
+from liqmap.exchanges.fields import price_of, size_of, symbol_of, time_of, written_time_of
 from liqmap.exchanges.messages import (
     Acknowledged,
     Liquidation,
     Message,
     Newest,
     StreamTrade,
-    above_zero,
     json_object,
-    moment_ms,
-    named,
 )
 from liqmap.model import Side
 
@@ -59,7 +58,7 @@ class BybitLive:
         return json.dumps({"op": "subscribe", "args": topics, "req_id": str(number)})
 
     def read(self, text: str) -> Message:
-        """Return what a message holds. Raises ValueError, KeyError or TypeError for what is none.
+        """Return what a message holds. Raises DataError if it is none, whatever it is.
 
         Trades, whose `S` is the taker's side::
 
@@ -72,7 +71,10 @@ class BybitLive:
             {"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1739502303204,"data":[{
              "T":1739502302929,"s":"ROSEUSDT","S":"Sell","v":"20000","p":"0.04499"}]}
         """
-        message = json_object(text)
+        with parser_door("Bybit sent a message that cannot be read; if it goes on, check for an update."):
+            return self._read(json_object(text))
+
+    def _read(self, message: dict[str, Any]) -> Message:
         kind = str(message.get("topic", "")).partition(".")[0]
         match kind:
             case "publicTrade":
@@ -105,29 +107,26 @@ class BybitLive:
                 raise RequestError("Bybit has no such linear contract; check the symbol.")
             case {"retCode": 10006}:
                 raise DataError("Bybit is limiting requests; try again in a minute.")
-            case {"retCode": 0, "time": int(said), "result": {"list": list(rows)}}:
-                try:
-                    return Newest(
-                        max((moment_ms(int(named(row["time"]))) for row in rows), default=None),
-                        moment_ms(said),
-                    )
-                except (KeyError, TypeError, ValueError) as error:
-                    raise DataError("Bybit's newest trade cannot be read; try again later.") from error
-            case _:
-                raise DataError("Bybit's newest trade cannot be read; try again later.")
+        with parser_door("Bybit's newest trade cannot be read; try again later."):
+            return _newest(answer)
+
+
+def _newest(answer: object) -> Newest:
+    match answer:
+        case {"retCode": 0, "time": said, "result": {"list": list(rows)}}:
+            return Newest(max((written_time_of(row["time"]) for row in rows), default=None), time_of(said))
+    raise TypeError("this is no answer about trades")
 
 
 def _trade(row: dict[str, Any]) -> StreamTrade:
-    is_buy = _SIDES[row["S"]] is Side.BUY
-    return StreamTrade(
-        named(row["s"]),
-        None,
-        moment_ms(row["T"]),
-        above_zero(row["p"]),
-        above_zero(row["v"]),
-        is_buy,
-        str(row.get("i", ""))[:_LONGEST_ID],
-    )
+    is_buy, size = _SIDES[row["S"]] is Side.BUY, size_of(row["v"])
+    price = price_of(row["p"]) if size else 0.0
+    return StreamTrade(symbol_of(row["s"]), None, time_of(row["T"]), price, size, is_buy, _name(row.get("i")))
+
+
+def _name(value: object) -> str:
+    """Return what tells a trade from others, "" where nothing does: then it is no other's repetition."""
+    return value if isinstance(value, str) and len(value) <= _LONGEST_ID and is_id(value) else ""
 
 
 def _liquidations(rows: list[dict[str, Any]]) -> list[Liquidation]:
@@ -135,13 +134,14 @@ def _liquidations(rows: list[dict[str, Any]]) -> list[Liquidation]:
     found = []
     for row in rows:
         try:
-            found.append(_liquidation(row))
-        except (KeyError, TypeError, ValueError) as error:
-            log.info("a liquidation of Bybit cannot be read: %s", error)
-    return found
+            with parser_door("Bybit sent a liquidation that cannot be read."):
+                found.append(_liquidation(row))
+        except DataError as error:
+            log.info("%s (%s)", error, error.__cause__)
+    return [each for each in found if each.size]
 
 
 def _liquidation(row: dict[str, Any]) -> Liquidation:
-    return Liquidation(
-        named(row["s"]), moment_ms(row["T"]), _SIDES[row["S"]], above_zero(row["p"]), above_zero(row["v"])
-    )
+    size = size_of(row["v"])
+    price = price_of(row["p"]) if size else 0.0
+    return Liquidation(symbol_of(row["s"]), time_of(row["T"]), _SIDES[row["S"]], price, size)

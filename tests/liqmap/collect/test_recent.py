@@ -150,6 +150,28 @@ async def test_id_lost_where_an_hour_ends_is_counted_once(setup: Setup):
     assert lost.lost_ids == 2
 
 
+async def test_rows_of_size_0_cost_no_hour_and_are_left_out_and_counted(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+):
+    window = ending(NOW, HOUR)
+    read_page = setup.recent._backfill.read_page
+
+    def of_size_0(answer: Any) -> Page:
+        if len(answer) > 10:
+            for row in answer[5:8]:
+                row |= {"q": "0.0", "p": "0"}
+        return read_page(answer)
+
+    monkeypatch.setattr(setup.recent._backfill, "read_page", of_size_0)
+    await setup.fill(window)
+    segments = {part.segment for part in setup.store.parts(Exchange.BINANCE, "BTCUSDT", window)}
+    left_out = sum(segment.origin.zero_sizes for segment in segments)
+    assert left_out >= 3
+    stored = sum(segment.buys + segment.sells for segment in segments)
+    assert stored + left_out == len(traded(setup.market, "BTCUSDT", window))
+    assert not any(segment.origin.lost_ids for segment in segments)
+
+
 async def test_symbol_that_nobody_has_traded_since_is_whole(tmp_path: Path):
     async with running(tmp_path, scale=0.0002) as setup:
         last = setup.market.day("SHIBUSDT", NOW.date()).trades.time

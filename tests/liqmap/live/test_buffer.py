@@ -50,6 +50,33 @@ def test_numbered_tape_leaves_room_for_a_trade_that_the_first_has_overtaken():
     assert told(its.chunks) == [(2000, 60_000, [2000])]
 
 
+@pytest.mark.parametrize("numbered", [True, False])
+def test_trade_of_size_0_is_left_out_and_counted_and_not_missing(*, numbered: bool):
+    its = buffer(numbered=numbered)
+    for number, (after, size) in enumerate([(200, 1), (1000, 1), (1500, 0), (1600, 1), (60_500, 0)], 10):
+        its.add(trade(number if numbered else None, after, size=size))
+    assert told(its.chunks) == [(1000, 60_000, [1000, 1600])]
+    (chunk,) = its.chunks
+    assert (chunk.zero_sizes, chunk.lost) == (1, 0)
+    assert (chunk.first_id, chunk.last_id) == ((11, 13) if numbered else (None, None))
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_trade_of_size_0_that_comes_late_is_no_loss(*, numbered: bool):
+    its = buffer(numbered=numbered)
+    for number, (after, size) in enumerate([(200, 1), (1000, 1), (60_600, 1), (59_000, 0), (121_000, 1)], 10):
+        its.add(trade(number if numbered else None, after, size=size))
+    assert its.late == []
+    assert [each.lost for each in its.chunks] == [0, 0]
+
+
+def test_trades_without_a_name_all_count():
+    its = buffer(numbered=False)
+    for after in (10, 1100, 1100, 1100, 60_600):
+        its.add(trade(None, after))
+    assert told(its.chunks) == [(1000, 60_000, [1100, 1100, 1100])]
+
+
 def test_named_trade_counts_once_though_it_comes_again():
     its = buffer(numbered=False)
     for name, after in (

@@ -155,6 +155,16 @@ async def test_connection_that_brought_something_ends_well():
         await task
 
 
+async def test_trade_of_size_0_costs_no_connection():
+    async with connected(BYBIT) as (peer, _, _, task, got):
+        for size in ("0", "1"):
+            trade = {"T": 1672304486865, "s": "BTCUSDT", "S": "Buy", "v": size, "p": "2", "i": None}
+            await peer.sockets[0].send_json({"topic": "publicTrade.BTCUSDT", "data": [trade]})
+        await until(lambda: len(got) == 2)
+        assert [each.size for each in got] == [0, 1]
+        assert not task.done()
+
+
 async def test_address_that_nobody_listens_at_is_a_passing_failure():
     async with open_session(NetworkSettings()) as session:
         stream = Stream(

@@ -14,6 +14,7 @@ from tests.liqmap.exchanges.binance.test_live import (
     HOSTILE_SIDES,
     HOSTILE_SYMBOLS,
     HOSTILE_TIMES,
+    NOTHING,
 )
 
 EXECUTION = "20f43950-d8dd-5b31-9112-a178eb6023"
@@ -135,28 +136,44 @@ def test_answers_to_subscriptions_are_told_by_their_number(success: bool):
         '{"op":"subscribe","success":true,"req_id":[]}',
     ],
 )
-def test_garbage_is_one_of_the_documented_errors(text: str):
-    with pytest.raises((ValueError, KeyError, TypeError)):
+def test_garbage_is_a_sentence(text: str):
+    with pytest.raises(DataError, match="Bybit sent a message that cannot be read"):
         read(text)
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [(key, value) for key in ("p", "v") for value in HOSTILE_NUMBERS]
+    [("p", value) for value in [*HOSTILE_NUMBERS, *NOTHING]]
+    + [("v", value) for value in HOSTILE_NUMBERS]
     + [("T", value) for value in HOSTILE_TIMES]
     + [("s", value) for value in HOSTILE_SYMBOLS]
     + [("S", value) for value in HOSTILE_SIDES],
 )
 def test_hostile_value_costs_all_trades_of_a_message_and_one_liquidation(key: str, value: object):
-    with pytest.raises((ValueError, KeyError, TypeError)):
+    with pytest.raises(DataError, match="Bybit sent a message that cannot be read"):
         read(changed(TRADES, key, to=value))
     two = {**LIQUIDATIONS, "data": [*LIQUIDATIONS["data"], dict(LIQUIDATIONS["data"][0])]}
     assert read(changed(two, key, to=value)) == read(LIQUIDATIONS)
 
 
-def test_trade_without_a_name_or_with_a_hostile_one_is_a_trade():
-    (_, trade) = read(changed(TRADES, "i", to=[1] * 100))
-    assert len(trade.name) == 40
+@pytest.mark.parametrize("size", [*NOTHING, "1e-17"])
+@pytest.mark.parametrize("price", ["16578.00", "0", None])
+def test_trade_of_size_0_costs_no_other_of_its_message(size: str, price: str | None):
+    found = read(changed(changed(TRADES, "v", to=size), "p", to=price))
+    assert [(each.size, each.price) for each in found] == [(0.001, 16578.5), (0, 0)]
+
+
+@pytest.mark.parametrize("size", NOTHING)
+def test_liquidation_of_size_0_is_none(size: str):
+    assert read(changed(LIQUIDATIONS, "v", to=size)) == []
+
+
+@pytest.mark.parametrize(
+    "name", [None, "", "null", "00000000-0000-0000-0000-000000000000", 7, True, [1] * 100, {}, "x" * 41]
+)
+def test_trade_without_a_name_or_with_a_hostile_one_is_a_trade(name: object):
+    (_, trade) = read(changed(TRADES, "i", to=name))
+    assert trade.name == ""
     plain = copy.deepcopy(TRADES)
     del plain["data"][1]["i"]
     assert read(plain)[1].name == ""
