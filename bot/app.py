@@ -25,6 +25,7 @@ from bot.ops.secrecy import secrets_of, withhold_secrets
 from bot.request.symbols import listed, suggesting
 from bot.settings import load_bot_settings, read_token
 from bot.store import open_store
+from bot.store.erase import erase_guild, erase_user
 from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
 from liqmap.collect.listings import Listings
 from liqmap.console import call_at_signals, write_any_text
@@ -82,6 +83,13 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
             async with open_store(settings) as store:
                 added = await import_from(store, options.file, now=SystemClock().now())
                 _say(f"added {added} subscriptions; a running bot sees them after its next start")
+        case "forget":
+            async with open_store(settings) as store:
+                if options.guild is None:
+                    named = await erase_user(store.engine, options.user)
+                else:
+                    named = await erase_guild(store.engine, options.guild)
+                _say(f"erased from {named} rows; a running bot forgets them at its next start")
         case _:
             token = read_token()
             withhold_secrets(settings)
@@ -159,7 +167,17 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (("export", "write subscriptions, defaults and alerts to"), ("import", "add those of")):
         backup = commands.add_parser(name, help=f"{text} a JSON file")
         backup.add_argument("file", metavar="FILE", type=Path)
+    forget = commands.add_parser("forget", help="erase a server or a person from the database")
+    whom = forget.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--guild", metavar="ID", type=_discord_id, help="subscriptions, alerts, settings: all")
+    whom.add_argument("--user", metavar="ID", type=_discord_id, help="what a server keeps loses its creator")
     return parser
+
+
+def _discord_id(text: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) < 2**63:
+        return int(text)
+    raise argparse.ArgumentTypeError("an id is a number; copy it in Discord with Developer Mode on")
 
 
 def _say(line: str) -> None:

@@ -14,6 +14,7 @@ from bot.request.due import INTERVALS
 from bot.request.spec import decode_spec, encode_spec
 from bot.schedule.alerts import WINDOW
 from bot.store.alerts import NewAlert
+from bot.store.erase import NOBODY
 from bot.store.restore import Saved, SavedSubscription
 from bot.store.subscriptions import PostStyle, SubscriptionState
 from liqmap import Exchange, LiqmapError, MapRequest, Market, Mode, RequestError, Theme, TimeWindow, TopN
@@ -38,6 +39,7 @@ def _without_nul(text: str) -> str:
 
 
 _Id = Annotated[int, Field(gt=0, lt=2**63)]
+_CreatorId = Annotated[int, Field(ge=NOBODY, lt=2**63)]
 _Text = AfterValidator(_without_nul)
 # A word of an enumeration; the rest of a row takes no other type for the one that is meant.
 _Word = Field(strict=False)
@@ -50,7 +52,7 @@ class _Row(BaseModel):
 class _Subscription(_Row):
     guild_id: _Id
     channel_id: _Id
-    creator_id: _Id
+    creator_id: _CreatorId
     spec: Annotated[str, Field(max_length=300)]
     every: int
     style: Literal["new", "edit"]
@@ -62,7 +64,7 @@ class _Subscription(_Row):
 class _Alert(_Row):
     guild_id: _Id
     channel_id: _Id
-    creator_id: _Id
+    creator_id: _CreatorId
     exchange: Annotated[Exchange, _Word]
     symbol: Annotated[str, Field(pattern=r"^[\w-]{1,40}$")]
     distance: Annotated[float, Field(gt=0, le=1)]

@@ -13,6 +13,7 @@ from aiolimiter import AsyncLimiter
 
 from bot.interaction.patience import UNSENT, patiently, told
 from bot.request.spec import MapSpec, encode_number
+from bot.store.erase import NOBODY
 from bot.views.map import map_view
 from bot.views.replies import map_reply
 
@@ -118,6 +119,8 @@ class Posts:
 
     async def tell(self, user_id: int, sentence: str) -> bool:
         """Write to a person; return whether that was possible."""
+        if user_id == NOBODY:
+            return False
         try:
             user = self._client.get_user(user_id)
             if user is None:

@@ -1,0 +1,59 @@
+"""Erase: take what the database knows about a server or a person out of all tables, in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, func, update
+
+from bot.store.database import writing
+from bot.store.subscriptions import SubscriptionState
+from bot.store.tables import metadata, subscriptions
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+NOBODY: Final = 0
+"""The creator of what a server keeps after its creator has been erased."""
+
+_TEXTS: Final = frozenset({"content", "reason"})
+
+
+async def erase_guild(engine: AsyncEngine, guild_id: int) -> int:
+    """Erase a server: subscriptions with their snapshots, alerts, settings. Return how many rows went."""
+    gone = 0
+    async with writing(engine) as connection:
+        await _overwrite_what_goes(connection)
+        for table in metadata.sorted_tables:
+            if "guild_id" in table.c:
+                gone += (await connection.execute(delete(table).where(table.c.guild_id == guild_id))).rowcount
+    return gone
+
+
+async def erase_user(engine: AsyncEngine, user_id: int) -> int:
+    """Erase a person; return how many rows named them.
+
+    Their drafts go. What they set up for a server stays the server's, without their name, so that nobody
+    is told where a post of it fails.
+    """
+    named = 0
+    drafts = (subscriptions.c.creator_id == user_id, subscriptions.c.state == SubscriptionState.DRAFT)
+    async with writing(engine) as connection:
+        await _overwrite_what_goes(connection)
+        named += (await connection.execute(delete(subscriptions).where(*drafts))).rowcount
+        for table in metadata.sorted_tables:
+            if "creator_id" in table.c:
+                theirs = update(table).where(table.c.creator_id == user_id)
+                named += (await connection.execute(theirs.values(creator_id=NOBODY))).rowcount
+            for column in table.c:
+                if column.name in _TEXTS:
+                    mentioning = update(table).where(column.contains(f"<@{user_id}>"))
+                    without = func.replace(column, f"<@{user_id}>", "somebody")
+                    named += (await connection.execute(mentioning.values({column.name: without}))).rowcount
+    return named
+
+
+async def _overwrite_what_goes(connection: AsyncConnection) -> None:
+    # SQLite would leave the bytes of what is deleted in the file until their place is needed.
+    if connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql("PRAGMA secure_delete = ON")
