@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import time
 from contextvars import copy_context
@@ -22,10 +20,10 @@ from bot.commands.maps import Maps
 from bot.commands.server import Server
 from bot.commands.status import Status
 from bot.commands.subscriptions import Subscriptions
+from bot.interaction.announce import announce
 from bot.interaction.errors import tell
 from bot.interaction.gate import Gate
 from bot.interaction.limits import Limits
-from bot.interaction.patience import patiently
 from bot.interaction.permissions import Access
 from bot.interaction.state import set_state, state_of
 from bot.interaction.waiting import Waiting
@@ -40,13 +38,11 @@ from bot.views import map as buttons
 from bot.views import subscriptions as panels
 from bot.views.press import answer_stale
 from liqmap import LiqmapError, RequestError
-from liqmap.files import write_file
 from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from contextvars import Context
-    from pathlib import Path
 
     from bot.request.drawing import Draw
     from bot.settings import BotSettings
@@ -107,7 +103,7 @@ class LiqmapBot(commands.AutoShardedBot):
         self.gate = Gate(self._take)
 
     async def setup_hook(self) -> None:
-        """Add the commands, begin the schedule, and announce the commands if they have changed."""
+        """Add the commands, begin the schedule, and announce the commands where Discord has others."""
         self.add_dynamic_items(*_ITEMS)
         posts = Posts(
             self,
@@ -121,9 +117,7 @@ class LiqmapBot(commands.AutoShardedBot):
         scheduler.every(TOKENS_LIVE, self._forget_dead_tokens, name="tokens")
         await self._answer_left()
         if self._settings.discord.sync_commands:
-            await self._sync_if_changed(
-                self._settings.storage.path / f"commands-{self.application_id}.sha256"
-            )
+            await announce(self.tree)
         scheduler.start(await self._store.subscriptions.active())
 
     async def close(self) -> None:
@@ -249,20 +243,6 @@ class LiqmapBot(commands.AutoShardedBot):
         return await self._store.interactions.take(
             interaction_id, application_id=application_id, now=self._clock.now()
         )
-
-    async def _sync_if_changed(self, record: Path) -> None:
-        # Discord limits announcements to a few hundred a day, and restarts are more frequent than changes.
-        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
-        digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
-        if await asyncio.to_thread(_read, record) == digest:
-            return
-        await patiently(self.tree.sync)
-        await asyncio.to_thread(write_file, record, digest.encode())
-        log.info("announced %d commands", len(payload))
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
 
 
 class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):

@@ -60,8 +60,7 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
                 # The simulation would wait for each minute of the schedule.
                 schedule_in=copy_context(),
             )
-            # Not strict: the bot announces its commands only after a change, but this Discord is a new one.
-            async with simcord.run(bot, settle_timeout=_SETTLE_SECONDS, strict_sync=False) as env:
+            async with simcord.run(bot, settle_timeout=_SETTLE_SECONDS) as env:
                 await _play_in(env, port=port, out=out, stay=stay)
 
 

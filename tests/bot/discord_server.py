@@ -87,6 +87,7 @@ class DiscordServer:
         app.router.add_get("/api/users/@me", self._me)
         app.router.add_get("/api/oauth2/applications/@me", self._application)
         app.router.add_put("/api/applications/{id}/commands", self._sync)
+        app.router.add_get("/api/applications/{id}/commands", self._list_commands)
         app.router.add_post("/api/interactions/{id}/{token}/callback", self._callback)
         app.router.add_patch("/api/webhooks/{id}/{token}/messages/@original", self._message)
         app.router.add_delete("/api/webhooks/{id}/{token}/messages/@original", self._delete)
@@ -191,10 +192,11 @@ class DiscordServer:
 
     async def _sync(self, request: web.Request) -> web.Response:
         self.syncs += 1
-        self.commands = [
-            {**command, "id": str(3000 + place), "application_id": str(APPLICATION_ID), "version": "1"}
-            for place, command in enumerate(await self._body(request))
-        ]
+        body = await self._body(request)
+        self.commands = [_command(command, 3000 + place) for place, command in enumerate(body)]
+        return _json(self.commands)
+
+    async def _list_commands(self, _: web.Request) -> web.Response:
         return _json(self.commands)
 
     async def _callback(self, request: web.Request) -> web.Response:
@@ -299,6 +301,34 @@ class DiscordServer:
         if not deleted.done():
             deleted.set_result(None)
         return web.Response(status=204)
+
+
+def _command(sent: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return a command as Discord shows it: with what is its own, and without what is as by default."""
+    rights = sent["default_member_permissions"]
+    return {
+        "id": str(number),
+        "application_id": str(APPLICATION_ID),
+        "version": "1",
+        "default_member_permissions": None if rights is None else str(rights),
+        "type": sent.get("type", 1),
+        "name": sent["name"],
+        "name_localizations": None,
+        "description": sent["description"],
+        "description_localizations": None,
+        "dm_permission": 1 in (sent["contexts"] or [1]),
+        "contexts": sent["contexts"] and sorted(sent["contexts"], reverse=True),
+        "integration_types": sorted(sent["integration_types"] or [0]),
+        "nsfw": sent["nsfw"],
+        **_options(sent),
+    }
+
+
+def _options(sent: dict[str, Any]) -> dict[str, Any]:
+    if not sent.get("options"):
+        return {}
+    kept = [{key: value for key, value in option.items() if value} for option in sent["options"]]
+    return {"options": [option | _options(option) for option in kept]}
 
 
 def _person(number: int) -> dict[str, Any]:

@@ -131,16 +131,6 @@ async def test_error_after_the_announcement_is_told_in_private(tmp_path: Path):
     assert answered.message["flags"] == 64
 
 
-async def test_commands_are_announced_again_only_after_a_change(tmp_path: Path):
-    for _ in range(2):
-        async with running_bot(tmp_path) as (server, _, process):
-            await (await server.command("liqmap", symbol="?", window="?", mode="?")).done
-            process.send_signal(signal.SIGINT)
-            assert (await ended(process))[0] == 0
-            last = server.syncs
-    assert last == 0
-
-
 async def test_refused_token_is_one_sentence_without_the_token(tmp_path: Path):
     async with running_bot(tmp_path, token=TOKEN[::-1]) as (_, _, process):
         code, log = await ended(process)

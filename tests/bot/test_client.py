@@ -65,18 +65,6 @@ async def test_commands_are_not_announced_if_the_settings_say_so(settings: BotSe
         assert syncs(env) == 0
 
 
-async def test_commands_are_announced_when_they_changed(settings: BotSettings, store: Store):
-    counts = []
-    for _ in range(2):
-        async with simcord.run(new_bot(settings, store), strict_sync=False) as env:
-            counts.append(syncs(env))
-    for record in settings.storage.path.glob("commands-*.sha256"):
-        record.write_text("what they were before")
-    async with simcord.run(new_bot(settings, store), strict_sync=False) as env:
-        counts.append(syncs(env))
-    assert counts == [1, 0, 1]
-
-
 async def test_commands_are_announced_although_the_first_try_breaks(
     settings: BotSettings, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
