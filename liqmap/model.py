@@ -498,13 +498,14 @@ class Heatmap:
 
     `value` has shape (buckets, columns): bucket i spans [edges[i], edges[i + 1]), column j the bin of the
     price path from time[j] to time[j + 1] [ms]. A column counts trades up to its end, and no level that
-    price has touched by then. `outside` is the notional of levels beyond the edges.
+    price has touched by then. `below` and `above` are the notional that stands beyond the edges.
     """
 
     edges: NDArray[np.float64]
     time: NDArray[np.int64]
     value: NDArray[np.float64]
-    outside: float
+    below: float
+    above: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MAX_ROWS: Final = 300
 """At most about this many price buckets: more than can be told apart on the picture."""
 
-REACH: Final = 0.05
-"""Levels further than this share beyond the range of the price path are left out, and summed."""
+LEFT_OUT: Final = 0.01
+"""At most this share of what stands lies below the heatmap, and at most as much above it."""
 
 
 def build_heatmap(
@@ -41,13 +41,16 @@ def build_heatmap(
     columns = -(-window.end_ms // width) - start
     grid = _grid(liquidation_map)
     # How the value changes from column to column, of which the running total is the value.
-    change, outside = np.zeros((len(grid), columns + 1)), 0.0
+    change = np.zeros((len(grid), columns + 1))
+    # Price has never been beyond the grid's ends, so all that lies there stands.
+    below = above = 0.0
     for levels in chain.from_iterable(stretches):
         born = levels.entry_time // width - start
         gone = _gone(levels, born, liquidation_map, width=width, start=start, columns=columns)
         row = grid.bucket_of(levels.price)
         inside = (row >= 0) & (row < len(grid))
-        outside += float(levels.notional[~inside].sum())
+        below += float(levels.notional[row < 0].sum())
+        above += float(levels.notional[row >= len(grid)].sum())
         for column, sign in ((born, 1), (gone, -1)):
             np.add.at(change, (row[inside], column[inside]), sign * levels.notional[inside])
     value = np.cumsum(change, axis=1)[:, :-1]
@@ -55,26 +58,33 @@ def build_heatmap(
     value[value < 1e-9 * value.max(initial=0.0)] = 0.0
     used = _used_rows(value, grid, liquidation_map)
     edges = grid.edges[used.start : used.stop + 1]
-    return Heatmap(edges, (start + np.arange(columns + 1)) * width, value[used], outside)
+    return Heatmap(edges, (start + np.arange(columns + 1)) * width, value[used], below, above)
 
 
 def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
+    """Return the rows: over the price path, every cluster, and nearly all that stands."""
+    (low, high), buckets = _must_show(liquidation_map), liquidation_map.buckets
+    running = np.cumsum((buckets.long + buckets.short).sum(axis=0))
+    if len(running) and running[-1]:
+        first, last = np.searchsorted(running, running[-1] * np.array([LEFT_OUT, 1 - LEFT_OUT]))
+        low, high = min(low, float(buckets.edges[first])), max(high, float(buckets.edges[last + 1]))
+    return PriceGrid.over(low, high, buckets=MAX_ROWS, least_span=liquidation_map.last_price / 1000)
+
+
+def _must_show(liquidation_map: LiquidationMap) -> tuple[float, float]:
+    """Return the prices from the lowest to the highest that the price path or a cluster reaches."""
     path = liquidation_map.path
-    return PriceGrid.over(
-        float(path.low.min()) * (1 - REACH),
-        float(path.high.max()) * (1 + REACH),
-        buckets=MAX_ROWS,
-        least_span=liquidation_map.last_price / 1000,
-    )
+    clusters = (*liquidation_map.long_clusters, *liquidation_map.short_clusters)
+    low = min([float(path.low.min()), *(each.low for each in clusters)])
+    high = max([float(path.high.max()), *(each.high for each in clusters)])
+    return low, high
 
 
 def _used_rows(value: NDArray[np.float64], grid: PriceGrid, liquidation_map: LiquidationMap) -> slice:
-    """Return the rows from the lowest to the highest that a level or the price path reaches."""
-    path = liquidation_map.path
-    reached = np.r_[
-        np.flatnonzero(value.any(axis=1)), grid.bucket_of(np.array([path.low.min(), path.high.max()]))
-    ]
-    return slice(int(reached.min()), int(reached.max()) + 1)
+    """Return the rows from the lowest to the highest that a level, the price path or a cluster reaches."""
+    shown = grid.bucket_of(np.array(_must_show(liquidation_map)))
+    reached = np.r_[np.flatnonzero(value.any(axis=1)), shown]
+    return slice(int(reached.min()), min(int(reached.max()) + 1, len(grid)))
 
 
 def _gone(

@@ -11,6 +11,7 @@ from liqmap.render.frame import (
     MARGIN,
     PLOT_BOTTOM,
     PLOT_TOP,
+    bar_edges,
     draw_bottom_axis,
     draw_ghosts,
     draw_legend,
@@ -43,14 +44,14 @@ def depth_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
     _draw_curve(canvas, curves, liquidation_map.short_depth, palette.short)
     buckets = liquidation_map.buckets
     colours = leverage_colours(palette, len(buckets.leverages))
-    left, right = bars.x(buckets.edges[:-1]), bars.x(buckets.edges[1:])
+    left, right = bar_edges(bars.x(buckets.edges))
     base = np.zeros(len(left))
     for row, colour in zip(buckets.long + buckets.short, colours, strict=True):
         shown = row > 0
         canvas.rectangles(left[shown], bars.y(base)[shown], right[shown], bars.y(base + row)[shown], colour)
         base = base + row
     if not base.any():
-        draw_nothing(canvas, curves, palette)
+        draw_nothing(canvas, curves, liquidation_map, palette)
     draw_ghosts(
         canvas,
         palette,

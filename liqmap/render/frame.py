@@ -36,6 +36,7 @@ PLOT_BOTTOM: Final = 102
 _LABELLED_CLUSTERS = 3  # of each side, the largest, and the nearest besides
 _LAST_PRICE_INSET = 0.06
 _LABELS_INSET = 0.16
+_THINNEST_BAR = 2.0  # where a few levels lie far apart, a bucket can be less than a pixel [px]
 _GHOSTS = "swept since"
 _SEPARATOR = "  ·  "
 _SMALLEST = 11  # of letters that would not fit otherwise [px]
@@ -125,6 +126,12 @@ def level_range(liquidation_map: LiquidationMap, *, share: float) -> tuple[float
     sides = liquidation_map.long_clusters, liquidation_map.short_clusters
     below, above = ((high - low) * (_LABELS_INSET if side else _LAST_PRICE_INSET) for side in sides)
     return padded(min(low, last - below), max(high, last + above), share=share)
+
+
+def bar_edges(edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where the bars between `edges` begin and end [px]: no bar is too thin to be seen."""
+    widen = np.maximum(0.0, _THINNEST_BAR - np.diff(edges)) / 2
+    return edges[:-1] - widen, edges[1:] + widen
 
 
 def standing_totals(liquidation_map: LiquidationMap) -> NDArray[np.float64]:
@@ -252,11 +259,24 @@ def last_price_label(liquidation_map: LiquidationMap) -> str:
     return last_price(liquidation_map.last_price, step=liquidation_map.buckets.size)
 
 
-def draw_nothing(canvas: Canvas, panel: Panel, palette: Palette) -> None:
-    """Say in the middle of an empty panel that it is empty for a reason."""
+def draw_nothing(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    """Write into an empty panel why it is empty."""
     box = panel.box
-    middle = (box.left + box.right) / 2, box.bottom + box.height * 0.6
-    canvas.text(*middle, "nothing stands", palette.muted, size=SIZES.subtitle, anchor="m")
+    middle, y = (box.left + box.right) / 2, box.bottom + box.height * 0.66
+    lines = ["nothing stands", *nothing_text(liquidation_map)]
+    for place, line in enumerate(lines):
+        size = SIZES.label if place else SIZES.subtitle
+        size = fitting_size(line, size, left=box.left + 8, right=box.right - 8)
+        canvas.text(middle, y - 32 * place, line, palette.text, size=size, anchor="m", halo=palette.panel)
+
+
+def nothing_text(liquidation_map: LiquidationMap) -> list[str]:
+    """Return why nothing stands, in lines: what was swept, and what is too large."""
+    swept = liquidation_map.swept_long + liquidation_map.swept_short
+    lines = [f"price has touched all {money(swept)} since"] if swept else []
+    if liquidation_map.unplaced:
+        lines.append(f"{money(liquidation_map.unplaced)} too large for these leverages")
+    return lines
 
 
 def draw_ghosts(

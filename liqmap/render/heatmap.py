@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liqmap.render.canvas import Box, Canvas, text_box, text_width
+from liqmap.render.canvas import Box, Canvas, text_width
 from liqmap.render.frame import (
     MARGIN,
     PLOT_BOTTOM,
     PLOT_TOP,
     draw_bottom_axis,
     draw_gap,
+    draw_nothing,
     draw_path_line,
     draw_price_axis,
     fitting_size,
@@ -23,6 +23,7 @@ from liqmap.render.frame import (
     tick_width,
     watermark,
 )
+from liqmap.render.labels import cluster_heights
 from liqmap.render.panel import Panel, time_ticks
 from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, heat_colours
 from liqmap.text import cluster_label, last_trade_text, money, price
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from liqmap.model import Heatmap, LiquidationMap
     from liqmap.window import TimeWindow
 
-_LABELS_WIDTH = 206
+_LABELS_WIDTH = 218
+_ASLANT = 14  # the width in which leaders climb to their labels [px]
 _SCALE_WIDTH = 300
 _SHADES = 48
 
@@ -51,7 +53,11 @@ def heatmap_canvas(liquidation_map: LiquidationMap, heatmap: Heatmap, *, label: 
         draw_gap(canvas, panel, _span(gap.window, window, panel), palette)
     watermark(canvas, liquidation_map, palette, [panel])
     draw_path_line(canvas, panel, liquidation_map, palette, halo=palette.background)
-    _draw_scale(canvas, panel, heatmap, palette)
+    if heatmap.value.any():
+        _draw_scale(canvas, panel, heatmap, palette)
+    else:
+        draw_nothing(canvas, panel, liquidation_map, palette)
+    _draw_beyond(canvas, panel, heatmap, palette)
     _draw_labels(canvas, panel, liquidation_map, palette)
     return canvas
 
@@ -90,23 +96,36 @@ def _colours(palette: Palette) -> NDArray[np.uint8]:
 
 
 def _draw_scale(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palette) -> None:
-    """Draw what the colours mean above the panel, and what lies outside of it."""
+    """Draw what the colours mean above the panel."""
     top = float(heatmap.value.max(initial=0.0))
     step = float(heatmap.edges[1] - heatmap.edges[0])
     y = panel.box.top + 24
     title = f"standing per {price(step, step=step)} of price"
+    # Half of the scale is a quarter of the most: a scale that is not linear says so.
     words = canvas.text(panel.box.left, y, title, palette.text, size=SIZES.label)
     zero = canvas.text(words.right + 22, y, "$0", palette.muted, size=SIZES.tick)
     bar = Box(round(zero.right + 10), y - 8, round(zero.right + 10) + _SCALE_WIDTH, y + 8)
     shade = np.arange(round(bar.width)) * _SHADES // round(bar.width)
     canvas.pixels(bar, np.repeat(_colours(palette)[shade][np.newaxis], round(bar.height), axis=0))
     highest = canvas.text(bar.right + 10, y, money(top), palette.muted, size=SIZES.tick)
+    canvas.text(highest.right + 22, y, "square-root scale", palette.muted, size=SIZES.foot)
     middle = bar.left + bar.width / 2
     canvas.line([middle, middle], [bar.bottom, bar.top + 4], palette.text, width=1.5)
     canvas.text(middle, bar.top + 15, money(top / 4), palette.muted, size=SIZES.foot, anchor="m")
-    if heatmap.outside:
-        text = f"{money(heatmap.outside)} outside"
-        canvas.text(highest.right + 24, y, text, palette.muted, size=SIZES.foot)
+
+
+def _draw_beyond(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palette) -> None:
+    """Write at each end of the panel how much stands beyond it."""
+    ends = (
+        (heatmap.above, "above", panel.box.top - 16, 1),
+        (heatmap.below, "below", panel.box.bottom + 16, -1),
+    )
+    for notional, word, y, sign in ends:
+        if notional:
+            left = panel.box.left + 10
+            canvas.area([left, left + 8, left + 16], [y - 6 * sign, y + 6 * sign, y - 6 * sign], palette.text)
+            text = f"{money(notional)} stands {word}"
+            canvas.text(left + 24, y, text, palette.text, size=SIZES.foot, halo=palette.panel)
 
 
 def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
@@ -118,20 +137,16 @@ def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     canvas.line([panel.box.left, left], [y, y], palette.text, width=1.6, dashes=(7, 5))
     canvas.rectangle(pill, palette.text)
     canvas.text(left + 10, y, text, palette.background, size=SIZES.label, bold=True)
-    taken = [pill]
     when = last_trade_text(liquidation_map.coverage)
     if when is not None:
-        taken.append(canvas.text(left + 10, pill.bottom - 12, when, palette.text, size=SIZES.foot))
-    for cluster in chain.from_iterable(notable_clusters(liquidation_map, within=panel.y_range)):
-        middle = float(panel.y(cluster.price))
+        time = canvas.text(left + 10, pill.bottom - 12, when, palette.text, size=SIZES.foot)
+        pill = Box(pill.left, time.bottom, pill.right, pill.top)
+    told, others = notable_clusters(liquidation_map)
+    for cluster, middle in cluster_heights(told, others, panel=panel, pill=pill, strip=0).items():
+        height = float(panel.y(cluster.price))
         text = cluster_label(cluster, step=liquidation_map.buckets.size)
         # From where to where takes more room than a single price.
-        size = fitting_size(text, SIZES.foot, left=left + 4, right=WIDTH - 4)
-        for shift in (0, 14, -14, 28, -28):
-            box = text_box(left + 4, middle + shift, text, size=size)
-            fits = panel.box.bottom <= box.bottom and box.top <= panel.box.top and box.right <= WIDTH - 4
-            if fits and not any(box.overlaps(other) for other in taken):
-                canvas.line([panel.box.right, left], [middle, middle], palette.muted, width=2)
-                canvas.text(left + 4, middle + shift, text, palette.text, size=size)
-                taken.append(box)
-                break
+        size = fitting_size(text, SIZES.foot, left=left + _ASLANT, right=WIDTH - 4)
+        x = [panel.box.right, panel.box.right + 4, left + _ASLANT - 4]
+        canvas.line(x, [height, height, middle], palette.muted, width=1.5)
+        canvas.text(left + _ASLANT, middle, text, palette.text, size=size)

@@ -12,6 +12,7 @@ from liqmap.render.frame import (
     MARGIN,
     PLOT_BOTTOM,
     PLOT_TOP,
+    bar_edges,
     draw_bottom_axis,
     draw_ghosts,
     draw_legend,
@@ -65,7 +66,7 @@ def map_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
 def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     path, window = liquidation_map.path, liquidation_map.request.window
     path_range = padded(float(path.low.min()), float(path.high.max()), share=0.05)
-    prices = level_range(liquidation_map, share=0.06)
+    prices = level_range(liquidation_map, share=0.08)
     left = MARGIN + tick_width(path_range, count=6) + 12
     right_labels = tick_width(prices, count=7) + 20
     usable = WIDTH - MARGIN - left - _CONNECTOR_WIDTH - right_labels
@@ -140,7 +141,7 @@ def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     ticks, _ = round_ticks(*panel.x_range, count=5)
     draw_bottom_axis(canvas, panel, palette, [(tick, money(tick)) for tick in ticks])
     draw_legend(canvas, liquidation_map, palette, box=panel.box)
-    bottom, top = panel.y(buckets.edges[:-1]), panel.y(buckets.edges[1:])
+    bottom, top = bar_edges(panel.y(buckets.edges))
     base = np.zeros(len(bottom))
     for row, colour in zip(
         buckets.long + buckets.short, leverage_colours(palette, len(buckets.leverages)), strict=True
@@ -159,7 +160,7 @@ def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
         upright=False,
     )
     if not base.any():
-        draw_nothing(canvas, panel, palette)
+        draw_nothing(canvas, panel, liquidation_map, palette)
     lower = _draw_totals(canvas, panel, liquidation_map, palette)
     note = f"bars per {price(buckets.size, step=buckets.size)}"
     _write_note(canvas, panel, note, palette, right=lower.left - 12)

@@ -41,7 +41,7 @@ from liqmap.model import (
 from liqmap.render import draw_depth, draw_heatmap, draw_map
 from liqmap.render.canvas import Canvas
 from liqmap.render.depth import depth_canvas
-from liqmap.render.frame import notable_clusters, standing_totals
+from liqmap.render.frame import bar_edges, notable_clusters, standing_totals
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, map_canvas
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH
@@ -471,8 +471,10 @@ def test_nothing_standing_is_said():
 
 
 def test_heatmap_says_what_its_colours_mean_and_what_lies_outside():
-    words = texts(drawn_heatmap(VARIANTS["swept"], label=LABEL))
-    assert any(text.endswith("M outside") for text in words)
+    drawn = VARIANTS["swept"]
+    heatmap = replace(heatmap_of(drawn), below=2e6, above=3e6)
+    words = texts(heatmap_canvas(drawn, heatmap, label=LABEL))
+    assert {"$2M stands below", "$3M stands above", "square-root scale"} <= set(words)
     assert "$0" in words
     assert any(text.startswith("standing per") for text in words)
 
@@ -528,3 +530,9 @@ def test_map_labels_keep_order_and_side_and_their_leaders_cross_no_bar(name: str
         crossed = (edges[:-1] <= y) & (y < edges[1:]) & (ends > start)
         assert not crossed.any()
         assert elbow > float(ends.max())
+
+
+def test_bar_of_one_level_far_from_the_price_is_thick_enough_to_be_seen():
+    first, last = bar_edges(np.array([10.0, 10.2, 10.4, 15.0]))
+    assert (last - first).tolist() == pytest.approx([2.0, 2.0, 4.6])
+    assert first[0] + last[0] == pytest.approx(20.2)  # where it was

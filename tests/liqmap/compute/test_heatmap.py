@@ -72,7 +72,9 @@ def test_band_begins_with_its_trade_and_ends_where_price_touches_it():
     assert heatmap.value[row, :6].tolist() == [0, 8, 8, 0, 0, 0]
     row = np.searchsorted(heatmap.edges, 96.0, side="right") - 1
     assert heatmap.value[row, :4].tolist() == [0, 8, 8, 8]
-    assert heatmap.outside == 8.0  # the level at 90 is too far away
+    row = np.searchsorted(heatmap.edges, 90.0, side="right") - 1
+    assert heatmap.value[row, -1] == 8.0  # far away, but a third of what stands
+    assert (heatmap.below, heatmap.above) == (0.0, 0.0)
     assert heatmap.time[1] - heatmap.time[0] == 1000 * BIN
 
 
@@ -88,4 +90,17 @@ def test_nobody_selected_on_one_side_and_one_price_only():
     path = PricePath(np.array([WINDOW.start_ms]), *[np.array([100.0])] * 3)
     buys, sells = trades(Side.BUY, (100.0, 8.0)), trades(Side.SELL)
     drawn = computed(path, buys, sells, bin_seconds=BIN)
-    assert heatmap_of(drawn).value[:, -1].sum() == pytest.approx(24.0)
+    assert heatmap_of(drawn).value[:, -1].sum() == pytest.approx(32.0)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_heatmap_holds_every_cluster_and_says_how_much_stands_beyond_it(seed: int):
+    drawn = walked(seed)
+    heatmap = heatmap_of(drawn)
+    low, high = heatmap.edges[0], heatmap.edges[-1]
+    for cluster in (*drawn.map.long_clusters, *drawn.map.short_clusters):
+        assert low <= cluster.low
+        assert cluster.high <= high
+    standing = sum(float(each.notional[each.standing].sum()) for each in drawn.levels)
+    assert heatmap.below + heatmap.above <= 0.02 * standing * (1 + 1e-9)
+    assert heatmap.below + heatmap.value[:, -1].sum() + heatmap.above == pytest.approx(standing, rel=1e-6)
