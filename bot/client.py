@@ -86,6 +86,8 @@ class LiqmapBot(commands.AutoShardedBot):
             tree_cls=ErrorFunnel,
             shard_count=settings.discord.shards or None,
             heartbeat_timeout=settings.discord.heartbeat_timeout,
+            # The library has one proxy for the API and the gateway, which belong to one service.
+            proxy=settings.network.proxy_for(settings.discord.api_url),
         )
         self._greeted = False
         self._shards_away: set[int] = set()

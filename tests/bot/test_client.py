@@ -12,6 +12,7 @@ from discord import app_commands
 from bot.settings import BotSettings, DiscordSettings
 from bot.store import Store
 from liqmap.errors import DataError
+from liqmap.settings import NetworkSettings
 from tests.bot.conftest import Floor, new_bot
 
 # An error that has become a sentence still counts as one to the simulation.
@@ -56,6 +57,19 @@ async def test_bot_asks_for_no_privileged_intent_and_mentions_nobody(settings: B
     assert bot.intents == discord.Intents(guilds=True)
     assert bot.allowed_mentions is not None
     assert dict(bot.allowed_mentions.to_dict()) == {"parse": []}
+
+
+async def test_bot_goes_by_the_proxy_of_the_settings_except_on_this_machine(
+    settings: BotSettings, store: Store
+):
+    network = NetworkSettings.model_validate({"proxy": "http://proxy:3128"})
+    for api_url, proxy in (
+        ("https://discord.com/api/v10", "http://proxy:3128"),
+        ("http://127.0.0.1:1", None),
+    ):
+        discord_settings = DiscordSettings(api_url=api_url)
+        bot = new_bot(settings.model_copy(update={"network": network, "discord": discord_settings}), store)
+        assert bot.http.proxy == proxy
 
 
 async def test_commands_are_not_announced_if_the_settings_say_so(settings: BotSettings, store: Store):
