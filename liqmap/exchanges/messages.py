@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from liqmap.errors import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
@@ -66,6 +68,14 @@ class Page:
     trades: Trades
 
 
+class PartlyUnreadable(DataError):
+    """Some liquidations of a message cannot be read; the others are `readable`."""
+
+    def __init__(self, sentence: str, readable: list[Liquidation]) -> None:
+        super().__init__(sentence)
+        self.readable = readable
+
+
 Message = list[StreamTrade] | list[Liquidation] | Acknowledged | None
 """What a message of a stream holds; None for what is of no interest."""
 
@@ -102,7 +112,11 @@ class LiveFormat(Protocol):
         """Return the message that asks for the trades and liquidations of `symbols`."""
 
     def read(self, text: str) -> Message:
-        """Return what a message holds. Raises DataError if it is none, whatever it is."""
+        """Return what a message holds.
+
+        Raises DataError if it is none, whatever it is, and PartlyUnreadable for liquidations of which only
+        some can be read.
+        """
 
     def newest_url(self, base_url: str, symbol: str) -> str:
         """Return the address of the newest trade of `symbol`."""

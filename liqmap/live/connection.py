@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from liqmap.errors import DataError
-from liqmap.exchanges.messages import Acknowledged
+from liqmap.exchanges.messages import Acknowledged, PartlyUnreadable
 from liqmap.net.attempts import TransientError
 from liqmap.net.session import host_of
 
@@ -45,6 +45,7 @@ class Stream:
         on_live: Callable[[tuple[str, ...]], None],
         on_refused: Callable[[str], None],
         on_events: Callable[[list[StreamTrade] | list[Liquidation]], None],
+        on_unreadable: Callable[[DataError], None],
     ) -> None:
         self._session = session
         self._live = live
@@ -53,6 +54,7 @@ class Stream:
         self._on_live = on_live
         self._on_refused = on_refused
         self._on_events = on_events
+        self._on_unreadable = on_unreadable
         self._numbers = count(1)
         self._asked: dict[int, tuple[str, ...]] = {}
         self._doubtful: asyncio.Queue[str] = asyncio.Queue()
@@ -109,11 +111,14 @@ class Stream:
         """Take in a message and tell whether it held any events."""
         try:
             found = self._live.read(text)
+        except PartlyUnreadable as error:
+            self._on_unreadable(error)
+            found = error.readable
         except DataError as error:
-            log.warning("%s (%s: %s)", error, self._url, error.__cause__)
             if not self._live.numbered:
                 # No id will tell that its trades are missing: what follows must count as a new stream.
-                raise TransientError("A message cannot be read; connecting again.") from error
+                raise TransientError(f"{error.problem} ({error.__cause__}); connecting again") from error
+            self._on_unreadable(error)
             return False
         if isinstance(found, Acknowledged):
             symbols = self._asked.pop(found.number, ())

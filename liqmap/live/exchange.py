@@ -13,6 +13,7 @@ from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, StreamTrade
 from liqmap.live.buffer import TradeBuffer
+from liqmap.live.complaints import Complaints
 from liqmap.live.connection import Stream
 from liqmap.live.registry import Recording
 from liqmap.live.symbol import SymbolRecorder, is_believed
@@ -76,7 +77,9 @@ class ExchangeRecorder:
             on_live=self._go_live,
             on_refused=self._refuse,
             on_events=self._take,
+            on_unreadable=self._note_unreadable,
         )
+        self._complaints = Complaints(log, clock)
         self._wanted: dict[str, datetime | None] = {}
         self._refused: set[str] = set()
         self._tracks: dict[str, SymbolRecorder] = {}
@@ -212,7 +215,7 @@ class ExchangeRecorder:
                     try:
                         await self._stream.run(lambda: tuple(self._tracks))
                     except TransientError as error:
-                        log.warning("%s's streams: %s", self._exchange.title(), error)
+                        self._complaints.note(f"{self._exchange.title()}'s streams", error)
                         raise
                     finally:
                         self._cut()
@@ -230,6 +233,9 @@ class ExchangeRecorder:
         log.warning("%s refuses the stream of %s, which is not recorded", self._exchange.title(), symbol)
         self._forget(symbol)
 
+    def _note_unreadable(self, error: DataError) -> None:
+        self._complaints.note(f"{self._exchange.title()}'s messages", f"{error} ({error.__cause__})")
+
     def _take(self, events: list[StreamTrade] | list[Liquidation]) -> None:
         now = self._clock.now()
         for event in events:
@@ -237,7 +243,8 @@ class ExchangeRecorder:
             if track is None:
                 continue
             if not is_believed(event.time, now):
-                log.warning("%s %s has an event of another time", self._exchange, event.symbol)
+                subject = f"{self._exchange} {event.symbol} has events of another time"
+                self._complaints.note(subject, f"{event.time} ms")
                 track.buffer.cut()  # nobody knows what that should have been
             elif isinstance(event, Liquidation):
                 self._liquidations.append(event)
@@ -301,6 +308,7 @@ class ExchangeRecorder:
         while True:
             await self._clock.sleep(_WATCH_SECONDS)
             now = self._clock.now()
+            self._complaints.flush()
             await self._stream.subscribe(
                 tuple(each.symbol for each in self._tracks.values() if each.waits_in_vain(now))
             )

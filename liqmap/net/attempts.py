@@ -26,7 +26,8 @@ USER_AGENT: Final = {"User-Agent": f"liqmap/{__version__}"}
 
 SIMULATED_HEADER: Final = "X-Simulated-Market"
 _RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_BLOCKED_STATUS = frozenset({401, 403, 451})
+_BARRED_STATUS = frozenset({401, 403, 451})
+_BARRED_WAIT = 600.0  # Bybit answers 403 for ten minutes, too, to whoever asks too often
 
 
 class TransientError(Exception):
@@ -50,10 +51,22 @@ def passing(host: str) -> Iterator[None]:
         raise TransientError(
             f"The proxy refuses the way to {host} (HTTP {error.status}); check network.proxy or HTTPS_PROXY."
         ) from error
+    except aiohttp.WSServerHandshakeError as error:
+        if error.status in _BARRED_STATUS:
+            raise TransientError(barred(host, error.status), retry_after=_BARRED_WAIT) from error
+        raise TransientError(f"{host} refuses a stream (HTTP {error.status}); it is tried again.") from error
     except aiohttp.ClientPayloadError as error:
         raise TransientError(f"{host} broke off a download; try again in a few minutes.") from error
     except aiohttp.ClientError as error:
         raise TransientError(f"{host} cannot be reached; check the network and try again.") from error
+
+
+def barred(host: str, status: int) -> str:
+    """Return the sentence for an exchange that does not serve this place."""
+    return (
+        f"{host} refuses this network (HTTP {status}), as exchanges do with some countries and providers;"
+        " use another network, or a proxy (setting network.proxy)."
+    )
 
 
 def check_status(response: aiohttp.ClientResponse, host: str, *, longest_wait: float) -> None:
@@ -61,8 +74,8 @@ def check_status(response: aiohttp.ClientResponse, host: str, *, longest_wait: f
     status = response.status
     if status == 200:
         return
-    if status in _BLOCKED_STATUS:
-        raise DataError(f"{host} refuses this network (HTTP {status}); try from another one.")
+    if status in _BARRED_STATUS:
+        raise DataError(barred(host, status))
     if status not in _RETRIED_STATUS:
         raise DataError(f"{host} answered HTTP {status}; try again later.")
     wait = retry_after(response.headers.get("Retry-After", ""))

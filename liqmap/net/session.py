@@ -142,5 +142,7 @@ async def _refuse_redirected_stream(
     response = await handler(request)
     if response.status in _REDIRECTS and "Upgrade" in request.headers:
         response.close()
-        raise aiohttp.ClientError("a stream is redirected")
+        raise TransientError(
+            f"{request.url.host} redirects a stream, which is not followed; check the network."
+        )
     return response

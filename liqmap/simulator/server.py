@@ -204,9 +204,9 @@ class MarketServer:
         """
         self._streams.silence(exchange, *symbols)
 
-    def refuse_streams(self, exchange: Exchange, *, times: int = 1) -> None:
-        """Answer the next `times` attempts to open a stream with 503."""
-        self._streams.refuse(exchange, times=times)
+    def refuse_streams(self, exchange: Exchange, *, times: int = 1, status: int = 503) -> None:
+        """Answer the next `times` attempts to open a stream with `status`."""
+        self._streams.refuse(exchange, times=times, status=status)
 
     def _stream(self, dialect: Dialect, *, mute: bool) -> Callable[[web.Request], Awaitable[StreamResponse]]:
         async def serve(request: web.Request) -> StreamResponse:

@@ -38,6 +38,7 @@ class Streams:
         self._prepare = prepare
         self._headers = headers
         self._refusals: Counter[Exchange] = Counter()
+        self._refusal_status = 503
         self._subscribed: Counter[Exchange] = Counter()
         self._news = asyncio.Condition()
         self._occupied = asyncio.Event()
@@ -46,7 +47,7 @@ class Streams:
         """Serve one client until it leaves; `mute`: acknowledge everything and send nothing, ever."""
         if self._refusals[dialect.exchange]:
             self._refusals[dialect.exchange] -= 1
-            return web.Response(status=503)
+            return web.Response(status=self._refusal_status)
         # Pongs must come through: they tell how far a client has read.
         socket = web.WebSocketResponse(autoping=False, compress=False)
         socket.headers.update(self._headers)
@@ -95,8 +96,9 @@ class Streams:
         for connection in self._of(exchange):
             connection.silence(symbols)
 
-    def refuse(self, exchange: Exchange, *, times: int = 1) -> None:
-        """Answer the next `times` clients with 503."""
+    def refuse(self, exchange: Exchange, *, times: int = 1, status: int = 503) -> None:
+        """Answer the next `times` clients with `status`."""
+        self._refusal_status = status
         self._refusals[exchange] += times
 
     def _of(self, exchange: Exchange | None) -> list[Connection]:

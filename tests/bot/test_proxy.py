@@ -14,7 +14,6 @@ from tests.forwarding import LOGIN, forwarding
 
 
 async def test_bot_reaches_discord_and_the_exchanges_by_the_proxy_alone(tmp_path: Path):
-    options = {"symbol": "btc", "window": "1h", "mode": "top_n", "value": "100"}
     async with (
         asyncio.timeout(60),
         MarketServer(SimulatedMarket(scale=0.005)) as market,
@@ -39,10 +38,10 @@ async def test_bot_reaches_discord_and_the_exchanges_by_the_proxy_alone(tmp_path
                 stderr=asyncio.subprocess.PIPE,
             )
             try:
-                answered = await server.command("liqmap", **options, end="2023-08-01 06:00")
+                answered = await server.command("liqmap", symbol="btc", window="1h", end="2023-08-01 06:00")
                 await answered.done
                 # What ends now is fetched by REST and recorded from the stream.
-                now = await server.command("liqmap", **options)
+                now = await server.command("liqmap", symbol="btc", window="1h")
                 await now.done
                 await market.connected(Exchange.BINANCE, 1)
                 process.send_signal(signal.SIGTERM)

@@ -6,7 +6,6 @@ Source: github.com/bybit-exchange/docs, v5: Public Trading History, websocket Tr
 from __future__ import annotations
 
 import json
-import logging
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from liqmap.exchanges.messages import (
     Liquidation,
     Message,
     Newest,
+    PartlyUnreadable,
     StreamTrade,
     json_object,
 )
@@ -27,8 +27,6 @@ from liqmap.model import Side
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
-
-log = logging.getLogger(__name__)
 
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 _LONGEST_ID = 40  # a UUID has 36 characters
@@ -130,15 +128,18 @@ def _name(value: object) -> str:
 
 
 def _liquidations(rows: list[dict[str, Any]]) -> list[Liquidation]:
-    """Return the liquidations that can be read; for one that cannot be, no trades shall be lost."""
-    found = []
+    """Return the liquidations. Raises PartlyUnreadable if some cannot be read: no trade is lost by that."""
+    found, problem = [], None
     for row in rows:
         try:
-            with parser_door("Bybit sent a liquidation that cannot be read."):
+            with parser_door("Bybit sent a liquidation that cannot be read; check for an update."):
                 found.append(_liquidation(row))
         except DataError as error:
-            log.info("%s (%s)", error, error.__cause__)
-    return [each for each in found if each.size]
+            problem = error
+    readable = [each for each in found if each.size]
+    if problem is not None:
+        raise PartlyUnreadable(str(problem), readable) from problem.__cause__
+    return readable
 
 
 def _liquidation(row: dict[str, Any]) -> Liquidation:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from liqmap.clock import SystemClock
 from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.messages import PartlyUnreadable
 from liqmap.live.connection import Stream
 from liqmap.model import Exchange
 from liqmap.net.attempts import TransientError
@@ -58,6 +59,7 @@ async def connected(
             on_live=got.append,
             on_refused=lambda symbol: got.append(f"{symbol} is refused"),
             on_events=got.extend,
+            on_unreadable=got.append,
         )
         task = asyncio.create_task(stream.run(lambda: ("BTCUSDT",)))
         await until(lambda: bool(peer.heard))
@@ -175,11 +177,40 @@ async def test_address_that_nobody_listens_at_is_a_passing_failure():
             on_live=lambda _: None,
             on_refused=lambda _: None,
             on_events=lambda _: None,
+            on_unreadable=lambda _: None,
         )
         with pytest.raises(TransientError, match=r"127\.0\.0\.1 cannot be reached"):
             await stream.run(tuple)
         await stream.subscribe(("BTCUSDT",))
         await stream.drop()
+
+
+@pytest.mark.parametrize("status", [401, 403, 451, 503, 200])
+async def test_refused_handshake_names_the_reason_and_when_to_try_again(status: int):
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", refuse)
+    async with served(app) as url, open_session(NetworkSettings()) as session:
+        with pytest.raises(TransientError) as caught:
+            await session.stream(url)
+    if status in {401, 403, 451}:
+        assert f"refuses this network (HTTP {status}), as exchanges do with some countries" in str(
+            caught.value
+        )
+        assert caught.value.retry_after == 600
+    else:
+        assert str(caught.value) == f"127.0.0.1 refuses a stream (HTTP {status}); it is tried again."
+
+
+async def test_liquidations_that_can_be_read_are_taken_beside_one_that_cannot():
+    async with connected(BYBIT) as (peer, _, _, _, got):
+        row = {"T": 1739502302929, "s": "ROSEUSDT", "S": "Sell", "v": "20000", "p": "0.04499"}
+        await peer.sockets[0].send_json({"topic": "allLiquidation.ROSEUSDT", "data": [{}, row]})
+        await until(lambda: len(got) == 2)
+        assert isinstance(got[0], PartlyUnreadable)
+        assert got[1].symbol == "ROSEUSDT"
 
 
 async def test_connection_renewed_after_a_day_loses_nothing_on_binance(tmp_path: Path):
@@ -205,6 +236,7 @@ def stream(exchange: Exchange) -> Stream:
         on_live=nobody,
         on_refused=nobody,
         on_events=nobody,
+        on_unreadable=lambda _: None,
     )
 
 

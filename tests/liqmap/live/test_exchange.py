@@ -312,13 +312,50 @@ async def test_holes_are_repaired_while_there_is_no_connection(tmp_path: Path):
         assert made.exact(BINANCE)
 
 
-async def test_message_that_cannot_be_read_is_passed_over(made: Recording, caplog: pytest.LogCaptureFixture):
+async def test_messages_that_cannot_be_read_are_passed_over_and_cost_a_line_a_minute(
+    made: Recording, caplog: pytest.LogCaptureFixture
+):
     caplog.set_level(logging.WARNING)
     stream = made.channel(BINANCE)._stream
-    assert not stream._take("not JSON")
-    assert not stream._take('{"stream":"x","data":{"e":"aggTrade"}}')
-    assert not stream._take('["a list"]')
-    assert caplog.text.count("cannot be read") == 3
+    for text in ("not JSON", '{"stream":"x","data":{"e":"aggTrade"}}', '["a list"]') * 100:
+        assert not stream._take(text)
+    await made.clock.advance(70)
+    first, count = [each for each in caplog.messages if "Binance's messages" in each]
+    assert first.startswith("Binance's messages: Binance sent a message that cannot be read; ")
+    assert count == "Binance's messages: 299 more since 11:57:10"
+
+
+async def test_unreadable_messages_of_a_stream_without_ids_cost_a_line_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with (
+        market() as (server, clock),
+        recording(tmp_path, server, clock, "bybit:BTCUSDT", retry_wait=1) as made,
+    ):
+        for connection in range(1, 8):
+            await server.connected(BYBIT, connection)
+            await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
+            for each in server._streams.connections:
+                await each.socket.send_str("not JSON")
+            await until(lambda: not made.subscribed(BYBIT, "BTCUSDT"))
+            await clock.advance(2)
+        complaints = [each for each in caplog.messages if "cannot be read" in each]
+        assert len(complaints) == 1
+        assert complaints[0].startswith("Bybit's streams: Bybit sent a message that cannot be read (")
+
+
+async def test_place_that_is_barred_is_said_and_tried_again_after_ten_minutes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with market() as (server, clock):
+        server.refuse_streams(BYBIT, status=451)
+        async with recording(tmp_path, server, clock, "bybit:BTCUSDT", retry_wait=1) as made:
+            await until(lambda: "refuses this network (HTTP 451)" in caplog.text)
+            assert "check the network" not in caplog.text
+            await clock.advance(590)
+            assert server.stream_connections[BYBIT] == 0
+            await clock.advance(20)
+            await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
 
 
 async def test_recording_goes_on_while_the_exchange_bans_questions(made: Recording):

@@ -85,7 +85,7 @@ async def test_redirect_to_another_host_is_refused(location: str, status: int):
 
 async def test_stream_is_redirected_nowhere():
     async with leading_to("{secret}/") as (secret, url), open_session(NETWORK) as session:
-        with pytest.raises(TransientError, match="cannot be reached"):
+        with pytest.raises(TransientError, match="redirects a stream, which is not followed"):
             await session.stream(url.replace("http:", "ws:"))
     assert secret.requests == 0
 
