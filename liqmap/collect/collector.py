@@ -101,6 +101,7 @@ class Collector:
             parts = self._parts(wanted)
             # After the look at what there is, which marks it as in use.
             await asyncio.to_thread(self._store.evict, now=self._clock.now())
+        self._days.verify_later(part.segment for part in parts)
         holdings = self._holdings(wanted, parts)
         if self._never_filled(wanted, holdings.coverage):
             whole_end = await self._newest_whole(wanted)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from liqmap.collect.ingest import StoreJob, run_store_job
 from liqmap.errors import DataError, JobFailed, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
-from liqmap.net.download import download, exists
+from liqmap.net.download import download, exists, published_checksum
 from liqmap.store.segments import Origin, Segment, segment_path
+from liqmap.store.writer import restate_origin
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import date
 
     from liqmap.clock import Clock
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 ABSENT_FOR: Final = timedelta(minutes=5)
 """How long an exchange's "no such file" is believed before it is asked again."""
+
+VERIFIED_AGAIN: Final = timedelta(hours=1)
+"""How long after a look for a checksum that was not published yet the next one may come."""
 
 _DOWNLOAD_SHARE = 0.8  # of a day's work; the rest is parsing and storing
 
@@ -81,8 +85,9 @@ class DayFiles:
         # One exchange that drips must not keep the others waiting.
         self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
         self._fetches: dict[Day, _Fetch] = {}
-        self._tasks: set[asyncio.Task[Segment]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._absent_until: dict[Day, datetime] = {}
+        self._verified_again: dict[Day, datetime] = {}
 
     async def close(self) -> None:
         """Stop what is being fetched; the next run fetches it again."""
@@ -118,6 +123,33 @@ class DayFiles:
                 self._forget(day, fetch)
                 fetch.task.cancel()
 
+    def verify_later(self, segments: Iterable[Segment]) -> None:
+        """Look in the background for the checksums that were not published when `segments` were stored."""
+        now = self._clock.now()
+        for segment in segments:
+            origin = segment.origin
+            day = Day(origin.exchange, origin.symbol, origin.window.start.date())
+            if origin.unverified and self._verified_again.get(day, now) <= now:
+                self._verified_again[day] = now + VERIFIED_AGAIN
+                task = asyncio.create_task(self._verify(day, segment))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _verify(self, day: Day, segment: Segment) -> None:
+        """Compare a stored day with its checksum; what was published since in its place replaces it."""
+        url = self._source(day).checksum_url
+        try:
+            expected = url and await published_checksum(self._session, url, settings=self._settings.download)
+            if expected == segment.origin.sha256:
+                verified = replace(segment.origin, unverified=False)
+                await asyncio.to_thread(restate_origin, segment, verified, incoming=self._store.incoming)
+                log.info("verified %s %s %s", day.exchange, day.symbol, day.day)
+            elif expected:
+                log.warning("%s %s %s is not as published and is replaced", day.exchange, day.symbol, day.day)
+                await self._fetch(day, replaces=True)
+        except (DataError, JobFailed) as error:
+            log.info("%s %s %s could not be verified: %s", day.exchange, day.symbol, day.day, error)
+
     async def is_published(self, day: Day) -> bool:
         """Tell whether `day` is in the store or could be fetched, as far as the exchange can be asked."""
         if self._store.get(day.exchange, day.symbol, day.window) is not None:
@@ -146,11 +178,11 @@ class DayFiles:
         if self._fetches.get(day) is fetch:
             del self._fetches[day]
 
-    async def _fetch(self, day: Day) -> Segment:
+    async def _fetch(self, day: Day, *, replaces: bool = False) -> Segment:
         source = self._source(day)
         file = self._store.incoming / f"{uuid4().hex}.download"
         async with self._slots[day.exchange]:
-            segment = await self._bring_in(day)
+            segment = None if replaces else await self._bring_in(day)
             if segment is not None:
                 return segment
             try:
@@ -170,7 +202,9 @@ class DayFiles:
                     source=source.url,
                     sha256=downloaded.sha256,
                     simulated=downloaded.simulated,
+                    unverified=downloaded.unverified,
                 )
+                self._verified_again[day] = self._clock.now() + VERIFIED_AGAIN
                 segment = await self._run(
                     run_store_job,
                     StoreJob(
@@ -179,6 +213,7 @@ class DayFiles:
                         root=self._store.root,
                         incoming=self._store.incoming,
                         max_unpacked_size=self._settings.download.max_unpacked_size,
+                        replaces=replaces,
                     ),
                 )
             finally:

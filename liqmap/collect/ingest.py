@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from liqmap.exchanges import EXCHANGES
 from liqmap.memory import give_back_memory
+from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
 
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoreJob:
-    """A downloaded day file that is to become a segment below `root`."""
+    """A downloaded day file that is to become a segment below `root`, or replace the one that is there."""
 
     file: Path
     origin: Origin
     root: Path
     incoming: Path
     max_unpacked_size: int
+    replaces: bool = False
 
 
 def run_store_job(job: StoreJob) -> Segment:
@@ -46,6 +48,8 @@ def run_store_job(job: StoreJob) -> Segment:
     )
     path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)
     give_back_memory()
+    if job.replaces:
+        SegmentStore(job.root, max_size=0).remove(path)
     segment = write_segment(path, origin, day.trades, incoming=job.incoming)
     del day
     give_back_memory()

@@ -1,4 +1,4 @@
-"""Download: one URL -> one verified file."""
+"""Download: one URL -> one file, verified where its checksum is published."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import hashlib
 import re
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,17 +27,21 @@ if TYPE_CHECKING:
 _HEADERS = USER_AGENT | {"Accept-Encoding": "identity"}  # the files are compressed already
 _CHUNK = 1 << 18
 _LONGEST_CHECKSUM = 1000
-_CHECKSUM = re.compile(r"([0-9a-f]{64})\s+\S+\s*")
+_CHECKSUM = re.compile(r"\ufeff?([0-9a-f]{64})\s+\S.*\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """A verified file: where it is, its sha256, its size, and whether a simulated market sent it."""
+    """A file: where it is, its sha256, its size, and whether a simulated market sent it.
+
+    It is `unverified` where its checksum should be published beside it and is not, or not yet.
+    """
 
     path: Path
     sha256: str
     size: int
     simulated: bool
+    unverified: bool = False
 
 
 async def download(
@@ -49,7 +53,7 @@ async def download(
     checksum_url: str | None = None,
     on_bytes: Callable[[int, int | None], None] | None = None,
 ) -> Downloaded:
-    """Stream `url` to `target`, verified against its length and the sha256 at `checksum_url`.
+    """Stream `url` to `target`, verified against its length and the sha256 at `checksum_url`, if any.
 
     `target` appears only when it is whole; on any failure nothing is left behind. `on_bytes` is called with
     (bytes so far, bytes in all or None). What may pass (timeouts, resets, drips, 429, 5xx, a wrong
@@ -76,7 +80,19 @@ async def download(
         raise DataError(f"A download could not be stored: {reason}.") from error
     finally:
         partial.unlink(missing_ok=True)
-    return Downloaded(target, downloaded.sha256, downloaded.size, downloaded.simulated)
+    return replace(downloaded, path=target, unverified=checksum_url is not None and expected is None)
+
+
+async def published_checksum(session: Session, url: str, *, settings: DownloadSettings) -> str | None:
+    """Return the sha256 that is published at `url`, None if none is. Raises DataError if that stays open."""
+    fetch = _Fetch(session, settings, host=host_of(url))
+    try:
+        async for attempt in attempts(session.network, times=session.network.attempts):
+            with attempt:
+                expected = await fetch.checksum(url)
+    except TransientError as error:
+        raise DataError(str(error)) from error
+    return expected
 
 
 async def exists(session: Session, url: str) -> bool:
@@ -104,18 +120,21 @@ class _Fetch:
     settings: DownloadSettings
     host: str
 
-    async def checksum(self, url: str) -> str:
+    async def checksum(self, url: str) -> str | None:
         text = b""
-        async with self._get(url) as (response, pace):
-            async for chunk in response.content.iter_chunked(_LONGEST_CHECKSUM):
-                pace.count(len(chunk))
-                text += chunk
-                if len(text) > _LONGEST_CHECKSUM:
-                    break
-        found = _CHECKSUM.fullmatch(text.decode("ascii", "replace"))
+        try:
+            async with self._get(url) as (response, pace):
+                async for chunk in response.content.iter_chunked(_LONGEST_CHECKSUM):
+                    pace.count(len(chunk))
+                    text += chunk
+                    if len(text) > _LONGEST_CHECKSUM:
+                        break
+        except NotPublished:  # the file itself may be there all the same
+            return None
+        found = _CHECKSUM.fullmatch(text.decode("utf-8", "replace"))
         if not found:
             raise TransientError(f"{self.host} sent a checksum that cannot be read; try again later.")
-        return found[1]
+        return found[1].lower()
 
     def verify(self, url: str, downloaded: Downloaded, expected: str | None) -> None:
         if expected not in {None, downloaded.sha256}:

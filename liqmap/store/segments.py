@@ -63,7 +63,10 @@ _NAME = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a segment holds and where its trades came from; `via` is how, one or several of `VIA_...`."""
+    """What a segment holds and where its trades came from; `via` is how, one or several of `VIA_...`.
+
+    `zero_sizes` rows of size 0 were left out. `unverified` is a file whose checksum was not published yet.
+    """
 
     exchange: Exchange
     symbol: str
@@ -76,6 +79,7 @@ class Origin:
     lost_ids: int = 0
     duplicates: int = 0
     zero_sizes: int = 0
+    unverified: bool = False
     inverse: bool = False
     via: tuple[str, ...] = (VIA_FILES,)
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -77,6 +78,7 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
         source=" + ".join(dict.fromkeys(origin.source for origin in origins)),
         sha256="",
         simulated=any(origin.simulated for origin in origins),
+        unverified=any(origin.unverified for origin in origins),
         first_id=min(ids, default=None),
         last_id=max(ids, default=None),
         lost_ids=sum(origin.lost_ids for origin in origins)
@@ -94,6 +96,25 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
     }
     counts = (sum(segment.buys for segment in segments), sum(segment.sells for segment in segments))
     return _write(Segment(path, origin, *counts, {}), tables, incoming=incoming)
+
+
+def restate_origin(segment: Segment, origin: Origin, *, incoming: Path) -> None:
+    """Write what is known of a segment's origin into its manifest; its tables stay as they are.
+
+    One that has been removed meanwhile stays so. Raises StoreError.
+    """
+    temporary = incoming / uuid4().hex
+    try:
+        temporary.mkdir(parents=True)
+        _write_manifest(temporary, replace(segment, origin=origin))
+        with suppress(FileNotFoundError):
+            (temporary / MANIFEST).replace(segment.path / MANIFEST)
+    except OSError as error:
+        raise StoreError(
+            f"The trades could not be stored ({error.strerror or 'write error'}); check the store's disk."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def move_into_place(source: Path, target: Path) -> None:

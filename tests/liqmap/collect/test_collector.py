@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from liqmap.collect.collector import Collector, Holdings
-from liqmap.collect.days import ABSENT_FOR
+from liqmap.collect.days import ABSENT_FOR, VERIFIED_AGAIN
 from liqmap.errors import DataError, JobFailed, NotCovered, NotPublished, RequestError, UnreadableStore
 from liqmap.exchanges.rows import no_trades
 from liqmap.model import Coverage, Exchange, Progress
@@ -118,6 +118,17 @@ async def test_days_are_fetched_once_and_come_back_oldest_first(setup: Setup, ex
     assert again.parts == holdings.parts
     assert sum(setup.server.requests.values()) == asked
     assert setup.left_behind() == []
+
+
+async def test_day_without_a_checksum_is_verified_when_it_is_drawn_again(setup: Setup):
+    setup.server.plan("CHECKSUM$", Fault.NOT_FOUND)
+    holdings = await setup.collect("2023-08-01", "2023-08-02")
+    assert [part.segment.origin.unverified for part in holdings.parts] == [True]
+    await setup.clock.advance(VERIFIED_AGAIN.total_seconds())
+    await setup.collect("2023-08-01", "2023-08-02")
+    await asyncio.gather(*setup.archive._days._tasks)
+    holdings = await setup.collect("2023-08-01", "2023-08-02")
+    assert [part.segment.origin.unverified for part in holdings.parts] == [False]
 
 
 async def test_requests_for_the_same_day_share_its_download(setup: Setup):

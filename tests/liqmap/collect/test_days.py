@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from liqmap.collect.days import ABSENT_FOR, Day, DayFiles
+from liqmap.collect.days import ABSENT_FOR, VERIFIED_AGAIN, Day, DayFiles
 from liqmap.errors import DataError, JobFailed, NotPublished
 from liqmap.model import Exchange
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.segments import Segment, segment_paths
+from liqmap.store.writer import restate_origin
 from tests.liqmap.market_time import until
 from tests.liqmap.supplies import supplies
 
@@ -131,6 +133,71 @@ async def test_absent_day_is_asked_for_again_only_after_a_while(setup: Setup):
     await setup.clock.advance((ABSENT_FOR + timedelta(seconds=1)).total_seconds())
     await setup.obtain(today)
     assert setup.server.requests[checksum] == 2
+
+
+async def unverified(setup: Setup) -> Segment:
+    """Return the segment of a day whose checksum is not published."""
+    setup.server.plan("CHECKSUM$", Fault.NOT_FOUND)
+    segment = await setup.obtain()
+    assert isinstance(segment, Segment)
+    assert segment.origin.unverified
+    return segment
+
+
+async def verified(setup: Setup, segment: Segment) -> Segment:
+    """Return what the store has of a segment's day after the next look for its checksum."""
+    await setup.clock.advance(VERIFIED_AGAIN.total_seconds())
+    setup.days.verify_later([segment])
+    await asyncio.gather(*setup.days._tasks)
+    stored = await setup.obtain()
+    assert isinstance(stored, Segment)
+    return stored
+
+
+async def test_day_whose_checksum_is_missing_is_stored_and_verified_once_it_is_there(setup: Setup):
+    segment = await unverified(setup)
+    stored = await verified(setup, segment)
+    assert stored == replace(segment, origin=replace(segment.origin, unverified=False))
+    asked = sum(setup.server.requests.values())
+    assert await verified(setup, stored) == stored
+    assert sum(setup.server.requests.values()) == asked
+    assert setup.left_behind() == []
+
+
+@pytest.mark.parametrize("fault", [Fault.NOT_FOUND, Fault.UNAVAILABLE, Fault.HTML, Fault.FORBIDDEN])
+async def test_day_stays_unverified_while_its_checksum_cannot_be_read(setup: Setup, fault: Fault):
+    segment = await unverified(setup)
+    setup.server.plan("CHECKSUM$", fault, times=2)
+    assert await verified(setup, segment) == segment
+
+
+async def test_missing_checksum_is_looked_for_once_an_hour(setup: Setup):
+    segment, checksum = await unverified(setup), ZIP.format("2023-08-01") + ".CHECKSUM"
+    for _ in range(3):
+        setup.days.verify_later([segment])
+    await setup.clock.advance(VERIFIED_AGAIN.total_seconds() - 1)
+    setup.days.verify_later([segment])
+    await asyncio.gather(*setup.days._tasks)
+    assert setup.server.requests[checksum] == 1
+
+
+async def test_day_that_is_not_as_its_checksum_says_is_replaced(setup: Setup):
+    segment = await unverified(setup)
+    foreign = replace(segment.origin, sha256="ab" * 32)
+    restate_origin(segment, foreign, incoming=setup.root / "incoming")
+    stored = await verified(setup, replace(segment, origin=foreign))
+    assert stored == replace(segment, origin=replace(segment.origin, unverified=False))
+    assert setup.server.requests[ZIP.format("2023-08-01")] == 2
+    assert setup.left_behind() == []
+
+
+async def test_day_whose_replacement_cannot_be_fetched_stays(setup: Setup):
+    segment = await unverified(setup)
+    foreign = replace(segment.origin, sha256="ab" * 32)
+    restate_origin(segment, foreign, incoming=setup.root / "incoming")
+    setup.server.plan("zip$", Fault.UNAVAILABLE, times=2)
+    stored = await verified(setup, replace(segment, origin=foreign))
+    assert stored == replace(segment, origin=foreign)
 
 
 @pytest.mark.parametrize(

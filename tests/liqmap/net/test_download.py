@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from liqmap.errors import DataError, NotPublished
-from liqmap.net.download import Downloaded, download
+from liqmap.net.download import Downloaded, download, published_checksum
 from liqmap.net.pace import Sleep
 from liqmap.net.session import open_session
 from liqmap.settings import DownloadSettings, NetworkSettings
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from tests.liqmap.market_time import driven
 from tests.liqmap.net.dripping import HEAD, dripping
+from tests.served import served
 
 NETWORK = NetworkSettings(attempts=3, retry_wait=0, retry_wait_max=10, stall_timeout=20)
 SETTINGS = DownloadSettings()
@@ -53,6 +55,63 @@ async def server():
         yield running
 
 
+async def test_file_whose_checksum_is_not_there_arrives_unverified(server: MarketServer, tmp_path: Path):
+    server.plan("CHECKSUM$", Fault.NOT_FOUND)
+    found = await fetch(server, tmp_path)
+    assert found.unverified
+    assert found.sha256 == hashlib.sha256(found.path.read_bytes()).hexdigest()
+    assert server.requests[f"/binance{ZIP}.CHECKSUM"] == 1
+
+
+async def test_file_that_is_not_there_is_not_published_whether_or_not_it_has_a_checksum(
+    server: MarketServer, tmp_path: Path
+):
+    for pattern in ("zip", "zip$"):
+        server.plan(pattern, Fault.NOT_FOUND, times=2)
+        with pytest.raises(NotPublished, match="has no file BTCUSDT-aggTrades"):
+            await fetch(server, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{sha}  {name}\n",
+        "{sha} *{name}",
+        "\ufeff{sha}  {name}\r\n",
+        "{SHA}  {name}",
+        "{sha}  币安人生USDT.zip",
+    ],
+)
+async def test_checksum_is_read_as_the_tools_write_it(written: str):
+    sha = hashlib.sha256(b"day").hexdigest()
+    text = written.format(sha=sha, SHA=sha.upper(), name="day.zip")
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=text.encode())
+
+    app = web.Application()
+    app.router.add_get("/day.zip.CHECKSUM", answer)
+    async with served(app) as url, open_session(NETWORK) as session:
+        assert await published_checksum(session, f"{url}/day.zip.CHECKSUM", settings=SETTINGS) == sha
+        assert await published_checksum(session, f"{url}/other", settings=SETTINGS) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{sha}", "{sha}\n", "no such", "{sha}0  x", "{sha}  a\nb", "x {sha}  a", "x" * 2000]
+)
+async def test_what_is_no_checksum_is_a_sentence(text: str):
+    body = text.format(sha="ab" * 32).encode()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    app = web.Application()
+    app.router.add_get("/CHECKSUM", answer)
+    async with served(app) as url, open_session(NETWORK) as session:
+        with pytest.raises(DataError, match="sent a checksum that cannot be read"):
+            await published_checksum(session, f"{url}/CHECKSUM", settings=SETTINGS)
+
+
 async def test_file_arrives_verified_and_marked_as_simulated(server: MarketServer, tmp_path: Path):
     told: list[tuple[int, int | None]] = []
     found = await fetch(server, tmp_path, on_bytes=lambda done, total: told.append((done, total)))
@@ -60,6 +119,7 @@ async def test_file_arrives_verified_and_marked_as_simulated(server: MarketServe
     assert found.sha256 == hashlib.sha256(body).hexdigest()
     assert found.size == len(body) == told[-1][0] == told[-1][1]
     assert found.simulated
+    assert not found.unverified
     assert [each.name for each in tmp_path.iterdir()] == ["day.zip"]
 
 
