@@ -105,7 +105,9 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     async with (
         open_store(settings) as store,
         Listings(settings, clock=clock) as listings,
-        Engine(settings, record=settings.recorder.enabled, traces=[metrics.downloads()]) as engine,
+        Engine(
+            settings, record=settings.recorder.enabled, resident=True, traces=[metrics.downloads()]
+        ) as engine,
         LiqmapBot(
             settings,
             draw=suggesting(engine.draw, listings),

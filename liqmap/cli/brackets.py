@@ -1,4 +1,4 @@
-"""`liqmap brackets`: fetch the brackets that an exchange publishes for everybody."""
+"""`liqmap brackets`: fetch the brackets that exchanges publish, and say what is without any."""
 
 from __future__ import annotations
 
@@ -8,33 +8,63 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from liqmap.brackets import bracketed_symbols, tables_of
 from liqmap.clock import SystemClock
-from liqmap.collect.brackets import refresh_bybit
+from liqmap.collect.brackets import BracketTables
 from liqmap.collect.clients import rest_clients
-from liqmap.model import Exchange
+from liqmap.collect.listings import Listings
+from liqmap.exchanges import EXCHANGES
 from liqmap.net.session import open_session
 from liqmap.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from liqmap.model import Exchange
+    from liqmap.settings import Settings
+
+_MOST_NAMES = 10
+
 
 def brackets(words: Sequence[str]) -> int:
-    """Fetch Bybit's risk limits into the store and return the exit code. Raises LiqmapError."""
+    """Fetch the published brackets into the store and return the exit code. Raises LiqmapError."""
     parser = argparse.ArgumentParser(
         prog="liqmap brackets",
-        description="Fetch Bybit's risk limits of today, for maps of windows that end from today on.",
+        description="Fetch the leverage brackets of now, as far as exchanges publish them for everybody, and"
+        " say which symbols are without any. The bot and `liqmap record` do so once a day.",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
     options = parser.parse_args(words)
-    path = asyncio.run(_refresh(options.config))
-    sys.stdout.write(f"saved {path}\n")
+    asyncio.run(_refresh(load_settings(options.config)))
     return 0
 
 
-async def _refresh(config: Path | None) -> Path:
-    settings = load_settings(config)
+async def _refresh(settings: Settings) -> None:
     clock = SystemClock()
-    async with open_session(settings.network) as session:
+    async with open_session(settings.network) as session, Listings(settings, clock=clock) as listings:
         clients = rest_clients(settings, session=session, clock=clock)
-        return await refresh_bybit(clients[Exchange.BYBIT], settings, today=clock.now().date())
+        tables = BracketTables(settings, clients=clients, clock=clock, daily=False)
+        for exchange, row in EXCHANGES.items():
+            if row.risk_limits is not None:
+                refreshed = await tables.refresh(exchange)
+                changed = len(refreshed.saved.changed)
+                _say(f"{row.label}: fetched {refreshed.symbols:,} symbols, {changed:,} of them changed")
+        for exchange in EXCHANGES:
+            _say_tables(exchange, tables.folder, await listings.symbols(exchange))
+
+
+def _say_tables(exchange: Exchange, folder: Path, listed: frozenset[str]) -> None:
+    row, named = EXCHANGES[exchange], bracketed_symbols(exchange, (folder,))
+    newest = tables_of(exchange, (folder,))[-1].date
+    _say(f"{row.label}: {len(named):,} symbols have brackets; the newest table is of {newest}")
+    without = sorted({each.label for each in row.markets if not each.has_brackets})
+    missing = sorted(listed - named)
+    if missing:
+        more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
+        without.append(f"{', '.join(missing[:_MOST_NAMES])}{more}")
+    if without:
+        _say(f"{row.label}: without brackets: {'; '.join(without)}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

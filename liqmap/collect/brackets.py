@@ -1,88 +1,199 @@
-"""Fetch Bybit's risk limits as they are now, and keep them as a table of today in the store."""
+"""Brackets: tables of leverage brackets in the store, kept up to date from what the exchanges publish."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+import asyncio
+import json
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from liqmap.brackets import table_name
-from liqmap.compute.margin import Brackets
-from liqmap.errors import DataError
+from liqmap.brackets.save import Saved, save_tiers
+from liqmap.collect.pages import pages_of
+from liqmap.errors import DataError, LiqmapError
+from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
-from liqmap.model import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-    from datetime import date
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+    from types import TracebackType
 
-    from liqmap.net.rest import RestClient
+    from liqmap.clock import Clock
+    from liqmap.collect.clients import Clients
+    from liqmap.exchanges.messages import RiskTier, SymbolTiers
+    from liqmap.exchanges.protocol import RiskLimitFormat
+    from liqmap.model import Exchange, MarginModel
     from liqmap.settings import Settings
 
-CATEGORIES: Final = ("linear", "inverse")
+log = logging.getLogger(__name__)
 
-Tiers = dict[str, list[tuple[float, float, float]]]
+KEPT_FOR: Final = timedelta(days=1)
+"""How long brackets that were fetched count as those of now."""
+
+RETRIED_AFTER: Final = timedelta(minutes=10)
+PATIENCE: Final = timedelta(seconds=3)
+"""How long a map waits for brackets before it is drawn with those that are known."""
+
+_WEIGHT = 1
 
 
-async def refresh_bybit(client: RestClient, settings: Settings, *, today: date) -> Path:
-    """Fetch all risk limits and return the path of the table that they make.
+class Refreshed(NamedTuple):
+    """What an exchange has published: how many symbols, and what became of them."""
 
-    Source: GET /v5/market/risk-limit, public, a few symbols a page (bybit-exchange/docs). A row:
-    {"id": 1, "symbol": "BTCUSDT", "riskLimitValue": "2000000", "maintenanceMargin": "0.005",
-    "initialMargin": "0.01", "isLowestRisk": 1, "maxLeverage": "100.00", "mmDeduction": ""}.
-    Raises DataError; then the tables are as they were.
+    symbols: int
+    saved: Saved
+
+
+class BracketTables:
+    """The bracket tables of a store. Use it as `async with BracketTables(…)`.
+
+    With `daily`, all brackets that exchanges publish are fetched at the start and once a day; else those of a
+    symbol at its first use.
     """
-    tiers: Tiers = {}
-    for category in CATEGORIES:
-        async for row in _rows(client, settings, category):
-            _add(tiers, row)
-    lines = [f"# Bybit's risk limits (GET /v5/market/risk-limit), fetched on {today}", _COLUMNS]
-    lines += [f"{symbol} {' '.join(map(_written, sorted(of)))}" for symbol, of in sorted(tiers.items())]
-    path: Path = settings.storage.path / "brackets" / table_name(Exchange.BYBIT, today)
-    write_file(path, ("\n".join(lines) + "\n").encode())
-    return path
+
+    def __init__(self, settings: Settings, *, clients: Clients, clock: Clock, daily: bool) -> None:
+        self.folder: Path = settings.storage.path / "brackets"
+        self._settings = settings
+        self._clients = clients
+        self._clock = clock
+        self._daily = daily
+        self._checks = _Checks(self.folder / "checked.json")
+        self._retried_at: dict[str, datetime] = {}
+        self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        if self._daily:
+            self._tasks = [
+                asyncio.create_task(self._refresh_daily(exchange))
+                for exchange, row in EXCHANGES.items()
+                if row.risk_limits is not None
+            ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        tasks = [*self._tasks, *self._fetches.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def current(self, model: MarginModel, symbol: str) -> bool:
+        """Wait up to `PATIENCE` until the brackets of `symbol` are those of now, and return whether they are.
+
+        They always are where the exchange whose model this is does not publish them for everybody.
+        """
+        exchange = next((each for each, row in EXCHANGES.items() if row.model is model), None)
+        limits = None if exchange is None else EXCHANGES[exchange].risk_limits
+        if exchange is None or limits is None:
+            return True
+        key = f"{exchange}:{symbol}"
+        if self._is_fresh(exchange) or self._is_fresh(key):
+            return True
+        retried_at = self._retried_at.get(key)
+        if retried_at is not None and self._clock.now() < retried_at:
+            return False
+        if key not in self._fetches:
+            task = self._fetches[key] = asyncio.create_task(self._fetch_symbol(exchange, limits, symbol))
+            task.add_done_callback(lambda _: self._fetches.pop(key))
+        patience = asyncio.ensure_future(self._clock.sleep(PATIENCE.total_seconds()))
+        try:
+            await asyncio.wait({self._fetches[key], patience}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
+        return self._is_fresh(key)
+
+    async def refresh(self, exchange: Exchange) -> Refreshed:
+        """Fetch the brackets of all symbols of `exchange` and save those that have changed.
+
+        Raises LiqmapError; then the tables are as they were.
+        """
+        limits = EXCHANGES[exchange].risk_limits
+        if limits is None:
+            raise DataError(f"{EXCHANGES[exchange].label} does not publish its brackets for everybody.")
+        base_url = self._settings.exchanges.of(exchange).api_url
+        published: dict[str, tuple[RiskTier, ...] | None] = {}
+        async for page in pages_of(self._clients[exchange], limits, base_url=base_url):
+            published |= limits.read(page)
+        saved = await self._save(exchange, published)
+        if saved.left_out == published.keys():
+            raise DataError(f"The brackets of {EXCHANGES[exchange].label} make no sense; try again later.")
+        await asyncio.to_thread(self._checks.note, exchange.value, self._clock.now())
+        return Refreshed(len(published), saved)
+
+    async def keep(self, exchange: Exchange, published: Iterable[SymbolTiers]) -> None:
+        """Save brackets that a stream has brought; what cannot be saved is logged."""
+        try:
+            await self._save(exchange, dict(published))
+        except LiqmapError as error:
+            log.warning("brackets of %s could not be saved: %s", exchange, error)
+
+    async def _refresh_daily(self, exchange: Exchange) -> None:
+        while True:
+            checked = await asyncio.to_thread(self._checks.read, exchange.value)
+            due = self._clock.now() if checked is None else checked + KEPT_FOR
+            await self._clock.sleep(max(0.0, (due - self._clock.now()).total_seconds()))
+            try:
+                refreshed = await self.refresh(exchange)
+            except LiqmapError as error:
+                log.warning("the brackets of %s could not be fetched: %s", exchange, error)
+                await self._clock.sleep(RETRIED_AFTER.total_seconds())
+            else:
+                changed = len(refreshed.saved.changed)
+                log.info("%s has brackets of %d symbols, %d changed", exchange, refreshed.symbols, changed)
+
+    async def _fetch_symbol(self, exchange: Exchange, limits: RiskLimitFormat, symbol: str) -> None:
+        key = f"{exchange}:{symbol}"
+        url = limits.symbol_url(self._settings.exchanges.of(exchange).api_url, symbol)
+        try:
+            published = limits.read(await self._clients[exchange].get(url, weight=_WEIGHT))
+            await self._save(exchange, {each: tiers for each, tiers in published.items() if each == symbol})
+            await asyncio.to_thread(self._checks.note, key, self._clock.now())
+        except LiqmapError as error:
+            self._retried_at[key] = self._clock.now() + RETRIED_AFTER
+            log.info("the brackets of %s %s could not be fetched: %s", exchange, symbol, error)
+
+    async def _save(self, exchange: Exchange, published: Mapping[str, Iterable[RiskTier] | None]) -> Saved:
+        saved = await asyncio.to_thread(
+            save_tiers,
+            self.folder,
+            exchange,
+            published,
+            day=self._clock.now().date(),
+            source=EXCHANGES[exchange].brackets_source,
+        )
+        if saved.left_out:
+            names = ", ".join(f"{symbol:.30}" for symbol in sorted(saved.left_out)[:10])
+            log.warning("brackets of %s that make no sense are left out: %s", exchange, names)
+        return saved
+
+    def _is_fresh(self, key: str) -> bool:
+        checked = self._checks.read(key)
+        return checked is not None and self._clock.now() - checked < KEPT_FOR
 
 
-_COLUMNS = "# symbol, then its tiers: cap of the value, maintenance margin rate, maximum leverage"
+class _Checks:
+    """When what was last fetched, in a file that all processes of a store share."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
-async def _rows(client: RestClient, settings: Settings, category: str) -> AsyncIterator[dict[str, Any]]:
-    cursor, seen = "", set[str]()
-    while cursor not in seen:
-        seen.add(cursor)
-        url = f"{settings.exchanges.bybit.api_url}/v5/market/risk-limit?category={category}"
-        page = _page(await client.get(f"{url}&cursor={quote(cursor)}" if cursor else url, weight=1))
-        for row in page["list"]:
-            yield row
-        cursor = page.get("nextPageCursor") or ""
-        if not cursor:
-            return
+    def read(self, key: str) -> datetime | None:
+        """Return when `key` was fetched, None if that is not known."""
+        return self._all().get(key)
 
+    def note(self, key: str, now: datetime) -> None:
+        """Note that `key` has been fetched now. Raises RequestError if that cannot be written."""
+        fresh = {each: moment for each, moment in self._all().items() if now - moment < KEPT_FOR}
+        content = {each: moment.isoformat() for each, moment in (fresh | {key: now}).items()}
+        write_file(self._path, json.dumps(content).encode())
 
-def _page(answer: object) -> dict[str, Any]:
-    match answer:
-        case {"retCode": 0, "result": {"list": list()} as result}:
-            page: dict[str, Any] = result
-            return page
-        case {"retCode": int(code)} if code:
-            raise DataError(f"Bybit refuses to tell its risk limits (code {code}); try again later.")
-        case _:
-            raise DataError("Bybit's risk limits cannot be read; try again later.")
-
-
-def _add(tiers: Tiers, row: dict[str, Any]) -> None:
-    try:
-        tier = float(row["riskLimitValue"]), float(row["maintenanceMargin"]), float(row["maxLeverage"])
-        symbol, deduction = str(row["symbol"]), float(row["mmDeduction"] or 0)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError("Bybit's risk limits cannot be read; try again later.") from error
-    of = tiers.setdefault(symbol, [])
-    of.append(tier)
-    expected = Brackets.of(sorted(of)).deduction[sorted(of).index(tier)]
-    # Tables keep no deductions, because these follow from the tiers; if they should not, better no table.
-    if not tier[0] > 0 or not 0 <= tier[1] < 1 or abs(expected - deduction) > 1e-6 * max(1.0, deduction):
-        raise DataError(f"Bybit's risk limits of {symbol:.30} make no sense; keep the tables there are.")
-
-
-def _written(tier: Iterable[float]) -> str:
-    return ",".join(f"{value:.10g}" for value in tier)
+    def _all(self) -> dict[str, datetime]:
+        try:
+            content = json.loads(self._path.read_bytes())
+            moments = {key: datetime.fromisoformat(text) for key, text in content.items()}
+            return {key: moment for key, moment in moments.items() if moment.tzinfo is not None}
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+            return {}  # not there, or damaged: fetched again

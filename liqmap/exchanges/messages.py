@@ -46,6 +46,26 @@ class Liquidation(NamedTuple):
     size: float
 
 
+class RiskTier(NamedTuple):
+    """One tier of a symbol's leverage brackets, as an exchange publishes it.
+
+    A position whose value is at most `cap` needs value × `rate` - `deduction` as maintenance margin and may
+    have up to `max_leverage`. The deduction is None where it is not published.
+    """
+
+    cap: float
+    rate: float
+    max_leverage: float
+    deduction: float | None = None
+
+
+class SymbolTiers(NamedTuple):
+    """All tiers of one symbol, in any order."""
+
+    symbol: str
+    tiers: tuple[RiskTier, ...]
+
+
 class Acknowledged(NamedTuple):
     """The answer to the subscription with this number: accepted, or not."""
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from liqmap.exchanges.messages import Backfill, LiveFormat
+    from liqmap.exchanges.messages import Backfill, LiveFormat, RiskTier
     from liqmap.model import MarginModel, MarginRule, Trades
 
 
@@ -90,29 +90,46 @@ class ListingFormat(Paged, Protocol):
         """Return the symbols of a page that trade now. Raises DataError if it is no such page."""
 
 
+class RiskLimitFormat(Paged, Protocol):
+    """The pages on which an exchange publishes the leverage brackets of its symbols for everybody."""
+
+    def symbol_url(self, base_url: str, symbol: str) -> str:
+        """Return the address of the brackets of `symbol` alone."""
+
+    def read(self, answer: object) -> Mapping[str, tuple[RiskTier, ...] | None]:
+        """Return the tiers of each symbol of a page, None where they cannot be read.
+
+        Raises DataError if it is no such page.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class ExchangeRow:
     """One exchange: how people and buttons name it, and its formats.
 
     `label` is its name in sentences. `letter` stands for it in the ids of buttons that are out there, so it
     never changes. `model` is the exchange's own margin model, and `margin_rules` how it has computed
-    maintenance margin, oldest first. `contract` says what kind of future a symbol
-    is; `spelled` returns a symbol as this exchange spells it. `used_weight` reads how much of this minute's
-    budget has been used from an answer's headers, None where they do not say it. `backfill` is None where
-    the trades of the last hours can only be recorded.
+    maintenance margin, oldest first. `markets` are the kinds of futures that it has; `contract` says which
+    kind a symbol is, `spelled` how this exchange spells it. `used_weight` reads from an answer's headers how
+    much of this minute's budget has been used, None where they do not say it. `brackets_source` names where
+    leverage brackets come from. `backfill` is None where the trades of the last hours can only be recorded,
+    `risk_limits` where brackets are not published for everybody.
     """
 
     label: str
     letter: str
     model: MarginModel
     margin_rules: tuple[MarginRule, ...]
+    markets: tuple[Contract, ...]
     contract: Callable[[str], Contract]
     spelled: Callable[[str], str]
     files: ExchangeFormat
     live: LiveFormat
     listing: ListingFormat
     used_weight: Callable[[Mapping[str, str]], int | None]
+    brackets_source: str
     backfill: Backfill | None = None
+    risk_limits: RiskLimitFormat | None = None
 
     def margin_rule(self, *, on: date) -> MarginRule:
         """Return how the exchange computes maintenance margin on a day."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from liqmap.clock import Clock
+    from liqmap.collect.brackets import BracketTables
     from liqmap.collect.clients import Clients
     from liqmap.collect.days import DayFiles
     from liqmap.collect.recent import RecentTrades
@@ -48,6 +49,7 @@ class Recorder:
         days: DayFiles,
         recent: Mapping[Exchange, RecentTrades],
         clients: Clients,
+        brackets: BracketTables,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -63,6 +65,7 @@ class Recorder:
                 store=store,
                 days=days,
                 recent=recent.get(exchange),
+                brackets=brackets,
                 clock=clock,
             )
             return ExchangeRecorder(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from liqmap.clock import Clock
+    from liqmap.collect.brackets import BracketTables
     from liqmap.collect.days import DayFiles
     from liqmap.collect.recent import RecentTrades
     from liqmap.exchanges.messages import Liquidation
@@ -48,6 +49,7 @@ class Keeper:
         store: SegmentStore,
         days: DayFiles,
         recent: RecentTrades | None,
+        brackets: BracketTables,
         clock: Clock,
     ) -> None:
         self._exchange = exchange
@@ -56,6 +58,7 @@ class Keeper:
         self._store = store
         self._days = days
         self._recent = recent
+        self._brackets = brackets
         self._clock = clock
         self._stored_until: dict[str, datetime] = {}
         self._holes_from: dict[str, datetime] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from cachetools import LRUCache
 
 from liqmap.clock import SystemClock
+from liqmap.collect.brackets import BracketTables
 from liqmap.collect.clients import rest_clients
 from liqmap.collect.collector import Collector
 from liqmap.collect.days import DayFiles
@@ -66,7 +67,8 @@ class Engine:
     Jobs run in spawned worker processes, or in `executor` if one is given (then its owner closes it);
     maps run in a Dask cluster if the settings name one. `traces` hear of every request to the exchanges.
     With `record`, the streams of the symbols in the settings, and of those lately asked for, are
-    recorded meanwhile.
+    recorded meanwhile. A `resident` engine, such as every one that records, keeps its bracket tables up to
+    date from its start on; any other fetches what a map needs at its first use.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Engine:
         executor: Executor | None = None,
         clock: Clock | None = None,
         record: bool = False,
+        resident: bool = False,
         traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         self._settings = settings
@@ -83,6 +86,7 @@ class Engine:
         self._executor = executor
         self._clock = clock or SystemClock()
         self._record = record
+        self._resident = resident or record
         self._jobs: dict[MapRequest, _Job] = {}
         self._results: LRUCache[MapRequest, MapResult] = LRUCache(settings.engine.cached_results)
         self._stack = AsyncExitStack()
@@ -100,7 +104,6 @@ class Engine:
             )
             session = await stack.enter_async_context(open_session(settings.network, traces=self._traces))
             self._pool = pool
-            self._brackets = settings.storage.path / "brackets"
             self._store = SegmentStore(settings.storage.path, max_size=settings.storage.max_size)
             self._store.open(now=self._clock.now())
             shared = SharedStore(settings.storage.shared_url) if settings.storage.shared_url else None
@@ -112,6 +115,9 @@ class Engine:
             )
             stack.push_async_callback(days.close)
             clients = rest_clients(settings, session=session, clock=self._clock)
+            self._brackets = await stack.enter_async_context(
+                BracketTables(settings, clients=clients, clock=self._clock, daily=self._resident)
+            )
             recent = recent_trades(settings, store=self._store, clients=clients, clock=self._clock)
             self._recorder = Recorder(
                 settings,
@@ -120,6 +126,7 @@ class Engine:
                 days=days,
                 recent=recent,
                 clients=clients,
+                brackets=self._brackets,
                 clock=self._clock,
             )
             if self._record:
@@ -240,11 +247,14 @@ class Engine:
                 progress=lambda progress: self._tell(request, progress),
             )
         )
+        bracketing = asyncio.create_task(self._brackets.current(request.model, request.market.symbol))
         try:
             await self._offer_partial(request, collecting)
             holdings = await collecting
+            brackets_are_current = await bracketing
         finally:
             collecting.cancel()
+            bracketing.cancel()
         collected = time.perf_counter()
         self._tell(request, Progress("Drawing"))
         result = await self._drawn(request, holdings)
@@ -257,13 +267,14 @@ class Engine:
             },
         )
         # An incomplete window may be completed by the next day's file, so only whole ones are kept.
-        if holdings.coverage.fraction == 1 and not request.levels_csv and self._results.maxsize:
+        is_final = holdings.coverage.fraction == 1 and brackets_are_current
+        if is_final and not request.levels_csv and self._results.maxsize:
             self._results[request] = result
         log.info("drew %s in %.0f ms", _described(request), result.timings_ms["total"])
         return result
 
     async def _drawn(self, request: MapRequest, holdings: Holdings) -> MapResult:
-        job = MapJob(request, holdings.parts, holdings.coverage, (self._brackets,))
+        job = MapJob(request, holdings.parts, holdings.coverage, (self._brackets.folder,))
         if self._cluster is not None:
             return await self._cluster.draw(job)
         return await self._pool.run(run_map_job, job)

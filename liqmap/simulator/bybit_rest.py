@@ -5,7 +5,9 @@ Source: github.com/bybit-exchange/docs, v5 market endpoints.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -50,20 +52,26 @@ class BybitRest:
 
     async def listings(self, request: web.Request) -> web.Response:
         """Answer GET /v5/market/instruments-info, a few symbols a page."""
-        category = request.query.get("category", "linear")
-        symbols = sorted(name for name in LISTINGS if _category(name) == category)
-        page, cursor = _page(symbols, request)
-        rows = [_listed(symbol, LISTINGS[symbol]) for symbol in page]
-        return _answer({"category": category, "list": rows, "nextPageCursor": cursor})
+        return _page([[_listed(symbol, LISTINGS[symbol])] for symbol in _symbols(request)], request)
 
     async def risk_limits(self, request: web.Request) -> web.Response:
-        """Answer GET /v5/market/risk-limit, a few symbols a page."""
-        inverse = request.query.get("category") == "inverse"
-        symbols = sorted(name for name, each in LISTINGS.items() if (each.dollars == 1) == inverse)
-        page, cursor = _page(symbols, request)
-        body = risk_limits(page, inverse=inverse)
-        body["result"]["nextPageCursor"] = cursor
-        return web.json_response(body)
+        """Answer GET /v5/market/risk-limit: one symbol, or a few symbols a page."""
+        category, symbol = _category_of(request), request.query.get("symbol")
+        if symbol is not None:
+            if symbol not in _symbols(request):
+                return _refused("params error: symbol invalid")
+            return _page([risk_limits(symbol, inverse=category == "inverse")], request)
+        return _page(
+            [risk_limits(each, inverse=category == "inverse") for each in _symbols(request)], request
+        )
+
+
+def _category_of(request: web.Request) -> str:
+    return request.query.get("category", "linear")
+
+
+def _symbols(request: web.Request) -> list[str]:
+    return sorted(name for name in LISTINGS if _category(name) == _category_of(request))
 
 
 def _category(symbol: str) -> str:
@@ -72,11 +80,22 @@ def _category(symbol: str) -> str:
     return "linear" if dollars is None else "inverse" if dollars == 1 else ""
 
 
-def _page(symbols: Sequence[str], request: web.Request) -> tuple[Sequence[str], str]:
-    """Return the symbols of the page asked for, and the cursor of the next one or ""."""
-    first = int(request.query.get("cursor") or 0)
+def _page(groups: Sequence[list[dict[str, Any]]], request: web.Request) -> web.Response:
+    """Answer with the page that is asked for, a few groups of rows, and the cursor of the next one or "".
+
+    A cursor comes with its reserved characters quoted: first%3D6%26last%3D8.
+    """
+    found = re.fullmatch(r"first=(\d+)&last=\d+", request.query.get("cursor") or "first=0&last=0")
+    if found is None:
+        return _refused("params error: cursor invalid")
+    first = int(found[1])
     more = first + _SYMBOLS_A_PAGE
-    return symbols[first:more], str(more) if more < len(symbols) else ""
+    result = {
+        "category": _category_of(request),
+        "list": [row for group in groups[first:more] for row in group],
+        "nextPageCursor": quote(f"first={more}&last={more + _SYMBOLS_A_PAGE}") if more < len(groups) else "",
+    }
+    return web.json_response({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": 0})
 
 
 def _listed(symbol: str, listing: Listing) -> dict[str, Any]:
@@ -96,7 +115,3 @@ def _listed(symbol: str, listing: Listing) -> dict[str, Any]:
 
 def _refused(text: str) -> web.Response:
     return web.json_response({"retCode": 10001, "retMsg": text, "result": {}})
-
-
-def _answer(result: dict[str, Any]) -> web.Response:
-    return web.json_response({"retCode": 0, "retMsg": "OK", "result": result})

@@ -14,8 +14,6 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from liqmap.simulator.market import MarketDay
@@ -83,26 +81,37 @@ def bybit_csv_gz(day: MarketDay) -> bytes:
     return gzip.compress(_csv(table, header=True), _FASTEST)
 
 
-def risk_limits(symbols: Sequence[str], *, inverse: bool) -> dict[str, Any]:
-    """Return a page of risk limits as Bybit's API gives it, without its cursor."""
-    # Inverse limits are in base currency.
-    tiers = ((150, 0.005, 100), (300, 0.01, 50)) if inverse else ((3e5, 0.0033, 150), (2e6, 0.005, 100))
-    rows = [
-        {
-            "id": place,
-            "symbol": symbol,
-            "riskLimitValue": f"{cap:g}" if inverse else f"{cap:.0f}",
-            "maintenanceMargin": f"{rate:g}",
-            "initialMargin": f"{1 / leverage:g}",
-            "isLowestRisk": int(place == 0),
-            "maxLeverage": f"{leverage:.2f}",
-            "mmDeduction": "" if place == 0 else f"{tiers[0][0] * (rate - tiers[0][1]):g}",
-        }
-        for symbol in symbols
-        for place, (cap, rate, leverage) in enumerate(tiers)
+def risk_limits(symbol: str, *, inverse: bool) -> list[dict[str, Any]]:
+    """Return the risk limits of a symbol as Bybit's API gives them.
+
+    Rows of linear symbols are as recorded in 2026; those of inverse symbols as in the documentation, in
+    percent and without a deduction, with limits in base currency.
+    """
+    if inverse:
+        return [
+            _risk_limit(symbol, 1, limit="150", rate="0.5", initial="1", leverage="100.00"),
+            _risk_limit(symbol, 2, limit="300", rate="1", initial="2", leverage="50.00"),
+        ]
+    return [
+        _risk_limit(symbol, 1, limit="300000", rate="0.0033", initial="0.0066", leverage="150.00")
+        | {"mmDeduction": ""},
+        _risk_limit(symbol, 2, limit="2000000", rate="0.005", initial="0.01", leverage="100.00")
+        | {"mmDeduction": "510"},
     ]
-    category = "inverse" if inverse else "linear"
-    return {"retCode": 0, "retMsg": "OK", "result": {"category": category, "list": rows}}
+
+
+def _risk_limit(
+    symbol: str, number: int, *, limit: str, rate: str, initial: str, leverage: str
+) -> dict[str, Any]:
+    return {
+        "id": number,
+        "symbol": symbol,
+        "riskLimitValue": limit,
+        "maintenanceMargin": rate,
+        "initialMargin": initial,
+        "isLowestRisk": int(number == 1),
+        "maxLeverage": leverage,
+    }
 
 
 def bybit_trade_ids(ids: NDArray[np.int64]) -> pa.Array:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from liqmap.collect.brackets import BracketTables
 from liqmap.live.exchange import ExchangeRecorder
 from liqmap.live.recorder import Recorder
 from liqmap.model import Exchange
@@ -130,6 +131,7 @@ async def recording(
             days=by.days,
             recent=by.recent,
             clients=by.clients,
+            brackets=BracketTables(by.settings, clients=by.clients, clock=clock, daily=False),
             clock=clock,
         )
         async with recorder:

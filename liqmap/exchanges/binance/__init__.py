@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from liqmap.exchanges.binance.files import Binance
+from liqmap.exchanges.binance.files import MARKETS, Binance
 from liqmap.exchanges.binance.listing import BinanceListing
 from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
 from liqmap.exchanges.protocol import ExchangeRow
@@ -15,11 +15,13 @@ ROW: Final = ExchangeRow(
     letter="b",
     model=MarginModel.BINANCE,
     margin_rules=(MarginRule(Valuation.MARK),),
+    markets=MARKETS,
     contract=_FILES.contract,
     spelled=_FILES.spelled,
     files=_FILES,
     live=BinanceLive(),
     listing=BinanceListing(),
     used_weight=_BACKFILL.used_weight,
+    brackets_source="Binance's USD-M leverage brackets (stream !contractInfo)",
     backfill=_BACKFILL,
 )

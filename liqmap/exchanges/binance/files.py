@@ -58,6 +58,7 @@ _LINEAR = Contract("Binance USD-M", date(2019, 12, 31))
 # COIN-M contracts are 100 US dollars each for bitcoin and 10 for everything else.
 _INVERSE_BITCOIN = Contract("Binance COIN-M", date(2020, 8, 1), inverse=True, dollars=100, has_brackets=False)
 _INVERSE = Contract("Binance COIN-M", date(2020, 8, 1), inverse=True, dollars=10, has_brackets=False)
+MARKETS: Final = (_LINEAR, _INVERSE_BITCOIN, _INVERSE)
 
 
 class Binance:

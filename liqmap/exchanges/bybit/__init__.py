@@ -3,9 +3,10 @@
 from datetime import date
 from typing import Final
 
-from liqmap.exchanges.bybit.files import Bybit
+from liqmap.exchanges.bybit.files import MARKETS, Bybit
 from liqmap.exchanges.bybit.listing import BybitListing
 from liqmap.exchanges.bybit.live import BybitLive
+from liqmap.exchanges.bybit.risk_limits import BybitRiskLimits
 from liqmap.exchanges.protocol import ExchangeRow
 from liqmap.model import MarginModel, MarginRule, Valuation
 
@@ -25,10 +26,13 @@ ROW: Final = ExchangeRow(
         MarginRule(Valuation.ENTRY, until=_MARGIN_ON_MARK),
         MarginRule(Valuation.MARK, since=_MARGIN_ON_MARK),
     ),
+    markets=MARKETS,
     contract=_FILES.contract,
     spelled=_FILES.spelled,
     files=_FILES,
     live=BybitLive(),
     listing=BybitListing(),
     used_weight=lambda _: None,
+    brackets_source="Bybit's risk limits (GET /v5/market/risk-limit)",
+    risk_limits=BybitRiskLimits(),
 )

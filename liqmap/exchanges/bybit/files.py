@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +49,7 @@ _ROUNDING = 1e-6  # of foreignNotional, of which inverse files cut off what is b
 
 _LINEAR = Contract("Bybit linear", date(2020, 3, 25))
 _INVERSE = Contract("Bybit inverse", date(2019, 10, 1), inverse=True)
+MARKETS: Final = (_LINEAR, _INVERSE)
 _INVERSE_SYMBOL = re.compile(r"\w+USD(?:[HMUZ]\d\d)?")
 
 

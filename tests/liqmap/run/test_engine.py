@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -118,6 +119,32 @@ async def test_request_becomes_two_pictures_and_numbers(
     assert result.coverage.fraction == 1
     assert result.coverage.simulated
     assert list(result.timings_ms) == ["collect", "load", "compute", "map", "depth", "total"]
+
+
+@pytest.mark.parametrize(("resident", "pages"), [(False, 1), (True, 3)])
+async def test_brackets_of_now_are_fetched_for_a_map(tmp_path: Path, gate: Gate, resident: bool, pages: int):
+    settings = Settings(storage=StorageSettings(path=tmp_path))
+    ether = replace(request(), markets=(Market(Exchange.BYBIT, "ETHUSDT"),), model=MarginModel.BYBIT)
+    async with (
+        MarketServer(SimulatedMarket(scale=0.005)) as server,
+        Engine(server.redirect(settings), executor=gate, resident=resident) as engine,
+    ):
+        if resident:
+            await until((tmp_path / "simulated" / "brackets" / "checked.json").exists)
+        for _ in range(2):
+            margin = (await engine.draw(ether)).summary.margin
+            assert (margin.model, margin.earliest) == (MarginModel.BYBIT, True)
+        assert server.requests["/bybit/v5/market/risk-limit"] == pages
+
+
+async def test_map_drawn_without_brackets_is_drawn_again_with_them(tmp_path: Path, gate: Gate):
+    ether = replace(request(), markets=(Market(Exchange.BYBIT, "ETHUSDT"),), model=MarginModel.BYBIT)
+    async with running(tmp_path, gate) as (engine, server):
+        server.plan("risk-limit", Fault.NOT_FOUND)
+        margin = (await engine.draw(ether)).summary.margin
+        assert (margin.model, margin.note) == (MarginModel.SIMPLE, "no Bybit brackets of ETHUSDT are known")
+        engine._brackets._retried_at.clear()
+        assert (await engine.draw(ether)).summary.margin.model is MarginModel.BYBIT
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import io
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import aiohttp
 import pytest
@@ -78,12 +79,43 @@ async def test_listings_come_in_pages(get: Get):
     while not listed or cursor:
         result = (await get("instruments-info", category="linear", cursor=cursor))["result"]
         listed += result["list"]
-        cursor = result["nextPageCursor"]
+        cursor = unquote(result["nextPageCursor"])
     assert [each["symbol"] for each in listed] == [
         *("BTCUSDT", "DOGEUSDT", "ETHUSDT", "SHIBUSDT", "SOLUSDT", "XRPUSDT")
     ]
     assert listed[3]["priceFilter"] == {"tickSize": "0.00000001"}
     assert listed[0]["baseCoin"] == "BTC"
+
+
+async def test_cursor_that_is_quoted_twice_is_refused(get: Get):
+    cursor = (await get("instruments-info", category="linear"))["result"]["nextPageCursor"]
+    assert cursor == "first%3D3%26last%3D6"
+    assert (await get("instruments-info", category="linear", cursor=cursor))["retCode"] == 10001
+
+
+async def test_risk_limits_are_as_bybit_publishes_them(get: Get):
+    linear = await get("risk-limit", category="linear", symbol="ETHUSDT")
+    assert linear["result"]["list"][1] == {
+        "id": 2,
+        "symbol": "ETHUSDT",
+        "riskLimitValue": "2000000",
+        "maintenanceMargin": "0.005",
+        "initialMargin": "0.01",
+        "isLowestRisk": 0,
+        "maxLeverage": "100.00",
+        "mmDeduction": "510",
+    }
+    inverse = await get("risk-limit", category="inverse", symbol="BTCUSD")
+    assert inverse["result"]["list"][0] == {
+        "id": 1,
+        "symbol": "BTCUSD",
+        "riskLimitValue": "150",
+        "maintenanceMargin": "0.5",
+        "initialMargin": "1",
+        "isLowestRisk": 1,
+        "maxLeverage": "100.00",
+    }
+    assert (await get("risk-limit", category="linear", symbol="BTCUSD"))["retCode"] == 10001
 
 
 async def test_pages_lie_when_told_to(server: MarketServer, get: Get):

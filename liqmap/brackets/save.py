@@ -1,0 +1,78 @@
+"""Saving: tiers that an exchange has published -> a table of that day, as far as they have changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from liqmap.brackets import read_table, table_name, tables_of
+from liqmap.brackets.tiers import tiers_text
+from liqmap.errors import DataError, RequestError
+from liqmap.files import write_file
+from liqmap.model import Exchange, Market
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import date
+    from pathlib import Path
+
+    from liqmap.exchanges.messages import RiskTier
+
+_LOCK_SECONDS = 10.0
+_COLUMNS = "# symbol, then its tiers: cap of the value, maintenance margin rate, maximum leverage"
+
+
+class Saved(NamedTuple):
+    """What has become of tiers: which symbols' were new or changed, and whose made no sense."""
+
+    changed: frozenset[str]
+    left_out: frozenset[str]
+
+
+def save_tiers(
+    folder: Path,
+    exchange: Exchange,
+    published: Mapping[str, Iterable[RiskTier] | None],
+    *,
+    day: date,
+    source: str,
+) -> Saved:
+    """Put those tiers of each symbol that differ from the newest known ones into the table of `day`.
+
+    Symbols whose tiers cannot be read (None) or make no sense are left out: their older tiers stay. Raises
+    DataError if a table cannot be read or written.
+    """
+    written: dict[str, str] = {}
+    for symbol, tiers in published.items():
+        try:
+            written[Market(exchange, symbol).symbol] = tiers_text(tiers or ())
+        except (ValueError, RequestError):  # what an exchange sends can be anything, as a name too
+            continue
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Several processes may share a store.
+        with FileLock(folder / "lock", timeout=_LOCK_SECONDS):
+            changed = _changes(folder, exchange, written)
+            if changed:
+                _write(folder / table_name(exchange, day), f"{source}, {day}", changed)
+    except (OSError, RequestError, Timeout) as error:
+        raise DataError(f"The brackets of {exchange} cannot be saved in {folder.name}: {error}") from error
+    return Saved(frozenset(changed), frozenset(published.keys() - written.keys()))
+
+
+def _changes(folder: Path, exchange: Exchange, written: Mapping[str, str]) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for table in tables_of(exchange, (folder,)):
+        known |= read_table(table.path)[1]
+    return {symbol: text for symbol, text in written.items() if _values(known.get(symbol)) != _values(text)}
+
+
+def _values(text: str | None) -> list[float]:
+    return [float(value) for value in (text or "").replace(",", " ").split()]
+
+
+def _write(path: Path, source: str, changed: Mapping[str, str]) -> None:
+    before = dict(read_table(path)[1]) if path.exists() else {}
+    lines = [f"{symbol} {text}" for symbol, text in sorted((before | dict(changed)).items())]
+    write_file(path, ("\n".join([f"# {source}", _COLUMNS, *lines]) + "\n").encode())
