@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import discord
+from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
 from bot.client import LiqmapBot
 from bot.ops.backup import export_to, import_from
 from bot.ops.check import check
 from bot.ops.health import health_server
+from bot.ops.login import login_error
 from bot.ops.logs import set_up_logging
 from bot.ops.metrics import Metrics
 from bot.ops.secrecy import secrets_of, withhold_secrets
@@ -53,13 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_bot_settings(options.config)
         set_up_logging(settings.logging, secrets=secrets_of(settings))
         return asyncio.run(_command(options, settings))
-    except discord.LoginFailure:
-        return _failed("Discord refuses the bot's token; copy it again from the developer portal.", 2)
-    except (aiohttp.ClientError, OSError, discord.DiscordException) as error:
-        log.debug("stopped", exc_info=error)
-        return _failed("Discord cannot be reached; check the network, and the setting discord.api_url.", 1)
     except LiqmapError as error:
+        log.debug("stopped", exc_info=error)
         return _failed(str(error), 2 if isinstance(error, SettingsError) else 1)
+    except SQLAlchemyError as error:
+        log.debug("stopped", exc_info=error)
+        return _failed("The database does not answer any more; check that it runs, and start again.", 1)
+    except OSError as error:
+        log.debug("stopped", exc_info=error)
+        reason = error.strerror or type(error).__name__
+        return _failed(f"This machine refuses what the bot needs: {reason}.", 1)
     except (KeyboardInterrupt, asyncio.CancelledError):
         log.info("stopped")
         return 0
@@ -128,7 +133,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
 
 
 async def stay(bot: LiqmapBot, token: str) -> None:
-    """Let the bot be connected until SIGTERM, or until it cannot go on."""
+    """Let the bot be connected until SIGTERM. Raises LiqmapError, which says why it cannot go on."""
     stop = asyncio.Event()
     call_at_signals(stop.set, signal.SIGTERM)
     # The library takes a cancellation for its own while it connects again, so nobody waits for it to end.
@@ -136,6 +141,8 @@ async def stay(bot: LiqmapBot, token: str) -> None:
     try:
         for ended in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
             await ended  # which raises why it could not go on
+    except (aiohttp.ClientError, ConnectionError, TimeoutError, discord.DiscordException) as error:
+        raise login_error(error) from error
     finally:
         for task in ends:
             task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from liqmap.settings import HttpUrl, Section, Settings, WebsocketUrl, build_sett
 
 TOKEN_VARIABLE = "DISCORD_TOKEN"  # noqa: S105 - its name, not its value
 TOKEN_FILE_VARIABLE = "DISCORD_TOKEN_FILE"  # noqa: S105
+_TOKEN = re.compile(r"[\w.-]+", re.ASCII)
 
 
 class DiscordSettings(Section):
@@ -93,16 +95,25 @@ def read_token() -> SecretStr:
 
     Raises SettingsError.
     """
-    token = os.environ.get(TOKEN_VARIABLE, "")
+    token, source = os.environ.get(TOKEN_VARIABLE, ""), TOKEN_VARIABLE
     file = os.environ.get(TOKEN_FILE_VARIABLE)
     if not token and file:
+        source = f"The file that {TOKEN_FILE_VARIABLE} names"
         try:
-            token = Path(file).read_text(encoding="utf-8")
+            # Some editors put a mark in front, which is no part of it.
+            token = Path(file).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"The file that {TOKEN_FILE_VARIABLE} names cannot be read.") from error
-    if not token.strip():
+            raise SettingsError(f"{source} cannot be read.") from error
+    token = token.strip()
+    if not token:
         raise SettingsError(
             f"The bot has no token: set {TOKEN_VARIABLE} to the one from Discord's developer portal, or"
             " run `python -m bot playground` to try it without one."
         )
-    return SecretStr(token.strip())
+    if not _TOKEN.fullmatch(token):
+        # It would break the header that carries it, and Discord would refuse it.
+        raise SettingsError(
+            f"{source} holds more than a token: a space, a line break or a sign that no token has; copy the"
+            " token again from Discord's developer portal."
+        )
+    return SecretStr(token)

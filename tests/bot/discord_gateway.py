@@ -59,6 +59,7 @@ class Gateway:
         self.url = ""
         self.heartbeat_ms = 41_250
         self.refusals = 0
+        self.rejects: int | None = None
         self.identified = 0
         self.resumed = 0
         self.forgets = False
@@ -104,6 +105,8 @@ class Gateway:
         match message["op"]:
             case 1 if not self.silent:
                 await socket.send_json({"op": 11})
+            case 2 if self.rejects:
+                await socket.close(code=self.rejects)
             case 2:
                 self.identified += 1
                 self.silent = False

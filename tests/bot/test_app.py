@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 import discord
 import psutil
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from bot import app
 from bot.app import main, point_at
@@ -222,6 +224,34 @@ def test_wrong_settings_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixtur
     config.write_text("[discord]\napi_ulr = 1\n")
     assert main(["--config", str(config)]) == 2
     assert capsys.readouterr().err == "Setting discord.api_ulr: unknown key.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "This machine refuses what the bot needs: No space",
+        ),
+        (
+            OperationalError("SELECT", {}, OSError()),
+            "The database does not answer any more; check that it runs",
+        ),
+    ],
+)
+def test_trouble_of_another_kind_is_not_called_an_unreachable_discord(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    sentence: str,
+):
+    async def fails(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    monkeypatch.setattr(app, "run", fails)
+    assert main([]) == 1
+    assert capsys.readouterr().err.startswith(sentence)
 
 
 def test_interrupt_exits_with_0(monkeypatch: pytest.MonkeyPatch):

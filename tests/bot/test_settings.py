@@ -21,6 +21,34 @@ def test_token_comes_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert read_token().get_secret_value() == TOKEN
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\n\n", " \t\r\n"])
+def test_token_may_be_followed_by_line_breaks_of_any_system(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str
+):
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbf" + (TOKEN + end).encode())
+    monkeypatch.setenv("DISCORD_TOKEN_FILE", str(tmp_path / "token"))
+    assert read_token().get_secret_value() == TOKEN
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN + end)
+    assert read_token().get_secret_value() == TOKEN
+
+
+@pytest.mark.parametrize("inside", ["\n", "\r\n", "\r", " ", "\u200b", "é", '"', "\x7f"])
+def test_token_with_anything_else_inside_is_one_sentence_without_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, inside: str
+):
+    token = TOKEN[:6] + inside + TOKEN[6:]
+    (tmp_path / "token").write_text(token, encoding="utf-8")
+    monkeypatch.setenv("DISCORD_TOKEN_FILE", str(tmp_path / "token"))
+    with pytest.raises(
+        SettingsError, match=r"^The file that DISCORD_TOKEN_FILE names holds more than a token: .*\.$"
+    ) as caught:
+        read_token()
+    monkeypatch.setenv("DISCORD_TOKEN", token)
+    with pytest.raises(SettingsError, match=r"^DISCORD_TOKEN holds more than a token: ") as other:
+        read_token()
+    assert TOKEN[:6] not in f"{caught.value} {other.value}"
+
+
 def test_token_shows_in_no_text(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
     assert TOKEN not in f"{read_token()} {read_token()!r} {load_bot_settings()!r}"
