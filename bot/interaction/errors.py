@@ -11,6 +11,7 @@ from uuid import uuid4
 import discord
 
 from bot.interaction.patience import UNSENT, patiently, respond
+from bot.interaction.refusals import refusal
 from bot.interaction.state import InteractionState, ReplyKind, set_state, state_of
 from liqmap import LiqmapError
 
@@ -50,14 +51,11 @@ async def funnel(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
 async def tell(interaction: discord.Interaction[Any], error: BaseException) -> bool:
     """Answer with the error's own sentence, or with a number under which the log has it.
 
-    Return whether Discord took it.
+    Return whether nothing remains to be answered.
     """
-    if isinstance(error, LiqmapError):
-        sentence = str(error)
-    else:
-        number = uuid4().hex[:8]
-        log.error("command failed, told as %s", number, exc_info=error)
-        sentence = f"Something went wrong on the bot's side; please tell its operator the number {number}."
+    sentence = _sentence(error)
+    if sentence is None:
+        return True
     try:
         await _answer(interaction, sentence)
     except UNSENT as failure:
@@ -65,6 +63,18 @@ async def tell(interaction: discord.Interaction[Any], error: BaseException) -> b
         log.warning("an error could not be told: HTTP %s, code %s", status, code)
         return False
     return True
+
+
+def _sentence(error: BaseException) -> str | None:
+    if isinstance(error, LiqmapError):
+        return str(error)
+    number = uuid4().hex[:8]
+    expected = refusal(error, number=number)
+    if expected is None:
+        log.error("command failed, told as %s", number, exc_info=error)
+        return f"Something went wrong on the bot's side; please tell its operator the number {number}."
+    log.log(expected.level, "an interaction was not answered: %s", expected.reason)
+    return expected.sentence
 
 
 async def tell_beside(

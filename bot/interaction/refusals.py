@@ -1,0 +1,87 @@
+"""What may go wrong around an answer without being a fault of the bot: a sentence for each, or silence."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, NamedTuple
+
+import aiohttp
+import discord
+from discord import app_commands
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.interaction.patience import told
+
+TOO_LARGE: Final = (
+    "The pictures are too large for this server; ask for fewer of them, or for a shorter window."
+)
+
+_PAYLOAD_TOO_LARGE: Final = 413
+_ENTITY_TOO_LARGE: Final = 40005
+_IN_TROUBLE = "Discord is in trouble just now; ask again in a few minutes."
+_NO_RIGHT = (
+    "I lack a right in this channel; whoever manages it can grant it to my role under Edit Channel →"
+    " Permissions."
+)
+_SENTENCES: Final = {
+    _ENTITY_TOO_LARGE: TOO_LARGE,
+    50083: "This thread is in the archive; open it again, or ask in another channel.",
+    160005: "This thread is locked; ask in another channel.",
+}
+_SILENT: Final = {
+    10003: "its channel is gone",
+    10004: "its server is gone",
+    10008: "its message was deleted",
+    10015: "its token has expired",
+    10062: "it came too late to be acknowledged",
+    50027: "its token has expired",
+}
+"""Discord's codes where nobody waits any more, or nothing can reach whoever does."""
+
+
+class Refusal(NamedTuple):
+    """What the person is to read, if anything, and what the log says of it."""
+
+    sentence: str | None
+    reason: str
+    level: int = logging.WARNING
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Tell whether Discord, or what stands before it, finds a message's pictures too large."""
+    return isinstance(error, discord.HTTPException) and (
+        error.status == _PAYLOAD_TOO_LARGE or error.code == _ENTITY_TOO_LARGE
+    )
+
+
+def refusal(error: BaseException, *, number: str) -> Refusal | None:
+    """Return what to say of `error`; None where it is a fault of the bot.
+
+    `number` is what the person can name to the operator where the log has to say more.
+    """
+    if isinstance(error, discord.HTTPException):
+        return _by_discord(error, number)
+    if isinstance(error, (aiohttp.ClientError, ConnectionError, TimeoutError)):
+        return Refusal("The connection to Discord broke; ask again in a minute.", told(error))
+    if isinstance(error, SQLAlchemyError):
+        sentence = "The bot cannot read or save just now, and nothing was changed; try again in a minute."
+        return Refusal(sentence, f"the database failed: {type(error).__name__}")
+    if isinstance(error, (app_commands.CommandNotFound, app_commands.CommandSignatureMismatch)):
+        sentence = "This command has changed; reload Discord and use it again."
+        return Refusal(sentence, "it is of another version of the bot", logging.INFO)
+    return None
+
+
+def _by_discord(error: discord.HTTPException, number: str) -> Refusal:
+    if error.code in _SILENT:
+        return Refusal(None, _SILENT[error.code], logging.INFO)
+    if is_too_large(error):
+        return Refusal(TOO_LARGE, told(error))
+    if error.code in _SENTENCES:
+        return Refusal(_SENTENCES[error.code], told(error), logging.INFO)
+    if error.status == 429 or error.status >= 500:
+        return Refusal(_IN_TROUBLE, told(error))
+    if error.status == 403:
+        return Refusal(_NO_RIGHT, told(error), logging.INFO)
+    sentence = f"Discord refused the answer; please tell the bot's operator the number {number}."
+    return Refusal(sentence, f"told as {number}: {told(error)}", logging.ERROR)
