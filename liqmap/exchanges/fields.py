@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 FIRST_MS: Final = 10**12
@@ -63,6 +64,16 @@ def id_of(number: object) -> int:
     if not FIRST_ID <= number <= LAST_ID:
         raise ValueError("an id is out of range")
     return number
+
+
+def amount_of(number: object) -> float:
+    """Return an amount that is a number. Raises TypeError, ValueError or OverflowError for what is none."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise TypeError("an amount is not a number")
+    amount = float(number)
+    if not math.isfinite(amount):
+        raise ValueError("an amount is out of range")
+    return amount
 
 
 def symbol_of(text: object) -> str:

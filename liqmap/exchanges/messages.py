@@ -96,7 +96,10 @@ class PartlyUnreadable(DataError):
         self.readable = readable
 
 
-Message = list[StreamTrade] | list[Liquidation] | Acknowledged | None
+Events = list[StreamTrade] | list[Liquidation] | list[SymbolTiers]
+"""What a message tells of the market."""
+
+Message = Events | Acknowledged | None
 """What a message of a stream holds; None for what is of no interest."""
 
 

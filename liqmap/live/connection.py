@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from liqmap.clock import Clock
-    from liqmap.exchanges.messages import Liquidation, LiveFormat, StreamTrade
+    from liqmap.exchanges.messages import Events, LiveFormat
     from liqmap.net.session import Session
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Stream:
         clock: Clock,
         on_live: Callable[[tuple[str, ...]], None],
         on_refused: Callable[[str], None],
-        on_events: Callable[[list[StreamTrade] | list[Liquidation]], None],
+        on_events: Callable[[Events], None],
         on_unreadable: Callable[[DataError], None],
     ) -> None:
         self._session = session

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES
-from liqmap.exchanges.messages import Liquidation, StreamTrade
+from liqmap.exchanges.messages import Liquidation, SymbolTiers
 from liqmap.live.buffer import TradeBuffer
 from liqmap.live.complaints import Complaints
 from liqmap.live.connection import Stream
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
     from liqmap.clock import Clock
-    from liqmap.exchanges.messages import Newest
+    from liqmap.exchanges.messages import Events, Newest
     from liqmap.live.registry import Recordings
     from liqmap.live.writer import Keeper
     from liqmap.model import Exchange
@@ -84,6 +84,7 @@ class ExchangeRecorder:
         self._refused: set[str] = set()
         self._tracks: dict[str, SymbolRecorder] = {}
         self._liquidations: list[Liquidation] = []
+        self._tiers: list[SymbolTiers] = []
         self._some = asyncio.Event()
         self._news = asyncio.Event()
         self._changed: set[SymbolRecorder] = set()
@@ -236,9 +237,13 @@ class ExchangeRecorder:
     def _note_unreadable(self, error: DataError) -> None:
         self._complaints.note(f"{self._exchange.title()}'s messages", f"{error} ({error.__cause__})")
 
-    def _take(self, events: list[StreamTrade] | list[Liquidation]) -> None:
+    def _take(self, events: Events) -> None:
         now = self._clock.now()
         for event in events:
+            if isinstance(event, SymbolTiers):
+                self._tiers.append(event)
+                self._news.set()
+                continue
             track = self._tracks.get(event.symbol)
             if track is None:
                 continue
@@ -278,6 +283,8 @@ class ExchangeRecorder:
         async with self._writing:
             liquidations, self._liquidations = self._liquidations, []
             await self._keeper.keep_liquidations(liquidations)
+            tiers, self._tiers = self._tiers, []
+            await self._keeper.keep_tiers(tiers)
             while self._changed:
                 await self._write_news_of(self._changed.pop())
 

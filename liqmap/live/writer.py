@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from liqmap.collect.brackets import BracketTables
     from liqmap.collect.days import DayFiles
     from liqmap.collect.recent import RecentTrades
-    from liqmap.exchanges.messages import Liquidation
+    from liqmap.exchanges.messages import Liquidation, SymbolTiers
     from liqmap.live.buffer import Chunk
     from liqmap.model import Exchange
     from liqmap.store.local import SegmentStore
@@ -108,6 +108,11 @@ class Keeper:
             )
         except OSError as error:
             log.warning("%s's liquidations could not be stored: %s", self._exchange.title(), error.strerror)
+
+    async def keep_tiers(self, tiers: Sequence[SymbolTiers]) -> None:
+        """Store the leverage brackets that the exchange told of."""
+        if tiers:
+            await self._brackets.keep(self._exchange, tiers)
 
     async def maintain(self, symbol: str, *, until: datetime) -> None:
         """Tidy a symbol's segments, repair what is missing `until` then, and fetch days published since."""

@@ -4,11 +4,13 @@ from liqmap.simulator.clock import SimulatedClock, remote_clock
 from liqmap.simulator.crash import CrashServer
 from liqmap.simulator.faults import Fault
 from liqmap.simulator.market import LISTINGS, MarketDay, SimulatedMarket
+from liqmap.simulator.messages import Bracket
 from liqmap.simulator.server import GENEROUS, MarketServer
 
 __all__ = [
     "GENEROUS",
     "LISTINGS",
+    "Bracket",
     "CrashServer",
     "Fault",
     "MarketDay",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +12,27 @@ import pyarrow.compute as pc
 from liqmap.simulator.formats import bybit_trade_ids, choice, decimals
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.market import MarketDay
 
+BINANCE_CONTRACTS: Final = "!contractInfo"
+"""The stream of all contracts' changes."""
+
 _BYBIT_LARGEST = 1024  # trades in one message, since 2025-08-05
+
+
+class Bracket(NamedTuple):
+    """A leverage bracket as Binance writes it: its cap, maintenance rate and amount, and leverages."""
+
+    cap: int
+    rate: float
+    cum: float
+    least_leverage: int
+    most_leverage: int
 
 
 def binance_rows(part: MarketDay) -> list[str]:
@@ -98,6 +114,24 @@ def bybit_liquidations(topic: str, part: Liquidations, sent_ms: int) -> list[str
         *(decimals(part.price, part.listing.price_decimals), '"}'),
     )
     return [bybit_message(topic, rows, sent_ms)] if rows else []
+
+
+def binance_contract(symbol: str, brackets: Sequence[Bracket], sent_ms: int) -> str:
+    """Return the message about a contract that has changed; with its `brackets` if those have.
+
+    {"stream":"!contractInfo","data":{"e":"contractInfo","E":1697379999314,"s":"LOOMUSDT","ps":"LOOMUSDT",
+    "ct":"PERPETUAL","dt":4133404800000,"ot":1697034600000,"cs":"TRADING","bks":[{"bs":1,"bnf":0,"bnc":25000,
+    "mmr":0.03,"cf":0,"mi":11,"ma":20},{"bs":2,"bnf":25000,"bnc":200000,"mmr":0.05,"cf":500,"mi":6,"ma":10}]}}
+    """
+    floors = [0, *(each.cap for each in brackets)]
+    rows = [
+        {"bs": place, "bnf": floor, "bnc": each.cap, "mmr": each.rate, "cf": each.cum}
+        | {"mi": each.least_leverage, "ma": each.most_leverage}
+        for place, (floor, each) in enumerate(zip(floors, brackets, strict=False), 1)
+    ]
+    contract = {"e": "contractInfo", "E": sent_ms, "s": symbol, "ps": symbol, "ct": "PERPETUAL"}
+    contract |= {"dt": 4133404800000, "ot": 1697034600000, "cs": "TRADING", "bks": rows}
+    return json.dumps({"stream": BINANCE_CONTRACTS, "data": contract}, separators=(",", ":"))
 
 
 def bybit_message(topic: str, rows: list[str], sent_ms: int) -> str:

@@ -13,17 +13,19 @@ from aiohttp import web
 from liqmap.clock import SystemClock
 from liqmap.simulator.binance_rest import BinanceRest
 from liqmap.simulator.bybit_rest import BybitRest
+from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.dialects import BinanceStream, BybitStream
 from liqmap.simulator.faults import Fault, PlannedFault, respond_faulty
 from liqmap.simulator.feed import Feed
 from liqmap.simulator.files import DayFiles
 from liqmap.simulator.host import Host
+from liqmap.simulator.messages import BINANCE_CONTRACTS, binance_contract
 from liqmap.simulator.streams import Streams
 from liqmap.simulator.tape import Tape, linear_symbols
 from liqmap.simulator.ticks import Ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
     from aiohttp.web_response import StreamResponse
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from liqmap.settings import AnySettings
     from liqmap.simulator.dialects import Dialect
     from liqmap.simulator.market import SimulatedMarket
+    from liqmap.simulator.messages import Bracket
 
 GENEROUS: Final = 1_000_000
 """A weight limit with which the last hours of a busy symbol come in seconds, for demonstrations."""
@@ -188,6 +191,12 @@ class MarketServer:
     async def connected(self, exchange: Exchange, count: int) -> None:
         """Return once `count` stream connections in all have been accepted and have subscribed."""
         await self._streams.connected(exchange, count)
+
+    async def announce(self, symbol: str, brackets: Sequence[Bracket] = ()) -> None:
+        """Send Binance's word of a changed contract to every client that has asked for such."""
+        await self._streams.announce(
+            BINANCE_CONTRACTS, binance_contract(symbol, brackets, epoch_ms(self._clock.now()))
+        )
 
     async def tick(self) -> None:
         """Tell the time to every process that follows this clock, and return when each has acted on it."""

@@ -75,6 +75,14 @@ class Streams:
         async with self._news:
             await self._news.wait_for(lambda: self._subscribed[exchange] >= number)
 
+    async def announce(self, name: str, message: str) -> None:
+        """Send `message` to every client that has subscribed to the stream `name`, of no symbol."""
+        for connection in list(self.connections):
+            if name in connection.subscriptions and not connection.is_silent(name):
+                with suppress(*GONE):
+                    async with connection.sending:
+                        await connection.socket.send_str(message)
+
     async def barrier(self) -> None:
         """Return when every client has processed all that was sent to it before, or is gone."""
         await asyncio.gather(*(connection.processed() for connection in self.connections))

@@ -1,7 +1,8 @@
 """Binance USDⓈ-M futures, live: aggregate trades by REST, and the market streams.
 
 Source: developers.binance.com, USDⓈ-M futures: Compressed/Aggregate Trades List, its change log of
-2026, Important-WebSocket-Change-Notice (2026-03-06), Aggregate Trade and Liquidation Order Streams.
+2026, Important-WebSocket-Change-Notice (2026-03-06), Aggregate Trade, Liquidation Order and Contract Info
+Streams.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from liqmap.errors import DataError, LiqmapError, RequestError, parser_door
-from liqmap.exchanges.fields import id_of, price_of, size_of, symbol_of, time_of
+from liqmap.exchanges.fields import amount_of, id_of, price_of, size_of, symbol_of, time_of
 from liqmap.exchanges.messages import (
     Acknowledged,
     Liquidation,
     Message,
     Newest,
     Page,
+    RiskTier,
     StreamTrade,
+    SymbolTiers,
     json_object,
 )
 from liqmap.model import Side, Trades
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 
 _CLOSED = {"SELL": Side.BUY, "BUY": Side.SELL}
+_CONTRACTS = "!contractInfo"  # of all symbols at once, so that one subscription is enough
+_USD_M = 1
 
 
 class BinanceLive:
@@ -52,9 +57,9 @@ class BinanceLive:
         return f"{base_url}/market/stream"
 
     def subscribe(self, symbols: Sequence[str], *, number: int) -> str:
-        """Return the message that asks for the trades and liquidations of `symbols`."""
+        """Return the message that asks for the trades and liquidations of `symbols`, and for new brackets."""
         streams = [f"{symbol.lower()}@{name}" for symbol in symbols for name in ("aggTrade", "forceOrder")]
-        return json.dumps({"method": "SUBSCRIBE", "params": streams, "id": number})
+        return json.dumps({"method": "SUBSCRIBE", "params": [*streams, _CONTRACTS], "id": number})
 
     def read(self, text: str) -> Message:
         """Return what a message holds. Raises DataError if it is none, whatever it is.
@@ -69,6 +74,13 @@ class BinanceLive:
             {"stream":"btcusdt@forceOrder","data":{"e":"forceOrder","E":1568014460893,"o":{"s":"BTCUSDT",
              "S":"SELL","o":"LIMIT","f":"IOC","q":"0.014","p":"9910","ap":"9910","X":"FILLED",
              "l":"0.014","z":"0.014","T":1568014460893}}}
+
+        A change of a contract, whose `bks` are its new brackets, or none if something else has changed::
+
+            {"stream":"!contractInfo","data":{"e":"contractInfo","E":1697379999314,"s":"LOOMUSDT",
+             "ps":"LOOMUSDT","ct":"PERPETUAL","dt":4133404800000,"ot":1697034600000,"cs":"TRADING","bks":[
+             {"bs":1,"bnf":0,"bnc":25000,"mmr":0.03,"cf":0,"mi":11,"ma":20},
+             {"bs":2,"bnf":25000,"bnc":200000,"mmr":0.05,"cf":500,"mi":6,"ma":10}]}}
         """
         with parser_door("Binance sent a message that cannot be read; if it goes on, check for an update."):
             return self._read(json_object(text))
@@ -83,6 +95,8 @@ class BinanceLive:
                 return [_trade(event["s"], event)]
             case "forceOrder":
                 return [order for order in [_liquidation(event["o"])] if order.size]
+            case "contractInfo" if event.get("bks") and event.get("st", _USD_M) == _USD_M:
+                return [SymbolTiers(symbol_of(event["s"]), tuple(_tier(row) for row in event["bks"]))]
             case _:
                 return None
 
@@ -169,6 +183,10 @@ def _liquidation(order: dict[str, Any]) -> Liquidation:
     size = size_of(order["z"])
     price = price_of(order["ap"]) if size else 0.0
     return Liquidation(symbol_of(order["s"]), time_of(order["T"]), _CLOSED[order["S"]], price, size)
+
+
+def _tier(row: dict[str, Any]) -> RiskTier:
+    return RiskTier(*(amount_of(row[key]) for key in ("bnc", "mmr", "ma", "cf")))
 
 
 def _acknowledged(message: dict[str, Any]) -> Acknowledged:

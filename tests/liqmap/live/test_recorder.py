@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from liqmap.brackets import bracketed_symbols, find_brackets
 from liqmap.errors import SettingsError
 from liqmap.live.recorder import configured
 from liqmap.live.registry import Recording as Description
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange
 from liqmap.settings import RecorderSettings, Settings
-from liqmap.simulator import Fault
+from liqmap.simulator import Bracket, Fault
 from tests.liqmap.market_time import until
 from tests.liqmap.recording import Recording, market, recording
 
 BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+BRACKETS = [Bracket(25_000, 0.03, 0, 11, 20), Bracket(200_000, 0.05, 500, 6, 10)]
 
 
 @pytest.fixture
@@ -39,6 +41,25 @@ async def test_minutes_of_the_stream_become_segments(made: Recording, exchange: 
     (part,) = made.store.parts(exchange, "BTCUSDT", made.covered(exchange)[0])[:1]
     assert part.segment.origin.simulated
     assert part.segment.origin.via == ("live stream",)
+
+
+async def test_brackets_that_change_become_a_table_of_that_day(made: Recording):
+    folders = (made.store.root / "brackets",)
+    await made.server.announce("BTCUSDT")
+    await made.server.announce("BTCUSDT", [Bracket(100, 0.9, 0, 1, 20)])  # makes no sense
+    await made.server.announce("NEWUSDT", BRACKETS)
+    await until(lambda: "NEWUSDT" in bracketed_symbols(BINANCE, folders))
+    found = find_brackets(BINANCE, "NEWUSDT", on=made.clock.now().date(), folders=folders)
+    assert found is not None
+    assert (found.date, found.is_earliest) == (made.clock.now().date(), False)
+    assert found.brackets.cap.tolist() == [25_000, 200_000]
+    assert found.brackets.deduction.tolist() == pytest.approx([0, 500])
+    assert found.source == f"Binance's USD-M leverage brackets (stream !contractInfo), {found.date}"
+    bitcoin = find_brackets(BINANCE, "BTCUSDT", on=made.clock.now().date(), folders=folders)
+    assert bitcoin is not None
+    assert bitcoin.date != found.date
+    await made.live(125)
+    await until(lambda: made.exact(BINANCE))
 
 
 async def test_symbol_asked_for_is_recorded_from_then_on(made: Recording):

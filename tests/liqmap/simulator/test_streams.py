@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from liqmap.model import Exchange
-from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.simulator import Bracket, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.clock import epoch_ms
 from tests.liqmap.market_time import until
 from tests.liqmap.simulator.conftest import NOON, SMALL
 
 NOON_MS = epoch_ms(NOON)
 BTC, ETH = (SMALL.day(symbol, NOON.date()) for symbol in ("BTCUSDT", "ETHUSDT"))
+
+BRACKETS = [Bracket(25_000, 0.03, 0, 11, 20), Bracket(200_000, 0.05, 500, 6, 10)]
 
 Socket = aiohttp.ClientWebSocketResponse
 
@@ -331,3 +333,27 @@ async def test_streams_need_a_websocket_and_are_marked_as_simulated(
         assert response.status == 400
     async with session.ws_connect(bybit(server)) as socket:
         assert socket._response.headers["X-Simulated-Market"] == "1"
+
+
+async def test_changed_contract_is_announced_to_whom_it_concerns(
+    server: MarketServer, session: aiohttp.ClientSession
+):
+    async with (
+        connected(session, binance(server, "!contractInfo", "btcusdt@aggTrade")) as reader,
+        connected(session, binance(server, "btcusdt@aggTrade")) as other,
+    ):
+        await server.connected(Exchange.BINANCE, 2)
+        await server.announce("LOOMUSDT", BRACKETS)
+        await server.announce("BONDUSDT")
+        await until(lambda: len(reader.got) == 2)
+        assert other.got == []
+    changed, listed = (message["data"] for message in reader.got)
+    assert reader.got[0]["stream"] == "!contractInfo"
+    assert (changed["e"], changed["s"], changed["ct"], changed["cs"]) == (
+        *("contractInfo", "LOOMUSDT", "PERPETUAL", "TRADING"),
+    )
+    assert changed["bks"] == [
+        {"bs": 1, "bnf": 0, "bnc": 25_000, "mmr": 0.03, "cf": 0, "mi": 11, "ma": 20},
+        {"bs": 2, "bnf": 25_000, "bnc": 200_000, "mmr": 0.05, "cf": 500, "mi": 6, "ma": 10},
+    ]
+    assert listed["bks"] == []

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
-from liqmap.exchanges.messages import Acknowledged, Liquidation, Newest, StreamTrade
+from liqmap.exchanges.messages import (
+    Acknowledged,
+    Liquidation,
+    Newest,
+    RiskTier,
+    StreamTrade,
+    SymbolTiers,
+)
 from liqmap.model import Side
 
 T = 1791102056684
@@ -49,6 +56,23 @@ LIQUIDATION = {
             "z": "0.014",
             "T": 1568014460893,
         },
+    },
+}
+CONTRACT: dict[str, Any] = {
+    "stream": "!contractInfo",
+    "data": {
+        "e": "contractInfo",
+        "E": 1697379999314,
+        "s": "LOOMUSDT",
+        "ps": "LOOMUSDT",
+        "ct": "PERPETUAL",
+        "dt": 4133404800000,
+        "ot": 1697034600000,
+        "cs": "TRADING",
+        "bks": [
+            {"bs": 1, "bnf": 0, "bnc": 25000, "mmr": 0.03, "cf": 0, "mi": 11, "ma": 20},
+            {"bs": 2, "bnf": 25000, "bnc": 200000, "mmr": 0.05, "cf": 500, "mi": 6, "ma": 10},
+        ],
     },
 }
 ROW = {
@@ -137,6 +161,38 @@ def test_liquidation_tells_the_position_that_the_order_closed(order: str, positi
     assert found == [Liquidation("BTCUSDT", 1568014460893, position, 9911.5, 0.014)]
 
 
+def test_brackets_of_a_changed_contract_are_read():
+    assert read(CONTRACT) == [
+        SymbolTiers("LOOMUSDT", (RiskTier(25_000, 0.03, 20, 0), RiskTier(200_000, 0.05, 10, 500)))
+    ]
+
+
+@pytest.mark.parametrize(("key", "value"), [("bks", []), ("bks", None), ("st", 2)])
+def test_contract_without_new_brackets_or_of_coin_m_is_of_no_interest(key: str, value: object):
+    assert read(changed(CONTRACT, "data", key, to=value)) is None
+    assert read(changed(CONTRACT, "data", "st", to=1)) == read(CONTRACT)
+
+
+@pytest.mark.parametrize("key", ["bnc", "mmr", "ma", "cf"])
+@pytest.mark.parametrize("value", [None, True, "25000", [], {}, 10**400])
+def test_bracket_with_a_hostile_value_is_refused(key: str, value: object):
+    broken = changed(CONTRACT, "data", "bks", to=[CONTRACT["data"]["bks"][0] | {key: value}])
+    with pytest.raises(DataError, match="Binance sent a message that cannot be read"):
+        read(broken)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_bracket_that_is_no_number_is_refused(text: str):
+    with pytest.raises(DataError, match="Binance sent a message that cannot be read"):
+        read(json.dumps(CONTRACT).replace("25000", text))
+
+
+@pytest.mark.parametrize("value", [7, "bks", {"a": 1}, [7], ["x"], [None]])
+def test_brackets_of_another_shape_are_refused(value: object):
+    with pytest.raises(DataError, match="Binance sent a message that cannot be read"):
+        read(changed(CONTRACT, "data", "bks", to=value))
+
+
 def test_unknown_keys_and_events_are_of_no_interest():
     assert read(changed(TRADE, "data", "zz", to=[1])) == read(TRADE)
     assert read(changed(TRADE, "data", "e", to="markPriceUpdate")) is None
@@ -211,7 +267,10 @@ def test_streams_are_asked_for_below_market_by_lowercase_names():
     assert live.stream_url("wss://fstream.binance.com") == "wss://fstream.binance.com/market/stream"
     assert json.loads(live.subscribe(("BTCUSDT", "ETHUSDT"), number=7)) == {
         "method": "SUBSCRIBE",
-        "params": ["btcusdt@aggTrade", "btcusdt@forceOrder", "ethusdt@aggTrade", "ethusdt@forceOrder"],
+        "params": [
+            *("btcusdt@aggTrade", "btcusdt@forceOrder", "ethusdt@aggTrade", "ethusdt@forceOrder"),
+            "!contractInfo",
+        ],
         "id": 7,
     }
 
