@@ -12,6 +12,7 @@
     │       └── UnreadableStore   or not be read, for a reason that may pass
     ├── EngineBusy        too many maps are waiting already
     ├── JobFailed         drawing itself failed: out of time, or a worker died twice
+    ├── NoMainGuard       the script that draws would be run again by each worker
     └── SettingsError     a settings file, key or value is wrong
 """
 
@@ -83,6 +84,16 @@ class EngineBusy(LiqmapError):
 
 class JobFailed(LiqmapError):
     """A map was accepted but could not be drawn."""
+
+
+class NoMainGuard(LiqmapError):
+    """A script draws as soon as it is imported, which is what worker processes do with it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Drawing starts processes that import your script, so the script needs a main guard: put what it"
+            ' runs under `if __name__ == "__main__":`.'
+        )
 
 
 class SettingsError(LiqmapError):

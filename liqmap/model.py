@@ -12,13 +12,12 @@ import numpy as np
 
 from liqmap.errors import RequestError
 from liqmap.exact import rounded
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-
-    from liqmap.window import TimeWindow
 
 # Exchanges list non-ASCII symbols too; what must never pass is anything a path or URL gives meaning to.
 _SYMBOL = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
@@ -115,7 +114,7 @@ class TopN:
     mode = Mode.TOP_N
 
     def __post_init__(self) -> None:
-        if not 1 <= self.count <= 1_000_000:
+        if type(self.count) is not int or not 1 <= self.count <= 1_000_000:
             raise RequestError("top_n takes a whole number from 1 to 1,000,000, such as 100.")
 
     @property
@@ -189,6 +188,7 @@ class MapRequest:
     levels_csv: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         if {type(each) for each in self.markets} != {Market}:
             raise RequestError('A request takes markets: (Market(Exchange.BINANCE, "BTCUSDT"),).')
         if len(self.markets) != 1:
@@ -211,6 +211,25 @@ class MapRequest:
     def market(self) -> Market:
         """The market that is drawn."""
         return self.markets[0]
+
+    def _check_types(self) -> None:
+        # A plain "all" equals LevelFilter.ALL in most places, and is missed by `is` in the others.
+        kinds: dict[str, tuple[type, ...]] = {
+            "markets": (tuple,),
+            "window": (TimeWindow,),
+            "selection": (TopN, GrossValue, Portion),
+            "leverages": (tuple,),
+            "weights": (tuple,),
+            "model": (MarginModel,),
+            "levels": (LevelFilter,),
+            "theme": (Theme,),
+            "pictures": (frozenset,),
+        }
+        for name, allowed in kinds.items():
+            value = getattr(self, name)
+            if type(value) not in allowed:
+                wanted = " or ".join(kind.__name__ for kind in allowed)
+                raise RequestError(f"A request's {name} must be a {wanted}, not {value!r:.60}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -56,6 +56,24 @@ def test_python_example_runs(page: str, example: str, config: Path, tmp_path: Pa
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_python_example_without_its_main_guard_gets_a_sentence_that_names_it(config: Path, tmp_path: Path):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    unguarded = re.sub(r"^if __name__ == .*\n    (.*)", r"\1", example, flags=re.MULTILINE)
+    assert "__name__" not in unguarded
+    (tmp_path / "example.py").write_text(unguarded)
+    done = subprocess.run(
+        [sys.executable, "example.py"],
+        cwd=tmp_path,
+        env={**os.environ, "LIQMAP_CONFIG": str(config)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert done.stderr.endswith('needs a main guard: put what it runs under `if __name__ == "__main__":`.\n')
+
+
 def test_command_line_prints_what_is_shown(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -8,15 +8,18 @@ import multiprocessing
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from liqmap.errors import JobFailed
+from liqmap.errors import JobFailed, NoMainGuard
 from liqmap.workers.process import prepare_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
+    from multiprocessing.process import BaseProcess
     from types import TracebackType
 
 log = logging.getLogger(__name__)
+
+_UNGUARDED = 86  # the exit code of a worker whose import of the script would have started workers itself
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -47,8 +50,14 @@ class WorkerPool:
         self._jobs: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._executor: Executor
+        self._processes: tuple[BaseProcess, ...] = ()
+        self._unguarded = False
 
     async def __aenter__(self) -> Self:
+        # A spawned process imports the script, and what it imports now is this: there is no main guard. The
+        # parent says so, by this code; a sentence from here would come once for each worker.
+        if self._foreign is None and getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise SystemExit(_UNGUARDED)
         self._executor = self._foreign or self._start()
         return self
 
@@ -63,7 +72,10 @@ class WorkerPool:
             _kill(self._executor)
 
     async def run(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
-        """Run `function(argument)`; both must be picklable. Raises what it raises, and JobFailed."""
+        """Run `function(argument)`; both must be picklable.
+
+        Raises what it raises, JobFailed, and NoMainGuard.
+        """
         await self._slots.acquire()
         job = asyncio.create_task(self._run(function, argument))
         self._jobs.add(job)
@@ -86,8 +98,12 @@ class WorkerPool:
             try:
                 return await self._run_once(executor, function, argument)
             except BrokenExecutor:
-                log.warning("a worker died while running %s", function.__name__)
                 self._replace(executor)
+                if self._unguarded:
+                    break
+                log.warning("a worker died while running %s", function.__name__)
+        if self._unguarded:
+            raise NoMainGuard
         raise JobFailed("Drawing failed twice in a row; please try again later or with a shorter window.")
 
     async def _run_once(
@@ -118,7 +134,9 @@ class WorkerPool:
         # Several jobs may have been in the pool that broke; the first to notice replaces it.
         if self._foreign is None and self._executor is executor:
             _kill(executor)
-            self._executor = self._start()
+            self._unguarded = any(process.exitcode == _UNGUARDED for process in self._processes)
+            if not self._unguarded:
+                self._executor = self._start()
 
     def _start(self) -> Executor:
         # Spawned, not forked: this process has threads, and matplotlib does not survive a fork among them.
@@ -128,12 +146,16 @@ class WorkerPool:
         # Workers start as jobs are submitted; these make them all start now, to be warm when needed.
         for _ in range(self._workers):
             executor.submit(int)
+        self._processes = _processes(executor)
         return executor
 
 
 def _kill(executor: Executor) -> None:
     # Shutting down alone would wait for running jobs. Public as kill_workers() from Python 3.14 on.
-    processes = getattr(executor, "_processes", None) or {}
-    for process in list(processes.values()):
+    for process in _processes(executor):
         process.kill()
     executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _processes(executor: Executor) -> tuple[BaseProcess, ...]:
+    return tuple((getattr(executor, "_processes", None) or {}).values())

@@ -1,5 +1,6 @@
 import pickle
 from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,42 @@ def test_window_empty_or_reversed_is_refused(start: int, end: int):
 def test_window_of_other_than_whole_utc_seconds_is_refused(moment: datetime):
     with pytest.raises(ValueError, match="whole seconds in UTC"):
         TimeWindow(moment, moment + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("binance", "BTCUSDT", hours(0, 6), TopN(1)),
+        ("binance", hours(0, 6), TopN(1)),
+        ([Market(Exchange.BINANCE, "BTCUSDT")], hours(0, 6), TopN(1)),
+        (Market(Exchange.BINANCE, "BTCUSDT"), hours(0, 6), TopN(1)),
+        (None, hours(0, 6), TopN(1)),
+        ((), hours(0, 6), TopN(1)),
+        (BTCUSDT, timedelta(hours=6), TopN(1)),
+        (BTCUSDT, hours(0, 6), 100),
+        (BTCUSDT, hours(0, 6), TopN(1), [10]),
+    ],
+)
+def test_request_of_other_things_than_it_takes_is_refused_at_once(arguments: Any):
+    with pytest.raises(RequestError) as caught:
+        MapRequest(*arguments)
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"model": "simple"}, {"levels": "all"}, {"theme": "light"}, {"pictures": {"map"}}, {"weights": [1.0]}],
+)
+def test_option_as_a_plain_word_is_refused_rather_than_missed(option: Any):
+    (name,) = option
+    with pytest.raises(RequestError, match=f"A request's {name} must be a "):
+        MapRequest(BTCUSDT, hours(0, 6), TopN(1), **option)
+
+
+@pytest.mark.parametrize("count", [1.0, "100", None, True])
+def test_count_that_is_no_whole_number_is_refused(count: Any):
+    with pytest.raises(RequestError, match="whole number"):
+        TopN(count)
 
 
 def test_window_overlap_is_what_both_share():
