@@ -102,9 +102,6 @@ class HistoricalMapping:
         for side in ("buy", "sell"):
             for leverage in result.request.leverages:
                 rows = levels[(levels["side"] == side) & (levels["leverage"] == leverage)]
-                # The one mode whose rows the seed library leaves in the order of time.
-                if isinstance(result.request.selection, GrossValue):
-                    rows = rows.sort_values("entry_time", kind="stable")
                 table = rows[["level", "notional"]].set_axis(["price", "amount"], axis="columns")
                 csv = table.reset_index(drop=True).to_csv()
                 write_file(Path(f"{stem}_{leverage}x_Leveraged_{side}.csv"), csv.encode())

@@ -272,13 +272,15 @@ def notional_of(
 class SideTrades:
     """Selected trades of one taker side, largest notional first, equal ones by earlier time.
 
-    Arrays of one length: time int64 [ms since 1970], price and notional float64.
+    Arrays of one length: time int64 [ms since 1970], price and notional float64, and `turn`, each trade's
+    place among those of its side and millisecond, None where it is not needed.
     """
 
     side: Side
     time: NDArray[np.int64]
     price: NDArray[np.float64]
     notional: NDArray[np.float64]
+    turn: NDArray[np.int64] | None = None
 
     @classmethod
     def none(cls, side: Side) -> Self:
@@ -290,7 +292,8 @@ class SideTrades:
 
     def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> SideTrades:
         """Return the trades of `rows`: a mask or a slice keeps their order."""
-        return SideTrades(self.side, self.time[rows], self.price[rows], self.notional[rows])
+        turn = None if self.turn is None else self.turn[rows]
+        return SideTrades(self.side, self.time[rows], self.price[rows], self.notional[rows], turn)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -425,8 +428,8 @@ class LiquidationLevels:
     """Where the positions that one side's trades opened at one leverage would be liquidated.
 
     Arrays of one length, in the order of the selected trades that may have this leverage: price
-    [level], notional [quote currency] that counts here, entry_time int64 [ms], entry_price, and whether
-    the level stands.
+    [level], notional [quote currency] that counts here, entry_time int64 [ms], entry_price, whether the
+    level stands, and the entries' `turn`.
     """
 
     side: Side
@@ -437,6 +440,7 @@ class LiquidationLevels:
     entry_price: NDArray[np.float64]
     after: Aftermath
     standing: NDArray[np.bool_]
+    turn: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -119,6 +119,7 @@ def levels_of(
                 entry_price=entry,
                 after=after.chosen(placed),
                 standing=price < bound[placed] if trades.side is Side.BUY else price > bound[placed],
+                turn=None if trades.turn is None else trades.turn[placed],
             )
         )
     return tuple(found)

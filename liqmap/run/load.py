@@ -11,7 +11,7 @@ from liqmap.compute.aftermath import aftermath
 from liqmap.compute.levels import coarsened, joined
 from liqmap.compute.selection import Cut, cut_for, shared_out
 from liqmap.errors import RequestError
-from liqmap.model import Aftermath, Entries, Picture, PricePath, Side, SideTrades
+from liqmap.model import Aftermath, Entries, GrossValue, Picture, PricePath, Side, SideTrades
 from liqmap.store.segments import read_bars, read_largest
 from liqmap.window import at_ms
 
@@ -90,7 +90,13 @@ class Loaded:
         part, cut = self.parts[index], self.cuts[side][index]
         if (index, side) in self.held:
             return self.held[index, side].first(cut.count)
-        return read_largest(part.segment, side, window=part.window, cut=cut)
+        return read_largest(part.segment, side, window=part.window, cut=cut, turns=self._in_order)
+
+    @property
+    def _in_order(self) -> bool:
+        """Whether a table of levels is wanted in the order in which the trades were made."""
+        # Every other mode takes the largest first.
+        return self.request.levels_csv and isinstance(self.request.selection, GrossValue)
 
     def _by_seconds(
         self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]
@@ -151,7 +157,9 @@ def together(parts: Sequence[Entries]) -> Entries:
             np.concatenate([getattr(each, name) for each in selected])[order]
             for name in ("time", "price", "notional")
         )
-        trades[side] = SideTrades(side, time, price, notional)
+        turns = [each.turn for each in selected if each.turn is not None]
+        turn = np.concatenate(turns)[order] if len(turns) == len(selected) else None
+        trades[side] = SideTrades(side, time, price, notional, turn)
         after[side] = _joined_after([part.after[side] for part in reversed(parts)]).chosen(order)
     return Entries(trades, after)
 

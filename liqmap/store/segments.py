@@ -4,7 +4,8 @@ A segment is a folder::
 
     manifest.json   what it is, where it came from, and the size of each file
     buy.arrow       taker buys, largest notional first, equal ones by earlier time: time, price, size,
-                    extreme (the lowest price of the seconds after its own; sells': the highest; 0 if none)
+                    extreme (the lowest price of the seconds after its own; sells': the highest; 0 if none),
+                    turn (its place among the buys of its millisecond)
     sell.arrow      taker sells, likewise
     bars.arrow      one row a second that traded: second, low, high, close, per-side count and notional
     minutes.arrow   the same of each minute, for long windows
@@ -261,31 +262,35 @@ class Largest(NamedTuple):
         return Largest(self.trades.chosen(slice(count)), self.extreme[:count])
 
 
-def read_largest(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> Largest:
+def read_largest(
+    segment: Segment, side: Side, *, window: TimeWindow, cut: Cut, turns: bool = False
+) -> Largest:
     """Return the trades of `side` inside `window`, largest first, as far as `cut` reaches.
 
-    Reads batches from the front of the file and stops as soon as the cut is met. Raises DamagedSegment
-    or UnreadableStore.
+    With `turns`, they know their places within their milliseconds; segments of earlier versions did not
+    keep those, and there the largest comes first. Reads batches from the front of the file and stops as
+    soon as the cut is met. Raises DamagedSegment or UnreadableStore.
     """
     start_ms = segment.origin.window.start_ms
     whole = segment.origin.window.overlap(window) == segment.origin.window
     bounds = None if whole else (window.start_ms - start_ms, window.end_ms - start_ms)
-    parts, wanted = [_no_rows()], cut.count
+    parts, wanted = [_no_rows(turns=turns)], cut.count
     with _reading(segment, side.value) as batches:
         decimals = [_decimals(batches.schema.field(name)) for name in _TRADE_COLUMNS]
         for batch in batches if wanted != 0 else ():
             head = batch.slice(0, wanted) if whole and wanted is not None else batch
-            rows, ended = _cut_batch(_opened(head, decimals, inverse=segment.origin.inverse), bounds, cut)
+            opened = _opened(head, decimals, inverse=segment.origin.inverse, turns=turns)
+            rows, ended = _cut_batch(opened, bounds, cut)
             parts.append(rows)
             if wanted is not None:
                 wanted = max(0, wanted - len(rows[0]))
             if ended or wanted == 0:
                 break
-    time, price, notional, extreme = (
+    time, price, notional, extreme, *turn = (
         np.concatenate(columns)[: cut.count] for columns in zip(*parts, strict=True)
     )
     extreme[extreme == 0] = np.inf if side is Side.BUY else -np.inf
-    return Largest(SideTrades(side, time + start_ms, price, notional), extreme)
+    return Largest(SideTrades(side, time + start_ms, price, notional, *turn), extreme)
 
 
 def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
@@ -309,24 +314,31 @@ def verify_segment(segment: Segment) -> None:
         read_table(segment, name)
 
 
-Rows = tuple["NDArray[np.int64]", "NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.float64]"]
+Rows = tuple["NDArray[Any]", ...]
+"""Time, price, notional and extreme of trades, and their turns where those are asked for."""
 
 
-def _no_rows() -> Rows:
-    return np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0)
+def _no_rows(*, turns: bool) -> Rows:
+    rows = np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0)
+    return (*rows, np.empty(0, np.int64)) if turns else rows
 
 
-def _opened(batch: pa.RecordBatch, decimals: list[int | None], *, inverse: bool) -> Rows:
+def _opened(batch: pa.RecordBatch, decimals: list[int | None], *, inverse: bool, turns: bool) -> Rows:
     price, size, extreme = (
         _unscaled(np.from_dlpack(batch.column(name)), places)
         for name, places in zip(_TRADE_COLUMNS, decimals, strict=True)
     )
     time = np.from_dlpack(batch.column("time")).astype(np.int64)
-    return time, price, notional_of(price, size, inverse=inverse), extreme
+    rows = time, price, notional_of(price, size, inverse=inverse), extreme
+    if not turns:
+        return rows
+    known = "turn" in batch.schema.names
+    turn = np.from_dlpack(batch.column("turn")).astype(np.int64) if known else np.zeros_like(time)
+    return (*rows, turn)
 
 
 def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[Rows, bool]:
-    time, price, notional, extreme = batch
+    time, _, notional, *_ = batch
     # Largest first, so the cut is a place; a batch that it leaves whole is not copied.
     reached = len(notional) - int(np.searchsorted(notional[::-1], cut.minimum))
     beaten = len(notional) - int(np.searchsorted(notional[::-1], cut.above, side="right"))
@@ -335,7 +347,7 @@ def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[R
     if bounds is not None:
         kept = (time >= bounds[0]) & (time < bounds[1])
         kept[end:] = False
-    return (time[kept], price[kept], notional[kept], extreme[kept]), end < len(notional)
+    return tuple(column[kept] for column in batch), end < len(notional)
 
 
 @contextmanager

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _ROWS_PER_BATCH = 8192  # 96 KiB a read: few reads for long prefixes, little waste for short ones
 _MAX_DECIMALS = 12
 _NUMPY_TO_ARROW = {
+    np.dtype(np.uint8): pa.uint8(),
+    np.dtype(np.uint16): pa.uint16(),
     np.dtype(np.uint32): pa.uint32(),
     np.dtype(np.int64): pa.int64(),
     np.dtype(np.float64): pa.float64(),
@@ -169,18 +171,27 @@ def _write(
 def _side_table(trades: Trades, side: Side, window: TimeWindow, bars: pa.RecordBatch) -> pa.RecordBatch:
     rows = np.flatnonzero(trades.is_buy if side is Side.BUY else ~trades.is_buy)
     time = (trades.time[rows] - window.start_ms).astype(np.uint32)
-    return _ordered_side(side, time, trades.price[rows], trades.size[rows], bars, inverse=trades.inverse)
+    return _ordered_side(
+        side,
+        {"time": time, "price": trades.price[rows], "size": trades.size[rows], "turn": _turns(time)},
+        bars,
+        inverse=trades.inverse,
+    )
+
+
+def _turns(time: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return each trade's place among those of its millisecond; trades come as they were made."""
+    place = np.arange(len(time), dtype=np.uint32)
+    is_first = np.r_[True, time[1:] != time[:-1]][: len(time)]
+    return place - np.maximum.accumulate(np.where(is_first, place, 0))
 
 
 def _ordered_side(
-    side: Side,
-    time: NDArray[np.uint32],
-    price: NDArray[np.float64],
-    size: NDArray[np.float64],
-    bars: pa.RecordBatch,
-    *,
-    inverse: bool,
+    side: Side, columns: Mapping[str, NDArray[Any]], bars: pa.RecordBatch, *, inverse: bool
 ) -> pa.RecordBatch:
+    time, price, size = (columns[name] for name in ("time", "price", "size"))
+    # Segments of earlier versions have no turns.
+    turn = columns.get("turn", np.zeros(len(time), np.uint8))
     # Stable, and trades come in the order of time: of equal notionals the earlier stays in front.
     order = np.argsort(-notional_of(price, size, inverse=inverse), kind="stable")
     return _batch(
@@ -188,6 +199,7 @@ def _ordered_side(
         price=_scaled(price[order]),
         size=_scaled(size[order]),
         extreme=_scaled(_extreme_after(side, time, bars)[order]),
+        turn=(turn[order].astype(np.min_scalar_type(turn.max(initial=0))), None),
     )
 
 
@@ -245,14 +257,7 @@ def _merged_side(
     segments: Sequence[Segment], side: Side, window: TimeWindow, bars: pa.RecordBatch
 ) -> pa.RecordBatch:
     columns = _joined(segments, side.value, "time", window, units_per_ms=1)
-    return _ordered_side(
-        side,
-        columns["time"],
-        columns["price"],
-        columns["size"],
-        bars,
-        inverse=segments[0].origin.inverse,
-    )
+    return _ordered_side(side, columns, bars, inverse=segments[0].origin.inverse)
 
 
 def _joined(
@@ -264,7 +269,9 @@ def _joined(
         part = read_table(segment, table)
         offset = round((segment.origin.window.start_ms - window.start_ms) * units_per_ms)
         parts.append(part | {clock: part[clock].astype(np.uint32) + np.uint32(offset)})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    # Segments of earlier versions lack a column.
+    names = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 def _batch(**columns: tuple[NDArray[Any], int | None]) -> pa.RecordBatch:

@@ -121,9 +121,9 @@ def test_no_more_than_a_stretch_is_read_before_it_is_asked_for(
         parts.append(Part(write_segment(path, origin, trades, incoming=tmp_path / "incoming"), window))
     reads: list[TimeWindow] = []
 
-    def counted(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut) -> Largest:
+    def counted(segment: Segment, side: Side, *, window: TimeWindow, cut: Cut, turns: bool) -> Largest:
         reads.append(window)
-        return read_largest(segment, side, window=window, cut=cut)
+        return read_largest(segment, side, window=window, cut=cut, turns=turns)
 
     monkeypatch.setattr(liqmap.run.load, "read_largest", counted)
     stretches = loaded(tuple(parts), GrossValue(1.0), bin_seconds=600).entries()

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import liqmap.store.writer
 from liqmap.compute.levels import coarsened
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment, DataError
@@ -28,7 +29,7 @@ from liqmap.store.segments import (
     read_table,
     segment_paths,
 )
-from liqmap.store.writer import merge_segments, write_segment
+from liqmap.store.writer import _batch, merge_segments, write_segment
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
 
@@ -141,7 +142,7 @@ def test_segment_is_a_plain_arrow_file_for_other_tools(stored: Stored):
     segment = stored(trades)
     with pa.memory_map(str(segment.path / "buy.arrow")) as file:
         table = pa.ipc.open_file(file).read_all()
-    assert table.column_names == ["time", "price", "size", "extreme"]
+    assert table.column_names == ["time", "price", "size", "extreme", "turn"]
     assert table.num_rows == segment.buys
     assert table.schema.field("price").metadata == {b"decimals": b"1"}
 
@@ -160,6 +161,57 @@ def test_read_largest_knows_what_the_price_did_after_each_trade(stored: Stored, 
 def test_nothing_comes_after_the_trades_of_the_last_second(stored: Stored, side: Side, never: float):
     segment = stored(trades_from([(0, 5.0, 1.0, "buy"), (0, 5.0, 1.0, "sell"), (999, 4.0, 1.0, "buy")]))
     assert set(read_largest(segment, side, window=WHOLE, cut=Cut()).extreme) == {never}
+
+
+def crowded_trades(count: int, *, seed: int = 1) -> Trades:
+    """Return trades of which many share a millisecond, on both sides."""
+    rng = np.random.default_rng(seed)
+    time = START_MS + np.sort(rng.integers(0, 1 + count // 10, count))
+    price, size = np.round(rng.uniform(99, 101, count), 2), rng.integers(1, 1000, count) / 100
+    return Trades(time, price, size, rng.random(count) < 0.5)
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("count", [0, 1, 500])
+def test_turns_give_back_the_order_in_which_trades_were_made(stored: Stored, side: Side, count: int):
+    trades = crowded_trades(count)
+    found = read_largest(stored(trades), side, window=WHOLE, cut=Cut(minimum=200.0), turns=True).trades
+    assert found.turn is not None
+    order = np.lexsort((found.turn, found.time))
+    kept = (trades.is_buy == (side is Side.BUY)) & (trades.notional >= 200.0)
+    np.testing.assert_array_equal(found.time[order], trades.time[kept])
+    np.testing.assert_array_equal(found.notional[order], trades.notional[kept])
+
+
+def test_more_trades_in_a_millisecond_than_a_byte_counts_keep_their_order(stored: Stored):
+    sizes = np.random.default_rng(1).permutation(70_000).astype(np.float64) + 1
+    trades = Trades(np.full(70_000, START_MS), np.ones(70_000), sizes, np.ones(70_000, np.bool_))
+    found = read_largest(stored(trades), Side.BUY, window=WHOLE, cut=Cut(), turns=True).trades
+    assert found.turn is not None
+    np.testing.assert_array_equal(found.notional[np.argsort(found.turn)], sizes)
+
+
+def test_segment_of_an_earlier_version_without_turns_is_read_and_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def batch_of_earlier_version(**columns: Any) -> pa.RecordBatch:
+        return _batch(**{name: column for name, column in columns.items() if name != "turn"})
+
+    def write(window: TimeWindow, rows: list[tuple[int, float, float, str]]) -> Segment:
+        origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "https://example.org", "")
+        path = tmp_path / os.urandom(8).hex()
+        return write_segment(path, origin, trades_from(rows), incoming=tmp_path / "incoming")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(liqmap.store.writer, "_batch", batch_of_earlier_version)
+        older = write(seconds(0, 60), [(5, 1.0, 2.0, "buy"), (5, 1.0, 3.0, "buy")])
+    assert "turn" not in read_table(older, "buy")
+    found = read_largest(older, Side.BUY, window=WHOLE, cut=Cut(), turns=True).trades
+    assert found.turn is not None
+    assert (found.notional.tolist(), found.turn.tolist()) == ([3.0, 2.0], [0, 0])
+    newer = write(seconds(60, 120), [(60_000, 1.0, 1.0, "buy")])
+    both = merge_segments(tmp_path / "both", [older, newer], incoming=tmp_path / "incoming")
+    assert read_table(both, "buy")["turn"].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -300,6 +352,7 @@ def test_table_of_a_side_without_trades_is_empty(stored: Stored):
         "price": 0,
         "size": 0,
         "extreme": 0,
+        "turn": 0,
     }
     assert {name: column.dtype for name, column in sells.items()} == {
         name: column.dtype for name, column in buys.items()
