@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Self
 from filelock import FileLock, Timeout
 from sqlalchemy import func, select
 
+from liqmap import SettingsError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -36,7 +38,10 @@ class ProcessLocks:
         await self._stack.aclose()
 
     async def take(self, application_id: int) -> bool:
-        """Take the lock of an application until the end; return False if another process has it."""
+        """Take the lock of an application until the end; return False if another process has it.
+
+        Raises SettingsError if there cannot be one.
+        """
         if application_id in self._held:
             return True
         if self._engine.dialect.name == "sqlite":
@@ -56,6 +61,13 @@ class ProcessLocks:
             lock.acquire(blocking=False)
         except Timeout:
             return False
+        except NotImplementedError:
+            return True  # a file system without locks is no place for several processes anyhow
+        except OSError as error:
+            raise SettingsError(
+                f"The file {Path(lock.lock_file).name} cannot be written ({error.strerror}); check the rights"
+                " of the database's folder."
+            ) from error
         self._stack.callback(lock.release)
         return True
 

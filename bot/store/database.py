@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from bot.store.troubles import opening_failure
 from liqmap import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from pydantic import SecretStr
     from sqlalchemy import URL, Connection
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 SQLITE_FILE: Final = "liqmap.sqlite3"
@@ -115,22 +117,31 @@ def _failing_in_one_sentence() -> Iterator[None]:
     try:
         yield
     # The last three are how drivers refuse a part of the URL that they do not know or cannot read.
-    except (SQLAlchemyError, OSError, TypeError, ValueError, OverflowError) as error:
-        raise SettingsError(
-            "The database cannot be opened: check that it runs, and the setting database.url"
-            f" ({type(getattr(error, 'orig', None) or error).__name__})."
-        ) from None
+    except (SQLAlchemyError, CommandError, OSError, TypeError, ValueError, OverflowError) as error:
+        raise SettingsError(opening_failure(error)) from None
 
 
 def _engine(address: URL) -> AsyncEngine:
     # An error's text would repeat the values of its statement, and so an interaction's token.
     if address.get_backend_name() != "sqlite":
-        return create_async_engine(address, pool_pre_ping=True, hide_parameters=True)
+        engine = create_async_engine(address, pool_pre_ping=True, hide_parameters=True)
+        event.listen(engine.sync_engine, "do_connect", _connect)
+        return engine
     # SQLite has one writer at a time: one connection queues them without ever meeting a lock.
     engine = create_async_engine(address, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=60)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_in_sqlite)
     return engine
+
+
+def _connect(
+    dialect: Dialect, _: object, arguments: Sequence[Any], options: dict[str, Any]
+) -> DBAPIConnection:
+    try:
+        return dialect.connect(*arguments, **options)
+    except OSError as error:
+        # The driver lets it through as it is, and nobody could tell it from a broken line to Discord.
+        raise OperationalError("connect", None, error) from error
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _: object) -> None:

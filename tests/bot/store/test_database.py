@@ -13,12 +13,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.request.defaults import GuildDefaults
 from bot.settings import BotSettings, DatabaseSettings
-from bot.store import open_store
+from bot.store import database, open_store
 from bot.store.alerts import NewAlert
 from bot.store.database import open_database, writing
 from bot.store.tables import metadata
@@ -232,6 +233,80 @@ async def test_wrong_password_is_one_sentence_without_it(settings: BotSettings, 
         async with open_store(with_url(settings, url)):
             pass
     assert "wrong-one" not in str(caught.value)
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.store.database._LOCK_WAIT_SECONDS", 0)
+    monkeypatch.setattr("bot.store.database._UPGRADE_WAIT_SECONDS", 0)
+
+
+async def opening(settings: BotSettings) -> str:
+    """Return the sentence with which a database is refused."""
+    with pytest.raises(SettingsError) as caught:
+        async with open_store(settings):
+            pass
+    return str(caught.value)
+
+
+@pytest.mark.usefixtures("no_waiting")
+async def test_locked_database_is_one_sentence(settings: BotSettings):
+    async with open_store(settings):
+        pass
+    with closing(sqlite3.connect(settings.storage.path / "liqmap.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sentence = await opening(settings)
+    assert sentence == (
+        "The database cannot be opened: another program has locked it; stop that, and start again."
+    )
+
+
+async def test_full_disk_is_one_sentence(settings: BotSettings, monkeypatch: pytest.MonkeyPatch):
+    def small(connection: Any, record: object) -> None:
+        set_up(connection, record)
+        connection.execute("PRAGMA max_page_count = 2")
+
+    set_up = database._set_up_sqlite
+    monkeypatch.setattr("bot.store.database._set_up_sqlite", small)
+    assert await opening(settings) == (
+        "The database cannot be opened: its disk is full; make room, and start again."
+    )
+
+
+async def test_database_of_a_newer_version_is_one_sentence_and_left_as_it_is(settings: BotSettings):
+    async with open_store(settings):
+        pass
+    with closing(sqlite3.connect(settings.storage.path / "liqmap.sqlite3")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'tomorrow'")
+        connection.commit()
+    sentence = await opening(settings)
+    assert sentence.startswith(
+        "The database cannot be opened: a newer version of the bot has changed it; run that version"
+    )
+    with closing(sqlite3.connect(settings.storage.path / "liqmap.sqlite3")) as connection:
+        assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("tomorrow",)]
+
+
+async def test_damaged_file_is_one_sentence(settings: BotSettings):
+    settings.storage.path.mkdir()
+    (settings.storage.path / "liqmap.sqlite3").write_bytes(b"no database at all " * 100)
+    assert (await opening(settings)).startswith(
+        "The database cannot be opened: its file is none of SQLite; check the setting database.url"
+    )
+
+
+async def test_missing_postgresql_database_is_one_sentence(settings: BotSettings, postgres: Any):
+    sentence = await opening(with_url(settings, postgres.url("nowhere")))
+    assert sentence.startswith("The database cannot be opened: it does not exist; create it, or check")
+
+
+async def test_unreachable_postgresql_raises_the_database_s_own_error():
+    engine = database._engine(make_url("postgresql+asyncpg://liqmap:s3cret@127.0.0.1:1/liqmap"))
+    with pytest.raises(OperationalError) as caught:
+        async with engine.connect():
+            pass
+    assert "s3cret" not in f"{caught.value!r} {caught.value}"
+    await engine.dispose()
 
 
 async def test_folder_that_cannot_be_made_is_one_sentence(settings: BotSettings):

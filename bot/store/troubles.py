@@ -1,0 +1,50 @@
+"""Why a database cannot be opened, as far as its driver says so."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from alembic.util import CommandError
+
+_LOCKED = "another program has locked it; stop that, and start again"
+_FULL = "its disk is full; make room, and start again"
+_SQLITE: Final = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_READONLY: "its file cannot be written; check its owner and rights",
+    sqlite3.SQLITE_CANTOPEN: "its file cannot be opened; check its folder, owner and rights",
+    sqlite3.SQLITE_IOERR: "its disk fails; check that, and start again",
+    sqlite3.SQLITE_CORRUPT: "its file is damaged; import a backup into a new one",
+    sqlite3.SQLITE_NOTADB: "its file is none of SQLite; check the setting database.url",
+}
+_POSTGRES: Final = {
+    "28P01": "it refuses the user or the password; check the setting database.url",
+    "28000": "it refuses the user or the password; check the setting database.url",
+    "3D000": "it does not exist; create it, or check the setting database.url",
+    "42501": "its user may not make tables; grant that right",
+    "53100": _FULL,
+    "53300": "it has too many connections; close some, and start again",
+    "55P03": _LOCKED,
+    "57P03": "it is starting or stopping; start again in a minute",
+}
+_NEWER: Final = (
+    "a newer version of the bot has changed it; run that version, or import a backup into a new database"
+)
+
+
+def opening_failure(error: BaseException) -> str:
+    """Return one sentence for what opening a database has raised. It repeats nothing of the URL."""
+    cause = getattr(error, "orig", None) or error
+    reason = _NEWER if isinstance(error, CommandError) else _known(cause) or _known(cause.__cause__)
+    if reason is None:
+        reason = f"check that it runs, and the setting database.url ({type(cause).__name__})"
+    return f"The database cannot be opened: {reason}."
+
+
+def _known(error: BaseException | None) -> str | None:
+    if isinstance(error, sqlite3.Error):
+        # The upper bits only say more.
+        return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    return _POSTGRES.get(getattr(error, "sqlstate", None) or "")
