@@ -87,7 +87,7 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
         case "import":
             async with open_store(settings) as store:
                 added = await import_from(store, options.file, now=SystemClock().now())
-                _say(f"added {added} subscriptions; a running bot sees them after its next start")
+                _say(f"added {added} subscriptions; a bot takes those of its servers within the hour")
         case "forget":
             async with open_store(settings) as store:
                 if options.guild is None:

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import discord
 from discord import app_commands
@@ -107,6 +107,7 @@ class LiqmapBot(commands.AutoShardedBot):
     async def setup_hook(self) -> None:
         """Add the commands, begin the schedule, and announce the commands where Discord has others."""
         self.add_dynamic_items(*_ITEMS)
+        self._store = await self._store.of(cast("int", self.application_id))  # known by the login
         posts = Posts(
             self,
             per_second=self._settings.subscriptions.posts_per_second,

@@ -106,11 +106,10 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
                 *(guild_id, channel.id, interaction.user.id, request.market.exchange, request.market.symbol),
                 *(near, large, rest),
             )
-            self._check_room(new)
+            await self._store.alerts.check_room(new, most=self._settings.per_guild)
             # An alert of a symbol that cannot be drawn would never come.
             await drawn(self._draw, interaction, request)
-            self._check_room(new)  # others may have set some meanwhile
-            number = await self._store.alerts.add(new)
+            number = await self._store.alerts.add(new, most=self._settings.per_guild)
         text = f"Alert {number} is set: {_line(new)}. What counts is the last day of trades."
         await patiently(lambda: interaction.edit_original_response(content=text))
 
@@ -118,7 +117,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
     async def list_all(self, interaction: discord.Interaction) -> None:
         """Show the server's alerts."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        found = self._store.alerts.of_guild(interaction.guild_id or 0)
+        found = await self._store.alerts.of_guild(interaction.guild_id or 0)
         lines = [f"{each.id}. {_line(each)}" for each in found]
         text = fitting(lines) or "No alerts here; /alert near sets one."
         embed = discord.Embed(title="Alerts", description=text, colour=COLOUR)
@@ -129,7 +128,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
     async def remove(self, interaction: discord.Interaction, alert: str) -> None:
         """Remove one of the server's alerts."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        found = self._store.alerts.of_guild(interaction.guild_id or 0)
+        found = await self._store.alerts.of_guild(interaction.guild_id or 0)
         chosen = next((each for each in found if each.id == parse_id(alert.strip())), None)
         if chosen is None or not await self._store.alerts.remove(chosen.id):
             raise RequestError(_GONE)
@@ -149,18 +148,10 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
         """Suggest the server's alerts."""
-        found = self._store.alerts.of_guild(interaction.guild_id or 0)
+        found = await self._store.alerts.of_guild(interaction.guild_id or 0)
         names = [(f"{each.id}. {_words(each)}"[:100], str(each.id)) for each in found]
         fitting = [(name, number) for name, number in names if typed.lower() in name.lower()]
         return [app_commands.Choice(name=name, value=number) for name, number in fitting[:25]]
-
-    def _check_room(self, new: NewAlert) -> None:
-        most = self._settings.per_guild
-        there = self._store.alerts.of_guild(new.guild_id)
-        if len(there) >= most:
-            raise RequestError(f"This server has {most} alerts, the most there can be; remove one first.")
-        if any(_watched(each) == _watched(new) for each in there):
-            raise RequestError(f"<#{new.channel_id}> is told of just that already; see /alert list.")
 
 
 async def _postable(interaction: discord.Interaction) -> discord.abc.Snowflake:
@@ -170,10 +161,6 @@ async def _postable(interaction: discord.Interaction) -> discord.abc.Snowflake:
     check_member(channel, interaction.user)
     check_bot(channel)
     return channel
-
-
-def _watched(alert: NewAlert) -> tuple[object, ...]:
-    return alert.channel_id, alert.exchange, alert.symbol, alert.distance, alert.notional
 
 
 def _distance(text: str) -> float:

@@ -74,17 +74,23 @@ class Server(commands.Cog):
         reset: bool = False,
     ) -> None:
         """Change the defaults, and show what holds now."""
+
+        def change(before: GuildDefaults) -> GuildDefaults:
+            now = GuildDefaults() if reset else before
+            now = _with_words(now, exchange=exchange, theme=theme, leverages=leverages)
+            now = _with_mode(now, mode, value)
+            now = _with_channels(now, allow.id if allow else None, disallow.id if disallow else None)
+            if now != before:
+                check_defaults(now)
+            return now
+
         guild_id = interaction.guild_id or 0
         before = self._guilds.get(guild_id)
-        now = GuildDefaults() if reset else before
-        now = _with_words(now, exchange=exchange, theme=theme, leverages=leverages)
-        now = _with_mode(now, mode, value)
-        now = _with_channels(now, allow.id if allow else None, disallow.id if disallow else None)
-        if now != before:
-            check_defaults(now)
+        now = change(before)
         await acknowledge(interaction, ephemeral=True, thinking=True)
         if now != before:
-            await self._guilds.put(guild_id, now)
+            # From what is stored: somebody else may be changing it.
+            now = await self._guilds.change(guild_id, change)
         embed = _shown(now)
         await patiently(lambda: interaction.edit_original_response(embed=embed))
 

@@ -190,6 +190,16 @@ class Subscriptions(commands.Cog):
         return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
 
     @commands.Cog.listener()
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """Take over what is nobody's of a server that the bot is in."""
+        await self.desk.claim_guild(guild.id)
+
+    @commands.Cog.listener()
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Take over what is nobody's of a server that the bot is in from now on."""
+        await self.desk.claim_guild(guild.id)
+
+    @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Forget all of a server that the bot has left."""
         await self.desk.forget_guild(guild.id)

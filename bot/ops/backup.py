@@ -29,7 +29,7 @@ async def export_to(store: Store, path: Path) -> int:
     backup = {
         "version": VERSION,
         "subscriptions": [_subscription_row(each) for each in subscriptions],
-        "alerts": [_alert_row(asdict(each)) for each in store.alerts.all()],
+        "alerts": [_alert_row(asdict(each)) for each in await store.alerts.all()],
         "guilds": [{"guild_id": guild_id} | asdict(each) for guild_id, each in store.guilds.all().items()],
     }
     await asyncio.to_thread(_write_private, path, json.dumps(backup, indent=1, ensure_ascii=False))
@@ -44,7 +44,6 @@ async def import_from(store: Store, path: Path, *, now: datetime) -> int:
     saved = await asyncio.to_thread(_read, path, now=now)
     added = await restore(store.engine, saved, now=now)
     await store.guilds.load()
-    await store.alerts.load()
     return added
 
 

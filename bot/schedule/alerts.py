@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import discord
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.interaction.patience import UNSENT, may_pass, told
 from bot.request.spec import encode_number
@@ -17,7 +18,7 @@ from liqmap.parsing import parse_end, parse_mode, parse_selection
 from liqmap.text import cluster_price, last_price, money, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
     from bot.request.defaults import GuildDefaults
@@ -74,11 +75,13 @@ class AlertWatch:
         self._seen: dict[_Key, Sight] = {}
         self._untold: dict[int, tuple[datetime, str]] = {}
         self._slots = asyncio.Semaphore(_DRAWN_AT_ONCE)
+        self._alerts: Sequence[Alert] = ()
+        self._fired: dict[int, datetime] = {}
 
     async def check(self) -> None:
         """Draw what is watched, and tell those whose condition holds."""
         watched: dict[_Key, list[Alert]] = {}
-        for alert in self._store.alerts.all():
+        for alert in await self._known():
             try:
                 selection = watched_selection(self._store.guilds.get(alert.guild_id))
             except LiqmapError as error:
@@ -89,6 +92,16 @@ class AlertWatch:
         known = {alert.id for alerts in watched.values() for alert in alerts}
         self._untold = {number: what for number, what in self._untold.items() if number in known}
         await asyncio.gather(*(self._look(key, alerts) for key, alerts in watched.items()))
+
+    async def _known(self) -> Sequence[Alert]:
+        """Return the alerts that are stored, or were before the database went away."""
+        try:
+            self._alerts = await self._store.alerts.all()
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("alerts are those of before: %s", type(error).__name__)
+        fired = {each.id: self._fired[each.id] for each in self._alerts if each.id in self._fired}
+        self._fired = fired
+        return [replace(each, fired_at=fired.get(each.id, each.fired_at)) for each in self._alerts]
 
     async def _look(self, key: _Key, alerts: list[Alert]) -> None:
         now = self._clock.now()
@@ -124,7 +137,17 @@ class AlertWatch:
                 self._untold[alert.id] = now, sentence
         else:
             log.info("alerted alert=%d symbol=%s", alert.id, alert.symbol)
+            await self._note_fired(alert, now)
+
+    async def _note_fired(self, alert: Alert, now: datetime) -> None:
+        # Remembered here too: it must not be told again each minute while the database is away.
+        self._fired[alert.id] = now
+        try:
             await self._store.alerts.fired(alert.id, now=now)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("alert %d was told, which is not stored: %s", alert.id, type(error).__name__)
+        else:
+            del self._fired[alert.id]
 
     async def _remove(self, alert: Alert) -> None:
         await self._store.alerts.remove(alert.id)

@@ -47,7 +47,6 @@ class SubscriptionDesk:
         draft = await self._previewed(interaction, draft_id)
         if draft.state is SubscriptionState.DRAFT:
             await self._check_posting(interaction, draft)
-            await self.check_room(draft)
             await self._activate(draft.id)
         now = self._clock.now()
         when = int(next_post(draft.id, draft.every, now=now, jitter=self._settings.jitter).timestamp())
@@ -58,9 +57,8 @@ class SubscriptionDesk:
         """Drop a preview."""
         await acknowledge(interaction)
         draft = await self._previewed(interaction, draft_id)
-        if draft.state is not SubscriptionState.DRAFT:
+        if not await self._store.subscriptions.remove_draft(draft.id):
             raise RequestError("That is saved already; /subscriptions shows it, and can remove it.")
-        await self._store.subscriptions.remove(draft_id)
         await patiently(
             lambda: interaction.edit_original_response(
                 content="Not saved.", embeds=[], attachments=[], view=None
@@ -123,17 +121,7 @@ class SubscriptionDesk:
 
     async def check_room(self, new: NewSubscription) -> None:
         """Raise RequestError if the server has too many, or just this one already."""
-        most = self._settings.per_guild
-        there = await self._store.subscriptions.of_guild(new.guild_id)
-        if len(there) >= most:
-            raise RequestError(
-                f"This server has {most} subscriptions, the most there can be; remove one first."
-            )
-        if any(
-            (each.channel_id, each.spec, each.every) == (new.channel_id, new.spec, new.every)
-            for each in there
-        ):
-            raise RequestError(f"<#{new.channel_id}> gets just that already; see /subscriptions.")
+        await self._store.subscriptions.check_room(new, most=self._settings.per_guild)
 
     async def of_guild(self, interaction: discord.Interaction, number: int) -> Subscription:
         """Return one of this server's subscriptions, drafts left out. Raises RequestError."""
@@ -164,7 +152,9 @@ class SubscriptionDesk:
         self.check_rights(interaction, target, role)
 
     async def _activate(self, number: int) -> None:
-        await self._store.subscriptions.activate(number, now=self._clock.now())
+        most = self._settings.per_guild
+        if not await self._store.subscriptions.activate(number, now=self._clock.now(), most=most):
+            raise RequestError(_GONE)
         running = await self._store.subscriptions.get(number)
         if running is not None:
             self._scheduler.add(running)
@@ -173,6 +163,19 @@ class SubscriptionDesk:
         """Remove a subscription."""
         self._scheduler.remove(number)
         await self._store.subscriptions.remove(number)
+
+    async def claim_guild(self, guild_id: int) -> None:
+        """Take over what is nobody's of a server that the bot is in, and post what is due of it."""
+        claimed = await self._store.claims.claim(guild_id)
+        if claimed is None:
+            return
+        log.warning(
+            "claimed of guild %d, which belonged to no bot: %d subscriptions, %d alerts, %s",
+            *(guild_id, len(claimed.subscriptions), len(claimed.alerts)),
+            "its settings" if claimed.defaults else "no settings",
+        )
+        await self._store.guilds.load()
+        await self._schedule_missing()
 
     async def forget_guild(self, guild_id: int) -> None:
         """Forget all of a server that the bot has left."""
@@ -194,14 +197,27 @@ class SubscriptionDesk:
         await self._store.subscriptions.remove_drafts(before=now - _DRAFTS_LIVE)
         await self._store.snapshots.remove_old(before=now - timedelta(days=30))
         await self._store.interactions.forget_old(now=now)
+        await self._schedule_missing()
         if client.is_ready():
+            await self._claim_left(client)
             await self._forget_left(client)
+
+    async def _schedule_missing(self) -> None:
+        """Schedule what another process of this bot, or a claim, has let run."""
+        for subscription in await self._store.subscriptions.active():
+            self._scheduler.ensure(subscription)
+
+    async def _claim_left(self, client: discord.Client) -> None:
+        """Claim what was imported since the start."""
+        await self._store.claims.load()
+        for guild in client.guilds:
+            await self.claim_guild(guild.id)
 
     async def _forget_left(self, client: discord.Client) -> None:
         """Forget the servers that removed the bot while it was away, of which no event tells."""
         known = set(self._store.guilds.all())
         known.update(each.guild_id for each in await self._store.subscriptions.every_one())
-        known.update(each.guild_id for each in self._store.alerts.all())
+        known.update(each.guild_id for each in await self._store.alerts.all())
         for guild_id in known - {guild.id for guild in client.guilds}:
             try:
                 await patiently(partial(client.fetch_guild, guild_id))

@@ -66,7 +66,7 @@ class Scheduler:
         """Begin; whatever was missed while the bot was down comes at once."""
         self._within(self._scheduler.start)
         for subscription in subscriptions:
-            self._add(subscription, first=self._clock.now())
+            self.ensure(subscription)
 
     async def close(self) -> None:
         """Stop; what is under way may end, or is cut short and taken up again after the next start."""
@@ -83,6 +83,11 @@ class Scheduler:
     def add(self, subscription: Subscription) -> None:
         """Run a subscription from its next due time on."""
         self._add(subscription)
+
+    def ensure(self, subscription: Subscription) -> None:
+        """Run a subscription that does not yet, beginning with what it has missed."""
+        if self._scheduler.get_job(str(subscription.id)) is None:
+            self._add(subscription, first=self._clock.now())
 
     def remove(self, subscription_id: int) -> None:
         """Let a subscription rest."""

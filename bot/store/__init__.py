@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from bot.store.alerts import AlertTable
 from bot.store.alone import ProcessLocks
+from bot.store.claims import Claims
 from bot.store.database import open_database
 from bot.store.guilds import GuildTable
 from bot.store.interactions import InteractionTable
+from bot.store.owner import EVERYBODY, Owner
 from bot.store.pending import PendingTable
 from bot.store.snapshots import SnapshotTable
 from bot.store.subscriptions import SubscriptionTable
@@ -22,38 +25,59 @@ if TYPE_CHECKING:
 
     from bot.settings import BotSettings
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The tables, one object each, the database that they are in, and who else uses it."""
+    """The tables, with the rows of one owner, the database that they are in, and who else uses it."""
 
     engine: AsyncEngine
+    owner: Owner
     subscriptions: SubscriptionTable
     snapshots: SnapshotTable
     guilds: GuildTable
     alerts: AlertTable
+    claims: Claims
     pending: PendingTable
     interactions: InteractionTable
     processes: ProcessLocks
 
+    async def of(self, application_id: int) -> Store:
+        """Return what one application sees: its own rows, and those of nobody that it can claim."""
+        owner = Owner(application_id)
+        store = self if owner == self.owner else replace(self, **_owned_tables(self.engine, owner))
+        await store.guilds.load()
+        await store.claims.load()
+        if store.claims.open:
+            log.info("rows of %d servers belong to no bot yet", store.claims.open)
+        return store
+
 
 @asynccontextmanager
 async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
-    """Open the database of the settings. Raises SettingsError."""
+    """Open the database of the settings, with the rows of all applications. Raises SettingsError."""
     async with (
         open_database(settings.database.url, folder=settings.storage.path) as engine,
         ProcessLocks(engine) as processes,
     ):
         store = Store(
             engine,
-            SubscriptionTable(engine),
-            SnapshotTable(engine),
-            GuildTable(engine),
-            AlertTable(engine),
-            PendingTable(engine),
-            InteractionTable(engine),
-            processes,
+            **_owned_tables(engine, EVERYBODY),
+            pending=PendingTable(engine),
+            interactions=InteractionTable(engine),
+            processes=processes,
         )
         await store.guilds.load()
-        await store.alerts.load()
         yield store
+
+
+def _owned_tables(engine: AsyncEngine, owner: Owner) -> dict[str, Any]:
+    return {
+        "owner": owner,
+        "subscriptions": SubscriptionTable(engine, owner),
+        "snapshots": SnapshotTable(engine, owner),
+        "guilds": GuildTable(engine, owner),
+        "alerts": AlertTable(engine, owner),
+        "claims": Claims(engine, owner),
+    }

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, insert, select, update
 
 from bot.store.database import writing
+from bot.store.owner import EVERYBODY, Owner
+from bot.store.room import free_place, has_equal, until_unique
 from bot.store.tables import alerts
-from liqmap import Exchange
+from liqmap import Exchange, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+
+ALERT_KEY: Final = ("channel_id", "exchange", "symbol", "distance", "notional")
+"""What makes two alerts one: they would be posted together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,44 +47,43 @@ class Alert(NewAlert):
     fired_at: datetime | None
 
 
+_SHOWN: Final = [alerts.c[each.name] for each in fields(Alert)]
+
+
 class AlertTable:
-    """The table of alerts. It is looked at each minute, so all of it is kept in memory."""
+    """An owner's alerts."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, owner: Owner = EVERYBODY) -> None:
         self._engine = engine
-        self._known: dict[int, Alert] = {}
+        self._owner = owner
+        self._own = owner.owns(alerts)
 
-    async def load(self) -> None:
-        """Read the table."""
+    async def add(self, new: NewAlert, *, most: int | None = None) -> int:
+        """Store an alert; return its id.
+
+        Raises RequestError if its server has `most` already, or its channel is alerted of just that.
+        """
+        return await until_unique(lambda: self._add(new, most=most))
+
+    async def check_room(self, new: NewAlert, *, most: int) -> None:
+        """Raise RequestError if `new` could not be added at this moment, as `add` will check for good."""
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(select(alerts).order_by(alerts.c.id))).mappings().all()
-        self._known = {row["id"]: _alert(dict(row)) for row in rows}
+            await _place_for(connection, self._row(new), most=most)
 
-    async def add(self, new: NewAlert) -> int:
-        """Store an alert; return its id."""
-        async with writing(self._engine) as connection:
-            stored = await connection.execute(
-                insert(alerts).values(alert_columns(new)).returning(alerts.c.id)
-            )
-            number = int(stored.scalar_one())
-        self._known[number] = Alert(**asdict(new), id=number, fired_at=None)
-        return number
-
-    def all(self) -> Sequence[Alert]:
+    async def all(self) -> Sequence[Alert]:
         """Return every alert, oldest first."""
-        return list(self._known.values())
+        return await self._select()
 
-    def of_guild(self, guild_id: int) -> Sequence[Alert]:
+    async def of_guild(self, guild_id: int) -> Sequence[Alert]:
         """Return a guild's alerts, oldest first."""
-        return [each for each in self._known.values() if each.guild_id == guild_id]
+        return await self._select(alerts.c.guild_id == guild_id)
 
     async def fired(self, alert_id: int, *, now: datetime) -> None:
         """Begin an alert's cooldown."""
-        # Known first: it must not be told again each minute while the database is away.
-        if alert_id in self._known:
-            self._known[alert_id] = replace(self._known[alert_id], fired_at=now)
         async with writing(self._engine) as connection:
-            await connection.execute(update(alerts).where(alerts.c.id == alert_id).values(fired_at=now))
+            await connection.execute(
+                update(alerts).where(self._own, alerts.c.id == alert_id).values(fired_at=now)
+            )
 
     async def remove(self, alert_id: int) -> bool:
         """Remove an alert; return whether it was there."""
@@ -92,14 +97,33 @@ class AlertTable:
         """Remove a channel's alerts."""
         await self._delete(alerts.c.channel_id == channel_id)
 
+    async def _add(self, new: NewAlert, *, most: int | None) -> int:
+        row = self._row(new)
+        async with writing(self._engine) as connection:
+            place = await _place_for(connection, row, most=most)
+            stored = await connection.execute(
+                insert(alerts).values(**row, place=place).returning(alerts.c.id)
+            )
+            return int(stored.scalar_one())
+
+    def _row(self, new: NewAlert) -> dict[str, Any]:
+        return alert_columns(new) | {"application_id": self._owner.of_new_rows}
+
+    async def _select(self, *conditions: ColumnElement[bool]) -> list[Alert]:
+        query = select(*_SHOWN).where(self._own, *conditions).order_by(alerts.c.id)
+        async with self._engine.connect() as connection:
+            return [_alert(dict(row)) for row in (await connection.execute(query)).mappings()]
+
     async def _delete(self, which: ColumnElement[bool]) -> bool:
         async with writing(self._engine) as connection:
-            gone = list(
-                (await connection.execute(delete(alerts).where(which).returning(alerts.c.id))).scalars()
-            )
-        for number in gone:
-            self._known.pop(number, None)
-        return bool(gone)
+            gone = await connection.execute(delete(alerts).where(self._own, which))
+            return gone.rowcount > 0
+
+
+async def _place_for(connection: AsyncConnection, row: Mapping[str, Any], *, most: int | None) -> int:
+    if await has_equal(connection, alerts, row, key=ALERT_KEY):
+        raise RequestError(f"<#{row['channel_id']}> is told of just that already; see /alert list.")
+    return await free_place(connection, alerts, row, most=most)
 
 
 def alert_columns(new: NewAlert) -> dict[str, Any]:

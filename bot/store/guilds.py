@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import and_, delete, insert, select, update
 
 from bot.request.defaults import GuildDefaults
 from bot.store.database import writing
+from bot.store.owner import EVERYBODY, Owner
+from bot.store.room import until_unique
 from bot.store.tables import guilds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -19,16 +23,20 @@ VALUE_LENGTH: Final = 40
 
 
 class GuildTable:
-    """The table of guilds' defaults. All of it is small, and kept in memory."""
+    """An owner's guilds and their defaults. All of it is small, and kept in memory."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, owner: Owner = EVERYBODY) -> None:
         self._engine = engine
+        self._owner = owner
+        self._own = owner.owns(guilds)
         self._known: dict[int, GuildDefaults] = {}
 
     async def load(self) -> None:
         """Read the table."""
+        # Where several bots have the same guild, one that has been claimed comes after nobody's.
+        query = select(guilds).where(self._own).order_by(guilds.c.application_id)
         async with self._engine.connect() as connection:
-            self._known = {row.guild_id: _defaults(row) for row in await connection.execute(select(guilds))}
+            self._known = {row.guild_id: _defaults(row) for row in await connection.execute(query)}
 
     def get(self, guild_id: int | None) -> GuildDefaults:
         """Return a guild's defaults; outside of guilds there are none."""
@@ -38,25 +46,47 @@ class GuildTable:
         """Return the defaults of every guild that has set some."""
         return dict(self._known)
 
+    async def change(self, guild_id: int, change: Callable[[GuildDefaults], GuildDefaults]) -> GuildDefaults:
+        """Put what `change` makes of a guild's defaults in their place, and return it.
+
+        What others change at the same time is not lost. Raises what `change` raises.
+        """
+        self._known[guild_id] = await until_unique(lambda: self._change(guild_id, change))
+        return self._known[guild_id]
+
     async def put(self, guild_id: int, defaults: GuildDefaults) -> None:
         """Replace a guild's defaults."""
-        async with writing(self._engine) as connection:
-            await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
-            await connection.execute(insert(guilds).values(guild_columns(guild_id, defaults)))
-        self._known[guild_id] = defaults
+        await self.change(guild_id, lambda _: defaults)
 
     async def remove(self, guild_id: int) -> None:
         """Forget a guild's defaults."""
         async with writing(self._engine) as connection:
-            await connection.execute(delete(guilds).where(guilds.c.guild_id == guild_id))
+            await connection.execute(delete(guilds).where(self._own, guilds.c.guild_id == guild_id))
         self._known.pop(guild_id, None)
 
     async def remove_channel(self, channel_id: int) -> None:
         """Take a channel out of the allowed ones."""
+
+        def without(defaults: GuildDefaults) -> GuildDefaults:
+            left = tuple(each for each in defaults.channels if each != channel_id)
+            return replace(defaults, channels=left)
+
         for guild_id, defaults in self.all().items():
             if channel_id in defaults.channels:
-                left = tuple(each for each in defaults.channels if each != channel_id)
-                await self.put(guild_id, replace(defaults, channels=left))
+                await self.change(guild_id, without)
+
+    async def _change(self, guild_id: int, change: Callable[[GuildDefaults], GuildDefaults]) -> GuildDefaults:
+        key = {"application_id": self._owner.of_new_rows, "guild_id": guild_id}
+        one = and_(*(guilds.c[name] == value for name, value in key.items()))
+        async with writing(self._engine) as connection:
+            row = (await connection.execute(select(guilds).where(one).with_for_update())).first()
+            now = change(GuildDefaults() if row is None else _defaults(row))
+            values = guild_columns(guild_id, now)
+            if row is None:
+                await connection.execute(insert(guilds).values(values | key))
+            else:
+                await connection.execute(update(guilds).where(one).values(values))
+        return now
 
 
 def guild_columns(guild_id: int, defaults: GuildDefaults) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, insert, select
 
-from bot.store.alerts import alert_columns
+from bot.store.alerts import ALERT_KEY, alert_columns
 from bot.store.database import writing
 from bot.store.guilds import guild_columns
+from bot.store.owner import UNCLAIMED
 from bot.store.subscriptions import NewSubscription, SubscriptionState, subscription_columns, understood
 from bot.store.tables import alerts, guilds, subscriptions
 
@@ -42,7 +43,10 @@ class Saved:
 
 
 async def restore(engine: AsyncEngine, saved: Saved, *, now: datetime) -> int:
-    """Add what is not there yet, and replace guilds' defaults; return how many subscriptions were added."""
+    """Add what is not there yet, and guilds' defaults; return how many subscriptions were added.
+
+    All of it belongs to no bot until one claims it, and then takes the place of its own defaults.
+    """
     async with writing(engine) as connection:
         added = await _add_subscriptions(connection, saved.subscriptions, now=now)
         await _add_alerts(connection, saved.alerts)
@@ -66,15 +70,18 @@ async def _add_subscriptions(
 
 
 async def _add_alerts(connection: AsyncConnection, saved: Sequence[NewAlert]) -> None:
-    kept = [column for column in alerts.c if column.name not in {"id", "fired_at"}]
-    there = {tuple(row) for row in await connection.execute(select(*kept))}
-    rows = {tuple(row[column.name] for column in kept): row for row in map(alert_columns, saved)}
+    there = {tuple(row) for row in await connection.execute(select(*(alerts.c[name] for name in ALERT_KEY)))}
+    rows: dict[object, dict[str, Any]] = {}
+    for row in map(alert_columns, saved):
+        rows.setdefault(tuple(row[name] for name in ALERT_KEY), row)
     await _insert(connection, alerts, [row for mark, row in rows.items() if mark not in there])
 
 
 async def _replace_guilds(connection: AsyncConnection, saved: Mapping[int, GuildDefaults]) -> None:
     if saved:
-        replaced = delete(guilds).where(guilds.c.guild_id == bindparam("replaced"))
+        replaced = delete(guilds).where(
+            guilds.c.application_id == UNCLAIMED, guilds.c.guild_id == bindparam("replaced")
+        )
         await connection.execute(replaced, [{"replaced": guild_id} for guild_id in saved])
     await _insert(connection, guilds, [guild_columns(*each) for each in saved.items()])
 
@@ -86,4 +93,4 @@ async def _insert(connection: AsyncConnection, table: Table, rows: Sequence[dict
 
 def _mark(each: NewSubscription) -> tuple[object, ...]:
     """Return what makes two subscriptions one: they would post the same at the same time."""
-    return (each.guild_id, each.channel_id, each.spec, each.every)
+    return (each.channel_id, each.spec, each.every)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.store.database import writing
+from bot.store.owner import EVERYBODY, Owner
 from bot.store.subscriptions import REASON_LENGTH, SubscriptionState
-from bot.store.tables import snapshots, subscriptions
+from bot.store.tables import UtcSeconds, snapshots, subscriptions
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+log = logging.getLogger(__name__)
 
 
 class SnapshotState(StrEnum):
@@ -50,27 +55,30 @@ class Snapshot:
 
 
 class SnapshotTable:
-    """The table of snapshots."""
+    """The snapshots of an owner's subscriptions."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, owner: Owner = EVERYBODY) -> None:
         self._engine = engine
+        self._owns = owner.owns(subscriptions)
+        self._own = snapshots.c.subscription_id.in_(select(subscriptions.c.id).where(self._owns))
 
     async def claim(self, subscription_id: int, due: datetime, *, now: datetime) -> Snapshot | None:
         """Return the snapshot of that due time, made if it was not there; None without its subscription."""
         row = {
-            "subscription_id": subscription_id,
-            "due": due,
-            "state": SnapshotState.CLAIMED,
-            "reason": "",
-            "changed_at": now,
+            "due": literal(due, UtcSeconds),
+            "state": literal(SnapshotState.CLAIMED.value),
+            "reason": literal(""),
+            "changed_at": literal(now, UtcSeconds),
         }
+        own = select(subscriptions.c.id, *row.values()).where(
+            self._owns, subscriptions.c.id == subscription_id
+        )
         try:
             async with writing(self._engine) as connection:
-                await connection.execute(insert(snapshots).values(row))
+                await connection.execute(insert(snapshots).from_select(["subscription_id", *row], own))
         except IntegrityError:
-            # It is there already, or its subscription is gone.
-            return await self._get(subscription_id, due)
-        return Snapshot(subscription_id, due, SnapshotState.CLAIMED, None, "", now)
+            log.debug("subscription %d has the snapshot of %s already", subscription_id, due)
+        return await self._get(subscription_id, due)
 
     async def sending(self, snapshot: Snapshot, *, now: datetime) -> bool:
         """Note that the message is about to go out; return whether it may.
@@ -86,7 +94,7 @@ class SnapshotTable:
             noted = await connection.execute(
                 update(snapshots)
                 .where(
-                    _row_of(snapshot),
+                    self._row_of(snapshot),
                     snapshots.c.state == snapshot.state,
                     snapshots.c.changed_at == snapshot.changed_at,
                     runs.exists(),
@@ -100,27 +108,29 @@ class SnapshotTable:
         async with writing(self._engine) as connection:
             await connection.execute(
                 update(snapshots)
-                .where(_row_of(snapshot))
+                .where(self._row_of(snapshot))
                 .values(state=SnapshotState.POSTED, message_id=message_id, changed_at=now)
             )
             changes: dict[str, Any] = {"failures": 0}
             if message_id is not None:
                 changes["message_id"] = message_id
             await connection.execute(
-                update(subscriptions).where(subscriptions.c.id == snapshot.subscription_id).values(changes)
+                update(subscriptions)
+                .where(self._owns, subscriptions.c.id == snapshot.subscription_id)
+                .values(changes)
             )
 
     async def failed(self, snapshot: Snapshot, *, reason: str, now: datetime) -> None:
         """Note that the snapshot is given up."""
         values = {"state": SnapshotState.FAILED, "reason": reason[:REASON_LENGTH], "changed_at": now}
         async with writing(self._engine) as connection:
-            await connection.execute(update(snapshots).where(_row_of(snapshot)).values(values))
+            await connection.execute(update(snapshots).where(self._row_of(snapshot)).values(values))
 
     async def newest(self, subscription_id: int) -> Snapshot | None:
         """Return a subscription's newest snapshot."""
         query = (
             select(snapshots)
-            .where(snapshots.c.subscription_id == subscription_id)
+            .where(self._own, snapshots.c.subscription_id == subscription_id)
             .order_by(snapshots.c.due.desc())
             .limit(1)
         )
@@ -128,7 +138,9 @@ class SnapshotTable:
 
     async def last_posted_at(self) -> datetime | None:
         """Return when a snapshot was posted last, of any subscription."""
-        query = select(func.max(snapshots.c.changed_at)).where(snapshots.c.state == SnapshotState.POSTED)
+        query = select(func.max(snapshots.c.changed_at)).where(
+            self._own, snapshots.c.state == SnapshotState.POSTED
+        )
         async with self._engine.connect() as connection:
             found: datetime | None = (await connection.execute(query)).scalar_one()
             return found
@@ -136,11 +148,20 @@ class SnapshotTable:
     async def remove_old(self, *, before: datetime) -> None:
         """Remove rows whose time has long passed."""
         async with writing(self._engine) as connection:
-            await connection.execute(delete(snapshots).where(snapshots.c.changed_at < before))
+            await connection.execute(delete(snapshots).where(self._own, snapshots.c.changed_at < before))
+
+    def _row_of(self, snapshot: Snapshot) -> ColumnElement[bool]:
+        return and_(
+            self._own,
+            snapshots.c.subscription_id == snapshot.subscription_id,
+            snapshots.c.due == snapshot.due,
+        )
 
     async def _get(self, subscription_id: int, due: datetime) -> Snapshot | None:
         return await self._one(
-            select(snapshots).where(snapshots.c.subscription_id == subscription_id, snapshots.c.due == due)
+            select(snapshots).where(
+                self._own, snapshots.c.subscription_id == subscription_id, snapshots.c.due == due
+            )
         )
 
     async def _one(self, query: Select[Any]) -> Snapshot | None:
@@ -151,7 +172,3 @@ class SnapshotTable:
         return Snapshot(
             row.subscription_id, row.due, SnapshotState(row.state), row.message_id, row.reason, row.changed_at
         )
-
-
-def _row_of(snapshot: Snapshot) -> ColumnElement[bool]:
-    return and_(snapshots.c.subscription_id == snapshot.subscription_id, snapshots.c.due == snapshot.due)

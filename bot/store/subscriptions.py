@@ -8,22 +8,26 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import and_, delete, insert, select, update
 
 from bot.request.spec import MapSpec, decode_spec, encode_spec
 from bot.store.database import writing
+from bot.store.owner import EVERYBODY, Owner
+from bot.store.room import free_place, has_equal, until_unique
 from bot.store.tables import subscriptions
 from liqmap import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Row
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 log = logging.getLogger(__name__)
 
 REASON_LENGTH: Final = 300
+SUBSCRIPTION_KEY: Final = ("channel_id", "spec", "every")
+"""What makes two subscriptions one: they would post the same at the same time."""
 
 
 class PostStyle(StrEnum):
@@ -74,16 +78,24 @@ class Subscription(NewSubscription):
         return self.message_id if self.style is PostStyle.EDIT else None
 
 
-class SubscriptionTable:
-    """The table of subscriptions. A row that cannot be understood is passed over, with a warning."""
+_DRAFT: Final = subscriptions.c.state == SubscriptionState.DRAFT
+_NOT_DRAFT: Final = subscriptions.c.state != SubscriptionState.DRAFT
+_ACTIVE: Final = subscriptions.c.state == SubscriptionState.ACTIVE
 
-    def __init__(self, engine: AsyncEngine) -> None:
+
+class SubscriptionTable:
+    """An owner's subscriptions. A row that cannot be understood is passed over, with a warning."""
+
+    def __init__(self, engine: AsyncEngine, owner: Owner = EVERYBODY) -> None:
         self._engine = engine
+        self._owner = owner
+        self._own = owner.owns(subscriptions)
 
     async def draft(self, new: NewSubscription, *, now: datetime) -> int:
         """Store a subscription that waits for its Confirm; return its id."""
         values = {
             **subscription_columns(new),
+            "application_id": self._owner.of_new_rows,
             "state": SubscriptionState.DRAFT,
             "reason": "",
             "failures": 0,
@@ -95,19 +107,26 @@ class SubscriptionTable:
             )
             return int(stored.scalar_one())
 
-    async def activate(self, subscription_id: int, *, now: datetime) -> None:
-        """Let a draft or a paused subscription run from now on."""
-        await self._change(
-            {"state": SubscriptionState.ACTIVE, "reason": "", "failures": 0, "active_since": now},
-            subscriptions.c.id == subscription_id,
-        )
+    async def activate(self, subscription_id: int, *, now: datetime, most: int | None = None) -> bool:
+        """Let a draft or a paused subscription run from now on; return whether it is there.
+
+        Raises RequestError if its server has `most` already, or its channel gets just that.
+        """
+        return await until_unique(lambda: self._activate(subscription_id, now=now, most=most))
+
+    async def check_room(self, new: NewSubscription, *, most: int) -> None:
+        """Raise RequestError if `new` could not run at this moment, as `activate` will check for good."""
+        row = subscription_columns(new) | {"application_id": self._owner.of_new_rows}
+        async with self._engine.connect() as connection:
+            await _check_equal(connection, row, there=_NOT_DRAFT)
+            await free_place(connection, subscriptions, row, there=_NOT_DRAFT, most=most)
 
     async def pause(self, subscription_id: int, *, reason: str) -> bool:
         """Let a subscription rest until somebody resumes it; return whether it ran."""
         return await self._change(
             {"state": SubscriptionState.PAUSED, "reason": reason[:REASON_LENGTH]},
             subscriptions.c.id == subscription_id,
-            subscriptions.c.state == SubscriptionState.ACTIVE,
+            _ACTIVE,
         )
 
     async def forget_message(self, subscription_id: int) -> None:
@@ -125,29 +144,23 @@ class SubscriptionTable:
 
     async def of_guild(self, guild_id: int) -> Sequence[Subscription]:
         """Return a guild's subscriptions, drafts left out, oldest first."""
-        return await self._select(
-            subscriptions.c.guild_id == guild_id, subscriptions.c.state != SubscriptionState.DRAFT
-        )
+        return await self._select(subscriptions.c.guild_id == guild_id, _NOT_DRAFT)
 
     async def active(self) -> Sequence[Subscription]:
         """Return all subscriptions that run."""
-        return await self._select(subscriptions.c.state == SubscriptionState.ACTIVE)
+        return await self._select(_ACTIVE)
 
     async def every_one(self) -> Sequence[Subscription]:
         """Return all subscriptions, drafts left out."""
-        return await self._select(subscriptions.c.state != SubscriptionState.DRAFT)
-
-    async def count(self, guild_id: int) -> int:
-        """Return how many subscriptions a guild has, drafts left out."""
-        query = select(func.count()).where(
-            subscriptions.c.guild_id == guild_id, subscriptions.c.state != SubscriptionState.DRAFT
-        )
-        async with self._engine.connect() as connection:
-            return int((await connection.execute(query)).scalar_one())
+        return await self._select(_NOT_DRAFT)
 
     async def remove(self, subscription_id: int) -> bool:
         """Remove one subscription; return whether it was there."""
         return bool(await self._delete(subscriptions.c.id == subscription_id))
+
+    async def remove_draft(self, subscription_id: int) -> bool:
+        """Remove a subscription that nobody has confirmed; return whether it was there."""
+        return bool(await self._delete(subscriptions.c.id == subscription_id, _DRAFT))
 
     async def remove_guild(self, guild_id: int) -> Sequence[int]:
         """Remove a guild's subscriptions; return their ids."""
@@ -159,17 +172,36 @@ class SubscriptionTable:
 
     async def remove_drafts(self, *, before: datetime) -> None:
         """Remove drafts that nobody confirmed."""
-        await self._delete(
-            subscriptions.c.state == SubscriptionState.DRAFT, subscriptions.c.active_since < before
-        )
+        await self._delete(_DRAFT, subscriptions.c.active_since < before)
+
+    async def _activate(self, subscription_id: int, *, now: datetime, most: int | None) -> bool:
+        values = {"state": SubscriptionState.ACTIVE, "reason": "", "failures": 0, "active_since": now}
+        one = and_(self._own, subscriptions.c.id == subscription_id)
+        async with writing(self._engine) as connection:
+            query = select(subscriptions).where(one).with_for_update()
+            found = (await connection.execute(query)).mappings().first()
+            row = dict(found or {})
+            if found is None or row["state"] == SubscriptionState.ACTIVE:
+                return found is not None
+            if row["state"] == SubscriptionState.DRAFT:
+                await _check_equal(connection, row, there=_NOT_DRAFT)
+                values["place"] = await free_place(
+                    connection, subscriptions, row, there=_NOT_DRAFT, most=most
+                )
+            else:
+                await _check_equal(connection, row, there=_ACTIVE)
+            await connection.execute(update(subscriptions).where(one).values(values))
+        return True
 
     async def _change(self, values: dict[str, Any], *conditions: ColumnElement[bool]) -> bool:
         async with writing(self._engine) as connection:
-            changed = await connection.execute(update(subscriptions).where(*conditions).values(values))
+            changed = await connection.execute(
+                update(subscriptions).where(self._own, *conditions).values(values)
+            )
             return changed.rowcount > 0
 
     async def _select(self, *conditions: ColumnElement[bool]) -> list[Subscription]:
-        query = select(subscriptions).where(*conditions).order_by(subscriptions.c.id)
+        query = select(subscriptions).where(self._own, *conditions).order_by(subscriptions.c.id)
         async with self._engine.connect() as connection:
             found = [understood(row) for row in await connection.execute(query)]
         return [each for each in found if each is not None]
@@ -177,9 +209,16 @@ class SubscriptionTable:
     async def _delete(self, *conditions: ColumnElement[bool]) -> list[int]:
         async with writing(self._engine) as connection:
             gone = await connection.execute(
-                delete(subscriptions).where(*conditions).returning(subscriptions.c.id)
+                delete(subscriptions).where(self._own, *conditions).returning(subscriptions.c.id)
             )
             return list(gone.scalars())
+
+
+async def _check_equal(
+    connection: AsyncConnection, row: Mapping[str, Any], *, there: ColumnElement[bool]
+) -> None:
+    if await has_equal(connection, subscriptions, row, there=there, key=SUBSCRIPTION_KEY):
+        raise RequestError(f"<#{row['channel_id']}> gets just that already; see /subscriptions.")
 
 
 def subscription_columns(new: NewSubscription) -> dict[str, Any]:

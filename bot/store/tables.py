@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ subscriptions = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("guild_id", BigInteger, nullable=False, index=True),
+    Column("application_id", BigInteger, nullable=False, server_default=text("0")),
     Column("channel_id", BigInteger, nullable=False, index=True),
     Column("creator_id", BigInteger, nullable=False),
     Column("spec", String(300), nullable=False),
@@ -66,6 +70,16 @@ subscriptions = Table(
     Column("failures", Integer, nullable=False),
     Column("message_id", BigInteger),
     Column("active_since", UtcSeconds, nullable=False),
+    Column("place", Integer),
+    CheckConstraint("guild_id > 0", name="ck_subscriptions_guild_id"),
+    Index("uq_subscriptions_place", "application_id", "guild_id", "place", unique=True),
+    Index(
+        "uq_subscriptions_active",
+        *("application_id", "channel_id", "spec", "every"),
+        unique=True,
+        sqlite_where=text("state = 'active'"),
+        postgresql_where=text("state = 'active'"),
+    ),
     # A button that was left behind must not mean what has come since.
     sqlite_autoincrement=True,
 )
@@ -86,6 +100,7 @@ snapshots = Table(
 guilds = Table(
     "guilds",
     metadata,
+    Column("application_id", BigInteger, primary_key=True, autoincrement=False, server_default=text("0")),
     Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
     Column("exchange", String(20)),
     Column("mode", String(20)),
@@ -93,6 +108,7 @@ guilds = Table(
     Column("theme", String(10)),
     Column("leverages", String(200)),
     Column("channels", String(2000), nullable=False),
+    CheckConstraint("guild_id > 0", name="ck_guilds_guild_id"),
 )
 
 alerts = Table(
@@ -100,6 +116,7 @@ alerts = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("guild_id", BigInteger, nullable=False, index=True),
+    Column("application_id", BigInteger, nullable=False, server_default=text("0")),
     Column("channel_id", BigInteger, nullable=False, index=True),
     Column("creator_id", BigInteger, nullable=False),
     Column("exchange", String(20), nullable=False),
@@ -108,6 +125,14 @@ alerts = Table(
     Column("notional", Float, nullable=False),
     Column("cooldown", Integer, nullable=False),
     Column("fired_at", UtcSeconds),
+    Column("place", Integer),
+    CheckConstraint("guild_id > 0", name="ck_alerts_guild_id"),
+    Index("uq_alerts_place", "application_id", "guild_id", "place", unique=True),
+    Index(
+        "uq_alerts_watched",
+        *("application_id", "channel_id", "exchange", "symbol", "distance", "notional"),
+        unique=True,
+    ),
     sqlite_autoincrement=True,
 )
 

@@ -39,6 +39,8 @@ CSV = b"side,leverage,entry_time,entry_price,level,notional\n"
 PNG = b"\x89PNG\r\n\x1a\n"
 NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
 SIMULATION_STARTS = datetime(2026, 1, 1, tzinfo=UTC)
+APPLICATION = discord.utils.time_snowflake(SIMULATION_STARTS)
+"""The bot's id in the simulated Discord: the first one given out."""
 WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
 REQUEST = MapRequest(BTCUSDT, WINDOW, TopN(100))
 BELOW = Cluster(26_600.0, 26_700.0, 26_650.0, -0.0875, 4.5e6)
@@ -240,7 +242,7 @@ def draw() -> FakeDraw:
 @pytest.fixture
 async def store(settings: BotSettings) -> AsyncIterator[Store]:
     async with open_store(settings) as store:
-        yield store
+        yield await store.of(APPLICATION)
 
 
 @pytest.fixture

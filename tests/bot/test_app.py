@@ -210,7 +210,7 @@ def test_export_and_import_are_commands(tmp_path: Path, no_discord: Path, capsys
     assert main(["--config", str(no_discord), "export", file]) == 0
     assert main(["--config", str(no_discord), "import", file]) == 0
     assert capsys.readouterr().out == (
-        "exported 0 subscriptions\nadded 0 subscriptions; a running bot sees them after its next start\n"
+        "exported 0 subscriptions\nadded 0 subscriptions; a bot takes those of its servers within the hour\n"
     )
 
 

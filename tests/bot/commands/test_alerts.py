@@ -8,10 +8,11 @@ from typing import Any
 import discord
 import pytest
 import simcord
+from simcord.interactions import base_payload
 from sqlalchemy.exc import DBAPIError
 
 from bot.request.defaults import GuildDefaults
-from bot.settings import AlertsSettings, BotSettings
+from bot.settings import AlertsSettings, BotSettings, LimitsSettings
 from bot.store import Store
 from bot.store.alerts import NewAlert
 from liqmap.errors import DataError, RequestError
@@ -73,12 +74,12 @@ async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store)
         "Alert 1 is set: BTCUSDT on Binance within 1 % of $1M or more, at most every 1h,"
         f" in <#{floor.channel.id}>. What counts is the last day of trades."
     )
-    assert len(store.alerts.all()) == 1
+    assert len(await store.alerts.all()) == 1
 
 
 async def test_alert_keeps_the_symbol_as_the_exchange_spells_it(floor: Floor, store: Store):
     await near(floor, floor.manager(), symbol="BTCUSD")
-    assert [each.symbol for each in store.alerts.all()] == ["BTCUSD_PERP"]
+    assert [each.symbol for each in await store.alerts.all()] == ["BTCUSD_PERP"]
 
 
 async def test_price_near_a_large_cluster_is_told_once_a_cooldown(floor: Floor, draw: Market):
@@ -229,7 +230,7 @@ async def test_alert_that_may_not_be_posted_is_removed_and_its_creator_told(floo
     await near(floor, mona, distance="5%")
     floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50013)
     await floor.env.advance_time(MINUTE)
-    assert store.alerts.all() == []
+    assert await store.alerts.all() == []
     (told,) = mona.user.dm_channel.history()
     assert "I have removed the alert of BTCUSDT" in told.content
 
@@ -256,15 +257,17 @@ async def test_list_and_remove(floor: Floor, store: Store):
     assert [choice["value"] for choice in choices] == ["2"]
     removed = shown(await mona.slash(floor.channel, "alert remove", alert="2"))
     assert removed.content.startswith("Removed: ETHUSDT on Binance within 1 %")
-    assert [each.id for each in store.alerts.all()] == [1]
+    assert [each.id for each in await store.alerts.all()] == [1]
     symbols = await mona.autocomplete(floor.channel, "alert near", "symbol", "sol")
     assert symbols[0]["value"] == "SOLUSDT"
 
 
 async def test_long_list_ends_with_a_whole_alert_and_how_many_there_are_beyond(floor: Floor, store: Store):
-    for _ in range(60):
+    guild, channel = floor.env.guild.id, floor.channel.id
+    for large in range(60):
+        notional = 1e6 + large
         await store.alerts.add(
-            NewAlert(floor.env.guild.id, floor.channel.id, 1, Exchange.BINANCE, "BTCUSDT", 0.01, 1e6, MINUTES)
+            NewAlert(guild, channel, 1, Exchange.BINANCE, "BTCUSDT", 0.01, notional, MINUTES)
         )
     listed = shown(await floor.manager().slash(floor.channel, "alert list"))
     *lines, rest = (listed.embeds[0].description or "").splitlines()
@@ -288,14 +291,14 @@ async def test_long_list_ends_with_a_whole_alert_and_how_many_there_are_beyond(f
 )
 async def test_bad_option_is_one_sentence(floor: Floor, store: Store, options: dict[str, str], sentence: str):
     assert sentence in refusal(await near(floor, floor.manager(), **options))
-    assert store.alerts.all() == []
+    assert await store.alerts.all() == []
 
 
 @EXPECTS_ERRORS
 async def test_symbol_that_cannot_be_drawn_gets_no_alert(floor: Floor, draw: Market, store: Store):
     draw.error = RequestError("No such thing.")
     assert refusal(await near(floor, floor.manager())) == "No such thing."
-    assert store.alerts.all() == []
+    assert await store.alerts.all() == []
 
 
 @EXPECTS_ERRORS
@@ -306,9 +309,44 @@ async def test_one_too_many_and_one_that_is_gone_are_refused(
     await floor.env.restart_bot(new_bot(few, store, floor.draw))
     mona = floor.manager()
     await near(floor, mona)
-    assert "This server has 1 alerts, the most" in refusal(await near(floor, mona))
+    assert "This server has 1 alerts, the most" in refusal(await near(floor, mona, symbol="eth"))
     answer = await mona.slash(floor.channel, "alert remove", alert="99")
     assert refusal(answer) == "That alert is gone; /alert list shows those that are left."
+
+
+@EXPECTS_ERRORS
+async def test_alerts_that_are_set_at_once_are_no_more_than_allowed(
+    floor: Floor, draw: Market, settings: BotSettings, store: Store
+):
+    few = settings.model_copy(
+        update={"alerts": AlertsSettings(per_guild=3), "limits": LimitsSettings(maps_per_user=8)}
+    )
+    await floor.env.restart_bot(new_bot(few, store, floor.draw))
+    mona, draw.gate = floor.manager(), asyncio.Event()
+    for each in range(8):
+        options = {"symbol": "btc", "distance": f"{each + 1}%", "notional": "1m"}
+        chosen = [{"name": key, "type": 3, "value": value} for key, value in options.items()]
+        data = {
+            "id": "1",
+            "name": "alert",
+            "type": 1,
+            "options": [{"name": "near", "type": 1, "options": chosen}],
+        }
+        _, payload = base_payload(
+            floor.env.backend,
+            type=2,
+            channel_id=floor.channel.id,
+            guild_id=floor.env.guild.id,
+            user_id=mona.id,
+            data=data,
+        )
+        floor.env.backend.emit("INTERACTION_CREATE", payload)
+    while len(draw.requests) < 8:  # all have seen that there is room
+        await asyncio.sleep(0)
+    assert await store.alerts.all() == []
+    draw.gate.set()
+    await floor.env.settle()
+    assert len(await store.alerts.all()) == 3
 
 
 @EXPECTS_ERRORS
@@ -320,7 +358,7 @@ async def test_same_alert_twice_is_refused(floor: Floor, draw: Market, store: St
     assert len(draw.requests) == 1
     await near(floor, mona, distance="2%")
     await mona.slash(elsewhere, "alert near", symbol="btc", distance="1%", notional="1m")
-    assert len(store.alerts.all()) == 3
+    assert len(await store.alerts.all()) == 3
 
 
 @EXPECTS_ERRORS
@@ -335,7 +373,7 @@ async def test_same_alert_that_is_set_while_another_is_drawn_is_refused(
     await store.alerts.add(NewAlert(guild, channel, 1, Exchange.BINANCE, "BTCUSDT", 0.01, 1e6, MINUTES))
     draw.gate.set()
     assert "told of just that already" in refusal(await setting)
-    assert len(store.alerts.all()) == 1
+    assert len(await store.alerts.all()) == 1
 
 
 @EXPECTS_ERRORS

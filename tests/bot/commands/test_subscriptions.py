@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import discord
 import pytest
 import simcord
+from simcord.backend.serializers import guild_create_payload
 
 from bot.request.defaults import GuildDefaults
 from bot.request.spec import MapSpec
 from bot.settings import BotSettings, SubscriptionsSettings
-from bot.store import Store
+from bot.store import Store, open_store
 from bot.store.subscriptions import NewSubscription, PostStyle, SubscriptionState
 from liqmap.errors import DataError
 from liqmap.model import Exchange, Portion
 from tests.bot.commands.test_maps import refusal, shown
-from tests.bot.conftest import NOW, REQUEST, Floor, new_bot
+from tests.bot.conftest import APPLICATION, NOW, REQUEST, Floor, new_bot
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 
@@ -63,6 +65,54 @@ async def test_server_that_was_left_unseen_is_forgotten_within_the_hour(floor: F
     await floor.env.advance_time(3600)
     assert [each.guild_id for each in await store.subscriptions.active()] == [floor.env.guild.id]
     assert 6 not in store.guilds.all()
+
+
+async def test_another_bot_s_servers_are_neither_posted_nor_tidied(floor: Floor, store: Store):
+    other = await store.of(APPLICATION + 1)
+    new = NewSubscription(floor.env.guild.id, floor.channel.id, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    for each in (new, replace(new, guild_id=5, channel_id=55)):
+        await other.subscriptions.activate(await other.subscriptions.draft(each, now=NOW), now=NOW)
+    await other.guilds.put(5, GuildDefaults(theme="light"))
+    await floor.env.advance_time(3700)
+    assert floor.channel.history() == []
+    assert len(await other.subscriptions.active()) == 2
+    await other.guilds.load()
+    assert other.guilds.all() == {5: GuildDefaults(theme="light")}
+
+
+async def test_rows_of_nobody_are_claimed_at_the_start_and_posted(
+    floor: Floor, settings: BotSettings, store: Store, caplog: pytest.LogCaptureFixture
+):
+    guild, channel = floor.env.guild.id, floor.channel.id
+    new = NewSubscription(guild, channel, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    async with open_store(settings) as keeper:
+        for each in (new, replace(new, guild_id=5, channel_id=55)):
+            number = await keeper.subscriptions.draft(each, now=NOW)
+            await keeper.subscriptions.activate(number, now=NOW - timedelta(hours=2))
+    await floor.env.restart_bot(new_bot(settings, store))
+    # Discord sends each server at the start; the simulation sends none that the bot would hear of.
+    backend = floor.env.backend
+    backend.emit("GUILD_CREATE", guild_create_payload(backend, backend.get_guild(guild)))
+    await floor.env.advance_time(60)
+    assert [each.guild_id for each in await store.subscriptions.active()] == [guild]
+    assert len(floor.channel.history()) == 1
+    assert f"claimed of guild {guild}, which belonged to no bot: 1 subscriptions" in caplog.text
+    await floor.env.advance_time(3600)
+    async with open_store(settings) as keeper:
+        assert len(await keeper.subscriptions.active()) == 2
+
+
+async def test_import_into_a_running_bot_is_claimed_within_the_hour(
+    floor: Floor, settings: BotSettings, store: Store
+):
+    async with open_store(settings) as keeper:
+        new = NewSubscription(
+            floor.env.guild.id, floor.channel.id, 42, MapSpec.of(REQUEST), timedelta(hours=1)
+        )
+        await keeper.subscriptions.activate(await keeper.subscriptions.draft(new, now=NOW), now=NOW)
+        await floor.env.advance_time(3600)
+    assert len(await store.subscriptions.active()) == 1
+    assert len(floor.channel.history()) == 1
 
 
 async def test_cancel_saves_nothing(floor: Floor, store: Store):

@@ -91,7 +91,7 @@ async def test_import_brings_everything_back_once(backup: Path, tmp_path: Path):
         assert (first.guild_id, first.spec, first.style, first.role_id) == (2**62, NEW.spec, "edit", 7)
         assert (first.state, first.active_since) == (SubscriptionState.ACTIVE, NOW)
         assert (second.state, second.reason) == (SubscriptionState.PAUSED, "I may not post there")
-        (alert,) = store.alerts.all()
+        (alert,) = await store.alerts.all()
         assert (alert.exchange, alert.cooldown) == (Exchange.BYBIT, timedelta(hours=1))
         assert store.guilds.all() == {1: GuildDefaults(theme="light", channels=(2, 3))}
 
@@ -175,7 +175,7 @@ async def test_broken_backup_is_one_sentence_and_adds_nothing(
         with pytest.raises(RequestError, match=r"^The backup cannot be used: .*\.$"):
             await import_from(store, path, now=NOW)
         assert await store.subscriptions.every_one() == []
-        assert store.alerts.all() == []
+        assert await store.alerts.all() == []
         assert store.guilds.all() == {}
 
 

@@ -198,7 +198,7 @@ async def test_message_that_cannot_be_edited_is_forgotten_before_a_new_one_comes
 
 async def edited_in_place(store: Store) -> int:
     """Store a subscription that edits message 77."""
-    number = await store.subscriptions.draft(replace(NEW, style=PostStyle.EDIT), now=NOW)
+    number = await store.subscriptions.draft(replace(NEW, channel_id=9, style=PostStyle.EDIT), now=NOW)
     await store.subscriptions.activate(number, now=TEN - timedelta(hours=2))
     before = await store.snapshots.claim(number, TEN - timedelta(hours=1), now=NOW)
     assert before is not None

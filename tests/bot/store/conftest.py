@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from bot.settings import BotSettings, DatabaseSettings
 from bot.store import Store, open_store
+from tests.bot.conftest import APPLICATION
 
 PASSWORD = "pass-of-this-test"  # noqa: S105 - of a server that lives for a test run
 
@@ -128,4 +129,4 @@ def stored_settings(settings: BotSettings, database: str) -> BotSettings:
 @pytest.fixture
 async def store(stored_settings: BotSettings) -> AsyncIterator[Store]:
     async with open_store(stored_settings) as store:
-        yield store
+        yield await store.of(APPLICATION)

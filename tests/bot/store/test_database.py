@@ -5,7 +5,6 @@ import sqlite3
 import stat
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,11 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bot.request.defaults import GuildDefaults
 from bot.settings import BotSettings, DatabaseSettings
 from bot.store import database, open_store
-from bot.store.alerts import NewAlert
 from bot.store.database import open_database, writing
 from bot.store.tables import metadata
-from liqmap.errors import SettingsError
-from liqmap.model import Exchange
+from liqmap.errors import RequestError, SettingsError
 from tests.bot.store.test_store import NEW, NOW
 
 
@@ -119,55 +116,91 @@ async def test_steps_that_break_off_leave_nothing_half_done(
         assert await store.subscriptions.every_one() == []
 
 
-@pytest.fixture
-async def first_tables(settings: BotSettings, monkeypatch: pytest.MonkeyPatch) -> BotSettings:
-    """Make a database as the first step left it, with rows in every table."""
+OLD = {
+    "subscriptions": [
+        "(1, 5, 7, 3, 'b~BTCUSDT~go0~t100~bsd-~', 3600, 'new', NULL, 'active', '', 0, 42, 1)",
+        "(2, 5, 8, 3, 'b~BTCUSDT~go0~t100~bsd-~', 3600, 'edit', 9, 'paused', 'so', 1, NULL, 1)",
+        "(3, 5, 7, 4, 'b~BTCUSDT~go0~t100~bsd-~', 3600, 'new', NULL, 'active', '', 0, NULL, 1)",
+        "(4, 0, 7, 4, 'b~BTCUSDT~go0~t100~bsd-~', 3600, 'new', NULL, 'active', '', 0, NULL, 1)",
+        "(5, 5, 7, 4, 'b~BTCUSDT~go0~t100~bsd-~', 3600, 'new', NULL, 'draft', '', 0, NULL, 1)",
+    ],
+    "snapshots": ["(1, 1, 3600, 'posted', 42, '', 3612)", "(2, 2, 3600, 'failed', NULL, 'no', 3612)"],
+    "guilds": ["(5, NULL, NULL, NULL, 'light', NULL, '7')", "(0, NULL, NULL, NULL, 'light', NULL, '')"],
+    "alerts": [
+        "(1, 5, 7, 3, 'bybit', 'BTCUSDT', 0.01, 1e6, 3600, 99)",
+        "(2, 5, 7, 4, 'bybit', 'BTCUSDT', 0.01, 1e6, 60, NULL)",
+        "(3, 5, 8, 3, 'bybit', 'BTCUSDT', 0.01, 1e6, 3600, NULL)",
+        "(4, 0, 8, 3, 'bybit', 'BTCUSDT', 0.01, 1e6, 3600, NULL)",
+    ],
+}
+
+
+@pytest.fixture(params=["first", "lasting_ids", "interactions"])
+async def old_tables(
+    stored_settings: BotSettings, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> BotSettings:
+    """Make a database as an earlier step left it, with rows that it allowed in every table."""
     upgrade = command.upgrade
     with monkeypatch.context() as patch:
-        patch.setattr(command, "upgrade", lambda config, _: upgrade(config, "first"))
-        async with open_store(settings) as store:
-            for each in (NEW, replace(NEW, channel_id=8)):
-                number = await store.subscriptions.draft(each, now=NOW)
-                await store.subscriptions.activate(number, now=NOW)
-                snapshot = await store.snapshots.claim(number, NOW, now=NOW)
-                assert snapshot is not None
-                await store.snapshots.posted(snapshot, message_id=2**61, now=NOW)
-            for channel_id in (2, 3):
-                await store.alerts.add(
-                    NewAlert(1, channel_id, 3, Exchange.BYBIT, "BTCUSDT", 0.01, 1e6, timedelta(hours=1))
-                )
-            await store.guilds.put(1, GuildDefaults(theme="light"))
-    return settings
+        patch.setattr(command, "upgrade", lambda config, _: upgrade(config, request.param))
+        async with (
+            open_database(stored_settings.database.url, folder=stored_settings.storage.path) as engine,
+            writing(engine) as connection,
+        ):
+            for table, rows in OLD.items():
+                for row in rows:
+                    await connection.execute(text(f"INSERT INTO {table} VALUES {row}"))  # noqa: S608
+                if engine.dialect.name == "postgresql" and table != "guilds":
+                    counter = f"pg_get_serial_sequence('{table}', 'id')"
+                    await connection.execute(text(f"SELECT setval({counter}, {len(rows)})"))
+    return stored_settings
 
 
-def rows(settings: BotSettings) -> dict[str, list[Any]]:
-    """Return all that the tables hold."""
-    with closing(sqlite3.connect(settings.storage.path / "liqmap.sqlite3")) as connection:
-        return {
-            table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608 - a constant
-            for table in ("subscriptions", "snapshots", "guilds", "alerts")
-        }
+async def test_rows_of_before_are_kept_and_what_was_there_twice_is_put_away(
+    old_tables: BotSettings, caplog: pytest.LogCaptureFixture
+):
+    async with open_store(old_tables) as store:
+        assert [
+            (each.id, each.state, each.reason, each.message_id)
+            for each in await store.subscriptions.every_one()
+        ] == [
+            (1, "active", "", 42),
+            (2, "paused", "so", None),
+            (3, "paused", "the channel gets just that already", None),
+        ]
+        assert await store.subscriptions.get(5) is not None
+        assert [(each.id, each.creator_id) for each in await store.alerts.all()] == [(1, 3), (3, 3)]
+        assert store.guilds.all() == {5: GuildDefaults(theme="light", channels=(7,))}
+        posts = [await store.snapshots.newest(number) for number in (1, 2, 3)]
+        assert [each and each.message_id for each in posts] == [42, None, None]
+        assert posts[2] is None
+    assert "paused 1 subscriptions that were there twice" in caplog.text
+    assert "removed 1 alerts that were there twice" in caplog.text
 
 
-async def test_tables_made_anew_keep_rows_indexes_and_what_belongs_together(first_tables: BotSettings):
-    before = await asyncio.to_thread(rows, first_tables)
-    async with open_store(first_tables) as store:
-        assert await asyncio.to_thread(rows, first_tables) == before
-        assert [len(each) for each in before.values()] == [2, 2, 1, 2]
+async def test_rows_of_before_are_claimed_whole(old_tables: BotSettings):
+    async with open_store(old_tables) as keeper:
+        bot = await keeper.of(7)
+        claimed = await bot.claims.claim(5)
+        assert claimed is not None
+        assert (list(claimed.subscriptions), list(claimed.alerts)) == ([1, 2, 3, 5], [1, 3])
+        with pytest.raises(RequestError, match="This server has 3 subscriptions"):
+            await bot.subscriptions.check_room(replace(NEW, guild_id=5), most=3)
+
+
+async def test_tables_of_before_keep_indexes_and_what_belongs_together(old_tables: BotSettings):
+    async with open_store(old_tables) as store:
         for number in (1, 2):
             assert await store.subscriptions.remove(number)
             assert await store.snapshots.newest(number) is None
-            assert await store.alerts.remove(number)
-        assert await store.subscriptions.draft(NEW, now=NOW) == 3
-    async with (
-        open_database(first_tables.database.url, folder=first_tables.storage.path) as engine,
-        engine.connect() as connection,
-    ):
-        differences = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
-        )
-        broken = (await connection.execute(text("PRAGMA foreign_key_check"))).all()
-    assert (differences, broken) == ([], [])
+        assert await store.subscriptions.draft(NEW, now=NOW) == 6
+        async with store.engine.connect() as connection:
+            differences = await connection.run_sync(
+                lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+            )
+            if store.engine.dialect.name == "sqlite":
+                assert (await connection.execute(text("PRAGMA foreign_key_check"))).all() == []
+    assert differences == []
 
 
 async def test_sqlite_writes_ahead_and_is_private(settings: BotSettings):

@@ -42,7 +42,7 @@ async def contents(settings: BotSettings) -> tuple[Any, ...]:
     async with open_store(settings) as store:
         subscriptions = await store.subscriptions.every_one()
         rows = [(each.channel_id, each.state, each.reason) for each in subscriptions]
-        return rows, [each.channel_id for each in store.alerts.all()], store.guilds.all()
+        return rows, [each.channel_id for each in await store.alerts.all()], store.guilds.all()
 
 
 WHOLE = (
@@ -110,8 +110,8 @@ async def test_number_of_statements_does_not_grow_with_the_rows(store: Store):
     for many in (10, 1000):
         statements: list[str] = []
         saved = Saved(
-            [replace(PAUSED, guild_id=many, channel_id=number) for number in range(1, many)],
-            [replace(ALERT, guild_id=many, channel_id=number) for number in range(1, many)],
+            [replace(PAUSED, guild_id=many, channel_id=many + number) for number in range(1, many)],
+            [replace(ALERT, guild_id=many, channel_id=many + number) for number in range(1, many)],
             {many + number: GuildDefaults(theme="light") for number in range(many)},
         )
         with each_statement(store, statements.append):

@@ -45,7 +45,6 @@ async def test_subscription_is_a_draft_until_it_is_confirmed(store: Store):
     assert await store.subscriptions.of_guild(NEW.guild_id) == [expected]
     assert await store.subscriptions.active() == [expected]
     assert await store.subscriptions.get(number) == expected
-    assert await store.subscriptions.count(NEW.guild_id) == 1
 
 
 async def test_paused_subscription_says_why_and_runs_again_when_resumed(store: Store):
@@ -177,13 +176,10 @@ async def test_alerts_are_kept_with_their_cooldown(store: Store):
     number = await store.alerts.add(new)
     other = await store.alerts.add(replace(new, guild_id=4, channel_id=5))
     await store.alerts.fired(number, now=NOW)
-    (remembered,) = store.alerts.of_guild(1)
-    await store.alerts.load()
-    (alert,) = store.alerts.of_guild(1)
-    assert alert == remembered
+    (alert,) = await store.alerts.of_guild(1)
     assert (alert.id, alert.exchange, alert.cooldown, alert.fired_at) == (number, Exchange.BYBIT, HOUR, NOW)
     await store.alerts.remove_channel(5)
-    assert [each.id for each in store.alerts.all()] == [number]
+    assert [each.id for each in await store.alerts.all()] == [number]
     assert await store.alerts.remove(number)
     assert not await store.alerts.remove(other)
     await store.alerts.remove_guild(1)

@@ -167,5 +167,5 @@ async def test_what_takes_longer_than_discord_waits_ends_as_a_sentence(
         "This took longer than the 15 minutes that Discord waits for an answer; what is fetched is kept,"
         " so ask again to go on."
     )
-    assert store.alerts.all() == []
+    assert await store.alerts.all() == []
     assert await store.subscriptions.get(1) is None

@@ -1,0 +1,115 @@
+"""Claims: rows that belong to no bot, imported ones and old ones, go to the first that is in their server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, delete, select, union, update
+
+from bot.store.alerts import ALERT_KEY
+from bot.store.database import writing
+from bot.store.owner import UNCLAIMED, Owner
+from bot.store.room import free_place, has_equal, until_unique
+from bot.store.subscriptions import SUBSCRIPTION_KEY, SubscriptionState
+from bot.store.tables import alerts, guilds, subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a bot has claimed of a server: ids of subscriptions and alerts, and whether it had defaults."""
+
+    subscriptions: Sequence[int]
+    alerts: Sequence[int]
+    defaults: bool
+
+
+class Claims:
+    """What is nobody's, as an application sees it."""
+
+    def __init__(self, engine: AsyncEngine, owner: Owner) -> None:
+        self._engine = engine
+        self._owner = owner
+        self._guilds: set[int] = set()
+
+    @property
+    def open(self) -> int:
+        """How many servers have rows that are nobody's."""
+        return len(self._guilds)
+
+    async def load(self) -> None:
+        """See which servers have rows that are nobody's."""
+        tables = (subscriptions, alerts, guilds)
+        query = union(*(select(each.c.guild_id).where(each.c.application_id == UNCLAIMED) for each in tables))
+        async with self._engine.connect() as connection:
+            self._guilds = set((await connection.execute(query)).scalars())
+
+    async def claim(self, guild_id: int) -> Claimed | None:
+        """Make the rows of a server this application's; return which, None if there were none."""
+        if guild_id not in self._guilds:
+            return None
+        claimed = await until_unique(lambda: self._claim(guild_id))
+        self._guilds.discard(guild_id)
+        return claimed if claimed.subscriptions or claimed.alerts or claimed.defaults else None
+
+    async def _claim(self, guild_id: int) -> Claimed:
+        async with writing(self._engine) as connection:
+            return Claimed(
+                await self._claim_subscriptions(connection, guild_id),
+                await self._claim_alerts(connection, guild_id),
+                await self._claim_defaults(connection, guild_id),
+            )
+
+    async def _claim_subscriptions(self, connection: AsyncConnection, guild_id: int) -> list[int]:
+        rows = await self._left(connection, subscriptions, guild_id)
+        for row in rows:
+            mine = row | {"application_id": self._owner.of_new_rows}
+            if row["state"] != SubscriptionState.DRAFT:
+                mine["place"] = await free_place(connection, subscriptions, mine, most=None)
+            active = subscriptions.c.state == SubscriptionState.ACTIVE
+            if row["state"] == SubscriptionState.ACTIVE and await has_equal(
+                connection, subscriptions, mine, there=active, key=SUBSCRIPTION_KEY
+            ):
+                mine |= {"state": SubscriptionState.PAUSED, "reason": "the channel gets just that already"}
+            await _put(connection, subscriptions, mine)
+        return [row["id"] for row in rows]
+
+    async def _claim_alerts(self, connection: AsyncConnection, guild_id: int) -> list[int]:
+        claimed = []
+        for row in await self._left(connection, alerts, guild_id):
+            mine = row | {"application_id": self._owner.of_new_rows}
+            if await has_equal(connection, alerts, mine, key=ALERT_KEY):
+                await connection.execute(delete(alerts).where(alerts.c.id == row["id"]))
+                continue
+            mine["place"] = await free_place(connection, alerts, mine, most=None)
+            await _put(connection, alerts, mine)
+            claimed.append(row["id"])
+        return claimed
+
+    async def _claim_defaults(self, connection: AsyncConnection, guild_id: int) -> bool:
+        left = and_(guilds.c.guild_id == guild_id, guilds.c.application_id == UNCLAIMED)
+        if (
+            await connection.execute(select(guilds.c.guild_id).where(left).with_for_update())
+        ).first() is None:
+            return False
+        # Somebody has imported them, which is to replace what is there.
+        own = and_(guilds.c.guild_id == guild_id, self._owner.owns(guilds))
+        await connection.execute(delete(guilds).where(own))
+        await connection.execute(update(guilds).where(left).values(application_id=self._owner.of_new_rows))
+        return True
+
+    @staticmethod
+    async def _left(connection: AsyncConnection, table: Table, guild_id: int) -> list[dict[str, Any]]:
+        left = and_(table.c.guild_id == guild_id, table.c.application_id == UNCLAIMED)
+        query = select(table).where(left).order_by(table.c.id).with_for_update()
+        return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def _put(connection: AsyncConnection, table: Table, row: Mapping[str, Any]) -> None:
+    await connection.execute(update(table).where(table.c.id == row["id"]).values(row))

@@ -1,0 +1,36 @@
+"""Whose rows they are: several bots, a test bot among them, may use one database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import true
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Table
+
+UNCLAIMED: Final = 0
+"""The application of rows that no bot has claimed: imported ones, and those of earlier versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An application, whose rows alone a table shows and changes; or with None whoever keeps the database.
+
+    The latter sees the rows of all, and what is added then is nobody's until a bot claims it.
+    """
+
+    application_id: int | None
+
+    @property
+    def of_new_rows(self) -> int:
+        """The application that new rows belong to."""
+        return UNCLAIMED if self.application_id is None else self.application_id
+
+    def owns(self, table: Table) -> ColumnElement[bool]:
+        """Return the condition that a row of `table` is one of these."""
+        return true() if self.application_id is None else table.c.application_id == self.application_id
+
+
+EVERYBODY: Final = Owner(None)
