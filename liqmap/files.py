@@ -1,9 +1,10 @@
-"""Files that a drawn map leaves behind: their names, and writing each whole or not at all."""
+"""Files that a drawn map leaves behind: their names and sizes, and writing each whole or not at all."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import RequestError
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from liqmap.model import MapRequest, MapResult
+
+
+_FEW_COLOURS: Final = 64
 
 
 def file_stem(request: MapRequest) -> str:
@@ -69,6 +73,18 @@ def write_results(result: MapResult, folder: Path) -> dict[str, Path]:
         paths[name] = folder / f"{file_stem(result.request)}{ending}{suffix}"
         write_file(paths[name], content)
     return paths
+
+
+def half_size(png: bytes) -> bytes:
+    """Return a picture at half its width and height, in few colours; it can still be read."""
+    from PIL import Image  # noqa: PLC0415 - seldom needed, and slow to import
+
+    with Image.open(BytesIO(png)) as image:
+        size = max(1, image.width // 2), max(1, image.height // 2)
+        small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS).quantize(_FEW_COLOURS)
+    content = BytesIO()
+    small.save(content, "PNG", optimize=True)
+    return content.getvalue()
 
 
 def write_file(path: Path, content: bytes) -> None:

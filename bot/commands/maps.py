@@ -28,7 +28,8 @@ from bot.request.asking import build_spec
 from bot.request.spec import MapSpec
 from bot.views.map import answer_view, whole_view
 from bot.views.progress import drawn
-from bot.views.replies import csv_file, map_reply
+from bot.views.replies import csv_file
+from bot.views.sending import send_map
 from liqmap import LevelFilter, MapRequest, MarginModel, NotCovered
 from liqmap.parsing import (
     COMMON_WINDOWS,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from bot.interaction.limits import Limits
     from bot.request.defaults import GuildDefaults
     from bot.request.drawing import Draw
+    from bot.views.replies import Reply
 
 
 class Maps(commands.Cog):
@@ -169,9 +171,7 @@ class Maps(commands.Cog):
     async def _draw_and_show(self, interaction: discord.Interaction, request: MapRequest) -> None:
         result = await drawn(self._draw, interaction, request, partial=True)
 
-        async def send() -> None:
-            # Files are used up by a try, so each makes its own.
-            reply = map_reply(result)
+        async def send(reply: Reply) -> None:
             await interaction.edit_original_response(
                 content=None,
                 embeds=reply.embeds,
@@ -179,7 +179,7 @@ class Maps(commands.Cog):
                 view=answer_view(interaction, result),
             )
 
-        await patiently(send)
+        await send_map(result, send)
 
     def _checked(self, spec: MapSpec, end: datetime, *, levels_csv: bool = False) -> MapRequest:
         return check_request(spec.ending(end, levels_csv=levels_csv), max_days=self._max_days)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.interaction.patience import told
 
 TOO_LARGE: Final = (
-    "The pictures are too large for this server; ask for fewer of them, or for a shorter window."
+    "The answer is too large for this server; ask for fewer pictures or trades, or for a shorter window."
 )
 
 _PAYLOAD_TOO_LARGE: Final = 413

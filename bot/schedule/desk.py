@@ -13,7 +13,7 @@ from bot.interaction.patience import acknowledge, may_pass, patiently
 from bot.interaction.permissions import Postable, check_bot, check_member
 from bot.request.due import next_post
 from bot.store.subscriptions import SubscriptionState
-from bot.views.replies import map_reply
+from bot.views.sending import send_map
 from bot.views.subscriptions import confirm_view, list_reply, one_line, one_reply
 from liqmap import RequestError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bot.settings import SubscriptionsSettings
     from bot.store import Store
     from bot.store.subscriptions import NewSubscription, Subscription
+    from bot.views.replies import Reply
     from liqmap import Clock, MapResult
 
 log = logging.getLogger(__name__)
@@ -102,13 +103,12 @@ class SubscriptionDesk:
         """Show what would be posted, with Confirm and Cancel."""
         text = f"**Preview.** {one_line(new)}. Shall it be posted like this?"
 
-        async def send() -> None:
-            reply = map_reply(result)
+        async def send(reply: Reply) -> None:
             await interaction.edit_original_response(
                 content=text, embeds=reply.embeds, attachments=reply.files, view=confirm_view(draft_id)
             )
 
-        await patiently(send)
+        await send_map(result, send)
 
     def check_rights(
         self, interaction: discord.Interaction, target: Postable, role: discord.Role | None

@@ -15,13 +15,14 @@ from bot.interaction.patience import UNSENT, patiently, told
 from bot.request.spec import MapSpec, encode_number
 from bot.store.erase import NOBODY
 from bot.views.map import map_view
-from bot.views.replies import map_reply
+from bot.views.sending import send_map
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from bot.store.subscriptions import Subscription
+    from bot.views.replies import Reply
     from liqmap import MapResult
 
 log = logging.getLogger(__name__)
@@ -53,16 +54,14 @@ class Posts:
         self._rate = AsyncLimiter(max(1.0, per_second), max(1.0, per_second) / per_second)
 
     async def send(self, subscription: Subscription, due: datetime, result: MapResult) -> int:
-        """Post; return the message's id. Raises one of `bot.interaction.patience.UNSENT`.
+        """Post; return the message's id. Raises what `send_map` does.
 
         The nonce is the same for the same due time, so a message that was sent already is not sent again.
         """
         channel, role_id = self._channel(subscription), subscription.role_id
         nonce = f"{encode_number(subscription.id)}-{encode_number(int(due.timestamp()))}"
 
-        async def send() -> discord.Message:
-            # Files are used up by a try, so each makes its own.
-            reply = map_reply(result)
+        async def send(reply: Reply) -> discord.Message:
             return await channel.send(
                 content=None if role_id is None else f"<@&{role_id}>",
                 embeds=reply.embeds,
@@ -73,24 +72,23 @@ class Posts:
             )
 
         await self._rate.acquire()
-        return (await patiently(send, sleep=self._sleep)).id
+        return (await send_map(result, send, sleep=self._sleep)).id
 
     async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
         """Put a result in place of a message's; return whether that could be edited.
 
-        Raises one of `bot.interaction.patience.UNSENT`.
+        Raises what `send_map` does.
         """
         message = self._channel(subscription).get_partial_message(message_id)
 
-        async def edit() -> None:
-            reply = map_reply(result)
+        async def edit(reply: Reply) -> None:
             await message.edit(
                 embeds=reply.embeds, attachments=reply.files, view=self._view(subscription, result)
             )
 
         await self._rate.acquire()
         try:
-            await patiently(edit, sleep=self._sleep)
+            await send_map(result, edit, sleep=self._sleep)
         except discord.HTTPException as error:
             if error.code not in _NOT_TO_BE_EDITED:
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,7 +37,9 @@ from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 
 CSV = b"side,leverage,entry_time,entry_price,level,notional\n"
-PNG = b"\x89PNG\r\n\x1a\n"
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAGCAIAAABxZ0isAAAAFElEQVR4nGNkZGJmwAaYsIrSSQIAB5AAEkFQNsMAAAAASUVORK5CYII="
+)
 NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
 SIMULATION_STARTS = datetime(2026, 1, 1, tzinfo=UTC)
 APPLICATION = discord.utils.time_snowflake(SIMULATION_STARTS)

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from liqmap import files
 from liqmap.errors import RequestError
-from liqmap.files import file_stem, make_folder, write_file
+from liqmap.files import file_stem, half_size, make_folder, write_file
 from liqmap.model import (
     Exchange,
     GrossValue,
@@ -110,3 +112,14 @@ def test_full_disk_keeps_the_former_file(tmp_path: Path, monkeypatch: pytest.Mon
         write_file(path, b"newer")
     assert path.read_bytes() == b"former"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("size", "half"), [((400, 300), (200, 150)), ((401, 1), (200, 1)), ((1, 1), (1, 1))])
+def test_picture_at_half_its_size_is_a_picture_of_fewer_bytes(size: tuple[int, int], half: tuple[int, int]):
+    whole = BytesIO()
+    Image.radial_gradient("L").resize(size).convert("RGB").save(whole, "PNG")
+    small = half_size(whole.getvalue())
+    with Image.open(BytesIO(small)) as picture:
+        assert (picture.format, picture.size) == ("PNG", half)
+    if size == (400, 300):  # the table of colours is longer than the smallest pictures
+        assert len(small) < len(whole.getvalue()) / 3

@@ -1,0 +1,56 @@
+"""Send a drawn map, smaller where Discord finds it too large."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+import discord
+
+from bot.interaction.patience import patiently, told
+from bot.interaction.refusals import TOO_LARGE, is_too_large
+from bot.views.replies import Reply, map_reply
+from liqmap import RequestError
+from liqmap.files import half_size
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from liqmap import MapResult
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+
+async def send_map(
+    result: MapResult,
+    send: Callable[[Reply], Awaitable[Answer]],
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Answer:
+    """Return what `send` returns for the answer with all pictures, or else with a small first one alone.
+
+    It must be harmless to send twice. Raises RequestError if that one is too large too, and else one of
+    `bot.interaction.patience.UNSENT`.
+    """
+    try:
+        # Files are used up by a try, so each makes its own.
+        return await patiently(lambda: send(map_reply(result)), sleep=sleep)
+    except discord.HTTPException as error:
+        if not is_too_large(error):
+            raise
+        log.info("a map is sent again in a smaller size: %s", told(error))
+    small = await asyncio.to_thread(_smaller, result)
+    try:
+        return await patiently(lambda: send(map_reply(small)), sleep=sleep)
+    except discord.HTTPException as error:
+        if is_too_large(error):
+            raise RequestError(TOO_LARGE) from error
+        raise
+
+
+def _smaller(result: MapResult) -> MapResult:
+    kind, png = next(iter(result.pictures.items()))
+    return replace(result, pictures={kind: half_size(png)})
