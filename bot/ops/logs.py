@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+from copy import copy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import aiohttp
+import discord
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.interaction.patience import told
 from bot.ops.secrecy import HIDDEN, pattern_of
 
 if TYPE_CHECKING:
@@ -16,6 +22,11 @@ if TYPE_CHECKING:
 
 # Their own INFO is about shards, sessions and jobs, hundreds of lines a day.
 _LOUD = ("discord", "apscheduler", "alembic")
+# discord.py makes its connection anew, and nobody can be told of a suggestion that came too late.
+_EXPECTED = (
+    *(discord.HTTPException, discord.GatewayNotFound, discord.ConnectionClosed, aiohttp.ClientError),
+    *(ConnectionError, TimeoutError, SQLAlchemyError),
+)
 
 
 def set_up_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) -> None:
@@ -40,7 +51,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, with its traceback if it has one."""
-        return self._secrets.sub(HIDDEN, super().format(record))
+        return self._secrets.sub(HIDDEN, super().format(_short(record)))
 
 
 class JsonFormatter(logging.Formatter):
@@ -52,6 +63,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
+        record = _short(record)
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -63,3 +75,14 @@ class JsonFormatter(logging.Formatter):
         # Before the line is made, for a secret may look like what stands between its fields.
         safe = {key: self._secrets.sub(HIDDEN, value) for key, value in line.items()}
         return json.dumps(safe, ensure_ascii=False)
+
+
+def _short(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a library's record of trouble that is expected with the reason in place of its traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if record.name.partition(".")[0] not in _LOUD or not isinstance(error, _EXPECTED):
+        return record
+    short = copy(record)
+    short.msg, short.args = f"{record.getMessage()} ({told(error)})", ()
+    short.exc_info = short.exc_text = None
+    return short

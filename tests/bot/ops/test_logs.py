@@ -4,7 +4,9 @@ import json
 import logging
 import sys
 
+import aiohttp
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from bot.ops.logs import JsonFormatter, TextFormatter, set_up_logging
 from bot.settings import LoggingSettings
@@ -55,3 +57,34 @@ def test_logging_is_set_up_as_the_settings_say(capsys: pytest.CaptureFixture[str
     logging.getLogger("discord.client").warning("no voice here")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["message"] == "but this, [hidden]"
+
+
+def of_library(error: Exception, *, logger: str = "discord.shard") -> logging.LogRecord:
+    info = (type(error), error, None)
+    return logging.LogRecord(logger, logging.ERROR, __file__, 1, "100 %% of %s", ("shards",), info)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError(104, "reset"),
+        aiohttp.ServerDisconnectedError(),
+        OperationalError("", {}, OSError()),
+    ],
+)
+def test_trouble_of_a_library_that_is_expected_is_a_line_without_its_traceback(error: Exception):
+    line = TextFormatter().format(of_library(error))
+    assert line.endswith(f"discord.shard: 100 % of shards ({type(error).__name__})")
+    found = json.loads(JsonFormatter().format(of_library(error)))
+    assert found["message"] == f"100 % of shards ({type(error).__name__})"
+    assert "error" not in found
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [of_library(ValueError("odd")), of_library(ConnectionResetError(104, "reset"), logger="bot.client")],
+)
+def test_fault_keeps_its_traceback(failed: logging.LogRecord):
+    assert type(failed.exc_info[1] if failed.exc_info else None).__name__ in TextFormatter().format(failed)
+    assert json.loads(JsonFormatter().format(failed))["error"]
+    assert failed.exc_info is not None
