@@ -340,17 +340,30 @@ class MarginRule:
 
 
 @dataclass(frozen=True, slots=True)
+class LackingBrackets:
+    """Which brackets there are none of: an exchange's of a symbol.
+
+    `contracts` names the kind of contract, such as `Binance COIN-M`, where nobody publishes any of that kind.
+    """
+
+    exchange: str
+    symbol: str
+    contracts: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MarginBasis:
     """What a map's levels were computed with: the model, the date of its brackets, or why there are none.
 
     `earliest` says that the window is older than the oldest brackets known, which are these.
-    `rule` is the exchange's, where it has had several.
+    `rule` is the exchange's, where it has had several. `lacking` is why the simple model stands in for the
+    requested one.
     """
 
     model: MarginModel
     brackets: date | None = None
     source: str = ""
-    note: str = ""
+    lacking: LackingBrackets | None = None
     earliest: bool = False
     rule: MarginRule | None = None
 

@@ -19,6 +19,13 @@ _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 _SIGNIFICANT_DIGITS = 5
 _WIDE = 0.02  # share of its price beyond which a cluster is no single price
 _NOTABLE_AGE = timedelta(minutes=2)
+
+MOSTLY_COVERED: Final = 0.9
+"""Below this covered share of a window, an answer begins with a warning."""
+
+BARELY_COVERED: Final = 0.2
+"""Below this covered share, an answer is a warning with a picture."""
+
 _GAP_TEXTS: Final = {
     GapKind.BEING_FETCHED: "still being fetched",
     GapKind.NOT_FETCHED_YET: "not fetched yet, ask again to go on",
@@ -91,7 +98,18 @@ def margin_text(basis: MarginBasis) -> str:
     if basis.brackets is not None:
         earliest = ", the earliest known" if basis.earliest else ""
         return f"{model}, brackets of {basis.brackets}{earliest}"
-    return f"{model} ({basis.note})" if basis.note else model
+    lacking = lacking_text(basis)
+    return f"{model} ({lacking})" if lacking else model
+
+
+def lacking_text(basis: MarginBasis) -> str | None:
+    """Return which brackets are lacking, None if none are: no Binance brackets of NEWUSDT are known."""
+    lacking = basis.lacking
+    if lacking is None:
+        return None
+    if lacking.contracts is not None:
+        return f"the brackets of {lacking.contracts} contracts are not public"
+    return f"no {lacking.exchange} brackets of {lacking.symbol} are known"
 
 
 def window_text(window: TimeWindow) -> str:
@@ -177,9 +195,31 @@ def last_price_text(value: float, coverage: Coverage, *, step: float) -> str:
 
 
 def unswept_text(coverage: Coverage) -> str | None:
-    """Return since when no sweeping is known, None where the window's end is covered."""
+    """Return which levels may have been swept unseen, as a sentence; None where none may."""
     since = _stale_since(coverage) if _lacks_end(coverage) else None
-    return f"levels touched since {_utc(since, coverage)} are not known to be swept" if since else None
+    if since is not None:
+        return f"Levels touched since {_utc(since, coverage)} are not known to be swept."
+    window = coverage.window
+    inner = [gap for gap in coverage.missing if window.start < gap.window.start < gap.window.end < window.end]
+    if not inner:
+        return None
+    longest = max(inner, key=lambda gap: gap.window.length).window
+    return (
+        f"Levels from before {_utc(longest.start, coverage)} may have been swept"
+        f" in the gap until {_utc(longest.end, coverage)}."
+    )
+
+
+def coverage_warning(coverage: Coverage) -> str | None:
+    """Return a sentence on how little of the window is covered, None where that is most of it."""
+    if coverage.fraction >= MOSTLY_COVERED:
+        return None
+    return f"Only {_share_covered(coverage)} of this window is covered."
+
+
+def _share_covered(coverage: Coverage) -> str:
+    # Rounded down: what lacks a second is not 100 %.
+    return f"{math.floor(coverage.fraction * 1000) / 10:g} %"
 
 
 def _lacks_end(coverage: Coverage) -> bool:
@@ -217,9 +257,7 @@ def _missing_text(coverage: Coverage) -> str:
     elif len(coverage.window.days) > 1:
         span = f"{start:%b %d} {span}"
     more = f" and {len(coverage.missing) - 1} more" if len(coverage.missing) > 1 else ""
-    # Rounded down: what lacks a second is not 100 %.
-    share = math.floor(coverage.fraction * 1000) / 10
-    return f"{share:g} % covered, missing {span} ({gap_text(longest)}){more}"
+    return f"{_share_covered(coverage)} covered, missing {span} ({gap_text(longest)}){more}"
 
 
 def cluster_price(cluster: Cluster, *, step: float) -> str:

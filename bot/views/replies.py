@@ -1,4 +1,4 @@
-"""What the bot says: a drawn map as embeds and files, progress as a bar, an error as one sentence."""
+"""What the bot answers: a drawn map as embeds and files, progress as a bar, an error as one sentence."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ import discord
 from liqmap import RequestError, __version__
 from liqmap.files import file_stem
 from liqmap.text import (
+    BARELY_COVERED,
+    MOSTLY_COVERED,
     age_text,
     asked_words,
     coverage_text,
+    coverage_warning,
     duration_text,
+    lacking_text,
     last_price_text,
     margin_text,
     money,
@@ -58,13 +62,14 @@ class Reply(NamedTuple):
 
 
 def map_reply(result: MapResult) -> Reply:
-    """Return the answer to a request: the numbers over the map, and the other pictures below.
+    """Return the answer to a request: the picture first, with three short lines, and the numbers last.
 
     Each picture is the image of an embed of its own: plain attachments would be shown side by side, too
     small to read on a phone.
     """
-    numbers = _numbers_embed(result)
-    embeds = [numbers, *(discord.Embed(colour=numbers.colour) for _ in range(1, len(result.pictures)))]
+    colour = COLOUR if result.coverage.fraction >= MOSTLY_COVERED else WARNING_COLOUR
+    first = discord.Embed(title=_title(result), description="\n".join(_opening_lines(result)), colour=colour)
+    embeds = [first, *(discord.Embed(colour=colour) for _ in range(1, len(result.pictures)))]
     alt_text, files = _alt_text(result), []
     for embed, (kind, png) in zip(embeds, result.pictures.items(), strict=True):
         # Discord rewrites names with letters of other scripts, which symbols can have.
@@ -72,8 +77,7 @@ def map_reply(result: MapResult) -> Reply:
         embed.set_image(url=f"attachment://{name}")
         text = f"Liquidation {kind}. {alt_text}"[:_ALT_TEXT_LENGTH]
         files.append(discord.File(io.BytesIO(png), filename=name, description=text))
-    embeds[-1].set_footer(text=_footer(result))
-    return Reply(embeds, files)
+    return Reply([*embeds, _numbers_embed(result, colour)], files)
 
 
 def progress_text(progress: Progress, *, elapsed: float) -> str:
@@ -128,44 +132,54 @@ def csv_file(result: MapResult, *, most: int) -> tuple[str, bytes]:
     return name, content
 
 
-def _numbers_embed(result: MapResult) -> discord.Embed:
-    request, summary, coverage = result.request, result.summary, result.coverage
-    embed = discord.Embed(
-        title=f"{request.market.symbol} liquidation map",
-        description="\n".join(_opening_lines(result)),
-        colour=WARNING_COLOUR if coverage.missing else COLOUR,
-    )
-    embed.add_field(
-        name="Last price", value=last_price_text(summary.last_price, coverage, step=summary.bucket_size)
-    )
+def _title(result: MapResult) -> str:
+    simulated = " · simulated" if result.coverage.simulated else ""
+    warning = coverage_warning(result.coverage)
+    if warning is not None and result.coverage.fraction < BARELY_COVERED:
+        return f"⚠️ {result.request.market.symbol}{simulated}: {warning[:1].lower()}{warning[1:]}"
+    last = last_price_text(result.summary.last_price, result.coverage, step=result.summary.bucket_size)
+    return f"{result.request.market.symbol} liquidation map{simulated} · last {last}"
+
+
+def _opening_lines(result: MapResult) -> list[str]:
+    """Return what is read before the map: each side's clusters, and a warning if there is one."""
+    coverage = result.coverage
+    warnings = [coverage_text(coverage)] if coverage.missing or coverage.lost_ids else []
+    warnings += filter(None, [age_text(coverage)])
+    warning = [f"⚠️ {', '.join(warnings)}"] if warnings else []
+    sides = [f"**{name}** {text}" for name, text in _sides(result.summary)]
+    return [*warning, *sides] if coverage.fraction < MOSTLY_COVERED else [*sides, *warning]
+
+
+def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
+    request, summary = result.request, result.summary
+    ended = discord.utils.format_dt(request.window.end, "R")
+    lines = [
+        " · ".join([request.market.exchange.title(), *asked_words(request), f"window ended {ended}"]),
+        *(f"⚠️ {note}" for note in _notes(result)),
+    ]
+    embed = discord.Embed(description="\n".join(lines), colour=colour)
     embed.add_field(name="Selected", value=_selected(result))
     embed.add_field(name="Standing", value=_balance(summary))
-    for name, text in _sides(summary):
-        embed.add_field(name=name, value=text, inline=False)
     embed.add_field(name="Swept since", value=_swept(summary), inline=False)
     within = "\n".join(
         f"±{share_text(band.distance)}: {money(band.long)} longs, {money(band.short)} shorts"
         for band in summary.bands
     )
     embed.add_field(name="Standing within", value=within, inline=False)
+    embed.set_footer(text=_footer(result))
     return embed
 
 
-def _opening_lines(result: MapResult) -> list[str]:
-    request, coverage = result.request, result.coverage
-    ended = discord.utils.format_dt(request.window.end, "R")
-    lines = [" · ".join([request.market.exchange.title(), *asked_words(request), f"window ended {ended}"])]
-    if coverage.simulated:
-        lines.append("⚠️ **Simulated data**: an invented market, not an exchange.")
-    if result.summary.margin.note:
-        lines.append(f"⚠️ N{result.summary.margin.note[1:]}: levels by the simple model.")
-    age = age_text(coverage)
-    if coverage.missing or coverage.lost_ids or age:
-        lines.append(f"⚠️ {', '.join(filter(None, (coverage_text(coverage), age)))}")
-    unswept = unswept_text(coverage)
-    if unswept:
-        lines.append(f"⚠️ L{unswept[1:]}.")
-    return lines
+def _notes(result: MapResult) -> list[str]:
+    """Return what else a reader must know of the numbers, each as a sentence."""
+    notes = []
+    if result.coverage.simulated:
+        notes.append("**Simulated data**: an invented market, not an exchange.")
+    lacking = lacking_text(result.summary.margin)
+    if lacking is not None:
+        notes.append(f"{lacking[:1].upper()}{lacking[1:]}: levels by the simple model.")
+    return [*notes, *filter(None, [unswept_text(result.coverage)])]
 
 
 def _selected(result: MapResult) -> str:

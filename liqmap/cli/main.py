@@ -52,6 +52,7 @@ from liqmap.text import (
     asked_words,
     coverage_text,
     gap_text,
+    lacking_text,
     last_price_text,
     margin_text,
     money,
@@ -322,7 +323,7 @@ def _margin_report(basis: MarginBasis) -> dict[str, Any]:
         "brackets": basis.brackets and basis.brackets.isoformat(),
         "earliest": basis.earliest,
         "source": basis.source,
-        "note": basis.note,
+        "note": lacking_text(basis) or "",
     }
 
 

@@ -11,14 +11,17 @@ from liqmap.render.canvas import Box, Canvas, text_box, text_width
 from liqmap.render.panel import Panel, padded, round_ticks, time_ticks
 from liqmap.render.style import HEIGHT, SIZES, WIDTH, Palette, leverage_colours
 from liqmap.text import (
+    BARELY_COVERED,
     age_text,
     asked_words,
     coverage_text,
+    coverage_warning,
     last_price,
     last_trade_text,
     margin_text,
     money,
     price,
+    unswept_text,
     window_text,
 )
 
@@ -36,6 +39,8 @@ PLOT_BOTTOM: Final = 102
 _LABELLED_CLUSTERS = 3  # of each side, the largest, and the nearest besides
 _LAST_PRICE_INSET = 0.06
 _LABELS_INSET = 0.16
+_WARNING_Y = HEIGHT - 109
+_LARGEST_IN_TWO_ROWS = 20  # letters of a legend that leaves the warning its line [px]
 _THINNEST_BAR = 2.0  # where a few levels lie far apart, a bucket can be less than a pixel [px]
 _GHOSTS = "swept since"
 _SEPARATOR = "  ·  "
@@ -47,13 +52,21 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
     request, coverage = liquidation_map.request, liquidation_map.coverage
     canvas = Canvas(WIDTH, HEIGHT, background=palette.background)
     name = canvas.text(MARGIN, HEIGHT - 42, request.market.symbol, palette.text, size=SIZES.title, bold=True)
-    title_box = canvas.text(name.right + 14, HEIGHT - 42, title, palette.text, size=SIZES.title)
+    barely = coverage.fraction < BARELY_COVERED
+    title_box = canvas.text(
+        *(name.right + 14, HEIGHT - 42, title), palette.warning if barely else palette.text, size=SIZES.title
+    )
     if coverage.simulated:
         canvas.text(
             title_box.right + 28, HEIGHT - 42, "SIMULATED DATA", palette.warning, size=SIZES.label, bold=True
         )
     canvas.text(WIDTH - MARGIN, HEIGHT - 42, label, palette.muted, size=SIZES.subtitle, anchor="r")
     _draw_subtitle(canvas, liquidation_map, palette)
+    warnings = [text for text in (coverage_warning(coverage), unswept_text(coverage)) if text]
+    if warnings:
+        words = "⚠ " + " ".join(warnings)
+        size = fitting_size(words, SIZES.foot, left=MARGIN)
+        canvas.text(MARGIN, _WARNING_Y, words, palette.warning, size=size, bold=False)
     _draw_foot(canvas, liquidation_map, palette)
     return canvas
 
@@ -232,7 +245,8 @@ def known_until(liquidation_map: LiquidationMap) -> int:
 def path_pieces(liquidation_map: LiquidationMap) -> list[slice]:
     """Return the parts of the price path between the gaps, which no line may cross."""
     path = liquidation_map.path
-    cuts = np.searchsorted(path.time, [gap.window.end_ms for gap in liquidation_map.coverage.missing])
+    # The bin in which a gap ends begins inside the gap, and belongs to what follows it.
+    cuts = np.searchsorted(path.time, [gap.window.start_ms for gap in liquidation_map.coverage.missing])
     bounds = [0, *(int(cut) for cut in cuts), len(path.time)]
     return [slice(first, end) for first, end in pairwise(bounds) if first < end]
 
@@ -338,8 +352,8 @@ def draw_legend(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palett
 
 def _legend_rows(names: list[str], width: float) -> tuple[int, list[list[str]]]:
     """Return the size of the legend's letters, and its names in a row, or in two where that is too small."""
-    for most in (1, 2):
-        for size in range(SIZES.label, SIZES.foot - 1, -1):
+    for most, largest in ((1, SIZES.label), (2, _LARGEST_IN_TWO_ROWS)):
+        for size in range(largest, SIZES.foot - 1, -1):
             rows = _wrapped(names, width, size=size)
             if len(rows) <= most:
                 return size, rows

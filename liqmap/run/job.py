@@ -19,6 +19,7 @@ from liqmap.model import (
     Coverage,
     Exchange,
     GrossValue,
+    LackingBrackets,
     LiquidationMap,
     MapRequest,
     MapResult,
@@ -133,18 +134,18 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
     owner = next(exchange for exchange, row in EXCHANGES.items() if row.model is request.model)
     found = find_brackets(owner, request.market.symbol, on=end, folders=job.bracket_folders)
     if found is None:
-        note = _without_brackets(request.market, owner)
-        return MarginRules(inverse=inverse), MarginBasis(MarginModel.SIMPLE, note=note)
+        lacking = _lacking_brackets(request.market, owner)
+        return MarginRules(inverse=inverse), MarginBasis(MarginModel.SIMPLE, lacking=lacking)
     rule = EXCHANGES[owner].margin_rule(on=end)
     basis = MarginBasis(request.model, found.date, found.source, earliest=found.is_earliest, rule=rule)
     return MarginRules(found.brackets, rule.valuation, inverse=inverse), basis
 
 
-def _without_brackets(market: Market, owner: Exchange) -> str:
-    contract = EXCHANGES[owner].contract(market.symbol)
-    if owner is market.exchange and not contract.has_brackets:
-        return f"the brackets of {contract.label} contracts are not public"
-    return f"no {EXCHANGES[owner].label} brackets of {market.symbol} are known"
+def _lacking_brackets(market: Market, owner: Exchange) -> LackingBrackets:
+    row = EXCHANGES[owner]
+    contract = row.contract(market.symbol)
+    unpublished = owner is market.exchange and not contract.has_brackets
+    return LackingBrackets(row.label, market.symbol, contract.label if unpublished else None)
 
 
 def _nothing_selected(job: MapJob, trades: Mapping[Side, int]) -> str:

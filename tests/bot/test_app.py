@@ -89,7 +89,7 @@ async def test_command_on_the_wire_is_answered_and_sigterm_ends_cleanly(tmp_path
         assert {command["name"] for command in server.commands} >= {"liqmap", "subscribe"}
     assert answered.callback["type"] == 5
     assert list(answered.files) == ["liquidation_map.png", "liquidation_depth.png"]
-    assert answered.message["embeds"][0]["title"] == "BTCUSDT liquidation map"
+    assert answered.message["embeds"][0]["title"].startswith("BTCUSDT liquidation map · ")
     assert answered.message["allowed_mentions"]["parse"] == []
     assert "not a length of time" in refused.message["content"]
     assert refused.message["flags"] == 64

@@ -49,7 +49,7 @@ async def test_bot_reaches_discord_and_the_exchanges_by_the_proxy_alone(tmp_path
             finally:
                 if process.returncode is None:
                     process.kill()
-    assert answered.message["embeds"][0]["title"] == "BTCUSDT liquidation map"
+    assert answered.message["embeds"][0]["title"].startswith("BTCUSDT liquidation map · ")
     reached = {address.partition("?")[0] for address in proxy.seen}
     for address in (
         "http://discord.test/api/users/@me",

@@ -57,7 +57,7 @@ async def test_answer_comes_once_whatever_breaks(tmp_path: Path, fault: Fault, p
     async with asked(tmp_path, plan) as (server, answered, process):
         log = await stopped(process)
         assert (answered.callbacks, answered.callback["type"]) == (1, 5)
-        assert answered.message["embeds"][0]["title"] == "BTCUSDT liquidation map"
+        assert answered.message["embeds"][0]["title"].startswith("BTCUSDT liquidation map · ")
         assert sorted(answered.files) == ["liquidation_depth.png", "liquidation_map.png"]
         # An edit that arrived twice is still one answer; nothing has been posted beside it.
         assert not [path for method, path, _ in server.bodies if method == "POST" and "webhooks" in path]

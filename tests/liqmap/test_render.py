@@ -24,6 +24,7 @@ from liqmap.model import (
     Gap,
     GapKind,
     Heatmap,
+    LackingBrackets,
     LevelFilter,
     LiquidationMap,
     MapRequest,
@@ -41,7 +42,7 @@ from liqmap.model import (
 from liqmap.render import draw_depth, draw_heatmap, draw_map
 from liqmap.render.canvas import Canvas
 from liqmap.render.depth import depth_canvas
-from liqmap.render.frame import bar_edges, notable_clusters, standing_totals
+from liqmap.render.frame import bar_edges, notable_clusters, path_pieces, standing_totals
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, map_canvas
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH
@@ -104,7 +105,7 @@ def made(
         coverage=coverage,
         trade_count=1_234_567,
         rules=MarginRules(),
-        basis=MarginBasis(MarginModel.SIMPLE, note="no Binance brackets of it"),
+        basis=MarginBasis(MarginModel.SIMPLE, lacking=LackingBrackets("Binance", "X")),
     )
 
 
@@ -158,7 +159,7 @@ MADE["much to say"] = replace(
             last_trade=gap.request.window.end - timedelta(hours=1, minutes=3),
         ),
         unplaced=21.9e6,
-        margin=MarginBasis(MarginModel.SIMPLE, note="no Binance brackets of 1000BONKUSDT by 2026-11-25"),
+        margin=MarginBasis(MarginModel.SIMPLE, lacking=LackingBrackets("Binance", "1000BONKUSDT")),
     ),
 )
 VARIANTS = {name: each.map for name, each in MADE.items()}
@@ -536,3 +537,31 @@ def test_bar_of_one_level_far_from_the_price_is_thick_enough_to_be_seen():
     first, last = bar_edges(np.array([10.0, 10.2, 10.4, 15.0]))
     assert (last - first).tolist() == pytest.approx([2.0, 2.0, 4.6])
     assert first[0] + last[0] == pytest.approx(20.2)  # where it was
+
+
+def test_picture_of_a_partly_covered_window_begins_with_a_warning():
+    drawn = VARIANTS["gap"]
+    window, (gap,) = drawn.request.window, drawn.coverage.missing
+    parts = TimeWindow(window.start, gap.window.start), TimeWindow(gap.window.end, window.end)
+    drawn = replace(drawn, coverage=replace(drawn.coverage, covered=parts))
+    words = texts(map_canvas(drawn, label=LABEL))
+    assert any(text.startswith("⚠ Only 75 % of this window is covered. Levels from") for text in words)
+    assert not any(text.startswith("⚠") for text in texts(map_canvas(VARIANTS["plain"], label=LABEL)))
+
+
+def test_no_line_of_the_price_crosses_a_gap_that_ends_within_a_bin():
+    drawn = VARIANTS["plain"]
+    time, window = drawn.path.time, drawn.request.window
+    width = int(time[1] - time[0])
+    start = datetime.fromtimestamp(int(time[100]) // 1000, UTC)
+    hole = TimeWindow(start, start + timedelta(seconds=(10 * width + width // 2) // 1000))
+    keep = (time < hole.start_ms) | (time + width > hole.end_ms)
+    path = PricePath(time[keep], drawn.path.low[keep], drawn.path.high[keep], drawn.path.close[keep])
+    coverage = replace(
+        drawn.coverage,
+        covered=(TimeWindow(window.start, hole.start), TimeWindow(hole.end, window.end)),
+        missing=(Gap(hole, GapKind.RECORDING_INTERRUPTED),),
+    )
+    before, after = path_pieces(replace(drawn, path=path, coverage=coverage))
+    assert path.time[before][-1] < hole.start_ms
+    assert path.time[after][0] + width > hole.end_ms

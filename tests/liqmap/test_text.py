@@ -169,7 +169,7 @@ def test_what_is_not_known_to_be_swept_is_told_where_the_end_is_missing():
     gap = Gap(span("2023-08-01T07:00", "2023-08-01T08:00"), GapKind.FAILED, problem="lost")
     newest = covered.end - timedelta(minutes=3)
     assert unswept_text(Coverage(window, (covered,), (gap,), last_trade=newest)) == (
-        "levels touched since 06:57 UTC are not known to be swept"
+        "Levels touched since 06:57 UTC are not known to be swept."
     )
     early = Gap(span("2023-08-01T00:00", "2023-08-01T01:00"), GapKind.FAILED, problem="lost")
     assert unswept_text(Coverage(window, (window,), (early,), last_trade=newest)) is None

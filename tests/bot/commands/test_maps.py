@@ -61,10 +61,11 @@ async def test_command_is_answered_with_map_depth_and_numbers(floor: Floor):
     assert not answer.ephemeral
     assert [await attachment.read() for attachment in message.attachments] == [PNG + b"map", PNG + b"depth"]
     assert [attachment.description is not None for attachment in message.attachments] == [True, True]
-    numbers, depth = message.embeds
-    assert numbers.title == "BTCUSDT liquidation map"
-    assert (numbers.image.url or "").endswith("liquidation_map.png")
+    first, depth, numbers = message.embeds
+    assert first.title == "BTCUSDT liquidation map · last 29,205"
+    assert (first.image.url or "").endswith("liquidation_map.png")
     assert (depth.image.url or "").endswith("liquidation_depth.png")
+    assert (numbers.image.url, len(numbers.fields)) == (None, 4)
     assert message.content == ""
 
 
@@ -81,11 +82,14 @@ async def test_options_come_in_the_order_that_people_type(floor: Floor):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"symbol": "eth/usdt", "window": "6 Hours"}, {"symbol": "ETHUSDT"}),
+        ({"symbol": "eth/usdt", "window": "6 Hours"}, {"market": Market(Exchange.BINANCE, "ETHUSDT")}),
         ({"mode": "gross_value", "value": "0.1m"}, {"selection": GrossValue(1e5)}),
         ({"mode": "portion", "value": "0.01"}, {"selection": Portion(0.01)}),
         ({"mode": "portion"}, {"selection": Portion(0.01)}),
-        ({"exchange": "bybit", "theme": "light"}, {"exchange": Exchange.BYBIT, "theme": Theme.LIGHT}),
+        (
+            {"exchange": "bybit", "theme": "light"},
+            {"market": Market(Exchange.BYBIT, "BTCUSDT"), "theme": Theme.LIGHT},
+        ),
         (
             {"chart": "heatmap", "model": "bybit"},
             {"pictures": ALL_PICTURES, "model": MarginModel.BYBIT},

@@ -8,7 +8,7 @@ import pytest
 
 from bot.views.replies import COLOUR, TOO_LONG, WARNING_COLOUR, fitting, map_reply, progress_text
 from liqmap import Exchange, Market, Picture, __version__
-from liqmap.model import Coverage, Gap, GapKind, MarginBasis, MarginModel, Progress
+from liqmap.model import Coverage, Gap, GapKind, LackingBrackets, MarginBasis, MarginModel, Progress
 from liqmap.window import TimeWindow
 from tests.bot.conftest import BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
 
@@ -32,13 +32,12 @@ def text_of(**changes: Any) -> str:
 def test_numbers_stand_under_the_map():
     text = text_of()
     for line in (
-        "BTCUSDT liquidation map",
+        "BTCUSDT liquidation map · last 29,205",
         "Binance · top 100 trades per side · window ended <t:1690869600:R>",
-        "Last price: 29,205",
         "Selected: 200 of 412,345 trades, $40M",
         "Standing: 60 % longs, 40 % shorts",
-        "Longs below: $60M in all · nearest and largest $4.5M @ 26,650 (-8.75 %)",
-        "Shorts above: $40M in all · nearest and largest $1.25M @ 30,950 (+5.98 %)",
+        "**Longs below** $60M in all · nearest and largest $4.5M @ 26,650 (-8.75 %)",
+        "**Shorts above** $40M in all · nearest and largest $1.25M @ 30,950 (+5.98 %)",
         "±1 %: $0 longs, $1M shorts",
         "±5 %: $20M longs, $10M shorts",
         "2023-08-01 00:00 → 06:00 UTC · 100 % covered · daily files of Binance USD-M",
@@ -68,14 +67,16 @@ def test_nothing_standing_is_said():
     )
     text = text_of(summary=summary)
     assert "Standing: nothing stands" in text
-    assert "Longs below: nothing stands" in text
+    assert "**Longs below** nothing stands" in text
 
 
 def test_missing_part_is_said_with_its_reason_and_coloured():
     gap = Gap(TimeWindow(HALF.end, WINDOW.end), GapKind.NOT_PUBLISHED_YET)
     coverage = Coverage(WINDOW, (HALF,), (gap,), ("daily files",))
     assert "⚠️ 50 % covered, missing 03:00–06:00 (not published yet)" in text_of(coverage=coverage)
-    assert map_reply(result_of(coverage=coverage)).embeds[0].colour == WARNING_COLOUR
+    first, *_ = map_reply(result_of(coverage=coverage)).embeds
+    assert (first.description or "").startswith("⚠️ 50 % covered")
+    assert first.colour == WARNING_COLOUR
     assert map_reply(result_of()).embeds[0].colour == COLOUR
 
 
@@ -90,29 +91,61 @@ def test_price_of_a_window_whose_end_is_missing_has_its_time():
     newest = HALF.end - timedelta(seconds=1)
     coverage = Coverage(WINDOW, (HALF,), (gap,), last_trade=newest)
     text = text_of(coverage=coverage)
-    assert "Last price: 29,205 at 03:00 UTC" in text
+    assert "last 29,205 at 03:00 UTC" in text
     assert "⚠️ Levels touched since 03:00 UTC are not known to be swept." in text
     assert "last price 29,205 at 03:00 UTC;" in (
         map_reply(result_of(coverage=coverage)).files[0].description or ""
     )
     # Where nobody traded, nothing was touched.
     text = text_of(coverage=Coverage(WINDOW, (WINDOW,), last_trade=newest))
-    assert "Last price: 29,205 at 03:00 UTC" in text
+    assert "last 29,205 at 03:00 UTC" in text
     assert "not known" not in text
 
 
 def test_simulated_data_is_marked_wherever_it_shows():
     reply = map_reply(result_of(coverage=Coverage(WINDOW, (WINDOW,), simulated=True)))
-    assert "**Simulated data**" in (reply.embeds[0].description or "")
-    assert "simulated data" in (reply.embeds[1].footer.text or "")
+    assert "simulated" in (reply.embeds[0].title or "")
+    assert "**Simulated data**" in (reply.embeds[-1].description or "")
+    assert "simulated data" in (reply.embeds[-1].footer.text or "")
     assert all("simulated data" in (file.description or "") for file in reply.files)
 
 
 def test_missing_brackets_and_trades_too_large_are_said():
-    basis = MarginBasis(MarginModel.SIMPLE, note="no Binance brackets of NOPEUSDT by 2026-01-01")
+    basis = MarginBasis(MarginModel.SIMPLE, lacking=LackingBrackets("Binance", "NOPEUSDT"))
     text = text_of(summary=replace(SUMMARY, margin=basis, unplaced=2e6))
-    assert "⚠️ No Binance brackets of NOPEUSDT by 2026-01-01: levels by the simple model." in text
+    assert "⚠️ No Binance brackets of NOPEUSDT are known: levels by the simple model." in text
     assert "$2M too large for these leverages" in text
+
+
+def test_picture_comes_first_under_at_most_three_lines():
+    lost = Coverage(WINDOW, (WINDOW,), lost_ids=3, last_trade=HALF.end)
+    first, depth, numbers = map_reply(result_of(coverage=lost)).embeds
+    assert len((first.description or "").splitlines()) == 3
+    assert not first.fields
+    assert (depth.description, depth.fields) == (None, [])
+    assert [field.name for field in numbers.fields] == [
+        "Selected",
+        "Standing",
+        "Swept since",
+        "Standing within",
+    ]
+
+
+def test_answer_for_a_window_that_is_barely_covered_is_a_warning():
+    part = TimeWindow(WINDOW.start, WINDOW.start + timedelta(minutes=30))
+    gap = Gap(TimeWindow(part.end, WINDOW.end), GapKind.NOT_RECORDED, Exchange.BYBIT)
+    first, *_ = map_reply(result_of(coverage=Coverage(WINDOW, (part,), (gap,)))).embeds
+    assert first.title == "⚠️ BTCUSDT: only 8.3 % of this window is covered."
+    assert first.colour == WARNING_COLOUR
+
+
+def test_levels_from_before_a_gap_are_said_to_be_perhaps_swept_in_it():
+    hole = TimeWindow(HALF.end, HALF.end + timedelta(hours=1))
+    rest = TimeWindow(hole.end, WINDOW.end)
+    coverage = Coverage(WINDOW, (HALF, rest), (Gap(hole, GapKind.RECORDING_INTERRUPTED),))
+    sentence = "Levels from before 03:00 UTC may have been swept in the gap until 04:00 UTC."
+    assert f"⚠️ {sentence}" in text_of(coverage=coverage)
+    assert "may have been swept" not in text_of()
 
 
 def test_heatmap_is_a_third_picture():
@@ -120,7 +153,7 @@ def test_heatmap_is_a_third_picture():
     assert [file.filename for file in reply.files] == [
         f"liquidation_{kind}.png" for kind in ("map", "depth", "heatmap")
     ]
-    assert [embed.footer.text is None for embed in reply.embeds] == [True, True, False]
+    assert [embed.image.url is None for embed in reply.embeds] == [False, False, False, True]
     assert (reply.files[2].description or "").startswith("Liquidation heatmap. BTCUSDT")
 
 
