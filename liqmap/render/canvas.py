@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,7 +19,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.transforms import IdentityTransform
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from liqmap.render.fonts import drawable, font_of
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -192,6 +191,7 @@ class Canvas:
         opacity: float = 1.0,
     ) -> Box:
         """Write a line of text whose middle is at height `y`; return the box that it takes."""
+        text = drawable(text)
         box = text_box(x, y, text, size=size, anchor=anchor, bold=bold)
         self.labels.append(Label(text, box, size, colour, bold, halo, opacity))
         return box
@@ -220,7 +220,8 @@ class Canvas:
 
 def text_width(text: str, *, size: int, bold: bool = False) -> float:
     """Return how many pixels a line of text takes."""
-    return _font(size, bold=bold).getlength(text)
+    text = drawable(text)
+    return font_of(text, size, bold=bold).getlength(text)
 
 
 def text_box(x: float, y: float, text: str, *, size: int, anchor: Anchor = "l", bold: bool = False) -> Box:
@@ -233,7 +234,7 @@ def text_box(x: float, y: float, text: str, *, size: int, anchor: Anchor = "l", 
 def _write(image: Image.Image, label: Label) -> None:
     box = label.box
     place = (box.left, image.height - (box.bottom + box.top) / 2)
-    font = _font(label.size, bold=label.bold)
+    font = font_of(label.text, label.size, bold=label.bold)
     if label.opacity == 1:
         halo = 3 if label.halo else 0
         ImageDraw.Draw(image).text(
@@ -245,9 +246,3 @@ def _write(image: Image.Image, label: Label) -> None:
     mask = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(mask).text((-left, -top), label.text, round(255 * label.opacity), font, anchor="lm")
     image.paste(label.colour, (round(place[0]) + left, round(place[1]) + top), mask)
-
-
-@lru_cache
-def _font(size: int, *, bold: bool) -> ImageFont.FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)
