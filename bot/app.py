@@ -19,7 +19,7 @@ from yarl import URL
 from bot.client import LiqmapBot
 from bot.ops.backup import export_to, import_from
 from bot.ops.check import check
-from bot.ops.health import health_server
+from bot.ops.health import DrawingHealth, health_server
 from bot.ops.login import login_error
 from bot.ops.logs import set_up_logging
 from bot.ops.metrics import Metrics
@@ -106,7 +106,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     """Run the bot until SIGTERM, or until its task is cancelled, which Ctrl-C does."""
     point_at(settings.discord)
     clock = SystemClock()
-    metrics = Metrics()
+    metrics, drawing = Metrics(), DrawingHealth()
     async with (
         open_store(settings) as store,
         Listings(settings, clock=clock) as listings,
@@ -115,7 +115,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
         ) as engine,
         LiqmapBot(
             settings,
-            draw=suggesting(engine.draw, listings),
+            draw=drawing.watched(suggesting(engine.draw, listings)),
             store=store,
             clock=clock,
             symbols=lambda: listed(listings),
@@ -123,9 +123,15 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
             recorded=engine.status,
             under_way=lambda: engine.jobs_under_way,
         ) as bot,
-        health_server(settings.health, connected=lambda: bot.connected, metrics=metrics.page),
+        health_server(
+            settings.health,
+            connected=lambda: bot.connected,
+            drawing=lambda: drawing.works,
+            metrics=metrics.page,
+        ),
     ):
         metrics.watch("connected", "Whether the gateway is there", lambda: float(bot.connected))
+        metrics.watch("drawing", "Whether maps can be drawn", lambda: float(drawing.works))
         metrics.watch("queue", "Maps under way or waiting", lambda: engine.jobs_under_way)
         metrics.watch("recorder_lag_seconds", "Lag of the slowest recorded stream", engine.lag)
         metrics.watch("cached", "Maps answered from memory", lambda: engine.answered_from_memory)

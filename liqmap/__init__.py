@@ -17,6 +17,7 @@ from liqmap.errors import (
     LiqmapError,
     NoMainGuard,
     NotCovered,
+    NotPublished,
     RequestError,
     SettingsError,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Mode",
     "NoMainGuard",
     "NotCovered",
+    "NotPublished",
     "Picture",
     "Portion",
     "Progress",

@@ -1,26 +1,67 @@
-"""Tells whoever watches the process how it is: GET /healthz and /metrics on this machine."""
+"""How the process is, for whoever watches it: GET /healthz and /metrics on this machine."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Unpack
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from liqmap import SettingsError
+from liqmap import JobFailed, LiqmapError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from bot.request.drawing import Draw, Listeners
     from bot.settings import HealthSettings
+    from liqmap import MapRequest, MapResult
+
+
+_BROKEN_AFTER: Final = 3
+
+
+class DrawingHealth:
+    """Whether maps can be drawn: not after three faults of the bot in a row.
+
+    What the exchange, or the request itself, refuses says nothing of that.
+    """
+
+    def __init__(self) -> None:
+        self._faults = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether maps can be drawn, as far as is known."""
+        return self._faults < _BROKEN_AFTER
+
+    def watched(self, draw: Draw) -> Draw:
+        """Return `draw`, whose outcomes are counted."""
+
+        async def run(request: MapRequest, **listeners: Unpack[Listeners]) -> MapResult:
+            try:
+                result = await draw(request, **listeners)
+            except Exception as error:
+                if isinstance(error, JobFailed) or not isinstance(error, LiqmapError):
+                    self._faults += 1
+                raise
+            self._faults = 0
+            return result
+
+        return run
 
 
 @asynccontextmanager
 async def health_server(
-    settings: HealthSettings, *, connected: Callable[[], bool], metrics: Callable[[], bytes]
+    settings: HealthSettings,
+    *,
+    connected: Callable[[], bool],
+    drawing: Callable[[], bool],
+    metrics: Callable[[], bytes],
 ) -> AsyncIterator[None]:
-    """Answer /healthz with 200 while `connected`, else with 503, and /metrics; no port, no server.
+    """Answer /healthz with 200 while `connected` and `drawing`, else with 503, and /metrics.
+
+    Without a port there is no server.
 
     Raises SettingsError if the port cannot be had.
     """
@@ -29,9 +70,12 @@ async def health_server(
         return
 
     async def healthz(_: web.Request) -> web.Response:
-        if connected():
-            return web.Response(text="connected to Discord\n")
-        return web.Response(status=503, text="not connected to Discord\n")
+        if not connected():
+            return web.Response(status=503, text="not connected to Discord\n")
+        if not drawing():
+            text = "connected to Discord, but drawing is broken: scheduled posts wait; see the log\n"
+            return web.Response(status=503, text=text)
+        return web.Response(text="connected to Discord\n")
 
     async def show_metrics(_: web.Request) -> web.Response:
         return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})

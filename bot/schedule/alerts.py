@@ -77,6 +77,7 @@ class AlertWatch:
         self._slots = asyncio.Semaphore(_DRAWN_AT_ONCE)
         self._alerts: Sequence[Alert] = ()
         self._fired: dict[int, datetime] = {}
+        self._logged: set[str] = set()
 
     async def check(self) -> None:
         """Draw what is watched, and tell those whose condition holds."""
@@ -91,7 +92,13 @@ class AlertWatch:
         self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
         known = {alert.id for alerts in watched.values() for alert in alerts}
         self._untold = {number: what for number, what in self._untold.items() if number in known}
-        await asyncio.gather(*(self._look(key, alerts) for key, alerts in watched.items()))
+        looks = (self._look(key, alerts) for key, alerts in watched.items())
+        faults = [each for each in await asyncio.gather(*looks, return_exceptions=True) if each is not None]
+        for fault in faults:
+            # Once, for a minute later it is the same.
+            if repr(fault) not in self._logged:
+                log.error("an alert could not be looked at by a fault of the bot", exc_info=fault)
+        self._logged = {repr(fault) for fault in faults}
 
     async def _known(self) -> Sequence[Alert]:
         """Return the alerts that are stored, or were before the database went away."""

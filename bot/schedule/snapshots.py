@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from uuid import uuid4
 
 import discord
 from cachetools import TTLCache
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from tenacity import (
     AsyncRetrying,
-    retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
     wait_exponential,
 )
 
-from bot.interaction.patience import may_pass, told
+from bot.interaction.patience import UNSENT, may_pass, told
 from bot.request.due import due_before, jitter_of
 from bot.schedule.posts import NONCE_HOLDS
 from bot.store.snapshots import SnapshotState
 from bot.store.subscriptions import SubscriptionState
-from liqmap import DataError, EngineBusy, LiqmapError, MapRequest, MapResult
+from liqmap import (
+    DataError,
+    EngineBusy,
+    LiqmapError,
+    MapRequest,
+    MapResult,
+    NotCovered,
+    NotPublished,
+    RequestError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -121,28 +130,35 @@ class SnapshotJob:
         self._jitter = settings.jitter
         self._slots = asyncio.Semaphore(settings.posts_at_once)
         self._on_outcome = on_outcome
+        self._logged: set[str] = set()
 
     async def __call__(self, subscription_id: int) -> bool:
         """Post the newest snapshot that is due, unless it has been; return whether to come again.
 
-        Trouble of the network, Discord or the database that may pass is like time in which the bot was
-        down: however long it lasts, the newest snapshot comes after it.
+        What neither Discord nor the request itself refuses is like time in which the bot was down: trouble
+        of the network, the exchange or the database, and faults of the bot. However long it lasts, the
+        newest snapshot comes after it.
         """
-
-        def note(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            log.warning("subscription %d waits: %s", subscription_id, told(error))
-
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception_type(Exception),
             wait=wait_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
             sleep=self._clock.sleep,
-            before_sleep=note,
+            before_sleep=partial(self._note_waiting, subscription_id),
             reraise=True,
         ):
             with attempt:
                 return await self._post_due(subscription_id)
         raise AssertionError  # pragma: no cover - an attempt returns or raises
+
+    def _note_waiting(self, subscription_id: int, state: RetryCallState) -> None:
+        self._on_outcome("waiting")
+        error = state.outcome.exception() if state.outcome else None
+        text = str(error) if isinstance(error, LiqmapError) else told(error)
+        log.warning("subscription %d waits: %s", subscription_id, text)
+        if not _is_expected(error) and repr(error) not in self._logged:
+            # Once, for what is broken is so for every subscription.
+            self._logged.add(repr(error))
+            log.error("a scheduled post failed by a fault of the bot", exc_info=error)
 
     async def _post_due(self, subscription_id: int) -> bool:
         done: datetime | None = None
@@ -167,19 +183,17 @@ class SnapshotJob:
             log.info("subscription %d: stopped meanwhile, or posted by another process", subscription.id)
             return
         except LiqmapError as error:
+            if not _is_refused_by_request(error):
+                raise
             await self._fail(subscription, snapshot, str(error))
             return
-        except Exception as error:
-            if _may_pass(error):
+        except discord.HTTPException as error:
+            # Not who is refused, by a token that holds no more, but what was to be posted.
+            if may_pass(error) or error.status == HTTPStatus.UNAUTHORIZED:
                 raise
-            if isinstance(error, discord.HTTPException):
-                await self._fail_refused(subscription, snapshot, error)
-                return
-            number = uuid4().hex[:8]
-            log.exception("snapshot of subscription %d failed, told as %s", subscription.id, number)
-            reason = f"something went wrong on the bot's side (number {number})"
-            await self._fail(subscription, snapshot, reason)
+            await self._fail_refused(subscription, snapshot, error)
             return
+        self._logged.clear()
         await self._store.snapshots.posted(snapshot, message_id=message_id, now=self._clock.now())
         self._on_outcome("posted")
         log.info(
@@ -249,5 +263,12 @@ class SnapshotJob:
         )
 
 
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, DBAPIError) or may_pass(error)
+def _is_refused_by_request(error: LiqmapError) -> bool:
+    """Return whether the same request will never be drawn: it makes no sense, or there is no such market."""
+    return isinstance(error, RequestError) or (
+        isinstance(error, NotPublished) and not isinstance(error, NotCovered)
+    )
+
+
+def _is_expected(error: BaseException | None) -> bool:
+    return isinstance(error, (LiqmapError, SQLAlchemyError, *UNSENT))

@@ -12,6 +12,7 @@ import pytest
 import simcord
 from sqlalchemy import update
 
+from bot.ops.health import DrawingHealth
 from bot.schedule.scheduler import ClockTrigger, Scheduler
 from bot.settings import BotSettings
 from bot.store import Store
@@ -289,18 +290,24 @@ async def test_busy_engine_and_silent_exchange_are_asked_again(floor: Floor, sto
 
 
 @EXPECTS_ERRORS
-async def test_unknown_error_fails_one_snapshot_under_a_number_in_the_log(
-    floor: Floor, store: Store, caplog: pytest.LogCaptureFixture
+async def test_posts_wait_while_drawing_is_broken_and_health_says_so(
+    floor: Floor, settings: BotSettings, store: Store, caplog: pytest.LogCaptureFixture
 ):
-    await floor.subscribed(floor.manager())
-    floor.draw.errors = [ValueError("/srv/secret")]
-    await floor.env.advance_time(HOUR)
-    newest = await store.snapshots.newest(1)
-    assert newest is not None
-    assert newest.reason.startswith("something went wrong on the bot's side (number ")
-    assert newest.reason[-9:-1] in caplog.text
-    await floor.env.advance_time(HOUR)
-    assert len(floor.channel.history()) == 1
+    mona, health = floor.manager(), DrawingHealth()
+    await floor.subscribed(mona)
+    await floor.env.restart_bot(new_bot(settings, store, health.watched(floor.draw)))
+    floor.draw.error = ValueError("broken")
+    await floor.env.advance_time(4 * HOUR)
+    assert (floor.channel.history(), health.works) == ([], False)
+    subscription = await only(store)
+    assert (subscription.state, subscription.failures) == (SubscriptionState.ACTIVE, 0)
+    assert sum(record.exc_info is not None for record in caplog.records) == 1
+    floor.draw.error = None
+    await floor.env.advance_time(0.25 * HOUR)
+    (message,) = floor.channel.history()
+    assert "13:00 UTC" in (message.embeds[-1].footer.text or "")
+    assert health.works
+    assert floor.env.backend.dm_channels.get(mona.id) is None
 
 
 async def test_server_error_of_discord_is_outlasted(floor: Floor):

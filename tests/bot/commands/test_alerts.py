@@ -204,6 +204,21 @@ async def test_market_that_cannot_be_seen_is_waited_for(floor: Floor, draw: Mark
     assert len(said(floor)) == 1
 
 
+@EXPECTS_ERRORS
+async def test_fault_of_the_bot_stops_no_other_alert_and_is_in_the_log_once(
+    floor: Floor, draw: Market, caplog: pytest.LogCaptureFixture
+):
+    mona = floor.manager()
+    for symbol in ("eth", "btc"):
+        await near(floor, mona, symbol=symbol, distance="5%")
+    draw.errors = [ValueError("a fault of the bot")]
+    await floor.env.advance_time(MINUTE)
+    assert len(said(floor)) == 1
+    await floor.env.advance_time(2 * MINUTE)
+    assert len(said(floor)) == 2
+    assert sum(record.exc_info is not None for record in caplog.records) == 1
+
+
 async def test_row_that_makes_no_sense_stops_no_other_alert(floor: Floor, store: Store):
     new = NewAlert(5, 2, 3, Exchange.BINANCE, "BTCUSDT", 0.1, 1.0, timedelta(hours=1))
     await store.guilds.put(5, GuildDefaults(mode="bogus"))

@@ -12,14 +12,23 @@ import aiohttp
 import discord
 import pytest
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bot.request.spec import MapSpec
 from bot.schedule.snapshots import SharedDraws, SnapshotJob
 from bot.settings import SubscriptionsSettings
 from bot.store import Store
 from bot.store.snapshots import SnapshotState
-from bot.store.subscriptions import NewSubscription, PostStyle
-from liqmap.errors import DataError, JobFailed
+from bot.store.subscriptions import NewSubscription, PostStyle, SubscriptionState
+from liqmap.errors import (
+    DataError,
+    EngineBusy,
+    JobFailed,
+    NotCovered,
+    NotPublished,
+    RequestError,
+    SettingsError,
+)
 from liqmap.model import MapResult
 from tests.bot.conftest import REQUEST, FakeDraw, result_of
 
@@ -101,11 +110,11 @@ def poster() -> FakePoster:
 
 
 @pytest.fixture
-async def job(store: Store, poster: FakePoster, hand: Hand) -> SnapshotJob:
+async def job(store: Store, poster: FakePoster, hand: Hand, draw: FakeDraw) -> SnapshotJob:
     number = await store.subscriptions.draft(NEW, now=NOW)
     await store.subscriptions.activate(number, now=TEN - timedelta(minutes=1))
     settings = SubscriptionsSettings(jitter=0)
-    return SnapshotJob(store, poster, FakeDraw(), clock=hand, settings=settings)
+    return SnapshotJob(store, poster, draw, clock=hand, settings=settings)
 
 
 async def sent_long_ago(store: Store) -> None:
@@ -146,7 +155,10 @@ PASSING = [
     aiohttp.ServerDisconnectedError(),
     refused(503),
     refused(403),
+    refused(401, code=50027),
     DBAPIError("", None, Exception()),
+    PoolTimeoutError(),
+    ValueError("a fault of the bot"),
 ]
 
 
@@ -161,6 +173,68 @@ async def test_what_may_pass_is_waited_for_and_is_no_failure(
     subscription = await store.subscriptions.get(1)
     assert subscription is not None
     assert subscription.failures == 0
+
+
+OURS = [
+    JobFailed("Too long."),
+    EngineBusy("Busy."),
+    DataError("The exchange does not answer."),
+    NotCovered("Not recorded here.", whole_end=TEN),
+    SettingsError("Setting x: wrong."),
+    ValueError("a fault of the bot"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", OURS)
+async def test_failure_to_draw_that_is_not_the_request_s_is_waited_for_and_told_nobody(
+    job: SnapshotJob, store: Store, poster: FakePoster, draw: FakeDraw, error: Exception
+):
+    draw.errors = [error] * 30
+    assert await job(1)
+    assert len(poster.posts) == 1
+    subscription = await store.subscriptions.get(1)
+    assert subscription is not None
+    assert (subscription.state, subscription.failures, poster.told) == (SubscriptionState.ACTIVE, 0, [])
+
+
+@pytest.mark.parametrize("error", [RequestError("Nobody traded."), NotPublished("There is no such market.")])
+async def test_request_that_is_refused_three_times_is_paused(
+    job: SnapshotJob, store: Store, poster: FakePoster, draw: FakeDraw, hand: Hand, error: Exception
+):
+    draw.error = error
+    for failures in (1, 2, 3):
+        await job(1)
+        hand.time += timedelta(hours=1)
+        subscription = await store.subscriptions.get(1)
+        assert subscription is not None
+        assert subscription.failures == failures
+    assert subscription is not None
+    assert (subscription.state, subscription.reason) == (SubscriptionState.PAUSED, str(error))
+    assert len(poster.told) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413])
+async def test_post_that_discord_refuses_three_times_is_paused(
+    job: SnapshotJob, store: Store, poster: FakePoster, hand: Hand, status: int
+):
+    poster.error = refused(status, code=50035)
+    for _ in range(3):
+        await job(1)
+        hand.time += timedelta(hours=1)
+    subscription = await store.subscriptions.get(1)
+    assert subscription is not None
+    assert (subscription.state, len(poster.told)) == (SubscriptionState.PAUSED, 1)
+
+
+async def test_fault_of_the_bot_is_in_the_log_once_until_a_post_comes(
+    job: SnapshotJob, draw: FakeDraw, hand: Hand, caplog: pytest.LogCaptureFixture
+):
+    for _ in range(2):
+        draw.errors = [ValueError("a fault of the bot")] * 5
+        assert await job(1)
+        hand.time += timedelta(hours=1)
+    assert sum(record.exc_info is not None for record in caplog.records) == 2
 
 
 async def test_after_long_trouble_only_the_newest_is_posted(job: SnapshotJob, poster: FakePoster, hand: Hand):
