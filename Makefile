@@ -37,7 +37,7 @@ gallery: $(READY) ## draw the README's pictures again
 	done
 
 lock: $(READY) ## pin every dependency with its hashes again
-	$(RUN)/pip install --quiet uv
+	$(RUN)/uv pip compile $(LOCK) --output-file requirements-build.lock --group build
 	$(RUN)/uv pip compile $(LOCK) --output-file requirements.lock pyproject.toml
 	$(RUN)/uv pip compile $(LOCK) --output-file requirements-dev.lock --all-extras pyproject.toml
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -46,8 +46,11 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 clean: ## remove what the other targets have made
 	rm -rf $(VENV) out build dist .coverage .*_cache
 
-$(READY): pyproject.toml requirements-dev.lock
+# The package itself is built by what the lock has put there, not by what pip would fetch for it.
+INSTALL := $(RUN)/pip install --quiet --disable-pip-version-check --no-deps
+$(READY): pyproject.toml requirements-build.lock requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
-	$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(INSTALL) --require-hashes -r requirements-build.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	$(INSTALL) --no-build-isolation --editable .
 	touch $@
