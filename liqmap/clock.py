@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from typing import Protocol
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOLERATED: Final = timedelta(seconds=2)
+"""How far off this machine's clock may be before that is reported."""
+
+_ANSWERS_KEPT = 8
+_HEARD_LATELY = timedelta(minutes=1)
+_UNKNOWN = timedelta.max
 
 
 class Clock(Protocol):
@@ -27,6 +38,101 @@ class SystemClock:
     async def sleep(self, seconds: float, /) -> None:
         """Return after `seconds`."""
         await asyncio.sleep(seconds)
+
+
+class _Bounds(NamedTuple):
+    """Between which bounds the exchange's clock is ahead of this machine's; negative where it is behind."""
+
+    least: timedelta
+    most: timedelta
+
+
+class ExchangeClock:
+    """An exchange's clock as far as its answers and messages show it, and never ahead of it.
+
+    Whether a minute is over is decided by the exchange: a machine whose clock is fast would take trades
+    that are still to come for trades that nobody made. An answer that says `shown` was written after its
+    request was `sent` and before it arrived, so each answer bounds the difference between the clocks; a
+    message of `shown` proves only that the exchange was that far. Until the first of them this is the
+    machine's own time. `on_off` is called with the difference whenever that is certainly not `TOLERATED`.
+    """
+
+    def __init__(self, machine: Clock, *, on_off: Callable[[timedelta], None] = lambda _: None) -> None:
+        self.machine: Final = machine
+        self._on_off = on_off
+        self._answers: deque[_Bounds] = deque(maxlen=_ANSWERS_KEPT)
+        self._heard: tuple[timedelta, datetime] | None = None
+
+    def now(self) -> datetime:
+        """Return the time that the exchange has certainly reached, aware, in UTC."""
+        return self.at(self.machine.now())
+
+    def at(self, moment: datetime) -> datetime:
+        """Return what this clock shows, as it is known now, when the machine's shows `moment`."""
+        least = self._least()
+        return moment if least is None else moment + least
+
+    async def sleep(self, seconds: float, /) -> None:
+        """Return after `seconds`."""
+        await self.machine.sleep(seconds)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the exchange has shown its time yet."""
+        return self._least() is not None
+
+    @property
+    def machine_ahead(self) -> timedelta | None:
+        """How far the machine's clock is ahead of the exchange's, negative if it is behind; None if unknown.
+
+        It is exact to about the time that a question takes, or to a second where the exchange tells no more.
+        """
+        if not self._answers:
+            return None
+        least, most = self._bounds()
+        return -(least + most) / 2
+
+    def learn(self, shown: datetime, *, exact_to: timedelta, sent: datetime) -> None:
+        """Note that an answer to a request `sent` by the machine's clock, just come, was written at `shown`.
+
+        It may have been written up to `exact_to` later, since times are cut off.
+        """
+        bounds = _Bounds(shown - self.machine.now(), shown + exact_to - sent)
+        if bounds.least > bounds.most:  # the machine's clock was set back on the way
+            return
+        # What contradicts the newest answer was true before one of the clocks was set.
+        agreeing = [each for each in self._answers if _overlap(each, bounds)]
+        self._answers.clear()
+        self._answers.extend([*agreeing, bounds])
+        self._report()
+
+    def learn_at_least(self, shown: datetime) -> None:
+        """Note that the exchange's clock has reached `shown`, as a message that has just come proves."""
+        now = self.machine.now()
+        least = shown - now
+        if self._heard is None or least >= self._heard[0] or abs(now - self._heard[1]) > _HEARD_LATELY:
+            self._heard = least, now
+            self._report()
+
+    def _report(self) -> None:
+        least, most = self._bounds()
+        if least > TOLERATED or most < -TOLERATED:
+            self._on_off(-(least if most == _UNKNOWN else (least + most) / 2))
+
+    def _least(self) -> timedelta | None:
+        return self._bounds().least if self._answers or self._heard else None
+
+    def _bounds(self) -> _Bounds:
+        most = min((each.most for each in self._answers), default=_UNKNOWN)
+        least = [each.least for each in self._answers]
+        if self._heard is not None:
+            # An answer's word is better: one message with a wrong time must not put this clock ahead.
+            least.append(min(self._heard[0], most))
+        return _Bounds(max(least), most)
+
+
+def _overlap(one: _Bounds, other: _Bounds) -> bool:
+    return one.least <= other.most and other.least <= one.most
 
 
 def utc_now() -> datetime:

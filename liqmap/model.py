@@ -373,6 +373,7 @@ class GapKind(StrEnum):
 
     BEING_FETCHED = "being_fetched"
     NOT_FETCHED_YET = "not_fetched_yet"
+    NOT_REACHED_YET = "not_reached_yet"
     NOT_PUBLISHED_YET = "not_published_yet"
     NOT_PUBLISHED = "not_published"
     NOT_RECORDED = "not_recorded"
@@ -388,8 +389,8 @@ class GapKind(StrEnum):
 class Gap:
     """A part of a window without trades, and why.
 
-    The kinds that concern a recording name the `exchange`. `since` is when a recording started that
-    started later. `problem` is what went wrong where fetching failed: `LiqmapError.problem`.
+    The kinds that concern a recording or the newest hours name the `exchange`. `since` is when a recording
+    started that started later. `problem` is what went wrong where fetching failed: `LiqmapError.problem`.
     """
 
     window: TimeWindow

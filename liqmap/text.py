@@ -12,7 +12,7 @@ from liqmap.window import DAY
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from liqmap.model import Cluster, Coverage, Gap, MapRequest, MarginBasis
+    from liqmap.model import Cluster, Coverage, Exchange, Gap, MapRequest, MarginBasis
     from liqmap.window import TimeWindow
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
@@ -29,6 +29,7 @@ BARELY_COVERED: Final = 0.2
 _GAP_TEXTS: Final = {
     GapKind.BEING_FETCHED: "still being fetched",
     GapKind.NOT_FETCHED_YET: "not fetched yet, ask again to go on",
+    GapKind.NOT_REACHED_YET: "{exchange}'s clock is not there yet: this machine's is ahead of it",
     GapKind.NOT_PUBLISHED_YET: "not published yet",
     GapKind.NOT_PUBLISHED: "not published by the exchange",
     GapKind.NOT_RECORDED: "{exchange} publishes the past by day, and it is not recorded here",
@@ -110,6 +111,15 @@ def lacking_text(basis: MarginBasis) -> str | None:
     if lacking.contracts is not None:
         return f"the brackets of {lacking.contracts} contracts are not public"
     return f"no {lacking.exchange} brackets of {lacking.symbol} are known"
+
+
+def clock_text(exchange: Exchange, ahead: timedelta) -> str:
+    """Return what is wrong with this machine's clock, `ahead` of an exchange's or, if negative, behind."""
+    side = "ahead of" if ahead > timedelta(0) else "behind"
+    length = duration_text(abs(ahead))
+    return (
+        f"This machine's clock is about {length} {side} {exchange.title()}'s; set it, for example with NTP."
+    )
 
 
 def window_text(window: TimeWindow) -> str:

@@ -1,30 +1,62 @@
-"""Clients: one for each exchange's REST API, with the budget that everybody who asks it shares."""
+"""Clients: one for each exchange's REST API, with the budget and the clock that all who use it share."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from liqmap.clock import ExchangeClock
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.net.rest import RestClient, WeightBudget
+from liqmap.text import clock_text
+from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock
     from liqmap.net.session import Session
     from liqmap.settings import Settings
 
+log = logging.getLogger(__name__)
+
 Clients: TypeAlias = Mapping[Exchange, RestClient]
 
+_TIME_WEIGHT: Final = 1
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
-def rest_clients(settings: Settings, *, session: Session, clock: Clock) -> Clients:
-    """Return a client of each exchange's API."""
-    return {
-        exchange: RestClient(
+
+def rest_clients(
+    settings: Settings, *, session: Session, clock: Clock, warns_of_clock: bool = False
+) -> Clients:
+    """Return a client of each exchange's API.
+
+    With `warns_of_clock` the log says once that this machine's clock is off, whichever exchange shows that.
+    """
+    warned = not warns_of_clock
+
+    def client_of(exchange: Exchange) -> RestClient:
+        def warn(ahead: timedelta) -> None:
+            nonlocal warned
+            if not warned:
+                warned = True
+                log.warning("%s", clock_text(exchange, ahead))
+
+        its_clock = ExchangeClock(clock, on_off=warn)
+        return RestClient(
             session,
-            clock=clock,
-            budget=WeightBudget(settings.exchanges.of(exchange).budget, clock=clock),
-            used_weight=row.used_weight,
+            clock=its_clock,
+            budget=WeightBudget(settings.exchanges.of(exchange).budget, clock=its_clock),
+            used_weight=EXCHANGES[exchange].used_weight,
         )
-        for exchange, row in EXCHANGES.items()
-    }
+
+    return {exchange: client_of(exchange) for exchange in EXCHANGES}
+
+
+async def learn_time(client: RestClient, exchange: Exchange, *, base_url: str) -> None:
+    """Let the client's clock learn the exchange's time to the millisecond. Raises DataError."""
+    row = EXCHANGES[exchange]
+    sent = client.clock.machine.now()
+    shown = row.time.read(await client.get(row.time.url(base_url), weight=_TIME_WEIGHT))
+    client.clock.learn(at_ms(shown), exact_to=_MILLISECOND, sent=sent)

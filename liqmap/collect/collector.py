@@ -155,24 +155,22 @@ class Collector:
 
     async def _fetch_recent(self, wanted: _Wanted, lacking: Sequence[TimeWindow], gauge: _Gauge) -> None:
         recent = self._recent_of(wanted)
-        if recent is None:
-            return
-        reach = TimeWindow(recent.reaches_back_to, self._clock.now().replace(microsecond=0))
-        windows = _inside(lacking, reach)
-        if not windows:
+        if recent is None or not lacking:
             return
         try:
-            await recent.fill(
-                wanted.symbol,
-                windows,
-                report=gauge.of_hours(windows),
-                until=self._clock.now() + self._longest_fill,
-            )
+            await recent.know_time()
+            if windows := _within_reach(lacking, recent):
+                await recent.fill(
+                    wanted.symbol,
+                    windows,
+                    report=gauge.of_hours(windows),
+                    until=self._clock.now() + self._longest_fill,
+                )
         except (
             RequestError,
             DataError,
         ) as error:  # a symbol that is listed no more has its past all the same
-            wanted.problems.extend((window, error) for window in windows)
+            wanted.problems.extend((window, error) for window in _within_reach(lacking, recent))
 
     def _recent_of(self, wanted: _Wanted) -> RecentTrades | None:
         """Return what fetches the symbol's last hours, if the exchange gives them."""
@@ -199,7 +197,8 @@ class Collector:
                 return Gap(part, GapKind.FAILED, problem=error.problem)
         recent = self._recent_of(wanted)
         if recent is not None and part.end > recent.reaches_back_to:
-            return Gap(part, GapKind.NOT_FETCHED_YET)
+            too_new = recent.machine_is_ahead and part.start >= recent.settled_until - _OPEN_MINUTES
+            return Gap(part, GapKind.NOT_REACHED_YET if too_new else GapKind.NOT_FETCHED_YET, wanted.exchange)
         if any(map(part.overlap, damaged_windows(self._store.root, wanted.exchange, wanted.symbol))):
             return Gap(part, GapKind.DAMAGED)
         if part.end <= self._clock.now() - PUBLISHED_WITHIN:
@@ -308,6 +307,11 @@ class _Gauge:
         exchange, symbol = self._wanted.exchange.title(), self._wanted.symbol
         text = f"Fetching {what} of {symbol} from {exchange}"
         self._progress(Progress(text, self._told, left=self._left))
+
+
+def _within_reach(windows: Sequence[TimeWindow], recent: RecentTrades) -> list[TimeWindow]:
+    oldest = recent.reaches_back_to
+    return [TimeWindow(max(each.start, oldest), each.end) for each in windows if each.end > oldest]
 
 
 def _inside(windows: Sequence[TimeWindow], bounds: TimeWindow) -> list[TimeWindow]:

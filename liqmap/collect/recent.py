@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from liqmap.clock import TOLERATED
+from liqmap.collect.clients import learn_time
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Page
@@ -18,15 +20,13 @@ from liqmap.model import Trades
 from liqmap.net.rest import RejectedRequest
 from liqmap.store.segments import VIA_REST, Origin, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import HOUR, TimeWindow, at_ms, split_at
+from liqmap.window import HOUR, TimeWindow, split_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from numpy.typing import NDArray
 
-    from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
     from liqmap.exchanges.messages import Backfill
     from liqmap.model import Exchange
@@ -38,12 +38,15 @@ log = logging.getLogger(__name__)
 
 _MOST_TRADES = 20_000_000  # of an hour: a hundred times the busiest
 
+_WAITED_FOR = timedelta(seconds=4)
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
 SETTLED_AFTER: Final = timedelta(seconds=1)
 """An exchange may publish a trade this much after its time: fills of 100 ms are put together first."""
 
 
 def recent_trades(
-    settings: Settings, *, store: SegmentStore, clients: Clients, clock: Clock
+    settings: Settings, *, store: SegmentStore, clients: Clients
 ) -> dict[Exchange, RecentTrades]:
     """Return what fetches recent trades of each exchange that gives them."""
     return {
@@ -53,7 +56,6 @@ def recent_trades(
             base_url=settings.exchanges.of(exchange).api_url,
             client=clients[exchange],
             store=store,
-            clock=clock,
             pages_at_once=settings.recent.pages_at_once,
             weight_a_minute=settings.exchanges.of(exchange).budget,
         )
@@ -73,7 +75,6 @@ class RecentTrades:
         base_url: str,
         client: RestClient,
         store: SegmentStore,
-        clock: Clock,
         pages_at_once: int,
         weight_a_minute: float,
     ) -> None:
@@ -81,7 +82,7 @@ class RecentTrades:
         self._backfill = backfill
         self._base_url = base_url
         self._store = store
-        self._clock = clock
+        self._clock = client.clock
         self._in_flight = asyncio.Semaphore(pages_at_once)
         self._trades_a_second = weight_a_minute / backfill.page_weight * backfill.page_rows / 60
         self._client = client
@@ -91,6 +92,29 @@ class RecentTrades:
     def reaches_back_to(self) -> datetime:
         """The oldest whole minute whose trades can be had now."""
         return (self._clock.now() - self._backfill.reach).replace(second=0, microsecond=0)
+
+    @property
+    def settled_until(self) -> datetime:
+        """The whole second before which no trade can be made any more, by the exchange's time."""
+        return (self._clock.now() - SETTLED_AFTER).replace(microsecond=0)
+
+    @property
+    def machine_is_ahead(self) -> bool:
+        """Whether this machine's clock is certainly ahead of the exchange's by more than is tolerated."""
+        ahead = self._clock.machine_ahead
+        return ahead is not None and ahead > TOLERATED
+
+    async def know_time(self) -> None:
+        """Make sure that an answer has shown the exchange's time. Raises DataError."""
+        if not self._clock.is_known:
+            await self._learn_time()
+
+    async def _learn_time(self) -> None:
+        try:
+            await learn_time(self._client, self._exchange, base_url=self._base_url)
+        except DataError:
+            if not self._clock.is_known:  # whatever an answer says, its header has the time
+                raise
 
     async def fill(
         self,
@@ -102,6 +126,7 @@ class RecentTrades:
     ) -> None:
         """Fetch what the store lacks of `windows`, hour by hour, the newest first.
 
+        What the exchange's clock has not passed yet is left out: trades may still be made there.
         `report` hears of the share that is done, and of the seconds that the budget makes the rest last if
         it has as many trades an hour as what is being fetched. After `until` no further hour is begun. Raises
         RequestError for a symbol that the exchange does not have, DataError if the exchange cannot be
@@ -110,14 +135,14 @@ class RecentTrades:
         pieces = [piece for window in windows for piece in split_at(window, HOUR)]
         pieces.sort(key=lambda piece: piece.start, reverse=True)
         total, done = sum((piece.length for piece in pieces), timedelta()), timedelta()
-        trades_a_second = 0.0
+        trades_a_second, is_time_learned = 0.0, False
 
         def tell(so_far: timedelta) -> None:
             left = (total - so_far).total_seconds() * trades_a_second / self._trades_a_second
             report(so_far / total, left)
 
         for piece in pieces:
-            if until is not None and self._clock.now() >= until:
+            if until is not None and self._clock.machine.now() >= until:
                 return
 
             def inside(share: float, trades: int, piece: TimeWindow = piece, done: timedelta = done) -> None:
@@ -128,9 +153,23 @@ class RecentTrades:
             # One after the other: whoever waits for the same hour finds it in the store then.
             async with self._locks[symbol]:
                 for window in reversed(self._store.missing(self._exchange, symbol, piece)):
-                    await self._fetch(symbol, window, inside)
+                    if (
+                        not is_time_learned
+                    ):  # anew: this machine's clock may have been set since the last answer
+                        await self._learn_time()
+                        is_time_learned = True
+                    settled = await self._settled(window)
+                    if settled is not None:
+                        await self._fetch(symbol, settled, inside)
             done += piece.length
             tell(done)
+
+    async def _settled(self, window: TimeWindow) -> TimeWindow | None:
+        """Return the part of `window` to which no trade can come any more, waiting a moment for its end."""
+        unsettled = window.end + SETTLED_AFTER - self._clock.now()
+        if unsettled <= SETTLED_AFTER + _WAITED_FOR:
+            await self._clock.sleep(unsettled.total_seconds())
+        return window.overlap(TimeWindow(_EARLIEST, self.settled_until))
 
     async def _fetch(self, symbol: str, window: TimeWindow, report: Callable[[float, int], None]) -> None:
         first = await self._first_id(symbol, window.start_ms)
@@ -162,10 +201,7 @@ class RecentTrades:
         page = await self._page(symbol, from_ms=milliseconds)
         if len(page.ids):
             return int(page.ids[0])
-        # Nobody has traded since. Ask for the newest once no trade of before can still come.
-        unsettled = (at_ms(milliseconds) + SETTLED_AFTER - self._clock.now()).total_seconds()
-        if unsettled > 0:
-            await self._clock.sleep(unsettled)
+        # Nobody has traded since, and no trade of before can still come.
         newest = await self._page(symbol)
         before = newest.ids[newest.trades.time < milliseconds]
         return int(before[-1]) + 1 if len(before) else int(newest.ids[0]) if len(newest.ids) else 0

@@ -103,6 +103,16 @@ class RiskLimitFormat(Paged, Protocol):
         """
 
 
+class TimeFormat(Protocol):
+    """The answer of an exchange's REST API about its own time."""
+
+    def url(self, base_url: str) -> str:
+        """Return the address of the time below `base_url`."""
+
+    def read(self, answer: object) -> int:
+        """Return the time [ms since 1970]. Raises DataError if there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExchangeRow:
     """One exchange: how people and buttons name it, and its formats.
@@ -126,6 +136,7 @@ class ExchangeRow:
     files: ExchangeFormat
     live: LiveFormat
     listing: ListingFormat
+    time: TimeFormat
     used_weight: Callable[[Mapping[str, str]], int | None]
     brackets_source: str
     backfill: Backfill | None = None

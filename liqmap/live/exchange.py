@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
+from liqmap.collect.recent import SETTLED_AFTER
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, SymbolTiers
@@ -19,6 +20,7 @@ from liqmap.live.registry import Recording
 from liqmap.live.symbol import SymbolRecorder, is_believed
 from liqmap.net.attempts import TransientError, attempts
 from liqmap.net.rest import RejectedRequest
+from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -42,6 +44,7 @@ _WATCH_SECONDS = 10.0
 _NEWEST_WEIGHT = 20
 _AT_ONCE = timedelta(0)
 _MINUTE = timedelta(minutes=1)
+_LEARNED_EVERY_MS = 100
 _LEAST_APART = timedelta(seconds=1)  # Bybit takes 500 connections in five minutes
 
 
@@ -66,6 +69,7 @@ class ExchangeRecorder:
         self._keeper = keeper
         self._recordings = recordings
         self._clock = clock
+        self._its_clock = client.clock
         self._on_forgotten = on_forgotten
         self._live = EXCHANGES[exchange].live
         self._urls = settings.exchanges.of(exchange)
@@ -85,6 +89,7 @@ class ExchangeRecorder:
         self._tracks: dict[str, SymbolRecorder] = {}
         self._liquidations: list[Liquidation] = []
         self._tiers: list[SymbolTiers] = []
+        self._shown_ms = 0
         self._some = asyncio.Event()
         self._news = asyncio.Event()
         self._changed: set[SymbolRecorder] = set()
@@ -198,14 +203,15 @@ class ExchangeRecorder:
         log.info("recording %s %s", self._exchange, symbol)
 
     async def _newest(self, symbol: str) -> Newest:
-        asked = self._clock.now()
+        sent = self._clock.now()
         url = self._live.newest_url(self._urls.api_url, symbol)
         try:
             answer = await self._client.get(url, weight=_NEWEST_WEIGHT)
         except RejectedRequest as error:
             backfill = EXCHANGES[self._exchange].backfill
             raise (backfill.explained(error.answer, symbol) if backfill else error) from error
-        return self._live.newest(answer, asked=asked)
+        # By now the exchange's clock is known, if only from this answer.
+        return self._live.newest(answer, asked=self._its_clock.at(sent))
 
     async def _connect(self) -> None:
         while True:
@@ -222,10 +228,13 @@ class ExchangeRecorder:
                         self._cut()
             log.info("%s's streams have ended; connecting again", self._exchange.title())
             # One that brings little and ends must not be followed by the next at once, for ever.
-            await self._clock.sleep((begun + _LEAST_APART - self._clock.now()).total_seconds())
+            # The clock may have been set back meanwhile.
+            await self._clock.sleep(
+                min(begun + _LEAST_APART - self._clock.now(), _LEAST_APART).total_seconds()
+            )
 
     def _go_live(self, symbols: tuple[str, ...]) -> None:
-        now = self._clock.now()
+        now = self._its_clock.now()
         for track in [self._tracks[symbol] for symbol in symbols if symbol in self._tracks]:
             track.go_live(now)
             self._tell(track)
@@ -238,7 +247,7 @@ class ExchangeRecorder:
         self._complaints.note(f"{self._exchange.title()}'s messages", f"{error} ({error.__cause__})")
 
     def _take(self, events: Events) -> None:
-        now = self._clock.now()
+        now = self._its_clock.now()
         for event in events:
             if isinstance(event, SymbolTiers):
                 self._tiers.append(event)
@@ -247,14 +256,18 @@ class ExchangeRecorder:
             track = self._tracks.get(event.symbol)
             if track is None:
                 continue
-            if not is_believed(event.time, now):
-                subject = f"{self._exchange} {event.symbol} has events of another time"
+            believed = is_believed(event.time, now)
+            if not believed:
+                subject = f"{self._exchange} {event.symbol} has events of another time than this machine's"
                 self._complaints.note(subject, f"{event.time} ms")
                 track.buffer.cut()  # nobody knows what that should have been
             elif isinstance(event, Liquidation):
                 self._liquidations.append(event)
             else:
                 track.take(event, now)
+            if believed and event.time >= self._shown_ms + _LEARNED_EVERY_MS:
+                self._shown_ms = event.time
+                self._its_clock.learn_at_least(at_ms(event.time))
             if track.buffer.chunks or track.buffer.late:
                 self._tell(track)
 
@@ -314,7 +327,7 @@ class ExchangeRecorder:
         described = self._clock.now()
         while True:
             await self._clock.sleep(_WATCH_SECONDS)
-            now = self._clock.now()
+            now = self._its_clock.now()
             self._complaints.flush()
             await self._stream.subscribe(
                 tuple(each.symbol for each in self._tracks.values() if each.waits_in_vain(now))
@@ -323,8 +336,8 @@ class ExchangeRecorder:
                 if track.recording.connected and await self._is_dead(track, now):
                     await self._stream.drop()
                     break  # the next connection is another one
-            if now - described >= _MINUTE:
-                described = now
+            if abs(self._clock.now() - described) >= _MINUTE:
+                described = self._clock.now()
                 for track in self._tracks.values():
                     self._tell(track)
 
@@ -358,7 +371,8 @@ class ExchangeRecorder:
                 # Its stream goes on unheard until the next connection, which does not ask for it.
                 self._let_go(symbol)
             for symbol, track in list(self._tracks.items()):
-                until = track.open_from or self._clock.now().replace(microsecond=0)
+                settled_until = self._its_clock.now().replace(microsecond=0) - SETTLED_AFTER
+                until = track.open_from or settled_until
                 await self._keeper.maintain(symbol, until=until)
             await self._keeper.evict()
             self._refused.clear()

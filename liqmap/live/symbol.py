@@ -26,8 +26,8 @@ MOST_LAG: Final = timedelta(seconds=90)
 
 _LONGEST_PATIENCE = timedelta(minutes=10)
 _IN_FLIGHT_MS = 2000  # a trade younger than this may not have come by every way yet
-# So far before and after this machine's clock may an event be. What lies ahead closes all before it, so
-# it is believed no further than clocks go wrong.
+# So far before and after the exchange's clock may an event be, as far as that clock is known. What lies
+# ahead closes all before it, so it is believed no further than clocks go wrong.
 _BELIEVED_AGO_MS, _BELIEVED_AHEAD_MS = 86_400_000, 600_000
 
 
@@ -67,7 +67,8 @@ class SymbolRecorder:
         """How old the newest trade was when it came in, which of a quiet symbol is little, too."""
         if self._heard_at is None or not self.buffer.newest_ms:
             return None
-        return self._heard_at - at_ms(self.buffer.newest_ms)
+        # The exchange's clock, by which this is, may be known to lie a little before the trade.
+        return max(timedelta(0), self._heard_at - at_ms(self.buffer.newest_ms))
 
     def go_live(self, now: datetime) -> None:
         """Note that the exchange has acknowledged the stream."""
@@ -104,7 +105,7 @@ class SymbolRecorder:
         """Tell whether the stream has fallen too far behind to be of use."""
         if self.lag is None:
             return False
-        # This machine's clock may be wrong, so what counts is how much later trades come than they have.
+        # The clock may not be known yet, so what counts is how much later trades come than they have.
         self._least_lag = min(self._least_lag or self.lag, self.lag)
         return self.lag - self._least_lag > MOST_LAG
 
@@ -137,7 +138,7 @@ class SymbolRecorder:
         if self.numbered:  # asking costs of the budget, and the next trade's id tells as well
             self._patience = min(2 * self._patience, _LONGEST_PATIENCE)
         elif newest.trade is None or newest.trade <= self.buffer.newest_ms:
-            # Only what has come in proves it: the time of going live is of this machine's clock.
+            # Only what has come in proves it: the exchange's clock may not have been known at going live.
             self.buffer.close(settled // 1000 * 1000)
         return False
 

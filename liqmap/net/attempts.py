@@ -17,7 +17,7 @@ from liqmap.errors import DataError
 from liqmap.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from liqmap.settings import NetworkSettings
 
@@ -78,7 +78,7 @@ def check_status(response: aiohttp.ClientResponse, host: str, *, longest_wait: f
         raise DataError(barred(host, status))
     if status not in _RETRIED_STATUS:
         raise DataError(f"{host} answered HTTP {status}; try again later.")
-    wait = retry_after(response.headers.get("Retry-After", ""))
+    wait = retry_after(response.headers)
     if wait is not None and wait > longest_wait:
         raise DataError(f"{host} is limiting requests; try again in {wait / 60:.0f} min.")
     raise TransientError(f"{host} is busy (HTTP {status}); try again in a few minutes.", retry_after=wait)
@@ -107,14 +107,23 @@ def attempts(
     )
 
 
-def retry_after(text: str) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that `Retry-After` means: a number of them, or a date (RFC 9110, 10.2.3)."""
+    text = headers.get("Retry-After", "")
     if re.fullmatch(r"\d{1,9}", text):
         return float(text)
+    moment = date_of(text)
+    if moment is None:
+        return None
+    # The server counts from its own time, which need not be this machine's.
+    now = date_of(headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def date_of(text: str) -> datetime | None:
+    """Return the moment that an HTTP date means (RFC 9110, 5.6.7), None if it is none."""
     try:
         moment = parsedate_to_datetime(text)
+        return None if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):  # a zone may be of any number of digits
         return None
-    if moment.tzinfo is None:
-        return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

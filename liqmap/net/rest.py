@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DataError
-from liqmap.net.attempts import SIMULATED_HEADER, TransientError, attempts, check_status, retry_after
+from liqmap.net.attempts import SIMULATED_HEADER, TransientError, attempts, check_status, date_of, retry_after
 from liqmap.net.pace import ended_by, overdue
 from liqmap.net.session import host_of
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from liqmap.clock import Clock
+    from liqmap.clock import Clock, ExchangeClock
     from liqmap.net.session import Session
 
+_DATE_EXACT_TO = timedelta(seconds=1)
 _LIMITED_STATUS = frozenset({429, 418})  # too many requests; banned for having gone on
 _DEFAULT_WAIT = 60.0
 _FORBIDDEN_FOR = 600.0  # Bybit's "access too frequent" lasts ten minutes, and is no other status
@@ -48,7 +49,7 @@ class WeightBudget:
         self._minute: datetime | None = None
         self._sent = 0
         self._others = 0
-        self._closed_until: datetime | None = None
+        self._closed: tuple[datetime, datetime] | None = None
 
     async def spend(self, weight: int) -> datetime:
         """Wait until `weight` fits into the current minute, and return that minute.
@@ -58,10 +59,11 @@ class WeightBudget:
         while True:
             self._turn()
             now = self._clock.now()
-            if self._closed_until and now < self._closed_until:
-                wait = (self._closed_until - now).total_seconds()
+            # A clock that was set back before the closing must not keep it closed for hours.
+            if self._closed and self._closed[0] <= now < self._closed[1]:
+                wait = (self._closed[1] - now).total_seconds()
                 if wait > _LONGEST_WAIT:
-                    raise _limited(self._closed_until)
+                    raise _limited(self._closed[1])
                 await self._clock.sleep(wait)
                 continue
             # What is too large for any minute goes into an empty one.
@@ -78,9 +80,12 @@ class WeightBudget:
 
     def close(self, seconds: float) -> datetime:
         """Ask nothing more for `seconds`, and return when that is over."""
-        until = self._clock.now() + timedelta(seconds=seconds)
-        self._closed_until = max(until, self._closed_until or until)
-        return self._closed_until
+        now = self._clock.now()
+        until = now + timedelta(seconds=seconds)
+        if self._closed and self._closed[0] <= now:
+            until = max(until, self._closed[1])
+        self._closed = now, until
+        return until
 
     def _turn(self) -> None:
         minute = _minute_of(self._clock.now())
@@ -98,13 +103,14 @@ class RestClient:
         self,
         session: Session,
         *,
-        clock: Clock,
+        clock: ExchangeClock,
         budget: WeightBudget,
         used_weight: Callable[[Mapping[str, str]], int | None],
     ) -> None:
         self._session = session
         self._network = session.network
-        self._clock = clock
+        self.clock: Final = clock
+        """The exchange's clock, which learns from every answer."""
         self._budget = budget
         self._used_weight = used_weight
         self.simulated = False
@@ -117,7 +123,7 @@ class RestClient:
         """
         try:
             async for attempt in attempts(
-                self._network, times=self._network.attempts, sleep=self._clock.sleep
+                self._network, times=self._network.attempts, sleep=self.clock.sleep
             ):
                 with attempt:
                     return await self._get_once(url, weight)
@@ -129,10 +135,12 @@ class RestClient:
         minute = await self._budget.spend(weight)
         host = host_of(url)
         late = TransientError(f"{host} did not answer in time; try again in a few minutes.")
+        sent = self.clock.machine.now()
         async with (
             ended_by(overdue(late, after=self._network.answer_timeout, sleep=self._session.sleep)),
             self._session.request("GET", url) as response,
         ):
+            self._learn_time(response.headers, sent)
             used = self._used_weight(response.headers)
             if used is not None:
                 self._budget.hear(used, minute)
@@ -152,6 +160,12 @@ class RestClient:
             self.simulated = SIMULATED_HEADER in response.headers
             return body
 
+    def _learn_time(self, headers: Mapping[str, str], sent: datetime) -> None:
+        shown = date_of(headers.get("Date", ""))
+        # What a cache has kept for a while was written before it was requested.
+        if shown is not None and "Age" not in headers:
+            self.clock.learn(shown, exact_to=_DATE_EXACT_TO, sent=sent)
+
     async def _body(self, response: aiohttp.ClientResponse, host: str) -> bytes:
         body, limit = bytearray(), self._network.max_answer_size
         async for chunk in response.content.iter_chunked(_CHUNK):
@@ -164,7 +178,7 @@ class RestClient:
         return bytes(body)
 
     def _limited(self, response: aiohttp.ClientResponse, host: str) -> None:
-        asked = retry_after(response.headers.get("Retry-After", ""))
+        asked = retry_after(response.headers)
         wait = _DEFAULT_WAIT if asked is None else asked
         until = self._budget.close(wait)
         if wait > _LONGEST_WAIT:

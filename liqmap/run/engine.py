@@ -114,11 +114,11 @@ class Engine:
                 settings, store=self._store, session=session, run=pool.run, clock=self._clock, shared=shared
             )
             stack.push_async_callback(days.close)
-            clients = rest_clients(settings, session=session, clock=self._clock)
+            clients = rest_clients(settings, session=session, clock=self._clock, warns_of_clock=True)
             self._brackets = await stack.enter_async_context(
                 BracketTables(settings, clients=clients, clock=self._clock, daily=self._resident)
             )
-            recent = recent_trades(settings, store=self._store, clients=clients, clock=self._clock)
+            recent = recent_trades(settings, store=self._store, clients=clients)
             self._recorder = Recorder(
                 settings,
                 store=self._store,

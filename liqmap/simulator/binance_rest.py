@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _HOUR_MS = 3_600_000
 _HISTORY_MS = 48 * _HOUR_MS
 _TRADES_WEIGHT = 20  # whatever the limit
-_LISTINGS_WEIGHT = 1
+_LISTINGS_WEIGHT = _TIME_WEIGHT = 1
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 500, 1000
 
 
@@ -103,6 +103,13 @@ class BinanceRest:
             "symbols": [_listed(symbol, LISTINGS[symbol]) for symbol in linear_symbols()],
         }
         return _answer(body, charge)
+
+    async def time(self, request: web.Request) -> web.Response:  # noqa: ARG002 - it takes no parameters
+        """Answer GET /fapi/v1/time."""
+        charge = self._budget.charge(_TIME_WEIGHT)
+        if charge.refusal is not None:
+            return _refused(charge, charge.refusal)
+        return _answer({"serverTime": epoch_ms(self._clock.now())}, charge)
 
     async def _parts(self, query: _Query) -> list[MarketDay]:
         now = epoch_ms(self._clock.now())

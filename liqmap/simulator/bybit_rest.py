@@ -50,6 +50,18 @@ class BybitRest:
         )
         return web.Response(text=text, content_type="application/json")
 
+    async def time(self, request: web.Request) -> web.Response:  # noqa: ARG002 - it takes no parameters
+        """Answer GET /v5/market/time."""
+        now = epoch_ms(self._clock.now())
+        body = {
+            "retCode": 0,
+            "retMsg": "OK",
+            "result": {"timeSecond": str(now // 1000), "timeNano": str(now * 1_000_000)},
+            "retExtInfo": {},
+            "time": now,
+        }
+        return web.json_response(body)
+
     async def listings(self, request: web.Request) -> web.Response:
         """Answer GET /v5/market/instruments-info, a few symbols a page."""
         return _page([[_listed(symbol, LISTINGS[symbol])] for symbol in _symbols(request)], request)

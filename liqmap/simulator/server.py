@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from datetime import date, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
@@ -86,6 +87,7 @@ class MarketServer:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
+        app.on_response_prepare.append(self._date)
         binance, bybit = BinanceStream(linear_symbols()), BybitStream(linear_symbols())
         for path, dialect, mute in (
             ("/binance/market/stream", binance, False),
@@ -99,10 +101,12 @@ class MarketServer:
         for path, handler in (
             ("/binance/fapi/v1/aggTrades", self._binance.trades),
             ("/binance/fapi/v1/exchangeInfo", self._binance.listings),
+            ("/binance/fapi/v1/time", self._binance.time),
             ("/binance{path:/.*}", self._files.binance),
             ("/bybit/v5/market/recent-trade", self._bybit.trades),
             ("/bybit/v5/market/instruments-info", self._bybit.listings),
             ("/bybit/v5/market/risk-limit", self._bybit.risk_limits),
+            ("/bybit/v5/market/time", self._bybit.time),
             ("/bybit{path:/.*}", self._files.bybit),
         ):
             app.router.add_get(path, self._faulty(handler))
@@ -223,6 +227,10 @@ class MarketServer:
             return await self._streams.serve(request, dialect, mute=mute)
 
         return serve
+
+    async def _date(self, _: web.Request, response: StreamResponse) -> None:
+        """Date every answer, faulty ones too, by the market's clock."""
+        response.headers["Date"] = format_datetime(self._clock.now(), usegmt=True)
 
     def _is_published(self, day: date) -> bool:
         if self.published_until is not None and day > self.published_until:

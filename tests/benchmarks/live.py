@@ -66,7 +66,7 @@ async def _recent(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Recen
     store.open(now=clock.now())
     async with open_session(settings.network) as session:
         clients = rest_clients(settings, session=session, clock=clock)
-        yield recent_trades(settings, store=store, clients=clients, clock=clock)[Exchange.BINANCE], store
+        yield recent_trades(settings, store=store, clients=clients)[Exchange.BINANCE], store
 
 
 async def _filled(recent: RecentTrades, store: SegmentStore, window: TimeWindow) -> int:

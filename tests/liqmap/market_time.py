@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,20 @@ Result = TypeVar("Result")
 
 Rows = NDArray[np.void]
 _ROW = [("time", "i8"), ("price", "f8"), ("size", "f8"), ("is_buy", "?")]
+
+
+class WrongClock:
+    """The clock of a machine whose time is `ahead` of the right one, negative for behind."""
+
+    def __init__(self, right: SimulatedClock, ahead: timedelta) -> None:
+        self._right = right
+        self.ahead = ahead
+
+    def now(self) -> datetime:
+        return self._right.now() + self.ahead
+
+    async def sleep(self, seconds: float, /) -> None:
+        await self._right.sleep(seconds)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -17,7 +17,7 @@ from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
 from liqmap.window import TimeWindow, merged
-from tests.liqmap.market_time import held, traded, until
+from tests.liqmap.market_time import WrongClock, held, traded, until
 from tests.liqmap.supplies import supplies
 
 # Later than any file's own time, by which what is held twice is removed after a while.
@@ -121,9 +121,10 @@ async def market(
 async def recording(
     folder: Path, server: MarketServer, clock: SimulatedClock, *symbols: str, **options: Any
 ) -> AsyncIterator[Recording]:
-    retry_wait = options.pop("retry_wait", 0)
+    retry_wait, ahead = options.pop("retry_wait", 0), options.pop("ahead", timedelta())
+    machine = WrongClock(clock, ahead)
     chosen = RecorderSettings(symbols=symbols, **options)
-    async with supplies(folder, server, clock, retry_wait=retry_wait, recorder=chosen) as by:
+    async with supplies(folder, server, machine, retry_wait=retry_wait, recorder=chosen) as by:
         recorder = Recorder(
             by.settings,
             store=by.store,
@@ -131,8 +132,8 @@ async def recording(
             days=by.days,
             recent=by.recent,
             clients=by.clients,
-            brackets=BracketTables(by.settings, clients=by.clients, clock=clock, daily=False),
-            clock=clock,
+            brackets=BracketTables(by.settings, clients=by.clients, clock=machine, daily=False),
+            clock=machine,
         )
         async with recorder:
             yield Recording(recorder, server, by.store, clock)

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from liqmap.clock import Clock
 from liqmap.collect.clients import Clients, rest_clients
 from liqmap.collect.days import DayFiles
 from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.model import Exchange
 from liqmap.net.session import Session, open_session
 from liqmap.settings import NetworkSettings, RecorderSettings, Settings, StorageSettings
-from liqmap.simulator import MarketServer, SimulatedClock
+from liqmap.simulator import MarketServer
 from liqmap.store.local import SegmentStore
 from liqmap.workers.pool import WorkerPool
 
@@ -34,7 +35,7 @@ class Supplies(NamedTuple):
 async def supplies(
     folder: Path,
     server: MarketServer,
-    clock: SimulatedClock,
+    clock: Clock,
     *,
     retry_wait: float = 0,
     recorder: RecorderSettings | None = None,
@@ -55,6 +56,6 @@ async def supplies(
         ):
             days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
             clients = rest_clients(settings, session=session, clock=clock)
-            recent = recent_trades(settings, store=store, clients=clients, clock=clock)
+            recent = recent_trades(settings, store=store, clients=clients)
             yield Supplies(settings, store, session, days, recent, clients)
             await days.close()

@@ -5,6 +5,7 @@ from typing import Final
 from liqmap.exchanges.binance.files import MARKETS, Binance
 from liqmap.exchanges.binance.listing import BinanceListing
 from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
+from liqmap.exchanges.binance.server_time import BinanceTime
 from liqmap.exchanges.protocol import ExchangeRow
 from liqmap.model import MarginModel, MarginRule, Valuation
 
@@ -21,6 +22,7 @@ ROW: Final = ExchangeRow(
     files=_FILES,
     live=BinanceLive(),
     listing=BinanceListing(),
+    time=BinanceTime(),
     used_weight=_BACKFILL.used_weight,
     brackets_source="Binance's USD-M leverage brackets (stream !contractInfo)",
     backfill=_BACKFILL,

@@ -22,7 +22,7 @@ from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.text import gap_text
 from liqmap.window import TimeWindow
-from tests.liqmap.market_time import driven, held, traded, until
+from tests.liqmap.market_time import WrongClock, driven, held, traded, until
 from tests.liqmap.supplies import supplies
 
 NOW = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
@@ -82,18 +82,22 @@ class Setup:
 
 
 @asynccontextmanager
-async def running(root: Path, *, longest_fill: timedelta = timedelta(hours=1)):
+async def running(
+    root: Path, *, longest_fill: timedelta = timedelta(hours=1), ahead: timedelta = timedelta()
+):
+    """Run a market at `NOW`, and a collector on a machine whose clock is `ahead` of it."""
     clock = SimulatedClock(NOW)
+    machine = WrongClock(clock, ahead)
     recorded: set[tuple[Exchange, str]] = set()
     async with (
         MarketServer(MARKET, clock=clock, weight_limit=100_000, pump_every=None) as server,
-        supplies(root, server, clock) as by,
+        supplies(root, server, machine) as by,
     ):
         archive = Collector(
             store=by.store,
             days=by.days,
             recent=by.recent,
-            clock=clock,
+            clock=machine,
             longest_fill=longest_fill,
             is_recorded=lambda exchange, symbol: (exchange, symbol) in recorded,
         )
@@ -282,11 +286,33 @@ async def test_fill_past_its_deadline_gives_the_newest_hours(tmp_path: Path):
     async with running(tmp_path, longest_fill=timedelta(seconds=50)) as setup:
         # Each hour waits for a minute of its own.
         budget = setup.archive._recent[Exchange.BINANCE]._client._budget
-        budget._a_minute = 60
+        budget._a_minute = 70
         holdings = await setup.collect("2023-08-03T06:00", "2023-08-03T12:00")
         assert reasons(holdings.coverage) == [("03 06:00", "03 10:00", "not fetched yet, ask again to go on")]
         budget._a_minute = 100_000
         assert (await setup.collect("2023-08-03T06:00", "2023-08-03T12:00")).coverage.fraction == 1
+
+
+@pytest.mark.parametrize("minutes", [1, 20])
+async def test_what_the_exchange_has_not_reached_yet_is_a_gap_with_its_reason(tmp_path: Path, minutes: int):
+    ahead = timedelta(minutes=minutes)
+    async with running(tmp_path, ahead=ahead) as setup:
+        end = (NOW + ahead).replace(second=0, microsecond=0)
+        holdings = await setup.collect("2023-08-03T11:00", f"{end:%Y-%m-%dT%H:%M}")
+        (gap,) = holdings.coverage.missing
+        assert timedelta(0) <= NOW - gap.window.start <= timedelta(seconds=6)
+        assert gap_text(gap) == "Binance's clock is not there yet: this machine's is ahead of it"
+        # Later it can be had, and is fetched.
+        await setup.clock.advance(ahead.total_seconds() + 60)
+        again = await setup.collect("2023-08-03T11:00", f"{end:%Y-%m-%dT%H:%M}")
+        assert again.coverage.fraction == 1
+
+
+async def test_machine_that_is_slow_asks_for_nothing_that_is_too_old(tmp_path: Path):
+    async with running(tmp_path, ahead=timedelta(minutes=-40)) as setup:
+        setup.server.published_until = NOW.date() - timedelta(days=4)
+        holdings = await setup.collect("2023-08-01T11:30", "2023-08-01T15:00")
+        assert reasons(holdings.coverage) == [("01 11:30", "01 12:10", "not published yet")]
 
 
 async def test_ban_is_a_gap_with_its_reason(setup: Setup):

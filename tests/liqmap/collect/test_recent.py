@@ -18,7 +18,7 @@ from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarke
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
 from liqmap.window import TimeWindow
-from tests.liqmap.market_time import driven, held, traded, until
+from tests.liqmap.market_time import WrongClock, driven, held, traded, until
 from tests.liqmap.supplies import supplies
 
 NOW = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
@@ -67,11 +67,14 @@ class Setup:
 
 
 @asynccontextmanager
-async def running(root: Path, *, scale: float = 0.05, now: datetime = NOW) -> AsyncIterator[Setup]:
+async def running(
+    root: Path, *, scale: float = 0.05, now: datetime = NOW, ahead: timedelta = timedelta()
+) -> AsyncIterator[Setup]:
+    """Run a market at `now`, and a store on a machine whose clock is `ahead` of it."""
     clock, market = SimulatedClock(now), SimulatedMarket(scale=scale)
     async with (
         MarketServer(market, clock=clock, weight_limit=1_000_000, pump_every=None) as server,
-        supplies(root, server, clock) as by,
+        supplies(root, server, WrongClock(clock, ahead)) as by,
     ):
         yield Setup(by.recent[Exchange.BINANCE], server, by.store, clock, market)
 
@@ -191,6 +194,33 @@ async def test_newest_second_is_only_closed_once_nothing_can_come_any_more(tmp_p
             TimeWindow(NOW.replace(minute=0, second=0, microsecond=0), now.replace(microsecond=0))
         )
         assert setup.clock.now() >= now.replace(microsecond=0) + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("seconds", [-900, -25, -3, 3, 25, 900, 259_200])
+async def test_machine_whose_clock_is_wrong_stores_no_second_that_is_not_over(tmp_path: Path, seconds: int):
+    ahead = timedelta(seconds=seconds)
+    async with running(tmp_path, ahead=ahead) as setup:
+        for _ in range(3):
+            # A map of the last ten minutes by this machine's clock, which the windows of the store go by.
+            await setup.fill(ending(setup.clock.now() + ahead, timedelta(minutes=10)))
+            await setup.clock.advance(100)
+        for window in setup.windows():
+            assert window.end <= setup.clock.now()
+            assert setup.exact(window)
+        lacking = setup.store.missing(Exchange.BINANCE, "BTCUSDT", ending(NOW, timedelta(minutes=5)))
+        assert (lacking == []) == (abs(seconds) < 900)
+
+
+async def test_clock_set_while_hours_are_fetched_costs_no_trade(tmp_path: Path):
+    async with running(tmp_path) as setup:
+        machine = setup.recent._clock.machine
+        assert isinstance(machine, WrongClock)
+        for seconds in (25, -25, 3600, -3600, 0):
+            machine.ahead = timedelta(seconds=seconds)
+            await setup.fill(ending(setup.clock.now() + machine.ahead, timedelta(minutes=10)))
+            await setup.clock.advance(70)
+        assert setup.windows() != []
+        assert all(setup.exact(window) for window in setup.windows())
 
 
 async def test_several_pages_are_in_flight_but_not_all(tmp_path: Path):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from liqmap.clock import ExchangeClock
 from liqmap.exchanges.messages import Liquidation, Newest, StreamTrade
 from liqmap.live.buffer import TradeBuffer
 from liqmap.live.exchange import ExchangeRecorder
@@ -33,7 +35,7 @@ def recording(exchange: Exchange, *, numbered: bool) -> tuple[ExchangeRecorder, 
         exchange,
         Settings(),
         session=nobody,
-        client=nobody,
+        client=cast(Any, SimpleNamespace(clock=ExchangeClock(StoppedClock()))),
         keeper=nobody,
         recordings=nobody,
         clock=StoppedClock(),

@@ -11,16 +11,22 @@ from liqmap.net.attempts import retry_after
 @pytest.mark.parametrize(
     ("text", "seconds"), [("0", 0.0), ("120", 120.0), ("", None), ("soon", None), ("-5", None)]
 )
-def testretry_after_in_seconds(text: str, seconds: float | None):
-    assert retry_after(text) == seconds
+def test_retry_after_in_seconds_is_taken_as_it_stands(text: str, seconds: float | None):
+    assert retry_after({"Retry-After": text}) == seconds
 
 
-def testretry_after_as_a_date():
+def test_retry_after_as_a_date_counts_from_the_server_s_own_time():
+    date = "Tue, 01 Aug 2023 06:00:00 GMT"
+    assert retry_after({"Retry-After": date, "Date": "Tue, 01 Aug 2023 05:58:30 GMT"}) == 90
+    assert retry_after({"Retry-After": date, "Date": "Tue, 01 Aug 2023 06:58:30 GMT"}) == 0
+
+
+def test_retry_after_as_a_date_counts_from_now_where_the_server_does_not_say_its_time():
     in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    assert retry_after(in_an_hour) == pytest.approx(3600, abs=60)
-    assert retry_after("Tue, 01 Aug 2023 06:00:00 GMT") == 0
-    assert retry_after("Tue, 01 Aug 2023 06:00:00 -0000") is None
+    assert retry_after({"Retry-After": in_an_hour}) == pytest.approx(3600, abs=60)
+    assert retry_after({"Retry-After": "Tue, 01 Aug 2023 06:00:00 GMT"}) == 0
+    assert retry_after({"Retry-After": "Tue, 01 Aug 2023 06:00:00 -0000"}) is None
 
 
 def test_retry_after_in_a_zone_beyond_all_bounds_says_nothing():
-    assert retry_after("Mon, 01 Jan 2024 00:00:00 +99999999999999999999") is None
+    assert retry_after({"Retry-After": "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"}) is None

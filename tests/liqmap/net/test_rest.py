@@ -4,12 +4,13 @@ import asyncio
 import math
 import zlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
 
+from liqmap.clock import ExchangeClock
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
@@ -35,12 +36,14 @@ class Api:
         self.asked: list[datetime] = []
         self.clock = SimulatedClock(START)
         self.used = 0
+        self.dates: dict[str, str] = {"Date": ""}
 
     async def serve(self, _: web.Request) -> web.Response:
         self.asked.append(self.clock.now())
-        if self.planned:
-            return self.planned.pop(0)()
-        return web.json_response([], headers={"X-MBX-USED-WEIGHT-1M": str(self.used)})
+        good = web.json_response([], headers={"X-MBX-USED-WEIGHT-1M": str(self.used)})
+        response = self.planned.pop(0)() if self.planned else good
+        response.headers.update(self.dates)
+        return response
 
 
 def refusing(status: int, seconds: int | None = None) -> Answer:
@@ -54,10 +57,11 @@ async def asking(a_minute: float = math.inf) -> AsyncIterator[tuple[Api, RestCli
     app = web.Application()
     app.router.add_get("/", api.serve)
     async with served(app) as url, open_session(SETTINGS) as session:
+        its_clock = ExchangeClock(api.clock)
         client = RestClient(
             session,
-            clock=api.clock,
-            budget=WeightBudget(a_minute, clock=api.clock),
+            clock=its_clock,
+            budget=WeightBudget(a_minute, clock=its_clock),
             used_weight=EXCHANGES[Exchange.BINANCE].used_weight,
         )
         yield api, client, f"{url}/"
@@ -202,7 +206,10 @@ async def test_answer_that_drips_is_given_up_after_its_attempts():
     clock = SimulatedClock(START)
     async with dripping(clock) as (drip, url), open_session(SETTINGS, sleep=clock.sleep) as session:
         client = RestClient(
-            session, clock=clock, budget=WeightBudget(math.inf, clock=clock), used_weight=lambda _: None
+            session,
+            clock=ExchangeClock(clock),
+            budget=WeightBudget(math.inf, clock=clock),
+            used_weight=lambda _: None,
         )
         with pytest.raises(DataError, match=r"^127\.0\.0\.1 did not answer in time; try again"):
             await driven(clock, client.get(url, weight=1))
@@ -217,7 +224,10 @@ async def test_answer_that_nobody_waits_for_any_more_is_read_no_further():
     clock = SimulatedClock(START)
     async with dripping(clock) as (drip, url), open_session(SETTINGS, sleep=clock.sleep) as session:
         client = RestClient(
-            session, clock=clock, budget=WeightBudget(math.inf, clock=clock), used_weight=lambda _: None
+            session,
+            clock=ExchangeClock(clock),
+            budget=WeightBudget(math.inf, clock=clock),
+            used_weight=lambda _: None,
         )
         task = asyncio.create_task(client.get(url, weight=1))
         await until(lambda: drip.open == 1)
@@ -247,11 +257,58 @@ async def test_endless_answer_is_broken_off_at_the_size_limit():
         async with open_session(network) as session:
             clock = SimulatedClock(START)
             client = RestClient(
-                session, clock=clock, budget=WeightBudget(math.inf, clock=clock), used_weight=lambda _: None
+                session,
+                clock=ExchangeClock(clock),
+                budget=WeightBudget(math.inf, clock=clock),
+                used_weight=lambda _: None,
             )
             server.plan("exchangeInfo", Fault.ENDLESS)
             with pytest.raises(DataError, match=r"larger than 0\.2 MB"):
                 await client.get(f"{server.binance_url}/fapi/v1/exchangeInfo", weight=1)
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 429, 503])
+async def test_every_answer_shows_the_exchange_s_time(status: int):
+    async with asking() as (api, client, url):
+        api.dates = {"Date": "Thu, 03 Aug 2023 11:59:58 GMT"}
+        api.planned = [refusing(status, 0)]
+        with suppress(DataError):
+            await driven(api.clock, client.get(url, weight=1))
+        assert client.clock.is_known
+        assert client.clock.at(START) <= datetime(2023, 8, 3, 11, 59, 58, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        {"Date": ""},
+        {"Date": "yesterday"},
+        {"Date": "Thu, 03 Aug 2023 11:59:58 -0000"},
+        {"Date": "Thu, 03 Aug 2023 11:59:58 +99999999999999"},
+        {"Date": "Thu, 03 Aug 2023 11:59:58 GMT", "Age": "3600"},
+    ],
+)
+async def test_answer_without_a_time_or_out_of_a_cache_shows_none(dates: dict[str, str]):
+    async with asking() as (api, client, url):
+        api.dates = dates
+        await client.get(url, weight=1)
+        assert not client.clock.is_known
+
+
+async def test_budget_counts_by_the_exchange_s_minutes():
+    async with asking(100) as (api, client, url):
+        api.dates = {"Date": "Thu, 03 Aug 2023 12:00:55 GMT"}
+        await driven(api.clock, client.get(url, weight=90))
+        api.dates = {"Date": "Thu, 03 Aug 2023 12:01:00 GMT"}
+        await driven(api.clock, client.get(url, weight=90))
+        assert api.asked[1] - START == timedelta(seconds=5)
+
+
+async def test_closed_budget_opens_when_the_clock_is_set_back():
+    budget = WeightBudget(100, clock=(clock := SimulatedClock(START)))
+    budget.close(600)
+    clock._now -= timedelta(hours=3)
+    await budget.spend(1)
 
 
 async def test_endless_budget_never_waits():
