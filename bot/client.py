@@ -33,6 +33,7 @@ from bot.schedule.alerts import EVERY, AlertWatch
 from bot.schedule.desk import SubscriptionDesk
 from bot.schedule.posts import Posts
 from bot.schedule.scheduler import Scheduler
+from bot.schedule.set_back import NOTICED
 from bot.schedule.snapshots import SharedDraws, SnapshotJob
 from bot.views import map as buttons
 from bot.views import subscriptions as panels
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from bot.request.drawing import Draw
     from bot.settings import BotSettings
     from bot.store import Store
-    from liqmap import Clock, SymbolStatus
+    from liqmap import SteadyClock, SymbolStatus
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class LiqmapBot(commands.AutoShardedBot):
         *,
         draw: Draw,
         store: Store,
-        clock: Clock,
+        clock: SteadyClock,
         symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
         metrics: Metrics | None = None,
         schedule_in: Context | None = None,
@@ -121,6 +122,7 @@ class LiqmapBot(commands.AutoShardedBot):
         await self._answer_left()
         if self._settings.discord.sync_commands:
             await announce(self.tree)
+        await self._rewind(await self._store.snapshots.ahead(now=self._clock.now()))
         scheduler.start(await self._store.subscriptions.active())
 
     async def close(self) -> None:
@@ -140,6 +142,11 @@ class LiqmapBot(commands.AutoShardedBot):
     async def _forget_dead_tokens(self) -> None:
         await self._store.pending.remove_old(now=self._clock.now())
 
+    async def _rewind(self, back: timedelta) -> None:
+        if back >= NOTICED:
+            log.warning("posts were noted by a clock that was ahead by %s or more", back)
+            await self._store.rewind(now=self._clock.now(), back=back)
+
     def _new_scheduler(self, posts: Posts) -> Scheduler:
         settings = self._settings.subscriptions
         # Equal requests that are due together come within the jitter, and a little more when it is busy.
@@ -154,10 +161,10 @@ class LiqmapBot(commands.AutoShardedBot):
         )
         # Not "or": a context without variables counts as false.
         context = copy_context() if self._schedule_in is None else self._schedule_in
-        return Scheduler(job, clock=self._clock, jitter=settings.jitter, context=context)
+        return Scheduler(job, clock=self._clock, jitter=settings.jitter, context=context, rewind=self._rewind)
 
     async def _add_cogs(self, scheduler: Scheduler) -> None:
-        limits = Limits(self._settings.limits, now=self._clock.now)
+        limits = Limits(self._settings.limits, clock=self._clock)
         max_days = self._settings.engine.max_window_days
         draw = self.waiting.until_stopped(self._draw)
         await self.add_cog(

@@ -47,7 +47,7 @@ from liqmap.version import __version__
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from liqmap.clock import Clock, SystemClock, utc_now
+    from liqmap.clock import Clock, SteadyClock, SystemClock, utc_now
     from liqmap.live.status import SymbolStatus
     from liqmap.run.engine import Engine
     from liqmap.settings import Settings, load_settings
@@ -83,6 +83,7 @@ __all__ = [
     "Selection",
     "Settings",
     "SettingsError",
+    "SteadyClock",
     "SymbolStatus",
     "SystemClock",
     "Theme",
@@ -100,6 +101,7 @@ if not TYPE_CHECKING:
         "Clock": "liqmap.clock",
         "Engine": "liqmap.run.engine",
         "Settings": "liqmap.settings",
+        "SteadyClock": "liqmap.clock",
         "SymbolStatus": "liqmap.live.status",
         "SystemClock": "liqmap.clock",
         "load_settings": "liqmap.settings",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -28,12 +29,23 @@ class Clock(Protocol):
         """Return after `seconds` of this clock's time."""
 
 
+class SteadyClock(Clock, Protocol):
+    """A clock beside which another runs that nobody sets."""
+
+    def steady(self) -> float:
+        """Return seconds that only go forward, since any moment."""
+
+
 class SystemClock:
     """This machine's clock."""
 
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""
         return datetime.now(UTC)
+
+    def steady(self) -> float:
+        """Return seconds that only go forward, since any moment."""
+        return time.monotonic()
 
     async def sleep(self, seconds: float, /) -> None:
         """Return after `seconds`."""

@@ -12,23 +12,23 @@ from discord.app_commands import Cooldown
 from liqmap import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from collections.abc import Iterator
 
     import discord
 
     from bot.settings import LimitsSettings
+    from liqmap import SteadyClock
 
 _MINUTE: Final = 60.0
 _MOST_REMEMBERED = 100_000
 
 
 class Limits:
-    """Counts maps under way, and maps asked for within a minute."""
+    """Counts maps under way, and maps asked for within a minute, however the clock is set meanwhile."""
 
-    def __init__(self, settings: LimitsSettings, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, settings: LimitsSettings, *, clock: SteadyClock) -> None:
         self._settings = settings
-        self._now = now
+        self._clock = clock
         self._under_way: Counter[int] = Counter()
         self._users = self._buckets()
         self._guilds = self._buckets()
@@ -45,7 +45,7 @@ class Limits:
             buckets.append(self._bucket(self._guilds, guild_id, most, "This server has"))
         # Whoever is refused for one of them spends nothing of the other.
         for bucket in buckets:
-            bucket.update_rate_limit(self._now().timestamp())
+            bucket.update_rate_limit(self._clock.steady())
         self._under_way[user_id] += 1
         try:
             yield
@@ -55,15 +55,16 @@ class Limits:
                 del self._under_way[user_id]
 
     def _bucket(self, buckets: TTLCache[int, Cooldown], key: int, most: int, who: str) -> Cooldown:
-        now = self._now().timestamp()
+        now = self._clock.steady()
         bucket = buckets[key] = buckets.get(key) or Cooldown(most, _MINUTE)
         if not bucket.get_tokens(now):
-            when = f"<t:{int(now + bucket.get_retry_after(now)) + 1}:R>"
+            again = self._clock.now().timestamp() + bucket.get_retry_after(now)
+            when = f"<t:{int(again) + 1}:R>"
             raise RequestError(f"{who} asked for {most} maps within a minute; try again {when}.")
         return bucket
 
     def _buckets(self) -> TTLCache[int, Cooldown]:
-        return TTLCache(_MOST_REMEMBERED, ttl=2 * _MINUTE, timer=lambda: self._now().timestamp())
+        return TTLCache(_MOST_REMEMBERED, ttl=2 * _MINUTE, timer=self._clock.steady)
 
 
 def check_channel(interaction: discord.Interaction, allowed: tuple[int, ...]) -> None:

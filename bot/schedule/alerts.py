@@ -122,11 +122,13 @@ class AlertWatch:
             log.info("alerts of %s %s wait: %s", exchange, symbol, error)
             return
         before = self._seen.get(key)
+        if before is not None and before.ended > window.end:
+            before = None  # the clock has been set back since
         self._seen[key] = Sight(summary, window.end)
         for alert in alerts:
             # A sweep is seen once, so what could not be told of it is told the next time.
             since, untold = self._untold.pop(alert.id, (now, ""))
-            sentence = alert_text(alert, summary, before) or (untold if now - since < _NEWS_FOR else "")
+            sentence = alert_text(alert, summary, before) or (untold if abs(now - since) < _NEWS_FOR else "")
             if sentence and not _is_resting(alert, now):
                 await self._tell(alert, sentence, now)
 
@@ -223,4 +225,5 @@ def _sentence(alert: Alert, cluster: Cluster, what: str, summary: MapSummary) ->
 
 
 def _is_resting(alert: Alert, now: datetime) -> bool:
-    return alert.fired_at is not None and now < alert.fired_at + alert.cooldown
+    # However the clock has been set since, the rest is at most twice as long as it is to be.
+    return alert.fired_at is not None and abs(now - alert.fired_at) < alert.cooldown

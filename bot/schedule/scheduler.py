@@ -13,13 +13,14 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from bot.request.due import EPOCH, jitter_of
+from bot.schedule.set_back import ClockWatch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from contextvars import Context
 
     from bot.store.subscriptions import Subscription
-    from liqmap import Clock
+    from liqmap import SteadyClock
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ GRACE: Final = 5.0
 """Seconds that posts under way get to end by themselves when the bot stops."""
 
 _RESOLUTION = timedelta(milliseconds=1)
+_LOOK_SECONDS: Final = 60.0
 
 
 class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library tells no types
@@ -37,7 +39,10 @@ class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library tells n
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """Return the first of its times after `now`, or at it if it has not fired yet."""
-        after = now if previous_fire_time is None else max(now, previous_fire_time + _RESOLUTION)
+        after = now
+        # One that lies ahead is of a clock that has been set back since.
+        if previous_fire_time is not None and previous_fire_time <= now:
+            after = max(now, previous_fire_time + _RESOLUTION)
         found: datetime | None = super().get_next_fire_time(None, after)
         return found
 
@@ -45,13 +50,23 @@ class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library tells n
 class Scheduler:
     """Runs a job for each subscription when it is due. Use `start` and `close`.
 
-    Its timers live in `context`, whoever asks for them.
+    Its timers live in `context`, whoever asks for them. When the clock is set back, by so much as `rewind` is
+    then called with, all jobs are timed anew: they would wait until the clock is where it was.
     """
 
     def __init__(
-        self, job: Callable[[int], Awaitable[bool]], *, clock: Clock, jitter: float, context: Context
+        self,
+        job: Callable[[int], Awaitable[bool]],
+        *,
+        clock: SteadyClock,
+        jitter: float,
+        context: Context,
+        rewind: Callable[[timedelta], Awaitable[None]],
     ) -> None:
         self._job = job
+        self._rewind = rewind
+        self._watch = ClockWatch(clock)
+        self._look: asyncio.TimerHandle | None = None
         self._clock = clock
         self._jitter = jitter
         self._scheduler = AsyncIOScheduler(
@@ -60,16 +75,19 @@ class Scheduler:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._context = context
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
 
     def start(self, subscriptions: Iterable[Subscription]) -> None:
         """Begin; whatever was missed while the bot was down comes at once."""
         self._within(self._scheduler.start)
         for subscription in subscriptions:
             self.ensure(subscription)
+        self._look_soon()
 
     async def close(self) -> None:
         """Stop; what is under way may end, or is cut short and taken up again after the next start."""
+        if self._look is not None:
+            self._look.cancel()
         if self._scheduler.running:
             self._scheduler.pause()  # its shutdown would cut short what is under way
         if self._running:
@@ -122,6 +140,28 @@ class Scheduler:
     def _trigger(self, every: timedelta, shift: timedelta) -> ClockTrigger:
         seconds = int(every.total_seconds())
         return ClockTrigger(seconds=seconds, start_date=EPOCH + shift, timezone=UTC)
+
+    def _look_soon(self) -> None:
+        # By the event loop's clock, which nobody sets.
+        loop = asyncio.get_running_loop()
+        self._look = self._context.copy().run(loop.call_later, _LOOK_SECONDS, self._look_at_clock)
+
+    def _look_at_clock(self) -> None:
+        self._look_soon()
+        back = self._watch.set_back()
+        if not back:
+            return
+        log.warning("the clock was set back by %s: all jobs are timed anew", back)
+        for job in self._scheduler.get_jobs():
+            job.modify(next_run_time=job.trigger.get_next_fire_time(None, self._clock.now()))
+        task = asyncio.ensure_future(self._rewind(back))
+        self._running.add(task)
+        task.add_done_callback(self._rewound)
+
+    def _rewound(self, task: asyncio.Future[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the clock was set back, and some posts may not come until it is there", exc_info=error)
 
     async def _noted(self, job: Callable[[], Awaitable[None]]) -> None:
         """Do a job that closing waits for."""

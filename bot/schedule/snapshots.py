@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -36,7 +37,7 @@ from liqmap import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from tenacity import RetryCallState
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from bot.store import Store
     from bot.store.snapshots import Snapshot
     from bot.store.subscriptions import Subscription
-    from liqmap import Clock
+    from liqmap import SteadyClock
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +83,16 @@ class SharedDraws:
     """Draws equal requests once, also those that come a little later."""
 
     def __init__(
-        self, draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]], *, clock: Clock, keep: timedelta
+        self,
+        draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
+        *,
+        clock: SteadyClock,
+        keep: timedelta,
     ) -> None:
         self._draw = draw
         self._clock = clock
         self._tasks: TTLCache[MapRequest, asyncio.Task[MapResult]] = TTLCache(
-            _MOST_SHARED, ttl=keep.total_seconds(), timer=lambda: clock.now().timestamp()
+            _MOST_SHARED, ttl=keep.total_seconds(), timer=clock.steady
         )
 
     async def __call__(self, request: MapRequest) -> MapResult:
@@ -119,7 +124,7 @@ class SnapshotJob:
         poster: Poster,
         draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
         *,
-        clock: Clock,
+        clock: SteadyClock,
         settings: SubscriptionsSettings,
         on_outcome: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -221,11 +226,14 @@ class SnapshotJob:
     async def _was_sent(self, subscription: Subscription, snapshot: Snapshot) -> tuple[bool, int | None]:
         """Return whether a message whose answer was never seen is there all the same."""
         edits = subscription.edited_message is not None
-        if edits or self._clock.now() - snapshot.changed_at < NONCE_HOLDS:
+        ago = self._clock.now() - snapshot.changed_at
+        if edits or timedelta() <= ago < NONCE_HOLDS:
             # To edit twice changes nothing, and Discord still knows the nonce.
             return False, None
+        # A clock that has been set back since says nothing of when it was sent.
+        since = self._clock.now() - subscription.every if ago < timedelta() else snapshot.changed_at
         try:
-            message_id = await self._poster.find(subscription, snapshot.due, since=snapshot.changed_at)
+            message_id = await self._poster.find(subscription, snapshot.due, since=since)
         except discord.Forbidden as error:
             if may_pass(error):
                 raise

@@ -20,6 +20,7 @@ from bot.store.subscriptions import SubscriptionTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -52,6 +53,11 @@ class Store:
         if store.claims.open:
             log.info("rows of %d servers belong to no bot yet", store.claims.open)
         return store
+
+    async def rewind(self, *, now: datetime, back: timedelta) -> None:
+        """Undo what was noted by a clock that was ahead, and has been set back by `back` since."""
+        await self.snapshots.forget_future(now=now, back=back)
+        await self.subscriptions.begin_by(now)
 
 
 @asynccontextmanager

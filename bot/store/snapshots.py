@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from bot.store.subscriptions import REASON_LENGTH, SubscriptionState
 from bot.store.tables import UtcSeconds, snapshots, subscriptions
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -156,6 +155,25 @@ class SnapshotTable:
             snapshots.c.subscription_id == snapshot.subscription_id,
             snapshots.c.due == snapshot.due,
         )
+
+    async def ahead(self, *, now: datetime) -> timedelta:
+        """Return by how much the newest change is ahead of `now`, which a clock set back since leaves."""
+        query = select(func.max(snapshots.c.changed_at)).where(self._own)
+        async with self._engine.connect() as connection:
+            newest: datetime | None = (await connection.execute(query)).scalar_one()
+        return timedelta() if newest is None else max(newest - now, timedelta())
+
+    async def forget_future(self, *, now: datetime, back: timedelta) -> None:
+        """Forget snapshots of times that come again, because the clock was set back by `back`.
+
+        Those that come again within half an interval are kept, for their post has just been.
+        """
+        often = subscriptions.c.every <= 2 * int(back.total_seconds())
+        own = select(subscriptions.c.id).where(self._owns, often)
+        async with writing(self._engine) as connection:
+            await connection.execute(
+                delete(snapshots).where(snapshots.c.due > now, snapshots.c.subscription_id.in_(own))
+            )
 
     async def _get(self, subscription_id: int, due: datetime) -> Snapshot | None:
         return await self._one(

@@ -137,6 +137,10 @@ class SubscriptionTable:
         """Remember how often in a row a subscription has failed."""
         await self._change({"failures": count}, subscriptions.c.id == subscription_id)
 
+    async def begin_by(self, now: datetime) -> None:
+        """Let what would begin later, by a clock that was ahead, run from `now` on."""
+        await self._change({"active_since": now}, subscriptions.c.active_since > now)
+
     async def get(self, subscription_id: int) -> Subscription | None:
         """Return one subscription."""
         found = await self._select(subscriptions.c.id == subscription_id)

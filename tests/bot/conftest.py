@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import discord
 import pytest
@@ -130,10 +130,15 @@ class FakeDraw:
 
 
 class SimulatedClock:
-    """NOW, and from then on the time that passes in the simulated Discord."""
+    """NOW, and from then on the time that passes in the simulated Discord, less what it is `back`."""
+
+    back: ClassVar[timedelta] = timedelta()
 
     def now(self) -> datetime:
-        return NOW + (discord.utils.utcnow() - SIMULATION_STARTS)
+        return NOW + timedelta(seconds=self.steady()) - self.back
+
+    def steady(self) -> float:
+        return (discord.utils.utcnow() - SIMULATION_STARTS).total_seconds()
 
     async def sleep(self, seconds: float, /) -> None:
         await asyncio.sleep(seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -13,16 +14,27 @@ import simcord
 from sqlalchemy import update
 
 from bot.ops.health import DrawingHealth
+from bot.request.spec import MapSpec
 from bot.schedule.scheduler import ClockTrigger, Scheduler
+from bot.schedule.set_back import ClockWatch
 from bot.settings import BotSettings
 from bot.store import Store
 from bot.store.snapshots import Snapshot, SnapshotState
-from bot.store.subscriptions import Subscription, SubscriptionState
+from bot.store.subscriptions import NewSubscription, Subscription, SubscriptionState
 from bot.store.tables import snapshots
 from liqmap import SystemClock
 from liqmap.errors import DataError, EngineBusy, RequestError
 from liqmap.window import TimeWindow
-from tests.bot.conftest import NOW, PNG, SIMULATION_STARTS, FakeDraw, Floor, new_bot
+from tests.bot.conftest import (
+    NOW,
+    PNG,
+    REQUEST,
+    SIMULATION_STARTS,
+    FakeDraw,
+    Floor,
+    SimulatedClock,
+    new_bot,
+)
 
 HOUR = 3600.0
 TEN = datetime(2026, 1, 1, 10, tzinfo=UTC)
@@ -117,7 +129,10 @@ async def test_what_is_under_way_may_end_when_the_bot_stops(monkeypatch: pytest.
         ended.append(number)
         return True
 
-    scheduler = Scheduler(job, clock=SystemClock(), jitter=0, context=copy_context())
+    async def rewind(_: timedelta) -> None:
+        raise AssertionError
+
+    scheduler = Scheduler(job, clock=SystemClock(), jitter=0, context=copy_context(), rewind=rewind)
     subscription: Any = SimpleNamespace(id=7, every=timedelta(hours=1))
     scheduler.start([subscription])
     await begun.wait()
@@ -167,6 +182,92 @@ def test_trigger_fires_at_its_own_times_whenever_it_fired_last():
         assert trigger.get_next_fire_time(last, TEN + timedelta(minutes=20)) == eleven
     assert trigger.get_next_fire_time(None, eleven) == eleven
     assert trigger.get_next_fire_time(eleven, eleven) == eleven + timedelta(hours=1)
+
+
+@pytest.fixture
+def set_back(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Return what sets the clock back by so many seconds, once."""
+
+    def by(seconds: float) -> None:
+        monkeypatch.setattr(SimulatedClock, "back", timedelta(seconds=seconds))
+
+    return by
+
+
+@pytest.mark.parametrize("every", ["15m", "1h"])
+@pytest.mark.parametrize("back", [1.0 * HOUR, 3.0 * HOUR, 30 * HOUR])
+async def test_clock_set_back_by_hours_stops_no_posts(
+    floor: Floor, set_back: Callable[[float], None], every: str, back: float
+):
+    await floor.subscribed(floor.manager(), every=every)
+    await floor.env.advance_time(2 * HOUR)
+    before = len(floor.channel.history())
+    set_back(back)
+    await floor.env.advance_time(2 * HOUR)
+    assert len(floor.channel.history()) == 2 * before
+
+
+async def test_clock_set_back_while_the_bot_was_down_stops_no_posts(
+    floor: Floor, settings: BotSettings, store: Store, set_back: Callable[[float], None]
+):
+    await floor.subscribed(floor.manager())
+    await floor.env.advance_time(3 * HOUR)
+    await floor.bot.close()
+    set_back(3 * HOUR)
+    await floor.env.restart_bot(new_bot(settings, store))
+    await floor.env.advance_time(3 * HOUR)
+    assert len(floor.channel.history()) == 6
+
+
+async def test_subscription_confirmed_before_the_clock_was_set_back_is_posted(
+    floor: Floor, set_back: Callable[[float], None]
+):
+    await floor.subscribed(floor.manager())
+    set_back(5 * HOUR)
+    await floor.env.advance_time(2 * HOUR)
+    assert len(floor.channel.history()) == 2
+
+
+async def test_clock_corrected_by_a_little_posts_nothing_twice(
+    floor: Floor, set_back: Callable[[float], None]
+):
+    await floor.subscribed(floor.manager())
+    await floor.env.advance_time((TEN - NOW).total_seconds() + 60)
+    for seconds in (30, 300):
+        set_back(seconds)
+        await floor.env.advance_time(600)
+        assert len(floor.channel.history()) == 1
+
+
+async def test_clock_set_back_by_hours_stops_no_upkeep(
+    floor: Floor, store: Store, set_back: Callable[[float], None]
+):
+    set_back(5 * HOUR)
+    old = NewSubscription(floor.env.guild.id, 55, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    number = await store.subscriptions.draft(old, now=NOW - timedelta(days=2))
+    await floor.env.advance_time(HOUR + 120)
+    assert await store.subscriptions.get(number) is None
+
+
+def test_watch_notices_what_adds_up_to_a_minute_and_no_step_forward():
+    class Hand:
+        wall = NOW
+
+        def now(self) -> datetime:
+            return self.wall
+
+        def steady(self) -> float:
+            return 5.0
+
+        async def sleep(self, _: float, /) -> None:
+            raise AssertionError
+
+    clock, found = Hand(), []
+    watch = ClockWatch(clock)
+    for seconds in (-40, -30, 0, 7200, -59, -7200):
+        clock.wall += timedelta(seconds=seconds)
+        found.append(watch.set_back().total_seconds())
+    assert found == [0, 70, 0, 0, 0, 7259]
 
 
 async def test_subscription_confirmed_just_now_posts_nothing_old(

@@ -36,6 +36,9 @@ class FastClock:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.began + (time.time() - self.began) * SPEED, UTC)
 
+    def steady(self) -> float:
+        return time.monotonic() * SPEED
+
     async def sleep(self, seconds: float, /) -> None:
         await asyncio.sleep(seconds)
 

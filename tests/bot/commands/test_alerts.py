@@ -18,7 +18,7 @@ from bot.store.alerts import NewAlert
 from liqmap.errors import DataError, RequestError
 from liqmap.model import Cluster, Exchange, MapRequest, MapResult, Portion, TopN
 from tests.bot.commands.test_maps import refusal, shown
-from tests.bot.conftest import SUMMARY, FakeDraw, Floor, new_bot, result_of
+from tests.bot.conftest import SUMMARY, FakeDraw, Floor, SimulatedClock, new_bot, result_of
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 MINUTE = 60.0
@@ -175,6 +175,17 @@ async def test_small_cluster_is_not_told(floor: Floor, draw: Market):
     draw.last = 31_500.0
     await floor.env.advance_time(3 * MINUTE)
     assert said(floor) == []
+
+
+async def test_clock_set_back_by_hours_stops_no_alert(floor: Floor, monkeypatch: pytest.MonkeyPatch):
+    await near(floor, floor.manager(), distance="5%")
+    await floor.env.advance_time(2 * MINUTE)
+    assert len(said(floor)) == 1
+    monkeypatch.setattr(SimulatedClock, "back", timedelta(hours=5))
+    await floor.env.advance_time(3 * MINUTE)
+    assert len(said(floor)) == 2
+    await floor.env.advance_time(62 * MINUTE)
+    assert len(said(floor)) == 3
 
 
 async def test_symbol_is_drawn_once_a_minute_for_all_its_alerts(floor: Floor, draw: Market):

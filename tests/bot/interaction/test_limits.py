@@ -16,9 +16,16 @@ class Hand:
 
     def __init__(self) -> None:
         self.time = START
+        self.back = timedelta()
 
-    def __call__(self) -> datetime:
-        return self.time
+    def now(self) -> datetime:
+        return self.time - self.back
+
+    def steady(self) -> float:
+        return self.time.timestamp()
+
+    async def sleep(self, seconds: float, /) -> None:
+        self.time += timedelta(seconds=seconds)
 
 
 def ask(limits: Limits, times: int, *, user: int = 1, guild: int | None = None) -> None:
@@ -28,20 +35,20 @@ def ask(limits: Limits, times: int, *, user: int = 1, guild: int | None = None) 
 
 
 def test_person_asks_so_often_a_minute_and_is_told_when_again():
-    now = Hand()
-    limits = Limits(LimitsSettings(maps_per_user_a_minute=3), now=now)
+    clock = Hand()
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=3), clock=clock)
     ask(limits, 3)
     with pytest.raises(
         RequestError, match=r"^You have asked for 3 maps within a minute; try again <t:\d+:R>\.$"
     ):
         ask(limits, 1)
     ask(limits, 1, user=2)
-    now.time += timedelta(seconds=61)
+    clock.time += timedelta(seconds=61)
     ask(limits, 3)
 
 
 def test_server_asks_so_often_a_minute():
-    limits = Limits(LimitsSettings(maps_per_guild_a_minute=2), now=Hand())
+    limits = Limits(LimitsSettings(maps_per_guild_a_minute=2), clock=Hand())
     ask(limits, 1, user=1, guild=9)
     ask(limits, 1, user=2, guild=9)
     with pytest.raises(RequestError, match="This server has asked for 2 maps"):
@@ -51,7 +58,7 @@ def test_server_asks_so_often_a_minute():
 
 
 def test_refusal_for_the_server_spends_nothing_of_the_person():
-    limits = Limits(LimitsSettings(maps_per_user_a_minute=2, maps_per_guild_a_minute=1), now=Hand())
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=2, maps_per_guild_a_minute=1), clock=Hand())
     ask(limits, 1, user=1, guild=9)
     for _ in range(3):
         with pytest.raises(RequestError, match="This server has asked"):
@@ -60,7 +67,7 @@ def test_refusal_for_the_server_spends_nothing_of_the_person():
 
 
 def test_refusal_for_the_person_spends_nothing_of_the_server():
-    limits = Limits(LimitsSettings(maps_per_user_a_minute=1, maps_per_guild_a_minute=2), now=Hand())
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=1, maps_per_guild_a_minute=2), clock=Hand())
     ask(limits, 1, user=1, guild=9)
     for _ in range(3):
         with pytest.raises(RequestError, match="You have asked"):
@@ -69,7 +76,19 @@ def test_refusal_for_the_person_spends_nothing_of_the_server():
 
 
 def test_maps_under_way_are_counted_while_they_are():
-    limits = Limits(LimitsSettings(maps_per_user=1), now=Hand())
+    limits = Limits(LimitsSettings(maps_per_user=1), clock=Hand())
     with limits.counted(1, None), pytest.raises(RequestError, match="1 maps under way"):
         ask(limits, 1)
+    ask(limits, 1)
+
+
+def test_clock_that_is_set_back_keeps_nobody_waiting():
+    clock = Hand()
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=1), clock=clock)
+    ask(limits, 1)
+    clock.back = timedelta(hours=5)
+    again = int(clock.now().timestamp()) + 61
+    with pytest.raises(RequestError, match=f"try again <t:{again}:R>"):
+        ask(limits, 1)
+    clock.time += timedelta(seconds=61)
     ask(limits, 1)

@@ -46,6 +46,9 @@ class Hand:
     def now(self) -> datetime:
         return self.time
 
+    def steady(self) -> float:
+        return self.time.timestamp()
+
     async def sleep(self, seconds: float, /) -> None:
         self.time += timedelta(seconds=seconds)
 
@@ -136,6 +139,17 @@ async def test_history_that_nobody_can_read_means_rather_none_than_two(
     poster.error = refused(403, code=50001)
     assert await job(1)
     assert (poster.posts, await state(store)) == ([], SnapshotState.POSTED)
+
+
+async def test_message_of_a_clock_that_was_ahead_is_looked_for_in_the_whole_interval(
+    job: SnapshotJob, store: Store, poster: FakePoster
+):
+    snapshot = await store.snapshots.claim(1, TEN, now=TEN)
+    assert snapshot is not None
+    await store.snapshots.sending(snapshot, now=NOW + timedelta(minutes=1))
+    poster.found = 77
+    assert await job(1)
+    assert (poster.posts, poster.looked_since) == ([], NOW - timedelta(hours=1))
 
 
 async def test_history_without_it_means_it_was_never_sent(job: SnapshotJob, store: Store, poster: FakePoster):
