@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bot.settings import BotSettings
 
+_NOT_DISCORD: Final = "What answers is not Discord; check the setting discord.api_url."
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=15)
 _Check = Callable[[], Awaitable[str]]
 
@@ -88,10 +89,14 @@ async def _discord(session: aiohttp.ClientSession, settings: BotSettings) -> str
                 raise SettingsError("The token is refused; copy it again from the developer portal.")
             if response.status != 200:
                 raise SettingsError(f"Discord answers with HTTP {response.status}; try again later.")
-            name = (await response.json()).get("username", "?")
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            user = await response.json()
+    except (aiohttp.ContentTypeError, ValueError) as error:
+        raise SettingsError(_NOT_DISCORD) from error
+    except (aiohttp.ClientError, TimeoutError) as error:
         raise SettingsError("Discord cannot be reached; check the network, and discord.api_url.") from error
-    return f"the token is {name}'s"
+    if not isinstance(user, dict) or "username" not in user:
+        raise SettingsError(_NOT_DISCORD)
+    return f"the token is {user['username']}'s"
 
 
 async def _reach(session: aiohttp.ClientSession, url: str) -> str:

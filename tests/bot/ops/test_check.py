@@ -19,9 +19,10 @@ class Outside:
         self.server = server
         self.url = url
         self.status = 200
+        self.body, self.kind = "", "text/plain"
 
     async def answer(self, _: web.Request) -> web.Response:
-        return web.Response(status=self.status)
+        return web.Response(status=self.status, text=self.body, content_type=self.kind)
 
     def settings(self, folder: Path) -> BotSettings:
         return BotSettings(
@@ -82,6 +83,26 @@ async def test_everything_that_is_wrong_is_said_without_secrets(
         assert sentence in text
     assert TOKEN[::-1] not in text
     assert "s3cret" not in text
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("<html>", "text/html"),
+        ("{", "application/json"),
+        ("[]", "application/json"),
+        ('{"message": "hello"}', "application/json"),
+    ],
+)
+async def test_something_else_than_discord_is_not_called_unreachable(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, kind: str
+):
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    outside.body, outside.kind = body, kind
+    settings = outside.settings(tmp_path).model_copy(update={"discord": DiscordSettings(api_url=outside.url)})
+    lines: list[str] = []
+    assert not await check(settings, say=lines.append)
+    assert "wrong  discord: What answers is not Discord; check the setting discord.api_url." in lines
 
 
 async def test_nothing_to_reach_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
