@@ -38,7 +38,7 @@ async def running_bot(folder: Path, *, token: str = TOKEN, refusals: int = 0, he
 async def surroundings(folder: Path, *, heartbeat: float = 0):
     """Play a Discord and an exchange; yield both, and the settings of a bot between them."""
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(110),
         MarketServer(SimulatedMarket(scale=0.005)) as market,
         DiscordServer() as server,
     ):

@@ -6,12 +6,17 @@ import asyncio
 import signal
 from pathlib import Path
 
+import discord
+import pytest
+
 from bot.interaction.waiting import RESTARTED, Restarting
+from bot.request.pending import PendingAnswer
 from bot.settings import BotSettings
-from bot.store import open_store
+from bot.store import Store, open_store
 from liqmap.settings import StorageSettings
 from liqmap.simulator import Fault, MarketServer
-from tests.bot.discord_server import APPLICATION_ID, Answered, DiscordServer
+from tests.bot.conftest import SimulatedClock, new_bot
+from tests.bot.discord_server import APPLICATION_ID, TOKEN, Answered, DiscordServer
 from tests.bot.test_app import bot_process, ended, running_bot, surroundings
 
 ASKED = {"symbol": "btc", "window": "6h", "mode": "top_n", "value": "100", "end": "2023-08-01 06:00"}
@@ -50,8 +55,8 @@ async def test_answer_after_a_kill_is_for_the_person_alone_and_leaves_maps_that_
         async with bot_process(config) as process:
             shown = await server.command("liqmap", **ASKED)
             await shown.done
-            for _ in range(2):
-                market.plan(r"\.zip$", Fault.STALL)
+            for symbol in ("BTCUSDT", "ETHUSDT"):
+                market.plan(rf"{symbol}.*\.zip$", Fault.STALL)
             pressed = await server.press(shown, "7d")
             private = await server.command("liqmap", **ASKED | {"symbol": "eth"}, private=True)
             for each in (pressed, private):
@@ -86,3 +91,54 @@ async def test_kill_is_made_good_by_the_next_start(tmp_path: Path):
     assert await pending(tmp_path) == 0
     assert code == 0
     assert "Traceback" not in log
+
+
+def owed_by(application_id: int) -> PendingAnswer:
+    now = SimulatedClock().now().replace(microsecond=0)
+    return PendingAnswer(
+        5001, application_id, "interaction-1", "public", edits=False, content=None, asked_at=now
+    )
+
+
+async def test_second_process_leaves_the_people_of_the_first_alone(
+    settings: BotSettings, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    owed = PendingAnswer(
+        5001,
+        APPLICATION_ID,
+        "interaction-1",
+        "public",
+        edits=False,
+        content=None,
+        asked_at=SimulatedClock().now().replace(microsecond=0),
+    )
+    await store.pending.put(owed)
+    async with DiscordServer() as server, open_store(settings) as first:
+        assert await first.processes.take(APPLICATION_ID)
+        monkeypatch.setattr(discord.http.Route, "BASE", server.api_url)
+        async with new_bot(settings, store) as second:
+            await second.login(TOKEN)
+        assert server.answers == {}
+    assert await store.pending.of(APPLICATION_ID) == [owed]
+    assert "another process runs this bot on the same database; stop one of them" in caplog.messages
+
+
+async def test_answer_of_another_application_is_left_to_it(
+    settings: BotSettings, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    owed = PendingAnswer(
+        5001,
+        APPLICATION_ID + 1,
+        "interaction-1",
+        "public",
+        edits=False,
+        content=None,
+        asked_at=SimulatedClock().now().replace(microsecond=0),
+    )
+    await store.pending.put(owed)
+    async with DiscordServer() as server:
+        monkeypatch.setattr(discord.http.Route, "BASE", server.api_url)
+        async with new_bot(settings, store) as bot:
+            await bot.login(TOKEN)
+        assert server.answers == {}
+    assert await store.pending.of(APPLICATION_ID + 1) == [owed]
