@@ -48,7 +48,8 @@ from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock, SteadyClock, SystemClock, utc_now
-    from liqmap.live.status import SymbolStatus
+    from liqmap.collect.clients import clock_problem
+    from liqmap.live.status import SymbolStatus, clock_warning
     from liqmap.run.engine import Engine
     from liqmap.settings import Settings, load_settings
 
@@ -90,6 +91,8 @@ __all__ = [
     "TimeWindow",
     "TopN",
     "__version__",
+    "clock_problem",
+    "clock_warning",
     "load_settings",
     "utc_now",
 ]
@@ -99,10 +102,12 @@ if not TYPE_CHECKING:
     # settings, and each of its processes is lighter without them.
     _IMPORTED_WHEN_ASKED_FOR = {
         "Clock": "liqmap.clock",
+        "clock_problem": "liqmap.collect.clients",
         "Engine": "liqmap.run.engine",
         "Settings": "liqmap.settings",
         "SteadyClock": "liqmap.clock",
         "SymbolStatus": "liqmap.live.status",
+        "clock_warning": "liqmap.live.status",
         "SystemClock": "liqmap.clock",
         "load_settings": "liqmap.settings",
         "utc_now": "liqmap.clock",

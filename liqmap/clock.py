@@ -126,10 +126,20 @@ class ExchangeClock:
             self._heard = least, now
             self._report()
 
-    def _report(self) -> None:
+    @property
+    def machine_off(self) -> timedelta | None:
+        """How far the machine's clock is ahead, if that is certainly not `TOLERATED`; None otherwise."""
+        if not self.is_known:
+            return None
         least, most = self._bounds()
-        if least > TOLERATED or most < -TOLERATED:
-            self._on_off(-(least if most == _UNKNOWN else (least + most) / 2))
+        if most >= -TOLERATED and least <= TOLERATED:
+            return None
+        return -(least if most == _UNKNOWN else (least + most) / 2)
+
+    def _report(self) -> None:
+        off = self.machine_off
+        if off is not None:
+            self._on_off(off)
 
     def _least(self) -> timedelta | None:
         return self._bounds().least if self._answers or self._heard else None

@@ -12,6 +12,7 @@ from discord.ext import commands
 from bot.interaction.patience import acknowledge, patiently
 from bot.ops.status import queue_text, recorded_lines, snapshots_text, uptime_text, versions_text
 from bot.views.replies import COLOUR, fitting
+from liqmap import clock_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,12 +48,14 @@ class Status(commands.Cog):
     async def status(self, interaction: discord.Interaction) -> None:
         """Answer with one embed."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        lines = recorded_lines(await asyncio.to_thread(self._recorded))
+        found = await asyncio.to_thread(self._recorded)
+        lines = recorded_lines(found)
         embed = discord.Embed(
             title="Recorded live", description=fitting(lines) or _NONE_RECORDED, colour=COLOUR
         )
         embed.add_field(name="Maps", value=queue_text(self._under_way(), self._most_under_way))
         embed.add_field(name="Posts", value=await snapshots_text(self._store))
         embed.add_field(name="Running", value=uptime_text(self._started))
+        embed.add_field(name="Clock", value=clock_warning(found) or "no exchange contradicts it")
         embed.set_footer(text=versions_text())
         await patiently(lambda: interaction.edit_original_response(embed=embed))

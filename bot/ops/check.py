@@ -12,7 +12,7 @@ import aiohttp
 
 from bot.settings import read_token
 from bot.store import open_store
-from liqmap import LiqmapError, SettingsError
+from liqmap import Exchange, LiqmapError, SettingsError, clock_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,8 @@ async def check(settings: BotSettings, *, say: Callable[[str], object]) -> bool:
             ("discord", lambda: _discord(session, settings)),
         ]
         for name, url in _addresses(settings).items():
-            checks.append((name, partial(_reach, session, url)))
+            checks.append((name, partial(_reach, session, settings, url)))
+        checks += [(f"{exchange} clock", partial(_clock, settings, exchange)) for exchange in Exchange]
         outcomes = [await _outcome(name, each, say=say) for name, each in checks]
     return all(outcomes)
 
@@ -84,7 +85,12 @@ async def _discord(session: aiohttp.ClientSession, settings: BotSettings) -> str
     token = read_token().get_secret_value()
     url = f"{settings.discord.api_url}/users/@me"
     try:
-        async with session.get(url, headers={"Authorization": f"Bot {token}"}) as response:
+        async with session.get(
+            url,
+            headers={"Authorization": f"Bot {token}"},
+            proxy=settings.network.proxy_for(url),
+            allow_redirects=False,
+        ) as response:
             if response.status == 401:
                 raise SettingsError("The token is refused; copy it again from the developer portal.")
             if response.status != 200:
@@ -99,9 +105,17 @@ async def _discord(session: aiohttp.ClientSession, settings: BotSettings) -> str
     return f"the token is {user['username']}'s"
 
 
-async def _reach(session: aiohttp.ClientSession, url: str) -> str:
+async def _clock(settings: BotSettings, exchange: Exchange) -> str:
+    """Compare this machine's clock with the exchange's."""
+    if problem := await clock_problem(settings, exchange):
+        raise SettingsError(problem)
+    return "agrees with this machine's"
+
+
+async def _reach(session: aiohttp.ClientSession, settings: BotSettings, url: str) -> str:
+    proxy = settings.network.proxy_for(url)
     try:
-        async with session.get(url) as response:
+        async with session.get(url, proxy=proxy, allow_redirects=False) as response:
             status = response.status
     except (aiohttp.ClientError, TimeoutError) as error:
         raise SettingsError(

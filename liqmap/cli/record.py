@@ -16,7 +16,7 @@ from liqmap.clock import utc_now
 from liqmap.console import call_at_signals
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
-from liqmap.live.status import recording_status
+from liqmap.live.status import clock_warning, recording_status
 from liqmap.model import Exchange
 from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.run.engine import Engine
@@ -122,7 +122,9 @@ def _as_table(found: Sequence[SymbolStatus]) -> str:
     head = ("exchange", "symbol", "state", "source", "recorded since", "last trade", "lag", "gaps")
     rows = [head, *(_row(each) for each in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    warning = clock_warning(found)
+    return "\n".join([*lines, *([warning] if warning else [])]) + "\n"
 
 
 def _row(each: SymbolStatus) -> tuple[str, ...]:
@@ -153,6 +155,7 @@ def _as_json(found: Sequence[SymbolStatus]) -> str:
             "last_trade": each.recording.last_trade and each.recording.last_trade.isoformat(),
             "lag_seconds": each.recording.lag,
             "cuts": each.recording.cuts,
+            "clock_off_seconds": each.recording.clock_off,
             "gaps": [{"start": gap.start.isoformat(), "end": gap.end.isoformat()} for gap in each.gaps],
         }
         for each in found

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from liqmap.clock import ExchangeClock
+from liqmap.clock import ExchangeClock, SystemClock
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.net.rest import RestClient, WeightBudget
+from liqmap.net.session import open_session
 from liqmap.text import clock_text
 from liqmap.window import at_ms
 
@@ -52,6 +53,18 @@ def rest_clients(
         )
 
     return {exchange: client_of(exchange) for exchange in EXCHANGES}
+
+
+async def clock_problem(settings: Settings, exchange: Exchange) -> str | None:
+    """Return what is wrong with this machine's clock by the exchange's, None if nothing is.
+
+    Raises DataError if the exchange does not tell the time.
+    """
+    async with open_session(settings.network) as session:
+        client = rest_clients(settings, session=session, clock=SystemClock())[exchange]
+        await learn_time(client, exchange, base_url=settings.exchanges.of(exchange).api_url)
+        off = client.clock.machine_off
+    return None if off is None else clock_text(exchange, off)
 
 
 async def learn_time(client: RestClient, exchange: Exchange, *, base_url: str) -> None:

@@ -308,7 +308,13 @@ class ExchangeRecorder:
         if chunks and stored:
             track.note_stored(chunks)
         asked = self._wanted.get(track.symbol, track.recording.asked)
-        track.recording = replace(track.recording, updated=self._clock.now(), asked=asked)
+        off = self._its_clock.machine_off
+        track.recording = replace(
+            track.recording,
+            updated=self._clock.now(),
+            asked=asked,
+            clock_off=None if off is None else off.total_seconds(),
+        )
         with suppress(LiqmapError):  # a full disk is told by what matters more
             await asyncio.to_thread(self._describe, track)
         if self._tracks.get(track.symbol) is not track and track not in self._changed:

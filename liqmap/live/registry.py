@@ -30,7 +30,8 @@ class Recording:
 
     `since` is when that process began, `until` the end of what is stored, `lag` how old the newest trade
     was when it came in [s]. `cuts` counts the streams that broke since. `asked` is when somebody last
-    wanted the symbol; one that the settings name is wanted always (None).
+    wanted the symbol; one that the settings name is wanted always (None). `clock_off` is how far this
+    machine's clock was ahead of the exchange's [s], None if it was right or nothing has shown it.
     """
 
     exchange: Exchange
@@ -43,6 +44,7 @@ class Recording:
     last_trade: datetime | None = None
     lag: float | None = None
     cuts: int = 0
+    clock_off: float | None = None
 
     def is_alive(self, now: datetime) -> bool:
         """Tell whether it is going on."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from liqmap.errors import DamagedSegment, UnreadableStore
 from liqmap.live.registry import Recordings
 from liqmap.store.segments import open_segment, segment_path, segment_windows
+from liqmap.text import clock_text
 from liqmap.window import DAY, TimeWindow, missing
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ def largest_lag(root: Path, *, now: datetime) -> float:
     """Return how far the slowest stream that is recorded now is behind [s], 0 if there is none."""
     lags = (each.lag or 0.0 for each in Recordings(root).all() if each.is_alive(now))
     return max(lags, default=0.0)
+
+
+def clock_warning(found: Sequence[SymbolStatus]) -> str | None:
+    """Return what is wrong with this machine's clock, as live recordings show it; None if nothing is."""
+    for each in found:
+        off = each.recording.clock_off
+        if each.is_alive and off is not None:
+            return clock_text(each.recording.exchange, timedelta(seconds=off))
+    return None
 
 
 def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:

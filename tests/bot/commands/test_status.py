@@ -79,7 +79,16 @@ async def test_status_tells_how_the_bot_is_doing(floor: Floor):
         "Maps": "3 of 32 maps under way",
         "Posts": "0 subscriptions run; nothing posted yet",
         "Running": f"since <t:{int(NOW.timestamp())}:R>",
+        "Clock": "no exchange contradicts it",
     }
+
+
+async def test_status_says_that_the_clock_is_off(floor: Floor, recorded: list[SymbolStatus]):
+    recorded += [STOPPED, replace(LIVE, recording=replace(LIVE.recording, clock_off=25.0))]
+    _, fields = await status(floor)
+    assert fields["Clock"] == (
+        "This machine's clock is about 25 s ahead of Binance's; set it, for example with NTP."
+    )
 
 
 async def test_status_tells_source_freshness_and_gaps_of_each_symbol(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,16 @@ class Outside:
         self.url = url
         self.status = 200
         self.body, self.kind = "", "text/plain"
+        self.behind = timedelta()
 
-    async def answer(self, _: web.Request) -> web.Response:
-        return web.Response(status=self.status, text=self.body, content_type=self.kind)
+    async def answer(self, request: web.Request) -> web.Response:
+        now = datetime.now(UTC) - self.behind
+        milliseconds = int(now.timestamp() * 1000)
+        headers = {"Date": format_datetime(now, usegmt=True)}
+        if not request.path.endswith("/time"):
+            return web.Response(status=self.status, text=self.body, content_type=self.kind, headers=headers)
+        told = {"serverTime": milliseconds, "retCode": 0, "time": milliseconds}
+        return web.json_response(told, status=self.status, headers=headers)
 
     def settings(self, folder: Path) -> BotSettings:
         return BotSettings(
@@ -58,6 +67,19 @@ async def test_all_is_well(outside: Outside, tmp_path: Path, monkeypatch: pytest
             for exchange in ("binance", "bybit")
             for part in ("files", "api")
         ),
+        *(f"ok     {exchange} clock: agrees with this machine's" for exchange in ("binance", "bybit")),
+    ]
+
+
+async def test_clock_that_is_off_is_said(outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    outside.behind = timedelta(hours=3)
+    lines: list[str] = []
+    assert not await check(outside.settings(tmp_path), say=lines.append)
+    assert [line for line in lines if line.startswith("wrong")] == [
+        f"wrong  {name.lower()} clock: This machine's clock is about 3 h ahead of {name}'s;"
+        " set it, for example with NTP."
+        for name in ("Binance", "Bybit")
     ]
 
 

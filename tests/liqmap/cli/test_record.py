@@ -92,6 +92,7 @@ def test_status_as_json_has_every_gap(store: Path, capsys: pytest.CaptureFixture
             "last_trade": "2026-10-04T12:29:58+00:00",
             "lag_seconds": 0.12,
             "cuts": 0,
+            "clock_off_seconds": None,
             "gaps": [{"start": "2026-10-04T11:00:00+00:00", "end": "2026-10-04T11:05:00+00:00"}],
         }
     ]
@@ -145,3 +146,10 @@ def test_recorder_runs_on_its_own_until_it_is_told_to_stop(store: Path, stop: si
     assert (process.returncode, "Traceback" in rest) == (0, False)
     (found,) = Recordings(store / "simulated").all()
     assert (found.symbol, found.connected) == ("BTCUSDT", False)
+
+
+def test_status_warns_of_a_clock_that_is_off(store: Path, capsys: pytest.CaptureFixture[str]):
+    Recordings(store).write(replace(LIVE, clock_off=-3.2))
+    assert status(store) == 0
+    *_, warning = capsys.readouterr().out.splitlines()
+    assert warning == "This machine's clock is about 3 s behind Binance's; set it, for example with NTP."

@@ -365,6 +365,8 @@ async def test_recording_goes_by_the_exchange_s_clock(
             assert lag is not None
             assert lag.lag is not None
             assert lag.lag < 10
+            assert lag.clock_off is not None
+            assert abs(lag.clock_off - seconds) < 1.5
         assert "another time" not in caplog.text
 
 
