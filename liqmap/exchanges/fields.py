@@ -24,6 +24,8 @@ FIRST_ID: Final = 0
 LAST_ID: Final = (1 << 62) - 1
 """Of the ids that number an exchange's trades, so that two of them can be subtracted."""
 
+_LARGEST_CODE = 10**9
+
 
 def price_of(text: object) -> float:
     """Return a price. Raises TypeError or ValueError for what is none."""
@@ -74,6 +76,11 @@ def amount_of(number: object) -> float:
     if not math.isfinite(amount):
         raise ValueError("an amount is out of range")
     return amount
+
+
+def code_text(code: int) -> str:
+    """Return an exchange's code of an error in words that fit into a sentence, however large it is."""
+    return f"code {code}" if abs(code) <= _LARGEST_CODE else "an unknown code"
 
 
 def symbol_of(text: object) -> str:

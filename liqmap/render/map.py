@@ -44,6 +44,7 @@ _RADII = np.array([2.5, 3.5, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0])
 _BRACKET_DISTANCE = 8  # from a cluster's longest bar to its bracket [px]
 _BESIDE = 6  # from a bracket to its leader, and from that to the label [px]
 _ASLANT = 22  # the width in which leaders climb to their labels [px]
+_LEAST_ROOM = 0.25  # of the panel's width, for the longest bar
 _TOTALS_STRIP = 34  # at each end of the panel, where the totals are written [px]
 
 
@@ -81,7 +82,8 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
         for each in chain.from_iterable(notable_clusters(liquidation_map))
     ]
     beside = _BRACKET_DISTANCE + 2 + _BESIDE + _ASLANT + _BESIDE
-    room = 1 - (max(labels, default=0.0) + beside + 8) / level_box.width
+    # Of prices and amounts with very many digits a label takes more room than there is.
+    room = max(_LEAST_ROOM, 1 - (max(labels, default=0.0) + beside + 8) / level_box.width)
     longest = float(standing_totals(liquidation_map).max(initial=0.0))
     return path_panel, Panel(level_box, (0.0, longest / room or 1000.0), prices)
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from liqmap.errors import DataError, LiqmapError, RequestError, parser_door
-from liqmap.exchanges.fields import amount_of, id_of, price_of, size_of, symbol_of, time_of
+from liqmap.exchanges.fields import amount_of, code_text, id_of, price_of, size_of, symbol_of, time_of
 from liqmap.exchanges.messages import (
     Acknowledged,
     Liquidation,
@@ -166,7 +166,9 @@ class BinanceBackfill:
             case {"code": -4166}:
                 return DataError("Binance gives recent trades of the last two days only; try a later end.")
             case {"code": int(code)}:
-                return DataError(f"Binance refuses to tell recent trades (code {code}); try again later.")
+                return DataError(
+                    f"Binance refuses to tell recent trades ({code_text(code)}); try again later."
+                )
             case _:
                 return DataError("Binance refuses to tell recent trades; try again later.")
 

@@ -19,6 +19,7 @@ from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import LARGEST_KEPT, all_levels, path_bin_seconds
 from liqmap.compute.margin import liquidation_price
 from liqmap.errors import DataError, RequestError
+from liqmap.exchanges.fields import LEAST_PRICE, LEAST_SIZE, MOST
 from liqmap.model import (
     ALL_PICTURES,
     Coverage,
@@ -220,6 +221,18 @@ def test_meagre_windows_are_drawn(
         assert result.pictures[Picture.HEATMAP].startswith(b"\x89PNG")
     assert result.summary.trades == len(rows)
     assert result.pictures[Picture.MAP].startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("size", [LEAST_SIZE, 1.0, MOST])
+@pytest.mark.parametrize("prices", [(LEAST_PRICE,), (3e-9, 4e-9), (MOST,), (LEAST_PRICE, 29_000.0, MOST)])
+def test_whatever_a_parser_lets_in_is_drawn(stored: Stored, prices: tuple[float, ...], size: float):
+    sizes, sides = (size, 1.0, LEAST_SIZE), ("buy", "sell")
+    rows = [
+        (60_000 * row, prices[row % len(prices)], sizes[row % len(sizes)], sides[row % 2])
+        for row in range(24)
+    ]
+    drawn = job([stored(trades_from(rows))], TimeWindow.of_day(DAY), TopN(10), pictures=ALL_PICTURES)
+    assert set(run_map_job(drawn).pictures) == ALL_PICTURES
 
 
 def test_store_job_makes_a_segment_of_a_day_file(tmp_path: Path):

@@ -36,3 +36,12 @@ def test_page_without_a_cursor_is_the_last(answer: object):
 def test_answer_that_is_no_page_is_one_sentence(answer: object, sentence: str):
     with pytest.raises(DataError, match=sentence):
         rows_of(answer, what="it")
+
+
+@pytest.mark.parametrize("cursor", ["\ud800", "x" * 1001, "%F0" * 400])
+def test_cursor_that_no_address_can_hold_is_a_sentence(cursor: str):
+    with pytest.raises(DataError, match="names no next page that can be asked for"):
+        next_page(
+            "https://api.bybit.com/v5/market/risk-limit?category=linear",
+            {"result": {"nextPageCursor": cursor}},
+        )

@@ -1,0 +1,151 @@
+"""Every parser of what comes from outside, and what must be true of whatever it lets in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bot.ops.backup_file import read_backup
+from liqmap.brackets import find_brackets, table_name
+from liqmap.brackets.tiers import tiers_text
+from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.messages import Liquidation, StreamTrade, SymbolTiers
+from liqmap.exchanges.protocol import Paged, RiskLimitFormat
+from liqmap.model import Exchange, Trades
+from liqmap.net.attempts import retry_after
+from liqmap.net.rest import _parsed
+from liqmap.window import TimeWindow
+from tests.doors.mutations import Mutation, bytewise, fieldwise, valuewise
+from tests.doors.samples import BACKUP, BRACKET_TABLE, DAY, Samples, encoded, samples_of
+
+_NOW = datetime(2023, 8, 2, tzinfo=UTC)
+_SENT = "Wed, 21 Oct 2026 07:00:00 GMT"
+_TABLE_DAY = date(2030, 1, 1)
+_LARGEST_FILE = 1_000_000
+_JSON: tuple[Mutation, ...] = (bytewise, valuewise, valuewise)
+
+
+@dataclass(frozen=True)
+class Door:
+    """A parser, inputs that it reads, how these are mutated in turn, and the most lines of a complaint."""
+
+    parse: Callable[[bytes], object]
+    inputs: tuple[bytes, ...]
+    mutations: tuple[Mutation, ...] = _JSON
+    most_lines: int = 1
+
+
+def doors(folder: Path) -> dict[str, Door]:
+    """Return all parsers by name; what they read from files is put into `folder`."""
+    found = {
+        f"{exchange} {name}": door
+        for exchange in Exchange
+        for name, door in _doors_of(exchange, samples_of(exchange), folder)
+    }
+    return found | {
+        "answers": Door(_answer, (encoded([1, {"a": "b"}]),)),
+        "retry-after": Door(_wait, (b"120", b"Wed, 21 Oct 2026 07:28:00 GMT"), (bytewise,)),
+        "bracket tables": Door(partial(_table, folder), (BRACKET_TABLE,), (bytewise, fieldwise)),
+        "backups": Door(partial(read_backup, now=_NOW), (encoded(BACKUP),), most_lines=22),
+    }
+
+
+def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[str, Door]]:
+    row = EXCHANGES[exchange]
+    for symbol, content in its.files.items():
+        inside = (its.inside(bytewise), its.inside(fieldwise), its.inside(fieldwise))
+        read = partial(_day, exchange, symbol, folder / "day")
+        yield f"files of {symbol}", Door(read, (content,), (bytewise, *inside))
+    yield "messages", Door(lambda data: _events(row.live.read(_text(data))), _inputs(its.messages))
+    yield "newest", _of_answers(its.newest, partial(row.live.newest, asked=_NOW))
+    yield "listings", _of_answers(its.listings, partial(_paged, row.listing, row.listing.read))
+    if row.risk_limits is not None:
+        read_tiers = partial(_paged, row.risk_limits, partial(_tiers, row.risk_limits))
+        yield "risk limits", _of_answers(its.risk_limits, read_tiers)
+    if row.backfill is not None:
+        yield "pages", _of_answers(its.pages, row.backfill.read_page)
+        yield "refusals", _of_answers(its.refusals, partial(row.backfill.explained, symbol="BTCUSDT"))
+    if its.weights:
+        yield (
+            "weights",
+            Door(
+                lambda data: row.used_weight({"X-MBX-USED-WEIGHT-1M": _text(data)}),
+                tuple(each.encode() for each in its.weights),
+                (bytewise,),
+            ),
+        )
+
+
+def _inputs(values: Iterable[object]) -> tuple[bytes, ...]:
+    inputs = tuple(map(encoded, values))
+    assert inputs, "a parser has no sample"
+    return inputs
+
+
+def _of_answers(answers: Iterable[object], parse: Callable[[Any], object]) -> Door:
+    return Door(lambda data: parse(_answer(data)), _inputs(answers))
+
+
+def _answer(data: bytes) -> object:
+    return _parsed(data, "example.org")
+
+
+def _paged(what: Paged, read: Callable[[Any], object], answer: object) -> None:
+    read(answer)
+    address = what.next_url("https://example.org/list?category=linear&cursor=c", answer)
+    assert address is None or address.isascii()
+
+
+def _tiers(limits: RiskLimitFormat, answer: object) -> None:
+    for tiers in limits.read(answer).values():
+        with suppress(ValueError):  # who saves them leaves such a symbol out
+            tiers_text(tiers or ())
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _wait(data: bytes) -> None:
+    seconds = retry_after({"Retry-After": _text(data), "Date": _SENT})
+    assert seconds is None or seconds >= 0
+
+
+def _table(folder: Path, data: bytes) -> None:
+    (folder / table_name(Exchange.BINANCE, _TABLE_DAY)).write_bytes(data)
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        find_brackets(Exchange.BINANCE, symbol, on=_TABLE_DAY, folders=(folder,))
+
+
+def _day(exchange: Exchange, symbol: str, file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    day = EXCHANGES[exchange].files.read_day(file, symbol, DAY, max_unpacked_size=_LARGEST_FILE)
+    assert min(day.lost_ids, day.duplicates, day.zero_sizes) >= 0
+    _check_trades(day.trades)
+
+
+def _check_trades(trades: Trades) -> None:
+    window = TimeWindow.of_day(DAY)
+    assert ((trades.time >= window.start_ms) & (trades.time < window.end_ms)).all()
+    assert (np.diff(trades.time) >= 0).all()
+    assert ((trades.price >= 1e-12) & (trades.price <= 1e15)).all()
+    assert ((trades.size >= 1e-12) & (trades.size <= 1e17)).all()  # 1e15 contracts of up to 100 dollars
+
+
+def _events(found: object) -> None:
+    for event in found if isinstance(found, list) else ():
+        if isinstance(event, SymbolTiers):
+            with suppress(ValueError):  # who saves them leaves such a symbol out
+                tiers_text(event.tiers)
+            continue
+        assert isinstance(event, StreamTrade | Liquidation)
+        assert 0 <= event.size <= 1e15
+        assert not event.size or 1e-12 <= event.price <= 1e15
+        assert 10**12 <= event.time < 10**13

@@ -1,0 +1,133 @@
+"""What really comes from outside, of each kind: the inputs that are mutated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from bot.ops.backup_file import VERSION
+from bot.request.spec import MapSpec, encode_spec
+from liqmap.model import Exchange
+from liqmap.simulator.formats import binance_zip, bybit_csv_gz
+from liqmap.simulator.market import MarketDay, SimulatedMarket
+from tests.bot.conftest import REQUEST
+from tests.doors.mutations import in_gzip, in_zip
+from tests.liqmap.exchanges.binance import test_live as binance
+from tests.liqmap.exchanges.bybit import test_live as bybit
+
+DAY = date(2023, 8, 1)
+_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What one exchange sends; what it does not have is left out. `inside` mutates what a file holds."""
+
+    files: dict[str, bytes]
+    inside: Any
+    messages: Sequence[object]
+    newest: Sequence[object]
+    listings: Sequence[object]
+    pages: Sequence[object] = ()
+    refusals: Sequence[object] = ()
+    risk_limits: Sequence[object] = ()
+    weights: Sequence[str] = ()
+
+
+def samples_of(exchange: Exchange) -> Samples:
+    """Return what an exchange sends. Every exchange has its samples, or nothing shows that it is safe."""
+    match exchange:
+        case Exchange.BINANCE:
+            return Samples(
+                files={name: binance_zip(_day(name)) for name in ("BTCUSDT", "BTCUSD_PERP")},
+                inside=in_zip,
+                messages=[binance.TRADE, binance.LIQUIDATION, binance.CONTRACT, {"result": None, "id": 3}],
+                newest=[[binance.ROW]],
+                listings=[
+                    {"symbols": [{"symbol": name, "status": "TRADING"} for name in ("BTCUSDT", "ETHUSDT")]}
+                ],
+                pages=[[binance.ROW, binance.ROW | {"a": 3474491308}]],
+                refusals=[{"code": -1121, "msg": "Invalid symbol."}],
+                weights=["120"],
+            )
+        case Exchange.BYBIT:
+            acknowledged = {"op": "subscribe", "success": False, "ret_msg": "already subscribed"}
+            return Samples(
+                files={name: bybit_csv_gz(_day(name)) for name in ("BTCUSDT", "BTCUSD")},
+                inside=in_gzip,
+                messages=[bybit.TRADES, bybit.LIQUIDATIONS, acknowledged | {"req_id": "3"}],
+                newest=[bybit.ANSWER],
+                listings=[_page(*({"symbol": name, "status": "Trading"} for name in ("BTCUSDT", "BTCUSD")))],
+                risk_limits=[_page(*_RISK_LIMITS)],
+            )
+
+
+def encoded(value: object) -> bytes:
+    """Return a value as JSON."""
+    return json.dumps(value).encode()
+
+
+def _day(symbol: str) -> MarketDay:
+    return SimulatedMarket(scale=0.001).day(symbol, DAY).part(0, _ROWS)
+
+
+def _page(*rows: object) -> dict[str, Any]:
+    return {"retCode": 0, "result": {"list": list(rows), "nextPageCursor": "a%3Db"}, "time": 1672053054358}
+
+
+_RISK_LIMITS = [
+    {
+        "symbol": "BTCUSDT",
+        "riskLimitValue": cap,
+        "maintenanceMargin": rate,
+        "initialMargin": margin,
+        "maxLeverage": leverage,
+        "mmDeduction": deduction,
+    }
+    for cap, rate, margin, leverage, deduction in (
+        ("300000", "0.0033", "0.0067", "150.00", ""),
+        ("2000000", "0.005", "0.01", "100.00", "510"),
+    )
+]
+
+BRACKET_TABLE = b"# Binance, 2030-01-01\nBTCUSDT 50000,0.004,125 600000,0.005,100\nETHUSDT 50000,0.005,100\n"
+
+_WHO = {"guild_id": 1, "channel_id": 2, "creator_id": 3}
+BACKUP = {
+    "version": VERSION,
+    "subscriptions": [
+        _WHO
+        | {
+            "spec": encode_spec(MapSpec.of(REQUEST)),
+            "every": 3600,
+            "style": "new",
+            "role_id": None,
+            "state": "active",
+            "reason": "",
+        }
+    ],
+    "alerts": [
+        _WHO
+        | {
+            "exchange": "bybit",
+            "symbol": "BTCUSDT",
+            "distance": 0.01,
+            "notional": 1e6,
+            "cooldown": 3600,
+        }
+    ],
+    "guilds": [
+        {
+            "guild_id": 1,
+            "exchange": "binance",
+            "mode": "top_n",
+            "value": "100",
+            "theme": "dark",
+            "leverages": "10,25",
+            "channels": [2],
+        }
+    ],
+}
