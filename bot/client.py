@@ -38,7 +38,7 @@ from bot.schedule.snapshots import SharedDraws, SnapshotJob
 from bot.views import map as buttons
 from bot.views import subscriptions as panels
 from bot.views.press import answer_stale
-from liqmap import LiqmapError, RequestError
+from liqmap import LiqmapError
 from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
@@ -53,11 +53,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ITEMS: Final = (*buttons.ITEMS, *panels.ITEMS)
-_OUTDATED: Final = (
-    app_commands.CommandNotFound,
-    app_commands.CommandSignatureMismatch,
-    app_commands.TransformerError,
-)
 
 
 class LiqmapBot(commands.AutoShardedBot):
@@ -262,11 +257,7 @@ class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
         self, interaction: discord.Interaction[LiqmapBot], error: app_commands.AppCommandError, /
     ) -> None:
         """Answer with one sentence."""
-        cause: Exception = error
-        if isinstance(error, app_commands.CommandInvokeError):
-            cause = error.original
-        elif isinstance(error, _OUTDATED):
-            cause = RequestError("This command has changed; type it anew, please.")
+        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         outcome = "refused" if isinstance(cause, LiqmapError) else "failed"
         self.client.metrics.count_command(interaction, outcome)
         await tell(interaction, cause)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import discord
 
-from bot.interaction.patience import UNSENT, patiently, respond
+from bot.interaction.patience import UNSENT, AnsweredElsewhere, patiently, respond
 from bot.interaction.refusals import refusal
 from bot.interaction.state import InteractionState, ReplyKind, set_state, state_of
 from liqmap import LiqmapError
@@ -58,6 +58,8 @@ async def tell(interaction: discord.Interaction[Any], error: BaseException) -> b
         return True
     try:
         await _answer(interaction, sentence)
+    except AnsweredElsewhere:
+        log.info("an error was not told: another process of this bot was quicker")
     except UNSENT as failure:
         status, code = getattr(failure, "status", "none"), getattr(failure, "code", "none")
         log.warning("an error could not be told: HTTP %s, code %s", status, code)

@@ -31,6 +31,10 @@ _LONGEST_WAIT = 30.0
 _FIRST_TRY_SECONDS = 1.0
 
 
+class AnsweredElsewhere(Exception):
+    """Raised where another process of the same bot has answered an interaction: it is left to that."""
+
+
 async def patiently(
     send: Callable[[], Awaitable[Answer]], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> Answer:
@@ -71,14 +75,22 @@ async def respond(send: Callable[[], Awaitable[object]]) -> bool:
 
     Discord wants it within three seconds, so the first try is not waited for until a second one would come
     too late; those after it have longer, for it may be this machine that is slow.
+
+    Raises AnsweredElsewhere if the one that has arrived cannot be of this process.
     """
-    seconds = _FIRST_TRY_SECONDS
+    seconds, may_have_arrived = _FIRST_TRY_SECONDS, False
 
     async def send_soon() -> None:
-        nonlocal seconds
+        nonlocal seconds, may_have_arrived
         bound, seconds = seconds, 2 * seconds
-        async with asyncio.timeout(bound):
-            await send()
+        try:
+            async with asyncio.timeout(bound):
+                await send()
+        except UNSENT as error:
+            if getattr(error, "code", 0) == ALREADY_ACKNOWLEDGED and not may_have_arrived:
+                raise AnsweredElsewhere from error
+            may_have_arrived = True
+            raise
 
     try:
         await patiently(send_soon)

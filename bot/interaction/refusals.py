@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.interaction.patience import told
+from bot.interaction.patience import AnsweredElsewhere, told
 
 TOO_LARGE: Final = (
     "The answer is too large for this server; ask for fewer pictures or trades, or for a shorter window."
@@ -28,6 +28,11 @@ _SENTENCES: Final = {
     50083: "This thread is in the archive; open it again, or ask in another channel.",
     160005: "This thread is locked; ask in another channel.",
 }
+_OUTDATED: Final = (
+    app_commands.CommandNotFound,
+    app_commands.CommandSignatureMismatch,
+    app_commands.TransformerError,
+)
 _SILENT: Final = {
     10003: "its channel is gone",
     10004: "its server is gone",
@@ -59,6 +64,8 @@ def refusal(error: BaseException, *, number: str) -> Refusal | None:
 
     `number` is what the person can name to the operator where the log has to say more.
     """
+    if isinstance(error, AnsweredElsewhere):
+        return Refusal(None, "another process of this bot was quicker", logging.INFO)
     if isinstance(error, discord.HTTPException):
         return _by_discord(error, number)
     if isinstance(error, (aiohttp.ClientError, ConnectionError, TimeoutError)):
@@ -66,7 +73,7 @@ def refusal(error: BaseException, *, number: str) -> Refusal | None:
     if isinstance(error, SQLAlchemyError):
         sentence = "The bot cannot read or save just now, and nothing was changed; try again in a minute."
         return Refusal(sentence, f"the database failed: {type(error).__name__}")
-    if isinstance(error, (app_commands.CommandNotFound, app_commands.CommandSignatureMismatch)):
+    if isinstance(error, _OUTDATED):
         sentence = "This command has changed; reload Discord and use it again."
         return Refusal(sentence, "it is of another version of the bot", logging.INFO)
     return None

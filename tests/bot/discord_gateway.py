@@ -52,7 +52,10 @@ def guild(channels: int) -> dict[str, Any]:
 
 
 class Gateway:
-    """One client's gateway. What is sent while it is away waits for it to resume."""
+    """One client's gateway. What is sent while it is away waits for it to resume.
+
+    With `several`, all clients that identify are there at once, and none of them resumes.
+    """
 
     def __init__(self, channels: int = 1) -> None:
         self._channels = channels
@@ -66,6 +69,8 @@ class Gateway:
         self.silent = False
         self.withholds = False
         self.withheld = asyncio.Event()
+        self.several = False
+        self._beside: list[web.WebSocketResponse] = []
         self._events: list[dict[str, Any]] = []
         self._socket: web.WebSocketResponse | None = None
         self._ready = asyncio.Event()
@@ -77,6 +82,9 @@ class Gateway:
         self._events.append(event)
         if self._socket is not None and not self._socket.closed and not self.silent:
             await self._socket.send_str(json.dumps(event))
+        for socket in self._beside:
+            if not socket.closed:
+                await socket.send_str(json.dumps(event))
 
     async def drop(self, code: int) -> None:
         """Close the connection; the client is away until it comes back."""
@@ -109,6 +117,8 @@ class Gateway:
                 await socket.close(code=self.rejects)
             case 2:
                 self.identified += 1
+                if self.several and self._socket is not None:
+                    self._beside.append(self._socket)
                 self.silent = False
                 self._events = []
                 await self._welcome(socket)

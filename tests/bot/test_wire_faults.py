@@ -21,7 +21,7 @@ from liqmap import utc_now
 from liqmap.settings import StorageSettings
 from tests.bot.conftest import REQUEST
 from tests.bot.discord_server import CHANNEL_ID, GUILD_ID, DiscordServer, Fault
-from tests.bot.test_app import ended, running_bot
+from tests.bot.test_app import bot_process, ended, running_bot, surroundings
 
 ASKED = {"symbol": "btc", "window": "6h", "mode": "top_n", "value": "100", "end": "2023-08-01 06:00"}
 REFUSED = ASKED | {"window": "soon"}
@@ -76,6 +76,32 @@ async def test_refusal_comes_once_too(tmp_path: Path, fault: Fault):
         assert not [path for method, path, _ in server.bodies if method == "POST" and "webhooks" in path]
     assert answered.callbacks == 1
     assert "not a length of time" in answered.message["content"]
+
+
+@pytest.mark.parametrize("databases", [1, 2])
+async def test_two_processes_on_one_token_give_one_answer_which_the_second_leaves_alone(
+    tmp_path: Path, databases: int
+):
+    async with surroundings(tmp_path) as (server, _, config):
+        server.gateway.several = True
+        other = tmp_path / "other.toml"
+        folder = tmp_path / ("store" if databases == 1 else "another")
+        other.write_text(config.read_text().replace(str(tmp_path / "store"), str(folder)))
+        async with bot_process(config) as one, bot_process(other) as another:
+            while server.gateway.identified < 2:
+                await server.turn()
+            answered = [
+                await server.command("liqmap", **(ASKED | {"symbol": "nope"})),
+                await server.command("liqmap", **REFUSED),
+            ]
+            for each in answered:
+                await each.done
+            logs = [await stopped(process) for process in (one, another)]
+        followups = [body for method, path, body in server.bodies if method == "POST" and "webhooks" in path]
+    assert [each.callbacks for each in answered] == [1, 1]
+    assert ["NOPEUSDT" in body["content"] for body in followups] == [True]
+    assert "not a length of time" in answered[1].message["content"]
+    assert "Traceback" not in "".join(logs)
 
 
 async def test_refused_first_gateway_connection_is_tried_again(tmp_path: Path):

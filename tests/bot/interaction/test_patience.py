@@ -10,7 +10,7 @@ import discord
 import pytest
 
 from bot.interaction import patience as wire
-from bot.interaction.patience import ATTEMPTS, acknowledge, patiently
+from bot.interaction.patience import ATTEMPTS, AnsweredElsewhere, acknowledge, patiently
 from bot.interaction.state import state_of
 
 CLIENT = Mock(waiting=Mock(remember=AsyncMock()))
@@ -83,8 +83,17 @@ async def test_patience_ends():
     assert sent.tries == ATTEMPTS
 
 
-async def test_acknowledgement_whose_answer_was_lost_counts():
+async def test_acknowledgement_that_is_not_the_first_is_another_process_s():
     sent = Sent(refused(400, code=40060))
+    interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=sent.send), extras={}, client=CLIENT)
+    with pytest.raises(AnsweredElsewhere):
+        await acknowledge(interaction, thinking=True)
+
+
+@pytest.mark.parametrize("lost", [ConnectionResetError(104, "reset"), TimeoutError(), refused(503)])
+async def test_acknowledgement_whose_answer_was_lost_counts(monkeypatch: pytest.MonkeyPatch, lost: Exception):
+    monkeypatch.setattr("bot.interaction.patience._wait", lambda _: 0)
+    sent = Sent(lost, refused(400, code=40060))
     interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=sent.send), extras={}, client=CLIENT)
     await acknowledge(interaction, ephemeral=True, thinking=True)
     assert state_of(interaction).acknowledged is not None

@@ -141,7 +141,7 @@ async def test_command_by_who_may_not_use_it_is_refused_though_discord_lets_it_t
 async def test_command_of_an_earlier_version_is_one_sentence(floor: Floor, data: dict[str, Any]):
     boss = floor.manager()
     answer = await _dispatch_actor_interaction(boss, 2, floor.channel, {"id": "1", "type": 1, **data})
-    assert refusal(answer) == "This command has changed; type it anew, please."
+    assert refusal(answer) == "This command has changed; reload Discord and use it again."
 
 
 @EXPECTS_ERRORS
