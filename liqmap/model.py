@@ -406,7 +406,8 @@ class Coverage:
 
     `covered` and `missing` are disjoint, ordered in time, and make up the window together.
     `lost_ids` counts the trades that are known to be missing inside what the covered parts were read from:
-    those whose ids the exchange skips, and those that came too late from a stream.
+    those whose ids the exchange skips, and those that came too late from a stream. `zero_sizes` counts rows
+    of size 0 that were left out of it, `unverified` the days whose checksums are not published yet.
     `last_trade` is the second of the newest trade, None until trades have been read. `whole_end` is the
     end of the newest window of the same length that is whole, where this one is not and will not be until
     days are published.
@@ -417,6 +418,8 @@ class Coverage:
     missing: tuple[Gap, ...] = ()
     sources: tuple[str, ...] = ()
     lost_ids: int = 0
+    zero_sizes: int = 0
+    unverified: int = 0
     simulated: bool = False
     last_trade: datetime | None = None
     whole_end: datetime | None = None

@@ -178,10 +178,19 @@ def asked_words(request: MapRequest) -> list[str]:
 
 
 def coverage_text(coverage: Coverage) -> str:
-    """Return what part of the window the trades cover, what is missing of it most and why, or lost."""
-    text = _missing_text(coverage) if coverage.missing else "100 % covered"
-    lost = coverage.lost_ids  # of whole segments, so perhaps beside the window
-    return f"{text}, up to {lost:,} {'trade' if lost == 1 else 'trades'} lost" if lost else text
+    """Return what part of the window the trades cover, what is missing of it most and why, or lost.
+
+    What was left out, and which days are not verified, is said too. All of that is counted in whole segments,
+    so it may lie beside the window.
+    """
+    parts = [_missing_text(coverage) if coverage.missing else "100 % covered"]
+    if coverage.lost_ids:
+        parts.append(f"up to {_counted(coverage.lost_ids, 'trade')} lost")
+    if coverage.zero_sizes:
+        parts.append(f"{_counted(coverage.zero_sizes, 'row')} of size 0 left out")
+    if coverage.unverified:
+        parts.append(f"{_counted(coverage.unverified, 'day')} without a published checksum")
+    return ", ".join(parts)
 
 
 def gap_text(gap: Gap) -> str:
@@ -256,6 +265,10 @@ def _stale_since(coverage: Coverage) -> datetime | None:
 def _utc(moment: datetime, coverage: Coverage) -> str:
     same_day = moment.date() == coverage.window.end.date()
     return f"{moment:%H:%M} UTC" if same_day else f"{moment:%b %d %H:%M} UTC"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _missing_text(coverage: Coverage) -> str:

@@ -341,6 +341,8 @@ def _coverage_report(coverage: Coverage) -> dict[str, Any]:
         "fraction": coverage.fraction,
         "missing": missing,
         "lost_ids": coverage.lost_ids,
+        "zero_sizes": coverage.zero_sizes,
+        "unverified": coverage.unverified,
         "sources": coverage.sources,
         "last_trade": coverage.last_trade and coverage.last_trade.isoformat(),
         "whole_end": coverage.whole_end and coverage.whole_end.isoformat(),

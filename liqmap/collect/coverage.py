@@ -39,5 +39,7 @@ def coverage_of(
         missing=tuple(gaps),
         sources=(f"{market} {', '.join(ways)}",) if ways else (),
         lost_ids=sum(origin.lost_ids for origin in origins) + lost_between(parts),
+        zero_sizes=sum(origin.zero_sizes for origin in origins),
+        unverified=sum(origin.unverified for origin in origins),
         simulated=any(origin.simulated for origin in origins),
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_OUTSIDE_TOLERANCE = timedelta(seconds=1)
+_OVERLAP = timedelta(hours=1)  # of the files of two days that follow each other
 
 
 def real_rows(name: str, rows: Trades) -> NDArray[np.bool_]:
@@ -46,8 +46,8 @@ def trades_of_day(
 
     `real` says which of the rows are trades. `order` are the places of the rows, each once, in which those
     of one millisecond were made; `ids` are those of all rows, where an exchange numbers its trades one by
-    one. Rows up to a second outside the day are left to the neighbouring day's file. Raises DataError
-    naming the file and what cannot be right.
+    one. Rows up to an hour outside the day are left to the neighbouring day's file, if others lie inside
+    it. Raises DataError naming the file and what cannot be right.
     """
     _check_day(name, day, rows.time[real])
     inside = _inside_day(rows.time, day, order)
@@ -80,8 +80,11 @@ def no_trades() -> Trades:
 
 def _check_day(name: str, day: date, time: NDArray[np.int64]) -> None:
     window = TimeWindow.of_day(day)
-    slack = int(_OUTSIDE_TOLERANCE.total_seconds() * 1000)
-    if len(time) and (time.min() < window.start_ms - slack or time.max() >= window.end_ms + slack):
+    slack = int(_OVERLAP.total_seconds() * 1000)
+    if not len(time):
+        return
+    far = time.min() < window.start_ms - slack or time.max() >= window.end_ms + slack
+    if far or not ((time >= window.start_ms) & (time < window.end_ms)).any():
         raise DataError(f"{name} holds trades of another day than {day}.")
 
 

@@ -83,7 +83,7 @@ class Binance:
     def read_day(self, path: Path, symbol: str, day: date, *, max_unpacked_size: int) -> DayTrades:
         """Parse a day's zip: rows in any order, ids repeated or skipped, with or without a header.
 
-        Rows up to a second outside the day are left to the neighbouring day's file, and rows of size 0 are
+        Rows up to an hour outside the day are left to the neighbouring day's file, and rows of size 0 are
         left out. Raises DataError naming the file and what was found.
         """
         name = f"{symbol}-aggTrades-{day}.zip"

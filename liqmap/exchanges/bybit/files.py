@@ -71,7 +71,7 @@ class Bybit:
     def read_day(self, path: Path, symbol: str, day: date, *, max_unpacked_size: int) -> DayTrades:
         """Parse a day's csv.gz: newest or oldest first, ids repeated or absent, of any year's columns.
 
-        Rows up to a second outside the day are left to the neighbouring day's file, and rows of size 0 are
+        Rows up to an hour outside the day are left to the neighbouring day's file, and rows of size 0 are
         left out. Raises DataError naming the file and what was found.
         """
         name = f"{symbol}{day}.csv.gz"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -100,6 +101,18 @@ def test_segment_read_in_two_parts_counts_its_lost_ids_once():
     between = segment(hours(4, 5), VIA_REST, lost=4)
     parts = [Part(whole, hours(0, 4)), Part(between, hours(4, 5)), Part(whole, hours(5, 10))]
     assert covering(hours(0, 10), *parts).lost_ids == 7
+
+
+def test_what_was_left_out_and_is_not_verified_is_counted_by_segment():
+    origin = replace(segment(hours(0, 24), VIA_FILES).origin, zero_sizes=5, unverified=True)
+    odd = replace(segment(hours(0, 24), VIA_FILES), origin=origin)
+    parts = [
+        Part(odd, hours(0, 4)),
+        Part(odd, hours(5, 24)),
+        Part(segment(hours(24, 48), VIA_FILES), hours(24, 48)),
+    ]
+    found = covering(hours(0, 48), *parts)
+    assert (found.zero_sizes, found.unverified) == (5, 1)
 
 
 def numbered(first: float, last: float, *ids: int, read: TimeWindow | None = None) -> Part:

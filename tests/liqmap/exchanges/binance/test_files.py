@@ -156,6 +156,29 @@ def test_rows_just_across_midnight_are_left_to_the_next_day(tmp_path: Path):
     assert len(read(zipped(tmp_path, lines)).trades) == 3
 
 
+@pytest.mark.parametrize("overlap", [1, 70_000, 3_599_000])
+def test_files_of_two_days_that_overlap_lose_and_double_nothing(tmp_path: Path, overlap: int):
+    midnight = T0 + 86_400_000
+    around = (midnight - overlap, midnight - 1, midnight, midnight + overlap)
+    before, *edge, after = [
+        f"{id_},10,{id_},1,1,{time},true"
+        for id_, time in enumerate((T0 + 5, *around, midnight + 7_200_000), 11)
+    ]
+    first = read(zipped(tmp_path, [before, *edge]))
+    name = "BTCUSDT-aggTrades-2023-08-02"
+    path = zipped(tmp_path, [*edge, after], member=f"{name}.csv")
+    second = Binance().read_day(path, "BTCUSDT", date(2023, 8, 2), max_unpacked_size=10**9)
+    assert first.trades.size.tolist() + second.trades.size.tolist() == [11, 12, 13, 14, 15, 16]
+    assert (first.first_id, first.last_id, first.lost_ids) == (11, 13, 0)
+    assert (second.first_id, second.last_id, second.lost_ids) == (14, 16, 0)
+
+
+@pytest.mark.parametrize("after", [0, 3_000_000])
+def test_file_with_nothing_of_its_day_is_another_days(tmp_path: Path, after: int):
+    with pytest.raises(DataError, match="holds trades of another day than 2023-08-01"):
+        read(zipped(tmp_path, [f"14,29200.0,1,30,30,{T0 + 86_400_000 + after},true"]))
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
