@@ -162,7 +162,7 @@ def selection_text(selection: Selection) -> str:
     """Return a selection in words: top 100 trades per side."""
     match selection:
         case TopN(count):
-            return f"top {count:,} trades per side"
+            return f"top {count:,} trades per side" if count > 1 else "largest trade per side"
         case GrossValue(minimum):
             return f"trades ≥ {money(minimum)}"
         case Portion(fraction):

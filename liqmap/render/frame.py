@@ -39,7 +39,7 @@ PLOT_BOTTOM: Final = 102
 _LABELLED_CLUSTERS = 3  # of each side, the largest, and the nearest besides
 _LAST_PRICE_INSET = 0.06
 _LABELS_INSET = 0.16
-_WARNING_Y = HEIGHT - 109
+_WARNING_Y = HEIGHT - 114
 _LARGEST_IN_TWO_ROWS = 20  # letters of a legend that leaves the warning its line [px]
 _THINNEST_BAR = 2.0  # where a few levels lie far apart, a bucket can be less than a pixel [px]
 _GHOSTS = "swept since"
@@ -94,7 +94,7 @@ def _draw_foot(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette
     if age is not None:
         left = canvas.text(MARGIN, 20, f"{age.capitalize()}.", palette.warning, size=SIZES.foot).right + 10
     count = liquidation_map.buys.count + liquidation_map.sells.count
-    words = "Not financial advice: estimated from {} by the " + margin_text(liquidation_map.margin) + "."
+    words = "Estimated from {}, not financial advice: " + margin_text(liquidation_map.margin)
     # The count is here where the first line has no room for it.
     choices = ["trades"] if read in made_of else [f"{count:,} of {read}", "trades"]
     _write_foot(canvas, left, 20, _fitting([words.format(each) for each in choices], left), palette.muted)

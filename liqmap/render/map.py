@@ -76,14 +76,16 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
         Box(round(left), PLOT_BOTTOM, round(middle), PLOT_TOP), (window.start_ms, window.end_ms), path_range
     )
     level_box = Box(round(middle + _CONNECTOR_WIDTH + right_labels), PLOT_BOTTOM, WIDTH - MARGIN, PLOT_TOP)
-    # The longest bar leaves room for its bracket, the leaders and the longest label.
-    labels = [
-        text_width(cluster_label(each, step=liquidation_map.buckets.size), size=SIZES.label)
+    # The longest bar leaves room for its bracket, the leaders, and the longest label or the last price.
+    texts = [
+        cluster_label(each, step=liquidation_map.buckets.size)
         for each in chain.from_iterable(notable_clusters(liquidation_map))
     ]
+    pill = text_width(last_text(liquidation_map), size=SIZES.label, bold=True) + 20
+    widest = max([pill, *(text_width(text, size=SIZES.label) for text in texts)])
     beside = _BRACKET_DISTANCE + 2 + _BESIDE + _ASLANT + _BESIDE
     # Of prices and amounts with very many digits a label takes more room than there is.
-    room = max(_LEAST_ROOM, 1 - (max(labels, default=0.0) + beside + 8) / level_box.width)
+    room = max(_LEAST_ROOM, 1 - (widest + beside + 8) / level_box.width)
     longest = float(standing_totals(liquidation_map).max(initial=0.0))
     return path_panel, Panel(level_box, (0.0, longest / room or 1000.0), prices)
 
@@ -105,7 +107,11 @@ def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     x = panel.box.left + 8
     for text, colour in marks:
         canvas.circles(np.array([x]), np.array([y]), colour, radius=8, width=2.5)
-        x = canvas.text(x + 16, y, text, palette.text, size=SIZES.label).right + 30
+        x = canvas.text(x + 16, y, text, palette.text, size=SIZES.label).right + 22
+    # The wedge shows it, the word says it: the two panels have scales of their own.
+    room = panel.box.right - x
+    word = "zoomed in" if text_width("zoomed in", size=SIZES.foot) <= room else "zoom"
+    canvas.text(panel.box.right, y, word, palette.muted, size=SIZES.foot, anchor="r")
     selected = (liquidation_map.buys, liquidation_map.sells)
     largest = max(
         (float(side.largest.notional[0]) for side in selected if side.count),

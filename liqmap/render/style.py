@@ -19,7 +19,7 @@ class TextSizes:
     subtitle: int = 24
     label: int = 22
     tick: int = 21
-    foot: int = 18
+    foot: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,9 @@ class Palette:
     heat: tuple[str, ...]
     """From nothing to the most, ever further in lightness from the panel."""
     leverages: tuple[str, ...]
-    """From the lowest leverage to the highest; colours between them are mixed."""
+    """From the lowest leverage to the highest, where there are at most four."""
+    many_leverages: tuple[str, ...]
+    """The same for five to eight, found by search to differ as much as four do, to deficient eyes too."""
 
 
 SIZES: Final = TextSizes()
@@ -62,6 +64,10 @@ PALETTES: Final = {
         warning="#ffd166",
         heat=("#1b1d23", "#2b2a6b", "#5a2d91", "#b0357f", "#ee6a4c", "#fcb53c", "#fdf3a0"),
         leverages=("#4668e0", "#129fb4", "#57cf8a", "#fbe65a"),
+        many_leverages=(
+            *("#526dd3", "#3da200", "#1ba9aa", "#66b46e"),
+            *("#5dc3ff", "#76f1ce", "#aaff18", "#fff78e"),
+        ),
     ),
     Theme.LIGHT: Palette(
         background="#ffffff",
@@ -77,13 +83,24 @@ PALETTES: Final = {
         warning="#8a5a00",
         heat=("#f4f5f8", "#c9d8f0", "#8db4de", "#5a82c8", "#5a4aa5", "#6b1f7c", "#3a0a3e"),
         leverages=("#8db4f2", "#2f9fae", "#28724a", "#4a1a5e"),
+        many_leverages=(
+            *("#4ecfb7", "#26c96a", "#0699f2", "#2f88a3"),
+            *("#347e57", "#506c00", "#1e4047", "#272876"),
+        ),
     ),
 }
 
 
 def leverage_colours(palette: Palette, count: int) -> list[str]:
-    """Return `count` colours from the lowest leverage's to the highest's, evenly spread."""
-    return [palette.leverages[1]] if count == 1 else _spread(palette.leverages, count)
+    """Return `count` colours from the lowest leverage's to the highest's."""
+    if count == 1:
+        return [palette.leverages[1]]
+    if count <= len(palette.leverages):
+        return _spread(palette.leverages, count)
+    if count <= len(palette.many_leverages):
+        last = len(palette.many_leverages) - 1
+        return [palette.many_leverages[round(index * last / (count - 1))] for index in range(count)]
+    return _spread(palette.many_leverages, count)
 
 
 def heat_colours(palette: Palette, count: int) -> list[str]:

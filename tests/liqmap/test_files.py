@@ -18,6 +18,7 @@ from liqmap.model import (
     LevelFilter,
     MapRequest,
     MarginModel,
+    Market,
     Portion,
     Selection,
     Theme,
@@ -43,12 +44,15 @@ def test_stem_is_the_seed_library_s(selection: Selection, ending: str):
     assert file_stem(request) == f"BTCUSDT_2023-08-01_00-00-00-2023-08-01_06-00-00_{ending}"
 
 
+BYBIT = (Market(Exchange.BYBIT, "BTCUSDT"),)
+
+
 @pytest.mark.parametrize(
     ("changes", "ending"),
     [
-        ({"exchange": Exchange.BYBIT, "model": MarginModel.EXCHANGE}, "top_n_100_bybit"),
+        ({"markets": BYBIT, "model": MarginModel.EXCHANGE}, "top_n_100_bybit"),
         ({"model": MarginModel.SIMPLE}, "top_n_100_simple"),
-        ({"exchange": Exchange.BYBIT, "model": MarginModel.BINANCE}, "top_n_100_bybit_binance"),
+        ({"markets": BYBIT, "model": MarginModel.BINANCE}, "top_n_100_bybit_binance"),
         ({"leverages": (5, 20), "weights": ()}, "top_n_100_5x_20x"),
         ({"weights": (35.0, 30.0, 20.0, 1.0)}, "top_n_100_10x35_25x30_50x20_100x"),
         ({"levels": LevelFilter.ALL, "theme": Theme.LIGHT}, "top_n_100_all-levels_light"),

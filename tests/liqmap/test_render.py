@@ -230,8 +230,8 @@ def test_picture_says_what_it_is_made_of(canvas_of):
         "100 % covered",
         "selected from 1,234,567 trades",
         "simple model",
-        "Not financial advice: estimated from trades",
-        "Not financial advice",
+        "Estimated from trades, not financial advice",
+        "not financial advice",
     ):
         assert fact in words
     assert "SIMULATED" not in words
@@ -241,9 +241,9 @@ def test_picture_says_what_it_is_made_of(canvas_of):
 def test_picture_names_the_date_of_its_margin_rule(canvas_of):
     drawn, day = VARIANTS["plain"], date(2025, 9, 2)
     for rule, words in (
-        (MarginRule(Valuation.MARK, since=day), "by the bybit model of 2025-09-02, brackets of 2026-09-01."),
-        (MarginRule(Valuation.ENTRY, until=day), "by the bybit model before 2025-09-02, brackets of"),
-        (MarginRule(Valuation.MARK), "by the bybit model, brackets of 2026-09-01."),
+        (MarginRule(Valuation.MARK, since=day), "bybit model of 2025-09-02, brackets of 2026-09-01"),
+        (MarginRule(Valuation.ENTRY, until=day), "bybit model before 2025-09-02, brackets of"),
+        (MarginRule(Valuation.MARK), "bybit model, brackets of 2026-09-01"),
     ):
         basis = MarginBasis(MarginModel.BYBIT, date(2026, 9, 1), rule=rule)
         with pytest.MonkeyPatch.context() as patch:
@@ -264,7 +264,7 @@ def test_foot_of_a_partial_map_tells_as_much_more_as_fits():
         first, second = sorted(labels, key=lambda label: label.box.bottom)[1::-1]
         return first.text, second.text
 
-    count, kept = "selected from 1,234,567 trades", "estimated from trades"
+    count, kept = "selected from 1,234,567 trades", "Estimated from trades,"
     first, second = foot("not published yet", "Binance REST")
     assert first.endswith(f"(not published yet)  ·  Binance REST  ·  {count}")
     assert kept in second
@@ -273,7 +273,7 @@ def test_foot_of_a_partial_map_tells_as_much_more_as_fits():
     assert kept in second
     first, second = foot("Bybit publishes the past by day, and it is not recorded here", "Bybit linear")
     assert first.endswith("not recorded here)")
-    assert "estimated from 200 of 1,234,567 trades by" in second
+    assert "Estimated from 200 of 1,234,567 trades, not" in second
 
 
 @pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas, drawn_heatmap])

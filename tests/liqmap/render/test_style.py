@@ -94,3 +94,11 @@ def test_heat_climbs_in_lightness_alone(theme: Theme):
     steps = [lab(colour, None)[0] for colour in heat_colours(PALETTES[theme], 20)]
     assert steps in (sorted(steps), sorted(steps, reverse=True))
     assert min(abs(b - a) for a, b in pairwise(steps)) > 1.5
+
+
+@pytest.mark.parametrize("theme", Theme)
+@pytest.mark.parametrize("count", range(5, 9))
+@pytest.mark.parametrize("deficiency", [None, *DEFICIENCIES])
+def test_five_to_eight_leverages_differ_as_much_as_four(theme: Theme, count: int, deficiency: str | None):
+    colours = leverage_colours(PALETTES[theme], count)
+    assert min(distance(one, other, deficiency) for one, other in combinations(colours, 2)) > 20
