@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -368,6 +368,14 @@ class MarginBasis:
     rule: MarginRule | None = None
 
 
+class Hole(NamedTuple):
+    """A stretch between two trades [ms since 1970], between whose ids `lost` others are missing."""
+
+    start_ms: int
+    end_ms: int
+    lost: int
+
+
 class GapKind(StrEnum):
     """Why a part of a window has no trades; `liqmap.text` words each."""
 
@@ -383,6 +391,7 @@ class GapKind(StrEnum):
     NOT_STORED_YET = "not_stored_yet"
     DAMAGED = "damaged"
     FAILED = "failed"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +400,7 @@ class Gap:
 
     The kinds that concern a recording or the newest hours name the `exchange`. `since` is when a recording
     started that started later. `problem` is what went wrong where fetching failed: `LiqmapError.problem`.
+    `lost` is how many trades the ids show to be missing there.
     """
 
     window: TimeWindow
@@ -398,6 +408,7 @@ class Gap:
     exchange: Exchange | None = None
     since: datetime | None = None
     problem: str = ""
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ _GAP_TEXTS: Final = {
     GapKind.NOT_STORED_YET: "recorded, but not stored yet",
     GapKind.DAMAGED: "the stored trades are damaged",
     GapKind.FAILED: "{problem}",
+    GapKind.LOST: "the exchange's ids skip {lost}",
 }
 
 
@@ -184,8 +185,9 @@ def coverage_text(coverage: Coverage) -> str:
     so it may lie beside the window.
     """
     parts = [_missing_text(coverage) if coverage.missing else "100 % covered"]
-    if coverage.lost_ids:
-        parts.append(f"up to {_counted(coverage.lost_ids, 'trade')} lost")
+    lost = coverage.lost_ids - sum(gap.lost for gap in coverage.missing)
+    if lost > 0:
+        parts.append(f"up to {_counted(lost, 'trade')} lost")
     if coverage.zero_sizes:
         parts.append(f"{_counted(coverage.zero_sizes, 'row')} of size 0 left out")
     if coverage.unverified:
@@ -196,7 +198,8 @@ def coverage_text(coverage: Coverage) -> str:
 def gap_text(gap: Gap) -> str:
     """Return why a part of a window has no trades: not published yet."""
     exchange = gap.exchange.title() if gap.exchange else "The exchange"
-    return _GAP_TEXTS[gap.kind].format(exchange=exchange, since=gap.since, problem=gap.problem)
+    lost = _counted(gap.lost, "trade")
+    return _GAP_TEXTS[gap.kind].format(exchange=exchange, since=gap.since, problem=gap.problem, lost=lost)
 
 
 def age_text(coverage: Coverage) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from liqmap.model import Coverage, Gap
+from liqmap.model import Coverage, Gap, GapKind
 from liqmap.store.segments import lost_between
-from liqmap.window import DAY, TimeWindow, merged, missing, split_at
+from liqmap.window import DAY, TimeWindow, at_ms, merged, missing, split_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,24 +22,45 @@ def coverage_of(
 
     `parts` come oldest first. `market` names where the trades are from, such as `Binance USD-M`.
     """
-    covered = merged(part.window for part in parts)
-    gaps: list[Gap] = []
-    for part in missing(window, covered):
-        for piece in split_at(part, DAY):
-            gap = explain(piece)
-            # Days that lack the same for the same reason are one gap to a reader.
-            if gaps and gaps[-1].window.end == piece.start and replace(gaps[-1], window=piece) == gap:
-                gap = replace(gap, window=TimeWindow(gaps.pop().window.start, piece.end))
-            gaps.append(gap)
+    held = merged(part.window for part in parts)
+    gaps = _by_reason(window, held, explain)
+    lost = [gap for part in parts for gap in _lost_in(part)]
+    covered = [rest for part in held for rest in missing(part, (gap.window for gap in lost))]
     origins = {part.segment.path: part.segment.origin for part in parts}.values()
     ways = dict.fromkeys(via for origin in origins for via in origin.via)
     return Coverage(
         window=window,
         covered=tuple(covered),
-        missing=tuple(gaps),
+        missing=tuple(sorted([*gaps, *lost], key=lambda gap: gap.window.start)),
         sources=(f"{market} {', '.join(ways)}",) if ways else (),
         lost_ids=sum(origin.lost_ids for origin in origins) + lost_between(parts),
         zero_sizes=sum(origin.zero_sizes for origin in origins),
         unverified=sum(origin.unverified for origin in origins),
         simulated=any(origin.simulated for origin in origins),
     )
+
+
+def _by_reason(
+    window: TimeWindow, held: Sequence[TimeWindow], explain: Callable[[TimeWindow], Gap]
+) -> list[Gap]:
+    gaps: list[Gap] = []
+    for part in missing(window, held):
+        for piece in split_at(part, DAY):
+            gap = explain(piece)
+            # Days that lack the same for the same reason are one gap to a reader.
+            if gaps and gaps[-1].window.end == piece.start and replace(gaps[-1], window=piece) == gap:
+                gap = replace(gap, window=TimeWindow(gaps.pop().window.start, piece.end))
+            gaps.append(gap)
+    return gaps
+
+
+def _lost_in(part: Part) -> list[Gap]:
+    """Return the gaps that the ids show inside a part: the whole seconds between two trades."""
+    found: list[Gap] = []
+    for hole in part.segment.origin.holes:
+        start, end = hole.start_ms // 1000 + 1, hole.end_ms // 1000
+        if start < end:
+            inside = TimeWindow(at_ms(start * 1000), at_ms(end * 1000)).overlap(part.window)
+            if inside is not None:
+                found.append(Gap(inside, GapKind.LOST, lost=hole.lost))
+    return found

@@ -44,6 +44,7 @@ def run_store_job(job: StoreJob) -> Segment:
         lost_ids=day.lost_ids,
         duplicates=day.duplicates,
         zero_sizes=day.zero_sizes,
+        holes=day.holes,
         inverse=day.trades.inverse,
     )
     path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)

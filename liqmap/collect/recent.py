@@ -15,7 +15,7 @@ from liqmap.collect.clients import learn_time
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Page
-from liqmap.exchanges.rows import no_trades
+from liqmap.exchanges.rows import holes_in, no_trades
 from liqmap.model import Trades
 from liqmap.net.rest import RejectedRequest
 from liqmap.store.segments import VIA_REST, Origin, segment_path
@@ -190,6 +190,7 @@ class RecentTrades:
             last_id=end - 1 if end > first else None,
             lost_ids=end - first - len(found.ids),
             zero_sizes=len(inside.ids) - len(real.ids),
+            holes=holes_in(inside.ids, inside.trades.time),
             via=(VIA_REST,),
         )
         path = segment_path(self._store.root, self._exchange, symbol, window)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from liqmap.exchanges.messages import Backfill, LiveFormat, RiskTier
-    from liqmap.model import MarginModel, MarginRule, Trades
+    from liqmap.model import Hole, MarginModel, MarginRule, Trades
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class DayTrades:
 
     `first_id` and `last_id` are the exchange's aggregate ids where it has such (Binance), `lost_ids`
     how many ids in between the file skips, `duplicates` how many repeated rows were dropped, `zero_sizes`
-    how many rows of size 0.
+    how many rows of size 0. `holes` are the longest stretches in which ids are skipped.
     """
 
     trades: Trades
@@ -53,6 +53,7 @@ class DayTrades:
     lost_ids: int = 0
     duplicates: int = 0
     zero_sizes: int = 0
+    holes: tuple[Hole, ...] = ()
 
 
 class ExchangeFormat(Protocol):

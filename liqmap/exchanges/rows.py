@@ -10,7 +10,7 @@ import numpy as np
 from liqmap.errors import DataError
 from liqmap.exchanges.fields import FIRST_ID, LAST_ID, LEAST_PRICE, LEAST_SIZE, MOST
 from liqmap.exchanges.protocol import DayTrades
-from liqmap.model import Trades
+from liqmap.model import Hole, Trades
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_LEAST_HOLE_MS = 10_000
+_MOST_HOLES = 200
 _OVERLAP = timedelta(hours=1)  # of the files of two days that follow each other
 
 
@@ -53,6 +55,7 @@ def trades_of_day(
     inside = _inside_day(rows.time, day, order)
     keep = _in_time_order(rows.time, inside[real[inside]])
     first, last, lost = (None, None, 0) if ids is None else _numbers(name, ids, order, inside)
+    holes = holes_in(ids[inside], rows.time[inside]) if ids is not None and lost else ()
     return DayTrades(
         _picked(rows, keep),
         first_id=first,
@@ -60,7 +63,18 @@ def trades_of_day(
         lost_ids=lost,
         duplicates=len(rows) - len(order),
         zero_sizes=len(inside) - len(keep),
+        holes=holes,
     )
+
+
+def holes_in(ids: NDArray[np.int64], time: NDArray[np.int64]) -> tuple[Hole, ...]:
+    """Return the longest stretches of at least ten seconds in which ids are skipped, oldest first."""
+    order = np.argsort(ids, kind="stable")
+    numbers, moments = ids[order], time[order]
+    lost, length = np.diff(numbers) - 1, np.diff(moments)
+    places = np.flatnonzero((lost > 0) & (length >= _LEAST_HOLE_MS))
+    longest = np.sort(places[np.argsort(-length[places], kind="stable")[:_MOST_HOLES]])
+    return tuple(Hole(int(moments[at]), int(moments[at + 1]), int(lost[at])) for at in longest)
 
 
 def check_range(

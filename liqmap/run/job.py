@@ -104,7 +104,8 @@ def run_map_job(job: MapJob) -> MapResult:
 def load_job(job: MapJob) -> Loaded:
     """Read the price path of `job`, and how far its trades are selected. Raises as `run_map_job`."""
     seconds = int(job.request.window.length.total_seconds())
-    return load(job.request, job.parts, bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS))
+    lost = sum(gap.lost for gap in job.coverage.missing)
+    return load(job.request, job.parts, bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS), lost=lost)
 
 
 def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:

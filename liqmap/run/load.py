@@ -10,7 +10,7 @@ import numpy as np
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.levels import coarsened, joined
 from liqmap.compute.selection import Cut, cut_for, shared_out
-from liqmap.errors import RequestError
+from liqmap.errors import DataError, RequestError
 from liqmap.model import Aftermath, Entries, GrossValue, Picture, PricePath, Side, SideTrades
 from liqmap.store.segments import read_bars, read_largest
 from liqmap.window import at_ms
@@ -122,10 +122,11 @@ class Loaded:
         return PricePath(np.full(len(whole.time), end_ms), whole.low, whole.high, whole.close)
 
 
-def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int) -> Loaded:
+def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int, lost: int = 0) -> Loaded:
     """Read the price path and find how far each part's trades, largest first, are selected.
 
-    `parts` come oldest first. Raises RequestError if nobody traded, DataError if a segment is gone.
+    `parts` come oldest first; `lost` trades are known to be missing in the window. Raises RequestError if
+    nobody traded, DataError if all trades are missing or a segment is gone.
     """
     paths, trade_count = [], dict.fromkeys(Side, 0)
     for part in parts:
@@ -134,6 +135,11 @@ def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int) -> L
         trade_count[Side.SELL] += bars.sells
         paths.append(coarsened(path_of(bars), bin_seconds))
     if not any(trade_count.values()):
+        if lost:
+            raise DataError(
+                f"Up to {lost:,} {request.market.symbol} trades are missing in this window, and there are no"
+                " others; try another window."
+            )
         raise RequestError(
             f"Nobody traded {request.market.symbol} in this window; try a longer one or another symbol."
         )

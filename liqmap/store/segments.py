@@ -35,7 +35,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from liqmap.errors import DamagedSegment, LiqmapError, UnreadableStore
-from liqmap.model import Exchange, Side, SideTrades, notional_of
+from liqmap.model import Exchange, Hole, Side, SideTrades, notional_of
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ _NAME = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z")
 class Origin:
     """What a segment holds and where its trades came from; `via` is how, one or several of `VIA_...`.
 
-    `zero_sizes` rows of size 0 were left out. `unverified` is a file whose checksum was not published yet.
+    `holes` are the longest stretches in which ids are skipped. `zero_sizes` rows of size 0 were left out.
+    `unverified` is a file whose checksum was not published yet.
     """
 
     exchange: Exchange
@@ -80,6 +81,7 @@ class Origin:
     lost_ids: int = 0
     duplicates: int = 0
     zero_sizes: int = 0
+    holes: tuple[Hole, ...] = ()
     unverified: bool = False
     inverse: bool = False
     via: tuple[str, ...] = (VIA_FILES,)
@@ -396,6 +398,7 @@ def _segment_from(content: bytes, path: Path) -> Segment:
                 exchange=Exchange(origin.pop("exchange")),
                 window=TimeWindow(start, end),
                 via=tuple(origin.pop("via", (VIA_FILES,))),
+                holes=tuple(Hole(*map(int, each)) for each in origin.pop("holes", ())),
                 **origin,
             ),
             manifest["buys"],

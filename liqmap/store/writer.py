@@ -87,6 +87,7 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
         + lost_between([Part(segment, segment.origin.window) for segment in segments]),
         duplicates=sum(origin.duplicates for origin in origins),
         zero_sizes=sum(origin.zero_sizes for origin in origins),
+        holes=tuple(hole for origin in origins for hole in origin.holes),
         via=tuple(dict.fromkeys(via for origin in origins for via in origin.via)),
     )
     bars = _merged_bars(segments, window)

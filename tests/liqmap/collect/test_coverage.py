@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.collect.coverage import coverage_of
-from liqmap.model import Coverage, Exchange, Gap, GapKind
+from liqmap.model import Coverage, Exchange, Gap, GapKind, Hole
 from liqmap.store.segments import VIA_FILES, VIA_REST, VIA_STREAM, Origin, Part, Segment
+from liqmap.text import coverage_text
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY
 
@@ -101,6 +102,22 @@ def test_segment_read_in_two_parts_counts_its_lost_ids_once():
     between = segment(hours(4, 5), VIA_REST, lost=4)
     parts = [Part(whole, hours(0, 4)), Part(between, hours(4, 5)), Part(whole, hours(5, 10))]
     assert covering(hours(0, 10), *parts).lost_ids == 7
+
+
+def test_hole_that_the_ids_show_is_a_gap_with_a_count():
+    start = int(MIDNIGHT.timestamp()) * 1000
+    hole = Hole(start + 3_600_500, start + 7_200_500, 1234)
+    day = segment(hours(0, 24), VIA_FILES, lost=1234)
+    part = replace(day, origin=replace(day.origin, holes=(hole,)))
+    whole = TimeWindow(hours(1, 2).start + timedelta(seconds=1), hours(1, 2).end)
+    found = covering(hours(0, 24), Part(part, hours(0, 24)))
+    assert found.missing == (Gap(whole, GapKind.LOST, lost=1234),)
+    assert found.covered == (TimeWindow(MIDNIGHT, whole.start), hours(2, 24))
+    assert "missing 01:00–02:00 (the exchange's ids skip 1,234 trades)" in coverage_text(found)
+    assert not coverage_text(found).endswith("lost")
+    inside = covering(hours(1.25, 1.5), Part(part, hours(1.25, 1.5)))
+    assert (inside.covered, inside.fraction) == ((), 0)
+    assert inside.missing == (Gap(hours(1.25, 1.5), GapKind.LOST, lost=1234),)
 
 
 def test_what_was_left_out_and_is_not_verified_is_counted_by_segment():

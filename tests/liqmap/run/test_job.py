@@ -24,6 +24,8 @@ from liqmap.model import (
     ALL_PICTURES,
     Coverage,
     Exchange,
+    Gap,
+    GapKind,
     GrossValue,
     LiquidationLevels,
     LiquidationMap,
@@ -221,6 +223,14 @@ def test_meagre_windows_are_drawn(
         assert result.pictures[Picture.HEATMAP].startswith(b"\x89PNG")
     assert result.summary.trades == len(rows)
     assert result.pictures[Picture.MAP].startswith(b"\x89PNG")
+
+
+def test_window_inside_a_hole_is_not_called_quiet(stored: Stored):
+    window = TimeWindow(MIDNIGHT - timedelta(hours=1), MIDNIGHT)
+    drawn = job([stored(trades_from(ROWS))], window, TopN(5))
+    gap = Gap(window, GapKind.LOST, lost=1234)
+    with pytest.raises(DataError, match="Up to 1,234 BTCUSDT trades are missing in this window"):
+        run_map_job(replace(drawn, coverage=Coverage(window, (), (gap,))))
 
 
 @pytest.mark.parametrize("size", [LEAST_SIZE, 1.0, MOST])

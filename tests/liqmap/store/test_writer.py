@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from liqmap.compute.selection import Cut
 from liqmap.errors import DataError
-from liqmap.model import Exchange, Side, Trades
+from liqmap.model import Exchange, Hole, Side, Trades
 from liqmap.store.segments import VIA_REST, VIA_STREAM, Origin, Segment, open_segment, read_bars, read_largest
 from liqmap.store.writer import merge_segments, write_segment
 from liqmap.window import TimeWindow
@@ -130,6 +130,7 @@ def test_origin_of_a_merged_segment_names_all_it_is_made_of(tmp_path: Path):
         "lost_ids": 1,
         "duplicates": 2,
         "zero_sizes": 4,
+        "holes": (Hole(1, 20_000, 1),),
         "sha256": "ab" * 32,
     }
     of_two: dict[str, Any] = {"first_id": None, "last_id": None, "simulated": True}
@@ -138,6 +139,7 @@ def test_origin_of_a_merged_segment_names_all_it_is_made_of(tmp_path: Path):
         "last_id": 12,
         "lost_ids": 3,
         "zero_sizes": 3,
+        "holes": (Hole(130_000, 150_000, 3),),
         "source": "https://example.org",
         "via": (VIA_REST,),
     }
@@ -156,6 +158,7 @@ def test_origin_of_a_merged_segment_names_all_it_is_made_of(tmp_path: Path):
         lost_ids=4,
         duplicates=2,
         zero_sizes=7,
+        holes=(Hole(1, 20_000, 1), Hole(130_000, 150_000, 3)),
         via=(VIA_STREAM, VIA_REST),
     )
 

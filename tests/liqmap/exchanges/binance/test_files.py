@@ -13,6 +13,7 @@ import pytest
 from liqmap.errors import DataError
 from liqmap.exchanges.binance.files import Binance
 from liqmap.exchanges.protocol import DayTrades
+from liqmap.model import Hole
 from liqmap.simulator import SimulatedMarket
 from liqmap.simulator.formats import binance_zip
 
@@ -154,6 +155,22 @@ def test_day_without_trades_is_empty(tmp_path: Path, lines: list[str]):
 def test_rows_just_across_midnight_are_left_to_the_next_day(tmp_path: Path):
     lines = [*ROWS, f"14,29200.0,1,30,30,{T0 + 86_400_000},true"]
     assert len(read(zipped(tmp_path, lines)).trades) == 3
+
+
+def test_hole_that_the_ids_show_is_located(tmp_path: Path):
+    times = (
+        5,
+        1_000,
+        1_801_500,
+        1_802_000,
+        1_811_999,
+    )  # ids are skipped twice, once for long
+    lines = [
+        f"{id_},10,1,1,1,{T0 + time},true" for id_, time in zip((1, 2, 1236, 1237, 1240), times, strict=True)
+    ]
+    day = read(zipped(tmp_path, lines[::-1]))
+    assert day.lost_ids == 1235
+    assert day.holes == (Hole(T0 + 1_000, T0 + 1_801_500, 1233),)
 
 
 @pytest.mark.parametrize("overlap", [1, 70_000, 3_599_000])
