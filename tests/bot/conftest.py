@@ -135,10 +135,11 @@ class SimulatedClock:
     back: ClassVar[timedelta] = timedelta()
 
     def now(self) -> datetime:
-        return NOW + timedelta(seconds=self.steady()) - self.back
+        return NOW + (discord.utils.utcnow() - SIMULATION_STARTS) - self.back
 
     def steady(self) -> float:
-        return (discord.utils.utcnow() - SIMULATION_STARTS).total_seconds()
+        # Since some moment before: discord.py's cooldowns take 0 for no time at all.
+        return (discord.utils.utcnow() - SIMULATION_STARTS + timedelta(hours=1)).total_seconds()
 
     async def sleep(self, seconds: float, /) -> None:
         await asyncio.sleep(seconds)
