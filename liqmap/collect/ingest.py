@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
 from liqmap.memory import give_back_memory
 from liqmap.store.local import SegmentStore
@@ -30,13 +31,19 @@ class StoreJob:
 def run_store_job(job: StoreJob) -> Segment:
     """Parse a downloaded day file and store it as a segment.
 
-    Raises DataError if the file is not what it should be or the disk is full.
+    Raises DataError if the file is not what it should be or is empty, or if the disk is full.
     """
     origin = job.origin
     give_back_memory()
     day = EXCHANGES[origin.exchange].files.read_day(
         job.file, origin.symbol, origin.window.start.date(), max_unpacked_size=job.max_unpacked_size
     )
+    if not len(day.trades) and not day.zero_sizes:
+        # Exchanges have published empty files of days with trades. As a quiet day it would take the place
+        # of what was recorded.
+        raise DataError(
+            f"The file of {origin.symbol} trades of {origin.window.start.date()} is empty; try again later."
+        )
     origin = replace(
         origin,
         first_id=day.first_id,

@@ -135,6 +135,14 @@ async def test_day_without_a_checksum_is_verified_when_it_is_drawn_again(setup: 
     assert [part.segment.origin.unverified for part in holdings.parts] == [False]
 
 
+async def test_empty_file_between_days_with_trades_is_a_gap_with_a_reason(setup: Setup):
+    setup.server.plan("2023-08-01", Fault.EMPTY)
+    holdings = await setup.collect("2023-07-31", "2023-08-03", exchange=Exchange.BYBIT)
+    assert reasons(holdings.coverage) == [
+        ("01 00:00", "02 00:00", "the file of BTCUSDT trades of 2023-08-01 is empty")
+    ]
+
+
 async def test_requests_for_the_same_day_share_its_download(setup: Setup):
     holdings = await asyncio.gather(*(setup.collect("2023-08-01", "2023-08-02") for _ in range(5)))
     assert len({each.parts for each in holdings}) == 1

@@ -239,11 +239,14 @@ async def test_day_whose_conversion_fails_is_a_sentence_and_leaves_nothing(
     assert isinstance(await setup.obtain(), Segment)
 
 
-async def test_empty_day_is_stored_as_a_day_without_trades(setup: Setup):
+async def test_empty_file_is_no_quiet_day_and_is_fetched_again(setup: Setup):
     setup.server.plan("2023-08-01", Fault.EMPTY)
+    outcome = await setup.obtain(exchange=Exchange.BYBIT)
+    assert str(outcome) == "The file of BTCUSDT trades of 2023-08-01 is empty; try again later."
+    assert list(segment_paths(setup.root)) == []
     segment = await setup.obtain(exchange=Exchange.BYBIT)
     assert isinstance(segment, Segment)
-    assert (segment.buys, segment.sells) == (0, 0)
+    assert segment.buys + segment.sells
 
 
 async def test_damaged_day_is_fetched_again(setup: Setup):
