@@ -31,7 +31,7 @@ def test_real_inverse_day_of_bybit_is_drawn(
     url = loop_thread.run(server.__aenter__())
     config = tmp_path / "liqmap.toml"
     config.write_text(
-        f'storage.path = "{tmp_path / "store"}"\nengine.workers = 1\ndownload.retry_wait = 0\n'
+        f'storage.path = "{tmp_path / "store"}"\nengine.workers = 1\nnetwork.retry_wait = 0\n'
         f'exchanges.bybit.archive_url = "{url}"\nexchanges.bybit.api_url = "{url}"\n'
     )
     words = ["BTCUSD", "24h", "top_n", "10", "--exchange", "bybit", "--end", "2019-10-02 00:00"]
