@@ -60,11 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(error), 2 if isinstance(error, SettingsError) else 1)
     except SQLAlchemyError as error:
         log.debug("stopped", exc_info=error)
-        return _failed("The database does not answer any more; check that it runs, and start again.", 1)
+        return _failed("The database no longer answers; check that it runs, and start again.", 1)
     except OSError as error:
         log.debug("stopped", exc_info=error)
         reason = error.strerror or type(error).__name__
-        return _failed(f"This machine refuses what the bot needs: {reason}.", 1)
+        return _failed(f"The operating system refused something that the bot needs: {reason}.", 1)
     except (KeyboardInterrupt, asyncio.CancelledError):
         log.info("stopped")
         return 0
@@ -87,7 +87,7 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
         case "import":
             async with open_store(settings) as store:
                 added = await import_from(store, options.file, now=SystemClock().now())
-                _say(f"added {added} subscriptions; a bot takes those of its servers within the hour")
+                _say(f"added {added} subscriptions; a bot takes over those of its servers within an hour")
         case "forget":
             async with open_store(settings) as store:
                 if options.guild is None:
@@ -173,19 +173,29 @@ def _parser() -> argparse.ArgumentParser:
     playground = commands.add_parser(
         "playground", help="the bot in a simulated Discord, in the browser: no account, no internet"
     )
-    playground.add_argument("--port", type=int, help="of the web page (default: any free one)")
+    playground.add_argument("--port", type=int, help="port of the web page (default: any free one)")
     playground.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("out"), help="folder for the images"
     )
-    playground.add_argument("--stay", action="store_true", help="stay open without a terminal too")
-    commands.add_parser("check", help="say whether all that the bot needs is there")
-    for name, text in (("export", "write subscriptions, defaults and alerts to"), ("import", "add those of")):
+    playground.add_argument("--stay", action="store_true", help="stay open even without a terminal")
+    commands.add_parser("check", help="report whether everything that the bot needs is there")
+    for name, text in (
+        ("export", "write subscriptions, defaults and alerts to"),
+        ("import", "add those from"),
+    ):
         backup = commands.add_parser(name, help=f"{text} a JSON file")
         backup.add_argument("file", metavar="FILE", type=Path)
     forget = commands.add_parser("forget", help="erase a server or a person from the database")
     whom = forget.add_mutually_exclusive_group(required=True)
-    whom.add_argument("--guild", metavar="ID", type=_discord_id, help="subscriptions, alerts, settings: all")
-    whom.add_argument("--user", metavar="ID", type=_discord_id, help="what a server keeps loses its creator")
+    whom.add_argument(
+        "--guild", metavar="ID", type=_discord_id, help="erase all its subscriptions, alerts and settings"
+    )
+    whom.add_argument(
+        "--user",
+        metavar="ID",
+        type=_discord_id,
+        help="erase the person; a server keeps its rows without them",
+    )
     return parser
 
 

@@ -21,7 +21,7 @@ from bot.commands.server import Server
 from bot.commands.status import Status
 from bot.commands.subscriptions import Subscriptions
 from bot.interaction.announce import announce
-from bot.interaction.errors import tell
+from bot.interaction.errors import answer_error
 from bot.interaction.gate import Gate
 from bot.interaction.limits import Limits
 from bot.interaction.permissions import Access
@@ -260,7 +260,7 @@ class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         outcome = "refused" if isinstance(cause, LiqmapError) else "failed"
         self.client.metrics.count_command(interaction, outcome)
-        await tell(interaction, cause)
+        await answer_error(interaction, cause)
 
     async def interaction_check(self, interaction: discord.Interaction[LiqmapBot], /) -> bool:
         """Let a command through once, and for those who may use it; note when it began."""
@@ -278,6 +278,6 @@ class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
         except LiqmapError as error:
             if not typing:
                 self.client.metrics.count_command(interaction, "refused")
-                await tell(interaction, error)
+                await answer_error(interaction, error)
             return False
         return True

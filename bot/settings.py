@@ -113,7 +113,7 @@ def read_token() -> SecretStr:
     if not _TOKEN.fullmatch(token):
         # It would break the header that carries it, and Discord would refuse it.
         raise SettingsError(
-            f"{source} holds more than a token: a space, a line break or a sign that no token has; copy the"
-            " token again from Discord's developer portal."
+            f"{source} holds more than a token: a space, a line break or a character that no token has; copy"
+            " the token again from Discord's developer portal."
         )
     return SecretStr(token)

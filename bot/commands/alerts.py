@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 _FARTHEST = 0.2
 _SHORTEST, _LONGEST = timedelta(minutes=5), timedelta(days=7)
-_GONE = "That alert is gone; /alert list shows those that are left."
+_GONE = "That alert no longer exists; /alert list shows the others."
 
 
 @app_commands.guild_only()
 @app_commands.allowed_installs(guilds=True, users=False)
 @app_commands.default_permissions(manage_channels=True)
-class Alerts(commands.GroupCog, name="alert", description="Be told when the price nears a large cluster"):
+class Alerts(commands.GroupCog, name="alert", description="Get a post when the price nears a large cluster"):
     """Commands about alerts."""
 
     def __init__(
@@ -74,9 +74,9 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
     )
     @app_commands.describe(
         symbol="Futures symbol, such as BTCUSDT",
-        distance="How near: 1% or 0.5%",
-        notional="How large the cluster is at least: 5m",
-        cooldown="Rest after each post: 1h (default), 5m to 7d",
+        distance="How near the price must come, such as 1% or 0.5%",
+        notional="Smallest cluster that counts, in quote currency, such as 5m",
+        cooldown="Pause after each post: 5m to 7d (default: 1h)",
         exchange="Where the trades were made (default: Binance)",
     )
     @app_commands.choices(exchange=EXCHANGE_CHOICES)
@@ -110,7 +110,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
             # An alert of a symbol that cannot be drawn would never come.
             await drawn(self._draw, interaction, request)
             number = await self._store.alerts.add(new, most=self._settings.per_guild)
-        text = f"Alert {number} is set: {_line(new)}. What counts is the last day of trades."
+        text = f"Alert {number} is set: {_line(new)}. It looks at the last day of trades."
         await patiently(lambda: interaction.edit_original_response(content=text))
 
     @app_commands.command(name="list", description="List the alerts of this server")
@@ -124,7 +124,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
         await patiently(lambda: interaction.edit_original_response(embed=embed))
 
     @app_commands.command(name="remove", description="Remove an alert")
-    @app_commands.describe(alert="Which one")
+    @app_commands.describe(alert="The alert to remove")
     async def remove(self, interaction: discord.Interaction, alert: str) -> None:
         """Remove one of the server's alerts."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
@@ -157,7 +157,7 @@ class Alerts(commands.GroupCog, name="alert", description="Be told when the pric
 async def _postable(interaction: discord.Interaction) -> discord.abc.Snowflake:
     channel = await fetch_channel(interaction.client, interaction.channel_id or 0)
     if not isinstance(interaction.user, discord.Member):
-        raise RequestError("Alerts are for servers; ask there, please.")
+        raise RequestError("Alerts work only in servers; use the command in one, please.")
     check_member(channel, interaction.user)
     check_bot(channel)
     return channel
@@ -179,7 +179,7 @@ def _notional(text: str) -> float:
     except RequestError:
         chosen = None
     if not isinstance(chosen, GrossValue) or not math.isfinite(chosen.minimum):
-        raise RequestError("The notional is an amount in quote currency; try 5m or 500k.")
+        raise RequestError("The notional is a value in quote currency; try 5m or 500k.")
     return chosen.minimum
 
 
@@ -195,8 +195,8 @@ def _cooldown(text: str) -> timedelta:
 
 def _words(alert: NewAlert) -> str:
     return (
-        f"{alert.symbol} on {alert.exchange.title()} within {alert.distance * 100:.4g} % of"
-        f" {money(alert.notional)} or more, at most every {length_text(alert.cooldown)}"
+        f"{alert.symbol} on {alert.exchange.title()} within {alert.distance * 100:.4g} % of a cluster"
+        f" of {money(alert.notional)} or more, at most once every {length_text(alert.cooldown)}"
     )
 
 

@@ -20,7 +20,7 @@ from bot.commands.options import (
     suggestions,
     value_suggestions,
 )
-from bot.interaction.errors import tell_beside
+from bot.interaction.errors import say_beside
 from bot.interaction.limits import check_channel
 from bot.interaction.patience import acknowledge, patiently
 from bot.interaction.state import KeptMessage, ReplyKind, set_state, state_of
@@ -78,15 +78,15 @@ class Maps(commands.Cog):
         symbol="Futures symbol, such as BTCUSDT",
         window="How far back: 6h, 90m, 7d",
         mode="Which trades count",
-        value="Of the mode: 100, 100k or 1%",
+        value="The mode's number: 100, 100k or 1%",
         exchange="Where the trades were made (default: Binance)",
         end="End of the window in UTC, such as 2023-08-01 06:00 (default: now)",
-        chart="What to draw besides map and depth",
+        chart="A picture to draw besides map and depth",
         model="How liquidation prices are computed (default: the exchange's own way)",
         leverages="Such as 10,25,50,100, or with weights: 10:35,25:30,50:20,100:15",
-        levels="Which levels count as standing (default: those that price has not touched)",
+        levels="Which levels count as standing (default: levels that price has not touched)",
         theme="Colours of the pictures (default: dark)",
-        private="Show the answer to you alone",
+        private="Show the answer only to you",
     )
     @app_commands.choices(
         mode=MODE_CHOICES,
@@ -214,7 +214,7 @@ class Maps(commands.Cog):
 async def _offer_whole(interaction: discord.Interaction, request: MapRequest, error: NotCovered) -> None:
     view = whole_view(MapSpec.of(request), error.whole_end, author_id=interaction.user.id)
     if state_of(interaction).reply is ReplyKind.KEPT:
-        await tell_beside(interaction, str(error), view=view)
+        await say_beside(interaction, str(error), view=view)
         return
     await patiently(
         lambda: interaction.edit_original_response(content=str(error), embeds=[], attachments=[], view=view)

@@ -54,11 +54,11 @@ _MODELS = {
     MarginModel.EXCHANGE: "the exchange's own",
     MarginModel.BINANCE: "binance: isolated, by Binance's brackets",
     MarginModel.BYBIT: "bybit: isolated, by Bybit's risk limits",
-    MarginModel.SIMPLE: "simple: entry ± 1/leverage, in full at each",
+    MarginModel.SIMPLE: "simple: entry ± 1/leverage, full size at each",
 }
 _LEVELS = {
-    LevelFilter.STANDING: "standing: what price has not touched since",
-    LevelFilter.ALL: "all: on the right side of the last price",
+    LevelFilter.STANDING: "standing: levels that price has not touched since",
+    LevelFilter.ALL: "all: long levels below the last price, short ones above",
 }
 
 MODE_CHOICES: Final = [app_commands.Choice(name=name, value=mode.value) for mode, name in MODE_NAMES.items()]

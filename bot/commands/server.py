@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 HELP: Final = (
     "**On the left** is the price over the window, with the largest trades as circles.",
     "**On the right**, bars show where positions that those trades opened would be liquidated.",
-    "**A long bar** is a price at which much forced selling or buying would come at once.",
-    "**An outline** is what the price has touched since: those positions are gone.",
+    "**A long bar** marks a price at which much forced selling or buying would come at once.",
+    "**An outline** marks levels that the price has touched since: those positions are gone.",
     "**The second picture** adds the bars up, away from the last price.",
     "**It is an estimate** from trades, not from positions, and nothing says that the price must go there.",
 )
@@ -35,7 +35,7 @@ HELP: Final = (
 
 _PICTURE = Path(__file__).parents[1] / "how_to_read.png"
 _MOST_CHANNELS = 20
-_START = "Try `/liqmap symbol:BTCUSDT window:6h mode:top_n value:100`. The picture is of an invented market."
+_START = "Try `/liqmap symbol:BTCUSDT window:6h mode:top_n value:100`. The picture shows an invented market."
 
 
 class Server(commands.Cog):
@@ -44,18 +44,16 @@ class Server(commands.Cog):
     def __init__(self, guilds: GuildTable) -> None:
         self._guilds = guilds
 
-    @app_commands.command(
-        name="settings", description="What holds on this server where a command does not say"
-    )
+    @app_commands.command(name="settings", description="Show or change this server's defaults")
     @app_commands.describe(
         exchange="Where the trades were made",
-        mode="Which trades count, for alerts, and with its value for maps of that mode",
-        value="Of the mode: 100, 100k or 1%",
+        mode="Which trades count for alerts; its value is also the default for maps of this mode",
+        value="The mode's number: 100, 100k or 1%",
         theme="Colours of the pictures",
         leverages="Such as 10,25,50,100, or with weights: 10:35,25:30,50:20,100:15",
-        allow="Draw maps in this channel, and in no others but those allowed",
-        disallow="Take a channel out of the allowed ones",
-        reset="Forget all that was set, before anything else",
+        allow="Allow maps in this channel; other channels then draw none unless they are allowed too",
+        disallow="Remove a channel from the allowed ones",
+        reset="Reset all defaults before applying the other options",
     )
     @app_commands.choices(exchange=EXCHANGE_CHOICES, mode=MODE_CHOICES, theme=THEME_CHOICES)
     @app_commands.guild_only()
@@ -149,13 +147,13 @@ def _with_channels(defaults: GuildDefaults, allow: int | None, disallow: int | N
     if allow is not None and allow not in channels:
         channels.append(allow)
     if len(channels) > _MOST_CHANNELS:
-        raise RequestError(f"There can be {_MOST_CHANNELS} allowed channels; disallow one first.")
+        raise RequestError(f"At most {_MOST_CHANNELS} channels can be allowed; disallow one first.")
     return replace(defaults, channels=tuple(channels))
 
 
 def _shown(defaults: GuildDefaults) -> discord.Embed:
     selection = parse_selection(Mode(defaults.mode or Mode.TOP_N), defaults.value)
-    embed = discord.Embed(title="What holds on this server", colour=COLOUR)
+    embed = discord.Embed(title="This server's defaults", colour=COLOUR)
     embed.add_field(name="Exchange", value=(defaults.exchange or Exchange.BINANCE).title())
     embed.add_field(name="Trades", value=selection_text(selection))
     embed.add_field(name="Theme", value=defaults.theme or Theme.DARK.value)

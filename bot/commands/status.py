@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bot.store import Store
     from liqmap import SymbolStatus
 
-_NONE_RECORDED = "Nothing is recorded yet: that begins with the first map of a symbol that ends now."
+_NONE_RECORDED = "Nothing is recorded yet; recording starts with the first map whose window ends now."
 
 
 class Status(commands.Cog):
@@ -56,6 +56,6 @@ class Status(commands.Cog):
         embed.add_field(name="Maps", value=queue_text(self._under_way(), self._most_under_way))
         embed.add_field(name="Posts", value=await snapshots_text(self._store))
         embed.add_field(name="Running", value=uptime_text(self._started))
-        embed.add_field(name="Clock", value=clock_warning(found) or "no exchange contradicts it")
+        embed.add_field(name="Clock", value=clock_warning(found) or "no exchange disagrees with it")
         embed.set_footer(text=versions_text())
         await patiently(lambda: interaction.edit_original_response(embed=embed))

@@ -67,12 +67,12 @@ class Subscriptions(commands.Cog):
         symbol="Futures symbol, such as BTCUSDT",
         window="How far back each map goes: 6h, 90m, 7d",
         mode="Which trades count",
-        every="How often it is posted",
-        value="Of the mode: 100, 100k or 1%",
-        channel="Where it is posted (default: here)",
+        every="How often to post it",
+        value="The mode's number: 100, 100k or 1%",
+        channel="Where to post it (default: here)",
         exchange="Where the trades were made (default: Binance)",
         style="A new post each time, or one that is edited (default: new post)",
-        role="Who is mentioned with each new post (default: nobody)",
+        role="A role to mention with each new post (default: none)",
         theme="Colours of the pictures (default: dark)",
     )
     @app_commands.choices(
@@ -130,7 +130,7 @@ class Subscriptions(commands.Cog):
     @app_commands.command(
         name="subscriptions", description="List scheduled posts; pause, resume or remove them"
     )
-    @app_commands.describe(channel="Only those of this channel")
+    @app_commands.describe(channel="Show only the posts of this channel")
     @app_commands.guild_only()
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.default_permissions(manage_channels=True)
@@ -144,7 +144,7 @@ class Subscriptions(commands.Cog):
         await self.desk.show_list(interaction, channel.id if channel else None)
 
     @app_commands.command(name="unsubscribe", description="Remove a scheduled post")
-    @app_commands.describe(subscription="Which one")
+    @app_commands.describe(subscription="The scheduled post to remove")
     @app_commands.guild_only()
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.default_permissions(manage_channels=True)
@@ -226,4 +226,4 @@ def _style(text: str) -> PostStyle:
     try:
         return PostStyle(text)
     except ValueError:
-        raise RequestError("The style is “new post” or “edit in place”; choose one of both.") from None
+        raise RequestError("The style is “new post” or “edit in place”; choose one.") from None

@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.interaction.patience import UNSENT, patiently, told
+from bot.interaction.patience import UNSENT, failure_text, patiently
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,9 @@ async def announce(tree: app_commands.CommandTree[discord.Client]) -> None:
             return
         await patiently(tree.sync)
     except UNSENT as error:
-        log.warning("the commands could not be announced (%s); the next start tries again", told(error))
+        log.warning(
+            "the commands could not be announced (%s); the next start tries again", failure_text(error)
+        )
         return
     log.info("announced %d commands", len(commands))
 

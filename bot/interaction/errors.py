@@ -45,10 +45,10 @@ async def funnel(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the funnel
-        await tell(interaction, error)
+        await answer_error(interaction, error)
 
 
-async def tell(interaction: discord.Interaction[Any], error: BaseException) -> bool:
+async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> bool:
     """Answer with the error's own sentence, or with a number under which the log has it.
 
     Return whether nothing remains to be answered.
@@ -74,12 +74,12 @@ def _sentence(error: BaseException) -> str | None:
     expected = refusal(error, number=number)
     if expected is None:
         log.error("command failed, told as %s", number, exc_info=error)
-        return f"Something went wrong on the bot's side; please tell its operator the number {number}."
+        return f"Something went wrong in the bot; please report this number to its operator: {number}."
     log.log(expected.level, "an interaction was not answered: %s", expected.reason)
     return expected.sentence
 
 
-async def tell_beside(
+async def say_beside(
     interaction: discord.Interaction[Any], sentence: str, *, view: ui.View = discord.utils.MISSING
 ) -> None:
     """Send `sentence` to the person alone, beside the message that stays."""

@@ -38,7 +38,7 @@ class Limits:
         """Count one map while it is under way. Raises RequestError if it is one too many."""
         most = self._settings.maps_per_user
         if self._under_way[user_id] >= most:
-            raise RequestError(f"You have {most} maps under way already; wait for one of them, please.")
+            raise RequestError(f"You already have {most} maps under way; wait until one is done, please.")
         buckets = [self._bucket(self._users, user_id, self._settings.maps_per_user_a_minute, "You have")]
         if guild_id is not None:
             most = self._settings.maps_per_guild_a_minute
@@ -72,4 +72,6 @@ def check_channel(interaction: discord.Interaction, allowed: tuple[int, ...]) ->
     here = {interaction.channel_id, getattr(interaction.channel, "parent_id", None)}
     if interaction.guild_id is not None and allowed and not here & set(allowed):
         channels = " and ".join(f"<#{channel_id}>" for channel_id in allowed[:5])
-        raise RequestError(f"On this server, maps are drawn in {channels}; ask there, please.")
+        raise RequestError(
+            f"On this server, maps are drawn only in {channels}; use the command there, please."
+        )

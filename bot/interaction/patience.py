@@ -111,7 +111,7 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, UNSENT)
 
 
-def told(error: BaseException | None) -> str:
+def failure_text(error: BaseException | None) -> str:
     """Return what the log is to say of an error of sending."""
     if isinstance(error, discord.HTTPException):
         return f"HTTP {error.status}, code {error.code}: {error.text[:200]!r}"

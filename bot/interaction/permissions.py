@@ -44,13 +44,13 @@ class Access:
         """Raise RequestError unless whoever asks may, at this moment, in the channel where they ask."""
         known = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id)
         if self.servers_only and not known:
-            raise RequestError("This is for servers that the bot is in; use it there, please.")
+            raise RequestError("This works only in servers that the bot is in; use it there, please.")
         granted = interaction.permissions
         if interaction.guild_id is None or granted.administrator or self.rights <= granted:
             return
         missing = [name for name, needed in self.rights if needed and not getattr(granted, name)]
         raise RequestError(
-            f"You need the right {_listed(missing)} in this channel for that; ask a moderator for it."
+            f"You need the permission {_listed(missing)} in this channel for that; ask a moderator for it."
         )
 
 
@@ -68,7 +68,7 @@ def check_bot(channel: Postable, role: discord.Role | None = None) -> None:
     missing = [name for name in needed if not getattr(granted, name)]
     if missing:
         raise RequestError(
-            f"I lack the right {_listed(missing)} in {channel.mention}: grant it to my role under"
+            f"I lack the permission {_listed(missing)} in {channel.mention}: grant it to my role under"
             " Edit Channel → Permissions, and try again."
         )
 

@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.interaction.patience import AnsweredElsewhere, told
+from bot.interaction.patience import AnsweredElsewhere, failure_text
 
 TOO_LARGE: Final = (
     "The answer is too large for this server; ask for fewer pictures or trades, or for a shorter window."
@@ -18,14 +18,14 @@ TOO_LARGE: Final = (
 
 _PAYLOAD_TOO_LARGE: Final = 413
 _ENTITY_TOO_LARGE: Final = 40005
-_IN_TROUBLE = "Discord is in trouble just now; ask again in a few minutes."
+_IN_TROUBLE = "Discord has trouble right now; ask again in a few minutes."
 _NO_RIGHT = (
-    "I lack a right in this channel; whoever manages it can grant it to my role under Edit Channel →"
+    "I lack a permission in this channel; a moderator can grant it to my role under Edit Channel →"
     " Permissions."
 )
 _SENTENCES: Final = {
     _ENTITY_TOO_LARGE: TOO_LARGE,
-    50083: "This thread is in the archive; open it again, or ask in another channel.",
+    50083: "This thread is archived; reopen it, or ask in another channel.",
     160005: "This thread is locked; ask in another channel.",
 }
 _OUTDATED: Final = (
@@ -69,7 +69,7 @@ def refusal(error: BaseException, *, number: str) -> Refusal | None:
     if isinstance(error, discord.HTTPException):
         return _by_discord(error, number)
     if isinstance(error, (aiohttp.ClientError, ConnectionError, TimeoutError)):
-        return Refusal("The connection to Discord broke; ask again in a minute.", told(error))
+        return Refusal("The connection to Discord broke; ask again in a minute.", failure_text(error))
     if isinstance(error, SQLAlchemyError):
         sentence = "The bot cannot read or save just now, and nothing was changed; try again in a minute."
         return Refusal(sentence, f"the database failed: {type(error).__name__}")
@@ -83,12 +83,12 @@ def _by_discord(error: discord.HTTPException, number: str) -> Refusal:
     if error.code in _SILENT:
         return Refusal(None, _SILENT[error.code], logging.INFO)
     if is_too_large(error):
-        return Refusal(TOO_LARGE, told(error))
+        return Refusal(TOO_LARGE, failure_text(error))
     if error.code in _SENTENCES:
-        return Refusal(_SENTENCES[error.code], told(error), logging.INFO)
+        return Refusal(_SENTENCES[error.code], failure_text(error), logging.INFO)
     if error.status == 429 or error.status >= 500:
-        return Refusal(_IN_TROUBLE, told(error))
+        return Refusal(_IN_TROUBLE, failure_text(error))
     if error.status == 403:
-        return Refusal(_NO_RIGHT, told(error), logging.INFO)
-    sentence = f"Discord refused the answer; please tell the bot's operator the number {number}."
-    return Refusal(sentence, f"told as {number}: {told(error)}", logging.ERROR)
+        return Refusal(_NO_RIGHT, failure_text(error), logging.INFO)
+    sentence = f"Discord refused the answer; please report this number to the bot's operator: {number}."
+    return Refusal(sentence, f"told as {number}: {failure_text(error)}", logging.ERROR)

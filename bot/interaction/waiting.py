@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Unpack
 import discord
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.interaction.errors import say, tell
-from bot.interaction.patience import UNSENT, told
+from bot.interaction.errors import answer_error, say
+from bot.interaction.patience import UNSENT, failure_text
 from bot.interaction.state import InteractionState, KeptMessage, ReplyKind, state_of
 from bot.request.pending import PendingAnswer
 from liqmap import LiqmapError
@@ -142,7 +142,7 @@ class Waiting:
             self._spawn(self._forget(interaction))
 
     async def _tell_cut(self, interaction: discord.Interaction[Any]) -> None:
-        if await tell(interaction, Restarting()):
+        if await answer_error(interaction, Restarting()):
             await self._forget(interaction)
 
     async def _forget(self, interaction: discord.Interaction[Any]) -> None:
@@ -160,7 +160,7 @@ class Waiting:
             try:
                 await say(_LeftInteraction(client, answer), RESTARTED, state=state)
             except UNSENT as error:
-                log.info("somebody from before the restart could not be told: %s", told(error))
+                log.info("somebody from before the restart could not be told: %s", failure_text(error))
         await self._pending.remove(answer.interaction_id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

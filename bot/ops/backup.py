@@ -71,7 +71,7 @@ def _read(path: Path, *, now: datetime) -> Saved:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:
-        raise RequestError(f"{path.name} cannot be read; name a file that export has written.") from error
+        raise RequestError(f"{path.name} cannot be read; name a file that export wrote.") from error
     if len(content) > _LARGEST:
         raise RequestError(f"{path.name} is larger than {_LARGEST >> 20} MiB, the most that import takes.")
     return read_backup(content, now=now)

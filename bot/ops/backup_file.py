@@ -34,7 +34,7 @@ _SECONDS: Final = {every.total_seconds() for every in INTERVALS.values()}
 
 def _without_nul(text: str) -> str:
     if "\0" in text:  # PostgreSQL stores none
-        raise PydanticCustomError("nul", "There must be no NUL character in it")
+        raise PydanticCustomError("nul", "It must not contain a NUL character")
     return text
 
 
@@ -98,10 +98,12 @@ def read_backup(content: bytes, *, now: datetime) -> Saved:
     try:
         file = _File.model_validate(from_json(content))
     except ValidationError as error:
-        raise RequestError(f"The backup cannot be used: {_sentence(error) or 'it is not one.'}") from None
+        raise RequestError(
+            f"The backup cannot be used: {_sentence(error) or 'it is not a backup file.'}"
+        ) from None
     except ValueError:  # what the parser says is about bytes and brackets
         raise RequestError(
-            "The backup cannot be used: it is not whole JSON; name a file that export has written."
+            "The backup cannot be used: it is not complete JSON; name a file that export wrote."
         ) from None
     problems = _Problems()
     saved = Saved(
@@ -158,7 +160,7 @@ def _sentence(error: ValidationError | RequestError, *place: str | int) -> str:
 def _subscription(row: _Subscription) -> SavedSubscription:
     spec = _spec(row.spec)
     if row.every not in _SECONDS:
-        raise RequestError(f"Posts come every {', '.join(INTERVALS)}, here in seconds.")
+        raise RequestError(f"Posts come every {', '.join(INTERVALS)}; give one of these in seconds.")
     return SavedSubscription(
         guild_id=row.guild_id,
         channel_id=row.channel_id,
@@ -180,7 +182,7 @@ def _spec(code: str) -> MapSpec:
             return spec
     except LiqmapError:
         pass
-    raise RequestError(f"The spec {code[:_LONGEST_WORD]!r} makes no sense.")
+    raise RequestError(f"The spec {code[:_LONGEST_WORD]!r} cannot be decoded.")
 
 
 def _alert(row: _Alert, *, now: datetime) -> NewAlert:

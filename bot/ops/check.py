@@ -61,7 +61,7 @@ async def _outcome(name: str, look: _Check, *, say: Callable[[str], object]) -> 
 
 async def _store(folder: Path) -> str:
     await asyncio.to_thread(_try_to_write, folder)
-    return "can be written"
+    return "writable"
 
 
 def _try_to_write(folder: Path) -> None:
@@ -102,7 +102,7 @@ async def _discord(session: aiohttp.ClientSession, settings: BotSettings) -> str
         raise SettingsError("Discord cannot be reached; check the network, and discord.api_url.") from error
     if not isinstance(user, dict) or "username" not in user:
         raise SettingsError(_NOT_DISCORD)
-    return f"the token is {user['username']}'s"
+    return f"the token belongs to {user['username']}"
 
 
 async def _clock(settings: BotSettings, exchange: Exchange) -> str:
@@ -119,7 +119,7 @@ async def _reach(session: aiohttp.ClientSession, settings: BotSettings, url: str
             status = response.status
     except (aiohttp.ClientError, TimeoutError) as error:
         raise SettingsError(
-            f"{url} cannot be reached; check the network, and the settings' address."
+            f"{url} cannot be reached; check the network, and its address in the settings."
         ) from error
     if status >= 500 or status in {403, 451}:
         raise SettingsError(f"{url} answers with HTTP {status}; the exchange may refuse this country.")

@@ -97,5 +97,5 @@ async def _listen(runner: web.AppRunner, settings: HealthSettings) -> None:
         await web.TCPSite(runner, settings.host, settings.port).start()
     except OSError as error:
         raise SettingsError(
-            f"Setting health.port: port {settings.port} cannot be had; choose another."
+            f"Setting health.port: port {settings.port} is not available; choose another."
         ) from error

@@ -12,7 +12,7 @@ UNREACHABLE: Final = "Discord cannot be reached; check the network, and the sett
 
 _PORTAL = "https://discord.com/developers/applications"
 _CLOSE_CODES: Final = {
-    4004: f"Discord does not take the bot's token any more; copy the new one from {_PORTAL}.",
+    4004: f"Discord no longer accepts the bot's token; copy the new one from {_PORTAL}.",
     4010: "Discord refuses the number of shards; set discord.shards = 0 to let Discord choose it.",
     4011: "This bot is in so many servers that it needs more shards; set discord.shards = 0.",
     4013: "Discord does not know the intents of this version of the bot; install a newer version.",
@@ -40,7 +40,7 @@ def login_error(error: BaseException) -> LiqmapError:
 
 def _refusal(error: discord.HTTPException) -> str:
     if error.status == 429 or error.status >= 500:
-        return f"Discord is in trouble just now (HTTP {error.status}); start the bot again in a few minutes."
+        return f"Discord has trouble right now (HTTP {error.status}); start the bot again in a few minutes."
     return (
         f"Discord refuses to let the bot start (HTTP {error.status}, code {error.code}); check the setting"
         " discord.api_url."

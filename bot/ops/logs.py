@@ -12,7 +12,7 @@ import aiohttp
 import discord
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.interaction.patience import told
+from bot.interaction.patience import failure_text
 from bot.ops.secrecy import HIDDEN, pattern_of
 
 if TYPE_CHECKING:
@@ -83,6 +83,6 @@ def _short(record: logging.LogRecord) -> logging.LogRecord:
     if record.name.partition(".")[0] not in _LOUD or not isinstance(error, _EXPECTED):
         return record
     short = copy(record)
-    short.msg, short.args = f"{record.getMessage()} ({told(error)})", ()
+    short.msg, short.args = f"{record.getMessage()} ({failure_text(error)})", ()
     short.exc_info = short.exc_text = None
     return short

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from enum import StrEnum
 
-STALE: Final = "This button is too old to be understood; run /liqmap again, please."
+STALE: Final = "This button is too old; run /liqmap again, please."
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MODES = {"t": Mode.TOP_N, "g": Mode.GROSS_VALUE, "p": Mode.PORTION}

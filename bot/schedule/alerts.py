@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import discord
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.interaction.patience import UNSENT, may_pass, told
+from bot.interaction.patience import UNSENT, failure_text, may_pass
 from bot.request.spec import encode_number
 from liqmap import Cluster, Exchange, LiqmapError, MapRequest, Market, TimeWindow
 from liqmap.parsing import parse_end, parse_mode, parse_selection
@@ -139,7 +139,7 @@ class AlertWatch:
         try:
             await self._speaker.say(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
         except UNSENT as error:
-            log.warning("alert %d could not be told: %s", alert.id, told(error))
+            log.warning("alert %d could not be told: %s", alert.id, failure_text(error))
             if isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
                 await self._remove(alert)
             else:
@@ -163,7 +163,7 @@ class AlertWatch:
         await self._speaker.tell(
             alert.creator_id,
             f"I have removed the alert of {alert.symbol} in <#{alert.channel_id}>:"
-            " I may not post there any more. Set it again with /alert near.",
+            " I can no longer post there. Set it again with /alert near.",
         )
 
 

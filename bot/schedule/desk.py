@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DRAFTS_LIVE = timedelta(days=1)
-_GONE = "That subscription is gone; /subscriptions shows those that are left."
+_GONE = "That subscription no longer exists; /subscriptions shows the others."
 
 
 class SubscriptionDesk:
@@ -59,7 +59,7 @@ class SubscriptionDesk:
         await acknowledge(interaction)
         draft = await self._previewed(interaction, draft_id)
         if not await self._store.subscriptions.remove_draft(draft.id):
-            raise RequestError("That is saved already; /subscriptions shows it, and can remove it.")
+            raise RequestError("It is already saved; /subscriptions shows it and can remove it.")
         await patiently(
             lambda: interaction.edit_original_response(
                 content="Not saved.", embeds=[], attachments=[], view=None
@@ -101,7 +101,7 @@ class SubscriptionDesk:
         self, interaction: discord.Interaction, new: NewSubscription, draft_id: int, result: MapResult
     ) -> None:
         """Show what would be posted, with Confirm and Cancel."""
-        text = f"**Preview.** {one_line(new)}. Shall it be posted like this?"
+        text = f"**Preview.** {one_line(new)}. Post it like this?"
 
         async def send(reply: Reply) -> None:
             await interaction.edit_original_response(
@@ -115,7 +115,7 @@ class SubscriptionDesk:
     ) -> None:
         """Raise RequestError unless the bot, and whoever asks, may post there."""
         if target.guild.id != interaction.guild_id or not isinstance(interaction.user, discord.Member):
-            raise RequestError("That channel is not of this server; choose another.")
+            raise RequestError("That channel belongs to another server; choose one of this server.")
         check_member(target, interaction.user, role)
         check_bot(target, role)
 
@@ -140,7 +140,7 @@ class SubscriptionDesk:
         """Return what a preview showed, for whoever asked for it. Raises RequestError."""
         found = await self._in_guild(interaction, number)
         if found.creator_id != interaction.user.id:
-            raise RequestError("Only the one who asked for this preview can confirm or cancel it.")
+            raise RequestError("Only the person who asked for this preview can confirm or cancel it.")
         return found
 
     async def _check_posting(self, interaction: discord.Interaction, subscription: Subscription) -> None:
@@ -148,7 +148,9 @@ class SubscriptionDesk:
         target = await fetch_channel(interaction.client, subscription.channel_id)
         role = target.guild.get_role(subscription.role_id) if subscription.role_id else None
         if subscription.role_id and role is None:
-            raise RequestError("The role to mention is gone; use /subscribe again with another, or none.")
+            raise RequestError(
+                "The role to mention no longer exists; use /subscribe with another role, or none."
+            )
         self.check_rights(interaction, target, role)
 
     async def _activate(self, number: int) -> None:
@@ -233,8 +235,8 @@ async def fetch_channel(client: discord.Client, channel_id: int) -> Postable:
         channel = client.get_channel(channel_id) or await patiently(lambda: client.fetch_channel(channel_id))
     except (discord.Forbidden, discord.NotFound) as error:
         raise RequestError(
-            f"I cannot see <#{channel_id}>: grant my role the right View Channel there, and try again."
+            f"I cannot see <#{channel_id}>: grant my role the permission View Channel there, and try again."
         ) from error
     if not isinstance(channel, discord.TextChannel | discord.Thread):
-        raise RequestError(f"<#{channel_id}> takes no posts; choose a text channel or a thread.")
+        raise RequestError(f"<#{channel_id}> cannot take posts; choose a text channel or a thread.")
     return channel

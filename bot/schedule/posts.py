@@ -11,7 +11,7 @@ from uuid import uuid4
 import discord
 from aiolimiter import AsyncLimiter
 
-from bot.interaction.patience import UNSENT, patiently, told
+from bot.interaction.patience import UNSENT, failure_text, patiently
 from bot.request.spec import MapSpec, encode_number
 from bot.store.erase import NOBODY
 from bot.views.map import map_view
@@ -125,7 +125,7 @@ class Posts:
                 user = await patiently(lambda: self._client.fetch_user(user_id), sleep=self._sleep)
             await patiently(partial(user.send, sentence, nonce=uuid4().hex[:25]), sleep=self._sleep)
         except UNSENT as error:
-            log.info("user %d could not be told: %s", user_id, told(error))
+            log.info("user %d could not be told: %s", user_id, failure_text(error))
             return False
         return True
 

@@ -19,7 +19,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from bot.interaction.patience import UNSENT, may_pass, told
+from bot.interaction.patience import UNSENT, failure_text, may_pass
 from bot.request.due import due_before, jitter_of
 from bot.schedule.posts import NONCE_HOLDS
 from bot.store.snapshots import SnapshotState
@@ -158,7 +158,7 @@ class SnapshotJob:
     def _note_waiting(self, subscription_id: int, state: RetryCallState) -> None:
         self._on_outcome("waiting")
         error = state.outcome.exception() if state.outcome else None
-        text = str(error) if isinstance(error, LiqmapError) else told(error)
+        text = str(error) if isinstance(error, LiqmapError) else failure_text(error)
         log.warning("subscription %d waits: %s", subscription_id, text)
         if not _is_expected(error) and repr(error) not in self._logged:
             # Once, for what is broken is so for every subscription.
@@ -244,12 +244,12 @@ class SnapshotJob:
     async def _fail_refused(
         self, subscription: Subscription, snapshot: Snapshot, error: discord.HTTPException
     ) -> None:
-        log.warning("snapshot of subscription %d was refused: %s", subscription.id, told(error))
+        log.warning("snapshot of subscription %d was refused: %s", subscription.id, failure_text(error))
         if isinstance(error, (discord.Forbidden, discord.NotFound)):
-            where = "the channel is gone" if error.status == 404 else "I may not post there any more"
+            where = "the channel is gone" if error.status == 404 else "I can no longer post there"
             await self._fail(subscription, snapshot, f"{where} (Discord says: {error.text})", fatal=True)
         else:
-            await self._fail(subscription, snapshot, f"Discord did not take it (it says: {error.text})")
+            await self._fail(subscription, snapshot, f"Discord refused it (and says: {error.text})")
 
     async def _fail(
         self, subscription: Subscription, snapshot: Snapshot, reason: str, *, fatal: bool = False

@@ -122,7 +122,7 @@ class AlertTable:
 
 async def _place_for(connection: AsyncConnection, row: Mapping[str, Any], *, most: int | None) -> int:
     if await has_equal(connection, alerts, row, key=ALERT_KEY):
-        raise RequestError(f"<#{row['channel_id']}> is told of just that already; see /alert list.")
+        raise RequestError(f"<#{row['channel_id']}> already has this alert; see /alert list.")
     return await free_place(connection, alerts, row, most=most)
 
 

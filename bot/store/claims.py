@@ -76,7 +76,10 @@ class Claims:
             if row["state"] == SubscriptionState.ACTIVE and await has_equal(
                 connection, subscriptions, mine, there=active, key=SUBSCRIPTION_KEY
             ):
-                mine |= {"state": SubscriptionState.PAUSED, "reason": "the channel gets just that already"}
+                mine |= {
+                    "state": SubscriptionState.PAUSED,
+                    "reason": "the channel already gets exactly these posts",
+                }
             await _put(connection, subscriptions, mine)
         return [row["id"] for row in rows]
 

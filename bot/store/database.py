@@ -169,6 +169,6 @@ def _create_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise SettingsError(
-            f"The database file {path.name} cannot be made ({error.strerror}): check the settings "
+            f"The database file {path.name} cannot be created ({error.strerror}): check the settings "
             "storage.path and database.url."
         ) from error

@@ -65,7 +65,7 @@ class GuildTable:
         self._known.pop(guild_id, None)
 
     async def remove_channel(self, channel_id: int) -> None:
-        """Take a channel out of the allowed ones."""
+        """Remove a channel from the allowed ones."""
 
         def without(defaults: GuildDefaults) -> GuildDefaults:
             left = tuple(each for each in defaults.channels if each != channel_id)

@@ -222,7 +222,7 @@ async def _check_equal(
     connection: AsyncConnection, row: Mapping[str, Any], *, there: ColumnElement[bool]
 ) -> None:
     if await has_equal(connection, subscriptions, row, there=there, key=SUBSCRIPTION_KEY):
-        raise RequestError(f"<#{row['channel_id']}> gets just that already; see /subscriptions.")
+        raise RequestError(f"<#{row['channel_id']}> already gets exactly these posts; see /subscriptions.")
 
 
 def subscription_columns(new: NewSubscription) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from alembic.util import CommandError
 
-_LOCKED = "another program has locked it; stop that, and start again"
+_LOCKED = "another program has locked it; stop that program, and start again"
 _FULL = "its disk is full; make room, and start again"
 _SQLITE: Final = {
     sqlite3.SQLITE_BUSY: _LOCKED,
@@ -15,15 +15,15 @@ _SQLITE: Final = {
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_READONLY: "its file cannot be written; check its owner and rights",
     sqlite3.SQLITE_CANTOPEN: "its file cannot be opened; check its folder, owner and rights",
-    sqlite3.SQLITE_IOERR: "its disk fails; check that, and start again",
+    sqlite3.SQLITE_IOERR: "its disk reports errors; check it, and start again",
     sqlite3.SQLITE_CORRUPT: "its file is damaged; import a backup into a new one",
-    sqlite3.SQLITE_NOTADB: "its file is none of SQLite; check the setting database.url",
+    sqlite3.SQLITE_NOTADB: "its file is not a SQLite database; check the setting database.url",
 }
 _POSTGRES: Final = {
     "28P01": "it refuses the user or the password; check the setting database.url",
     "28000": "it refuses the user or the password; check the setting database.url",
     "3D000": "it does not exist; create it, or check the setting database.url",
-    "42501": "its user may not make tables; grant that right",
+    "42501": "its user may not create tables; grant that right",
     "53100": _FULL,
     "53300": "it has too many connections; close some, and start again",
     "55P03": _LOCKED,

@@ -128,7 +128,7 @@ class DeleteButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"delete:([0-
         """Delete the message."""
         moderates = interaction.guild_id is not None and interaction.permissions.manage_messages
         if interaction.user.id != self._author_id and not moderates:
-            raise RequestError("Only the one who asked for this map, or a moderator, can delete it.")
+            raise RequestError("Only the person who asked for this map, or a moderator, can delete it.")
         await acknowledge(interaction)
         with suppress(discord.NotFound):  # an earlier try has arrived after all, or somebody was quicker
             await patiently(interaction.delete_original_response)

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 PROGRESS_EVERY: Final = 2.0
 """Seconds before the first word of progress, and between two: Discord limits edits."""
 
-_STAYED = "This is what there was when the rest could not be fetched; press Refresh to go on."
-_SO_FAR = "This is what there is so far; the rest is being fetched, and the map will be replaced."
+_STAYED = "The rest could not be fetched, so this map is incomplete; press Refresh to try again."
+_SO_FAR = "This map is incomplete; the rest is being fetched, and the complete map will replace it."
 
 
 async def drawn(
@@ -42,8 +42,8 @@ async def drawn(
             return await draw(request, progress=ticker.show, partial=show_partial)
     except TimeoutError:
         raise RequestError(
-            "This took longer than the 15 minutes that Discord waits for an answer; what is fetched is"
-            " kept, so ask again to go on."
+            "This took longer than the 15 minutes that Discord waits for an answer; the data fetched so far"
+            " is kept, so ask again to continue."
         ) from None
 
 

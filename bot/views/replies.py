@@ -41,8 +41,8 @@ ANSWER_WITHIN: Final = timedelta(minutes=14)
 """An answer that comes later than this is not sent any more; Discord takes it for 15 minutes."""
 
 TOO_LONG: Final = (
-    "This is going to take longer than the 15 minutes that Discord waits for an answer; what is fetched by"
-    " then is kept, so ask again after that."
+    "This will take longer than the 15 minutes that Discord waits for an answer; the data fetched by then is"
+    " kept, so ask again afterwards."
 )
 
 _TELLING_SHARE = 0.05  # so much of the work, or of time, tells how long the rest will take

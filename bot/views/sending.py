@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import discord
 
-from bot.interaction.patience import patiently, told
+from bot.interaction.patience import failure_text, patiently
 from bot.interaction.refusals import TOO_LARGE, is_too_large
 from bot.views.replies import Reply, map_reply
 from liqmap import RequestError
@@ -41,7 +41,7 @@ async def send_map(
     except discord.HTTPException as error:
         if not is_too_large(error):
             raise
-        log.info("a map is sent again in a smaller size: %s", told(error))
+        log.info("a map is sent again in a smaller size: %s", failure_text(error))
     small = await asyncio.to_thread(_smaller, result)
     try:
         return await patiently(lambda: send(map_reply(small)), sleep=sleep)

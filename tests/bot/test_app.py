@@ -117,7 +117,7 @@ async def test_person_has_so_many_maps_under_way_and_no_more(tmp_path: Path):
         await stranger.acknowledged
         process.send_signal(signal.SIGTERM)
         assert (await ended(process))[0] == 0
-    assert refused.message["content"] == "You have 2 maps under way already; wait for one of them, please."
+    assert refused.message["content"] == "You already have 2 maps under way; wait until one is done, please."
     assert stranger.callback["type"] == 5
 
 
@@ -210,7 +210,8 @@ def test_export_and_import_are_commands(tmp_path: Path, no_discord: Path, capsys
     assert main(["--config", str(no_discord), "export", file]) == 0
     assert main(["--config", str(no_discord), "import", file]) == 0
     assert capsys.readouterr().out == (
-        "exported 0 subscriptions\nadded 0 subscriptions; a bot takes those of its servers within the hour\n"
+        "exported 0 subscriptions\n"
+        "added 0 subscriptions; a bot takes over those of its servers within an hour\n"
     )
 
 
@@ -231,7 +232,7 @@ def test_wrong_settings_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         (
             OSError(errno.ENOSPC, "No space left on device"),
-            "This machine refuses what the bot needs: No space",
+            "The operating system refused something that the bot needs: No space",
         ),
         (
             OperationalError("SELECT", {}, OSError()),

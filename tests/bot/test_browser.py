@@ -106,7 +106,7 @@ async def test_map_button_and_subscription_in_the_browser(page: Page):
     await command(page, "subscribe", symbol="BTCUSDT", window="6h", mode="top_n", every="1h")
     await expect(messages).to_have_count(3)
     preview = messages.nth(2)
-    await expect(preview.get_by_text("Shall it be posted like this?")).to_be_visible()
+    await expect(preview.get_by_text("Post it like this?")).to_be_visible()
     await shoot(page, "subscribe")
     await press(preview.get_by_role("button", name="Confirm"), preview.get_by_text("Saved:"))
     await shoot(page, "confirmed")

@@ -33,7 +33,7 @@ async def test_unknown_error_is_told_by_a_number_that_the_log_has(
     answer = await floor.liqmap()
     (sentence,) = answer.followups
     found = re.fullmatch(
-        r"Something went wrong on the bot's side; please tell its operator the number (\w{8})\.",
+        r"Something went wrong in the bot; please report this number to its operator: (\w{8})\.",
         sentence.content,
     )
     assert found

@@ -71,8 +71,8 @@ async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store)
     answer = await near(floor, floor.manager())
     assert answer.ephemeral
     assert shown(answer).content == (
-        "Alert 1 is set: BTCUSDT on Binance within 1 % of $1M or more, at most every 1h,"
-        f" in <#{floor.channel.id}>. What counts is the last day of trades."
+        "Alert 1 is set: BTCUSDT on Binance within 1 % of a cluster of $1M or more, at most once every 1h,"
+        f" in <#{floor.channel.id}>. It looks at the last day of trades."
     )
     assert len(await store.alerts.all()) == 1
 
@@ -308,8 +308,8 @@ async def test_long_list_ends_with_a_whole_alert_and_how_many_there_are_beyond(f
         ({"distance": "NaN"}, "The distance is a share of the price, above 0 and up to 20%; try 1%."),
         ({"distance": "21%"}, "The distance is a share of the price"),
         ({"distance": "-1"}, "The distance is a share of the price"),
-        ({"notional": "1e309"}, "The notional is an amount in quote currency; try 5m or 500k."),
-        ({"notional": "0"}, "The notional is an amount"),
+        ({"notional": "1e309"}, "The notional is a value in quote currency; try 5m or 500k."),
+        ({"notional": "0"}, "The notional is a value in quote currency"),
         ({"cooldown": "1s"}, "The cooldown is a length of time from 5m to 7d; try 1h."),
         ({"cooldown": "soon"}, "The cooldown is a length of time"),
         ({"symbol": "../x"}, "The symbol “../x” is not one; try BTCUSDT."),
@@ -337,7 +337,7 @@ async def test_one_too_many_and_one_that_is_gone_are_refused(
     await near(floor, mona)
     assert "This server has 1 alerts, the most" in refusal(await near(floor, mona, symbol="eth"))
     answer = await mona.slash(floor.channel, "alert remove", alert="99")
-    assert refusal(answer) == "That alert is gone; /alert list shows those that are left."
+    assert refusal(answer) == "That alert no longer exists; /alert list shows the others."
 
 
 @EXPECTS_ERRORS
@@ -380,7 +380,7 @@ async def test_same_alert_twice_is_refused(floor: Floor, draw: Market, store: St
     mona, elsewhere = floor.manager(), floor.env.guild.create_text_channel("elsewhere")
     await near(floor, mona)
     answer = await near(floor, floor.manager("otto"), cooldown="2h")
-    assert refusal(answer) == f"<#{floor.channel.id}> is told of just that already; see /alert list."
+    assert refusal(answer) == f"<#{floor.channel.id}> already has this alert; see /alert list."
     assert len(draw.requests) == 1
     await near(floor, mona, distance="2%")
     await mona.slash(elsewhere, "alert near", symbol="btc", distance="1%", notional="1m")
@@ -411,7 +411,7 @@ async def test_bot_without_a_right_here_says_which(floor: Floor):
     )
     options = {"symbol": "btc", "distance": "1%", "notional": "1m"}
     answer = await floor.manager().slash(closed, "alert near", **options)
-    assert "I lack the right Embed Links" in refusal(answer)
+    assert "I lack the permission Embed Links" in refusal(answer)
 
 
 async def test_alerts_are_for_those_who_manage_channels(floor: Floor):

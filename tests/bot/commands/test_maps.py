@@ -198,7 +198,7 @@ async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):
     asking = asyncio.create_task(floor.liqmap(value="100"))
     while (message := floor.channel.last_message) is None or not message.attachments:
         await asyncio.sleep(0)
-    assert message.content.startswith("This is what there is so far; the rest is being fetched")
+    assert message.content.startswith("This map is incomplete; the rest is being fetched")
     assert await message.attachments[0].read() == PNG + b"half"
     assert "⚠️ 50 % covered, missing 00:00–03:00 (still being fetched)" in (
         message.embeds[0].description or ""
@@ -221,7 +221,7 @@ async def test_partial_map_stays_if_the_rest_cannot_be_had(floor: Floor, private
     answer = await floor.liqmap(private=private)
     assert [(each.content, each.ephemeral) for each in answer.followups] == [("Not there.", True)]
     message = shown(answer)
-    assert message.content.startswith("This is what there was when the rest could not be fetched; press Ref")
+    assert message.content.startswith("The rest could not be fetched, so this map is incomplete; press Ref")
     assert await message.attachments[0].read() == PNG + b"half"
     await floor.member.click(message.message, label="Refresh")
     assert (message.content, len(message.attachments)) == ("", 2)

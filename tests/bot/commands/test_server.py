@@ -66,7 +66,7 @@ async def test_maps_are_drawn_in_allowed_channels_only(floor: Floor):
     answer = await boss.slash(floor.channel, "settings", allow=other)
     assert fields(answer)["Channels"] == f"<#{other.id}>"
     sentence = refusal(await floor.liqmap())
-    assert sentence == f"On this server, maps are drawn in <#{other.id}>; ask there, please."
+    assert sentence == f"On this server, maps are drawn only in <#{other.id}>; use the command there, please."
     typed = {"symbol": "BTC", "window": "6h", "mode": "top_n"}
     drawn = await floor.member.slash(other, "liqmap", **typed)
     assert len(shown(drawn).attachments) == 2

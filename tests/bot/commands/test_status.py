@@ -74,12 +74,12 @@ async def status(floor: Floor) -> tuple[str, dict[str, str]]:
 
 async def test_status_tells_how_the_bot_is_doing(floor: Floor):
     text, fields = await status(floor)
-    assert text == "Nothing is recorded yet: that begins with the first map of a symbol that ends now."
+    assert text == "Nothing is recorded yet; recording starts with the first map whose window ends now."
     assert fields == {
         "Maps": "3 of 32 maps under way",
         "Posts": "0 subscriptions run; nothing posted yet",
         "Running": f"since <t:{int(NOW.timestamp())}:R>",
-        "Clock": "no exchange contradicts it",
+        "Clock": "no exchange disagrees with it",
     }
 
 

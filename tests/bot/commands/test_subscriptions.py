@@ -32,7 +32,7 @@ async def test_subscribe_previews_and_saves_only_after_confirm(floor: Floor, sto
     assert preview.ephemeral
     assert message.content == (
         "**Preview.** BTCUSDT 6h on Binance, top 100 trades per side, every 1h"
-        f" in <#{floor.channel.id}>. Shall it be posted like this?"
+        f" in <#{floor.channel.id}>. Post it like this?"
     )
     assert len(message.attachments) == 2
     assert await store.subscriptions.active() == []
@@ -196,8 +196,8 @@ async def test_missing_right_of_the_bot_is_named_with_its_channel(
     target = closed(floor, **denied)
     sentence = refusal(await floor.subscribe(floor.manager(), channel=target))
     assert sentence == (
-        f"I lack the right {named} in <#{target.id}>: grant it to my role under Edit Channel → Permissions,"
-        " and try again."
+        f"I lack the permission {named} in <#{target.id}>: grant it to my role under Edit Channel →"
+        " Permissions, and try again."
     )
     assert floor.draw.requests == []
     assert await store.subscriptions.get(1) is None
@@ -216,7 +216,7 @@ async def test_voice_channel_takes_no_posts(floor: Floor):
     with pytest.raises(simcord.OptionError):
         await floor.subscribe(mona, channel=voice)
     answer = await mona.slash(voice, "subscribe", symbol="btc", window="6h", mode="top_n", every="1h")
-    assert refusal(answer) == f"<#{voice.id}> takes no posts; choose a text channel or a thread."
+    assert refusal(answer) == f"<#{voice.id}> cannot take posts; choose a text channel or a thread."
 
 
 @EXPECTS_ERRORS
@@ -245,7 +245,7 @@ async def test_role_that_is_gone_before_confirm_is_said(floor: Floor, store: Sto
     await floor.env.settle()
     result = await mona.click(shown(preview).message, label="Confirm")
     assert [each.content for each in result.followups] == [
-        "The role to mention is gone; use /subscribe again with another, or none."
+        "The role to mention no longer exists; use /subscribe with another role, or none."
     ]
     assert await store.subscriptions.active() == []
 
@@ -258,7 +258,7 @@ async def test_same_subscription_twice_and_one_too_many_are_refused(
     await floor.env.restart_bot(new_bot(few, store))
     mona = floor.manager()
     await floor.subscribed(mona)
-    assert "gets just that already" in refusal(await floor.subscribe(mona))
+    assert "already gets exactly these posts" in refusal(await floor.subscribe(mona))
     late = await floor.subscribe(mona, window="3h")
     await floor.subscribed(mona, window="1h")
     assert "This server has 2 subscriptions, the most" in refusal(await floor.subscribe(mona, window="2h"))
@@ -361,7 +361,7 @@ async def test_unsubscribe_suggests_and_removes(floor: Floor, store: Store):
 )
 async def test_unsubscribe_of_what_is_not_there_is_one_sentence(floor: Floor, typed: str):
     answer = await floor.manager().slash(floor.channel, "unsubscribe", subscription=typed)
-    assert refusal(answer) == "That subscription is gone; /subscriptions shows those that are left."
+    assert refusal(answer) == "That subscription no longer exists; /subscriptions shows the others."
 
 
 @EXPECTS_ERRORS

@@ -33,16 +33,19 @@ def refused(status: int, code: int = 0) -> discord.HTTPException:
         (refused(413), TOO_LARGE),
         (refused(413, 40005), TOO_LARGE),
         (refused(400, 40005), TOO_LARGE),
-        (refused(400, 50083), "This thread is in the archive; open it again, or ask in another channel."),
+        (refused(400, 50083), "This thread is archived; reopen it, or ask in another channel."),
         (refused(403, 160005), "This thread is locked; ask in another channel."),
-        (refused(403, 50013), "I lack a right in this channel; "),
-        (refused(503), "Discord is in trouble just now; ask again in a few minutes."),
-        (refused(429), "Discord is in trouble just now; ask again in a few minutes."),
+        (refused(403, 50013), "I lack a permission in this channel; "),
+        (refused(503), "Discord has trouble right now; ask again in a few minutes."),
+        (refused(429), "Discord has trouble right now; ask again in a few minutes."),
         (
             refused(400, 50035),
-            f"Discord refused the answer; please tell the bot's operator the number {NUMBER}.",
+            f"Discord refused the answer; please report this number to the bot's operator: {NUMBER}.",
         ),
-        (refused(401), f"Discord refused the answer; please tell the bot's operator the number {NUMBER}."),
+        (
+            refused(401),
+            f"Discord refused the answer; please report this number to the bot's operator: {NUMBER}.",
+        ),
         (ConnectionResetError(104, "reset"), "The connection to Discord broke; ask again in a minute."),
         (aiohttp.ServerDisconnectedError(), "The connection to Discord broke; ask again in a minute."),
         (TimeoutError(), "The connection to Discord broke; ask again in a minute."),
@@ -101,10 +104,14 @@ async def test_answer_that_nobody_waits_for_any_more_is_given_up_in_silence(
 @pytest.mark.parametrize(
     ("status", "code", "sentence"),
     [
-        (400, 50035, r"Discord refused the answer; please tell the bot's operator the number (\w{8})\."),
-        (400, 50083, r"This thread is in the archive; open it again, or ask in another channel\."),
+        (
+            400,
+            50035,
+            r"Discord refused the answer; please report this number to the bot's operator: (\w{8})\.",
+        ),
+        (400, 50083, r"This thread is archived; reopen it, or ask in another channel\."),
         (403, 160005, r"This thread is locked; ask in another channel\."),
-        (403, 50013, r"I lack a right in this channel; .*\."),
+        (403, 50013, r"I lack a permission in this channel; .*\."),
     ],
 )
 async def test_answer_that_discord_refuses_becomes_a_private_sentence(

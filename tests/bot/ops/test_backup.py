@@ -187,9 +187,9 @@ async def test_broken_backup_is_one_sentence_and_adds_nothing(
         ("subscriptions", {"every": 10**30}, "subscriptions.1: Posts come every 15m, 30m, "),
         ("subscriptions", {"every": "1h"}, "subscriptions.1.every: Input should be a valid integer."),
         ("subscriptions", {"role_id": True}, "subscriptions.1.role_id: Input should be a valid integer."),
-        ("subscriptions", {"spec": "b~BTC\0"}, "subscriptions.1: The spec 'b~BTC\\x00' makes no sense."),
-        ("subscriptions", {"reason": "\0"}, "subscriptions.1.reason: There must be no NUL character in it."),
-        ("guilds", {"value": "100\0"}, "guilds.0.value: There must be no NUL character in it."),
+        ("subscriptions", {"spec": "b~BTC\0"}, "subscriptions.1: The spec 'b~BTC\\x00' cannot be decoded."),
+        ("subscriptions", {"reason": "\0"}, "subscriptions.1.reason: It must not contain a NUL character."),
+        ("guilds", {"value": "100\0"}, "guilds.0.value: It must not contain a NUL character."),
         ("guilds", {"\x1b[2J": 1}, "guilds.0.[2J: Extra inputs are not permitted."),
         ("guilds", {"theme": "pink"}, "guilds.0.theme: Input should be 'dark' or 'light'."),
     ],
@@ -212,7 +212,7 @@ async def test_file_that_cannot_be_read_or_written_is_one_sentence(store: Store,
         await export_to(store, tmp_path / "no" / "file")
     for noise in (b"\xff\x00", b"[" * 100_000, b'{"version": 1', b'{"version": ' + b"9" * 5000 + b"}"):
         (tmp_path / "noise").write_bytes(noise)
-        with pytest.raises(RequestError, match=r"^The backup cannot be used: it is not whole JSON; name"):
+        with pytest.raises(RequestError, match=r"^The backup cannot be used: it is not complete JSON; name"):
             await import_from(store, tmp_path / "noise", now=NOW)
 
 

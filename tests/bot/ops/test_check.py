@@ -59,9 +59,9 @@ async def test_all_is_well(outside: Outside, tmp_path: Path, monkeypatch: pytest
     lines: list[str] = []
     assert await check(outside.settings(tmp_path), say=lines.append)
     assert lines == [
-        "ok     store: can be written",
+        "ok     store: writable",
         "ok     database: open, 0 subscriptions",
-        "ok     discord: the token is liqmap's",
+        "ok     discord: the token belongs to liqmap",
         *(
             f"ok     {exchange} {part}: reached"
             for exchange in ("binance", "bybit")
@@ -142,6 +142,6 @@ async def test_nothing_to_reach_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     assert not await check(settings, say=lines.append)
     assert "wrong  discord: Discord cannot be reached; check the network, and discord.api_url." in lines
     assert (
-        f"wrong  bybit files: {nowhere} cannot be reached; check the network, and the settings' address."
-        in lines
+        f"wrong  bybit files: {nowhere} cannot be reached; check the network, and its address in the"
+        " settings." in lines
     )

@@ -64,7 +64,7 @@ async def test_no_port_means_no_server():
 
 async def test_taken_port_is_one_sentence(port: int):
     async with server(port):
-        with pytest.raises(SettingsError, match=f"health.port: port {port} cannot be had"):
+        with pytest.raises(SettingsError, match=f"health.port: port {port} is not available"):
             async with server(port):
                 pass
 

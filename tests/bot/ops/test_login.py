@@ -37,15 +37,15 @@ def unknown_gateway() -> discord.GatewayNotFound:
     ("error", "kind", "sentence"),
     [
         (discord.LoginFailure(), SettingsError, "Discord refuses the bot's token; copy it again"),
-        (closed(4004), SettingsError, "Discord does not take the bot's token any more; copy the new one"),
+        (closed(4004), SettingsError, "Discord no longer accepts the bot's token; copy the new one"),
         (discord.PrivilegedIntentsRequired(0), SettingsError, "Discord refuses the bot's intents"),
         (closed(4010), SettingsError, "Discord refuses the number of shards; set discord.shards = 0"),
         (closed(4011), SettingsError, "needs more shards; set discord.shards = 0."),
         (closed(4013), SettingsError, "install a newer version"),
         (closed(4012), LiqmapError, "Discord has closed the connection for good (code 4012)."),
-        (refused(discord.DiscordServerError, 503), LiqmapError, "Discord is in trouble just now (HTTP 503)"),
-        (refused(discord.HTTPException, 429), LiqmapError, "Discord is in trouble just now (HTTP 429)"),
-        (unknown_gateway(), LiqmapError, "Discord is in trouble just now (HTTP 502)"),
+        (refused(discord.DiscordServerError, 503), LiqmapError, "Discord has trouble right now (HTTP 503)"),
+        (refused(discord.HTTPException, 429), LiqmapError, "Discord has trouble right now (HTTP 429)"),
+        (unknown_gateway(), LiqmapError, "Discord has trouble right now (HTTP 502)"),
         (refused(discord.NotFound, 404), LiqmapError, "(HTTP 404, code 0); check the setting"),
         (aiohttp.ServerDisconnectedError(), LiqmapError, UNREACHABLE),
         (ConnectionResetError(104, "reset"), LiqmapError, UNREACHABLE),
@@ -67,7 +67,9 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordServer
         yield server
 
 
-@pytest.mark.parametrize(("code", "sentence"), [(4004, "any more"), (4014, "intents"), (4011, "more shards")])
+@pytest.mark.parametrize(
+    ("code", "sentence"), [(4004, "no longer"), (4014, "intents"), (4011, "more shards")]
+)
 async def test_bot_that_discord_disconnects_for_good_ends_with_a_sentence(
     server: DiscordServer, settings: BotSettings, store: Store, code: int, sentence: str
 ):
@@ -86,7 +88,7 @@ async def test_token_that_is_reset_while_the_bot_runs_ends_it_with_a_sentence(
             await server.gateway.drop(4004)
 
         bot.add_listener(reset, "on_guild_available")
-        with pytest.raises(SettingsError, match="does not take the bot's token any more"):
+        with pytest.raises(SettingsError, match="no longer accepts the bot's token"):
             await stay(bot, TOKEN)
 
 
@@ -95,5 +97,5 @@ async def test_discord_that_is_down_is_not_called_unreachable(
 ):
     server.plan("GET", "/users/@me", Fault.UNAVAILABLE)
     async with new_bot(settings, store) as bot:
-        with pytest.raises(LiqmapError, match=r"in trouble just now \(HTTP 503\)"):
+        with pytest.raises(LiqmapError, match=r"has trouble right now \(HTTP 503\)"):
             await stay(bot, TOKEN)

@@ -166,7 +166,7 @@ async def test_rows_of_before_are_kept_and_what_was_there_twice_is_put_away(
         ] == [
             (1, "active", "", 42),
             (2, "paused", "so", None),
-            (3, "paused", "the channel gets just that already", None),
+            (3, "paused", "the channel already gets exactly these posts", None),
         ]
         assert await store.subscriptions.get(5) is not None
         assert [(each.id, each.creator_id) for each in await store.alerts.all()] == [(1, 3), (3, 3)]
@@ -290,7 +290,7 @@ async def test_locked_database_is_one_sentence(settings: BotSettings):
         other.execute("BEGIN IMMEDIATE")
         sentence = await opening(settings)
     assert sentence == (
-        "The database cannot be opened: another program has locked it; stop that, and start again."
+        "The database cannot be opened: another program has locked it; stop that program, and start again."
     )
 
 
@@ -324,7 +324,7 @@ async def test_damaged_file_is_one_sentence(settings: BotSettings):
     settings.storage.path.mkdir()
     (settings.storage.path / "liqmap.sqlite3").write_bytes(b"no database at all " * 100)
     assert (await opening(settings)).startswith(
-        "The database cannot be opened: its file is none of SQLite; check the setting database.url"
+        "The database cannot be opened: its file is not a SQLite database; check the setting database.url"
     )
 
 
@@ -344,6 +344,6 @@ async def test_unreachable_postgresql_raises_the_database_s_own_error():
 
 async def test_folder_that_cannot_be_made_is_one_sentence(settings: BotSettings):
     await asyncio.to_thread(settings.storage.path.write_text, "a file")
-    with pytest.raises(SettingsError, match=r"liqmap\.sqlite3 cannot be made"):
+    with pytest.raises(SettingsError, match=r"liqmap\.sqlite3 cannot be created"):
         async with open_store(settings):
             pass

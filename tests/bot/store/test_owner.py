@@ -197,7 +197,10 @@ async def test_claim_of_what_the_bot_has_already_posts_nothing_twice(keeper: Sto
     assert list(claimed.alerts) == []
     paused = await bot.subscriptions.get(number)
     assert paused is not None
-    assert (paused.state, paused.reason) == (SubscriptionState.PAUSED, "the channel gets just that already")
+    assert (paused.state, paused.reason) == (
+        SubscriptionState.PAUSED,
+        "the channel already gets exactly these posts",
+    )
     assert len(await bot.subscriptions.active()) == len(await bot.alerts.all()) == 1
     await bot.guilds.load()
     assert bot.guilds.get(NEW.guild_id) == GuildDefaults(theme="dark")

@@ -78,7 +78,7 @@ async def test_alerts_that_are_added_at_once_are_no_more_than_allowed(processes:
         store.alerts.add(replace(ALERT, notional=1e6 + place), most=3)
         for place, store in enumerate(processes)
     ]
-    full = "This server has 3 alerts, the most there can be; remove one first."
+    full = "This server has 3 alerts, which is the limit; remove one first."
     assert await outcomes(*adding) == [""] * 3 + [full] * 5
     assert len(await processes[0].alerts.all()) == 3
 
@@ -89,7 +89,7 @@ async def test_equal_alerts_that_are_added_at_once_are_one(processes: Sequence[S
         store.alerts.add(replace(ALERT, creator_id=place + 1), most=99)
         for place, store in enumerate(processes)
     ]
-    assert await outcomes(*adding) == [""] + ["<#2> is told of just that already; see /alert list."] * 7
+    assert await outcomes(*adding) == [""] + ["<#2> already has this alert; see /alert list."] * 7
 
 
 @pytest.mark.usefixtures("at_once")
@@ -102,7 +102,7 @@ async def test_subscriptions_that_are_confirmed_at_once_are_no_more_than_allowed
         store.subscriptions.activate(draft, now=NOW, most=3)
         for store, draft in zip(processes, drafts, strict=True)
     ]
-    full = "This server has 3 subscriptions, the most there can be; remove one first."
+    full = "This server has 3 subscriptions, which is the limit; remove one first."
     assert await outcomes(*confirming) == [""] * 3 + [full] * 5
     assert len(await processes[0].subscriptions.active()) == 3
 
@@ -114,7 +114,7 @@ async def test_equal_subscriptions_that_are_confirmed_at_once_are_one(processes:
         store.subscriptions.activate(draft, now=NOW, most=99)
         for store, draft in zip(processes, drafts, strict=True)
     ]
-    there = f"<#{NEW.channel_id}> gets just that already; see /subscriptions."
+    there = f"<#{NEW.channel_id}> already gets exactly these posts; see /subscriptions."
     assert await outcomes(*confirming) == [""] + [there] * 7
 
 
@@ -138,7 +138,7 @@ async def test_resumed_subscription_that_another_equals_is_refused(store: Store)
         await connection.execute(
             update(subscriptions).where(subscriptions.c.id == equal).values(state=SubscriptionState.ACTIVE)
         )
-    with pytest.raises(RequestError, match="gets just that already"):
+    with pytest.raises(RequestError, match="already gets exactly these posts"):
         await store.subscriptions.activate(paused, now=NOW, most=9)
 
 

@@ -158,7 +158,7 @@ async def test_press_that_fails_after_a_partial_map_says_that_it_stayed_that(flo
     floor.draw.errors = [DataError("Not there.")]
     result = await floor.member.click(message, label="1h")
     assert [each.content for each in result.followups] == ["Not there."]
-    assert now_shown(floor).content.startswith("This is what there was when the rest could not be fetched")
+    assert now_shown(floor).content.startswith("The rest could not be fetched, so this map is incomplete")
     await floor.member.click(now_shown(floor), label="Refresh")
     assert [request.market.symbol for request in floor.draw.requests] == ["ETHUSDT", "ETHUSDT", "BTCUSDT"]
 
@@ -169,7 +169,7 @@ async def test_delete_is_for_the_author_and_for_moderators(floor: Floor):
     stranger = floor.env.guild.add_member(floor.env.create_user("bob"))
     result = await stranger.click(message, label="Delete")
     assert result.response is not None
-    assert result.response.content == "Only the one who asked for this map, or a moderator, can delete it."
+    assert result.response.content == "Only the person who asked for this map, or a moderator, can delete it."
     assert floor.channel.history() == [message]
     await floor.member.click(message, label="Delete")
     assert floor.channel.history() == []
@@ -230,7 +230,7 @@ async def test_whoever_may_not_use_commands_may_not_press(floor: Floor):
     for label in ("1h", "CSV"):
         result = await stranger.click(message, label=label)
         assert result.response is not None
-        assert result.response.content.startswith("You need the right Use Application Commands in this")
+        assert result.response.content.startswith("You need the permission Use Application Commands in this")
     assert len(floor.draw.requests) == 1
 
 
@@ -254,7 +254,7 @@ async def test_stale_button_is_answered_politely(floor: Floor):
     stored.components[0]["components"][0]["custom_id"] = "map:r:nonsense:0"
     result = await floor.member.click(message, label="Refresh")
     assert result.response is not None
-    assert result.response.content == "This button is too old to be understood; run /liqmap again, please."
+    assert result.response.content == "This button is too old; run /liqmap again, please."
     assert result.ephemeral
 
 

@@ -22,7 +22,7 @@ from tests.bot.conftest import Floor
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 BUTTON, MENU = 2, 3
-LACKS_RIGHT = "You need the right Manage Channels in this channel for that; ask a moderator for it."
+LACKS_RIGHT = "You need the permission Manage Channels in this channel for that; ask a moderator for it."
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_command_of_servers_outside_of_any_writes_nothing(
     floor: Floor, store: Store, name: str, options: dict[str, str]
 ):
     sentence = refusal(await forged(floor, name, **options))
-    assert sentence == "This is for servers that the bot is in; use it there, please."
+    assert sentence == "This works only in servers that the bot is in; use it there, please."
     assert store.guilds.all() == {}
     assert floor.draw.requests == []
 
@@ -124,7 +124,7 @@ async def test_command_by_who_may_not_use_it_is_refused_though_discord_lets_it_t
         "options": [{"name": "theme", "type": 3, "value": "light"}],
     }
     answer = await _dispatch_actor_interaction(floor.member, 2, floor.channel, data)
-    assert refusal(answer).startswith("You need the right Manage Server in this channel")
+    assert refusal(answer).startswith("You need the permission Manage Server in this channel")
     assert store.guilds.all() == {}
 
 
@@ -151,7 +151,7 @@ async def test_preview_is_its_creator_s_to_confirm_or_cancel(floor: Floor, store
     for action in ("confirm", "cancel"):
         result = await pressed(floor, otto, preview.message, f"sub:{action}:1")
         (sentence,) = result.followups
-        assert sentence.content == "Only the one who asked for this preview can confirm or cancel it."
+        assert sentence.content == "Only the person who asked for this preview can confirm or cancel it."
     assert await states(store) == [SubscriptionState.DRAFT]
 
 
@@ -168,7 +168,7 @@ async def test_subscription_of_another_server_is_out_of_reach_of_every_button(
     listed = shown(await boss.slash(channel, "subscriptions"))
     result = await pressed(floor, boss, listed.message, f"sub:{action}:1", channel=channel)
     (sentence,) = result.followups
-    assert sentence.content == "That subscription is gone; /subscriptions shows those that are left."
+    assert sentence.content == "That subscription no longer exists; /subscriptions shows the others."
     assert await states(store) == [SubscriptionState.DRAFT]
 
 
@@ -218,7 +218,7 @@ async def test_menu_value_of_five_thousand_digits_is_a_stale_button(
     message = (await panel(floor, mona, "list")).message
     result = await pressed(floor, mona, message, "sub:pick", values=["9" * 5000])
     assert [each.content for each in result.followups] == [
-        "That subscription is gone; /subscriptions shows those that are left."
+        "That subscription no longer exists; /subscriptions shows the others."
     ]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 

@@ -164,8 +164,8 @@ async def test_what_takes_longer_than_discord_waits_ends_as_a_sentence(
     told = answer.response or answer.followups[0]
     assert told.ephemeral
     assert told.content == (
-        "This took longer than the 15 minutes that Discord waits for an answer; what is fetched is kept,"
-        " so ask again to go on."
+        "This took longer than the 15 minutes that Discord waits for an answer; the data fetched so far"
+        " is kept, so ask again to continue."
     )
     assert await store.alerts.all() == []
     assert await store.subscriptions.get(1) is None
