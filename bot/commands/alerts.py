@@ -1,4 +1,4 @@
-"""/alert: be told when the price comes near a large cluster, or sweeps one."""
+"""/alert: post when the price comes near a large cluster, or sweeps one."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
                 *(near, large, rest),
             )
             await self._store.alerts.check_room(new, most=self._settings.per_guild)
-            # An alert of a symbol that cannot be drawn would never come.
+            # An alert for a symbol that cannot be drawn would never fire.
             await drawn(self._draw, interaction, request)
             number = await self._store.alerts.add(new, most=self._settings.per_guild)
         text = f"Alert {number} is set: {_line(new)}. It looks at the last day of trades."

@@ -140,16 +140,16 @@ class Maps(commands.Cog):
         self._check_channel(interaction)
         with self._limits.counted(interaction.user.id, interaction.guild_id):
             message = interaction.message
-            # What a schedule has posted is everybody's, so nobody changes it.
+            # A scheduled post belongs to everybody, so a press answers beside it and leaves it as it is.
             aside = message is not None and message.interaction_metadata is None
             if not aside:
-                # The map stays, without what says how far the next one is.
+                # The map stays while the next one is drawn; an error only has to remove the progress line.
                 set_state(interaction, replace(state_of(interaction), kept=KeptMessage(None)))
             await acknowledge(interaction, ephemeral=aside, thinking=aside)
             await self._answer(interaction, request)
 
     async def send_csv(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
-        """Send the table of all levels to the person alone."""
+        """Send the table of all levels, visible only to the person who asked."""
         request = self._checked(spec, end, levels_csv=True)
         self._check_channel(interaction)
         with self._limits.counted(interaction.user.id, interaction.guild_id):
@@ -207,7 +207,7 @@ class Maps(commands.Cog):
     async def suggest_values(
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
-        """Suggest values of the mode that is chosen already."""
+        """Suggest values for the mode that has been chosen."""
         return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
 
 

@@ -20,7 +20,7 @@ _Channel = app_commands.AppCommandChannel | app_commands.AppCommandThread
 
 
 class _PostTarget(app_commands.Transformer):
-    """A channel that can take posts, as Discord names it: the bot need not see it."""
+    """A channel that can take posts, as Discord sends it; the bot may lack the permission to see it."""
 
     @property
     def type(self) -> discord.AppCommandOptionType:
@@ -37,7 +37,7 @@ class _PostTarget(app_commands.Transformer):
 
 
 class _MapTarget(_PostTarget):
-    """A channel that people can type in, which those of voice are, too."""
+    """A channel that people can type in; voice and stage channels have a chat as well."""
 
     @property
     def channel_types(self) -> list[discord.ChannelType]:
@@ -75,7 +75,7 @@ _VALUES = {
 
 
 def suggestions(typed: str, known: Iterable[str]) -> list[app_commands.Choice[str]]:
-    """Return those of `known` that contain what is typed, first those that start with it."""
+    """Return the entries of `known` that contain `typed`, those that start with it first."""
     known = tuple(known)
     starting = [each for each in known if each.startswith(typed)]
     containing = [each for each in known if typed in each and not each.startswith(typed)]
@@ -85,6 +85,6 @@ def suggestions(typed: str, known: Iterable[str]) -> list[app_commands.Choice[st
 
 
 def value_suggestions(typed: str, mode: object) -> list[app_commands.Choice[str]]:
-    """Return values to suggest for the mode that is chosen already."""
+    """Return values to suggest for the mode that has been chosen."""
     chosen = next((each for each in Mode if each == mode), Mode.TOP_N)
     return suggestions(typed.lower(), _VALUES[chosen])

@@ -1,4 +1,4 @@
-"""/settings and /help: what holds on this server, and how to read a map."""
+"""/settings and /help: the server's defaults, and how to read a map."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Server(commands.Cog):
         disallow: MapTarget | None = None,
         reset: bool = False,
     ) -> None:
-        """Change the defaults, and show what holds now."""
+        """Change the defaults, and show the current ones."""
 
         def change(before: GuildDefaults) -> GuildDefaults:
             now = GuildDefaults() if reset else before
@@ -127,7 +127,7 @@ def _with_words(
     if theme is not None:
         changes["theme"] = parse_theme(theme).value
     if leverages is not None:
-        # As typed: not every number is written again in a form that can be read.
+        # Kept as typed: a number that is formatted again may not parse.
         changes["leverages"] = leverages.replace(" ", "")
     return replace(defaults, **changes)
 

@@ -1,4 +1,4 @@
-"""/status: how fresh what is recorded is, and how the bot itself is doing."""
+"""/status: how fresh the recorded trades are, and how the bot is doing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NONE_RECORDED = "Nothing is recorded yet; recording starts with the first map w
 
 
 class Status(commands.Cog):
-    """The command that says how things are going."""
+    """The command that reports the state of the recorder and of the bot."""
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ _STYLES = {PostStyle.NEW_POST: "new post", PostStyle.EDIT: "edit in place"}
 
 
 class Subscriptions(commands.Cog):
-    """Commands about scheduled posts, and what keeps them in order."""
+    """Commands about scheduled posts, and the events that change or remove them."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Subscriptions(commands.Cog):
         role: discord.Role | None = None,
         theme: str | None = None,
     ) -> None:
-        """Show what would be posted, and ask whether it shall."""
+        """Show a preview of the post and ask for confirmation."""
         guild_id = interaction.guild_id or 0
         spec = build_spec(
             self._store.guilds.get(guild_id),
@@ -186,32 +186,32 @@ class Subscriptions(commands.Cog):
     async def suggest_values(
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
-        """Suggest values of the mode that is chosen already."""
+        """Suggest values for the mode that has been chosen."""
         return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
 
     @commands.Cog.listener()
     async def on_guild_available(self, guild: discord.Guild) -> None:
-        """Take over what is nobody's of a server that the bot is in."""
+        """Claim the rows of this server that belong to no bot yet."""
         await self.desk.claim_guild(guild.id)
 
     @commands.Cog.listener()
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        """Take over what is nobody's of a server that the bot is in from now on."""
+        """Claim the rows of a server that the bot has just joined and that belong to no bot yet."""
         await self.desk.claim_guild(guild.id)
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        """Forget all of a server that the bot has left."""
+        """Erase everything about a server that the bot has left."""
         await self.desk.forget_guild(guild.id)
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        """Forget what a channel that is gone was to get."""
+        """Remove the subscriptions and alerts of a deleted channel."""
         await self.desk.forget_channel(channel.id)
 
     @commands.Cog.listener()
     async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
-        """Forget what a thread that is gone was to get."""
+        """Remove the subscriptions and alerts of a deleted thread."""
         await self.desk.forget_channel(event.thread_id)
 
     def _name(self, interaction: discord.Interaction, subscription: Subscription) -> str:
