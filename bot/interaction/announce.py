@@ -1,4 +1,4 @@
-"""Announce the commands to Discord, where it does not have just these already."""
+"""Announce the commands to Discord, unless it already has exactly these."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _CHAT_INPUT: Final = 1
 
 
 async def announce(tree: app_commands.CommandTree[discord.Client]) -> None:
-    """Ask Discord which commands it has, and announce those of `tree` unless they are the same.
+    """Fetch the commands that Discord has, and announce those of `tree` if they differ.
 
-    Restarts are more frequent than changes, and Discord limits how often commands are made. Where it cannot
-    be asked, the commands of before go on working.
+    Restarts are more frequent than changes, and Discord limits how often commands are created. If Discord
+    cannot be reached, the commands announced earlier keep working.
     """
     client, commands = tree.client, [command.to_dict(tree) for command in tree.get_commands()]
     try:
@@ -45,10 +45,10 @@ async def announce(tree: app_commands.CommandTree[discord.Client]) -> None:
 
 
 def are_same(ours: Iterable[Mapping[str, Any]], known: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether people see the same commands, whatever Discord has added of its own."""
+    """Return whether people see the same commands. Fields that only Discord adds are ignored."""
     try:
         return _by_name(ours) == _by_name(known)
-    except (AttributeError, KeyError, TypeError, ValueError):  # whatever that is, it is not ours
+    except (AttributeError, KeyError, TypeError, ValueError):  # an unknown shape cannot be equal to ours
         return False
 
 
@@ -59,7 +59,7 @@ def _by_name(commands: Iterable[Mapping[str, Any]]) -> dict[tuple[int, str], dic
 def _command(command: Mapping[str, Any]) -> dict[str, Any]:
     seen = _chosen(command, _COMMAND)
     rights = command.get("default_member_permissions")
-    # 0 is for administrators alone, and none for everybody.
+    # 0 means administrators only; a missing value means everybody.
     seen["default_member_permissions"] = None if rights is None else int(rights)
     seen["options"] = _options(command.get("options"))
     return seen
@@ -75,7 +75,7 @@ def _options(options: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]
 
 
 def _chosen(content: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return what is not as by default; of sets, Discord chooses the order."""
+    """Return the values that differ from the default. Lists are sorted: Discord returns them in any order."""
     values = {name: content.get(name) for name in names}
     return {
         name: sorted(value) if isinstance(value, list) else value

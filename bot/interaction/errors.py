@@ -1,4 +1,4 @@
-"""The one place where errors become replies: one sentence, for the person alone."""
+"""The one place where errors become replies: one sentence that only the person sees."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Answerable(Protocol):
-    """What can be answered: an interaction, or what a process that was killed has left of one."""
+    """What can be answered: an interaction, or one that a killed process left unanswered."""
 
     @property
     def edit_original_response(self) -> Callable[..., Awaitable[object]]:
@@ -41,7 +41,7 @@ class Answerable(Protocol):
 
 @asynccontextmanager
 async def funnel(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
-    """Turn whatever is raised inside into one sentence."""
+    """Answer any error that is raised inside with one sentence."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the funnel
@@ -49,9 +49,9 @@ async def funnel(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
 
 
 async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> bool:
-    """Answer with the error's own sentence, or with a number under which the log has it.
+    """Answer with the error's own sentence, or with a number that identifies it in the log.
 
-    Return whether nothing remains to be answered.
+    Returns False if the answer could not be sent, so that somebody is still waiting.
     """
     sentence = _sentence(error)
     if sentence is None:
@@ -82,12 +82,12 @@ def _sentence(error: BaseException) -> str | None:
 async def say_beside(
     interaction: discord.Interaction[Any], sentence: str, *, view: ui.View = discord.utils.MISSING
 ) -> None:
-    """Send `sentence` to the person alone, beside the message that stays."""
+    """Send `sentence` privately, beside the message that stays."""
     await _say_beside(interaction, sentence, state=state_of(interaction), view=view)
 
 
 async def say(place: Answerable, sentence: str, *, state: InteractionState) -> None:
-    """Give an acknowledged interaction a sentence that its person alone sees.
+    """Answer an acknowledged interaction with a sentence that only its person sees.
 
     Raises one of `bot.interaction.patience.UNSENT`.
     """
@@ -99,15 +99,15 @@ async def say(place: Answerable, sentence: str, *, state: InteractionState) -> N
     )
     if state.reply is ReplyKind.PRIVATE:
         return
-    # A reply that was announced as public stays public, so it gives way to a private one. It is edited
-    # first, because what has only been announced is not a message that can be deleted yet, and because
-    # whatever fails after that, the sentence has been told.
+    # A reply that was deferred as public stays public, so a private one replaces it. It is edited first:
+    # a deferred reply is not a message yet and cannot be deleted, and if a later step fails, the person
+    # has the sentence anyway.
     await _follow_up(place, sentence)
     await place.delete_original_response()
 
 
 async def _answer(interaction: discord.Interaction[Any], sentence: str) -> None:
-    """Send `sentence` to the person alone, whatever has been sent before."""
+    """Send `sentence` privately, whichever reply has been sent before."""
     if state_of(interaction).reply is None:
         set_state(interaction, replace(state_of(interaction), reply=ReplyKind.PRIVATE))
     if not interaction.response.is_done() and await respond(
@@ -125,11 +125,11 @@ async def _say_beside(
         changes: dict[str, Any] = {"content": kept.content}
         if kept.view is not None:
             changes["view"] = kept.view
-        with suppress(*UNSENT):  # the sentence comes even so
+        with suppress(*UNSENT):  # the sentence matters more than restoring the message
             await patiently(lambda: place.edit_original_response(**changes))
     await _follow_up(place, sentence, view=view)
 
 
 async def _follow_up(place: Answerable, sentence: str, *, view: ui.View = discord.utils.MISSING) -> None:
-    # A sentence that its reader alone sees twice does less harm than none.
+    # A retry may send the private sentence twice; that is better than not at all.
     await patiently(lambda: place.followup.send(sentence, view=view, ephemeral=True))

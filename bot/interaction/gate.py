@@ -1,4 +1,4 @@
-"""The gate that every command and press passes before it does anything: each gets through once."""
+"""The gate before every command and press: it lets each interaction through once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_REMEMBERED: Final = 10_000
 
 
 class Gate:
-    """Lets each interaction through once, however often and to however many processes it comes.
+    """Lets each interaction through once, even if it arrives twice or at several processes.
 
     `take` takes an interaction, of an id and an application, among all processes; it returns False if
     another has taken it. Discord waits three seconds for the first answer, so who cannot be told in a

@@ -1,4 +1,4 @@
-"""How much one person, and one server, may ask for."""
+"""How many maps one person and one server may request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_REMEMBERED = 100_000
 
 
 class Limits:
-    """Counts maps under way, and maps asked for within a minute, however the clock is set meanwhile."""
+    """Counts the maps under way and those of the last minute. Setting the clock changes neither."""
 
     def __init__(self, settings: LimitsSettings, *, clock: SteadyClock) -> None:
         self._settings = settings
@@ -43,7 +43,7 @@ class Limits:
         if guild_id is not None:
             most = self._settings.maps_per_guild_a_minute
             buckets.append(self._bucket(self._guilds, guild_id, most, "This server has"))
-        # Whoever is refused for one of them spends nothing of the other.
+        # Both buckets are checked before either is charged: a refused request costs nothing.
         for bucket in buckets:
             bucket.update_rate_limit(self._clock.steady())
         self._under_way[user_id] += 1
@@ -68,7 +68,7 @@ class Limits:
 
 
 def check_channel(interaction: discord.Interaction, allowed: tuple[int, ...]) -> None:
-    """Raise RequestError if the server draws in other channels than this only."""
+    """Raise RequestError if the server allows maps only in other channels."""
     here = {interaction.channel_id, getattr(interaction.channel, "parent_id", None)}
     if interaction.guild_id is not None and allowed and not here & set(allowed):
         channels = " and ".join(f"<#{channel_id}>" for channel_id in allowed[:5])

@@ -1,4 +1,4 @@
-"""Patience with the network: what discord.py does not try again by itself is tried again here."""
+"""Patience with the network: retry the requests that discord.py does not retry itself."""
 
 from __future__ import annotations
 
@@ -103,16 +103,16 @@ async def respond(send: Callable[[], Awaitable[object]]) -> bool:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Tell whether what sending to Discord has raised may be otherwise in a while."""
+    """Return whether sending to Discord may succeed if it is tried again later."""
     if isinstance(error, discord.HTTPException):
-        # Discord says why it forbids, in JSON; who does not stands in between.
+        # Discord gives its reason as JSON. A 403 or 404 without JSON comes from a proxy in between.
         by_discord = error.code or "json" in error.response.headers.get("Content-Type", "")
         return error.status == 429 or error.status >= 500 or (error.status in {403, 404} and not by_discord)
     return isinstance(error, UNSENT)
 
 
 def failure_text(error: BaseException | None) -> str:
-    """Return what the log is to say of an error of sending."""
+    """Return a short description of a failed request, for the log."""
     if isinstance(error, discord.HTTPException):
         return f"HTTP {error.status}, code {error.code}: {error.text[:200]!r}"
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""What the bot, and whoever asks it, may do in a channel; and how to say what is missing."""
+"""What the bot and its users may do in a channel, and the sentence for a missing permission."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Access:
         return cls(root.default_permissions or discord.Permissions.none(), root.guild_only)
 
     def check(self, interaction: discord.Interaction[Any]) -> None:
-        """Raise RequestError unless whoever asks may, at this moment, in the channel where they ask."""
+        """Raise RequestError unless the user has the rights now, in the channel of the interaction."""
         known = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id)
         if self.servers_only and not known:
             raise RequestError("This works only in servers that the bot is in; use it there, please.")

@@ -1,4 +1,4 @@
-"""What may go wrong around an answer without being a fault of the bot: a sentence for each, or silence."""
+"""Failures around an answer that are not the bot's fault: a sentence for each, or silence."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _SILENT: Final = {
     10062: "it came too late to be acknowledged",
     50027: "its token has expired",
 }
-"""Discord's codes where nobody waits any more, or nothing can reach whoever does."""
+"""Discord's codes for answers that nobody waits for, or that cannot reach anybody."""
 
 
 class Refusal(NamedTuple):
-    """What the person is to read, if anything, and what the log says of it."""
+    """The sentence for the person, if any, and the reason for the log."""
 
     sentence: str | None
     reason: str
@@ -53,7 +53,7 @@ class Refusal(NamedTuple):
 
 
 def is_too_large(error: BaseException) -> bool:
-    """Tell whether Discord, or what stands before it, finds a message's pictures too large."""
+    """Return whether Discord, or a proxy before it, refused a message as too large."""
     return isinstance(error, discord.HTTPException) and (
         error.status == _PAYLOAD_TOO_LARGE or error.code == _ENTITY_TOO_LARGE
     )

@@ -14,7 +14,7 @@ _KEY: Final = "state"
 
 
 class ReplyKind(StrEnum):
-    """Which message an interaction was promised; an error's sentence goes by it."""
+    """Which kind of reply was announced. It decides where an error's sentence goes."""
 
     PRIVATE = "private"
     """A reply that one person alone sees: the sentence takes its place."""
@@ -26,7 +26,7 @@ class ReplyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeptMessage:
-    """How a message that stays has to look when its promised change does not come."""
+    """What a message is restored to if its announced change fails."""
 
     content: str | None
     view: ui.View | None = None

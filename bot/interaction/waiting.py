@@ -1,4 +1,4 @@
-"""People who wait for an answer: none is left without one when the bot stops, or after it was killed."""
+"""People who wait for an answer: each gets one when the bot stops, or at the start after a kill."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PendingStore(Protocol):
 
 
 class Waiting:
-    """Knows who waits, from the first moment of a command or press to the end of its task."""
+    """Tracks who is waiting, from the start of a command or press to the end of its task."""
 
     def __init__(self, pending: PendingStore, *, now: Callable[[], datetime]) -> None:
         self._pending = pending
@@ -137,7 +137,7 @@ class Waiting:
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         interaction = self._people.pop(task, None)
-        # Who was cut off has no answer yet.
+        # A task that was cancelled has not answered yet.
         if interaction is not None and not task.cancelled():
             self._spawn(self._forget(interaction))
 
@@ -146,7 +146,7 @@ class Waiting:
             await self._forget(interaction)
 
     async def _forget(self, interaction: discord.Interaction[Any]) -> None:
-        # The same one may have come twice, and one of the two ends at once.
+        # An interaction may arrive twice. The second ends at once and must not forget the first.
         if self._remembered.get(interaction.id) is interaction:
             del self._remembered[interaction.id]
             await self._pending.remove(interaction.id)
