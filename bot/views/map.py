@@ -110,7 +110,7 @@ class MapMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"map:(m|x):(.+)",
 
 
 class DeleteButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"delete:([0-9a-z]{1,13})", access=ANYONE):
-    """Takes the message away, for whoever asked for it and for moderators."""
+    """Deletes the message, for the person who asked for it and for moderators."""
 
     def __init__(self, author_id: int, *, row: int | None = None) -> None:
         custom_id = f"delete:{encode_number(author_id)}"
@@ -130,7 +130,7 @@ class DeleteButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"delete:([0-
         if interaction.user.id != self._author_id and not moderates:
             raise RequestError("Only the person who asked for this map, or a moderator, can delete it.")
         await acknowledge(interaction)
-        with suppress(discord.NotFound):  # an earlier try has arrived after all, or somebody was quicker
+        with suppress(discord.NotFound):  # an earlier attempt arrived after all, or somebody else deleted it
             await patiently(interaction.delete_original_response)
 
 
@@ -138,7 +138,7 @@ ITEMS: Final = (MapButton, MapMenu, DeleteButton)
 
 
 def whole_view(spec: MapSpec, whole_end: datetime, *, author_id: int) -> ui.View:
-    """Return what stands under the answer that a window cannot be had: the newest whole one, and Delete."""
+    """Return the buttons under the answer that a window is not covered: the newest whole one, and Delete."""
     view = ui.View(timeout=None)
     _add_whole(view, spec, whole_end, row=0)
     view.add_item(DeleteButton(author_id, row=0))
@@ -146,7 +146,7 @@ def whole_view(spec: MapSpec, whole_end: datetime, *, author_id: int) -> ui.View
 
 
 def answer_view(interaction: discord.Interaction[Any], result: MapResult) -> ui.View:
-    """Return what stands under an answer, which remains its author's whoever presses there."""
+    """Return the buttons under an answer. It keeps its author, no matter who presses them."""
     asked = interaction.message and interaction.message.interaction_metadata
     return map_view(
         MapSpec.of(result.request),
@@ -157,7 +157,7 @@ def answer_view(interaction: discord.Interaction[Any], result: MapResult) -> ui.
 
 
 def map_view(spec: MapSpec, end: datetime, *, author_id: int, whole_end: datetime | None = None) -> ui.View:
-    """Return what stands under a map: all of it, or only Delete where the rest would not fit.
+    """Return the buttons under a map, or only Delete if the spec is too long for the others.
 
     With `whole_end` it offers the window that ends there, too.
     """
@@ -202,7 +202,7 @@ def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
         return spec if mode is spec.selection.mode else replace(spec, selection=parse_selection(mode))
     if action == "x" and value in set(Exchange):
         exchange = Exchange(value)
-        # The exchange's own way stays just that; a model that was chosen stays what it is.
+        # The model follows the exchange, unless another model was chosen.
         own = spec.model.value == spec.market.exchange.value
         return replace(
             spec,
@@ -227,5 +227,5 @@ def _exchanges(spec: MapSpec) -> list[discord.SelectOption]:
 
 
 def _presses(interaction: discord.Interaction[Any]) -> Presses:
-    # A press reaches the bot with nothing but its client.
+    # A press brings only its client, so the cog has to be found there.
     return cast("Presses", interaction.client.get_cog("Maps"))

@@ -1,4 +1,4 @@
-"""What buttons and menus that outlive a restart have in common: how they are found again, and pressed."""
+"""The base of buttons and menus that outlive a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""While a map is drawn: the announced reply tells how far that is, and that it takes too long."""
+"""Show progress in the announced reply while a map is drawn, and say when it takes too long."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SO_FAR = "This map is incomplete; the rest is being fetched, and the complete m
 async def drawn(
     draw: Draw, interaction: discord.Interaction[Any], request: MapRequest, *, partial: bool = False
 ) -> MapResult:
-    """Draw `request` for an announced reply, which shows progress, and a `partial` map if that is asked for.
+    """Draw `request` for an announced reply that shows progress and, with `partial`, an incomplete map.
 
     Raises RequestError when it is too late to answer.
     """

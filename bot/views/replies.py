@@ -45,7 +45,7 @@ TOO_LONG: Final = (
     " kept, so ask again afterwards."
 )
 
-_TELLING_SHARE = 0.05  # so much of the work, or of time, tells how long the rest will take
+_TELLING_SHARE = 0.05  # the pace is meaningful after this share of the work, or this time
 _TELLING_SECONDS = 30.0
 _TELLING_BUDGET_SECONDS = 75.0  # more than the minute in which a budget is spent
 _SMALLEST_SHARE = 1e-6
@@ -100,11 +100,11 @@ def progress_text(progress: Progress, *, elapsed: float) -> str:
 
 
 def _seconds_left(progress: Progress, *, share: float, elapsed: float) -> float | None:
-    """Return how long the rest will take by its pace, but not less than is known; None if it is too early."""
+    """Return how long the rest will take [s], at least `progress.left`; None if it is too early to say."""
     pace = elapsed * (1 - share) / max(share, _SMALLEST_SHARE)
     if progress.left is None:
         return pace if share > _TELLING_SHARE or elapsed >= _TELLING_SECONDS else None
-    # What a budget is spent on comes in bursts, whose pace tells nothing before a minute is over.
+    # Requests under a rate budget come in bursts. Their pace means nothing before a minute has passed.
     return max(progress.left, pace) if elapsed >= _TELLING_BUDGET_SECONDS else progress.left
 
 

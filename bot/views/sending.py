@@ -1,4 +1,4 @@
-"""Send a drawn map, smaller where Discord finds it too large."""
+"""Send a drawn map, smaller if Discord finds it too large."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def send_map(
     `bot.interaction.patience.UNSENT`.
     """
     try:
-        # Files are used up by a try, so each makes its own.
+        # Sending consumes the files, so each attempt builds the reply anew.
         return await patiently(lambda: send(map_reply(result)), sleep=sleep)
     except discord.HTTPException as error:
         if not is_too_large(error):
