@@ -177,7 +177,7 @@ def _subscription(row: _Subscription) -> SavedSubscription:
 def _spec(code: str) -> MapSpec:
     try:
         spec = decode_spec(code)
-        # What is stored is encoded anew, and has to be understood then too.
+        # The store encodes the spec again, and the result must decode to the same.
         if decode_spec(encode_spec(spec)) == spec:
             return spec
     except LiqmapError:

@@ -1,4 +1,4 @@
-"""`python -m bot check`: whether everything that the bot needs is there, and what is wrong if not."""
+"""`python -m bot check`: report whether everything that the bot needs is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the process is, for whoever watches it: GET /healthz and /metrics on this machine."""
+"""The state of the process for monitoring: GET /healthz and /metrics on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BROKEN_AFTER: Final = 3
 class DrawingHealth:
     """Whether maps can be drawn: not after three faults of the bot in a row.
 
-    What the exchange, or the request itself, refuses says nothing of that.
+    A refusal by the exchange, or of the request itself, is not a fault of the bot.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Why the bot cannot be connected to Discord, or not any longer: one sentence for its operator."""
+"""Why the bot cannot connect to Discord, or lost its connection: one sentence for its operator."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Their own INFO is about shards, sessions and jobs, hundreds of lines a day.
 _LOUD = ("discord", "apscheduler", "alembic")
-# discord.py makes its connection anew, and nobody can be told of a suggestion that came too late.
+# discord.py reconnects by itself, and a suggestion that came too late has no reader.
 _EXPECTED = (
     *(discord.HTTPException, discord.GatewayNotFound, discord.ConnectionClosed, aiohttp.ClientError),
     *(ConnectionError, TimeoutError, SQLAlchemyError),
@@ -72,13 +72,13 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        # Before the line is made, for a secret may look like what stands between its fields.
+        # Before the line is built: a secret may contain the JSON punctuation between the fields.
         safe = {key: self._secrets.sub(HIDDEN, value) for key, value in line.items()}
         return json.dumps(safe, ensure_ascii=False)
 
 
 def _short(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a library's record of trouble that is expected with the reason in place of its traceback."""
+    """Return the record, with the reason in place of the traceback if a library reports expected trouble."""
     error = record.exc_info[1] if record.exc_info else None
     if record.name.partition(".")[0] not in _LOUD or not isinstance(error, _EXPECTED):
         return record

@@ -1,4 +1,4 @@
-"""Secrecy: what shows in no line of the log, and reaches no process that this one starts."""
+"""Secrecy: keep secrets out of the log and out of the processes that this one starts."""
 
 from __future__ import annotations
 
