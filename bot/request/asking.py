@@ -1,4 +1,4 @@
-"""From the words of a command's options to what to draw, with the server's defaults for what is not said."""
+"""Turn a command's options into a spec, with the server's defaults for options left out."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Listeners(TypedDict, total=False):
-    """Who is told while a request is drawn: of progress, and of a map of what there is if it takes long."""
+    """Callbacks while a request is drawn: for progress, and for an incomplete map if it takes long."""
 
     progress: Callable[[Progress], None] | None
     partial: Callable[[MapResult], None] | None
@@ -21,5 +21,5 @@ class Draw(Protocol):
     """How a request is drawn: the signature of `liqmap.run.engine.Engine.draw`."""
 
     def __call__(self, request: MapRequest, **listeners: Unpack[Listeners]) -> Coroutine[Any, Any, MapResult]:
-        """Draw `request`, telling `listeners`."""
+        """Draw `request` and report to `listeners`."""
         ...

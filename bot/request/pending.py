@@ -1,4 +1,4 @@
-"""What is remembered of a request that nobody has answered yet, so that a later process can."""
+"""What is kept of an unanswered request, so that a later process can answer it."""
 
 from __future__ import annotations
 

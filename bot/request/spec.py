@@ -112,7 +112,7 @@ def decode_spec(code: str) -> MapSpec:
     found = _CODE.fullmatch(code)
     try:
         if not found:
-            raise KeyError(code)  # noqa: TRY301 - told below, with all else that does not fit
+            raise KeyError(code)  # noqa: TRY301 - reported below, with everything else that does not fit
         exchange, symbol, length, mode, value, model, levels, theme, heatmap, leverages = found.groups()
         chosen, weights = _decode_leverages(leverages)
         spec = MapSpec(
