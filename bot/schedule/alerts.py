@@ -1,4 +1,4 @@
-"""Alerts: once a minute, what the price has come near to, or has swept."""
+"""Alerts: check once a minute whether the price is near a large cluster or has swept one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WINDOW: Final = timedelta(days=1)
-"""How far back the trades go whose clusters are watched."""
+"""The window whose clusters are watched, up to now."""
 
 EVERY: Final = timedelta(minutes=1)
 _NEWS_FOR = timedelta(minutes=15)
@@ -38,7 +38,7 @@ _Key = tuple[Exchange, str, "Selection"]
 
 
 class Speaker(Protocol):
-    """How an alert is told: `bot.schedule.posts.Posts`."""
+    """How an alert reaches its channel: `bot.schedule.posts.Posts`."""
 
     async def say(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
         """Write a sentence into a channel."""
@@ -58,7 +58,7 @@ class Sight:
 
 
 class AlertWatch:
-    """Looks at each symbol that somebody wants to be alerted of, once for all of them."""
+    """Draws each watched symbol once, for all its alerts."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class AlertWatch:
         self._logged: set[str] = set()
 
     async def check(self) -> None:
-        """Draw what is watched, and tell those whose condition holds."""
+        """Draw what is watched, and post the alerts whose condition holds."""
         watched: dict[_Key, list[Alert]] = {}
         for alert in await self._known():
             try:
@@ -95,17 +95,17 @@ class AlertWatch:
         looks = (self._look(key, alerts) for key, alerts in watched.items())
         faults = [each for each in await asyncio.gather(*looks, return_exceptions=True) if each is not None]
         for fault in faults:
-            # Once, for a minute later it is the same.
+            # Once: the same fault comes back every minute.
             if repr(fault) not in self._logged:
-                log.error("an alert could not be looked at by a fault of the bot", exc_info=fault)
+                log.error("an alert could not be checked because of a fault in the bot", exc_info=fault)
         self._logged = {repr(fault) for fault in faults}
 
     async def _known(self) -> Sequence[Alert]:
-        """Return the alerts that are stored, or were before the database went away."""
+        """Return the stored alerts, or the last known ones while the database is away."""
         try:
             self._alerts = await self._store.alerts.all()
         except (SQLAlchemyError, OSError) as error:
-            log.warning("alerts are those of before: %s", type(error).__name__)
+            log.warning("alerts could not be read, so the last known ones are used: %s", type(error).__name__)
         fired = {each.id: self._fired[each.id] for each in self._alerts if each.id in self._fired}
         self._fired = fired
         return [replace(each, fired_at=fired.get(each.id, each.fired_at)) for each in self._alerts]
@@ -126,20 +126,20 @@ class AlertWatch:
             before = None  # the clock has been set back since
         self._seen[key] = Sight(summary, window.end)
         for alert in alerts:
-            # A sweep is seen once, so what could not be told of it is told the next time.
+            # A sweep is seen only once, so an alert that could not be posted is tried again.
             since, untold = self._untold.pop(alert.id, (now, ""))
             sentence = alert_text(alert, summary, before) or (untold if abs(now - since) < _NEWS_FOR else "")
             if sentence and not _is_resting(alert, now):
                 await self._tell(alert, sentence, now)
 
     async def _tell(self, alert: Alert, sentence: str, now: datetime) -> None:
-        # The same until it is noted as told: whatever breaks meanwhile, Discord knows it again.
+        # The nonce stays the same until the post is noted, so Discord recognises a repeated one.
         last = 0 if alert.fired_at is None else int(alert.fired_at.timestamp())
         nonce = f"a{encode_number(alert.id)}-{encode_number(last)}"
         try:
             await self._speaker.say(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
         except UNSENT as error:
-            log.warning("alert %d could not be told: %s", alert.id, failure_text(error))
+            log.warning("alert %d could not be posted: %s", alert.id, failure_text(error))
             if isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
                 await self._remove(alert)
             else:
@@ -149,12 +149,14 @@ class AlertWatch:
             await self._note_fired(alert, now)
 
     async def _note_fired(self, alert: Alert, now: datetime) -> None:
-        # Remembered here too: it must not be told again each minute while the database is away.
+        # Remembered here too: without the database the alert would be posted again every minute.
         self._fired[alert.id] = now
         try:
             await self._store.alerts.fired(alert.id, now=now)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("alert %d was told, which is not stored: %s", alert.id, type(error).__name__)
+            log.warning(
+                "alert %d was posted, but that could not be stored: %s", alert.id, type(error).__name__
+            )
         else:
             del self._fired[alert.id]
 
@@ -225,5 +227,5 @@ def _sentence(alert: Alert, cluster: Cluster, what: str, summary: MapSummary) ->
 
 
 def _is_resting(alert: Alert, now: datetime) -> bool:
-    # However the clock has been set since, the rest is at most twice as long as it is to be.
+    # If the clock is set meanwhile, the rest still lasts at most twice the cooldown.
     return alert.fired_at is not None and abs(now - alert.fired_at) < alert.cooldown

@@ -1,4 +1,4 @@
-"""What is done with subscriptions: from the preview to the removal, for commands and buttons alike."""
+"""Everything that commands and buttons do with subscriptions, from the preview to the removal."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class SubscriptionDesk:
         )
 
     async def show_list(self, interaction: discord.Interaction, channel_id: int | None) -> None:
-        """Show the list in place of what is there."""
+        """Replace the reply with the list."""
         found = await self._store.subscriptions.of_guild(interaction.guild_id or 0)
         chosen = [each for each in found if channel_id in {None, each.channel_id}]
         last = {each.id: await self._store.snapshots.newest(each.id) for each in chosen}
@@ -75,14 +75,14 @@ class SubscriptionDesk:
         await patiently(lambda: interaction.edit_original_response(**reply))
 
     async def show_one(self, interaction: discord.Interaction, number: int) -> None:
-        """Show one subscription, with what can be done to it."""
+        """Show one subscription with its buttons."""
         found = await self.of_guild(interaction, number)
         last = await self._store.snapshots.newest(number)
         reply = one_reply(found, last, now=self._clock.now(), jitter=self._settings.jitter)
         await patiently(lambda: interaction.edit_original_response(**reply))
 
     async def act(self, interaction: discord.Interaction, action: str, number: int) -> None:
-        """Pause, resume or remove a subscription, and show what has become of it."""
+        """Pause, resume or remove a subscription, and show the result."""
         found = await self.of_guild(interaction, number)
         match action:
             case "pause":
@@ -120,7 +120,7 @@ class SubscriptionDesk:
         check_bot(target, role)
 
     async def check_room(self, new: NewSubscription) -> None:
-        """Raise RequestError if the server has too many, or just this one already."""
+        """Raise RequestError if the server has too many subscriptions, or an equal one."""
         await self._store.subscriptions.check_room(new, most=self._settings.per_guild)
 
     async def of_guild(self, interaction: discord.Interaction, number: int) -> Subscription:
@@ -144,7 +144,7 @@ class SubscriptionDesk:
         return found
 
     async def _check_posting(self, interaction: discord.Interaction, subscription: Subscription) -> None:
-        """Raise RequestError unless a subscription may be posted where it was to be, mentioning its role."""
+        """Raise RequestError unless the subscription may post in its channel and mention its role."""
         target = await fetch_channel(interaction.client, subscription.channel_id)
         role = target.guild.get_role(subscription.role_id) if subscription.role_id else None
         if subscription.role_id and role is None:
@@ -167,7 +167,7 @@ class SubscriptionDesk:
         await self._store.subscriptions.remove(number)
 
     async def claim_guild(self, guild_id: int) -> None:
-        """Take over what is nobody's of a server that the bot is in, and post what is due of it."""
+        """Claim a server's rows that belong to no bot, and schedule its subscriptions."""
         claimed = await self._store.claims.claim(guild_id)
         if claimed is None:
             return
@@ -180,21 +180,21 @@ class SubscriptionDesk:
         await self._schedule_missing()
 
     async def forget_guild(self, guild_id: int) -> None:
-        """Forget all of a server that the bot has left."""
+        """Erase everything about a server that the bot has left."""
         for number in await self._store.subscriptions.remove_guild(guild_id):
             self._scheduler.remove(number)
         await self._store.alerts.remove_guild(guild_id)
         await self._store.guilds.remove(guild_id)
 
     async def forget_channel(self, channel_id: int) -> None:
-        """Forget what a channel that is gone was to get, and that maps are drawn there."""
+        """Erase a deleted channel's subscriptions and alerts, and take it off the allowed channels."""
         for number in await self._store.subscriptions.remove_channel(channel_id):
             self._scheduler.remove(number)
         await self._store.alerts.remove_channel(channel_id)
         await self._store.guilds.remove_channel(channel_id)
 
     async def tidy(self, client: discord.Client) -> None:
-        """Remove drafts that nobody confirmed, snapshots of long ago, and what is of servers left unseen."""
+        """Remove unconfirmed drafts, old snapshots, and the rows of servers that removed the bot."""
         now = self._clock.now()
         await self._store.subscriptions.remove_drafts(before=now - _DRAFTS_LIVE)
         await self._store.snapshots.remove_old(before=now - timedelta(days=30))
@@ -205,7 +205,7 @@ class SubscriptionDesk:
             await self._forget_left(client)
 
     async def _schedule_missing(self) -> None:
-        """Schedule what another process of this bot, or a claim, has let run."""
+        """Schedule subscriptions that another process or a claim has activated."""
         for subscription in await self._store.subscriptions.active():
             self._scheduler.ensure(subscription)
 
@@ -216,7 +216,7 @@ class SubscriptionDesk:
             await self.claim_guild(guild.id)
 
     async def _forget_left(self, client: discord.Client) -> None:
-        """Forget the servers that removed the bot while it was away, of which no event tells."""
+        """Erase the servers that removed the bot while it was offline, for which Discord sends no event."""
         known = set(self._store.guilds.all())
         known.update(each.guild_id for each in await self._store.subscriptions.every_one())
         known.update(each.guild_id for each in await self._store.alerts.all())

@@ -1,4 +1,4 @@
-"""Posting into channels without anybody's command: once, however the network behaves."""
+"""Post into channels on a schedule, once, even if the network fails in between."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NONCE_HOLDS: Final = timedelta(minutes=2)
-"""How long Discord is trusted to know a nonce again; it says "the past few minutes"."""
+"""How long the bot relies on Discord to recognise a nonce; its documentation says "the past few minutes"."""
 
 _NOT_TO_BE_EDITED = frozenset({10008, 50083})
-"""Discord's codes for a message that is gone, and for a thread that has gone to the archive.
+"""Discord's codes for a deleted message and for an archived thread.
 
-To send there takes it out again; edits do not keep it from going.
+Sending reopens an archived thread, and edits do not keep a thread open. So a new message is sent instead.
 """
 _HISTORY = 100
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 class Posts:
-    """Posts snapshots, so many a second and no more."""
+    """Posts snapshots at a limited rate."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Posts:
         return (await send_map(result, send, sleep=self._sleep)).id
 
     async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
-        """Put a result in place of a message's; return whether that could be edited.
+        """Replace the message's map with a new result; return whether the message could be edited.
 
         Raises what `send_map` does.
         """
@@ -125,7 +125,7 @@ class Posts:
                 user = await patiently(lambda: self._client.fetch_user(user_id), sleep=self._sleep)
             await patiently(partial(user.send, sentence, nonce=uuid4().hex[:25]), sleep=self._sleep)
         except UNSENT as error:
-            log.info("user %d could not be told: %s", user_id, failure_text(error))
+            log.info("user %d could not be informed: %s", user_id, failure_text(error))
             return False
         return True
 

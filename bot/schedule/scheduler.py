@@ -31,8 +31,8 @@ _RESOLUTION = timedelta(milliseconds=1)
 _LOOK_SECONDS: Final = 60.0
 
 
-class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library tells no types
-    """Fires at multiples of its interval, whenever it fired last.
+class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library has no types
+    """Fires at multiples of its interval, no matter when it fired last.
 
     The library counts from the last time, so that a run out of turn, as at start, would shift all after it.
     """
@@ -40,7 +40,7 @@ class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library tells n
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """Return the first of its times after `now`, or at it if it has not fired yet."""
         after = now
-        # One that lies ahead is of a clock that has been set back since.
+        # A last time in the future means that the clock was set back since.
         if previous_fire_time is not None and previous_fire_time <= now:
             after = max(now, previous_fire_time + _RESOLUTION)
         found: datetime | None = super().get_next_fire_time(None, after)
@@ -78,14 +78,14 @@ class Scheduler:
         self._running: set[asyncio.Future[Any]] = set()
 
     def start(self, subscriptions: Iterable[Subscription]) -> None:
-        """Begin; whatever was missed while the bot was down comes at once."""
+        """Start; posts that were missed while the bot was down run at once."""
         self._within(self._scheduler.start)
         for subscription in subscriptions:
             self.ensure(subscription)
         self._look_soon()
 
     async def close(self) -> None:
-        """Stop; what is under way may end, or is cut short and taken up again after the next start."""
+        """Stop. Jobs that outlast the grace time are cancelled, and the next start resumes them."""
         if self._look is not None:
             self._look.cancel()
         if self._scheduler.running:
@@ -103,12 +103,12 @@ class Scheduler:
         self._add(subscription)
 
     def ensure(self, subscription: Subscription) -> None:
-        """Run a subscription that does not yet, beginning with what it has missed."""
+        """Schedule a subscription unless it is scheduled, beginning with what it has missed."""
         if self._scheduler.get_job(str(subscription.id)) is None:
             self._add(subscription, first=self._clock.now())
 
     def remove(self, subscription_id: int) -> None:
-        """Let a subscription rest."""
+        """Take a subscription off the schedule."""
         try:
             self._within(self._scheduler.remove_job, str(subscription_id))
         except JobLookupError:
@@ -121,7 +121,7 @@ class Scheduler:
         )
 
     def _add(self, subscription: Subscription, *, first: datetime | None = None) -> None:
-        # APScheduler tells "at once" from "when the trigger says" by whether the argument is there.
+        # APScheduler runs at once if this argument is given, and otherwise when the trigger says.
         at_once = {} if first is None else {"next_run_time": first}
         self._within(
             self._scheduler.add_job,
@@ -134,7 +134,7 @@ class Scheduler:
         )
 
     def _within(self, call: Callable[..., Any], *arguments: object, **options: object) -> None:
-        # A copy, because a context cannot be entered again while it is.
+        # A copy: a context that is already entered cannot be entered again.
         self._context.copy().run(call, *arguments, **options)
 
     def _trigger(self, every: timedelta, shift: timedelta) -> ClockTrigger:
@@ -142,7 +142,7 @@ class Scheduler:
         return ClockTrigger(seconds=seconds, start_date=EPOCH + shift, timezone=UTC)
 
     def _look_soon(self) -> None:
-        # By the event loop's clock, which nobody sets.
+        # The event loop's clock is monotonic, so setting the system clock does not delay this.
         loop = asyncio.get_running_loop()
         self._look = self._context.copy().run(loop.call_later, _LOOK_SECONDS, self._look_at_clock)
 

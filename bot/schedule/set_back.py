@@ -1,4 +1,4 @@
-"""A clock that is set back: noticed beside one that nobody sets."""
+"""Notice a clock that is set back, by comparing it with a steady clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from liqmap import SteadyClock
 
 NOTICED: Final = timedelta(minutes=1)
-"""What a clock is corrected by less than this is waited for."""
+"""Smaller corrections than this are ignored: jobs wait them out."""
 
 
 class ClockWatch:

@@ -1,4 +1,4 @@
-"""One snapshot: from its due time to the message, once; and what happens when that fails."""
+"""One snapshot: post it once, from its due time to the message, and handle its failures."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 30.0, 600.0
 
 
 class _Overtaken(Exception):
-    """Raised where a snapshot is no longer this process's to send."""
+    """Raised when another process sends the snapshot, or its subscription was stopped."""
 
 
 class Poster(Protocol):
@@ -67,7 +67,7 @@ class Poster(Protocol):
         ...
 
     async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
-        """Put a result in place of a message's; return whether that could be edited."""
+        """Replace the message's map with a new result; return whether the message could be edited."""
         ...
 
     async def find(self, subscription: Subscription, due: datetime, *, since: datetime) -> int | None:
@@ -80,7 +80,7 @@ class Poster(Protocol):
 
 
 class SharedDraws:
-    """Draws equal requests once, also those that come a little later."""
+    """Draws equal requests once, including those that come a little later."""
 
     def __init__(
         self,
@@ -140,9 +140,9 @@ class SnapshotJob:
     async def __call__(self, subscription_id: int) -> bool:
         """Post the newest snapshot that is due, unless it has been; return whether to come again.
 
-        What neither Discord nor the request itself refuses is like time in which the bot was down: trouble
-        of the network, the exchange or the database, and faults of the bot. However long it lasts, the
-        newest snapshot comes after it.
+        Trouble with the network, the exchange or the database, and faults of the bot, count as downtime:
+        the job retries until they end, however long that takes, and then posts the newest snapshot.
+        Only a refusal by Discord, or of the request itself, is a failure.
         """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Exception),
@@ -161,7 +161,7 @@ class SnapshotJob:
         text = str(error) if isinstance(error, LiqmapError) else failure_text(error)
         log.warning("subscription %d waits: %s", subscription_id, text)
         if not _is_expected(error) and repr(error) not in self._logged:
-            # Once, for what is broken is so for every subscription.
+            # Once: the same fault occurs for every subscription.
             self._logged.add(repr(error))
             log.error("a scheduled post failed by a fault of the bot", exc_info=error)
 
@@ -177,7 +177,7 @@ class SnapshotJob:
             snapshot = await self._store.snapshots.claim(subscription_id, due, now=self._clock.now())
             if snapshot is None or snapshot.is_over:
                 return snapshot is not None
-            # Another may fall due while this one is on its way.
+            # Another snapshot may fall due while this one is being sent.
             done = due
             await self._attempt(subscription, snapshot)
 
@@ -193,7 +193,7 @@ class SnapshotJob:
             await self._fail(subscription, snapshot, str(error))
             return
         except discord.HTTPException as error:
-            # Not who is refused, by a token that holds no more, but what was to be posted.
+            # A 401 refuses the bot's token, not this post.
             if may_pass(error) or error.status == HTTPStatus.UNAUTHORIZED:
                 raise
             await self._fail_refused(subscription, snapshot, error)
@@ -219,25 +219,25 @@ class SnapshotJob:
             if edited is not None:
                 if await self._poster.edit(subscription, edited, result):
                     return edited
-                # Noted first: whoever goes on after a kill has to look for the message that comes now.
+                # Noted first: after a kill, the next start has to look for the new message.
                 await self._store.subscriptions.forget_message(subscription.id)
             return await self._poster.send(subscription, snapshot.due, result)
 
     async def _was_sent(self, subscription: Subscription, snapshot: Snapshot) -> tuple[bool, int | None]:
-        """Return whether a message whose answer was never seen is there all the same."""
+        """Return whether a message was sent although Discord's answer never arrived."""
         edits = subscription.edited_message is not None
         ago = self._clock.now() - snapshot.changed_at
         if edits or timedelta() <= ago < NONCE_HOLDS:
-            # To edit twice changes nothing, and Discord still knows the nonce.
+            # Editing twice is harmless, and Discord still recognises the nonce of a new message.
             return False, None
-        # A clock that has been set back since says nothing of when it was sent.
+        # The clock was set back since, so the noted time does not say when it was sent.
         since = self._clock.now() - subscription.every if ago < timedelta() else snapshot.changed_at
         try:
             message_id = await self._poster.find(subscription, snapshot.due, since=since)
         except discord.Forbidden as error:
             if may_pass(error):
                 raise
-            # Nobody can tell; rather none than two.
+            # The history cannot be read. One missing post is better than two equal ones.
             return True, None
         return message_id is not None, message_id
 
@@ -262,7 +262,7 @@ class SnapshotJob:
         if not fatal and failures < FAILURES_TO_PAUSE:
             return
         if not await self._store.subscriptions.pause(subscription.id, reason=reason):
-            return  # it has been stopped, or removed, meanwhile
+            return  # somebody has paused or removed it meanwhile
         self._on_outcome("paused")
         await self._poster.tell(
             subscription.creator_id,
@@ -272,7 +272,7 @@ class SnapshotJob:
 
 
 def _is_refused_by_request(error: LiqmapError) -> bool:
-    """Return whether the same request will never be drawn: it makes no sense, or there is no such market."""
+    """Return whether the request can never be drawn: it is invalid, or the market does not exist."""
     return isinstance(error, RequestError) or (
         isinstance(error, NotPublished) and not isinstance(error, NotCovered)
     )
