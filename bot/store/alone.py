@@ -55,14 +55,14 @@ class ProcessLocks:
     def _take_file(self, application_id: int) -> bool:
         database = self._engine.url.database
         if not database:
-            return True  # a database in memory is nobody else's
+            return True  # no other process can see a database in memory
         lock = FileLock(Path(f"{database}.{application_id}.lock"), mode=0o600, thread_local=False)
         try:
             lock.acquire(blocking=False)
         except Timeout:
             return False
         except NotImplementedError:
-            return True  # a file system without locks is no place for several processes anyhow
+            return True  # a file system without locks cannot serve several processes anyway
         except OSError as error:
             raise SettingsError(
                 f"The file {Path(lock.lock_file).name} cannot be written ({error.strerror}); check the rights"

@@ -31,7 +31,7 @@ class Claimed:
 
 
 class Claims:
-    """What is nobody's, as an application sees it."""
+    """The rows that belong to no bot, as an application sees them."""
 
     def __init__(self, engine: AsyncEngine, owner: Owner) -> None:
         self._engine = engine
@@ -40,11 +40,11 @@ class Claims:
 
     @property
     def open(self) -> int:
-        """How many servers have rows that are nobody's."""
+        """How many servers have rows that belong to no bot."""
         return len(self._guilds)
 
     async def load(self) -> None:
-        """See which servers have rows that are nobody's."""
+        """Find the servers that have rows of no bot."""
         tables = (subscriptions, alerts, guilds)
         query = union(*(select(each.c.guild_id).where(each.c.application_id == UNCLAIMED) for each in tables))
         async with self._engine.connect() as connection:
@@ -101,7 +101,7 @@ class Claims:
             await connection.execute(select(guilds.c.guild_id).where(left).with_for_update())
         ).first() is None:
             return False
-        # Somebody has imported them, which is to replace what is there.
+        # Imported defaults replace the present ones.
         own = and_(guilds.c.guild_id == guild_id, self._owner.owns(guilds))
         await connection.execute(delete(guilds).where(own))
         await connection.execute(update(guilds).where(left).values(application_id=self._owner.of_new_rows))

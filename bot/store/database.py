@@ -140,7 +140,7 @@ def _connect(
     try:
         return dialect.connect(*arguments, **options)
     except OSError as error:
-        # The driver lets it through as it is, and nobody could tell it from a broken line to Discord.
+        # The driver passes it on unchanged, and it would look like a broken connection to Discord.
         raise OperationalError("connect", None, error) from error
 
 

@@ -33,8 +33,8 @@ async def erase_guild(engine: AsyncEngine, guild_id: int) -> int:
 async def erase_user(engine: AsyncEngine, user_id: int) -> int:
     """Erase a person; return how many rows named them.
 
-    Their drafts go. What they set up for a server stays the server's, without their name, so that nobody
-    is told where a post of it fails.
+    Their drafts are deleted. What they set up for a server stays with the server, without their id, so
+    nobody is informed if one of its posts fails.
     """
     named = 0
     drafts = (subscriptions.c.creator_id == user_id, subscriptions.c.state == SubscriptionState.DRAFT)

@@ -23,7 +23,7 @@ VALUE_LENGTH: Final = 40
 
 
 class GuildTable:
-    """An owner's guilds and their defaults. All of it is small, and kept in memory."""
+    """An owner's guilds and their defaults. The table is small, so it is kept in memory."""
 
     def __init__(self, engine: AsyncEngine, owner: Owner = EVERYBODY) -> None:
         self._engine = engine

@@ -34,7 +34,7 @@ class InteractionTable:
         return True
 
     async def forget_old(self, *, now: datetime) -> None:
-        """Forget what cannot be answered any more, and what a clock that was ahead has left."""
+        """Forget interactions whose token has expired, and those noted by a clock that was ahead."""
         taken_at = interactions.c.taken_at
         old = or_(taken_at < now - TOKENS_LIVE, taken_at > now + TOKENS_LIVE)
         async with writing(self._engine) as connection:

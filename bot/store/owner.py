@@ -1,4 +1,4 @@
-"""Whose rows they are: several bots, a test bot among them, may use one database."""
+"""Whose rows they are: several bots, such as a test bot, may share one database."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ UNCLAIMED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An application, whose rows alone a table shows and changes; or with None whoever keeps the database.
+    """An application, which sees and changes only its own rows; or, with None, the operator.
 
-    The latter sees the rows of all, and what is added then is nobody's until a bot claims it.
+    The operator sees all rows. Rows that the operator adds belong to no bot until one claims them.
     """
 
     application_id: int | None

@@ -1,4 +1,4 @@
-"""Answers that people wait for, for the start after a kill."""
+"""Answers that people wait for, so that the start after a kill can give them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PendingTable:
             return [_answer(row) for row in await connection.execute(query)]
 
     async def remove_old(self, *, now: datetime) -> None:
-        """Forget what cannot be answered any more, and what a clock that was ahead has left."""
+        """Forget answers whose token has expired, and those noted by a clock that was ahead."""
         asked_at = pending_answers.c.asked_at
         old = or_(asked_at < now - TOKENS_LIVE, asked_at > now + TOKENS_LIVE)
         async with writing(self._engine) as connection:
@@ -60,7 +60,7 @@ class PendingTable:
         self._changes[interaction_id] = answer
         if self._next is None:
             self._next = asyncio.create_task(self._write())
-        # Whoever does not wait any longer takes nothing from the others.
+        # Shielded: one caller that is cancelled must not cancel the write for the others.
         await asyncio.shield(self._next)
 
     async def _write(self) -> None:

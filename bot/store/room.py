@@ -50,7 +50,7 @@ async def free_place(
 
     Raises RequestError if those are `most` already.
     """
-    # One statement: two would see what has come between them.
+    # One statement: between two, another transaction could add a row.
     query = select(table.c.place).where(_beside(table, row), there, table.c.guild_id == row["guild_id"])
     taken = (await connection.execute(query)).scalars().all()
     if most is not None and len(taken) >= most:

@@ -103,7 +103,7 @@ class SnapshotTable:
             return noted.rowcount == 1
 
     async def posted(self, snapshot: Snapshot, *, message_id: int | None, now: datetime) -> None:
-        """Note that the message is there, and that the subscription is well."""
+        """Note that the message was posted, and reset the subscription's failures."""
         async with writing(self._engine) as connection:
             await connection.execute(
                 update(snapshots)

@@ -84,7 +84,7 @@ _ACTIVE: Final = subscriptions.c.state == SubscriptionState.ACTIVE
 
 
 class SubscriptionTable:
-    """An owner's subscriptions. A row that cannot be understood is passed over, with a warning."""
+    """An owner's subscriptions. A row that cannot be decoded is skipped with a warning."""
 
     def __init__(self, engine: AsyncEngine, owner: Owner = EVERYBODY) -> None:
         self._engine = engine
@@ -122,7 +122,7 @@ class SubscriptionTable:
             await free_place(connection, subscriptions, row, there=_NOT_DRAFT, most=most)
 
     async def pause(self, subscription_id: int, *, reason: str) -> bool:
-        """Let a subscription rest until somebody resumes it; return whether it ran."""
+        """Pause a subscription until somebody resumes it; return whether it was active."""
         return await self._change(
             {"state": SubscriptionState.PAUSED, "reason": reason[:REASON_LENGTH]},
             subscriptions.c.id == subscription_id,

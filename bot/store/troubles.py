@@ -45,6 +45,6 @@ def opening_failure(error: BaseException) -> str:
 
 def _known(error: BaseException | None) -> str | None:
     if isinstance(error, sqlite3.Error):
-        # The upper bits only say more.
+        # The low byte is the primary code; the upper bits only refine it.
         return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
     return _POSTGRES.get(getattr(error, "sqlstate", None) or "")
