@@ -236,7 +236,7 @@ def test_wrong_settings_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixtur
         ),
         (
             OperationalError("SELECT", {}, OSError()),
-            "The database does not answer any more; check that it runs",
+            "The database no longer answers; check that it runs",
         ),
     ],
 )
