@@ -335,7 +335,7 @@ async def test_one_too_many_and_one_that_is_gone_are_refused(
     await floor.env.restart_bot(new_bot(few, store, floor.draw))
     mona = floor.manager()
     await near(floor, mona)
-    assert "This server has 1 alerts, the most" in refusal(await near(floor, mona, symbol="eth"))
+    assert "This server has 1 alerts, which is the limit" in refusal(await near(floor, mona, symbol="eth"))
     answer = await mona.slash(floor.channel, "alert remove", alert="99")
     assert refusal(answer) == "That alert no longer exists; /alert list shows the others."
 

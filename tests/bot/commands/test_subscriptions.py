@@ -261,7 +261,9 @@ async def test_same_subscription_twice_and_one_too_many_are_refused(
     assert "already gets exactly these posts" in refusal(await floor.subscribe(mona))
     late = await floor.subscribe(mona, window="3h")
     await floor.subscribed(mona, window="1h")
-    assert "This server has 2 subscriptions, the most" in refusal(await floor.subscribe(mona, window="2h"))
+    assert "This server has 2 subscriptions, which is the limit" in refusal(
+        await floor.subscribe(mona, window="2h")
+    )
     result = await mona.click(shown(late).message, label="Confirm")
     assert "This server has 2 subscriptions" in result.followups[0].content
     assert len(await store.subscriptions.active()) == 2
@@ -371,7 +373,7 @@ async def test_another_server_s_subscription_is_out_of_reach(floor: Floor, store
     channel = guild.create_text_channel("general")
     role = guild.create_role("boss", permissions=discord.Permissions(manage_channels=True))
     boss = guild.add_member(floor.env.create_user("boss"), roles=[role])
-    assert "gone" in refusal(await boss.slash(channel, "unsubscribe", subscription="1"))
+    assert "no longer exists" in refusal(await boss.slash(channel, "unsubscribe", subscription="1"))
     assert await boss.autocomplete(channel, "unsubscribe", "subscription", "") == []
     assert len(await store.subscriptions.active()) == 1
 
