@@ -398,7 +398,7 @@ async def test_same_alert_that_is_set_while_another_is_drawn_is_refused(
     guild, channel = floor.env.guild.id, floor.channel.id
     await store.alerts.add(NewAlert(guild, channel, 1, Exchange.BINANCE, "BTCUSDT", 0.01, 1e6, MINUTES))
     draw.gate.set()
-    assert "told of just that already" in refusal(await setting)
+    assert "already has this alert" in refusal(await setting)
     assert len(await store.alerts.all()) == 1
 
 

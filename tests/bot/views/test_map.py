@@ -188,7 +188,7 @@ async def test_map_remains_its_author_s_whoever_presses(floor: Floor, label: str
     await stranger.click(message, label=label)
     result = await stranger.click(now_shown(floor), label="Delete")
     assert result.response is not None
-    assert result.response.content.startswith("Only the one who asked for this map")
+    assert result.response.content.startswith("Only the person who asked for this map")
     await floor.member.click(now_shown(floor), label="Delete")
     assert floor.channel.history() == []
 

@@ -177,7 +177,7 @@ async def test_cancel_of_what_is_saved_already_says_so(floor: Floor, store: Stor
     mona = floor.manager()
     preview = await floor.subscribed(mona)
     result = await pressed(floor, mona, preview.message, "sub:cancel:1")
-    assert result.followups[0].content.startswith("That is saved already")
+    assert result.followups[0].content.startswith("It is already saved")
     assert await states(store) == [SubscriptionState.ACTIVE]
 
 
