@@ -15,7 +15,7 @@ from liqmap.exact import rounded
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -159,6 +159,9 @@ class Portion:
 
 Selection = TopN | GrossValue | Portion
 
+
+BAND_DISTANCES: Final = (0.01, 0.02, 0.05)
+"""How far around the last price it is told what stands there, as shares of it."""
 
 LEVERAGES: Final = (10, 25, 50, 100)
 """Leverages that positions are taken to have if nothing else is asked for."""
@@ -476,8 +479,10 @@ class LevelBuckets:
     """Standing notional by price bucket and leverage.
 
     Bucket i spans [edges[i], edges[i + 1]), every edge a multiple of `size`. `long` and `short` have
-    shape (leverages, buckets): longs are liquidated below the last price, shorts above it. `swept` is
-    what does not stand any more, of both sides and all leverages, shape (buckets,).
+    shape (leverages, buckets): longs are liquidated below the last price, shorts above it. `long_price`
+    and `short_price` are the mean prices of what stands in each bucket, `long_near` and `short_near` those
+    of it that are nearest to the last price, nan where nothing stands, shape (buckets,). `swept` is what does
+    not stand any more, of both sides and all leverages, shape (buckets,).
     """
 
     size: float
@@ -485,6 +490,10 @@ class LevelBuckets:
     leverages: tuple[int, ...]
     long: NDArray[np.float64]
     short: NDArray[np.float64]
+    long_price: NDArray[np.float64]
+    short_price: NDArray[np.float64]
+    long_near: NDArray[np.float64]
+    short_near: NDArray[np.float64]
     swept: NDArray[np.float64]
 
 
@@ -502,16 +511,29 @@ class DepthCurve:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A run of adjacent buckets that stand out: its bounds, its middle weighted by notional, and its sum.
+    """A run of buckets that stand out: its bounds, the mean price of what stands there, and the sum.
 
-    `distance` is the middle's relative distance from the last price, negative below it.
+    `side` is that of the trades: buys opened longs. `distance` is the price's relative distance from the
+    last price, negative below it, and `near` that of the nearest level. Of each side that has clusters, one
+    is the largest, and one the nearest large one; they can be the same. Where neither lies in the narrowest
+    band that holds anything, one that does is the nearest small one.
     """
 
+    side: Side
     low: float
     high: float
     price: float
     distance: float
+    near: float
     notional: float
+    is_largest: bool = False
+    is_nearest_large: bool = False
+    is_nearest_small: bool = False
+
+    @property
+    def is_named(self) -> bool:
+        """Whether words name it, and the pictures too."""
+        return self.is_largest or self.is_nearest_large or self.is_nearest_small
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -520,8 +542,9 @@ class LiquidationMap:
 
     `swept_long` and `swept_short` are the notional of the levels that the price has touched since;
     `swept_outside` is what of both lies outside the buckets. `unplaced` is the notional of selected
-    trades that are too large for any of the leverages. Clusters are ordered by distance from the last
-    price, nearest first.
+    trades that are too large for any of the leverages. `clusters` are the longs', nearest first, then the
+    shorts'; `labelled` are those that are worth a label, the most important first. All pictures and words of
+    an answer name clusters of this one list.
     """
 
     request: MapRequest
@@ -539,8 +562,9 @@ class LiquidationMap:
     swept_outside: float
     unplaced: float
     margin: MarginBasis
-    long_clusters: tuple[Cluster, ...] = ()
-    short_clusters: tuple[Cluster, ...] = ()
+    bands: tuple[Band, ...]
+    clusters: tuple[Cluster, ...] = ()
+    labelled: tuple[Cluster, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -567,10 +591,14 @@ class Band:
     long: float
     short: float
 
+    def of(self, side: Side) -> float:
+        """Return what that side's trades have there."""
+        return self.long if side is Side.BUY else self.short
+
 
 @dataclass(frozen=True, slots=True)
 class MapSummary:
-    """The numbers that a person reads beside a map; `clusters` are all of them, longs then shorts.
+    """The numbers that a person reads beside a map; `clusters` are the map's.
 
     `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
     `newest_since` and ends with the last price. Prices of clusters are as exact as `bucket_size`.
@@ -592,10 +620,6 @@ class MapSummary:
     unplaced: float
     margin: MarginBasis
     bucket_size: float
-    largest_long: Cluster | None
-    largest_short: Cluster | None
-    nearest_long: Cluster | None
-    nearest_short: Cluster | None
     bands: tuple[Band, ...]
     clusters: tuple[Cluster, ...] = ()
 
@@ -604,6 +628,29 @@ class MapSummary:
         """Longs' share of everything standing, 0 to 1; None where nothing stands."""
         total = self.standing_long + self.standing_short
         return self.standing_long / total if total else None
+
+    @property
+    def largest_long(self) -> Cluster | None:
+        """The longs' largest cluster; None where none stand."""
+        return next((each for each in self._of(Side.BUY) if each.is_largest), None)
+
+    @property
+    def largest_short(self) -> Cluster | None:
+        """The shorts' largest cluster."""
+        return next((each for each in self._of(Side.SELL) if each.is_largest), None)
+
+    @property
+    def nearest_long(self) -> Cluster | None:
+        """The longs' nearest large cluster."""
+        return next((each for each in self._of(Side.BUY) if each.is_nearest_large), None)
+
+    @property
+    def nearest_short(self) -> Cluster | None:
+        """The shorts' nearest large cluster."""
+        return next((each for each in self._of(Side.SELL) if each.is_nearest_large), None)
+
+    def _of(self, side: Side) -> Iterator[Cluster]:
+        return (each for each in self.clusters if each.side is side)
 
 
 @dataclass(frozen=True, slots=True)

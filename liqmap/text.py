@@ -6,17 +6,18 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, assert_never
 
-from liqmap.model import GapKind, GrossValue, LevelFilter, Portion, Selection, TopN
+from liqmap.model import BAND_DISTANCES, GapKind, GrossValue, LevelFilter, Portion, Selection, Side, TopN
 from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from liqmap.model import Cluster, Coverage, Exchange, Gap, MapRequest, MarginBasis
+    from liqmap.model import Band, Cluster, Coverage, Exchange, Gap, MapRequest, MapSummary, MarginBasis
     from liqmap.window import TimeWindow
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 _SIGNIFICANT_DIGITS = 5
+_NOISE = 1e-9  # of sums of floats
 _WIDE = 0.02  # share of its price beyond which a cluster is no single price
 _NOTABLE_AGE = timedelta(minutes=2)
 
@@ -81,13 +82,29 @@ def share_text(value: float) -> str:
 
 
 def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None, *, step: float) -> str:
-    """Return what stands on one side: its sum, and its nearest and its largest cluster."""
+    """Return what stands on one side: its sum, and its nearest large and its largest cluster."""
     if nearest is None or largest is None:
         return "nothing stands"
     if nearest == largest:
         return f"{money(total)} in all · nearest and largest {_cluster(nearest, step=step)}"
     near, large = _cluster(nearest, step=step), _cluster(largest, step=step)
-    return f"{money(total)} in all · nearest {near} · largest {large}"
+    return f"{money(total)} in all · nearest large {near} · largest {large}"
+
+
+def band_text(band: Band, summary: MapSummary) -> str:
+    """Return what stands in a band, and what a side has there where its named clusters all lie beyond."""
+    return ", ".join(_held(band, side, summary) for side in Side)
+
+
+def _held(band: Band, side: Side, summary: MapSummary) -> str:
+    held = f"{money(band.of(side))} {'longs' if side is Side.BUY else 'shorts'}"
+    narrowest = next((each for each in summary.bands if each.of(side)), None)
+    small = next((each for each in summary.clusters if each.side is side and each.is_nearest_small), None)
+    if small is None or band != narrowest:
+        return held
+    # A cluster that begins in the band can go on beyond it.
+    part = "part of " if small.notional > band.of(side) * (1 + _NOISE) else ""
+    return f"{held} ({part}{cluster_label(small, step=summary.bucket_size)})"
 
 
 def margin_text(basis: MarginBasis) -> str:
@@ -299,7 +316,11 @@ def cluster_label(cluster: Cluster, *, step: float) -> str:
 
 
 def _cluster(cluster: Cluster, *, step: float) -> str:
-    return f"{cluster_label(cluster, step=step)} ({percent(cluster.distance)})"
+    where = percent(cluster.distance)
+    # A cluster that begins within a band, and has its middle beyond, would seem to contradict the band.
+    if any(abs(cluster.near) <= distance < abs(cluster.distance) for distance in BAND_DISTANCES):
+        where += f", from {percent(cluster.near)}"
+    return f"{cluster_label(cluster, step=step)} ({where})"
 
 
 def _without_zeros(text: str) -> str:

@@ -16,6 +16,7 @@ from liqmap.text import (
     MOSTLY_COVERED,
     age_text,
     asked_words,
+    band_text,
     coverage_text,
     coverage_warning,
     duration_text,
@@ -162,10 +163,7 @@ def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
     embed.add_field(name="Selected", value=_selected(result))
     embed.add_field(name="Standing", value=_balance(summary))
     embed.add_field(name="Swept since", value=_swept(summary), inline=False)
-    within = "\n".join(
-        f"±{share_text(band.distance)}: {money(band.long)} longs, {money(band.short)} shorts"
-        for band in summary.bands
-    )
+    within = "\n".join(f"±{share_text(band.distance)}: {band_text(band, summary)}" for band in summary.bands)
     embed.add_field(name="Standing within", value=within, inline=False)
     embed.set_footer(text=_footer(result))
     return embed

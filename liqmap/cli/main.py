@@ -50,6 +50,7 @@ from liqmap.settings import load_settings
 from liqmap.text import (
     age_text,
     asked_words,
+    band_text,
     coverage_text,
     gap_text,
     lacking_text,
@@ -256,13 +257,7 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
         ),
         ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
         *([("too large", f"{money(summary.unplaced)}, for these leverages")] if summary.unplaced else []),
-        *(
-            (
-                f"within {share_text(band.distance)}",
-                f"{money(band.long)} of longs, {money(band.short)} of shorts",
-            )
-            for band in summary.bands
-        ),
+        *((f"within {share_text(band.distance)}", band_text(band, summary)) for band in summary.bands),
         *((name, str(path)) for name, path in files.items()),
     ]
     market = f"{request.market.symbol} on {request.market.exchange.title()}"

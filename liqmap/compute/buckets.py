@@ -1,4 +1,4 @@
-"""Sum: levels, stretch by stretch -> buckets of the price, clusters, and depth."""
+"""Sum: levels, stretch by stretch -> buckets of the price, bands around the last one, and depth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.compute.grid import PriceGrid
-from liqmap.model import Cluster, DepthCurve, LevelBuckets, Side
+from liqmap.exact import rounded
+from liqmap.model import BAND_DISTANCES, Band, DepthCurve, LevelBuckets, Side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 MAX_BUCKETS: Final = 240
 """At most this many buckets between the lowest and the highest standing level (plus one at each end)."""
 
-CLUSTER_SHARE: Final = 0.5
-"""A cluster is a run of adjacent buckets of at least this share of its side's largest bucket."""
-
 _FINE_BUCKETS = 100 * MAX_BUCKETS
 
 
@@ -32,9 +30,21 @@ class LevelSums:
     over [lowest, highest], inside of which every level must lie; readable ones are made of those.
     """
 
-    def __init__(self, lowest: float, highest: float, *, leverages: Sequence[int]) -> None:
+    def __init__(self, lowest: float, highest: float, *, leverages: Sequence[int], last_price: float) -> None:
         self._grid = PriceGrid.decimal(lowest, highest, buckets=_FINE_BUCKETS)
         self._leverages = tuple(leverages)
+        self._last_price = last_price
+        bounds = {
+            side: np.array([band_bound(side, each, last_price=last_price) for each in BAND_DISTANCES])
+            for side in Side
+        }
+        # The bounds of the bands, and which fine buckets they cut.
+        self._bounds: dict[Side, list[tuple[float, int]]] = {
+            side: [*zip(prices.tolist(), self._grid.bucket_of(prices).tolist(), strict=True)]
+            for side, prices in bounds.items()
+        }
+        # What of those buckets lies within the bounds.
+        self._cut = {side: [0.0] * len(BAND_DISTANCES) for side in Side}
         shape = (len(leverages), len(self._grid))
         self._standing = {side: np.zeros(shape) for side in Side}
         self._swept = {side: np.zeros(len(self._grid)) for side in Side}
@@ -48,18 +58,26 @@ class LevelSums:
             sums = np.bincount(place, weights=each.notional, minlength=2 * fine)
             self._standing[each.side][row] += sums[:fine]
             self._swept[each.side] += sums[fine:]
+            self._add_cut(each, place)
 
     def swept(self, side: Side) -> float:
         """Return the notional of one side's levels that do not stand."""
         return float(self._swept[side].sum())
 
-    def buckets(self, *, last_price: float) -> LevelBuckets:
+    def bands(self) -> tuple[Band, ...]:
+        """Return what stands within each distance of the last price, the bounds included."""
+        return tuple(
+            Band(distance, *(self._within(side, number) for side in Side))
+            for number, distance in enumerate(BAND_DISTANCES)
+        )
+
+    def buckets(self) -> LevelBuckets:
         """Return the sums in buckets of one 1-2-5 size, aligned to its multiples.
 
         Buckets are half-open and cover every standing level, so their totals equal the levels' totals.
         What was swept is summed as far as it lies in the same range.
         """
-        grid = self._readable_grid(last_price)
+        grid = self._readable_grid()
         bucket = grid.bucket_of(self._grid.edges[:-1])
         inside = (bucket >= 0) & (bucket < len(grid))
 
@@ -67,49 +85,68 @@ class LevelSums:
             # Without any weights, bincount forgets that they are floats.
             return np.bincount(bucket[inside], weights=fine[inside], minlength=len(grid)).astype(np.float64)
 
+        def mean_price(side: Side) -> NDArray[np.float64]:
+            fine = self._standing[side].sum(axis=0)
+            notional = total(fine)
+            middles = (self._grid.edges[:-1] + self._grid.edges[1:]) / 2
+            mean = np.full(len(grid), np.nan)
+            np.divide(total(fine * middles), notional, out=mean, where=notional > 0)
+            # The mean of one fine bucket's middle is that, up to a float's noise.
+            clipped: NDArray[np.float64] = np.clip(mean, grid.edges[:-1], grid.edges[1:])
+            return clipped
+
+        def nearest_price(side: Side) -> NDArray[np.float64]:
+            (used,) = np.nonzero(self._standing[side].sum(axis=0))
+            nearest = np.full(len(grid), np.nan)
+            # From afar to the last price: of those of one bucket, the last that is put there stays.
+            used = used if side is Side.BUY else used[::-1]
+            nearest[bucket[used]] = self._grid.edges[used + (side is Side.BUY)]
+            return nearest
+
         return LevelBuckets(
             size=grid.size,
             edges=grid.edges,
             leverages=self._leverages,
             long=np.stack([total(fine) for fine in self._standing[Side.BUY]]),
             short=np.stack([total(fine) for fine in self._standing[Side.SELL]]),
+            long_price=mean_price(Side.BUY),
+            short_price=mean_price(Side.SELL),
+            long_near=nearest_price(Side.BUY),
+            short_near=nearest_price(Side.SELL),
             swept=total(self._swept[Side.BUY] + self._swept[Side.SELL]),
         )
 
-    def _readable_grid(self, last_price: float) -> PriceGrid:
+    def _add_cut(self, levels: LiquidationLevels, place: NDArray[np.int64]) -> None:
+        for number, (bound, bucket) in enumerate(self._bounds[levels.side]):
+            # Levels that are swept have places behind the last bucket.
+            if 0 <= bucket < len(self._grid):
+                (cut,) = np.nonzero(place == bucket)
+                price = levels.price[cut]
+                inside = price >= bound if levels.side is Side.BUY else price <= bound
+                self._cut[levels.side][number] += float(levels.notional[cut[inside]].sum())
+
+    def _within(self, side: Side, number: int) -> float:
+        _, bucket = self._bounds[side][number]
+        fine = self._standing[side].sum(axis=0)
+        beside = fine[max(bucket + 1, 0) :] if side is Side.BUY else fine[: max(bucket, 0)]
+        return float(beside.sum()) + self._cut[side][number]
+
+    def _readable_grid(self) -> PriceGrid:
         used = np.flatnonzero(sum(sums.sum(axis=0) for sums in self._standing.values()))
-        prices = self._grid.edges[used] if len(used) else np.array([last_price])
+        prices = self._grid.edges[used] if len(used) else np.array([self._last_price])
         return PriceGrid.over(
             float(prices[0]),
             float(prices[-1]),
             buckets=MAX_BUCKETS,
             # A bucket is not finer than the fine ones, whose edges its own are among.
-            least_span=max(last_price / 1000, MAX_BUCKETS * self._grid.size),
+            least_span=max(self._last_price / 1000, MAX_BUCKETS * self._grid.size),
         )
 
 
-def find_clusters(
-    edges: NDArray[np.float64], totals: NDArray[np.float64], *, last_price: float
-) -> tuple[Cluster, ...]:
-    """Return the clusters of one side, by ascending price: runs of buckets ≥ CLUSTER_SHARE of the largest."""
-    if not totals.any():
-        return ()
-    high = np.r_[False, totals >= CLUSTER_SHARE * totals.max(), False]
-    changes = np.flatnonzero(high[1:] != high[:-1])
-    middles = (edges[:-1] + edges[1:]) / 2
-    clusters = []
-    for first, end in zip(changes[::2], changes[1::2], strict=True):
-        price = float(np.average(middles[first:end], weights=totals[first:end]))
-        clusters.append(
-            Cluster(
-                low=float(edges[first]),
-                high=float(edges[end]),
-                price=price,
-                distance=price / last_price - 1,
-                notional=float(totals[first:end].sum()),
-            )
-        )
-    return tuple(clusters)
+def band_bound(side: Side, distance: float, *, last_price: float) -> float:
+    """Return the price up to which a side's levels lie within a relative distance of the last price."""
+    bound = last_price * (1 - distance if side is Side.BUY else 1 + distance)
+    return float(rounded(np.array([bound]))[0])
 
 
 def depth(edges: NDArray[np.float64], totals: NDArray[np.float64], *, last_price: float) -> DepthCurve:

@@ -62,7 +62,7 @@ def build_heatmap(
 
 
 def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
-    """Return the rows: over the price path, every cluster, and nearly all that stands."""
+    """Return the rows: over the price path, every labelled cluster, and nearly all that stands."""
     (low, high), buckets = _must_show(liquidation_map), liquidation_map.buckets
     running = np.cumsum((buckets.long + buckets.short).sum(axis=0))
     if len(running) and running[-1]:
@@ -72,11 +72,10 @@ def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
 
 
 def _must_show(liquidation_map: LiquidationMap) -> tuple[float, float]:
-    """Return the prices from the lowest to the highest that the price path or a cluster reaches."""
+    """Return the prices from the lowest to the highest that the price path or a labelled cluster reaches."""
     path = liquidation_map.path
-    clusters = (*liquidation_map.long_clusters, *liquidation_map.short_clusters)
-    low = min([float(path.low.min()), *(each.low for each in clusters)])
-    high = max([float(path.high.max()), *(each.high for each in clusters)])
+    low = min([float(path.low.min()), *(each.low for each in liquidation_map.labelled)])
+    high = max([float(path.high.max()), *(each.high for each in liquidation_map.labelled)])
     return low, high
 
 

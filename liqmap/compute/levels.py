@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from liqmap.compute.buckets import LevelSums, depth, find_clusters
+from liqmap.compute.buckets import LevelSums, depth
+from liqmap.compute.clusters import find_clusters, labelled
 from liqmap.compute.margin import allowed_leverage, liquidation_price, shares
 from liqmap.compute.selection import Cut, merge
 from liqmap.model import (
@@ -56,7 +57,8 @@ def build_map(
     not split a trade).
     """
     last_price = float(path.close[-1])
-    sums = LevelSums(*_level_range(path, request, rules), leverages=request.leverages)
+    level_range = _level_range(path, request, rules)
+    sums = LevelSums(*level_range, leverages=request.leverages, last_price=last_price)
     selections = {side: _Selection(side) for side in Side}
     unplaced = 0.0
     for stretch in entries:
@@ -66,7 +68,9 @@ def build_map(
             selections[side].add(trades)
             if len(levels[0].price) < len(trades):
                 unplaced += _unplaced(trades, request, rules)
-    buckets = sums.buckets(last_price=last_price)
+    buckets = sums.buckets()
+    bands = sums.bands()
+    clusters = find_clusters(buckets, bands, last_price=last_price)
     long_total, short_total = buckets.long.sum(axis=0), buckets.short.sum(axis=0)
     swept_long, swept_short = sums.swept(Side.BUY), sums.swept(Side.SELL)
     return LiquidationMap(
@@ -88,8 +92,9 @@ def build_map(
         swept_outside=max(0.0, swept_long + swept_short - float(buckets.swept.sum())),
         unplaced=unplaced,
         margin=basis,
-        long_clusters=find_clusters(buckets.edges, long_total, last_price=last_price)[::-1],
-        short_clusters=find_clusters(buckets.edges, short_total, last_price=last_price),
+        bands=bands,
+        clusters=clusters,
+        labelled=labelled(clusters, buckets),
     )
 
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
-
-from liqmap.model import Band, LiquidationMap, MapSummary
+from liqmap.model import LiquidationMap, MapSummary
 from liqmap.window import at_ms
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-BAND_DISTANCES: Final = (0.01, 0.02, 0.05)
 
 
 def summarize(liquidation_map: LiquidationMap) -> MapSummary:
     """Return the numbers of a map; every one of them follows from what the pictures show."""
     buckets = liquidation_map.buckets
-    longs, shorts = liquidation_map.long_clusters, liquidation_map.short_clusters
     return MapSummary(
         last_price=liquidation_map.last_price,
         newest_low=float(liquidation_map.path.low[-1]),
@@ -36,26 +26,6 @@ def summarize(liquidation_map: LiquidationMap) -> MapSummary:
         unplaced=liquidation_map.unplaced,
         margin=liquidation_map.margin,
         bucket_size=buckets.size,
-        largest_long=max(longs, key=lambda cluster: cluster.notional, default=None),
-        largest_short=max(shorts, key=lambda cluster: cluster.notional, default=None),
-        nearest_long=longs[0] if longs else None,
-        nearest_short=shorts[0] if shorts else None,
-        bands=tuple(_band(liquidation_map, distance) for distance in BAND_DISTANCES),
-        clusters=(*longs, *shorts),
-    )
-
-
-def _band(liquidation_map: LiquidationMap, distance: float) -> Band:
-    # A bound inside a bucket takes the bucket's share up to it.
-    last = liquidation_map.last_price
-
-    def reached(curve_price: NDArray[np.float64], curve_notional: NDArray[np.float64], bound: float) -> float:
-        ascending = np.argsort(curve_price, kind="stable")
-        return float(np.interp(bound, curve_price[ascending], curve_notional[ascending]))
-
-    long, short = liquidation_map.long_depth, liquidation_map.short_depth
-    return Band(
-        distance,
-        reached(long.price, long.notional, last * (1 - distance)),
-        reached(short.price, short.notional, last * (1 + distance)),
+        bands=liquidation_map.bands,
+        clusters=liquidation_map.clusters,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from liqmap.model import Side
 from liqmap.render.canvas import Box, Canvas, text_box, text_width
 from liqmap.render.panel import Panel, padded, round_ticks, time_ticks
 from liqmap.render.style import HEIGHT, SIZES, WIDTH, Palette, leverage_colours
@@ -30,13 +31,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.model import Cluster, LiquidationMap
+    from liqmap.model import LiquidationMap
 
 MARGIN: Final = 28
 PLOT_TOP: Final = HEIGHT - 182
 PLOT_BOTTOM: Final = 102
 
-_LABELLED_CLUSTERS = 3  # of each side, the largest, and the nearest besides
 _LAST_PRICE_INSET = 0.06
 _LABELS_INSET = 0.16
 _WARNING_Y = HEIGHT - 114
@@ -135,9 +135,11 @@ def level_range(liquidation_map: LiquidationMap, *, share: float) -> tuple[float
     edges, path, last = liquidation_map.buckets.edges, liquidation_map.path, liquidation_map.last_price
     low, high = min(float(edges[0]), float(path.low.min())), max(float(edges[-1]), float(path.high.max()))
     # The last price keeps off the ends, where the totals are written, even if nothing stands beyond it; and
-    # it leaves room for the labels of the nearest and the largest cluster on the sides that have them.
-    sides = liquidation_map.long_clusters, liquidation_map.short_clusters
-    below, above = ((high - low) * (_LABELS_INSET if side else _LAST_PRICE_INSET) for side in sides)
+    # it leaves room for the labels of the named clusters on the sides that have them.
+    labelled = {cluster.side for cluster in liquidation_map.labelled}
+    below, above = (
+        (high - low) * (_LABELS_INSET if side in labelled else _LAST_PRICE_INSET) for side in Side
+    )
     return padded(min(low, last - below), max(high, last + above), share=share)
 
 
@@ -152,25 +154,6 @@ def standing_totals(liquidation_map: LiquidationMap) -> NDArray[np.float64]:
     buckets = liquidation_map.buckets
     totals: NDArray[np.float64] = (buckets.long + buckets.short).sum(axis=0)
     return totals
-
-
-def notable_clusters(
-    liquidation_map: LiquidationMap, *, within: tuple[float, float] = (0.0, np.inf)
-) -> tuple[list[Cluster], list[Cluster]]:
-    """Return the clusters whose price lies in a range and that are worth a label.
-
-    First those that are told in words too: the nearest of each side, then the largest. Then others,
-    largest first.
-    """
-    low, high = within
-    sides = [
-        [cluster for cluster in clusters if low < cluster.price < high]
-        for clusters in (liquidation_map.long_clusters, liquidation_map.short_clusters)
-    ]
-    largest = [sorted(side, key=lambda cluster: -cluster.notional)[:_LABELLED_CLUSTERS] for side in sides]
-    told = [cluster for clusters in (sides, largest) for side in clusters for cluster in side[:1]]
-    others = sorted(chain.from_iterable(largest), key=lambda cluster: -cluster.notional)
-    return list(dict.fromkeys(told)), [cluster for cluster in others if cluster not in told]
 
 
 def tick_width(values: tuple[float, float], *, count: int) -> float:

@@ -19,7 +19,6 @@ from liqmap.render.frame import (
     fitting_size,
     framed,
     last_price_label,
-    notable_clusters,
     tick_width,
     watermark,
 )
@@ -129,7 +128,7 @@ def _draw_beyond(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palett
 
 
 def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
-    """Write the last price and the notable clusters still standing at the right edge."""
+    """Write the last price and the clusters still standing at the right edge."""
     last, left = liquidation_map.last_price, panel.box.right + 10
     y = float(panel.y(last))
     text = last_price_label(liquidation_map)
@@ -141,8 +140,8 @@ def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     if when is not None:
         time = canvas.text(left + 10, pill.bottom - 12, when, palette.text, size=SIZES.foot)
         pill = Box(pill.left, time.bottom, pill.right, pill.top)
-    told, others = notable_clusters(liquidation_map)
-    for cluster, middle in cluster_heights(told, others, panel=panel, pill=pill, strip=0).items():
+    heights = cluster_heights(liquidation_map.labelled, panel=panel, pill=pill, strip=0)
+    for cluster, middle in heights.items():
         height = float(panel.y(cluster.price))
         text = cluster_label(cluster, step=liquidation_map.buckets.size)
         # From where to where takes more room than a single price.

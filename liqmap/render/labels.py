@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from liqmap.model import Side
 from liqmap.render.style import SIZES
 
 if TYPE_CHECKING:
@@ -42,25 +43,24 @@ class Stretch:
 
 
 def cluster_heights(
-    told: Sequence[Cluster], others: Sequence[Cluster], *, panel: Panel, pill: Box, strip: float
+    clusters: Sequence[Cluster], *, panel: Panel, pill: Box, strip: float
 ) -> dict[Cluster, float]:
     """Return the heights [px] of the labels of the clusters that have room for one.
 
     Clusters below the last price are labelled below its `pill`, those above it above. The panel's ends are
-    kept free by `strip` pixels. Those `told` in words are dropped last, then the largest.
+    kept free by `strip` pixels. Those that words name are dropped last, then the largest.
     """
-    clusters = [*told, *others]
-    stretches = (
-        Stretch(panel.box.bottom + strip, pill.bottom - _OFF_PILL),
-        Stretch(pill.top + _OFF_PILL, panel.box.top - strip),
-    )
+    stretches = {
+        Side.BUY: Stretch(panel.box.bottom + strip, pill.bottom - _OFF_PILL),
+        Side.SELL: Stretch(pill.top + _OFF_PILL, panel.box.top - strip),
+    }
     heights: dict[Cluster, float] = {}
-    for above, stretch in enumerate(stretches):
-        side = [each for each in clusters if (each.distance > 0) == bool(above)]
-        middles = [float(panel.y(each.price)) for each in side]
-        importance = [math.inf if each in told else each.notional for each in side]
+    for side, stretch in stretches.items():
+        mine = [each for each in clusters if each.side is side]
+        middles = [float(panel.y(each.price)) for each in mine]
+        importance = [math.inf if each.is_named else each.notional for each in mine]
         found = laid_out(middles, importance, stretch, spacing=LABEL_SPACING)
-        heights |= {side[index]: height for index, height in found.items()}
+        heights |= {mine[index]: height for index, height in found.items()}
     return heights
 
 

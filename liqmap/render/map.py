@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +23,6 @@ from liqmap.render.frame import (
     known_until,
     last_text,
     level_range,
-    notable_clusters,
     standing_totals,
     tick_width,
     watermark,
@@ -77,10 +75,8 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     )
     level_box = Box(round(middle + _CONNECTOR_WIDTH + right_labels), PLOT_BOTTOM, WIDTH - MARGIN, PLOT_TOP)
     # The longest bar leaves room for its bracket, the leaders, and the longest label or the last price.
-    texts = [
-        cluster_label(each, step=liquidation_map.buckets.size)
-        for each in chain.from_iterable(notable_clusters(liquidation_map))
-    ]
+    step = liquidation_map.buckets.size
+    texts = [cluster_label(each, step=step) for each in liquidation_map.labelled]
     pill = text_width(last_text(liquidation_map), size=SIZES.label, bold=True) + 20
     widest = max([pill, *(text_width(text, size=SIZES.label) for text in texts)])
     beside = _BRACKET_DISTANCE + 2 + _BESIDE + _ASLANT + _BESIDE
@@ -214,10 +210,10 @@ def _pill(panel: Panel, liquidation_map: LiquidationMap) -> Box:
 def _label_clusters(
     canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette, *, pill: Box
 ) -> None:
-    """Mark notable clusters with brackets, and join them to a column of labels right of all bars."""
-    told, others = notable_clusters(liquidation_map)
+    """Mark clusters with brackets, and join them to a column of labels right of all bars."""
     ends = panel.x(standing_totals(liquidation_map))
-    brackets = {each: _bracket(panel, each, liquidation_map, ends) for each in (*told, *others)}
+    clusters = liquidation_map.labelled
+    brackets = {each: _bracket(panel, each, liquidation_map, ends) for each in clusters}
     if not brackets:
         return
     # As one artist: one each would take a millisecond.
@@ -225,15 +221,16 @@ def _label_clusters(
         [(each.left, each.bottom, each.right, each.top) for each in brackets.values()]
     ).T
     canvas.rectangles(left, bottom, right, top, palette.text)
-    elbow = max(each.right for each in brackets.values()) + _BESIDE
-    heights = cluster_heights(told, others, panel=panel, pill=pill, strip=_TOTALS_STRIP)
+    elbow = float(ends.max()) + _BRACKET_DISTANCE + 1.5 + _BESIDE
+    heights = cluster_heights(clusters, panel=panel, pill=pill, strip=_TOTALS_STRIP)
     for cluster, y in heights.items():
         bracket, middle = brackets[cluster], float(panel.y(cluster.price))
         # Level across the bars of its own cluster, aslant only where there are no bars any more.
         x = np.array([bracket.right, elbow, elbow + _ASLANT])
         canvas.line(x, [middle, middle, y], palette.muted, width=1.5)
-        text = cluster_label(cluster, step=liquidation_map.buckets.size)
-        canvas.text(x[-1] + _BESIDE, y, text, palette.text, size=SIZES.label, halo=palette.panel)
+        text, left = cluster_label(cluster, step=liquidation_map.buckets.size), float(x[-1]) + _BESIDE
+        size = fitting_size(text, SIZES.label, left=left, right=WIDTH - 4)
+        canvas.text(left, y, text, palette.text, size=size, halo=palette.panel)
 
 
 def _bracket(

@@ -65,11 +65,11 @@ def job_of(store: Path, wanted: MapRequest) -> MapJob:
 
 
 def _summed(levels: list[Any], wanted: MapRequest, lowest: float, highest: float, last: float) -> None:
-    sums = LevelSums(lowest, highest, leverages=wanted.leverages)
+    sums = LevelSums(lowest, highest, leverages=wanted.leverages, last_price=last)
     for stretch in levels:
         for side in Side:
             sums.add([each for each in stretch if each.side is side])
-    sums.buckets(last_price=last)
+    sums.buckets()
 
 
 def _measure_forms(png: bytes, table: Table) -> None:

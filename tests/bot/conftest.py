@@ -30,6 +30,7 @@ from liqmap.model import (
     MarginBasis,
     MarginModel,
     Progress,
+    Side,
     TopN,
 )
 from liqmap.settings import StorageSettings
@@ -46,8 +47,9 @@ APPLICATION = discord.utils.time_snowflake(SIMULATION_STARTS)
 """The bot's id in the simulated Discord: the first one given out."""
 WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
 REQUEST = MapRequest(BTCUSDT, WINDOW, TopN(100))
-BELOW = Cluster(26_600.0, 26_700.0, 26_650.0, -0.0875, 4.5e6)
-ABOVE = Cluster(30_900.0, 31_000.0, 30_950.0, 0.0598, 1.25e6)
+NAMED: Any = {"is_largest": True, "is_nearest_large": True}
+BELOW = Cluster(Side.BUY, 26_600.0, 26_700.0, 26_650.0, -0.0875, -0.0858, 4.5e6, **NAMED)
+ABOVE = Cluster(Side.SELL, 30_900.0, 31_000.0, 30_950.0, 0.0598, 0.0581, 1.25e6, **NAMED)
 SUMMARY = MapSummary(
     last_price=29_205.1,
     newest_low=29_190.0,
@@ -65,11 +67,8 @@ SUMMARY = MapSummary(
     unplaced=0.0,
     margin=MarginBasis(MarginModel.BINANCE, date(2026, 9, 1)),
     bucket_size=50.0,
-    largest_long=BELOW,
-    largest_short=ABOVE,
-    nearest_long=BELOW,
-    nearest_short=ABOVE,
     bands=(Band(0.01, 0.0, 1e6), Band(0.02, 5e6, 2e6), Band(0.05, 2e7, 1e7)),
+    clusters=(BELOW, ABOVE),
 )
 
 

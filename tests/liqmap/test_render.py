@@ -42,7 +42,7 @@ from liqmap.model import (
 from liqmap.render import draw_depth, draw_heatmap, draw_map
 from liqmap.render.canvas import Canvas
 from liqmap.render.depth import depth_canvas
-from liqmap.render.frame import bar_edges, notable_clusters, path_pieces, standing_totals
+from liqmap.render.frame import bar_edges, path_pieces, standing_totals
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, map_canvas
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH
@@ -344,15 +344,27 @@ def test_clusters_told_in_words_are_labelled_in_the_map(name: str):
             assert text in standing_text(1.0, cluster, cluster, step=step)
 
 
-def test_every_notable_cluster_has_a_bracket_even_without_a_label():
+@pytest.mark.parametrize("name", VARIANTS)
+def test_map_and_heatmap_name_the_same_clusters_by_the_same_numbers(name: str):
+    drawn = VARIANTS[name]
+    step = drawn.buckets.size
+    labels, named = (
+        {cluster_label(each, step=step) for each in drawn.labelled if each.is_named or not only_named}
+        for only_named in (False, True)
+    )
+    for canvas_of in (map_canvas, drawn_heatmap):
+        written = {text for text in texts(canvas_of(drawn, label=LABEL)) if " @ " in text}
+        assert named <= written <= labels
+
+
+def test_every_labelled_cluster_has_a_bracket_even_without_a_label():
     drawn = VARIANTS["plain"]
     canvas, (_, panel) = map_canvas(drawn, label=LABEL), _map_panels(drawn)
     white = to_rgba(PALETTES[Theme.DARK].text)
     _, brackets = (patch.get_path() for patch in patches_of(canvas) if patch.get_facecolor() == white)
-    told, others = notable_clusters(drawn)
-    assert others
+    assert not all(each.is_named for each in drawn.labelled)
     corners = np.asarray(brackets.vertices).reshape(-1, 5, 2)
-    for cluster, each in zip([*told, *others], corners, strict=True):
+    for cluster, each in zip(drawn.labelled, corners, strict=True):
         assert each[:, 1].min() == pytest.approx(float(panel.y(cluster.low)), abs=1)
         assert each[:, 1].max() == pytest.approx(float(panel.y(cluster.high)), abs=2)
 
@@ -509,10 +521,7 @@ def test_heatmap_is_brightest_where_most_stands():
 def test_map_labels_keep_order_and_side_and_their_leaders_cross_no_bar(name: str):
     drawn = VARIANTS[name]
     canvas, (_, panel) = map_canvas(drawn, label=LABEL), _map_panels(drawn)
-    names = {
-        cluster_label(each, step=drawn.buckets.size): each
-        for each in (*drawn.long_clusters, *drawn.short_clusters)
-    }
+    names = {cluster_label(each, step=drawn.buckets.size): each for each in drawn.labelled}
     labels = sorted(
         (label for label in canvas.labels if label.text in names), key=lambda label: label.box.bottom
     )

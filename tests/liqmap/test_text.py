@@ -1,9 +1,24 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from liqmap.model import Cluster, Coverage, Exchange, Gap, GapKind, GrossValue, Portion, Selection, TopN
+from liqmap.compute.summary import summarize
+from liqmap.model import (
+    Band,
+    Cluster,
+    Coverage,
+    Exchange,
+    Gap,
+    GapKind,
+    GrossValue,
+    Portion,
+    Selection,
+    Side,
+    TopN,
+)
 from liqmap.text import (
+    band_text,
     cluster_label,
     coverage_text,
     gap_text,
@@ -19,6 +34,7 @@ from liqmap.text import (
     window_text,
 )
 from liqmap.window import TimeWindow
+from tests.liqmap.compute.test_levels import mapped, trades
 
 
 def span(start: str, end: str) -> TimeWindow:
@@ -192,20 +208,43 @@ def test_what_is_not_known_to_be_swept_is_told_where_the_end_is_missing():
     assert unswept_text(Coverage(window, (covered,), (gap,))) is None
 
 
-NEAR = Cluster(99.0, 100.0, 99.5, -0.005, 1e6)
-LARGE = Cluster(90.0, 91.0, 90.5, -0.095, 2e6)
+NEAR = Cluster(Side.BUY, 99.2, 99.8, 99.5, -0.005, -0.002, 1e6)
+LARGE = Cluster(Side.BUY, 90.0, 91.0, 90.5, -0.095, -0.09, 2e6)
+# The last price is 100, and the band of 1 % ends inside of both; it holds the middle of the second.
+ACROSS = Cluster(Side.SELL, 100.5, 101.5, 101.2, 0.012, 0.0061, 1e6)
+AROUND = Cluster(Side.SELL, 99.5, 102.5, 100.5, 0.005, 0.0, 1e6)
 
 
 @pytest.mark.parametrize(
     ("nearest", "largest", "text"),
     [
-        (NEAR, LARGE, "$5M in all · nearest $1M @ 99.5 (-0.50 %) · largest $2M @ 90.5 (-9.50 %)"),
+        (NEAR, LARGE, "$5M in all · nearest large $1M @ 99.5 (-0.50 %) · largest $2M @ 90.5 (-9.50 %)"),
         (NEAR, NEAR, "$5M in all · nearest and largest $1M @ 99.5 (-0.50 %)"),
+        (ACROSS, ACROSS, "$5M in all · nearest and largest $1M @ 101.2 (+1.20 %, from +0.61 %)"),
+        (AROUND, AROUND, "$5M in all · nearest and largest $1M @ 99.5–102.5 (+0.50 %)"),
         (None, None, "nothing stands"),
     ],
 )
 def test_what_stands_is_told_by_its_clusters(nearest: Cluster | None, largest: Cluster | None, text: str):
     assert standing_text(5e6, nearest, largest, step=0.5) == text
+
+
+def test_band_names_what_it_holds_where_all_named_clusters_lie_beyond():
+    small = replace(ACROSS, notional=4e4, is_nearest_small=True)
+    bands = (Band(0.01, 2e6, 3e4), Band(0.02, 3e6, 4e4), Band(0.05, 4e6, 5e6))
+    drawn = summarize(mapped(trades(Side.BUY), trades(Side.SELL), last=100.0))
+    summary = replace(drawn, bucket_size=0.5, bands=bands, clusters=(NEAR, small, AROUND))
+    assert [band_text(band, summary) for band in bands] == [
+        "$2M longs, $30K shorts (part of $40K @ 101.2)",
+        "$3M longs, $40K shorts",
+        "$4M longs, $5M shorts",
+    ]
+    empty = (Band(0.01, 0.0, 0.0), Band(0.02, 0.0, 4e4))
+    summary = replace(summary, bands=empty)
+    assert [band_text(band, summary) for band in empty] == [
+        "$0 longs, $0 shorts",
+        "$0 longs, $40K shorts ($40K @ 101.2)",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -224,9 +263,9 @@ def test_last_price_has_no_fewer_digits_than_the_levels_beside_it(value: float, 
 @pytest.mark.parametrize(
     ("cluster", "step", "text"),
     [
-        (Cluster(0.0880, 0.0882, 0.088095, -0.02, 1e6), 1e-4, "$1M @ 0.0881"),
-        (Cluster(2010.0, 2020.0, 2015.0, 0.02, 1e6), 10, "$1M @ 2,015"),
-        (Cluster(1925.0, 1965.0, 1946.8, -0.01, 6e7), 5, "$60M @ 1,925–1,965"),
+        (Cluster(Side.BUY, 0.0880, 0.0882, 0.088095, -0.02, -0.02, 1e6), 1e-4, "$1M @ 0.0881"),
+        (Cluster(Side.SELL, 2010.0, 2020.0, 2015.0, 0.02, 0.02, 1e6), 10, "$1M @ 2,015"),
+        (Cluster(Side.BUY, 1925.0, 1965.0, 1946.8, -0.01, -0.01, 6e7), 5, "$60M @ 1,925–1,965"),
     ],
 )
 def test_cluster_is_as_exact_as_its_buckets_and_from_where_to_where_if_wide(

@@ -16,7 +16,7 @@ from bot.settings import AlertsSettings, BotSettings, LimitsSettings
 from bot.store import Store
 from bot.store.alerts import NewAlert
 from liqmap.errors import DataError, RequestError
-from liqmap.model import Cluster, Exchange, MapRequest, MapResult, Portion, TopN
+from liqmap.model import Cluster, Exchange, MapRequest, MapResult, Portion, Side, TopN
 from tests.bot.commands.test_maps import refusal, shown
 from tests.bot.conftest import SUMMARY, FakeDraw, Floor, SimulatedClock, new_bot, result_of
 
@@ -39,7 +39,15 @@ class Market(FakeDraw):
     async def __call__(self, request: MapRequest, **listeners: Any) -> MapResult:
         await super().__call__(request, **listeners)
         clusters = tuple(
-            Cluster(at - self.width / 2, at + self.width / 2, at, at / self.last - 1, notional)
+            Cluster(
+                Side.BUY if at < self.last else Side.SELL,
+                at - self.width / 2,
+                at + self.width / 2,
+                at,
+                at / self.last - 1,
+                at / self.last - 1,
+                notional,
+            )
             for at, notional in self.clusters.items()
         )
         summary = replace(

@@ -10,7 +10,7 @@ from bot.views.replies import COLOUR, TOO_LONG, WARNING_COLOUR, fitting, map_rep
 from liqmap import Exchange, Market, Picture, __version__
 from liqmap.model import Coverage, Gap, GapKind, LackingBrackets, MarginBasis, MarginModel, Progress
 from liqmap.window import TimeWindow
-from tests.bot.conftest import BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
+from tests.bot.conftest import ABOVE, BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
 
 HALF = TimeWindow.ending(datetime(2023, 8, 1, 3, tzinfo=UTC), timedelta(hours=3))
 
@@ -50,9 +50,12 @@ def test_numbers_stand_under_the_map():
 
 
 def test_nearest_and_largest_are_told_apart():
-    largest = replace(BELOW, price=25_000.0, distance=-0.144, notional=9e6)
-    text = text_of(summary=replace(SUMMARY, largest_long=largest))
-    assert "nearest $4.5M @ 26,650 (-8.75 %) · largest $9M @ 25,000 (-14.40 %)" in text
+    largest = replace(
+        BELOW, low=24_950.0, high=25_050.0, price=25_000.0, distance=-0.144, near=-0.143, notional=9e6
+    )
+    clusters = (replace(BELOW, is_largest=False), replace(largest, is_nearest_large=False), ABOVE)
+    text = text_of(summary=replace(SUMMARY, clusters=clusters))
+    assert "nearest large $4.5M @ 26,650 (-8.75 %) · largest $9M @ 25,000 (-14.40 %)" in text
 
 
 def test_nothing_standing_is_said():
@@ -60,10 +63,7 @@ def test_nothing_standing_is_said():
         SUMMARY,
         standing_long=0.0,
         standing_short=0.0,
-        nearest_long=None,
-        largest_long=None,
-        nearest_short=None,
-        largest_short=None,
+        clusters=(),
     )
     text = text_of(summary=summary)
     assert "Standing: nothing stands" in text
@@ -167,8 +167,9 @@ def test_alt_text_carries_the_facts():
 def test_longest_answer_stays_within_discord_s_limits():
     long = Gap(WINDOW, GapKind.FAILED, problem="x" * 900)
     request = replace(REQUEST, markets=(Market(Exchange.BINANCE, "X" * 30),))
-    huge = replace(BELOW, price=0.000000123456, notional=9.99e14)
-    summary = replace(SUMMARY, standing_long=9.99e14, largest_long=huge, nearest_long=BELOW)
+    huge = replace(BELOW, price=0.000000123456, notional=9.99e14, is_nearest_large=False)
+    clusters = (replace(BELOW, is_largest=False), huge, ABOVE)
+    summary = replace(SUMMARY, standing_long=9.99e14, clusters=clusters)
     coverage = Coverage(WINDOW, (), (long, long), ("y" * 600,), simulated=True)
     reply = map_reply(result_of(request, summary=summary, coverage=coverage))
     assert sum(map(len, reply.embeds)) <= 6000

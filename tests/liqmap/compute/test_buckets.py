@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqmap.compute.buckets import MAX_BUCKETS, LevelSums, find_clusters
+from liqmap.compute.buckets import MAX_BUCKETS, LevelSums
 from liqmap.model import Aftermath, LevelBuckets, LiquidationLevels, Side
 
 
@@ -30,10 +31,10 @@ def levels(price: list[float], notional: list[float], *, last: float = np.inf) -
 def summed(stretches: Sequence[LiquidationLevels], *, last: float) -> LevelBuckets:
     """Return the buckets of levels at one leverage, which come in stretches."""
     prices = np.concatenate([[last], *(each.price for each in stretches)])
-    sums = LevelSums(float(prices.min()) / 2, float(prices.max()) * 2, leverages=[10])
+    sums = LevelSums(float(prices.min()) / 2, float(prices.max()) * 2, leverages=[10], last_price=last)
     for each in stretches:
         sums.add([each])
-    return sums.buckets(last_price=last)
+    return sums.buckets()
 
 
 @given(
@@ -68,20 +69,6 @@ def test_nothing_standing_still_has_a_bucket():
     assert buckets.long.sum() == 0
 
 
-def test_clusters_are_runs_of_high_buckets():
-    edges = np.arange(90.0, 99.0)
-    totals = np.array([8.0, 6.0, 1.0, 0.0, 4.0, 0.0, 3.9, 0.0])
-    first, second = find_clusters(edges, totals, last_price=100.0)
-    assert (first.low, first.high, first.notional) == (90.0, 92.0, 14.0)
-    assert first.price == pytest.approx((90.5 * 8 + 91.5 * 6) / 14)
-    assert first.distance == pytest.approx(first.price / 100 - 1)
-    assert (second.low, second.high, second.notional) == (94.0, 95.0, 4.0)
-
-
-def test_no_totals_have_no_clusters():
-    assert find_clusters(np.arange(4.0), np.zeros(3), last_price=1.0) == ()
-
-
 @given(
     rows=st.lists(st.tuples(st.floats(0.5, 2.0), st.integers(1, 1000)), min_size=1, max_size=40),
     cut=st.integers(0, 40),
@@ -93,10 +80,10 @@ def test_levels_in_two_stretches_sum_up_to_the_same_buckets(rows: list[tuple[flo
     )
     found = []
     for stretches in (one, other):
-        sums = LevelSums(0.25, 4.0, leverages=[10])
+        sums = LevelSums(0.25, 4.0, leverages=[10], last_price=1.5)
         for each in stretches:
             sums.add([each])
-        found.append((sums.buckets(last_price=1.5), sums.swept(Side.BUY)))
+        found.append((sums.buckets(), sums.swept(Side.BUY)))
     (whole, swept), (parts, swept_in_parts) = found
     np.testing.assert_array_equal(whole.edges, parts.edges)
     np.testing.assert_array_equal(whole.long, parts.long)
@@ -107,3 +94,42 @@ def test_levels_in_two_stretches_sum_up_to_the_same_buckets(rows: list[tuple[flo
 def test_buckets_are_as_fine_as_the_standing_levels_allow():
     buckets = summed([levels([100.0, 101.0], [1, 1])], last=110.0)
     assert buckets.size == 0.01  # 220 - 50 in 24,000 fine ones, of which this is one
+
+
+def test_mean_price_of_a_bucket_is_where_its_levels_are():
+    buckets = summed([levels([136.8, 139.99], [3.0, 1.0])], last=142.5)
+    (first, second) = np.flatnonzero(buckets.long.sum(axis=0))
+    assert buckets.edges[first] == 136.8
+    fine = buckets.size / 2
+    assert buckets.long_price[first] == pytest.approx(136.8, abs=fine)
+    assert buckets.long_price[second] == pytest.approx(139.99, abs=fine)
+    nothing = np.setdiff1d(np.arange(len(buckets.edges) - 1), [first, second])
+    assert np.isnan(buckets.long_price[nothing]).all()
+    assert np.isnan(buckets.long_near[nothing]).all()
+    assert np.isnan(buckets.short_price).all()
+
+
+@given(prices=st.lists(st.floats(50.0, 99.9), min_size=1, max_size=20))
+def test_nearest_price_of_a_bucket_is_its_nearest_level_s(prices: list[float]):
+    buckets = summed([levels(prices, [1.0] * len(prices), last=100.0)], last=100.0)
+    for place, (low, high) in enumerate(pairwise(buckets.edges)):
+        inside = [price for price in prices if low <= price < high]
+        if inside:
+            fine = (buckets.edges[-1] * 2 - 25) / 24_000 * 10
+            assert max(inside) <= buckets.long_near[place] <= max(inside) + fine
+            assert low <= buckets.long_price[place] <= high
+
+
+def test_bands_hold_what_lies_at_their_bounds_and_nothing_beyond():
+    # The bounds are 99, 98 and 95; a tick beyond is beyond.
+    prices = [99.5, 99.0, 98.99999, 98.0, 97.99999, 95.0, 94.99999]
+    sums = LevelSums(50.0, 200.0, leverages=[10], last_price=100.0)
+    sums.add([levels(prices, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0], last=100.0)])
+    assert [band.long for band in sums.bands()] == [3.0, 15.0, 63.0]
+    assert [band.short for band in sums.bands()] == [0.0, 0.0, 0.0]
+
+
+def test_bands_wider_than_all_levels_hold_them_all():
+    sums = LevelSums(99.0, 100.5, leverages=[100], last_price=100.0)
+    sums.add([levels([99.2], [5.0], last=100.0)])
+    assert [band.long for band in sums.bands()] == [5.0, 5.0, 5.0]

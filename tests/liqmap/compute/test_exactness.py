@@ -187,6 +187,22 @@ def test_standing_swept_and_unplaced_add_up_to_what_was_selected(rules: MarginRu
     assert standing_in_all + swept_in_all + drawn.unplaced == pytest.approx(times * selected_in_all)
 
 
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+@settings(max_examples=40)
+@given(scene=scenes())
+def test_bands_are_those_of_decimal_arithmetic(rules: MarginRules, scene: Scene):
+    for band in scene.computed(rules).map.bands:
+        width = scene.last_price * Decimal(str(band.distance))
+        for side, found in ((Side.BUY, band.long), (Side.SELL, band.short)):
+            levels = [level for entry in scene.levels(side, rules) for level in entry]
+            expected = _total(
+                levels,
+                lambda level: level.standing and abs(level.price - scene.last_price) <= width,  # noqa: B023
+            )
+            assert found == pytest.approx(expected)
+            assert bool(found) == bool(expected)
+
+
 def _total(levels: list[oracle.Level], counts: Callable[[oracle.Level], bool]) -> float:
     return float(sum(level.notional for level in levels if counts(level)))
 

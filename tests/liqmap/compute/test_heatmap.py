@@ -94,11 +94,12 @@ def test_nobody_selected_on_one_side_and_one_price_only():
 
 
 @given(seed=st.integers(0, 10_000))
-def test_heatmap_holds_every_cluster_and_says_how_much_stands_beyond_it(seed: int):
+def test_heatmap_holds_every_labelled_cluster_and_says_how_much_stands_beyond_it(seed: int):
     drawn = walked(seed)
     heatmap = heatmap_of(drawn)
     low, high = heatmap.edges[0], heatmap.edges[-1]
-    for cluster in (*drawn.map.long_clusters, *drawn.map.short_clusters):
+    assert drawn.map.labelled
+    for cluster in drawn.map.labelled:
         assert low <= cluster.low
         assert cluster.high <= high
     standing = sum(float(each.notional[each.standing].sum()) for each in drawn.levels)

@@ -128,10 +128,12 @@ def test_order_of_the_trades_changes_nothing(buys, sells, last: float, seed: int
 def test_map_orders_clusters_from_the_last_price_outwards():
     buys = trades(Side.BUY, (100.0, 10.0), (90.0, 9.0))
     drawn = mapped(buys, trades(Side.SELL, (100.0, 10.0)), last=100.0)
-    assert [c.distance for c in drawn.long_clusters] == sorted(
-        (c.distance for c in drawn.long_clusters), reverse=True
+    longs, shorts = (
+        [each.distance for each in drawn.clusters if each.side is side] for side in (Side.BUY, Side.SELL)
     )
-    assert [c.distance for c in drawn.short_clusters] == sorted(c.distance for c in drawn.short_clusters)
+    assert longs == sorted(longs, reverse=True)
+    assert shorts == sorted(shorts)
+    assert [each.distance for each in drawn.clusters] == longs + shorts
 
 
 def test_path_in_coarser_bins_keeps_extremes_and_last_closes():
@@ -268,7 +270,7 @@ def test_everything_swept_leaves_nothing_standing_and_says_how_much():
     drawn = computed(bars, buys, sells, bin_seconds=1).map
     assert drawn.buckets.long.sum() == 0
     assert (drawn.swept_long, drawn.swept_outside) == (40.0, 40.0)
-    assert drawn.long_clusters == ()
+    assert drawn.clusters == drawn.labelled == ()
 
 
 @given(seed=st.integers(0, 10_000), stretches=st.integers(1, 5))

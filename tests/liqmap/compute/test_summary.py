@@ -22,11 +22,12 @@ def test_summary_says_what_the_map_shows():
     assert summary.long_share == pytest.approx(55 / 83)
 
 
-def test_largest_and_nearest_clusters_are_the_map_s():
+def test_named_clusters_are_the_map_s():
     drawn = mapped(trades(Side.BUY, (100.0, 10.0), (90.0, 90.0)), trades(Side.SELL), last=100.0)
     summary = summarize(drawn)
-    assert summary.nearest_long == drawn.long_clusters[0]
-    assert summary.largest_long == max(drawn.long_clusters, key=lambda each: each.notional)
+    assert summary.clusters == drawn.clusters
+    assert summary.nearest_long == drawn.clusters[0]
+    assert summary.largest_long == max(drawn.clusters, key=lambda each: each.notional)
     assert summary.nearest_short is None
     assert summary.largest_short is None
 
@@ -35,9 +36,7 @@ def test_bands_count_what_lies_within_their_distance():
     # Longs from 100 stand at 99 (1 %), 98, 96 and 90; shorts at 101, 102, 104 and 110.
     drawn = mapped(trades(Side.BUY, (100.0, 10.0)), trades(Side.SELL, (100.0, 7.0)), last=100.0)
     within = {band.distance: (band.long, band.short) for band in summarize(drawn).bands}
-    assert within[0.05] == pytest.approx((30.0, 21.0))
-    assert within[0.02] == pytest.approx((20.0, 7.0), abs=14)  # the 2 % edge cuts a bucket
-    assert 0 <= within[0.01][0] <= within[0.02][0] <= within[0.05][0]
+    assert within == {0.01: (10.0, 7.0), 0.02: (20.0, 14.0), 0.05: (30.0, 21.0)}
 
 
 def test_nothing_standing_has_no_balance():
@@ -49,9 +48,9 @@ def test_nothing_standing_has_no_balance():
 def test_every_number_is_the_sum_of_its_levels(seed: int):
     found = swept_map(seed)
     drawn, summary = found.map, summarize(found.map)
-    for levels, standing, swept, clusters in (
-        (found.longs, summary.standing_long, summary.swept_long, drawn.long_clusters),
-        (found.shorts, summary.standing_short, summary.swept_short, drawn.short_clusters),
+    for side, levels, standing, swept in (
+        (Side.BUY, found.longs, summary.standing_long, summary.swept_long),
+        (Side.SELL, found.shorts, summary.standing_short, summary.swept_short),
     ):
         price, notional, stands = (
             np.concatenate([getattr(each, name) for each in levels])
@@ -59,11 +58,8 @@ def test_every_number_is_the_sum_of_its_levels(seed: int):
         )
         assert standing == pytest.approx(notional[stands].sum())
         assert swept == pytest.approx(notional[~stands].sum())
-        for cluster in clusters:
+        for cluster in (each for each in drawn.clusters if each.side is side):
             inside = stands & (price >= cluster.low) & (price < cluster.high)
             assert cluster.notional == pytest.approx(notional[inside].sum())
             assert cluster.low <= cluster.price <= cluster.high
-    widest = summary.bands[-1]
-    far = 1 + widest.distance
-    assert widest.long <= summary.standing_long * far
     assert (summary.nearest_long is None) == (summary.standing_long == 0)
