@@ -105,7 +105,7 @@ async def test_command_on_the_wire_is_answered_and_sigterm_ends_cleanly(tmp_path
     assert {path.stat().st_mode & 0o077 for path in files} == {0}
 
 
-async def test_person_has_so_many_maps_under_way_and_no_more(tmp_path: Path):
+async def test_person_cannot_exceed_the_maps_under_way(tmp_path: Path):
     options = {"symbol": "btc", "window": "6h", "end": "2023-08-01 06:00"}
     async with running_bot(tmp_path) as (server, market, process):
         market.plan(r"\.zip$", Fault.STALL)
@@ -121,7 +121,7 @@ async def test_person_has_so_many_maps_under_way_and_no_more(tmp_path: Path):
     assert stranger.callback["type"] == 5
 
 
-async def test_error_after_the_announcement_is_told_in_private(tmp_path: Path):
+async def test_error_after_a_deferred_reply_is_private(tmp_path: Path):
     options = {"symbol": "nope", "window": "6h", "mode": "top_n", "end": "2023-08-01 06:00"}
     async with running_bot(tmp_path) as (server, _, process):
         answered = await server.command("liqmap", **options)

@@ -26,7 +26,7 @@ def syncs(env: simcord.Env) -> int:
 
 
 @EXPECTS_ERRORS
-async def test_unknown_error_is_told_by_a_number_that_the_log_has(
+async def test_unknown_error_is_answered_with_its_number_in_the_log(
     floor: Floor, caplog: pytest.LogCaptureFixture
 ):
     floor.draw.error = ValueError("/srv/secret/path")
@@ -44,7 +44,7 @@ async def test_unknown_error_is_told_by_a_number_that_the_log_has(
 
 
 @EXPECTS_ERRORS
-async def test_error_that_cannot_be_told_is_logged_once(floor: Floor, caplog: pytest.LogCaptureFixture):
+async def test_error_that_cannot_be_sent_is_logged_once(floor: Floor, caplog: pytest.LogCaptureFixture):
     floor.draw.error = DataError("Not there.")
     floor.env.inject_error("PATCH", "/webhooks/*/messages/@original", status=404, code=10015)
     await floor.liqmap()
@@ -59,7 +59,7 @@ async def test_bot_asks_for_no_privileged_intent_and_mentions_nobody(settings: B
     assert dict(bot.allowed_mentions.to_dict()) == {"parse": []}
 
 
-async def test_bot_goes_by_the_proxy_of_the_settings_except_on_this_machine(
+async def test_bot_uses_the_proxy_of_the_settings_except_for_this_machine(
     settings: BotSettings, store: Store
 ):
     network = NetworkSettings.model_validate({"proxy": "http://proxy:3128"})

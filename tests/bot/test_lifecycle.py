@@ -50,7 +50,7 @@ async def test_sigterm_gives_everybody_who_waits_a_sentence(tmp_path: Path):
     assert "Traceback" not in log
 
 
-async def test_answer_after_a_kill_is_for_the_person_alone_and_leaves_maps_that_stand(tmp_path: Path):
+async def test_answer_after_a_kill_is_private_and_keeps_finished_maps(tmp_path: Path):
     async with surroundings(tmp_path) as (server, market, config):
         async with bot_process(config) as process:
             shown = await server.command("liqmap", **ASKED)

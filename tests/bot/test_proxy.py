@@ -13,7 +13,7 @@ from tests.bot.discord_server import TOKEN, DiscordServer
 from tests.forwarding import LOGIN, forwarding
 
 
-async def test_bot_reaches_discord_and_the_exchanges_by_the_proxy_alone(tmp_path: Path):
+async def test_bot_reaches_discord_and_the_exchanges_only_through_the_proxy(tmp_path: Path):
     async with (
         asyncio.timeout(60),
         MarketServer(SimulatedMarket(scale=0.005)) as market,

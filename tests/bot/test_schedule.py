@@ -348,7 +348,7 @@ async def test_nonce_is_the_same_for_the_same_due_time(floor: Floor, settings: B
 
 @EXPECTS_ERRORS
 @pytest.mark.parametrize(("status", "code"), [(403, 50013), (404, 10003)])
-async def test_refused_post_pauses_at_once_and_tells_the_creator(
+async def test_refused_post_pauses_at_once_and_informs_the_creator(
     floor: Floor, store: Store, status: int, code: int
 ):
     mona = floor.manager()
@@ -366,7 +366,7 @@ async def test_refused_post_pauses_at_once_and_tells_the_creator(
 
 
 @EXPECTS_ERRORS
-async def test_three_failures_in_a_row_pause_and_fewer_do_not(floor: Floor, store: Store):
+async def test_three_failures_in_a_row_pause_a_subscription_and_fewer_do_not(floor: Floor, store: Store):
     mona = floor.manager()
     await floor.subscribed(mona)
     floor.draw.error = RequestError("Nobody traded.")
@@ -418,7 +418,7 @@ async def test_server_error_of_discord_is_outlasted(floor: Floor):
     assert len(floor.channel.history()) == 1
 
 
-async def test_press_on_a_scheduled_post_is_answered_aside(floor: Floor):
+async def test_press_on_a_scheduled_post_is_answered_privately(floor: Floor):
     await floor.subscribed(floor.manager())
     await floor.env.advance_time(HOUR)
     (post,) = floor.channel.history()

@@ -122,7 +122,7 @@ async def test_interaction_that_came_while_away_is_replayed_and_answered_once(tm
     assert answered.callbacks == 1
 
 
-async def test_bot_that_is_connecting_again_stops_when_it_is_told_to(tmp_path: Path):
+async def test_bot_that_is_reconnecting_stops_on_request(tmp_path: Path):
     async with running_bot(tmp_path) as (server, _, process):
         await (await server.command("liqmap", **REFUSED)).done
         server.gateway.withholds = True
@@ -145,7 +145,7 @@ async def test_session_that_discord_has_forgotten_is_begun_anew(tmp_path: Path):
     assert answered.callbacks == 1
 
 
-async def test_connection_that_only_seems_alive_is_made_anew(tmp_path: Path):
+async def test_connection_that_is_silently_dead_is_reopened(tmp_path: Path):
     async with running_bot(tmp_path, heartbeat=0.2) as (server, _, process):
         await (await server.command("liqmap", **REFUSED)).done
         server.gateway.silent = True

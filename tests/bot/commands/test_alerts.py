@@ -90,7 +90,7 @@ async def test_alert_keeps_the_symbol_as_the_exchange_spells_it(floor: Floor, st
     assert [each.symbol for each in await store.alerts.all()] == ["BTCUSD_PERP"]
 
 
-async def test_price_near_a_large_cluster_is_told_once_a_cooldown(floor: Floor, draw: Market):
+async def test_price_near_a_large_cluster_is_posted_once_per_cooldown(floor: Floor, draw: Market):
     await near(floor, floor.manager())
     await floor.env.advance_time(2 * MINUTE)
     assert said(floor) == []
@@ -107,7 +107,7 @@ async def test_price_near_a_large_cluster_is_told_once_a_cooldown(floor: Floor, 
     assert len(said(floor)) == 2
 
 
-async def test_cluster_that_is_swept_between_two_looks_is_told(floor: Floor, draw: Market):
+async def test_cluster_swept_between_two_checks_raises_an_alert(floor: Floor, draw: Market):
     await near(floor, floor.manager(), distance="0.1%")
     await floor.env.advance_time(MINUTE)
     draw.last, draw.clusters = 31_500.0, {29_000.0: 5e6}
@@ -120,7 +120,7 @@ async def test_cluster_that_is_swept_between_two_looks_is_told(floor: Floor, dra
 
 
 @EXPECTS_ERRORS
-async def test_sweep_that_could_not_be_told_at_once_is_told_later(floor: Floor, draw: Market):
+async def test_sweep_that_could_not_be_posted_is_posted_later(floor: Floor, draw: Market):
     await near(floor, floor.manager(), distance="0.1%")
     await floor.env.advance_time(MINUTE)
     draw.last, draw.clusters = 31_500.0, {29_000.0: 5e6}
@@ -133,7 +133,7 @@ async def test_sweep_that_could_not_be_told_at_once_is_told_later(floor: Floor, 
     ]
 
 
-async def test_alert_is_told_once_though_the_database_is_away(floor: Floor, monkeypatch: pytest.MonkeyPatch):
+async def test_alert_without_a_database_is_posted_once(floor: Floor, monkeypatch: pytest.MonkeyPatch):
     await near(floor, floor.manager(), distance="5%")
 
     def away(_: object) -> None:
@@ -144,7 +144,7 @@ async def test_alert_is_told_once_though_the_database_is_away(floor: Floor, monk
     assert len(said(floor)) == 1
 
 
-async def test_cluster_that_is_touched_for_a_moment_between_two_looks_is_told(floor: Floor, draw: Market):
+async def test_cluster_touched_briefly_between_two_checks_raises_an_alert(floor: Floor, draw: Market):
     await near(floor, floor.manager(), distance="0.1%")
     await floor.env.advance_time(MINUTE)
     draw.wick = 999.0
@@ -157,7 +157,7 @@ async def test_cluster_that_is_touched_for_a_moment_between_two_looks_is_told(fl
     ]
 
 
-async def test_cluster_that_appears_where_the_price_has_been_before_is_not_told(floor: Floor, draw: Market):
+async def test_cluster_that_appears_where_the_price_has_been_raises_no_alert(floor: Floor, draw: Market):
     await near(floor, floor.manager(), distance="0.1%")
     draw.clusters, draw.wick = {}, 500.0
     await floor.env.advance_time(MINUTE)
@@ -259,7 +259,7 @@ async def test_restart_keeps_alerts_and_their_cooldown(
 
 
 @EXPECTS_ERRORS
-async def test_alert_that_may_not_be_posted_is_removed_and_its_creator_told(floor: Floor, store: Store):
+async def test_alert_that_may_not_be_posted_is_removed_and_its_creator_informed(floor: Floor, store: Store):
     mona = floor.manager()
     await near(floor, mona, distance="5%")
     floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50013)
@@ -270,7 +270,7 @@ async def test_alert_that_may_not_be_posted_is_removed_and_its_creator_told(floo
 
 
 @EXPECTS_ERRORS
-async def test_alert_that_discord_does_not_take_comes_later(floor: Floor):
+async def test_alert_that_discord_refuses_is_posted_later(floor: Floor):
     await near(floor, floor.manager(), distance="5%")
     floor.env.inject_error("POST", "/channels/*/messages", status=400, code=1)
     await floor.env.advance_time(2 * MINUTE)
@@ -411,7 +411,7 @@ async def test_same_alert_that_is_set_while_another_is_drawn_is_refused(
 
 
 @EXPECTS_ERRORS
-async def test_bot_without_a_right_here_says_which(floor: Floor):
+async def test_bot_without_a_permission_names_it(floor: Floor):
     bot = floor.env.bot.user
     assert bot is not None
     closed = floor.env.guild.create_text_channel(

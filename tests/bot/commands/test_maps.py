@@ -130,9 +130,7 @@ async def test_options_are_understood_forgivingly(
         ({"window": "6" * 6000}, "The window “666666666666666666666666666666…” cannot be read"),
     ],
 )
-async def test_bad_option_is_one_sentence_for_the_person_alone(
-    floor: Floor, options: dict[str, str], sentence: str
-):
+async def test_bad_option_is_one_private_sentence(floor: Floor, options: dict[str, str], sentence: str):
     answer = await floor.liqmap(**options)
     assert sentence in refusal(answer)
     assert floor.draw.requests == []
@@ -190,7 +188,7 @@ async def test_command_works_in_a_private_chat(floor: Floor):
     assert len(answer.response.attachments) == 2
 
 
-async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):
+async def test_partial_map_comes_first_and_the_complete_map_replaces_it(floor: Floor):
     floor.draw.gate = asyncio.Event()
     floor.draw.partial = result_of(
         coverage=HALF, pictures={Picture.MAP: PNG + b"half", Picture.DEPTH: PNG + b"depth"}
@@ -213,7 +211,7 @@ async def test_partial_map_comes_first_and_gives_way_to_the_whole(floor: Floor):
 
 @EXPECTS_ERRORS
 @pytest.mark.parametrize("private", [False, True])
-async def test_partial_map_stays_if_the_rest_cannot_be_had(floor: Floor, private: bool):
+async def test_partial_map_stays_if_the_rest_cannot_be_fetched(floor: Floor, private: bool):
     floor.draw.partial = result_of(
         REQUEST, coverage=HALF, pictures={Picture.MAP: PNG + b"half", Picture.DEPTH: PNG + b"depth"}
     )
@@ -236,7 +234,7 @@ async def test_partial_map_that_could_not_be_shown_does_not_stay(floor: Floor):
     assert [each.content for each in answer.followups] == ["Not there."]
 
 
-async def test_window_that_cannot_be_had_after_a_partial_map_is_told_beside_it(floor: Floor):
+async def test_uncovered_window_after_a_partial_map_is_reported_beside_it(floor: Floor):
     floor.draw.partial = result_of(coverage=HALF)
     floor.draw.errors = [NotCovered("There is none.", whole_end=datetime(2025, 12, 31, tzinfo=UTC))]
     answer = await floor.liqmap()
@@ -245,7 +243,7 @@ async def test_window_that_cannot_be_had_after_a_partial_map_is_told_beside_it(f
     assert len(shown(answer).attachments) == 2
 
 
-async def test_window_that_cannot_be_had_offers_the_newest_whole_one(floor: Floor):
+async def test_uncovered_window_offers_the_newest_whole_one(floor: Floor):
     end = datetime(2025, 12, 31, tzinfo=UTC)
     floor.draw.errors = [NotCovered("There is none; ask for the end 2025-12-31 00:00 UTC.", whole_end=end)]
     message = shown(await floor.liqmap(exchange="bybit", value="50"))

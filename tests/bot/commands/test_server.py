@@ -30,7 +30,7 @@ async def test_settings_without_options_show_what_holds(floor: Floor, store: Sto
     assert store.guilds.all() == {}
 
 
-async def test_defaults_hold_where_a_command_does_not_say(floor: Floor):
+async def test_defaults_apply_to_options_left_out(floor: Floor):
     boss = floor.manager(manage_guild=True)
     options = {
         "exchange": "bybit",
@@ -83,7 +83,7 @@ async def test_chat_of_a_voice_channel_can_be_allowed(floor: Floor):
     assert len(shown(drawn).attachments) == 2
 
 
-async def test_channel_that_is_gone_is_not_allowed_any_more(floor: Floor, store: Store):
+async def test_deleted_channel_is_removed_from_the_allowed_ones(floor: Floor, store: Store):
     boss = floor.manager(manage_guild=True)
     other = floor.env.guild.create_text_channel("maps")
     await store.guilds.put(5, GuildDefaults(channels=(6,)))
@@ -109,9 +109,7 @@ async def test_reset_forgets_before_it_sets(floor: Floor, store: Store):
         ("100:12345,110:12345,120:12345,125:12345,130,140,145,150", (12345.0,) * 4 + (1.0,) * 4),
     ],
 )
-async def test_leverages_mean_later_what_they_meant_when_set(
-    floor: Floor, leverages: str, weights: tuple[float, ...]
-):
+async def test_stored_leverages_keep_their_meaning(floor: Floor, leverages: str, weights: tuple[float, ...]):
     answer = await floor.manager(manage_guild=True).slash(floor.channel, "settings", leverages=leverages)
     assert fields(answer)["Leverages"] == leverages.replace(" ", "").replace(",", ", ")
     await floor.liqmap()
@@ -137,7 +135,7 @@ async def test_value_is_kept_without_spaces(floor: Floor, store: Store):
         ({"mode": "portion", "value": "150%"}, "portion takes a share above 0"),
     ],
 )
-async def test_bad_default_is_one_sentence_and_not_kept(
+async def test_bad_default_is_refused_with_one_sentence(
     floor: Floor, store: Store, options: dict[str, str], sentence: str
 ):
     answer = await floor.manager(manage_guild=True).slash(floor.channel, "settings", **options)

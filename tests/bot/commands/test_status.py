@@ -105,7 +105,7 @@ async def test_status_tells_source_freshness_and_gaps_of_each_symbol(
     assert once == "**ETHUSDT** on Bybit: ⚪ stopped, 1 gap, 1 min"
 
 
-async def test_many_symbols_are_told_as_far_as_they_fit(floor: Floor, recorded: list[SymbolStatus]):
+async def test_many_symbols_are_listed_as_far_as_they_fit(floor: Floor, recorded: list[SymbolStatus]):
     recorded[:] = [STOPPED] * 200
     text, _ = await status(floor)
     lines = text.splitlines()

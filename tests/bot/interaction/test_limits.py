@@ -34,7 +34,7 @@ def ask(limits: Limits, times: int, *, user: int = 1, guild: int | None = None) 
             pass
 
 
-def test_person_asks_so_often_a_minute_and_is_told_when_again():
+def test_person_over_the_limit_a_minute_learns_when_to_retry():
     clock = Hand()
     limits = Limits(LimitsSettings(maps_per_user_a_minute=3), clock=clock)
     ask(limits, 3)

@@ -48,7 +48,7 @@ PASSING = [
 ]
 
 
-async def test_what_may_pass_is_tried_again_with_growing_waits():
+async def test_transient_failure_is_retried_with_growing_waits():
     sent = Sent(*PASSING)
     assert await patiently(sent.send, sleep=sent.sleep) == "there"
     assert sent.waits == [0.5, 1.0, 2.0, 4.0]
@@ -60,7 +60,7 @@ async def test_wait_is_as_long_as_discord_asks():
     assert sent.waits == [7.5, 1.0]
 
 
-async def test_who_forbids_in_discord_s_name_may_be_passed_by():
+async def test_refusal_by_a_proxy_is_retried():
     sent = Sent(refused(403), refused(404))
     await patiently(sent.send, sleep=sent.sleep)
     assert sent.tries == 3
@@ -69,7 +69,7 @@ async def test_who_forbids_in_discord_s_name_may_be_passed_by():
 @pytest.mark.parametrize(
     "error", [refused(403, code=50013), refused(404, code=10003), refused(400), ValueError()]
 )
-async def test_what_stays_is_raised_at_once(error: Exception):
+async def test_permanent_failure_is_raised_at_once(error: Exception):
     sent = Sent(error)
     with pytest.raises(type(error)):
         await patiently(sent.send, sleep=sent.sleep)
@@ -83,7 +83,7 @@ async def test_patience_ends():
     assert sent.tries == ATTEMPTS
 
 
-async def test_acknowledgement_that_is_not_the_first_is_another_process_s():
+async def test_acknowledgement_given_before_means_another_process_answered():
     sent = Sent(refused(400, code=40060))
     interaction: Any = SimpleNamespace(response=SimpleNamespace(defer=sent.send), extras={}, client=CLIENT)
     with pytest.raises(AnsweredElsewhere):

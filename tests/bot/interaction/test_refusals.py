@@ -68,7 +68,7 @@ def test_expected_refusal_has_its_sentence(error: Exception, sentence: str):
 
 
 @pytest.mark.parametrize("code", [10003, 10004, 10008, 10015, 10062, 50027])
-def test_refusal_where_nobody_can_be_told_is_silent(code: int):
+def test_refusal_that_cannot_be_delivered_is_silent(code: int):
     for status in (401, 404):
         found = refusal(refused(status, code), number=NUMBER)
         assert found is not None
@@ -77,7 +77,7 @@ def test_refusal_where_nobody_can_be_told_is_silent(code: int):
 
 
 @pytest.mark.parametrize("error", [ValueError(), KeyError("x"), FileNotFoundError("x"), PermissionError("x")])
-def test_fault_of_the_bot_is_none_of_them(error: Exception):
+def test_fault_of_the_bot_is_not_an_expected_refusal(error: Exception):
     assert refusal(error, number=NUMBER) is None
 
 
@@ -91,7 +91,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.mark.parametrize(
     ("status", "code"), [(404, 10008), (404, 10003), (404, 10015), (401, 50027), (404, 10062)]
 )
-async def test_answer_that_nobody_waits_for_any_more_is_given_up_in_silence(
+async def test_answer_that_nobody_waits_for_is_dropped_silently(
     floor: Floor, caplog: pytest.LogCaptureFixture, status: int, code: int
 ):
     floor.env.inject_error("PATCH", ANSWER, status=status, code=code)

@@ -110,7 +110,7 @@ async def test_command_that_hangs_elsewhere_is_cut_off_and_answered(
 
 
 @EXPECTS_ERRORS
-async def test_who_cannot_be_told_in_time_is_left_to_the_next_start(
+async def test_person_who_cannot_be_answered_in_time_is_left_to_the_next_start(
     floor: Floor, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
     asking = await under_way(floor, floor.liqmap())

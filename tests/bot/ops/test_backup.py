@@ -49,11 +49,11 @@ async def backup(store: Store, tmp_path: Path) -> Path:
     return path
 
 
-async def test_backup_is_readable_by_its_owner_alone(backup: Path):
+async def test_backup_is_readable_only_by_its_owner(backup: Path):
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
 
 
-async def test_backup_takes_the_place_of_another_whole_or_not_at_all(
+async def test_backup_replaces_an_older_file_completely_or_not_at_all(
     backup: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
     backup.write_text("of before")

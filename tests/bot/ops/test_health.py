@@ -94,7 +94,7 @@ async def test_drawing_is_broken_after_three_faults_in_a_row(draw: FakeDraw, fau
 
 
 @pytest.mark.parametrize("refusal", [RequestError("No."), DataError("No."), EngineBusy("No.")])
-async def test_refusals_say_nothing_of_drawing(draw: FakeDraw, refusal: Exception):
+async def test_refused_requests_do_not_count_as_drawing_faults(draw: FakeDraw, refusal: Exception):
     assert await outcomes(draw, [ValueError(), ValueError(), refusal, refusal, ValueError(), refusal]) == [
         *(True, True, True, True, False, False)
     ]

@@ -99,7 +99,7 @@ def test_token_of_a_file_is_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert secrets_of(load_bot_settings()) == ["of-a-file"]
 
 
-def test_withheld_secrets_are_in_the_environment_no_more(secretive: Path, monkeypatch: pytest.MonkeyPatch):
+def test_withheld_secrets_leave_the_environment(secretive: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LIQMAP__ENGINE__WORKERS", "3")
     before = set(os.environ)
     withhold_secrets(load_bot_settings(secretive))

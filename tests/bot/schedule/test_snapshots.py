@@ -132,7 +132,7 @@ async def state(store: Store) -> SnapshotState:
     return newest.state
 
 
-async def test_history_that_nobody_can_read_means_rather_none_than_two(
+async def test_unreadable_history_prefers_a_missing_post_to_two(
     job: SnapshotJob, store: Store, poster: FakePoster
 ):
     await sent_long_ago(store)
@@ -152,13 +152,15 @@ async def test_message_of_a_clock_that_was_ahead_is_looked_for_in_the_whole_inte
     assert (poster.posts, poster.looked_since) == ([], NOW - timedelta(hours=1))
 
 
-async def test_history_without_it_means_it_was_never_sent(job: SnapshotJob, store: Store, poster: FakePoster):
+async def test_history_without_the_message_means_it_was_never_sent(
+    job: SnapshotJob, store: Store, poster: FakePoster
+):
     await sent_long_ago(store)
     assert await job(1)
     assert (poster.posts, await state(store)) == ([TEN], SnapshotState.POSTED)
 
 
-async def test_what_is_over_is_left_alone(job: SnapshotJob, poster: FakePoster):
+async def test_finished_snapshot_is_left_alone(job: SnapshotJob, poster: FakePoster):
     assert await job(1)
     assert await job(1)
     assert poster.posts == [TEN]
@@ -177,7 +179,7 @@ PASSING = [
 
 
 @pytest.mark.parametrize("error", PASSING)
-async def test_what_may_pass_is_waited_for_and_is_no_failure(
+async def test_transient_failure_is_waited_for_and_not_counted(
     job: SnapshotJob, store: Store, poster: FakePoster, hand: Hand, error: Exception
 ):
     poster.errors = [error] * 5
@@ -201,7 +203,7 @@ OURS = [
 
 
 @pytest.mark.parametrize("error", OURS)
-async def test_failure_to_draw_that_is_not_the_request_s_is_waited_for_and_told_nobody(
+async def test_failure_to_draw_a_valid_request_is_retried_silently(
     job: SnapshotJob, store: Store, poster: FakePoster, draw: FakeDraw, error: Exception
 ):
     draw.errors = [error] * 30
@@ -310,7 +312,7 @@ async def test_what_is_stopped_while_it_is_drawn_is_not_posted(
     assert poster.posts == []
 
 
-async def test_failure_of_what_is_gone_is_told_to_nobody(
+async def test_failure_of_a_removed_subscription_informs_nobody(
     store: Store, poster: FakePoster, job: SnapshotJob, monkeypatch: pytest.MonkeyPatch
 ):
     async def removed(*_: object) -> int:

@@ -156,7 +156,7 @@ async def old_tables(
     return stored_settings
 
 
-async def test_rows_of_before_are_kept_and_what_was_there_twice_is_put_away(
+async def test_rows_of_an_earlier_version_are_kept_without_their_duplicates(
     old_tables: BotSettings, caplog: pytest.LogCaptureFixture
 ):
     async with open_store(old_tables) as store:
@@ -178,7 +178,7 @@ async def test_rows_of_before_are_kept_and_what_was_there_twice_is_put_away(
     assert "removed 1 alerts that were there twice" in caplog.text
 
 
-async def test_rows_of_before_are_claimed_whole(old_tables: BotSettings):
+async def test_rows_of_an_earlier_version_are_claimed_completely(old_tables: BotSettings):
     async with open_store(old_tables) as keeper:
         bot = await keeper.of(7)
         claimed = await bot.claims.claim(5)
@@ -188,7 +188,7 @@ async def test_rows_of_before_are_claimed_whole(old_tables: BotSettings):
             await bot.subscriptions.check_room(replace(NEW, guild_id=5), most=3)
 
 
-async def test_tables_of_before_keep_indexes_and_what_belongs_together(old_tables: BotSettings):
+async def test_tables_of_an_earlier_version_keep_indexes_and_references(old_tables: BotSettings):
     async with open_store(old_tables) as store:
         for number in (1, 2):
             assert await store.subscriptions.remove(number)

@@ -93,7 +93,7 @@ async def test_erased_person_is_in_no_table_and_the_server_keeps_its_posts(fille
     assert [row["creator_id"] for row in after["alerts"]] == [NOBODY, OTHER_USER, OTHER_USER]
 
 
-async def test_who_is_not_there_is_erased_from_nothing(filled: Store):
+async def test_erasing_an_unknown_id_changes_nothing(filled: Store):
     before = await rows(filled)
     assert await erase_user(filled.engine, GUILD) == 0
     assert await erase_guild(filled.engine, USER) == 0

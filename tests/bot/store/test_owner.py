@@ -144,7 +144,7 @@ async def keeper(stored_settings: BotSettings) -> Any:
         yield store
 
 
-async def test_keeper_sees_the_rows_of_all(keeper: Store):
+async def test_operator_sees_the_rows_of_all(keeper: Store):
     numbers = [await filled(await keeper.of(each)) for each in (APPLICATION, OTHER)]
     assert [each.id for each in await keeper.subscriptions.every_one()] == numbers
     assert len(await keeper.alerts.all()) == 2
@@ -186,7 +186,7 @@ async def test_two_bots_that_claim_at_once_get_each_row_once(stored_settings: Bo
         assert sorted([len(await bot.subscriptions.active()) for bot in bots]) == [0, 5]
 
 
-async def test_claim_of_what_the_bot_has_already_posts_nothing_twice(keeper: Store):
+async def test_claim_of_rows_that_the_bot_already_has_posts_nothing_twice(keeper: Store):
     bot = await keeper.of(APPLICATION)
     await filled(bot)
     number = await filled(keeper)

@@ -27,7 +27,7 @@ async def test_pending_answer_is_there_until_it_is_removed(store: Store):
     assert await store.pending.of(ANSWER.application_id) == []
 
 
-async def test_pending_answer_that_is_put_again_replaces_the_one_before(store: Store):
+async def test_pending_answer_replaces_an_earlier_one_of_its_interaction(store: Store):
     partial = replace(ANSWER, reply="kept", content="This is what there was.")
     await store.pending.put(ANSWER)
     await store.pending.put(partial)

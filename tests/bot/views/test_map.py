@@ -71,7 +71,7 @@ def menus(message: discord.Message) -> list[str]:
     ]
 
 
-async def test_menus_change_mode_and_exchange_with_what_is_its_own(floor: Floor):
+async def test_menus_change_mode_with_its_value_and_exchange_with_its_model(floor: Floor):
     message = await answered(floor, value="50")
     await floor.member.select(message, ["gross_value"], custom_id=menus(message)[0])
     assert floor.draw.requests[-1].selection == GrossValue(100_000)
@@ -101,7 +101,7 @@ async def test_buttons_outlive_a_restart(floor: Floor, settings: BotSettings, st
 
 
 @EXPECTS_ERRORS
-async def test_error_of_a_press_is_told_aside_and_leaves_the_map(floor: Floor):
+async def test_error_of_a_press_is_private_and_keeps_the_map(floor: Floor):
     message = await answered(floor)
     floor.draw.error = DataError("Not there.")
     result = await floor.member.click(message, label="1h")
@@ -110,7 +110,7 @@ async def test_error_of_a_press_is_told_aside_and_leaves_the_map(floor: Floor):
     assert (now_shown(floor).content, len(now_shown(floor).attachments)) == ("", 2)
 
 
-async def test_press_for_what_cannot_be_had_leaves_the_map_and_offers_another_aside(floor: Floor):
+async def test_press_for_an_uncovered_window_keeps_the_map_and_offers_another(floor: Floor):
     message = await answered(floor)
     end = datetime(2025, 12, 31, tzinfo=UTC)
     floor.draw.errors = [NotCovered("There is none.", whole_end=end)]
@@ -193,7 +193,7 @@ async def test_map_remains_its_author_s_whoever_presses(floor: Floor, label: str
     assert floor.channel.history() == []
 
 
-async def test_delete_that_has_happened_already_is_no_error(floor: Floor):
+async def test_delete_of_a_deleted_message_is_no_error(floor: Floor):
     message = await answered(floor)
     floor.env.inject_error("DELETE", "/webhooks/*/messages/@original", status=404, code=10008)
     result = await floor.member.click(message, label="Delete")

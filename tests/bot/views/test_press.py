@@ -65,7 +65,7 @@ async def states(store: Store) -> list[SubscriptionState]:
         ("paused", "Resume"),
     ],
 )
-async def test_panel_that_stays_open_is_of_no_use_to_who_has_lost_the_role(
+async def test_open_panel_refuses_a_member_who_lost_the_role(
     floor: Floor, store: Store, kind: str, press: str
 ):
     mona = floor.manager()
@@ -104,7 +104,7 @@ async def forged(floor: Floor, name: str, **options: Any) -> simcord.Interaction
         ("alert remove", {"alert": "1"}),
     ],
 )
-async def test_command_of_servers_outside_of_any_writes_nothing(
+async def test_server_command_outside_a_known_server_writes_nothing(
     floor: Floor, store: Store, name: str, options: dict[str, str]
 ):
     sentence = refusal(await forged(floor, name, **options))
@@ -114,9 +114,7 @@ async def test_command_of_servers_outside_of_any_writes_nothing(
 
 
 @EXPECTS_ERRORS
-async def test_command_by_who_may_not_use_it_is_refused_though_discord_lets_it_through(
-    floor: Floor, store: Store
-):
+async def test_command_without_permission_is_refused_even_if_discord_delivers_it(floor: Floor, store: Store):
     data = {
         "id": "1",
         "name": "settings",
@@ -173,7 +171,7 @@ async def test_subscription_of_another_server_is_out_of_reach_of_every_button(
 
 
 @EXPECTS_ERRORS
-async def test_cancel_of_what_is_saved_already_says_so(floor: Floor, store: Store):
+async def test_cancel_of_a_saved_subscription_says_so(floor: Floor, store: Store):
     mona = floor.manager()
     preview = await floor.subscribed(mona)
     result = await pressed(floor, mona, preview.message, "sub:cancel:1")
@@ -249,7 +247,7 @@ VALUES = st.none() | st.lists(st.text(max_size=100) | written_as(r"[0-9]{1,100}"
 @example(custom_id="sub:pause:\u0663", values=None)
 @example(custom_id="map:m:b~BTCUSDT~go0~t100~bsd-~:t86js0", values=[])
 @example(custom_id="sub:pick", values=["9" * 5000])
-async def test_press_of_whatever_is_answered_without_a_fault(
+async def test_press_of_any_custom_id_is_answered_without_a_fault(
     floor: Floor, caplog: pytest.LogCaptureFixture, custom_id: str, values: list[str] | None
 ):
     caplog.clear()
@@ -264,7 +262,7 @@ async def test_press_of_whatever_is_answered_without_a_fault(
 
 @EXPECTS_ERRORS
 @pytest.mark.parametrize("custom_id", ["map:zz:old", "sub:rename:1", "poll:1", "x" * 100])
-async def test_button_that_nothing_understands_any_more_is_answered(floor: Floor, custom_id: str):
+async def test_button_of_an_earlier_version_is_answered(floor: Floor, custom_id: str):
     message = shown(await floor.liqmap()).message
     assert refusal(await pressed(floor, floor.member, message, custom_id)) == STALE
 

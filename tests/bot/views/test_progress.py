@@ -153,7 +153,7 @@ async def test_progress_is_shown_whatever_is_drawn_for(
 
 @EXPECTS_ERRORS
 @DRAWING
-async def test_what_takes_longer_than_discord_waits_ends_as_a_sentence(
+async def test_draw_that_outlasts_discord_s_patience_ends_as_a_sentence(
     floor: Floor, store: Store, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     mona = floor.manager()

@@ -49,7 +49,7 @@ def test_numbers_stand_under_the_map():
     assert "⚠️" not in text
 
 
-def test_nearest_and_largest_are_told_apart():
+def test_nearest_and_largest_cluster_are_distinguished():
     largest = replace(
         BELOW, low=24_950.0, high=25_050.0, price=25_000.0, distance=-0.144, near=-0.143, notional=9e6
     )
@@ -139,7 +139,7 @@ def test_answer_for_a_window_that_is_barely_covered_is_a_warning():
     assert first.colour == WARNING_COLOUR
 
 
-def test_levels_from_before_a_gap_are_said_to_be_perhaps_swept_in_it():
+def test_levels_from_before_a_gap_are_marked_as_possibly_swept_in_it():
     hole = TimeWindow(HALF.end, HALF.end + timedelta(hours=1))
     rest = TimeWindow(hole.end, WINDOW.end)
     coverage = Coverage(WINDOW, (HALF, rest), (Gap(hole, GapKind.RECORDING_INTERRUPTED),))
@@ -199,7 +199,7 @@ def test_progress_is_a_bar_with_the_time_left(fraction: float | None, elapsed: f
     assert progress_text(Progress("Fetching", fraction), elapsed=elapsed) == text
 
 
-def test_budget_by_the_minute_tells_what_the_pace_of_its_first_minute_does_not():
+def test_time_left_under_a_budget_ignores_the_pace_of_the_first_minute():
     progress = Progress("Fetching", 0.15, left=300.0)
     assert progress_text(progress, elapsed=3) == "Fetching ▓▓░░░░░░░░░░ 15 %, about 5 min left"
     assert progress_text(Progress("Fetching", 0.0, left=900.0), elapsed=1).endswith(TOO_LONG)

@@ -48,7 +48,7 @@ async def test_map_that_is_too_large_is_sent_again_as_one_small_picture(error: E
         assert picture.size == (before.width // 2, before.height // 2)
 
 
-async def test_map_that_is_too_large_even_so_ends_as_a_sentence():
+async def test_map_that_is_too_large_at_half_size_ends_as_a_sentence():
     sent = Sent(refused(413), refused(413, 40005))
     with pytest.raises(RequestError, match=TOO_LARGE):
         await send_map(result_of(), sent)
@@ -70,7 +70,7 @@ async def test_answer_that_is_too_large_comes_with_one_small_picture(floor: Floo
 
 
 @EXPECTS_ERRORS
-async def test_answer_that_is_too_large_even_so_is_a_private_sentence(floor: Floor):
+async def test_answer_that_is_too_large_at_half_size_is_a_private_sentence(floor: Floor):
     floor.env.inject_error("PATCH", "/webhooks/*/messages/@original", status=413, code=40005, times=2)
     (sentence,) = (await floor.liqmap()).followups
     assert (sentence.content, sentence.ephemeral) == (TOO_LARGE, True)
