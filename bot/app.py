@@ -24,7 +24,7 @@ from bot.ops.login import login_error
 from bot.ops.logs import set_up_logging
 from bot.ops.metrics import Metrics
 from bot.ops.secrecy import secrets_of, withhold_secrets
-from bot.request.symbols import listed, suggesting
+from bot.request.symbols import Symbols, suggesting
 from bot.settings import load_bot_settings, read_token
 from bot.store import open_store
 from bot.store.erase import erase_guild, erase_user
@@ -109,7 +109,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     metrics, drawing = Metrics(), DrawingHealth()
     async with (
         open_store(settings) as store,
-        Listings(settings, clock=clock) as listings,
+        Listings(settings, clock=clock, daily=True) as listings,
         Engine(
             settings, record=settings.recorder.enabled, resident=True, traces=[metrics.downloads()]
         ) as engine,
@@ -118,7 +118,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
             draw=drawing.watched(suggesting(engine.draw, listings)),
             store=store,
             clock=clock,
-            symbols=lambda: listed(listings),
+            symbols=Symbols.of(listings),
             metrics=metrics,
             recorded=engine.status,
             under_way=lambda: engine.jobs_under_way,

@@ -29,6 +29,7 @@ from bot.interaction.state import set_state, state_of
 from bot.interaction.waiting import Waiting
 from bot.ops.metrics import Metrics
 from bot.request.pending import TOKENS_LIVE
+from bot.request.symbols import Symbols
 from bot.schedule.alerts import EVERY, AlertWatch
 from bot.schedule.desk import SubscriptionDesk
 from bot.schedule.posts import Posts
@@ -39,10 +40,9 @@ from bot.views import map as buttons
 from bot.views import subscriptions as panels
 from bot.views.press import answer_stale
 from liqmap import LiqmapError
-from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from contextvars import Context
 
     from bot.request.drawing import Draw
@@ -68,7 +68,7 @@ class LiqmapBot(commands.AutoShardedBot):
         draw: Draw,
         store: Store,
         clock: SteadyClock,
-        symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
+        symbols: Symbols | None = None,
         metrics: Metrics | None = None,
         schedule_in: Context | None = None,
         recorded: Callable[[], Sequence[SymbolStatus]] = lambda: (),
@@ -93,7 +93,7 @@ class LiqmapBot(commands.AutoShardedBot):
         self._store = store
         self._clock = clock
         self.waiting = Waiting(store.pending, now=clock.now)
-        self._symbols = symbols
+        self._symbols = symbols or Symbols()
         self._schedule_in = schedule_in
         self._recorded = recorded
         self._under_way = under_way

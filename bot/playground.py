@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import discord
 
 from bot.client import LiqmapBot
-from bot.request.symbols import listed, suggesting
+from bot.request.symbols import Symbols, suggesting
 from bot.store import open_store
 from liqmap import DataError, Engine, SettingsError, SystemClock, utc_now
 from liqmap.collect.listings import Listings
@@ -46,7 +46,7 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
     async with MarketServer(SimulatedMarket(), weight_limit=GENEROUS) as server:
         simulated, clock = server.redirect(settings), SystemClock()
         async with (
-            Listings(simulated, clock=clock) as listings,
+            Listings(simulated, clock=clock, daily=True) as listings,
             Engine(simulated, record=True) as engine,
             open_store(simulated) as store,
         ):
@@ -55,7 +55,7 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
                 draw=_outside(suggesting(engine.draw, listings)),
                 store=store,
                 clock=clock,
-                symbols=lambda: listed(listings),
+                symbols=_symbols_outside(listings),
                 recorded=engine.status,
                 # The simulation would wait for each minute of the schedule.
                 schedule_in=copy_context(),
@@ -83,6 +83,16 @@ def _outside(draw: Draw) -> Draw:
         return await outside.run(asyncio.ensure_future, drawing)
 
     return run
+
+
+def _symbols_outside(listings: Listings) -> Symbols:
+    """Return what the lists say, asked outside the simulation too."""
+    symbols, outside = Symbols.of(listings), copy_context()
+
+    async def completed(request: MapRequest) -> MapRequest:
+        return await outside.run(asyncio.ensure_future, symbols.completed(request))
+
+    return Symbols(symbols.offered, completed)
 
 
 async def _play_in(env: simcord.Env, *, port: int | None, out: Path, stay: bool) -> None:

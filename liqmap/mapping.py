@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from liqmap.clock import SystemClock
+from liqmap.collect.listings import Listings
 from liqmap.errors import RequestError
-from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
 from liqmap.model import (
     GrossValue,
@@ -37,11 +38,10 @@ class HistoricalMapping:
 
     def __init__(self, symbol: str, start_datetime: str, end_datetime: str, exchange: str) -> None:
         """Set what to map; times are written `2023-08-01 06:00:00`. Raises RequestError."""
-        self._exchange = parse_exchange(exchange)
-        self._symbol = EXCHANGES[self._exchange].spelled(parse_symbol(symbol))
+        self._market = Market(parse_exchange(exchange), parse_symbol(symbol))
         self._window = TimeWindow(_moment(start_datetime), _moment(end_datetime))
         spans = (text.replace(" ", "_").replace(":", "-") for text in (start_datetime, end_datetime))
-        self._title = f"{self._symbol}_{'-'.join(spans)}"
+        self._span = "-".join(spans)
 
     def liquidation_map_from_historical(
         self,
@@ -56,7 +56,7 @@ class HistoricalMapping:
         """
         selection, value = _selected(mode, threshold_gross_value, threshold_top_n, threshold_portion)
         result = self._draw(selection, Picture.MAP)
-        self._save(result, Picture.MAP, f"{self._title}_{selection.mode}_{value}")
+        self._save(result, Picture.MAP, f"{self._span}_{selection.mode}_{value}")
 
     def liquidation_map_depth_from_historical(
         self,
@@ -71,12 +71,12 @@ class HistoricalMapping:
         """
         selection, value = _selected(mode, threshold_gross_value, threshold_top_n, threshold_portion)
         result = self._draw(selection, Picture.DEPTH)
-        self._save(result, Picture.DEPTH, f"{self._title}_{selection.mode}_{value}_depth")
+        self._save(result, Picture.DEPTH, f"{self._span}_{selection.mode}_{value}_depth")
 
     def _draw(self, selection: Selection, picture: Picture) -> MapResult:
         # As the seed library has it: its margin model, in full at every leverage, and nothing swept.
         request = MapRequest(
-            (Market(self._exchange, self._symbol),),
+            (self._market,),
             self._window,
             selection,
             model=MarginModel.SIMPLE,
@@ -88,14 +88,19 @@ class HistoricalMapping:
         async def draw() -> MapResult:
             # A script without a main guard cannot spawn processes, so everything runs in this one.
             with ThreadPoolExecutor(1) as executor:
-                async with Engine(load_settings(), executor=executor) as engine:
-                    return await engine.draw(request)
+                settings = load_settings()
+                async with (
+                    Listings(settings, clock=SystemClock()) as listings,
+                    Engine(settings, executor=executor) as engine,
+                ):
+                    return await engine.draw(await listings.completed(request))
 
         # In a thread of its own, because a notebook's event loop may be running in this one.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, draw()).result()
 
-    def _save(self, result: MapResult, picture: Picture, stem: str) -> None:
+    def _save(self, result: MapResult, picture: Picture, ending: str) -> None:
+        stem = f"{result.request.market.symbol}_{ending}"
         write_file(Path(f"{stem}.png"), result.pictures[picture])
         # Numbers stay the text that they are, so no digit is lost on the way.
         levels = pd.read_csv(io.BytesIO(result.levels_csv or b""), dtype={"level": str, "notional": str})

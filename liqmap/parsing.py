@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
@@ -28,6 +27,9 @@ from liqmap.model import (
     TopN,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 COMMON_WINDOWS: Final = ("1h", "4h", "6h", "12h", "1d", "3d", "7d", "14d", "30d", "90d")
 """Windows to offer where a door can suggest."""
 
@@ -45,7 +47,8 @@ DEFAULT_LEVERAGES: Final = ",".join(map(str, LEVERAGES))
 """Leverages where nothing is said."""
 
 _LONGEST_TEXT = 60
-_QUOTES = ("USDT", "USDC")
+_LONGEST_SYMBOL = 35  # so that what completes it still fits
+_SYMBOL = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), timedelta(seconds=1)),
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), timedelta(minutes=1)),
@@ -68,19 +71,28 @@ _END = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ t](\d{1,2}:\d{2}(?::\d{2})?))?(?: ?(
 
 
 def parse_symbol(text: str) -> str:
-    """Return the exchange's symbol for `btc`, `BTC/USDT`, `btcusdt.p` and the like.
+    """Return `text` in the form of a symbol, which no exchange need have: BTC-USDT for `btc/usdt`.
 
-    Raises RequestError.
+    What it means at an exchange, `complete_symbol` finds out. Raises RequestError.
     """
-    word = _plain(text, "symbol").upper()
-    word = re.sub(r"(?:\.P|(?<!_)[ -]?PERP|:USDT|:USDC)$", "", word)
-    joined = re.sub(r"[/\s]|-(?=USD[TC]$)", "", word)
-    if not re.fullmatch(r"[^\W_]{1,30}(?:[_-]\w{1,10})?", joined):
+    # As other programs write a perpetual contract: BTCUSDT.P, BTC/USDT:USDT.
+    word = re.sub(r"\.P(?:ERP)?$|(?<=/USD[TC]):USD[TC]$", "", _plain(text, "symbol").upper())
+    symbol = re.sub(r"[/\s-]+", "-", word)
+    if not _SYMBOL.fullmatch(symbol) or len(symbol) > _LONGEST_SYMBOL:
         raise RequestError(f"The symbol {_quoted(text)} is not one; try BTCUSDT.")
-    dated = "_" in joined or "-" in joined
-    # "BTC" means its USDT contract, as on the exchanges' own pages; inverse BTCUSD stays what it is.
-    whole = dated or (joined.endswith((*_QUOTES, "USD")) and joined not in _QUOTES)
-    return joined if whole else joined + "USDT"
+    return symbol
+
+
+def complete_symbol(market: Market, *, is_known: Callable[[Market], bool], are_all_known: bool) -> Market:
+    """Return the market that a symbol means: the first that it may mean and that is known.
+
+    If none is, it stays what it is where all symbols are known; elsewhere it is the usual one: BTC means the
+    contract in USDT, as on the exchanges' own pages. A symbol that is whole never becomes another contract.
+    """
+    spellings = EXCHANGES[market.exchange].listing.spellings(market.symbol)
+    possible = (Market(market.exchange, name) for name in spellings.names)
+    usual = market if are_all_known else Market(market.exchange, spellings.default)
+    return next((each for each in possible if is_known(each)), usual)
 
 
 def parse_window(text: str) -> timedelta:
@@ -216,20 +228,18 @@ def parse_end(text: str | None, *, now: datetime) -> datetime:
 
 
 def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
-    """Return `request` with its symbol as the exchange spells it.
+    """Return `request`.
 
     Raises RequestError for a window that is too long, or before the exchange published anything.
     """
     if request.window.length > timedelta(days=max_days):
         raise RequestError(f"The window is longer than {max_days} days, the most that is drawn here.")
-    exchange = request.market.exchange
-    symbol = EXCHANGES[exchange].spelled(request.market.symbol)
-    contract = EXCHANGES[exchange].contract(symbol)
+    contract = EXCHANGES[request.market.exchange].contract(request.market.symbol)
     if request.window.end.date() < contract.first_day:
         raise RequestError(
             f"{contract.label} trades are published from {contract.first_day} on; try a later end."
         )
-    return replace(request, markets=(Market(exchange, symbol),))
+    return request
 
 
 def _plain(text: str, option: str) -> str:

@@ -12,7 +12,17 @@ from liqmap.window import DAY
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from liqmap.model import Band, Cluster, Coverage, Exchange, Gap, MapRequest, MapSummary, MarginBasis
+    from liqmap.model import (
+        Band,
+        Cluster,
+        Coverage,
+        Exchange,
+        Gap,
+        MapRequest,
+        MapSummary,
+        MarginBasis,
+        Market,
+    )
     from liqmap.window import TimeWindow
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
@@ -138,6 +148,12 @@ def clock_text(exchange: Exchange, ahead: timedelta) -> str:
     return (
         f"This machine's clock is about {length} {side} {exchange.title()}'s; set it, for example with NTP."
     )
+
+
+def completion_text(typed: Market, drawn: Market) -> str | None:
+    """Return what a symbol was taken to mean: BTC: BTCUSDT. None where only its spelling differs."""
+    letters, symbol = typed.symbol.replace("-", ""), drawn.symbol
+    return None if letters == symbol.replace("-", "") else f"{typed.symbol}: {symbol}"
 
 
 def window_text(window: TimeWindow) -> str:

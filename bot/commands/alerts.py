@@ -21,7 +21,6 @@ from bot.views.progress import drawn
 from bot.views.replies import COLOUR, fitting
 from liqmap import Exchange, GrossValue, MapRequest, Market, Mode, Portion, RequestError, TimeWindow
 from liqmap.parsing import (
-    POPULAR_SYMBOLS,
     check_request,
     parse_end,
     parse_exchange,
@@ -29,13 +28,12 @@ from liqmap.parsing import (
     parse_symbol,
     parse_window,
 )
-from liqmap.text import length_text, money
+from liqmap.text import completion_text, length_text, money
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from bot.interaction.limits import Limits
     from bot.request.drawing import Draw
+    from bot.request.symbols import Symbols
     from bot.settings import AlertsSettings
     from bot.store import Store
     from bot.store.alerts import Alert
@@ -60,7 +58,7 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         clock: Clock,
         limits: Limits,
         settings: AlertsSettings,
-        symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
+        symbols: Symbols,
     ) -> None:
         self._store = store
         self._draw = draw
@@ -102,6 +100,7 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel = await _postable(interaction)
+            typed, request = request.market, await self._symbols.completed(request)
             new = NewAlert(
                 *(guild_id, channel.id, interaction.user.id, request.market.exchange, request.market.symbol),
                 *(near, large, rest),
@@ -110,7 +109,9 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
             # An alert for a symbol that cannot be drawn would never fire.
             await drawn(self._draw, interaction, request)
             number = await self._store.alerts.add(new, most=self._settings.per_guild)
+        completion = completion_text(typed, request.market)
         text = f"Alert {number} is set: {_line(new)}. It looks at the last day of trades."
+        text += f"\n{completion}" if completion else ""
         await patiently(lambda: interaction.edit_original_response(content=text))
 
     @app_commands.command(name="list", description="List the alerts of this server")
@@ -141,7 +142,7 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
     ) -> list[app_commands.Choice[str]]:
         """Suggest symbols."""
         del interaction
-        return suggestions(typed.upper().replace("/", ""), self._symbols())
+        return suggestions(typed.upper().replace("/", ""), self._symbols.offered())
 
     @remove.autocomplete("alert")
     async def suggest_alerts(

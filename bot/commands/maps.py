@@ -33,22 +33,24 @@ from bot.views.sending import send_map
 from liqmap import LevelFilter, MapRequest, MarginModel, NotCovered
 from liqmap.parsing import (
     COMMON_WINDOWS,
-    POPULAR_SYMBOLS,
     check_request,
     parse_chart,
     parse_end,
     parse_levels,
     parse_model,
 )
+from liqmap.text import completion_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import datetime
 
     from bot.interaction.limits import Limits
     from bot.request.defaults import GuildDefaults
     from bot.request.drawing import Draw
+    from bot.request.symbols import Symbols
     from bot.views.replies import Reply
+    from liqmap import Market
 
 
 class Maps(commands.Cog):
@@ -62,7 +64,7 @@ class Maps(commands.Cog):
         max_days: int,
         limits: Limits,
         defaults: Callable[[int | None], GuildDefaults],
-        symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
+        symbols: Symbols,
     ) -> None:
         self._draw = draw
         self._now = now
@@ -163,17 +165,20 @@ class Maps(commands.Cog):
             )
 
     async def _answer(self, interaction: discord.Interaction, request: MapRequest) -> None:
+        meant = await self._symbols.completed(request)
         try:
-            await self._draw_and_show(interaction, request)
+            await self._draw_and_show(interaction, meant, typed=request.market)
         except NotCovered as error:
-            await _offer_whole(interaction, request, error)
+            await _offer_whole(interaction, meant, error)
 
-    async def _draw_and_show(self, interaction: discord.Interaction, request: MapRequest) -> None:
+    async def _draw_and_show(
+        self, interaction: discord.Interaction, request: MapRequest, *, typed: Market
+    ) -> None:
         result = await drawn(self._draw, interaction, request, partial=True)
 
         async def send(reply: Reply) -> None:
             await interaction.edit_original_response(
-                content=None,
+                content=completion_text(typed, request.market),
                 embeds=reply.embeds,
                 attachments=reply.files,
                 view=answer_view(interaction, result),
@@ -193,7 +198,7 @@ class Maps(commands.Cog):
     ) -> list[app_commands.Choice[str]]:
         """Suggest symbols."""
         del interaction
-        return suggestions(typed.upper().replace("/", ""), self._symbols())
+        return suggestions(typed.upper().replace("/", ""), self._symbols.offered())
 
     @liqmap.autocomplete("window")
     async def suggest_windows(

@@ -25,13 +25,12 @@ from bot.store.subscriptions import NewSubscription, PostStyle
 from bot.views.progress import drawn
 from bot.views.subscriptions import one_line
 from liqmap import RequestError
-from liqmap.parsing import COMMON_WINDOWS, POPULAR_SYMBOLS, check_request, parse_end
+from liqmap.parsing import COMMON_WINDOWS, check_request, parse_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from bot.interaction.limits import Limits
     from bot.request.drawing import Draw
+    from bot.request.symbols import Symbols
     from bot.schedule.desk import SubscriptionDesk
     from bot.store import Store
     from bot.store.subscriptions import Subscription
@@ -52,7 +51,7 @@ class Subscriptions(commands.Cog):
         clock: Clock,
         limits: Limits,
         max_days: int,
-        symbols: Callable[[], Iterable[str]] = lambda: POPULAR_SYMBOLS,
+        symbols: Symbols,
     ) -> None:
         self._store = store
         self.desk = desk
@@ -118,6 +117,7 @@ class Subscriptions(commands.Cog):
                 interaction.client, channel.id if channel else interaction.channel_id or 0
             )
             self.desk.check_rights(interaction, target, role)
+            typed, request = request.market, await self._symbols.completed(request)
             new = NewSubscription(
                 *(guild_id, target.id, interaction.user.id, type(spec).of(request), interval, chosen),
                 role.id if role else None,
@@ -125,7 +125,7 @@ class Subscriptions(commands.Cog):
             await self.desk.check_room(new)
             result = await drawn(self._draw, interaction, request)
             draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
-            await self.desk.preview(interaction, new, draft_id, result)
+            await self.desk.preview(interaction, new, draft_id, result, typed=typed)
 
     @app_commands.command(
         name="subscriptions", description="List scheduled posts; pause, resume or remove them"
@@ -172,7 +172,7 @@ class Subscriptions(commands.Cog):
     ) -> list[app_commands.Choice[str]]:
         """Suggest symbols."""
         del interaction
-        return suggestions(typed.upper().replace("/", ""), self._symbols())
+        return suggestions(typed.upper().replace("/", ""), self._symbols.offered())
 
     @subscribe.autocomplete("window")
     async def suggest_windows(

@@ -16,6 +16,7 @@ from bot.store.subscriptions import SubscriptionState
 from bot.views.sending import send_map
 from bot.views.subscriptions import confirm_view, list_reply, one_line, one_reply
 from liqmap import RequestError
+from liqmap.text import completion_text
 
 if TYPE_CHECKING:
     from bot.schedule.scheduler import Scheduler
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bot.store import Store
     from bot.store.subscriptions import NewSubscription, Subscription
     from bot.views.replies import Reply
-    from liqmap import Clock, MapResult
+    from liqmap import Clock, MapResult, Market
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +99,18 @@ class SubscriptionDesk:
         await self.show_one(interaction, number)
 
     async def preview(
-        self, interaction: discord.Interaction, new: NewSubscription, draft_id: int, result: MapResult
+        self,
+        interaction: discord.Interaction,
+        new: NewSubscription,
+        draft_id: int,
+        result: MapResult,
+        *,
+        typed: Market,
     ) -> None:
-        """Show what would be posted, with Confirm and Cancel."""
+        """Show what would be posted, and what the `typed` symbol means, with Confirm and Cancel."""
         text = f"**Preview.** {one_line(new)}. Post it like this?"
+        if completion := completion_text(typed, result.request.market):
+            text += f"\n{completion}"
 
         async def send(reply: Reply) -> None:
             await interaction.edit_original_response(

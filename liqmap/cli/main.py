@@ -51,6 +51,7 @@ from liqmap.text import (
     age_text,
     asked_words,
     band_text,
+    completion_text,
     coverage_text,
     gap_text,
     lacking_text,
@@ -113,7 +114,8 @@ def _map(words: Sequence[str]) -> int:
         return mistyped(error)
     make_folder(options.out)  # before minutes are spent on what could not be kept
     result, files = asyncio.run(_draw(request, options, settings))
-    sys.stdout.write(_as_json(result, files) if options.json else _as_text(result, files))
+    write = _as_json if options.json else _as_text
+    sys.stdout.write(write(result, files, typed=request.market))
     return 0
 
 
@@ -126,12 +128,13 @@ async def _draw(
 
             server = await stack.enter_async_context(MarketServer(SimulatedMarket(), weight_limit=GENEROUS))
             settings = server.redirect(settings)
+        listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
         engine = await stack.enter_async_context(Engine(settings))
+        request = await listings.completed(request)
         try:
             with _ProgressBar() as bar:
                 result = await engine.draw(request, progress=bar.show)
         except (RequestError, NotPublished) as error:
-            listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
             raise await listings.suggesting(error, request) from None
     return result, write_results(result, options.out)
 
@@ -234,7 +237,7 @@ class _ProgressBar:
         self._bar.refresh()
 
 
-def _as_text(result: MapResult, files: dict[str, Path]) -> str:
+def _as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str:
     request, summary, coverage = result.request, result.summary, result.coverage
     simulated = "  SIMULATED DATA" if coverage.simulated else ""
     selected = (
@@ -242,7 +245,9 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
         f" {money(summary.selected_notional_buy)} bought, {money(summary.selected_notional_sell)} sold"
     )
     step = summary.bucket_size
+    completion = completion_text(typed, request.market)
     rows = [
+        *([("symbol", completion)] if completion else []),
         ("window", window_text(request.window)),
         ("data", " · ".join(filter(None, (coverage_text(coverage), age_text(coverage), *coverage.sources)))),
         ("last price", last_price_text(summary.last_price, coverage, step=step)),
@@ -267,10 +272,11 @@ def _as_text(result: MapResult, files: dict[str, Path]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _as_json(result: MapResult, files: dict[str, Path]) -> str:
+def _as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str:
     request, summary = result.request, result.summary
     report: dict[str, Any] = {
         "request": {
+            "typed": typed.symbol,
             "exchange": request.market.exchange,
             "symbol": request.market.symbol,
             "start": request.window.start.isoformat(),

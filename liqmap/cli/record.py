@@ -9,25 +9,32 @@ import logging
 import signal
 import sys
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from liqmap.clock import utc_now
+from liqmap.clock import SystemClock, utc_now
+from liqmap.collect.listings import Listings
 from liqmap.console import call_at_signals
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.status import clock_warning, recording_status
-from liqmap.model import Exchange
+from liqmap.model import Exchange, Market
 from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
-from liqmap.text import duration_text
+from liqmap.text import completion_text, duration_text
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from liqmap.live.status import SymbolStatus
     from liqmap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_LOOKED_FOR = timedelta(days=4)  # the first and last whole day in it may have a file of a symbol
 
 
 def record(arguments: Sequence[str]) -> int:
@@ -37,9 +44,8 @@ def record(arguments: Sequence[str]) -> int:
     settings = load_settings(options.config)
     exchanges = [parse_exchange(options.exchange)] if options.exchange else list(Exchange)
     try:
-        names = [
-            f"{exchange}:{_recorded(exchange, text)}" for text in options.symbols for exchange in exchanges
-        ]
+        markets = [Market(exchange, parse_symbol(text)) for text in options.symbols for exchange in exchanges]
+        names = asyncio.run(_named(markets, settings, simulated=options.simulated))
     except RequestError as error:
         return mistyped(error)
     recorder = settings.recorder.model_copy(update={"symbols": (*settings.recorder.symbols, *names)})
@@ -79,11 +85,20 @@ async def _record(settings: Settings, *, simulated: bool) -> None:
         raise RequestError("The exchanges know none of these symbols, so nothing is recorded; check them.")
 
 
-def _recorded(exchange: Exchange, text: str) -> str:
-    symbol = EXCHANGES[exchange].spelled(parse_symbol(text))
-    if not EXCHANGES[exchange].live.records(symbol):
-        raise RequestError(f"{symbol} is no USDT-margined future of {exchange.title()}; try BTCUSDT.")
-    return symbol
+async def _named(markets: Sequence[Market], settings: Settings, *, simulated: bool) -> list[str]:
+    """Return what to record as the settings name it. Raises RequestError for what has no stream."""
+    names, today = [], TimeWindow.ending(utc_now().replace(microsecond=0), _LOOKED_FOR)
+    async with Listings(settings, clock=SystemClock()) as listings:
+        for typed in markets:
+            # The invented market is on no list.
+            market = listings.known.completed(typed) if simulated else await listings.meant(typed, today)
+            label = EXCHANGES[market.exchange].label
+            if not EXCHANGES[market.exchange].live.records(market.symbol):
+                raise RequestError(f"{market.symbol} is no USDT-margined future of {label}; try BTCUSDT.")
+            if completion := completion_text(typed, market):
+                log.info("%s on %s", completion, label)
+            names.append(f"{market.exchange}:{market.symbol}")
+    return names
 
 
 def _record_parser() -> argparse.ArgumentParser:

@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from cachetools import LRUCache
+
 from liqmap.collect.clients import rest_clients
 from liqmap.collect.pages import pages_of
+from liqmap.collect.symbols import KnownSymbols
 from liqmap.errors import DataError, LiqmapError, NotCovered
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import Exchange
+from liqmap.model import Exchange, Market
+from liqmap.net.download import exists
 from liqmap.net.session import open_session
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Sequence
+    from datetime import date, datetime
     from types import TracebackType
 
     from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
     from liqmap.model import MapRequest
+    from liqmap.net.session import Session
     from liqmap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,23 +40,38 @@ Told = TypeVar("Told", bound=LiqmapError)
 KEPT_FOR: Final = timedelta(days=1)
 RETRIED_AFTER: Final = timedelta(minutes=5)
 _PATIENCE = 20.0  # seconds for all pages of an exchange
+_PATIENCE_FOR_FILES = 5.0
+_LEAST_WAIT = 60.0
+_MOST_LOOKED_FOR = 10_000
 
 
 class Listings:
-    """The exchanges' lists of symbols. Use it as `async with Listings(settings, clock=clock)`."""
+    """The exchanges' lists of symbols. Use it as `async with Listings(settings, clock=clock)`.
 
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+    Lists are kept in the store's folder. With `daily`, they are fetched at the start and once a day, else
+    when somebody asks for one.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock, daily: bool = False) -> None:
         self._settings = settings
         self._clock = clock
-        self._symbols: dict[Exchange, frozenset[str]] = {}
-        self._asked_again: dict[Exchange, datetime] = {}
+        self._daily = daily
+        self.known: Final = KnownSymbols(settings.storage.path)
+        """What is known without asking."""
+        self._retried_at: dict[Exchange, datetime] = {}
+        self._published: LRUCache[tuple[Market, date], bool] = LRUCache(_MOST_LOOKED_FOR)
         self._locks = {each: asyncio.Lock() for each in Exchange}
         self._stack = AsyncExitStack()
+        self._session: Session | None = None
         self._clients: Clients = {}
 
     async def __aenter__(self) -> Self:
         session = await self._stack.enter_async_context(open_session(self._settings.network))
+        self._session = session
         self._clients = rest_clients(self._settings, session=session, clock=self._clock)
+        if self._daily:
+            for exchange in Exchange:
+                self._stack.push_async_callback(_end, asyncio.create_task(self._refresh_daily(exchange)))
         return self
 
     async def __aexit__(
@@ -56,9 +79,10 @@ class Listings:
     ) -> None:
         await self._stack.aclose()
 
-    def known(self, exchange: Exchange) -> frozenset[str]:
-        """Return the symbols as far as they have been fetched, without waiting."""
-        return self._symbols.get(exchange, frozenset())
+    def trading(self, exchange: Exchange) -> frozenset[str]:
+        """Return the symbols that traded when the list was fetched last, without waiting."""
+        listing = self.known.listing(exchange)
+        return frozenset() if listing is None else listing.trading
 
     async def symbols(self, exchange: Exchange) -> frozenset[str]:
         """Return the symbols that trade now, fetched anew each day.
@@ -66,10 +90,33 @@ class Listings:
         Where the exchange cannot be asked: what it said before, or nothing.
         """
         async with self._locks[exchange]:
-            due = self._asked_again.get(exchange)
-            if due is None or self._clock.now() >= due:
+            now = self._clock.now()
+            if now >= self._due(exchange, now):
                 await self._refresh(exchange)
-        return self.known(exchange)
+        return self.trading(exchange)
+
+    async def completed(self, request: MapRequest) -> MapRequest:
+        """Return `request` for the market that its symbol means."""
+        return replace(request, markets=(await self.meant(request.market, request.window),))
+
+    async def meant(self, market: Market, window: TimeWindow) -> Market:
+        """Return the market that a symbol means.
+
+        What the exchange lists, or the bracket tables name, or has a file of a day of `window`, is taken as
+        it stands. Only what is none of that is completed, and only to what exists, as far as that is known.
+        """
+        if market in self.known:
+            return market
+        await self.symbols(market.exchange)
+        if market in self.known or await self._published_of([market], window):
+            return market
+        completed = self.known.completed(market)
+        if completed in self.known:
+            return completed
+        spellings = EXCHANGES[market.exchange].listing.spellings(market.symbol)
+        others = [Market(market.exchange, name) for name in spellings.names]
+        published = await self._published_of(others, window)
+        return next((each for each in others if each in published), completed)
 
     async def near(self, exchange: Exchange, symbol: str) -> tuple[str, ...]:
         """Return up to three listed symbols that are spelt like `symbol`.
@@ -96,16 +143,29 @@ class Listings:
         label = EXCHANGES[exchange].label
         return type(error)(f"{error} {label} lists no {symbol}; did you mean {names}?")
 
+    async def _refresh_daily(self, exchange: Exchange) -> None:
+        while True:
+            await self.symbols(exchange)
+            now = self._clock.now()
+            wait = self._due(exchange, now) - now
+            await self._clock.sleep(max(_LEAST_WAIT, wait.total_seconds()))
+
+    def _due(self, exchange: Exchange, now: datetime) -> datetime:
+        """Return when the list is to be fetched again: now, if there is none."""
+        listing = self.known.listing(exchange)
+        # A clock may have been set back since.
+        due = now if listing is None or listing.fetched > now else listing.fetched + KEPT_FOR
+        return max(due, self._retried_at.get(exchange, due))
+
     async def _refresh(self, exchange: Exchange) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
                 found = await self._fetch(exchange)
-        except (DataError, TimeoutError) as error:
+            await asyncio.to_thread(self.known.keep, exchange, found, now=self._clock.now())
+        except (LiqmapError, TimeoutError) as error:
             log.warning("the symbols of %s could not be fetched: %s", exchange, error)
-            self._asked_again[exchange] = self._clock.now() + RETRIED_AFTER
+            self._retried_at[exchange] = self._clock.now() + RETRIED_AFTER
             return
-        self._symbols[exchange] = found
-        self._asked_again[exchange] = self._clock.now() + KEPT_FOR
         log.info("%s lists %d symbols", exchange, len(found))
 
     async def _fetch(self, exchange: Exchange) -> frozenset[str]:
@@ -113,3 +173,29 @@ class Listings:
         base_url = self._settings.exchanges.of(exchange).api_url
         pages = pages_of(client, listing, base_url=base_url)
         return frozenset([symbol async for page in pages for symbol in listing.read(page)])
+
+    async def _published_of(self, markets: Sequence[Market], window: TimeWindow) -> frozenset[Market]:
+        """Return which of `markets` have a file of the window's first or last day that is over."""
+        over = [day for day in window.days if TimeWindow.of_day(day).end <= self._clock.now()]
+        wanted = [(market, day) for market in markets for day in dict.fromkeys(over[:1] + over[-1:])]
+        unknown = [each for each in wanted if each not in self._published]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_FOR_FILES):
+                await asyncio.gather(*(self._look_for(*each) for each in unknown))
+        return frozenset(market for market, day in wanted if self._published.get((market, day)))
+
+    async def _look_for(self, market: Market, day: date) -> None:
+        base_url = self._settings.exchanges.of(market.exchange).archive_url
+        file = EXCHANGES[market.exchange].files.day_file(base_url, market.symbol, day)
+        try:
+            found = self._session is not None and await exists(self._session, file.url)
+        except DataError as error:
+            log.info("whether there is a file of %s could not be found out: %s", market.symbol, error)
+            return
+        self._published[market, day] = found
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

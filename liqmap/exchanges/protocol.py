@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import date
     from pathlib import Path
 
@@ -79,8 +79,24 @@ class Paged(Protocol):
         """Return the address of the page after `url`, which answered this; None after the last page."""
 
 
+class Spellings(NamedTuple):
+    """What a word may mean at an exchange.
+
+    `names` are symbols, the likeliest first, which is the word as it stands; `default` is the one that it
+    means where nobody knows which of them exist.
+    """
+
+    names: tuple[str, ...]
+    default: str
+
+    @classmethod
+    def of(cls, names: Iterable[str], *, default: str) -> Self:
+        """Return them with each name once."""
+        return cls(tuple(dict.fromkeys(names)), default)
+
+
 class ListingFormat(Paged, Protocol):
-    """The pages on which an exchange lists its symbols.
+    """How an exchange names its symbols, and the pages on which it lists them.
 
     `lists_inverse` is False where inverse contracts are listed at another address, which is not read.
     """
@@ -89,6 +105,9 @@ class ListingFormat(Paged, Protocol):
 
     def read(self, answer: object) -> frozenset[str]:
         """Return the symbols of a page that trade now. Raises DataError if it is no such page."""
+
+    def spellings(self, word: str) -> Spellings:
+        """Return what `word` may mean here, such as BTC, BTC-USDT, BTCUSDTPERP or BTCUSD_PERP."""
 
 
 class RiskLimitFormat(Paged, Protocol):
@@ -121,10 +140,10 @@ class ExchangeRow:
     `label` is its name in sentences. `letter` stands for it in the ids of buttons that are out there, so it
     never changes. `model` is the exchange's own margin model, and `margin_rules` how it has computed
     maintenance margin, oldest first. `markets` are the kinds of futures that it has; `contract` says which
-    kind a symbol is, `spelled` how this exchange spells it. `used_weight` reads from an answer's headers how
-    much of this minute's budget has been used, None where they do not say it. `brackets_source` names where
-    leverage brackets come from. `backfill` is None where the trades of the last hours can only be recorded,
-    `risk_limits` where brackets are not published for everybody.
+    kind a symbol is. `used_weight` reads from an answer's headers how much of this minute's budget has been
+    used, None where they do not say it. `brackets_source` names where leverage brackets come from. `backfill`
+    is None where the trades of the last hours can only be recorded, `risk_limits` where brackets are not
+    published for everybody.
     """
 
     label: str
@@ -133,7 +152,6 @@ class ExchangeRow:
     margin_rules: tuple[MarginRule, ...]
     markets: tuple[Contract, ...]
     contract: Callable[[str], Contract]
-    spelled: Callable[[str], str]
     files: ExchangeFormat
     live: LiveFormat
     listing: ListingFormat

@@ -7,12 +7,13 @@ import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
+from liqmap.collect.symbols import KnownSymbols
 from liqmap.errors import SettingsError
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.exchange import ExchangeRecorder
 from liqmap.live.registry import Recordings
 from liqmap.live.writer import Keeper
-from liqmap.model import Exchange
+from liqmap.model import Exchange, Market
 from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.window import DAY
 
@@ -131,10 +132,11 @@ def configured(settings: Settings) -> Iterator[tuple[Exchange, str]]:
 
     Raises SettingsError for a symbol that has no stream.
     """
+    known = KnownSymbols(settings.storage.path)
     for text in settings.recorder.symbols:
         prefix, _, name = text.rpartition(":")
         for exchange in [parse_exchange(prefix)] if prefix else Exchange:
-            symbol = EXCHANGES[exchange].spelled(parse_symbol(name))
+            symbol = known.completed(Market(exchange, parse_symbol(name))).symbol
             if not EXCHANGES[exchange].live.records(symbol):
                 raise SettingsError(f"Setting recorder.symbols: {text} is no USDT-margined future.")
             yield exchange, symbol

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _CACHED_FILES = 16
 _BINANCE_FILE = re.compile(
-    r"/data/futures/(?:um|cm)/daily/aggTrades/(?P<symbol>\w+)/(?P=symbol)-aggTrades-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
+    r"/data/futures/(?P<market>um|cm)/daily/aggTrades/(?P<symbol>\w+)/(?P=symbol)-aggTrades-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
 )
 _BYBIT_FILE = re.compile(r"/trading/(?P<symbol>\w+)/(?P=symbol)(?P<day>[\d-]{10})\.csv\.gz")
 _NO_SUCH_KEY = (
@@ -42,6 +42,8 @@ class DayFiles:
     async def binance(self, request: web.Request) -> web.Response:
         """Answer for a zip or its checksum; what is missing, in XML."""
         found = _BINANCE_FILE.fullmatch(request.match_info["path"])
+        if found is not None and not _is_binance_s(found["symbol"], found["market"]):
+            found = None
         body = await self._file(Exchange.BINANCE, found)
         if body is None or found is None:
             return web.Response(status=404, text=_NO_SUCH_KEY, content_type="application/xml")
@@ -54,11 +56,14 @@ class DayFiles:
         """Answer for a csv.gz; 403 to clients that do not say who they are."""
         if not request.headers.get("User-Agent"):
             return web.Response(status=403)
-        body = await self._file(Exchange.BYBIT, _BYBIT_FILE.fullmatch(request.match_info["path"]))
+        found = _BYBIT_FILE.fullmatch(request.match_info["path"])
+        if found is not None and not _is_bybit_s(found["symbol"]):
+            found = None
+        body = await self._file(Exchange.BYBIT, found)
         return web.Response(status=404) if body is None else web.Response(body=body)
 
     async def _file(self, exchange: Exchange, found: re.Match[str] | None) -> bytes | None:
-        if found is None or found["symbol"] not in LISTINGS:
+        if found is None:
             return None
         try:
             day = date.fromisoformat(found["day"])
@@ -74,3 +79,14 @@ class DayFiles:
 
     async def _make(self, exchange: Exchange, symbol: str, day: date) -> bytes:
         return await asyncio.to_thread(_MAKERS[exchange], await self._tape.day(symbol, day))
+
+
+def _is_binance_s(symbol: str, market: str) -> bool:
+    """Return whether Binance publishes a symbol below um or cm: inverse ones are named BTCUSD_PERP there."""
+    listing = LISTINGS.get(symbol)
+    return listing is not None and (listing.dollars is None if market == "um" else "_" in symbol)
+
+
+def _is_bybit_s(symbol: str) -> bool:
+    """Return whether Bybit publishes a symbol: inverse ones are named BTCUSD there."""
+    return symbol in LISTINGS and "_" not in symbol

@@ -133,10 +133,15 @@ class Bars:
         return int(self.sell_count.sum(dtype=np.int64))
 
 
+def symbol_folder(root: Path, exchange: Exchange, symbol: str) -> Path:
+    """Return the folder in which all segments of a symbol are kept below the store's `root`."""
+    return root / f"v{FORMAT_VERSION}" / exchange / symbol
+
+
 def segment_path(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> Path:
     """Return the folder in which the segment of `window` is kept below the store's `root`."""
     name = f"{window.start:{_STAMP}}-{window.end:{_STAMP}}"
-    return root / f"v{FORMAT_VERSION}" / exchange / symbol / name
+    return symbol_folder(root, exchange, symbol) / name
 
 
 def segment_windows(root: Path, exchange: Exchange, symbol: str) -> list[TimeWindow]:
@@ -144,7 +149,7 @@ def segment_windows(root: Path, exchange: Exchange, symbol: str) -> list[TimeWin
 
     Raises UnreadableStore.
     """
-    folder = root / f"v{FORMAT_VERSION}" / exchange / symbol
+    folder = symbol_folder(root, exchange, symbol)
     return [window_of(name) for name in names_in(folder) if is_segment(name)]
 
 

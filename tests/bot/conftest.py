@@ -7,6 +7,7 @@ import base64
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -17,9 +18,11 @@ import simcord
 
 from bot.client import LiqmapBot
 from bot.request.drawing import Draw
+from bot.request.symbols import Symbols
 from bot.settings import BotSettings
 from bot.store import Store, open_store
 from liqmap import Picture
+from liqmap.collect.symbols import KnownSymbols
 from liqmap.model import (
     Band,
     Cluster,
@@ -47,6 +50,7 @@ APPLICATION = discord.utils.time_snowflake(SIMULATION_STARTS)
 """The bot's id in the simulated Discord: the first one given out."""
 WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))
 REQUEST = MapRequest(BTCUSDT, WINDOW, TopN(100))
+KNOWN = KnownSymbols(Path("a store that is not there"))
 NAMED: Any = {"is_largest": True, "is_nearest_large": True}
 BELOW = Cluster(Side.BUY, 26_600.0, 26_700.0, 26_650.0, -0.0875, -0.0858, 4.5e6, **NAMED)
 ABOVE = Cluster(Side.SELL, 30_900.0, 31_000.0, 30_950.0, 0.0598, 0.0581, 1.25e6, **NAMED)
@@ -195,7 +199,17 @@ def _same_process() -> Iterator[None]:
 
 def new_bot(settings: BotSettings, store: Store, draw: Draw | None = None) -> LiqmapBot:
     """Return a bot whose clock is the simulated Discord's."""
-    return LiqmapBot(settings, draw=draw or FakeDraw(), store=store, clock=SimulatedClock())
+    return LiqmapBot(
+        settings,
+        draw=draw or FakeDraw(),
+        store=store,
+        clock=SimulatedClock(),
+        symbols=Symbols(completed=_completed),
+    )
+
+
+async def _completed(request: MapRequest) -> MapRequest:
+    return replace(request, markets=(KNOWN.completed(request.market),))
 
 
 class Floor(NamedTuple):

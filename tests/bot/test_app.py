@@ -129,7 +129,7 @@ async def test_error_after_a_deferred_reply_is_private(tmp_path: Path):
         await answered.deleted
         process.send_signal(signal.SIGTERM)
         assert (await ended(process))[0] == 0
-    assert "NOPEUSDT" in answered.message["content"]
+    assert "NOPE" in answered.message["content"]
     assert answered.message["flags"] == 64
 
 

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,6 +27,7 @@ from liqmap.parsing import (
     DEFAULT_VALUES,
     POPULAR_SYMBOLS,
     check_request,
+    complete_symbol,
     parse_chart,
     parse_end,
     parse_exchange,
@@ -60,17 +60,59 @@ NOW = datetime(2026, 11, 23, 9, 5, 31, 250_000, tzinfo=UTC)
         ("btc usdt", "BTCUSDT"),
         ("ethusdc", "ETHUSDC"),
         ("1000pepe", "1000PEPEUSDT"),
-        ("BTCUSD", "BTCUSD"),
+        ("BTCUSD", "BTCUSD_PERP"),
         ("BTCUSDT_260327", "BTCUSDT_260327"),
         ("币安人生", "币安人生USDT"),
     ],
 )
 def test_symbol_is_understood_as_people_write_it(text: str, symbol: str):
-    assert parse_symbol(text) == symbol
+    market = Market(Exchange.BINANCE, parse_symbol(text))
+    assert complete_symbol(market, is_known=lambda _: False, are_all_known=False).symbol == symbol
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "../../etc/passwd", "BTC;DROP TABLE", "B\u202eTC", "A" * 61, "@everyone", "A" * 40]
+    ("exchange", "typed", "known", "symbol"),
+    [
+        (Exchange.BYBIT, "btcperp", "BTCPERP", "BTCPERP"),
+        (Exchange.BYBIT, "btc perp", "BTCUSDT", "BTC-PERP"),
+        (Exchange.BYBIT, "ETHPERP", "ETHUSDT", "ETHPERP"),
+        (Exchange.BYBIT, "HYPERP", "HYPERPUSDT", "HYPERPUSDT"),
+        (Exchange.BYBIT, "BTCUSDC", "BTCPERP", "BTCPERP"),
+        (Exchange.BYBIT, "BTCUSDH24", "BTCUSDT", "BTCUSDH24"),
+        (Exchange.BINANCE, "ethbtc", "ETHBTC", "ETHBTC"),
+        (Exchange.BINANCE, "BTCUSD1", "BTCUSD1", "BTCUSD1"),
+        (Exchange.BINANCE, "ETHU", "ETHU", "ETHU"),
+        (Exchange.BINANCE, "ADABUSD", "ADABUSD", "ADABUSD"),
+        (Exchange.BINANCE, "PERP", "PERPUSDT", "PERPUSDT"),
+        (Exchange.BINANCE, "HYPERP", "HYPERPUSDT", "HYPERPUSDT"),
+        (Exchange.BINANCE, "btc/usdt:usdt", "BTCUSDT", "BTCUSDT"),
+        (Exchange.BINANCE, "BTC_USDT", "BTCUSDT", "BTCUSDT"),
+        (Exchange.BINANCE, "BTC-USD-SWAP", "BTC-USD-SWAP", "BTC-USD-SWAP"),
+    ],
+)
+def test_symbol_that_is_known_is_taken_as_it_stands_or_else_the_first_known_that_it_may_mean(
+    exchange: Exchange, typed: str, known: str, symbol: str
+):
+    market = Market(exchange, parse_symbol(typed))
+    assert (
+        complete_symbol(market, is_known=lambda each: each.symbol == known, are_all_known=True).symbol
+        == symbol
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  ",
+        "../../etc/passwd",
+        "BTC;DROP TABLE",
+        "B\u202eTC",
+        "A" * 61,
+        "@everyone",
+        "A" * 40,
+        "BINANCE:BTCUSDT",
+    ],
 )
 def test_symbol_that_is_none_is_refused_with_an_example(text: str):
     with pytest.raises(RequestError, match=r"try BTCUSDT|cannot be read"):
@@ -243,13 +285,10 @@ def checked(
     return check_request(request, max_days=90)
 
 
-def test_checked_request_is_the_same_with_the_exchange_s_spelling():
+def test_checked_request_is_the_same():
     window = TimeWindow(datetime(2023, 8, 1, tzinfo=UTC), datetime(2023, 8, 1, 6, tzinfo=UTC))
     same = MapRequest(BTCUSDT, window, TopN(100), pictures=ALL_PICTURES)
     assert checked(pictures=ALL_PICTURES) == same
-    assert checked(symbol="BTCUSD", pictures=ALL_PICTURES) == replace(
-        same, markets=(Market(Exchange.BINANCE, "BTCUSD_PERP"),)
-    )
 
 
 def test_request_beyond_the_longest_window_is_refused():
@@ -270,7 +309,9 @@ def test_request_before_the_exchange_publishes_is_refused():
 
 
 def test_what_doors_suggest_is_understood():
-    assert [parse_symbol(symbol) for symbol in POPULAR_SYMBOLS] == list(POPULAR_SYMBOLS)
+    for symbol in POPULAR_SYMBOLS:
+        market = Market(Exchange.BINANCE, parse_symbol(symbol))
+        assert complete_symbol(market, is_known=lambda _: False, are_all_known=False) == market
     assert all(parse_window(window) <= timedelta(days=90) for window in COMMON_WINDOWS)
     assert all(parse_selection(mode, value) for mode, value in DEFAULT_VALUES.items())
 
@@ -360,7 +401,8 @@ def test_model_of_a_request_is_the_exchange_s_own_unless_said():
     ],
 )
 def test_inverse_symbols_are_spelled_as_the_exchange_does(exchange: Exchange, typed: str, symbol: str):
-    assert checked(exchange=exchange, symbol=parse_symbol(typed)).market.symbol == symbol
+    market = Market(exchange, parse_symbol(typed))
+    assert complete_symbol(market, is_known=lambda _: False, are_all_known=False).symbol == symbol
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ ROW: Final = ExchangeRow(
     margin_rules=(MarginRule(Valuation.MARK),),
     markets=MARKETS,
     contract=_FILES.contract,
-    spelled=_FILES.spelled,
     files=_FILES,
     live=BinanceLive(),
     listing=BinanceListing(),

@@ -70,10 +70,6 @@ class Binance:
             return _LINEAR
         return _INVERSE_BITCOIN if symbol.startswith("BTCUSD_") else _INVERSE
 
-    def spelled(self, symbol: str) -> str:
-        """Return `symbol` as Binance spells it: BTCUSD_PERP for BTCUSD."""
-        return f"{symbol}_PERP" if symbol.endswith("USD") else symbol
-
     def day_file(self, base_url: str, symbol: str, day: date) -> DayFile:
         """Return where `symbol`'s trades of `day` are published below `base_url`."""
         market = "cm" if self.contract(symbol).inverse else "um"

@@ -1,12 +1,21 @@
-"""Which USDⓈ-M futures Binance lists.
+"""Which USDⓈ-M futures Binance lists, and how it names them.
 
-Source: developers.binance.com, USDⓈ-M futures, Exchange Information.
+Source: developers.binance.com, USDⓈ-M futures, Exchange Information; names as on data.binance.vision.
 """
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from liqmap.errors import DataError
 from liqmap.exchanges.listed import listed_symbols
+from liqmap.exchanges.protocol import Spellings
+
+_PERPETUAL: Final = re.compile(r"(?<=.)PERP$")  # the coin PERP has nothing before it
+_IN_DOLLARS: Final = re.compile(r"[^\W_]+USD")
+# Others, such as ETHBTC and BTCUSD1, may be a coin's name: they are taken as they are where they are known.
+_WHOLE: Final = re.compile(r"[^\W_]+(?:USDT|USDC|BUSD)|[^\W_]+_(?:PERP|\d{6})")
 
 
 class BinanceListing:
@@ -34,3 +43,15 @@ class BinanceListing:
             case {"symbols": list(rows)}:
                 return listed_symbols(rows, status="TRADING", exchange="Binance")
         raise DataError("Binance's list of symbols cannot be read; try again later.")
+
+    def spellings(self, word: str) -> Spellings:
+        """Return what `word` may mean: itself, less separators and PERP, a COIN-M or a USDT contract."""
+        joined = re.sub(r"[-_]", "", word)
+        coin = _PERPETUAL.sub("", joined)
+        names = [word, joined, f"{joined}USDT"]
+        whole = next((name for name in (word, joined, coin) if _WHOLE.fullmatch(name)), None)
+        if whole is not None:
+            return Spellings.of([*names, whole], default=whole)
+        coin_m = [f"{coin}_PERP"] if _IN_DOLLARS.fullmatch(coin) else []
+        in_usdt = f"{coin}USDT"
+        return Spellings.of([*names, coin, *coin_m, in_usdt], default=(*coin_m, in_usdt)[0])

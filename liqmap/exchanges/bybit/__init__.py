@@ -29,7 +29,6 @@ ROW: Final = ExchangeRow(
     ),
     markets=MARKETS,
     contract=_FILES.contract,
-    spelled=_FILES.spelled,
     files=_FILES,
     live=BybitLive(),
     listing=BybitListing(),

@@ -60,10 +60,6 @@ class Bybit:
         """Return what kind of future `symbol` is: inverse symbols are BTCUSD, BTCUSDZ26."""
         return _INVERSE if _INVERSE_SYMBOL.fullmatch(symbol) else _LINEAR
 
-    def spelled(self, symbol: str) -> str:
-        """Return `symbol` as Bybit spells it: BTCUSD for BTCUSD_PERP."""
-        return symbol.removesuffix("_PERP")
-
     def day_file(self, base_url: str, symbol: str, day: date) -> DayFile:
         """Return where `symbol`'s trades of `day` are published below `base_url`; there are no checksums."""
         return DayFile(f"{base_url}/trading/{symbol}/{symbol}{day}.csv.gz", None)

@@ -1,14 +1,23 @@
-"""Which linear and inverse contracts Bybit lists.
+"""Which linear and inverse contracts Bybit lists, and how it names them.
 
 Source: github.com/bybit-exchange/docs, v5: Get Instruments Info.
 """
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from liqmap.exchanges.bybit.pages import next_page, rows_of
 from liqmap.exchanges.listed import listed_symbols
+from liqmap.exchanges.protocol import Spellings
 
 _WHAT = "its symbols"
+_PERPETUAL: Final = re.compile(r"(?<=.)PERP$")  # the coin PERP has nothing before it
+# BTCUSDT, BTCUSD; quarterly BTCUSDH24; in USDC BTCPERP; dated BTC-26JUN26, BTCUSDT-26JUN26.
+_WHOLE: Final = re.compile(
+    r"[^\W_]+(?:USDT|USDC|USD)(?:[HMUZ]\d\d)?|[^\W_]+(?<!USDT)(?<!USDC)(?<!USD)PERP|[^\W_]+-\d{1,2}[A-Z]{3}\d\d"
+)
 
 
 class BybitListing:
@@ -36,3 +45,15 @@ class BybitListing:
              "quoteCoin":"USDT","launchTime":"1585526400000","deliveryTime":"0"}
         """
         return listed_symbols(rows_of(answer, what=_WHAT), status="Trading", exchange="Bybit")
+
+    def spellings(self, word: str) -> Spellings:
+        """Return what `word` may mean: itself, less separators and PERP, a USDC or a USDT contract."""
+        joined = re.sub(r"[-_]", "", word)
+        coin = _PERPETUAL.sub("", joined)
+        names = [word, joined, f"{joined}USDT"]
+        whole = next((name for name in (word, joined, coin) if _WHOLE.fullmatch(name)), None)
+        if whole is not None:
+            # BTCPERP is the contract in USDC, never that in USDT.
+            in_usdc = [f"{whole.removesuffix('USDC')}PERP"] if whole.endswith("USDC") else []
+            return Spellings.of([*names, whole, *in_usdc], default=whole)
+        return Spellings.of([*names, coin, f"{coin}USDT"], default=f"{coin}USDT")

@@ -18,7 +18,7 @@ from bot.store.alerts import NewAlert
 from liqmap.errors import DataError, RequestError
 from liqmap.model import Cluster, Exchange, MapRequest, MapResult, Portion, Side, TopN
 from tests.bot.commands.test_maps import refusal, shown
-from tests.bot.conftest import SUMMARY, FakeDraw, Floor, SimulatedClock, new_bot, result_of
+from tests.bot.conftest import SUMMARY, FakeDraw, Floor, SimulatedClock, new_bot
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 MINUTE = 60.0
@@ -37,7 +37,7 @@ class Market(FakeDraw):
         self.clusters = {29_000.0: 5e6, 31_000.0: 2e6}
 
     async def __call__(self, request: MapRequest, **listeners: Any) -> MapResult:
-        await super().__call__(request, **listeners)
+        result = await super().__call__(request, **listeners)
         clusters = tuple(
             Cluster(
                 Side.BUY if at < self.last else Side.SELL,
@@ -58,7 +58,7 @@ class Market(FakeDraw):
             newest_since=self.since,
             clusters=clusters,
         )
-        return result_of(request, summary=summary)
+        return replace(result, summary=summary)
 
 
 @pytest.fixture
@@ -80,9 +80,11 @@ async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store)
     assert answer.ephemeral
     assert shown(answer).content == (
         "Alert 1 is set: BTCUSDT on Binance within 1 % of a cluster of $1M or more, at most once every 1h,"
-        f" in <#{floor.channel.id}>. It looks at the last day of trades."
+        f" in <#{floor.channel.id}>. It looks at the last day of trades.\nBTC: BTCUSDT"
     )
     assert len(await store.alerts.all()) == 1
+    whole = await near(floor, floor.manager(), symbol="ETHUSDT")
+    assert shown(whole).content.endswith("It looks at the last day of trades.")
 
 
 async def test_alert_keeps_the_symbol_as_the_exchange_spells_it(floor: Floor, store: Store):

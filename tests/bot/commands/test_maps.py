@@ -69,6 +69,21 @@ async def test_command_is_answered_with_map_depth_and_numbers(floor: Floor):
     assert message.content == ""
 
 
+@pytest.mark.parametrize(
+    ("typed", "content"),
+    [
+        ("btc", "BTC: BTCUSDT"),
+        ("btc/usdt", ""),
+        ("BTCUSDT.P", ""),
+        ("btcusd", "BTCUSD: BTCUSD_PERP"),
+        ("ETHBTC", ""),
+        ("ADABUSD", ""),
+    ],
+)
+async def test_reply_says_what_an_incomplete_symbol_was_taken_to_mean(floor: Floor, typed: str, content: str):
+    assert shown(await floor.liqmap(symbol=typed)).content == content
+
+
 async def test_options_come_in_the_order_that_people_type(floor: Floor):
     command = floor.env.bot.tree.get_command("liqmap")  # type: ignore[attr-defined] # simcord's is a Client
     names = [parameter.name for parameter in command.parameters]

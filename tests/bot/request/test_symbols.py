@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bot.request.symbols import listed, suggesting
+from bot.request.symbols import Symbols, listed, suggesting
 from liqmap.collect.listings import Listings
 from liqmap.errors import DataError, NotPublished, RequestError
-from liqmap.model import Exchange
+from liqmap.model import Exchange, Market
 from liqmap.parsing import POPULAR_SYMBOLS
+from liqmap.window import TimeWindow
 from tests.bot.conftest import REQUEST, FakeDraw
 
 
@@ -22,7 +24,11 @@ class Listed(Listings):
         del exchange, symbol
         return self._near
 
-    def known(self, exchange: Exchange) -> frozenset[str]:
+    async def meant(self, market: Market, window: TimeWindow) -> Market:
+        del window
+        return replace(market, symbol=market.symbol.removesuffix("USDT") + "USDT")
+
+    def trading(self, exchange: Exchange) -> frozenset[str]:
         return frozenset({"BTCUSDT", f"A{exchange.upper()}"})
 
 
@@ -52,6 +58,19 @@ async def test_drawn_map_is_passed_on_with_its_progress():
     draw = FakeDraw()
     typed: Any = Listed()
     assert (await suggesting(draw, typed)(REQUEST, progress=lambda _: None)).request == REQUEST
+
+
+async def test_symbols_are_completed_and_offered_as_the_lists_say():
+    typed: Any = Listed()
+    symbols = Symbols.of(typed)
+    assert await symbols.completed(replace(REQUEST, markets=(Market(Exchange.BINANCE, "BTC"),))) == REQUEST
+    assert symbols.offered()[-1] == "ABYBIT"
+    assert symbols.offered()[0] == POPULAR_SYMBOLS[0]
+
+
+async def test_symbols_without_lists_stand_as_they_are():
+    assert await Symbols().completed(REQUEST) is REQUEST
+    assert Symbols().offered() == POPULAR_SYMBOLS
 
 
 def test_popular_symbols_are_offered_first():

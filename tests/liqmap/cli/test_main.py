@@ -35,6 +35,7 @@ def test_pictures_are_written_and_told(
     assert told.err == ""
     lines = told.out.splitlines()
     assert lines[0].startswith("BTCUSDT on B")
+    assert lines[1] == "  symbol        BTC: BTCUSDT"
     assert lines[0].endswith("SIMULATED DATA")
     assert f"  map           {out / stem}.png" in lines
     bands = [line[2:14] for line in lines if line.startswith("  within")]
@@ -58,6 +59,7 @@ def test_json_is_one_object_with_every_number(
     assert main([*arguments, *options, "--out", str(tmp_path)]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["request"] == {
+        "typed": "BTCUSDT",
         "exchange": "binance",
         "symbol": "BTCUSDT",
         "start": "2023-08-01T00:00:00+00:00",
@@ -119,8 +121,8 @@ def test_mistyped_symbol_is_told_with_near_names(config: Path, capsys: pytest.Ca
     assert main(["BTCUSTD", "6h", "--simulated", "--config", str(config)]) == 1
     told = capsys.readouterr().err
     assert told == (
-        "Binance has no future named BTCUSTDUSDT; check the symbol."
-        " Binance lists no BTCUSTDUSDT; did you mean BTCUSDT?\n"
+        "Binance has no future named BTCUSTD; check the symbol."
+        " Binance lists no BTCUSTD; did you mean BTCUSDT?\n"
     )
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -9,11 +11,23 @@ from aiohttp import web
 from liqmap.collect.listings import KEPT_FOR, RETRIED_AFTER, Listings
 from liqmap.errors import RequestError
 from liqmap.model import Exchange, MapRequest, Market, TopN
-from liqmap.settings import BinanceSettings, BybitSettings, ExchangesSettings, NetworkSettings, Settings
+from liqmap.parsing import parse_symbol
+from liqmap.settings import (
+    BinanceSettings,
+    BybitSettings,
+    ExchangesSettings,
+    NetworkSettings,
+    Settings,
+    StorageSettings,
+)
+from liqmap.simulator import SimulatedClock
 from liqmap.window import TimeWindow
+from tests.liqmap.market_time import until
 from tests.served import served
 
-BINANCE = {
+BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+
+LISTED = {
     "timezone": "UTC",
     "symbols": [
         {"symbol": "BTCUSDT", "pair": "BTCUSDT", "contractType": "PERPETUAL", "status": "TRADING"},
@@ -29,7 +43,14 @@ class Exchanges:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.status = 200
-        self.binance: object = BINANCE
+        self.binance: object = LISTED
+        self.files: set[str] = set()
+        self.file_status = 404
+
+    async def file(self, request: web.Request) -> web.Response:
+        name = request.path.rpartition("/")[2]
+        self.asked.append(name)
+        return web.Response(status=200 if name in self.files else self.file_status)
 
     async def exchange_info(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
@@ -68,21 +89,32 @@ def clock() -> Hand:
 
 
 @pytest.fixture
-async def listings(exchanges: Exchanges, clock: Hand) -> AsyncIterator[Listings]:
+async def settings(exchanges: Exchanges, tmp_path: Path) -> AsyncIterator[Settings]:
     app = web.Application()
     app.router.add_get("/fapi/v1/exchangeInfo", exchanges.exchange_info)
     app.router.add_get("/v5/market/instruments-info", exchanges.instruments_info)
+    app.router.add_get("/files/{path:.*}", exchanges.file)
     async with served(app) as url:
-        addresses = ExchangesSettings(binance=BinanceSettings(api_url=url), bybit=BybitSettings(api_url=url))
-        settings = Settings(exchanges=addresses, network=NetworkSettings(attempts=1))
-        async with Listings(settings, clock=clock) as listings:
-            yield listings
+        addresses: Any = {"api_url": url, "archive_url": f"{url}/files"}
+        yield Settings(
+            storage=StorageSettings(path=tmp_path),
+            exchanges=ExchangesSettings(
+                binance=BinanceSettings(**addresses), bybit=BybitSettings(**addresses)
+            ),
+            network=NetworkSettings(attempts=1),
+        )
+
+
+@pytest.fixture
+async def listings(settings: Settings, clock: Hand) -> AsyncIterator[Listings]:
+    async with Listings(settings, clock=clock) as listings:
+        yield listings
 
 
 async def test_symbols_that_trade_are_listed(listings: Listings):
-    assert listings.known(Exchange.BINANCE) == frozenset()
+    assert listings.trading(Exchange.BINANCE) == frozenset()
     assert await listings.symbols(Exchange.BINANCE) == {"BTCUSDT", "ETHUSDT"}
-    assert listings.known(Exchange.BINANCE) == {"BTCUSDT", "ETHUSDT"}
+    assert listings.trading(Exchange.BINANCE) == {"BTCUSDT", "ETHUSDT"}
 
 
 async def test_every_page_and_category_is_read(listings: Listings):
@@ -93,7 +125,7 @@ async def test_list_is_fetched_anew_each_day(listings: Listings, exchanges: Exch
     for _ in range(3):
         await listings.symbols(Exchange.BINANCE)
     assert len(exchanges.asked) == 1
-    exchanges.binance = {"symbols": [*BINANCE["symbols"], {"symbol": "NEWUSDT", "status": "TRADING"}]}
+    exchanges.binance = {"symbols": [*LISTED["symbols"], {"symbol": "NEWUSDT", "status": "TRADING"}]}
     clock.time += KEPT_FOR
     assert "NEWUSDT" in await listings.symbols(Exchange.BINANCE)
 
@@ -128,7 +160,7 @@ async def test_symbol_that_cannot_be_is_left_out_and_the_others_stay(
     listings: Listings, exchanges: Exchanges, row: object, caplog: pytest.LogCaptureFixture
 ):
     exchanges.binance = {
-        "symbols": [row, {"symbol": "币安人生USDT", "status": "TRADING"}, *BINANCE["symbols"]]
+        "symbols": [row, {"symbol": "币安人生USDT", "status": "TRADING"}, *LISTED["symbols"]]
     }
     assert await listings.symbols(Exchange.BINANCE) == {"BTCUSDT", "ETHUSDT", "币安人生USDT"}
     assert "lists 1 symbols that cannot be" in caplog.text
@@ -169,3 +201,153 @@ async def test_only_symbols_of_a_list_that_is_fetched_are_told_near_names(
     error = RequestError("No trade passes.")
     told = await listings.suggesting(error, MapRequest((Market(exchange, symbol),), window, TopN(1)))
     assert str(told) == f"No trade passes.{more}"
+
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def meant(listings: Listings, typed: str, *, exchange: Exchange = BINANCE, days: float = 2) -> str:
+    """Return what a typed symbol means in the window of that length that ends with the year."""
+    window = TimeWindow.ending(NEW_YEAR, timedelta(days=days))
+    request = MapRequest((Market(exchange, parse_symbol(typed)),), window, TopN(1))
+    return (await listings.completed(request)).market.symbol
+
+
+async def test_symbol_of_the_bracket_tables_is_taken_as_it_stands_without_asking(
+    listings: Listings, exchanges: Exchanges
+):
+    for symbol in ("ETHBTC", "BTCUSD1", "ETHU", "ADABUSD"):
+        assert await meant(listings, symbol) == symbol
+    assert exchanges.asked == []
+
+
+async def test_symbol_that_the_exchange_lists_is_taken_as_it_stands(listings: Listings, exchanges: Exchanges):
+    exchanges.binance = {"symbols": [*LISTED["symbols"], {"symbol": "SOLU", "status": "TRADING"}]}
+    assert await meant(listings, "solu") == "SOLU"
+    assert exchanges.asked == ["/fapi/v1/exchangeInfo"]
+
+
+async def test_symbol_that_was_listed_before_is_still_known(
+    listings: Listings, exchanges: Exchanges, clock: Hand
+):
+    exchanges.binance = {"symbols": [*LISTED["symbols"], {"symbol": "SOLU", "status": "TRADING"}]}
+    await listings.symbols(BINANCE)
+    exchanges.binance = LISTED
+    clock.time += KEPT_FOR
+    assert "SOLU" not in await listings.symbols(BINANCE)
+    assert await meant(listings, "solu") == "SOLU"
+
+
+@pytest.mark.parametrize("day", ["2025-12-30", "2025-12-31"])
+async def test_symbol_with_a_file_of_the_window_is_taken_as_it_stands(
+    listings: Listings, exchanges: Exchanges, day: str
+):
+    exchanges.files = {f"OLDU-aggTrades-{day}.zip"}
+    assert await meant(listings, "oldu") == "OLDU"
+    asked = len(exchanges.asked)
+    assert await meant(listings, "oldu") == "OLDU"
+    assert len(exchanges.asked) == asked, "what was found out is remembered"
+
+
+async def test_symbol_whose_completion_alone_has_a_file_is_completed(
+    listings: Listings, exchanges: Exchanges
+):
+    exchanges.files = {"LUNAUSDT-aggTrades-2025-12-30.zip"}
+    assert await meant(listings, "luna") == "LUNAUSDT"
+
+
+async def test_symbol_of_a_window_of_today_has_no_files_to_look_for(
+    listings: Listings, exchanges: Exchanges, clock: Hand
+):
+    clock.time += timedelta(hours=6)
+    window = TimeWindow.ending(clock.now(), timedelta(hours=6))
+    request = MapRequest((Market(BINANCE, "BTC"),), window, TopN(1))
+    assert (await listings.completed(request)).market.symbol == "BTCUSDT"
+    assert exchanges.asked == ["/fapi/v1/exchangeInfo"]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "typed", "symbol"),
+    [
+        (BINANCE, "btc", "BTCUSDT"),
+        (BINANCE, "BTC/USDT", "BTCUSDT"),
+        (BINANCE, "BTCPERP", "BTCUSDT"),
+        (BINANCE, "zzz", "ZZZ"),
+        (BYBIT, "xrp", "XRPUSDT"),
+        (BYBIT, "BTCUSD_PERP", "BTCUSD"),
+        (BYBIT, "ETHBTC", "ETHBTC"),
+        (BYBIT, "ETHPERP", "ETHPERP"),
+        (BYBIT, "ETHUSDH24", "ETHUSDH24"),
+    ],
+)
+async def test_symbol_is_completed_to_what_exists_or_stays_as_it_was_typed(
+    listings: Listings, exchange: Exchange, typed: str, symbol: str
+):
+    assert await meant(listings, typed, exchange=exchange) == symbol
+
+
+@pytest.mark.parametrize(
+    ("exchange", "typed", "symbol"),
+    [
+        (BINANCE, "btc", "BTCUSDT"),
+        (BINANCE, "zzz", "ZZZUSDT"),
+        (BYBIT, "xrp", "XRPUSDT"),
+        (BYBIT, "BTCPERP", "BTCPERP"),
+        (BYBIT, "ETHUSDH24", "ETHUSDH24"),
+    ],
+)
+async def test_symbol_means_the_usual_contract_where_no_exchange_can_be_asked(
+    listings: Listings, exchanges: Exchanges, exchange: Exchange, typed: str, symbol: str
+):
+    exchanges.status = exchanges.file_status = 503
+    assert await meant(listings, typed, exchange=exchange) == symbol
+
+
+async def test_lists_are_kept_on_disk(settings: Settings, exchanges: Exchanges, clock: Hand):
+    for _ in range(2):
+        async with Listings(settings, clock=clock) as listings:
+            assert await listings.symbols(BINANCE) == {"BTCUSDT", "ETHUSDT"}
+            assert listings.trading(BINANCE) == {"BTCUSDT", "ETHUSDT"}
+    assert len(exchanges.asked) == 1
+    clock.time -= timedelta(days=400)  # set back
+    async with Listings(settings, clock=clock) as listings:
+        await listings.symbols(BINANCE)
+    assert len(exchanges.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", "7", "{}", '{"fetched": "2026-01-01", "symbols": {}}', "[" * 100_000),
+        '{"fetched": "2026-01-01T00:00:00+00:00", "symbols": {"BTCUSDT": 7}}',
+        '{"fetched": "2026-01-01T00:00:00+00:00", "symbols": ["BTCUSDT"]}',
+    ],
+)
+async def test_damaged_list_is_fetched_again(
+    settings: Settings, exchanges: Exchanges, clock: Hand, content: str
+):
+    path = settings.storage.path / "listings" / "binance.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    async with Listings(settings, clock=clock) as listings:
+        assert listings.trading(BINANCE) == frozenset()
+        assert await listings.symbols(BINANCE) == {"BTCUSDT", "ETHUSDT"}
+    assert len(exchanges.asked) == 1
+
+
+async def test_list_that_cannot_be_kept_serves_all_the_same(settings: Settings, clock: Hand):
+    (settings.storage.path / "listings").write_text("a file where the folder should be")
+    async with Listings(settings, clock=clock) as listings:
+        assert await listings.symbols(BINANCE) == {"BTCUSDT", "ETHUSDT"}
+        assert await meant(listings, "eth") == "ETHUSDT"
+
+
+async def test_lists_are_fetched_at_the_start_and_once_a_day(settings: Settings, exchanges: Exchanges):
+    clock = SimulatedClock(NEW_YEAR)
+    async with Listings(settings, clock=clock, daily=True) as listings:
+        await until(lambda: len(clock._sleepers) == len(Exchange))
+        assert listings.trading(BINANCE) == {"BTCUSDT", "ETHUSDT"}
+        assert listings.trading(BYBIT) == {"BTCUSDT", "XRPUSDT", "BTCUSD"}
+        exchanges.binance = {"symbols": [{"symbol": "NEWUSDT", "status": "TRADING"}]}
+        await clock.advance(KEPT_FOR.total_seconds())
+        await until(lambda: listings.trading(BINANCE) == {"NEWUSDT"})

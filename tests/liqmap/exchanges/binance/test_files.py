@@ -376,11 +376,3 @@ def test_coin_margined_contracts_are_counted_in_dollars(tmp_path: Path):
         trades = read(path, symbol=symbol).trades
         assert trades.inverse
         assert trades.notional.tolist() == [3 * dollars, 12 * dollars]
-
-
-def test_symbols_are_spelled_as_binance_does():
-    assert [Binance().spelled(name) for name in ("BTCUSD", "BTCUSDT", "BTCUSD_PERP")] == [
-        "BTCUSD_PERP",
-        "BTCUSDT",
-        "BTCUSD_PERP",
-    ]

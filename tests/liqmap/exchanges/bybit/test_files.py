@@ -275,4 +275,3 @@ def test_linear_sizes_in_an_inverse_file_are_refused(tmp_path: Path):
 )
 def test_contract_is_told_by_the_symbol(symbol: str, label: str):
     assert Bybit().contract(symbol).label == label
-    assert Bybit().spelled("BTCUSD_PERP") == "BTCUSD"

@@ -1,0 +1,94 @@
+"""Symbols: which ones are known to exist, without asking an exchange, and what a word means by that."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from liqmap.brackets import bracketed_symbols
+from liqmap.exchanges import EXCHANGES
+from liqmap.files import write_file
+from liqmap.parsing import complete_symbol
+from liqmap.store.segments import symbol_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from liqmap.model import Exchange, Market
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An exchange's list of symbols as it was fetched, and what was listed before: the last day of each."""
+
+    fetched: datetime
+    last_day: Mapping[str, date]
+
+    @property
+    def trading(self) -> frozenset[str]:
+        """The symbols that the list named."""
+        today = self.fetched.date()
+        return frozenset(symbol for symbol, day in self.last_day.items() if day == today)
+
+
+class KnownSymbols:
+    """The symbols of a store's folder: of the lists kept there, of bracket tables, and of stored trades."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._latest: dict[Exchange, Listing] = {}
+
+    def __contains__(self, market: Market) -> bool:
+        """Return whether the market is known to exist or to have existed. Raises DataError."""
+        exchange, symbol = market.exchange, market.symbol
+        listing = self.listing(exchange)
+        return (
+            (listing is not None and symbol in listing.last_day)
+            or symbol in bracketed_symbols(exchange, (self._root / "brackets",))
+            or symbol_folder(self._root, exchange, symbol).exists()
+        )
+
+    def completed(self, market: Market) -> Market:
+        """Return the market that a symbol means, as far as that is known."""
+        row = EXCHANGES[market.exchange]
+        usual = row.listing.spellings(market.symbol).default
+        is_listed_elsewhere = row.contract(usual).inverse and not row.listing.lists_inverse
+        are_all_known = self.listing(market.exchange) is not None and not is_listed_elsewhere
+        return complete_symbol(market, is_known=self.__contains__, are_all_known=are_all_known)
+
+    def listing(self, exchange: Exchange) -> Listing | None:
+        """Return the exchange's list as it was fetched last, None if that is not known."""
+        path, latest = self._path(exchange), self._latest.get(exchange)
+        try:
+            kept = _read(path, path.stat().st_mtime_ns)
+        except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
+            return latest  # not there, or damaged: fetched again
+        return kept if latest is None or kept.fetched > latest.fetched else latest
+
+    def keep(self, exchange: Exchange, symbols: frozenset[str], *, now: datetime) -> None:
+        """Keep a list that was fetched now. Raises RequestError if it cannot be written."""
+        before = self.listing(exchange)
+        last_day = dict(before.last_day if before else {}) | dict.fromkeys(symbols, now.date())
+        self._latest[exchange] = Listing(now, last_day)
+        content = {
+            "fetched": now.isoformat(),
+            "symbols": {symbol: day.isoformat() for symbol, day in sorted(last_day.items())},
+        }
+        write_file(self._path(exchange), json.dumps(content, ensure_ascii=False).encode())
+
+    def _path(self, exchange: Exchange) -> Path:
+        return self._root / "listings" / f"{exchange}.json"
+
+
+@lru_cache(8)
+def _read(path: Path, changed: int) -> Listing:
+    del changed  # another version of a file is another list
+    content = json.loads(path.read_bytes())
+    fetched = datetime.fromisoformat(content["fetched"])
+    if fetched.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return Listing(fetched, {symbol: date.fromisoformat(day) for symbol, day in content["symbols"].items()})
