@@ -75,6 +75,7 @@ class LiqmapBot(commands.AutoShardedBot):
         under_way: Callable[[], int] = lambda: 0,
     ) -> None:
         super().__init__(
+            # discord.py requires a prefix; without message intents it never matches.
             command_prefix=commands.when_mentioned,
             help_command=None,
             intents=discord.Intents(guilds=True),

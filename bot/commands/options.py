@@ -14,7 +14,7 @@ from liqmap.parsing import DEFAULT_VALUES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_MOST_SUGGESTIONS = 25
+_MOST_SUGGESTIONS = 25  # Discord refuses more
 
 _Channel = app_commands.AppCommandChannel | app_commands.AppCommandThread
 

@@ -37,6 +37,7 @@ class Gate:
         if interaction.id in self._seen:
             log.info("interaction %d came twice", interaction.id)
             return False
+        # Noted before the first await: the second of two deliveries may run meanwhile.
         self._seen[interaction.id] = True
         taking = asyncio.ensure_future(self._take(interaction.id, interaction.application_id))
         await asyncio.wait({taking}, timeout=_TAKING_SECONDS)

@@ -51,6 +51,7 @@ class Limits:
             yield
         finally:
             self._under_way[user_id] -= 1
+            # Deleted at zero: otherwise the counter would grow with everybody who ever drew a map.
             if not self._under_way[user_id]:
                 del self._under_way[user_id]
 
@@ -64,6 +65,7 @@ class Limits:
         return bucket
 
     def _buckets(self) -> TTLCache[int, Cooldown]:
+        # A bucket has to outlive its minute; dropped earlier, it would start full again.
         return TTLCache(_MOST_REMEMBERED, ttl=2 * _MINUTE, timer=self._clock.steady)
 
 

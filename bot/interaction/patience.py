@@ -126,4 +126,5 @@ def _wait(state: RetryCallState) -> float:
         asked = float(headers.get("Retry-After", 0))
     except (TypeError, ValueError):
         asked = 0.0
+    # Discord's Retry-After counts only if it is longer than our own backoff.
     return min(max(asked, 0.5 * 2.0 ** (state.attempt_number - 1)), _LONGEST_WAIT)

@@ -89,6 +89,7 @@ async def _discord(session: aiohttp.ClientSession, settings: BotSettings) -> str
             url,
             headers={"Authorization": f"Bot {token}"},
             proxy=settings.network.proxy_for(url),
+            # A redirect would carry the token to another host.
             allow_redirects=False,
         ) as response:
             if response.status == 401:

@@ -83,6 +83,7 @@ async def health_server(
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", show_metrics)
+    # A monitor that keeps its connection open must not delay the stop.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:

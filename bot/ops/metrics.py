@@ -26,6 +26,7 @@ class Metrics:
     """Counters of one process, in a registry of their own."""
 
     def __init__(self) -> None:
+        # Not the global registry: two bots in one process, as in tests, would collide there.
         self.registry = CollectorRegistry()
         self._commands = Counter(
             "liqmap_commands", "Commands by name and outcome", ("command", "outcome"), registry=self.registry

@@ -33,6 +33,7 @@ def interval_text(every: timedelta) -> str:
 
 def due_before(moment: datetime, every: timedelta) -> datetime:
     """Return the newest due time that is not after `moment`."""
+    # The epoch is a midnight and each interval divides a day, so due times are round times of the clock.
     return EPOCH + (moment - EPOCH) // every * every
 
 

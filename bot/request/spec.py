@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 STALE: Final = "This button is too old; run /liqmap again, please."
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+# These letters and the form of the code are in the buttons of old messages: add to them, never change them.
 _MODES = {"t": Mode.TOP_N, "g": Mode.GROSS_VALUE, "p": Mode.PORTION}
 _EXCHANGES = {"b": Exchange.BINANCE, "y": Exchange.BYBIT}
 _MODELS = {"b": MarginModel.BINANCE, "y": MarginModel.BYBIT, "s": MarginModel.SIMPLE}

@@ -51,6 +51,7 @@ class Posts:
     ) -> None:
         self._client = client
         self._sleep = sleep
+        # AsyncLimiter needs a capacity of 1 or more; below one post a second, its period grows instead.
         self._rate = AsyncLimiter(max(1.0, per_second), max(1.0, per_second) / per_second)
 
     async def send(self, subscription: Subscription, due: datetime, result: MapResult) -> int:

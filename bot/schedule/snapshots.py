@@ -100,6 +100,7 @@ class SharedDraws:
         task = self._tasks.get(request)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             task = self._tasks[request] = asyncio.create_task(self._patient_draw(request))
+        # Shielded: a job that is cancelled must not cancel the draw that others wait for.
         return await asyncio.shield(task)
 
     async def _patient_draw(self, request: MapRequest) -> MapResult:

@@ -163,6 +163,7 @@ def map_view(spec: MapSpec, end: datetime, *, author_id: int, whole_end: datetim
     """
     view = ui.View(timeout=None)
     code = _code(spec, end)
+    # The window button has the longest prefix: if it fits, all the others do.
     if len(code) + len("map:w168:") <= CUSTOM_ID_LENGTH:
         view.add_item(MapButton("r", code, label="Refresh", row=0))
         for label, hours in _WINDOWS.items():

@@ -50,7 +50,7 @@ _TELLING_SHARE = 0.05  # the pace is meaningful after this share of the work, or
 _TELLING_SECONDS = 30.0
 _TELLING_BUDGET_SECONDS = 75.0  # more than the minute in which a budget is spent
 _SMALLEST_SHARE = 1e-6
-_ALT_TEXT_LENGTH = 1024
+_ALT_TEXT_LENGTH = 1024  # Discord's limit, as is the longest description below
 _BAR_CELLS = 12
 _LONGEST_DESCRIPTION = 4096
 
