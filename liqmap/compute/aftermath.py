@@ -19,9 +19,10 @@ _SOME = 3000  # entries, up to which each is searched for on its own
 
 
 def aftermath(path: PricePath, trades: SideTrades, *, bin_seconds: int, later: float) -> Aftermath:
-    """Return what the price did after the entries of `trades`, all within `path`, which has second bars.
+    """Return what the price did after the entries of `trades`, all within `path`.
 
-    `later` is the extreme of the time after the path's end, infinite if there is none.
+    `path` has second bars in the minutes of the entries, and besides them may have minute bars if bins are
+    whole minutes. `later` is the extreme of the time after the path's end, infinite if there is none.
     """
     is_long = trades.side is Side.BUY
     worst, adverse, never = (np.minimum, path.low, np.inf) if is_long else (np.maximum, path.high, -np.inf)

@@ -12,8 +12,8 @@ from liqmap.compute.levels import coarsened, joined
 from liqmap.compute.selection import Cut, cut_for, shared_out
 from liqmap.errors import DataError, RequestError
 from liqmap.model import Aftermath, Entries, GrossValue, Picture, PricePath, Side, SideTrades
-from liqmap.store.segments import read_bars, read_largest
-from liqmap.window import at_ms
+from liqmap.store.segments import path_of, read_bars, read_largest, read_path_around
+from liqmap.window import TimeWindow, at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.model import MapRequest
-    from liqmap.store.segments import Bars, Largest, Part
+    from liqmap.store.segments import Largest, Part
 
 _HELD = 1000  # trades a side and part, up to which they are kept when they are read to be counted
 _STRETCH = 20_000  # entries that are computed at once: enough to be quick, few enough for the cache
@@ -102,7 +102,11 @@ class Loaded:
         self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]
     ) -> dict[Side, Aftermath]:
         part, rest = self.parts[index], self._rest_of_bin(index)
-        bars = path_of(read_bars(part.segment, part.window))
+        if self.bin_seconds % 60:
+            bars = path_of(read_bars(part.segment, part.window))
+        else:  # what follows a trade in its own minute takes seconds, the rest of its bin does not
+            times = np.concatenate([each.time for each in trades.values()])
+            bars = read_path_around(part.segment, part.window, times)
         bars = joined([bars, rest]) if len(rest.time) else bars
         return {
             side: aftermath(bars, trades[side], bin_seconds=self.bin_seconds, later=later[side])
@@ -145,9 +149,15 @@ def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int, lost
         )
     held: dict[tuple[int, Side], Largest] = {}
     cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
-    newest = [part for part, path in zip(parts, paths, strict=True) if len(path.time)][-1]
-    last_trade = at_ms(int(read_bars(newest.segment, newest.window).time[-1]))
+    newest, path = [each for each in zip(parts, paths, strict=True) if len(each[1].time)][-1]
+    last_trade = _last_second(newest, since=int(path.time[-1]))
     return Loaded(request, parts, bin_seconds, last_trade, tuple(paths), trade_count, cuts, held)
+
+
+def _last_second(part: Part, *, since: int) -> datetime:
+    """Return the second of the newest trade of a part that has one from `since` [ms] on."""
+    window = TimeWindow(max(part.window.start, at_ms(since)), part.window.end)
+    return at_ms(int(read_bars(part.segment, window).time[-1]))
 
 
 def together(parts: Sequence[Entries]) -> Entries:
@@ -185,11 +195,6 @@ def _until_end(found: Largest, later: float) -> Aftermath:
 
 def _count(entries: Entries) -> int:
     return sum(map(len, entries.trades.values()))
-
-
-def path_of(bars: Bars) -> PricePath:
-    """Return bars' prices as a price path."""
-    return PricePath(bars.time, bars.low, bars.high, bars.close)
 
 
 def _cuts(

@@ -2,13 +2,15 @@
 
 A segment is a folder::
 
-    manifest.json   what it is, where it came from, and the size of each file
+    manifest.json   what it is, where it came from, and each file's size and checksums; sealed itself
     buy.arrow       taker buys, largest notional first, equal ones by earlier time: time, price, size,
                     extreme (the lowest price of the seconds after its own; sells': the highest; 0 if none),
                     turn (its place among the buys of its millisecond)
     sell.arrow      taker sells, likewise
-    bars.arrow      one row a second that traded: second, low, high, close, per-side count and notional
+    bars.arrow      one row a second that traded: second, low, high, close, count of each side
     minutes.arrow   the same of each minute, for long windows
+
+What is read of a file is verified. Segments of before there were checksums are read as they are.
 
 The tables are Arrow IPC files (Feather V2, uncompressed), which any Arrow tool opens. `time` counts
 milliseconds and `second` seconds from the segment's start. Prices and sizes are stored as whole
@@ -20,7 +22,6 @@ stored with each trade because a map asks for them of every trade that it reads.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 from contextlib import contextmanager
@@ -32,10 +33,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.ipc
 
 from liqmap.errors import DamagedSegment, LiqmapError, UnreadableStore
-from liqmap.model import Exchange, Hole, Side, SideTrades, notional_of
+from liqmap.model import Exchange, Hole, PricePath, Side, SideTrades, notional_of
+from liqmap.seals import BrokenSeal, unsealed_json
+from liqmap.store.tables import BrokenTable, Table, open_table, verify_table
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -55,9 +57,14 @@ VIA_REST: Final = "REST"
 VIA_STREAM: Final = "live stream"
 """How trades came from the exchange, in words that fit into a list of sources."""
 
-_ARROW_MAGIC = b"ARROW1\0\0"
+BAR_COLUMNS: Final = ("low", "high", "close", "buy_count", "sell_count")
+"""Columns of a table of bars, besides the second."""
+
+BATCH_SECONDS: Final = b"batch_seconds"
+"""Key in the metadata of a table of bars: how many seconds each of its batches covers, traded or not."""
+
 _TRADE_COLUMNS = ("price", "size", "extreme")  # besides the time, and all perhaps scaled
-_BAR_COLUMNS = ("low", "high", "close", "buy_count", "sell_count")
+_PATH_COLUMNS = ("second", "low", "high", "close")
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z")
 
@@ -89,13 +96,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stored segment: its folder, its origin, the trades of each side, and its files' sizes [bytes]."""
+    """A stored segment: its folder, its origin, the trades of each side, and its tables' sizes [bytes].
+
+    `checks` are the tables' checksums, none where the segment is of before there were any.
+    """
 
     path: Path
     origin: Origin
     buys: int
     sells: int
     sizes: Mapping[str, int] = field(hash=False)
+    checks: Mapping[str, str] = field(hash=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -192,7 +203,6 @@ def open_segment(path: Path) -> Segment | None:
     try:
         manifest = (path / MANIFEST).read_bytes()
         segment = _segment_from(manifest, path)
-        # A shortened file must be caught here: reading a mapped page behind its end kills the process.
         for name, size in segment.sizes.items():
             found = (path / f"{name}.arrow").stat().st_size
             if found != size:
@@ -244,14 +254,50 @@ def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> 
     start_ms = segment.origin.window.start_ms
     bounds = [(moment - start_ms) // 1000 for moment in (window.start_ms, window.end_ms)]
     in_minutes = all(number % 60 == 0 for number in (bin_seconds, start_ms // 1000, *bounds))
-    with _reading(segment, "minutes" if in_minutes else "bars") as batches:
-        batch = batches.read_next_batch()
-        second = np.from_dlpack(batch.column("second"))
-        first, last = np.searchsorted(second, bounds)
-        columns: list[NDArray[Any]] = [
-            np.from_dlpack(batch.column(name))[first:last] for name in _BAR_COLUMNS
-        ]
-    return Bars(start_ms + second[first:last].astype(np.int64) * 1000, *columns)
+    with _reading(segment, "minutes" if in_minutes else "bars") as table:
+        span = _batch_seconds(table)
+        batches = list(table.batches(*((bounds[0] // span, -(-bounds[1] // span)) if span else (0, None))))
+        second, *columns = (_column(batches, table.schema.field(name)) for name in ("second", *BAR_COLUMNS))
+    first, last = np.searchsorted(second, bounds)
+    time = start_ms + second[first:last].astype(np.int64) * 1000
+    return Bars(time, *(column[first:last] for column in columns))
+
+
+def read_path_around(segment: Segment, window: TimeWindow, times: NDArray[np.int64]) -> PricePath:
+    """Return the price path of a window: of seconds near the `times` [ms], of minutes where none is near.
+
+    Where the two cannot be told apart, or some is near most of the time, all is of seconds. Raises
+    DamagedSegment or UnreadableStore.
+    """
+    start_ms, end_ms = segment.origin.window.start_ms, segment.origin.window.end_ms
+    with _reading(segment, "bars") as table:
+        span_ms = 1000 * _batch_seconds(table)
+        if not span_ms or any(each % 60_000 for each in (span_ms, start_ms, window.start_ms, window.end_ms)):
+            return path_of(read_bars(segment, window))
+        near = np.unique((times - start_ms) // span_ms)
+        if 2 * len(near) * span_ms > end_ms - start_ms:
+            return path_of(read_bars(segment, window))
+        batches = [batch for number in near.tolist() for batch in table.batches(number, number + 1)]
+        second, *prices = (_column(batches, table.schema.field(name)) for name in _PATH_COLUMNS)
+    minutes = path_of(read_bars(segment, window, bin_seconds=60))
+    far = np.isin((minutes.time - start_ms) // span_ms, near, invert=True)
+    time = np.append(minutes.time[far], start_ms + second.astype(np.int64) * 1000)
+    order = np.argsort(time, kind="stable")
+    order = order[slice(*np.searchsorted(time[order], (window.start_ms, window.end_ms)))]
+    low, high, close = (
+        np.append(values[far], seconds)[order]
+        for values, seconds in zip((minutes.low, minutes.high, minutes.close), prices, strict=True)
+    )
+    return PricePath(time[order], low, high, close)
+
+
+def path_of(bars: Bars) -> PricePath:
+    """Return bars' prices as a price path."""
+    return PricePath(bars.time, bars.low, bars.high, bars.close)
+
+
+def _batch_seconds(table: Table) -> int:
+    return int((table.schema.metadata or {}).get(BATCH_SECONDS, 0))
 
 
 class Largest(NamedTuple):
@@ -282,9 +328,9 @@ def read_largest(
     whole = segment.origin.window.overlap(window) == segment.origin.window
     bounds = None if whole else (window.start_ms - start_ms, window.end_ms - start_ms)
     parts, wanted = [_no_rows(turns=turns)], cut.count
-    with _reading(segment, side.value) as batches:
-        decimals = [_decimals(batches.schema.field(name)) for name in _TRADE_COLUMNS]
-        for batch in batches if wanted != 0 else ():
+    with _reading(segment, side.value) as table:
+        decimals = [_decimals(table.schema.field(name)) for name in _TRADE_COLUMNS]
+        for batch in table.batches(0, None) if wanted != 0 else ():
             head = batch.slice(0, wanted) if whole and wanted is not None else batch
             opened = _opened(head, decimals, inverse=segment.origin.inverse, turns=turns)
             rows, ended = _cut_batch(opened, bounds, cut)
@@ -305,20 +351,16 @@ def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
 
     Raises DamagedSegment or UnreadableStore.
     """
-    with _reading(segment, name) as reader:
-        batches = list(reader)
-        columns = {}
-        for field_ in reader.schema:
-            # A table without rows has no batch either; pa.array() would import pandas.
-            chunks = [pa.nulls(0, field_.type), *(batch.column(field_.name) for batch in batches)]
-            columns[field_.name] = np.concatenate([_plain(chunk, _decimals(field_)) for chunk in chunks])
-        return columns
+    with _reading(segment, name) as table:
+        batches = list(table.batches(0, None))
+        return {column.name: _column(batches, column) for column in table.schema}
 
 
 def verify_segment(segment: Segment) -> None:
-    """Read all of a segment. Raises DamagedSegment or UnreadableStore."""
+    """Verify all of a segment's tables. Raises DamagedSegment or UnreadableStore."""
     for name in TABLES:
-        read_table(segment, name)
+        with _explained(segment, name):
+            verify_table(segment.path / f"{name}.arrow", segment.checks.get(name, ""))
 
 
 Rows = tuple["NDArray[Any]", ...]
@@ -358,30 +400,44 @@ def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[R
 
 
 @contextmanager
-def _reading(segment: Segment, name: str) -> Iterator[Any]:
+def _reading(segment: Segment, name: str) -> Iterator[Table]:
+    with (
+        _explained(segment, name),
+        open_table(segment.path / f"{name}.arrow", segment.checks.get(name, "")) as table,
+    ):
+        yield table
+
+
+@contextmanager
+def _explained(segment: Segment, name: str) -> Iterator[None]:
+    """Tell damage to a table from what only keeps it from being read."""
     try:
-        with pa.memory_map(str(segment.path / f"{name}.arrow")) as file:
-            # An Arrow file is a stream between two marks. Read as that, its front needs nothing of its end.
-            file.seek(len(_ARROW_MAGIC))
-            yield pa.ipc.open_stream(file)
+        yield
+    except BrokenTable as error:
+        raise DamagedSegment(segment.path, f"{name}.arrow has another checksum, {error}") from error
     except FileNotFoundError as error:
         raise DamagedSegment(segment.path, f"{name}.arrow is missing") from error
+    except MemoryError as error:  # which Arrow raises as one of its own, too
+        raise UnreadableStore(
+            "There is not enough memory to read the stored trades; please try again in a moment."
+        ) from error
     except OSError as error:
         # Arrow's own complaints about what a file holds have no number.
         if error.errno is not None:
             raise unreadable(error) from error
         raise DamagedSegment(segment.path, f"{name}.arrow is no table") from error
-    except MemoryError as error:  # which Arrow raises as one of its own, too
-        raise UnreadableStore(
-            "There is not enough memory to read the stored trades; please try again in a moment."
-        ) from error
     except (pa.ArrowException, ArithmeticError, BufferError, LookupError, TypeError, ValueError) as error:
         raise DamagedSegment(segment.path, f"{name}.arrow is no table") from error
 
 
-def _plain(values: pa.Array, decimals: int | None) -> NDArray[Any]:
-    plain = np.from_dlpack(values)
-    return plain if decimals is None else _unscaled(plain, decimals)
+def _column(batches: Sequence[pa.RecordBatch], column: pa.Field) -> NDArray[Any]:
+    """Return a column of batches, with prices and sizes as floats."""
+    # A table without rows may have no batch either; pa.array() would import pandas.
+    chunks = [batch.column(column.name) for batch in batches] or [pa.nulls(0, column.type)]
+    parts = [np.from_dlpack(chunk) for chunk in chunks]
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    decimals = _decimals(column)
+    return whole if decimals is None else _unscaled(whole, decimals)
 
 
 def _unscaled(values: NDArray[Any], decimals: int | None) -> NDArray[np.float64]:
@@ -394,7 +450,7 @@ def _decimals(column: pa.Field) -> int | None:
 
 def _segment_from(content: bytes, path: Path) -> Segment:
     try:
-        manifest = json.loads(content)
+        manifest = unsealed_json(content)
         origin = dict(manifest["origin"])
         start, end = (datetime.fromisoformat(text) for text in origin.pop("window"))
         return Segment(
@@ -409,6 +465,9 @@ def _segment_from(content: bytes, path: Path) -> Segment:
             manifest["buys"],
             manifest["sells"],
             {name: manifest["sizes"][name] for name in TABLES},
+            manifest.get("checks", {}),
         )
-    except (AttributeError, LiqmapError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise DamagedSegment(path, f"{MANIFEST} cannot be read") from error
+    except BrokenSeal as error:
+        raise DamagedSegment(path, f"{MANIFEST} has {error}") from error
+    except (AttributeError, LiqmapError, LookupError, TypeError, ValueError) as error:
+        raise DamagedSegment(path, f"{MANIFEST} cannot be understood") from error

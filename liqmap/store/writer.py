@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -13,11 +12,13 @@ from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.ipc
 
 from liqmap.errors import StoreError
 from liqmap.model import Side, notional_of
+from liqmap.seals import sealed_json
 from liqmap.store.segments import (
+    BAR_COLUMNS,
+    BATCH_SECONDS,
     FORMAT_VERSION,
     MANIFEST,
     Origin,
@@ -27,6 +28,7 @@ from liqmap.store.segments import (
     open_segment,
     read_table,
 )
+from liqmap.store.tables import write_table
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -36,9 +38,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.model import Trades
+    from liqmap.store.tables import Written
 
-_ROWS_PER_BATCH = 8192  # 96 KiB a read: few reads for long prefixes, little waste for short ones
+# A batch is read as a whole. The first ones are few rows, for windows of many days that take little of each.
+_FIRST_ROWS, _ROWS = 1024, 8192
+_BAR_SECONDS = 3 * 3600  # of a batch of bars: a short window reads few of a day's
 _MAX_DECIMALS = 12
+Columns = dict[str, "NDArray[Any]"]
+
 _NUMPY_TO_ARROW = {
     np.dtype(np.uint8): pa.uint8(),
     np.dtype(np.uint16): pa.uint16(),
@@ -55,14 +62,14 @@ def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path)
     another process came first, its segment is kept. Raises StoreError if the disk is full.
     """
     buys = int(np.count_nonzero(trades.is_buy))
-    bars = _bars_table(trades, origin.window)
+    bars = _bars(trades, origin.window)
     tables = {
-        "bars": lambda: bars,
-        "minutes": lambda: _minutes_table(bars),
+        "bars": lambda: _bars_table(bars),
+        "minutes": lambda: _bars_table(_minutes(bars)),
         "buy": lambda: _side_table(trades, Side.BUY, origin.window, bars),
         "sell": lambda: _side_table(trades, Side.SELL, origin.window, bars),
     }
-    return _write(Segment(path, origin, buys, len(trades) - buys, {}), tables, incoming=incoming)
+    return _write(Segment(path, origin, buys, len(trades) - buys, {}, {}), tables, incoming=incoming)
 
 
 def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -> Segment:
@@ -90,15 +97,16 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
         holes=tuple(hole for origin in origins for hole in origin.holes),
         via=tuple(dict.fromkeys(via for origin in origins for via in origin.via)),
     )
-    bars = _merged_bars(segments, window)
+    joined = _joined(segments, "bars", "second", window, units_per_ms=1 / 1000)
+    bars = {name: joined[name] for name in ("second", *BAR_COLUMNS)}
     tables = {
-        "bars": lambda: bars,
-        "minutes": lambda: _minutes_table(bars),
+        "bars": lambda: _bars_table(bars),
+        "minutes": lambda: _bars_table(_minutes(bars)),
         "buy": lambda: _merged_side(segments, Side.BUY, window, bars),
         "sell": lambda: _merged_side(segments, Side.SELL, window, bars),
     }
     counts = (sum(segment.buys for segment in segments), sum(segment.sells for segment in segments))
-    return _write(Segment(path, origin, *counts, {}), tables, incoming=incoming)
+    return _write(Segment(path, origin, *counts, {}, {}), tables, incoming=incoming)
 
 
 def restate_origin(segment: Segment, origin: Origin, *, incoming: Path) -> None:
@@ -153,8 +161,13 @@ def _write(
     try:
         temporary.mkdir(parents=True)
         # One table after the other, because each takes as much memory again as its trades.
-        sizes = {name: _write_table(temporary / f"{name}.arrow", table()) for name, table in tables.items()}
-        _write_manifest(temporary, replace(segment, sizes=sizes))
+        written = {
+            name: _write_table(temporary / f"{name}.arrow", table(), segment.origin.window)
+            for name, table in tables.items()
+        }
+        sizes = {name: each.size for name, each in written.items()}
+        checks = {name: each.checks for name, each in written.items()}
+        _write_manifest(temporary, replace(segment, sizes=sizes, checks=checks))
         segment.path.parent.mkdir(parents=True, exist_ok=True)
         move_into_place(temporary, segment.path)
     except OSError as error:
@@ -169,7 +182,7 @@ def _write(
     return stored
 
 
-def _side_table(trades: Trades, side: Side, window: TimeWindow, bars: pa.RecordBatch) -> pa.RecordBatch:
+def _side_table(trades: Trades, side: Side, window: TimeWindow, bars: Columns) -> pa.RecordBatch:
     rows = np.flatnonzero(trades.is_buy if side is Side.BUY else ~trades.is_buy)
     time = (trades.time[rows] - window.start_ms).astype(np.uint32)
     return _ordered_side(
@@ -188,7 +201,7 @@ def _turns(time: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def _ordered_side(
-    side: Side, columns: Mapping[str, NDArray[Any]], bars: pa.RecordBatch, *, inverse: bool
+    side: Side, columns: Mapping[str, NDArray[Any]], bars: Columns, *, inverse: bool
 ) -> pa.RecordBatch:
     time, price, size = (columns[name] for name in ("time", "price", "size"))
     # Segments of earlier versions have no turns.
@@ -204,58 +217,56 @@ def _ordered_side(
     )
 
 
-def _extreme_after(side: Side, time: NDArray[np.uint32], bars: pa.RecordBatch) -> NDArray[np.float64]:
+def _extreme_after(side: Side, time: NDArray[np.uint32], bars: Columns) -> NDArray[np.float64]:
     """Return the lowest low (for buys) or highest high of the seconds after each time's, 0 if none."""
     worst, name = (np.minimum, "low") if side is Side.BUY else (np.maximum, "high")
-    second, adverse = np.from_dlpack(bars.column("second")), np.from_dlpack(bars.column(name))
-    following = np.append(worst.accumulate(adverse[:0:-1])[::-1], 0.0)
-    return following[np.searchsorted(second, time // 1000)]
+    following = np.append(worst.accumulate(bars[name][:0:-1])[::-1], 0.0)
+    return following[np.searchsorted(bars["second"], time // 1000)]
 
 
-def _bars_table(trades: Trades, window: TimeWindow) -> pa.RecordBatch:
+def _bars(trades: Trades, window: TimeWindow) -> Columns:
     second = ((trades.time - window.start_ms) // 1000).astype(np.uint32)
     first = np.flatnonzero(np.r_[True, second[1:] != second[:-1]]) if len(second) else np.empty(0, np.int64)
     last = np.r_[first[1:], len(second)] - 1 if len(second) else first
-    bought, notional = trades.is_buy, trades.notional
 
-    def total(values: NDArray[Any]) -> NDArray[Any]:
-        return np.add.reduceat(values, first, dtype=values.dtype) if len(first) else values
+    def of_each(how: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
+        return how.reduceat(values, first, dtype=values.dtype) if len(first) else values
 
-    return _batch(
-        second=(second[first], None),
-        low=(np.minimum.reduceat(trades.price, first) if len(first) else np.empty(0), None),
-        high=(np.maximum.reduceat(trades.price, first) if len(first) else np.empty(0), None),
-        close=(trades.price[last], None),
-        buy_count=(total(bought.astype(np.uint32)), None),
-        sell_count=(total((~bought).astype(np.uint32)), None),
-        buy_notional=(total(np.where(bought, notional, 0.0)), None),
-        sell_notional=(total(np.where(bought, 0.0, notional)), None),
-    )
+    return {
+        "second": second[first],
+        "low": of_each(np.minimum, trades.price),
+        "high": of_each(np.maximum, trades.price),
+        "close": trades.price[last],
+        "buy_count": of_each(np.add, trades.is_buy.astype(np.uint32)),
+        "sell_count": of_each(np.add, (~trades.is_buy).astype(np.uint32)),
+    }
 
 
-def _minutes_table(bars: pa.RecordBatch) -> pa.RecordBatch:
-    column = {name: np.from_dlpack(bars.column(name)) for name in bars.schema.names}
-    minute = column["second"] // 60 * 60
+def _minutes(bars: Columns) -> Columns:
+    minute = bars["second"] // 60 * 60
     first = np.flatnonzero(np.diff(minute, prepend=np.uint32(2**32 - 1)))
     if not len(first):
         return bars
     how = {"low": np.minimum, "high": np.maximum}
     merged = {
-        name: (how.get(name, np.add).reduceat(values, first, dtype=values.dtype), None)
-        for name, values in column.items()
+        name: how.get(name, np.add).reduceat(values, first, dtype=values.dtype)
+        for name, values in bars.items()
     }
-    merged["second"] = (minute[first], None)
-    merged["close"] = (column["close"][np.append(first[1:], len(minute)) - 1], None)
-    return _batch(**merged)
+    last = np.append(first[1:], len(minute)) - 1
+    return merged | {"second": minute[first], "close": bars["close"][last]}
 
 
-def _merged_bars(segments: Sequence[Segment], window: TimeWindow) -> pa.RecordBatch:
-    columns = _joined(segments, "bars", "second", window, units_per_ms=1 / 1000)
-    return _batch(**{name: (values, None) for name, values in columns.items()})
+def _bars_table(bars: Columns) -> pa.RecordBatch:
+    return _batch(
+        **{
+            name: _scaled(values) if values.dtype == np.float64 else (values, None)
+            for name, values in bars.items()
+        }
+    )
 
 
 def _merged_side(
-    segments: Sequence[Segment], side: Side, window: TimeWindow, bars: pa.RecordBatch
+    segments: Sequence[Segment], side: Side, window: TimeWindow, bars: Columns
 ) -> pa.RecordBatch:
     columns = _joined(segments, side.value, "time", window, units_per_ms=1)
     return _ordered_side(side, columns, bars, inverse=segments[0].origin.inverse)
@@ -263,14 +274,14 @@ def _merged_side(
 
 def _joined(
     segments: Sequence[Segment], table: str, clock: str, window: TimeWindow, *, units_per_ms: float
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Return the segments' tables one after the other, their column `clock` counted from `window`'s start."""
     parts = []
     for segment in segments:
         part = read_table(segment, table)
         offset = round((segment.origin.window.start_ms - window.start_ms) * units_per_ms)
         parts.append(part | {clock: part[clock].astype(np.uint32) + np.uint32(offset)})
-    # Segments of earlier versions lack a column.
+    # Segments of earlier versions lack a column, or have more.
     names = [name for name in parts[0] if all(name in part for part in parts)]
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
@@ -301,17 +312,17 @@ def _scaled(values: NDArray[np.float64]) -> tuple[NDArray[Any], int | None]:
     return values, None
 
 
-def _write_table(path: Path, batch: pa.RecordBatch) -> int:
-    with path.open("xb") as file:
-        with pa.ipc.new_file(file, batch.schema) as writer:
-            if path.stem in {"bars", "minutes"}:  # read as a whole; the sides are read from their front
-                writer.write_batch(batch)
-            else:
-                for start in range(0, len(batch), _ROWS_PER_BATCH):
-                    writer.write_batch(batch.slice(start, _ROWS_PER_BATCH))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.stat().st_size
+def _write_table(path: Path, batch: pa.RecordBatch, window: TimeWindow) -> Written:
+    match path.stem:
+        case "minutes":
+            bounds = [0, len(batch)]
+        case "bars":
+            hours = range(0, int(window.length.total_seconds()), _BAR_SECONDS)
+            bounds = [*np.searchsorted(np.from_dlpack(batch.column("second")), hours).tolist(), len(batch)]
+            batch = batch.replace_schema_metadata({BATCH_SECONDS: str(_BAR_SECONDS)})
+        case _:
+            bounds = [0, *range(_FIRST_ROWS, len(batch), _ROWS), len(batch)]
+    return write_table(path, batch, bounds)
 
 
 def _write_manifest(folder: Path, segment: Segment) -> None:
@@ -324,8 +335,9 @@ def _write_manifest(folder: Path, segment: Segment) -> None:
         "buys": segment.buys,
         "sells": segment.sells,
         "sizes": dict(segment.sizes),
+        "checks": dict(segment.checks),
     }
-    with (folder / MANIFEST).open("x", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=1)
+    with (folder / MANIFEST).open("xb") as file:
+        file.write(sealed_json(manifest))
         file.flush()
         os.fsync(file.fileno())

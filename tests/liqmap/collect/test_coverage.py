@@ -39,7 +39,7 @@ def segment(
         lost_ids=lost,
         via=via,
     )
-    return Segment(Path(f"{window.start:%d%H}-{window.end:%d%H}"), origin, trades, 0, {})
+    return Segment(Path(f"{window.start:%d%H}-{window.end:%d%H}"), origin, trades, 0, {}, {})
 
 
 def lacking(window: TimeWindow) -> Gap:

@@ -22,13 +22,23 @@ from liqmap.model import (
     Side,
     TopN,
 )
-from liqmap.run.load import Loaded, load, path_of, together
-from liqmap.store.segments import Largest, Origin, Part, Segment, read_bars, read_largest, segment_path
+from liqmap.run.load import Loaded, load, together
+from liqmap.store.segments import (
+    Largest,
+    Origin,
+    Part,
+    Segment,
+    path_of,
+    read_bars,
+    read_largest,
+    segment_path,
+)
 from liqmap.store.writer import write_segment
 from liqmap.window import DAY, TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY as DATE
 from tests.liqmap.conftest import Stored, random_trades
+from tests.liqmap.store.old import as_of_before
 
 WHOLE = TimeWindow.of_day(DATE)
 
@@ -80,13 +90,19 @@ def test_parts_say_the_same_as_the_whole(
             np.testing.assert_array_equal(one, other)
 
 
-def test_aftermath_of_a_day_read_from_minutes_equals_that_from_seconds(stored: Stored):
+@pytest.mark.parametrize("count", [1, 5, 20, 300])
+@pytest.mark.parametrize("before_checksums", [False, True])
+def test_aftermath_of_a_day_read_from_minutes_equals_that_from_seconds(
+    stored: Stored, count: int, before_checksums: bool
+):
     segment = stored(random_trades(30_000))
+    if before_checksums:
+        segment = as_of_before(segment)
     parts = (Part(segment, WHOLE),)
-    found = together(list(loaded(parts, TopN(300), bin_seconds=120, pictures=ALL_PICTURES).entries()))
+    found = together(list(loaded(parts, TopN(count), bin_seconds=120, pictures=ALL_PICTURES).entries()))
     bars = path_of(read_bars(segment, WHOLE))
     for side, never in ((Side.BUY, np.inf), (Side.SELL, -np.inf)):
-        trades = read_largest(segment, side, window=WHOLE, cut=Cut(count=300)).trades
+        trades = read_largest(segment, side, window=WHOLE, cut=Cut(count=count)).trades
         expected = aftermath(bars, trades, bin_seconds=120, later=never)
         np.testing.assert_array_equal(found.after[side].extreme, expected.extreme)
         np.testing.assert_array_equal(found.after[side].soon, expected.soon)

@@ -10,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,6 +25,7 @@ from liqmap.store.segments import (
     TABLES,
     Origin,
     Segment,
+    read_bars,
     read_largest,
     segment_path,
     segment_paths,
@@ -136,7 +136,7 @@ PASSING = [
 
 @pytest.mark.parametrize("number", PASSING, ids=errno.errorcode.__getitem__)
 @pytest.mark.parametrize(
-    ("owner", "name"), [(Path, "read_bytes"), (Path, "stat"), (os, "listdir"), (pa, "memory_map")]
+    ("owner", "name"), [(Path, "read_bytes"), (Path, "stat"), (Path, "open"), (os, "listdir")]
 )
 def test_passing_read_error_is_said_and_touches_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, number: int
@@ -157,6 +157,22 @@ def test_passing_read_error_is_said_and_touches_nothing(
         store.evict(now=LATER)
     assert sorted(tmp_path.rglob("*")) == files
     assert times_of(store, hour) == before
+
+
+def test_table_whose_middle_cannot_be_read_is_not_damaged(
+    stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    segment = stored(random_trades(20_000))
+    monkeypatch.setattr("liqmap.store.tables.read_part", broken_disk)
+    with pytest.raises(UnreadableStore, match="Input/output error"):
+        read_bars(segment, segment.origin.window)
+    with pytest.raises(UnreadableStore, match="Input/output error"):
+        opened(tmp_path).heal(segment.path)
+    assert segment.path.exists()
+
+
+def broken_disk(*_: object) -> bytes:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def failing(patch: pytest.MonkeyPatch, owner: object, name: str, number: int, *, below: Path) -> None:

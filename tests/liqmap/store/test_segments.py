@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -19,19 +20,25 @@ from liqmap.compute.levels import coarsened
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment, DataError
 from liqmap.model import Exchange, Side, Trades
-from liqmap.run.load import path_of
 from liqmap.store.segments import (
+    MANIFEST,
+    TABLES,
     Origin,
     Segment,
     open_segment,
+    path_of,
     read_bars,
     read_largest,
+    read_path_around,
     read_table,
     segment_paths,
+    verify_segment,
 )
 from liqmap.store.writer import _batch, merge_segments, write_segment
+from liqmap.window import DAY as A_DAY
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
+from tests.liqmap.store.old import as_of_before
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -264,6 +271,68 @@ def test_segment_with_a_shortened_file_is_not_opened(stored: Stored, name: str):
     assert name in caught.value.damage
 
 
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("window", [WHOLE, seconds(3600, 7260), seconds(7, 50_000)])
+def test_segments_of_before_there_were_checksums_are_read_alike(
+    stored: Stored, side: Side, window: TimeWindow
+):
+    segment = stored(random_trades(40_000))
+
+    def read(segment: Segment) -> list[np.ndarray]:
+        found = read_largest(segment, side, window=window, cut=Cut(minimum=3e4))
+        bars = [read_bars(segment, window, bin_seconds=each) for each in (1, 60)]
+        path = read_path_around(segment, window, found.trades.time[:2])
+        return [
+            *(found.trades.time, found.trades.price, found.trades.notional, found.extreme),
+            *(getattr(each, name) for each in bars for name in ("time", "low", "high", "close", "buy_count")),
+            *(path.low.min(keepdims=True), path.high.max(keepdims=True), path.close[-1:]),
+        ]
+
+    for new, old in zip(read(segment), read(as_of_before(segment)), strict=True):
+        assert new.dtype == old.dtype
+        np.testing.assert_array_equal(new, old)
+
+
+def test_segments_of_before_have_checksums_once_they_are_merged(stored: Stored, tmp_path: Path):
+    days = [
+        as_of_before(
+            stored(random_trades(2000, start_ms=START_MS + number * 86_400_000), DAY + number * A_DAY)
+        )
+        for number in range(2)
+    ]
+    merged = merge_segments(tmp_path / "merged", days, incoming=tmp_path / "incoming")
+    assert set(merged.checks) == set(TABLES)
+    verify_segment(merged)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_damage_of_unchanged_size_is_found_when_it_is_read(stored: Stored, name: str):
+    segment = stored(random_trades(20_000))
+    path = segment.path / f"{name}.arrow"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert open_segment(segment.path) == segment
+    for reading in (lambda: read_table(segment, name), lambda: verify_segment(segment)):
+        with pytest.raises(DamagedSegment) as caught:
+            reading()
+        assert caught.value.damage.startswith(f"{name}.arrow has another checksum, bytes ")
+
+
+def test_manifest_with_one_other_digit_is_damaged(stored: Stored):
+    segment = stored(random_trades(1000))
+    manifest = segment.path / MANIFEST
+    written = manifest.read_bytes()
+    for number in re.finditer(rb"(?<!xxh)\d", written):
+        content = bytearray(written)
+        content[number.start()] ^= 1
+        manifest.write_bytes(content)
+        with pytest.raises(DamagedSegment):
+            open_segment(segment.path)
+    manifest.write_bytes(written)
+    assert open_segment(segment.path) == segment
+
+
 def test_segment_gone_while_reading_is_a_data_error(stored: Stored):
     segment = stored(random_trades(10))
     (segment.path / "buy.arrow").unlink()
@@ -289,6 +358,7 @@ import os, signal, sys
 from pathlib import Path
 
 from liqmap.model import Exchange
+from liqmap.window import DAY as A_DAY
 from liqmap.window import TimeWindow
 from liqmap.store.writer import merge_segments, write_segment
 from liqmap.store.segments import Origin, segment_path
