@@ -1,4 +1,4 @@
-"""The buffer: one symbol's stream in memory -> chunks that are known to be complete."""
+"""Cut one symbol's stream of trades into chunks that are known to be complete."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from liqmap.exchanges.messages import StreamTrade
 
 SLACK_MS: Final = 500
-"""A trade so much later closes what lies before it: fills of 100 ms are put together, then sent."""
+"""How much later a trade must be to close what lies before it: fills of 100 ms are merged, then sent."""
 
 _SECOND_MS = 1000
 _MINUTE_MS = 60_000
 _NEVER = 1 << 62
-_MOST_PIECES = 4  # of the largest size, that may wait to be taken
+_MOST_CHUNKS = 4  # of the largest size may wait for the owner
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """All trades of a window, in the order of time, with the lowest and highest id where there are any.
+    """All trades of a window in time order, with the lowest and highest id where trades have ids.
 
-    `lost` counts trades that came too late, `zero_sizes` those of size 0, which are left out.
+    `lost` counts the trades that came too late, `zero_sizes` those of size 0. Neither are in `trades`.
     """
 
     window: TimeWindow
@@ -39,18 +39,18 @@ class Chunk:
 
 
 class TradeBuffer:
-    """Takes in one symbol's trades and cuts them into chunks of at most a minute or, where quiet, an hour.
+    """Cuts one symbol's trades into chunks of at most a minute, or an hour where it is quiet.
 
-    A chunk is complete: nothing of its window is missing. That a stream is there is proven by its first
-    trade, so the second of that is left out, and no clock but the exchange's counts. Where ids are
-    contiguous (`numbered`) a skipped one is a new start, and a quiet time is closed by the next trade;
-    elsewhere also by whoever has made sure of it (`close`). Pieces never overlap.
+    A chunk is complete: no trade of its window is missing. Only a stream's first trade proves that it has
+    begun, so the second in which that trade lies is left out. All times are the exchange's. Where ids are
+    contiguous (`numbered`), a skipped id starts the buffer anew, and the next trade closes a quiet time.
+    Elsewhere the owner may also close it, once it is known to be complete (`close`). Chunks never overlap.
 
-    What is held is bounded: beyond `most_trades` a chunk is closed at a second.
+    Memory is bounded: with `most_trades` in the open chunk, the chunk is closed at a second.
     """
 
     def __init__(self, *, numbered: bool, most_trades: int) -> None:
-        self._numbered = numbered
+        self.numbered = numbered
         self._most_trades = most_trades
         self._start = self._from = _NEVER
         self._close_at = _NEVER
@@ -60,26 +60,35 @@ class TradeBuffer:
         self._named: set[str] = set()
         self._named_before: set[str] = set()
         self._named_second = 0
-        self._clear()
+        # Arrays of numbers: a quarter of the memory of lists, which counts when a market crashes.
+        self._times, self._ids = array("q"), array("q")
+        self._prices, self._sizes = array("d"), array("d")
+        self._buys = array("b")
         self.newest_ms = 0
-        """Time of the newest trade that came in [ms since 1970], 0 if none has."""
+        """Time of the newest trade received [ms since 1970], 0 if there is none."""
         self.chunks: list[Chunk] = []
-        """Closed chunks, oldest first, for the owner to take."""
+        """Closed chunks, oldest first, until `take_closed`."""
         self.late: list[int] = []
-        """Times [ms] of numbered trades that came after their chunk was closed, for the owner to take."""
+        """Times [ms] of numbered trades that came after their chunk was closed, until `take_closed`."""
 
     @property
     def covered_from(self) -> int | None:
-        """Start of what is open [ms since 1970], None if the stream has told nothing yet."""
+        """Start of the open chunk [ms since 1970], None if the stream has not begun."""
         return None if self._from == _NEVER else self._from
 
+    def take_closed(self) -> tuple[list[Chunk], list[int]]:
+        """Hand over `chunks` and `late`, which begin anew."""
+        closed, self.chunks = self.chunks, []
+        late, self.late = self.late, []
+        return closed, late
+
     def add(self, trade: StreamTrade) -> None:
-        """Take in the next trade of the stream; one that came before is dropped."""
-        if not (self._follows(trade) if self._numbered else self._is_new(trade)):
+        """Take in the next trade of the stream, unless it has come before."""
+        if not (self._admit_numbered(trade) if self.numbered else self._admit_named(trade)):
             return
         time = trade.time
         if self._from == _NEVER:
-            # A missing trade may be a little later in time than this one, which has overtaken it.
+            # A missing trade may be slightly later in time than this one, if this one has overtaken it.
             self._begin(((time + SLACK_MS) // _SECOND_MS + 1) * _SECOND_MS)
         self.newest_ms = max(self.newest_ms, time)
         if time < self._from:
@@ -97,7 +106,7 @@ class TradeBuffer:
             self.close((time - SLACK_MS) // _SECOND_MS * _SECOND_MS)
 
     def close(self, until: int) -> None:
-        """Close what lies before a whole second [ms since 1970]: nothing of it can come any more."""
+        """Close everything before a whole second [ms since 1970], of which no trade can come any more."""
         if until <= self._from or self._from == _NEVER:
             return
         time = np.array(self._times, np.int64)
@@ -108,7 +117,7 @@ class TradeBuffer:
         is_buy, ids = np.array(self._buys, np.bool_), np.array(self._ids, np.int64)
         for window in split_at(TimeWindow(at_ms(self._from), at_ms(until)), HOUR):
             rows = order[(time[order] >= window.start_ms) & (time[order] < window.end_ms)]
-            numbers = ids[rows] if self._numbered and len(rows) else None
+            numbers = ids[rows] if self.numbered and len(rows) else None
             real = rows[size[rows] > 0]
             self.chunks.append(
                 Chunk(
@@ -135,14 +144,14 @@ class TradeBuffer:
         self._close_at = (until // _MINUTE_MS + 1) * _MINUTE_MS + SLACK_MS
 
     def cut(self) -> None:
-        """Note that the stream has ended: what lies a little before its last trade is whole, the rest not."""
+        """End the stream: what lies `SLACK_MS` before its last trade is complete, the rest is dropped."""
         self.close((self.newest_ms - SLACK_MS) // _SECOND_MS * _SECOND_MS)
         self._start = self._from = self._close_at = _NEVER
         self._last_id = None
         self._clear()
 
-    def _follows(self, trade: StreamTrade) -> bool:
-        """Tell whether a numbered trade is new; where ids before it are missing, begin again."""
+    def _admit_numbered(self, trade: StreamTrade) -> bool:
+        """Return whether a numbered trade is new; if ids before it are missing, begin anew."""
         if trade.id is None:
             return False
         if self._last_id is not None and trade.id <= self._last_id:
@@ -152,8 +161,8 @@ class TradeBuffer:
         self._last_id = trade.id
         return True
 
-    def _is_new(self, trade: StreamTrade) -> bool:
-        """Tell whether a named trade has not come within the last second or two."""
+    def _admit_named(self, trade: StreamTrade) -> bool:
+        """Return whether a named trade has not come within the last second or two."""
         second = trade.time // _SECOND_MS
         if second > self._named_second:
             self._named_before, self._named, self._named_second = self._named, set(), second
@@ -170,23 +179,21 @@ class TradeBuffer:
         self._close_at = (start // _MINUTE_MS + 1) * _MINUTE_MS + SLACK_MS
 
     def _shed(self) -> None:
-        """Give up the oldest chunks if nobody takes them: the store will lack them, and say so."""
+        """Drop the oldest chunks if nobody takes them; the store reports them as a gap."""
         while (
             len(self.chunks) > 1
-            and sum(len(each.trades) for each in self.chunks) > _MOST_PIECES * self._most_trades
+            and sum(len(each.trades) for each in self.chunks) > _MOST_CHUNKS * self._most_trades
         ):
             del self.chunks[0]
 
     def _note_late(self, time: int) -> None:
         if self._closed_until <= time < self._start:
-            return  # of a gap, or of before this buffer was complete
-        if self._numbered:
+            return  # in a gap, or before the stream was complete: that span is missing anyway
+        if self.numbered:
             self.late.append(time)
         else:
             self._lost += 1
 
     def _clear(self) -> None:
-        # Arrays of numbers: a quarter of the memory of lists, which counts when a market crashes.
-        self._times, self._ids = array("q"), array("q")
-        self._prices, self._sizes = array("d"), array("d")
-        self._buys = array("b")
+        for column in (self._times, self._prices, self._sizes, self._buys, self._ids):
+            del column[:]

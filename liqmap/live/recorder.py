@@ -1,10 +1,11 @@
-"""The recorder: the exchanges' streams -> segments, with what is missing repaired where that is possible."""
+"""Record the exchanges' streams into segments, and repair what is missing where that is possible."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from liqmap.collect.symbols import KnownSymbols
@@ -12,7 +13,8 @@ from liqmap.errors import SettingsError
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.exchange import ExchangeRecorder
 from liqmap.live.registry import Recordings
-from liqmap.live.writer import Keeper
+from liqmap.live.repair import Repair
+from liqmap.live.writer import SegmentWriter
 from liqmap.model import Exchange, Market
 from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.window import DAY
@@ -35,10 +37,10 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Records the symbols that the settings name, and those lately asked for, into the store.
+    """Records the symbols in the settings, and those lately requested, into the store.
 
-    Several processes may share a store: each symbol is recorded by one of them. Not entered, it records
-    nothing but still knows what others record.
+    Several processes may share a store: each symbol is recorded by one of them. Use it as `async with` to
+    record; without that it only reports what other processes record.
     """
 
     def __init__(
@@ -57,48 +59,48 @@ class Recorder:
         self._clock = clock
         self._recordings = Recordings(store.root)
 
-        def channel(exchange: Exchange) -> ExchangeRecorder:
+        def exchange_recorder(exchange: Exchange) -> ExchangeRecorder:
             live = EXCHANGES[exchange].live
-            keeper = Keeper(
+            repair = Repair(exchange, store=store, days=days, recent=recent.get(exchange), clock=clock)
+            writer = SegmentWriter(
                 exchange,
                 source=live.stream_url(settings.exchanges.of(exchange).stream_url),
                 complete_liquidations=live.complete_liquidations,
                 store=store,
-                days=days,
-                recent=recent.get(exchange),
+                repair=repair,
                 brackets=brackets,
-                clock=clock,
             )
             return ExchangeRecorder(
                 exchange,
                 settings,
                 session=session,
                 client=clients[exchange],
-                keeper=keeper,
+                writer=writer,
+                repair=repair,
                 recordings=self._recordings,
                 clock=clock,
                 on_forgotten=self._note_forgotten,
             )
 
-        self._channels = {exchange: channel(exchange) for exchange in Exchange}
+        self._exchanges = {exchange: exchange_recorder(exchange) for exchange in Exchange}
         self._running = False
         self._stack = AsyncExitStack()
         self.refused = asyncio.Event()
-        """Set once the exchanges know none of the symbols that were wanted."""
+        """Set once the exchanges have refused every symbol that is wanted."""
 
     async def __aenter__(self) -> Self:
         for exchange, symbol in configured(self._settings):
-            self._channels[exchange].want(symbol, asked=None)
+            self._exchanges[exchange].want(symbol, asked=None)
         now = self._clock.now()
         for recording in self._recordings.all():
             if (
                 recording.asked is not None
                 and (now - recording.asked) / DAY < self._settings.recorder.keep_days
             ):
-                self._channels[recording.exchange].want(recording.symbol, asked=recording.asked)
+                self._exchanges[recording.exchange].want(recording.symbol, asked=recording.asked)
         async with AsyncExitStack() as stack:
-            for channel in self._channels.values():
-                await stack.enter_async_context(channel)
+            for recorder in self._exchanges.values():
+                await stack.enter_async_context(recorder)
             self._stack = stack.pop_all()
         self._running = True
         return self
@@ -109,26 +111,31 @@ class Recorder:
         self._running = False
         await self._stack.aclose()
 
+    @property
+    def exchanges(self) -> Mapping[Exchange, ExchangeRecorder]:
+        """The recorder of each exchange; read-only."""
+        return MappingProxyType(self._exchanges)
+
     def want(self, exchange: Exchange, symbol: str, *, until: datetime) -> None:
-        """Note that somebody asks for a window that ends at `until`: what is of now will be recorded."""
+        """Note that somebody requests a window that ends at `until`: if that is recent, record the symbol."""
         now = self._clock.now()
         if self._running and now - until < DAY and EXCHANGES[exchange].live.records(symbol):
-            self._channels[exchange].want(symbol, asked=now)
+            self._exchanges[exchange].want(symbol, asked=now)
 
     def _note_forgotten(self) -> None:
-        if all(channel.wants_nothing for channel in self._channels.values()):
+        if all(recorder.wants_nothing for recorder in self._exchanges.values()):
             self.refused.set()
 
     def is_recorded(self, exchange: Exchange, symbol: str) -> bool:
-        """Tell whether this process or another records `symbol` now, or is about to."""
-        if self._running and self._channels[exchange].is_wanted(symbol):
+        """Return whether this process or another records `symbol` now, or is about to."""
+        if self._running and self._exchanges[exchange].is_wanted(symbol):
             return True
         recording = self._recordings.read(exchange, symbol)
         return recording is not None and recording.is_alive(self._clock.now())
 
 
 def configured(settings: Settings) -> Iterator[tuple[Exchange, str]]:
-    """Yield what `recorder.symbols` names: BTCUSDT for every exchange, or binance:BTCUSDT for one.
+    """Yield the markets in `recorder.symbols`, where BTCUSDT is on every exchange and binance:BTCUSDT on one.
 
     Raises SettingsError for a symbol that has no stream.
     """

@@ -56,6 +56,11 @@ class SimulatedClock:
         """Return the current time, aware, in UTC."""
         return self._now
 
+    @property
+    def alarms(self) -> tuple[datetime, ...]:
+        """When those who sleep now will be woken, in no particular order."""
+        return tuple(each.due for each in self._sleepers if not each.woken.done())
+
     async def sleep(self, seconds: float, /) -> None:
         """Return once this clock has been moved on by `seconds`; at once if that is not above 0."""
         if seconds <= 0:

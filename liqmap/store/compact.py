@@ -1,4 +1,4 @@
-"""Tidying: minutes of a store become hours, and what a longer segment holds too is removed."""
+"""Compact a store: merge minutes into hours, and remove what a longer segment also holds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def tidy(store: SegmentStore, exchange: Exchange, symbol: str, *, now: datetime) -> None:
+def compact(store: SegmentStore, exchange: Exchange, symbol: str, *, now: datetime) -> None:
     """Merge what follows each other inside an hour into one segment, and remove what is held twice.
 
     Removed is only what a longer segment, whole to the last byte, has held for a while: maps under way may
@@ -52,7 +52,7 @@ def _going_on(store: SegmentStore, symbol: str) -> Iterator[None]:
     except DamagedSegment as error:
         store.heal(error.path)
     except StoreError as error:
-        log.warning("some segments of %s could not be tidied: %s", symbol, error)
+        log.warning("some segments of %s could not be compacted: %s", symbol, error)
 
 
 def _merge(store: SegmentStore, exchange: Exchange, symbol: str, run: Sequence[TimeWindow]) -> None:

@@ -47,9 +47,8 @@ async def driven(clock: SimulatedClock, awaitable: Awaitable[Result]) -> Result:
     async with asyncio.timeout(60):
         while not task.done():
             await _turn()
-            sleepers = [each.due for each in clock._sleepers if not each.woken.done()]
-            if sleepers:
-                await clock.advance((min(sleepers) - clock.now()).total_seconds())
+            if clock.alarms:
+                await clock.advance((min(clock.alarms) - clock.now()).total_seconds())
     return await task
 
 

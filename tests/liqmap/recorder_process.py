@@ -16,16 +16,16 @@ from typing import Any
 
 from liqmap import Engine, load_settings
 from liqmap.live.buffer import Chunk
-from liqmap.live.writer import Keeper
+from liqmap.live.writer import SegmentWriter
 from liqmap.simulator import remote_clock
 
-keep = Keeper.keep
+write = SegmentWriter.write
 
 
-async def keep_and_tell(
-    self: Keeper, symbol: str, chunks: Sequence[Chunk], *rest: Any, **options: Any
+async def write_and_report(
+    self: SegmentWriter, symbol: str, chunks: Sequence[Chunk], *rest: Any, **options: Any
 ) -> bool:
-    stored = await keep(self, symbol, chunks, *rest, **options)
+    stored = await write(self, symbol, chunks, *rest, **options)
     for chunk in chunks[-1:]:
         sys.stdout.write(f"{self._exchange} {chunk.window.end_ms}\n")
         sys.stdout.flush()
@@ -45,5 +45,5 @@ async def record(config: Path, clock_url: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    Keeper.keep = keep_and_tell  # type: ignore[method-assign] # to tell what a test waits for
+    SegmentWriter.write = write_and_report  # type: ignore[method-assign] # prints what a test waits for
     asyncio.run(record(Path(sys.argv[1]), sys.argv[2]))

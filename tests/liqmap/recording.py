@@ -11,6 +11,7 @@ from typing import Any
 from liqmap.collect.brackets import BracketTables
 from liqmap.live.exchange import ExchangeRecorder
 from liqmap.live.recorder import Recorder
+from liqmap.live.symbol import SymbolRecorder
 from liqmap.model import Exchange
 from liqmap.settings import RecorderSettings
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
@@ -36,13 +37,18 @@ class Recording:
         self.store = store
         self.clock = clock
 
-    def channel(self, exchange: Exchange) -> ExchangeRecorder:
-        return self.recorder._channels[exchange]
+    def on(self, exchange: Exchange) -> ExchangeRecorder:
+        """Return the recorder of one exchange."""
+        return self.recorder.exchanges[exchange]
+
+    def symbol(self, exchange: Exchange, symbol: str = "BTCUSDT") -> SymbolRecorder:
+        """Return the recorder of one symbol, which must be recorded."""
+        return self.on(exchange).recorders[symbol]
 
     def subscribed(self, exchange: Exchange, symbol: str) -> bool:
         """Tell whether the stream of `symbol` has been acknowledged."""
-        track = self.channel(exchange)._tracks.get(symbol)
-        return track is not None and track.recording.connected
+        recorder = self.on(exchange).recorders.get(symbol)
+        return recorder is not None and recorder.recording.connected
 
     async def until_subscribed(self, exchange: Exchange, symbol: str = "BTCUSDT") -> None:
         """Wait until the stream of `symbol` has been acknowledged."""
@@ -63,11 +69,11 @@ class Recording:
 
     async def until_maintained(self) -> None:
         """Wait until the store has been looked after, and that is to happen again in ten minutes."""
-        await until(lambda: sum(map(_is_of_maintenance, self.clock._sleepers)) == len(Exchange))
+        await until(lambda: sum(map(_is_of_maintenance, self.clock.alarms)) == len(Exchange))
 
     def _stored(self) -> bool:
-        tracks = [track for each in Exchange for track in self.channel(each)._tracks.values()]
-        return not any(track.buffer.chunks for track in tracks)
+        recorders = [recorder for each in Exchange for recorder in self.on(each).recorders.values()]
+        return not any(recorder.has_news for recorder in recorders)
 
     def covered(self, exchange: Exchange, symbol: str = "BTCUSDT") -> list[TimeWindow]:
         """Return what the store has of a symbol."""
@@ -95,11 +101,8 @@ class Recording:
         return len(mine) > 0 and mine == made
 
 
-def _is_of_maintenance(sleeper: Any) -> bool:
-    due = sleeper.due
-    return not sleeper.woken.done() and due == due.replace(
-        minute=due.minute // 10 * 10, second=5, microsecond=0
-    )
+def _is_of_maintenance(due: datetime) -> bool:
+    return due == due.replace(minute=due.minute // 10 * 10, second=5, microsecond=0)
 
 
 @asynccontextmanager

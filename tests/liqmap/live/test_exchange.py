@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from liqmap.exchanges.messages import Newest, StreamTrade
 from liqmap.live.exchange import ExchangeRecorder
 from liqmap.live.registry import Recordings
 from liqmap.live.symbol import MOST_LAG, SymbolRecorder
+from liqmap.live.writer import SegmentWriter
 from liqmap.model import Exchange
 from liqmap.simulator import Fault, SimulatedClock
 from liqmap.store.liquidations import read_liquidations
@@ -45,7 +45,7 @@ async def test_cut_is_repaired_by_rest(made: Recording):
     await made.live(130)
     await until(lambda: len(made.spans(BINANCE)) == 1 and made.spans(BINANCE)[0].endswith("12:02:00"))
     assert made.exact(BINANCE)
-    recording = made.channel(BINANCE)._tracks["BTCUSDT"].recording
+    recording = made.symbol(BINANCE).recording
     assert (recording.cuts, recording.connected) == (1, True)
 
 
@@ -54,7 +54,7 @@ async def test_connections_begin_a_second_apart_however_little_they_bring(tmp_pa
         await made.until_subscribed(BINANCE)
         for connections in (2, 3):
             await made.live(0.6, step=0.6)
-            assert made.channel(BINANCE)._tracks["BTCUSDT"].buffer.newest_ms
+            assert made.symbol(BINANCE).newest_ms
             server.cut_streams(BINANCE)
             await until(lambda: not made.subscribed(BINANCE, "BTCUSDT"))
             await clock.advance(0.2)
@@ -104,7 +104,7 @@ async def test_clock_that_is_wrong_is_no_reason_to_connect_again(tmp_path: Path)
                 await server.pump()
                 await server.barrier()
             assert server.stream_connections[BYBIT] == 1
-            lag = made.channel(BYBIT)._tracks["BTCUSDT"].lag
+            lag = made.symbol(BYBIT).lag
             assert lag is not None
             assert lag < timedelta(seconds=1)
 
@@ -135,12 +135,12 @@ async def test_symbol_that_there_is_not_keeps_no_other_from_being_recorded(tmp_p
     async with market() as (server, clock):
         server.plan("recent-trade", Fault.STALL, times=1000)  # so that the stream alone tells
         async with recording(tmp_path, server, clock, *names) as made:
-            doubtful = made.channel(BYBIT)._stream._doubtful
-            await until(lambda: doubtful.qsize() == 2)
+            # All three were refused together; the first of them is asked for alone, the next after a pause.
+            await until(lambda: clock.now() + timedelta(seconds=0.2) in clock.alarms)
             await clock.advance(1)
             for symbol in ("BTCUSDT", "ETHUSDT"):
                 await made.until_subscribed(BYBIT, symbol)
-            await until(lambda: "NOPEUSDT" not in made.channel(BYBIT)._tracks)
+            await until(lambda: "NOPEUSDT" not in made.on(BYBIT).recorders)
             recordings = Recordings(made.store.root)
             await until(lambda: [each.symbol for each in recordings.all()] == ["BTCUSDT", "ETHUSDT"])
 
@@ -150,10 +150,10 @@ async def test_symbol_of_the_settings_that_was_refused_is_tried_again(
 ):
     listed, newest = asyncio.Event(), ExchangeRecorder._newest
 
-    async def unlisted(channel: ExchangeRecorder, symbol: str) -> Newest:
+    async def unlisted(recorder: ExchangeRecorder, symbol: str) -> Newest:
         if not listed.is_set():
             raise RequestError(f"Bybit has no future named {symbol}.")
-        return await newest(channel, symbol)
+        return await newest(recorder, symbol)
 
     monkeypatch.setattr(ExchangeRecorder, "_newest", unlisted)
     async with market() as (server, clock), recording(tmp_path, server, clock, "bybit:BTCUSDT") as made:
@@ -179,16 +179,14 @@ async def test_symbol_that_cannot_be_claimed_keeps_no_other_from_being_recorded(
         lock.rmdir()
         await made.live(600)
         await made.until_subscribed(BYBIT, "ETHUSDT")
-        track = made.channel(BYBIT)._tracks["BTCUSDT"]
-        assert (server.stream_connections[BYBIT], track.recording.cuts) == (1, 0)
+        assert (server.stream_connections[BYBIT], made.symbol(BYBIT).recording.cuts) == (1, 0)
 
 
 async def test_stream_that_nobody_has_answered_for_is_asked_for_again(made: Recording):
     await made.live(10)
-    track = made.channel(BYBIT)._tracks["BTCUSDT"]
-    track.recording = replace(track.recording, connected=False)
+    made.symbol(BYBIT).cut()
     await made.live(60)
-    assert track.recording.connected
+    assert made.subscribed(BYBIT, "BTCUSDT")
     assert made.server.stream_connections[BYBIT] == 1
 
 
@@ -198,16 +196,19 @@ async def test_recorder_that_breaks_says_so_and_goes_on_after_a_minute(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    channel = made.channel(BYBIT)
+    recordings = Recordings(made.store.root)
+    await until(lambda: recordings.read(BYBIT, "BTCUSDT") is not None)
+    before = recordings.read(BYBIT, "BTCUSDT")
+    assert before is not None
     with monkeypatch.context() as patched:
-        patched.setattr(channel._keeper, "keep_liquidations", broken)
-        channel._tell(channel._tracks["BTCUSDT"])
+        patched.setattr(SegmentWriter, "write_liquidations", broken)
+        made.on(BYBIT).store_soon("BTCUSDT")
         await until(lambda: not made.subscribed(BYBIT, "BTCUSDT"))
     assert "a recorder of bybit has stopped for a minute" in caplog.text
     assert made.subscribed(BINANCE, "BTCUSDT")
-    assert channel._changed
+    assert recordings.read(BYBIT, "BTCUSDT") == before
     await made.clock.advance(61)
-    await until(lambda: not channel._changed)
+    await until(lambda: recordings.read(BYBIT, "BTCUSDT") != before)
 
 
 async def test_message_that_breaks_the_recorder_does_not_end_it(
@@ -234,7 +235,7 @@ async def test_refused_connections_are_tried_again_ever_later(tmp_path: Path):
             path, tried = "/bybit/v5/public/linear", 0
             while server.requests[path] < 9:
                 await clock.advance(0.25)
-                await until(lambda: bool(clock._sleepers))
+                await until(lambda: bool(clock.alarms))
                 tried += 1
             assert tried > 8  # and not at once
             await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
@@ -259,25 +260,15 @@ async def test_quiet_symbol_stays_recorded(tmp_path: Path, exchange: Exchange):
 
 async def test_stream_too_far_behind_is_dropped(made: Recording, caplog: pytest.LogCaptureFixture):
     await made.live(60)
-    channel = made.channel(BINANCE)
-    track = channel._tracks["BTCUSDT"]
     made.server.silence(BINANCE)
-    old = StreamTrade("BTCUSDT", track.buffer._last_id, track.buffer.newest_ms + 1, 1.0, 1.0, True)
-    assert old.id is not None
+    newest = made.symbol(BINANCE).newest_ms
+    old = StreamTrade("BTCUSDT", 1 << 60, newest + 1, 1.0, 1.0, is_buy=True)
     await made.clock.advance(9)
     made.clock._now += MOST_LAG + timedelta(seconds=1)  # as if all had stood still, this program too
-    channel._take([old._replace(id=old.id + 1)])
+    made.on(BINANCE).take([old])
     await made.clock.advance(10)
     await made.server.connected(BINANCE, 2)
     assert "BTCUSDT is too far behind" in caplog.text
-
-
-async def test_quiet_symbol_looked_at_late_is_not_behind(made: Recording):
-    await made.live(60)
-    channel = made.channel(BINANCE)
-    track = channel._tracks["BTCUSDT"]
-    track._heard_ms = 0
-    assert not await channel._is_dead(track, made.clock.now() + 2 * MOST_LAG)
 
 
 @pytest.mark.parametrize("exchange", Exchange)
@@ -316,7 +307,7 @@ async def test_messages_that_cannot_be_read_are_passed_over_and_cost_a_line_a_mi
     made: Recording, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.WARNING)
-    stream = made.channel(BINANCE)._stream
+    stream = made.on(BINANCE)._stream
     for text in ("not JSON", '{"stream":"x","data":{"e":"aggTrade"}}', '["a list"]') * 100:
         assert not stream._take(text)
     await made.clock.advance(70)
@@ -361,7 +352,7 @@ async def test_recording_goes_by_the_exchange_s_clock(
         for exchange in Exchange:
             assert max(window.end for window in made.covered(exchange)) > clock.now() - timedelta(minutes=2)
             assert made.exact(exchange)
-            lag = made.recorder._recordings.read(exchange, "BTCUSDT")
+            lag = Recordings(made.store.root).read(exchange, "BTCUSDT")
             assert lag is not None
             assert lag.lag is not None
             assert lag.lag < 10

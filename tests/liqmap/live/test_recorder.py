@@ -93,7 +93,7 @@ async def test_unknown_symbol_is_refused(made: Recording, exchange: Exchange):
     made.recorder.want(exchange, "NOPEUSDT", until=made.clock.now())
     path = "/binance/fapi/v1/aggTrades" if exchange is BINANCE else "/bybit/v5/market/recent-trade"
     await until(lambda: made.server.requests[path] == 2)
-    recordings = made.recorder._recordings
+    recordings = Recordings(made.store.root)
     await until(lambda: not made.recorder.is_recorded(exchange, "NOPEUSDT"))
     await until(lambda: recordings.read(exchange, "NOPEUSDT") is None)
 
@@ -157,7 +157,7 @@ async def test_recorder_closes_while_symbols_are_being_looked_up(tmp_path: Path)
         async with recording(tmp_path, server, clock) as made:
             made.recorder.want(BYBIT, "BTCUSDT", until=clock.now())
             await until(lambda: server.requests["/bybit/v5/market/recent-trade"] == 1)
-        lock = made.recorder._recordings.claim(BYBIT, "BTCUSDT")
+        lock = Recordings(made.store.root).claim(BYBIT, "BTCUSDT")
         assert lock is not None
         lock.release()
 
@@ -177,14 +177,14 @@ async def test_recorder_that_closes_while_it_writes_has_the_last_word(
 
     async with market() as (server, clock):
         async with recording(tmp_path, server, clock, f"bybit:{name}") as made:
-            channel = made.channel(BYBIT)
-            await until(lambda: name in channel._tracks)
+            exchange = made.on(BYBIT)
+            await until(lambda: name in exchange.recorders)
             with monkeypatch.context() as patched:
                 patched.setattr(Recordings, "write", slow_once)
-                channel._tell(channel._tracks[name])
+                exchange.store_soon(name)
                 await until(begun.is_set)
                 if name == "NOPEUSDT":
-                    await until(lambda: name not in channel._tracks)
+                    await until(lambda: name not in exchange.recorders)
                 closing = asyncio.create_task(made.recorder.__aexit__(None, None, None))
                 for _ in range(20):  # more turns than a close that waits for nobody takes
                     await asyncio.to_thread(int)

@@ -16,7 +16,7 @@ from liqmap.exchanges.rows import no_trades
 from liqmap.live.buffer import Chunk
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange
-from liqmap.store.compact import tidy
+from liqmap.store.compact import compact
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
 from liqmap.window import HOUR, TimeWindow
@@ -63,7 +63,7 @@ async def test_liquidations_that_cannot_be_stored_are_logged(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("liqmap.live.writer.append_liquidations", full)
-    await made.channel(BYBIT)._keeper.keep_liquidations([None])  # type: ignore[list-item] # stored by nobody
+    await made.on(BYBIT).writer.write_liquidations([None])  # type: ignore[list-item] # stored by nobody
     assert "Bybit's liquidations could not be stored: No space left on device" in caplog.text
 
 
@@ -92,7 +92,7 @@ async def test_recorded_trades_are_replaced_by_the_published_day(tmp_path: Path,
         await until(lambda: server.stream_connections[exchange] == 2)
         day = TimeWindow.of_day(clock.now().date())
         # Over midnight, when there is no more to record of that day.
-        made.channel(exchange)._tracks["BTCUSDT"].buffer.cut()
+        made.symbol(exchange).cut()
         await clock.advance((day.end - clock.now()).total_seconds() + 610)
         await made.until_maintained()
         assert day in segment_windows(made.store.root, exchange, "BTCUSDT")
@@ -105,34 +105,36 @@ async def test_recorded_trades_are_replaced_by_the_published_day(tmp_path: Path,
         assert made.exact(exchange)
 
 
-@pytest.mark.parametrize("while_tidying", [False, True])
+@pytest.mark.parametrize("while_compacting", [False, True])
 async def test_minute_whose_trades_came_late_is_fetched_again(
-    made: Recording, monkeypatch: pytest.MonkeyPatch, while_tidying: bool
+    made: Recording, monkeypatch: pytest.MonkeyPatch, while_compacting: bool
 ):
-    await made.live(165)  # until shortly before the store is tidied
+    await made.live(165)  # until shortly before the store is maintained
     await made.until_stored(BINANCE, "11:59:00")
     (span,) = made.spans(BINANCE)
-    channel, windows = made.channel(BINANCE), segment_windows(made.store.root, BINANCE, "BTCUSDT")
-    minute, track = next(each for each in windows if each.start.minute == 58), channel._tracks["BTCUSDT"]
+    windows = segment_windows(made.store.root, BINANCE, "BTCUSDT")
+    minute = next(each for each in windows if each.start.minute == 58)
+    binance = made.on(BINANCE)
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(*arguments: Any, **options: Any) -> None:
         begun.set()
         assert go_on.wait(10)
-        tidy(*arguments, **options)
+        compact(*arguments, **options)
 
-    monkeypatch.setattr("liqmap.live.writer.tidy", slow)
-    if while_tidying:
-        maintaining = asyncio.create_task(channel._keeper.maintain("BTCUSDT", until=minute.end))
+    monkeypatch.setattr("liqmap.live.repair.compact", slow)
+    if while_compacting:
+        maintaining = asyncio.create_task(binance.repair.maintain("BTCUSDT", until=minute.end))
         await until(begun.is_set)
-    track.buffer.late.append(minute.start_ms + 30_000)
-    channel._tell(track)
-    if while_tidying:
+    late = [minute.start_ms + 30_000]
+    writing = asyncio.create_task(binance.writer.write("BTCUSDT", [], late, simulated=True))
+    if while_compacting:
         for _ in range(20):  # more turns than to drop it takes
             await asyncio.to_thread(int)
         assert minute in segment_windows(made.store.root, BINANCE, "BTCUSDT")
         go_on.set()
         await maintaining
+    assert await writing
 
     await until(lambda: by_rest(made, minute))
     assert made.spans(BINANCE) == [span]
@@ -158,8 +160,9 @@ async def test_late_trades_are_fetched_though_there_is_no_room_for_the_newest(
     )
     chunk = Chunk(TimeWindow(minute.end, minute.end + minute.length / 2), no_trades(), None, None)
     monkeypatch.setattr("liqmap.live.writer.write_segment", full)
-    keeper = made.channel(BINANCE)._keeper
-    assert not await keeper.keep("BTCUSDT", [chunk], [minute.start_ms + 30_000], simulated=True)
+    assert not await made.on(BINANCE).writer.write(
+        "BTCUSDT", [chunk], [minute.start_ms + 30_000], simulated=True
+    )
     assert "could not be stored: [Errno 28] No space left on device" in caplog.text
     await until(lambda: by_rest(made, minute))
 
@@ -173,12 +176,12 @@ async def test_earliest_segment_whose_trades_came_late_is_fetched_again(
     await made.live(165)
     await made.until_stored(BINANCE, "11:59:00")
     windows = segment_windows(made.store.root, BINANCE, "BTCUSDT")
-    first, keeper = min(windows, key=lambda each: each.start), made.channel(BINANCE)._keeper
+    first, binance = min(windows, key=lambda each: each.start), made.on(BINANCE)
     with monkeypatch.context() as patched:
         patched.setattr(RecentTrades, "fill", refused)
-        await keeper.keep("BTCUSDT", [], [first.start_ms], simulated=True)
+        await binance.writer.write("BTCUSDT", [], [first.start_ms], simulated=True)
         await until(lambda: "binance BTCUSDT could not be repaired yet" in caplog.text)
-    await keeper.maintain("BTCUSDT", until=first.end)
+    await binance.repair.maintain("BTCUSDT", until=first.end)
     await until(lambda: by_rest(made, first))
     assert made.exact(BINANCE)
 
@@ -193,7 +196,7 @@ async def test_segment_with_a_late_trade_that_cannot_be_dropped_is_logged(
     await made.until_stored(BINANCE, "11:59:00")
     (recorded,) = made.covered(BINANCE)
     monkeypatch.setattr(SegmentStore, "remove", denied)
-    assert await made.channel(BINANCE)._keeper.keep("BTCUSDT", [], [recorded.start_ms], simulated=True)
+    assert await made.on(BINANCE).writer.write("BTCUSDT", [], [recorded.start_ms], simulated=True)
     assert "binance BTCUSDT lacks trades that came late: [Errno 13] Permission denied" in caplog.text
 
 
@@ -203,7 +206,6 @@ async def test_store_that_breaks_down_is_logged(
     def broken(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("liqmap.live.writer.tidy", broken)
-    keeper = made.channel(BYBIT)._keeper
-    await keeper.maintain("BTCUSDT", until=made.clock.now().replace(microsecond=0))
-    assert "bybit BTCUSDT could not be tidied" in caplog.text
+    monkeypatch.setattr("liqmap.live.repair.compact", broken)
+    await made.on(BYBIT).repair.maintain("BTCUSDT", until=made.clock.now().replace(microsecond=0))
+    assert "bybit BTCUSDT could not be maintained" in caplog.text

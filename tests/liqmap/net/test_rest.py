@@ -109,7 +109,7 @@ async def test_limit_is_waited_for_by_every_job():
     async with asking() as (api, client, url):
         api.planned = [refusing(429, 25)]
         first = asyncio.create_task(client.get(url, weight=20))
-        await until(lambda: bool(api.clock._sleepers))
+        await until(lambda: bool(api.clock.alarms))
         second = asyncio.create_task(client.get(url, weight=20))
         await driven(api.clock, asyncio.gather(first, second))
         assert api.asked[1:] == [START + timedelta(seconds=25)] * 2

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from liqmap.compute.selection import Cut
 from liqmap.errors import UnreadableStore
 from liqmap.model import Exchange, Side, Trades
-from liqmap.store.compact import tidy
+from liqmap.store.compact import compact
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import (
     MANIFEST,
@@ -63,8 +63,8 @@ def kept(store: SegmentStore) -> list[tuple[int, int]]:
     return sorted((each.start_ms // 1000 - first, each.end_ms // 1000 - first) for each in windows)
 
 
-def tidied(store: SegmentStore, *, now: datetime = NOW) -> list[tuple[int, int]]:
-    tidy(store, Exchange.BINANCE, "BTCUSDT", now=now)
+def compacted(store: SegmentStore, *, now: datetime = NOW) -> list[tuple[int, int]]:
+    compact(store, Exchange.BINANCE, "BTCUSDT", now=now)
     return kept(store)
 
 
@@ -92,47 +92,47 @@ def opened(root: Path) -> SegmentStore:
 
 def test_minutes_that_follow_each_other_become_one(store: SegmentStore):
     put(store, (0, 60), (60, 120), (120, 180))
-    assert tidied(store) == [(0, 60), (0, 180), (60, 120), (120, 180)]
-    assert tidied(store, now=LATER) == [(0, 180)]
+    assert compacted(store) == [(0, 60), (0, 180), (60, 120), (120, 180)]
+    assert compacted(store, now=LATER) == [(0, 180)]
 
 
 def test_what_grows_is_merged_on_and_stays_whole(store: SegmentStore):
     put(store, (0, 60), (60, 120))
-    tidied(store)
+    compacted(store)
     put(store, (120, 180))
     before = times_of(store)
-    assert tidied(store) == [(0, 60), (0, 120), (0, 180), (60, 120), (120, 180)]
-    assert tidied(store, now=LATER) == [(0, 180)]
+    assert compacted(store) == [(0, 60), (0, 120), (0, 180), (60, 120), (120, 180)]
+    assert compacted(store, now=LATER) == [(0, 180)]
     assert times_of(store) == before
 
 
 def test_runs_end_at_the_hour_and_at_gaps(store: SegmentStore):
     put(store, (3480, 3540), (3540, 3600), (3600, 3660), (3660, 3720), (3780, 3840), (3840, 3841))
-    tidied(store)
-    assert tidied(store, now=LATER) == [(3480, 3600), (3600, 3720), (3780, 3841)]
+    compacted(store)
+    assert compacted(store, now=LATER) == [(3480, 3600), (3600, 3720), (3780, 3841)]
 
 
 def test_whole_hours_and_windows_across_hours_are_left_alone(store: SegmentStore):
     windows = [(0, 3600), (3600, 7200), (7140, 7260), (7260, 7261)]
     put(store, *windows)
-    assert tidied(store, now=LATER) == windows
+    assert compacted(store, now=LATER) == windows
 
 
 def test_windows_that_overlap_are_not_merged(store: SegmentStore):
     put(store, (0, 60), (30, 90), (90, 120))
-    tidied(store)
+    compacted(store)
     assert times_of(store) == [int(time) for time in TRADES.time if time < seconds(0, 120).end_ms]
     assert all((first, last) != (0, 120) for first, last in kept(store))
 
 
-def test_empty_store_is_tidy(store: SegmentStore):
-    assert tidied(store) == []
+def test_empty_store_needs_no_compacting(store: SegmentStore):
+    assert compacted(store) == []
 
 
 def test_nothing_is_removed_before_the_longer_one_has_been_there_for_a_while(store: SegmentStore):
     put(store, (0, 3600), (60, 120))
-    assert tidied(store, now=NOW + IN_USE_FOR - timedelta(minutes=1)) == [(0, 3600), (60, 120)]
-    assert tidied(store, now=LATER) == [(0, 3600)]
+    assert compacted(store, now=NOW + IN_USE_FOR - timedelta(minutes=1)) == [(0, 3600), (60, 120)]
+    assert compacted(store, now=LATER) == [(0, 3600)]
 
 
 def test_use_of_the_longer_one_does_not_make_it_younger(store: SegmentStore):
@@ -140,28 +140,28 @@ def test_use_of_the_longer_one_does_not_make_it_younger(store: SegmentStore):
     long_ago = (NOW - IN_USE_FOR - timedelta(minutes=1)).timestamp()
     os.utime(hour.path / MANIFEST, (long_ago, long_ago))
     store.parts(Exchange.BINANCE, "BTCUSDT", WHOLE)
-    assert tidied(store) == [(0, 3600)]
+    assert compacted(store) == [(0, 3600)]
 
 
 def test_damaged_longer_one_goes_instead_of_what_it_was_to_replace(store: SegmentStore):
     hour, *_ = put(store, (0, 3600), (60, 120), (120, 180))
     os.truncate(hour.path / "buy.arrow", 5)
-    assert tidied(store, now=LATER) == [(60, 120), (120, 180)]
-    assert (60, 180) in tidied(store, now=LATER)
+    assert compacted(store, now=LATER) == [(60, 120), (120, 180)]
+    assert (60, 180) in compacted(store, now=LATER)
 
 
 def test_damaged_minute_is_removed_and_the_others_wait(store: SegmentStore):
     _, broken, _ = put(store, (0, 60), (60, 120), (120, 180))
     (broken.path / MANIFEST).write_text("{")
-    assert tidied(store) == [(0, 60), (120, 180)]
+    assert compacted(store) == [(0, 60), (120, 180)]
 
 
 def test_minutes_hours_and_the_published_day_end_as_the_day(store: SegmentStore):
     put(store, (0, 86_400), via=VIA_FILES)
     put(store, (0, 3600), (60, 120), (7200, 7260), (7260, 7320))
-    assert tidied(store) == [(0, 3600), (0, 86_400), (60, 120), (7200, 7260), (7260, 7320)]
+    assert compacted(store) == [(0, 3600), (0, 86_400), (60, 120), (7200, 7260), (7260, 7320)]
     for _ in range(2):
-        tidied(store, now=LATER)
+        compacted(store, now=LATER)
     assert kept(store) == [(0, 86_400)]
     assert times_of(store) == TRADES.time.tolist()
 
@@ -174,7 +174,7 @@ def test_published_day_with_other_trades_is_said_and_kept(
     (hour,) = put(store, (0, 3600))
     fewer = hour.buys + hour.sells - int((without.time < seconds(0, 3600).end_ms).sum())
     with caplog.at_level(logging.WARNING):
-        assert tidied(store, now=LATER) == [(0, 86_400)]
+        assert compacted(store, now=LATER) == [(0, 86_400)]
     assert f"the published day has {fewer} trades less than were recorded" in caplog.text
 
 
@@ -183,19 +183,19 @@ def test_published_day_with_the_same_trades_is_not_worth_a_word(
 ):
     put(store, (0, 86_400), (0, 3600))
     with caplog.at_level(logging.WARNING):
-        assert tidied(store, now=LATER) == [(0, 86_400)]
+        assert compacted(store, now=LATER) == [(0, 86_400)]
     assert caplog.text == ""
 
 
 def test_other_symbols_are_not_touched(store: SegmentStore):
     put(store, (0, 60), (60, 120))
-    tidy(store, Exchange.BINANCE, "ETHUSDT", now=LATER)
-    tidy(store, Exchange.BYBIT, "BTCUSDT", now=LATER)
+    compact(store, Exchange.BINANCE, "ETHUSDT", now=LATER)
+    compact(store, Exchange.BYBIT, "BTCUSDT", now=LATER)
     assert kept(store) == [(0, 60), (60, 120)]
 
 
 @pytest.mark.parametrize("victim", [(0, 3600), (60, 120)])
-def test_tidying_outlasts_another_process_that_removes(
+def test_compacting_outlasts_another_process_that_removes(
     store: SegmentStore, monkeypatch: pytest.MonkeyPatch, victim: tuple[int, int]
 ):
     put(store, (0, 3600), (60, 120))
@@ -209,7 +209,7 @@ def test_tidying_outlasts_another_process_that_removes(
         return found
 
     monkeypatch.setattr(store, "get", removed_behind)
-    assert victim not in tidied(store, now=LATER)
+    assert victim not in compacted(store, now=LATER)
 
 
 class Killed(BaseException):
@@ -235,14 +235,14 @@ def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def interrupted(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SegmentStore]:
-    """Yield stores whose tidying was killed after one step, two steps, and so on until it was done."""
+    """Yield stores whose compacting was killed after one step, two steps, and so on until it was done."""
     for steps in range(60):
         store = opened(root / str(steps))
         put(store, (0, 3600), (60, 120), (3600, 3660), (3660, 3720), (3720, 3725), (7200, 7260))
         with monkeypatch.context() as patch:
             killed_after(steps, patch)
             try:
-                tidy(store, Exchange.BINANCE, "BTCUSDT", now=LATER)
+                compact(store, Exchange.BINANCE, "BTCUSDT", now=LATER)
             except Killed:
                 done = False
             else:
@@ -251,7 +251,7 @@ def interrupted(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Segment
         if done:
             assert steps > 4
             return
-    raise AssertionError("tidying never ends")
+    raise AssertionError("compacting never ends")
 
 
 def test_killed_at_any_step_nothing_is_lost_and_the_next_time_ends_alike(
@@ -264,12 +264,12 @@ def test_killed_at_any_step_nothing_is_lost_and_the_next_time_ends_alike(
             assert open_segment(segment_path(store.root, Exchange.BINANCE, "BTCUSDT", window)) is not None
         assert times_of(store) == expected
         for _ in range(2):
-            tidied(store, now=LATER)
+            compacted(store, now=LATER)
         assert kept(store) == [(0, 3600), (3600, 3725), (7200, 7260)]
         assert times_of(store) == expected
 
 
-def test_unreadable_segments_are_said_and_the_others_tidied(
+def test_unreadable_segments_are_said_and_the_others_compacted(
     store: SegmentStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     unreadable, *_ = put(store, (0, 60), (60, 120), (3600, 3660), (3660, 3720))
@@ -281,15 +281,15 @@ def test_unreadable_segments_are_said_and_the_others_tidied(
         return plain(path)
 
     monkeypatch.setattr("liqmap.store.local.open_segment", open_most)
-    assert tidied(store) == [(0, 60), (60, 120), (3600, 3660), (3600, 3720), (3660, 3720)]
-    assert "could not be tidied: The stored trades cannot be read (Permission denied)" in caplog.text
+    assert compacted(store) == [(0, 60), (60, 120), (3600, 3660), (3600, 3720), (3660, 3720)]
+    assert "could not be compacted: The stored trades cannot be read (Permission denied)" in caplog.text
 
 
 def test_nothing_is_removed_for_a_longer_one_that_is_damaged_inside(store: SegmentStore):
     hour, *_ = put(store, (0, 3600), (60, 120), (180, 240))
     path = hour.path / "buy.arrow"
     path.write_bytes(b"\0" * path.stat().st_size)
-    assert tidied(store, now=LATER) == [(60, 120), (180, 240)]
+    assert compacted(store, now=LATER) == [(60, 120), (180, 240)]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
@@ -301,18 +301,18 @@ def test_nothing_is_removed_for_a_longer_one_that_is_damaged_inside(store: Segme
         unique=True,
     )
 )
-def test_tidying_again_and_again_loses_and_doubles_nothing(tmp_path: Path, spans: list[tuple[int, int]]):
+def test_compacting_again_and_again_loses_and_doubles_nothing(tmp_path: Path, spans: list[tuple[int, int]]):
     store = opened(tmp_path / os.urandom(8).hex())
     put(store, *spans)
     before = times_of(store)
     for _ in range(3):
-        tidied(store, now=LATER)
+        compacted(store, now=LATER)
         assert times_of(store) == before
     windows = kept(store)
     assert not any(
         one != other and one[0] <= other[0] and other[1] <= one[1] for one in windows for other in windows
     )
-    assert tidied(store, now=LATER) == windows
+    assert compacted(store, now=LATER) == windows
     loose = [
         each for each in windows if each[1] - each[0] < HOUR and each[0] // HOUR == (each[1] - 1) // HOUR
     ]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from liqmap.compute.selection import Cut
 from liqmap.errors import DataError, UnreadableStore
 from liqmap.model import Exchange, Side, Trades
-from liqmap.store.compact import tidy
+from liqmap.store.compact import compact
 from liqmap.store.damaged import damaged_segments
 from liqmap.store.local import ABANDONED_AFTER, IN_USE_FOR, SegmentStore
 from liqmap.store.segments import (
@@ -153,7 +153,7 @@ def test_passing_read_error_is_said_and_touches_nothing(
         ):
             times_of(store, hour)
         with suppress(UnreadableStore):  # which comes of listing the segments alone
-            tidy(store, Exchange.BINANCE, "BTCUSDT", now=LATER)
+            compact(store, Exchange.BINANCE, "BTCUSDT", now=LATER)
         store.evict(now=LATER)
     assert sorted(tmp_path.rglob("*")) == files
     assert times_of(store, hour) == before
@@ -207,7 +207,7 @@ from pathlib import Path
 
 from liqmap.errors import UnreadableStore
 from liqmap.model import Exchange
-from liqmap.store.compact import tidy
+from liqmap.store.compact import compact
 from liqmap.store.local import SegmentStore
 
 store = SegmentStore(Path(sys.argv[1]), max_size=0)
@@ -216,14 +216,14 @@ most = len(os.listdir("/proc/self/fd"))
 for spare in range(-1, 4):
     resource.setrlimit(resource.RLIMIT_NOFILE, (most + spare, 4096))
     try:
-        tidy(store, Exchange.BINANCE, "BTCUSDT", now=now)
-        print("tidied")
+        compact(store, Exchange.BINANCE, "BTCUSDT", now=now)
+        print("compacted")
     except UnreadableStore as error:
         print(error)
 """
 
 
-def test_tidying_without_descriptors_loses_nothing(tmp_path: Path):
+def test_compacting_without_descriptors_loses_nothing(tmp_path: Path):
     trades = random_trades(20_000)
     for minute in range(10):
         cut_out(tmp_path, trades, seconds(60 * minute, 60 * minute + 60))
