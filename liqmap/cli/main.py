@@ -218,13 +218,15 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
 class _ProgressBar:
     """A bar on stderr while a request is under way, if that is a terminal."""
 
-    def __enter__(self) -> Self:
+    def __init__(self) -> None:
         self._bar = tqdm(
             total=100,
             leave=False,
             disable=not sys.stderr.isatty(),
             bar_format="{desc} {bar} {percentage:3.0f} % {remaining} left",
         )
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from liqmap.errors import SettingsError
 from liqmap.run.job import MapJob, run_map_job
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from liqmap.settings import Settings
 
 _CONNECT_TIMEOUT = 10
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class DaskPool:
     def __init__(self, settings: Settings, *, shared: SharedStore | None) -> None:
         self._settings = settings
         self._shared = shared
+        self._pool: WorkerPool | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -76,7 +80,13 @@ class DaskPool:
             await asyncio.to_thread(self._publish, job, self._shared)
         storage = self._settings.storage
         remote = RemoteMapJob(job, storage.path, storage.max_size, storage.shared_url)
-        return await self._pool.run(run_remote_map_job, remote)
+        return await self.run(run_remote_map_job, remote)
+
+    async def run(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
+        """Run any job in the cluster. Raises what it raises, and JobFailed."""
+        if self._pool is None:
+            raise RuntimeError("A DaskPool runs jobs only inside `async with`.")
+        return await self._pool.run(function, argument)
 
     def _publish(self, job: MapJob, shared: SharedStore) -> None:
         for part in job.parts:

@@ -1,4 +1,4 @@
-"""The engine: one object that owns the session, the archive and the workers, and draws requests."""
+"""Draw requests: the engine owns the session, the collector and the workers."""
 
 from __future__ import annotations
 
@@ -61,6 +61,18 @@ class _Job:
     partial: MapResult | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What an engine works with while it is open."""
+
+    pool: WorkerPool
+    store: SegmentStore
+    cluster: DaskPool | None
+    brackets: BracketTables
+    recorder: Recorder
+    collector: Collector
+
+
 class Engine:
     """Draws liquidation maps. Use it as `async with Engine(settings) as engine`.
 
@@ -89,56 +101,13 @@ class Engine:
         self._resident = resident or record
         self._jobs: dict[MapRequest, _Job] = {}
         self._results: LRUCache[MapRequest, MapResult] = LRUCache(settings.engine.cached_results)
+        self._open: _Parts | None = None
         self._stack = AsyncExitStack()
         self.answered_from_memory = 0
 
     async def __aenter__(self) -> Self:
-        settings = self._settings
         async with AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(
-                WorkerPool(
-                    workers=settings.engine.workers,
-                    timeout=settings.engine.job_timeout,
-                    executor=self._executor,
-                )
-            )
-            session = await stack.enter_async_context(open_session(settings.network, traces=self._traces))
-            self._pool = pool
-            self._store = SegmentStore(settings.storage.path, max_size=settings.storage.max_size)
-            self._store.open(now=self._clock.now())
-            shared = SharedStore(settings.storage.shared_url) if settings.storage.shared_url else None
-            self._cluster: DaskPool | None = None
-            if settings.engine.executor == "dask":
-                self._cluster = await stack.enter_async_context(DaskPool(settings, shared=shared))
-            days = DayFiles(
-                settings, store=self._store, session=session, run=pool.run, clock=self._clock, shared=shared
-            )
-            stack.push_async_callback(days.close)
-            clients = rest_clients(settings, session=session, clock=self._clock, warns_of_clock=True)
-            self._brackets = await stack.enter_async_context(
-                BracketTables(settings, clients=clients, clock=self._clock, daily=self._resident)
-            )
-            recent = recent_trades(settings, store=self._store, clients=clients)
-            self._recorder = Recorder(
-                settings,
-                store=self._store,
-                session=session,
-                days=days,
-                recent=recent,
-                clients=clients,
-                brackets=self._brackets,
-                clock=self._clock,
-            )
-            if self._record:
-                await stack.enter_async_context(self._recorder)
-            self._archive = Collector(
-                store=self._store,
-                days=days,
-                recent=recent,
-                clock=self._clock,
-                longest_fill=timedelta(seconds=settings.recent.longest),
-                is_recorded=self._recorder.is_recorded,
-            )
+            self._open = await self._enter(stack)
             stack.push_async_callback(self._cancel_jobs)
             self._stack = stack.pop_all()
         return self
@@ -159,7 +128,7 @@ class Engine:
 
     async def refused(self) -> None:
         """Return once the exchanges have said that none of the symbols to be recorded exists."""
-        await self._recorder.refused.wait()
+        await self._parts.recorder.refused.wait()
 
     def lag(self) -> float:
         """Return how far the slowest stream that is recorded now is behind [s], 0 if there is none."""
@@ -178,7 +147,7 @@ class Engine:
         the setting `recent.patience`, `partial` is called once with a map of what there is by then. Raises
         RequestError, DataError, EngineBusy or JobFailed.
         """
-        self._recorder.want(request.market.exchange, request.market.symbol, until=request.window.end)
+        self._parts.recorder.want(request.market.exchange, request.market.symbol, until=request.window.end)
         if request in self._results:
             self.answered_from_memory += 1
             return self._results[request]
@@ -197,6 +166,57 @@ class Engine:
             if not job.listeners:  # nobody waits any more
                 self._forget(request, job)
                 job.task.cancel()
+
+    @property
+    def _parts(self) -> _Parts:
+        if self._open is None:
+            raise RuntimeError("An engine draws only inside `async with`.")
+        return self._open
+
+    async def _enter(self, stack: AsyncExitStack) -> _Parts:
+        settings, clock = self._settings, self._clock
+        pool = await stack.enter_async_context(
+            WorkerPool(
+                workers=settings.engine.workers,
+                timeout=settings.engine.job_timeout,
+                executor=self._executor,
+            )
+        )
+        session = await stack.enter_async_context(open_session(settings.network, traces=self._traces))
+        store = SegmentStore(settings.storage.path, max_size=settings.storage.max_size)
+        store.open(now=clock.now())
+        shared = SharedStore(settings.storage.shared_url) if settings.storage.shared_url else None
+        cluster = None
+        if settings.engine.executor == "dask":
+            cluster = await stack.enter_async_context(DaskPool(settings, shared=shared))
+        days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock, shared=shared)
+        stack.push_async_callback(days.close)
+        clients = rest_clients(settings, session=session, clock=clock, warns_of_clock=True)
+        brackets = await stack.enter_async_context(
+            BracketTables(settings, clients=clients, clock=clock, daily=self._resident)
+        )
+        recent = recent_trades(settings, store=store, clients=clients)
+        recorder = Recorder(
+            settings,
+            store=store,
+            session=session,
+            days=days,
+            recent=recent,
+            clients=clients,
+            brackets=brackets,
+            clock=clock,
+        )
+        if self._record:
+            await stack.enter_async_context(recorder)
+        collector = Collector(
+            store=store,
+            days=days,
+            recent=recent,
+            clock=clock,
+            longest_fill=timedelta(seconds=settings.recent.longest),
+            is_recorded=recorder.is_recorded,
+        )
+        return _Parts(pool, store, cluster, brackets, recorder, collector)
 
     def _refuse_if_full(self) -> None:
         waiting = len(self._jobs)
@@ -230,7 +250,7 @@ class Engine:
                 if error.path in healed:
                     raise
                 healed.add(error.path)
-                await asyncio.to_thread(self._store.heal, error.path)
+                await asyncio.to_thread(self._parts.store.heal, error.path)
             except UnreadableStore:
                 tries += 1
                 if tries == _STORE_TRIES:
@@ -240,14 +260,14 @@ class Engine:
     async def _draw_once(self, request: MapRequest) -> MapResult:
         started = time.perf_counter()
         collecting = asyncio.create_task(
-            self._archive.collect(
+            self._parts.collector.collect(
                 request.market.exchange,
                 request.market.symbol,
                 window=request.window,
                 progress=lambda progress: self._tell(request, progress),
             )
         )
-        bracketing = asyncio.create_task(self._brackets.current(request.model, request.market.symbol))
+        bracketing = asyncio.create_task(self._parts.brackets.current(request.model, request.market.symbol))
         try:
             await self._offer_partial(request, collecting)
             holdings = await collecting
@@ -274,10 +294,10 @@ class Engine:
         return result
 
     async def _drawn(self, request: MapRequest, holdings: Holdings) -> MapResult:
-        job = MapJob(request, holdings.parts, holdings.coverage, (self._brackets.folder,))
-        if self._cluster is not None:
-            return await self._cluster.draw(job)
-        return await self._pool.run(run_map_job, job)
+        job = MapJob(request, holdings.parts, holdings.coverage, (self._parts.brackets.folder,))
+        if self._parts.cluster is not None:
+            return await self._parts.cluster.draw(job)
+        return await self._parts.pool.run(run_map_job, job)
 
     async def _offer_partial(self, request: MapRequest, collecting: asyncio.Task[Holdings]) -> None:
         """Wait for the trades as long as people are patient; then show them what there is."""
@@ -289,7 +309,8 @@ class Engine:
         job = self._jobs.get(request)
         if collecting.done() or job is None:
             return
-        holdings = self._archive.held(request.market.exchange, request.market.symbol, window=request.window)
+        market = request.market
+        holdings = self._parts.collector.held(market.exchange, market.symbol, window=request.window)
         if not holdings.parts:
             return
         try:

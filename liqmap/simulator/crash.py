@@ -64,6 +64,7 @@ class CrashServer:
         self._clock = SystemClock() if clock is None else clock
         self._most_buffered = most_buffered
         self._streams = Streams(self._clock, _nothing, headers={"X-Simulated-Market": "1"})
+        self._sending: asyncio.Task[None] | None = None
         self._bursts: dict[Exchange, Burst] = {
             Exchange.BINANCE: BinanceBurst(self.symbols),
             Exchange.BYBIT: BybitBurst(self.symbols),
@@ -80,9 +81,10 @@ class CrashServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._sending.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._sending
+        if self._sending is not None:
+            self._sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._sending
         self._streams.cut()
         await self.host.stop()
 

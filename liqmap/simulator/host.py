@@ -10,17 +10,21 @@ class Host:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self._runner: web.AppRunner | None = None
 
     async def start(self, app: web.Application) -> None:
         """Serve `app` until `stop`."""
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self._port = self._runner.addresses[0][1]
+        self._runner = runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self._port).start()
+        self._port = runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Serve no more."""
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
 
     def url(self, path: str, *, scheme: str = "http") -> str:
         """Return the address of `path`."""

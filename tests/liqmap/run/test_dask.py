@@ -85,26 +85,27 @@ async def test_cluster_draws_what_is_asked_for_and_equal_requests_once(address: 
 @pytest.mark.dask
 async def test_errors_come_back_and_jobs_run_elsewhere(address: str, tmp_path: Path):
     async with DaskPool(settings_of(address, tmp_path), shared=None) as cluster:
-        assert await cluster._pool.run(pid, 0) != os.getpid()
+        assert await cluster.run(pid, 0) != os.getpid()
         with pytest.raises(DataError, match="as it was said"):
-            await cluster._pool.run(fail, "as it was said")
+            await cluster.run(fail, "as it was said")
 
 
 @pytest.mark.dask
 async def test_job_of_a_lost_worker_is_tried_again_by_another(address: str, tmp_path: Path):
     async with DaskPool(settings_of(address, tmp_path), shared=None) as cluster:
-        assert await cluster._pool.run(die_once, tmp_path / "mark") != os.getpid()
+        assert await cluster.run(die_once, tmp_path / "mark") != os.getpid()
         with pytest.raises(JobFailed, match="failed twice in a row"):
-            await cluster._pool.run(die, 0)
-        assert await cluster._pool.run(pid, 0) != os.getpid()
+            await cluster.run(die, 0)
+        assert await cluster.run(pid, 0) != os.getpid()
 
 
 @pytest.mark.dask
 async def test_job_past_its_time_is_a_sentence(address: str, tmp_path: Path):
-    async with DaskPool(settings_of(address, tmp_path), shared=None) as cluster:
-        cluster._pool._timeout = 0.2
+    settings = settings_of(address, tmp_path)
+    engine = settings.engine.model_copy(update={"job_timeout": 0.2})
+    async with DaskPool(settings.model_copy(update={"engine": engine}), shared=None) as cluster:
         with pytest.raises(JobFailed, match="took longer than"):
-            await cluster._pool.run(hang, tmp_path / "mark")
+            await cluster.run(hang, tmp_path / "mark")
 
 
 async def test_address_without_a_scheduler_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

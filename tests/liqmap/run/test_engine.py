@@ -143,7 +143,7 @@ async def test_map_drawn_without_brackets_is_drawn_again_with_them(tmp_path: Pat
         server.plan("risk-limit", Fault.NOT_FOUND)
         margin = (await engine.draw(ether)).summary.margin
         assert (margin.model, margin.note) == (MarginModel.SIMPLE, "no Bybit brackets of ETHUSDT are known")
-        engine._brackets._retried_at.clear()
+        engine._parts.brackets._retried_at.clear()
         assert (await engine.draw(ether)).summary.margin.model is MarginModel.BYBIT
 
 
@@ -280,7 +280,7 @@ async def test_log_has_one_line_a_request_drawn(tmp_path: Path, gate: Gate, capl
 async def test_real_workers_draw_die_and_are_replaced(tmp_path: Path):
     async with running(tmp_path, None, workers=1) as (engine, _):
         await engine.draw(request())
-        (worker,) = engine._pool._executor._processes
+        (worker,) = engine._parts.pool._executor._processes
         os.kill(worker, signal.SIGKILL)
         assert (await engine.draw(request(TopN(11)))).summary.selected_buy == 11
 
@@ -288,7 +288,7 @@ async def test_real_workers_draw_die_and_are_replaced(tmp_path: Path):
 async def test_segment_found_damaged_while_drawing_is_fetched_again(tmp_path: Path, gate: Gate):
     async with running(tmp_path, gate, cached_results=0) as (engine, server):
         first = await engine.draw(request())
-        gate.before_next_map = lambda: spoil(engine._store.root)
+        gate.before_next_map = lambda: spoil(engine._parts.store.root)
         second = await engine.draw(request())
     assert second.map_png == first.map_png
     assert gate.maps == 3
@@ -301,7 +301,7 @@ async def test_segment_found_damaged_while_drawing_is_fetched_again(tmp_path: Pa
 async def test_segment_damaged_again_and_again_is_a_sentence(tmp_path: Path, gate: Gate):
     async with running(tmp_path, gate, cached_results=0) as (engine, _):
         await engine.draw(request())
-        gate.before_each_map = lambda: spoil(engine._store.root)
+        gate.before_each_map = lambda: spoil(engine._parts.store.root)
         with pytest.raises(DamagedSegment, match="Some stored trades are damaged; please ask again"):
             await engine.draw(request())
     assert gate.maps == 3
@@ -340,7 +340,7 @@ async def test_job_past_its_time_is_a_sentence(tmp_path: Path, gate: Gate):
 
 
 @pytest.fixture
-async def real_archive(tmp_path: Path):
+async def published_days(tmp_path: Path):
     """Serve two real, partial days of BTCUSDT as zips with their checksums."""
     if not SHARED.is_dir():
         pytest.skip("the real trades of ../shared/data are not here")
@@ -378,12 +378,12 @@ def by_hand(window: TimeWindow) -> dict[str, list[tuple[float, float]]]:
 @pytest.mark.shared
 @pytest.mark.parametrize("selection", [TopN(25), GrossValue(50_000.0), Portion(0.02)])
 async def test_real_trades_across_midnight_equal_levels_by_hand(
-    tmp_path: Path, gate: Gate, real_archive: str, selection: Selection
+    tmp_path: Path, gate: Gate, published_days: str, selection: Selection
 ):
     window = TimeWindow(datetime(2023, 4, 4, 23, 59, tzinfo=UTC), datetime(2023, 4, 5, 0, 5, tzinfo=UTC))
     settings = Settings(
         storage=StorageSettings(path=tmp_path / "store"),
-        exchanges=ExchangesSettings.model_validate({"binance": {"archive_url": real_archive}}),
+        exchanges=ExchangesSettings.model_validate({"binance": {"archive_url": published_days}}),
     )
     simple = MarginModel.SIMPLE
     asked = MapRequest(BTCUSDT, window, selection, model=simple, levels_csv=True)
@@ -438,17 +438,17 @@ def of_today(hours: int, exchange: Exchange = Exchange.BINANCE) -> MapRequest:
 async def test_what_there_is_comes_first_when_patience_is_over(tmp_path: Path, gate: Gate):
     async with live(tmp_path, gate) as (engine, _, clock):
         await engine.draw(of_today(2))
-        fetch = engine._archive._fetch
+        fetch = engine._parts.collector._fetch
         go_on = asyncio.Event()
 
         async def slow(*arguments: Any) -> None:
             await go_on.wait()
             await fetch(*arguments)
 
-        engine._archive._fetch = slow  # an exchange that takes its time
+        engine._parts.collector._fetch = slow  # an exchange that takes its time
         partial: list[list[MapResult]] = [[], []]
         first = asyncio.create_task(engine.draw(of_today(6), partial=partial[0].append))
-        await until(lambda: bool(clock._sleepers))
+        await until(lambda: bool(clock.alarms))
         await clock.advance(16)
         await until(lambda: bool(partial[0]))
         late = asyncio.create_task(engine.draw(of_today(6), partial=partial[1].append))
@@ -464,17 +464,17 @@ async def test_what_there_is_comes_first_when_patience_is_over(tmp_path: Path, g
 
 async def test_nothing_is_shown_first_where_nothing_is_held(tmp_path: Path, gate: Gate):
     async with live(tmp_path, gate) as (engine, _, clock):
-        fetch = engine._archive._fetch
+        fetch = engine._parts.collector._fetch
         go_on = asyncio.Event()
 
         async def slow(*arguments: Any) -> None:
             await go_on.wait()
             await fetch(*arguments)
 
-        engine._archive._fetch = slow  # an exchange that takes its time
+        engine._parts.collector._fetch = slow  # an exchange that takes its time
         partial: list[MapResult] = []
         drawing = asyncio.create_task(engine.draw(of_today(2), partial=partial.append))
-        await until(lambda: bool(clock._sleepers))
+        await until(lambda: bool(clock.alarms))
         await clock.advance(16)
         go_on.set()
         assert (await drawing).coverage.fraction == 1
@@ -489,4 +489,4 @@ async def test_symbol_that_is_drawn_is_recorded_from_then_on(tmp_path: Path, gat
         while not drawing.done():  # the recorder's open minute is waited for
             await clock.advance(0.1)
         assert drawing.result().coverage.fraction == 1
-        assert engine._recorder.is_recorded(Exchange.BINANCE, "BTCUSDT") is record
+        assert engine._parts.recorder.is_recorded(Exchange.BINANCE, "BTCUSDT") is record
