@@ -48,7 +48,7 @@ from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock, SteadyClock, SystemClock, utc_now
-    from liqmap.collect.clients import clock_problem
+    from liqmap.collect.clients import clock_problem, exchange_addresses
     from liqmap.live.status import SymbolStatus, clock_warning
     from liqmap.run.engine import Engine
     from liqmap.settings import Settings, load_settings
@@ -93,6 +93,7 @@ __all__ = [
     "__version__",
     "clock_problem",
     "clock_warning",
+    "exchange_addresses",
     "load_settings",
     "utc_now",
 ]
@@ -103,6 +104,7 @@ if not TYPE_CHECKING:
     _IMPORTED_WHEN_ASKED_FOR = {
         "Clock": "liqmap.clock",
         "clock_problem": "liqmap.collect.clients",
+        "exchange_addresses": "liqmap.collect.clients",
         "Engine": "liqmap.run.engine",
         "Settings": "liqmap.settings",
         "SteadyClock": "liqmap.clock",

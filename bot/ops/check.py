@@ -12,7 +12,7 @@ import aiohttp
 
 from bot.settings import read_token
 from bot.store import open_store
-from liqmap import Exchange, LiqmapError, SettingsError, clock_problem
+from liqmap import Exchange, LiqmapError, SettingsError, clock_problem, exchange_addresses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,21 +32,14 @@ async def check(settings: BotSettings, *, say: Callable[[str], object]) -> bool:
             ("database", lambda: _database(settings)),
             ("discord", lambda: _discord(session, settings)),
         ]
-        for name, url in _addresses(settings).items():
-            checks.append((name, partial(_reach, session, settings, url)))
+        checks += [
+            (f"{exchange} {service}", partial(_reach, session, settings, url))
+            for exchange in Exchange
+            for service, url in exchange_addresses(settings, exchange).items()
+        ]
         checks += [(f"{exchange} clock", partial(_clock, settings, exchange)) for exchange in Exchange]
         outcomes = [await _outcome(name, each, say=say) for name, each in checks]
     return all(outcomes)
-
-
-def _addresses(settings: BotSettings) -> dict[str, str]:
-    exchanges = settings.exchanges
-    return {
-        "binance files": exchanges.binance.archive_url,
-        "binance api": f"{exchanges.binance.api_url}/fapi/v1/ping",
-        "bybit files": exchanges.bybit.archive_url,
-        "bybit api": f"{exchanges.bybit.api_url}/v5/market/time",
-    }
 
 
 async def _outcome(name: str, look: _Check, *, say: Callable[[str], object]) -> bool:

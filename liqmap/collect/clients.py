@@ -55,6 +55,12 @@ def rest_clients(
     return {exchange: client_of(exchange) for exchange in EXCHANGES}
 
 
+def exchange_addresses(settings: Settings, exchange: Exchange) -> dict[str, str]:
+    """Return an address of each service of an exchange that the engine needs, by the service's name."""
+    section = settings.exchanges.of(exchange)
+    return {"files": section.archive_url, "api": EXCHANGES[exchange].time.url(section.api_url)}
+
+
 async def clock_problem(settings: Settings, exchange: Exchange) -> str | None:
     """Return what is wrong with this machine's clock by the exchange's, None if nothing is.
 
