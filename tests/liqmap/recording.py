@@ -57,6 +57,9 @@ class Recording:
     async def until_stored(self, exchange: Exchange, end: str) -> None:
         """Wait until what the store has of BTCUSDT ends at a time of day."""
         await until(lambda: self.spans(exchange)[-1:] != [] and self.spans(exchange)[-1].endswith(end))
+        # A segment is seen before its writer has read it back and is done with it.
+        last = self.covered(exchange)[-1].end
+        await until(lambda: (self.symbol(exchange).recording.until or START) >= last)
 
     async def live(self, seconds: float, *, step: float = 5) -> None:
         """Let time pass while the streams send what happens."""
