@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "LIQMAP_CONFIG"
 _PREFIX, _DELIMITER = "LIQMAP__", "__"
-# Sections of the same file that belong to the other door; the bot reads them, the engine passes over them.
+# Sections of the same file that only the bot reads; the engine ignores them.
 BOT_SECTIONS = frozenset({"discord", "limits", "health", "database", "subscriptions", "alerts", "logging"})
 _MOVED: Final = {
     f"download.{name}": f"network.{name}"
     for name in ("attempts", "stall_timeout", "retry_wait", "retry_wait_max")
 }
 _PROXY_SCHEMES = ("http://", "https://")
-# A stream begins as an HTTP request, and is reached by the same proxy.
+# A websocket begins as an HTTP request and uses the same proxy.
 _PROXIED_AS: Final = {"wss": "https", "ws": "http"}
 
 
@@ -55,7 +55,7 @@ def _websocket_url(text: str) -> str:
 
 
 def _proxy_url(text: SecretStr) -> SecretStr:
-    # The address may hold a password, so no message repeats it.
+    # The address may contain a password, so no message repeats it.
     if text.get_secret_value() and not text.get_secret_value().startswith(_PROXY_SCHEMES):
         raise ValueError("must start with http:// or https://; SOCKS is not supported")
     return text
@@ -72,7 +72,7 @@ class Section(BaseModel):
 
 
 class StorageSettings(Section):
-    """Where segments are kept and how much room they may take."""
+    """Where segments are stored and how much space they may take."""
 
     path: Path = Field(default_factory=lambda: platformdirs.user_cache_path("liqmap"))
     max_size: ByteSize = Field(default=ByteSize(20_000_000_000), ge=100_000_000)
@@ -80,7 +80,7 @@ class StorageSettings(Section):
 
 
 class EngineSettings(Section):
-    """Where and how much is drawn at once, and for how long."""
+    """Where maps are drawn, how many at once, and how long each may take."""
 
     executor: Literal["local", "dask"] = "local"
     dask_address: str = ""
@@ -98,7 +98,7 @@ class EngineSettings(Section):
 
 
 class NetworkSettings(Section):
-    """How other people's servers are reached, and how long each of them is waited for."""
+    """How other people's servers are reached, and how long to wait for them."""
 
     proxy: Annotated[SecretStr, AfterValidator(_proxy_url)] = SecretStr("")
     attempts: int = Field(default=4, ge=1, le=20)
@@ -109,10 +109,10 @@ class NetworkSettings(Section):
     max_answer_size: ByteSize = Field(default=ByteSize(32_000_000), gt=0)
 
     def proxy_for(self, url: str) -> str | None:
-        """Return the address of the proxy by which `url` is reached, None for a direct connection.
+        """Return the address of the proxy for `url`, None for a direct connection.
 
-        The setting wins over the environment (HTTPS_PROXY, HTTP_PROXY). This machine, and the hosts that
-        NO_PROXY names, are reached directly. Raises SettingsError for a proxy that is not supported.
+        The setting wins over the environment (HTTPS_PROXY, HTTP_PROXY). This machine and the hosts in
+        NO_PROXY are reached directly. Raises SettingsError for an unsupported proxy.
         """
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -125,7 +125,7 @@ class NetworkSettings(Section):
 
 
 class DownloadSettings(Section):
-    """How dumps are fetched."""
+    """How the exchanges' day files are fetched."""
 
     concurrency: int = Field(default=4, ge=1, le=32)
     least_speed: ByteSize = Field(default=ByteSize(10_000), ge=0)
@@ -135,7 +135,7 @@ class DownloadSettings(Section):
 
 
 class RecentSettings(Section):
-    """How the last hours, which are in no file yet, are fetched."""
+    """How the last hours are fetched, for which no day file exists yet."""
 
     pages_at_once: int = Field(default=8, ge=1, le=64)
     patience: float = Field(default=15.0, gt=0)
@@ -143,7 +143,7 @@ class RecentSettings(Section):
 
 
 class RecorderSettings(Section):
-    """Which symbols' streams are recorded, and how a dead stream is told from a quiet one."""
+    """Which symbols' streams are recorded, and when a silent stream is checked."""
 
     enabled: bool = True
     symbols: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ class RecorderSettings(Section):
 
 
 class ExchangeSettings(Section):
-    """One exchange's addresses: of its files, its REST API and its streams."""
+    """The addresses of one exchange's files, REST API and streams."""
 
     archive_url: HttpUrl
     api_url: HttpUrl
@@ -162,12 +162,12 @@ class ExchangeSettings(Section):
 
     @property
     def budget(self) -> float:
-        """How much may be asked of the API in a minute, in the exchange's own unit of weight."""
+        """Request weight that may be spent in a minute, in the exchange's own unit."""
         return math.inf
 
 
 class BinanceSettings(ExchangeSettings):
-    """Binance's own addresses, and its API's budget: weight a minute, and the share that is used."""
+    """Binance's addresses, its limit of request weight a minute, and the share of it to use."""
 
     archive_url: HttpUrl = "https://data.binance.vision"
     api_url: HttpUrl = "https://fapi.binance.com"
@@ -177,12 +177,12 @@ class BinanceSettings(ExchangeSettings):
 
     @property
     def budget(self) -> float:
-        """The share of the granted weight that is used."""
+        """Request weight that may be spent in a minute."""
         return self.weight_a_minute * self.weight_share
 
 
 class BybitSettings(ExchangeSettings):
-    """Bybit's own addresses."""
+    """Bybit's addresses."""
 
     archive_url: HttpUrl = "https://public.bybit.com"
     api_url: HttpUrl = "https://api.bybit.com"
@@ -190,7 +190,7 @@ class BybitSettings(ExchangeSettings):
 
 
 class ExchangesSettings(Section):
-    """One section an exchange, by its name."""
+    """One section for each exchange, named after it."""
 
     binance: BinanceSettings = BinanceSettings()
     bybit: BybitSettings = BybitSettings()
@@ -202,7 +202,7 @@ class ExchangesSettings(Section):
 
 
 class Settings(BaseSettings):
-    """All settings of the engine. Load them with `load_settings`, which puts errors into one sentence."""
+    """All settings of the engine. `load_settings` loads them and words errors as one sentence."""
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
@@ -237,7 +237,7 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def load_settings(path: Path | None = None) -> Settings:
-    """Return the engine's settings from `path`, else from the file that `LIQMAP_CONFIG` names, else defaults.
+    """Return the engine's settings from `path`, else from the file in `LIQMAP_CONFIG`, else the defaults.
 
     Raises SettingsError, one line that names the key and what was expected.
     """
@@ -246,7 +246,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def read_settings_file(path: Path | None) -> dict[str, Any]:
-    """Return the tables of the settings file as they stand there; {} where none is named.
+    """Return the tables of the settings file as written; {} if no file is named.
 
     Raises SettingsError.
     """
@@ -286,14 +286,14 @@ def _is_this_machine(host: str) -> bool:
 
 
 def environment_proxies() -> dict[str, str]:
-    """Return the addresses of the proxies that HTTP_PROXY and HTTPS_PROXY name, by scheme.
+    """Return the addresses of the proxies in HTTP_PROXY and HTTPS_PROXY, by scheme.
 
-    Raises SettingsError for one of another kind, without repeating its address.
+    Raises SettingsError for an unsupported proxy, without repeating its address.
     """
     found = {}
     for scheme, address in getproxies_environment().items():
         if scheme in {"http", "https"}:
-            # Like curl, take "proxy:3128" for the address of an HTTP proxy.
+            # Like curl, read "proxy:3128" as the address of an HTTP proxy.
             found[scheme] = address if "://" in address else f"http://{address}"
             if not found[scheme].startswith(_PROXY_SCHEMES):
                 name = f"{scheme.upper()}_PROXY"
@@ -302,7 +302,7 @@ def environment_proxies() -> dict[str, str]:
 
 
 def _check_variables(sections: set[str]) -> None:
-    # pydantic-settings looks up the variables it knows, so it never sees a misspelt section.
+    # pydantic-settings only looks up known variables, so it would not notice a misspelt section.
     for name in os.environ:
         section = name.removeprefix(_PREFIX).partition(_DELIMITER)[0].lower()
         if name.startswith(_PREFIX) and section not in sections:

@@ -1,4 +1,4 @@
-"""`liqmap brackets`: fetch the brackets that exchanges publish, and say what is without any."""
+"""`liqmap brackets`: fetch the published leverage brackets and list the symbols without any."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def brackets(words: Sequence[str]) -> int:
     """Fetch the published brackets into the store and return the exit code. Raises LiqmapError."""
     parser = argparse.ArgumentParser(
         prog="liqmap brackets",
-        description="Fetch the leverage brackets of now, as far as exchanges publish them for everybody, and"
-        " say which symbols are without any. The bot and `liqmap record` do so once a day.",
+        description="Fetch today's leverage brackets from the exchanges that publish them without an account,"
+        " and list the symbols without any. The bot and `liqmap record` do so once a day.",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
     options = parser.parse_args(words)

@@ -76,16 +76,16 @@ _EXAMPLES = """examples:
   liqmap eth 3d gross_value 100k --end "2023-08-01 06:00"     three days until then (UTC)
   liqmap BTCUSDT 1d portion 1% --exchange bybit --json        numbers for programs
   liqmap BTCUSDT 6h --simulated                               an invented market, no network
-  liqmap record BTCUSDT ETHUSDT                               keep their trades from now on; see --help
-  liqmap status                                               what is recorded, and how it goes
+  liqmap record BTCUSDT ETHUSDT                               record their trades from now on; see --help
+  liqmap status                                               what is recorded, and its gaps
   liqmap brackets                                             fetch Bybit's risk limits of today
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw one map, or record, or tell the status, as the arguments say, and return the exit code.
+    """Run the command in `arguments` and return the exit code.
 
-    0: done. 1: not done. 2: what was typed, or the settings, cannot be understood. One sentence on stderr
+    0: done. 1: failed. 2: the arguments or the settings are wrong. 130: interrupted. One sentence on stderr
     gives the reason.
     """
     write_any_text()
@@ -112,7 +112,7 @@ def _map(words: Sequence[str]) -> int:
         request = _request(options, settings)
     except RequestError as error:
         return mistyped(error)
-    make_folder(options.out)  # before minutes are spent on what could not be kept
+    make_folder(options.out)  # fail before minutes are spent on a map that could not be saved
     result, files = asyncio.run(_draw(request, options, settings))
     write = _as_json if options.json else _as_text
     sys.stdout.write(write(result, files, typed=request.market))
@@ -124,7 +124,7 @@ async def _draw(
 ) -> tuple[MapResult, dict[str, Path]]:
     async with AsyncExitStack() as stack:
         if options.simulated:
-            from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - half a second that few need
+            from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
 
             server = await stack.enter_async_context(MarketServer(SimulatedMarket(), weight_limit=GENEROUS))
             settings = server.redirect(settings)
@@ -142,14 +142,14 @@ async def _draw(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="liqmap",
-        description="Draw a liquidation map and its depth from the trades of a futures exchange.",
+        description="Draw a liquidation map and its depth chart from the trades of a futures exchange.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("symbol", help="such as BTCUSDT, btc or BTC/USDT")
     parser.add_argument("window", help="length of time: 90m, 6h, 7d, 1d12h")
     parser.add_argument("mode", nargs="?", default="top_n", help="top_n (default), gross_value or portion")
-    parser.add_argument("value", nargs="?", help="of the mode: 100, 100k or 1%% (its defaults)")
+    parser.add_argument("value", nargs="?", help="value of the mode (defaults: 100, 100k, 1%%)")
     parser.add_argument(
         "--exchange",
         choices=[each.value for each in Exchange],
@@ -176,13 +176,13 @@ def _parser() -> argparse.ArgumentParser:
         "--leverages",
         metavar="LIST",
         default=DEFAULT_LEVERAGES,
-        help="2 to 150, with weights if wanted: 10:35,25:30,50:20,100:15 (default: 10,25,50,100)",
+        help="2 to 150, optionally with weights: 10:35,25:30,50:20,100:15 (default: 10,25,50,100)",
     )
     parser.add_argument(
         "--levels",
         metavar="WHICH",
         default=LevelFilter.STANDING.value,
-        help="standing (default), or all: those too that the price has touched since",
+        help="standing (default), or all: also those that the price has touched since",
     )
     parser.add_argument(
         "--theme",
@@ -216,7 +216,7 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
 
 
 class _ProgressBar:
-    """A bar on stderr while a request is under way, if that is a terminal."""
+    """Shows a request's progress as a bar on stderr, if that is a terminal."""
 
     def __init__(self) -> None:
         self._bar = tqdm(

@@ -1,4 +1,4 @@
-"""The command line's other words: `liqmap record BTCUSDT` and `liqmap status`."""
+"""The subcommands `liqmap record BTCUSDT` and `liqmap status`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def record(arguments: Sequence[str]) -> int:
 
 
 def status(arguments: Sequence[str]) -> int:
-    """Print how recordings are going and return the exit code. Raises LiqmapError."""
+    """Print the state of every recording and return the exit code. Raises LiqmapError."""
     options = _status_parser().parse_args(arguments)
     now = utc_now()
     found = recording_status(load_settings(options.config).storage.path, now=now)
@@ -63,7 +63,7 @@ def status(arguments: Sequence[str]) -> int:
 
 
 def mistyped(error: RequestError) -> int:
-    """Print what is wrong with what was typed, and return the exit code of wrong usage."""
+    """Print what is wrong with the arguments and return the exit code for wrong usage."""
     sys.stderr.write(f"{error}\n")
     return 2
 
@@ -73,7 +73,7 @@ async def _record(settings: Settings, *, simulated: bool) -> None:
     call_at_signals(stop.set, signal.SIGINT, signal.SIGTERM)
     async with AsyncExitStack() as stack:
         if simulated:
-            from liqmap.simulator import MarketServer, SimulatedMarket  # noqa: PLC0415 - half a second that few need
+            from liqmap.simulator import MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
 
             settings = (await stack.enter_async_context(MarketServer(SimulatedMarket()))).redirect(settings)
         engine = await stack.enter_async_context(Engine(settings, record=True))
@@ -104,14 +104,14 @@ async def _named(markets: Sequence[Market], settings: Settings, *, simulated: bo
 def _record_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="liqmap record",
-        description="Record symbols live into the store that a bot or the command line on this machine uses.",
+        description="Record symbols live, for the bot and the command line on this machine.",
     )
     parser.add_argument("symbols", nargs="+", metavar="SYMBOL", help="such as BTCUSDT ETHUSDT")
     parser.add_argument(
         "--exchange",
         choices=[each.value for each in Exchange],
         type=str.lower,
-        help="only one of them (default: all)",
+        help="record on this exchange only (default: on all)",
     )
     _add_common(parser)
     parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")
@@ -120,7 +120,8 @@ def _record_parser() -> argparse.ArgumentParser:
 
 def _status_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="liqmap status", description="Tell which symbols are recorded into the store, and how it goes."
+        prog="liqmap status",
+        description="Show which symbols are recorded, how far behind each is, and its gaps.",
     )
     _add_common(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")

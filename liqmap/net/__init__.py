@@ -1,1 +1,1 @@
-"""Net: requests to other people's servers, with bounded patience."""
+"""Send requests to other people's servers, with bounded patience."""

@@ -1,4 +1,4 @@
-"""Retries: what may pass is tried again, with growing, jittered waits or when the server says."""
+"""Retry failures that may pass, after growing, jittered waits or when the server says."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ USER_AGENT: Final = {"User-Agent": f"liqmap/{__version__}"}
 SIMULATED_HEADER: Final = "X-Simulated-Market"
 _RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BARRED_STATUS = frozenset({401, 403, 451})
-_BARRED_WAIT = 600.0  # Bybit answers 403 for ten minutes, too, to whoever asks too often
+_BARRED_WAIT = 600.0  # Bybit also answers 403 for ten minutes once its rate limit is exceeded
 
 
 class TransientError(Exception):
-    """A failure that may pass, with the sentence for a user should it not."""
+    """A failure that may pass. Its text is what a user reads if it does not."""
 
     def __init__(self, sentence: str, *, retry_after: float | None = None) -> None:
         super().__init__(sentence)
@@ -40,7 +40,7 @@ class TransientError(Exception):
 
 @contextmanager
 def passing(host: str) -> Iterator[None]:
-    """Turn what can go wrong on the way to `host` into `TransientError`."""
+    """Turn the network failures of a request to `host` into `TransientError`."""
     try:
         yield
     except TimeoutError as error:
@@ -62,7 +62,7 @@ def passing(host: str) -> Iterator[None]:
 
 
 def barred(host: str, status: int) -> str:
-    """Return the sentence for an exchange that does not serve this place."""
+    """Return the sentence for a host that does not serve this network."""
     return (
         f"{host} refuses this network (HTTP {status}), as exchanges do with some countries and providers;"
         " use another network, or a proxy (setting network.proxy)."
@@ -70,7 +70,7 @@ def barred(host: str, status: int) -> str:
 
 
 def check_status(response: aiohttp.ClientResponse, host: str, *, longest_wait: float) -> None:
-    """Raise unless it is 200: TransientError if a try within `longest_wait` s may help, else DataError."""
+    """Raise unless the status is 200: TransientError if waiting `longest_wait` s may help, else DataError."""
     status = response.status
     if status == 200:
         return
@@ -90,7 +90,10 @@ def attempts(
     times: int | None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncRetrying:
-    """Return that many attempts (None: endless) at what raises `TransientError`; raises the last failure."""
+    """Return `times` attempts (None: endless) at a block that may raise `TransientError`.
+
+    The last failure is raised.
+    """
     jittered = wait_random_exponential(multiplier=settings.retry_wait, max=settings.retry_wait_max)
 
     def wait(state: RetryCallState) -> float:
@@ -108,22 +111,22 @@ def attempts(
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `Retry-After` means: a number of them, or a date (RFC 9110, 10.2.3)."""
+    """Return the wait [s] that `Retry-After` names as seconds or as a date (RFC 9110, 10.2.3)."""
     text = headers.get("Retry-After", "")
     if re.fullmatch(r"\d{1,9}", text):
         return float(text)
     moment = date_of(text)
     if moment is None:
         return None
-    # The server counts from its own time, which need not be this machine's.
+    # The date is by the server's clock, which may differ from this machine's.
     now = date_of(headers.get("Date", "")) or datetime.now(UTC)
     return max(0.0, (moment - now).total_seconds())
 
 
 def date_of(text: str) -> datetime | None:
-    """Return the moment that an HTTP date means (RFC 9110, 5.6.7), None if it is none."""
+    """Return the moment of an HTTP date (RFC 9110, 5.6.7), None if it cannot be read."""
     try:
         moment = parsedate_to_datetime(text)
         return None if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):  # a zone may be of any number of digits
+    except (ValueError, OverflowError):  # the zone may have any number of digits
         return None

@@ -1,4 +1,4 @@
-"""Download: one URL -> one file, verified where its checksum is published."""
+"""Download one URL into one file, verified where its checksum is published."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ _CHECKSUM = re.compile(r"\ufeff?([0-9a-f]{64})\s+\S.*\s*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """A file: where it is, its sha256, its size, and whether a simulated market sent it.
+    """A downloaded file.
 
-    It is `unverified` where its checksum should be published beside it and is not, or not yet.
+    `simulated` says that a simulated market sent it, `unverified` that its checksum should be published
+    beside it but is not there (yet).
     """
 
     path: Path
@@ -56,9 +57,9 @@ async def download(
     """Stream `url` to `target`, verified against its length and the sha256 at `checksum_url`, if any.
 
     `target` appears only when it is whole; on any failure nothing is left behind. `on_bytes` is called with
-    (bytes so far, bytes in all or None). What may pass (timeouts, resets, drips, 429, 5xx, a wrong
-    checksum) is tried again with growing, jittered waits, or after the time that the server names, for
-    `settings.longest` in all. Raises NotPublished on 404, and DataError on everything that does not pass.
+    (bytes so far, bytes in all or None). Failures that may pass (timeouts, resets, a slow drip, 429, 5xx, a
+    wrong checksum) are retried after growing, jittered waits, or after the time that the server names, for
+    `settings.longest` in all. Raises NotPublished on 404, and DataError on every other failure that stays.
     """
     partial = target.with_name(target.name + ".part")
     fetch = _Fetch(session, settings, host=host_of(url))
@@ -84,7 +85,7 @@ async def download(
 
 
 async def published_checksum(session: Session, url: str, *, settings: DownloadSettings) -> str | None:
-    """Return the sha256 that is published at `url`, None if none is. Raises DataError if that stays open."""
+    """Return the sha256 published at `url`, None if there is none. Raises DataError if that is unclear."""
     fetch = _Fetch(session, settings, host=host_of(url))
     try:
         async for attempt in attempts(session.network, times=session.network.attempts):
@@ -96,7 +97,7 @@ async def published_checksum(session: Session, url: str, *, settings: DownloadSe
 
 
 async def exists(session: Session, url: str) -> bool:
-    """Return whether there is a file at `url`, without fetching it. Raises DataError if that stays open."""
+    """Return whether there is a file at `url`, without fetching it. Raises DataError if that is unclear."""
     host, network = host_of(url), session.network
     late = TransientError(f"{host} did not answer in time; try again in a few minutes.")
     try:
@@ -129,7 +130,7 @@ class _Fetch:
                     text += chunk
                     if len(text) > _LONGEST_CHECKSUM:
                         break
-        except NotPublished:  # the file itself may be there all the same
+        except NotPublished:  # the file itself may exist all the same
             return None
         found = _CHECKSUM.fullmatch(text.decode("utf-8", "replace"))
         if not found:

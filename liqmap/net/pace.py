@@ -1,4 +1,4 @@
-"""Pace: end what lasts too long, or comes too slowly to ever be whole."""
+"""End transfers that last too long or are too slow ever to finish."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Sleep = Callable[[float], Awaitable[object]]
 
 @asynccontextmanager
 async def ended_by(watch: Coroutine[Any, Any, Exception]) -> AsyncIterator[None]:
-    """Run the block until it ends, or until `watch` returns the error that ends it."""
+    """Run the block; if `watch` returns an error first, end the block with it."""
     loop = asyncio.get_running_loop()
     limit = asyncio.timeout(None)
     watching = asyncio.create_task(watch)
@@ -42,13 +42,13 @@ async def ended_by(watch: Coroutine[Any, Any, Exception]) -> AsyncIterator[None]
 
 
 async def overdue(error: Exception, *, after: float, sleep: Sleep = asyncio.sleep) -> Exception:
-    """Return `error` after so many seconds."""
+    """Return `error` after `after` seconds."""
     await sleep(after)
     return error
 
 
 class Pace:
-    """Counts the bytes that arrive of something, so that a drip is told from a transfer."""
+    """Counts the bytes of a transfer, to notice one that only drips."""
 
     def __init__(self, *, least: float, period: float, sleep: Sleep = asyncio.sleep) -> None:
         self._least = least * period

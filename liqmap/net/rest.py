@@ -1,4 +1,4 @@
-"""REST: one question to an exchange's API -> its answer, inside the budget that the exchange allows."""
+"""Request JSON from an exchange's API, within the budget that the exchange allows."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from liqmap.net.session import Session
 
 _DATE_EXACT_TO = timedelta(seconds=1)
-_LIMITED_STATUS = frozenset({429, 418})  # too many requests; banned for having gone on
+_LIMITED_STATUS = frozenset({429, 418})  # too many requests; banned for continuing after a 429
 _DEFAULT_WAIT = 60.0
-_FORBIDDEN_FOR = 600.0  # Bybit's "access too frequent" lasts ten minutes, and is no other status
+_FORBIDDEN_FOR = 600.0  # Bybit's "access too frequent" is a 403 too, and lasts ten minutes
 _CHUNK = 1 << 16
-_LONGEST_WAIT = 60.0  # a limit counts by the minute; what goes on for longer is a ban
+_LONGEST_WAIT = 60.0  # limits are counted by the minute; a longer wait means a ban
 
 
 class RejectedRequest(DataError):
-    """The exchange answered that it will not answer this, with a code of its own and HTTP 400."""
+    """The exchange rejected a request with HTTP 400; `answer` is its JSON, with a code of its own."""
 
     def __init__(self, sentence: str, answer: object) -> None:
         super().__init__(sentence)
@@ -37,10 +37,10 @@ class RejectedRequest(DataError):
 
 
 class WeightBudget:
-    """How much may be asked of an exchange in each minute of its clock, shared by all jobs.
+    """The request weight that all jobs together may spend in each minute of the exchange's clock.
 
-    `a_minute` is this process's share; what the exchange says that others at the same address have used
-    comes off it. Source: Binance's X-MBX-USED-WEIGHT-1M, which counts by UTC clock minutes.
+    `a_minute` is this process's share. It shrinks by what other clients at the same IP address have used, as
+    the exchange reports it. Source: Binance's X-MBX-USED-WEIGHT-1M, which counts by UTC clock minutes.
     """
 
     def __init__(self, a_minute: float, *, clock: Clock) -> None:
@@ -54,32 +54,35 @@ class WeightBudget:
     async def spend(self, weight: int) -> datetime:
         """Wait until `weight` fits into the current minute, and return that minute.
 
-        Raises DataError while the exchange refuses for longer than a minute.
+        Raises DataError if the exchange is closed to requests for longer than a minute.
         """
         while True:
             self._turn()
             now = self._clock.now()
-            # A clock that was set back before the closing must not keep it closed for hours.
+            # If the clock was set back to before the closing, the budget must not stay closed for hours.
             if self._closed and self._closed[0] <= now < self._closed[1]:
                 wait = (self._closed[1] - now).total_seconds()
                 if wait > _LONGEST_WAIT:
                     raise _limited(self._closed[1])
                 await self._clock.sleep(wait)
                 continue
-            # What is too large for any minute goes into an empty one.
+            # A request too large for any minute goes into an empty one.
             if self._sent + self._others + weight <= self._a_minute or not self._sent + self._others:
                 self._sent += weight
                 return _minute_of(now)
             await self._clock.sleep((_minute_of(now) + timedelta(minutes=1) - now).total_seconds())
 
     def hear(self, used: int, minute: datetime) -> None:
-        """Note that the exchange counted `used`, by whomever, when asked in a minute: of no use later."""
+        """Note the weight that the exchange has counted from all clients in `minute`.
+
+        A count of an earlier minute is ignored.
+        """
         self._turn()
         if minute == self._minute:
             self._others = max(self._others, used - self._sent)
 
     def close(self, seconds: float) -> datetime:
-        """Ask nothing more for `seconds`, and return when that is over."""
+        """Stop all requests for `seconds`, and return the time at which they may resume."""
         now = self._clock.now()
         until = now + timedelta(seconds=seconds)
         if self._closed and self._closed[0] <= now:
@@ -94,9 +97,9 @@ class WeightBudget:
 
 
 class RestClient:
-    """Requests JSON from one exchange's API, patiently: what may pass is tried again, limits are obeyed.
+    """Requests JSON from one exchange's API, retries failures that may pass, and obeys its limits.
 
-    Everything that is no file or stream comes by it: pages of trades, listings, brackets, the time.
+    It serves everything but files and streams: pages of trades, listings, brackets, the time.
     """
 
     def __init__(
@@ -110,16 +113,16 @@ class RestClient:
         self._session = session
         self._network = session.network
         self.clock: Final = clock
-        """The exchange's clock, which learns from every answer."""
+        """The exchange's clock, corrected by the date of every answer."""
         self._budget = budget
         self._used_weight = used_weight
         self.simulated = False
-        """Whether a simulated market answers; known from the first answer on."""
+        """Whether a simulated market answers; False until the first answer."""
 
     async def get(self, url: str, *, weight: int) -> object:
-        """Return the JSON answer of `url`, its query included, which costs `weight` of the budget.
+        """Return the JSON answer of `url` (with its query), a request that costs `weight` of the budget.
 
-        Raises DataError, on HTTP 400 RejectedRequest.
+        Raises RejectedRequest on HTTP 400, DataError on other failures.
         """
         try:
             async for attempt in attempts(
@@ -149,8 +152,8 @@ class RestClient:
             if response.status == 403:
                 until = self._budget.close(_FORBIDDEN_FOR)
                 raise DataError(
-                    f"{host} refuses to answer (HTTP 403), because it was asked too often or blocks this"
-                    f" network; it is asked again at {until:%H:%M:%S} UTC."
+                    f"{host} refuses to answer (HTTP 403), because of too many requests or because it"
+                    f" blocks this network; try again at {until:%H:%M:%S} UTC."
                 )
             if response.status != 400:
                 check_status(response, host, longest_wait=self._network.retry_wait_max)
@@ -162,7 +165,7 @@ class RestClient:
 
     def _learn_time(self, headers: Mapping[str, str], sent: datetime) -> None:
         shown = date_of(headers.get("Date", ""))
-        # What a cache has kept for a while was written before it was requested.
+        # An answer with an Age comes from a cache, so its date may lie before the request.
         if shown is not None and "Age" not in headers:
             self.clock.learn(shown, exact_to=_DATE_EXACT_TO, sent=sent)
 
@@ -170,7 +173,7 @@ class RestClient:
         body, limit = bytearray(), self._network.max_answer_size
         async for chunk in response.content.iter_chunked(_CHUNK):
             body += chunk
-            if len(body) > limit:  # unpacked: a few bytes on the way can stand for many
+            if len(body) > limit:  # counted unpacked: a few compressed bytes can unpack to very many
                 raise DataError(
                     f"{host} sent an answer larger than {limit / 1e6:,g} MB, which is refused; if that is"
                     " right, raise the setting network.max_answer_size."

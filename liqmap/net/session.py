@@ -1,4 +1,4 @@
-"""Session: the connections to other people's servers, by the proxy of the settings, to no other host."""
+"""Open connections to other people's servers, through the proxy, without following them to other hosts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CLOSING_SECONDS = 1.0
 
 
 class Session:
-    """Opens requests and streams. `sleep` measures how long they take: tests give another one."""
+    """Opens requests and streams. `sleep` times them, so tests can pass a simulated one."""
 
     def __init__(
         self, http: aiohttp.ClientSession, network: NetworkSettings, *, sleep: Sleep = asyncio.sleep
@@ -49,10 +49,10 @@ class Session:
     async def request(
         self, method: str, url: str, *, headers: Mapping[str, str] = USER_AGENT
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Yield the response to a request, of whatever status, before its body has come.
+        """Yield the response to a request, whatever its status, before its body is read.
 
-        Redirects are followed on the same host only. Raises DataError for any other, and TransientError
-        for what goes wrong on the way, in the block too.
+        Redirects are followed on the same host only. Raises DataError for any other redirect, and
+        TransientError for network failures, also for those inside the block.
         """
         host = host_of(url)
         stall = self.network.stall_timeout
@@ -76,7 +76,7 @@ class Session:
         raise DataError(f"{host} redirects in a circle; try again later.")
 
     async def stream(self, url: str) -> aiohttp.ClientWebSocketResponse:
-        """Open a websocket. Raises TransientError if that is not possible."""
+        """Open a websocket. Raises TransientError if that fails."""
         host = host_of(url)
         timeout = self.network.answer_timeout
         late = TransientError(f"{host} did not answer in time; it is tried again.")
@@ -98,10 +98,10 @@ async def open_session(
     traces: Sequence[aiohttp.TraceConfig] = (),
     sleep: Sleep = asyncio.sleep,
 ) -> AsyncIterator[Session]:
-    """Yield a session, which is closed at the end; `traces` are called for every request."""
+    """Yield a session and close it at the end; `traces` are called for every request."""
     async with aiohttp.ClientSession(
         trace_configs=list(traces),
-        # Nothing here is anybody's login, and an answer shall not be able to leave anything behind.
+        # Nothing here needs a login, so no server gets to store cookies.
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=(_refuse_redirected_stream,),
     ) as http:
@@ -109,12 +109,12 @@ async def open_session(
 
 
 def host_of(url: str) -> str:
-    """Return the name of the host of `url`, to be named in a sentence."""
+    """Return the host name of `url`, for use in a sentence."""
     return urlsplit(url).hostname or url
 
 
 def _followed(response: aiohttp.ClientResponse) -> URL:
-    """Return where a redirect leads. Raises DataError if that is another host, or less private."""
+    """Return where a redirect leads. Raises DataError for another host or a step down from https to http."""
     here = response.url
     try:
         there = here.join(URL(response.headers.get("Location", ""))).with_user(None)
@@ -131,14 +131,14 @@ def _door(url: URL) -> tuple[str, int | None]:
 
 
 def _upgraded(url: URL) -> tuple[str, int | None]:
-    """Return the door of the same server with encryption, if `url` is of the usual one without."""
+    """Return the https scheme and port of the same server if `url` uses plain http on port 80."""
     return ("https", 443) if _door(url) == ("http", 80) else _door(url)
 
 
 async def _refuse_redirected_stream(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Stop at a redirect of a websocket's handshake, which the library would follow to any host."""
+    """Refuse a redirect of a websocket handshake: the library would follow it to any host."""
     response = await handler(request)
     if response.status in _REDIRECTS and "Upgrade" in request.headers:
         response.close()

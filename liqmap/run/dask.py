@@ -1,4 +1,4 @@
-"""Maps drawn past this machine: by the workers of a Dask cluster, through its concurrent.futures executor."""
+"""Draw maps on the workers of a Dask cluster, through its concurrent.futures executor."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class RemoteMapJob:
-    """A map job for another machine, whose own store is at the same `root` and at most `max_size` large."""
+    """A map job for another machine, whose own store is at the same `root`, of at most `max_size` bytes."""
 
     job: MapJob
     root: Path
@@ -46,8 +46,9 @@ class RemoteMapJob:
 class DaskPool:
     """Draws maps in a Dask cluster. Use it as `async with DaskPool(settings, shared=shared) as cluster`.
 
-    A worker finds the segments at the same path as this machine: because the folder is shared, or because
-    it brings them in from the `shared` store, where all that a job reads is put before the job leaves.
+    A worker reads segments from the same path as this machine. Either that folder is shared, or the worker
+    copies them from the `shared` store, into which everything that a job reads is copied before the job is
+    sent.
     """
 
     def __init__(self, settings: Settings, *, shared: SharedStore | None) -> None:
@@ -61,7 +62,7 @@ class DaskPool:
         async with AsyncExitStack() as stack:
             client = await asyncio.to_thread(_connect, engine.dask_address)
             stack.push_async_callback(asyncio.to_thread, client.close)
-            # Dask queues for its workers, of which there are more or less over time; here is no need to.
+            # Dask queues jobs for its workers, whose number varies, so this pool limits nothing.
             pool = WorkerPool(
                 workers=engine.queue_size, timeout=engine.job_timeout, executor=ClusterExecutor(client)
             )
@@ -94,13 +95,13 @@ class DaskPool:
 
 
 class ClusterExecutor(Executor):
-    """Dask's own executor, whose lost jobs fail as those of other executors do: with BrokenExecutor.
+    """Dask's own executor, except that lost jobs fail with BrokenExecutor, as in other executors.
 
-    Dask itself gives the jobs of a lost worker to others, a few times.
+    Before that, Dask itself gives the jobs of a lost worker to other workers, a few times.
     """
 
     def __init__(self, client: Client) -> None:
-        # Two equal jobs are two jobs: whoever wants them to be one has seen to it already.
+        # Dask must not merge equal jobs: the engine has already done that where it should be.
         self._executor: Executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call] # ships none
 
     def submit(
@@ -114,7 +115,7 @@ class ClusterExecutor(Executor):
         outer: Future[Any] = Future()
         inner = self._executor.submit(function, *arguments, **options)
         inner.add_done_callback(lambda done: _pass_on(done, outer))
-        # Cancelling waits for the scheduler, which the caller's event loop must not.
+        # Cancelling waits for the scheduler, which would block the caller's event loop.
         outer.add_done_callback(
             lambda done: (
                 threading.Thread(target=inner.cancel, daemon=True).start() if done.cancelled() else None
@@ -124,7 +125,7 @@ class ClusterExecutor(Executor):
 
 
 def run_remote_map_job(remote: RemoteMapJob) -> MapResult:
-    """Bring in the segments that this machine lacks, and run the job. Raises as `run_map_job`."""
+    """Copy the segments that this machine lacks and run the job. Raises as `run_map_job`."""
     if remote.shared_url:
         store = SegmentStore(remote.root, max_size=remote.max_size)
         store.open(now=datetime.now(UTC))
@@ -144,13 +145,13 @@ def _shared_store(url: str) -> SharedStore:
 
 
 def _pass_on(inner: Future[Any], outer: Future[Any]) -> None:
-    from distributed import KilledWorker  # noqa: PLC0415 - only who uses a cluster needs it
+    from distributed import KilledWorker  # noqa: PLC0415 - only needed with a cluster
 
     if not outer.set_running_or_notify_cancel():
         return
     error = None if inner.cancelled() else inner.exception()
     if inner.cancelled() or isinstance(error, KilledWorker):
-        broken = BrokenExecutor("the cluster has given a job up")
+        broken = BrokenExecutor("the cluster has given up on a job")
         broken.__cause__ = error
         outer.set_exception(broken)
     elif error is not None:

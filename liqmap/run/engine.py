@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STORE_TRIES = 2
-_STORE_WAIT = 1.0  # seconds, in which descriptors and memory may become free again
+_STORE_WAIT = 1.0  # seconds; file descriptors or memory may be free again by then
 
 
 class Listener(NamedTuple):
-    """Who waits for a map: told how far it is, and given what there is of it if that takes long."""
+    """A caller who waits for a map: receives its progress, and a partial map if it takes long."""
 
     progress: Callable[[Progress], None]
     partial: Callable[[MapResult], None]
@@ -76,11 +76,11 @@ class _Parts:
 class Engine:
     """Draws liquidation maps. Use it as `async with Engine(settings) as engine`.
 
-    Jobs run in spawned worker processes, or in `executor` if one is given (then its owner closes it);
-    maps run in a Dask cluster if the settings name one. `traces` hear of every request to the exchanges.
-    With `record`, the streams of the symbols in the settings, and of those lately asked for, are
-    recorded meanwhile. A `resident` engine, such as every one that records, keeps its bracket tables up to
-    date from its start on; any other fetches what a map needs at its first use.
+    Jobs run in spawned worker processes, or in `executor` if one is given, which its owner closes. Maps run
+    in a Dask cluster if the settings name one. `traces` are called for every request to the exchanges. With
+    `record`, the engine also records the streams of the symbols in the settings and of those lately
+    requested. A `resident` engine (every engine that records is one) refreshes all bracket tables at its
+    start and daily; any other fetches the brackets of a symbol when first drawing it.
     """
 
     def __init__(
@@ -119,19 +119,19 @@ class Engine:
 
     @property
     def jobs_under_way(self) -> int:
-        """Requests that are being drawn or wait for it."""
+        """Number of requests that are being drawn or are waiting."""
         return len(self._jobs)
 
     def status(self) -> list[SymbolStatus]:
-        """Return how the recordings in the store are going, this process's and others'."""
+        """Return the state of every recording in the store, of this process and others."""
         return recording_status(self._settings.storage.path, now=self._clock.now())
 
     async def refused(self) -> None:
-        """Return once the exchanges have said that none of the symbols to be recorded exists."""
+        """Return once the exchanges have refused every symbol that should be recorded."""
         await self._parts.recorder.refused.wait()
 
     def lag(self) -> float:
-        """Return how far the slowest stream that is recorded now is behind [s], 0 if there is none."""
+        """Return the lag [s] of the slowest stream recorded now, 0 if there is none."""
         return largest_lag(self._settings.storage.path, now=self._clock.now())
 
     async def draw(
@@ -143,8 +143,8 @@ class Engine:
     ) -> MapResult:
         """Draw `request`, sharing the work with equal requests under way and drawn before.
 
-        `progress` is called on the event loop as the job gets on. If the trades take longer to fetch than
-        the setting `recent.patience`, `partial` is called once with a map of what there is by then. Raises
+        `progress` is called on the event loop as the job proceeds. If fetching takes longer than the setting
+        `recent.patience`, `partial` is called once with a map of the trades fetched by then. Raises
         RequestError, DataError, EngineBusy or JobFailed.
         """
         self._parts.recorder.want(request.market.exchange, request.market.symbol, until=request.window.end)
@@ -228,7 +228,7 @@ class Engine:
 
         def done(task: asyncio.Task[MapResult]) -> None:
             self._forget(request, job)
-            # Whoever waits gets the error; where all have given up, asyncio need not complain.
+            # Waiting callers get the error. If none is left, asyncio need not log that nobody retrieved it.
             if not task.cancelled():
                 task.exception()
 
@@ -240,7 +240,7 @@ class Engine:
             del self._jobs[request]
 
     async def _draw(self, request: MapRequest) -> MapResult:
-        """Draw; what is found damaged is set aside and fetched again, an unreadable store is tried twice."""
+        """Draw; set damaged segments aside and fetch them again, and try an unreadable store twice."""
         healed: set[Path] = set()
         tries = 0
         while True:
@@ -286,7 +286,7 @@ class Engine:
                 "total": (time.perf_counter() - started) * 1000,
             },
         )
-        # An incomplete window may be completed by the next day's file, so only whole ones are kept.
+        # The next day file may complete an incomplete window, so only maps of complete ones are kept.
         is_final = holdings.coverage.fraction == 1 and brackets_are_current
         if is_final and not request.levels_csv and self._results.maxsize:
             self._results[request] = result
@@ -300,7 +300,7 @@ class Engine:
         return await self._parts.pool.run(run_map_job, job)
 
     async def _offer_partial(self, request: MapRequest, collecting: asyncio.Task[Holdings]) -> None:
-        """Wait for the trades as long as people are patient; then show them what there is."""
+        """Wait for the trades; after `recent.patience`, give the listeners a map of what there is."""
         patience = asyncio.ensure_future(self._clock.sleep(self._settings.recent.patience))
         try:
             await asyncio.wait({collecting, patience}, return_when=asyncio.FIRST_COMPLETED)
@@ -336,7 +336,7 @@ class Engine:
 
 
 def _ignore(_: Progress | MapResult) -> None:
-    """Listen to nothing."""
+    """Ignore what is reported."""
 
 
 def _described(request: MapRequest) -> str:

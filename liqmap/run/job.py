@@ -1,4 +1,4 @@
-"""What a worker process runs: the jobs that cost processor time, given paths and small values."""
+"""Load, compute and draw one map in a worker process, from paths and small values."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ PATH_BINS = 720
 
 @dataclass(frozen=True, slots=True)
 class MapJob:
-    """A request with the parts of stored segments, oldest first, that its trades are read from.
+    """A request with the parts of stored segments, oldest first, from which its trades are read.
 
-    Brackets are looked for in `bracket_folders`, besides those that ship.
+    Brackets are read from `bracket_folders` as well as from the tables that ship.
     """
 
     request: MapRequest
@@ -62,9 +62,9 @@ class MapJob:
 def run_map_job(job: MapJob) -> MapResult:
     """Load, select, compute and draw one request.
 
-    Raises RequestError if no trade of the window passes the selection, DataError if a segment is gone.
+    Raises RequestError if the selection takes no trade of the window, DataError if a segment is gone.
     """
-    # matplotlib takes a second to import: workers do it, the process that only hands out jobs does not.
+    # matplotlib takes a second to import, so only workers do; the process that hands out jobs does not.
     from liqmap.render import draw_depth, draw_heatmap, draw_map  # noqa: PLC0415
 
     watch = _Stopwatch()
@@ -102,7 +102,7 @@ def run_map_job(job: MapJob) -> MapResult:
 
 
 def load_job(job: MapJob) -> Loaded:
-    """Read the price path of `job`, and how far its trades are selected. Raises as `run_map_job`."""
+    """Read the price path of `job` and find which trades it selects. Raises as `run_map_job`."""
     seconds = int(job.request.window.length.total_seconds())
     lost = sum(gap.lost for gap in job.coverage.missing)
     return load(job.request, job.parts, bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS), lost=lost)
@@ -126,7 +126,7 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
 
 
 def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
-    """Return the rules that the request asks for, or the simple ones where there are no brackets."""
+    """Return the margin rules of the request's model, or the simple rules where there are no brackets."""
     request = job.request
     inverse = EXCHANGES[request.market.exchange].contract(request.market.symbol).inverse
     if request.model is MarginModel.SIMPLE:
@@ -165,7 +165,7 @@ def _nothing_selected(job: MapJob, trades: Mapping[Side, int]) -> str:
                 f"{_rounded(fraction * 100, 4, ROUND_HALF_EVEN)}% of {most:,} {symbol} trades a side is less"
                 f" than one trade. Try portion {works}% or a longer window."
             )
-        case TopN():  # pragma: no cover - takes at least one of any trades
+        case TopN():  # pragma: no cover - it takes at least one trade of any window
             return f"No trade of {symbol} in this window was selected."
 
 
@@ -178,7 +178,7 @@ def _largest_notional(job: MapJob) -> float:
 
 
 def _rounded(value: float, digits: int, rounding: str) -> str:
-    """Write the first digits that matter, as people type them: 82,300 becomes 80,000, and 1e-05 0.00001."""
+    """Write `value` with so many significant digits and no exponent: 82,300 becomes 80,000."""
     rounded = Context(prec=digits, rounding=rounding).create_decimal(value)
     return f"{rounded.normalize():,f}"
 

@@ -1,4 +1,4 @@
-"""Load: parts of stored segments -> what a request needs of them, stretch by stretch."""
+"""Read what a request needs from parts of stored segments, stretch by stretch."""
 
 from __future__ import annotations
 
@@ -24,20 +24,19 @@ if TYPE_CHECKING:
     from liqmap.model import MapRequest
     from liqmap.store.segments import Largest, Part
 
-_HELD = 1000  # trades a side and part, up to which they are kept when they are read to be counted
-_STRETCH = 20_000  # entries that are computed at once: enough to be quick, few enough for the cache
+_HELD = 1000  # trades of a side: so few are kept when they are read for counting
+_STRETCH = 20_000  # entries computed at once: enough for numpy to be fast, few enough for the CPU cache
 
 _NO_PATH = PricePath(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """What a request needs of its parts: small values, and `entries` that are read when asked for.
+    """What a request needs of its parts: small values, and `entries`, which are read on demand.
 
-    `last_trade` is the second of the window's newest trade.
-    `paths` are the parts' price paths in bins of `bin_seconds`; `trade_count` is each side's trades in the
-    window, and `cuts` say how far each part's largest trades are selected. `held` are those trades
-    themselves where they are few.
+    `last_trade` is the second of the window's newest trade. `paths` are the parts' price paths in bins of
+    `bin_seconds`, `trade_count` the number of each side's trades in the window. `cuts` says how many of each
+    part's largest trades are selected, and `held` keeps those trades themselves where they are few.
     """
 
     request: MapRequest
@@ -69,14 +68,15 @@ class Loaded:
             yield together(waiting)
 
     def _by_part(self) -> Iterator[Entries]:
-        later = {Side.BUY: np.inf, Side.SELL: -np.inf}  # what the price path knows of the parts after this
+        later = {Side.BUY: np.inf, Side.SELL: -np.inf}  # extremes of the price in the parts after this one
         for index in reversed(range(len(self.parts))):
             found = {side: self._selected(index, side) for side in Side}
             trades = {side: each.trades for side, each in found.items()}
             if any(map(len, trades.values())):
                 part = self.parts[index]
-                # A segment knows what came after its trades, until its end: a part that ends before it does,
-                # and a heatmap, which asks how soon, need the seconds.
+                # A segment stores what the price did after each trade, until the segment's end. A part that
+                # ends earlier needs the seconds instead, and so does a heatmap, which shows when a level was
+                # swept.
                 ends_early = part.window.end < part.segment.origin.window.end
                 if ends_early or Picture.HEATMAP in self.request.pictures:
                     yield Entries(trades, self._by_seconds(index, trades, later))
@@ -94,8 +94,8 @@ class Loaded:
 
     @property
     def _in_order(self) -> bool:
-        """Whether a table of levels is wanted in the order in which the trades were made."""
-        # Every other mode takes the largest first.
+        """Whether to read the order in which the trades were made, for a table of levels."""
+        # The tables of every other mode list the largest trades first.
         return self.request.levels_csv and isinstance(self.request.selection, GrossValue)
 
     def _by_seconds(
@@ -114,7 +114,7 @@ class Loaded:
         }
 
     def _rest_of_bin(self, index: int) -> PricePath:
-        """Return what later parts have of the bin in which a part ends, as one second put behind its end."""
+        """Return the prices of later parts in the bin in which a part ends, as one second after its end."""
         end_ms, width = self.parts[index].window.end_ms, self.bin_seconds * 1000
         bin_start = end_ms // width * width
         rest = []
@@ -127,7 +127,7 @@ class Loaded:
 
 
 def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int, lost: int = 0) -> Loaded:
-    """Read the price path and find how far each part's trades, largest first, are selected.
+    """Read the price path and find how many of each part's largest trades are selected.
 
     `parts` come oldest first; `lost` trades are known to be missing in the window. Raises RequestError if
     nobody traded, DataError if all trades are missing or a segment is gone.
@@ -161,7 +161,7 @@ def _last_second(part: Part, *, since: int) -> datetime:
 
 
 def together(parts: Sequence[Entries]) -> Entries:
-    """Return entries, newest first, as those of one stretch."""
+    """Join the entries of several parts, newest part first, into one stretch."""
     if len(parts) == 1:
         return parts[0]
     trades, after = {}, {}

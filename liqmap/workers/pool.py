@@ -1,4 +1,4 @@
-"""The executor that jobs run in: kept warm, bounded in time, and replaced when a worker dies."""
+"""Run jobs in an executor that is kept warm, limits their time, and is replaced when a worker dies."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_UNGUARDED = 86  # the exit code of a worker whose import of the script would have started workers itself
+_UNGUARDED = 86  # exit code of a worker that would have started workers itself by importing the script
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
 class Run(Protocol):
-    """How a job is run somewhere else: the signature of `WorkerPool.run`."""
+    """The signature of `WorkerPool.run`."""
 
     async def __call__(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
-        """Run `function(argument)` and return what it returns. Raises what it raises, and JobFailed."""
+        """Run `function(argument)` elsewhere and return its result. Raises what it raises, and JobFailed."""
         ...
 
 
 class WorkerPool:
     """Runs jobs in worker processes, at most as many at once as there are workers.
 
-    A job that is still running after `timeout` seconds fails with JobFailed, and its worker is killed.
-    One that is running when it is cancelled counts as running until its worker is free, or that time is over.
-    A job whose worker died is tried once more in a new pool. Given an `executor` of someone else's,
-    the pool uses that one and never replaces it.
+    A job that is still running after `timeout` seconds fails with JobFailed, and its worker is killed. A job
+    that is cancelled while it runs keeps its slot until its worker is free or that time is over. A job whose
+    worker died is tried once more in new workers. If an `executor` is given, the pool uses it, never replaces
+    it and leaves it to its owner to close.
     """
 
     def __init__(self, *, workers: int, timeout: float, executor: Executor | None = None) -> None:
@@ -54,8 +54,8 @@ class WorkerPool:
         self._unguarded = False
 
     async def __aenter__(self) -> Self:
-        # A spawned process imports the script, and what it imports now is this: there is no main guard. The
-        # parent says so, by this code; a sentence from here would come once for each worker.
+        # A spawned process imports the script. If that reaches this line, the script has no main guard. The
+        # exit code lets the parent say so once; a message from here would appear once for each worker.
         if self._foreign is None and getattr(multiprocessing.current_process(), "_inheriting", False):
             raise SystemExit(_UNGUARDED)
         self._executor = self._foreign or self._start()
@@ -72,7 +72,7 @@ class WorkerPool:
             _kill(self._executor)
 
     async def run(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
-        """Run `function(argument)`; both must be picklable.
+        """Run `function(argument)`, both picklable, in a worker and return its result.
 
         Raises what it raises, JobFailed, and NoMainGuard.
         """
@@ -83,14 +83,14 @@ class WorkerPool:
         try:
             return await asyncio.shield(job)
         except asyncio.CancelledError:
-            job.cancel()  # which keeps its slot for as long as its worker is not free
+            job.cancel()  # it keeps its slot until its worker is free
             raise
 
     def _ended(self, job: asyncio.Task[Any]) -> None:
         self._jobs.discard(job)
         self._slots.release()
         if not job.cancelled():
-            job.exception()  # whoever waited has got it
+            job.exception()  # the caller has received it; asyncio need not log it
 
     async def _run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
         for _ in range(2):
@@ -131,7 +131,7 @@ class WorkerPool:
                 self._replace(executor)
 
     def _replace(self, executor: Executor) -> None:
-        # Several jobs may have been in the pool that broke; the first to notice replaces it.
+        # Several jobs may have run in the broken executor; the first to notice replaces it.
         if self._foreign is None and self._executor is executor:
             _kill(executor)
             self._unguarded = any(process.exitcode == _UNGUARDED for process in self._processes)
@@ -139,11 +139,13 @@ class WorkerPool:
                 self._executor = self._start()
 
     def _start(self) -> Executor:
-        # Spawned, not forked: this process has threads, and matplotlib does not survive a fork among them.
+        # Spawned, not forked: this process has threads, and matplotlib does not survive a fork while they
+        # run.
         executor = ProcessPoolExecutor(
             self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_process
         )
-        # Workers start as jobs are submitted; these make them all start now, to be warm when needed.
+        # Workers start when jobs are submitted. These jobs start them all now, so that they are warm when
+        # needed.
         for _ in range(self._workers):
             executor.submit(int)
         self._processes = _processes(executor)

@@ -1,4 +1,4 @@
-"""A worker process: how it is made ready, and how it ends with its parent."""
+"""Prepare a worker process, and end it with its parent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from liqmap.memory import tune_memory
 
 
 def prepare_process() -> None:
-    """Make a new worker process ready: deaf to Ctrl-C, gone when its parent is, and warm."""
+    """Prepare a new worker process: ignore Ctrl-C, exit with the parent, and import what drawing needs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
-        # A killed parent cannot tell its workers to stop, and their queue never reaches its end.
+        # A killed parent cannot stop its workers, and their queue is never closed.
         threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
     tune_memory()
     importlib.import_module("liqmap.render")

@@ -37,14 +37,14 @@ def told(chunks: list[Chunk]) -> list[tuple[int, int, list[int]]]:
     ]
 
 
-def test_numbered_tape_begins_after_a_second_that_may_lack_trades():
+def test_numbered_buffer_begins_after_a_second_that_may_lack_trades():
     its = fed(buffer(), (10, 200), (11, 900), (12, 1000), (13, 59_999), (14, 60_200), (15, 60_500))
     assert told(its.chunks) == [(1000, 60_000, [1000, 59_999])]
     assert (its.chunks[0].first_id, its.chunks[0].last_id) == (12, 13)
     assert its.covered_from == T0 + 60_000
 
 
-def test_numbered_tape_leaves_room_for_a_trade_that_the_first_has_overtaken():
+def test_numbered_buffer_leaves_room_for_a_trade_that_the_first_has_overtaken():
     # Id 9 came before the buffer began and has a later time than id 10: the next second lacks it.
     its = fed(buffer(), (10, 999), (11, 1500), (12, 2000), (13, 60_500))
     assert told(its.chunks) == [(2000, 60_000, [2000])]
@@ -95,7 +95,7 @@ def test_named_trade_counts_once_though_it_comes_again():
     assert len(its._named) + len(its._named_before) < 5
 
 
-def test_tape_that_has_heard_nothing_covers_nothing():
+def test_buffer_without_trades_covers_nothing():
     its = buffer()
     its.close(T0)
     its.cut()
@@ -115,7 +115,7 @@ def test_skipped_id_leaves_a_gap_around_it():
     assert told(its.chunks) == [(1000, 5000, [1000]), (10_000, 60_000, [10_000])]
 
 
-def test_trade_without_an_id_does_not_get_onto_a_numbered_tape():
+def test_trade_without_an_id_is_left_out_of_a_numbered_buffer():
     its = buffer()
     its.add(trade(None, 0))
     assert its.newest_ms == 0
@@ -138,13 +138,13 @@ def test_equal_times_stay_in_the_order_of_arrival():
     assert its.chunks[0].trades.size.tolist() == [2.0, 3.0, 4.0, 5.0]
 
 
-def test_late_numbered_trade_is_told_with_its_time():
+def test_late_numbered_trade_is_reported_with_its_time():
     its = fed(buffer(), (10, 0), (11, 1000), (12, 60_500), (13, 59_000))
     assert its.late == [T0 + 59_000]
     assert told(its.chunks) == [(1000, 60_000, [1000])]
 
 
-def test_late_trade_of_a_piece_from_before_a_cut_is_told_too():
+def test_late_trade_of_a_chunk_before_a_cut_is_reported():
     its = fed(buffer(), (10, 0), (11, 1000), (12, 60_500))
     its.cut()
     fed(its, (20, 62_000), (21, 59_000))
@@ -156,7 +156,7 @@ def test_trade_of_the_gap_itself_is_not_late():
     assert its.late == []
 
 
-def test_late_unnumbered_trade_is_counted_as_lost_by_the_next_piece():
+def test_late_unnumbered_trade_is_counted_as_lost_by_the_next_chunk():
     its = buffer(numbered=False)
     for after in (100, 60_500, 59_000, 58_000, 120_500):
         its.add(trade(None, after))
@@ -165,7 +165,7 @@ def test_late_unnumbered_trade_is_counted_as_lost_by_the_next_piece():
     assert [(each.first_id, each.last_id) for each in its.chunks] == [(None, None)] * 2
 
 
-def test_unnumbered_tape_begins_after_the_second_of_its_first_trade():
+def test_unnumbered_buffer_begins_after_the_second_of_its_first_trade():
     its = buffer(numbered=False)
     for after in (300, 900, 1000, 1500, 60_500):
         its.add(trade(None, after))
@@ -173,7 +173,7 @@ def test_unnumbered_tape_begins_after_the_second_of_its_first_trade():
     assert its.chunks[0].lost == 0
 
 
-def test_unnumbered_tape_begins_again_after_a_cut():
+def test_unnumbered_buffer_begins_again_after_a_cut():
     its = buffer(numbered=False)
     for after in (0, 1000, 10_900):
         its.add(trade(None, after))
@@ -184,7 +184,7 @@ def test_unnumbered_tape_begins_again_after_a_cut():
     assert told(its.chunks) == [(1000, 10_000, [1000]), (12_000, 13_000, [12_000])]
 
 
-def test_unnumbered_tape_that_goes_back_in_time_does_not_overlap():
+def test_unnumbered_buffer_that_goes_back_in_time_does_not_overlap():
     its = buffer(numbered=False)
     its.add(trade(None, 0))
     its.close(T0 + 50_000)
@@ -205,7 +205,7 @@ def test_quiet_hours_are_closed_by_the_next_trade_hour_by_hour():
     assert [each.first_id for each in its.chunks] == [11, None, None]
 
 
-def test_quiet_time_of_an_unnumbered_tape_is_closed_by_its_owner():
+def test_quiet_time_of_an_unnumbered_buffer_is_closed_by_its_owner():
     its = buffer(numbered=False)
     its.add(trade(None, 0))
     its.close(T0 + 600_000)
@@ -238,13 +238,13 @@ def test_reconnect_that_goes_back_in_time_does_not_overlap():
     assert its.late == [T0 + 30_000]
 
 
-def test_beyond_most_trades_a_piece_is_closed_at_a_second():
+def test_beyond_most_trades_a_chunk_is_closed_at_a_second():
     its = buffer(most=3)
     fed(its, (10, 0), (11, 1000), (12, 1100), (13, 2600))
     assert told(its.chunks) == [(1000, 2000, [1000, 1100])]
 
 
-def test_pieces_that_nobody_takes_are_given_up_oldest_first():
+def test_chunks_that_nobody_takes_are_dropped_oldest_first():
     its = buffer(most=5)
     fed(its, *((number, number * 500) for number in range(200)))
     held = sum(len(each.trades) for each in its.chunks)
@@ -294,9 +294,7 @@ def streamed(seed: int, *, numbered: bool, most: int) -> tuple[list[StreamTrade]
 
 
 @given(st.integers(0, 1 << 32), st.booleans(), st.sampled_from([2, 10, 1000]))
-def test_pieces_hold_exactly_the_trades_of_their_windows_whatever_happens(
-    seed: int, numbered: bool, most: int
-):
+def test_chunks_hold_exactly_the_trades_of_their_windows(seed: int, numbered: bool, most: int):
     all_trades, its = streamed(seed, numbered=numbered, most=most)
     time = np.array([each.time for each in all_trades])
     end = 0
@@ -318,6 +316,6 @@ def test_pieces_hold_exactly_the_trades_of_their_windows_whatever_happens(
 
 
 @pytest.mark.parametrize("numbered", [True, False])
-def test_random_streams_of_the_property_do_yield_pieces(numbered: bool):
+def test_random_streams_of_the_property_do_yield_chunks(numbered: bool):
     found = [streamed(seed, numbered=numbered, most=1000)[1].chunks for seed in range(50)]
     assert sum(len(chunk.trades) for chunks in found for chunk in chunks) > 500
