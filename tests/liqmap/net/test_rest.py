@@ -130,7 +130,9 @@ async def test_ban_closes_for_all_jobs_until_it_is_over(answer: Answer):
 async def test_forbidden_closes_for_all_jobs_for_ten_minutes():
     async with asking() as (api, client, url):
         api.planned = [refusing(403)]
-        with pytest.raises(DataError, match=r"HTTP 403.*too often or blocks.*again at 1\d:\d\d:30"):
+        with pytest.raises(
+            DataError, match=r"HTTP 403.*too many requests or because it blocks.*again at 1\d:\d\d:30"
+        ):
             await driven(api.clock, client.get(url, weight=20))
         with pytest.raises(DataError, match="limits requests until"):
             await driven(api.clock, client.get(url, weight=20))

@@ -38,6 +38,7 @@ from liqmap.run.job import run_map_job
 from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.segments import segment_paths
+from liqmap.text import lacking_text
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.market_time import until
@@ -142,20 +143,23 @@ async def test_map_drawn_without_brackets_is_drawn_again_with_them(tmp_path: Pat
     async with running(tmp_path, gate) as (engine, server):
         server.plan("risk-limit", Fault.NOT_FOUND)
         margin = (await engine.draw(ether)).summary.margin
-        assert (margin.model, margin.note) == (MarginModel.SIMPLE, "no Bybit brackets of ETHUSDT are known")
+        assert (margin.model, lacking_text(margin)) == (
+            MarginModel.SIMPLE,
+            "no Bybit brackets of ETHUSDT are known",
+        )
         engine._parts.brackets._retried_at.clear()
         assert (await engine.draw(ether)).summary.margin.model is MarginModel.BYBIT
 
 
 @pytest.mark.parametrize(
-    ("exchange", "symbol", "source"),
+    ("exchange", "symbol", "source", "rate"),
     [
-        (Exchange.BINANCE, "BTCUSD_PERP", "Binance COIN-M daily files"),
-        (Exchange.BYBIT, "BTCUSD", "Bybit inverse daily files"),
+        (Exchange.BINANCE, "BTCUSD_PERP", "Binance COIN-M daily files", 0.0),  # publishes no brackets of it
+        (Exchange.BYBIT, "BTCUSD", "Bybit inverse daily files", 0.005),
     ],
 )
 async def test_inverse_contracts_are_drawn(
-    tmp_path: Path, gate: Gate, exchange: Exchange, symbol: str, source: str
+    tmp_path: Path, gate: Gate, exchange: Exchange, symbol: str, source: str, rate: float
 ):
     async with running(tmp_path, gate) as (engine, _):
         window = TimeWindow.ending(END, timedelta(hours=6))
@@ -163,9 +167,9 @@ async def test_inverse_contracts_are_drawn(
     assert result.coverage.sources == (source,)
     assert result.levels_csv is not None
     side, leverage, _, entry, level, *_ = result.levels_csv.decode().splitlines()[1].split(",")
-    # A long's margin is worth less the further the price falls, so it is gone at 10/11 and not at 9/10.
+    # In coin, a long of value 1 has lost entry / level - 1. Its margin of 1/10 may shrink to `rate`.
     assert (side, leverage) == ("buy", "10")
-    assert float(level) == pytest.approx(float(entry) * 10 / 11, rel=0, abs=CENT)
+    assert float(level) == pytest.approx(float(entry) / (1 + 1 / 10 - rate), rel=0, abs=CENT)
     assert result.summary.selected_notional_buy == round(result.summary.selected_notional_buy)
 
 
@@ -290,7 +294,7 @@ async def test_segment_found_damaged_while_drawing_is_fetched_again(tmp_path: Pa
         first = await engine.draw(request())
         gate.before_next_map = lambda: spoil(engine._parts.store.root)
         second = await engine.draw(request())
-    assert second.map_png == first.map_png
+    assert second.pictures == first.pictures
     assert gate.maps == 3
     assert (
         server.requests["/binance/data/futures/um/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2023-08-01.zip"]
