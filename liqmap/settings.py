@@ -131,7 +131,7 @@ class DownloadSettings(Section):
     least_speed: ByteSize = Field(default=ByteSize(10_000), ge=0)
     longest: float = Field(default=3600.0, gt=0)
     max_file_size: ByteSize = Field(default=ByteSize(2_000_000_000), gt=0)
-    max_unpacked_size: ByteSize = Field(default=ByteSize(16_000_000_000), gt=0)
+    max_unpacked_size: ByteSize = Field(default=ByteSize(4_000_000_000), gt=0)
 
 
 class RecentSettings(Section):

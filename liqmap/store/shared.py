@@ -17,7 +17,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from liqmap.errors import DamagedSegment, SettingsError, StoreError
-from liqmap.store.segments import MANIFEST, TABLES, open_segment, segment_path
+from liqmap.store.segments import MANIFEST, TABLES, open_segment, segment_path, verify_segment
 from liqmap.store.writer import move_into_place
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class SharedStore:
         self._is_local = isinstance(self._files, fs.LocalFileSystem)
         self._root = root.rstrip("/")
         self._published: set[Path] = set()
+        self._damaged: set[Path] = set()  # found so there, and of the right size perhaps
 
     def publish(self, segment: Segment) -> None:
         """Put a segment there if it is not: its tables first and its manifest last, so it is there whole.
@@ -63,10 +64,11 @@ class SharedStore:
             return
         folder = self._folder(segment.path)
         try:
-            if not self._has(segment, folder):
+            if segment.path in self._damaged or not self._has(segment, folder):
                 for name in (*_FILES, MANIFEST):
                     self._put(segment.path / name, f"{folder}/{name}")
             self._published.add(segment.path)
+            self._damaged.discard(segment.path)
         except OSError as error:
             log.warning("a segment could not be put into the shared store: %s", error)
 
@@ -86,6 +88,7 @@ class SharedStore:
             if not _is_of(temporary, path):
                 log.warning("a segment in the shared store is damaged and is not used: %s", path.name)
                 self._published.discard(path)
+                self._damaged.add(path)
                 return None
             path.parent.mkdir(parents=True, exist_ok=True)
             move_into_place(temporary, path)
@@ -148,9 +151,10 @@ def _is_of(folder: Path, path: Path) -> bool:
     """Tell whether `folder` holds a whole segment, and the one that belongs at `path`."""
     try:
         found = open_segment(folder)
+        if found is None:
+            return False
+        verify_segment(found)
     except DamagedSegment:
-        return False
-    if found is None:
         return False
     origin = found.origin
     return segment_path(path.parents[_PATH_PARTS - 1], origin.exchange, origin.symbol, origin.window) == path

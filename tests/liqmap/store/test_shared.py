@@ -179,6 +179,19 @@ def test_segment_found_damaged_is_published_again_by_the_same_process(tmp_path: 
     assert there.read_bytes() == (segment.path / "buy.arrow").read_bytes()
 
 
+def test_damage_of_unchanged_size_is_not_brought_in_and_is_replaced(tmp_path: Path, segment: Segment):
+    shared = SharedStore(str(tmp_path / "shared"))
+    shared.publish(segment)
+    (there,) = (tmp_path / "shared").rglob("buy.arrow")
+    there.write_bytes(bytes(there.stat().st_size))
+    path = elsewhere(tmp_path, segment)
+    assert shared.bring_in(path, incoming=tmp_path / "incoming") is None
+    other = SharedStore(str(tmp_path / "shared"))
+    assert other.bring_in(segment.path, incoming=tmp_path / "incoming") is None
+    other.publish(segment)
+    assert there.read_bytes() == (segment.path / "buy.arrow").read_bytes()
+
+
 def test_file_is_on_the_disk_before_it_has_its_name(
     tmp_path: Path, segment: Segment, monkeypatch: pytest.MonkeyPatch
 ):
