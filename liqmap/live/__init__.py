@@ -1,1 +1,1 @@
-"""Live: the exchanges' streams into the store, as they happen."""
+"""Record the exchanges' live streams into the store."""

@@ -1,4 +1,4 @@
-"""Complaints: what can go wrong with every message is logged once a minute, with a count."""
+"""Log problems that may come with every message once a minute, with a count."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERY: Final = timedelta(minutes=1)
 
 
 class Complaints:
-    """Logs the first complaint about a subject at once, and those that follow within a minute as a count."""
+    """Logs the first problem of a subject at once, and those of the following minute as a count."""
 
     def __init__(self, log: logging.Logger, clock: Clock) -> None:
         self._log = log
@@ -25,21 +25,21 @@ class Complaints:
         self._more: Counter[str] = Counter()
 
     def note(self, subject: str, problem: object) -> None:
-        """Log a problem with `subject`, or count it if one has been logged within the last minute."""
+        """Log a problem with `subject`, or count it if one was logged within the last minute."""
         if self._is_recent(subject):
             self._more[subject] += 1
             return
         self._write(subject, str(problem))
 
     def flush(self) -> None:
-        """Log the counts whose minute is over."""
+        """Log the counts of subjects whose minute is over."""
         for subject in list(self._more):
             if not self._is_recent(subject):
                 self._write(subject, "")
 
     def _is_recent(self, subject: str) -> bool:
         logged = self._logged.get(subject)
-        # A clock that is set back must not silence anything for hours.
+        # If the clock is set back, nothing must stay silenced for hours.
         return logged is not None and abs(self._clock.now() - logged) < EVERY
 
     def _write(self, subject: str, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""Stream: one websocket to an exchange, for as long as it lasts."""
+"""Read one websocket of an exchange until it ends."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_AT_ONCE = 100  # symbols in a message: Bybit takes 21,000 characters
-_BETWEEN_SECONDS = 0.2  # Binance closes at more than ten messages a second, answers to its pings included
+_MOST_AT_ONCE = 100  # symbols in a message: Bybit accepts 21,000 characters
+_BETWEEN_SECONDS = 0.2  # Binance disconnects above ten messages a second, pongs included
 
 
 class Stream:
-    """A connection that hands over what comes in, until the exchange or its owner ends it.
+    """A connection that hands over its events until the exchange or its owner ends it.
 
-    The exchange is read from only as fast as `on_events` returns, so nothing piles up here: an exchange
-    drops a reader who is too slow.
+    It reads no faster than `on_events` returns, so nothing queues up in this process. An exchange disconnects
+    a reader that is too slow.
     """
 
     def __init__(
@@ -56,59 +56,60 @@ class Stream:
         self._on_events = on_events
         self._on_unreadable = on_unreadable
         self._numbers = count(1)
-        self._asked: dict[int, tuple[str, ...]] = {}
+        self._requested: dict[int, tuple[str, ...]] = {}
         self._doubtful: asyncio.Queue[str] = asyncio.Queue()
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     async def run(self, symbols: Callable[[], tuple[str, ...]]) -> None:
-        """Connect, ask for the `symbols` wanted by then, and read until the connection ends.
+        """Connect, subscribe to `symbols`, and read until the connection ends.
 
-        Raises TransientError if there is none, or if nothing has come by it.
+        `symbols` is called once the connection is open. Raises TransientError if there is no connection, or
+        if it delivered nothing.
         """
         host = host_of(self._url)
         self._socket = socket = await self._session.stream(self._url)
-        tasks = [asyncio.create_task(each) for each in (self._keep(socket), self._ask_one_by_one())]
+        tasks = [asyncio.create_task(each) for each in (self._keep(socket), self._subscribe_one_by_one())]
         try:
             await self.subscribe(symbols())
             some = False
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     some = self._take(message.data) or some
-            if not some:  # trying again at once would go on for ever
+            if not some:  # as an error, so that the next attempt waits
                 raise TransientError(f"{host} accepts a connection but sends nothing; it is tried again.")
         finally:
             self._socket = None
-            self._asked.clear()
+            self._requested.clear()
             self._doubtful = asyncio.Queue()
             for task in tasks:
                 task.cancel()
             await socket.close()
 
     async def subscribe(self, symbols: tuple[str, ...]) -> None:
-        """Ask for more symbols, if there is a connection; `on_live` or `on_refused` tells of each."""
+        """Subscribe to more symbols if there is a connection; `on_live` or `on_refused` follows for each."""
         for first in range(0, len(symbols), _MOST_AT_ONCE):
-            await self._ask(symbols[first : first + _MOST_AT_ONCE])
+            await self._send(symbols[first : first + _MOST_AT_ONCE])
 
-    async def _ask(self, symbols: tuple[str, ...]) -> None:
+    async def _send(self, symbols: tuple[str, ...]) -> None:
         if self._socket is None:
             return
         number = next(self._numbers)
-        self._asked[number] = symbols
-        with suppress(ConnectionError):  # the reader finds out too
+        self._requested[number] = symbols
+        with suppress(ConnectionError):  # the reader notices it as well
             await self._socket.send_str(self._live.subscribe(symbols, number=number))
 
-    async def _ask_one_by_one(self) -> None:
+    async def _subscribe_one_by_one(self) -> None:
         while True:
-            await self._ask((await self._doubtful.get(),))
+            await self._send((await self._doubtful.get(),))
             await self._clock.sleep(_BETWEEN_SECONDS)
 
     async def drop(self) -> None:
-        """End the connection: it is dead, or too far behind."""
+        """End the connection, because it is dead or too far behind."""
         if self._socket is not None:
             await self._socket.close()
 
     def _take(self, text: str) -> bool:
-        """Take in a message and tell whether it held any events."""
+        """Take in a message and return whether it held any events."""
         try:
             found = self._live.read(text)
         except PartlyUnreadable as error:
@@ -116,17 +117,17 @@ class Stream:
             found = error.readable
         except DataError as error:
             if not self._live.numbered:
-                # No id will tell that its trades are missing: what follows must count as a new stream.
+                # No gap in the ids would show that its trades are missing, so a new stream must begin.
                 raise TransientError(f"{error.problem} ({error.__cause__}); connecting again") from error
             self._on_unreadable(error)
             return False
         if isinstance(found, Acknowledged):
-            symbols = self._asked.pop(found.number, ())
+            symbols = self._requested.pop(found.number, ())
             if found.accepted:
                 self._on_live(symbols)
             elif len(symbols) == 1:
                 self._on_refused(symbols[0])
-            else:  # one bad name is enough, so each is asked for on its own
+            else:  # one bad name is enough, so subscribe to each on its own
                 log.info("%s refuses some of %d streams", self._url, len(symbols))
                 for symbol in symbols:
                     self._doubtful.put_nowait(symbol)
@@ -145,5 +146,5 @@ class Stream:
                 await socket.close()
                 return
             if self._live.heartbeat is not None:
-                with suppress(ConnectionError):  # the reader finds out too
+                with suppress(ConnectionError):  # the reader notices it as well
                     await socket.send_str(self._live.heartbeat)

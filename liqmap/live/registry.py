@@ -1,4 +1,4 @@
-"""Recordings: which process records which symbol into a store, and how that is going, for all to see."""
+"""Claim the symbols that a process records into a store, and describe each recording for others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALIVE_FOR: Final = timedelta(minutes=3)
-"""A recording that has said nothing for this long is not going on any more."""
+"""A recording whose description is older than this has stopped."""
 
 _ALWAYS = ("updated", "since")
 _MOMENTS = (*_ALWAYS, "asked", "until", "last_trade")
@@ -26,12 +26,12 @@ _MOMENTS = (*_ALWAYS, "asked", "until", "last_trade")
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """How the recording of one symbol is going, as its process said at `updated`.
+    """The state of one symbol's recording, as its process described it at `updated`.
 
-    `since` is when that process began, `until` the end of what is stored, `lag` how old the newest trade
-    was when it came in [s]. `cuts` counts the streams that broke since. `asked` is when somebody last
-    wanted the symbol; one that the settings name is wanted always (None). `clock_off` is how far this
-    machine's clock was ahead of the exchange's [s], None if it was right or nothing has shown it.
+    `since` is when that process began, `until` the end of what is stored, `lag` the age of the newest trade
+    when it was received [s]. `cuts` counts the streams that have broken since. `asked` is when somebody last
+    requested the symbol, None for one in the settings, which is always recorded. `clock_off` is how far this
+    machine's clock was ahead of the exchange's [s], None if it was right or is unknown.
     """
 
     exchange: Exchange
@@ -47,18 +47,18 @@ class Recording:
     clock_off: float | None = None
 
     def is_alive(self, now: datetime) -> bool:
-        """Tell whether it is going on."""
+        """Return whether the recording is in progress."""
         return self.connected and now - self.updated <= ALIVE_FOR
 
 
 class Recordings:
-    """The folder of a store in which recordings are claimed and described."""
+    """The folder of a store with the claims and descriptions of recordings."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "recordings"
 
     def claim(self, exchange: Exchange, symbol: str) -> FileLock | None:
-        """Return a lock that this process alone holds until it releases it or ends; None if another does.
+        """Return a lock that this process holds until it releases it or ends; None if another holds it.
 
         Raises DataError if the folder cannot be used.
         """
@@ -76,21 +76,24 @@ class Recordings:
         return lock
 
     def write(self, recording: Recording) -> None:
-        """Describe a recording."""
+        """Store the description of a recording."""
         content = json.dumps(asdict(recording), default=datetime.isoformat)
         write_file(self._path(recording.exchange, recording.symbol, "json"), content.encode())
 
     def forget(self, exchange: Exchange, symbol: str) -> None:
-        """Remove all that there is of a symbol, for its holder: names that do not exist are many."""
+        """Remove all files of a symbol that does not exist; only the holder of its claim may.
+
+        Without this, mistyped names would fill the folder.
+        """
         for suffix in ("json", "lock"):
             self._path(exchange, symbol, suffix).unlink(missing_ok=True)
 
     def read(self, exchange: Exchange, symbol: str) -> Recording | None:
-        """Return how a symbol's recording goes, or went; None if there has been none."""
+        """Return the last description of a symbol's recording, None if there is none."""
         return _read(self._path(exchange, symbol, "json"))
 
     def all(self) -> Iterator[Recording]:
-        """Yield all recordings that there have been, by exchange and symbol."""
+        """Yield the last description of every recording, by exchange and symbol."""
         for path in sorted(self._folder.glob("*/*.json")):
             recording = _read(path)
             if recording is not None:
@@ -106,7 +109,7 @@ def _read(path: Path) -> Recording | None:
         moments = {name: _moment(values[name]) for name in _MOMENTS if name in _ALWAYS or values[name]}
         return replace(Recording(**values | moments), exchange=Exchange(values["exchange"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None  # not there, or of another version: as good as none
+        return None  # absent, or written by another version: treated alike
 
 
 def _moment(text: str) -> datetime:

@@ -1,4 +1,4 @@
-"""Status: how the recordings in a store are going, symbol by symbol."""
+"""Report the state of the recordings in a store, symbol by symbol."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from liqmap.live.registry import Recording
 
 LOOKED_BACK: Final = timedelta(days=2)
-"""Gaps are told as far back as the exchanges publish days with certainty."""
+"""Older gaps are not reported: by then the exchanges have published the day."""
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolStatus:
     """How far one symbol's recording has come.
 
-    `first` is the start of what is recorded and not published as a day yet, `sources` are the ways by
-    which that has come, `gaps` what is missing between that and the end of what is stored.
+    `first` is the start of what is recorded but not replaced by a published day yet, `sources` says how those
+    trades were received, and `gaps` is what is missing between `first` and the end of what is stored.
     """
 
     recording: Recording
@@ -41,7 +41,7 @@ class SymbolStatus:
 
     @property
     def missing(self) -> timedelta:
-        """All gaps together."""
+        """Total length of the gaps."""
         return sum((gap.length for gap in self.gaps), timedelta())
 
 
@@ -51,13 +51,13 @@ def recording_status(root: Path, *, now: datetime) -> list[SymbolStatus]:
 
 
 def largest_lag(root: Path, *, now: datetime) -> float:
-    """Return how far the slowest stream that is recorded now is behind [s], 0 if there is none."""
+    """Return the lag [s] of the slowest stream recorded now, 0 if there is none."""
     lags = (each.lag or 0.0 for each in Recordings(root).all() if each.is_alive(now))
     return max(lags, default=0.0)
 
 
 def clock_warning(found: Sequence[SymbolStatus]) -> str | None:
-    """Return what is wrong with this machine's clock, as live recordings show it; None if nothing is."""
+    """Return a sentence if live recordings show that this machine's clock is wrong, else None."""
     for each in found:
         off = each.recording.clock_off
         if each.is_alive and off is not None:
@@ -85,7 +85,7 @@ def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:
 def _sources(root: Path, recording: Recording, windows: Sequence[TimeWindow]) -> tuple[str, ...]:
     sources: set[str] = set()
     for window in windows:
-        # One that is damaged or cannot be read is dealt with by whoever needs it.
+        # A damaged or unreadable segment is handled when a map needs it.
         with suppress(DamagedSegment, UnreadableStore):
             segment = open_segment(segment_path(root, recording.exchange, recording.symbol, window))
             sources.update(segment.origin.via if segment else ())

@@ -61,7 +61,7 @@ def test_file_can_be_named_by_the_environment(written, monkeypatch: pytest.Monke
     assert load_settings().engine.workers == 7
 
 
-def test_engine_passes_over_the_bot_s_sections(written):
+def test_engine_ignores_the_bot_s_sections(written):
     path = written('[discord]\napi_url = "http://127.0.0.1:1"\n[limits]\nmaps_per_user = 9\n')
     assert load_settings(path) == Settings()
     assert load_bot_settings(path).limits.maps_per_user == 9
@@ -123,7 +123,7 @@ def test_cluster_needs_an_address(tmp_path: Path):
 FAPI, STREAM = "https://fapi.binance.com/fapi/v1/time", "wss://stream.bybit.com/v5/public/linear"
 
 
-def test_no_proxy_is_taken_where_none_is_named():
+def test_no_proxy_is_used_where_none_is_named():
     assert load_settings().network.proxy_for(FAPI) is None
 
 
@@ -151,7 +151,7 @@ def test_no_proxy_is_taken_where_none_is_named():
         ({"LIQMAP__NETWORK__PROXY": "http://mine"}, "http://127.0.0.1:1", None),
     ],
 )
-def test_proxy_is_the_setting_s_else_the_environment_s(
+def test_proxy_setting_wins_over_the_environment(
     environment: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
 ):
     for name, value in environment.items():
@@ -167,7 +167,7 @@ def test_unsupported_proxy_is_one_line_that_hides_its_password(name: str, monkey
     assert "hush" not in str(caught.value)
 
 
-def test_proxy_s_password_shows_in_no_text(monkeypatch: pytest.MonkeyPatch):
+def test_proxy_password_appears_in_no_text(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LIQMAP__NETWORK__PROXY", "http://user:hush@p:3128")
     settings = load_settings()
     assert "hush" not in f"{settings} {settings!r} {settings.network!r} {settings.model_dump_json()}"

@@ -25,7 +25,7 @@ STEM = "BTCUSDT_2023-08-01_00-00-00-2023-08-01_06-00-00"
         (["portion", "1%", "--exchange", "bybit"], f"{STEM}_portion_0.01_bybit"),
     ],
 )
-def test_pictures_are_written_and_told(
+def test_pictures_are_written_and_named_in_the_output(
     words: list[str], stem: str, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "out"
@@ -103,9 +103,7 @@ def test_json_is_one_object_with_every_number(
     assert report["clusters"]["nearest_long"]["distance"] < 0
 
 
-def test_options_of_the_map_are_the_command_s(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_every_option_reaches_the_request(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["BTCUSD", "6h", *END, "--config", str(config), "--out", str(tmp_path / "out"), "--heatmap"]
     options = ["--model", "simple", "--leverages", "5,20", "--levels", "all", "--theme", "light"]
     assert main([*arguments, *options]) == 0
@@ -117,7 +115,7 @@ def test_options_of_the_map_are_the_command_s(
     assert "\n  heatmap       " in told
 
 
-def test_mistyped_symbol_is_told_with_near_names(config: Path, capsys: pytest.CaptureFixture[str]):
+def test_mistyped_symbol_is_answered_with_similar_names(config: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["BTCUSTD", "6h", "--simulated", "--config", str(config)]) == 1
     told = capsys.readouterr().err
     assert told == (
@@ -126,7 +124,7 @@ def test_mistyped_symbol_is_told_with_near_names(config: Path, capsys: pytest.Ca
     )
 
 
-def test_source_is_told_apart_from_what_is_missing(
+def test_sources_and_gaps_are_printed_separately(
     config: Path, tmp_path: Path, market_server: MarketServer, capsys: pytest.CaptureFixture[str]
 ):
     market_server.plan("2023-07-31", Fault.NOT_FOUND, times=100)
@@ -136,7 +134,7 @@ def test_source_is_told_apart_from_what_is_missing(
     assert line.endswith(") · Binance USD-M daily files")
 
 
-def test_price_that_is_hours_old_is_told_with_its_time(
+def test_price_that_is_hours_old_is_printed_with_its_time(
     config: Path, tmp_path: Path, market_server: MarketServer, capsys: pytest.CaptureFixture[str]
 ):
     market_server.plan("2023-08-01", Fault.NOT_FOUND, times=100)
@@ -174,7 +172,7 @@ def test_missing_day_is_reported_with_its_reason(
         (["BTCUSDT", "6h", "--config", "nowhere.toml"], "The settings file nowhere.toml cannot be read"),
     ],
 )
-def test_what_was_typed_wrongly_is_one_sentence_and_exits_with_2(
+def test_wrong_argument_prints_one_sentence_and_exits_with_2(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ):
     assert main(arguments) == 2
@@ -204,7 +202,7 @@ def test_unknown_exchange_is_refused_with_those_that_are_known(
     assert all(each in told.splitlines()[-1] for each in ("binance", "bybit"))
 
 
-def test_help_names_what_is_taken_where_nothing_is_said(capsys: pytest.CaptureFixture[str]):
+def test_help_names_the_defaults(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
@@ -230,7 +228,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
         (["BTCUSDT", "6h", "gross_value", "1b"], None, "Try gross_value"),
     ],
 )
-def test_what_the_network_does_is_one_sentence_and_leaves_no_file(
+def test_network_failure_prints_one_sentence_and_leaves_no_file(
     words: list[str],
     fault: Fault | None,
     sentence: str,
@@ -249,7 +247,7 @@ def test_what_the_network_does_is_one_sentence_and_leaves_no_file(
     assert list(out.iterdir()) == []
 
 
-def test_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
+def test_unwritable_folder_is_reported_before_drawing(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(cli, "Engine", None)

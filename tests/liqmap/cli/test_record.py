@@ -55,7 +55,7 @@ def recorded(store: Path, first: str, last: str) -> None:
     write_segment(path, origin, no_trades(), incoming=store / "incoming")
 
 
-def test_status_of_nothing_says_how_to_begin(store: Path, capsys: pytest.CaptureFixture[str]):
+def test_status_of_an_empty_store_says_how_to_begin(store: Path, capsys: pytest.CaptureFixture[str]):
     assert status(store) == 0
     assert capsys.readouterr().out == "Nothing is recorded yet; try: liqmap record BTCUSDT\n"
 
@@ -113,7 +113,7 @@ def test_largest_lag_is_that_of_what_is_recorded_now(store: Path):
         (["BTCUSD_PERP", "--exchange", "binance"], "BTCUSD_PERP is no USDT-margined future of Binance"),
     ],
 )
-def test_what_cannot_be_recorded_is_one_sentence(
+def test_unrecordable_symbol_prints_one_sentence(
     store: Path, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ):
     assert main(["record", *words, "--config", str(store.parent / "liqmap.toml")]) == 2
@@ -133,7 +133,7 @@ def test_recorder_of_nothing_that_exists_ends_with_a_sentence(
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_recorder_runs_on_its_own_until_it_is_told_to_stop(store: Path, stop: signal.Signals):
+def test_recorder_runs_until_a_signal_stops_it(store: Path, stop: signal.Signals):
     command = [sys.executable, "-m", "liqmap", "record", "BTCUSDT", "--exchange", "binance", "--simulated"]
     with subprocess.Popen(  # noqa: S603
         [*command, "--config", str(store.parent / "liqmap.toml")], stderr=subprocess.PIPE, text=True

@@ -21,7 +21,7 @@ def complaints(clock: SimulatedClock) -> Complaints:
     return Complaints(logging.getLogger("complaints"), clock)
 
 
-async def test_complaints_cost_a_line_a_minute_with_a_count(
+async def test_problems_are_logged_once_a_minute_with_a_count(
     complaints: Complaints, clock: SimulatedClock, caplog: pytest.LogCaptureFixture
 ):
     for second in range(150):
@@ -36,7 +36,7 @@ async def test_complaints_cost_a_line_a_minute_with_a_count(
     ]
 
 
-async def test_last_complaints_are_counted_though_none_follows(
+async def test_last_problems_are_counted_though_none_follows(
     complaints: Complaints, clock: SimulatedClock, caplog: pytest.LogCaptureFixture
 ):
     for _ in range(4):
@@ -49,7 +49,7 @@ async def test_last_complaints_are_counted_though_none_follows(
     assert caplog.messages[1:] == ["Bybit's messages: 3 more since 12:00:00"]
 
 
-async def test_subjects_are_counted_apart(complaints: Complaints, caplog: pytest.LogCaptureFixture):
+async def test_subjects_are_counted_separately(complaints: Complaints, caplog: pytest.LogCaptureFixture):
     for subject in ("Binance's messages", "Bybit's messages") * 3:
         complaints.note(subject, "nonsense")
     assert caplog.messages == ["Binance's messages: nonsense", "Bybit's messages: nonsense"]

@@ -74,7 +74,7 @@ async def heard(peer: Peer, count: int) -> None:
     await until(lambda: len(peer.heard) == count)
 
 
-async def test_bybit_hears_a_heartbeat_every_twenty_seconds():
+async def test_bybit_receives_a_heartbeat_every_twenty_seconds():
     async with connected(BYBIT) as (peer, _, clock, _, _):
         for beats in range(1, 4):
             await clock.advance(19.5)
@@ -93,7 +93,7 @@ async def test_binance_connection_is_renewed_before_it_is_a_day_old():
         assert len(peer.heard) == 1
 
 
-async def test_stream_tells_what_was_acknowledged_and_refused():
+async def test_stream_reports_what_was_acknowledged_and_refused():
     async with connected(BYBIT) as (peer, stream, _, _, got):
         number = peer.heard[0]["req_id"]
         await peer.sockets[0].send_json({"op": "subscribe", "success": True, "req_id": number})
@@ -107,7 +107,7 @@ async def test_stream_tells_what_was_acknowledged_and_refused():
         assert got == [("BTCUSDT",), "NOPEUSDT is refused"]
 
 
-async def test_of_streams_that_are_refused_together_each_is_asked_for_again_in_its_time():
+async def test_streams_refused_together_are_requested_again_one_by_one():
     async with connected(BYBIT) as (peer, stream, clock, _, got):
 
         async def answer(place: int, *, success: bool, **more: str) -> None:
@@ -134,21 +134,21 @@ async def test_of_streams_that_are_refused_together_each_is_asked_for_again_in_i
         assert got == [("ETHUSDT",), "NOPEUSDT is refused", ("XRPUSDT",)]
 
 
-async def test_many_symbols_are_asked_for_in_several_messages():
+async def test_many_symbols_are_requested_in_several_messages():
     async with connected(BYBIT) as (peer, stream, _, _, _):
         await stream.subscribe(tuple(f"COIN{number:03}USDT" for number in range(250)))
         await heard(peer, 4)
         assert [len(each["args"]) for each in peer.heard[1:]] == [200, 200, 100]
 
 
-async def test_connection_by_which_nothing_came_counts_as_a_failure():
+async def test_connection_that_delivers_nothing_counts_as_a_failure():
     async with connected(BYBIT) as (peer, _, _, task, _):
         await peer.sockets[0].close()
         with pytest.raises(TransientError, match="accepts a connection but sends nothing"):
             await task
 
 
-async def test_connection_that_brought_something_ends_well():
+async def test_connection_that_delivered_something_ends_without_error():
     async with connected(BYBIT) as (peer, _, _, task, got):
         trade = {"T": 1672304486865, "s": "BTCUSDT", "S": "Buy", "v": "1", "p": "2"}
         await peer.sockets[0].send_json({"topic": "publicTrade.BTCUSDT", "data": [trade]})
@@ -157,7 +157,7 @@ async def test_connection_that_brought_something_ends_well():
         await task
 
 
-async def test_trade_of_size_0_costs_no_connection():
+async def test_trade_of_size_0_does_not_end_the_connection():
     async with connected(BYBIT) as (peer, _, _, task, got):
         for size in ("0", "1"):
             trade = {"T": 1672304486865, "s": "BTCUSDT", "S": "Buy", "v": size, "p": "2", "i": None}
@@ -167,7 +167,7 @@ async def test_trade_of_size_0_costs_no_connection():
         assert not task.done()
 
 
-async def test_address_that_nobody_listens_at_is_a_passing_failure():
+async def test_address_without_a_server_is_a_transient_failure():
     async with open_session(NetworkSettings()) as session:
         stream = Stream(
             session,
@@ -240,7 +240,7 @@ def stream(exchange: Exchange) -> Stream:
     )
 
 
-def test_unreadable_message_of_a_numbered_stream_is_told_by_the_ids():
+def test_unreadable_message_of_a_numbered_stream_shows_in_the_ids():
     assert stream(Exchange.BINANCE)._take("{") is False
 
 

@@ -49,7 +49,7 @@ async def test_cut_is_repaired_by_rest(made: Recording):
     assert (recording.cuts, recording.connected) == (1, True)
 
 
-async def test_connections_begin_a_second_apart_however_little_they_bring(tmp_path: Path):
+async def test_short_connections_begin_at_least_a_second_apart(tmp_path: Path):
     async with market(scale=0.5) as (server, clock), recording(tmp_path, server, clock, "BTCUSDT") as made:
         await made.until_subscribed(BINANCE)
         for connections in (2, 3):
@@ -63,7 +63,7 @@ async def test_connections_begin_a_second_apart_however_little_they_bring(tmp_pa
             await reconnected(made, BINANCE, connections)
 
 
-async def test_cut_is_a_gap_where_the_past_is_not_to_be_had(made: Recording):
+async def test_cut_is_a_gap_where_the_exchange_serves_no_past_trades(made: Recording):
     await made.live(150)
     made.server.refuse_streams(BYBIT, times=1)
     made.server.cut_streams(BYBIT)
@@ -79,7 +79,7 @@ async def test_cut_is_a_gap_where_the_past_is_not_to_be_had(made: Recording):
 
 
 @pytest.mark.parametrize("exchange", Exchange)
-async def test_silent_stream_of_a_busy_symbol_is_found_out_too(tmp_path: Path, exchange: Exchange):
+async def test_silent_stream_of_a_busy_symbol_is_reconnected(tmp_path: Path, exchange: Exchange):
     # Fifty trades a second: whenever the exchange is asked, somebody has traded just now.
     name = f"{exchange}:BTCUSDT"
     async with market(scale=4) as (server, clock), recording(tmp_path, server, clock, name) as made:
@@ -93,7 +93,7 @@ async def test_silent_stream_of_a_busy_symbol_is_found_out_too(tmp_path: Path, e
         await reconnected(made, exchange, 2)
 
 
-async def test_clock_that_is_wrong_is_no_reason_to_connect_again(tmp_path: Path):
+async def test_wrong_clock_causes_no_reconnection(tmp_path: Path):
     async with market() as (server, clock):
         ahead = SimulatedClock(clock.now() + timedelta(seconds=200))
         async with recording(tmp_path, server, ahead, "bybit:BTCUSDT") as made:
@@ -110,7 +110,7 @@ async def test_clock_that_is_wrong_is_no_reason_to_connect_again(tmp_path: Path)
 
 
 @pytest.mark.parametrize("exchange", Exchange)
-async def test_silent_stream_is_found_out_and_connected_again(
+async def test_silent_stream_is_noticed_and_reconnected(
     made: Recording, exchange: Exchange, caplog: pytest.LogCaptureFixture
 ):
     await made.live(60)
@@ -130,7 +130,7 @@ async def test_silent_stream_is_found_out_and_connected_again(
         assert len(made.spans(exchange)) == 2
 
 
-async def test_symbol_that_there_is_not_keeps_no_other_from_being_recorded(tmp_path: Path):
+async def test_unknown_symbol_does_not_stop_others_from_being_recorded(tmp_path: Path):
     names = ("bybit:NOPEUSDT", "bybit:BTCUSDT", "bybit:ETHUSDT")
     async with market() as (server, clock):
         server.plan("recent-trade", Fault.STALL, times=1000)  # so that the stream alone tells
@@ -145,9 +145,7 @@ async def test_symbol_that_there_is_not_keeps_no_other_from_being_recorded(tmp_p
             await until(lambda: [each.symbol for each in recordings.all()] == ["BTCUSDT", "ETHUSDT"])
 
 
-async def test_symbol_of_the_settings_that_was_refused_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+async def test_refused_symbol_of_the_settings_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     listed, newest = asyncio.Event(), ExchangeRecorder._newest
 
     async def unlisted(recorder: ExchangeRecorder, symbol: str) -> Newest:
@@ -165,7 +163,7 @@ async def test_symbol_of_the_settings_that_was_refused_is_tried_again(
         assert made.recorder.is_recorded(BYBIT, "BTCUSDT")
 
 
-async def test_symbol_that_cannot_be_claimed_keeps_no_other_from_being_recorded(
+async def test_symbol_that_cannot_be_claimed_does_not_stop_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     lock = tmp_path / "simulated" / "recordings" / BYBIT / "ETHUSDT.lock"
@@ -182,7 +180,7 @@ async def test_symbol_that_cannot_be_claimed_keeps_no_other_from_being_recorded(
         assert (server.stream_connections[BYBIT], made.symbol(BYBIT).recording.cuts) == (1, 0)
 
 
-async def test_stream_that_nobody_has_answered_for_is_asked_for_again(made: Recording):
+async def test_unanswered_subscription_is_sent_again(made: Recording):
     await made.live(10)
     made.symbol(BYBIT).cut()
     await made.live(60)
@@ -190,7 +188,7 @@ async def test_stream_that_nobody_has_answered_for_is_asked_for_again(made: Reco
     assert made.server.stream_connections[BYBIT] == 1
 
 
-async def test_recorder_that_breaks_says_so_and_goes_on_after_a_minute(
+async def test_failed_recorder_logs_it_and_resumes_after_a_minute(
     made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def broken(*_: object) -> None:
@@ -211,7 +209,7 @@ async def test_recorder_that_breaks_says_so_and_goes_on_after_a_minute(
     await until(lambda: recordings.read(BYBIT, "BTCUSDT") != before)
 
 
-async def test_message_that_breaks_the_recorder_does_not_end_it(
+async def test_recorder_survives_a_message_that_breaks_it(
     made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def broken(*_: object) -> None:
@@ -228,7 +226,7 @@ async def test_message_that_breaks_the_recorder_does_not_end_it(
     assert made.exact(BYBIT)
 
 
-async def test_refused_connections_are_tried_again_ever_later(tmp_path: Path):
+async def test_refused_connections_are_retried_with_growing_waits(tmp_path: Path):
     async with market() as (server, clock):
         server.refuse_streams(BYBIT, times=8)
         async with recording(tmp_path, server, clock, "bybit:BTCUSDT", retry_wait=1) as made:
@@ -303,7 +301,7 @@ async def test_holes_are_repaired_while_there_is_no_connection(tmp_path: Path):
         assert made.exact(BINANCE)
 
 
-async def test_messages_that_cannot_be_read_are_passed_over_and_cost_a_line_a_minute(
+async def test_unreadable_messages_are_skipped_and_logged_once_a_minute(
     made: Recording, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.WARNING)
@@ -316,7 +314,7 @@ async def test_messages_that_cannot_be_read_are_passed_over_and_cost_a_line_a_mi
     assert count == "Binance's messages: 299 more since 11:57:10"
 
 
-async def test_unreadable_messages_of_a_stream_without_ids_cost_a_line_a_minute(
+async def test_unreadable_messages_of_a_stream_without_ids_are_logged_once_a_minute(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     async with (
@@ -336,7 +334,7 @@ async def test_unreadable_messages_of_a_stream_without_ids_cost_a_line_a_minute(
 
 
 @pytest.mark.parametrize("seconds", [-7200, -25, 25, 7200])
-async def test_recording_goes_by_the_exchange_s_clock(
+async def test_recording_follows_the_exchange_s_clock(
     tmp_path: Path, seconds: int, caplog: pytest.LogCaptureFixture
 ):
     ahead = timedelta(seconds=seconds)
@@ -361,7 +359,7 @@ async def test_recording_goes_by_the_exchange_s_clock(
         assert "another time" not in caplog.text
 
 
-async def test_place_that_is_barred_is_said_and_tried_again_after_ten_minutes(
+async def test_barred_network_is_reported_and_retried_after_ten_minutes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     async with market() as (server, clock):
@@ -375,7 +373,7 @@ async def test_place_that_is_barred_is_said_and_tried_again_after_ten_minutes(
             await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
 
 
-async def test_recording_goes_on_while_the_exchange_bans_questions(made: Recording):
+async def test_recording_continues_while_rest_requests_are_banned(made: Recording):
     made.server.plan("aggTrades|recent-trade", Fault.IP_BAN, times=100)
     await made.live(185)
     for exchange in Exchange:

@@ -62,7 +62,7 @@ async def test_brackets_that_change_become_a_table_of_that_day(made: Recording):
     await until(lambda: made.exact(BINANCE))
 
 
-async def test_symbol_asked_for_is_recorded_from_then_on(made: Recording):
+async def test_requested_symbol_is_recorded_from_then_on(made: Recording):
     assert not made.recorder.is_recorded(BYBIT, "ETHUSDT")
     made.recorder.want(BYBIT, "ETHUSDT", until=made.clock.now())
     assert made.recorder.is_recorded(BYBIT, "ETHUSDT")
@@ -73,14 +73,14 @@ async def test_symbol_asked_for_is_recorded_from_then_on(made: Recording):
     assert made.server.stream_connections[BYBIT] == 1
 
 
-async def test_symbol_asked_for_of_long_ago_or_without_a_stream_is_not_recorded(made: Recording):
+async def test_old_window_or_symbol_without_a_stream_is_not_recorded(made: Recording):
     made.recorder.want(BYBIT, "ETHUSDT", until=made.clock.now() - timedelta(days=1))
     made.recorder.want(BYBIT, "BTCUSD", until=made.clock.now())
     assert not made.recorder.is_recorded(BYBIT, "ETHUSDT")
     assert not made.recorder.is_recorded(BYBIT, "BTCUSD")
 
 
-async def test_symbol_asked_for_while_connecting_is_recorded(tmp_path: Path):
+async def test_symbol_requested_while_connecting_is_recorded(tmp_path: Path):
     async with market() as (server, clock), recording(tmp_path, server, clock) as made:
         for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT"):
             made.recorder.want(BYBIT, symbol, until=clock.now())
@@ -98,7 +98,7 @@ async def test_unknown_symbol_is_refused(made: Recording, exchange: Exchange):
     await until(lambda: recordings.read(exchange, "NOPEUSDT") is None)
 
 
-async def test_recorder_starts_though_the_exchange_cannot_be_asked(tmp_path: Path):
+async def test_recorder_starts_though_rest_does_not_answer(tmp_path: Path):
     async with market() as (server, clock):
         server.plan("aggTrades|recent-trade", Fault.STALL, times=1000)
         async with recording(tmp_path, server, clock, "BTCUSDT", "ETHUSDT") as made:
@@ -107,7 +107,7 @@ async def test_recorder_starts_though_the_exchange_cannot_be_asked(tmp_path: Pat
                 await made.until_subscribed(exchange, "ETHUSDT")
 
 
-async def test_restart_goes_on_with_what_was_asked_for_lately(tmp_path: Path):
+async def test_restart_resumes_the_symbols_lately_requested(tmp_path: Path):
     async with market() as (server, clock):
         async with recording(tmp_path, server, clock) as made:
             made.recorder.want(BYBIT, "BTCUSDT", until=clock.now())
@@ -163,7 +163,7 @@ async def test_recorder_closes_while_symbols_are_being_looked_up(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["BTCUSDT", "NOPEUSDT"])
-async def test_recorder_that_closes_while_it_writes_has_the_last_word(
+async def test_recorder_closing_during_a_write_stores_its_final_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     begun, go_on = threading.Event(), threading.Event()
@@ -203,7 +203,7 @@ async def test_no_more_symbols_than_allowed_are_recorded(tmp_path: Path):
         assert not made.recorder.is_recorded(BYBIT, "ETHUSDT")
 
 
-def test_configured_symbols_are_of_every_exchange_or_of_one():
+def test_configured_symbols_are_on_every_exchange_or_on_one():
     settings = Settings(recorder=RecorderSettings(symbols=("btc", "bybit:ETHUSDT")))
     assert list(configured(settings)) == [
         (BINANCE, "BTCUSDT"),
@@ -212,7 +212,7 @@ def test_configured_symbols_are_of_every_exchange_or_of_one():
     ]
 
 
-def test_configured_symbol_without_a_stream_is_a_sentence():
+def test_configured_symbol_without_a_stream_raises_one_sentence():
     settings = Settings(recorder=RecorderSettings(symbols=("binance:BTCUSD",)))
     with pytest.raises(
         SettingsError, match=r"^Setting recorder\.symbols: binance:BTCUSD is no USDT-margined"

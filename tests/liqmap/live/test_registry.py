@@ -49,12 +49,12 @@ def test_recording_comes_back_as_it_was_written(tmp_path: Path, recording: Recor
     assert found.exchange is Exchange.BYBIT
 
 
-def test_recording_that_there_is_not_is_none(tmp_path: Path):
+def test_missing_recording_is_none(tmp_path: Path):
     assert read(tmp_path) is None
     assert list(Recordings(tmp_path).all()) == []
 
 
-def test_all_recordings_are_told_by_exchange_and_symbol_without_the_unreadable(tmp_path: Path):
+def test_all_readable_recordings_are_listed_by_exchange_and_symbol(tmp_path: Path):
     recordings = Recordings(tmp_path)
     ether = replace(RECORDING, symbol="ETHUSDT")
     binance = replace(RECORDING, exchange=Exchange.BINANCE, symbol="XRPUSDT")
@@ -111,7 +111,7 @@ def test_sound_text_is_read(tmp_path: Path):
         written(of_a_later_version=1),
     ],
 )
-def test_unreadable_file_is_as_good_as_none(tmp_path: Path, text: str):
+def test_unreadable_file_counts_as_missing(tmp_path: Path, text: str):
     path_of(tmp_path).parent.mkdir(parents=True)
     path_of(tmp_path).write_text(text)
     assert read(tmp_path) is None
@@ -126,11 +126,11 @@ def test_unreadable_file_is_as_good_as_none(tmp_path: Path, text: str):
         (timedelta(0), False, False),
     ],
 )
-def test_recording_is_alive_while_it_is_connected_and_says_so(age: timedelta, connected: bool, alive: bool):
+def test_recording_is_alive_while_connected_and_lately_updated(age: timedelta, connected: bool, alive: bool):
     assert replace(RECORDING, connected=connected).is_alive(NOW + age) is alive
 
 
-def test_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path):
+def test_unwritable_folder_raises_one_sentence(tmp_path: Path):
     (tmp_path / "recordings").write_text("")
     with pytest.raises(LiqmapError):
         Recordings(tmp_path).write(RECORDING)

@@ -55,7 +55,7 @@ async def server():
         yield running
 
 
-async def test_file_whose_checksum_is_not_there_arrives_unverified(server: MarketServer, tmp_path: Path):
+async def test_file_without_a_checksum_is_unverified(server: MarketServer, tmp_path: Path):
     server.plan("CHECKSUM$", Fault.NOT_FOUND)
     found = await fetch(server, tmp_path)
     assert found.unverified
@@ -63,7 +63,7 @@ async def test_file_whose_checksum_is_not_there_arrives_unverified(server: Marke
     assert server.requests[f"/binance{ZIP}.CHECKSUM"] == 1
 
 
-async def test_file_that_is_not_there_is_not_published_whether_or_not_it_has_a_checksum(
+async def test_missing_file_raises_not_published_with_and_without_a_checksum(
     server: MarketServer, tmp_path: Path
 ):
     for pattern in ("zip", "zip$"):
@@ -99,7 +99,7 @@ async def test_checksum_is_read_as_the_tools_write_it(written: str):
 @pytest.mark.parametrize(
     "text", ["", "{sha}", "{sha}\n", "no such", "{sha}0  x", "{sha}  a\nb", "x {sha}  a", "x" * 2000]
 )
-async def test_what_is_no_checksum_is_a_sentence(text: str):
+async def test_unreadable_checksum_raises_one_sentence(text: str):
     body = text.format(sha="ab" * 32).encode()
 
     async def answer(_: web.Request) -> web.Response:
@@ -137,9 +137,7 @@ async def test_file_arrives_verified_and_marked_as_simulated(server: MarketServe
         (Fault.HTML, "zip$"),
     ],
 )
-async def test_fault_that_passes_is_tried_again(
-    server: MarketServer, tmp_path: Path, fault: Fault, pattern: str
-):
+async def test_passing_fault_is_retried(server: MarketServer, tmp_path: Path, fault: Fault, pattern: str):
     server.plan(pattern, fault, times=2)
     found = await fetch(server, tmp_path)
     assert found.sha256 == hashlib.sha256(found.path.read_bytes()).hexdigest()
@@ -166,7 +164,7 @@ async def test_fault_that_passes_is_tried_again(
         (Fault.HTML, "CHECK", "127.0.0.1 sent a checksum that cannot be read; try again later."),
     ],
 )
-async def test_fault_that_stays_is_a_sentence_and_leaves_nothing(
+async def test_lasting_fault_raises_one_sentence_and_leaves_nothing(
     server: MarketServer, tmp_path: Path, fault: Fault, pattern: str, sentence: str
 ):
     server.plan(pattern, fault, times=100)
@@ -194,7 +192,7 @@ async def test_stalled_download_is_given_up(server: MarketServer, tmp_path: Path
         (Fault.BANNED, DataError, "is limiting requests; try again in 60 min"),
     ],
 )
-async def test_fault_that_cannot_pass_is_not_tried_again(
+async def test_permanent_fault_is_not_retried(
     server: MarketServer, tmp_path: Path, fault: Fault, error: type[Exception], sentence: str
 ):
     server.plan("zip$", fault, times=100)
@@ -204,7 +202,7 @@ async def test_fault_that_cannot_pass_is_not_tried_again(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_server_that_is_not_there_is_a_sentence(tmp_path: Path):
+async def test_unreachable_server_raises_one_sentence(tmp_path: Path):
     async with MarketServer(SimulatedMarket()) as server:
         pass
     with pytest.raises(DataError, match="cannot be reached; check the network"):
@@ -223,7 +221,9 @@ async def test_file_beyond_the_size_limit_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_full_disk_is_a_sentence(server: MarketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_full_disk_raises_one_sentence(
+    server: MarketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -252,7 +252,7 @@ async def dripped(clock: SimulatedClock, url: str, folder: Path, settings: Downl
 @pytest.mark.parametrize(
     "at_once", [b"HTTP/1.1 200 ", b"HTTP/1.1 200 OK\r\nX-Slow: ", HEAD, HEAD + b"x" * 199_000]
 )
-async def test_drip_is_broken_off_and_tried_again(tmp_path: Path, at_once: bytes):
+async def test_slow_drip_is_stopped_and_retried(tmp_path: Path, at_once: bytes):
     clock = SimulatedClock(START)
     async with dripping(clock, at_once=at_once) as (drip, url):
         with pytest.raises(DataError, match=r"^127\.0\.0\.1 sends too slowly; try again in a few minutes\.$"):
@@ -262,7 +262,7 @@ async def test_drip_is_broken_off_and_tried_again(tmp_path: Path, at_once: bytes
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_download_ends_at_its_deadline_though_it_goes_on(tmp_path: Path):
+async def test_download_ends_at_its_deadline_though_data_still_arrives(tmp_path: Path):
     clock = SimulatedClock(START)
     settings = DownloadSettings.model_validate({"least_speed": 0, "longest": 600})
     async with dripping(clock) as (drip, url):

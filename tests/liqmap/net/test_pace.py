@@ -17,7 +17,7 @@ def clock() -> SimulatedClock:
     return SimulatedClock(START)
 
 
-async def test_block_that_lasts_too_long_ends_with_the_error(clock: SimulatedClock):
+async def test_block_past_its_time_ends_with_the_error(clock: SimulatedClock):
     late = TransientError("too late")
 
     async def wait() -> None:

@@ -76,7 +76,7 @@ async def test_budget_counts_by_minutes_of_the_clock():
         assert api.clock.now() == START.replace(minute=2, second=0, microsecond=0)
 
 
-async def test_what_others_have_used_comes_off_the_budget():
+async def test_weight_used_by_others_reduces_the_budget():
     async with asking(100) as (api, client, url):
         api.used = 90
         await driven(api.clock, client.get(url, weight=20))
@@ -84,13 +84,13 @@ async def test_what_others_have_used_comes_off_the_budget():
         assert api.asked == [START, START.replace(minute=1, second=0, microsecond=0)]
 
 
-async def test_question_larger_than_any_minute_s_budget_is_asked_all_the_same():
+async def test_request_larger_than_any_minute_s_budget_is_still_sent():
     async with asking(10) as (api, client, url):
         await driven(api.clock, client.get(url, weight=20))
         assert api.asked == [START]
 
 
-async def test_count_of_a_minute_that_is_over_blocks_nothing():
+async def test_count_of_an_earlier_minute_is_ignored():
     budget = WeightBudget(100, clock=(clock := SimulatedClock(START)))
     minute = await budget.spend(20)
     await clock.advance(40)
@@ -148,7 +148,7 @@ async def test_limit_without_a_time_is_a_minute():
         assert api.asked == [START, START + timedelta(minutes=1)]
 
 
-async def test_limit_that_does_not_end_is_a_sentence():
+async def test_lasting_limit_raises_one_sentence():
     async with asking() as (api, client, url):
         api.planned = [refusing(429, 1)] * 9
         with pytest.raises(DataError, match=r"^127\.0\.0\.1 is limiting requests; try again in a minute\.$"):
@@ -167,7 +167,7 @@ async def test_limit_that_does_not_end_is_a_sentence():
         lambda: web.Response(body=b"", content_type="application/json"),
     ],
 )
-async def test_what_may_pass_is_asked_again_by_the_clock(answer: Answer):
+async def test_passing_failure_is_retried_by_the_clock(answer: Answer):
     async with asking() as (api, client, url):
         api.planned = [answer]
         assert await driven(api.clock, client.get(url, weight=20)) == []
@@ -178,7 +178,7 @@ async def test_what_may_pass_is_asked_again_by_the_clock(answer: Answer):
             await driven(api.clock, client.get(url, weight=20))
 
 
-async def test_refusal_with_a_code_is_not_asked_again():
+async def test_refusal_with_a_code_is_not_retried():
     async with asking() as (api, client, url):
         api.planned = [lambda: web.json_response({"code": -1121, "msg": "Invalid symbol."}, status=400)]
         with pytest.raises(RejectedRequest, match="refuses to answer") as raised:
@@ -188,7 +188,7 @@ async def test_refusal_with_a_code_is_not_asked_again():
 
 
 @pytest.mark.parametrize(("status", "sentence"), [(401, "refuses this network"), (404, "answered HTTP 404")])
-async def test_blocked_or_missing_is_a_sentence_at_once(status: int, sentence: str):
+async def test_blocked_or_missing_address_raises_one_sentence_at_once(status: int, sentence: str):
     async with asking() as (api, client, url):
         api.planned = [refusing(status)]
         with pytest.raises(DataError, match=sentence):
@@ -204,7 +204,7 @@ async def test_answer_of_a_simulated_market_is_known():
         assert client.simulated
 
 
-async def test_answer_that_drips_is_given_up_after_its_attempts():
+async def test_dripping_answer_fails_after_its_attempts():
     clock = SimulatedClock(START)
     async with dripping(clock) as (drip, url), open_session(SETTINGS, sleep=clock.sleep) as session:
         client = RestClient(
@@ -222,7 +222,7 @@ async def test_answer_that_drips_is_given_up_after_its_attempts():
         )
 
 
-async def test_answer_that_nobody_waits_for_any_more_is_read_no_further():
+async def test_cancelled_request_reads_no_further():
     clock = SimulatedClock(START)
     async with dripping(clock) as (drip, url), open_session(SETTINGS, sleep=clock.sleep) as session:
         client = RestClient(

@@ -83,7 +83,7 @@ async def test_redirect_to_another_host_is_refused(location: str, status: int):
     assert secret.requests == 0
 
 
-async def test_stream_is_redirected_nowhere():
+async def test_redirected_stream_is_refused():
     async with leading_to("{secret}/") as (secret, url), open_session(NETWORK) as session:
         with pytest.raises(TransientError, match="redirects a stream, which is not followed"):
             await session.stream(url.replace("http:", "ws:"))
@@ -91,7 +91,7 @@ async def test_stream_is_redirected_nowhere():
 
 
 @pytest.mark.parametrize("location", ["/there", "there", "?", "#", ""])
-async def test_redirect_on_the_same_host_is_followed_or_ends(location: str):
+async def test_redirect_on_the_same_host_is_followed_up_to_a_limit(location: str):
     async with leading_to(location) as (_, url), open_session(NETWORK) as session:
         if "there" in location:
             assert await got(session, url) == "arrived by GET"
@@ -172,14 +172,14 @@ async def test_encrypted_connection_goes_through_the_proxy_named_by_the_environm
     assert LOGIN in heads[0]
 
 
-async def test_proxy_that_is_not_there_is_named_without_its_password():
+async def test_unreachable_proxy_is_reported_without_its_password():
     async with open_session(by("http://me:hush@127.0.0.1:9")) as session:
         with pytest.raises(TransientError, match=r"^The proxy cannot be reached; check network") as caught:
             await got(session, "https://exchange.test/")
     assert "hush" not in str(caught.value) + repr(caught.value.__cause__)
 
 
-async def test_redirect_by_a_proxy_leads_to_no_other_host():
+async def test_redirect_by_a_proxy_to_another_host_is_refused():
     answer = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"
     async with proxy(answer) as (heads, address), open_session(by(address)) as session:
         with pytest.raises(DataError, match="redirects to another host"):

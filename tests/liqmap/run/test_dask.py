@@ -70,7 +70,7 @@ def settings_of(address: str, folder: Path) -> Settings:
 
 
 @pytest.mark.dask
-async def test_cluster_draws_what_is_asked_for_and_equal_requests_once(address: str, tmp_path: Path):
+async def test_cluster_draws_requests_and_equal_ones_once(address: str, tmp_path: Path):
     shared = str(tmp_path / "shared")
     async with MarketServer(SimulatedMarket(scale=0.005)) as server:
         settings = sharing(server.redirect(settings_of(address, tmp_path / "store")), shared)
@@ -83,7 +83,7 @@ async def test_cluster_draws_what_is_asked_for_and_equal_requests_once(address: 
 
 
 @pytest.mark.dask
-async def test_errors_come_back_and_jobs_run_elsewhere(address: str, tmp_path: Path):
+async def test_jobs_run_elsewhere_and_their_errors_are_raised_here(address: str, tmp_path: Path):
     async with DaskPool(settings_of(address, tmp_path), shared=None) as cluster:
         assert await cluster.run(pid, 0) != os.getpid()
         with pytest.raises(DataError, match="as it was said"):
@@ -100,7 +100,7 @@ async def test_job_of_a_lost_worker_is_tried_again_by_another(address: str, tmp_
 
 
 @pytest.mark.dask
-async def test_job_past_its_time_is_a_sentence(address: str, tmp_path: Path):
+async def test_job_past_its_time_raises_one_sentence(address: str, tmp_path: Path):
     settings = settings_of(address, tmp_path)
     engine = settings.engine.model_copy(update={"job_timeout": 0.2})
     async with DaskPool(settings.model_copy(update={"engine": engine}), shared=None) as cluster:
@@ -108,7 +108,9 @@ async def test_job_past_its_time_is_a_sentence(address: str, tmp_path: Path):
             await cluster.run(hang, tmp_path / "mark")
 
 
-async def test_address_without_a_scheduler_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_address_without_a_scheduler_raises_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     pytest.importorskip("distributed", reason="the extra dask is not installed")
     monkeypatch.setattr("liqmap.run.dask._CONNECT_TIMEOUT", 0.2)
     with pytest.raises(SettingsError, match="no Dask scheduler at tcp://127"):
@@ -116,14 +118,16 @@ async def test_address_without_a_scheduler_is_a_sentence(tmp_path: Path, monkeyp
             pass
 
 
-async def test_cluster_without_its_library_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_cluster_without_its_library_raises_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(SettingsError, match=r"pip install 'liqmap\[dask\]'"):
         async with DaskPool(settings_of("tcp://127.0.0.1:9", tmp_path), shared=None):
             pass
 
 
-def test_worker_brings_in_the_segments_that_its_machine_lacks(stored: Stored, tmp_path: Path):
+def test_worker_copies_the_segments_that_its_machine_lacks(stored: Stored, tmp_path: Path):
     segment, window = stored(random_trades(5000)), TimeWindow.of_day(DAY)
     request = MapRequest(BTCUSDT, window, TopN(10))
     job = MapJob(request, (Part(segment, window),), Coverage(window, (window,)))
@@ -138,7 +142,7 @@ def test_worker_brings_in_the_segments_that_its_machine_lacks(stored: Stored, tm
     assert run_remote_map_job(remote).pictures[Picture.MAP] == result.pictures[Picture.MAP]
 
 
-def test_segment_that_is_nowhere_is_a_sentence(stored: Stored, tmp_path: Path):
+def test_segment_in_no_store_raises_one_sentence(stored: Stored, tmp_path: Path):
     segment, window = stored(random_trades(500)), TimeWindow.of_day(DAY)
     request = MapRequest(BTCUSDT, window, TopN(10))
     job = MapJob(request, (Part(segment, window),), Coverage(window, (window,)))

@@ -228,7 +228,7 @@ async def test_queue_is_bounded(tmp_path: Path, gate: Gate):
         await asyncio.gather(*waiting, joined)
 
 
-async def test_everyone_who_waits_hears_of_the_progress(tmp_path: Path, gate: Gate):
+async def test_every_listener_receives_the_progress(tmp_path: Path, gate: Gate):
     news: list[list[Progress]] = [[], []]
     async with running(tmp_path, gate) as (engine, _):
         await asyncio.gather(*(engine.draw(request(), progress=each.append) for each in news))
@@ -302,7 +302,7 @@ async def test_segment_found_damaged_while_drawing_is_fetched_again(tmp_path: Pa
     )
 
 
-async def test_segment_damaged_again_and_again_is_a_sentence(tmp_path: Path, gate: Gate):
+async def test_segment_damaged_repeatedly_raises_one_sentence(tmp_path: Path, gate: Gate):
     async with running(tmp_path, gate, cached_results=0) as (engine, _):
         await engine.draw(request())
         gate.before_each_map = lambda: spoil(engine._parts.store.root)
@@ -311,7 +311,7 @@ async def test_segment_damaged_again_and_again_is_a_sentence(tmp_path: Path, gat
     assert gate.maps == 3
 
 
-async def test_store_that_could_not_be_read_for_a_moment_is_read_again(
+async def test_store_unreadable_for_a_moment_is_read_again(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("liqmap.run.engine._STORE_WAIT", 0)
@@ -336,7 +336,7 @@ def spoil(root: Path) -> None:
     (path / "buy.arrow").unlink()
 
 
-async def test_job_past_its_time_is_a_sentence(tmp_path: Path, gate: Gate):
+async def test_job_past_its_time_raises_one_sentence(tmp_path: Path, gate: Gate):
     gate.open.clear()
     async with running(tmp_path, gate, job_timeout=0.2) as (engine, _):
         with pytest.raises(JobFailed, match="try a shorter window"):
@@ -439,7 +439,7 @@ def of_today(hours: int, exchange: Exchange = Exchange.BINANCE) -> MapRequest:
     return MapRequest((Market(exchange, "BTCUSDT"),), TimeWindow.ending(end, timedelta(hours=hours)), TEN)
 
 
-async def test_what_there_is_comes_first_when_patience_is_over(tmp_path: Path, gate: Gate):
+async def test_partial_map_is_shown_when_patience_is_over(tmp_path: Path, gate: Gate):
     async with live(tmp_path, gate) as (engine, _, clock):
         await engine.draw(of_today(2))
         fetch = engine._parts.collector._fetch
@@ -466,7 +466,7 @@ async def test_what_there_is_comes_first_when_patience_is_over(tmp_path: Path, g
     assert whole.coverage.fraction == 1
 
 
-async def test_nothing_is_shown_first_where_nothing_is_held(tmp_path: Path, gate: Gate):
+async def test_no_partial_map_is_shown_where_the_store_has_no_trades(tmp_path: Path, gate: Gate):
     async with live(tmp_path, gate) as (engine, _, clock):
         fetch = engine._parts.collector._fetch
         go_on = asyncio.Event()

@@ -118,7 +118,7 @@ def test_selection_across_days_equals_sorting_all_trades(
     assert drawn.last_price == trades.price[np.flatnonzero(inside)[-1]]
 
 
-def test_map_job_draws_both_pictures_and_says_how_long_each_took(stored: Stored):
+def test_map_job_draws_both_pictures_and_reports_their_times(stored: Stored):
     result = run_map_job(job([stored(random_trades(5000))], TimeWindow.of_day(DAY), TopN(10)))
     assert result.pictures[Picture.MAP].startswith(b"\x89PNG")
     assert result.pictures[Picture.DEPTH].startswith(b"\x89PNG")
@@ -178,7 +178,7 @@ def test_value_that_is_suggested_selects_something(
 
 
 @pytest.mark.parametrize(("price", "size"), [(0.57, 100.0), (1.1, 1.1), (4.35, 100.0), (64.1, 3.0)])
-def test_trade_of_the_very_threshold_is_taken(stored: Stored, price: float, size: float):
+def test_trade_exactly_at_the_threshold_is_selected(stored: Stored, price: float, size: float):
     exact = float(Decimal(str(price)) * Decimal(str(size)))
     assert exact != price * size  # in floats they differ
     segments = [stored(trades_from([(1000, price, size, "buy"), (2000, price, size / 2, "sell")]))]
@@ -189,14 +189,14 @@ def test_trade_of_the_very_threshold_is_taken(stored: Stored, price: float, size
         load_map(job(segments, TimeWindow.of_day(DAY), GrossValue(exact * 1.001)))
 
 
-def test_trades_worth_the_same_on_paper_stay_in_the_order_of_time(stored: Stored):
+def test_trades_of_equal_notional_stay_in_time_order(stored: Stored):
     # 0.57 × 100 is less than 57 in floats, and 1.14 × 50 is too, but 5.7 × 10 is not.
     rows = [(1000, 0.57, 100.0, "buy"), (2000, 5.7, 10.0, "buy"), (3000, 1.14, 50.0, "buy")]
     drawn = load_map(job([stored(trades_from(rows))], TimeWindow.of_day(DAY), TopN(2)))
     assert drawn.buys.largest.price.tolist() == [0.57, 5.7]
 
 
-def test_window_without_trades_is_a_sentence(stored: Stored):
+def test_window_without_trades_raises_one_sentence(stored: Stored):
     window = TimeWindow(MIDNIGHT - timedelta(hours=1), MIDNIGHT)
     with pytest.raises(RequestError, match="Nobody traded BTCUSDT in this window"):
         run_map_job(job([stored(trades_from(ROWS))], window, TopN(5)))
@@ -211,7 +211,7 @@ def test_window_without_trades_is_a_sentence(stored: Stored):
         ([(0, 104_250.5, 1.0, "buy"), (9_000_000, 51_000.0, 1.0, "sell")], TopN(1)),  # everything passed
     ],
 )
-def test_meagre_windows_are_drawn(
+def test_windows_with_few_trades_are_drawn(
     stored: Stored, rows: list[tuple[int, float, float, str]], selection: Selection
 ):
     for model in (MarginModel.EXCHANGE, MarginModel.SIMPLE):
@@ -322,7 +322,9 @@ def test_result_names_what_its_levels_were_computed_with(stored: Stored, model: 
         (BYBIT, "BTCUSD", MarginModel.BYBIT, "no Bybit brackets of BTCUSD are known"),
     ],
 )
-def test_symbol_without_brackets_is_told_why(exchange: Exchange, symbol: str, model: MarginModel, words: str):
+def test_result_says_why_a_symbol_has_no_brackets(
+    exchange: Exchange, symbol: str, model: MarginModel, words: str
+):
     window = TimeWindow.of_day(DAY)
     request = MapRequest((Market(exchange, symbol),), window, TopN(1), model=model)
     rules, basis = margin_of(MapJob(request, (), Coverage(window, (window,))))

@@ -64,7 +64,7 @@ def cut_at(segment: Segment, *seconds: int) -> tuple[Part, ...]:
 @pytest.mark.parametrize("selection", [TopN(50), TopN(5000), GrossValue(2e4), Portion(0.02)])
 @pytest.mark.parametrize("bin_seconds", [120, 300])
 @pytest.mark.parametrize("few", [0, 10**6], ids=["searched for in stretches", "together"])
-def test_parts_say_the_same_as_the_whole(
+def test_parts_give_the_same_levels_as_the_whole(
     stored: Stored, monkeypatch: pytest.MonkeyPatch, selection: Selection, bin_seconds: int, few: int
 ):
     monkeypatch.setattr(liqmap.run.load, "_STRETCH", few)
@@ -110,7 +110,7 @@ def test_aftermath_of_a_day_read_from_minutes_equals_that_from_seconds(
 
 @pytest.mark.parametrize("selection", [TopN(50), TopN(5000), GrossValue(2e4)])
 @pytest.mark.parametrize("cuts", [(), (30_000,)], ids=["whole", "in parts"])
-def test_what_segments_know_of_the_time_after_equals_what_the_seconds_tell(
+def test_stored_aftermath_equals_that_computed_from_seconds(
     stored: Stored, selection: Selection, cuts: tuple[int, ...]
 ):
     parts = cut_at(stored(random_trades(30_000)), *cuts)
@@ -124,9 +124,7 @@ def test_what_segments_know_of_the_time_after_equals_what_the_seconds_tell(
     assert found.after[Side.BUY].soon is None
 
 
-def test_no_more_than_a_stretch_is_read_before_it_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_entries_are_read_one_stretch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(liqmap.run.load, "_STRETCH", 1)
     parts = []
     for day in (DATE, DATE + DAY, DATE + 2 * DAY):
