@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from liqmap.compute.margin import Brackets
 from liqmap.errors import DataError
+from liqmap.seals import unsealed_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +98,7 @@ def table_name(exchange: Exchange, day: date) -> str:
 @lru_cache(_CACHED_TABLES)
 def _read_table(path: Path, changed: int) -> tuple[str, Mapping[str, str]]:
     del changed  # another version of a file is another table
-    first, *lines = path.read_text(encoding="utf-8").splitlines()
+    first, *lines = unsealed_table(path.read_bytes()).splitlines()
     tiers = (line.partition(" ") for line in lines if not line.startswith("#"))
     return first.strip("# "), {symbol: rest for symbol, _, rest in tiers}
 

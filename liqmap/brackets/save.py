@@ -11,6 +11,7 @@ from liqmap.brackets.tiers import tiers_text
 from liqmap.errors import DataError, RequestError
 from liqmap.files import write_file
 from liqmap.model import Exchange, Market
+from liqmap.seals import sealed_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,4 +76,4 @@ def _values(text: str | None) -> list[float]:
 def _write(path: Path, source: str, changed: Mapping[str, str]) -> None:
     before = dict(read_table(path)[1]) if path.exists() else {}
     lines = [f"{symbol} {text}" for symbol, text in sorted((before | dict(changed)).items())]
-    write_file(path, ("\n".join([f"# {source}", _COLUMNS, *lines]) + "\n").encode())
+    write_file(path, sealed_table("\n".join([f"# {source}", _COLUMNS, *lines]) + "\n"))

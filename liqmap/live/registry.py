@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
 from liqmap.errors import DataError
 from liqmap.files import write_file
 from liqmap.model import Exchange
+from liqmap.seals import sealed_json, unsealed_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +77,8 @@ class Recordings:
 
     def write(self, recording: Recording) -> None:
         """Store the description of a recording."""
-        content = json.dumps(asdict(recording), default=datetime.isoformat)
-        write_file(self._path(recording.exchange, recording.symbol, "json"), content.encode())
+        content = sealed_json(asdict(recording), default=datetime.isoformat)
+        write_file(self._path(recording.exchange, recording.symbol, "json"), content)
 
     def forget(self, exchange: Exchange, symbol: str) -> None:
         """Remove all files of a symbol that does not exist; only the holder of its claim may.
@@ -105,7 +105,7 @@ class Recordings:
 
 def _read(path: Path) -> Recording | None:
     try:
-        values: dict[str, Any] = json.loads(path.read_bytes())
+        values = unsealed_json(path.read_bytes())
         moments = {name: _moment(values[name]) for name in _MOMENTS if name in _ALWAYS or values[name]}
         return replace(Recording(**values | moments), exchange=Exchange(values["exchange"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

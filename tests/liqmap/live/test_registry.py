@@ -184,3 +184,14 @@ def test_claim_of_another_process_holds_until_it_is_killed(tmp_path: Path):
     )
     assert answer.stdout == "taken\n"
     lock.release()
+
+
+def test_description_with_one_other_digit_is_as_good_as_none(tmp_path: Path):
+    recordings = Recordings(tmp_path)
+    recordings.write(RECORDING)
+    path = path_of(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"20", b"21"))
+    assert recordings.read(RECORDING.exchange, RECORDING.symbol) is None
+    path.write_bytes(content)
+    assert recordings.read(RECORDING.exchange, RECORDING.symbol) == RECORDING
