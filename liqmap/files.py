@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 
 _FEW_COLOURS: Final = 64
+
+
+_ABANDONED_AFTER = 86_400.0  # seconds
 
 
 def file_stem(request: MapRequest) -> str:
@@ -94,10 +98,20 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         try:
             partial.write_bytes(content)
+            written = partial.stat().st_mtime
             partial.replace(path)
+            _remove_abandoned(path.parent, before=written - _ABANDONED_AFTER)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise RequestError(
             f"{path.name} cannot be written ({error.strerror}); choose another folder."
         ) from error
+
+
+def _remove_abandoned(folder: Path, *, before: float) -> None:
+    """Remove what killed processes left half-written, by the folder's own clock."""
+    for path in folder.glob(f".{'[0-9a-f]' * 32}.part"):
+        with suppress(OSError):  # another process's, and gone by now, or another user's
+            if path.stat().st_mtime < before:
+                path.unlink()

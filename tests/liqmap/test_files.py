@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -127,3 +128,13 @@ def test_picture_at_half_its_size_is_a_picture_of_fewer_bytes(size: tuple[int, i
         assert (picture.format, picture.size) == ("PNG", half)
     if size == (400, 300):  # the table of colours is longer than the smallest pictures
         assert len(small) < len(whole.getvalue()) / 3
+
+
+def test_half_written_files_of_long_ago_are_removed_by_the_next_write(tmp_path: Path):
+    old, fresh, other = (tmp_path / name for name in (f".{'a' * 32}.part", f".{'b' * 32}.part", "mine.part"))
+    for path in (old, fresh, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    write_file(tmp_path / "whole.txt", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, "mine.part", "whole.txt"]
