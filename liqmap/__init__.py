@@ -23,6 +23,7 @@ from liqmap.errors import (
 )
 from liqmap.model import (
     ALL_PICTURES,
+    DEFAULT_EXCHANGE,
     PICTURES,
     Cluster,
     Coverage,
@@ -49,12 +50,15 @@ from liqmap.window import TimeWindow
 if TYPE_CHECKING:
     from liqmap.clock import Clock, SteadyClock, SystemClock, utc_now
     from liqmap.collect.clients import clock_problem, exchange_addresses
+    from liqmap.exchanges import EXCHANGES
     from liqmap.live.status import SymbolStatus, clock_warning
     from liqmap.run.engine import Engine
     from liqmap.settings import Settings, load_settings
 
 __all__ = [
     "ALL_PICTURES",
+    "DEFAULT_EXCHANGE",
+    "EXCHANGES",
     "PICTURES",
     "Clock",
     "Cluster",
@@ -103,6 +107,7 @@ if not TYPE_CHECKING:
     # settings, and each of its processes is lighter without them.
     _IMPORTED_WHEN_ASKED_FOR = {
         "Clock": "liqmap.clock",
+        "EXCHANGES": "liqmap.exchanges",
         "clock_problem": "liqmap.collect.clients",
         "exchange_addresses": "liqmap.collect.clients",
         "Engine": "liqmap.run.engine",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import RequestError
-from liqmap.model import LEVERAGES, Exchange, LevelFilter, Picture, Theme
+from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, LevelFilter, Picture, Theme
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def file_stem(request: MapRequest) -> str:
 
 def _unusual(request: MapRequest) -> list[str]:
     parts = []
-    if request.market.exchange is not Exchange.BINANCE:
+    if request.market.exchange is not DEFAULT_EXCHANGE:
         parts.append(request.market.exchange.value)
     if request.model.value != request.market.exchange.value:
         parts.append(request.model.value)

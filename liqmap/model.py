@@ -30,6 +30,10 @@ class Exchange(StrEnum):
     BYBIT = "bybit"
 
 
+DEFAULT_EXCHANGE: Final = Exchange.BINANCE
+"""The exchange where none is named."""
+
+
 class Side(StrEnum):
     """The taker's side of a trade: `BUY` opens a long, `SELL` a short."""
 

@@ -6,6 +6,7 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, assert_never
 
+from liqmap.exchanges import EXCHANGES
 from liqmap.model import BAND_DISTANCES, GapKind, GrossValue, LevelFilter, Portion, Selection, Side, TopN
 from liqmap.window import DAY
 
@@ -145,9 +146,8 @@ def clock_text(exchange: Exchange, ahead: timedelta) -> str:
     """Return what is wrong with this machine's clock, `ahead` of an exchange's or, if negative, behind."""
     side = "ahead of" if ahead > timedelta(0) else "behind"
     length = duration_text(abs(ahead))
-    return (
-        f"This machine's clock is about {length} {side} {exchange.title()}'s; set it, for example with NTP."
-    )
+    label = EXCHANGES[exchange].label
+    return f"This machine's clock is about {length} {side} {label}'s; set it, for example with NTP."
 
 
 def completion_text(typed: Market, drawn: Market) -> str | None:
@@ -230,7 +230,7 @@ def coverage_text(coverage: Coverage) -> str:
 
 def gap_text(gap: Gap) -> str:
     """Return why a part of a window has no trades: not published yet."""
-    exchange = gap.exchange.title() if gap.exchange else "The exchange"
+    exchange = EXCHANGES[gap.exchange].label if gap.exchange else "The exchange"
     lost = _counted(gap.lost, "trade")
     return _GAP_TEXTS[gap.kind].format(exchange=exchange, since=gap.since, problem=gap.problem, lost=lost)
 

@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.options import EXCHANGE_CHOICES, suggestions
+from bot.commands.options import EXCHANGE_CHOICES, EXCHANGE_HELP, suggestions
 from bot.interaction.patience import acknowledge, patiently
 from bot.interaction.permissions import check_bot, check_member
 from bot.request.ids import parse_id
@@ -19,7 +19,17 @@ from bot.schedule.desk import fetch_channel
 from bot.store.alerts import NewAlert
 from bot.views.progress import drawn
 from bot.views.replies import COLOUR, fitting
-from liqmap import Exchange, GrossValue, MapRequest, Market, Mode, Portion, RequestError, TimeWindow
+from liqmap import (
+    DEFAULT_EXCHANGE,
+    EXCHANGES,
+    GrossValue,
+    MapRequest,
+    Market,
+    Mode,
+    Portion,
+    RequestError,
+    TimeWindow,
+)
 from liqmap.parsing import (
     check_request,
     parse_end,
@@ -75,7 +85,7 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         distance="How near the price must come, such as 1% or 0.5%",
         notional="Smallest cluster that counts, in quote currency, such as 5m",
         cooldown="Pause after each post: 5m to 7d (default: 1h)",
-        exchange="Where the trades were made (default: Binance)",
+        exchange=EXCHANGE_HELP,
     )
     @app_commands.choices(exchange=EXCHANGE_CHOICES)
     async def near(
@@ -91,7 +101,7 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         guild_id = interaction.guild_id or 0
         defaults = self._store.guilds.get(guild_id)
         window = TimeWindow.ending(parse_end(None, now=self._clock.now()), WINDOW)
-        chosen = parse_exchange(exchange or defaults.exchange or Exchange.BINANCE)
+        chosen = parse_exchange(exchange or defaults.exchange or DEFAULT_EXCHANGE)
         request = check_request(
             MapRequest((Market(chosen, parse_symbol(symbol)),), window, watched_selection(defaults)),
             max_days=WINDOW.days,
@@ -195,8 +205,9 @@ def _cooldown(text: str) -> timedelta:
 
 
 def _words(alert: NewAlert) -> str:
+    label = EXCHANGES[alert.exchange].label
     return (
-        f"{alert.symbol} on {alert.exchange.title()} within {alert.distance * 100:.4g} % of a cluster"
+        f"{alert.symbol} on {label} within {alert.distance * 100:.4g} % of a cluster"
         f" of {money(alert.notional)} or more, at most once every {length_text(alert.cooldown)}"
     )
 

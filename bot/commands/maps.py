@@ -13,6 +13,7 @@ from discord.ext import commands
 
 from bot.commands.options import (
     EXCHANGE_CHOICES,
+    EXCHANGE_HELP,
     LEVELS_CHOICES,
     MODE_CHOICES,
     MODEL_CHOICES,
@@ -81,7 +82,7 @@ class Maps(commands.Cog):
         window="How far back: 6h, 90m, 7d",
         mode="Which trades count",
         value="The mode's number: 100, 100k or 1%",
-        exchange="Where the trades were made (default: Binance)",
+        exchange=EXCHANGE_HELP,
         end="End of the window in UTC, such as 2023-08-01 06:00 (default: now)",
         chart="A picture to draw besides map and depth",
         model="How liquidation prices are computed (default: the exchange's own way)",

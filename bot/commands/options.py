@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 
 from bot.views.map import MODE_NAMES
-from liqmap import Exchange, LevelFilter, MarginModel, Mode, Theme
+from liqmap import DEFAULT_EXCHANGE, EXCHANGES, LevelFilter, MarginModel, Mode, Theme
 from liqmap.parsing import DEFAULT_VALUES
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ MapTarget = app_commands.Transform[_Channel, _MapTarget]
 
 _MODELS = {
     MarginModel.EXCHANGE: "the exchange's own",
-    MarginModel.BINANCE: "binance: isolated, by Binance's brackets",
-    MarginModel.BYBIT: "bybit: isolated, by Bybit's risk limits",
+    **{row.model: f"{row.model}: isolated, as {row.label} computes it" for row in EXCHANGES.values()},
     MarginModel.SIMPLE: "simple: entry ± 1/leverage, full size at each",
 }
 _LEVELS = {
@@ -62,7 +61,10 @@ _LEVELS = {
 }
 
 MODE_CHOICES: Final = [app_commands.Choice(name=name, value=mode.value) for mode, name in MODE_NAMES.items()]
-EXCHANGE_CHOICES: Final = [app_commands.Choice(name=each.title(), value=each.value) for each in Exchange]
+EXCHANGE_CHOICES: Final = [
+    app_commands.Choice(name=row.label, value=each.value) for each, row in EXCHANGES.items()
+]
+EXCHANGE_HELP: Final = f"Where the trades were made (default: {EXCHANGES[DEFAULT_EXCHANGE].label})"
 MODEL_CHOICES: Final = [app_commands.Choice(name=name, value=each.value) for each, name in _MODELS.items()]
 LEVELS_CHOICES: Final = [app_commands.Choice(name=name, value=each.value) for each, name in _LEVELS.items()]
 THEME_CHOICES: Final = [app_commands.Choice(name=each.value, value=each.value) for each in Theme]

@@ -16,7 +16,7 @@ from bot.request.asking import check_defaults
 from bot.request.defaults import GuildDefaults
 from bot.store.guilds import VALUE_LENGTH
 from bot.views.replies import COLOUR
-from liqmap import Exchange, Mode, RequestError, Theme
+from liqmap import DEFAULT_EXCHANGE, EXCHANGES, Mode, RequestError, Theme
 from liqmap.parsing import DEFAULT_LEVERAGES, parse_exchange, parse_mode, parse_selection, parse_theme
 from liqmap.text import selection_text
 
@@ -154,7 +154,8 @@ def _with_channels(defaults: GuildDefaults, allow: int | None, disallow: int | N
 def _shown(defaults: GuildDefaults) -> discord.Embed:
     selection = parse_selection(Mode(defaults.mode or Mode.TOP_N), defaults.value)
     embed = discord.Embed(title="This server's defaults", colour=COLOUR)
-    embed.add_field(name="Exchange", value=(defaults.exchange or Exchange.BINANCE).title())
+    exchange = parse_exchange(defaults.exchange or DEFAULT_EXCHANGE)
+    embed.add_field(name="Exchange", value=EXCHANGES[exchange].label)
     embed.add_field(name="Trades", value=selection_text(selection))
     embed.add_field(name="Theme", value=defaults.theme or Theme.DARK.value)
     embed.add_field(name="Leverages", value=(defaults.leverages or DEFAULT_LEVERAGES).replace(",", ", "))

@@ -10,6 +10,7 @@ from discord.ext import commands
 
 from bot.commands.options import (
     EXCHANGE_CHOICES,
+    EXCHANGE_HELP,
     MODE_CHOICES,
     THEME_CHOICES,
     PostTarget,
@@ -69,7 +70,7 @@ class Subscriptions(commands.Cog):
         every="How often to post it",
         value="The mode's number: 100, 100k or 1%",
         channel="Where to post it (default: here)",
-        exchange="Where the trades were made (default: Binance)",
+        exchange=EXCHANGE_HELP,
         style="A new post each time, or one that is edited (default: new post)",
         role="A role to mention with each new post (default: none)",
         theme="Colours of the pictures (default: dark)",

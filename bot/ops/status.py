@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from liqmap import __version__
+from liqmap import EXCHANGES, __version__
 from liqmap.text import duration_text
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _recorded_line(each: SymbolStatus) -> str:
         facts.append(f"by {' and '.join(each.sources)}")
     count = "1 gap" if len(each.gaps) == 1 else f"{len(each.gaps)} gaps"
     gaps = f"{count}, {duration_text(each.missing)}" if each.gaps else "no gaps"
-    return f"**{recording.symbol}** on {recording.exchange.title()}: {', '.join([*facts, gaps])}"
+    return f"**{recording.symbol}** on {EXCHANGES[recording.exchange].label}: {', '.join([*facts, gaps])}"
 
 
 async def snapshots_text(store: Store) -> str:

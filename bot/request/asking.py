@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from bot.request.spec import MapSpec
-from liqmap import PICTURES, Exchange, LevelFilter, MarginModel, Market, Mode, Picture, Selection, Theme
+from liqmap import (
+    DEFAULT_EXCHANGE,
+    PICTURES,
+    LevelFilter,
+    MarginModel,
+    Market,
+    Mode,
+    Picture,
+    Selection,
+    Theme,
+)
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
     parse_exchange,
@@ -44,7 +54,7 @@ def build_spec(
 ) -> MapSpec:
     """Return what is asked for. Raises RequestError that names the option."""
     leverages, weights = parse_leverages(words.get("leverages") or defaults.leverages or DEFAULT_LEVERAGES)
-    exchange = parse_exchange(words.get("exchange") or defaults.exchange or Exchange.BINANCE)
+    exchange = parse_exchange(words.get("exchange") or defaults.exchange or DEFAULT_EXCHANGE)
     symbol, length = parse_symbol(words["symbol"]), parse_window(words["window"])
     return MapSpec(
         markets=(Market(exchange, symbol),),

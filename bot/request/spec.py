@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Self, assert_never
 
 from liqmap import (
     ALL_PICTURES,
+    EXCHANGES,
     PICTURES,
-    Exchange,
     GrossValue,
     LevelFilter,
     MapRequest,
@@ -35,8 +35,8 @@ STALE: Final = "This button is too old; run /liqmap again, please."
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 # These letters and the form of the code are in the buttons of old messages: add to them, never change them.
 _MODES = {"t": Mode.TOP_N, "g": Mode.GROSS_VALUE, "p": Mode.PORTION}
-_EXCHANGES = {"b": Exchange.BINANCE, "y": Exchange.BYBIT}
-_MODELS = {"b": MarginModel.BINANCE, "y": MarginModel.BYBIT, "s": MarginModel.SIMPLE}
+_EXCHANGES = {row.letter: exchange for exchange, row in EXCHANGES.items()}
+_MODELS = {row.letter: row.model for row in EXCHANGES.values()} | {"s": MarginModel.SIMPLE}
 _LEVELS = {"s": LevelFilter.STANDING, "a": LevelFilter.ALL}
 _THEMES = {"d": Theme.DARK, "l": Theme.LIGHT}
 _CODE = re.compile(

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.interaction.patience import UNSENT, failure_text, may_pass
 from bot.request.spec import encode_number
-from liqmap import Cluster, Exchange, LiqmapError, MapRequest, Market, TimeWindow
+from liqmap import EXCHANGES, Cluster, Exchange, LiqmapError, MapRequest, Market, TimeWindow
 from liqmap.parsing import parse_end, parse_mode, parse_selection
 from liqmap.text import cluster_price, last_price, money, percent
 
@@ -220,8 +220,9 @@ def _sentence(alert: Alert, cluster: Cluster, what: str, summary: MapSummary) ->
     away = percent(cluster.price / summary.last_price - 1)
     where = cluster_price(cluster, step=summary.bucket_size)
     last = last_price(summary.last_price, step=summary.bucket_size)
+    label = EXCHANGES[alert.exchange].label
     return (
-        f"🔔 **{alert.symbol}** on {alert.exchange.title()} {what} {money(cluster.notional)} of {side} at"
+        f"🔔 **{alert.symbol}** on {label} {what} {money(cluster.notional)} of {side} at"
         f" {where} ({away} from {last}), as estimated from trades."
     )
 

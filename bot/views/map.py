@@ -14,7 +14,7 @@ from bot.interaction.patience import acknowledge, patiently
 from bot.interaction.permissions import ANYONE, USERS_OF_COMMANDS
 from bot.request.spec import STALE, MapSpec, decode_number, decode_spec, encode_number, encode_spec
 from bot.views.press import Press, chosen_value
-from liqmap import Exchange, MarginModel, Market, Mode, RequestError
+from liqmap import EXCHANGES, Exchange, Market, Mode, RequestError
 from liqmap.parsing import parse_selection
 from liqmap.text import length_text
 
@@ -204,11 +204,11 @@ def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
     if action == "x" and value in set(Exchange):
         exchange = Exchange(value)
         # The model follows the exchange, unless another model was chosen.
-        own = spec.model.value == spec.market.exchange.value
+        own = spec.model is EXCHANGES[spec.market.exchange].model
         return replace(
             spec,
             markets=(Market(exchange, spec.market.symbol),),
-            model=MarginModel(exchange.value) if own else spec.model,
+            model=EXCHANGES[exchange].model if own else spec.model,
         )
     raise RequestError(STALE)
 
@@ -222,8 +222,8 @@ def _modes(spec: MapSpec) -> list[discord.SelectOption]:
 
 def _exchanges(spec: MapSpec) -> list[discord.SelectOption]:
     return [
-        discord.SelectOption(label=each.title(), value=each.value, default=each is spec.market.exchange)
-        for each in Exchange
+        discord.SelectOption(label=row.label, value=each.value, default=each is spec.market.exchange)
+        for each, row in EXCHANGES.items()
     ]
 
 

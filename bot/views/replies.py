@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import discord
 
-from liqmap import RequestError, __version__
+from liqmap import EXCHANGES, RequestError, __version__
 from liqmap.files import file_stem
 from liqmap.text import (
     BARELY_COVERED,
@@ -156,7 +156,9 @@ def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
     request, summary = result.request, result.summary
     ended = discord.utils.format_dt(request.window.end, "R")
     lines = [
-        " · ".join([request.market.exchange.title(), *asked_words(request), f"window ended {ended}"]),
+        " · ".join(
+            [EXCHANGES[request.market.exchange].label, *asked_words(request), f"window ended {ended}"]
+        ),
         *(f"⚠️ {note}" for note in _notes(result)),
     ]
     embed = discord.Embed(description="\n".join(lines), colour=colour)

@@ -14,6 +14,7 @@ from bot.request.ids import parse_id
 from bot.store.subscriptions import PostStyle, SubscriptionState
 from bot.views.press import Press, chosen_value
 from bot.views.replies import COLOUR, fitting
+from liqmap import EXCHANGES
 from liqmap.text import length_text, selection_text
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def one_line(subscription: NewSubscription, *, mention: bool = True) -> str:
     """Return what is posted, how often and how; and where, where that can be a link."""
     spec = subscription.spec
     parts = [
-        f"{spec.market.symbol} {length_text(spec.length)} on {spec.market.exchange.title()}",
+        f"{spec.market.symbol} {length_text(spec.length)} on {EXCHANGES[spec.market.exchange].label}",
         selection_text(spec.selection),
         f"every {interval_text(subscription.every)}",
     ]

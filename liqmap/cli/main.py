@@ -20,9 +20,11 @@ from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
 from liqmap.console import write_any_text
 from liqmap.errors import LiqmapError, NotPublished, RequestError, SettingsError
+from liqmap.exchanges import EXCHANGES
 from liqmap.files import make_folder, write_results
 from liqmap.model import (
     ALL_PICTURES,
+    DEFAULT_EXCHANGE,
     PICTURES,
     Exchange,
     LevelFilter,
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from liqmap.model import Coverage, MapResult, MarginBasis, Progress
     from liqmap.settings import Settings
 
+_MODEL_NAMES = ", ".join(each for each in MarginModel if each is not MarginModel.EXCHANGE)
 _EXAMPLES = """examples:
   liqmap BTCUSDT 6h top_n 100                                 the last six hours
   liqmap eth 3d gross_value 100k --end "2023-08-01 06:00"     three days until then (UTC)
@@ -78,7 +81,7 @@ _EXAMPLES = """examples:
   liqmap BTCUSDT 6h --simulated                               an invented market, no network
   liqmap record BTCUSDT ETHUSDT                               record their trades from now on; see --help
   liqmap status                                               what is recorded, and its gaps
-  liqmap brackets                                             fetch Bybit's risk limits of today
+  liqmap brackets                                             fetch the leverage brackets of now
 """
 
 
@@ -153,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exchange",
         choices=[each.value for each in Exchange],
-        default=Exchange.BINANCE.value,
+        default=DEFAULT_EXCHANGE.value,
         type=str.lower,
         help="where the trades were made (default: %(default)s)",
     )
@@ -170,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model",
         metavar="NAME",
         default=MarginModel.EXCHANGE.value,
-        help="margin model: binance, bybit, simple, or the exchange's own (default)",
+        help=f"margin model: {_MODEL_NAMES}, or the exchange's own (default)",
     )
     parser.add_argument(
         "--leverages",
@@ -267,7 +270,7 @@ def _as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
         *((f"within {share_text(band.distance)}", band_text(band, summary)) for band in summary.bands),
         *((name, str(path)) for name, path in files.items()),
     ]
-    market = f"{request.market.symbol} on {request.market.exchange.title()}"
+    market = f"{request.market.symbol} on {EXCHANGES[request.market.exchange].label}"
     title = f"{market}, {', '.join(asked_words(request))}{simulated}"
     lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
     lines.append(f"  Estimated from trades by the {margin_text(summary.margin)}; not financial advice.")

@@ -148,7 +148,7 @@ def _row(each: SymbolStatus) -> tuple[str, ...]:
     lag = "" if recording.lag is None else f"{recording.lag:.1f} s"
     gaps = f"{len(each.gaps)}, {duration_text(each.missing)}" if each.gaps else "none"
     return (
-        recording.exchange.title(),
+        EXCHANGES[recording.exchange].label,
         recording.symbol,
         "live" if each.is_alive else "stopped",
         ", ".join(each.sources),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from liqmap.brackets.save import Saved, save_tiers
 from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError
-from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges import EXCHANGES, OWNERS
 from liqmap.files import write_file
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class BracketTables:
 
         They always are where the exchange whose model this is does not publish them for everybody.
         """
-        exchange = next((each for each, row in EXCHANGES.items() if row.model is model), None)
+        exchange = OWNERS.get(model)
         limits = None if exchange is None else EXCHANGES[exchange].risk_limits
         if exchange is None or limits is None:
             return True

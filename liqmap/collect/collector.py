@@ -304,7 +304,7 @@ class _Gauge:
         done = sum(self._weights[key] * share for key, share in self._shares.items())
         # What comes to light on the way makes the whole larger, which must not look like going back.
         self._told = max(self._told, done / sum(self._weights.values()))
-        exchange, symbol = self._wanted.exchange.title(), self._wanted.symbol
+        exchange, symbol = EXCHANGES[self._wanted.exchange].label, self._wanted.symbol
         text = f"Fetching {what} of {symbol} from {exchange}"
         self._progress(Progress(text, self._told, left=self._left))
 

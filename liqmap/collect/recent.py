@@ -220,7 +220,9 @@ class RecentTrades:
             return found
 
         if not 0 <= end - first <= _MOST_TRADES:
-            raise DataError(f"{self._exchange.title()} numbers its trades in an odd way; try again later.")
+            raise DataError(
+                f"{EXCHANGES[self._exchange].label} numbers its trades in an odd way; try again later."
+            )
         tasks = [asyncio.create_task(whole(start)) for start in range(first, end, rows)]
         try:
             return [page for pages in await asyncio.gather(*tasks) for page in pages]

@@ -4,7 +4,10 @@ from typing import Final
 
 from liqmap.exchanges import binance, bybit
 from liqmap.exchanges.protocol import ExchangeRow
-from liqmap.model import Exchange
+from liqmap.model import Exchange, MarginModel
 
 EXCHANGES: Final[dict[Exchange, ExchangeRow]] = {Exchange.BINANCE: binance.ROW, Exchange.BYBIT: bybit.ROW}
 """All that differs by exchange; whoever needs it looks it up here instead of naming an exchange."""
+
+OWNERS: Final[dict[MarginModel, Exchange]] = {row.model: exchange for exchange, row in EXCHANGES.items()}
+"""Whose each margin model is, and whose brackets it therefore takes."""

@@ -78,6 +78,7 @@ class ExchangeRecorder:
         self._its_clock = client.clock
         self._on_forgotten = on_forgotten
         self._live = EXCHANGES[exchange].live
+        self._label = EXCHANGES[exchange].label
         self._urls = settings.exchanges.of(exchange)
         self._stream = Stream(
             session,
@@ -259,11 +260,11 @@ class ExchangeRecorder:
                     try:
                         await self._stream.run(lambda: tuple(self._recorders))
                     except TransientError as error:
-                        self._complaints.note(f"{self._exchange.title()}'s streams", error)
+                        self._complaints.note(f"{self._label}'s streams", error)
                         raise
                     finally:
                         self._cut()
-            log.info("%s's streams have ended; connecting again", self._exchange.title())
+            log.info("%s's streams have ended; connecting again", self._label)
             # Connections that end early must not follow each other without a pause. The pause has an upper
             # bound because the clock may have been set back meanwhile.
             await self._clock.sleep(
@@ -278,11 +279,11 @@ class ExchangeRecorder:
                 self.store_soon(symbol)
 
     def _refuse(self, symbol: str) -> None:
-        log.warning("%s refuses the stream of %s, which is not recorded", self._exchange.title(), symbol)
+        log.warning("%s refuses the stream of %s, which is not recorded", self._label, symbol)
         self._forget(symbol)
 
     def _note_unreadable(self, error: DataError) -> None:
-        self._complaints.note(f"{self._exchange.title()}'s messages", f"{error} ({error.__cause__})")
+        self._complaints.note(f"{self._label}'s messages", f"{error} ({error.__cause__})")
 
     def _cut(self) -> None:
         """Note that the connection is gone."""

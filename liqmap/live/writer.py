@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from liqmap.errors import LiqmapError
+from liqmap.exchanges import EXCHANGES
 from liqmap.store.liquidations import append_liquidations
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import write_segment
@@ -42,6 +43,7 @@ class SegmentWriter:
         brackets: BracketTables,
     ) -> None:
         self._exchange = exchange
+        self._label = EXCHANGES[exchange].label
         self._source = source
         self._complete_liquidations = complete_liquidations
         self._store = store
@@ -86,7 +88,7 @@ class SegmentWriter:
                 complete=self._complete_liquidations,
             )
         except OSError as error:
-            log.warning("%s's liquidations could not be stored: %s", self._exchange.title(), error.strerror)
+            log.warning("%s's liquidations could not be stored: %s", self._label, error.strerror)
 
     async def write_tiers(self, tiers: Sequence[SymbolTiers]) -> None:
         """Store the leverage brackets that the exchange announced."""

@@ -14,7 +14,7 @@ from liqmap.compute.margin import MarginRules
 from liqmap.compute.selection import Cut
 from liqmap.compute.summary import summarize
 from liqmap.errors import RequestError
-from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges import EXCHANGES, OWNERS
 from liqmap.model import (
     Coverage,
     Exchange,
@@ -132,7 +132,7 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
     if request.model is MarginModel.SIMPLE:
         return MarginRules(inverse=inverse, split=False), MarginBasis(request.model)
     end = request.window.end.date()
-    owner = next(exchange for exchange, row in EXCHANGES.items() if row.model is request.model)
+    owner = OWNERS[request.model]
     found = find_brackets(owner, request.market.symbol, on=end, folders=job.bracket_folders)
     if found is None:
         lacking = _lacking_brackets(request.market, owner)

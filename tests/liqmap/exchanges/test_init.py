@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import ast
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+import liqmap
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, MarginModel
 from liqmap.settings import Settings
@@ -48,3 +51,34 @@ def test_used_weight_is_read_where_an_exchange_says_it():
     headers = {"X-MBX-USED-WEIGHT-1M": "40"}
     assert EXCHANGES[Exchange.BINANCE].used_weight(headers) == 40
     assert EXCHANGES[Exchange.BYBIT].used_weight(headers) is None
+
+
+def test_no_letter_of_an_exchange_is_that_of_the_simple_model():
+    assert "s" not in {row.letter for row in EXCHANGES.values()}
+
+
+def named_exchanges(path: Path) -> list[str]:
+    """Return where a module names an exchange in its code: as a member, a text, or a class of settings."""
+    names = {name for each, row in EXCHANGES.items() for name in (each.value, each.name, row.label)}
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Attribute(attr=name) | ast.Constant(value=str(name)) if name in names:
+                found.append(f"{path.name}:{node.lineno}")
+    return found
+
+
+def test_no_module_outside_the_rows_names_an_exchange():
+    root = Path(liqmap.__file__).parents[1]
+    # Where an exchange has to be named: its member, its section of the settings, and the oracle.
+    may = {"liqmap/model.py", "liqmap/settings.py"}
+    modules = [path for folder in ("liqmap", "bot") for path in (root / folder).rglob("*.py")]
+    others = [
+        path
+        for path in modules
+        if path.relative_to(root).as_posix() not in may
+        and not path.is_relative_to(root / "liqmap" / "exchanges")
+        and not path.is_relative_to(root / "liqmap" / "simulator")
+    ]
+    assert len(others) > 100
+    assert [where for path in others for where in named_exchanges(path)] == []
