@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 # Of those that are equal the oldest stays as it is.
 _POSTED_TWICE = """
-UPDATE subscriptions SET state = 'paused', reason = 'the channel gets just that already'
+UPDATE subscriptions SET state = 'paused', reason = 'the channel already gets exactly these posts'
 WHERE state = 'active' AND EXISTS (
     SELECT 1 FROM subscriptions AS older
     WHERE older.id < subscriptions.id AND older.state = 'active'
