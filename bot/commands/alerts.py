@@ -120,8 +120,8 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
             await drawn(self._draw, interaction, request)
             number = await self._store.alerts.add(new, most=self._settings.per_guild)
         completion = completion_text(typed, request.market)
-        text = f"Alert {number} is set: {_line(new)}. It looks at the last day of trades."
-        text += f"\n{completion}" if completion else ""
+        meaning = f"{completion}. " if completion else ""
+        text = f"{meaning}Alert {number} is set: {_line(new)}. It looks at the last day of trades."
         await patiently(lambda: interaction.edit_original_response(content=text))
 
     @app_commands.command(name="list", description="List the alerts of this server")

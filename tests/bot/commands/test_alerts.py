@@ -79,8 +79,8 @@ async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store)
     answer = await near(floor, floor.manager())
     assert answer.ephemeral
     assert shown(answer).content == (
-        "Alert 1 is set: BTCUSDT on Binance within 1 % of a cluster of $1M or more, at most once every 1h,"
-        f" in <#{floor.channel.id}>. It looks at the last day of trades.\nBTC: BTCUSDT"
+        "BTC: BTCUSDT. Alert 1 is set: BTCUSDT on Binance within 1 % of a cluster of $1M or more, at most"
+        f" once every 1h, in <#{floor.channel.id}>. It looks at the last day of trades."
     )
     assert len(await store.alerts.all()) == 1
     whole = await near(floor, floor.manager(), symbol="ETHUSDT")
