@@ -367,7 +367,7 @@ async def published_days(tmp_path: Path):
 
 
 def by_hand(window: TimeWindow) -> dict[str, list[tuple[float, float]]]:
-    """Return (price, notional) of each side's real trades in `window`, largest first, the plain way."""
+    """Return (price, notional) of each side's real trades in `window`, as made, the plain way."""
     sides: dict[str, list[tuple[float, float]]] = {"buy": [], "sell": []}
     for day in ("2023-04-04", "2023-04-05"):
         for line in (SHARED / f"BTCUSDT-aggTrades-{day}.csv").read_text().splitlines()[1:]:
@@ -376,7 +376,7 @@ def by_hand(window: TimeWindow) -> dict[str, list[tuple[float, float]]]:
                 sides["sell" if maker == "true" else "buy"].append(
                     (float(price), float(price) * float(quantity))
                 )
-    return {side: sorted(rows, key=lambda row: -row[1]) for side, rows in sides.items()}
+    return sides
 
 
 @pytest.mark.shared
@@ -397,14 +397,15 @@ async def test_real_trades_across_midnight_equal_levels_by_hand(
     assert not result.coverage.simulated
     found = [line.split(",") for line in result.levels_csv.decode().splitlines()[1:]]
     expected = []
-    for side, rows in by_hand(window).items():
+    for side, made in by_hand(window).items():
+        largest_first = sorted(made, key=lambda row: -row[1])
         match selection:
             case TopN(count):
-                rows = rows[:count]  # noqa: PLW2901
+                rows = largest_first[:count]
             case GrossValue(minimum):
-                rows = [row for row in rows if row[1] >= minimum]  # noqa: PLW2901
+                rows = [row for row in made if row[1] >= minimum]
             case Portion(fraction):
-                rows = rows[: int(len(rows) * fraction)]  # noqa: PLW2901
+                rows = largest_first[: int(len(made) * fraction)]
         sign = -1 if side == "buy" else 1
         expected += [
             (side, leverage, price * (1 + sign / leverage), notional)
