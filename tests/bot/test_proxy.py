@@ -38,10 +38,12 @@ async def test_bot_reaches_discord_and_the_exchanges_only_through_the_proxy(tmp_
                 stderr=asyncio.subprocess.PIPE,
             )
             try:
-                answered = await server.command("liqmap", symbol="btc", window="1h", end="2023-08-01 06:00")
+                answered = await server.command(
+                    "liqmap", symbol="btc", window="1h", mode="top_n", end="2023-08-01 06:00"
+                )
                 await answered.done
                 # What ends now is fetched by REST and recorded from the stream.
-                now = await server.command("liqmap", symbol="btc", window="1h")
+                now = await server.command("liqmap", symbol="btc", window="1h", mode="top_n")
                 await now.done
                 await market.connected(Exchange.BINANCE, 1)
                 process.send_signal(signal.SIGTERM)

@@ -172,7 +172,7 @@ def _sorted(rows: np.ndarray) -> np.ndarray:
     return rows[np.lexsort(rows.T)]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_scripted_day_ends_with_every_trade_or_a_declared_gap(tmp_path: Path):
     async with script(tmp_path) as day:
         await day.until("2:00")
