@@ -1,4 +1,7 @@
-"""The nouns of the engine: enums and frozen values that travel between modules and processes."""
+"""What is requested and what is answered: enums and frozen values that every layer may import.
+
+Arrays that only computing and drawing hand each other are in `liqmap.compute.values`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from liqmap.errors import RequestError
 from liqmap.exact import rounded
@@ -17,6 +18,7 @@ from liqmap.window import TimeWindow
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 # Exchanges list non-ASCII symbols too; what must never pass is anything a path or URL gives meaning to.
@@ -275,68 +277,6 @@ def notional_of(
     return size if inverse else rounded(price * size)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SideTrades:
-    """Selected trades of one taker side, largest notional first, equal ones by earlier time.
-
-    Arrays of one length: time int64 [ms since 1970], price and notional float64, and `turn`, each trade's
-    place among those of its side and millisecond, None where it is not needed.
-    """
-
-    side: Side
-    time: NDArray[np.int64]
-    price: NDArray[np.float64]
-    notional: NDArray[np.float64]
-    turn: NDArray[np.int64] | None = None
-
-    @classmethod
-    def none(cls, side: Side) -> Self:
-        """Return no trades of a side."""
-        return cls(side, np.empty(0, np.int64), np.empty(0), np.empty(0))
-
-    def __len__(self) -> int:
-        return len(self.time)
-
-    def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> SideTrades:
-        """Return the trades of `rows`: a mask or a slice keeps their order."""
-        turn = None if self.turn is None else self.turn[rows]
-        return SideTrades(self.side, self.time[rows], self.price[rows], self.notional[rows], turn)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Aftermath:
-    """What the price did after the entry of selected trades, one for one: the worst of it for them.
-
-    `extreme` is the lowest low (for buys) or the highest high (for sells) of all seconds after the
-    entry's; `soon` the same until the end of the entry's bin of the price path, None where nobody has
-    asked for it. Infinite where the window has no second after.
-    """
-
-    extreme: NDArray[np.float64]
-    soon: NDArray[np.float64] | None = None
-
-    def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Aftermath:
-        """Return what came after the trades of `rows`."""
-        return Aftermath(self.extreme[rows], None if self.soon is None else self.soon[rows])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Entries:
-    """The selected trades of one stretch of a window, of both sides, and what the price did after each."""
-
-    trades: Mapping[Side, SideTrades]
-    after: Mapping[Side, Aftermath]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Selected:
-    """All selected trades of one side: how many, their notional together, and the largest of them."""
-
-    count: int
-    notional: float
-    largest: SideTrades
-
-
 @dataclass(frozen=True, slots=True)
 class MarginRule:
     """How an exchange computes maintenance margin, for windows that end in [since, until)."""
@@ -448,71 +388,6 @@ class Coverage:
         return sum((part.length for part in self.covered), timedelta()) / self.window.length
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PricePath:
-    """The price over time, one entry a bin that traded: time int64 [ms, start of bin], low, high, close."""
-
-    time: NDArray[np.int64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    close: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LiquidationLevels:
-    """Where the positions that one side's trades opened at one leverage would be liquidated.
-
-    Arrays of one length, in the order of the selected trades that may have this leverage: price
-    [level], notional [quote currency] that counts here, entry_time int64 [ms], entry_price, whether the
-    level stands, and the entries' `turn`.
-    """
-
-    side: Side
-    leverage: int
-    price: NDArray[np.float64]
-    notional: NDArray[np.float64]
-    entry_time: NDArray[np.int64]
-    entry_price: NDArray[np.float64]
-    after: Aftermath
-    standing: NDArray[np.bool_]
-    turn: NDArray[np.int64] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LevelBuckets:
-    """Standing notional by price bucket and leverage.
-
-    Bucket i spans [edges[i], edges[i + 1]), every edge a multiple of `size`. `long` and `short` have
-    shape (leverages, buckets): longs are liquidated below the last price, shorts above it. `long_price`
-    and `short_price` are the mean prices of what stands in each bucket, `long_near` and `short_near` those
-    of it that are nearest to the last price, nan where nothing stands, shape (buckets,). `swept` is what does
-    not stand any more, of both sides and all leverages, shape (buckets,).
-    """
-
-    size: float
-    edges: NDArray[np.float64]
-    leverages: tuple[int, ...]
-    long: NDArray[np.float64]
-    short: NDArray[np.float64]
-    long_price: NDArray[np.float64]
-    short_price: NDArray[np.float64]
-    long_near: NDArray[np.float64]
-    short_near: NDArray[np.float64]
-    swept: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DepthCurve:
-    """Running total of standing notional away from the last price, starting with 0 at the last price.
-
-    `price` moves away from the last price monotonically (down for longs, up for shorts) and
-    `notional` never falls.
-    """
-
-    price: NDArray[np.float64]
-    notional: NDArray[np.float64]
-
-
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """A run of buckets that stand out: its bounds, the mean price of what stands there, and the sum.
@@ -538,53 +413,6 @@ class Cluster:
     def is_named(self) -> bool:
         """Whether words name it, and the pictures too."""
         return self.is_largest or self.is_nearest_large or self.is_nearest_small
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LiquidationMap:
-    """All that the pictures show, computed; drawing adds nothing to it.
-
-    `swept_long` and `swept_short` are the notional of the levels that the price has touched since;
-    `swept_outside` is what of both lies outside the buckets. `unplaced` is the notional of selected
-    trades that are too large for any of the leverages. `clusters` are the longs', nearest first, then the
-    shorts'; `labelled` are those that are worth a label, the most important first. All pictures and words of
-    an answer name clusters of this one list.
-    """
-
-    request: MapRequest
-    coverage: Coverage
-    path: PricePath
-    buys: Selected
-    sells: Selected
-    trade_count: int
-    last_price: float
-    buckets: LevelBuckets
-    long_depth: DepthCurve
-    short_depth: DepthCurve
-    swept_long: float
-    swept_short: float
-    swept_outside: float
-    unplaced: float
-    margin: MarginBasis
-    bands: tuple[Band, ...]
-    clusters: tuple[Cluster, ...] = ()
-    labelled: tuple[Cluster, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Heatmap:
-    """Standing notional over price and time, as it was known at each moment.
-
-    `value` has shape (buckets, columns): bucket i spans [edges[i], edges[i + 1]), column j the bin of the
-    price path from time[j] to time[j + 1] [ms]. A column counts trades up to its end, and no level that
-    price has touched by then. `below` and `above` are the notional that stands beyond the edges.
-    """
-
-    edges: NDArray[np.float64]
-    time: NDArray[np.int64]
-    value: NDArray[np.float64]
-    below: float
-    above: float
 
 
 @dataclass(frozen=True, slots=True)

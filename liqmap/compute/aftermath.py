@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liqmap.model import Aftermath, Side
+from liqmap.compute.values import Aftermath
+from liqmap.model import Side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.model import PricePath, SideTrades
+    from liqmap.compute.values import PricePath, SideTrades
 
 _FEW = 8  # entries, up to which all that follows is looked through for each
 _SOME = 3000  # entries, up to which each is searched for on its own

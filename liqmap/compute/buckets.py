@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.compute.grid import PriceGrid
+from liqmap.compute.values import DepthCurve, LevelBuckets
 from liqmap.exact import rounded
-from liqmap.model import BAND_DISTANCES, Band, DepthCurve, LevelBuckets, Side
+from liqmap.model import BAND_DISTANCES, Band, Side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from liqmap.model import LiquidationLevels
+    from liqmap.compute.values import LiquidationLevels
 
 MAX_BUCKETS: Final = 240
 """At most this many buckets between the lowest and the highest standing level (plus one at each end)."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.model import Band, LevelBuckets
+    from liqmap.compute.values import LevelBuckets
+    from liqmap.model import Band
 
 SHARE: Final = 0.5
 """What is at least this share of the longest, or of the largest, stands out beside it."""

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.compute.grid import PriceGrid
-from liqmap.model import Heatmap, Side
+from liqmap.compute.values import Heatmap
+from liqmap.model import Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from liqmap.model import LiquidationLevels, LiquidationMap
+    from liqmap.compute.values import LiquidationLevels, LiquidationMap
 
 MAX_ROWS: Final = 300
 """At most about this many price buckets: more than can be told apart on the picture."""

@@ -11,19 +11,16 @@ from liqmap.compute.buckets import LevelSums, depth
 from liqmap.compute.clusters import find_clusters, labelled
 from liqmap.compute.margin import allowed_leverage, liquidation_price, shares
 from liqmap.compute.selection import Cut, merge
-from liqmap.model import (
+from liqmap.compute.values import (
     Aftermath,
-    Coverage,
     Entries,
-    LevelFilter,
     LiquidationLevels,
     LiquidationMap,
-    MapRequest,
     PricePath,
     Selected,
-    Side,
     SideTrades,
 )
+from liqmap.model import Coverage, LevelFilter, MapRequest, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
+from liqmap.compute.values import SideTrades
 from liqmap.exact import rounded
-from liqmap.model import GrossValue, Portion, Selection, SideTrades, TopN
+from liqmap.model import GrossValue, Portion, Selection, TopN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from liqmap.model import LiquidationMap, MapSummary
+from typing import TYPE_CHECKING
+
+from liqmap.model import MapSummary
 from liqmap.window import at_ms
+
+if TYPE_CHECKING:
+    from liqmap.compute.values import LiquidationMap
 
 
 def summarize(liquidation_map: LiquidationMap) -> MapSummary:

@@ -12,7 +12,7 @@ from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import map_canvas
 
 if TYPE_CHECKING:
-    from liqmap.model import Heatmap, LiquidationMap
+    from liqmap.compute.values import Heatmap, LiquidationMap
 
 
 def draw_map(liquidation_map: LiquidationMap, *, label: str) -> bytes:

@@ -27,7 +27,7 @@ from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, leverage_colour
 from liqmap.text import money, price
 
 if TYPE_CHECKING:
-    from liqmap.model import DepthCurve, LiquidationMap
+    from liqmap.compute.values import DepthCurve, LiquidationMap
     from liqmap.render.canvas import Anchor
 
 

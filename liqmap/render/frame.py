@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.model import LiquidationMap
+    from liqmap.compute.values import LiquidationMap
 
 MARGIN: Final = 28
 PLOT_TOP: Final = HEIGHT - 182

@@ -30,7 +30,7 @@ from liqmap.text import cluster_label, last_trade_text, money, price
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.model import Heatmap, LiquidationMap
+    from liqmap.compute.values import Heatmap, LiquidationMap
     from liqmap.window import TimeWindow
 
 _LABELS_WIDTH = 218

@@ -35,7 +35,8 @@ from liqmap.text import cluster_label, money, price
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.model import Cluster, LiquidationMap, SideTrades
+    from liqmap.compute.values import LiquidationMap, SideTrades
+    from liqmap.model import Cluster
 
 _CONNECTOR_WIDTH = 44
 _RADII = np.array([2.5, 3.5, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.model import LiquidationLevels
+    from liqmap.compute.values import LiquidationLevels
 
 
 def levels_csv(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> bytes:

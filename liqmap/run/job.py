@@ -20,7 +20,6 @@ from liqmap.model import (
     Exchange,
     GrossValue,
     LackingBrackets,
-    LiquidationMap,
     MapRequest,
     MapResult,
     MarginBasis,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from liqmap.compute.values import LiquidationMap
     from liqmap.run.load import Loaded
 
 PATH_BINS = 720

@@ -10,8 +10,9 @@ import numpy as np
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.levels import coarsened, joined
 from liqmap.compute.selection import Cut, cut_for, shared_out
+from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
 from liqmap.errors import DataError, RequestError
-from liqmap.model import Aftermath, Entries, GrossValue, Picture, PricePath, Side, SideTrades
+from liqmap.model import GrossValue, Picture, Side
 from liqmap.store.segments import path_of, read_bars, read_largest, read_path_around
 from liqmap.window import TimeWindow, at_ms
 

@@ -34,8 +34,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from liqmap.compute.values import PricePath, SideTrades
 from liqmap.errors import DamagedSegment, LiqmapError, UnreadableStore
-from liqmap.model import Exchange, Hole, PricePath, Side, SideTrades, notional_of
+from liqmap.model import Exchange, Hole, Side, notional_of
 from liqmap.seals import BrokenSeal, unsealed_json
 from liqmap.store.tables import BrokenTable, Table, open_table, verify_table
 from liqmap.window import TimeWindow

@@ -13,7 +13,8 @@ from PIL import Image
 from liqmap import Coverage, GrossValue, MapRequest
 from liqmap.compute.buckets import LevelSums
 from liqmap.compute.levels import all_levels
-from liqmap.model import LiquidationMap, Side
+from liqmap.compute.values import LiquidationMap
+from liqmap.model import Side
 from liqmap.render import draw_depth, draw_map
 from liqmap.run.job import MapJob, compute_map, load_job, margin_of
 from liqmap.store.segments import Part, open_segment, segment_path, segment_windows

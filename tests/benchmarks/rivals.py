@@ -19,8 +19,9 @@ import pandas as pd
 from liqmap import Engine, GrossValue, MapRequest, Selection, Settings, TopN
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.levels import build_map, coarsened, path_bin_seconds
+from liqmap.compute.values import Entries, PricePath, SideTrades
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import Coverage, Entries, PricePath, Side, SideTrades
+from liqmap.model import Coverage, Side
 from liqmap.render import draw_depth, draw_map
 from liqmap.run.job import PATH_BINS, MapJob, margin_of
 from tests.benchmarks.maps import clocked, request

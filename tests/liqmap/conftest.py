@@ -11,19 +11,8 @@ import pytest
 
 from liqmap.compute.levels import all_levels, build_map
 from liqmap.compute.margin import MarginRules
-from liqmap.model import (
-    Aftermath,
-    Coverage,
-    Entries,
-    Exchange,
-    LiquidationLevels,
-    LiquidationMap,
-    MarginBasis,
-    MarginModel,
-    Side,
-    SideTrades,
-    Trades,
-)
+from liqmap.compute.values import Aftermath, Entries, LiquidationLevels, LiquidationMap, SideTrades
+from liqmap.model import Coverage, Exchange, MarginBasis, MarginModel, Side, Trades
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
@@ -32,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from liqmap.model import MapRequest, PricePath
+    from liqmap.compute.values import PricePath
+    from liqmap.model import MapRequest
 
 DAY = date(2023, 8, 1)
 START_MS = int(datetime(2023, 8, 1, tzinfo=UTC).timestamp()) * 1000

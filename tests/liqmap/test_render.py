@@ -18,23 +18,20 @@ from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import LARGEST_KEPT
 from liqmap.compute.margin import MarginRules
 from liqmap.compute.summary import summarize
+from liqmap.compute.values import Heatmap, LiquidationMap, PricePath, SideTrades
 from liqmap.model import (
     Coverage,
     Exchange,
     Gap,
     GapKind,
-    Heatmap,
     LackingBrackets,
     LevelFilter,
-    LiquidationMap,
     MapRequest,
     MarginBasis,
     MarginModel,
     MarginRule,
     Market,
-    PricePath,
     Side,
-    SideTrades,
     Theme,
     TopN,
     Valuation,

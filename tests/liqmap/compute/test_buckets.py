@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.compute.buckets import MAX_BUCKETS, LevelSums
-from liqmap.model import Aftermath, LevelBuckets, LiquidationLevels, Side
+from liqmap.compute.values import Aftermath, LevelBuckets, LiquidationLevels
+from liqmap.model import Side
 
 
 def levels(price: list[float], notional: list[float], *, last: float = np.inf) -> LiquidationLevels:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from liqmap.compute.clusters import find_clusters, labelled
 from liqmap.compute.summary import summarize
-from liqmap.model import BAND_DISTANCES, Band, Cluster, LevelBuckets, LiquidationMap, Side
+from liqmap.compute.values import LevelBuckets, LiquidationMap
+from liqmap.model import BAND_DISTANCES, Band, Cluster, Side
 from liqmap.text import band_text, cluster_label, standing_text
 from tests.liqmap.compute.test_levels import swept_map
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.margin import Brackets, MarginRules, liquidation_price
-from liqmap.model import MapRequest, MarginModel, PricePath, Side, SideTrades, TopN, Valuation
+from liqmap.compute.values import PricePath, SideTrades
+from liqmap.model import MapRequest, MarginModel, Side, TopN, Valuation
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.compute import oracle

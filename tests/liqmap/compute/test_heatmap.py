@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.compute.heatmap import MAX_ROWS, build_heatmap
-from liqmap.model import Heatmap, PricePath, Side
+from liqmap.compute.values import Heatmap, PricePath
+from liqmap.model import Side
 from tests.liqmap.compute.test_levels import TIERED, WINDOW, computed, entered, trades, walk
 from tests.liqmap.conftest import Computed
 

@@ -12,18 +12,8 @@ from hypothesis import strategies as st
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.levels import LARGEST_KEPT, coarsened, joined, levels_of, path_bin_seconds
 from liqmap.compute.margin import Brackets, MarginRules
-from liqmap.model import (
-    Aftermath,
-    Entries,
-    LevelFilter,
-    LiquidationMap,
-    MapRequest,
-    MarginModel,
-    PricePath,
-    Side,
-    SideTrades,
-    TopN,
-)
+from liqmap.compute.values import Aftermath, Entries, LiquidationMap, PricePath, SideTrades
+from liqmap.model import LevelFilter, MapRequest, MarginModel, Side, TopN
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import SEED_RULES, Computed, compute, entries_of, nothing_after

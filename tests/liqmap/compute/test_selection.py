@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.compute.selection import Cut, cut_for, merge, shared_out
-from liqmap.model import GrossValue, Portion, Side, SideTrades, TopN
+from liqmap.compute.values import SideTrades
+from liqmap.model import GrossValue, Portion, Side, TopN
 
 
 def side(*rows: tuple[int, float]) -> SideTrades:

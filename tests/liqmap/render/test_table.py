@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.compute.margin import MarginRules
-from liqmap.model import LiquidationLevels, Side, SideTrades
+from liqmap.compute.values import LiquidationLevels, SideTrades
+from liqmap.model import Side
 from liqmap.render.table import levels_csv
 from tests.liqmap.compute.test_levels import REQUEST, WINDOW, computed_at, path, trades
 from tests.liqmap.conftest import compute, entries_of

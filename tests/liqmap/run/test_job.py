@@ -18,6 +18,7 @@ from liqmap.collect.ingest import StoreJob, run_store_job
 from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import LARGEST_KEPT, all_levels, path_bin_seconds
 from liqmap.compute.margin import liquidation_price
+from liqmap.compute.values import LiquidationLevels, LiquidationMap
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.fields import LEAST_PRICE, LEAST_SIZE, MOST
 from liqmap.model import (
@@ -27,8 +28,6 @@ from liqmap.model import (
     Gap,
     GapKind,
     GrossValue,
-    LiquidationLevels,
-    LiquidationMap,
     MapRequest,
     MarginModel,
     Market,
