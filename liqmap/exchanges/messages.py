@@ -37,13 +37,18 @@ class StreamTrade(NamedTuple):
 
 
 class Liquidation(NamedTuple):
-    """A liquidation that the exchange told of: the side of the position that was closed, time [ms], size."""
+    """A liquidation that the exchange told of: the side of the position that was closed, time [ms], size.
+
+    `price` is what the closing order was filled at, or what the exchange tells instead. `bankruptcy` is the
+    price at which the whole margin was lost, the order's limit, None where it is not read.
+    """
 
     symbol: str
     time: int
     position: Side
     price: float
     size: float
+    bankruptcy: float | None = None
 
 
 class RiskTier(NamedTuple):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from liqmap.exchanges.messages import Backfill, LiveFormat, RiskTier
+    from liqmap.exchanges.messages import Backfill, Liquidation, LiveFormat, RiskTier
     from liqmap.model import Hole, MarginModel, MarginRule, Trades
 
 
@@ -66,6 +66,26 @@ class ExchangeFormat(Protocol):
         """Parse a downloaded day file.
 
         Raises DataError naming the file and what was found, if it is not that market's day.
+        """
+
+
+class LiquidationFiles(Protocol):
+    """The files in which an exchange publishes liquidations day by day.
+
+    `complete` tells whether they have every liquidation or a sample of them.
+    """
+
+    complete: bool
+
+    def day_file(self, base_url: str, symbol: str, day: date) -> DayFile | None:
+        """Return where `symbol`'s liquidations of `day` are published, None if those of its kind are not."""
+
+    def read_day(
+        self, path: Path, symbol: str, day: date, *, max_unpacked_size: int
+    ) -> tuple[Liquidation, ...]:
+        """Parse a downloaded day file: its liquidations in time order, each once.
+
+        Raises DataError naming the file and what was found.
         """
 
 
@@ -143,7 +163,7 @@ class ExchangeRow:
     kind a symbol is. `used_weight` reads from an answer's headers how much of this minute's budget has been
     used, None where they do not say it. `brackets_source` names where leverage brackets come from. `backfill`
     is None where the trades of the last hours can only be recorded, `risk_limits` where brackets are not
-    published for everybody.
+    published for everybody, and `liquidation_files` where liquidations can only be recorded.
     """
 
     label: str
@@ -160,6 +180,7 @@ class ExchangeRow:
     brackets_source: str
     backfill: Backfill | None = None
     risk_limits: RiskLimitFormat | None = None
+    liquidation_files: LiquidationFiles | None = None
 
     def margin_rule(self, *, on: date) -> MarginRule:
         """Return how the exchange computes maintenance margin on a day."""

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import date
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from cachetools import LRUCache
 
-from liqmap.model import Exchange
-from liqmap.simulator.formats import binance_checksum, binance_zip, bybit_csv_gz
+from liqmap.simulator.clock import epoch_ms
+from liqmap.simulator.formats import binance_checksum, binance_liquidations_zip, binance_zip, bybit_csv_gz
 from liqmap.simulator.market import LISTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from liqmap.simulator.tape import Tape
 
 _CACHED_FILES = 16
 _BINANCE_FILE = re.compile(
     r"/data/futures/(?P<market>um|cm)/daily/aggTrades/(?P<symbol>\w+)/(?P=symbol)-aggTrades-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
 )
+_BINANCE_LIQUIDATIONS = re.compile(
+    r"/data/futures/cm/daily/liquidationSnapshot/(?P<symbol>\w+)/(?P=symbol)-liquidationSnapshot-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
+)
+_SNAPSHOT_DAYS = ("2023-06-25", "2024-10-14")  # the first and the last of which there is a file
+_DAY_MS = 86_400_000
 _BYBIT_FILE = re.compile(r"/trading/(?P<symbol>\w+)/(?P=symbol)(?P<day>[\d-]{10})\.csv\.gz")
 _NO_SUCH_KEY = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
 )
-_MAKERS = {Exchange.BINANCE: binance_zip, Exchange.BYBIT: bybit_csv_gz}
+_Maker = Callable[[str, date], Awaitable[bytes]]
 
 
 class DayFiles:
@@ -37,14 +41,17 @@ class DayFiles:
     def __init__(self, tape: Tape, *, published: Callable[[date], bool]) -> None:
         self._tape = tape
         self._published = published
-        self._files: LRUCache[tuple[Exchange, str, date], asyncio.Task[bytes]] = LRUCache(_CACHED_FILES)
+        self._files: LRUCache[tuple[str, str, date], asyncio.Task[bytes]] = LRUCache(_CACHED_FILES)
 
     async def binance(self, request: web.Request) -> web.Response:
         """Answer for a zip or its checksum; what is missing, in XML."""
-        found = _BINANCE_FILE.fullmatch(request.match_info["path"])
+        path = request.match_info["path"]
+        found, make = _BINANCE_FILE.fullmatch(path), self._binance_trades
         if found is not None and not _is_binance_s(found["symbol"], found["market"]):
             found = None
-        body = await self._file(Exchange.BINANCE, found)
+        if snapshot := _BINANCE_LIQUIDATIONS.fullmatch(path):
+            found, make = _of_snapshots(snapshot), self._binance_liquidations
+        body = await self._file(make, found)
         if body is None or found is None:
             return web.Response(status=404, text=_NO_SUCH_KEY, content_type="application/xml")
         if found["checksum"]:
@@ -59,10 +66,10 @@ class DayFiles:
         found = _BYBIT_FILE.fullmatch(request.match_info["path"])
         if found is not None and not _is_bybit_s(found["symbol"]):
             found = None
-        body = await self._file(Exchange.BYBIT, found)
+        body = await self._file(self._bybit_trades, found)
         return web.Response(status=404) if body is None else web.Response(body=body)
 
-    async def _file(self, exchange: Exchange, found: re.Match[str] | None) -> bytes | None:
+    async def _file(self, make: _Maker, found: re.Match[str] | None) -> bytes | None:
         if found is None:
             return None
         try:
@@ -71,14 +78,28 @@ class DayFiles:
             return None
         if not self._published(day):
             return None
-        key = (exchange, found["symbol"], day)
+        key = (make.__name__, found["symbol"], day)
         if key not in self._files:
             # Asked for twice at once, a file is made once; and never on the event loop.
-            self._files[key] = asyncio.create_task(self._make(*key))
+            self._files[key] = asyncio.create_task(make(found["symbol"], day))
         return await asyncio.shield(self._files[key])
 
-    async def _make(self, exchange: Exchange, symbol: str, day: date) -> bytes:
-        return await asyncio.to_thread(_MAKERS[exchange], await self._tape.day(symbol, day))
+    async def _binance_trades(self, symbol: str, day: date) -> bytes:
+        return await asyncio.to_thread(binance_zip, await self._tape.day(symbol, day))
+
+    async def _binance_liquidations(self, symbol: str, day: date) -> bytes:
+        start_ms = epoch_ms(datetime.combine(day, time(), UTC))
+        (made,) = await self._tape.liquidations(symbol, start_ms, start_ms + _DAY_MS)
+        return await asyncio.to_thread(binance_liquidations_zip, made)
+
+    async def _bybit_trades(self, symbol: str, day: date) -> bytes:
+        return await asyncio.to_thread(bybit_csv_gz, await self._tape.day(symbol, day))
+
+
+def _of_snapshots(found: re.Match[str]) -> re.Match[str] | None:
+    """Return `found` if it names an inverse symbol and a day that liquidations were published of."""
+    inside = _SNAPSHOT_DAYS[0] <= found["day"] <= _SNAPSHOT_DAYS[1]
+    return found if inside and _is_binance_s(found["symbol"], "cm") else None
 
 
 def _is_binance_s(symbol: str, market: str) -> bool:

@@ -16,8 +16,10 @@ import pyarrow.csv
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.market import MarketDay
 
+_MAINTENANCE = 0.004  # how far beyond its fill a liquidation order's limit lies
 _FASTEST = 1  # of deflate's levels: these files are read once, on this machine
 
 
@@ -43,6 +45,35 @@ def binance_zip(day: MarketDay, *, header: bool = True) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as archive:
         archive.writestr(binance_csv_name(day.symbol, day.day), _csv(table, header=header))
+    return file.getvalue()
+
+
+def binance_liquidations_zip(day: Liquidations) -> bytes:
+    """Return a COIN-M day as Binance published it: a liquidationSnapshot CSV in which every row stands twice.
+
+    As published, the latest of each second only, quantities in contracts, and limits at the bankruptcy price:
+    1687656471926,BUY,LIMIT,IOC,7,30741.3,30631.6,FILLED,6,7. A liquidated long is sold.
+    """
+    told = day.latest_a_second()
+    contracts = np.maximum(np.rint(told.size / (day.listing.dollars or 1)), 1)
+    beyond = 1 + np.where(told.is_long, -_MAINTENANCE, _MAINTENANCE)
+    table = pa.table(
+        {
+            "time": told.time,
+            "side": choice(told.is_long, ["BUY", "SELL"]),
+            "order_type": pa.repeat("LIMIT", len(told)),
+            "time_in_force": pa.repeat("IOC", len(told)),
+            "original_quantity": decimals(contracts, 0),
+            "price": decimals(told.price * beyond, day.listing.price_decimals),
+            "average_price": decimals(told.price, day.listing.price_decimals),
+            "order_status": pa.repeat("FILLED", len(told)),
+            "last_fill_quantity": decimals(np.ceil(contracts / 2), 0),
+            "accumulated_fill_quantity": decimals(contracts, 0),
+        }
+    ).take(np.repeat(np.arange(len(told)), 2))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as archive:
+        archive.writestr(f"{day.symbol}-liquidationSnapshot-{day.day}.csv", _csv(table, header=True))
     return file.getvalue()
 
 

@@ -17,7 +17,7 @@ from liqmap.brackets import find_brackets, table_name
 from liqmap.brackets.tiers import tiers_text
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, StreamTrade, SymbolTiers
-from liqmap.exchanges.protocol import Paged, RiskLimitFormat
+from liqmap.exchanges.protocol import LiquidationFiles, Paged, RiskLimitFormat
 from liqmap.model import Exchange, Trades
 from liqmap.net.attempts import retry_after
 from liqmap.net.rest import _parsed
@@ -63,6 +63,10 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
         inside = (its.inside(bytewise), its.inside(fieldwise), its.inside(fieldwise))
         read = partial(_day, exchange, symbol, folder / "day")
         yield f"files of {symbol}", Door(read, (content,), (bytewise, *inside))
+    if row.liquidation_files is not None:
+        inside = (its.inside(bytewise), its.inside(fieldwise), its.inside(fieldwise))
+        read = partial(_liquidations, row.liquidation_files, folder / "day")
+        yield "files of liquidations", Door(read, (its.liquidations,), (bytewise, *inside))
     yield "messages", Door(lambda data: _events(row.live.read(_text(data))), _inputs(its.messages))
     yield "newest", _of_answers(its.newest, partial(row.live.newest, asked=_NOW))
     yield "listings", _of_answers(its.listings, partial(_paged, row.listing, row.listing.read))
@@ -129,6 +133,17 @@ def _day(exchange: Exchange, symbol: str, file: Path, data: bytes) -> None:
     day = EXCHANGES[exchange].files.read_day(file, symbol, DAY, max_unpacked_size=_LARGEST_FILE)
     assert min(day.lost_ids, day.duplicates, day.zero_sizes) >= 0
     _check_trades(day.trades)
+
+
+def _liquidations(files: LiquidationFiles, file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    found = files.read_day(file, "BTCUSD_PERP", DAY, max_unpacked_size=_LARGEST_FILE)
+    window = TimeWindow.of_day(DAY)
+    assert [each.time for each in found] == sorted(each.time for each in found)
+    for each in found:
+        assert window.start_ms <= each.time < window.end_ms
+        assert 1e-12 <= each.price <= 1e15
+        assert 0 < each.size <= 1e17
 
 
 def _check_trades(trades: Trades) -> None:

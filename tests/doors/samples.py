@@ -11,7 +11,7 @@ from typing import Any
 from bot.ops.backup_file import VERSION
 from bot.request.spec import MapSpec, encode_spec
 from liqmap.model import Exchange
-from liqmap.simulator.formats import binance_zip, bybit_csv_gz
+from liqmap.simulator.formats import binance_liquidations_zip, binance_zip, bybit_csv_gz
 from liqmap.simulator.market import MarketDay, SimulatedMarket
 from tests.bot.conftest import REQUEST
 from tests.doors.mutations import in_gzip, in_zip
@@ -35,6 +35,7 @@ class Samples:
     refusals: Sequence[object] = ()
     risk_limits: Sequence[object] = ()
     weights: Sequence[str] = ()
+    liquidations: bytes = b""
 
 
 def samples_of(exchange: Exchange) -> Samples:
@@ -52,6 +53,9 @@ def samples_of(exchange: Exchange) -> Samples:
                 pages=[[binance.ROW, binance.ROW | {"a": 3474491308}]],
                 refusals=[{"code": -1121, "msg": "Invalid symbol."}],
                 weights=["120"],
+                liquidations=binance_liquidations_zip(
+                    SimulatedMarket(scale=0.05).liquidations("BTCUSD_PERP", DAY)
+                ),
             )
         case Exchange.BYBIT:
             acknowledged = {"op": "subscribe", "success": False, "ret_msg": "already subscribed"}

@@ -3,6 +3,7 @@
 from typing import Final
 
 from liqmap.exchanges.binance.files import MARKETS, Binance
+from liqmap.exchanges.binance.liquidation_files import BinanceLiquidationFiles
 from liqmap.exchanges.binance.listing import BinanceListing
 from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
 from liqmap.exchanges.binance.server_time import BinanceTime
@@ -25,4 +26,5 @@ ROW: Final = ExchangeRow(
     used_weight=_BACKFILL.used_weight,
     brackets_source="Binance's USD-M leverage brackets (stream !contractInfo)",
     backfill=_BACKFILL,
+    liquidation_files=BinanceLiquidationFiles(),
 )

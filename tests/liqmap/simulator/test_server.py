@@ -48,6 +48,27 @@ async def test_binance_zip_holds_the_market_s_day():
     assert [row["is_buyer_maker"] == "false" for row in rows] == day.trades.is_buy.tolist()
 
 
+async def test_binance_liquidations_stand_twice_and_only_of_days_that_had_files():
+    path = "/data/futures/cm/daily/liquidationSnapshot/BTCUSD_PERP/BTCUSD_PERP-liquidationSnapshot-{}.zip"
+    async with MarketServer(MARKET) as server:
+        status, body, _ = await fetch(server.binance_url + path.format(DAY))
+        others = [
+            await fetch(server.binance_url + wrong)
+            for wrong in (
+                path.format("2023-06-24"),
+                path.format("2024-10-15"),
+                path.format(DAY).replace("BTCUSD_PERP", "BTCUSDT"),
+            )
+        ]
+    assert status == 200
+    assert [status for status, *_ in others] == [404] * 3
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        rows = archive.read(f"BTCUSD_PERP-liquidationSnapshot-{DAY}.csv").decode().splitlines()[1:]
+    told = MARKET.liquidations("BTCUSD_PERP", DAY).latest_a_second()
+    assert [int(row.partition(",")[0]) for row in rows[::2]] == told.time.tolist()
+    assert rows[::2] == rows[1::2]
+
+
 async def test_bybit_gz_holds_the_market_s_day_in_plain_decimals():
     async with MarketServer(MARKET) as server:
         status, body, _ = await fetch(server.bybit_url + GZ)
