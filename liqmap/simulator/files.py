@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ _NO_SUCH_KEY = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
 )
-_Maker = Callable[[str, date], Awaitable[bytes]]
+_Maker = Callable[[str, date], Coroutine[None, None, bytes]]
 
 
 class DayFiles:

@@ -103,7 +103,7 @@ def test_the_simulator_s_file_is_read_back(tmp_path: Path):
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is absent")
 def test_real_rows_close_the_side_that_loses(tmp_path: Path):
     _, *rows = (SHARED / "BTCUSD_PERP_rows.csv").read_text().splitlines()
-    found = []
+    found: list[Liquidation] = []
     for row in dict.fromkeys(rows):
         day = at_ms(int(row.partition(",")[0])).date()
         path = tmp_path / f"{row.partition(',')[0]}.zip"
