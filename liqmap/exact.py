@@ -1,8 +1,8 @@
-"""Decimal numbers in binary floats: rounded to twelve significant digits before they are compared.
+"""Round floats to twelve significant digits, so that comparing them gives what decimal numbers would give.
 
-A level is a decimal number on paper: 142.5 × (1 - 1/25) is 136.8, and a low of 136.8 touches it. Computed in
-floats it is 136.79999999999998, which 136.8 does not reach. Rounding to fewer digits than a float's noise,
-and more than any price or threshold has, gives back the very float that `136.8` is read as.
+On paper 142.5 × (1 - 1/25) is 136.8, and a low of 136.8 touches that level. In floats the level is
+136.79999999999998, and the low does not reach it. Twelve digits are fewer than a float holds exactly, and
+more than any price or threshold has. So rounding returns the very float that the text `136.8` is read as.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
 
 DIGITS: Final = 12
 
-# Only up to 1e22 are powers of ten floats, without which the division would round a second time.
+# Powers of ten are exact in floats only up to 1e22. An inexact scale would round a second time.
 _DECADES: Final = np.array([float(f"1e{power}") for power in range(DIGITS - 22, DIGITS)])
 _SCALES: Final = np.array([float(f"1e{22 - place}") for place in range(len(_DECADES) + 1)])
 _NEXT: Final = np.append(_DECADES, np.nan)
-# The decade in which the floats of each binary exponent begin; at most one other begins among them.
+# For each binary exponent, the decade in which its floats begin. A doubling crosses at most one more decade,
+# so `_decade` needs only one comparison after this look-up.
 _BINARY: Final = np.searchsorted(
     _DECADES, np.ldexp(1.0, np.minimum(np.arange(2048) - 1023, 1023)), side="right"
 )
 
 
 def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values from 0 on, each as the float nearest to its first twelve significant digits.
+    """Return each value as the float nearest to its first twelve significant digits; none may be negative.
 
-    Values below 1e-11 are rounded to 22 decimals, and those from 1e12 on to whole numbers. Order is kept:
-    of two values, the larger never becomes the smaller.
+    Values below 1e-11 are rounded to 22 decimals, and those from 1e12 on to whole numbers. The order of
+    values is kept: a larger value never becomes smaller than another.
     """
     if not len(values):
         return values
     ends = np.searchsorted(_DECADES, (values.min(), values.max()), side="right")
-    # Prices and levels mostly lie within one decade, and that is ten times faster.
+    # Prices and levels mostly lie within one decade, and a single scale is ten times faster.
     scale = _SCALES[ends[0]] if ends[0] == ends[1] else _SCALES[_decade(values)]
     result: NDArray[np.float64] = values * scale
     np.rint(result, out=result)
@@ -44,7 +45,7 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _decade(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return how many of the decades each value has reached, ten times faster than a search does."""
+    """Return how many of the decades each value has reached; ten times faster than `searchsorted`."""
     place: NDArray[np.intp] = _BINARY[np.ascontiguousarray(values).view(np.int64) >> 52]
     place += values >= _NEXT[place]
     return place

@@ -37,7 +37,7 @@ class HistoricalMapping:
     """Liquidation maps of one symbol over one historical window (UTC, half-open)."""
 
     def __init__(self, symbol: str, start_datetime: str, end_datetime: str, exchange: str) -> None:
-        """Set what to map; times are written `2023-08-01 06:00:00`. Raises RequestError."""
+        """Set what to map; times are UTC, such as `2023-08-01 06:00:00`. Raises RequestError."""
         self._market = Market(parse_exchange(exchange), parse_symbol(symbol))
         self._window = TimeWindow(_moment(start_datetime), _moment(end_datetime))
         spans = (text.replace(" ", "_").replace(":", "-") for text in (start_datetime, end_datetime))
@@ -74,7 +74,7 @@ class HistoricalMapping:
         self._save(result, Picture.DEPTH, f"{self._span}_{selection.mode}_{value}_depth")
 
     def _draw(self, selection: Selection, picture: Picture) -> MapResult:
-        # As the seed library has it: its margin model, in full at every leverage, and nothing swept.
+        # As py-liquidation-map draws: its margin model, each trade in full at every leverage, nothing swept.
         request = MapRequest(
             (self._market,),
             self._window,
@@ -102,7 +102,7 @@ class HistoricalMapping:
     def _save(self, result: MapResult, picture: Picture, ending: str) -> None:
         stem = f"{result.request.market.symbol}_{ending}"
         write_file(Path(f"{stem}.png"), result.pictures[picture])
-        # Numbers stay the text that they are, so no digit is lost on the way.
+        # Read as text, so that the numbers are written again with the same digits.
         levels = pd.read_csv(io.BytesIO(result.levels_csv or b""), dtype={"level": str, "notional": str})
         for side in ("buy", "sell"):
             for leverage in result.request.leverages:

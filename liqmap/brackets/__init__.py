@@ -1,7 +1,7 @@
-"""Dated leverage brackets: the tables that ship with the package, and newer ones that were fetched since.
+"""Dated tables of leverage brackets: those that ship with the package, and newer ones in the store.
 
-A table is a text file named EXCHANGE-DATE.txt: a comment with its source, then a symbol a line with its
-tiers. Those in the store's folder `brackets` are written by `liqmap.collect.brackets`.
+A table is a text file named EXCHANGE-DATE.txt. Its first line is a comment with the source; each other line
+has a symbol and its tiers. `liqmap.collect.brackets` writes those in the store's folder `brackets`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 SHIPPED: Final = Path(__file__).parent
 """The folder of the tables that ship with the package."""
 
-_CACHED_TABLES = 16
+_CACHED_TABLES = 16  # a table has hundreds of symbols, and one map needs one of them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatedBrackets:
-    """One symbol's brackets, the date that they were published for, and where they come from.
+    """One symbol's brackets, their date, and their source.
 
-    `is_earliest` says that they were looked up for an earlier day, of which no table is known.
+    `is_earliest` means that they are the oldest known, and were requested for an earlier day.
     """
 
     brackets: Brackets
@@ -50,10 +50,10 @@ class Table(NamedTuple):
 def find_brackets(
     exchange: Exchange, symbol: str, *, on: date, folders: tuple[Path, ...] = ()
 ) -> DatedBrackets | None:
-    """Return the brackets of `symbol` in the newest table not after `on` that has it.
+    """Return the brackets of `symbol` from the newest table that has it and is not after `on`.
 
-    Where there is none, in the oldest table that has it; None where no table has it. Looks into `folders`
-    and among the tables that ship. Raises DataError if a table cannot be read.
+    If there is none, they come from the oldest table that has the symbol; None if no table does. Looks into
+    `folders` and the tables that ship. Raises DataError if a table cannot be read.
     """
     tables = tables_of(exchange, folders)
     until = [table for table in tables if table.date <= on]
@@ -65,12 +65,13 @@ def find_brackets(
 
 
 def tables_of(exchange: Exchange, folders: tuple[Path, ...] = ()) -> list[Table]:
-    """Return the tables of `exchange`, oldest first; of one date, the shipped one first."""
+    """Return the tables of `exchange`, oldest first; of the same date, the shipped one first."""
     tables = [
         Table(date.fromisoformat(path.stem.removeprefix(f"{exchange}-")), path)
         for folder in (SHIPPED, *folders)
         for path in folder.glob(f"{exchange}-????-??-??.txt")
     ]
+    # The sort is stable, so of the same date a fetched table is found before the shipped one.
     return sorted(tables, key=lambda table: table.date)
 
 
@@ -80,9 +81,9 @@ def bracketed_symbols(exchange: Exchange, folders: tuple[Path, ...] = ()) -> fro
 
 
 def read_table(path: Path) -> tuple[str, Mapping[str, str]]:
-    """Return a table's source, and the tiers of each symbol as they are written.
+    """Return a table's source, and the text of each symbol's tiers.
 
-    Raises DataError if it cannot be read.
+    Raises DataError if the table cannot be read.
     """
     try:
         return _read_table(path, path.stat().st_mtime_ns)
@@ -97,7 +98,7 @@ def table_name(exchange: Exchange, day: date) -> str:
 
 @lru_cache(_CACHED_TABLES)
 def _read_table(path: Path, changed: int) -> tuple[str, Mapping[str, str]]:
-    del changed  # another version of a file is another table
+    del changed  # part of the cache's key only: a file that was rewritten is read again
     first, *lines = unsealed_table(path.read_bytes()).splitlines()
     tiers = (line.partition(" ") for line in lines if not line.startswith("#"))
     return first.strip("# "), {symbol: rest for symbol, _, rest in tiers}

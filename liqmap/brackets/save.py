@@ -1,4 +1,4 @@
-"""Saving: tiers that an exchange has published -> a table of that day, as far as they have changed."""
+"""Save the tiers that an exchange has published as a table of that day, as far as they have changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLUMNS = "# symbol, then its tiers: cap of the value, maintenance margin rate,
 
 
 class Saved(NamedTuple):
-    """What has become of tiers: which symbols' were new or changed, and whose made no sense."""
+    """The symbols whose tiers were new or have changed, and those whose tiers were invalid."""
 
     changed: frozenset[str]
     left_out: frozenset[str]
@@ -39,20 +39,20 @@ def save_tiers(
     day: date,
     source: str,
 ) -> Saved:
-    """Put those tiers of each symbol that differ from the newest known ones into the table of `day`.
+    """Add the tiers of each symbol to the table of `day` if they differ from the newest known ones.
 
-    Symbols whose tiers cannot be read (None) or make no sense are left out: their older tiers stay. Raises
-    DataError if a table cannot be read or written.
+    Symbols whose tiers could not be read (None) or are invalid are left out; their older tiers stay valid.
+    Raises DataError if a table cannot be read or written.
     """
     written: dict[str, str] = {}
     for symbol, tiers in published.items():
         try:
             written[Market(exchange, symbol).symbol] = tiers_text(tiers or ())
-        except (ValueError, RequestError):  # what an exchange sends can be anything, as a name too
+        except (ValueError, RequestError):  # an exchange may send anything, even as the name of a symbol
             continue
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Several processes may share a store.
+        # Several processes may share a store, and each reads the table before it writes it.
         with FileLock(folder / "lock", timeout=_LOCK_SECONDS):
             changed = _changes(folder, exchange, written)
             if changed:

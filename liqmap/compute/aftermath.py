@@ -1,4 +1,4 @@
-"""Compute: what the price did after each entry, from second bars."""
+"""Compute how far the price moved against each position after its entry, from second bars."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
     from liqmap.compute.values import PricePath, SideTrades
 
-_FEW = 8  # entries, up to which all that follows is looked through for each
-_SOME = 3000  # entries, up to which each is searched for on its own
+# There are three ways, and the number of entries decides which is the fastest:
+_FEW = 8  # up to here, scan the rest of the path for each entry
+_SOME = 3000  # up to here, find each entry by bisection; beyond, build a table of every second
 
 
 def aftermath(path: PricePath, trades: SideTrades, *, bin_seconds: int, later: float) -> Aftermath:
-    """Return what the price did after the entries of `trades`, all within `path`.
+    """Return what the price did after the entries of `trades`, all of which lie within `path`.
 
-    `path` has second bars in the minutes of the entries, and besides them may have minute bars if bins are
-    whole minutes. `later` is the extreme of the time after the path's end, infinite if there is none.
+    `path` needs second bars in the minutes of the entries. Elsewhere minute bars are enough if bins are
+    whole minutes. `later` is the worst price after the path's end, infinite if nothing follows.
     """
     is_long = trades.side is Side.BUY
     worst, adverse, never = (np.minimum, path.low, np.inf) if is_long else (np.maximum, path.high, -np.inf)
     if len(trades) <= _FEW:
         return _look_through(path.time, adverse, trades.time, bin_seconds, (worst, never, later))
-    # What follows an entry in its minute (less where bins are shorter), in its bin, and in the whole path:
-    # of the latter two, the minutes' extremes are enough.
+    # Only the rest of an entry's own block (its minute, or less where bins are shorter) needs seconds. For
+    # the rest of its bin and of the whole path, the extremes of the following blocks are enough.
     step = math.gcd(bin_seconds, 60)
     first_bin, last_bin = (int(path.time[end]) // (1000 * bin_seconds) for end in (0, -1))
     seconds = range(first_bin * bin_seconds, (last_bin + 1) * bin_seconds, step)
@@ -60,7 +61,7 @@ def _look_through(
     return Aftermath(np.array(extreme, np.float64), np.array(soon, np.float64))
 
 
-_Extremes = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
+_Extremes = tuple["NDArray[np.float64]", "NDArray[np.float64]"]  # (rest of each entry's block, each block)
 
 
 def _search(
@@ -70,15 +71,16 @@ def _search(
     blocks: range,
     worst: np.ufunc,
 ) -> _Extremes:
-    """Return the extreme of the seconds after each entry's in its block, and of each block of seconds.
+    """Return the worst price in the rest of each entry's block, and in each block of seconds.
 
-    `adverse` has one element more than `time`, for what does not happen.
+    `adverse` has one more element than `time`: the neutral value, which stands for no trade.
     """
     edges = np.searchsorted(time, 1000 * np.array([*blocks, blocks.stop]))
-    # A trade's own second says nothing about before and after it, so what counts starts with the next.
+    # A bar does not say what in it came before the entry and what after, so the entry's own is left out.
     first = np.searchsorted(time, entry, side="right")
     end = edges[(entry // 1000 - blocks.start) // blocks.step + 1]
-    # In the order of time, what lies between one entry's rest and the next one's entry is looked at once.
+    # reduceat also reduces the stretch between two spans, whose result [::2] drops. In order of time these
+    # stretches are short and disjoint, so every bar is read about once.
     order = np.argsort(first)
     first, end = first[order], end[order]
     rest = np.empty(len(entry))
@@ -95,10 +97,10 @@ def _tabulate(
     blocks: range,
     worst: np.ufunc,
 ) -> _Extremes:
-    """Return the same as `_search` from a table of all seconds, which is sooner made for many entries."""
+    """Return what `_search` returns, from a table of every second, which is faster for many entries."""
     seconds = np.full(len(blocks) * blocks.step, adverse[-1])
     seconds[time // 1000 - blocks.start] = adverse[:-1]
-    # Blocks side by side: so, an operation goes over all of them at once.
+    # One column a block, so that each numpy operation handles one second of all blocks at once.
     by_block = np.ascontiguousarray(seconds.reshape(-1, blocks.step).T)
     rest = np.full_like(by_block, adverse[-1])
     for row in range(blocks.step - 2, -1, -1):

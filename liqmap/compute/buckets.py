@@ -1,4 +1,4 @@
-"""Sum: levels, stretch by stretch -> buckets of the price, bands around the last one, and depth."""
+"""Sum levels into price buckets, bands around the last price, and depth."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 MAX_BUCKETS: Final = 240
 """At most this many buckets between the lowest and the highest standing level (plus one at each end)."""
 
+# Fine enough that a readable bucket of any final spread consists of many fine ones, and still only 24,000
+# floats for each leverage and side.
 _FINE_BUCKETS = 100 * MAX_BUCKETS
 
 
 class LevelSums:
-    """Sums up levels that come in stretches, so that no more than one stretch is ever held.
+    """Sums up levels that arrive in stretches of the window, holding none of them.
 
-    How wide the standing levels spread is known only at the end, so they are summed in fine buckets
-    over [lowest, highest], inside of which every level must lie; readable ones are made of those.
+    How wide the standing levels spread is known only at the end. So they are summed in fine buckets over
+    [lowest, highest], within which every level must lie, and readable buckets are made from those.
     """
 
     def __init__(self, lowest: float, highest: float, *, leverages: Sequence[int], last_price: float) -> None:
@@ -39,12 +41,12 @@ class LevelSums:
             side: np.array([band_bound(side, each, last_price=last_price) for each in BAND_DISTANCES])
             for side in Side
         }
-        # The bounds of the bands, and which fine buckets they cut.
+        # A band's bound rarely falls on an edge of the fine buckets. The bucket that it cuts is summed
+        # exactly, level by level, in `_cut`; all other buckets lie wholly inside or outside the band.
         self._bounds: dict[Side, list[tuple[float, int]]] = {
             side: [*zip(prices.tolist(), self._grid.bucket_of(prices).tolist(), strict=True)]
             for side, prices in bounds.items()
         }
-        # What of those buckets lies within the bounds.
         self._cut = {side: [0.0] * len(BAND_DISTANCES) for side in Side}
         shape = (len(leverages), len(self._grid))
         self._standing = {side: np.zeros(shape) for side in Side}
@@ -54,7 +56,7 @@ class LevelSums:
         """Add levels of one side, leverages in the order of the sums."""
         fine = len(self._grid)
         for row, each in enumerate(levels):
-            # One count for both, those that are swept behind the end of those that stand.
+            # One bincount for both: swept levels are counted in a second set of buckets behind the first.
             place = self._grid.bucket_of(each.price) + fine * ~each.standing
             sums = np.bincount(place, weights=each.notional, minlength=2 * fine)
             self._standing[each.side][row] += sums[:fine]
@@ -76,14 +78,14 @@ class LevelSums:
         """Return the sums in buckets of one 1-2-5 size, aligned to its multiples.
 
         Buckets are half-open and cover every standing level, so their totals equal the levels' totals.
-        What was swept is summed as far as it lies in the same range.
+        Swept levels are included as far as they lie in the same range.
         """
         grid = self._readable_grid()
         bucket = grid.bucket_of(self._grid.edges[:-1])
         inside = (bucket >= 0) & (bucket < len(grid))
 
         def total(fine: NDArray[np.float64]) -> NDArray[np.float64]:
-            # Without any weights, bincount forgets that they are floats.
+            # bincount returns integers if the weights are empty, even of floats.
             return np.bincount(bucket[inside], weights=fine[inside], minlength=len(grid)).astype(np.float64)
 
         def mean_price(side: Side) -> NDArray[np.float64]:
@@ -92,14 +94,14 @@ class LevelSums:
             middles = (self._grid.edges[:-1] + self._grid.edges[1:]) / 2
             mean = np.full(len(grid), np.nan)
             np.divide(total(fine * middles), notional, out=mean, where=notional > 0)
-            # The mean of one fine bucket's middle is that, up to a float's noise.
+            # Rounding errors can push the mean just outside its bucket.
             clipped: NDArray[np.float64] = np.clip(mean, grid.edges[:-1], grid.edges[1:])
             return clipped
 
         def nearest_price(side: Side) -> NDArray[np.float64]:
             (used,) = np.nonzero(self._standing[side].sum(axis=0))
             nearest = np.full(len(grid), np.nan)
-            # From afar to the last price: of those of one bucket, the last that is put there stays.
+            # Assigned from far to near: where several fine buckets fall into one, the nearest is kept.
             used = used if side is Side.BUY else used[::-1]
             nearest[bucket[used]] = self._grid.edges[used + (side is Side.BUY)]
             return nearest
@@ -119,7 +121,7 @@ class LevelSums:
 
     def _add_cut(self, levels: LiquidationLevels, place: NDArray[np.int64]) -> None:
         for number, (bound, bucket) in enumerate(self._bounds[levels.side]):
-            # Levels that are swept have places behind the last bucket.
+            # A bound beyond the grid cuts nothing. Swept levels have places behind the last bucket.
             if 0 <= bucket < len(self._grid):
                 (cut,) = np.nonzero(place == bucket)
                 price = levels.price[cut]
@@ -129,6 +131,7 @@ class LevelSums:
     def _within(self, side: Side, number: int) -> float:
         _, bucket = self._bounds[side][number]
         fine = self._standing[side].sum(axis=0)
+        # Longs stand below the last price, so their band reaches from its bound upwards; shorts' downwards.
         beside = fine[max(bucket + 1, 0) :] if side is Side.BUY else fine[: max(bucket, 0)]
         return float(beside.sum()) + self._cut[side][number]
 
@@ -139,17 +142,17 @@ class LevelSums:
             float(prices[0]),
             float(prices[-1]),
             buckets=MAX_BUCKETS,
-            # A bucket is not finer than the fine ones, whose edges its own are among.
+            # Readable buckets consist of whole fine ones, so they must not be smaller.
             least_span=max(self._last_price / 1000, MAX_BUCKETS * self._grid.size),
         )
 
 
 def band_bound(side: Side, distance: float, *, last_price: float) -> float:
-    """Return the price up to which a side's levels lie within a relative distance of the last price."""
+    """Return the price at a relative distance from the last price, on the side of `side`'s levels."""
     bound = last_price * (1 - distance if side is Side.BUY else 1 + distance)
     return float(rounded(np.array([bound]))[0])
 
 
 def depth(edges: NDArray[np.float64], totals: NDArray[np.float64], *, last_price: float) -> DepthCurve:
-    """Return the running total of buckets' totals, both going away from the last price."""
+    """Return the running total of `totals`. Both arrays start at the last price and lead away from it."""
     return DepthCurve(np.r_[last_price, edges], np.r_[0.0, 0.0, np.cumsum(totals)])

@@ -1,4 +1,4 @@
-"""Find: buckets -> the clusters that pictures label and words name, one list for all of them."""
+"""Find clusters in the buckets: one list, from which all pictures and words of an answer take theirs."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ if TYPE_CHECKING:
     from liqmap.model import Band
 
 SHARE: Final = 0.5
-"""What is at least this share of the longest, or of the largest, stands out beside it."""
+"""A bar belongs to a hump if it is at least this share of the hump's longest bar. A cluster counts as large
+beside another if it is at least this share of it."""
 
 LABELLED: Final = 3
-"""So many clusters of each side are worth a label, the largest, besides those that words name."""
+"""How many of each side's largest clusters get a label, besides those that words name."""
 
 SMALL: Final = 0.05
-"""Less than this share of its side's largest is small, and worth a label only if words name it."""
+"""A cluster below this share of its side's largest is small. It gets a label only if words name it."""
 
-_Run = tuple[int, int]  # places [first, end) of buckets, counted from the last price outwards
+_Run = tuple[int, int]  # [first, end) of a side's bars, counted from the last price outwards
 
 
 def find_clusters(buckets: LevelBuckets, bands: Sequence[Band], *, last_price: float) -> tuple[Cluster, ...]:
     """Return the clusters of `buckets`: the longs', nearest first, then the shorts', nearest first.
 
-    A cluster is a hump of bars: all from the first to the last that is at least half as long as its longest.
-    Between two humps lies a bar shorter than half of the longest of either. Where none of them reaches into
-    the narrowest of `bands` that holds anything, all that stands there is a cluster too.
+    A cluster is a hump of bars: from the first to the last bar that is at least half as long as the hump's
+    longest. Between two humps lies a bar that is shorter than half of the longest bar of either. If no hump
+    reaches into the narrowest of `bands` that holds anything, all that stands in that band is one more
+    cluster, so that words which give the band's sum can also name where it stands.
     """
     clusters: list[Cluster] = []
     for side in Side:
@@ -48,9 +50,9 @@ def find_clusters(buckets: LevelBuckets, bands: Sequence[Band], *, last_price: f
 
 
 def labelled(clusters: Sequence[Cluster], buckets: LevelBuckets) -> tuple[Cluster, ...]:
-    """Return the clusters that are worth a label, the most important first.
+    """Return the clusters that get a label, the most important first.
 
-    Those are the named ones of each side; and, by size, its largest and the one with its longest bar.
+    Of each side these are the clusters that words name, its largest, and the one with its longest bar.
     """
     chosen: list[Cluster] = []
     for side in Side:
@@ -68,9 +70,10 @@ def labelled(clusters: Sequence[Cluster], buckets: LevelBuckets) -> tuple[Cluste
 
 
 class _Bars(NamedTuple):
-    """One side's buckets, from the last price outwards.
+    """One side's buckets, from the last price outwards: arrays of one length.
 
-    Bounds, standing notional, and its mean price and the nearest, nan where nothing stands.
+    `total` is the standing notional, `price` its mean price, and `near` the standing price nearest to the
+    last price. The prices are nan where nothing stands.
     """
 
     side: Side
@@ -92,11 +95,12 @@ def _bars(buckets: LevelBuckets, side: Side) -> _Bars:
 def _of_side(bars: _Bars, distances: Sequence[float], *, last_price: float) -> list[Cluster]:
     """Return the clusters of one side that has bars, nearest first.
 
-    `distances` are those of the bands that hold anything, narrowest first, and of all that stands.
+    `distances` are those of the bands that hold anything on this side, narrowest first, then infinity.
     """
     bounds = [band_bound(bars.side, each, last_price=last_price) for each in distances]
     bands = [bars.near > bound if bars.side is Side.BUY else bars.near <= bound for bound in bounds]
     runs = list(_humps(bars.total))
+    # bands[0] is the narrowest band that holds anything; runs[0] is the nearest hump.
     if not bands[0][runs[0][0]]:
         (held,) = np.nonzero(bands[0])
         runs.insert(0, (int(held[0]), int(held[-1]) + 1))
@@ -118,9 +122,10 @@ def _of_side(bars: _Bars, distances: Sequence[float], *, last_price: float) -> l
 
 
 def _nearest_large(within: Sequence[Sequence[Cluster]]) -> Cluster:
-    """Return the nearest cluster at least half as large as any in the narrowest band that has a large one.
+    """Return the nearest cluster that is large within the narrowest band that has a large one.
 
-    `within` are the clusters in each band, nearest first, the last being all.
+    `within` has the clusters in each band, nearest first; the last band is the whole side. Some cluster must
+    not be small beside its side's largest. Those at least half as large as the band's largest are large.
     """
     least = SMALL * max(each.notional for each in within[-1])
     in_band = next(band for band in within if any(each.notional >= least for each in band))
@@ -138,14 +143,20 @@ def _cluster(bars: _Bars, run: slice, last_price: float) -> Cluster:
         high=float(bars.high[run].max()),
         price=price,
         distance=price / last_price - 1,
-        # The nearest level is known to the width of a fine bucket, which can reach across the last price.
+        # `near` is only exact to a fine bucket, whose edge can lie across the last price.
         near=min(near, 0.0) if bars.side is Side.BUY else max(near, 0.0),
-        # The same trades at several leverages are ties, whichever way they were added up.
+        # The same trades at several leverages make equal clusters. Rounding removes what the order of
+        # addition leaves, so that they compare as equal and the nearest counts as the largest.
         notional=float(rounded(total.sum(keepdims=True))[0]),
     )
 
 
 def _humps(totals: NDArray[np.float64]) -> Iterator[_Run]:
+    """Yield the humps of `totals`, in order.
+
+    `valley` is the lowest bar since the longest of the current hump. A bar ends the hump at the valley if the
+    valley is shorter than half of both that longest bar and the bar itself.
+    """
     start, longest, valley, lowest = 0, 0.0, 0, 0.0
     for place, total in enumerate(totals.tolist()):
         if lowest < SHARE * longest and lowest < SHARE * total:
@@ -159,11 +170,12 @@ def _humps(totals: NDArray[np.float64]) -> Iterator[_Run]:
 
 
 def _standing_out(totals: NDArray[np.float64], start: int, end: int) -> _Run:
+    """Return the part of a hump from its first to its last bar that stands out."""
     hump = totals[start:end]
     (high,) = np.nonzero(hump >= SHARE * hump.max())
     return start + int(high[0]), start + int(high[-1]) + 1
 
 
 def _smallness(cluster: Cluster) -> tuple[float, float]:
-    """Return what orders clusters by size, the largest first, and of equal ones the nearest."""
+    """Return a sort key: the largest cluster first, and of equal ones the nearest."""
     return -cluster.notional, abs(cluster.distance)

@@ -23,9 +23,10 @@ class PriceGrid:
 
     @classmethod
     def over(cls, low: float, high: float, *, buckets: int, least_span: float) -> Self:
-        """Return the finest grid that covers [low, high] with about `buckets` buckets, at most two more.
+        """Return the finest grid that covers [low, high] with at most about `buckets` buckets.
 
-        A span below `least_span` is taken for that: one lonely price is not cut into slices of nothing.
+        There can be two more, because buckets are aligned. A span below `least_span` counts as `least_span`,
+        so that a single price gets buckets of a useful size.
         """
         digits, power = _nice_step(max(high - low, least_span) / buckets)
         bounds = _index(np.array([low, high]), digits, power)
@@ -33,9 +34,9 @@ class PriceGrid:
 
     @classmethod
     def decimal(cls, low: float, high: float, *, buckets: int) -> Self:
-        """Return the finest grid of a power of ten that covers [low, high] with about `buckets` or fewer.
+        """Return the finest grid of a power-of-ten size that covers [low, high] with at most about `buckets`.
 
-        Every grid of a larger size has its edges among the edges of this one.
+        The edges of every coarser grid are also edges of this one.
         """
         power = math.ceil(math.log10((high - low) / buckets))
         bounds = _index(np.array([low, high]), 1, power)
@@ -55,12 +56,12 @@ class PriceGrid:
         return self.last - self.first + 1
 
     def bucket_of(self, price: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the place of each price's bucket, which lies outside [0, len) where the grid ends."""
+        """Return the index of each price's bucket; it is outside [0, len) for prices beyond the grid."""
         return _index(price, self.digits, self.power) - self.first
 
 
 def _nice_step(minimum: float) -> tuple[int, int]:
-    """Return the smallest (1|2|5, power of ten) whose product is at least `minimum`."""
+    """Return the smallest (digits, power) with digits 1, 2 or 5 whose digits × 10^power reaches `minimum`."""
     power = math.floor(math.log10(minimum))
     for digits in (1, 2, 5):
         if digits * 10.0**power >= minimum:

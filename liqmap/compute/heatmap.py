@@ -1,4 +1,4 @@
-"""Compute: how the standing levels came and went, over price and time."""
+"""Compute the heatmap: which notional stood at each price, as it was known at each moment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from liqmap.compute.values import LiquidationLevels, LiquidationMap
 
 MAX_ROWS: Final = 300
-"""At most about this many price buckets: more than can be told apart on the picture."""
+"""At most about this many price buckets; the picture has fewer pixels to tell more apart."""
 
 LEFT_OUT: Final = 0.01
 """At most this share of what stands lies below the heatmap, and at most as much above it."""
@@ -33,17 +33,18 @@ def build_heatmap(
 ) -> Heatmap:
     """Return the heatmap of a computed map and its levels; the price path has bins of `bin_seconds`.
 
-    The last column is what the map shows as standing. Swept levels end where price touched them,
-    whether or not the map was asked to show them.
+    The last column is what the map shows as standing. A swept level ends in the column in which price
+    touched it, even if the map shows all levels.
     """
     width = bin_seconds * 1000
     window = liquidation_map.request.window
     start = window.start_ms // width
     columns = -(-window.end_ms // width) - start
     grid = _grid(liquidation_map)
-    # How the value changes from column to column, of which the running total is the value.
+    # Each level adds its notional where it begins and subtracts it where it ends. The running total over
+    # the columns is then the value, without a loop over the columns of every level.
     change = np.zeros((len(grid), columns + 1))
-    # Price has never been beyond the grid's ends, so all that lies there stands.
+    # The grid holds the whole price path, so price has swept nothing beyond its ends.
     below = above = 0.0
     for levels in chain.from_iterable(stretches):
         born = levels.entry_time // width - start
@@ -55,7 +56,7 @@ def build_heatmap(
         for column, sign in ((born, 1), (gone, -1)):
             np.add.at(change, (row[inside], column[inside]), sign * levels.notional[inside])
     value = np.cumsum(change, axis=1)[:, :-1]
-    # What is added and taken away again leaves rounding errors of its size.
+    # What was added and subtracted again leaves rounding errors relative to its size, not exact zeros.
     value[value < 1e-9 * value.max(initial=0.0)] = 0.0
     used = _used_rows(value, grid, liquidation_map)
     edges = grid.edges[used.start : used.stop + 1]
@@ -63,7 +64,7 @@ def build_heatmap(
 
 
 def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
-    """Return the rows: over the price path, every labelled cluster, and nearly all that stands."""
+    """Return the rows, which span the price path, every labelled cluster, and nearly all that stands."""
     (low, high), buckets = _must_show(liquidation_map), liquidation_map.buckets
     running = np.cumsum((buckets.long + buckets.short).sum(axis=0))
     if len(running) and running[-1]:
@@ -73,7 +74,7 @@ def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
 
 
 def _must_show(liquidation_map: LiquidationMap) -> tuple[float, float]:
-    """Return the prices from the lowest to the highest that the price path or a labelled cluster reaches."""
+    """Return the lowest and the highest price that the price path or a labelled cluster reaches."""
     path = liquidation_map.path
     low = min([float(path.low.min()), *(each.low for each in liquidation_map.labelled)])
     high = max([float(path.high.max()), *(each.high for each in liquidation_map.labelled)])
@@ -98,16 +99,16 @@ def _gone(
 ) -> NDArray[np.int64]:
     """Return the column in which price touched each level, or the number of columns if it never did."""
     path = liquidation_map.path
-    # Signed, so that a level of either side is touched where the price is not above it.
+    # Shorts are mirrored, so that a level of either side is touched by a price that is not above it.
     sign = 1 if levels.side is Side.BUY else -1
     level = sign * levels.price
     price = np.full(columns, np.inf)
     price[path.time // width - start] = path.low if levels.side is Side.BUY else -path.high
     gone = _first_touch(price, level, born + 1)
     if levels.after.soon is None:
-        raise ValueError("the levels do not tell what came soon after their entries")
+        raise ValueError("a heatmap needs the extremes soon after each entry")
     in_its_own_column = sign * levels.after.soon <= level
-    # Entries of the last second have nothing after them but the last price itself.
+    # No bar follows the entries of the last second; whether they stand depends on the last price alone.
     behind = (gone == columns) & (sign * liquidation_map.last_price <= level)
     return np.where(in_its_own_column | behind, born, gone)
 
@@ -115,10 +116,10 @@ def _gone(
 def _first_touch(
     price: NDArray[np.float64], level: NDArray[np.float64], first: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return, for each level, the first column from `first` on whose price is not above it."""
+    """Return, for each level, the first column from `first` on whose price is not above the level."""
     found = np.empty(len(level), np.int64)
     order = np.argsort(first, kind="stable")
-    # A running minimum never rises, so among levels of one first column each touch is found by bisection.
+    # A running minimum never rises, so for levels that share a first column bisection finds each touch.
     for group in np.split(order, np.flatnonzero(np.diff(first[order])) + 1):
         if len(group):
             column = int(first[group[0]])

@@ -1,4 +1,4 @@
-"""Compute: the liquidation levels of the selected trades, and the map that they add up to."""
+"""Compute the liquidation levels of the selected trades, and the map that they add up to."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from liqmap.model import MarginBasis
 
 LARGEST_KEPT: Final = 250
-"""So many of each side's selected trades are kept with a map, the largest; of the others, only sums."""
+"""How many of each side's largest trades a map keeps, for drawing; all others only count in its sums."""
 
+# Each divides a day, and each above a minute is whole minutes, so that bins align to UTC and to minute bars.
 _PATH_BINS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 
@@ -46,12 +47,11 @@ def build_map(
     rules: MarginRules,
     basis: MarginBasis,
 ) -> LiquidationMap:
-    """Compute all that the pictures of `request` show from its selected trades and its price path.
+    """Compute all that the pictures of `request` show, from its selected trades and its price path.
 
-    `entries` are stretches of the window, newest first, whose prices lie within those of the path; no
-    more than one is held at a time. The last price is the path's last close. Nothing is lost: standing
-    + swept + unplaced notional is what was selected (times the number of leverages where the rules do
-    not split a trade).
+    `entries` are stretches of the window, newest first; one is held at a time. Their prices lie within those
+    of the path. The last price is the path's last close. Standing + swept + unplaced notional is exactly
+    what was selected (times the number of leverages where the rules do not split a trade).
     """
     last_price = float(path.close[-1])
     level_range = _level_range(path, request, rules)
@@ -63,6 +63,7 @@ def build_map(
             levels = levels_of(trades, request, rules, after=stretch.after[side], last_price=last_price)
             sums.add(levels)
             selections[side].add(trades)
+            # A trade that may not have the lowest leverage may have none.
             if len(levels[0].price) < len(trades):
                 unplaced += _unplaced(trades, request, rules)
     buckets = sums.buckets()
@@ -79,7 +80,8 @@ def build_map(
         trade_count=trade_count,
         last_price=last_price,
         buckets=buckets,
-        # Edges on the far side of the last price carry nothing and collapse onto it.
+        # Buckets on the other side of the last price hold none of this side's levels. Clipping their edges
+        # to the last price makes the curve start there.
         long_depth=depth(
             np.minimum(buckets.edges, last_price)[::-1], long_total[::-1], last_price=last_price
         ),
@@ -100,7 +102,7 @@ def levels_of(
 ) -> tuple[LiquidationLevels, ...]:
     """Return the levels of `trades` at each leverage of `request`, leverages ascending.
 
-    A trade has a level at those leverages only that the rules allow it.
+    A trade has levels only at the leverages that the rules allow for its size.
     """
     share = shares(
         rules, request.leverages, request.weights, entry_price=trades.price, notional=trades.notional
@@ -140,12 +142,12 @@ def all_levels(
 
 
 def path_bin_seconds(window_seconds: int, *, bins: int) -> int:
-    """Return the shortest bin that cuts a window into at most `bins` parts (or the longest there is)."""
+    """Return the shortest bin that cuts a window into at most `bins` parts, or the longest there is."""
     return next((s for s in _PATH_BINS_SECONDS if window_seconds <= s * bins), _PATH_BINS_SECONDS[-1])
 
 
 def coarsened(path: PricePath, bin_seconds: int) -> PricePath:
-    """Return `path`, ascending in time, in bins of `bin_seconds` aligned to UTC; empty bins are left out."""
+    """Return `path` in bins of `bin_seconds`, aligned to UTC, ascending; empty bins are left out."""
     width = bin_seconds * 1000
     start = path.time // width * width
     first = np.flatnonzero(np.diff(start, prepend=-1))
@@ -161,7 +163,7 @@ def coarsened(path: PricePath, bin_seconds: int) -> PricePath:
 
 
 def joined(paths: Sequence[PricePath]) -> PricePath:
-    """Return paths that follow each other in time as one."""
+    """Join paths that follow each other in time."""
     return PricePath(
         *(
             np.concatenate([getattr(path, name) for path in paths])
@@ -173,16 +175,16 @@ def joined(paths: Sequence[PricePath]) -> PricePath:
 def _bound(
     side: Side, shown: LevelFilter, extreme: NDArray[np.float64], last_price: float
 ) -> NDArray[np.float64]:
-    """Return the prices that levels of trades must lie below (of buys) or above (of sells) to stand."""
+    """Return, for each trade, the price below which (buys) or above which (sells) its levels stand."""
     if shown is LevelFilter.ALL:
         return np.full(len(extreme), last_price)
     return np.minimum(extreme, last_price) if side is Side.BUY else np.maximum(extreme, last_price)
 
 
 def _rows(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
-    """Return `mask`, as a slice where that is the same and spares a copy of all that it is applied to."""
+    """Return `mask`, as a slice if it marks exactly a tail: slicing copies nothing."""
     marked = int(np.count_nonzero(mask))
-    # Trades come largest first, and the largest may have the lowest leverages only: as a rule it is a tail.
+    # It usually does: trades come largest first, and only the largest are barred from high leverages.
     return slice(len(mask) - marked, len(mask)) if mask[len(mask) - marked :].all() else mask
 
 
@@ -192,7 +194,10 @@ def _unplaced(trades: SideTrades, request: MapRequest, rules: MarginRules) -> fl
 
 
 def _level_range(path: PricePath, request: MapRequest, rules: MarginRules) -> tuple[float, float]:
-    """Return prices between which every level lies: no position outlives the loss of its whole margin."""
+    """Return two prices between which every level lies.
+
+    No position outlives the loss of its whole margin, which comes last at the lowest leverage.
+    """
     bankrupt = replace(rules, brackets=None)
     lowest, highest = (
         float(
@@ -206,6 +211,7 @@ def _level_range(path: PricePath, request: MapRequest, rules: MarginRules) -> tu
         )
         for side, entry in ((Side.BUY, path.low.min()), (Side.SELL, path.high.max()))
     )
+    # Levels are rounded to twelve digits, so they may lie a little beyond.
     return lowest * (1 - 1e-9), highest * (1 + 1e-9)
 
 
@@ -219,9 +225,9 @@ class _Selection:
     def add(self, trades: SideTrades) -> None:
         self._count += len(trades)
         self._notional += float(trades.notional.sum())
-        # Copied: a view would keep all of its stretch in memory.
+        # np.arange copies; a slice would be a view and keep the whole stretch in memory.
         self._largest.append(trades.chosen(np.arange(min(len(trades), LARGEST_KEPT))))
 
     def selected(self) -> Selected:
-        # They came newest first; of equal ones the earlier counts as the larger.
+        # Stretches came newest first. Reversed, the earlier of equal trades counts as the larger.
         return Selected(self._count, self._notional, merge(self._largest[::-1], Cut(count=LARGEST_KEPT)))

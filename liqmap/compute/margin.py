@@ -4,19 +4,19 @@ Every model asks when a position's margin balance has fallen to its maintenance 
 position's value v at that moment, linear and inverse contracts share one equation. With N the value at
 entry, 1/L the initial margin rate, and MM the maintenance margin:
 
-    a value that falls (linear long, inverse short)    N/L + v - N = MM
-    a value that rises (linear short, inverse long)    N/L + N - v = MM
+    the value falls (linear long, inverse short)    N/L + v - N = MM
+    the value rises (linear short, inverse long)    N/L + N - v = MM
 
-Linear values are in quote currency, and price = entry × v/N. Inverse values are in base currency, for one
-contract is a fixed number of US dollars, and price = entry × N/v. MM is what the models differ in:
+Linear values are in quote currency, and price = entry × v/N. Inverse values are in base currency, because
+one contract is a fixed number of US dollars, and price = entry × N/v. The models differ in MM:
 
-    no brackets        0: the loss has eaten the whole initial margin (py-liquidation-map's factors)
-    on the mark value  v × rate - deduction, of the tier that v itself falls into (isolated mode with nothing
-                       added: Binance's TMM = UPNL = 0 and WB = N/L)
-    on the entry's     N × rate - deduction, of the tier of N
+    no brackets            0: the loss has used up the whole initial margin (py-liquidation-map's factors)
+    on the value by mark   v × rate - deduction, with the tier of v (isolated mode with nothing added:
+                           Binance's TMM = UPNL = 0 and WB = N/L)
+    on the value at entry  N × rate - deduction, with the tier of N
 
-Which exchange takes which, and since when, is in its row of `EXCHANGES`. Exchanges trigger on the mark price;
-a map compares with traded prices, the nearest there is in trades.
+Which exchange uses which, and since when, is in its row of `EXCHANGES`. Exchanges liquidate by the mark
+price; a map compares levels with traded prices, the closest to it that trades contain.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Brackets:
     """An exchange's risk tiers of one symbol, ascending, as arrays of one length.
 
-    A position whose value is at most `cap` (and above the tier before) needs value × `rate` - `deduction`
+    A position whose value is at most `cap` (and above the previous tier's) needs value × `rate` - `deduction`
     as maintenance margin and may have up to `max_leverage`. Above the last cap no position is allowed.
     """
 
@@ -52,7 +52,7 @@ class Brackets:
     def of(cls, tiers: Sequence[tuple[float, float, float]]) -> Self:
         """Return brackets of tiers (cap, rate, max leverage).
 
-        Deductions follow: they are what makes the maintenance margin continuous where tiers meet.
+        The deductions are derived: they make the maintenance margin continuous where tiers meet.
         """
         cap, rate, max_leverage = np.array(tiers, np.float64).T
         steps = cap[:-1] * np.diff(rate)
@@ -63,8 +63,8 @@ class Brackets:
 class MarginRules:
     """How the levels of one map are computed.
 
-    Without `brackets` there is no maintenance margin, and every leverage is allowed. `split` shares a
-    trade's notional out over its leverages; otherwise it counts in full at each, as in the seed library.
+    Without `brackets` there is no maintenance margin, and every leverage is allowed. If `split`, a trade's
+    notional is divided among its leverages; otherwise it counts in full at each, as in py-liquidation-map.
     """
 
     brackets: Brackets | None = None
@@ -81,22 +81,22 @@ def liquidation_price(
     entry_price: NDArray[np.float64],
     notional: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the liquidation price of isolated positions, one for one, to twelve significant digits.
+    """Return the liquidation price of each isolated position, to twelve significant digits.
 
-    `notional` is in quote currency; for inverse contracts that is US dollars. The leverage is taken as
-    given: whether it is allowed, `allowed_leverage` tells.
+    `notional` is in quote currency, for inverse contracts in US dollars. This does not check whether the
+    leverage is allowed; `allowed_leverage` does.
     """
     rises = (side is Side.SELL) != rules.inverse
     value = notional / entry_price if rules.inverse else notional
     multiple = _remaining_value(rules, value, leverage=leverage, rises=rises)
-    # Touching and bucketing compare levels with prices, so they must be exact.
+    # Sweeping and bucketing compare levels with prices, so the noise of floats must not decide.
     return rounded(entry_price / multiple if rules.inverse else entry_price * multiple)
 
 
 def allowed_leverage(
     rules: MarginRules, *, entry_price: NDArray[np.float64], notional: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the highest leverage that positions may have at entry, 0 where none may be so large."""
+    """Return the highest leverage that each position may have at entry, 0 where it is too large for any."""
     value = notional / entry_price if rules.inverse else notional
     return _of_tier(_max_leverage(rules.brackets), rules.brackets, value)
 
@@ -109,16 +109,17 @@ def shares(
     entry_price: NDArray[np.float64],
     notional: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the share of each trade that counts at each leverage, of shape (leverages, trades).
+    """Return the share of each trade that counts at each leverage, with shape (leverages, trades).
 
-    Split, a trade's shares follow `weights` over the leverages that it is allowed and sum to one, or to
-    zero where none is. Unsplit, every share is one.
+    If the rules split trades, a trade's shares are proportional to `weights` over the leverages allowed for
+    it, and sum to one, or to zero if none is allowed. Otherwise every share is one.
     """
     if not rules.split:
         return np.ones((len(leverages), len(notional)))
     value = notional / entry_price if rules.inverse else notional
     weight = np.array(weights, np.float64)[:, np.newaxis]
-    # The tier says which leverages are allowed, so a trade's shares are its tier's.
+    # Which leverages are allowed depends on the tier alone, so shares are computed once a tier, and last
+    # for trades beyond all tiers.
     weight = weight * (np.array(leverages)[:, np.newaxis] <= _max_leverage(rules.brackets))
     total = weight.sum(axis=0)
     split: NDArray[np.float64] = weight / np.where(total > 0, total, 1.0)
@@ -134,16 +135,17 @@ def _remaining_value(
     brackets = rules.brackets
     if brackets is None:
         return np.full(len(value), bankrupt)
-    # In every tier the multiple is factor + constant / value. The equation is monotone in the value at
-    # liquidation, and piecewise linear: that value's tier is found where it crosses, instead of starting at
-    # the entry's tier and computing again until both agree.
+    # In every tier the multiple is factor + constant / value. By mark, the tier is that of the value at
+    # liquidation, which is not known yet. But the equation is monotone and piecewise linear in it, so each
+    # cap corresponds to one value at entry. Comparing with these finds the tier at once, without guessing
+    # the entry's tier and repeating until it agrees.
     if rules.valuation is Valuation.ENTRY:
         caps, factor, constant = brackets.cap, bankrupt - sign * brackets.rate, sign * brackets.deduction
     else:
         offset, slope = sign * brackets.deduction, 1 + sign * brackets.rate
         caps, factor, constant = (brackets.cap * slope - offset) / bankrupt, bankrupt / slope, offset / slope
     multiple = np.full(len(value), factor[0])  # the first tier's constant is 0
-    # What lies beyond the last cap is computed with the last tier.
+    # caps[:-1]: values beyond the last cap are computed with the last tier.
     beyond, tier = _beyond_first(caps[:-1], value)
     multiple[beyond] = factor[tier] + constant[tier] / value[beyond]
     return multiple
@@ -152,7 +154,7 @@ def _remaining_value(
 def _of_tier(
     per_tier: NDArray[np.float64], brackets: Brackets | None, value: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return what `per_tier` has on its last axis for each value's tier, and last for values beyond all."""
+    """Return `per_tier` at each value's tier; its last axis ends with an entry for values beyond them."""
     found: NDArray[np.float64] = np.repeat(per_tier[..., :1], len(value), axis=-1)
     if brackets is not None:
         beyond, tier = _beyond_first(brackets.cap, value)
@@ -161,7 +163,7 @@ def _of_tier(
 
 
 def _max_leverage(brackets: Brackets | None) -> NDArray[np.float64]:
-    """Return the highest leverage of each tier, and last 0 for what lies beyond them."""
+    """Return the highest leverage of each tier, then 0 for values beyond all tiers."""
     return np.array([np.inf]) if brackets is None else np.append(brackets.max_leverage, 0.0)
 
 
@@ -170,7 +172,7 @@ def _beyond_first(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return which values lie beyond the first tier, and their tiers.
 
-    Nearly all trades lie in it, which a comparison tells ten times faster than a search.
+    Nearly all trades lie in the first tier, and one comparison is ten times faster than a search for them.
     """
     beyond = np.flatnonzero(value > caps.min(initial=np.inf))
     return beyond, np.searchsorted(caps, value[beyond])

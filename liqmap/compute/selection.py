@@ -1,4 +1,4 @@
-"""Filter: which of a window's trades a map is made of."""
+"""Select which of a window's trades a map is made of."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where a list of one side's trades, largest first, is cut: at a count, and below a notional.
+    """Where a list of one side's trades, largest first, is cut.
 
-    `above` is a bound that trades must exceed rather than reach.
+    It keeps at most `count` trades, of at least `minimum` notional, and of more than `above`.
     """
 
     count: int | None = None
@@ -30,9 +30,9 @@ class Cut:
 
 
 def cut_for(selection: Selection, *, side_trades: int) -> Cut:
-    """Return the cut that `selection` means for one side with `side_trades` trades in the window.
+    """Return the cut of one side that has `side_trades` trades in the window.
 
-    Every mode works on each side alone; `portion` rounds down to whole trades.
+    Every mode selects from each side separately; `portion` rounds down to whole trades.
     """
     match selection:
         case TopN(count):
@@ -40,7 +40,7 @@ def cut_for(selection: Selection, *, side_trades: int) -> Cut:
         case GrossValue(minimum):
             return Cut(minimum=minimum)
         case Portion(fraction):
-            # On paper, 29 % of 100 trades are 29; in floats, 28.999999999999996.
+            # 29 % of 100 trades are 29, but 28.999999999999996 in floats, which would round down to 28.
             return Cut(count=int(rounded(np.array([side_trades * fraction]))[0]))
         case _:  # pragma: no cover - the type checker proves that every selection is handled
             assert_never(selection)
@@ -49,8 +49,9 @@ def cut_for(selection: Selection, *, side_trades: int) -> Cut:
 def merge(parts: Sequence[SideTrades], cut: Cut) -> SideTrades:
     """Merge lists of one side that follow each other in time, each largest first, and cut the result.
 
-    Equal notionals stay in the order of time, whichever list they come from.
+    Equal notionals stay in order of time across the lists.
     """
+    # A stable sort keeps equal notionals in the order of the concatenation, which is the order of time.
     notional = np.concatenate([part.notional for part in parts])
     order = np.argsort(-notional, kind="stable")[: cut.count]
     return SideTrades(
@@ -64,14 +65,16 @@ def merge(parts: Sequence[SideTrades], cut: Cut) -> SideTrades:
 def shared_out(count: int, *, parts: int, read: Callable[[int, Cut], NDArray[np.float64]]) -> tuple[int, ...]:
     """Return how many of each part's largest trades are among the `count` largest of all parts.
 
-    `read` gives the notionals of a part, largest first, as far as a cut reaches; parts follow each other
-    in time, and of equal notionals the earlier trade comes first. No more than twice `count` are held.
+    `read(part, cut)` returns a part's notionals, largest first, as far as the cut keeps them. Parts follow
+    each other in time; of equal notionals the earlier trade comes first. Held at once are the notionals
+    newly read and fewer than twice `count` others.
     """
     kept: list[NDArray[np.float64]] = []
     cut = Cut(count=count)
     for part in range(parts):
         kept.append(read(part, cut))
-        # Now and then what is kept tells how large later trades must be; doing it each time costs more.
+        # Trimming shows how large later trades must be, so less is read. It costs a partition, which pays
+        # only once twice `count` are held.
         if count and sum(map(len, kept)) >= 2 * count:
             kept, cut = _trimmed(kept, count)
     lengths = [len(each) for each in _trimmed(kept, count)[0]]
@@ -84,6 +87,8 @@ def _trimmed(kept: list[NDArray[np.float64]], count: int) -> tuple[list[NDArray[
     if len(everything) <= count or not count:
         return [each[:count] for each in kept], Cut(count=count)
     smallest = float(np.partition(everything, -count)[-count])
+    # Of trades that equal the smallest, the earliest fill the room that the larger ones leave. Later parts
+    # come later in time, so from them only larger trades can still enter: hence `above`.
     room = count - int(np.count_nonzero(everything > smallest))
     trimmed = []
     for each in kept:

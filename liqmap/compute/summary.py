@@ -1,4 +1,4 @@
-"""The numbers that a person reads beside a map."""
+"""Summarize a map: the numbers that a person reads beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def summarize(liquidation_map: LiquidationMap) -> MapSummary:
-    """Return the numbers of a map; every one of them follows from what the pictures show."""
+    """Return the numbers of a map. They are computed from the same values that the pictures show."""
     buckets = liquidation_map.buckets
     return MapSummary(
         last_price=liquidation_map.last_price,

@@ -1,4 +1,4 @@
-"""Values: what one stage of computing hands to the next, and what drawing shows; arrays, frozen."""
+"""Values that one stage of computing passes to the next, and that drawing shows: frozen holders of arrays."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SideTrades:
-    """Selected trades of one taker side, largest notional first, equal ones by earlier time.
+    """Selected trades of one taker side, largest notional first; of equal ones the earlier first.
 
     Arrays of one length: time int64 [ms since 1970], price and notional float64, and `turn`, each trade's
-    place among those of its side and millisecond, None where it is not needed.
+    rank among those of its side and millisecond, None where nobody needs it.
     """
 
     side: Side
@@ -31,38 +31,38 @@ class SideTrades:
 
     @classmethod
     def none(cls, side: Side) -> Self:
-        """Return no trades of a side."""
+        """Return an empty list of a side's trades."""
         return cls(side, np.empty(0, np.int64), np.empty(0), np.empty(0))
 
     def __len__(self) -> int:
         return len(self.time)
 
     def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> SideTrades:
-        """Return the trades of `rows`: a mask or a slice keeps their order."""
+        """Return the trades at `rows`; a mask or a slice keeps their order."""
         turn = None if self.turn is None else self.turn[rows]
         return SideTrades(self.side, self.time[rows], self.price[rows], self.notional[rows], turn)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aftermath:
-    """What the price did after the entry of selected trades, one for one: the worst of it for them.
+    """The worst price for each of some trades after its entry: arrays, one element a trade.
 
-    `extreme` is the lowest low (for buys) or the highest high (for sells) of all seconds after the
-    entry's; `soon` the same until the end of the entry's bin of the price path, None where nobody has
-    asked for it. Infinite where the window has no second after.
+    `extreme` is the lowest low (for buys) or the highest high (for sells) of all seconds after the entry's.
+    `soon` is the same until the end of the entry's bin of the price path, None where only the extreme was
+    computed. Both are infinite where no second follows in the window.
     """
 
     extreme: NDArray[np.float64]
     soon: NDArray[np.float64] | None = None
 
     def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Aftermath:
-        """Return what came after the trades of `rows`."""
+        """Return the aftermath of the trades at `rows`."""
         return Aftermath(self.extreme[rows], None if self.soon is None else self.soon[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entries:
-    """The selected trades of one stretch of a window, of both sides, and what the price did after each."""
+    """The selected trades of one stretch of a window, for both sides, and what the price did after each."""
 
     trades: Mapping[Side, SideTrades]
     after: Mapping[Side, Aftermath]
@@ -70,7 +70,7 @@ class Entries:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selected:
-    """All selected trades of one side: how many, their notional together, and the largest of them."""
+    """All selected trades of one side: their count, their total notional, and the largest of them."""
 
     count: int
     notional: float
@@ -79,7 +79,7 @@ class Selected:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PricePath:
-    """The price over time, one entry a bin that traded: time int64 [ms, start of bin], low, high, close."""
+    """The price over time, one element a bin that traded: time int64 [ms, start of bin], low, high, close."""
 
     time: NDArray[np.int64]
     low: NDArray[np.float64]
@@ -89,11 +89,11 @@ class PricePath:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiquidationLevels:
-    """Where the positions that one side's trades opened at one leverage would be liquidated.
+    """The prices at which positions that one side's trades opened at one leverage would be liquidated.
 
-    Arrays of one length, in the order of the selected trades that may have this leverage: price
-    [level], notional [quote currency] that counts here, entry_time int64 [ms], entry_price, whether the
-    level stands, and the entries' `turn`.
+    Arrays of one length, in the order of the selected trades that may have this leverage. `price` is the
+    level, `notional` [quote currency] the part of the trade that counts at this leverage, `entry_time` int64
+    [ms], `standing` whether the level stands; `after` and `turn` are those of the entries.
     """
 
     side: Side
@@ -111,11 +111,11 @@ class LiquidationLevels:
 class LevelBuckets:
     """Standing notional by price bucket and leverage.
 
-    Bucket i spans [edges[i], edges[i + 1]), every edge a multiple of `size`. `long` and `short` have
-    shape (leverages, buckets): longs are liquidated below the last price, shorts above it. `long_price`
-    and `short_price` are the mean prices of what stands in each bucket, `long_near` and `short_near` those
-    of it that are nearest to the last price, nan where nothing stands, shape (buckets,). `swept` is what does
-    not stand any more, of both sides and all leverages, shape (buckets,).
+    Bucket i spans [edges[i], edges[i + 1]); every edge is a multiple of `size`. `long` and `short` have
+    shape (leverages, buckets); all others have shape (buckets,). Longs are liquidated below the last price,
+    shorts above it. `long_price` and `short_price` are the mean prices of what stands in each bucket,
+    `long_near` and `short_near` the standing prices nearest to the last price, nan where nothing stands.
+    `swept` is the notional that no longer stands, of both sides and all leverages.
     """
 
     size: float
@@ -132,10 +132,10 @@ class LevelBuckets:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthCurve:
-    """Running total of standing notional away from the last price, starting with 0 at the last price.
+    """Running total of standing notional, starting with 0 at the last price.
 
-    `price` moves away from the last price monotonically (down for longs, up for shorts) and
-    `notional` never falls.
+    `price` moves monotonically away from the last price (down for longs, up for shorts), and `notional`
+    never falls.
     """
 
     price: NDArray[np.float64]
@@ -144,13 +144,13 @@ class DepthCurve:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiquidationMap:
-    """All that the pictures show, computed; drawing adds nothing to it.
+    """All that the pictures show, computed; drawing adds no numbers.
 
-    `swept_long` and `swept_short` are the notional of the levels that the price has touched since;
-    `swept_outside` is what of both lies outside the buckets. `unplaced` is the notional of selected
-    trades that are too large for any of the leverages. `clusters` are the longs', nearest first, then the
-    shorts'; `labelled` are those that are worth a label, the most important first. All pictures and words of
-    an answer name clusters of this one list.
+    `swept_long` and `swept_short` are the notional of levels that the price has touched since their entry;
+    `swept_outside` is the part of both that lies outside the buckets. `unplaced` is the notional of selected
+    trades that are too large for any of the leverages. `clusters` has the longs', nearest first, then the
+    shorts'. `labelled` has those of them that get a label, the most important first. All pictures and words
+    of an answer name clusters from this one list.
     """
 
     request: MapRequest
@@ -178,7 +178,7 @@ class Heatmap:
     """Standing notional over price and time, as it was known at each moment.
 
     `value` has shape (buckets, columns): bucket i spans [edges[i], edges[i + 1]), column j the bin of the
-    price path from time[j] to time[j + 1] [ms]. A column counts trades up to its end, and no level that
+    price path from time[j] to time[j + 1] [ms]. A column counts the trades up to its end, without levels that
     price has touched by then. `below` and `above` are the notional that stands beyond the edges.
     """
 

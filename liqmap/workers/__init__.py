@@ -1,1 +1,1 @@
-"""Workers: the processes that jobs run in."""
+"""The processes that jobs run in."""

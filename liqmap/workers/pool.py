@@ -98,6 +98,7 @@ class WorkerPool:
             try:
                 return await self._run_once(executor, function, argument)
             except BrokenExecutor:
+                # The job may not be the cause: a worker that dies breaks its executor for every job in it.
                 self._replace(executor)
                 if self._unguarded:
                     break
@@ -117,6 +118,9 @@ class WorkerPool:
                 try:
                     return await asyncio.shield(running)
                 except asyncio.CancelledError:
+                    # A job that has begun cannot be stopped. Waiting for it keeps the slot taken, so that no
+                    # more jobs are submitted than there are free workers. On time-out and on closing, the
+                    # worker is killed instead.
                     if not (future.cancel() or limit.expired() or self._closing):
                         await asyncio.wait([running])
                     raise
