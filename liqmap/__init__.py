@@ -24,6 +24,7 @@ from liqmap.errors import (
 from liqmap.model import (
     ALL_PICTURES,
     DEFAULT_EXCHANGE,
+    LEVERAGES,
     PICTURES,
     Cluster,
     Coverage,
@@ -59,6 +60,7 @@ __all__ = [
     "ALL_PICTURES",
     "DEFAULT_EXCHANGE",
     "EXCHANGES",
+    "LEVERAGES",
     "PICTURES",
     "Clock",
     "Cluster",
@@ -103,8 +105,8 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    # Importing a part of the package imports this module too. What draws needs neither network nor
-    # settings, and each of its processes is lighter without them.
+    # Importing any module of the package imports this one too. Worker processes need neither network nor
+    # settings, and are smaller and start faster without them.
     _IMPORTED_WHEN_ASKED_FOR = {
         "Clock": "liqmap.clock",
         "EXCHANGES": "liqmap.exchanges",

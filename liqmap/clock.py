@@ -1,4 +1,4 @@
-"""The clock: what time it is, and waiting; one object, so that a simulated day can pass in seconds."""
+"""Clocks that tell the time and wait. They are objects, so that a simulated day can pass in seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TOLERATED: Final = timedelta(seconds=2)
 """How far off this machine's clock may be before that is reported."""
 
-_ANSWERS_KEPT = 8
+_ANSWERS_KEPT = 8  # enough that one of them was answered quickly, which bounds the difference tightly
 _HEARD_LATELY = timedelta(minutes=1)
 _UNKNOWN = timedelta.max
 
@@ -30,10 +30,10 @@ class Clock(Protocol):
 
 
 class SteadyClock(Clock, Protocol):
-    """A clock beside which another runs that nobody sets."""
+    """A clock with a second one that nobody can set."""
 
     def steady(self) -> float:
-        """Return seconds that only go forward, since any moment."""
+        """Return seconds since an arbitrary moment; they never go back."""
 
 
 class SystemClock:
@@ -44,7 +44,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def steady(self) -> float:
-        """Return seconds that only go forward, since any moment."""
+        """Return seconds since an arbitrary moment; they never go back."""
         return time.monotonic()
 
     async def sleep(self, seconds: float, /) -> None:
@@ -53,20 +53,21 @@ class SystemClock:
 
 
 class _Bounds(NamedTuple):
-    """Between which bounds the exchange's clock is ahead of this machine's; negative where it is behind."""
+    """Bounds on how far the exchange's clock is ahead of this machine's, negative where it is behind."""
 
     least: timedelta
     most: timedelta
 
 
 class ExchangeClock:
-    """An exchange's clock as far as its answers and messages show it, and never ahead of it.
+    """An exchange's clock, as far as its answers and messages show it, and never ahead of the real one.
 
-    Whether a minute is over is decided by the exchange: a machine whose clock is fast would take trades
-    that are still to come for trades that nobody made. An answer that says `shown` was written after its
-    request was `sent` and before it arrived, so each answer bounds the difference between the clocks; a
-    message of `shown` proves only that the exchange was that far. Until the first of them this is the
-    machine's own time. `on_off` is called with the difference whenever that is certainly not `TOLERATED`.
+    Whether a minute is over is decided by the exchange. A machine whose clock is fast would conclude that
+    nobody traded in a minute whose trades are still to come. An answer that shows the time `shown` was
+    written after its request was `sent` and before it arrived, so it bounds the difference between the clocks
+    on both sides. A message only proves that the exchange's clock had reached its time. Until the first of
+    either, this is the machine's own time. `on_off` is called with the difference whenever it certainly
+    exceeds `TOLERATED`.
     """
 
     def __init__(self, machine: Clock, *, on_off: Callable[[timedelta], None] = lambda _: None) -> None:
@@ -80,7 +81,7 @@ class ExchangeClock:
         return self.at(self.machine.now())
 
     def at(self, moment: datetime) -> datetime:
-        """Return what this clock shows, as it is known now, when the machine's shows `moment`."""
+        """Return what this clock shows when the machine's shows `moment`, by what is known now."""
         least = self._least()
         return moment if least is None else moment + least
 
@@ -97,7 +98,7 @@ class ExchangeClock:
     def machine_ahead(self) -> timedelta | None:
         """How far the machine's clock is ahead of the exchange's, negative if it is behind; None if unknown.
 
-        It is exact to about the time that a question takes, or to a second where the exchange tells no more.
+        It is exact to about the time that a request takes, or to a second if the exchange shows only those.
         """
         if not self._answers:
             return None
@@ -105,21 +106,21 @@ class ExchangeClock:
         return -(least + most) / 2
 
     def learn(self, shown: datetime, *, exact_to: timedelta, sent: datetime) -> None:
-        """Note that an answer to a request `sent` by the machine's clock, just come, was written at `shown`.
+        """Note an answer that has just arrived: `shown` by the exchange's clock, `sent` by the machine's.
 
-        It may have been written up to `exact_to` later, since times are cut off.
+        It may have been written up to `exact_to` after `shown`, because exchanges truncate times.
         """
         bounds = _Bounds(shown - self.machine.now(), shown + exact_to - sent)
-        if bounds.least > bounds.most:  # the machine's clock was set back on the way
+        if bounds.least > bounds.most:  # the machine's clock was set back while the request was under way
             return
-        # What contradicts the newest answer was true before one of the clocks was set.
+        # Answers that contradict the newest one date from before one of the clocks was set.
         agreeing = [each for each in self._answers if _overlap(each, bounds)]
         self._answers.clear()
         self._answers.extend([*agreeing, bounds])
         self._report()
 
     def learn_at_least(self, shown: datetime) -> None:
-        """Note that the exchange's clock has reached `shown`, as a message that has just come proves."""
+        """Note that the exchange's clock has reached `shown`: a message that has just arrived proves it."""
         now = self.machine.now()
         least = shown - now
         if self._heard is None or least >= self._heard[0] or abs(now - self._heard[1]) > _HEARD_LATELY:
@@ -128,7 +129,7 @@ class ExchangeClock:
 
     @property
     def machine_off(self) -> timedelta | None:
-        """How far the machine's clock is ahead, if that is certainly not `TOLERATED`; None otherwise."""
+        """How far the machine's clock is ahead, if that certainly exceeds `TOLERATED`; None otherwise."""
         if not self.is_known:
             return None
         least, most = self._bounds()
@@ -148,7 +149,7 @@ class ExchangeClock:
         most = min((each.most for each in self._answers), default=_UNKNOWN)
         least = [each.least for each in self._answers]
         if self._heard is not None:
-            # An answer's word is better: one message with a wrong time must not put this clock ahead.
+            # Answers outweigh messages: one message with a wrong time must not put this clock ahead.
             least.append(min(self._heard[0], most))
         return _Bounds(max(least), most)
 

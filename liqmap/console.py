@@ -1,4 +1,4 @@
-"""Console: text that every terminal can show, and a stop at a signal, on every system."""
+"""Write text that every terminal can show, and stop at signals, on every system."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ASCII: Final = {
 
 
 def write_any_text() -> None:
-    """Make stdout and stderr write in ASCII what their encoding lacks, where Python would raise an error."""
+    """Make stdout and stderr replace by ASCII what their encoding lacks, instead of raising an error."""
     codecs.register_error(_ERRORS, _in_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a process without a console has None
@@ -48,12 +48,12 @@ def write_any_text() -> None:
 
 
 def call_at_signals(callback: Callable[[], object], *signals: signal.Signals) -> None:
-    """Call `callback` in the running loop, which is the main thread's, whenever one of `signals` arrives."""
+    """Call `callback` in the running loop, the main thread's, whenever one of `signals` arrives."""
     loop = asyncio.get_running_loop()
     for each in signals:
         try:
             loop.add_signal_handler(each, callback)
-        except NotImplementedError:  # the loops of Windows watch no signals themselves
+        except NotImplementedError:  # event loops on Windows do not watch signals
             signal.signal(each, lambda *_: loop.call_soon_threadsafe(callback))
 
 
@@ -61,6 +61,6 @@ def _in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     char, after = error.object[error.start], error.start + 1
-    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not text goes out as it came in
+    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not text is written as it was read
         return char.encode("utf-8", "surrogateescape"), after
     return _ASCII.get(char, char.encode("ascii", "backslashreplace").decode("ascii")), after

@@ -3,16 +3,16 @@
 ::
 
     LiqmapError
-    ├── RequestError      what was asked for cannot be drawn: symbol, window, mode, value, no trades
-    ├── DataError         the trades could not be had: corrupt, unreachable, refused
+    ├── RequestError      the request cannot be drawn: symbol, window, mode, value, no trades
+    ├── DataError         the trades are not available: corrupt, unreachable, refused
     │   ├── NotPublished  the exchange has no such file (yet)
-    │   │   └── NotCovered    nothing of the window is there, but an earlier one of its length is whole
+    │   │   └── NotCovered    nothing of the window is available, but an earlier one of its length is complete
     │   ├── DamagedSegment    a stored segment is not as it was written
     │   └── StoreError    the store cannot be written
-    │       └── UnreadableStore   or not be read, for a reason that may pass
-    ├── EngineBusy        too many maps are waiting already
-    ├── JobFailed         drawing itself failed: out of time, or a worker died twice
-    ├── NoMainGuard       the script that draws would be run again by each worker
+    │       └── UnreadableStore   the store cannot be read, for a reason that may pass
+    ├── EngineBusy        too many maps are waiting
+    ├── JobFailed         drawing failed: it took too long, or a worker died twice
+    ├── NoMainGuard       each worker would run the script that draws again
     └── SettingsError     a settings file, key or value is wrong
 """
 
@@ -32,7 +32,7 @@ class LiqmapError(Exception):
 
     @property
     def problem(self) -> str:
-        """What is wrong, without what to do, as a clause that stands inside another sentence."""
+        """What is wrong, without what to do, as a clause to put into another sentence."""
         clause = str(self).partition(";")[0].rstrip(".")
         # Most sentences begin with the name of a host or an exchange, which keeps its capital.
         return clause[:1].lower() + clause[1:] if clause.startswith(("The ", "A ")) else clause
@@ -43,7 +43,7 @@ class RequestError(LiqmapError):
 
 
 class DataError(LiqmapError):
-    """The trades of the window could not be had from the exchange or the store."""
+    """The trades of the window are not available from the exchange or the store."""
 
 
 class NotPublished(DataError):
@@ -51,7 +51,7 @@ class NotPublished(DataError):
 
 
 class NotCovered(NotPublished):
-    """Nothing of the window can be had; the newest whole one of its length ends at `whole_end` (UTC)."""
+    """Nothing of the window is available; the newest complete one of its length ends at `whole_end` (UTC)."""
 
     def __init__(self, sentence: str, *, whole_end: datetime) -> None:
         super().__init__(sentence)
@@ -62,7 +62,7 @@ class DamagedSegment(DataError):
     """The segment in the folder `path` is not as it was written; `damage` says what is wrong with it."""
 
     def __init__(self, path: Path, damage: str) -> None:
-        super().__init__(path, damage)  # which is what crosses from one process to another
+        super().__init__(path, damage)  # pickle rebuilds an error from its args, in the other process
         self.path = path
         self.damage = damage
 
@@ -71,15 +71,15 @@ class DamagedSegment(DataError):
 
 
 class StoreError(DataError):
-    """The store's disk or its permissions keep something from being stored; nothing was changed."""
+    """The store's disk or permissions prevent storing something; nothing was changed."""
 
 
 class UnreadableStore(StoreError):
-    """What is stored cannot be read, for a reason that may pass; nothing was changed."""
+    """The store cannot be read, for a reason that may pass; nothing was changed."""
 
 
 class EngineBusy(LiqmapError):
-    """The queue of maps is full; asking again a little later helps."""
+    """The queue of maps is full; a request a little later may succeed."""
 
 
 class JobFailed(LiqmapError):
@@ -87,7 +87,7 @@ class JobFailed(LiqmapError):
 
 
 class NoMainGuard(LiqmapError):
-    """A script draws as soon as it is imported, which is what worker processes do with it."""
+    """A script draws as soon as it is imported, and worker processes import it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -105,10 +105,10 @@ _MADE_BY_BYTES = (ArithmeticError, AttributeError, EOFError, LookupError, Runtim
 
 @contextmanager
 def parser_door(sentence: str) -> Iterator[None]:
-    """Turn whatever bytes from outside make a parser raise into a DataError that says `sentence`.
+    """Turn any error that a parser raises for bytes from outside into a DataError with `sentence`.
 
-    The errors of this package pass, and so do those of the machine: OSError and MemoryError say nothing
-    about the bytes.
+    The errors of this package pass unchanged. So do OSError and MemoryError, which are about the machine
+    and not about the bytes.
     """
     try:
         yield

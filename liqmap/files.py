@@ -1,4 +1,4 @@
-"""Files that a drawn map leaves behind: their names and sizes, and writing each whole or not at all."""
+"""Name and write the files of a drawn map, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
 
 _FEW_COLOURS: Final = 64
-
-
-_ABANDONED_AFTER = 86_400.0  # seconds
+_ABANDONED_AFTER = 86_400.0  # seconds; no write takes a day, so its process is gone
 
 
 def file_stem(request: MapRequest) -> str:
     """Return the name that py-liquidation-map gives a map: BTCUSDT_<start>-<end>_top_n_100.
 
-    What is not as by default is added, so that another map does not take the name.
+    Options that differ from their defaults are appended, so that different maps have different names.
     """
     start, end = (f"{moment:%Y-%m-%d_%H-%M-%S}" for moment in (request.window.start, request.window.end))
     name = f"{request.market.symbol}_{start}-{end}_{request.selection.mode}_{request.selection.value}"
@@ -50,21 +48,22 @@ def _unusual(request: MapRequest) -> list[str]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` if need be. Raises RequestError if no files can be put into it."""
+    """Make `folder` if it does not exist. Raises RequestError if no files can be written into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Only writing shows it: permission bits say nothing about read-only disks, quotas or root.
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise RequestError(
-            f"No files can be put into the folder {folder} ({error.strerror}); choose another folder."
+            f"No files can be written into the folder {folder} ({error.strerror}); choose another folder."
         ) from error
 
 
 def write_results(result: MapResult, folder: Path) -> dict[str, Path]:
-    """Write all that was drawn into `folder`, made if need be; return the paths by what they are.
+    """Write all that was drawn into `folder`, which is made if it does not exist.
 
-    Raises RequestError if that is not possible.
+    Returns the paths, by the pictures' names and `csv`. Raises RequestError if a file cannot be written.
     """
     contents = {
         picture.value: ("" if picture is Picture.MAP else f"_{picture}", ".png", png)
@@ -80,7 +79,7 @@ def write_results(result: MapResult, folder: Path) -> dict[str, Path]:
 
 
 def half_size(png: bytes) -> bytes:
-    """Return a picture at half its width and height, in few colours; it can still be read."""
+    """Return a picture at half its width and height, in few colours; it stays legible."""
     from PIL import Image  # noqa: PLC0415 - seldom needed, and slow to import
 
     with Image.open(BytesIO(png)) as image:
@@ -94,6 +93,7 @@ def half_size(png: bytes) -> bytes:
 def write_file(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all. Raises RequestError if that is not possible."""
     make_folder(path.parent)
+    # In the same folder, because a rename is atomic only within one file system.
     partial = path.with_name(f".{uuid4().hex}.part")
     try:
         try:
@@ -110,8 +110,8 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def _remove_abandoned(folder: Path, *, before: float) -> None:
-    """Remove what killed processes left half-written, by the folder's own clock."""
+    """Remove files that killed processes left half-written. Ages are by the file system's clock."""
     for path in folder.glob(f".{'[0-9a-f]' * 32}.part"):
-        with suppress(OSError):  # another process's, and gone by now, or another user's
+        with suppress(OSError):  # another process has removed it, or it belongs to another user
             if path.stat().st_mtime < before:
                 path.unlink()

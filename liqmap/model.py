@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Exchanges list non-ASCII symbols too; what must never pass is anything a path or URL gives meaning to.
+# Exchanges list non-ASCII symbols too. Characters with a meaning in paths or URLs must never pass.
 _SYMBOL = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
 
 
@@ -54,7 +54,7 @@ class Mode(StrEnum):
 class MarginModel(StrEnum):
     """How a liquidation price is computed from an entry (see `liqmap.compute.margin`).
 
-    `EXCHANGE` asks for the exchange's own; a `MapRequest` never keeps it but says which that is.
+    `EXCHANGE` means the exchange's own model; a `MapRequest` replaces it by that model.
     """
 
     EXCHANGE = "exchange"
@@ -72,7 +72,7 @@ class Picture(StrEnum):
 
 
 class Valuation(StrEnum):
-    """Which value of a position its maintenance margin is a share of: that at entry, or by the mark price."""
+    """Which value of a position its maintenance margin is based on: that at entry, or by the mark price."""
 
     ENTRY = "entry"
     MARK = "mark"
@@ -81,8 +81,8 @@ class Valuation(StrEnum):
 class LevelFilter(StrEnum):
     """Which levels a map shows as standing.
 
-    `STANDING` leaves out those that the price has touched since entry; `ALL` keeps every level on the
-    right side of the last price, as py-liquidation-map does.
+    `STANDING` leaves out those that price has touched since entry. `ALL` keeps every long level below and
+    every short level above the last price, as py-liquidation-map does.
     """
 
     STANDING = "standing"
@@ -104,9 +104,11 @@ class Market:
     symbol: str
 
     def __post_init__(self) -> None:
-        # A plain "binance" equals the member in most places, and is missed by `is` in the others.
+        # The text "binance" equals the member but is not identical to it, so `is` would miss it later.
         if type(self.exchange) is not Exchange:
-            raise RequestError(f"{self.exchange!r:.40} is not an Exchange; use Exchange.BINANCE, say.")
+            raise RequestError(
+                f"{self.exchange!r:.40} is not an Exchange; use Exchange.BINANCE, for example."
+            )
         symbol = str(self.symbol)
         if not _SYMBOL.fullmatch(symbol) or len(symbol) > 40 or symbol != symbol.upper():
             raise RequestError("A symbol is letters and digits, such as BTCUSDT.")
@@ -167,13 +169,16 @@ Selection = TopN | GrossValue | Portion
 
 
 BAND_DISTANCES: Final = (0.01, 0.02, 0.05)
-"""How far around the last price it is told what stands there, as shares of it."""
+"""Distances from the last price, as shares of it, within which an answer reports what stands."""
 
 LEVERAGES: Final = (10, 25, 50, 100)
-"""Leverages that positions are taken to have if nothing else is asked for."""
+"""Leverages that positions are assumed to have if a request names none.
+
+The codes of buttons leave them out (`bot.request.spec`), so a change here changes what old buttons draw.
+"""
 
 PICTURES: Final = frozenset({Picture.MAP, Picture.DEPTH})
-"""Pictures that are drawn if a request names none."""
+"""The pictures that are drawn if a request names none."""
 
 ALL_PICTURES: Final = frozenset(Picture)
 
@@ -182,7 +187,7 @@ ALL_PICTURES: Final = frozenset(Picture)
 class MapRequest:
     """What to draw. Hashable: equal requests are the same job.
 
-    `weights` are how a trade's notional is shared out over `leverages`, equally if left out.
+    `weights` say how a trade's notional is divided among `leverages`: equally if they are left out.
     """
 
     markets: tuple[Market, ...]
@@ -206,7 +211,7 @@ class MapRequest:
             raise ValueError("leverages are distinct and ascending")
         if not all(2 <= leverage <= 150 for leverage in self.leverages):
             raise RequestError("Leverages go from 2 to 150, such as 10,25,50,100.")
-        # Equal requests must look equal, whichever way they were put.
+        # Equal requests must compare as equal, because they share a job. So defaults are filled in here.
         if not self.weights:
             object.__setattr__(self, "weights", (1.0,) * len(self.leverages))
         if len(self.weights) != len(self.leverages) or not all(0 < each < 1e6 for each in self.weights):
@@ -222,7 +227,7 @@ class MapRequest:
         return self.markets[0]
 
     def _check_types(self) -> None:
-        # A plain "all" equals LevelFilter.ALL in most places, and is missed by `is` in the others.
+        # The text "all" equals LevelFilter.ALL but is not identical to it, so `is` would miss it later.
         kinds: dict[str, tuple[type, ...]] = {
             "markets": (tuple,),
             "window": (TimeWindow,),
@@ -263,7 +268,7 @@ class Trades:
 
     @property
     def notional(self) -> NDArray[np.float64]:
-        """The trades' worth in quote currency, as `notional_of` has it."""
+        """What the trades are worth in quote currency, from `notional_of`."""
         return notional_of(self.price, self.size, inverse=self.inverse)
 
 
@@ -272,7 +277,7 @@ def notional_of(
 ) -> NDArray[np.float64]:
     """Return what trades are worth in quote currency: price × size, or the size of inverse contracts.
 
-    Exact to twelve digits, because it is compared with a typed threshold: 0.57 × 100 is 57.
+    Rounded to twelve digits, because it is compared with a typed threshold: 0.57 × 100 must be 57.
     """
     return size if inverse else rounded(price * size)
 
@@ -288,9 +293,9 @@ class MarginRule:
 
 @dataclass(frozen=True, slots=True)
 class LackingBrackets:
-    """Which brackets there are none of: an exchange's of a symbol.
+    """The brackets that are not known: those of `symbol` at `exchange` (its label).
 
-    `contracts` names the kind of contract, such as `Binance COIN-M`, where nobody publishes any of that kind.
+    `contracts` names the kind of contract, such as `Binance COIN-M`, if the exchange publishes none of it.
     """
 
     exchange: str
@@ -300,11 +305,10 @@ class LackingBrackets:
 
 @dataclass(frozen=True, slots=True)
 class MarginBasis:
-    """What a map's levels were computed with: the model, the date of its brackets, or why there are none.
+    """What a map's levels were computed with: the model and the date of its brackets.
 
-    `earliest` says that the window is older than the oldest brackets known, which are these.
-    `rule` is the exchange's, where it has had several. `lacking` is why the simple model stands in for the
-    requested one.
+    `earliest` means that the window is older than the oldest known brackets, which were used. `rule` is the
+    exchange's rule, if it has had several. `lacking` says why the simple model replaces the requested one.
     """
 
     model: MarginModel
@@ -316,7 +320,7 @@ class MarginBasis:
 
 
 class Hole(NamedTuple):
-    """A stretch between two trades [ms since 1970], between whose ids `lost` others are missing."""
+    """A stretch between two trades in a row [ms since 1970] between whose ids `lost` others are missing."""
 
     start_ms: int
     end_ms: int
@@ -345,9 +349,9 @@ class GapKind(StrEnum):
 class Gap:
     """A part of a window without trades, and why.
 
-    The kinds that concern a recording or the newest hours name the `exchange`. `since` is when a recording
-    started that started later. `problem` is what went wrong where fetching failed: `LiqmapError.problem`.
-    `lost` is how many trades the ids show to be missing there.
+    Kinds about a recording or the newest hours name the `exchange`. `since` is the start of a recording that
+    started after the gap began. `problem` says why fetching failed (`LiqmapError.problem`). `lost` is the
+    number of trades that are missing, according to the exchange's ids.
     """
 
     window: TimeWindow
@@ -362,13 +366,12 @@ class Gap:
 class Coverage:
     """Which part of a window the store really has.
 
-    `covered` and `missing` are disjoint, ordered in time, and make up the window together.
-    `lost_ids` counts the trades that are known to be missing inside what the covered parts were read from:
-    those whose ids the exchange skips, and those that came too late from a stream. `zero_sizes` counts rows
-    of size 0 that were left out of it, `unverified` the days whose checksums are not published yet.
-    `last_trade` is the second of the newest trade, None until trades have been read. `whole_end` is the
-    end of the newest window of the same length that is whole, where this one is not and will not be until
-    days are published.
+    `covered` and `missing` are disjoint, ordered in time, and together make up the window. The counts are
+    those of the whole segments that the covered parts are read from: `lost_ids` trades that are known to be
+    missing (the exchange skips their ids, or they came too late from a stream), `zero_sizes` rows of size 0
+    that were left out, `unverified` days whose checksums are not published yet. `last_trade` is the second of
+    the newest trade, None until trades have been read. If this window stays incomplete until days are
+    published, `whole_end` is the end of the newest complete window of the same length.
     """
 
     window: TimeWindow
@@ -387,15 +390,21 @@ class Coverage:
         """Covered share of the window, 0 to 1."""
         return sum((part.length for part in self.covered), timedelta()) / self.window.length
 
+    @property
+    def end_gap(self) -> Gap | None:
+        """The gap that lasts to the window's end, None if its end is covered."""
+        last = self.missing[-1] if self.missing else None
+        return last if last and last.window.end == self.window.end else None
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """A run of buckets that stand out: its bounds, the mean price of what stands there, and the sum.
 
-    `side` is that of the trades: buys opened longs. `distance` is the price's relative distance from the
-    last price, negative below it, and `near` that of the nearest level. Of each side that has clusters, one
-    is the largest, and one the nearest large one; they can be the same. Where neither lies in the narrowest
-    band that holds anything, one that does is the nearest small one.
+    `side` is that of the trades: buys opened longs. `distance` is the relative distance of `price` from the
+    last price, negative below it; `near` is that of the nearest level. Of each side that has clusters, one is
+    the largest and one the nearest large one; they can be the same. If neither lies in the narrowest band
+    that holds anything, a cluster that does is the nearest small one.
     """
 
     side: Side
@@ -411,7 +420,7 @@ class Cluster:
 
     @property
     def is_named(self) -> bool:
-        """Whether words name it, and the pictures too."""
+        """Whether words and pictures name it."""
         return self.is_largest or self.is_nearest_large or self.is_nearest_small
 
 
@@ -424,7 +433,7 @@ class Band:
     short: float
 
     def of(self, side: Side) -> float:
-        """Return what that side's trades have there."""
+        """Return the standing notional of one side's trades."""
         return self.long if side is Side.BUY else self.short
 
 
@@ -433,7 +442,7 @@ class MapSummary:
     """The numbers that a person reads beside a map; `clusters` are the map's.
 
     `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
-    `newest_since` and ends with the last price. Prices of clusters are as exact as `bucket_size`.
+    `newest_since` and ends with the last price. Prices of clusters are exact to `bucket_size`.
     """
 
     last_price: float
@@ -487,7 +496,7 @@ class MapSummary:
 
 @dataclass(frozen=True, slots=True)
 class MapResult:
-    """What was drawn: a PNG image for each picture requested, the numbers beside them, and how it came about.
+    """What was drawn: a PNG image for each requested picture, the numbers beside them, and the timings [ms].
 
     `pictures` are in the order in which an answer shows them.
     """
@@ -502,9 +511,9 @@ class MapResult:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a request is: a short sentence, and the share that is done (None where unknown).
+    """How far a request has come: a short sentence, and the share that is done (None if unknown).
 
-    `left` is how long the rest will take at least [s], where an exchange's budget says that.
+    `left` is the least time that the rest will take [s], if an exchange's request limit determines it.
     """
 
     text: str

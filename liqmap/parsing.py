@@ -1,4 +1,4 @@
-"""Parsing: the words that people type -> the model. Every door uses it, so all understand the same."""
+"""Parse the words that people type into the model. All commands use it, so all understand the same words."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMON_WINDOWS: Final = ("1h", "4h", "6h", "12h", "1d", "3d", "7d", "14d", "30d", "90d")
-"""Windows to offer where a door can suggest."""
+"""Windows to suggest."""
 
 POPULAR_SYMBOLS: Final = (
     *("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT", "BNBUSDT", "ADAUSDT", "SUIUSDT", "LINKUSDT"),
     *("AVAXUSDT", "LTCUSDT", "BCHUSDT", "TRXUSDT", "DOTUSDT", "HYPEUSDT", "1000PEPEUSDT", "WIFUSDT"),
     *("ARBUSDT", "OPUSDT", "APTUSDT", "NEARUSDT", "AAVEUSDT", "UNIUSDT", "ENAUSDT", "ETHUSDC", "BTCUSDC"),
 )
-"""Symbols to offer where a door can suggest."""
+"""Symbols to suggest until the exchanges' own lists are known."""
 
 DEFAULT_VALUES: Final = {Mode.TOP_N: "100", Mode.GROSS_VALUE: "100k", Mode.PORTION: "1%"}
-"""What a mode takes when nothing is said."""
+"""A mode's value if none is given."""
 
 DEFAULT_LEVERAGES: Final = ",".join(map(str, LEVERAGES))
-"""Leverages where nothing is said."""
+"""The default leverages, as people type them."""
 
 _LONGEST_TEXT = 60
-_LONGEST_SYMBOL = 35  # so that what completes it still fits
+_LONGEST_SYMBOL = 35  # a `Market` takes 40, so a completion such as USDT still fits
 _SYMBOL = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), timedelta(seconds=1)),
@@ -71,23 +71,24 @@ _END = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ t](\d{1,2}:\d{2}(?::\d{2})?))?(?: ?(
 
 
 def parse_symbol(text: str) -> str:
-    """Return `text` in the form of a symbol, which no exchange need have: BTC-USDT for `btc/usdt`.
+    """Return `text` in the form of a symbol, such as BTC-USDT for `btc/usdt`. Raises RequestError.
 
-    What it means at an exchange, `complete_symbol` finds out. Raises RequestError.
+    No exchange needs to list it in this form; `complete_symbol` finds the symbol that it means.
     """
-    # As other programs write a perpetual contract: BTCUSDT.P, BTC/USDT:USDT.
+    # Other programs write perpetual contracts as BTCUSDT.P or BTC/USDT:USDT.
     word = re.sub(r"\.P(?:ERP)?$|(?<=/USD[TC]):USD[TC]$", "", _plain(text, "symbol").upper())
     symbol = re.sub(r"[/\s-]+", "-", word)
     if not _SYMBOL.fullmatch(symbol) or len(symbol) > _LONGEST_SYMBOL:
-        raise RequestError(f"The symbol {_quoted(text)} is not one; try BTCUSDT.")
+        raise RequestError(f"{_quoted(text)} is not a symbol; try BTCUSDT.")
     return symbol
 
 
 def complete_symbol(market: Market, *, is_known: Callable[[Market], bool], are_all_known: bool) -> Market:
-    """Return the market that a symbol means: the first that it may mean and that is known.
+    """Return the market that a symbol means: the first known one among those that it may mean.
 
-    If none is, it stays what it is where all symbols are known; elsewhere it is the usual one: BTC means the
-    contract in USDT, as on the exchanges' own pages. A symbol that is whole never becomes another contract.
+    If none is known, the answer depends on whether all symbols of the exchange are. If they are, the symbol
+    is kept as it is. If not, it is completed in the usual way: BTC means the contract in USDT, as on the
+    exchanges' own pages. A complete symbol never becomes another contract.
     """
     spellings = EXCHANGES[market.exchange].listing.spellings(market.symbol)
     possible = (Market(market.exchange, name) for name in spellings.names)
@@ -119,7 +120,7 @@ def parse_mode(text: str) -> Mode:
             raise RequestError(
                 f"The value {_quoted(text)} needs its mode before it, such as top_n 100 or gross_value 100k."
             )
-        raise RequestError(f"The mode {_quoted(text)} is not one; try top_n, gross_value or portion.")
+        raise RequestError(f"{_quoted(text)} is not a mode; try top_n, gross_value or portion.")
     return mode
 
 
@@ -133,7 +134,7 @@ def parse_selection(mode: Mode, value: str | None = None) -> Selection:
     found = _NUMBER.fullmatch(word)
     if not found or (found[3] and mode is not Mode.PORTION):
         raise RequestError(f"The value {_quoted(text)} does not fit {mode}; try {DEFAULT_VALUES[mode]}.")
-    # In decimals, because a float times a million is not always the number that was typed.
+    # As Decimal, because scaling a float by a million does not always give the number that was typed.
     number = float(Decimal(found[1]).scaleb(_SCALES[found[2]] + _SCALES[found[3]]))
     match mode:
         case Mode.TOP_N:
@@ -183,7 +184,7 @@ def parse_levels(text: str) -> LevelFilter:
 
 
 def parse_chart(text: str | None) -> frozenset[Picture]:
-    """Return the pictures to draw; a chart is drawn beside the usual ones. Raises RequestError."""
+    """Return the pictures to draw; a chart is drawn in addition to the usual ones. Raises RequestError."""
     if text is None:
         return PICTURES
     if _plain(text, "chart").lower() != Picture.HEATMAP:
@@ -194,14 +195,14 @@ def parse_chart(text: str | None) -> frozenset[Picture]:
 def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Return leverages, ascending, and their weights: `10,25,50,100`, or `10:35, 25:30, 50:20, 100:15`.
 
-    Without weights those are equal. Raises RequestError.
+    Without weights, all leverages weigh the same. Raises RequestError.
     """
     parts = _plain(text, "leverages").lower().replace(" ", "").split(",")
     found = [_LEVERAGE.fullmatch(part) for part in parts]
     weights = {int(each[1]): float(each[2] or 1) for each in found if each}
     if len(weights) != len(parts) or len(parts) > _MOST_LEVERAGES:
         raise RequestError(
-            f"The leverages {_quoted(text)} are not up to {_MOST_LEVERAGES} different ones;"
+            f"The leverages {_quoted(text)} must be up to {_MOST_LEVERAGES} different numbers;"
             f" try {DEFAULT_LEVERAGES}."
         )
     leverages = tuple(sorted(weights))
@@ -211,7 +212,8 @@ def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
 def parse_end(text: str | None, *, now: datetime) -> datetime:
     """Return the end of a window in UTC: `2023-08-01 06:00`, a date alone for its start, None for now.
 
-    Now is floored to the minute, so that all who ask within a minute ask the same. Raises RequestError.
+    Now is floored to the minute, so that requests within one minute are equal and share one job. Raises
+    RequestError.
     """
     if text is None:
         return now.replace(second=0, microsecond=0)
@@ -228,9 +230,9 @@ def parse_end(text: str | None, *, now: datetime) -> datetime:
 
 
 def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
-    """Return `request`.
+    """Return `request` unchanged.
 
-    Raises RequestError for a window that is too long, or before the exchange published anything.
+    Raises RequestError for a window that is too long, or that ends before the exchange published anything.
     """
     if request.window.length > timedelta(days=max_days):
         raise RequestError(f"The window is longer than {max_days} days, the most that is drawn here.")
@@ -249,7 +251,7 @@ def _plain(text: str, option: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return what was typed so that a reply can repeat it: short, printable, no markup, mention or link."""
+    """Return what was typed as a reply can repeat it: short, printable, without markup, mention or link."""
     shown = "".join(char for char in text[:30] if char.isprintable() and char not in "`*_~|<>@#[]()\\")
     shown = shown.replace("//", "")
     return f"“{shown}…”" if len(text) > 30 else f"“{shown}”"

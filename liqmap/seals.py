@@ -1,11 +1,11 @@
-"""Seals: small files that say whether they are as they were written.
+"""Seal small files with a checksum, so that damage to them is noticed.
 
 A sealed file begins with the checksum (xxh3, 64 bits) of all that follows::
 
     {"xxh3": "0123456789abcdef", "exchange": "binance", …}        JSON
     # xxh3: 0123456789abcdef                                      the first line of a text table
 
-Both stay what they are for other tools. Files of before there were seals are read as they are.
+Other tools still read both as JSON and text. Files without a seal are from earlier versions and are read too.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ _TABLE: Final = _Form(b"# xxh3: ", b"\n")
 
 
 class BrokenSeal(ValueError):
-    """A file is not as it was written."""
+    """A file is not as it was written; its text says what is wrong."""
 
 
 def sealed_json(value: Mapping[str, Any], *, default: Callable[[Any], Any] | None = None) -> bytes:
-    """Return `value`, which is not empty, as sealed JSON; `default` makes JSON of what is none by itself."""
+    """Return `value`, which must not be empty, as sealed JSON; `default` converts what JSON does not know."""
+    # [1:] drops the opening brace, which stands before the checksum instead.
     return _sealed(_JSON, json.dumps(value, default=default).encode()[1:])
 
 
@@ -47,9 +48,9 @@ def unsealed_json(content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content if inside is None else b"{" + inside)
     except (ValueError, RecursionError) as error:
-        raise BrokenSeal("no JSON") from error
+        raise BrokenSeal("not JSON") from error
     if not isinstance(value, dict):
-        raise BrokenSeal("no JSON object")
+        raise BrokenSeal("not a JSON object")
     return value
 
 
@@ -63,11 +64,11 @@ def unsealed_table(content: bytes) -> str:
     inside = _unsealed(_TABLE, content)
     text = content if inside is None else inside
     if not text.startswith(b"# ") or b"\0" in text:
-        raise BrokenSeal("no table")
+        raise BrokenSeal("not a table")
     try:
         return text.decode()
     except UnicodeDecodeError as error:
-        raise BrokenSeal("no text") from error
+        raise BrokenSeal("not text") from error
 
 
 def _sealed(form: _Form, inside: bytes) -> bytes:
@@ -76,17 +77,17 @@ def _sealed(form: _Form, inside: bytes) -> bytes:
 
 
 def _unsealed(form: _Form, content: bytes) -> bytes | None:
-    """Return what is sealed, None if nothing is. Raises BrokenSeal.
+    """Return the sealed content, None if the file has no seal. Raises BrokenSeal.
 
-    The checksum is looked for in its place: a sealed file must not pass for one that never was because
-    what stands around its checksum is damaged.
+    The checksum itself is looked for at its place, besides what surrounds it: if only the surroundings are
+    damaged, a sealed file must not pass for one that never had a seal.
     """
     start, end = len(form.before), len(form.before) + _DIGITS
     before, rest = content[:start], content[end:]
     if content[start:end] == _checksum(rest):
         return rest[len(form.after) :]
     if form.before.startswith(before) or rest.startswith(form.after):
-        raise BrokenSeal("another checksum")
+        raise BrokenSeal("wrong checksum")
     return None
 
 

@@ -1,4 +1,4 @@
-"""How numbers, times and selections are written for people, in pictures and in text alike."""
+"""Word numbers, times, selections, coverage and gaps for people: the same words in pictures and in text."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 _SIGNIFICANT_DIGITS = 5
-_NOISE = 1e-9  # of sums of floats
-_WIDE = 0.02  # share of its price beyond which a cluster is no single price
-_NOTABLE_AGE = timedelta(minutes=2)
+_NOISE = 1e-9  # relative error of sums of floats
+_WIDE = 0.02  # a cluster wider than this share of its price is given as a range of prices
+_NOTABLE_AGE = timedelta(minutes=2)  # quiet symbols go without a trade for a minute or so
 
 MOSTLY_COVERED: Final = 0.9
 """Below this covered share of a window, an answer begins with a warning."""
@@ -40,14 +40,14 @@ BARELY_COVERED: Final = 0.2
 
 _GAP_TEXTS: Final = {
     GapKind.BEING_FETCHED: "still being fetched",
-    GapKind.NOT_FETCHED_YET: "not fetched yet, ask again to go on",
-    GapKind.NOT_REACHED_YET: "{exchange}'s clock is not there yet: this machine's is ahead of it",
+    GapKind.NOT_FETCHED_YET: "not fetched yet, ask again to continue",
+    GapKind.NOT_REACHED_YET: "{exchange}'s clock has not reached it: this machine's clock is ahead",
     GapKind.NOT_PUBLISHED_YET: "not published yet",
     GapKind.NOT_PUBLISHED: "not published by the exchange",
-    GapKind.NOT_RECORDED: "{exchange} publishes the past by day, and it is not recorded here",
-    GapKind.RECORDING_STARTS_NOW: "{exchange} publishes the past by day; recording starts now",
+    GapKind.NOT_RECORDED: "{exchange} publishes trades by day, and they are not recorded here",
+    GapKind.RECORDING_STARTS_NOW: "{exchange} publishes trades by day; recording starts now",
     GapKind.RECORDING_STARTED_LATER: (
-        "{exchange} publishes the past by day; recording started {since:%b %d %H:%M} UTC"
+        "{exchange} publishes trades by day; recording started {since:%b %d %H:%M} UTC"
     ),
     GapKind.RECORDING_INTERRUPTED: "recording was interrupted",
     GapKind.NOT_STORED_YET: "recorded, but not stored yet",
@@ -60,6 +60,7 @@ _GAP_TEXTS: Final = {
 def money(value: float) -> str:
     """Return an amount of quote currency with three digits and a unit: $1.25B, $34.2M, $100K, $950."""
     for unit, letter in _UNITS:
+        # 0.9995 and 1.0005: what rounds up to the next unit or digit is written so, $1M and not $1,000K.
         if abs(value) >= unit * 0.9995:
             digits = max(0, 2 - math.floor(math.log10(max(abs(value) / unit, 1) * 1.0005)))
             return f"${_without_zeros(f'{value / unit:.{digits}f}')}{letter}"
@@ -67,7 +68,7 @@ def money(value: float) -> str:
 
 
 def price(value: float, *, step: float | None = None) -> str:
-    """Return a price with thousands separators: five digits that matter, or as exact as `step`."""
+    """Return a price with thousands separators: to five significant digits, or as exact as `step`."""
     if step is not None:
         return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
     if value == 0:
@@ -78,7 +79,7 @@ def price(value: float, *, step: float | None = None) -> str:
 
 
 def last_price(value: float, *, step: float) -> str:
-    """Return the last price: five digits that matter, no fewer than levels in buckets of `step`."""
+    """Return the last price to five significant digits, or to as many as levels in buckets of `step` have."""
     return max(price(value), price(value, step=step), key=len)
 
 
@@ -103,7 +104,7 @@ def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None
 
 
 def band_text(band: Band, summary: MapSummary) -> str:
-    """Return what stands in a band, and what a side has there where its named clusters all lie beyond."""
+    """Return what stands in a band, with a side's nearest small cluster where no larger one lies in it."""
     return ", ".join(_held(band, side, summary) for side in Side)
 
 
@@ -113,13 +114,13 @@ def _held(band: Band, side: Side, summary: MapSummary) -> str:
     small = next((each for each in summary.clusters if each.side is side and each.is_nearest_small), None)
     if small is None or band != narrowest:
         return held
-    # A cluster that begins in the band can go on beyond it.
+    # A cluster that begins in the band can extend beyond it.
     part = "part of " if small.notional > band.of(side) * (1 + _NOISE) else ""
     return f"{held} ({part}{cluster_label(small, step=summary.bucket_size)})"
 
 
 def margin_text(basis: MarginBasis) -> str:
-    """Return what levels were computed with: bybit model of 2025-09-02, brackets of 2026-09-01."""
+    """Return what levels were computed with, such as "bybit model of 2025-09-02, brackets of 2026-09-01"."""
     model = f"{basis.model} model"
     if basis.rule is not None and basis.rule.since is not None:
         model += f" of {basis.rule.since}"
@@ -133,7 +134,7 @@ def margin_text(basis: MarginBasis) -> str:
 
 
 def lacking_text(basis: MarginBasis) -> str | None:
-    """Return which brackets are lacking, None if none are: no Binance brackets of NEWUSDT are known."""
+    """Return which brackets are missing, such as "no Binance brackets of NEWUSDT are known", else None."""
     lacking = basis.lacking
     if lacking is None:
         return None
@@ -143,7 +144,7 @@ def lacking_text(basis: MarginBasis) -> str | None:
 
 
 def clock_text(exchange: Exchange, ahead: timedelta) -> str:
-    """Return what is wrong with this machine's clock, `ahead` of an exchange's or, if negative, behind."""
+    """Return a sentence about this machine's clock, which is `ahead` of an exchange's (negative: behind)."""
     side = "ahead of" if ahead > timedelta(0) else "behind"
     length = duration_text(abs(ahead))
     label = EXCHANGES[exchange].label
@@ -151,14 +152,13 @@ def clock_text(exchange: Exchange, ahead: timedelta) -> str:
 
 
 def completion_text(typed: Market, drawn: Market) -> str | None:
-    """Return what a symbol was taken to mean: BTC: BTCUSDT. None where only its spelling differs."""
+    """Return how a symbol was completed, such as "BTC: BTCUSDT"; None if only its spelling differs."""
     letters, symbol = typed.symbol.replace("-", ""), drawn.symbol
     return None if letters == symbol.replace("-", "") else f"{typed.symbol}: {symbol}"
 
 
 def window_text(window: TimeWindow) -> str:
-    """Return a window in UTC, saying each date once: 2023-08-01 00:00 → 06:00 UTC."""
-    # A window that ends at midnight ends with the day before it, in a reader's mind.
+    """Return a window in UTC, with each date once: 2023-08-01 00:00 → 06:00 UTC."""
     start, end = window.start, window.end
     seconds = ":%S" if start.second or end.second else ""
     if start.date() == end.date():
@@ -206,16 +206,16 @@ def selection_text(selection: Selection) -> str:
 
 
 def asked_words(request: MapRequest) -> list[str]:
-    """Return which trades a map is made of, and which levels where those are not the standing ones."""
+    """Return in words which trades a map is made of, and which levels if not the standing ones."""
     levels = ["all levels"] if request.levels is LevelFilter.ALL else []
     return [selection_text(request.selection), *levels]
 
 
 def coverage_text(coverage: Coverage) -> str:
-    """Return what part of the window the trades cover, what is missing of it most and why, or lost.
+    """Return which part of the window is covered, and its longest gap with the reason.
 
-    What was left out, and which days are not verified, is said too. All of that is counted in whole segments,
-    so it may lie beside the window.
+    Lost trades, rows that were left out, and unverified days follow. These are counted in whole segments, so
+    they may lie outside the window.
     """
     parts = [_missing_text(coverage) if coverage.missing else "100 % covered"]
     lost = coverage.lost_ids - sum(gap.lost for gap in coverage.missing)
@@ -229,29 +229,29 @@ def coverage_text(coverage: Coverage) -> str:
 
 
 def gap_text(gap: Gap) -> str:
-    """Return why a part of a window has no trades: not published yet."""
+    """Return why a part of a window has no trades, such as "not published yet"."""
     exchange = EXCHANGES[gap.exchange].label if gap.exchange else "The exchange"
     lost = _counted(gap.lost, "trade")
     return _GAP_TEXTS[gap.kind].format(exchange=exchange, since=gap.since, problem=gap.problem, lost=lost)
 
 
 def age_text(coverage: Coverage) -> str | None:
-    """Return how old the newest trade is at the window's end, None where that is not worth a word."""
-    if _lacks_end(coverage):
-        return None  # the gap says it
+    """Return how old the newest trade is at the window's end, None if it is not notably old."""
+    if coverage.end_gap:
+        return None  # the words about the gap say it
     age = coverage.window.end - coverage.last_trade if coverage.last_trade else timedelta()
     return f"newest trade {duration_text(age)} before the end" if age > _NOTABLE_AGE else None
 
 
 def last_price_text(value: float, coverage: Coverage, *, step: float) -> str:
-    """Return the last price, and when it was paid unless that is the window's end: 29,205 at 03:00 UTC."""
+    """Return the last price, with its time unless that is the window's end: 29,205 at 03:00 UTC."""
     since, shown = _stale_since(coverage), last_price(value, step=step)
     return f"{shown} at {_utc(since, coverage)}" if since else shown
 
 
 def unswept_text(coverage: Coverage) -> str | None:
-    """Return which levels may have been swept unseen, as a sentence; None where none may."""
-    since = _stale_since(coverage) if _lacks_end(coverage) else None
+    """Return a sentence on the levels that price may have swept in a gap, None if there are none."""
+    since = _stale_since(coverage) if coverage.end_gap else None
     if since is not None:
         return f"Levels touched since {_utc(since, coverage)} are not known to be swept."
     window = coverage.window
@@ -266,32 +266,28 @@ def unswept_text(coverage: Coverage) -> str | None:
 
 
 def coverage_warning(coverage: Coverage) -> str | None:
-    """Return a sentence on how little of the window is covered, None where that is most of it."""
+    """Return a sentence on how little of the window is covered, None if most of it is."""
     if coverage.fraction >= MOSTLY_COVERED:
         return None
     return f"Only {_share_covered(coverage)} of this window is covered."
 
 
 def _share_covered(coverage: Coverage) -> str:
-    # Rounded down: what lacks a second is not 100 %.
+    # Rounded down: a window that lacks a second must not claim 100 %.
     return f"{math.floor(coverage.fraction * 1000) / 10:g} %"
 
 
-def _lacks_end(coverage: Coverage) -> bool:
-    return bool(coverage.missing) and coverage.missing[-1].window.end == coverage.window.end
-
-
 def last_trade_text(coverage: Coverage) -> str | None:
-    """Return when the newest trade was, None where that is at the window's end: at 00:00, on Nov 20."""
+    """Return when the newest trade was, such as "at 00:00" or "on Nov 20"; None if at the window's end."""
     since = _stale_since(coverage)
     if since is None:
         return None
-    # Within a day of the end a time of day is no other's.
+    # Within a day of the window's end, a time of day is unambiguous.
     return f"at {since:%H:%M}" if coverage.window.end - since < DAY else f"on {since:%b %d}"
 
 
 def _stale_since(coverage: Coverage) -> datetime | None:
-    """Return when the newest trade was, to the nearest minute, None where that is at the window's end."""
+    """Return when the newest trade was, to the nearest minute; None if at the window's end."""
     last, end = coverage.last_trade, coverage.window.end
     if last is None or end - last <= _NOTABLE_AGE:
         return None
@@ -320,20 +316,21 @@ def _missing_text(coverage: Coverage) -> str:
 
 
 def cluster_price(cluster: Cluster, *, step: float) -> str:
-    """Return where a cluster of buckets of `step` lies: its middle, or from where to where if it is wide."""
+    """Return the price of a cluster of buckets of `step`: its mean price, or its bounds if it is wide."""
     if cluster.high - cluster.low > _WIDE * cluster.price:
         return f"{price(cluster.low, step=step)}–{price(cluster.high, step=step)}"
     return price(cluster.price, step=step)
 
 
 def cluster_label(cluster: Cluster, *, step: float) -> str:
-    """Return how much a cluster is and where: $4.5M @ 26,650."""
+    """Return a cluster's notional and price: $4.5M @ 26,650."""
     return f"{money(cluster.notional)} @ {cluster_price(cluster, step=step)}"
 
 
 def _cluster(cluster: Cluster, *, step: float) -> str:
     where = percent(cluster.distance)
-    # A cluster that begins within a band, and has its middle beyond, would seem to contradict the band.
+    # A cluster that begins within a band but has its mean price beyond it would seem to contradict the
+    # band's sum, so its nearest level is given too.
     if any(abs(cluster.near) <= distance < abs(cluster.distance) for distance in BAND_DISTANCES):
         where += f", from {percent(cluster.near)}"
     return f"{cluster_label(cluster, step=step)} ({where})"

@@ -1,4 +1,4 @@
-"""Windows of time, and the arithmetic on them, such as what of a window lies in none of others."""
+"""Windows of time and their arithmetic: overlap, union, and what is missing."""
 
 from __future__ import annotations
 
@@ -50,28 +50,29 @@ class TimeWindow:
 
     @property
     def start_ms(self) -> int:
-        """Start in milliseconds since 1970, the first that belongs to the window."""
+        """Start in milliseconds since 1970: the first that belongs to the window."""
         return int(self.start.timestamp()) * 1000
 
     @property
     def end_ms(self) -> int:
-        """End in milliseconds since 1970, the first that does not belong."""
+        """End in milliseconds since 1970: the first after the window."""
         return int(self.end.timestamp()) * 1000
 
     @property
     def days(self) -> tuple[date, ...]:
         """UTC days that the window touches, oldest first."""
+        # Half-open: a window that ends at midnight does not touch the day that begins there.
         first, last = self.start.date(), (self.end - timedelta(seconds=1)).date()
         return tuple(first + DAY * i for i in range((last - first).days + 1))
 
     def overlap(self, other: TimeWindow) -> TimeWindow | None:
-        """Return what both windows share, or None."""
+        """Return the part that both windows share, or None."""
         start, end = max(self.start, other.start), min(self.end, other.end)
         return TimeWindow(start, end) if start < end else None
 
 
 def merged(windows: Iterable[TimeWindow]) -> list[TimeWindow]:
-    """Return the union of `windows` as disjoint ones, oldest first; those that touch become one."""
+    """Return the union of `windows` as disjoint windows, oldest first; windows that touch become one."""
     union: list[TimeWindow] = []
     for window in sorted(windows, key=lambda each: each.start):
         if union and window.start <= union[-1].end:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self, assert_never
 from liqmap import (
     ALL_PICTURES,
     EXCHANGES,
+    LEVERAGES,
     PICTURES,
     GrossValue,
     LevelFilter,
@@ -44,7 +45,6 @@ _CODE = re.compile(
     r"~([0-9x.,e+-]{0,160})",
     re.ASCII,
 )
-_DEFAULT_LEVERAGES = (10, 25, 50, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _selection(mode: Mode, value: str) -> Selection:
 
 def _encode_leverages(spec: MapSpec) -> str:
     equal = set(spec.weights) == {1.0}
-    if equal and spec.leverages == _DEFAULT_LEVERAGES:
+    if equal and spec.leverages == LEVERAGES:
         return ""
     if equal:
         return ",".join(map(str, spec.leverages))
@@ -171,7 +171,7 @@ def _encode_leverages(spec: MapSpec) -> str:
 
 def _decode_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     if not text:
-        return _DEFAULT_LEVERAGES, ()
+        return LEVERAGES, ()
     pairs = [part.partition("x") for part in text.split(",")]
     leverages = tuple(int(leverage) for leverage, _, _ in pairs)
     return leverages, tuple(float(weight or 1) for _, _, weight in pairs)

@@ -220,9 +220,8 @@ def draw_path_line(
 
 def known_until(liquidation_map: LiquidationMap) -> int:
     """Return where a window's data ends [ms]: with it, or where a gap begins that lasts to its end."""
-    window, missing = liquidation_map.request.window, liquidation_map.coverage.missing
-    at_end = bool(missing) and missing[-1].window.end == window.end
-    return missing[-1].window.start_ms if at_end else window.end_ms
+    gap = liquidation_map.coverage.end_gap
+    return gap.window.start_ms if gap else liquidation_map.request.window.end_ms
 
 
 def path_pieces(liquidation_map: LiquidationMap) -> list[slice]:

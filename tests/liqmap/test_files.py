@@ -82,7 +82,7 @@ def test_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path
 def test_folder_that_is_a_file_is_one_sentence_that_names_it(tmp_path: Path):
     folder = tmp_path / "out"
     folder.write_bytes(b"")
-    sentence = f"No files can be put into the folder {folder} (File exists); choose another folder."
+    sentence = f"No files can be written into the folder {folder} (File exists); choose another folder."
     for attempt in (lambda: make_folder(folder), lambda: write_file(folder / "map.png", b"content")):
         with pytest.raises(RequestError) as caught:
             attempt()

@@ -159,7 +159,7 @@ def test_mode_is_understood_as_people_write_it(text: str, mode: Mode):
 
 
 def test_mode_that_is_none_is_refused_with_the_modes():
-    with pytest.raises(RequestError, match="The mode “best” is not one; try top_n, gross_value or portion"):
+    with pytest.raises(RequestError, match="“best” is not a mode; try top_n, gross_value or portion"):
         parse_mode("best")
 
 

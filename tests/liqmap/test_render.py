@@ -268,7 +268,7 @@ def test_foot_of_a_partial_map_tells_as_much_more_as_fits():
     first, second = foot("not published yet", "Binance USD-M daily files, REST, recorded here")
     assert first.endswith(f"(not published yet)  ·  {count}")
     assert kept in second
-    first, second = foot("Bybit publishes the past by day, and it is not recorded here", "Bybit linear")
+    first, second = foot("Bybit publishes trades by day, and they are not recorded here", "Bybit linear")
     assert first.endswith("not recorded here)")
     assert "Estimated from 200 of 1,234,567 trades, not" in second
 

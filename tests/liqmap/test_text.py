@@ -282,6 +282,6 @@ def test_every_kind_of_gap_has_its_own_words():
     }
     assert len(set(texts.values())) == len(GapKind)
     assert texts[GapKind.RECORDING_STARTED_LATER] == (
-        "Bybit publishes the past by day; recording started Nov 25 02:13 UTC"
+        "Bybit publishes trades by day; recording started Nov 25 02:13 UTC"
     )
     assert texts[GapKind.FAILED] == "the disk is full"

@@ -322,7 +322,7 @@ async def test_long_list_ends_with_a_whole_alert_and_how_many_there_are_beyond(f
         ({"notional": "0"}, "The notional is a value in quote currency"),
         ({"cooldown": "1s"}, "The cooldown is a length of time from 5m to 7d; try 1h."),
         ({"cooldown": "soon"}, "The cooldown is a length of time"),
-        ({"symbol": "../x"}, "The symbol “../x” is not one; try BTCUSDT."),
+        ({"symbol": "../x"}, "“../x” is not a symbol; try BTCUSDT."),
     ],
 )
 async def test_bad_option_is_one_sentence(floor: Floor, store: Store, options: dict[str, str], sentence: str):

@@ -130,14 +130,17 @@ async def test_options_are_understood_forgivingly(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"symbol": "B-T-C!"}, "The symbol “B-T-C!” is not one; try BTCUSDT."),
-        ({"symbol": "@everyone"}, "The symbol “everyone” is not one; try BTCUSDT."),
+        ({"symbol": "B-T-C!"}, "“B-T-C!” is not a symbol; try BTCUSDT."),
+        ({"symbol": "@everyone"}, "“everyone” is not a symbol; try BTCUSDT."),
         ({"window": "soon"}, "The window “soon” is not a length of time; try 6h, 90m or 7d."),
         ({"window": "91d"}, "The window is longer than 90 days, the most that is drawn here."),
         ({"value": "NaN"}, "The value “NaN” does not fit top_n; try 100."),
         ({"value": "1e309"}, "The value “1e309” does not fit top_n; try 100."),
         ({"mode": "portion", "value": "150%"}, "portion"),
-        ({"leverages": "10,10"}, "The leverages “10,10” are not up to 8 different ones; try 10,25,50,100."),
+        (
+            {"leverages": "10,10"},
+            "The leverages “10,10” must be up to 8 different numbers; try 10,25,50,100.",
+        ),
         ({"leverages": "1,200"}, "Leverages go from 2 to 150, such as 10,25,50,100."),
         ({"end": "tomorrow"}, "The end “tomorrow” is not a time; try 2023-08-01 06:00 (UTC)."),
         ({"end": "2030-01-01"}, "lies in the future"),

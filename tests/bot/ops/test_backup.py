@@ -183,7 +183,7 @@ async def test_broken_backup_is_one_sentence_and_adds_nothing(
     ("key", "changes", "sentence"),
     [
         ("alerts", {"symbol": "btc"}, "alerts.0: A symbol is letters and digits, such as BTCUSDT."),
-        ("guilds", {"leverages": "x"}, "guilds.0: The leverages “x” are not up to 8 different ones"),
+        ("guilds", {"leverages": "x"}, "guilds.0: The leverages “x” must be up to 8 different numbers"),
         ("subscriptions", {"every": 10**30}, "subscriptions.1: Posts come every 15m, 30m, "),
         ("subscriptions", {"every": "1h"}, "subscriptions.1.every: Input should be a valid integer."),
         ("subscriptions", {"role_id": True}, "subscriptions.1.role_id: Input should be a valid integer."),

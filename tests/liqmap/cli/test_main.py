@@ -159,9 +159,9 @@ def test_missing_day_is_reported_with_its_reason(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["BTC USDT!", "6h"], "The symbol “BTC USDT!” is not one; try BTCUSDT.\n"),
+        (["BTC USDT!", "6h"], "“BTC USDT!” is not a symbol; try BTCUSDT.\n"),
         (["BTCUSDT", "six"], "The window “six” is not a length of time; try 6h, 90m or 7d.\n"),
-        (["BTCUSDT", "6h", "best"], "The mode “best” is not one; try top_n, gross_value or portion.\n"),
+        (["BTCUSDT", "6h", "best"], "“best” is not a mode; try top_n, gross_value or portion.\n"),
         (["BTCUSDT", "6h", "top_n", "1.5"], "top_n takes a whole number of trades, not “1.5”; try 100.\n"),
         (["BTCUSDT", "6h", "--end", "2999-01-01"], "lies in the future; leave it out to end now (UTC).\n"),
         (["BTCUSDT", "6h", "100k"], "needs its mode before it, such as top_n 100 or gross_value 100k.\n"),

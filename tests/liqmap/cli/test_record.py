@@ -109,7 +109,7 @@ def test_largest_lag_is_that_of_what_is_recorded_now(store: Path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["💰"], "The symbol “💰” is not one; try BTCUSDT."),
+        (["💰"], "“💰” is not a symbol; try BTCUSDT."),
         (["BTCUSD_PERP", "--exchange", "binance"], "BTCUSD_PERP is no USDT-margined future of Binance"),
     ],
 )

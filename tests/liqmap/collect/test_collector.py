@@ -296,7 +296,9 @@ async def test_fill_past_its_deadline_gives_the_newest_hours(tmp_path: Path):
         budget = setup.archive._recent[Exchange.BINANCE]._client._budget
         budget._a_minute = 70
         holdings = await setup.collect("2023-08-03T06:00", "2023-08-03T12:00")
-        assert reasons(holdings.coverage) == [("03 06:00", "03 10:00", "not fetched yet, ask again to go on")]
+        assert reasons(holdings.coverage) == [
+            ("03 06:00", "03 10:00", "not fetched yet, ask again to continue")
+        ]
         budget._a_minute = 100_000
         assert (await setup.collect("2023-08-03T06:00", "2023-08-03T12:00")).coverage.fraction == 1
 
@@ -309,7 +311,7 @@ async def test_what_the_exchange_has_not_reached_yet_is_a_gap_with_its_reason(tm
         holdings = await setup.collect("2023-08-03T11:00", f"{end:%Y-%m-%dT%H:%M}")
         (gap,) = holdings.coverage.missing
         assert timedelta(0) <= NOW - gap.window.start <= timedelta(seconds=6)
-        assert gap_text(gap) == "Binance's clock is not there yet: this machine's is ahead of it"
+        assert gap_text(gap) == "Binance's clock has not reached it: this machine's clock is ahead"
         # Later it can be had, and is fetched.
         await setup.clock.advance(ahead.total_seconds() + 60)
         again = await setup.collect("2023-08-03T11:00", f"{end:%Y-%m-%dT%H:%M}")
@@ -350,7 +352,7 @@ async def test_unknown_symbol_of_today_is_a_sentence(setup: Setup):
 async def test_bybit_without_a_recording_has_the_days_and_says_why_not_today(setup: Setup):
     holdings = await setup.collect("2023-08-02T18:00", "2023-08-03T06:00", exchange=Exchange.BYBIT)
     assert reasons(holdings.coverage) == [
-        ("03 00:00", "03 06:00", "Bybit publishes the past by day, and it is not recorded here")
+        ("03 00:00", "03 06:00", "Bybit publishes trades by day, and they are not recorded here")
     ]
     assert holdings.coverage.fraction == 0.5
     assert holdings.coverage.whole_end == datetime(2023, 8, 3, tzinfo=UTC)
@@ -362,7 +364,7 @@ async def test_bybit_of_today_without_a_recording_offers_the_newest_whole_window
     with pytest.raises(NotCovered) as raised:
         await setup.collect("2023-08-03T06:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
     assert str(raised.value) == (
-        "The BTCUSDT trades of this window are not to be had: Bybit publishes the past by day; recording"
+        "The BTCUSDT trades of this window are not to be had: Bybit publishes trades by day; recording"
         " starts now. The newest whole window of this length ends 2023-08-02 00:00 UTC; ask for that end."
     )
     assert raised.value.whole_end == datetime(2023, 8, 2, tzinfo=UTC)
@@ -403,7 +405,7 @@ async def test_recording_that_has_begun_says_when(setup: Setup):
     setup.record("2023-08-03T11:30", "2023-08-03T12:00")
     holdings = await setup.collect("2023-08-02T18:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
     assert reasons(holdings.coverage) == [
-        ("03 00:00", "03 11:30", "Bybit publishes the past by day; recording started Aug 03 11:30 UTC")
+        ("03 00:00", "03 11:30", "Bybit publishes trades by day; recording started Aug 03 11:30 UTC")
     ]
     assert holdings.coverage.sources == ("Bybit linear daily files, live stream",)
 
@@ -413,7 +415,7 @@ async def test_recording_that_was_interrupted_says_so(setup: Setup):
     setup.record("2023-08-03T10:00", "2023-08-03T12:00")
     holdings = await setup.collect("2023-08-03T08:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
     assert reasons(holdings.coverage) == [
-        ("03 08:00", "03 09:00", "Bybit publishes the past by day; recording started Aug 03 09:00 UTC"),
+        ("03 08:00", "03 09:00", "Bybit publishes trades by day; recording started Aug 03 09:00 UTC"),
         ("03 09:30", "03 10:00", "recording was interrupted"),
     ]
 
