@@ -7,6 +7,7 @@
     ├── DataError         the trades are not available: corrupt, unreachable, refused
     │   ├── NotPublished  the exchange has no such file (yet)
     │   │   └── NotCovered    nothing of the window is available, but an earlier one of its length is complete
+    │   ├── EmptyDay      its file holds no trades
     │   ├── DamagedSegment    a stored segment is not as it was written
     │   └── StoreError    the store cannot be written
     │       └── UnreadableStore   the store cannot be read, for a reason that may pass
@@ -56,6 +57,10 @@ class NotCovered(NotPublished):
     def __init__(self, sentence: str, *, whole_end: datetime) -> None:
         super().__init__(sentence)
         self.whole_end = whole_end
+
+
+class EmptyDay(DataError):
+    """A day's file holds no trades: either nobody traded, or the exchange published it without them."""
 
 
 class DamagedSegment(DataError):

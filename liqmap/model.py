@@ -319,12 +319,21 @@ class MarginBasis:
     rule: MarginRule | None = None
 
 
+LEAST_HOLE_MS: Final = 10_000
+"""Shorter holes are no gaps; their trades are only counted."""
+
+
 class Hole(NamedTuple):
     """A stretch between two trades in a row [ms since 1970] between whose ids `lost` others are missing."""
 
     start_ms: int
     end_ms: int
     lost: int
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether the stretch is long enough to be a gap."""
+        return self.end_ms - self.start_ms >= LEAST_HOLE_MS
 
 
 class GapKind(StrEnum):

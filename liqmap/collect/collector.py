@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from liqmap.collect.borders import has_trades, outer_holes, silent_sides
 from liqmap.collect.coverage import coverage_of
 from liqmap.collect.days import Day, absence
 from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError
@@ -102,6 +103,8 @@ class Collector:
             # After the look at what there is, which marks it as in use.
             await asyncio.to_thread(self._store.evict, now=self._clock.now())
         self._days.verify_later(part.segment for part in parts)
+        if parts and not has_trades(window, parts):
+            await self._fetch_beside(wanted, parts)
         holdings = self._holdings(wanted, parts)
         if self._never_filled(wanted, holdings.coverage):
             whole_end = await self._newest_whole(wanted)
@@ -118,7 +121,16 @@ class Collector:
         def being_fetched(part: TimeWindow) -> Gap:
             return Gap(part, GapKind.BEING_FETCHED)
 
-        return Holdings(parts, coverage_of(window, parts, market=market, explain=being_fetched))
+        return Holdings(
+            parts,
+            coverage_of(
+                window,
+                parts,
+                market=market,
+                explain=being_fetched,
+                outer=outer_holes(self._store, window, parts),
+            ),
+        )
 
     async def _await_open_minute(self, wanted: _Wanted) -> None:
         """Give the symbol's recorder the moment that it takes to store the minute that has just ended."""
@@ -172,6 +184,14 @@ class Collector:
         ) as error:  # a symbol that is listed no more has its past all the same
             wanted.problems.extend((window, error) for window in _within_reach(lacking, recent))
 
+    async def _fetch_beside(self, wanted: _Wanted, parts: tuple[Part, ...]) -> None:
+        """Fetch the days beside a window in which nobody traded: their ids show whether that is so."""
+        sides = [
+            Day(wanted.exchange, wanted.symbol, side.days[0]) for side in silent_sides(wanted.window, parts)
+        ]
+        over = [day for day in sides if day.window.end <= self._clock.now()]
+        await asyncio.gather(*(self._days.obtain(day, lambda _: None) for day in over))
+
     def _recent_of(self, wanted: _Wanted) -> RecentTrades | None:
         """Return what fetches the symbol's last hours, if the exchange gives them."""
         is_recordable = EXCHANGES[wanted.exchange].live.records(wanted.symbol)
@@ -187,7 +207,11 @@ class Collector:
         return Holdings(
             parts,
             coverage_of(
-                wanted.window, parts, market=wanted.market, explain=lambda part: self._gap(wanted, part)
+                wanted.window,
+                parts,
+                market=wanted.market,
+                explain=lambda part: self._gap(wanted, part),
+                outer=outer_holes(self._store, wanted.window, parts),
             ),
         )
 

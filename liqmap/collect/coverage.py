@@ -6,25 +6,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from liqmap.model import Coverage, Gap, GapKind
-from liqmap.store.segments import lost_between
+from liqmap.store.borders import holes_between
 from liqmap.window import DAY, TimeWindow, at_ms, merged, missing, split_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from liqmap.model import Hole
     from liqmap.store.segments import Part
 
 
 def coverage_of(
-    window: TimeWindow, parts: Sequence[Part], *, market: str, explain: Callable[[TimeWindow], Gap]
+    window: TimeWindow,
+    parts: Sequence[Part],
+    *,
+    market: str,
+    explain: Callable[[TimeWindow], Gap],
+    outer: Sequence[Hole] = (),
 ) -> Coverage:
     """Return the coverage of `window` by `parts`; `explain` makes the gap of a part that a day lacks.
 
-    `parts` come oldest first. `market` names where the trades are from, such as `Binance USD-M`.
+    `parts` come oldest first. `market` names where the trades are from, such as `Binance USD-M`. `outer`
+    are the holes that reach into the window from across the borders of its first and last segment.
     """
+    borders = [*holes_between(parts), *outer]
     held = merged(part.window for part in parts)
     gaps = _by_reason(window, held, explain)
-    lost = [gap for part in parts for gap in _lost_in(part)]
+    lost = [gap for part in parts for gap in _gaps_in(part.window, part.segment.origin.holes)]
+    lost += _gaps_in(window, [hole for hole in borders if hole.is_gap])
     covered = [rest for part in held for rest in missing(part, (gap.window for gap in lost))]
     origins = {part.segment.path: part.segment.origin for part in parts}.values()
     ways = dict.fromkeys(via for origin in origins for via in origin.via)
@@ -33,7 +42,7 @@ def coverage_of(
         covered=tuple(covered),
         missing=tuple(sorted([*gaps, *lost], key=lambda gap: gap.window.start)),
         sources=(f"{market} {', '.join(ways)}",) if ways else (),
-        lost_ids=sum(origin.lost_ids for origin in origins) + lost_between(parts),
+        lost_ids=sum(origin.lost_ids for origin in origins) + sum(hole.lost for hole in borders),
         zero_sizes=sum(origin.zero_sizes for origin in origins),
         unverified=sum(origin.unverified for origin in origins),
         simulated=any(origin.simulated for origin in origins),
@@ -54,13 +63,13 @@ def _by_reason(
     return gaps
 
 
-def _lost_in(part: Part) -> list[Gap]:
-    """Return the gaps that the ids show inside a part: the whole seconds between two trades."""
+def _gaps_in(window: TimeWindow, holes: Iterable[Hole]) -> list[Gap]:
+    """Return the gaps that holes make in a window: the whole seconds between two trades."""
     found: list[Gap] = []
-    for hole in part.segment.origin.holes:
+    for hole in holes:
         start, end = hole.start_ms // 1000 + 1, hole.end_ms // 1000
         if start < end:
-            inside = TimeWindow(at_ms(start * 1000), at_ms(end * 1000)).overlap(part.window)
+            inside = TimeWindow(at_ms(start * 1000), at_ms(end * 1000)).overlap(window)
             if inside is not None:
                 found.append(Gap(inside, GapKind.LOST, lost=hole.lost))
     return found

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from liqmap.collect.borders import lacks_trades_of, reaches_into, store_quiet_day
 from liqmap.collect.ingest import StoreJob, run_store_job
-from liqmap.errors import DataError, JobFailed, NotPublished
+from liqmap.errors import DataError, EmptyDay, JobFailed, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.net.download import download, exists, published_checksum
@@ -19,11 +21,13 @@ from liqmap.store.writer import restate_origin
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import date
+    from pathlib import Path
 
     from liqmap.clock import Clock
     from liqmap.exchanges.protocol import DayFile
+    from liqmap.net.download import Downloaded
     from liqmap.net.session import Session
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
@@ -38,6 +42,7 @@ ABSENT_FOR: Final = timedelta(minutes=5)
 VERIFIED_AGAIN: Final = timedelta(hours=1)
 """How long after a look for a checksum that was not published yet the next one may come."""
 
+_MOST_QUIET_DAYS = 7  # that are looked past for ids
 _DOWNLOAD_SHARE = 0.8  # of a day's work; the rest is parsing and storing
 
 
@@ -53,6 +58,10 @@ class Day:
     def window(self) -> TimeWindow:
         """Its 24 hours."""
         return TimeWindow.of_day(self.day)
+
+    def shifted(self, days: int) -> Day:
+        """Return the day so many days later."""
+        return replace(self, day=self.day + timedelta(days=days))
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +97,7 @@ class DayFiles:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._absent_until: dict[Day, datetime] = {}
         self._verified_again: dict[Day, datetime] = {}
+        self._completing = asyncio.Lock()
 
     async def close(self) -> None:
         """Stop what is being fetched; the next run fetches it again."""
@@ -100,7 +110,38 @@ class DayFiles:
 
         `report` hears of the share that is done, if there is anything to do.
         """
-        stored = self._store.get(day.exchange, day.symbol, day.window)
+        outcome = await self._obtain(day, report)
+        return await self._judged(day, outcome) if isinstance(outcome, EmptyDay) else outcome
+
+    async def _judged(self, day: Day, error: EmptyDay) -> Segment | DataError:
+        """Return an empty day as a segment if the ids of the days beside show that nobody traded."""
+        # These are taken as published, so that two empty days never wait for each other.
+        before = await self._nearest(day, step=-1)
+        if before is None or before.origin.last_id is None:
+            return error
+        after = await self._nearest(day, step=1)
+        try:
+            return await asyncio.to_thread(
+                store_quiet_day, self._store, day.window, error, ends=(before, after)
+            )
+        except DataError as trouble:
+            return trouble
+
+    async def _nearest(self, day: Day, *, step: int) -> Segment | None:
+        """Return the nearest day with trades before (step -1) or after `day`, None if it is unknown."""
+        for _ in range(_MOST_QUIET_DAYS):
+            day = day.shifted(step)
+            if day.window.end > self._clock.now():
+                return None
+            found = await self._obtain(day, lambda _: None)
+            if isinstance(found, Segment) and found.buys + found.sells:
+                return found
+            if not isinstance(found, Segment | EmptyDay):
+                return None
+        return None
+
+    async def _obtain(self, day: Day, report: Callable[[float], None]) -> Segment | DataError:
+        stored = self._stored(day)
         if stored is not None:
             return stored
         if self._clock.now() < self._absent_until.get(day, datetime.min.replace(tzinfo=UTC)):
@@ -146,13 +187,13 @@ class DayFiles:
                 log.info("verified %s %s %s", day.exchange, day.symbol, day.day)
             elif expected:
                 log.warning("%s %s %s is not as published and is replaced", day.exchange, day.symbol, day.day)
-                await self._fetch(day, replaces=True)
+                await self._fetch_whole(day, replaces=True)
         except (DataError, JobFailed) as error:
             log.info("%s %s %s could not be verified: %s", day.exchange, day.symbol, day.day, error)
 
     async def is_published(self, day: Day) -> bool:
         """Tell whether `day` is in the store or could be fetched, as far as the exchange can be asked."""
-        if self._store.get(day.exchange, day.symbol, day.window) is not None:
+        if self._stored(day) is not None:
             return True
         try:
             return await exists(self._session, self._source(day).url)
@@ -160,7 +201,7 @@ class DayFiles:
             return False
 
     def _begin(self, day: Day) -> _Fetch:
-        fetch = self._fetches[day] = _Fetch(asyncio.create_task(self._fetch(day)))
+        fetch = self._fetches[day] = _Fetch(asyncio.create_task(self._fetch_whole(day)))
         self._tasks.add(fetch.task)
 
         def ended(task: asyncio.Task[Segment]) -> None:
@@ -178,28 +219,42 @@ class DayFiles:
         if self._fetches.get(day) is fetch:
             del self._fetches[day]
 
-    async def _fetch(self, day: Day, *, replaces: bool = False) -> Segment:
-        source = self._source(day)
-        file = self._store.incoming / f"{uuid4().hex}.download"
+    async def _fetch_whole(self, day: Day, *, replaces: bool = False) -> Segment:
+        """Fetch a day, and move rows to their own days where only the file of a day beside has them."""
+        segment = await self._fetch(day, replaces=replaces)
+        for each in (day.shifted(-1), day, day.shifted(1)):
+            await self._complete(each)
+        return self._stored(day) or segment
+
+    async def _complete(self, day: Day) -> None:
+        """Replace a stored day by one that also has those of its trades that only files beside it have."""
+        try:
+            async with self._completing:
+                stored = self._stored(day)
+                beside = {each: self._stored(each) for each in (day.shifted(-1), day.shifted(1))}
+                if stored is not None and any(lacks_trades_of(stored, each) for each in beside.values()):
+                    reaching = [each for each, segment in beside.items() if reaches_into(stored, segment)]
+                    await self._fetch(day, replaces=True, beside=reaching)
+        except (DataError, JobFailed) as error:
+            log.warning("%s %s %s may lack trades: %s", day.exchange, day.symbol, day.day, error)
+
+    def _stored(self, day: Day) -> Segment | None:
+        return self._store.get(day.exchange, day.symbol, day.window)
+
+    async def _fetch(self, day: Day, *, replaces: bool = False, beside: Sequence[Day] = ()) -> Segment:
         async with self._slots[day.exchange]:
             segment = None if replaces else await self._bring_in(day)
             if segment is not None:
                 return segment
-            try:
-                downloaded = await download(
-                    self._session,
-                    source.url,
-                    file,
-                    settings=self._settings.download,
-                    checksum_url=source.checksum_url,
-                    on_bytes=lambda done, total: self._report(day, done / total if total else 0.0),
-                )
+            async with AsyncExitStack() as files:
+                others = [((await self._downloaded(each, files))[0], each.day) for each in beside]
+                file, downloaded = await self._downloaded(day, files)
                 self._report(day, 1.0)
                 origin = Origin(
                     exchange=day.exchange,
                     symbol=day.symbol,
                     window=day.window,
-                    source=source.url,
+                    source=self._source(day).url,
                     sha256=downloaded.sha256,
                     simulated=downloaded.simulated,
                     unverified=downloaded.unverified,
@@ -214,16 +269,29 @@ class DayFiles:
                         incoming=self._store.incoming,
                         max_unpacked_size=self._settings.download.max_unpacked_size,
                         replaces=replaces,
+                        beside=tuple(others),
                     ),
                 )
-            finally:
-                file.unlink(missing_ok=True)
             if self._shared is not None:
-                await asyncio.to_thread(self._shared.publish, segment)
+                await asyncio.to_thread(self._shared.publish, segment, replaces=replaces)
         log.info(
             "stored %s %s %s: %d trades", day.exchange, day.symbol, day.day, segment.buys + segment.sells
         )
         return segment
+
+    async def _downloaded(self, day: Day, files: AsyncExitStack) -> tuple[Path, Downloaded]:
+        """Download a day's file, which `files` removes again."""
+        source, file = self._source(day), self._store.incoming / f"{uuid4().hex}.download"
+        files.callback(file.unlink, missing_ok=True)
+        downloaded = await download(
+            self._session,
+            source.url,
+            file,
+            settings=self._settings.download,
+            checksum_url=source.checksum_url,
+            on_bytes=lambda done, total: self._report(day, done / total if total else 0.0),
+        )
+        return file, downloaded
 
     async def _bring_in(self, day: Day) -> Segment | None:
         if self._shared is None:

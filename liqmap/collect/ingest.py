@@ -5,20 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liqmap.errors import DataError
+from liqmap.errors import EmptyDay
 from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.rows import completed
 from liqmap.memory import give_back_memory
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
+
+    from liqmap.exchanges.protocol import DayTrades
 
 
 @dataclass(frozen=True, slots=True)
 class StoreJob:
-    """A downloaded day file that is to become a segment below `root`, or replace the one that is there."""
+    """A downloaded day file that is to become a segment below `root`, or replace the one that is there.
+
+    `beside` are files of the days beside, each with its day, that hold some of this day's trades.
+    """
 
     file: Path
     origin: Origin
@@ -26,25 +33,46 @@ class StoreJob:
     incoming: Path
     max_unpacked_size: int
     replaces: bool = False
+    beside: tuple[tuple[Path, date], ...] = ()
 
 
 def run_store_job(job: StoreJob) -> Segment:
     """Parse a downloaded day file and store it as a segment.
 
-    Raises DataError if the file is not what it should be or is empty, or if the disk is full.
+    Raises EmptyDay if it holds no trades, DataError if it is not what it should be or the disk is full.
     """
-    origin = job.origin
+    origin, day = job.origin, job.origin.window.start.date()
     give_back_memory()
-    day = EXCHANGES[origin.exchange].files.read_day(
-        job.file, origin.symbol, origin.window.start.date(), max_unpacked_size=job.max_unpacked_size
-    )
-    if not len(day.trades) and not day.zero_sizes:
+    trades = _read(job, job.file, day)
+    if not len(trades.trades) and not trades.zero_sizes:
         # Exchanges have published empty files of days with trades. As a quiet day it would take the place
         # of what was recorded.
-        raise DataError(
-            f"The file of {origin.symbol} trades of {origin.window.start.date()} is empty; try again later."
-        )
-    origin = replace(
+        raise EmptyDay(f"The file of {origin.symbol} trades of {day} is empty; try again later.")
+    for file, its_day in job.beside:
+        outside = _read(job, file, its_day).outside
+        trades = completed(trades, outside) if outside is not None else trades
+    path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)
+    give_back_memory()
+    if job.replaces:
+        SegmentStore(job.root, max_size=0).remove(path)
+    segment = write_segment(path, _origin_of(trades, origin), trades.trades, incoming=job.incoming)
+    del trades
+    give_back_memory()
+    return segment
+
+
+def _read(job: StoreJob, file: Path, day: date) -> DayTrades:
+    files, symbol = EXCHANGES[job.origin.exchange].files, job.origin.symbol
+    return files.read_day(file, symbol, day, max_unpacked_size=job.max_unpacked_size)
+
+
+def _origin_of(day: DayTrades, origin: Origin) -> Origin:
+    """Return `origin` with what the file of a day says of its trades."""
+    before, after = [], []
+    if day.outside is not None:
+        is_before = day.outside.trades.time < origin.window.start_ms
+        before, after = day.outside.ids[is_before].tolist(), day.outside.ids[~is_before].tolist()
+    return replace(
         origin,
         first_id=day.first_id,
         last_id=day.last_id,
@@ -53,12 +81,6 @@ def run_store_job(job: StoreJob) -> Segment:
         zero_sizes=day.zero_sizes,
         holes=day.holes,
         inverse=day.trades.inverse,
+        last_before=max(before, default=None),
+        first_after=min(after, default=None),
     )
-    path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)
-    give_back_memory()
-    if job.replaces:
-        SegmentStore(job.root, max_size=0).remove(path)
-    segment = write_segment(path, origin, day.trades, incoming=job.incoming)
-    del day
-    give_back_memory()
-    return segment

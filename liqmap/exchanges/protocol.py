@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from liqmap.exchanges.messages import Backfill, Liquidation, LiveFormat, RiskTier
     from liqmap.model import Hole, MarginModel, MarginRule, Trades
 
@@ -39,12 +42,21 @@ class DayFile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class NumberedTrades:
+    """Trades in the order of their ids, and those ids."""
+
+    trades: Trades
+    ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DayTrades:
     """The trades of one UTC day out of an exchange's file, in time order, each once.
 
     `first_id` and `last_id` are the exchange's aggregate ids where it has such (Binance), `lost_ids`
     how many ids in between the file skips, `duplicates` how many repeated rows were dropped, `zero_sizes`
-    how many rows of size 0. `holes` are the longest stretches in which ids are skipped.
+    how many rows of size 0. `holes` are the longest stretches in which ids are skipped. `outside` are the
+    trades that the file holds of the days beside, where ids tell whether those lack them.
     """
 
     trades: Trades
@@ -54,6 +66,7 @@ class DayTrades:
     duplicates: int = 0
     zero_sizes: int = 0
     holes: tuple[Hole, ...] = ()
+    outside: NumberedTrades | None = None
 
 
 class ExchangeFormat(Protocol):

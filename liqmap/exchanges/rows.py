@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,15 @@ import numpy as np
 
 from liqmap.errors import DataError
 from liqmap.exchanges.fields import FIRST_ID, LAST_ID, LEAST_PRICE, LEAST_SIZE, MOST
-from liqmap.exchanges.protocol import DayTrades
-from liqmap.model import Hole, Trades
-from liqmap.window import TimeWindow
+from liqmap.exchanges.protocol import DayTrades, NumberedTrades
+from liqmap.model import LEAST_HOLE_MS, Hole, Trades
+from liqmap.window import TimeWindow, at_ms
 
 if TYPE_CHECKING:
     from datetime import date
 
     from numpy.typing import NDArray
 
-_LEAST_HOLE_MS = 10_000
 _MOST_HOLES = 200
 _OVERLAP = timedelta(hours=1)  # of the files of two days that follow each other
 
@@ -48,8 +48,8 @@ def trades_of_day(
 
     `real` says which of the rows are trades. `order` are the places of the rows, each once, in which those
     of one millisecond were made; `ids` are those of all rows, where an exchange numbers its trades one by
-    one. Rows up to an hour outside the day are left to the neighbouring day's file, if others lie inside
-    it. Raises DataError naming the file and what cannot be right.
+    one. Rows up to an hour outside the day are left to the neighbouring day, if others lie inside it.
+    Raises DataError naming the file and what cannot be right.
     """
     _check_day(name, day, rows.time[real])
     inside = _inside_day(rows.time, day, order)
@@ -64,6 +64,39 @@ def trades_of_day(
         duplicates=len(rows) - len(order),
         zero_sizes=len(inside) - len(keep),
         holes=holes,
+        outside=None
+        if ids is None or len(inside) == len(order)
+        else _outside(rows, ids, order[real[order]], day),
+    )
+
+
+def completed(day: DayTrades, beside: NumberedTrades) -> DayTrades:
+    """Return a day with those trades of it that only the file of a day beside holds.
+
+    Those are the ones before its first id or after its last.
+    """
+    if day.first_id is None or day.last_id is None or not len(day.trades):
+        return day
+    own = TimeWindow.of_day(at_ms(int(day.trades.time[0])).date())
+    inside = (beside.trades.time >= own.start_ms) & (beside.trades.time < own.end_ms)
+    new = np.flatnonzero(inside & ((beside.ids < day.first_id) | (beside.ids > day.last_id)))
+    if not len(new):
+        return day
+    ids, added, trades = beside.ids[new], _picked(beside.trades, new), day.trades
+    first, last = min(day.first_id, int(ids[0])), max(day.last_id, int(ids[-1]))
+    # What was known of the day itself stays; looked at are the stretches before its first and after its last.
+    known = holes_in(
+        np.append(ids, (day.first_id, day.last_id)), np.append(added.time, (trades.time[0], trades.time[-1]))
+    )
+    beyond = [hole for hole in known if not trades.time[0] <= hole.start_ms < trades.time[-1]]
+    joined = _joined(added, trades)
+    return replace(
+        day,
+        trades=_picked(joined, _in_time_order(joined.time, np.arange(len(joined)))),
+        first_id=first,
+        last_id=last,
+        lost_ids=day.lost_ids + (day.first_id - first) + (last - day.last_id) - len(new),
+        holes=tuple(sorted([*day.holes, *beyond])),
     )
 
 
@@ -72,7 +105,7 @@ def holes_in(ids: NDArray[np.int64], time: NDArray[np.int64]) -> tuple[Hole, ...
     order = np.argsort(ids, kind="stable")
     numbers, moments = ids[order], time[order]
     lost, length = np.diff(numbers) - 1, np.diff(moments)
-    places = np.flatnonzero((lost > 0) & (length >= _LEAST_HOLE_MS))
+    places = np.flatnonzero((lost > 0) & (length >= LEAST_HOLE_MS))
     longest = np.sort(places[np.argsort(-length[places], kind="stable")[:_MOST_HOLES]])
     return tuple(Hole(int(moments[at]), int(moments[at + 1]), int(lost[at])) for at in longest)
 
@@ -136,3 +169,19 @@ def _picked(rows: Trades, places: NDArray[np.int64]) -> Trades:
     if len(places) == len(rows) and (places[1:] > places[:-1]).all():
         return rows
     return Trades(rows.time[places], rows.price[places], rows.size[places], rows.is_buy[places], rows.inverse)
+
+
+def _outside(rows: Trades, ids: NDArray[np.int64], places: NDArray[np.int64], day: date) -> NumberedTrades:
+    """Return the trades at `places` that lie outside the day."""
+    window = TimeWindow.of_day(day)
+    time = rows.time[places]
+    others = places[(time < window.start_ms) | (time >= window.end_ms)]
+    return NumberedTrades(_picked(rows, others), ids[others])
+
+
+def _joined(first: Trades, second: Trades) -> Trades:
+    time, price, size, is_buy = (
+        np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("time", "price", "size", "is_buy")
+    )
+    return Trades(time, price, size, is_buy, second.inverse)

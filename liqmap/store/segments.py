@@ -75,7 +75,8 @@ class Origin:
     """What a segment holds and where its trades came from; `via` is how, one or several of `VIA_...`.
 
     `holes` are the longest stretches in which ids are skipped. `zero_sizes` rows of size 0 were left out.
-    `unverified` is a file whose checksum was not published yet.
+    `unverified` is a file whose checksum was not published yet. Where a file reaches into the days beside,
+    `last_before` is the last id of the day before that it has, `first_after` the first of the day after.
     """
 
     exchange: Exchange
@@ -91,6 +92,8 @@ class Origin:
     zero_sizes: int = 0
     holes: tuple[Hole, ...] = ()
     unverified: bool = False
+    last_before: int | None = None
+    first_after: int | None = None
     inverse: bool = False
     via: tuple[str, ...] = (VIA_FILES,)
 
@@ -99,7 +102,9 @@ class Origin:
 class Segment:
     """A stored segment: its folder, its origin, the trades of each side, and its tables' sizes [bytes].
 
-    `checks` are the tables' checksums, none where the segment is of before there were any.
+    `checks` are the tables' checksums, none where the segment is of before there were any. `first_ms` and
+    `last_ms` are the times of its first and last trade [ms since 1970], None where there is none or the
+    segment is of a version that did not keep them.
     """
 
     path: Path
@@ -108,6 +113,8 @@ class Segment:
     sells: int
     sizes: Mapping[str, int] = field(hash=False)
     checks: Mapping[str, str] = field(hash=False, repr=False)
+    first_ms: int | None = None
+    last_ms: int | None = None
 
     @property
     def size(self) -> int:
@@ -224,27 +231,6 @@ def unreadable(error: OSError) -> UnreadableStore:
     else:
         advice = "please try again in a moment"
     return UnreadableStore(f"The stored trades cannot be read ({error.strerror}); {advice}.")
-
-
-def lost_between(parts: Sequence[Part]) -> int:
-    """Return how many ids are missing where one segment ends and the next one begins, as its first id tells.
-
-    `parts` come oldest first. Only borders at which both segments are read to their end say anything.
-    """
-    lost = 0
-    last_id: int | None = None
-    read_until: datetime | None = None
-    for part in parts:
-        window, origin = part.window, part.segment.origin
-        if not read_until == window.start == origin.window.start:
-            last_id = None
-        if last_id is not None and origin.first_id is not None:
-            lost += max(0, origin.first_id - last_id - 1)
-        # Where nobody traded there is no id, and the one before is still the last.
-        if origin.last_id is not None or part.segment.buys + part.segment.sells:
-            last_id = origin.last_id
-        read_until = window.end if window.end == origin.window.end else None
-    return lost
 
 
 def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> Bars:
@@ -467,6 +453,8 @@ def _segment_from(content: bytes, path: Path) -> Segment:
             manifest["sells"],
             {name: manifest["sizes"][name] for name in TABLES},
             manifest.get("checks", {}),
+            manifest.get("first_ms"),
+            manifest.get("last_ms"),
         )
     except BrokenSeal as error:
         raise DamagedSegment(path, f"{MANIFEST} has {error}") from error

@@ -54,17 +54,17 @@ class SharedStore:
         self._published: set[Path] = set()
         self._damaged: set[Path] = set()  # found so there, and of the right size perhaps
 
-    def publish(self, segment: Segment) -> None:
+    def publish(self, segment: Segment, *, replaces: bool = False) -> None:
         """Put a segment there if it is not: its tables first and its manifest last, so it is there whole.
 
-        One that is damaged is replaced, as far as its files' sizes tell. What goes wrong is logged: the
-        segment is on this machine all the same.
+        One that is damaged is replaced, as far as its files' sizes tell, and with `replaces` every one. What
+        goes wrong is logged: the segment is on this machine all the same.
         """
-        if segment.path in self._published:
+        if segment.path in self._published and not replaces:
             return
         folder = self._folder(segment.path)
         try:
-            if segment.path in self._damaged or not self._has(segment, folder):
+            if replaces or segment.path in self._damaged or not self._has(segment, folder):
                 for name in (*_FILES, MANIFEST):
                     self._put(segment.path / name, f"{folder}/{name}")
             self._published.add(segment.path)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from liqmap.errors import StoreError
 from liqmap.model import Side, notional_of
 from liqmap.seals import sealed_json
+from liqmap.store.borders import holes_between
 from liqmap.store.segments import (
     BAR_COLUMNS,
     BATCH_SECONDS,
@@ -24,7 +25,6 @@ from liqmap.store.segments import (
     Origin,
     Part,
     Segment,
-    lost_between,
     open_segment,
     read_table,
 )
@@ -69,7 +69,9 @@ def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path)
         "buy": lambda: _side_table(trades, Side.BUY, origin.window, bars),
         "sell": lambda: _side_table(trades, Side.SELL, origin.window, bars),
     }
-    return _write(Segment(path, origin, buys, len(trades) - buys, {}, {}), tables, incoming=incoming)
+    first, last = map(int, trades.time[[0, -1]]) if len(trades) else (None, None)
+    segment = Segment(path, origin, buys, len(trades) - buys, {}, {}, first, last)
+    return _write(segment, tables, incoming=incoming)
 
 
 def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -> Segment:
@@ -80,6 +82,7 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
     """
     origins = [segment.origin for segment in segments]
     window = TimeWindow(origins[0].window.start, origins[-1].window.end)
+    borders = holes_between([Part(segment, segment.origin.window) for segment in segments])
     ids = [each for origin in origins for each in (origin.first_id, origin.last_id) if each is not None]
     origin = replace(
         origins[0],
@@ -90,11 +93,17 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
         unverified=any(origin.unverified for origin in origins),
         first_id=min(ids, default=None),
         last_id=max(ids, default=None),
-        lost_ids=sum(origin.lost_ids for origin in origins)
-        + lost_between([Part(segment, segment.origin.window) for segment in segments]),
+        lost_ids=sum(origin.lost_ids for origin in origins) + sum(hole.lost for hole in borders),
         duplicates=sum(origin.duplicates for origin in origins),
         zero_sizes=sum(origin.zero_sizes for origin in origins),
-        holes=tuple(hole for origin in origins for hole in origin.holes),
+        last_before=origins[0].last_before,
+        first_after=origins[-1].first_after,
+        holes=tuple(
+            sorted(
+                [hole for origin in origins for hole in origin.holes]
+                + [hole for hole in borders if hole.is_gap]
+            )
+        ),
         via=tuple(dict.fromkeys(via for origin in origins for via in origin.via)),
     )
     joined = _joined(segments, "bars", "second", window, units_per_ms=1 / 1000)
@@ -106,7 +115,9 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
         "sell": lambda: _merged_side(segments, Side.SELL, window, bars),
     }
     counts = (sum(segment.buys for segment in segments), sum(segment.sells for segment in segments))
-    return _write(Segment(path, origin, *counts, {}, {}), tables, incoming=incoming)
+    traded = [segment for segment in segments if segment.buys + segment.sells]
+    bounds = (traded[0].first_ms, traded[-1].last_ms) if traded else (None, None)
+    return _write(Segment(path, origin, *counts, {}, {}, *bounds), tables, incoming=incoming)
 
 
 def restate_origin(segment: Segment, origin: Origin, *, incoming: Path) -> None:
@@ -336,6 +347,8 @@ def _write_manifest(folder: Path, segment: Segment) -> None:
         "sells": segment.sells,
         "sizes": dict(segment.sizes),
         "checks": dict(segment.checks),
+        "first_ms": segment.first_ms,
+        "last_ms": segment.last_ms,
     }
     with (folder / MANIFEST).open("xb") as file:
         file.write(sealed_json(manifest))
