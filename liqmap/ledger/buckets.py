@@ -1,0 +1,137 @@
+"""The price buckets around a map's last price, and the cells of equal distance that they are compared in.
+
+Arrays over buckets have 96 elements: 48 on the side of the longs, below the price, nearest first, and 48 on
+the side of the shorts. A bucket spans 0.1 % of the price; together they reach from 0.2 % to 5 %.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from liqmap.model import Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+STEP: Final = 0.001
+"""How much of the price a bucket spans."""
+
+_EDGES: Final = np.arange(2, 51) / 1000
+A_SIDE: Final = len(_EDGES) - 1
+COUNT: Final = 2 * A_SIDE
+"""Number of buckets of both sides."""
+
+NEAR_EDGES: Final = np.tile(_EDGES[:-1], 2)
+"""Distance of each bucket's nearer edge, as a share of the price."""
+
+_MIDDLES: Final = np.tile(_EDGES[:-1] + STEP / 2, 2)
+IS_SHORT: Final = np.arange(COUNT) >= A_SIDE
+
+# Cells widen with the distance, where little happens and the density changes slowly.
+CELL_EDGES: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
+"""Where a side's cells of equal distance begin [sigmas]; the last has no end."""
+
+CELLS: Final = 2 * len(CELL_EDGES)
+"""Number of cells of both sides."""
+
+LEAST_WINDOWS: Final = 30
+"""So many windows must lie behind a baseline."""
+
+_UNIFORM: Final = 0.01  # of the baseline: no bucket is impossible, so that no gain is infinite
+_MARKED_SHARE: Final = 0.1
+
+
+def bucket_of(price: NDArray[np.float64], side: Side, *, last_price: float) -> NDArray[np.int64]:
+    """Return the bucket of each price on the side where positions of `side` are liquidated, −1 outside."""
+    away = price / last_price - 1
+    place = np.searchsorted(_EDGES, -away if side is Side.BUY else away, side="right") - 1
+    inside = (place >= 0) & (place < A_SIDE)
+    return np.where(inside, place + (A_SIDE if side is Side.SELL else 0), -1)
+
+
+def summed(bucket: NDArray[np.int64], usd: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum of each bucket; what lies outside is left out."""
+    inside = bucket >= 0
+    return np.bincount(bucket[inside], weights=usd[inside], minlength=COUNT).astype(np.float64)
+
+
+def cells(sigma: float) -> NDArray[np.int64]:
+    """Return each bucket's cell: its side and the distance of its middle in sigmas."""
+    cell = np.searchsorted(CELL_EDGES, _MIDDLES / sigma, side="right") - 1
+    return cell + len(CELL_EDGES) * IS_SHORT
+
+
+def baseline(preceding: Iterable[tuple[float, NDArray[np.float64]]], sigma: float) -> NDArray[np.float64]:
+    """Return the density over buckets that knows only side and distance.
+
+    `preceding` are the sigma and the liquidated USD per bucket of earlier windows, not nothing. Each window
+    counts equally: its share of USD in a cell per sigma of distance, where the cell was within reach. Returns
+    the uniform density if there are no windows.
+    """
+    total, within_reach = np.zeros(CELLS), np.zeros(CELLS)
+    for its_sigma, usd in preceding:
+        cell = cells(its_sigma)
+        width = np.bincount(cell, minlength=CELLS) * STEP / its_sigma
+        share = np.bincount(cell, weights=usd / usd.sum(), minlength=CELLS)
+        reached = width > 0
+        total[reached] += share[reached] / width[reached]
+        within_reach += reached
+    rate = np.divide(total, within_reach, out=np.zeros(CELLS), where=within_reach > 0)
+    uniform = np.full(COUNT, 1 / COUNT)
+    density = rate[cells(sigma)]
+    if not density.any():
+        return uniform
+    mixed: NDArray[np.float64] = (1 - _UNIFORM) * density / density.sum() + _UNIFORM * uniform
+    return mixed
+
+
+def top_buckets(density: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the tenth of the buckets that a map marks, the densest first, of equal ones the nearer.
+
+    Buckets in which nothing stands are never marked.
+    """
+    order = np.lexsort((NEAR_EDGES, -density))[: round(_MARKED_SHARE * len(density))]
+    return order[density[order] > 0]
+
+
+def shifted(density: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
+    """Return the map moved by `distance` of the price, upwards if positive, as a placebo.
+
+    What leaves the buckets on one end comes in on the other, so that the sum and the shape stay.
+    """
+    upwards = np.concatenate([density[:A_SIDE][::-1], density[A_SIDE:]])
+    moved = np.roll(upwards, round(distance / STEP))
+    return np.concatenate([moved[:A_SIDE][::-1], moved[A_SIDE:]])
+
+
+def touched(low: float, high: float, *, last_price: float) -> NDArray[np.bool_]:
+    """Return which buckets' nearer edge the price has reached, if it went from `low` to `high`."""
+    reach: NDArray[np.float64] = np.where(IS_SHORT, high / last_price - 1, 1 - low / last_price)
+    reached: NDArray[np.bool_] = reach >= NEAR_EDGES
+    return reached
+
+
+def edge_prices(last_price: float) -> NDArray[np.float64]:
+    """Return the price of each bucket's nearer edge."""
+    return last_price * (1 + np.where(IS_SHORT, NEAR_EDGES, -NEAR_EDGES))
+
+
+def first_touches(
+    marked: Sequence[int], last_price: float, *, known: Iterable[float]
+) -> tuple[list[int], list[float]]:
+    """Return the marked buckets that are not `known` prices already, and all prices known then."""
+    prices, seen, fresh = edge_prices(last_price), list(known), []
+    for bucket in marked:
+        if all(abs(prices[bucket] / each - 1) >= STEP for each in seen):
+            fresh.append(bucket)
+            seen.append(float(prices[bucket]))
+    return fresh, seen
+
+
+def still_known(prices: Iterable[float], *, low: float, high: float) -> list[float]:
+    """Return the prices that the price, going from `low` to `high`, has not been 1 % away from."""
+    return [each for each in prices if high < each * 1.01 and low > each * 0.99]
