@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import date
+    from datetime import date, timedelta
     from pathlib import Path
 
     import numpy as np
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from liqmap.exchanges.messages import Backfill, Liquidation, LiveFormat, RiskTier
     from liqmap.model import Hole, MarginModel, MarginRule, Trades
+    from liqmap.series import Series, SeriesKind
+    from liqmap.window import TimeWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,50 @@ class RiskLimitFormat(Paged, Protocol):
         """
 
 
+class SeriesFiles(Protocol):
+    """The files in which an exchange publishes a series day by day."""
+
+    def day_file(self, base_url: str, symbol: str, day: date) -> DayFile:
+        """Return where the series of a day is published below `base_url`."""
+
+    def read_day(self, path: Path, symbol: str, day: date, *, max_unpacked_size: int) -> Series:
+        """Parse a downloaded file: the rows of that day, each once.
+
+        Raises DataError naming the file and what was found, if it is not that market's day.
+        """
+
+
+class SeriesPages(Protocol):
+    """The pages of a series in an exchange's REST API.
+
+    `reach` is how far back they go, None for as long as the market exists; `page_rows` the most rows of one.
+    """
+
+    reach: timedelta | None
+    page_rows: int
+
+    def weight(self, rows: int) -> int:
+        """Return the price of a page of so many rows in the exchange's budget."""
+
+    def page_url(self, base_url: str, symbol: str, window: TimeWindow) -> str:
+        """Return the address of the rows of `window`, which has at most `page_rows` steps."""
+
+    def read_page(self, answer: object, symbol: str) -> Series:
+        """Return the rows of a page, which may lie beside the window. Raises DataError if it is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFormat:
+    """How an exchange publishes one kind of series: by files, by REST, or both.
+
+    `pages_of` says whether REST has the series of a symbol.
+    """
+
+    files: SeriesFiles | None
+    pages: SeriesPages | None
+    pages_of: Callable[[str], bool] = lambda _: True
+
+
 class TimeFormat(Protocol):
     """The answer of an exchange's REST API about its own time."""
 
@@ -177,6 +223,7 @@ class ExchangeRow:
     used, None where they do not say it. `brackets_source` names where leverage brackets come from. `backfill`
     is None where the trades of the last hours can only be recorded, `risk_limits` where brackets are not
     published for everybody, and `liquidation_files` where liquidations can only be recorded.
+    published for everybody. `series` are the kinds of series that can be had.
     """
 
     label: str
@@ -194,6 +241,7 @@ class ExchangeRow:
     backfill: Backfill | None = None
     risk_limits: RiskLimitFormat | None = None
     liquidation_files: LiquidationFiles | None = None
+    series: Mapping[SeriesKind, SeriesFormat] = field(default_factory=dict)
 
     def margin_rule(self, *, on: date) -> MarginRule:
         """Return how the exchange computes maintenance margin on a day."""

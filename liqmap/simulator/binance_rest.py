@@ -76,11 +76,11 @@ class BinanceRest:
         self._tape = tape
         self._clock = clock
         self._weight_limit = weight_limit
-        self._budget = WeightLimit(clock, weight_limit)
+        self.budget = WeightLimit(clock, weight_limit)
 
     async def trades(self, request: web.Request) -> web.Response:
         """Answer GET /fapi/v1/aggTrades: rows in the order of their ids, none that is yet to come."""
-        charge = self._budget.charge(_TRADES_WEIGHT)
+        charge = self.budget.charge(_TRADES_WEIGHT)
         if charge.refusal is not None:
             return _refused(charge, charge.refusal)
         try:
@@ -92,7 +92,7 @@ class BinanceRest:
 
     async def listings(self, request: web.Request) -> web.Response:  # noqa: ARG002 - it takes no parameters
         """Answer GET /fapi/v1/exchangeInfo."""
-        charge = self._budget.charge(_LISTINGS_WEIGHT)
+        charge = self.budget.charge(_LISTINGS_WEIGHT)
         if charge.refusal is not None:
             return _refused(charge, charge.refusal)
         limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
@@ -106,7 +106,7 @@ class BinanceRest:
 
     async def time(self, request: web.Request) -> web.Response:  # noqa: ARG002 - it takes no parameters
         """Answer GET /fapi/v1/time."""
-        charge = self._budget.charge(_TIME_WEIGHT)
+        charge = self.budget.charge(_TIME_WEIGHT)
         if charge.refusal is not None:
             return _refused(charge, charge.refusal)
         return _answer({"serverTime": epoch_ms(self._clock.now())}, charge)

@@ -14,6 +14,7 @@ from cachetools import LRUCache
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.formats import binance_checksum, binance_liquidations_zip, binance_zip, bybit_csv_gz
 from liqmap.simulator.market import LISTINGS
+from liqmap.simulator.series_formats import binance_mark_zip, binance_metrics_zip
 
 if TYPE_CHECKING:
     from liqmap.simulator.tape import Tape
@@ -27,6 +28,12 @@ _BINANCE_LIQUIDATIONS = re.compile(
 )
 _SNAPSHOT_DAYS = ("2023-06-25", "2024-10-14")  # the first and the last of which there is a file
 _DAY_MS = 86_400_000
+_BINANCE_METRICS = re.compile(
+    r"/data/futures/(?P<market>um|cm)/daily/metrics/(?P<symbol>\w+)/(?P=symbol)-metrics-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
+)
+_BINANCE_MARKS = re.compile(
+    r"/data/futures/(?P<market>um|cm)/daily/markPriceKlines/(?P<symbol>\w+)/1m/(?P=symbol)-1m-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
+)
 _BYBIT_FILE = re.compile(r"/trading/(?P<symbol>\w+)/(?P=symbol)(?P<day>[\d-]{10})\.csv\.gz")
 _NO_SUCH_KEY = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -51,6 +58,9 @@ class DayFiles:
             found = None
         if snapshot := _BINANCE_LIQUIDATIONS.fullmatch(path):
             found, make = _of_snapshots(snapshot), self._binance_liquidations
+        for form, maker in ((_BINANCE_METRICS, self._metrics), (_BINANCE_MARKS, self._marks)):
+            if series := form.fullmatch(path):
+                found, make = (series if _is_binance_s(series["symbol"], series["market"]) else None), maker
         body = await self._file(make, found)
         if body is None or found is None:
             return web.Response(status=404, text=_NO_SUCH_KEY, content_type="application/xml")
@@ -72,11 +82,8 @@ class DayFiles:
     async def _file(self, make: _Maker, found: re.Match[str] | None) -> bytes | None:
         if found is None:
             return None
-        try:
-            day = date.fromisoformat(found["day"])
-        except ValueError:
-            return None
-        if not self._published(day):
+        day = _day(found["day"])
+        if day is None or not self._published(day):
             return None
         key = (make.__name__, found["symbol"], day)
         if key not in self._files:
@@ -92,6 +99,12 @@ class DayFiles:
         (made,) = await self._tape.liquidations(symbol, start_ms, start_ms + _DAY_MS)
         return await asyncio.to_thread(binance_liquidations_zip, made)
 
+    async def _metrics(self, symbol: str, day: date) -> bytes:
+        return await asyncio.to_thread(binance_metrics_zip, await self._tape.series(symbol, day))
+
+    async def _marks(self, symbol: str, day: date) -> bytes:
+        return await asyncio.to_thread(binance_mark_zip, await self._tape.series(symbol, day))
+
     async def _bybit_trades(self, symbol: str, day: date) -> bytes:
         return await asyncio.to_thread(bybit_csv_gz, await self._tape.day(symbol, day))
 
@@ -100,6 +113,13 @@ def _of_snapshots(found: re.Match[str]) -> re.Match[str] | None:
     """Return `found` if it names an inverse symbol and a day that liquidations were published of."""
     inside = _SNAPSHOT_DAYS[0] <= found["day"] <= _SNAPSHOT_DAYS[1]
     return found if inside and _is_binance_s(found["symbol"], "cm") else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _is_binance_s(symbol: str, market: str) -> bool:

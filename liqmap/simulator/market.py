@@ -14,6 +14,7 @@ import numpy as np
 
 from liqmap.model import Trades
 from liqmap.simulator.liquidations import Liquidations, liquidations_of
+from liqmap.simulator.series import SeriesDay, series_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,10 @@ SECONDS: Final = 86_400
 _EPOCH = date(2015, 1, 1).toordinal()
 # Days over which the price wanders, and by how much of a day's volatility each adds to its level.
 _OCTAVES = ((1, 0.7), (4, 1.6), (16, 3.2), (64, 6.0), (256, 12.0))
+
+_INTEREST: Final = 0.4  # of a day's volume, about which open interest wanders
+_INTEREST_SPREAD: Final = 0.05
+_MEAN_TO_MEDIAN: Final = 5.5  # of notionals
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,13 @@ class SimulatedMarket:
         """Return the liquidations of a day that is made already."""
         return liquidations_of(day, seed=self.seed, scale=self.scale)
 
+    def series_in(self, day: MarketDay) -> SeriesDay:
+        """Return open interest and mark prices of a day that is made already."""
+        ordinal = day.day.toordinal()
+        opening, closing = (self._interest(day.symbol, day.listing, each) for each in (ordinal, ordinal + 1))
+        rng = np.random.default_rng([self.seed, *f"{day.symbol} open interest".encode(), ordinal])
+        return series_of(day, rng=rng, opening_interest=opening, closing_interest=closing)
+
     def first_id(self, symbol: str, day: date) -> int:
         """Return the id of a day's first trade, without making the day."""
         return 1 + int(self._counts(symbol, LISTINGS[symbol], day.toordinal())[:-1].sum())
@@ -145,13 +157,24 @@ class SimulatedMarket:
 
     def _level(self, symbol: str, listing: Listing, ordinal: int) -> float:
         """Return the price at a midnight: smooth noise of several lengths around the typical price."""
+        return listing.price * float(np.exp(listing.volatility * self._drift(symbol, "level", ordinal)))
+
+    def _interest(self, symbol: str, listing: Listing, ordinal: int) -> float:
+        """Return the open interest at a midnight, in the unit of sizes: a part of a typical day's volume."""
+        volume = listing.trades_a_day * self.scale * listing.median_notional * _MEAN_TO_MEDIAN
+        size = volume if listing.dollars is not None else volume / listing.price
+        drift = self._drift(symbol, "interest", ordinal)
+        return _INTEREST * size * float(np.exp(_INTEREST_SPREAD * drift))
+
+    def _drift(self, symbol: str, name: str, ordinal: int) -> float:
+        """Return smooth noise of several lengths around 0, at a midnight."""
         total = 0.0
         for period, weight in _OCTAVES:
             at, rest = divmod(ordinal, period)
-            near, far = self._noise(symbol, f"level {period}", np.array([at, at + 1])) * 2 - 1
+            near, far = self._noise(symbol, f"{name} {period}", np.array([at, at + 1])) * 2 - 1
             share = rest / period
             total += weight * (near + (far - near) * share * share * (3 - 2 * share))
-        return listing.price * float(np.exp(listing.volatility * total))
+        return total
 
     def _noise(self, symbol: str, name: str, index: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return a number in [0, 1) for each index, independent of the others (splitmix64's mixing)."""

@@ -21,6 +21,7 @@ from liqmap.simulator.feed import Feed
 from liqmap.simulator.files import DayFiles
 from liqmap.simulator.host import Host
 from liqmap.simulator.messages import BINANCE_CONTRACTS, binance_contract
+from liqmap.simulator.series_rest import BinanceSeries, BybitSeries
 from liqmap.simulator.streams import Streams
 from liqmap.simulator.tape import Tape, linear_symbols
 from liqmap.simulator.ticks import Ticks
@@ -78,6 +79,8 @@ class MarketServer:
         self._files = DayFiles(tape, published=self._is_published)
         self._binance = BinanceRest(tape, self._clock, weight_limit=weight_limit)
         self._bybit = BybitRest(tape, self._clock)
+        self._binance_series = BinanceSeries(tape, self._clock, self._binance.budget)
+        self._bybit_series = BybitSeries(tape, self._clock)
         self._streams = Streams(
             self._clock, lambda symbol: tape.day(symbol, self._clock.now().date()), headers=SIMULATED_HEADER
         )
@@ -102,11 +105,15 @@ class MarketServer:
             ("/binance/fapi/v1/aggTrades", self._binance.trades),
             ("/binance/fapi/v1/exchangeInfo", self._binance.listings),
             ("/binance/fapi/v1/time", self._binance.time),
+            ("/binance/fapi/v1/markPriceKlines", self._binance_series.marks),
+            ("/binance/futures/data/openInterestHist", self._binance_series.interest),
             ("/binance{path:/.*}", self._files.binance),
             ("/bybit/v5/market/recent-trade", self._bybit.trades),
             ("/bybit/v5/market/instruments-info", self._bybit.listings),
             ("/bybit/v5/market/risk-limit", self._bybit.risk_limits),
             ("/bybit/v5/market/time", self._bybit.time),
+            ("/bybit/v5/market/mark-price-kline", self._bybit_series.marks),
+            ("/bybit/v5/market/open-interest", self._bybit_series.interest),
             ("/bybit{path:/.*}", self._files.bybit),
         ):
             app.router.add_get(path, self._faulty(handler))

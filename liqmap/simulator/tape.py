@@ -15,9 +15,11 @@ from liqmap.window import TimeWindow
 if TYPE_CHECKING:
     from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.series import SeriesDay
 
 # What a stream across midnight and a search two days back need of every symbol.
 _KEPT_DAYS = 3 * len(LISTINGS)
+_KEPT_SERIES = 400  # of a day each, of some 60 KiB
 _DAY = timedelta(days=1)
 
 
@@ -33,6 +35,7 @@ class Tape:
         self._market = market
         self._days: LRUCache[tuple[str, date], asyncio.Task[MarketDay]] = LRUCache(_KEPT_DAYS)
         self._liquidations: LRUCache[tuple[str, date], Liquidations] = LRUCache(_KEPT_DAYS)
+        self._series: LRUCache[tuple[str, date], SeriesDay] = LRUCache(_KEPT_SERIES)
 
     async def day(self, symbol: str, day: date) -> MarketDay:
         """Return a whole day, making it in a thread unless it is at hand. Raises KeyError if not listed."""
@@ -41,6 +44,14 @@ class Tape:
             # Asked for twice at once, a day is made once; and never on the event loop.
             self._days[key] = asyncio.create_task(asyncio.to_thread(self._market.day, symbol, day))
         return await asyncio.shield(self._days[key])
+
+    async def series(self, symbol: str, day: date) -> SeriesDay:
+        """Return the series of a whole day. Raises KeyError for a symbol that is not listed."""
+        key = (symbol, day)
+        if key not in self._series:
+            made = await self.day(symbol, day)
+            self._series[key] = await asyncio.to_thread(self._market.series_in, made)
+        return self._series[key]
 
     async def liquidations(self, symbol: str, start_ms: int, end_ms: int) -> list[Liquidations]:
         """Return the liquidations with start_ms <= time < end_ms, a part for each day."""

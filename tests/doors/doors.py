@@ -17,10 +17,11 @@ from liqmap.brackets import find_brackets, table_name
 from liqmap.brackets.tiers import tiers_text
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, StreamTrade, SymbolTiers
-from liqmap.exchanges.protocol import LiquidationFiles, Paged, RiskLimitFormat
+from liqmap.exchanges.protocol import LiquidationFiles, Paged, RiskLimitFormat, SeriesFiles, SeriesPages
 from liqmap.model import Exchange, Trades
 from liqmap.net.attempts import retry_after
 from liqmap.net.rest import _parsed
+from liqmap.series import Series
 from liqmap.window import TimeWindow
 from tests.doors.mutations import Mutation, bytewise, fieldwise, valuewise
 from tests.doors.samples import BACKUP, BRACKET_TABLE, DAY, Samples, encoded, samples_of
@@ -70,6 +71,14 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
     yield "messages", Door(lambda data: _events(row.live.read(_text(data))), _inputs(its.messages))
     yield "newest", _of_answers(its.newest, partial(row.live.newest, asked=_NOW))
     yield "listings", _of_answers(its.listings, partial(_paged, row.listing, row.listing.read))
+    for kind, form in row.series.items():
+        if form.files is not None:
+            parse = partial(_series_day, form.files, folder / "series")
+            mutations = (bytewise, its.inside(bytewise), its.inside(fieldwise))
+            yield f"files of {kind}", Door(parse, (its.series_files[kind],), mutations)
+        if form.pages is not None:
+            read_page = partial(_series_page, form.pages)
+            yield f"pages of {kind}", _of_answers([its.series_pages[kind]], read_page)
     if row.risk_limits is not None:
         read_tiers = partial(_paged, row.risk_limits, partial(_tiers, row.risk_limits))
         yield "risk limits", _of_answers(its.risk_limits, read_tiers)
@@ -144,6 +153,24 @@ def _liquidations(files: LiquidationFiles, file: Path, data: bytes) -> None:
         assert window.start_ms <= each.time < window.end_ms
         assert 1e-12 <= each.price <= 1e15
         assert 0 < each.size <= 1e17
+
+
+def _series_day(files: SeriesFiles, file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    series = files.read_day(file, "BTCUSDT", DAY, max_unpacked_size=_LARGEST_FILE)
+    window = TimeWindow.of_day(DAY)
+    assert ((series.time >= window.start_ms) & (series.time < window.end_ms)).all()
+    _check_series(series)
+
+
+def _series_page(pages: SeriesPages, answer: object) -> None:
+    _check_series(pages.read_page(answer, "BTCUSDT"))
+
+
+def _check_series(series: Series) -> None:
+    assert (np.diff(series.time) > 0).all()
+    assert not (series.time % series.kind.step_ms).any()
+    assert ((series.values >= 0) & (series.values <= 1e15)).all()
 
 
 def _check_trades(trades: Trades) -> None:

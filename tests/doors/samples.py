@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
+from io import BytesIO
 from typing import Any
 
 from bot.ops.backup_file import VERSION
 from bot.request.spec import MapSpec, encode_spec
 from liqmap.model import Exchange
+from liqmap.series import SeriesKind
 from liqmap.simulator.formats import binance_liquidations_zip, binance_zip, bybit_csv_gz
 from liqmap.simulator.market import MarketDay, SimulatedMarket
+from liqmap.simulator.series_formats import (
+    binance_candles,
+    binance_interest,
+    binance_mark_zip,
+    binance_metrics_zip,
+    bybit_candles,
+    bybit_interest,
+)
 from tests.bot.conftest import REQUEST
 from tests.doors.mutations import in_gzip, in_zip
 from tests.liqmap.exchanges.binance import test_live as binance
@@ -36,10 +47,14 @@ class Samples:
     risk_limits: Sequence[object] = ()
     weights: Sequence[str] = ()
     liquidations: bytes = b""
+    series_files: Mapping[SeriesKind, bytes] = field(default_factory=dict)
+    series_pages: Mapping[SeriesKind, object] = field(default_factory=dict)
 
 
 def samples_of(exchange: Exchange) -> Samples:
     """Return what an exchange sends. Every exchange has its samples, or nothing shows that it is safe."""
+    market = SimulatedMarket(scale=0.001)
+    series = market.series_in(market.day("BTCUSDT", DAY))
     match exchange:
         case Exchange.BINANCE:
             return Samples(
@@ -56,6 +71,14 @@ def samples_of(exchange: Exchange) -> Samples:
                 liquidations=binance_liquidations_zip(
                     SimulatedMarket(scale=0.05).liquidations("BTCUSD_PERP", DAY)
                 ),
+                series_files={
+                    SeriesKind.OPEN_INTEREST: _first_rows(binance_metrics_zip(series)),
+                    SeriesKind.MARK_PRICE: _first_rows(binance_mark_zip(series)),
+                },
+                series_pages={
+                    SeriesKind.OPEN_INTEREST: binance_interest(series)[:_ROWS],
+                    SeriesKind.MARK_PRICE: binance_candles(series)[:_ROWS],
+                },
             )
         case Exchange.BYBIT:
             acknowledged = {"op": "subscribe", "success": False, "ret_msg": "already subscribed"}
@@ -66,6 +89,10 @@ def samples_of(exchange: Exchange) -> Samples:
                 newest=[bybit.ANSWER],
                 listings=[_page(*({"symbol": name, "status": "Trading"} for name in ("BTCUSDT", "BTCUSD")))],
                 risk_limits=[_page(*_RISK_LIMITS)],
+                series_pages={
+                    SeriesKind.OPEN_INTEREST: _page(*bybit_interest(series)[:_ROWS]),
+                    SeriesKind.MARK_PRICE: _page(*bybit_candles(series)[:_ROWS]),
+                },
             )
 
 
@@ -76,6 +103,17 @@ def encoded(value: object) -> bytes:
 
 def _day(symbol: str) -> MarketDay:
     return SimulatedMarket(scale=0.001).day(symbol, DAY).part(0, _ROWS)
+
+
+def _first_rows(content: bytes) -> bytes:
+    """Return a zip of one table with its first rows alone."""
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        (name,) = archive.namelist()
+        lines = archive.read(name).decode().splitlines()[: _ROWS + 1]
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, "\n".join(lines))
+    return file.getvalue()
 
 
 def _page(*rows: object) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from liqmap.exchanges.binance.files import MARKETS, Binance
 from liqmap.exchanges.binance.liquidation_files import BinanceLiquidationFiles
 from liqmap.exchanges.binance.listing import BinanceListing
 from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
+from liqmap.exchanges.binance.series import SERIES
 from liqmap.exchanges.binance.server_time import BinanceTime
 from liqmap.exchanges.protocol import ExchangeRow
 from liqmap.model import MarginModel, MarginRule, Valuation
@@ -27,4 +28,5 @@ ROW: Final = ExchangeRow(
     brackets_source="Binance's USD-M leverage brackets (stream !contractInfo)",
     backfill=_BACKFILL,
     liquidation_files=BinanceLiquidationFiles(),
+    series=SERIES,
 )

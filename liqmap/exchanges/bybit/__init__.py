@@ -7,6 +7,7 @@ from liqmap.exchanges.bybit.files import MARKETS, Bybit
 from liqmap.exchanges.bybit.listing import BybitListing
 from liqmap.exchanges.bybit.live import BybitLive
 from liqmap.exchanges.bybit.risk_limits import BybitRiskLimits
+from liqmap.exchanges.bybit.series import SERIES
 from liqmap.exchanges.bybit.server_time import BybitTime
 from liqmap.exchanges.protocol import ExchangeRow
 from liqmap.model import MarginModel, MarginRule, Valuation
@@ -36,4 +37,5 @@ ROW: Final = ExchangeRow(
     used_weight=lambda _: None,
     brackets_source="Bybit's risk limits (GET /v5/market/risk-limit)",
     risk_limits=BybitRiskLimits(),
+    series=SERIES,
 )

@@ -1,0 +1,217 @@
+"""Series: open interest and mark prices of a window, from the exchanges' files and by REST into the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import uuid4
+
+from liqmap.errors import LiqmapError, NotPublished
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import Gap, GapKind, Market
+from liqmap.net.download import download
+from liqmap.series import Series, SeriesKind
+from liqmap.store.series import Piece, SeriesStore
+from liqmap.window import TimeWindow, at_ms, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from liqmap.clock import Clock
+    from liqmap.collect.clients import Clients
+    from liqmap.exchanges.protocol import SeriesFiles, SeriesPages
+    from liqmap.net.session import Session
+    from liqmap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RETRIED_AFTER: Final = timedelta(minutes=5)
+"""How long what could not be had is not asked for again."""
+
+_LATE: Final = timedelta(minutes=15)
+"""So long after its time a row may still appear in an exchange's answers."""
+
+_LARGEST_FILE = 50_000_000  # bytes unpacked: a hundred times a day's rows
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesHoldings:
+    """What there is of a window of one series: its rows, and the gaps with their reasons."""
+
+    window: TimeWindow
+    series: Series
+    missing: tuple[Gap, ...] = ()
+
+
+class _Day(NamedTuple):
+    market: Market
+    kind: SeriesKind
+    day: date
+
+    @property
+    def window(self) -> TimeWindow:
+        return TimeWindow.of_day(self.day)
+
+
+class SeriesCollector:
+    """Fills the series store on demand, each day once however many wait for it."""
+
+    def __init__(self, settings: Settings, *, session: Session, clients: Clients, clock: Clock) -> None:
+        self.store: Final = SeriesStore(settings.storage.path)
+        """What has been fetched."""
+        self._settings = settings
+        self._session = session
+        self._clients = clients
+        self._clock = clock
+        self._incoming = settings.storage.path / "incoming"
+        self._slots = asyncio.Semaphore(settings.download.concurrency)
+        self._fetches: dict[_Day, asyncio.Task[None]] = {}
+        self._problems: dict[_Day, tuple[datetime, LiqmapError]] = {}
+
+    async def close(self) -> None:
+        """Stop what is being fetched; the next run fetches it again."""
+        tasks: list[asyncio.Task[Any]] = list(self._fetches.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def collect(self, market: Market, kind: SeriesKind, window: TimeWindow) -> SeriesHoldings:
+        """Return the rows of `window`, fetching what the store lacks; what cannot be had is a gap.
+
+        Whoever gives up waiting takes nothing from the others: fetching goes on. Raises UnreadableStore.
+        """
+        if kind in EXCHANGES[market.exchange].series:
+            settled = self._settled(market, kind, window)
+            lacking = self.store.lacking(market, kind, settled) if settled else ()
+            days = dict.fromkeys(day for part in lacking for day in part.days)
+            due = [_Day(market, kind, day) for day in days]
+            await asyncio.gather(*(asyncio.shield(self._fetch(each)) for each in due if self._may_try(each)))
+        return await asyncio.to_thread(self.held, market, kind, window)
+
+    def held(self, market: Market, kind: SeriesKind, window: TimeWindow) -> SeriesHoldings:
+        """Return what the store has of `window` now. Raises UnreadableStore."""
+        held = self.store.read(market, kind, window)
+        gaps = (self._gap(market, kind, part) for part in missing(window, held.covered))
+        return SeriesHoldings(window, held.series, tuple(gaps))
+
+    def _gap(self, market: Market, kind: SeriesKind, part: TimeWindow) -> Gap:
+        problem = self._problems.get(_Day(market, kind, part.start.date()))
+        if problem is not None and not isinstance(problem[1], NotPublished):
+            return Gap(part, GapKind.FAILED, problem=problem[1].problem)
+        if part.end > self._clock.now() - _LATE:
+            return Gap(part, GapKind.NOT_FETCHED_YET, market.exchange)
+        return Gap(part, GapKind.NOT_PUBLISHED if problem else GapKind.BEING_FETCHED)
+
+    def _may_try(self, day: _Day) -> bool:
+        failed = self._problems.get(day)
+        return failed is None or self._clock.now() >= failed[0] + RETRIED_AFTER
+
+    def _fetch(self, day: _Day) -> asyncio.Task[None]:
+        task = self._fetches.get(day)
+        if task is None:
+            task = self._fetches[day] = asyncio.create_task(self._obtain(day))
+            task.add_done_callback(lambda _: self._fetches.pop(day, None))
+        return task
+
+    async def _obtain(self, day: _Day) -> None:
+        """Bring a day's rows into the store, as many as there are by now; note what goes wrong."""
+        row = EXCHANGES[day.market.exchange].series[day.kind]
+        self._problems.pop(day, None)
+        try:
+            async with self._slots:
+                is_over = day.window.end <= self._now(day.market)
+                if row.files is not None and is_over and await self._from_file(day, row.files):
+                    return
+                if row.pages is None or not row.pages_of(day.market.symbol):
+                    raise _absent(day)
+                await self._from_pages(day, row.pages)
+        except LiqmapError as error:
+            self._problems[day] = self._clock.now(), error
+            log.info("no %s of %s on %s: %s", day.kind, day.market.symbol, day.day, error)
+
+    async def _from_file(self, day: _Day, files: SeriesFiles) -> bool:
+        """Store a published day, and return whether there is one. Raises DataError."""
+        symbol, section = day.market.symbol, self._settings.exchanges.of(day.market.exchange)
+        source = files.day_file(section.archive_url, symbol, day.day)
+        path = self._incoming / f"{uuid4().hex}.download"
+        try:
+            downloaded = await download(
+                self._session,
+                source.url,
+                path,
+                settings=self._settings.download,
+                checksum_url=source.checksum_url,
+            )
+            series = await asyncio.to_thread(
+                files.read_day, path, symbol, day.day, max_unpacked_size=_LARGEST_FILE
+            )
+        except NotPublished:
+            return False
+        finally:
+            path.unlink(missing_ok=True)
+        await self._keep(Piece(day.market, day.window, series, source.url, simulated=downloaded.simulated))
+        return True
+
+    async def _from_pages(self, day: _Day, pages: SeriesPages) -> None:
+        """Store what REST has of a day by now. Raises DataError, NotPublished where it has nothing."""
+        settled = self._settled(day.market, day.kind, day.window)
+        reach = _EARLIEST if pages.reach is None else self._floored(day.market, day.kind) - pages.reach
+        if settled is None or reach > settled.start:
+            raise _absent(day)
+        lacking = self.store.lacking(day.market, day.kind, settled)
+        found = [part for window in lacking for part in await self._pages(day, pages, window)]
+        if lacking and not found and lacking[-1].end < self._now(day.market) - _LATE:
+            raise _absent(day)
+
+    async def _pages(self, day: _Day, pages: SeriesPages, window: TimeWindow) -> list[Series]:
+        """Store what REST has of a part of a day, and return the rows of its pages. Raises DataError."""
+        client = self._clients[day.market.exchange]
+        base_url = self._settings.exchanges.of(day.market.exchange).api_url
+        step, parts, found = day.kind.step, _parts(window, day.kind.step * pages.page_rows), []
+        for part in parts:
+            weight = pages.weight(part.length // step)
+            answer = await client.get(pages.page_url(base_url, day.market.symbol, part), weight=weight)
+            series = pages.read_page(answer, day.market.symbol).within(part)
+            if len(series):
+                found.append(series)
+        if found:
+            series = Series.joined(day.kind, found)
+            end = window.end
+            if end > self._now(day.market) - _LATE:  # the newest rows may still be to come
+                end = min(end, at_ms(series.end_ms))
+            whole, source = TimeWindow(window.start, end), pages.page_url(base_url, day.market.symbol, window)
+            await self._keep(Piece(day.market, whole, series, source, simulated=client.simulated))
+        return found
+
+    async def _keep(self, piece: Piece) -> None:
+        await asyncio.to_thread(self.store.write, piece)
+
+    def _settled(self, market: Market, kind: SeriesKind, window: TimeWindow) -> TimeWindow | None:
+        """Return the part of `window` whose steps are over by the exchange's clock."""
+        return window.overlap(TimeWindow(_EARLIEST, self._floored(market, kind)))
+
+    def _floored(self, market: Market, kind: SeriesKind) -> datetime:
+        now = self._now(market)
+        return now - (now - _EARLIEST) % kind.step
+
+    def _now(self, market: Market) -> datetime:
+        return self._clients[market.exchange].clock.now()
+
+
+def _absent(day: _Day) -> NotPublished:
+    label, what = EXCHANGES[day.market.exchange].label, day.kind.replace("_", " ")
+    return NotPublished(f"{label} has published no {what} of {day.market.symbol} on {day.day}.")
+
+
+def _parts(window: TimeWindow, length: timedelta) -> Sequence[TimeWindow]:
+    """Return `window` cut into parts of at most `length`, oldest first."""
+    parts, at = [], window.start
+    while at < window.end:
+        parts.append(TimeWindow(at, min(at + length, window.end)))
+        at += length
+    return parts

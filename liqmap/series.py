@@ -1,0 +1,104 @@
+"""Series: regular values of one market over time, such as its open interest and its mark price."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from liqmap.window import TimeWindow
+
+
+class SeriesKind(StrEnum):
+    """What a series is of; the values are the names of its folders in the store."""
+
+    OPEN_INTEREST = "open_interest"
+    MARK_PRICE = "mark_price"
+
+    @property
+    def step(self) -> timedelta:
+        """The time that one row stands for."""
+        return _STEPS[self]
+
+    @property
+    def step_ms(self) -> int:
+        """The same in milliseconds."""
+        return int(self.step.total_seconds()) * 1000
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a row's values."""
+        return _COLUMNS[self]
+
+
+_STEPS: Final = {
+    SeriesKind.OPEN_INTEREST: timedelta(minutes=5),
+    SeriesKind.MARK_PRICE: timedelta(minutes=1),
+}
+_COLUMNS: Final = {
+    SeriesKind.OPEN_INTEREST: ("size",),
+    SeriesKind.MARK_PRICE: ("low", "high", "close"),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """Rows of one kind in the order of time, each step at most once; steps without a row are gaps.
+
+    `time` int64 [ms since 1970] is where each row's step starts, a multiple of the step. `values` float64
+    has the shape (columns, rows). Open interest is one-sided, in the unit of the market's sizes (base
+    currency or, of inverse contracts, US dollars), as known at the end of its step. Mark prices are the
+    lowest, the highest and the last of their minute.
+    """
+
+    kind: SeriesKind
+    time: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (len(self.kind.columns), len(self.time)):
+            raise ValueError("a series has a value of each column for each of its times")
+
+    @classmethod
+    def of(cls, kind: SeriesKind, time: Sequence[int], values: Sequence[Sequence[float]]) -> Self:
+        """Return the series of rows in any order; of rows of one step, the first counts."""
+        starts = np.array(time, np.int64) // kind.step_ms * kind.step_ms
+        each, first = np.unique(starts, return_index=True)
+        rows = np.array(values, np.float64).reshape(len(time), len(kind.columns))
+        return cls(kind, each, np.ascontiguousarray(rows[first].T))
+
+    @classmethod
+    def joined(cls, kind: SeriesKind, parts: Iterable[Series]) -> Self:
+        """Return the rows of all parts; of rows of one step, that of the first part counts."""
+        known = [part for part in parts if len(part)]
+        if not known:
+            return cls(kind, np.empty(0, np.int64), np.empty((len(kind.columns), 0)))
+        time, first = np.unique(np.concatenate([part.time for part in known]), return_index=True)
+        return cls(kind, time, np.concatenate([part.values for part in known], axis=1)[:, first])
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def end_ms(self) -> int:
+        """Where the last step ends [ms since 1970]; the series has rows."""
+        return int(self.time[-1]) + self.kind.step_ms
+
+    def within(self, window: TimeWindow) -> Series:
+        """Return the rows whose steps start inside `window`."""
+        rows = slice(*np.searchsorted(self.time, (window.start_ms, window.end_ms)).tolist())
+        return Series(self.kind, self.time[rows], self.values[:, rows])
+
+
+def whole_steps(kind: SeriesKind, window: TimeWindow) -> range:
+    """Return the starts [ms] of all steps that begin inside `window`."""
+    step = kind.step_ms
+    return range(-(-window.start_ms // step) * step, window.end_ms, step)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liqmap.collect.series import SeriesCollector, SeriesHoldings
+from liqmap.model import Exchange, GapKind, Market
+from liqmap.series import SeriesKind
+from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.window import TimeWindow
+from tests.liqmap.supplies import supplies
+
+NOW = datetime(2026, 6, 27, 7, 33, 20, tzinfo=UTC)
+INTEREST, MARK = SeriesKind
+MARKET = SimulatedMarket(scale=0.002)
+
+
+@asynccontextmanager
+async def collecting(
+    folder: Path, now: datetime = NOW
+) -> AsyncIterator[tuple[SeriesCollector, MarketServer]]:
+    clock = SimulatedClock(now)
+    async with (
+        MarketServer(MARKET, clock=clock, pump_every=None) as server,
+        supplies(folder, server, clock) as its,
+    ):
+        series = SeriesCollector(its.settings, session=its.session, clients=its.clients, clock=clock)
+        yield series, server
+        await series.close()
+
+
+def last(hours: float, end: datetime = NOW) -> TimeWindow:
+    end = end.replace(minute=end.minute // 5 * 5, second=0)
+    return TimeWindow(end - timedelta(hours=hours), end)
+
+
+def sizes(held: SeriesHoldings) -> list[float]:
+    found: list[float] = held.series.values[0].tolist()
+    return found
+
+
+@pytest.mark.parametrize("exchange", list(Exchange))
+@pytest.mark.parametrize("kind", list(SeriesKind))
+async def test_series_across_midnight_and_a_change_of_labels_is_whole(
+    tmp_path: Path, exchange: Exchange, kind: SeriesKind
+):
+    window = last(60)  # from files before and after 2026-06-25, and by REST
+    async with collecting(tmp_path) as (series, _):
+        held = await series.collect(Market(exchange, "BTCUSDT"), kind, window)
+    assert held.missing == ()
+    assert held.series.time.tolist() == [*range(window.start_ms, window.end_ms, kind.step_ms)]
+
+
+async def test_open_interest_of_two_exchanges_is_one_sided_and_the_market_s(tmp_path: Path):
+    window = last(3)
+    async with collecting(tmp_path) as (series, _):
+        held = [await series.collect(Market(each, "BTCUSDT"), INTEREST, window) for each in Exchange]
+    made = MARKET.series_in(MARKET.day("BTCUSDT", NOW.date()))
+    first = (window.start_ms - made.start_ms) // INTEREST.step_ms
+    expected = made.interest[first + 1 : first + 37].tolist()  # as known at the ends of the steps
+    assert [sizes(each) for each in held] == [expected] * len(held)
+
+
+async def test_what_is_stored_is_not_fetched_again(tmp_path: Path):
+    async with collecting(tmp_path) as (series, server):
+        market = Market(Exchange.BINANCE, "BTCUSDT")
+        await series.collect(market, MARK, last(4))
+        asked = server.requests.total()
+        await series.collect(market, MARK, last(2))
+    assert server.requests.total() == asked
+
+
+async def test_equal_windows_under_way_are_fetched_once_and_survive_who_gives_up(tmp_path: Path):
+    async with collecting(tmp_path) as (series, server):
+        market = Market(Exchange.BYBIT, "BTCUSDT")
+        first, second = (asyncio.create_task(series.collect(market, INTEREST, last(2))) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        held = await second
+    assert len(held.series) == 24
+    assert server.requests["/bybit/v5/market/open-interest"] == 1
+
+
+async def test_series_that_no_one_publishes_is_a_gap_with_its_reason(tmp_path: Path):
+    async with collecting(tmp_path) as (series, _):
+        market = Market(Exchange.BINANCE, "BTCUSD_PERP")  # of today, only by files
+        held = await series.collect(market, INTEREST, last(2))
+        unknown = await series.collect(Market(Exchange.BINANCE, "NEWUSDT"), INTEREST, last(2))
+    assert [gap.kind for gap in held.missing] == [GapKind.NOT_FETCHED_YET]
+    assert [gap.kind for gap in unknown.missing] == [GapKind.FAILED]
+
+
+async def test_simulated_interest_never_changes_by_more_than_the_volume():
+    day = MARKET.day("BTCUSDT", NOW.date())
+    made = MARKET.series_in(day)
+    step = (day.trades.time - made.start_ms) // INTEREST.step_ms
+    volume = np.bincount(step, weights=day.trades.size, minlength=288)
+    assert (np.abs(np.diff(made.interest)) <= volume + 1e-9).all()
+    following = MARKET.series_in(MARKET.day("BTCUSDT", NOW.date() + timedelta(days=1)))
+    assert following.interest[0] == made.interest[-1]

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liqmap.errors import DataError
+from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.binance.series import BinanceMarkFiles, BinanceMetrics
+from liqmap.model import Exchange
+from liqmap.series import Series, SeriesKind
+
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "more"
+real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real rows of ../shared/data are not here")
+INTEREST, MARK = SeriesKind
+HEADER = "create_time,symbol,sum_open_interest,sum_open_interest_value,count,sum,count,sum"
+
+
+def page(exchange: Exchange, kind: SeriesKind, answer: Any, symbol: str = "BTCUSDT") -> Series:
+    pages = EXCHANGES[exchange].series[kind].pages
+    assert pages is not None
+    return pages.read_page(answer, symbol)
+
+
+def times(series: Series) -> list[str]:
+    return [f"{datetime.fromtimestamp(each / 1000, UTC):%m-%d %H:%M}" for each in series.time.tolist()]
+
+
+def metrics(folder: Path, rows: list[str], day: date, symbol: str = "BTCUSDT") -> Series:
+    return BinanceMetrics().read_day(
+        zipped(folder, f"{symbol}-metrics-{day}", [HEADER, *rows]), symbol, day, max_unpacked_size=10**6
+    )
+
+
+def zipped(folder: Path, name: str, lines: list[str]) -> Path:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{name}.csv", "\n".join([*lines, ""]))
+    path = folder / "file.zip"
+    path.write_bytes(file.getvalue())
+    return path
+
+
+def row(moment: str, size: float, symbol: str = "BTCUSDT") -> str:
+    return f'{moment},{symbol},{size:.8f},1.0,"","","",0.9'
+
+
+def test_metrics_of_before_june_2026_are_known_at_their_label(tmp_path: Path):
+    rows = [row("2025-01-21 00:05:00", 10), row("2025-01-22 00:00:00", 20)]
+    found = metrics(tmp_path, rows, date(2025, 1, 21))
+    assert times(found) == ["01-21 00:00", "01-21 23:55"]  # the steps at whose ends they are known
+
+
+def test_metrics_since_june_2026_are_known_five_minutes_after_their_label(tmp_path: Path):
+    rows = [row("2026-06-25 00:00:00", 10), row("2026-06-25 23:55:00", 20)]
+    assert times(metrics(tmp_path, rows, date(2026, 6, 25))) == ["06-25 00:00", "06-25 23:55"]
+
+
+def test_metrics_that_stand_twice_or_belong_to_the_next_day_count_once_or_not(tmp_path: Path):
+    rows = [row("2021-05-01 00:05:00", 10)] * 2 + [row("2021-05-02 00:05:00", 30)]
+    found = metrics(tmp_path, rows, date(2021, 5, 1))
+    assert (times(found), found.values.tolist()) == (["05-01 00:00"], [[10.0]])
+
+
+def test_metrics_of_coin_margined_contracts_are_in_dollars_as_their_sizes_are(tmp_path: Path):
+    # A published row of 2023-06-25; a contract of bitcoin is 100 dollars.
+    rows = ['2023-06-25 00:05:00,BTCUSD_PERP,5578209.00000000,18261.90678854,"","","",1.19645130']
+    found = metrics(tmp_path, rows, date(2023, 6, 25), "BTCUSD_PERP")
+    assert found.values.tolist() == [[557_820_900.0]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[row("2025-01-21 00:05:00", 1, "ETHUSDT")], [row("2025-02-21 00:05:00", 1)], [row("x", 1)], ["a,b"], []],
+)
+def test_metrics_of_something_else_are_refused_in_a_sentence(tmp_path: Path, rows: list[str]):
+    with pytest.raises(DataError, match=r"BTCUSDT-metrics-2025-01-21\.zip|another symbol"):
+        metrics(tmp_path, rows, date(2025, 1, 21))
+
+
+@pytest.mark.parametrize("header", [[], ["open_time,open,high,low,close,volume"]])
+def test_mark_prices_are_read_with_and_without_a_header(tmp_path: Path, header: list[str]):
+    line = "1591256460000,9653.29201333,9654.56401333,9653.07367333,9653.07367333,0,1591256519999,0,60,0,0,0"
+    path = zipped(tmp_path, "BTCUSDT-1m-2020-06-04", [*header, line])
+    found = BinanceMarkFiles().read_day(path, "BTCUSDT", date(2020, 6, 4), max_unpacked_size=10**6)
+    assert times(found) == ["06-04 07:41"]
+    assert found.values[:, 0].tolist() == [9653.07367333, 9654.56401333, 9653.07367333]
+
+
+def test_bybit_counts_both_sides_and_one_is_read():
+    rows = [
+        {"openInterest": "52664.64200000", "singleOpenInterest": "26332.321", "timestamp": "1789458600000"},
+        {"openInterest": "461134384.00000000", "timestamp": "1669571400000"},
+    ]
+    found = page(Exchange.BYBIT, INTEREST, {"retCode": 0, "result": {"list": rows}})
+    assert found.values.tolist() == [[230567192.0, 26332.321]]
+
+
+def test_single_outlier_of_bybit_is_dropped_and_a_lasting_change_is_not():
+    def sizes(*values: float) -> list[list[float]]:
+        rows = [
+            {"openInterest": str(2 * size), "timestamp": str(1669571400000 + 300_000 * place)}
+            for place, size in enumerate(values)
+        ]
+        found: list[list[float]] = page(
+            Exchange.BYBIT, INTEREST, {"retCode": 0, "result": {"list": rows}}
+        ).values.tolist()
+        return found
+
+    assert sizes(100, 101, 180, 102, 103) == [[100, 101, 102, 103]]
+    assert sizes(100, 101, 180, 182, 183) == [[100, 101, 180, 182, 183]]
+
+
+@pytest.mark.shared
+@real
+@pytest.mark.parametrize(
+    ("exchange", "kind", "name", "first"),
+    [
+        (Exchange.BYBIT, INTEREST, "bybit/open_interest.json", 31971156.0),
+        (Exchange.BYBIT, INTEREST, "bybit/open_interest_ETHUSDT_2026-09-15.json", 26332.321),
+        (Exchange.BYBIT, MARK, "bybit/mark_price_kline.json", 17121.5),
+    ],
+)
+def test_real_answers_are_read(exchange: Exchange, kind: SeriesKind, name: str, first: float):
+    found = page(exchange, kind, json.loads((SHARED / name).read_text()))
+    assert found.values[0, 0] == first
+
+
+@pytest.mark.shared
+@real
+def test_real_answers_of_binance_are_read():
+    recorded = json.loads((SHARED / "binance_rest" / "futures_data_openInterestHist.json").read_text())
+    found = page(Exchange.BINANCE, INTEREST, recorded[0]["data"], "LTCUSDT")
+    assert found.values[0, 0] == 286060.674
+    candles = json.loads((SHARED / "binance_rest" / "dapi_v1_markPriceKlines.json").read_text())
+    assert page(Exchange.BINANCE, MARK, candles[0]["data"]).values[0, 0] == 9033.05218333
