@@ -1,4 +1,4 @@
-"""Brackets: tables of leverage brackets in the store, kept up to date from what the exchanges publish."""
+"""Keep the store's tables of leverage brackets up to date from what the exchanges publish."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEPT_FOR: Final = timedelta(days=1)
-"""How long brackets that were fetched count as those of now."""
+"""How long fetched brackets count as current."""
 
 RETRIED_AFTER: Final = timedelta(minutes=10)
 PATIENCE: Final = timedelta(seconds=3)
@@ -39,7 +39,7 @@ _WEIGHT = 1
 
 
 class Refreshed(NamedTuple):
-    """What an exchange has published: how many symbols, and what became of them."""
+    """How many symbols an exchange has published brackets of, and what was saved."""
 
     symbols: int
     saved: Saved
@@ -48,8 +48,8 @@ class Refreshed(NamedTuple):
 class BracketTables:
     """The bracket tables of a store. Use it as `async with BracketTables(…)`.
 
-    With `daily`, all brackets that exchanges publish are fetched at the start and once a day; else those of a
-    symbol at its first use.
+    With `daily`, all published brackets are fetched at the start and once a day, otherwise those of a symbol
+    at its first use.
     """
 
     def __init__(self, settings: Settings, *, clients: Clients, clock: Clock, daily: bool) -> None:
@@ -81,9 +81,9 @@ class BracketTables:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def current(self, model: MarginModel, symbol: str) -> bool:
-        """Wait up to `PATIENCE` until the brackets of `symbol` are those of now, and return whether they are.
+        """Wait up to `PATIENCE` until the brackets of `symbol` are current, and return whether they are.
 
-        They always are where the exchange whose model this is does not publish them for everybody.
+        There is nothing to wait for if the exchange of `model` publishes no brackets without an account.
         """
         exchange = OWNERS.get(model)
         limits = None if exchange is None else EXCHANGES[exchange].risk_limits
@@ -108,23 +108,23 @@ class BracketTables:
     async def refresh(self, exchange: Exchange) -> Refreshed:
         """Fetch the brackets of all symbols of `exchange` and save those that have changed.
 
-        Raises LiqmapError; then the tables are as they were.
+        Raises LiqmapError, and then leaves the tables as they were.
         """
         limits = EXCHANGES[exchange].risk_limits
         if limits is None:
-            raise DataError(f"{EXCHANGES[exchange].label} does not publish its brackets for everybody.")
+            raise DataError(f"{EXCHANGES[exchange].label} publishes its brackets only to account holders.")
         base_url = self._settings.exchanges.of(exchange).api_url
         published: dict[str, tuple[RiskTier, ...] | None] = {}
         async for page in pages_of(self._clients[exchange], limits, base_url=base_url):
             published |= limits.read(page)
         saved = await self._save(exchange, published)
         if saved.left_out == published.keys():
-            raise DataError(f"The brackets of {EXCHANGES[exchange].label} make no sense; try again later.")
+            raise DataError(f"The brackets of {EXCHANGES[exchange].label} are invalid; try again later.")
         await asyncio.to_thread(self._checks.note, exchange.value, self._clock.now())
         return Refreshed(len(published), saved)
 
     async def keep(self, exchange: Exchange, published: Iterable[SymbolTiers]) -> None:
-        """Save brackets that a stream has brought; what cannot be saved is logged."""
+        """Save brackets that a stream has delivered; failures are logged."""
         try:
             await self._save(exchange, dict(published))
         except LiqmapError as error:
@@ -166,7 +166,7 @@ class BracketTables:
         )
         if saved.left_out:
             names = ", ".join(f"{symbol:.30}" for symbol in sorted(saved.left_out)[:10])
-            log.warning("brackets of %s that make no sense are left out: %s", exchange, names)
+            log.warning("invalid brackets of %s are left out: %s", exchange, names)
         return saved
 
     def _is_fresh(self, key: str) -> bool:
@@ -175,17 +175,17 @@ class BracketTables:
 
 
 class _Checks:
-    """When what was last fetched, in a file that all processes of a store share."""
+    """The times at which brackets were last fetched, in a file that all processes of a store share."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self, key: str) -> datetime | None:
-        """Return when `key` was fetched, None if that is not known."""
+        """Return when the brackets of `key` were fetched, None if this is not known."""
         return self._all().get(key)
 
     def note(self, key: str, now: datetime) -> None:
-        """Note that `key` has been fetched now. Raises RequestError if that cannot be written."""
+        """Note that the brackets of `key` were fetched. Raises RequestError if that cannot be written."""
         fresh = {each: moment for each, moment in self._all().items() if now - moment < KEPT_FOR}
         content = {each: moment.isoformat() for each, moment in (fresh | {key: now}).items()}
         write_file(self._path, json.dumps(content).encode())
@@ -196,4 +196,4 @@ class _Checks:
             moments = {key: datetime.fromisoformat(text) for key, text in content.items()}
             return {key: moment for key, moment in moments.items() if moment.tzinfo is not None}
         except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-            return {}  # not there, or damaged: fetched again
+            return {}  # absent or damaged: brackets will be fetched again

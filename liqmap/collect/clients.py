@@ -1,4 +1,4 @@
-"""Clients: one for each exchange's REST API, with the budget and the clock that all who use it share."""
+"""Make one client for each exchange's REST API. All its users share its budget and its clock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rest_clients(
 ) -> Clients:
     """Return a client of each exchange's API.
 
-    With `warns_of_clock` the log says once that this machine's clock is off, whichever exchange shows that.
+    With `warns_of_clock`, the first exchange that shows that this machine's clock is off causes one warning.
     """
     warned = not warns_of_clock
 
@@ -56,15 +56,15 @@ def rest_clients(
 
 
 def exchange_addresses(settings: Settings, exchange: Exchange) -> dict[str, str]:
-    """Return an address of each service of an exchange that the engine needs, by the service's name."""
+    """Return the address of each service of an exchange that the engine needs, by the service's name."""
     section = settings.exchanges.of(exchange)
     return {"files": section.archive_url, "api": EXCHANGES[exchange].time.url(section.api_url)}
 
 
 async def clock_problem(settings: Settings, exchange: Exchange) -> str | None:
-    """Return what is wrong with this machine's clock by the exchange's, None if nothing is.
+    """Return a sentence if this machine's clock is wrong by the exchange's, else None.
 
-    Raises DataError if the exchange does not tell the time.
+    Raises DataError if the exchange does not report its time.
     """
     async with open_session(settings.network) as session:
         client = rest_clients(settings, session=session, clock=SystemClock())[exchange]

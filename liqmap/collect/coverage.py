@@ -1,4 +1,4 @@
-"""Coverage: which part of a window some parts make up, from where, and why the rest is missing."""
+"""Work out which part of a window is covered, where it is from, and why the rest is missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def coverage_of(
     explain: Callable[[TimeWindow], Gap],
     outer: Sequence[Hole] = (),
 ) -> Coverage:
-    """Return the coverage of `window` by `parts`; `explain` makes the gap of a part that a day lacks.
+    """Return the coverage of `window` by `parts`; `explain` returns the gap for a missing span of one day.
 
     `parts` come oldest first. `market` names where the trades are from, such as `Binance USD-M`. `outer`
     are the holes that reach into the window from across the borders of its first and last segment.
@@ -56,7 +56,7 @@ def _by_reason(
     for part in missing(window, held):
         for piece in split_at(part, DAY):
             gap = explain(piece)
-            # Days that lack the same for the same reason are one gap to a reader.
+            # Neighbouring days that are missing for the same reason are one gap to a reader.
             if gaps and gaps[-1].window.end == piece.start and replace(gaps[-1], window=piece) == gap:
                 gap = replace(gap, window=TimeWindow(gaps.pop().window.start, piece.end))
             gaps.append(gap)
@@ -64,7 +64,7 @@ def _by_reason(
 
 
 def _gaps_in(window: TimeWindow, holes: Iterable[Hole]) -> list[Gap]:
-    """Return the gaps that holes make in a window: the whole seconds between two trades."""
+    """Return the gaps that holes leave in a window: the whole seconds between two trades."""
     found: list[Gap] = []
     for hole in holes:
         start, end = hole.start_ms // 1000 + 1, hole.end_ms // 1000

@@ -1,4 +1,4 @@
-"""Days: the exchanges' published files -> segments of 24 hours, each fetched once however many wait."""
+"""Turn the exchanges' published day files into segments; each is fetched once, however many jobs wait."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ABSENT_FOR: Final = timedelta(minutes=5)
-"""How long an exchange's "no such file" is believed before it is asked again."""
+"""How long an exchange's answer "no such file" counts before the next request."""
 
 VERIFIED_AGAIN: Final = timedelta(hours=1)
-"""How long after a look for a checksum that was not published yet the next one may come."""
+"""The time between two looks for a checksum that is not published yet."""
 
-_MOST_QUIET_DAYS = 7  # that are looked past for ids
+_MOST_QUIET_DAYS = 7  # how many days without trades are passed over in the search for ids
 _DOWNLOAD_SHARE = 0.8  # of a day's work; the rest is parsing and storing
 
 
@@ -91,7 +91,7 @@ class DayFiles:
         self._clock = clock
         self._store = store
         self._shared = shared
-        # One exchange that drips must not keep the others waiting.
+        # For each exchange separately, so that a slow one does not keep the others waiting.
         self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
         self._fetches: dict[Day, _Fetch] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -100,15 +100,15 @@ class DayFiles:
         self._completing = asyncio.Lock()
 
     async def close(self) -> None:
-        """Stop what is being fetched; the next run fetches it again."""
+        """Stop all fetching; the next run fetches those days again."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def obtain(self, day: Day, report: Callable[[float], None]) -> Segment | DataError:
-        """Return the segment of `day`, fetched if need be, or why it cannot be had.
+        """Return the segment of `day`, fetched if it is not stored, or the error that prevents it.
 
-        `report` hears of the share that is done, if there is anything to do.
+        `report` is called with the share that is done while the day is being fetched.
         """
         outcome = await self._obtain(day, report)
         return await self._judged(day, outcome) if isinstance(outcome, EmptyDay) else outcome
@@ -149,18 +149,18 @@ class DayFiles:
         fetch = self._fetches.get(day) or self._begin(day)
         fetch.listeners.append(report)
         try:
-            # Others may wait for the same day: whoever gives up must not take it from them.
+            # Shielded, because others may wait for the same day when this caller gives up.
             return await asyncio.shield(fetch.task)
         except NotPublished:
             self._absent_until[day] = self._clock.now() + ABSENT_FOR
             return absence(day)
-        except JobFailed:  # out of time, or its worker died twice: other days may do
+        except JobFailed:  # it took too long, or its worker died twice: other days may still be readable
             return DataError(f"The {day.symbol} trades of {day.day} could not be read; try again later.")
         except DataError as error:
             return error
         finally:
             fetch.listeners.remove(report)
-            if not fetch.listeners:  # nobody waits any more, and a slot is free for those who do
+            if not fetch.listeners:  # nobody waits any more: free the slot for other days
                 self._forget(day, fetch)
                 fetch.task.cancel()
 
@@ -177,7 +177,7 @@ class DayFiles:
                 task.add_done_callback(self._tasks.discard)
 
     async def _verify(self, day: Day, segment: Segment) -> None:
-        """Compare a stored day with its checksum; what was published since in its place replaces it."""
+        """Compare a stored day with its checksum. If another file has been published since, store that."""
         url = self._source(day).checksum_url
         try:
             expected = url and await published_checksum(self._session, url, settings=self._settings.download)
@@ -186,13 +186,15 @@ class DayFiles:
                 await asyncio.to_thread(restate_origin, segment, verified, incoming=self._store.incoming)
                 log.info("verified %s %s %s", day.exchange, day.symbol, day.day)
             elif expected:
-                log.warning("%s %s %s is not as published and is replaced", day.exchange, day.symbol, day.day)
+                log.warning(
+                    "%s %s %s differs from its checksum; fetching it again", day.exchange, day.symbol, day.day
+                )
                 await self._fetch_whole(day, replaces=True)
         except (DataError, JobFailed) as error:
             log.info("%s %s %s could not be verified: %s", day.exchange, day.symbol, day.day, error)
 
     async def is_published(self, day: Day) -> bool:
-        """Tell whether `day` is in the store or could be fetched, as far as the exchange can be asked."""
+        """Return whether `day` is stored or published; False if the exchange cannot be reached."""
         if self._stored(day) is not None:
             return True
         try:
@@ -207,7 +209,7 @@ class DayFiles:
         def ended(task: asyncio.Task[Segment]) -> None:
             self._tasks.discard(task)
             self._forget(day, fetch)
-            # Whoever waited has got the error; where all had given up, asyncio need not complain.
+            # Waiting callers get the error. If none is left, asyncio need not log that nobody retrieved it.
             if not task.cancelled():
                 task.exception()
 
@@ -215,7 +217,7 @@ class DayFiles:
         return fetch
 
     def _forget(self, day: Day, fetch: _Fetch) -> None:
-        # Another one may have begun since, for somebody who came after this one was given up.
+        # After this fetch was given up, another caller may have begun a new one.
         if self._fetches.get(day) is fetch:
             del self._fetches[day]
 

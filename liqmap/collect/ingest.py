@@ -1,4 +1,4 @@
-"""Ingest: a downloaded file of trades becomes a stored segment; a worker process runs it."""
+"""Turn a downloaded file of trades into a stored segment, in a worker process."""
 
 from __future__ import annotations
 

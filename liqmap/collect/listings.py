@@ -1,4 +1,4 @@
-"""Which symbols an exchange lists: its own list, kept for a day, and names that are near to another."""
+"""Which symbols an exchange lists: its own list, kept for a day, and similar names for a mistyped one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Told = TypeVar("Told", bound=LiqmapError)
+AnyError = TypeVar("AnyError", bound=LiqmapError)
 
 KEPT_FOR: Final = timedelta(days=1)
 RETRIED_AFTER: Final = timedelta(minutes=5)
@@ -48,8 +48,8 @@ _MOST_LOOKED_FOR = 10_000
 class Listings:
     """The exchanges' lists of symbols. Use it as `async with Listings(settings, clock=clock)`.
 
-    Lists are kept in the store's folder. With `daily`, they are fetched at the start and once a day, else
-    when somebody asks for one.
+    Lists are kept in the store's folder. With `daily`, they are fetched at the start and once a day,
+    otherwise when they are first needed.
     """
 
     def __init__(self, settings: Settings, *, clock: Clock, daily: bool = False) -> None:
@@ -57,7 +57,7 @@ class Listings:
         self._clock = clock
         self._daily = daily
         self.known: Final = KnownSymbols(settings.storage.path)
-        """What is known without asking."""
+        """What is known without a request to an exchange."""
         self._retried_at: dict[Exchange, datetime] = {}
         self._published: LRUCache[tuple[Market, date], bool] = LRUCache(_MOST_LOOKED_FOR)
         self._locks = {each: asyncio.Lock() for each in Exchange}
@@ -80,14 +80,14 @@ class Listings:
         await self._stack.aclose()
 
     def trading(self, exchange: Exchange) -> frozenset[str]:
-        """Return the symbols that traded when the list was fetched last, without waiting."""
+        """Return the symbols that traded when the list was last fetched, without waiting."""
         listing = self.known.listing(exchange)
         return frozenset() if listing is None else listing.trading
 
     async def symbols(self, exchange: Exchange) -> frozenset[str]:
-        """Return the symbols that trade now, fetched anew each day.
+        """Return the symbols that trade now, from a list fetched at most a day ago.
 
-        Where the exchange cannot be asked: what it said before, or nothing.
+        If the exchange cannot be reached, the list is an older one or empty.
         """
         async with self._locks[exchange]:
             now = self._clock.now()
@@ -102,8 +102,8 @@ class Listings:
     async def meant(self, market: Market, window: TimeWindow) -> Market:
         """Return the market that a symbol means.
 
-        What the exchange lists, or the bracket tables name, or has a file of a day of `window`, is taken as
-        it stands. Only what is none of that is completed, and only to what exists, as far as that is known.
+        A symbol is taken as it stands if the exchange lists it, a bracket table names it, or the exchange
+        has a file of it for a day of `window`. Any other is completed, if possible to one that exists.
         """
         if market in self.known:
             return market
@@ -121,7 +121,7 @@ class Listings:
     async def near(self, exchange: Exchange, symbol: str) -> tuple[str, ...]:
         """Return up to three listed symbols that are spelt like `symbol`.
 
-        () if it is listed itself, or of a market whose list is not fetched.
+        There are none if it is listed itself, or if its kind of market is not in the list.
         """
         row = EXCHANGES[exchange]
         if row.contract(symbol).inverse and not row.listing.lists_inverse:
@@ -131,10 +131,10 @@ class Listings:
             return ()
         return tuple(difflib.get_close_matches(symbol, sorted(listed), n=3, cutoff=0.6))
 
-    async def suggesting(self, error: Told, request: MapRequest) -> Told:
-        """Return `error` with names near to the symbol of `request`, if the exchange lists no such symbol."""
+    async def suggesting(self, error: AnyError, request: MapRequest) -> AnyError:
+        """Return `error` with names similar to the symbol of `request`, if the exchange does not list it."""
         if isinstance(error, NotCovered):
-            return error  # it is listed: its days are published
+            return error  # the symbol exists: its days are published
         exchange, symbol = request.market.exchange, request.market.symbol
         near = await self.near(exchange, symbol)
         if not near:
@@ -151,9 +151,9 @@ class Listings:
             await self._clock.sleep(max(_LEAST_WAIT, wait.total_seconds()))
 
     def _due(self, exchange: Exchange, now: datetime) -> datetime:
-        """Return when the list is to be fetched again: now, if there is none."""
+        """Return when the list is due to be fetched: now, if there is none."""
         listing = self.known.listing(exchange)
-        # A clock may have been set back since.
+        # A list from the future means that the clock was set back since; it would never be due.
         due = now if listing is None or listing.fetched > now else listing.fetched + KEPT_FOR
         return max(due, self._retried_at.get(exchange, due))
 
@@ -175,7 +175,7 @@ class Listings:
         return frozenset([symbol async for page in pages for symbol in listing.read(page)])
 
     async def _published_of(self, markets: Sequence[Market], window: TimeWindow) -> frozenset[Market]:
-        """Return which of `markets` have a file of the window's first or last day that is over."""
+        """Return which of `markets` have a file of the window's first or last completed day."""
         over = [day for day in window.days if TimeWindow.of_day(day).end <= self._clock.now()]
         wanted = [(market, day) for market in markets for day in dict.fromkeys(over[:1] + over[-1:])]
         unknown = [each for each in wanted if each not in self._published]
@@ -190,7 +190,7 @@ class Listings:
         try:
             found = self._session is not None and await exists(self._session, file.url)
         except DataError as error:
-            log.info("whether there is a file of %s could not be found out: %s", market.symbol, error)
+            log.info("could not find out whether there is a file of %s: %s", market.symbol, error)
             return
         self._published[market, day] = found
 

@@ -1,4 +1,4 @@
-"""Pages: all that an exchange answers about something, page by page."""
+"""Fetch all pages of an exchange's answer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from liqmap.net.rest import RestClient
 
 _WEIGHT = 1  # of a page
-_MOST_PAGES = 1000
+_MOST_PAGES = 1000  # far more than any exchange has, so that a faulty cursor ends
 
 
 async def pages_of(client: RestClient, what: Paged, *, base_url: str) -> AsyncIterator[object]:
     """Yield the answers of all pages below `base_url`.
 
-    Raises DataError if a page cannot be fetched, or if the pages go round in a circle.
+    Raises DataError if a page cannot be fetched, or if the pages never end.
     """
     seen: set[str] = set()
     for first in what.first_urls(base_url):

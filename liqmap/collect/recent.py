@@ -1,4 +1,4 @@
-"""Recent: the hours that the dumps don't have yet, by REST, newest first, into the store."""
+"""Fetch the hours that are not published as files yet by REST, newest first, into the store."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_TRADES = 20_000_000  # of an hour: a hundred times the busiest
+_MOST_TRADES = 20_000_000  # in an hour: a hundred times the busiest; more means that the ids are not serial
 
-_WAITED_FOR = timedelta(seconds=4)
+_WAITED_FOR = timedelta(seconds=4)  # for a window's last second to settle; a longer wait would be noticed
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 SETTLED_AFTER: Final = timedelta(seconds=1)
-"""An exchange may publish a trade this much after its time: fills of 100 ms are put together first."""
+"""How long after its time an exchange may publish a trade: Binance first merges the fills of 100 ms."""
 
 
 def recent_trades(
     settings: Settings, *, store: SegmentStore, clients: Clients
 ) -> dict[Exchange, RecentTrades]:
-    """Return what fetches recent trades of each exchange that gives them."""
+    """Return what fetches recent trades, for each exchange that serves them."""
     return {
         exchange: RecentTrades(
             exchange,
@@ -65,7 +65,7 @@ def recent_trades(
 
 
 class RecentTrades:
-    """Fills the store with the trades of the last hours of one exchange. Jobs share what is fetched."""
+    """Fills the store with the last hours of one exchange's trades. Concurrent jobs share what is fetched."""
 
     def __init__(
         self,
@@ -90,12 +90,12 @@ class RecentTrades:
 
     @property
     def reaches_back_to(self) -> datetime:
-        """The oldest whole minute whose trades can be had now."""
+        """The oldest whole minute whose trades the exchange serves now."""
         return (self._clock.now() - self._backfill.reach).replace(second=0, microsecond=0)
 
     @property
     def settled_until(self) -> datetime:
-        """The whole second before which no trade can be made any more, by the exchange's time."""
+        """The whole second, by the exchange's time, before which no more trades can appear."""
         return (self._clock.now() - SETTLED_AFTER).replace(microsecond=0)
 
     @property
@@ -113,7 +113,7 @@ class RecentTrades:
         try:
             await learn_time(self._client, self._exchange, base_url=self._base_url)
         except DataError:
-            if not self._clock.is_known:  # whatever an answer says, its header has the time
+            if not self._clock.is_known:  # even an error answer shows the time, in its Date header
                 raise
 
     async def fill(
@@ -126,11 +126,11 @@ class RecentTrades:
     ) -> None:
         """Fetch what the store lacks of `windows`, hour by hour, the newest first.
 
-        What the exchange's clock has not passed yet is left out: trades may still be made there.
-        `report` hears of the share that is done, and of the seconds that the budget makes the rest last if
-        it has as many trades an hour as what is being fetched. After `until` no further hour is begun. Raises
-        RequestError for a symbol that the exchange does not have, DataError if the exchange cannot be
-        asked; hours fetched before that stay.
+        Time that the exchange's clock has not passed yet is left out, because trades may still be made in
+        it. `report` is called with the share that is done and the seconds that the rest will take within the
+        request limit, assuming that it has as many trades an hour as the hour being fetched. After `until`,
+        no further hour is begun. Raises RequestError for a symbol that the exchange does not have, DataError
+        if the exchange cannot be reached; hours fetched before that stay.
         """
         pieces = [piece for window in windows for piece in split_at(window, HOUR)]
         pieces.sort(key=lambda piece: piece.start, reverse=True)
@@ -150,12 +150,11 @@ class RecentTrades:
                 trades_a_second = trades / piece.length.total_seconds()
                 tell(done + piece.length * share)
 
-            # One after the other: whoever waits for the same hour finds it in the store then.
+            # Under a lock, so that other jobs that need the same hour wait and then find it in the store.
             async with self._locks[symbol]:
                 for window in reversed(self._store.missing(self._exchange, symbol, piece)):
-                    if (
-                        not is_time_learned
-                    ):  # anew: this machine's clock may have been set since the last answer
+                    # Learned anew in each fill: this machine's clock may have been set since the last answer.
+                    if not is_time_learned:
                         await self._learn_time()
                         is_time_learned = True
                     settled = await self._settled(window)
@@ -165,7 +164,7 @@ class RecentTrades:
             tell(done)
 
     async def _settled(self, window: TimeWindow) -> TimeWindow | None:
-        """Return the part of `window` to which no trade can come any more, waiting a moment for its end."""
+        """Return the part of `window` in which no more trades can appear, after a short wait for its end."""
         unsettled = window.end + SETTLED_AFTER - self._clock.now()
         if unsettled <= SETTLED_AFTER + _WAITED_FOR:
             await self._clock.sleep(unsettled.total_seconds())
@@ -185,7 +184,8 @@ class RecentTrades:
             source=self._backfill.page_url(self._base_url, symbol),
             sha256="",
             simulated=self._client.simulated,
-            # What the exchange skips at an end is counted here, so it must not seem lost at the border too.
+            # As requested, not as received: ids that the exchange skips at an end are counted in `lost_ids`,
+            # and must not be counted again between this segment and its neighbour.
             first_id=first if end > first else None,
             last_id=end - 1 if end > first else None,
             lost_ids=end - first - len(found.ids),
@@ -198,11 +198,11 @@ class RecentTrades:
         log.info("fetched %s %s from %s on: %d trades", self._exchange, symbol, window.start, len(real.ids))
 
     async def _first_id(self, symbol: str, milliseconds: int) -> int:
-        """Return the id of the first trade at or after a time, or the one that it will have."""
+        """Return the id of the first trade at or after a time, or the id that it will have."""
         page = await self._page(symbol, from_ms=milliseconds)
         if len(page.ids):
             return int(page.ids[0])
-        # Nobody has traded since, and no trade of before can still come.
+        # Nobody has traded since, and no earlier trade can still appear, so the next one gets the next id.
         newest = await self._page(symbol)
         before = newest.ids[newest.trades.time < milliseconds]
         return int(before[-1]) + 1 if len(before) else int(newest.ids[0]) if len(newest.ids) else 0
@@ -221,17 +221,17 @@ class RecentTrades:
 
         if not 0 <= end - first <= _MOST_TRADES:
             raise DataError(
-                f"{EXCHANGES[self._exchange].label} numbers its trades in an odd way; try again later."
+                f"The ids of {EXCHANGES[self._exchange].label}'s trades are not in order; try again later."
             )
         tasks = [asyncio.create_task(whole(start)) for start in range(first, end, rows)]
         try:
             return [page for pages in await asyncio.gather(*tasks) for page in pages]
         finally:
-            for task in tasks:  # the first failure is the answer; the others need not go on
+            for task in tasks:  # after the first failure, the other pages are of no use
                 task.cancel()
 
     async def _whole_page(self, symbol: str, start: int, end: int) -> list[Page]:
-        """Return the trades with ids from `start` to before `end`; what a page lacks, once more."""
+        """Return the trades with ids in [start, end); each id that pages lack is requested once more."""
         found: list[Page] = []
         ask: int | None = start
         asked: set[int] = set()
@@ -261,7 +261,7 @@ def _chosen(page: Page, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Page:
 
 
 def _joined(pages: list[Page]) -> Page:
-    """Return the pages as one, each id once, in the order of time and, within it, of ids."""
+    """Join pages: each id once, in order of time and, at the same time, of ids."""
     if not pages:
         return Page(np.empty(0, np.int64), no_trades())
     ids = np.concatenate([page.ids for page in pages])

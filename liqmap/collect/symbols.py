@@ -1,4 +1,4 @@
-"""Symbols: which ones are known to exist, without asking an exchange, and what a word means by that."""
+"""Which symbols are known to exist without a request to an exchange, and what an incomplete symbol means."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An exchange's list of symbols as it was fetched, and what was listed before: the last day of each."""
+    """An exchange's list of symbols, with those of earlier lists: the last day on which each was listed."""
 
     fetched: datetime
     last_day: Mapping[str, date]
 
     @property
     def trading(self) -> frozenset[str]:
-        """The symbols that the list named."""
+        """The symbols in the newest list."""
         today = self.fetched.date()
         return frozenset(symbol for symbol, day in self.last_day.items() if day == today)
 
 
 class KnownSymbols:
-    """The symbols of a store's folder: of the lists kept there, of bracket tables, and of stored trades."""
+    """The symbols that a store's folder shows to exist: by kept lists, bracket tables, or stored trades."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -53,7 +53,7 @@ class KnownSymbols:
         )
 
     def completed(self, market: Market) -> Market:
-        """Return the market that a symbol means, as far as that is known."""
+        """Return the market that a symbol means, as far as this is known."""
         row = EXCHANGES[market.exchange]
         usual = row.listing.spellings(market.symbol).default
         is_listed_elsewhere = row.contract(usual).inverse and not row.listing.lists_inverse
@@ -66,7 +66,8 @@ class KnownSymbols:
         try:
             kept = _read(path, path.stat().st_mtime_ns)
         except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
-            return latest  # not there, or damaged: fetched again
+            return latest  # absent or damaged: it will be fetched again
+        # Another process may have written the file, or this one may be unable to write it.
         return kept if latest is None or kept.fetched > latest.fetched else latest
 
     def keep(self, exchange: Exchange, symbols: frozenset[str], *, now: datetime) -> None:
@@ -86,9 +87,9 @@ class KnownSymbols:
 
 @lru_cache(8)
 def _read(path: Path, changed: int) -> Listing:
-    del changed  # another version of a file is another list
+    del changed  # part of the cache's key only: a file that was rewritten is read again
     content = json.loads(path.read_bytes())
     fetched = datetime.fromisoformat(content["fetched"])
     if fetched.tzinfo is None:
-        raise ValueError("a time without its zone")
+        raise ValueError("a time without a zone")
     return Listing(fetched, {symbol: date.fromisoformat(day) for symbol, day in content["symbols"].items()})

@@ -156,8 +156,8 @@ async def test_fault_leaves_the_tables_as_they_were(
     assert not (tmp_path / "brackets").exists()
 
 
-async def test_exchange_that_publishes_no_brackets_is_not_asked(tables: BracketTables, bybit: Bybit):
-    with pytest.raises(DataError, match="Binance does not publish its brackets"):
+async def test_exchange_without_public_brackets_gets_no_request(tables: BracketTables, bybit: Bybit):
+    with pytest.raises(DataError, match="Binance publishes its brackets only to account holders"):
         await tables.refresh(BINANCE)
     assert await tables.current(MarginModel.BINANCE, "BTCUSDT")
     assert await tables.current(MarginModel.SIMPLE, "BTCUSDT")
@@ -168,15 +168,15 @@ async def test_exchange_that_publishes_no_brackets_is_not_asked(tables: BracketT
     ("rows", "code", "sentence"),
     [
         ([row("BTCUSDT")], 10006, r"refuses to answer about its risk limits \(code 10006\)"),
-        ([{"id": 1}, "BTCUSDT"], 0, "make no sense"),
-        ([], 0, "make no sense"),
-        ([{"symbol": "BTCUSDT"}], 0, "make no sense"),
-        ([row("BTCUSDT", maintenanceMargin="50")], 0, "make no sense"),
-        ([row("BTCUSDT", initialMargin="0.05")], 0, "make no sense"),
-        ([row("BTCUSDT", mmDeduction="7")], 0, "make no sense"),
-        ([row("BTCUSDT", riskLimitValue="nan")], 0, "make no sense"),
-        ([row("BTCUSDT", riskLimitValue=["1"])], 0, "make no sense"),
-        ([row("../BTC USDT\n")], 0, "make no sense"),
+        ([{"id": 1}, "BTCUSDT"], 0, "are invalid"),
+        ([], 0, "are invalid"),
+        ([{"symbol": "BTCUSDT"}], 0, "are invalid"),
+        ([row("BTCUSDT", maintenanceMargin="50")], 0, "are invalid"),
+        ([row("BTCUSDT", initialMargin="0.05")], 0, "are invalid"),
+        ([row("BTCUSDT", mmDeduction="7")], 0, "are invalid"),
+        ([row("BTCUSDT", riskLimitValue="nan")], 0, "are invalid"),
+        ([row("BTCUSDT", riskLimitValue=["1"])], 0, "are invalid"),
+        ([row("../BTC USDT\n")], 0, "are invalid"),
     ],
 )
 async def test_answer_that_makes_no_sense_is_one_sentence(

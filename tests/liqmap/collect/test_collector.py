@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from liqmap.collect.collector import Collector, Holdings
 from liqmap.collect.days import ABSENT_FOR, VERIFIED_AGAIN
+from liqmap.collect.recent import RecentTrades
 from liqmap.errors import DataError, JobFailed, NotCovered, NotPublished, RequestError, UnreadableStore
 from liqmap.exchanges.rows import no_trades
 from liqmap.model import Coverage, Exchange, Progress
@@ -45,17 +47,19 @@ def reasons(coverage: Coverage) -> list[tuple[str, str, str]]:
 
 
 class Setup:
-    """An archive over a simulated market, and all that a test may want to touch."""
+    """A collector over a simulated market, and all that a test may want to touch."""
 
     def __init__(
         self,
-        archive: Collector,
+        collector: Collector,
         server: MarketServer,
         store: SegmentStore,
         clock: SimulatedClock,
+        recent: Mapping[Exchange, RecentTrades],
         recorded: set[tuple[Exchange, str]],
     ) -> None:
-        self.archive = archive
+        self.collector = collector
+        self.recent = recent
         self.server = server
         self.store = store
         self.root = store.root
@@ -66,7 +70,7 @@ class Setup:
     async def collect(
         self, first: str, last: str, *, symbol: str = "BTCUSDT", exchange: Exchange = Exchange.BINANCE
     ) -> Holdings:
-        collecting = self.archive.collect(
+        collecting = self.collector.collect(
             exchange, symbol, window=window(first, last), progress=self.news.append
         )
         return await driven(self.clock, collecting)
@@ -93,7 +97,7 @@ async def running(
         MarketServer(MARKET, clock=clock, weight_limit=100_000, pump_every=None) as server,
         supplies(root, server, machine) as by,
     ):
-        archive = Collector(
+        collector = Collector(
             store=by.store,
             days=by.days,
             recent=by.recent,
@@ -101,7 +105,7 @@ async def running(
             longest_fill=longest_fill,
             is_recorded=lambda exchange, symbol: (exchange, symbol) in recorded,
         )
-        yield Setup(archive, server, by.store, clock, recorded)
+        yield Setup(collector, server, by.store, clock, by.recent, recorded)
 
 
 @pytest.fixture
@@ -117,10 +121,10 @@ async def test_days_are_fetched_once_and_come_back_oldest_first(setup: Setup, ex
     assert holdings.coverage.fraction == 1
     assert holdings.coverage.covered == (holdings.coverage.window,)
     assert holdings.coverage.simulated
-    asked = sum(setup.server.requests.values())
+    requests = sum(setup.server.requests.values())
     again = await setup.collect("2023-07-31T22:00", "2023-08-02T03:00", exchange=exchange)
     assert again.parts == holdings.parts
-    assert sum(setup.server.requests.values()) == asked
+    assert sum(setup.server.requests.values()) == requests
     assert setup.left_behind() == []
 
 
@@ -130,7 +134,7 @@ async def test_day_without_a_checksum_is_verified_when_it_is_drawn_again(setup: 
     assert [part.segment.origin.unverified for part in holdings.parts] == [True]
     await setup.clock.advance(VERIFIED_AGAIN.total_seconds())
     await setup.collect("2023-08-01", "2023-08-02")
-    await asyncio.gather(*setup.archive._days._tasks)
+    await asyncio.gather(*setup.collector._days._tasks)
     holdings = await setup.collect("2023-08-01", "2023-08-02")
     assert [part.segment.origin.unverified for part in holdings.parts] == [False]
 
@@ -169,19 +173,19 @@ async def test_day_that_cannot_be_fetched_is_a_gap_beside_others(setup: Setup):
 async def test_day_whose_conversion_fails_is_a_gap_beside_others(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ):
-    run = setup.archive._days._run
+    run = setup.collector._days._run
 
     async def failing_once(function: Any, job: Any) -> Any:
         if job.origin.window.start.day == 29:
             raise JobFailed("Drawing took longer than 120 s and was stopped; try a shorter window.")
         return await run(function, job)
 
-    monkeypatch.setattr(setup.archive._days, "_run", failing_once)
+    monkeypatch.setattr(setup.collector._days, "_run", failing_once)
     holdings = await setup.collect("2023-07-28", "2023-07-31")
     assert reasons(holdings.coverage) == [
         ("29 00:00", "30 00:00", "the BTCUSDT trades of 2023-07-29 could not be read")
     ]
-    assert not setup.archive._days._fetches
+    assert not setup.collector._days._fetches
 
 
 async def test_nothing_that_can_be_had_is_what_went_wrong(setup: Setup):
@@ -222,7 +226,7 @@ async def test_days_of_the_window_itself_are_not_evicted(setup: Setup):
     assert all(part.segment.path.exists() for part in holdings.parts)
 
 
-async def test_two_archives_share_one_store(tmp_path: Path):
+async def test_two_collectors_share_one_store(tmp_path: Path):
     async with running(tmp_path) as one, running(tmp_path) as other:
         first, second = await asyncio.gather(
             one.collect("2023-08-01", "2023-08-03"), other.collect("2023-08-01", "2023-08-03")
@@ -239,9 +243,9 @@ async def test_hours_of_today_come_by_rest_and_days_before_from_files(setup: Set
     assert holdings.coverage.simulated
     assert setup.server.requests[ZIP.format("2023-08-02")] == 1
     assert np.array_equal(held(holdings.parts), traded(MARKET, "BTCUSDT", holdings.coverage.window))
-    asked = sum(setup.server.requests.values())
+    requests = sum(setup.server.requests.values())
     assert (await setup.collect("2023-08-02T18:00", "2023-08-03T12:00")).parts == holdings.parts
-    assert sum(setup.server.requests.values()) == asked
+    assert sum(setup.server.requests.values()) == requests
 
 
 async def test_yesterday_not_published_yet_comes_by_rest(setup: Setup):
@@ -293,7 +297,7 @@ async def test_jobs_share_the_hours_that_both_want(setup: Setup):
 async def test_fill_past_its_deadline_gives_the_newest_hours(tmp_path: Path):
     async with running(tmp_path, longest_fill=timedelta(seconds=50)) as setup:
         # Each hour waits for a minute of its own.
-        budget = setup.archive._recent[Exchange.BINANCE]._client._budget
+        budget = setup.recent[Exchange.BINANCE]._client._budget
         budget._a_minute = 70
         holdings = await setup.collect("2023-08-03T06:00", "2023-08-03T12:00")
         assert reasons(holdings.coverage) == [
@@ -334,7 +338,7 @@ async def test_ban_is_a_gap_with_its_reason(setup: Setup):
 
 
 async def test_symbol_listed_no_more_keeps_its_past(setup: Setup, monkeypatch: pytest.MonkeyPatch):
-    backfill = setup.archive._recent[Exchange.BINANCE]._backfill
+    backfill = setup.recent[Exchange.BINANCE]._backfill
     ask = backfill.page_url
     monkeypatch.setattr(
         backfill, "page_url", lambda base_url, _, **options: ask(base_url, "NOPEUSDT", **options)
@@ -364,8 +368,8 @@ async def test_bybit_of_today_without_a_recording_offers_the_newest_whole_window
     with pytest.raises(NotCovered) as raised:
         await setup.collect("2023-08-03T06:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
     assert str(raised.value) == (
-        "The BTCUSDT trades of this window are not to be had: Bybit publishes trades by day; recording"
-        " starts now. The newest whole window of this length ends 2023-08-02 00:00 UTC; ask for that end."
+        "The BTCUSDT trades of this window are not available: Bybit publishes trades by day; recording"
+        " starts now. The newest complete window of this length ends 2023-08-02 00:00 UTC; ask for that end."
     )
     assert raised.value.whole_end == datetime(2023, 8, 2, tzinfo=UTC)
 
@@ -377,12 +381,12 @@ async def test_window_of_days_is_whole_only_if_all_of_them_are_there(setup: Setu
     assert holdings.coverage.whole_end == datetime(2023, 7, 31, tzinfo=UTC)
 
 
-async def test_days_before_a_window_are_asked_for_to_make_up_a_whole_one(setup: Setup):
+async def test_days_before_a_window_are_requested_to_offer_a_complete_one(setup: Setup):
     setup.server.published_until = date(2023, 8, 1)
     holdings = await setup.collect("2023-08-01T12:00", "2023-08-03T12:00", exchange=Exchange.BYBIT)
     assert holdings.coverage.whole_end == datetime(2023, 8, 2, tzinfo=UTC)
-    asked = {path: count for path, count in setup.server.requests.items() if "2023-07-" in path}
-    assert asked == {"/bybit/trading/BTCUSDT/BTCUSDT2023-07-31.csv.gz": 1}
+    requested = {path: count for path, count in setup.server.requests.items() if "2023-07-" in path}
+    assert requested == {"/bybit/trading/BTCUSDT/BTCUSDT2023-07-31.csv.gz": 1}
 
 
 async def test_newest_whole_window_of_many_days_takes_few_questions(setup: Setup):
@@ -424,7 +428,7 @@ async def test_recorded_minute_that_is_being_stored_is_waited_for(setup: Setup):
     setup.recorded.add((Exchange.BYBIT, "BTCUSDT"))
     setup.record("2023-08-03T11:00", "2023-08-03T11:59")
     collecting = asyncio.create_task(
-        setup.archive.collect(
+        setup.collector.collect(
             Exchange.BYBIT,
             "BTCUSDT",
             window=window("2023-08-03T11:00", "2023-08-03T12:00"),
@@ -458,13 +462,13 @@ async def test_newest_minutes_that_are_not_stored_yet_are_no_interruption(setup:
 
 async def test_what_is_there_already_can_be_had_without_waiting(setup: Setup):
     assert (
-        setup.archive.held(
+        setup.collector.held(
             Exchange.BYBIT, "BTCUSDT", window=window("2023-08-03T08:00", "2023-08-03T12:00")
         ).parts
         == ()
     )
     setup.record("2023-08-03T10:00", "2023-08-03T11:00")
-    holdings = setup.archive.held(
+    holdings = setup.collector.held(
         Exchange.BYBIT, "BTCUSDT", window=window("2023-08-03T10:30", "2023-08-03T12:00")
     )
     assert reasons(holdings.coverage) == [("03 11:00", "03 12:00", "still being fetched")]
@@ -484,7 +488,7 @@ async def test_failure_leaves_nothing_running(setup: Setup):
     setup.server.plan("zip$", Fault.STALL)
     setup.server.plan(PAGES, Fault.NOT_FOUND)
     collecting = asyncio.create_task(
-        setup.archive.collect(
+        setup.collector.collect(
             Exchange.BINANCE,
             "BTCUSDT",
             window=window("2023-08-02T18:00", "2023-08-03T12:00"),
@@ -494,7 +498,7 @@ async def test_failure_leaves_nothing_running(setup: Setup):
     await until(lambda: any(path.suffix == ".part" for path in setup.left_behind()))
     collecting.cancel()
     await asyncio.wait([collecting])
-    assert all(not fetch.listeners for fetch in setup.archive._days._fetches.values())
+    assert all(not fetch.listeners for fetch in setup.collector._days._fetches.values())
 
 
 async def test_what_neither_files_nor_rest_have_is_not_published_yet(setup: Setup):
@@ -533,7 +537,7 @@ async def test_unreadable_store_is_said_and_nothing_is_fetched_over_it(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ):
     await setup.collect("2023-07-31", "2023-08-01")
-    asked = sum(setup.server.requests.values())
+    requests = sum(setup.server.requests.values())
 
     def broken(_: Path) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -541,4 +545,4 @@ async def test_unreadable_store_is_said_and_nothing_is_fetched_over_it(
     monkeypatch.setattr(Path, "read_bytes", broken)
     with pytest.raises(UnreadableStore, match="Input/output error"):
         await setup.collect("2023-07-31", "2023-08-01")
-    assert sum(setup.server.requests.values()) == asked
+    assert sum(setup.server.requests.values()) == requests

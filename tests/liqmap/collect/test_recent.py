@@ -108,7 +108,7 @@ async def test_ids_that_cannot_be_are_a_sentence(setup: Setup, monkeypatch: pyte
         return next(answers)
 
     monkeypatch.setattr(setup.recent, "_first_id", first_id)
-    with pytest.raises(DataError, match="Binance numbers its trades in an odd way; try again later"):
+    with pytest.raises(DataError, match="The ids of Binance's trades are not in order; try again later"):
         await setup.fill(ending(NOW, HOUR))
 
 
