@@ -24,7 +24,7 @@ from bot.ops.login import login_error
 from bot.ops.logs import set_up_logging
 from bot.ops.metrics import Metrics
 from bot.ops.secrecy import secrets_of, withhold_secrets
-from bot.request.symbols import Symbols, suggesting
+from bot.request.symbols import Symbols
 from bot.settings import load_bot_settings, read_token
 from bot.store import open_store
 from bot.store.erase import erase_guild, erase_user
@@ -115,7 +115,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
         ) as engine,
         LiqmapBot(
             settings,
-            draw=drawing.watched(suggesting(engine.draw, listings)),
+            draw=drawing.watched(engine.draw),
             store=store,
             clock=clock,
             symbols=Symbols.of(listings),

@@ -28,6 +28,7 @@ from bot.interaction.permissions import Access
 from bot.interaction.state import set_state, state_of
 from bot.interaction.waiting import Waiting
 from bot.ops.metrics import Metrics
+from bot.request.completing import Typed
 from bot.request.pending import TOKENS_LIVE
 from bot.request.symbols import Symbols
 from bot.schedule.alerts import EVERY, AlertWatch
@@ -208,6 +209,17 @@ class LiqmapBot(commands.AutoShardedBot):
             )
         )
         scheduler.every(timedelta(hours=1), partial(desk.tidy, self), name="tidy")
+
+    def typed(self, interaction: discord.Interaction, text: str) -> Typed:
+        """Return what is known while somebody types `text` as an option."""
+        return Typed(
+            text,
+            vars(interaction.namespace),
+            defaults=self._store.guilds.get(interaction.guild_id),
+            symbols=self._symbols,
+            now=self._clock.now(),
+            max_days=self._settings.engine.max_window_days,
+        )
 
     @property
     def connected(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import discord
 
 from bot.client import LiqmapBot
-from bot.request.symbols import Symbols, suggesting
+from bot.request.symbols import Refusal, Symbols
 from bot.store import open_store
 from liqmap import DataError, Engine, SettingsError, SystemClock, utc_now
 from liqmap.collect.listings import Listings
@@ -52,7 +52,7 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
         ):
             bot = LiqmapBot(
                 simulated,
-                draw=_outside(suggesting(engine.draw, listings)),
+                draw=_outside(engine.draw),
                 store=store,
                 clock=clock,
                 symbols=_symbols_outside(listings),
@@ -92,7 +92,10 @@ def _symbols_outside(listings: Listings) -> Symbols:
     async def completed(request: MapRequest) -> MapRequest:
         return await outside.run(asyncio.ensure_future, symbols.completed(request))
 
-    return Symbols(symbols.offered, completed)
+    async def explained(error: Refusal, request: MapRequest, *, typed: str) -> Refusal:
+        return await outside.run(asyncio.ensure_future, symbols.explained(error, request, typed=typed))
+
+    return Symbols(symbols.offered, completed, explained)
 
 
 async def _play_in(env: simcord.Env, *, port: int | None, out: Path, stay: bool) -> None:

@@ -30,7 +30,7 @@ from liqmap.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMON_WINDOWS: Final = ("1h", "4h", "6h", "12h", "1d", "3d", "7d", "14d", "30d", "90d")
+COMMON_WINDOWS: Final = ("15m", "1h", "4h", "6h", "12h", "24h", "3d", "7d", "30d", "90d")
 """Windows to suggest."""
 
 POPULAR_SYMBOLS: Final = (
@@ -79,7 +79,7 @@ def parse_symbol(text: str) -> str:
     word = re.sub(r"\.P(?:ERP)?$|(?<=/USD[TC]):USD[TC]$", "", _plain(text, "symbol").upper())
     symbol = re.sub(r"[/\s-]+", "-", word)
     if not _SYMBOL.fullmatch(symbol) or len(symbol) > _LONGEST_SYMBOL:
-        raise RequestError(f"{_quoted(text)} is not a symbol; try BTCUSDT.")
+        raise RequestError(f"{quoted(text)} is not a symbol; try BTCUSDT.")
     return symbol
 
 
@@ -108,7 +108,7 @@ def parse_window(text: str) -> timedelta:
         else:
             if total:
                 return total
-    raise RequestError(f"The window {_quoted(text)} is not a length of time; try 6h, 90m or 7d.")
+    raise RequestError(f"The window {quoted(text)} is not a length of time; try 6h, 90m or 7d.")
 
 
 def parse_mode(text: str) -> Mode:
@@ -118,9 +118,9 @@ def parse_mode(text: str) -> Mode:
     if mode is None:
         if _NUMBER.fullmatch(word):
             raise RequestError(
-                f"The value {_quoted(text)} needs its mode before it, such as top_n 100 or gross_value 100k."
+                f"The value {quoted(text)} needs its mode before it, such as top_n 100 or gross_value 100k."
             )
-        raise RequestError(f"{_quoted(text)} is not a mode; try top_n, gross_value or portion.")
+        raise RequestError(f"{quoted(text)} is not a mode; try top_n, gross_value or portion.")
     return mode
 
 
@@ -133,13 +133,13 @@ def parse_selection(mode: Mode, value: str | None = None) -> Selection:
     word = re.sub(r"[\s,_$]|usd[tc]?$", "", _plain(text, "value").lower())
     found = _NUMBER.fullmatch(word)
     if not found or (found[3] and mode is not Mode.PORTION):
-        raise RequestError(f"The value {_quoted(text)} does not fit {mode}; try {DEFAULT_VALUES[mode]}.")
+        raise RequestError(f"The value {quoted(text)} does not fit {mode}; try {DEFAULT_VALUES[mode]}.")
     # As Decimal, because scaling a float by a million does not always give the number that was typed.
     number = float(Decimal(found[1]).scaleb(_SCALES[found[2]] + _SCALES[found[3]]))
     match mode:
         case Mode.TOP_N:
             if number != int(number):
-                raise RequestError(f"top_n takes a whole number of trades, not {_quoted(text)}; try 100.")
+                raise RequestError(f"top_n takes a whole number of trades, not {quoted(text)}; try 100.")
             return TopN(int(number))
         case Mode.GROSS_VALUE:
             return GrossValue(number)
@@ -153,7 +153,7 @@ def parse_exchange(text: str) -> Exchange:
         return Exchange(_plain(text, "exchange").lower())
     except ValueError:
         raise RequestError(
-            f"The exchange {_quoted(text)} is not known; try {' or '.join(Exchange)}."
+            f"The exchange {quoted(text)} is not known; try {' or '.join(Exchange)}."
         ) from None
 
 
@@ -162,7 +162,7 @@ def parse_theme(text: str) -> Theme:
     try:
         return Theme(_plain(text, "theme").lower())
     except ValueError:
-        raise RequestError(f"The theme {_quoted(text)} is not known; try {' or '.join(Theme)}.") from None
+        raise RequestError(f"The theme {quoted(text)} is not known; try {' or '.join(Theme)}.") from None
 
 
 def parse_model(text: str) -> MarginModel:
@@ -170,7 +170,7 @@ def parse_model(text: str) -> MarginModel:
     try:
         return MarginModel(_plain(text, "model").lower())
     except ValueError:
-        raise RequestError(f"The model {_quoted(text)} is not known; try {', '.join(MarginModel)}.") from None
+        raise RequestError(f"The model {quoted(text)} is not known; try {', '.join(MarginModel)}.") from None
 
 
 def parse_levels(text: str) -> LevelFilter:
@@ -179,7 +179,7 @@ def parse_levels(text: str) -> LevelFilter:
         return LevelFilter(_plain(text, "levels").lower())
     except ValueError:
         raise RequestError(
-            f"The levels {_quoted(text)} are not known; try {' or '.join(LevelFilter)}."
+            f"The levels {quoted(text)} are not known; try {' or '.join(LevelFilter)}."
         ) from None
 
 
@@ -188,7 +188,7 @@ def parse_chart(text: str | None) -> frozenset[Picture]:
     if text is None:
         return PICTURES
     if _plain(text, "chart").lower() != Picture.HEATMAP:
-        raise RequestError(f"The chart {_quoted(text)} is not known; try heatmap, or leave it out.")
+        raise RequestError(f"The chart {quoted(text)} is not known; try heatmap, or leave it out.")
     return ALL_PICTURES
 
 
@@ -202,7 +202,7 @@ def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     weights = {int(each[1]): float(each[2] or 1) for each in found if each}
     if len(weights) != len(parts) or len(parts) > _MOST_LEVERAGES:
         raise RequestError(
-            f"The leverages {_quoted(text)} must be up to {_MOST_LEVERAGES} different numbers;"
+            f"The leverages {quoted(text)} must be up to {_MOST_LEVERAGES} different numbers;"
             f" try {DEFAULT_LEVERAGES}."
         )
     leverages = tuple(sorted(weights))
@@ -223,9 +223,9 @@ def parse_end(text: str | None, *, now: datetime) -> datetime:
     except ValueError:
         end = None
     if end is None:
-        raise RequestError(f"The end {_quoted(text)} is not a time; try 2023-08-01 06:00 (UTC).")
+        raise RequestError(f"The end {quoted(text)} is not a time; try 2023-08-01 06:00 (UTC).")
     if end.replace(tzinfo=UTC) > now:
-        raise RequestError(f"The end {_quoted(text)} lies in the future; leave it out to end now (UTC).")
+        raise RequestError(f"The end {quoted(text)} lies in the future; leave it out to end now (UTC).")
     return end.replace(tzinfo=UTC)
 
 
@@ -246,11 +246,11 @@ def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
 
 def _plain(text: str, option: str) -> str:
     if len(text) > _LONGEST_TEXT or not text.isprintable() or not text.strip():
-        raise RequestError(f"The {option} {_quoted(text)} cannot be read; see the command's examples.")
+        raise RequestError(f"The {option} {quoted(text)} cannot be read; see the command's examples.")
     return text.strip()
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Return what was typed as a reply can repeat it: short, printable, without markup, mention or link."""
     shown = "".join(char for char in text[:30] if char.isprintable() and char not in "`*_~|<>@#[]()\\")
     shown = shown.replace("//", "")

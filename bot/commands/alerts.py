@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.options import EXCHANGE_CHOICES, EXCHANGE_HELP, suggestions
+from bot.commands.options import found_choices, options
 from bot.interaction.patience import acknowledge, patiently
 from bot.interaction.permissions import check_bot, check_member
+from bot.request.asking import usual_selection
 from bot.request.ids import parse_id
-from bot.schedule.alerts import WINDOW, watched_selection
+from bot.schedule.alerts import LONGEST_COOLDOWN, SHORTEST_COOLDOWN, WINDOW
 from bot.schedule.desk import fetch_channel
 from bot.store.alerts import NewAlert
 from bot.views.progress import drawn
-from bot.views.replies import COLOUR, fitting
+from bot.views.replies import COLOUR, below_completion, fitting
 from liqmap import (
     DEFAULT_EXCHANGE,
     EXCHANGES,
@@ -38,9 +38,11 @@ from liqmap.parsing import (
     parse_symbol,
     parse_window,
 )
-from liqmap.text import completion_text, length_text, money
+from liqmap.text import length_text, money
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from bot.interaction.limits import Limits
     from bot.request.drawing import Draw
     from bot.request.symbols import Symbols
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from liqmap import Clock
 
 _FARTHEST = 0.2
-_SHORTEST, _LONGEST = timedelta(minutes=5), timedelta(days=7)
 _GONE = "That alert no longer exists; /alert list shows the others."
 
 
@@ -80,14 +81,7 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
     @app_commands.command(
         name="near", description="Post here when the price is near a cluster, or sweeps one"
     )
-    @app_commands.describe(
-        symbol="Futures symbol, such as BTCUSDT",
-        distance="How near the price must come, such as 1% or 0.5%",
-        notional="Smallest cluster that counts, in quote currency, such as 5m",
-        cooldown="Pause after each post: 5m to 7d (default: 1h)",
-        exchange=EXCHANGE_HELP,
-    )
-    @app_commands.choices(exchange=EXCHANGE_CHOICES)
+    @options("symbol", "distance", "notional", "cooldown", "exchange")
     async def near(
         self,
         interaction: discord.Interaction,
@@ -103,25 +97,28 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         window = TimeWindow.ending(parse_end(None, now=self._clock.now()), WINDOW)
         chosen = parse_exchange(exchange or defaults.exchange or DEFAULT_EXCHANGE)
         request = check_request(
-            MapRequest((Market(chosen, parse_symbol(symbol)),), window, watched_selection(defaults)),
+            MapRequest((Market(chosen, parse_symbol(symbol)),), window, usual_selection(defaults)),
             max_days=WINDOW.days,
         )
         near, large, rest = _distance(distance), _notional(notional), _cooldown(cooldown)
         with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel = await _postable(interaction)
-            typed, request = request.market, await self._symbols.completed(request)
+            meant = await self._symbols.completed(request)
             new = NewAlert(
-                *(guild_id, channel.id, interaction.user.id, request.market.exchange, request.market.symbol),
+                *(guild_id, channel.id, interaction.user.id, meant.market.exchange, meant.market.symbol),
                 *(near, large, rest),
             )
             await self._store.alerts.check_room(new, most=self._settings.per_guild)
             # An alert for a symbol that cannot be drawn would never fire.
-            await drawn(self._draw, interaction, request)
+            async with self._symbols.explaining(meant, typed=symbol):
+                await drawn(self._draw, interaction, meant)
             number = await self._store.alerts.add(new, most=self._settings.per_guild)
-        completion = completion_text(typed, request.market)
-        meaning = f"{completion}. " if completion else ""
-        text = f"{meaning}Alert {number} is set: {_line(new)}. It looks at the last day of trades."
+        text = below_completion(
+            f"Alert {number} is set: {_line(new)}. It looks at the last day of trades.",
+            typed=request.market,
+            drawn=meant.market,
+        )
         await patiently(lambda: interaction.edit_original_response(content=text))
 
     @app_commands.command(name="list", description="List the alerts of this server")
@@ -135,7 +132,7 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         await patiently(lambda: interaction.edit_original_response(embed=embed))
 
     @app_commands.command(name="remove", description="Remove an alert")
-    @app_commands.describe(alert="The alert to remove")
+    @options("alert")
     async def remove(self, interaction: discord.Interaction, alert: str) -> None:
         """Remove one of the server's alerts."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
@@ -146,23 +143,13 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         text = f"Removed: {_line(chosen)}."
         await patiently(lambda: interaction.edit_original_response(content=text))
 
-    @near.autocomplete("symbol")
-    async def suggest_symbols(
-        self, interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        """Suggest symbols."""
-        del interaction
-        return suggestions(typed.upper().replace("/", ""), self._symbols.offered())
-
     @remove.autocomplete("alert")
     async def suggest_alerts(
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
         """Suggest the server's alerts."""
         found = await self._store.alerts.of_guild(interaction.guild_id or 0)
-        names = [(f"{each.id}. {_words(each)}"[:100], str(each.id)) for each in found]
-        fitting = [(name, number) for name, number in names if typed.lower() in name.lower()]
-        return [app_commands.Choice(name=name, value=number) for name, number in fitting[:25]]
+        return found_choices({str(each.id): f"{each.id}. {_words(each)}" for each in found}, typed)
 
 
 async def _postable(interaction: discord.Interaction) -> discord.abc.Snowflake:
@@ -199,7 +186,7 @@ def _cooldown(text: str) -> timedelta:
         length = parse_window(text)
     except RequestError:
         length = None
-    if length is None or not _SHORTEST <= length <= _LONGEST:
+    if length is None or not SHORTEST_COOLDOWN <= length <= LONGEST_COOLDOWN:
         raise RequestError("The cooldown is a length of time from 5m to 7d; try 1h.")
     return length
 

@@ -11,16 +11,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.options import (
-    EXCHANGE_CHOICES,
-    EXCHANGE_HELP,
-    LEVELS_CHOICES,
-    MODE_CHOICES,
-    MODEL_CHOICES,
-    THEME_CHOICES,
-    suggestions,
-    value_suggestions,
-)
+from bot.commands.options import options
 from bot.interaction.errors import say_beside
 from bot.interaction.limits import check_channel
 from bot.interaction.patience import acknowledge, patiently
@@ -33,7 +24,6 @@ from bot.views.replies import csv_file
 from bot.views.sending import send_map
 from liqmap import LevelFilter, MapRequest, MarginModel, NotCovered
 from liqmap.parsing import (
-    COMMON_WINDOWS,
     check_request,
     parse_chart,
     parse_end,
@@ -77,27 +67,9 @@ class Maps(commands.Cog):
     @app_commands.command(
         name="liqmap", description="Draw where positions would be liquidated, from real trades"
     )
-    @app_commands.describe(
-        symbol="Futures symbol, such as BTCUSDT",
-        window="How far back: 6h, 90m, 7d",
-        mode="Which trades count",
-        value="The mode's number: 100, 100k or 1%",
-        exchange=EXCHANGE_HELP,
-        end="End of the window in UTC, such as 2023-08-01 06:00 (default: now)",
-        chart="A picture to draw besides map and depth",
-        model="How liquidation prices are computed (default: the exchange's own way)",
-        leverages="Such as 10,25,50,100, or with weights: 10:35,25:30,50:20,100:15",
-        levels="Which levels count as standing (default: levels that price has not touched)",
-        theme="Colours of the pictures (default: dark)",
-        private="Show the answer only to you",
-    )
-    @app_commands.choices(
-        mode=MODE_CHOICES,
-        exchange=EXCHANGE_CHOICES,
-        chart=[app_commands.Choice(name="heatmap: how the levels came and went", value="heatmap")],
-        model=MODEL_CHOICES,
-        levels=LEVELS_CHOICES,
-        theme=THEME_CHOICES,
+    @options(
+        *("symbol", "window", "mode", "value", "exchange", "end", "chart", "model", "leverages", "levels"),
+        *("theme", "private"),
     )
     @app_commands.allowed_installs(guilds=True, users=True)
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
@@ -106,7 +78,7 @@ class Maps(commands.Cog):
         interaction: discord.Interaction,
         symbol: str,
         window: str,
-        mode: str,
+        mode: str | None = None,
         value: str | None = None,
         exchange: str | None = None,
         end: str | None = None,
@@ -135,7 +107,7 @@ class Maps(commands.Cog):
         self._check_channel(interaction)
         with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=private, thinking=True)
-            await self._answer(interaction, request)
+            await self._answer(interaction, request, typed=symbol)
 
     async def redraw(self, interaction: discord.Interaction, spec: MapSpec, end: datetime | None) -> None:
         """Draw `spec` up to `end` or now: in place of an answer, or beside a scheduled post in private."""
@@ -149,7 +121,7 @@ class Maps(commands.Cog):
                 # The map stays while the next one is drawn; an error only has to remove the progress line.
                 set_state(interaction, replace(state_of(interaction), kept=KeptMessage(None)))
             await acknowledge(interaction, ephemeral=aside, thinking=aside)
-            await self._answer(interaction, request)
+            await self._answer(interaction, request, typed=spec.market.symbol)
 
     async def send_csv(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
         """Send the table of all levels, visible only to the person who asked."""
@@ -165,10 +137,11 @@ class Maps(commands.Cog):
                 )
             )
 
-    async def _answer(self, interaction: discord.Interaction, request: MapRequest) -> None:
+    async def _answer(self, interaction: discord.Interaction, request: MapRequest, *, typed: str) -> None:
         meant = await self._symbols.completed(request)
         try:
-            await self._draw_and_show(interaction, meant, typed=request.market)
+            async with self._symbols.explaining(meant, typed=typed):
+                await self._draw_and_show(interaction, meant, typed=request.market)
         except NotCovered as error:
             await _offer_whole(interaction, meant, error)
 
@@ -192,29 +165,6 @@ class Maps(commands.Cog):
 
     def _check_channel(self, interaction: discord.Interaction) -> None:
         check_channel(interaction, self._defaults(interaction.guild_id).channels)
-
-    @liqmap.autocomplete("symbol")
-    async def suggest_symbols(
-        self, interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        """Suggest symbols."""
-        del interaction
-        return suggestions(typed.upper().replace("/", ""), self._symbols.offered())
-
-    @liqmap.autocomplete("window")
-    async def suggest_windows(
-        self, interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        """Suggest common windows."""
-        del interaction
-        return suggestions(typed.lower(), COMMON_WINDOWS)
-
-    @liqmap.autocomplete("value")
-    async def suggest_values(
-        self, interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        """Suggest values for the mode that has been chosen."""
-        return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
 
 
 async def _offer_whole(interaction: discord.Interaction, request: MapRequest, error: NotCovered) -> None:

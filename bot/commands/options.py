@@ -1,22 +1,27 @@
-"""What several commands share: choices to offer, and suggestions while somebody types."""
+"""The options of all commands, each described once: its text, its choices, and what is suggested for it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 import discord
 from discord import app_commands
 
+from bot.request import completing
+from bot.request.due import INTERVALS
+from bot.schedule.alerts import LONGEST_COOLDOWN, SHORTEST_COOLDOWN
+from bot.store.subscriptions import PostStyle
 from bot.views.map import MODE_NAMES
-from liqmap import DEFAULT_EXCHANGE, EXCHANGES, LevelFilter, MarginModel, Mode, Theme
-from liqmap.parsing import DEFAULT_VALUES
+from liqmap import EXCHANGES, LevelFilter, MarginModel, Mode, Theme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Mapping
 
-_MOST_SUGGESTIONS = 25  # Discord refuses more
+    from bot.request.completing import Suggest, Typed
 
 _Channel = app_commands.AppCommandChannel | app_commands.AppCommandThread
+Function = TypeVar("Function")
 
 
 class _PostTarget(app_commands.Transformer):
@@ -50,43 +55,120 @@ PostTarget = app_commands.Transform[_Channel, _PostTarget]
 MapTarget = app_commands.Transform[_Channel, _MapTarget]
 """The type of an option that names a channel in which commands can be used."""
 
-_MODELS = {
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What people see of an option: its text, and its choices by value or what is suggested."""
+
+    text: str
+    choices: Mapping[Any, str] | None = None
+    suggest: Suggest | None = None
+
+
+class Completes(Protocol):
+    """A client that knows what helps to complete an option: `bot.client.LiqmapBot`."""
+
+    def typed(self, interaction: discord.Interaction[Any], text: str) -> Typed:
+        """Return what is known while somebody types `text`."""
+        ...
+
+
+_MODELS: Final = {
     MarginModel.EXCHANGE: "the exchange's own",
     **{row.model: f"{row.model}: isolated, as {row.label} computes it" for row in EXCHANGES.values()},
     MarginModel.SIMPLE: "simple: entry ± 1/leverage, full size at each",
 }
-_LEVELS = {
+_LEVELS: Final = {
     LevelFilter.STANDING: "standing: levels that price has not touched since",
     LevelFilter.ALL: "all: long levels below the last price, short ones above",
 }
+_STYLES: Final = {PostStyle.NEW_POST: "new post", PostStyle.EDIT: "edit in place"}
 
-MODE_CHOICES: Final = [app_commands.Choice(name=name, value=mode.value) for mode, name in MODE_NAMES.items()]
-EXCHANGE_CHOICES: Final = [
-    app_commands.Choice(name=row.label, value=each.value) for each, row in EXCHANGES.items()
-]
-EXCHANGE_HELP: Final = f"Where the trades were made (default: {EXCHANGES[DEFAULT_EXCHANGE].label})"
-MODEL_CHOICES: Final = [app_commands.Choice(name=name, value=each.value) for each, name in _MODELS.items()]
-LEVELS_CHOICES: Final = [app_commands.Choice(name=name, value=each.value) for each, name in _LEVELS.items()]
-THEME_CHOICES: Final = [app_commands.Choice(name=each.value, value=each.value) for each in Theme]
-
-_VALUES = {
-    Mode.TOP_N: ("50", DEFAULT_VALUES[Mode.TOP_N], "250", "1000"),
-    Mode.GROSS_VALUE: ("50k", DEFAULT_VALUES[Mode.GROSS_VALUE], "250k", "1m"),
-    Mode.PORTION: ("0.1%", DEFAULT_VALUES[Mode.PORTION], "5%"),
+OPTIONS: Final = {
+    "symbol": Option("Futures symbol, such as BTCUSDT", suggest=completing.symbols),
+    "window": Option("How far back: 6h, 90m, 7d", suggest=completing.windows),
+    "mode": Option("Which trades count (default: the server's)", choices=MODE_NAMES),
+    "value": Option("The mode's number: 100, 100k or 1%", suggest=completing.values),
+    "exchange": Option(
+        "Where the trades were made (default: the server's)",
+        choices={each: row.label for each, row in EXCHANGES.items()},
+    ),
+    "end": Option(
+        "End of the window in UTC, such as 2023-08-01 06:00 (default: now)", suggest=completing.ends
+    ),
+    "chart": Option(
+        "A picture to draw besides map and depth",
+        choices={"heatmap": "heatmap: how the levels came and went"},
+    ),
+    "model": Option("How liquidation prices are computed (default: the exchange's own way)", choices=_MODELS),
+    "leverages": Option(
+        "Such as 10,25,50,100, or with weights: 10:35,25:30,50:20,100:15", suggest=completing.leverages
+    ),
+    "levels": Option(
+        "Which levels count as standing (default: levels that price has not touched)", choices=_LEVELS
+    ),
+    "theme": Option(
+        "Colours of the pictures (default: the server's)", choices={each: each.value for each in Theme}
+    ),
+    "private": Option("Show the answer only to you"),
+    "every": Option("How often to post it", choices={name: name for name in INTERVALS}),
+    "channel": Option("Where to post it (default: here)"),
+    "style": Option("A new post each time, or one that is edited (default: new post)", choices=_STYLES),
+    "role": Option("A role to mention with each new post (default: none)"),
+    "subscription": Option("The scheduled post to remove"),
+    "distance": Option(
+        "How near the price must come, such as 1% or 0.5%",
+        suggest=completing.suggested_values(Mode.PORTION, ("0.5%", "1%", "2%", "5%"), endings=("%",)),
+    ),
+    "notional": Option(
+        "Smallest cluster that counts, in quote currency, such as 5m",
+        suggest=completing.suggested_values(Mode.GROSS_VALUE, ("1m", "5m", "10m", "50m"), endings=("k", "m")),
+    ),
+    "cooldown": Option(
+        "Pause after each post: 5m to 7d (default: 1h)",
+        suggest=completing.suggested_lengths(
+            ("15m", "1h", "4h", "1d"), shortest=SHORTEST_COOLDOWN, longest=LONGEST_COOLDOWN
+        ),
+    ),
+    "alert": Option("The alert to remove"),
+    "allow": Option("Allow maps in this channel; other channels then draw none unless they are allowed too"),
+    "disallow": Option("Remove a channel from the allowed ones"),
+    "reset": Option("Reset all defaults before applying the other options"),
 }
+"""Every option by its name. A command may have a text of its own for one."""
 
 
-def suggestions(typed: str, known: Iterable[str]) -> list[app_commands.Choice[str]]:
-    """Return the entries of `known` that contain `typed`, those that start with it first."""
-    known = tuple(known)
-    starting = [each for each in known if each.startswith(typed)]
-    containing = [each for each in known if typed in each and not each.startswith(typed)]
-    return [
-        app_commands.Choice(name=each, value=each) for each in [*starting, *containing][:_MOST_SUGGESTIONS]
-    ]
+def options(*names: str, **texts: str) -> Callable[[Function], Function]:
+    """Return a decorator that describes a command's options: by `names` as usual, or with other `texts`."""
+    chosen = {name: OPTIONS[name] for name in (*names, *texts)}
+    described = {name: option.text for name, option in chosen.items()} | texts
+    choices = {
+        name: [app_commands.Choice(name=text, value=str(value)) for value, text in option.choices.items()]
+        for name, option in chosen.items()
+        if option.choices is not None
+    }
+    suggestions = {
+        name: _completion(option.suggest) for name, option in chosen.items() if option.suggest is not None
+    }
+
+    def describe(function: Function) -> Function:
+        decorate: Any = app_commands.describe(**described)
+        function = decorate(function)
+        function = app_commands.choices(**choices)(function)
+        return app_commands.autocomplete(**suggestions)(function)
+
+    return describe
 
 
-def value_suggestions(typed: str, mode: object) -> list[app_commands.Choice[str]]:
-    """Return values to suggest for the mode that has been chosen."""
-    chosen = next((each for each in Mode if each == mode), Mode.TOP_N)
-    return suggestions(typed.lower(), _VALUES[chosen])
+def found_choices(names: Mapping[str, str], typed: str) -> list[app_commands.Choice[str]]:
+    """Return as many as Discord takes of `names` by value that contain what is typed."""
+    found = [(name[:100], value) for value, name in names.items() if typed.lower() in name.lower()]
+    return [app_commands.Choice(name=name, value=value) for name, value in found[:25]]
+
+
+def _completion(suggest: Suggest) -> Callable[..., Any]:
+    async def complete(interaction: discord.Interaction[Any], text: str) -> list[app_commands.Choice[str]]:
+        typed = cast("Completes", interaction.client).typed(interaction, text)
+        return [app_commands.Choice(name=each, value=each) for each in suggest(typed)]
+
+    return complete

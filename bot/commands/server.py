@@ -10,14 +10,14 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.options import EXCHANGE_CHOICES, MODE_CHOICES, THEME_CHOICES, MapTarget, value_suggestions
+from bot.commands.options import MapTarget, options
 from bot.interaction.patience import acknowledge, patiently
-from bot.request.asking import check_defaults
+from bot.request.asking import check_defaults, usual_selection
 from bot.request.defaults import GuildDefaults
 from bot.store.guilds import VALUE_LENGTH
 from bot.views.replies import COLOUR
 from liqmap import DEFAULT_EXCHANGE, EXCHANGES, Mode, RequestError, Theme
-from liqmap.parsing import DEFAULT_LEVERAGES, parse_exchange, parse_mode, parse_selection, parse_theme
+from liqmap.parsing import DEFAULT_LEVERAGES, parse_exchange, parse_mode, parse_theme
 from liqmap.text import selection_text
 
 if TYPE_CHECKING:
@@ -45,17 +45,12 @@ class Server(commands.Cog):
         self._guilds = guilds
 
     @app_commands.command(name="settings", description="Show or change this server's defaults")
-    @app_commands.describe(
+    @options(
+        *("value", "leverages", "allow", "disallow", "reset"),
         exchange="Where the trades were made",
-        mode="Which trades count for alerts; its value is also the default for maps of this mode",
-        value="The mode's number: 100, 100k or 1%",
+        mode="Which trades count, in maps and for alerts",
         theme="Colours of the pictures",
-        leverages="Such as 10,25,50,100, or with weights: 10:35,25:30,50:20,100:15",
-        allow="Allow maps in this channel; other channels then draw none unless they are allowed too",
-        disallow="Remove a channel from the allowed ones",
-        reset="Reset all defaults before applying the other options",
     )
-    @app_commands.choices(exchange=EXCHANGE_CHOICES, mode=MODE_CHOICES, theme=THEME_CHOICES)
     @app_commands.guild_only()
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.default_permissions(manage_guild=True)
@@ -91,13 +86,6 @@ class Server(commands.Cog):
             now = await self._guilds.change(guild_id, change)
         embed = _shown(now)
         await patiently(lambda: interaction.edit_original_response(embed=embed))
-
-    @settings.autocomplete("value")
-    async def suggest_values(
-        self, interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        """Suggest values of the mode that is chosen already."""
-        return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
 
     @app_commands.command(name="help", description="How to read a map")
     @app_commands.allowed_installs(guilds=True, users=True)
@@ -152,11 +140,10 @@ def _with_channels(defaults: GuildDefaults, allow: int | None, disallow: int | N
 
 
 def _shown(defaults: GuildDefaults) -> discord.Embed:
-    selection = parse_selection(Mode(defaults.mode or Mode.TOP_N), defaults.value)
     embed = discord.Embed(title="This server's defaults", colour=COLOUR)
     exchange = parse_exchange(defaults.exchange or DEFAULT_EXCHANGE)
     embed.add_field(name="Exchange", value=EXCHANGES[exchange].label)
-    embed.add_field(name="Trades", value=selection_text(selection))
+    embed.add_field(name="Trades", value=selection_text(usual_selection(defaults)))
     embed.add_field(name="Theme", value=defaults.theme or Theme.DARK.value)
     embed.add_field(name="Leverages", value=(defaults.leverages or DEFAULT_LEVERAGES).replace(",", ", "))
     channels = " ".join(f"<#{each}>" for each in defaults.channels) or "all"

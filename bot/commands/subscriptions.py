@@ -8,25 +8,18 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.options import (
-    EXCHANGE_CHOICES,
-    EXCHANGE_HELP,
-    MODE_CHOICES,
-    THEME_CHOICES,
-    PostTarget,
-    suggestions,
-    value_suggestions,
-)
+from bot.commands.options import PostTarget, found_choices, options
 from bot.interaction.patience import acknowledge, patiently
 from bot.request.asking import build_spec
-from bot.request.due import INTERVALS, parse_interval
+from bot.request.due import parse_interval
 from bot.request.ids import parse_id
+from bot.request.spec import MapSpec
 from bot.schedule.desk import fetch_channel
 from bot.store.subscriptions import NewSubscription, PostStyle
 from bot.views.progress import drawn
 from bot.views.subscriptions import one_line
 from liqmap import RequestError
-from liqmap.parsing import COMMON_WINDOWS, check_request, parse_end
+from liqmap.parsing import check_request, parse_end
 
 if TYPE_CHECKING:
     from bot.interaction.limits import Limits
@@ -36,8 +29,6 @@ if TYPE_CHECKING:
     from bot.store import Store
     from bot.store.subscriptions import Subscription
     from liqmap import Clock
-
-_STYLES = {PostStyle.NEW_POST: "new post", PostStyle.EDIT: "edit in place"}
 
 
 class Subscriptions(commands.Cog):
@@ -63,24 +54,9 @@ class Subscriptions(commands.Cog):
         self._symbols = symbols
 
     @app_commands.command(name="subscribe", description="Post a map here on a schedule")
-    @app_commands.describe(
-        symbol="Futures symbol, such as BTCUSDT",
+    @options(
+        *("symbol", "every", "mode", "value", "channel", "exchange", "style", "role", "theme"),
         window="How far back each map goes: 6h, 90m, 7d",
-        mode="Which trades count",
-        every="How often to post it",
-        value="The mode's number: 100, 100k or 1%",
-        channel="Where to post it (default: here)",
-        exchange=EXCHANGE_HELP,
-        style="A new post each time, or one that is edited (default: new post)",
-        role="A role to mention with each new post (default: none)",
-        theme="Colours of the pictures (default: dark)",
-    )
-    @app_commands.choices(
-        mode=MODE_CHOICES,
-        every=[app_commands.Choice(name=name, value=name) for name in INTERVALS],
-        exchange=EXCHANGE_CHOICES,
-        style=[app_commands.Choice(name=name, value=style.value) for style, name in _STYLES.items()],
-        theme=THEME_CHOICES,
     )
     @app_commands.guild_only()
     @app_commands.allowed_installs(guilds=True, users=False)
@@ -90,8 +66,8 @@ class Subscriptions(commands.Cog):
         interaction: discord.Interaction,
         symbol: str,
         window: str,
-        mode: str,
         every: str,
+        mode: str | None = None,
         value: str | None = None,
         channel: PostTarget | None = None,
         exchange: str | None = None,
@@ -118,20 +94,21 @@ class Subscriptions(commands.Cog):
                 interaction.client, channel.id if channel else interaction.channel_id or 0
             )
             self.desk.check_rights(interaction, target, role)
-            typed, request = request.market, await self._symbols.completed(request)
+            meant = await self._symbols.completed(request)
             new = NewSubscription(
-                *(guild_id, target.id, interaction.user.id, type(spec).of(request), interval, chosen),
+                *(guild_id, target.id, interaction.user.id, MapSpec.of(meant), interval, chosen),
                 role.id if role else None,
             )
             await self.desk.check_room(new)
-            result = await drawn(self._draw, interaction, request)
+            async with self._symbols.explaining(meant, typed=symbol):
+                result = await drawn(self._draw, interaction, meant)
             draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
-            await self.desk.preview(interaction, new, draft_id, result, typed=typed)
+            await self.desk.preview(interaction, new, draft_id, result, typed=request.market)
 
     @app_commands.command(
         name="subscriptions", description="List scheduled posts; pause, resume or remove them"
     )
-    @app_commands.describe(channel="Show only the posts of this channel")
+    @options(channel="Show only the posts of this channel")
     @app_commands.guild_only()
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.default_permissions(manage_channels=True)
@@ -145,7 +122,7 @@ class Subscriptions(commands.Cog):
         await self.desk.show_list(interaction, channel.id if channel else None)
 
     @app_commands.command(name="unsubscribe", description="Remove a scheduled post")
-    @app_commands.describe(subscription="The scheduled post to remove")
+    @options("subscription")
     @app_commands.guild_only()
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.default_permissions(manage_channels=True)
@@ -163,32 +140,7 @@ class Subscriptions(commands.Cog):
     ) -> list[app_commands.Choice[str]]:
         """Suggest the server's subscriptions."""
         found = await self._store.subscriptions.of_guild(interaction.guild_id or 0)
-        names = [(self._name(interaction, each)[:100], str(each.id)) for each in found]
-        fitting = [(name, number) for name, number in names if typed.lower() in name.lower()]
-        return [app_commands.Choice(name=name, value=number) for name, number in fitting[:25]]
-
-    @subscribe.autocomplete("symbol")
-    async def suggest_symbols(
-        self, interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        """Suggest symbols."""
-        del interaction
-        return suggestions(typed.upper().replace("/", ""), self._symbols.offered())
-
-    @subscribe.autocomplete("window")
-    async def suggest_windows(
-        self, interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        """Suggest common windows."""
-        del interaction
-        return suggestions(typed.lower(), COMMON_WINDOWS)
-
-    @subscribe.autocomplete("value")
-    async def suggest_values(
-        self, interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        """Suggest values for the mode that has been chosen."""
-        return value_suggestions(typed, getattr(interaction.namespace, "mode", None))
+        return found_choices({str(each.id): self._name(interaction, each) for each in found}, typed)
 
     @commands.Cog.listener()
     async def on_guild_available(self, guild: discord.Guild) -> None:

@@ -37,7 +37,7 @@ class Words(TypedDict, total=False):
 
     symbol: str
     window: str
-    mode: str
+    mode: str | None
     value: str | None
     exchange: str | None
     leverages: str | None
@@ -59,7 +59,7 @@ def build_spec(
     return MapSpec(
         markets=(Market(exchange, symbol),),
         length=length,
-        selection=_selection(words["mode"], words.get("value"), defaults),
+        selection=_selection(words.get("mode"), words.get("value"), defaults),
         leverages=leverages,
         weights=weights,
         model=model,
@@ -71,14 +71,21 @@ def build_spec(
 
 def check_defaults(defaults: GuildDefaults) -> None:
     """Raise RequestError that names the option unless maps can be drawn with a server's defaults."""
-    mode = defaults.mode or Mode.TOP_N
-    spec = build_spec(defaults, symbol="BTCUSDT", window="1d", mode=mode, value=defaults.value)
+    spec = build_spec(defaults, symbol="BTCUSDT", window="1d", value=defaults.value)
     # A request checks what it is made of, whenever its window ends.
     spec.ending(datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def _selection(mode: str, value: str | None, defaults: GuildDefaults) -> Selection:
-    chosen = parse_mode(mode)
-    if value is None and defaults.mode == chosen:
-        value = defaults.value
-    return parse_selection(Mode(chosen), value)
+def usual_selection(defaults: GuildDefaults) -> Selection:
+    """Return which trades count where a server's commands do not say: those of its mode, else top_n 100.
+
+    Raises RequestError that names the option.
+    """
+    return parse_selection(parse_mode(defaults.mode or Mode.TOP_N), defaults.value)
+
+
+def _selection(mode: str | None, value: str | None, defaults: GuildDefaults) -> Selection:
+    usual = parse_mode(defaults.mode or Mode.TOP_N)
+    chosen = usual if mode is None else parse_mode(mode)
+    # A server's value belongs to its mode.
+    return usual_selection(defaults) if value is None and chosen is usual else parse_selection(chosen, value)

@@ -2,52 +2,65 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from liqmap import DataError, Exchange, MapRequest, MapResult, RequestError
+from liqmap import LiqmapError, NotPublished, RequestError
 from liqmap.parsing import POPULAR_SYMBOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from bot.request.drawing import Draw, Listeners
+    from liqmap import Exchange, MapRequest
     from liqmap.collect.listings import Listings
+
+
+Refusal = TypeVar("Refusal", bound=LiqmapError)
+
+
+class Explains(Protocol):
+    """How the error of a symbol that may not exist is worded: as `Listings.suggesting` does."""
+
+    async def __call__(self, error: Refusal, request: MapRequest, *, typed: str) -> Refusal:
+        """Return `error`, or what names are near to `typed`."""
+        ...
 
 
 async def _as_it_stands(request: MapRequest) -> MapRequest:
     return request
 
 
+async def _as_it_is(error: Refusal, request: MapRequest, *, typed: str) -> Refusal:
+    del request, typed
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Symbols:
-    """What commands know of symbols: `offered` while somebody types, and what a typed one means.
+    """What commands know of symbols: those `offered` of an exchange while somebody types, the best first.
 
-    `completed` returns a request for the market that its symbol means.
+    `completed` returns a request for the market that its symbol means, `explained` the error of one that may
+    not exist.
     """
 
-    offered: Callable[[], tuple[str, ...]] = lambda: POPULAR_SYMBOLS
+    offered: Callable[[Exchange], Sequence[str]] = lambda _: POPULAR_SYMBOLS
     completed: Callable[[MapRequest], Awaitable[MapRequest]] = _as_it_stands
+    explained: Explains = _as_it_is
 
     @classmethod
     def of(cls, listings: Listings) -> Self:
         """Return what the exchanges' lists say."""
-        return cls(lambda: listed(listings), listings.completed)
+        return cls(
+            lambda exchange: listings.ranked(exchange) or POPULAR_SYMBOLS,
+            listings.completed,
+            listings.suggesting,
+        )
 
-
-def listed(listings: Listings) -> tuple[str, ...]:
-    """Return symbols to offer: popular ones first, then all that are known to be listed."""
-    others = frozenset[str]().union(*(listings.trading(exchange) for exchange in Exchange))
-    return (*POPULAR_SYMBOLS, *sorted(others - set(POPULAR_SYMBOLS)))
-
-
-def suggesting(draw: Draw, listings: Listings) -> Draw:
-    """Return `draw` with near names in the error of a symbol that the exchange does not list."""
-
-    async def run(request: MapRequest, **listeners: Unpack[Listeners]) -> MapResult:
+    @asynccontextmanager
+    async def explaining(self, request: MapRequest, *, typed: str) -> AsyncIterator[None]:
+        """Put near names into the error of a symbol that was `typed` and does not exist."""
         try:
-            return await draw(request, **listeners)
-        except (RequestError, DataError) as error:
-            raise await listings.suggesting(error, request) from None
-
-    return run
+            yield
+        except (RequestError, NotPublished) as error:
+            raise await self.explained(error, request, typed=typed) from None

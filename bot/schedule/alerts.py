@@ -12,16 +12,16 @@ import discord
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.interaction.patience import UNSENT, failure_text, may_pass
+from bot.request.asking import usual_selection
 from bot.request.spec import encode_number
 from liqmap import EXCHANGES, Cluster, Exchange, LiqmapError, MapRequest, Market, TimeWindow
-from liqmap.parsing import parse_end, parse_mode, parse_selection
+from liqmap.parsing import parse_end
 from liqmap.text import cluster_price, last_price, money, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
-    from bot.request.defaults import GuildDefaults
     from bot.store import Store
     from bot.store.alerts import Alert
     from liqmap import Clock, MapResult, MapSummary, Selection
@@ -32,6 +32,8 @@ WINDOW: Final = timedelta(days=1)
 """The window whose clusters are watched, up to now."""
 
 EVERY: Final = timedelta(minutes=1)
+SHORTEST_COOLDOWN: Final = timedelta(minutes=5)
+LONGEST_COOLDOWN: Final = timedelta(days=7)
 _NEWS_FOR = timedelta(minutes=15)
 _DRAWN_AT_ONCE = 2
 _Key = tuple[Exchange, str, "Selection"]
@@ -40,12 +42,12 @@ _Key = tuple[Exchange, str, "Selection"]
 class Speaker(Protocol):
     """How an alert reaches its channel: `bot.schedule.posts.Posts`."""
 
-    async def say(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
+    async def write(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
         """Write a sentence into a channel."""
         ...
 
-    async def tell(self, user_id: int, sentence: str) -> bool:
-        """Write to a person."""
+    async def inform(self, user_id: int, sentence: str) -> bool:
+        """Write to a person, as far as that is possible."""
         ...
 
 
@@ -73,7 +75,7 @@ class AlertWatch:
         self._draw = draw
         self._clock = clock
         self._seen: dict[_Key, Sight] = {}
-        self._untold: dict[int, tuple[datetime, str]] = {}
+        self._unposted: dict[int, tuple[datetime, str]] = {}
         self._slots = asyncio.Semaphore(_DRAWN_AT_ONCE)
         self._alerts: Sequence[Alert] = ()
         self._fired: dict[int, datetime] = {}
@@ -84,14 +86,14 @@ class AlertWatch:
         watched: dict[_Key, list[Alert]] = {}
         for alert in await self._known():
             try:
-                selection = watched_selection(self._store.guilds.get(alert.guild_id))
+                selection = usual_selection(self._store.guilds.get(alert.guild_id))
             except LiqmapError as error:
                 log.info("alert %d waits: %s", alert.id, error)
                 continue
             watched.setdefault((alert.exchange, alert.symbol, selection), []).append(alert)
         self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
         known = {alert.id for alerts in watched.values() for alert in alerts}
-        self._untold = {number: what for number, what in self._untold.items() if number in known}
+        self._unposted = {number: what for number, what in self._unposted.items() if number in known}
         looks = (self._look(key, alerts) for key, alerts in watched.items())
         faults = [each for each in await asyncio.gather(*looks, return_exceptions=True) if each is not None]
         for fault in faults:
@@ -127,23 +129,25 @@ class AlertWatch:
         self._seen[key] = Sight(summary, window.end)
         for alert in alerts:
             # A sweep is seen only once, so an alert that could not be posted is tried again.
-            since, untold = self._untold.pop(alert.id, (now, ""))
-            sentence = alert_text(alert, summary, before) or (untold if abs(now - since) < _NEWS_FOR else "")
+            since, unposted = self._unposted.pop(alert.id, (now, ""))
+            sentence = alert_text(alert, summary, before) or (
+                unposted if abs(now - since) < _NEWS_FOR else ""
+            )
             if sentence and not _is_resting(alert, now):
-                await self._tell(alert, sentence, now)
+                await self._post(alert, sentence, now)
 
-    async def _tell(self, alert: Alert, sentence: str, now: datetime) -> None:
+    async def _post(self, alert: Alert, sentence: str, now: datetime) -> None:
         # The nonce stays the same until the post is noted, so Discord recognises a repeated one.
         last = 0 if alert.fired_at is None else int(alert.fired_at.timestamp())
         nonce = f"a{encode_number(alert.id)}-{encode_number(last)}"
         try:
-            await self._speaker.say(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
+            await self._speaker.write(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
         except UNSENT as error:
             log.warning("alert %d could not be posted: %s", alert.id, failure_text(error))
             if isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
                 await self._remove(alert)
             else:
-                self._untold[alert.id] = now, sentence
+                self._unposted[alert.id] = now, sentence
         else:
             log.info("alerted alert=%d symbol=%s", alert.id, alert.symbol)
             await self._note_fired(alert, now)
@@ -162,16 +166,11 @@ class AlertWatch:
 
     async def _remove(self, alert: Alert) -> None:
         await self._store.alerts.remove(alert.id)
-        await self._speaker.tell(
+        await self._speaker.inform(
             alert.creator_id,
             f"I have removed the alert of {alert.symbol} in <#{alert.channel_id}>:"
             " I can no longer post there. Set it again with /alert near.",
         )
-
-
-def watched_selection(defaults: GuildDefaults) -> Selection:
-    """Return which trades count for a server's alerts: its default mode, else top_n 100."""
-    return parse_selection(parse_mode(defaults.mode or "top_n"), defaults.value)
 
 
 def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str | None:

@@ -13,10 +13,10 @@ from bot.interaction.patience import acknowledge, may_pass, patiently
 from bot.interaction.permissions import Postable, check_bot, check_member
 from bot.request.due import next_post
 from bot.store.subscriptions import SubscriptionState
+from bot.views.replies import below_completion
 from bot.views.sending import send_map
 from bot.views.subscriptions import confirm_view, list_reply, one_line, one_reply
 from liqmap import RequestError
-from liqmap.text import completion_text
 
 if TYPE_CHECKING:
     from bot.schedule.scheduler import Scheduler
@@ -108,9 +108,9 @@ class SubscriptionDesk:
         typed: Market,
     ) -> None:
         """Show what would be posted, and what the `typed` symbol means, with Confirm and Cancel."""
-        text = f"**Preview.** {one_line(new)}. Post it like this?"
-        if completion := completion_text(typed, result.request.market):
-            text += f"\n{completion}"
+        text = below_completion(
+            f"**Preview.** {one_line(new)}. Post it like this?", typed=typed, drawn=result.request.market
+        )
 
         async def send(reply: Reply) -> None:
             await interaction.edit_original_response(

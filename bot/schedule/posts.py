@@ -116,8 +116,8 @@ class Posts:
                 return message.id
         return None
 
-    async def tell(self, user_id: int, sentence: str) -> bool:
-        """Write to a person; return whether that was possible."""
+    async def inform(self, user_id: int, sentence: str) -> bool:
+        """Write to a person as far as that is possible; return whether it was."""
         if user_id == NOBODY:
             return False
         try:
@@ -130,7 +130,7 @@ class Posts:
             return False
         return True
 
-    async def say(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
+    async def write(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
         """Write a sentence into a channel. Raises one of `bot.interaction.patience.UNSENT`."""
         channel = self._client.get_partial_messageable(channel_id, guild_id=guild_id)
         await self._rate.acquire()

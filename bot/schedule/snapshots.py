@@ -74,8 +74,8 @@ class Poster(Protocol):
         """Return the message of that due time, sent since then."""
         ...
 
-    async def tell(self, user_id: int, sentence: str) -> bool:
-        """Write to a person."""
+    async def inform(self, user_id: int, sentence: str) -> bool:
+        """Write to a person, as far as that is possible."""
         ...
 
 
@@ -265,7 +265,7 @@ class SnapshotJob:
         if not await self._store.subscriptions.pause(subscription.id, reason=reason):
             return  # somebody has paused or removed it meanwhile
         self._on_outcome("paused")
-        await self._poster.tell(
+        await self._poster.inform(
             subscription.creator_id,
             f"I have paused the posts of {subscription.spec.market.symbol} in <#{subscription.channel_id}>:"
             f" {reason.rstrip('.')}. Resume them there with /subscriptions.",

@@ -11,7 +11,7 @@ from bot.store.alerts import ALERT_KEY
 from bot.store.database import writing
 from bot.store.owner import UNCLAIMED, Owner
 from bot.store.room import free_place, has_equal, until_unique
-from bot.store.subscriptions import SUBSCRIPTION_KEY, SubscriptionState
+from bot.store.subscriptions import DOUBLED, SUBSCRIPTION_KEY, SubscriptionState
 from bot.store.tables import alerts, guilds, subscriptions
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Claims:
             ):
                 mine |= {
                     "state": SubscriptionState.PAUSED,
-                    "reason": "the channel already gets exactly these posts",
+                    "reason": DOUBLED,
                 }
             await _put(connection, subscriptions, mine)
         return [row["id"] for row in rows]

@@ -54,7 +54,8 @@ async def free_place(
     query = select(table.c.place).where(_beside(table, row), there, table.c.guild_id == row["guild_id"])
     taken = (await connection.execute(query)).scalars().all()
     if most is not None and len(taken) >= most:
-        raise RequestError(f"This server has {most} {table.name}, which is the limit; remove one first.")
+        what = table.name.removesuffix("s") if most == 1 else table.name
+        raise RequestError(f"This server has {most} {what}, which is the limit; remove one first.")
     return next(number for number in count() if number not in set(taken))
 
 

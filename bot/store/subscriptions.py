@@ -29,6 +29,9 @@ REASON_LENGTH: Final = 300
 SUBSCRIPTION_KEY: Final = ("channel_id", "spec", "every")
 """What makes two subscriptions one: they would post the same at the same time."""
 
+DOUBLED: Final = "the channel already gets exactly these posts"
+"""Why a subscription that comes to an equal one is paused."""
+
 
 class PostStyle(StrEnum):
     """Whether each snapshot is a message of its own, or takes the place of the one before."""

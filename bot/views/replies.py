@@ -17,6 +17,7 @@ from liqmap.text import (
     age_text,
     asked_words,
     band_text,
+    completion_text,
     coverage_text,
     coverage_warning,
     duration_text,
@@ -33,7 +34,7 @@ from liqmap.text import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap import MapResult, MapSummary, Progress
+    from liqmap import MapResult, MapSummary, Market, Progress
 
 COLOUR = discord.Colour(0x129FB4)
 WARNING_COLOUR = discord.Colour(0xFFD166)
@@ -107,6 +108,12 @@ def _seconds_left(progress: Progress, *, share: float, elapsed: float) -> float 
         return pace if share > _TELLING_SHARE or elapsed >= _TELLING_SECONDS else None
     # Requests under a rate budget come in bursts. Their pace means nothing before a minute has passed.
     return max(progress.left, pace) if elapsed >= _TELLING_BUDGET_SECONDS else progress.left
+
+
+def below_completion(sentence: str, *, typed: Market, drawn: Market) -> str:
+    """Return `sentence`, below a line on what the typed symbol was taken to mean where that differs."""
+    completion = completion_text(typed, drawn)
+    return f"{completion}\n{sentence}" if completion else sentence
 
 
 def fitting(lines: Sequence[str], *, most: int | None = None, hint: str = "") -> str:

@@ -138,7 +138,7 @@ async def _draw(
             with _ProgressBar() as bar:
                 result = await engine.draw(request, progress=bar.show)
         except (RequestError, NotPublished) as error:
-            raise await listings.suggesting(error, request) from None
+            raise await listings.suggesting(error, request, typed=options.symbol) from None
     return result, write_results(result, options.out)
 
 

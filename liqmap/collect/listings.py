@@ -20,10 +20,11 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Market
 from liqmap.net.download import exists
 from liqmap.net.session import open_session
+from liqmap.parsing import quoted
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
     from types import TracebackType
 
@@ -40,6 +41,7 @@ AnyError = TypeVar("AnyError", bound=LiqmapError)
 KEPT_FOR: Final = timedelta(days=1)
 RETRIED_AFTER: Final = timedelta(minutes=5)
 _PATIENCE = 20.0  # seconds for all pages of an exchange
+_PATIENCE_FOR_VOLUMES = 5.0
 _PATIENCE_FOR_FILES = 5.0
 _LEAST_WAIT = 60.0
 _MOST_LOOKED_FOR = 10_000
@@ -83,6 +85,11 @@ class Listings:
         """Return the symbols that traded when the list was last fetched, without waiting."""
         listing = self.known.listing(exchange)
         return frozenset() if listing is None else listing.trading
+
+    def ranked(self, exchange: Exchange) -> tuple[str, ...]:
+        """Return the symbols that traded when the list was fetched last, the most traded first."""
+        listing = self.known.listing(exchange)
+        return () if listing is None else listing.ranked
 
     async def symbols(self, exchange: Exchange) -> frozenset[str]:
         """Return the symbols that trade now, from a list fetched at most a day ago.
@@ -131,17 +138,16 @@ class Listings:
             return ()
         return tuple(difflib.get_close_matches(symbol, sorted(listed), n=3, cutoff=0.6))
 
-    async def suggesting(self, error: AnyError, request: MapRequest) -> AnyError:
-        """Return `error` with names similar to the symbol of `request`, if the exchange does not list it."""
-        if isinstance(error, NotCovered):
-            return error  # the symbol exists: its days are published
-        exchange, symbol = request.market.exchange, request.market.symbol
-        near = await self.near(exchange, symbol)
+    async def suggesting(self, error: AnyError, request: MapRequest, *, typed: str) -> AnyError:
+        """Return `error`, or one that names what is spelt like `typed`, where that is no known symbol."""
+        if isinstance(error, NotCovered) or request.market in self.known:
+            return error  # it exists: what is wrong is something else
+        near = await self.near(request.market.exchange, request.market.symbol)
         if not near:
             return error
         names = " or ".join((", ".join(near[:-1]), near[-1])) if len(near) > 1 else near[0]
-        label = EXCHANGES[exchange].label
-        return type(error)(f"{error} {label} lists no {symbol}; did you mean {names}?")
+        label = EXCHANGES[request.market.exchange].label
+        return type(error)(f"{label} lists no {quoted(typed)}; did you mean {names}?")
 
     async def _refresh_daily(self, exchange: Exchange) -> None:
         while True:
@@ -161,7 +167,8 @@ class Listings:
         try:
             async with asyncio.timeout(_PATIENCE):
                 found = await self._fetch(exchange)
-            await asyncio.to_thread(self.known.keep, exchange, found, now=self._clock.now())
+            volumes = await self._fetch_volumes(exchange)
+            await asyncio.to_thread(self.known.keep, exchange, found, volumes=volumes, now=self._clock.now())
         except (LiqmapError, TimeoutError) as error:
             log.warning("the symbols of %s could not be fetched: %s", exchange, error)
             self._retried_at[exchange] = self._clock.now() + RETRIED_AFTER
@@ -173,6 +180,19 @@ class Listings:
         base_url = self._settings.exchanges.of(exchange).api_url
         pages = pages_of(client, listing, base_url=base_url)
         return frozenset([symbol async for page in pages for symbol in listing.read(page)])
+
+    async def _fetch_volumes(self, exchange: Exchange) -> Mapping[str, float] | None:
+        """Return what each symbol traded within a day, None if that cannot be found out: it only sorts."""
+        volumes = EXCHANGES[exchange].volumes
+        if volumes is None:
+            return None
+        url = volumes.url(self._settings.exchanges.of(exchange).api_url)
+        try:
+            async with asyncio.timeout(_PATIENCE_FOR_VOLUMES):
+                return volumes.read(await self._clients[exchange].get(url, weight=volumes.weight))
+        except (LiqmapError, TimeoutError) as error:
+            log.info("the trading volumes of %s could not be fetched: %s", exchange, error)
+            return None
 
     async def _published_of(self, markets: Sequence[Market], window: TimeWindow) -> frozenset[Market]:
         """Return which of `markets` have a file of the window's first or last completed day."""

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from liqmap.brackets import bracketed_symbols
 from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
-from liqmap.parsing import complete_symbol
+from liqmap.parsing import POPULAR_SYMBOLS, complete_symbol
 from liqmap.store.segments import symbol_folder
 
 if TYPE_CHECKING:
@@ -21,18 +21,34 @@ if TYPE_CHECKING:
     from liqmap.model import Exchange, Market
 
 
+_POPULARITY: Final = {symbol: place for place, symbol in enumerate(POPULAR_SYMBOLS)}
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An exchange's list of symbols, with those of earlier lists: the last day on which each was listed."""
+    """An exchange's list of symbols, with those of earlier lists: the last day on which each was listed.
+
+    `volumes` are notionals traded within a day [quote currency], as far as they are known.
+    """
 
     fetched: datetime
     last_day: Mapping[str, date]
+    volumes: Mapping[str, float]
 
     @property
     def trading(self) -> frozenset[str]:
         """The symbols in the newest list."""
         today = self.fetched.date()
         return frozenset(symbol for symbol, day in self.last_day.items() if day == today)
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """The symbols that the list named: the most traded first, then popular ones, then by name."""
+        return tuple(sorted(self.trading, key=self._rank))
+
+    def _rank(self, symbol: str) -> tuple[float, int, bool, str]:
+        popular = _POPULARITY.get(symbol, len(_POPULARITY))
+        return -self.volumes.get(symbol, 0.0), popular, not symbol.endswith(("USDT", "USDC")), symbol
 
 
 class KnownSymbols:
@@ -70,14 +86,27 @@ class KnownSymbols:
         # Another process may have written the file, or this one may be unable to write it.
         return kept if latest is None or kept.fetched > latest.fetched else latest
 
-    def keep(self, exchange: Exchange, symbols: frozenset[str], *, now: datetime) -> None:
-        """Keep a list that was fetched now. Raises RequestError if it cannot be written."""
+    def keep(
+        self,
+        exchange: Exchange,
+        symbols: frozenset[str],
+        *,
+        volumes: Mapping[str, float] | None = None,
+        now: datetime,
+    ) -> None:
+        """Keep a list that was fetched now, and the volumes, else those of before.
+
+        Raises RequestError if it cannot be written.
+        """
         before = self.listing(exchange)
         last_day = dict(before.last_day if before else {}) | dict.fromkeys(symbols, now.date())
-        self._latest[exchange] = Listing(now, last_day)
+        if volumes is None:
+            volumes = before.volumes if before else {}
+        self._latest[exchange] = Listing(now, last_day, volumes)
         content = {
             "fetched": now.isoformat(),
             "symbols": {symbol: day.isoformat() for symbol, day in sorted(last_day.items())},
+            "volumes": dict(sorted(volumes.items())),
         }
         write_file(self._path(exchange), json.dumps(content, ensure_ascii=False).encode())
 
@@ -92,4 +121,7 @@ def _read(path: Path, changed: int) -> Listing:
     fetched = datetime.fromisoformat(content["fetched"])
     if fetched.tzinfo is None:
         raise ValueError("a time without a zone")
-    return Listing(fetched, {symbol: date.fromisoformat(day) for symbol, day in content["symbols"].items()})
+    last_day = {symbol: date.fromisoformat(day) for symbol, day in content["symbols"].items()}
+    # A list that an earlier version kept has no volumes.
+    volumes = {symbol: float(volume) for symbol, volume in content.get("volumes", {}).items()}
+    return Listing(fetched, last_day, volumes)

@@ -1,4 +1,4 @@
-"""Symbols out of an exchange's list, each checked on its own: one bad name must not hide the others."""
+"""Rows out of an exchange's list of symbols, each checked on its own: a bad one must not hide the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_VOLUME: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _SYMBOL: Final = re.compile(r"[^\W_]{1,30}(?:[_-]\w{1,10})?")
+
+
+def traded_volumes(rows: Iterable[object], *, key: str) -> dict[str, float]:
+    """Return the volume that each row has under `key` as a decimal text, leaving out what cannot be one."""
+    found = {}
+    for row in rows:
+        match row:
+            case {"symbol": str(symbol), **rest} if _SYMBOL.fullmatch(symbol):
+                volume = rest.get(key)
+                if isinstance(volume, str) and _VOLUME.fullmatch(volume):
+                    found[symbol] = float(volume)
+    return found
 
 
 def listed_symbols(rows: Iterable[object], *, status: str, exchange: str) -> frozenset[str]:

@@ -145,6 +145,24 @@ class ListingFormat(Paged, Protocol):
         """Return what `word` may mean here, such as BTC, BTC-USDT, BTCUSDTPERP or BTCUSD_PERP."""
 
 
+class VolumeFormat(Protocol):
+    """The answer of an exchange's REST API about what its contracts traded within the last day.
+
+    `weight` is what the request costs of the exchange's budget.
+    """
+
+    weight: int
+
+    def url(self, base_url: str) -> str:
+        """Return the address of the volumes below `base_url`."""
+
+    def read(self, answer: object) -> Mapping[str, float]:
+        """Return the notional [quote currency] that each symbol traded, as far as rows can be read.
+
+        Raises DataError if it is no such answer.
+        """
+
+
 class RiskLimitFormat(Paged, Protocol):
     """The pages on which an exchange publishes the leverage brackets of its symbols for everybody."""
 
@@ -222,8 +240,8 @@ class ExchangeRow:
     kind a symbol is. `used_weight` reads from an answer's headers how much of this minute's budget has been
     used, None where they do not say it. `brackets_source` names where leverage brackets come from. `backfill`
     is None where the trades of the last hours can only be recorded, `risk_limits` where brackets are not
-    published for everybody, and `liquidation_files` where liquidations can only be recorded.
-    published for everybody. `series` are the kinds of series that can be had.
+    published for everybody, `liquidation_files` where liquidations can only be recorded, and `volumes` where
+    no answer has those of all symbols. `series` are the kinds of series that can be had.
     """
 
     label: str
@@ -242,6 +260,7 @@ class ExchangeRow:
     risk_limits: RiskLimitFormat | None = None
     liquidation_files: LiquidationFiles | None = None
     series: Mapping[SeriesKind, SeriesFormat] = field(default_factory=dict)
+    volumes: VolumeFormat | None = None
 
     def margin_rule(self, *, on: date) -> MarginRule:
         """Return how the exchange computes maintenance margin on a day."""

@@ -27,6 +27,7 @@ _HOUR_MS = 3_600_000
 _HISTORY_MS = 48 * _HOUR_MS
 _TRADES_WEIGHT = 20  # whatever the limit
 _LISTINGS_WEIGHT = _TIME_WEIGHT = 1
+_VOLUMES_WEIGHT = 40  # without a symbol
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 500, 1000
 
 
@@ -104,6 +105,13 @@ class BinanceRest:
         }
         return _answer(body, charge)
 
+    async def volumes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - for all symbols only
+        """Answer GET /fapi/v1/ticker/24hr."""
+        charge = self.budget.charge(_VOLUMES_WEIGHT)
+        if charge.refusal is not None:
+            return _refused(charge, charge.refusal)
+        return _answer([_traded(symbol, LISTINGS[symbol]) for symbol in linear_symbols()], charge)
+
     async def time(self, request: web.Request) -> web.Response:  # noqa: ARG002 - it takes no parameters
         """Answer GET /fapi/v1/time."""
         charge = self.budget.charge(_TIME_WEIGHT)
@@ -158,12 +166,24 @@ def _listed(symbol: str, listing: Listing) -> dict[str, Any]:
     }
 
 
+def _traded(symbol: str, listing: Listing) -> dict[str, Any]:
+    return {
+        "symbol": symbol,
+        "lastPrice": f"{listing.price:.8f}",
+        "volume": f"{listing.day_notional / listing.price:.8f}",
+        "quoteVolume": f"{listing.day_notional:.8f}",
+        "count": listing.trades_a_day,
+    }
+
+
 def _refused(charge: Charge, status: int) -> web.Response:
     text = "Too many requests; current limit of IP is exceeded. Please use the websocket for live updates."
     return _answer({"code": -1003, "msg": text}, charge, status=status)
 
 
-def _answer(body: dict[str, Any], charge: Charge, *, status: int = 200) -> web.Response:
+def _answer(
+    body: dict[str, Any] | list[dict[str, Any]], charge: Charge, *, status: int = 200
+) -> web.Response:
     return web.json_response(body, status=status, headers=_headers(charge))
 
 

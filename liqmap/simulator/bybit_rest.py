@@ -66,6 +66,14 @@ class BybitRest:
         """Answer GET /v5/market/instruments-info, a few symbols a page."""
         return _page([[_listed(symbol, LISTINGS[symbol])] for symbol in _symbols(request)], request)
 
+    async def volumes(self, request: web.Request) -> web.Response:
+        """Answer GET /v5/market/tickers, all symbols of a category at once."""
+        rows = [_traded(symbol, LISTINGS[symbol]) for symbol in _symbols(request)]
+        result = {"category": _category_of(request), "list": rows}
+        return web.json_response(
+            {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": 0}
+        )
+
     async def risk_limits(self, request: web.Request) -> web.Response:
         """Answer GET /v5/market/risk-limit: one symbol, or a few symbols a page."""
         category, symbol = _category_of(request), request.query.get("symbol")
@@ -122,6 +130,19 @@ def _listed(symbol: str, listing: Listing) -> dict[str, Any]:
         "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
         "priceFilter": {"tickSize": f"{10**-listing.price_decimals:.{listing.price_decimals}f}"},
         "lotSizeFilter": {"qtyStep": f"{10**-listing.size_decimals:.{listing.size_decimals}f}"},
+    }
+
+
+def _traded(symbol: str, listing: Listing) -> dict[str, Any]:
+    coins = listing.day_notional / listing.price
+    inverse = listing.dollars is not None
+    # An inverse contract counts dollars, and what it turns over is coins.
+    turnover, volume = (coins, listing.day_notional) if inverse else (listing.day_notional, coins)
+    return {
+        "symbol": symbol,
+        "lastPrice": f"{listing.price:.{listing.price_decimals}f}",
+        "turnover24h": f"{turnover:.4f}",
+        "volume24h": f"{volume:.4f}",
     }
 
 

@@ -45,6 +45,11 @@ class Listing:
     median_notional: float
     dollars: float | None = None
 
+    @property
+    def day_notional(self) -> float:
+        """Roughly what is traded in a day [quote currency], as if every trade were of the median notional."""
+        return self.trades_a_day * self.median_notional
+
 
 LISTINGS: Final = {
     "BTCUSDT": Listing(29_000, 1, 3, 0.018, 1_200_000, 400),

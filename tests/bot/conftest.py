@@ -246,9 +246,10 @@ class Floor(NamedTuple):
         return await manager.slash(self.channel, "subscribe", **typed)
 
     async def liqmap(self, **options: Any) -> simcord.InteractionResult:
-        """Let the member use /liqmap; what is not said is BTCUSDT 6h top_n."""
+        """Let the member use /liqmap: BTCUSDT 6h top_n, other `options`, and without those that are None."""
         typed = {"symbol": "BTCUSDT", "window": "6h", "mode": "top_n"} | options
-        return await self.member.slash(self.channel, "liqmap", **typed)
+        said = {name: value for name, value in typed.items() if value is not None}
+        return await self.member.slash(self.channel, "liqmap", **said)
 
 
 @pytest.fixture

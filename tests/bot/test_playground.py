@@ -61,7 +61,7 @@ async def test_playground_names_near_symbols_and_offers_what_the_market_lists(
     monkeypatch.setattr(playground, "_play_in", mistype)
     await play(one_worker, port=None, out=tmp_path)
     sentence, *choices = told
-    assert "did you mean BTCUSDT" in str(sentence)
+    assert str(sentence).startswith("Binance lists no “BTCUSTDT”; did you mean BTCUSDT")
     assert choices == ["NEWLYUSDT"]
 
 

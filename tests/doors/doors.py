@@ -17,7 +17,14 @@ from liqmap.brackets import find_brackets, table_name
 from liqmap.brackets.tiers import tiers_text
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, StreamTrade, SymbolTiers
-from liqmap.exchanges.protocol import LiquidationFiles, Paged, RiskLimitFormat, SeriesFiles, SeriesPages
+from liqmap.exchanges.protocol import (
+    LiquidationFiles,
+    Paged,
+    RiskLimitFormat,
+    SeriesFiles,
+    SeriesPages,
+    VolumeFormat,
+)
 from liqmap.model import Exchange, Trades
 from liqmap.net.attempts import retry_after
 from liqmap.net.rest import _parsed
@@ -82,6 +89,8 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
     if row.risk_limits is not None:
         read_tiers = partial(_paged, row.risk_limits, partial(_tiers, row.risk_limits))
         yield "risk limits", _of_answers(its.risk_limits, read_tiers)
+    if row.volumes is not None:
+        yield "volumes", _of_answers(its.volumes, partial(_volumes, row.volumes))
     if row.backfill is not None:
         yield "pages", _of_answers(its.pages, row.backfill.read_page)
         yield "refusals", _of_answers(its.refusals, partial(row.backfill.explained, symbol="BTCUSDT"))
@@ -114,6 +123,10 @@ def _paged(what: Paged, read: Callable[[Any], object], answer: object) -> None:
     read(answer)
     address = what.next_url("https://example.org/list?category=linear&cursor=c", answer)
     assert address is None or address.isascii()
+
+
+def _volumes(volumes: VolumeFormat, answer: object) -> None:
+    assert all(0 <= volume < 1e21 for volume in volumes.read(answer).values())
 
 
 def _tiers(limits: RiskLimitFormat, answer: object) -> None:

@@ -45,6 +45,7 @@ class Samples:
     pages: Sequence[object] = ()
     refusals: Sequence[object] = ()
     risk_limits: Sequence[object] = ()
+    volumes: Sequence[object] = ()
     weights: Sequence[str] = ()
     liquidations: bytes = b""
     series_files: Mapping[SeriesKind, bytes] = field(default_factory=dict)
@@ -67,6 +68,7 @@ def samples_of(exchange: Exchange) -> Samples:
                 ],
                 pages=[[binance.ROW, binance.ROW | {"a": 3474491308}]],
                 refusals=[{"code": -1121, "msg": "Invalid symbol."}],
+                volumes=[[{"symbol": "BTCUSDT", "volume": "8913.30000000", "quoteVolume": "15.30000000"}]],
                 weights=["120"],
                 liquidations=binance_liquidations_zip(
                     SimulatedMarket(scale=0.05).liquidations("BTCUSD_PERP", DAY)
@@ -93,6 +95,9 @@ def samples_of(exchange: Exchange) -> Samples:
                     SeriesKind.OPEN_INTEREST: _page(*bybit_interest(series)[:_ROWS]),
                     SeriesKind.MARK_PRICE: _page(*bybit_candles(series)[:_ROWS]),
                 },
+                volumes=[
+                    _page({"symbol": "BTCUSDT", "turnover24h": "2352949504.6", "volume24h": "49337.318"})
+                ],
             )
 
 

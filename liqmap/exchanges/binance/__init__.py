@@ -8,6 +8,7 @@ from liqmap.exchanges.binance.listing import BinanceListing
 from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
 from liqmap.exchanges.binance.series import SERIES
 from liqmap.exchanges.binance.server_time import BinanceTime
+from liqmap.exchanges.binance.volumes import BinanceVolumes
 from liqmap.exchanges.protocol import ExchangeRow
 from liqmap.model import MarginModel, MarginRule, Valuation
 
@@ -29,4 +30,5 @@ ROW: Final = ExchangeRow(
     backfill=_BACKFILL,
     liquidation_files=BinanceLiquidationFiles(),
     series=SERIES,
+    volumes=BinanceVolumes(),
 )

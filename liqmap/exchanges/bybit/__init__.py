@@ -9,6 +9,7 @@ from liqmap.exchanges.bybit.live import BybitLive
 from liqmap.exchanges.bybit.risk_limits import BybitRiskLimits
 from liqmap.exchanges.bybit.series import SERIES
 from liqmap.exchanges.bybit.server_time import BybitTime
+from liqmap.exchanges.bybit.volumes import BybitVolumes
 from liqmap.exchanges.protocol import ExchangeRow
 from liqmap.model import MarginModel, MarginRule, Valuation
 
@@ -38,4 +39,5 @@ ROW: Final = ExchangeRow(
     brackets_source="Bybit's risk limits (GET /v5/market/risk-limit)",
     risk_limits=BybitRiskLimits(),
     series=SERIES,
+    volumes=BybitVolumes(),
 )

@@ -79,7 +79,7 @@ async def test_alert_is_set_and_says_what_it_watches(floor: Floor, store: Store)
     answer = await near(floor, floor.manager())
     assert answer.ephemeral
     assert shown(answer).content == (
-        "BTC: BTCUSDT. Alert 1 is set: BTCUSDT on Binance within 1 % of a cluster of $1M or more, at most"
+        "BTC: BTCUSDT\nAlert 1 is set: BTCUSDT on Binance within 1 % of a cluster of $1M or more, at most"
         f" once every 1h, in <#{floor.channel.id}>. It looks at the last day of trades."
     )
     assert len(await store.alerts.all()) == 1
@@ -345,7 +345,7 @@ async def test_one_too_many_and_one_that_is_gone_are_refused(
     await floor.env.restart_bot(new_bot(few, store, floor.draw))
     mona = floor.manager()
     await near(floor, mona)
-    assert "This server has 1 alerts, which is the limit" in refusal(await near(floor, mona, symbol="eth"))
+    assert "This server has 1 alert, which is the limit" in refusal(await near(floor, mona, symbol="eth"))
     answer = await mona.slash(floor.channel, "alert remove", alert="99")
     assert refusal(answer) == "That alert no longer exists; /alert list shows the others."
 

@@ -91,7 +91,7 @@ async def test_options_come_in_the_order_that_people_type(floor: Floor):
         *("symbol", "window", "mode", "value", "exchange", "end"),
         *("chart", "model", "leverages", "levels", "theme", "private"),
     ]
-    assert [parameter.name for parameter in command.parameters if parameter.required] == names[:3]
+    assert [parameter.name for parameter in command.parameters if parameter.required] == names[:2]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,8 @@ async def test_options_come_in_the_order_that_people_type(floor: Floor):
         ({"mode": "gross_value", "value": "0.1m"}, {"selection": GrossValue(1e5)}),
         ({"mode": "portion", "value": "0.01"}, {"selection": Portion(0.01)}),
         ({"mode": "portion"}, {"selection": Portion(0.01)}),
+        ({"mode": None}, {"selection": TopN(100)}),
+        ({"mode": None, "value": "50"}, {"selection": TopN(50)}),
         (
             {"exchange": "bybit", "theme": "light"},
             {"market": Market(Exchange.BYBIT, "BTCUSDT"), "theme": Theme.LIGHT},
@@ -119,7 +121,7 @@ async def test_options_come_in_the_order_that_people_type(floor: Floor):
     ],
 )
 async def test_options_are_understood_forgivingly(
-    floor: Floor, options: dict[str, str], expected: dict[str, Any]
+    floor: Floor, options: dict[str, str | None], expected: dict[str, Any]
 ):
     await floor.liqmap(**options)
     (request,) = floor.draw.requests
@@ -295,7 +297,9 @@ async def test_window_that_is_partly_there_offers_the_newest_whole_one_too(floor
         ("window", "1", {}, "1h"),
         ("value", "", {"mode": "portion"}, "0.1%"),
         ("value", "", {"mode": "gross_value"}, "50k"),
-        ("value", "1", {}, "100"),
+        ("value", "1", {}, "1"),
+        ("end", "2023-08", {}, "2023-08-01 00:00"),
+        ("leverages", "", {}, "10,25,50,100"),
     ],
 )
 async def test_suggestions_start_with_what_is_typed(

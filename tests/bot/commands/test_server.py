@@ -42,7 +42,7 @@ async def test_defaults_apply_to_options_left_out(floor: Floor):
     answer = await boss.slash(floor.channel, "settings", **options)
     assert fields(answer)["Trades"] == "top 2 % of trades per side"
     assert fields(answer)["Leverages"] == "10:3, 20"
-    await floor.liqmap(mode="portion")
+    await floor.liqmap(mode=None)
     await floor.liqmap(mode="top_n", exchange="binance", theme="dark", leverages="50")
     first, second = floor.draw.requests
     assert (first.market.exchange, first.selection, first.theme) == (

@@ -5,74 +5,62 @@ from typing import Any
 
 import pytest
 
-from bot.request.symbols import Symbols, listed, suggesting
+from bot.request.symbols import Refusal, Symbols
 from liqmap.collect.listings import Listings
-from liqmap.errors import DataError, NotPublished, RequestError
-from liqmap.model import Exchange, Market
+from liqmap.errors import DataError, LiqmapError, NotPublished, RequestError
+from liqmap.model import Exchange, MapRequest, Market
 from liqmap.parsing import POPULAR_SYMBOLS
 from liqmap.window import TimeWindow
-from tests.bot.conftest import REQUEST, FakeDraw
+from tests.bot.conftest import REQUEST
 
 
 class Listed(Listings):
-    """An exchange's list, as far as suggestions ask for it."""
+    """Exchanges' lists, as far as commands ask for them."""
 
-    def __init__(self, *near: str) -> None:
-        self._near = near
+    def __init__(self, *ranked: str) -> None:
+        self._ranked = ranked
 
-    async def near(self, exchange: Exchange, symbol: str) -> tuple[str, ...]:
-        del exchange, symbol
-        return self._near
+    def ranked(self, exchange: Exchange) -> tuple[str, ...]:
+        del exchange
+        return self._ranked
 
     async def meant(self, market: Market, window: TimeWindow) -> Market:
         del window
         return replace(market, symbol=market.symbol.removesuffix("USDT") + "USDT")
 
-    def trading(self, exchange: Exchange) -> frozenset[str]:
-        return frozenset({"BTCUSDT", f"A{exchange.upper()}"})
+    async def suggesting(self, error: Refusal, request: MapRequest, *, typed: str) -> Refusal:
+        del request
+        return type(error)(f"{error} Typed: {typed}.")
 
 
-@pytest.mark.parametrize("error", [RequestError("No."), DataError("No."), NotPublished("No.")])
-@pytest.mark.parametrize(
-    ("near", "names"), [(("A",), "A"), (("A", "B"), "A or B"), (("A", "B", "C"), "A, B or C")]
-)
-async def test_error_names_what_may_have_been_meant(error: Exception, near: tuple[str, ...], names: str):
-    draw, listings = FakeDraw(), Listed(*near)
-    draw.error = error
-    typed: Any = listings
+@pytest.mark.parametrize("error", [RequestError("No."), NotPublished("No.")])
+async def test_error_of_a_symbol_is_explained_with_what_was_typed(error: LiqmapError):
+    listings: Any = Listed()
     with pytest.raises(type(error)) as caught:
-        await suggesting(draw, typed)(REQUEST)
-    assert str(caught.value) == f"No. Binance lists no BTCUSDT; did you mean {names}?"
+        async with Symbols.of(listings).explaining(REQUEST, typed="btc usd"):
+            raise error
+    assert str(caught.value) == "No. Typed: btc usd."
 
 
-async def test_listed_symbol_s_error_stays_as_it_is():
-    draw = FakeDraw()
-    draw.error = error = RequestError("No.")
-    typed: Any = Listed()
-    with pytest.raises(RequestError) as caught:
-        await suggesting(draw, typed)(REQUEST)
-    assert caught.value is error
-
-
-async def test_drawn_map_is_passed_on_with_its_progress():
-    draw = FakeDraw()
-    typed: Any = Listed()
-    assert (await suggesting(draw, typed)(REQUEST, progress=lambda _: None)).request == REQUEST
+async def test_other_errors_are_passed_on():
+    listings: Any = Listed()
+    with pytest.raises(DataError, match=r"^No\.$"):
+        async with Symbols.of(listings).explaining(REQUEST, typed="btc"):
+            raise DataError("No.")
 
 
 async def test_symbols_are_completed_and_offered_as_the_lists_say():
-    typed: Any = Listed()
-    symbols = Symbols.of(typed)
+    listings: Any = Listed("ETHUSDT", "BTCUSDT")
+    symbols = Symbols.of(listings)
     assert await symbols.completed(replace(REQUEST, markets=(Market(Exchange.BINANCE, "BTC"),))) == REQUEST
-    assert symbols.offered()[-1] == "ABYBIT"
-    assert symbols.offered()[0] == POPULAR_SYMBOLS[0]
+    assert symbols.offered(Exchange.BYBIT) == ("ETHUSDT", "BTCUSDT")
 
 
 async def test_symbols_without_lists_stand_as_they_are():
+    listings: Any = Listed()
     assert await Symbols().completed(REQUEST) is REQUEST
-    assert Symbols().offered() == POPULAR_SYMBOLS
-
-
-def test_popular_symbols_are_offered_first():
-    typed: Any = Listed()
-    assert listed(typed) == (*POPULAR_SYMBOLS, "ABINANCE", "ABYBIT")
+    assert Symbols().offered(Exchange.BINANCE) == POPULAR_SYMBOLS
+    assert Symbols.of(listings).offered(Exchange.BINANCE) == POPULAR_SYMBOLS
+    with pytest.raises(RequestError, match=r"^No\.$"):
+        async with Symbols().explaining(REQUEST, typed="btc"):
+            raise RequestError("No.")

@@ -58,7 +58,7 @@ class FakePoster:
 
     def __init__(self) -> None:
         self.posts: list[datetime] = []
-        self.told: list[str] = []
+        self.informed: list[str] = []
         self.edits: list[int] = []
         self.can_edit = True
         self.found: int | None = None
@@ -90,9 +90,9 @@ class FakePoster:
         if self.error:
             raise self.error
 
-    async def tell(self, user_id: int, sentence: str) -> bool:
+    async def inform(self, user_id: int, sentence: str) -> bool:
         del user_id
-        self.told.append(sentence)
+        self.informed.append(sentence)
         return True
 
 
@@ -211,7 +211,7 @@ async def test_failure_to_draw_a_valid_request_is_retried_silently(
     assert len(poster.posts) == 1
     subscription = await store.subscriptions.get(1)
     assert subscription is not None
-    assert (subscription.state, subscription.failures, poster.told) == (SubscriptionState.ACTIVE, 0, [])
+    assert (subscription.state, subscription.failures, poster.informed) == (SubscriptionState.ACTIVE, 0, [])
 
 
 @pytest.mark.parametrize("error", [RequestError("Nobody traded."), NotPublished("There is no such market.")])
@@ -227,7 +227,7 @@ async def test_request_that_is_refused_three_times_is_paused(
         assert subscription.failures == failures
     assert subscription is not None
     assert (subscription.state, subscription.reason) == (SubscriptionState.PAUSED, str(error))
-    assert len(poster.told) == 1
+    assert len(poster.informed) == 1
 
 
 @pytest.mark.parametrize("status", [400, 413])
@@ -240,7 +240,7 @@ async def test_post_that_discord_refuses_three_times_is_paused(
         hand.time += timedelta(hours=1)
     subscription = await store.subscriptions.get(1)
     assert subscription is not None
-    assert (subscription.state, len(poster.told)) == (SubscriptionState.PAUSED, 1)
+    assert (subscription.state, len(poster.informed)) == (SubscriptionState.PAUSED, 1)
 
 
 async def test_fault_of_the_bot_is_in_the_log_once_until_a_post_comes(
@@ -321,7 +321,7 @@ async def test_failure_of_a_removed_subscription_informs_nobody(
 
     monkeypatch.setattr(poster, "send", removed)
     assert not await job(1)
-    assert poster.told == []
+    assert poster.informed == []
 
 
 async def test_of_two_processes_one_posts(store: Store, poster: FakePoster, job: SnapshotJob):

@@ -20,6 +20,7 @@ from bot.request.defaults import GuildDefaults
 from bot.settings import BotSettings, DatabaseSettings
 from bot.store import database, open_store
 from bot.store.database import open_database, writing
+from bot.store.subscriptions import DOUBLED
 from bot.store.tables import metadata
 from liqmap.errors import RequestError, SettingsError
 from tests.bot.store.test_store import NEW, NOW
@@ -166,7 +167,7 @@ async def test_rows_of_an_earlier_version_are_kept_without_their_duplicates(
         ] == [
             (1, "active", "", 42),
             (2, "paused", "so", None),
-            (3, "paused", "the channel already gets exactly these posts", None),
+            (3, "paused", DOUBLED, None),
         ]
         assert await store.subscriptions.get(5) is not None
         assert [(each.id, each.creator_id) for each in await store.alerts.all()] == [(1, 3), (3, 3)]

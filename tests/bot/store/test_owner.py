@@ -17,7 +17,7 @@ from bot.request.defaults import GuildDefaults
 from bot.settings import BotSettings
 from bot.store import Store, open_store
 from bot.store.snapshots import Snapshot, SnapshotState
-from bot.store.subscriptions import SubscriptionState
+from bot.store.subscriptions import DOUBLED, SubscriptionState
 from bot.store.tables import alerts, guilds, snapshots, subscriptions
 from tests.bot.conftest import APPLICATION
 from tests.bot.store.test_room import ALERT
@@ -197,10 +197,7 @@ async def test_claim_of_rows_that_the_bot_already_has_posts_nothing_twice(keeper
     assert list(claimed.alerts) == []
     paused = await bot.subscriptions.get(number)
     assert paused is not None
-    assert (paused.state, paused.reason) == (
-        SubscriptionState.PAUSED,
-        "the channel already gets exactly these posts",
-    )
+    assert (paused.state, paused.reason) == (SubscriptionState.PAUSED, DOUBLED)
     assert len(await bot.subscriptions.active()) == len(await bot.alerts.all()) == 1
     await bot.guilds.load()
     assert bot.guilds.get(NEW.guild_id) == GuildDefaults(theme="dark")

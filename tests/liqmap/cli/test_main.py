@@ -118,10 +118,7 @@ def test_every_option_reaches_the_request(config: Path, tmp_path: Path, capsys: 
 def test_mistyped_symbol_is_answered_with_similar_names(config: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["BTCUSTD", "6h", "--simulated", "--config", str(config)]) == 1
     told = capsys.readouterr().err
-    assert told == (
-        "Binance has no future named BTCUSTD; check the symbol."
-        " Binance lists no BTCUSTD; did you mean BTCUSDT?\n"
-    )
+    assert told == "Binance lists no “BTCUSTD”; did you mean BTCUSDT?\n"
 
 
 def test_sources_and_gaps_are_printed_separately(

@@ -44,6 +44,7 @@ class Exchanges:
         self.asked: list[str] = []
         self.status = 200
         self.binance: object = LISTED
+        self.volumes: object = []
         self.files: set[str] = set()
         self.file_status = 404
 
@@ -55,6 +56,9 @@ class Exchanges:
     async def exchange_info(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
         return web.json_response(self.binance, status=self.status)
+
+    async def tickers(self, _: web.Request) -> web.Response:
+        return web.json_response(self.volumes)
 
     async def instruments_info(self, request: web.Request) -> web.Response:
         self.asked.append(request.path_qs)
@@ -92,6 +96,7 @@ def clock() -> Hand:
 async def settings(exchanges: Exchanges, tmp_path: Path) -> AsyncIterator[Settings]:
     app = web.Application()
     app.router.add_get("/fapi/v1/exchangeInfo", exchanges.exchange_info)
+    app.router.add_get("/fapi/v1/ticker/24hr", exchanges.tickers)
     app.router.add_get("/v5/market/instruments-info", exchanges.instruments_info)
     app.router.add_get("/files/{path:.*}", exchanges.file)
     async with served(app) as url:
@@ -186,21 +191,44 @@ async def test_near_names_are_those_spelt_alike(listings: Listings):
 
 
 @pytest.mark.parametrize(
-    ("exchange", "symbol", "more"),
+    ("exchange", "symbol", "sentence"),
     [
-        (Exchange.BINANCE, "BTCUSD_PERP", ""),
-        (Exchange.BINANCE, "BTCUSD_261225", ""),
-        (Exchange.BINANCE, "BTCUSTD", " Binance lists no BTCUSTD; did you mean BTCUSDT?"),
-        (Exchange.BYBIT, "BTVUSD", " Bybit lists no BTVUSD; did you mean BTCUSD or BTCUSDT?"),
+        (Exchange.BINANCE, "BTCUSD_PERP", "No trade passes."),
+        (Exchange.BINANCE, "BTCUSD_261225", "No trade passes."),
+        (Exchange.BINANCE, "BTCUSDT", "No trade passes."),
+        (Exchange.BINANCE, "BTCUSTD", "Binance lists no “btcustd”; did you mean BTCUSDT?"),
+        (Exchange.BYBIT, "BTVUSD", "Bybit lists no “btvusd”; did you mean BTCUSD or BTCUSDT?"),
     ],
 )
 async def test_only_symbols_of_a_list_that_is_fetched_are_told_near_names(
-    listings: Listings, clock: Hand, exchange: Exchange, symbol: str, more: str
+    listings: Listings, clock: Hand, exchange: Exchange, symbol: str, sentence: str
 ):
     window = TimeWindow.ending(clock.now(), timedelta(hours=6))
     error = RequestError("No trade passes.")
-    told = await listings.suggesting(error, MapRequest((Market(exchange, symbol),), window, TopN(1)))
-    assert str(told) == f"No trade passes.{more}"
+    request = MapRequest((Market(exchange, symbol),), window, TopN(1))
+    assert str(await listings.suggesting(error, request, typed=symbol.lower())) == sentence
+
+
+async def test_symbols_are_ranked_by_volume_and_then_as_popular(
+    listings: Listings, exchanges: Exchanges, clock: Hand
+):
+    names = ("AAAUSDT", "ETHUSDT", "BTCUSDT", "ZZZUSDT")
+    exchanges.binance = {"symbols": [{"symbol": each, "status": "TRADING"} for each in names]}
+    exchanges.volumes = [{"symbol": "ZZZUSDT", "quoteVolume": "15.30000000"}]
+    await listings.symbols(BINANCE)
+    assert listings.ranked(BINANCE) == ("ZZZUSDT", "BTCUSDT", "ETHUSDT", "AAAUSDT")
+    clock.time += KEPT_FOR
+    exchanges.volumes = {"code": -1003}
+    await listings.symbols(BINANCE)
+    assert listings.ranked(BINANCE)[0] == "ZZZUSDT"
+
+
+async def test_list_that_an_earlier_version_kept_has_no_volumes(settings: Settings, clock: Hand):
+    kept = settings.storage.path / "listings" / "binance.json"
+    kept.parent.mkdir()
+    kept.write_text('{"fetched": "2026-01-01T00:00:00+00:00", "symbols": {"BUSDT": "2026-01-01"}}')
+    async with Listings(settings, clock=clock) as listings:
+        assert listings.ranked(BINANCE) == ("BUSDT",)
 
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
