@@ -7,33 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from liqmap.collect.recent import SETTLED_AFTER
-from liqmap.errors import DataError, LiqmapError, RequestError
+from liqmap.errors import DataError, RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, SymbolTiers
+from liqmap.live.background import Background
 from liqmap.live.buffer import TradeBuffer
 from liqmap.live.complaints import Complaints
 from liqmap.live.connection import Stream
+from liqmap.live.newest import NewestTrades
+from liqmap.live.outbox import Outbox
 from liqmap.live.registry import Recording
 from liqmap.live.symbol import SymbolRecorder
+from liqmap.live.wanted import WantedSymbols
 from liqmap.net.attempts import TransientError, attempts
-from liqmap.net.rest import RejectedRequest
 from liqmap.window import at_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from types import TracebackType
 
     from filelock import FileLock
 
     from liqmap.clock import Clock
-    from liqmap.exchanges.messages import Events, Newest
+    from liqmap.exchanges.messages import Events
     from liqmap.live.registry import Recordings
     from liqmap.live.repair import Repair
     from liqmap.live.writer import SegmentWriter
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 10.0
-_NEWEST_WEIGHT = 20
-_AT_ONCE = timedelta(0)
 _MINUTE = timedelta(minutes=1)
 _LEARNED_EVERY_MS = 100  # learning from every trade would cost more than parsing it
 _LEAST_APART = timedelta(seconds=1)  # Bybit accepts 500 connections in five minutes
@@ -90,60 +90,57 @@ class ExchangeRecorder:
             on_events=self.take,
             on_unreadable=self._note_unreadable,
         )
+        self._newest = NewestTrades(exchange, client=client, base_url=self._urls.api_url, clock=clock)
         self._complaints = Complaints(log, clock)
-        self._wanted: dict[str, datetime | None] = {}
-        self._refused: set[str] = set()
+        self._wanted = WantedSymbols(clock, keep_days=settings.recorder.keep_days)
         self._recorders: dict[str, SymbolRecorder] = {}
-        self._liquidations: list[Liquidation] = []
-        self._tiers: list[SymbolTiers] = []
+        self._outbox = Outbox(
+            exchange,
+            writer=writer,
+            recordings=recordings,
+            client=client,
+            wanted=self._wanted,
+            clock=clock,
+            on_written=self._note_written,
+        )
+        self._background = Background(clock, on_failed=self._note_failed)
         self._shown_ms = 0
         self._some = asyncio.Event()
-        self._news = asyncio.Event()
-        self._changed: set[SymbolRecorder] = set()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._writing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         # Looking symbols up may take long, so the caller does not wait for it.
-        for work in (self._admit_wanted, self._connect, self._store, self._watch, self._maintain):
-            self._start(work)
+        for work in (self._admit_wanted, self._connect, self._outbox.run, self._watch, self._maintain):
+            self._background.start(work)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for symbol in list(self._recorders):
-            self._let_go(symbol)
+            self._let_go(symbol, asked=self._wanted.drop(symbol))
         self._wanted.clear()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._store_news()
+        await self._background.close()
+        await self._outbox.flush()
         await self.repair.close()
 
     def want(self, symbol: str, *, asked: datetime | None) -> None:
         """Record `symbol` from now on: always (None), or for `recorder.keep_days` after `asked`."""
-        if symbol not in self._wanted:
-            self._wanted[symbol] = asked
-            if self._tasks:
-                self._start(self._admit_wanted)
-        elif self._wanted[symbol] is not None:
-            self._wanted[symbol] = asked
+        if self._wanted.add(symbol, requested=asked) and self._background.is_running:
+            self._background.start(self._admit_wanted)
 
     def take(self, events: Events) -> None:
         """Take in events of the stream, in the order received."""
         now = self._its_clock.now()
         for event in events:
             if isinstance(event, SymbolTiers):
-                self._tiers.append(event)
-                self._news.set()
+                self._outbox.add_tiers(event)
                 continue
             recorder = self._recorders.get(event.symbol)
             if recorder is None:
                 continue
             if recorder.take(event, now):
                 if isinstance(event, Liquidation):
-                    self._liquidations.append(event)
+                    self._outbox.add_liquidation(event)
                 if event.time >= self._shown_ms + _LEARNED_EVERY_MS:
                     self._shown_ms = event.time
                     self._its_clock.learn_at_least(at_ms(event.time))
@@ -155,8 +152,7 @@ class ExchangeRecorder:
 
     def store_soon(self, symbol: str) -> None:
         """Have what is new of a recorded symbol stored, and its recording described, in the background."""
-        self._changed.add(self._recorders[symbol])
-        self._news.set()
+        self._outbox.add(self._recorders[symbol])
 
     @property
     def recorders(self) -> Mapping[str, SymbolRecorder]:
@@ -166,33 +162,18 @@ class ExchangeRecorder:
     @property
     def wants_nothing(self) -> bool:
         """Whether the exchange has lately refused every symbol that is wanted."""
-        return not self._wanted.keys() - self._refused
+        return self._wanted.all_refused
 
     def is_wanted(self, symbol: str) -> bool:
         """Return whether `symbol` is recorded here, or is about to be."""
         return symbol in self._recorders or (symbol in self._waiting() and self._has_room())
 
-    def _start(self, work: Callable[[], Coroutine[None, None, None]], *, after: timedelta = _AT_ONCE) -> None:
-        """Run `work` in the background; if it fails, run it again after a minute."""
-
-        async def begin() -> None:
-            if after:
-                await self._clock.sleep(after.total_seconds())
-            await work()
-
-        def begin_again(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and task.exception() is not None:
-                broken = task.exception()
-                log.error("a recorder of %s has stopped for a minute", self._exchange, exc_info=broken)
-                self._cut()  # until then the status must not say that all is well
-                self._start(work, after=_MINUTE)
-
-        task = asyncio.create_task(begin())
-        task.add_done_callback(begin_again)
-        self._tasks = [each for each in self._tasks if not each.done()] + [task]
+    def _note_failed(self, error: BaseException) -> None:
+        log.error("a recorder of %s has stopped for a minute", self._exchange, exc_info=error)
+        self._cut()  # until it begins again, the status must not say that all is well
 
     def _waiting(self) -> list[str]:
-        return [each for each in self._wanted if each not in self._recorders and each not in self._refused]
+        return [each for each in self._wanted.to_admit() if each not in self._recorders]
 
     def _has_room(self) -> bool:
         return len(self._recorders) < self._settings.recorder.most_symbols
@@ -211,7 +192,8 @@ class ExchangeRecorder:
             buffer = TradeBuffer(
                 numbered=self._live.numbered, most_trades=self._settings.recorder.most_open_trades
             )
-            recording = Recording(self._exchange, symbol, updated=now, since=now, asked=self._wanted[symbol])
+            asked = self._wanted.last_request(symbol)
+            recording = Recording(self._exchange, symbol, updated=now, since=now, asked=asked)
             silence = timedelta(seconds=self._settings.recorder.silence)
             self._recorders[symbol] = SymbolRecorder(recording, buffer=buffer, lock=lock, silence=silence)
             admitted.append(symbol)
@@ -231,7 +213,7 @@ class ExchangeRecorder:
     async def _look_up(self, symbol: str) -> None:
         """Ask the exchange for the symbol: some acknowledge the stream of one that does not exist."""
         try:
-            await self._newest(symbol)
+            await self._newest.fetch(symbol)
         except RequestError as error:
             log.warning("%s %s is not recorded: %s", self._exchange, symbol, error)
             self._forget(symbol)
@@ -239,17 +221,6 @@ class ExchangeRecorder:
         except DataError as error:  # its stream may exist all the same
             log.info("%s %s could not be looked up: %s", self._exchange, symbol, error)
         log.info("recording %s %s", self._exchange, symbol)
-
-    async def _newest(self, symbol: str) -> Newest:
-        sent = self._clock.now()
-        url = self._live.newest_url(self._urls.api_url, symbol)
-        try:
-            answer = await self._client.get(url, weight=_NEWEST_WEIGHT)
-        except RejectedRequest as error:
-            backfill = EXCHANGES[self._exchange].backfill
-            raise (backfill.explained(error.answer, symbol) if backfill else error) from error
-        # By now the exchange's clock is known, at the latest from this answer.
-        return self._live.newest(answer, asked=self._its_clock.at(sent))
 
     async def _connect(self) -> None:
         while True:
@@ -291,46 +262,13 @@ class ExchangeRecorder:
             recorder.cut()
             self.store_soon(symbol)
 
-    async def _store(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            await self._store_news()
-
-    async def _store_news(self) -> None:
-        # A thread that writes cannot be cancelled, so the writing goes on when the caller is.
-        await asyncio.shield(self._write_news())
-
-    async def _write_news(self) -> None:
-        """Write everything that is new, once what is being written now is done."""
-        async with self._writing:
-            liquidations, self._liquidations = self._liquidations, []
-            await self.writer.write_liquidations(liquidations)
-            tiers, self._tiers = self._tiers, []
-            await self.writer.write_tiers(tiers)
-            while self._changed:
-                await self._write_news_of(self._changed.pop())
-
-    async def _write_news_of(self, recorder: SymbolRecorder) -> None:
+    def _note_written(self, recorder: SymbolRecorder) -> None:
+        """Release a symbol that is recorded no longer, once its last news are stored."""
         symbol = recorder.symbol
-        chunks, late = recorder.take_news()
-        stored = await self.writer.write(symbol, chunks, late, simulated=self._client.simulated)
-        if chunks and stored:
-            recorder.note_stored(chunks)
-        recording = recorder.describe(
-            self._clock.now(),
-            asked=self._wanted.get(symbol, recorder.recording.asked),
-            clock_off=self._its_clock.machine_off,
-        )
-        with suppress(LiqmapError):  # the trades that cannot be stored report a full disk
-            if recorder.exists:
-                await asyncio.to_thread(self._recordings.write, recording)
-            else:
-                await asyncio.to_thread(self._recordings.forget, self._exchange, symbol)
-        if self._recorders.get(symbol) is not recorder and recorder not in self._changed:
+        if self._recorders.get(symbol) is not recorder:
             recorder.release()
-            if symbol in self._wanted:  # again, meanwhile
-                self._start(self._admit_wanted)
+            if symbol in self._wanted:  # it was requested again meanwhile
+                self._background.start(self._admit_wanted)
 
     async def _watch(self) -> None:
         """Every ten seconds, look for streams that are dead, far behind or not acknowledged."""
@@ -343,33 +281,16 @@ class ExchangeRecorder:
                 tuple(each.symbol for each in self._recorders.values() if each.note_waiting(now))
             )
             for recorder in list(self._recorders.values()):
-                if recorder.recording.connected and await self._finds_dead(recorder, now):
+                if recorder.recording.connected and await self._newest.show_dead(recorder, now):
                     await self._stream.drop()
                     break  # all symbols share the connection
+                # An answer can prove that a quiet time is complete, which closes a chunk.
+                if recorder.has_news and recorder.symbol in self._recorders:
+                    self.store_soon(recorder.symbol)
             if abs(self._clock.now() - described) >= _MINUTE:
                 described = self._clock.now()
                 for symbol in self._recorders:
                     self.store_soon(symbol)
-
-    async def _finds_dead(self, recorder: SymbolRecorder, now: datetime) -> bool:
-        """Look at a stream; return whether it is too far behind, or silent though the symbol is traded."""
-        symbol = recorder.symbol
-        if recorder.note_heard(now):
-            if recorder.is_behind():
-                log.warning("%s %s is too far behind", self._exchange, symbol)
-            return recorder.is_behind()
-        if not recorder.is_suspect(now):
-            return False
-        try:
-            dead = recorder.note_newest(await self._newest(symbol), now)
-        except LiqmapError as error:
-            log.info("%s %s is silent and could not be looked up: %s", self._exchange, symbol, error)
-            return False
-        if dead:
-            log.warning("%s %s is silent though it is traded", self._exchange, symbol)
-        elif recorder.has_news and symbol in self._recorders:
-            self.store_soon(symbol)
-        return dead
 
     async def _maintain(self) -> None:
         """Every ten minutes, maintain the store and let go of symbols that nobody requests any more."""
@@ -378,33 +299,26 @@ class ExchangeRecorder:
             # At whole ten minutes, so that the hour before is complete.
             begun = now.replace(minute=now.minute // 10 * 10, second=5, microsecond=0)
             await self._clock.sleep((begun + timedelta(minutes=10) - now).total_seconds())
-            for symbol in [symbol for symbol in self._wanted if self._is_forgotten(symbol)]:
+            for symbol in self._wanted.expired():
                 # Its stream is ignored until the next connection, which does not subscribe to it.
-                self._let_go(symbol)
+                self._let_go(symbol, asked=self._wanted.drop(symbol))
             for symbol, recorder in list(self._recorders.items()):
                 settled_until = self._its_clock.now().replace(microsecond=0) - SETTLED_AFTER
                 await self.repair.maintain(symbol, until=recorder.open_from or settled_until)
             await self.repair.evict()
-            self._refused.clear()
-            self._start(self._admit_wanted)
-
-    def _is_forgotten(self, symbol: str) -> bool:
-        asked, keep = self._wanted[symbol], timedelta(days=self._settings.recorder.keep_days)
-        return asked is not None and self._clock.now() - asked >= keep
+            self._wanted.retry_refused()
+            self._background.start(self._admit_wanted)
 
     def _forget(self, symbol: str) -> None:
         """Let go of a symbol that does not exist; one in the settings is tried again later."""
         if symbol in self._recorders:
             self._recorders[symbol].note_unknown()
-        is_configured = symbol in self._wanted and self._wanted[symbol] is None
-        self._let_go(symbol)
-        if is_configured:
-            self._wanted[symbol] = None
-            self._refused.add(symbol)
+        asked = self._wanted.last_request(symbol)
+        self._wanted.refuse(symbol)
+        self._let_go(symbol, asked=asked)
         self._on_forgotten()
 
-    def _let_go(self, symbol: str) -> None:
-        asked = self._wanted.pop(symbol, None)
+    def _let_go(self, symbol: str, *, asked: datetime | None) -> None:
         if symbol in self._recorders:
             self._recorders[symbol].let_go(asked=asked)
             self.store_soon(symbol)

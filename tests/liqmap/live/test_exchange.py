@@ -10,7 +10,7 @@ import pytest
 
 from liqmap.errors import RequestError
 from liqmap.exchanges.messages import Newest, StreamTrade
-from liqmap.live.exchange import ExchangeRecorder
+from liqmap.live.newest import NewestTrades
 from liqmap.live.registry import Recordings
 from liqmap.live.symbol import MOST_LAG, SymbolRecorder
 from liqmap.live.writer import SegmentWriter
@@ -146,14 +146,14 @@ async def test_unknown_symbol_does_not_stop_others_from_being_recorded(tmp_path:
 
 
 async def test_refused_symbol_of_the_settings_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    listed, newest = asyncio.Event(), ExchangeRecorder._newest
+    listed, fetch = asyncio.Event(), NewestTrades.fetch
 
-    async def unlisted(recorder: ExchangeRecorder, symbol: str) -> Newest:
+    async def unlisted(newest: NewestTrades, symbol: str) -> Newest:
         if not listed.is_set():
             raise RequestError(f"Bybit has no future named {symbol}.")
-        return await newest(recorder, symbol)
+        return await fetch(newest, symbol)
 
-    monkeypatch.setattr(ExchangeRecorder, "_newest", unlisted)
+    monkeypatch.setattr(NewestTrades, "fetch", unlisted)
     async with market() as (server, clock), recording(tmp_path, server, clock, "bybit:BTCUSDT") as made:
         await until(made.recorder.refused.is_set)
         await until(lambda: not made.recorder.is_recorded(BYBIT, "BTCUSDT"))

@@ -1,0 +1,108 @@
+"""Hold what one exchange's streams have delivered until it is written into the store."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from liqmap.errors import LiqmapError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from liqmap.clock import Clock
+    from liqmap.exchanges.messages import Liquidation, SymbolTiers
+    from liqmap.live.registry import Recordings
+    from liqmap.live.symbol import SymbolRecorder
+    from liqmap.live.wanted import WantedSymbols
+    from liqmap.live.writer import SegmentWriter
+    from liqmap.model import Exchange
+    from liqmap.net.rest import RestClient
+
+
+class Outbox:
+    """Writes liquidations, bracket changes, and the news of symbols with the descriptions of recordings.
+
+    `on_written` is called with a recorder once it has no more news.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        writer: SegmentWriter,
+        recordings: Recordings,
+        client: RestClient,
+        wanted: WantedSymbols,
+        clock: Clock,
+        on_written: Callable[[SymbolRecorder], None],
+    ) -> None:
+        self._exchange = exchange
+        self._writer = writer
+        self._recordings = recordings
+        self._client = client
+        self._wanted = wanted
+        self._clock = clock
+        self._on_written = on_written
+        self._liquidations: list[Liquidation] = []
+        self._tiers: list[SymbolTiers] = []
+        self._changed: set[SymbolRecorder] = set()
+        self._news = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    def add_liquidation(self, event: Liquidation) -> None:
+        """Have a liquidation written, with the next news of any symbol."""
+        self._liquidations.append(event)
+
+    def add_tiers(self, event: SymbolTiers) -> None:
+        """Have changed brackets written."""
+        self._tiers.append(event)
+        self._news.set()
+
+    def add(self, recorder: SymbolRecorder) -> None:
+        """Have the news of a symbol written, and its recording described."""
+        self._changed.add(recorder)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Write news as it comes, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write everything that is new."""
+        # A thread that writes cannot be cancelled, so the writing goes on when the caller is.
+        await asyncio.shield(self._write())
+
+    async def _write(self) -> None:
+        # One after the other, so that a symbol's chunks are stored in order of time.
+        async with self._writing:
+            liquidations, self._liquidations = self._liquidations, []
+            await self._writer.write_liquidations(liquidations)
+            tiers, self._tiers = self._tiers, []
+            await self._writer.write_tiers(tiers)
+            while self._changed:
+                await self._write_news_of(self._changed.pop())
+
+    async def _write_news_of(self, recorder: SymbolRecorder) -> None:
+        symbol = recorder.symbol
+        chunks, late = recorder.take_news()
+        stored = await self._writer.write(symbol, chunks, late, simulated=self._client.simulated)
+        if chunks and stored:
+            recorder.note_stored(chunks)
+        recording = recorder.describe(
+            self._clock.now(),
+            asked=self._wanted.last_request(symbol, default=recorder.recording.asked),
+            clock_off=self._client.clock.machine_off,
+        )
+        with suppress(LiqmapError):  # the trades that cannot be stored report a full disk
+            if recorder.exists:
+                await asyncio.to_thread(self._recordings.write, recording)
+            else:
+                await asyncio.to_thread(self._recordings.forget, self._exchange, symbol)
+        # While this was being written, the symbol may have delivered more.
+        if recorder not in self._changed:
+            self._on_written(recorder)
