@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, assert_never
 
 from liqmap.exchanges import EXCHANGES
@@ -11,6 +12,7 @@ from liqmap.model import BAND_DISTANCES, GapKind, GrossValue, LevelFilter, Porti
 from liqmap.window import DAY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from liqmap.model import (
@@ -58,19 +60,32 @@ _GAP_TEXTS: Final = {
 
 
 def money(value: float) -> str:
-    """Return an amount of quote currency with three digits and a unit: $1.25B, $34.2M, $100K, $950."""
+    """Return a measured amount of quote currency: always three digits, and a unit: $1.25B, $34.0M, $950."""
     for unit, letter in _UNITS:
-        # 0.9995 and 1.0005: what rounds up to the next unit or digit is written so, $1M and not $1,000K.
+        # 0.9995 and 1.0005: what rounds up to the next unit or digit is written so, $1.00M and not $1,000K.
         if abs(value) >= unit * 0.9995:
             digits = max(0, 2 - math.floor(math.log10(max(abs(value) / unit, 1) * 1.0005)))
-            return f"${_without_zeros(f'{value / unit:.{digits}f}')}{letter}"
-    return f"${value:,.0f}"
+            return f"${value / unit:.{digits}f}{letter}"
+    return f"${value:,.0f}" if value == 0 or abs(value) >= 1 else f"${value:.2f}"
+
+
+def limit_text(value: float) -> str:
+    """Return an amount that somebody chose, with all of its digits and no others: $100K, $2.01M, $950."""
+    unit, letter = next(((unit, letter) for unit, letter in _UNITS if value >= unit), (1.0, ""))
+    return f"${_without_zeros(f'{Decimal(str(value)) / Decimal(unit):,f}')}{letter}"
+
+
+def money_ticks(ticks: Sequence[float], *, step: float) -> list[str]:
+    """Return the round amounts along an axis, `step` apart, in one unit: $0, $0.5M, $1.0M."""
+    largest = max(ticks, default=0.0)
+    unit, letter = next(((unit, letter) for unit, letter in _UNITS if largest >= unit), (1.0, ""))
+    return [f"${price(tick / unit, step=step / unit)}{letter}" if tick else "$0" for tick in ticks]
 
 
 def price(value: float, *, step: float | None = None) -> str:
     """Return a price with thousands separators: to five significant digits, or as exact as `step`."""
     if step is not None:
-        return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
+        return f"{value:,.{_decimals(step)}f}"
     if value == 0:
         return "0"
     decimals = max(0, _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(value))))
@@ -78,9 +93,14 @@ def price(value: float, *, step: float | None = None) -> str:
     return _without_zeros(text) if decimals > _SIGNIFICANT_DIGITS else text
 
 
-def last_price(value: float, *, step: float) -> str:
-    """Return the last price to five significant digits, or to as many as levels in buckets of `step` have."""
-    return max(price(value), price(value, step=step), key=len)
+def price_step(last_price: float, *, bucket_size: float) -> float:
+    """Return what all prices of one answer are as exact as: the last price's five digits, or its buckets."""
+    _, _, decimals = price(last_price).partition(".")
+    return 10.0 ** -max(len(decimals), _decimals(bucket_size))
+
+
+def _decimals(step: float) -> int:
+    return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
 def percent(value: float, *, digits: int = 2) -> str:
@@ -116,7 +136,8 @@ def _held(band: Band, side: Side, summary: MapSummary) -> str:
         return held
     # A cluster that begins in the band can extend beyond it.
     part = "part of " if small.notional > band.of(side) * (1 + _NOISE) else ""
-    return f"{held} ({part}{cluster_label(small, step=summary.bucket_size)})"
+    step = price_step(summary.last_price, bucket_size=summary.bucket_size)
+    return f"{held} ({part}{cluster_label(small, step=step)})"
 
 
 def margin_text(basis: MarginBasis) -> str:
@@ -198,7 +219,7 @@ def selection_text(selection: Selection) -> str:
         case TopN(count):
             return f"top {count:,} trades per side" if count > 1 else "largest trade per side"
         case GrossValue(minimum):
-            return f"trades ≥ {money(minimum)}"
+            return f"trades ≥ {limit_text(minimum)}"
         case Portion(fraction):
             return f"top {_without_zeros(f'{fraction * 100:.4f}')} % of trades per side"
         case _:  # pragma: no cover - the type checker proves that every selection is handled
@@ -245,7 +266,7 @@ def age_text(coverage: Coverage) -> str | None:
 
 def last_price_text(value: float, coverage: Coverage, *, step: float) -> str:
     """Return the last price, with its time unless that is the window's end: 29,205 at 03:00 UTC."""
-    since, shown = _stale_since(coverage), last_price(value, step=step)
+    since, shown = _stale_since(coverage), price(value, step=step)
     return f"{shown} at {_utc(since, coverage)}" if since else shown
 
 
@@ -316,7 +337,7 @@ def _missing_text(coverage: Coverage) -> str:
 
 
 def cluster_price(cluster: Cluster, *, step: float) -> str:
-    """Return the price of a cluster of buckets of `step`: its mean price, or its bounds if it is wide."""
+    """Return where a cluster lies, as exact as `step`: its mean price, or its bounds if it is wide."""
     if cluster.high - cluster.low > _WIDE * cluster.price:
         return f"{price(cluster.low, step=step)}–{price(cluster.high, step=step)}"
     return price(cluster.price, step=step)

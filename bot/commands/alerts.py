@@ -38,7 +38,7 @@ from liqmap.parsing import (
     parse_symbol,
     parse_window,
 )
-from liqmap.text import length_text, money
+from liqmap.text import length_text, limit_text
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -195,7 +195,7 @@ def _words(alert: NewAlert) -> str:
     label = EXCHANGES[alert.exchange].label
     return (
         f"{alert.symbol} on {label} within {alert.distance * 100:.4g} % of a cluster"
-        f" of {money(alert.notional)} or more, at most once every {length_text(alert.cooldown)}"
+        f" of {limit_text(alert.notional)} or more, at most once every {length_text(alert.cooldown)}"
     )
 
 

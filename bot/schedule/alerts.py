@@ -16,7 +16,7 @@ from bot.request.asking import usual_selection
 from bot.request.spec import encode_number
 from liqmap import EXCHANGES, Cluster, Exchange, LiqmapError, MapRequest, Market, TimeWindow
 from liqmap.parsing import parse_end
-from liqmap.text import cluster_price, last_price, money, percent
+from liqmap.text import cluster_price, money, percent, price, price_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -217,8 +217,8 @@ def _is_touched(cluster: Cluster, before: Sight, now: MapSummary) -> bool:
 def _sentence(alert: Alert, cluster: Cluster, what: str, summary: MapSummary) -> str:
     side = "longs" if cluster.distance < 0 else "shorts"
     away = percent(cluster.price / summary.last_price - 1)
-    where = cluster_price(cluster, step=summary.bucket_size)
-    last = last_price(summary.last_price, step=summary.bucket_size)
+    step = price_step(summary.last_price, bucket_size=summary.bucket_size)
+    where, last = cluster_price(cluster, step=step), price(summary.last_price, step=step)
     label = EXCHANGES[alert.exchange].label
     return (
         f"🔔 **{alert.symbol}** on {label} {what} {money(cluster.notional)} of {side} at"

@@ -25,6 +25,7 @@ from liqmap.text import (
     last_price_text,
     margin_text,
     money,
+    price_step,
     share_text,
     standing_text,
     unswept_text,
@@ -145,8 +146,16 @@ def _title(result: MapResult) -> str:
     warning = coverage_warning(result.coverage)
     if warning is not None and result.coverage.fraction < BARELY_COVERED:
         return f"⚠️ {result.request.market.symbol}{simulated}: {warning[:1].lower()}{warning[1:]}"
-    last = last_price_text(result.summary.last_price, result.coverage, step=result.summary.bucket_size)
-    return f"{result.request.market.symbol} liquidation map{simulated} · last {last}"
+    return f"{result.request.market.symbol} liquidation map{simulated} · last {_last_price(result)}"
+
+
+def _last_price(result: MapResult) -> str:
+    summary = result.summary
+    return last_price_text(summary.last_price, result.coverage, step=_price_step(summary))
+
+
+def _price_step(summary: MapSummary) -> float:
+    return price_step(summary.last_price, bucket_size=summary.bucket_size)
 
 
 def _opening_lines(result: MapResult) -> list[str]:
@@ -210,7 +219,7 @@ def _swept(summary: MapSummary) -> str:
 
 
 def _sides(summary: MapSummary) -> tuple[tuple[str, str], tuple[str, str]]:
-    step = summary.bucket_size
+    step = _price_step(summary)
     longs = standing_text(summary.standing_long, summary.nearest_long, summary.largest_long, step=step)
     shorts = standing_text(summary.standing_short, summary.nearest_short, summary.largest_short, step=step)
     return ("Longs below", longs), ("Shorts above", shorts)
@@ -233,7 +242,7 @@ def _alt_text(result: MapResult) -> str:
         *(["simulated data"] if result.coverage.simulated else []),
         coverage_text(result.coverage),
         f"selected {_selected(result)}",
-        f"last price {last_price_text(summary.last_price, result.coverage, step=summary.bucket_size)}",
+        f"last price {_last_price(result)}",
         *(f"{name.lower()}: {text}" for name, text in _sides(summary)),
         f"swept since: {_swept(summary)}",
         f"estimated from trades by the {margin_text(summary.margin)}",

@@ -60,6 +60,7 @@ from liqmap.text import (
     last_price_text,
     margin_text,
     money,
+    price_step,
     share_text,
     standing_text,
     window_text,
@@ -249,7 +250,7 @@ def _as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
         f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades,"
         f" {money(summary.selected_notional_buy)} bought, {money(summary.selected_notional_sell)} sold"
     )
-    step = summary.bucket_size
+    step = price_step(summary.last_price, bucket_size=summary.bucket_size)
     completion = completion_text(typed, request.market)
     rows = [
         *([("symbol", completion)] if completion else []),

@@ -137,7 +137,10 @@ class LevelSums:
 
     def _readable_grid(self) -> PriceGrid:
         used = np.flatnonzero(sum(sums.sum(axis=0) for sums in self._standing.values()))
-        prices = self._grid.edges[used] if len(used) else np.array([self._last_price])
+        if not len(used):  # one bucket, so that no price is written more exactly than the last one
+            last = self._last_price
+            return PriceGrid.over(last, last, buckets=1, least_span=max(last / 1000, self._grid.size))
+        prices = self._grid.edges[used]
         return PriceGrid.over(
             float(prices[0]),
             float(prices[-1]),

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from liqmap.compute.values import LiquidationLevels, LiquidationMap
 
-MAX_ROWS: Final = 300
-"""At most about this many price buckets; the picture has fewer pixels to tell more apart."""
+MAX_ROWS: Final = 200
+"""At most about this many price buckets: each takes about a pixel of a phone's display."""
+
+MARGIN_SHARE: Final = 0.04
+"""How far the buckets go on beyond what must be shown, as a share of it, at each end."""
 
 LEFT_OUT: Final = 0.01
 """At most this share of what stands lies below the heatmap, and at most as much above it."""
@@ -58,9 +61,7 @@ def build_heatmap(
     value = np.cumsum(change, axis=1)[:, :-1]
     # What was added and subtracted again leaves rounding errors relative to its size, not exact zeros.
     value[value < 1e-9 * value.max(initial=0.0)] = 0.0
-    used = _used_rows(value, grid, liquidation_map)
-    edges = grid.edges[used.start : used.stop + 1]
-    return Heatmap(edges, (start + np.arange(columns + 1)) * width, value[used], below, above)
+    return Heatmap(grid.edges, (start + np.arange(columns + 1)) * width, value, below, above)
 
 
 def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
@@ -70,7 +71,9 @@ def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
     if len(running) and running[-1]:
         first, last = np.searchsorted(running, running[-1] * np.array([LEFT_OUT, 1 - LEFT_OUT]))
         low, high = min(low, float(buckets.edges[first])), max(high, float(buckets.edges[last + 1]))
-    return PriceGrid.over(low, high, buckets=MAX_ROWS, least_span=liquidation_map.last_price / 1000)
+    # What is shown keeps off the ends, where sums are written.
+    margin = MARGIN_SHARE * max(high - low, liquidation_map.last_price / 1000)
+    return PriceGrid.over(max(0.0, low - margin), high + margin, buckets=MAX_ROWS, least_span=0.0)
 
 
 def _must_show(liquidation_map: LiquidationMap) -> tuple[float, float]:
@@ -79,13 +82,6 @@ def _must_show(liquidation_map: LiquidationMap) -> tuple[float, float]:
     low = min([float(path.low.min()), *(each.low for each in liquidation_map.labelled)])
     high = max([float(path.high.max()), *(each.high for each in liquidation_map.labelled)])
     return low, high
-
-
-def _used_rows(value: NDArray[np.float64], grid: PriceGrid, liquidation_map: LiquidationMap) -> slice:
-    """Return the rows from the lowest to the highest that a level, the price path or a cluster reaches."""
-    shown = grid.bucket_of(np.array(_must_show(liquidation_map)))
-    reached = np.r_[np.flatnonzero(value.any(axis=1)), shown]
-    return slice(int(reached.min()), min(int(reached.max()) + 1, len(grid)))
 
 
 def _gone(

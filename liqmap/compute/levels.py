@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from liqmap.compute.margin import MarginRules
     from liqmap.model import MarginBasis
 
-LARGEST_KEPT: Final = 250
+LARGEST_KEPT: Final = 100
 """How many of each side's largest trades a map keeps, for drawing; all others only count in its sums."""
 
 # Each divides a day, and each above a minute is whole minutes, so that bins align to UTC and to minute bars.

@@ -24,6 +24,8 @@ from PIL import Image, ImageDraw
 from liqmap.render.fonts import drawable, font_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.artist import Artist
     from numpy.typing import ArrayLike, NDArray
 
@@ -53,6 +55,10 @@ class Box:
     def height(self) -> float:
         """Pixels from bottom to top."""
         return self.top - self.bottom
+
+    def widened(self, x: float, y: float) -> Box:
+        """Return the box with `x` more at its left and right, and `y` more below and above."""
+        return Box(self.left - x, self.bottom - y, self.right + x, self.top + y)
 
     def overlaps(self, other: Box) -> bool:
         """Tell whether the two share any area."""
@@ -153,6 +159,11 @@ class Canvas:
         )
         outline = Outline(corners.transpose(1, 0, 2).reshape(-1, 2), codes)
         self._add(PathPatch(outline, facecolor=colour, linewidth=0, antialiased=False, transform=_PIXELS))
+
+    def boxes(self, boxes: Sequence[Box], colour: str) -> None:
+        """Fill some rectangles of one colour, as one artist: one each would take a millisecond."""
+        edges = np.array([(each.left, each.bottom, each.right, each.top) for each in boxes])
+        self.rectangles(edges[:, 0], edges[:, 1], edges[:, 2], edges[:, 3], colour)
 
     def pixels(self, box: Box, colours: NDArray[np.uint8]) -> None:
         """Lay an image of shape (height, width, 3) over `box`, rows from the bottom up."""

@@ -6,29 +6,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liqmap.render.canvas import Box, Canvas, text_width
-from liqmap.render.frame import (
-    MARGIN,
-    PLOT_BOTTOM,
-    PLOT_TOP,
-    bar_edges,
+from liqmap.render.axes import (
     draw_bottom_axis,
-    draw_ghosts,
-    draw_legend,
-    draw_nothing,
-    framed,
-    last_text,
-    level_range,
-    standing_totals,
-    watermark,
+    draw_left_axis,
+    money_scale,
+    price_ticks,
+    step_of,
+    tick_width,
 )
-from liqmap.render.panel import Panel, round_ticks
-from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
-from liqmap.text import money, price
+from liqmap.render.bars import draw_bars, level_range, standing_totals
+from liqmap.render.canvas import Box, Canvas, text_width
+from liqmap.render.frame import MARGIN, PLOT_BOTTOM, PLOT_TOP, draw_nothing, framed, watermark
+from liqmap.render.labels import PILL_HEIGHT, draw_pill, pill_width
+from liqmap.render.legend import draw_legend
+from liqmap.render.panel import Panel
+from liqmap.render.path import last_text
+from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette
+from liqmap.text import money
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from liqmap.compute.values import DepthCurve, LiquidationMap
     from liqmap.render.canvas import Anchor
+
+_BARS_SHARE = 0.4  # of the panel's height, for the longest bar
 
 
 def depth_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
@@ -38,36 +40,25 @@ def depth_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
     curves, bars = _depth_panels(liquidation_map)
     canvas.rectangle(curves.box, palette.panel)
     watermark(canvas, liquidation_map, palette, [curves])
-    _draw_depth_grid(canvas, curves, bars, palette)
+    prices = price_ticks(curves.x_range, count=7, exact=step_of(liquidation_map))
+    draw_bottom_axis(canvas, curves, palette, prices)
     draw_legend(canvas, liquidation_map, palette, box=curves.box)
-    _draw_curve(canvas, curves, liquidation_map.long_depth, palette.long)
-    _draw_curve(canvas, curves, liquidation_map.short_depth, palette.short)
-    buckets = liquidation_map.buckets
-    colours = leverage_colours(palette, len(buckets.leverages))
-    left, right = bar_edges(bars.x(buckets.edges))
-    base = np.zeros(len(left))
-    for row, colour in zip(buckets.long + buckets.short, colours, strict=True):
-        shown = row > 0
-        canvas.rectangles(left[shown], bars.y(base)[shown], right[shown], bars.y(base + row)[shown], colour)
-        base = base + row
-    if not base.any():
-        draw_nothing(canvas, curves, liquidation_map, palette)
-    draw_ghosts(
-        canvas,
-        palette,
-        bars.x(buckets.edges),
-        bars.y(base),
-        bars.y(base + buckets.swept),
-        end=bars.box.top,
-        pill=_pill(curves, liquidation_map),
-        upright=True,
+    sides = (
+        (liquidation_map.long_depth, curves.box.left, palette.long),
+        (liquidation_map.short_depth, curves.box.right, palette.short),
     )
-    for curve, colour in (
-        (liquidation_map.long_depth, palette.long),
-        (liquidation_map.short_depth, palette.short),
-    ):
-        canvas.line(curves.x(curve.price), curves.y(curve.notional), palette.background, width=6)
-        canvas.line(curves.x(curve.price), curves.y(curve.notional), colour, width=3)
+    if standing_totals(liquidation_map).any():
+        _draw_scales(canvas, curves, bars, palette)
+        for curve, end, colour in sides:
+            (x, y), bottom = _outline(curves, curve, end), curves.box.bottom
+            canvas.area(np.r_[x, end, x[0]], np.r_[y, bottom, bottom], colour, opacity=0.16)
+        pill = _pill(curves, liquidation_map)
+        draw_bars(canvas, bars, liquidation_map, palette, pill=pill, upright=True)
+        for curve, end, colour in sides:
+            canvas.line(*_outline(curves, curve, end), palette.background, width=5)
+            canvas.line(*_outline(curves, curve, end), colour, width=3)
+    else:
+        draw_nothing(canvas, curves, liquidation_map, palette)
     _draw_depth_labels(canvas, curves, liquidation_map, palette)
     return canvas
 
@@ -75,66 +66,55 @@ def depth_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
 def _depth_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     top = max(float(liquidation_map.long_depth.notional[-1]), float(liquidation_map.short_depth.notional[-1]))
     highest = float(standing_totals(liquidation_map).max(initial=0.0))
-    cumulative, each = (0.0, top * 1.14 or 1000.0), (0.0, highest / 0.40 or 1000.0)
-    left = (
-        MARGIN + max(text_width(money(v), size=SIZES.tick) for v in round_ticks(*cumulative, count=6)[0]) + 12
-    )
+    cumulative, each = (0.0, top * 1.14 or 1000.0), (0.0, highest / _BARS_SHARE or 1000.0)
+    left = MARGIN + max(tick_width(money_scale(cumulative, count=6)), text_width("sum", size=SIZES.tick)) + 12
     right = WIDTH - MARGIN - text_width("$88.8M", size=SIZES.tick) - 12
     box = Box(round(left), PLOT_BOTTOM, round(right), PLOT_TOP)
     prices = level_range(liquidation_map, share=0.03)
     return Panel(box, prices, cumulative), Panel(box, prices, each)
 
 
-def _draw_depth_grid(canvas: Canvas, curves: Panel, bars: Panel, palette: Palette) -> None:
+def _draw_scales(canvas: Canvas, curves: Panel, bars: Panel, palette: Palette) -> None:
+    """Write what the curves mean at the left, and at the right what the bars mean."""
     box = curves.box
-    ticks, _ = round_ticks(*curves.y_range, count=6)
-    for tick, y in zip(ticks, curves.y(ticks), strict=True):
-        canvas.line([box.left, box.right], [y, y], palette.grid)
-        canvas.text(box.left - 12, y, money(tick), palette.muted, size=SIZES.tick, anchor="r")
+    sums = money_scale(curves.y_range, count=6)
+    draw_left_axis(canvas, curves, palette, sums)
     # Over the highest tick if that leaves the strip above the panel to the legend, else below it.
-    above = float(curves.y(ticks[-1])) + 34
+    above = float(curves.y(sums[-1][0])) + 34
     y = above if above + SIZES.tick / 2 <= box.top else above - 68
     canvas.text(box.left - 12, y, "sum", palette.muted, size=SIZES.tick, anchor="r")
-    highest = bars.y_range[1] * 0.42
-    ticks, _ = round_ticks(0.0, highest, count=4)
-    for tick, y in zip(ticks, bars.y(ticks), strict=True):
-        canvas.text(box.right + 12, y, money(tick), palette.muted, size=SIZES.tick)
+    highest = bars.y_range[1] * (_BARS_SHARE + 0.02)
+    for tick, text in money_scale((0.0, highest), count=4):
+        canvas.text(box.right + 12, float(bars.y(tick)), text, palette.muted, size=SIZES.tick)
     canvas.text(box.right + 12, float(bars.y(highest)) + 34, "per bar", palette.muted, size=SIZES.tick)
-    prices, step = round_ticks(*curves.x_range, count=7)
-    draw_bottom_axis(canvas, curves, palette, [(tick, price(tick, step=step)) for tick in prices])
 
 
-def _draw_curve(canvas: Canvas, panel: Panel, curve: DepthCurve, colour: str) -> None:
-    """Fill the area below a running total."""
+def _outline(panel: Panel, curve: DepthCurve, end: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the pixels of a running total, which stays what it is up to the panel's `end`."""
     x, y = panel.x(curve.price), panel.y(curve.notional)
-    canvas.area(np.r_[x, x[-1], x[0]], np.r_[y, panel.box.bottom, panel.box.bottom], colour, opacity=0.16)
+    return np.r_[x, end], np.r_[y, y[-1]]
 
 
 def _pill(panel: Panel, liquidation_map: LiquidationMap) -> Box:
     """Return the box that the last price is written on."""
-    box, x = panel.box, float(panel.x(liquidation_map.last_price))
-    width = text_width(last_text(liquidation_map), size=SIZES.label, bold=True) + 20
+    box, x, width = (
+        panel.box,
+        float(panel.x(liquidation_map.last_price)),
+        pill_width(last_text(liquidation_map)),
+    )
     left = min(max(x - width / 2, box.left), box.right - width)
-    return Box(left, box.top - 83, left + width, box.top - 49)
+    top = box.top - 49  # below the totals
+    return Box(left, top - PILL_HEIGHT, left + width, top)
 
 
 def _draw_depth_labels(
     canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette
 ) -> None:
-    last, box = liquidation_map.last_price, panel.box
-    x = float(panel.x(last))
-    canvas.line([x, x], [box.bottom, box.top], palette.text, width=1.6, dashes=(7, 5))
-    pill = _pill(panel, liquidation_map)
-    canvas.rectangle(pill, palette.text)
-    middle = (pill.left + pill.right) / 2, (pill.bottom + pill.top) / 2
-    canvas.text(
-        *middle,
-        last_text(liquidation_map),
-        palette.background,
-        size=SIZES.label,
-        anchor="m",
-        bold=True,
-    )
+    box, pill = panel.box, _pill(panel, liquidation_map)
+    x = float(panel.x(liquidation_map.last_price))
+    # It ends at the pill: the totals above can lie where it would go on.
+    canvas.line([x, x], [box.bottom, pill.bottom], palette.text, width=1.6, dashes=(7, 5))
+    draw_pill(canvas, pill, last_text(liquidation_map), palette)
     sides: tuple[tuple[str, DepthCurve, float, Anchor, str], ...] = (
         ("longs below", liquidation_map.long_depth, box.left + 12, "l", palette.long),
         ("shorts above", liquidation_map.short_depth, box.right - 12, "r", palette.short),
@@ -142,10 +122,7 @@ def _draw_depth_labels(
     for word, curve, place, anchor, colour in sides:
         total = f"{word}  {money(float(curve.notional[-1]))}"
         canvas.text(
-            place,
-            box.top - 24,
-            total,
-            colour,
+            *(place, box.top - 24, total, colour),
             size=SIZES.subtitle,
             anchor=anchor,
             bold=True,

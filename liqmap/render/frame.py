@@ -1,27 +1,19 @@
-"""What the pictures share: titles, axes, legend, price path, gaps, ghosts, watermark."""
+"""What stands around the plots of every picture: titles, warnings, foot, watermark."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from liqmap.model import Side
-from liqmap.render.canvas import Box, Canvas, text_box, text_width
-from liqmap.render.panel import Panel, padded, round_ticks, time_ticks
-from liqmap.render.style import HEIGHT, SIZES, WIDTH, Palette, leverage_colours
+from liqmap.render.canvas import Canvas, text_width
+from liqmap.render.style import HEIGHT, SIZES, WIDTH, Palette
 from liqmap.text import (
     BARELY_COVERED,
     age_text,
     asked_words,
     coverage_text,
     coverage_warning,
-    last_price,
-    last_trade_text,
     margin_text,
     money,
-    price,
     unswept_text,
     window_text,
 )
@@ -29,20 +21,14 @@ from liqmap.text import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
-
     from liqmap.compute.values import LiquidationMap
+    from liqmap.render.panel import Panel
 
 MARGIN: Final = 28
 PLOT_TOP: Final = HEIGHT - 182
 PLOT_BOTTOM: Final = 102
 
-_LAST_PRICE_INSET = 0.06
-_LABELS_INSET = 0.16
 _WARNING_Y = HEIGHT - 114
-_LARGEST_IN_TWO_ROWS = 20  # letters of a legend that leaves the warning its line [px]
-_THINNEST_BAR = 2.0  # where a few levels lie far apart, a bucket can be less than a pixel [px]
-_GHOSTS = "swept since"
 _SEPARATOR = "  ·  "
 _SMALLEST = 11  # of letters that would not fit otherwise [px]
 
@@ -130,131 +116,6 @@ def fitting_size(text: str, size: int, *, left: float = MARGIN, right: float = W
     )
 
 
-def level_range(liquidation_map: LiquidationMap, *, share: float) -> tuple[float, float]:
-    """Return the prices that standing levels and the price path span, widened by `share` at each end."""
-    edges, path, last = liquidation_map.buckets.edges, liquidation_map.path, liquidation_map.last_price
-    low, high = min(float(edges[0]), float(path.low.min())), max(float(edges[-1]), float(path.high.max()))
-    # The last price keeps off the ends, where the totals are written, even if nothing stands beyond it; and
-    # it leaves room for the labels of the named clusters on the sides that have them.
-    labelled = {cluster.side for cluster in liquidation_map.labelled}
-    below, above = (
-        (high - low) * (_LABELS_INSET if side in labelled else _LAST_PRICE_INSET) for side in Side
-    )
-    return padded(min(low, last - below), max(high, last + above), share=share)
-
-
-def bar_edges(edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where the bars between `edges` begin and end [px]: no bar is too thin to be seen."""
-    widen = np.maximum(0.0, _THINNEST_BAR - np.diff(edges)) / 2
-    return edges[:-1] - widen, edges[1:] + widen
-
-
-def standing_totals(liquidation_map: LiquidationMap) -> NDArray[np.float64]:
-    """Return the standing notional of each bucket, of both sides and all leverages."""
-    buckets = liquidation_map.buckets
-    totals: NDArray[np.float64] = (buckets.long + buckets.short).sum(axis=0)
-    return totals
-
-
-def tick_width(values: tuple[float, float], *, count: int) -> float:
-    """Return the width of the widest price along an axis over `values` [px]."""
-    ticks, step = round_ticks(*values, count=count)
-    return max((text_width(price(tick, step=step), size=SIZES.tick) for tick in ticks), default=0.0)
-
-
-def draw_price_axis(canvas: Canvas, panel: Panel, palette: Palette, *, count: int) -> None:
-    """Write prices at the left of a panel, and draw a grid line at each."""
-    ticks, step = round_ticks(*panel.y_range, count=count)
-    for tick, y in zip(ticks, panel.y(ticks), strict=True):
-        canvas.line([panel.box.left, panel.box.right], [y, y], palette.grid)
-        if panel.box.bottom + 6 <= y:
-            canvas.text(
-                panel.box.left - 12, y, price(tick, step=step), palette.muted, size=SIZES.tick, anchor="r"
-            )
-
-
-def draw_bottom_axis(
-    canvas: Canvas, panel: Panel, palette: Palette, marks: Iterable[tuple[float, str]]
-) -> None:
-    """Write (value, text) below a panel, leaving out what would touch, and draw a grid line at each."""
-    taken = -np.inf
-    for value, text in marks:
-        x = float(panel.x(value))
-        canvas.line([x, x], [panel.box.bottom, panel.box.top], palette.grid)
-        box = text_box(x, panel.box.bottom - 24, text, size=SIZES.tick, anchor="m")
-        if box.left > taken and box.right <= WIDTH - 4:
-            canvas.text(x, panel.box.bottom - 24, text, palette.muted, size=SIZES.tick, anchor="m")
-            taken = box.right + 14
-
-
-def draw_path(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
-    """Draw the price over the window with its axes, and what is missing of it hatched."""
-    window = liquidation_map.request.window
-    draw_price_axis(canvas, panel, palette, count=6)
-    ticks = time_ticks(window.start_ms, window.end_ms, count=5)
-    draw_bottom_axis(canvas, panel, palette, [(moment, text) for moment, text in ticks])
-    for gap in liquidation_map.coverage.missing:
-        draw_gap(canvas, panel, (gap.window.start_ms, gap.window.end_ms), palette)
-    draw_path_line(canvas, panel, liquidation_map, palette)
-
-
-def draw_path_line(
-    canvas: Canvas,
-    panel: Panel,
-    liquidation_map: LiquidationMap,
-    palette: Palette,
-    *,
-    halo: str | None = None,
-) -> None:
-    """Draw the envelope of lows and highs and the line of closes, on a `halo` where the ground is busy."""
-    path = liquidation_map.path
-    for piece in path_pieces(liquidation_map):
-        x = panel.x(path.time[piece])
-        low, high = panel.y(path.low[piece]), panel.y(path.high[piece])
-        canvas.area(np.r_[x, x[::-1]], np.r_[low, high[::-1]], palette.price, opacity=0.45)
-        close = panel.y(path.close[piece])
-        if halo:
-            canvas.line(x, close, halo, width=5.0)
-        canvas.line(x, close, palette.price, width=2.0)
-
-
-def known_until(liquidation_map: LiquidationMap) -> int:
-    """Return where a window's data ends [ms]: with it, or where a gap begins that lasts to its end."""
-    gap = liquidation_map.coverage.end_gap
-    return gap.window.start_ms if gap else liquidation_map.request.window.end_ms
-
-
-def path_pieces(liquidation_map: LiquidationMap) -> list[slice]:
-    """Return the parts of the price path between the gaps, which no line may cross."""
-    path = liquidation_map.path
-    # The bin in which a gap ends begins inside the gap, and belongs to what follows it.
-    cuts = np.searchsorted(path.time, [gap.window.start_ms for gap in liquidation_map.coverage.missing])
-    bounds = [0, *(int(cut) for cut in cuts), len(path.time)]
-    return [slice(first, end) for first, end in pairwise(bounds) if first < end]
-
-
-def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[float, float], palette: Palette) -> None:
-    """Hatch a span of time without data."""
-    left, right = (float(x) for x in panel.x(span_ms))
-    box = Box(left, panel.box.bottom, right, panel.box.top)
-    canvas.rectangle(box, palette.panel, hatch=("//", palette.gap))
-    if box.width > text_width("no data", size=SIZES.label) + 8:
-        # Off the middle, where the last price's line may run.
-        place = (left + right) / 2, box.bottom + 0.85 * box.height
-        canvas.text(*place, "no data", palette.text, size=SIZES.label, anchor="m", halo=palette.panel)
-
-
-def last_text(liquidation_map: LiquidationMap) -> str:
-    """Return the last price in words, with its time where it is not of the window's end."""
-    words = ["last", last_price_label(liquidation_map), last_trade_text(liquidation_map.coverage)]
-    return " ".join(filter(None, words))
-
-
-def last_price_label(liquidation_map: LiquidationMap) -> str:
-    """Return the last price as it is written everywhere."""
-    return last_price(liquidation_map.last_price, step=liquidation_map.buckets.size)
-
-
 def draw_nothing(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
     """Write into an empty panel why it is empty."""
     box = panel.box
@@ -273,89 +134,6 @@ def nothing_text(liquidation_map: LiquidationMap) -> list[str]:
     if liquidation_map.unplaced:
         lines.append(f"{money(liquidation_map.unplaced)} too large for these leverages")
     return lines
-
-
-def draw_ghosts(
-    canvas: Canvas,
-    palette: Palette,
-    edges: NDArray[np.float64],
-    inner: NDArray[np.float64],
-    outer: NDArray[np.float64],
-    *,
-    end: float,
-    pill: Box,
-    upright: bool,
-) -> None:
-    """Outline what was swept beyond the standing bars, all in pixels.
-
-    Bucket i lies between edges i and i + 1; its ghost reaches from `inner` to `outer`, or stays open
-    where it goes on beyond the panel's `end` or below the last price's `pill`.
-    """
-    sides = (pill.left, pill.right, pill.bottom) if upright else (pill.bottom, pill.top, pill.left)
-    limit = np.where((edges[1:] > sides[0]) & (edges[:-1] < sides[1]), sides[2], end)
-    is_open = outer > limit
-    outer = np.minimum(outer, limit)
-    ghost = outer - inner >= 1
-    before, after = np.r_[False, ghost[:-1]], np.r_[ghost[1:], False]
-    # A silhouette: from bucket to bucket within a run, and down to the bars at its ends.
-    start = np.where(before, np.r_[0.0, outer[:-1]], inner)
-    back = np.where(after, outer, inner)
-    break_ = np.where(is_open, np.nan, outer)
-    along = np.stack([edges[:-1], edges[:-1], edges[1:], edges[1:], edges[1:]], axis=1)
-    across = np.stack([start, outer, break_, outer, back], axis=1)
-    # One line with breaks between the runs: a line each would take much longer.
-    along[~ghost], across[~ghost] = np.nan, np.nan
-    x, y = (along.ravel(), across.ravel()) if upright else (across.ravel(), along.ravel())
-    canvas.line(x, y, palette.ghost, width=1.5)
-
-
-def draw_legend(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette, *, box: Box) -> None:
-    """Name the colours of the leverages above a panel, and the ghosts."""
-    leverages = liquidation_map.buckets.leverages
-    colours = dict(
-        zip((f"{each}x" for each in leverages), leverage_colours(palette, len(leverages)), strict=True)
-    )
-    names = [*colours, _GHOSTS] if liquidation_map.buckets.swept.any() else list(colours)
-    size, rows = _legend_rows(names, box.width)
-    for place, row in enumerate(reversed(rows)):
-        left, y = box.left, box.top + 24 + place * (size + 10)
-        for name in row:
-            swatch = Box(left, y - size * 0.36, left + size * 0.72, y + size * 0.36)
-            canvas.rectangle(swatch, colours.get(name, palette.ghost))
-            if name == _GHOSTS:  # an outline, as they are
-                inset = 2
-                canvas.rectangle(
-                    Box(swatch.left + inset, swatch.bottom + inset, swatch.right - inset, swatch.top - inset),
-                    palette.background,
-                )
-            canvas.text(left + size, y, name, palette.text, size=size)
-            left += _legend_width(name, size)
-
-
-def _legend_rows(names: list[str], width: float) -> tuple[int, list[list[str]]]:
-    """Return the size of the legend's letters, and its names in a row, or in two where that is too small."""
-    for most, largest in ((1, SIZES.label), (2, _LARGEST_IN_TWO_ROWS)):
-        for size in range(largest, SIZES.foot - 1, -1):
-            rows = _wrapped(names, width, size=size)
-            if len(rows) <= most:
-                return size, rows
-    return size, rows
-
-
-def _wrapped(names: list[str], width: float, *, size: int) -> list[list[str]]:
-    rows: list[list[str]] = [[]]
-    taken = 0.0
-    for name in names:
-        taken += _legend_width(name, size)
-        if rows[-1] and taken > width + size:  # behind the last name needs no room
-            rows.append([])
-            taken = _legend_width(name, size)
-        rows[-1].append(name)
-    return rows
-
-
-def _legend_width(name: str, size: int) -> float:
-    return text_width(name, size=size) + 2.2 * size
 
 
 def watermark(

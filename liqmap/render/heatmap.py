@@ -6,24 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from liqmap.render.axes import draw_bottom_axis, draw_left_axis, price_ticks, step_of, tick_width
 from liqmap.render.canvas import Box, Canvas, text_width
-from liqmap.render.frame import (
-    MARGIN,
-    PLOT_BOTTOM,
-    PLOT_TOP,
-    draw_bottom_axis,
-    draw_gap,
-    draw_nothing,
-    draw_path_line,
-    draw_price_axis,
-    fitting_size,
-    framed,
-    last_price_label,
-    tick_width,
-    watermark,
-)
-from liqmap.render.labels import cluster_heights
+from liqmap.render.frame import MARGIN, PLOT_BOTTOM, PLOT_TOP, fitting_size, framed, nothing_text, watermark
+from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, pill_width
 from liqmap.render.panel import Panel, time_ticks
+from liqmap.render.path import draw_gap, draw_path_line, known_until, last_price_label
 from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, heat_colours
 from liqmap.text import cluster_label, last_trade_text, money, price
 
@@ -33,8 +21,10 @@ if TYPE_CHECKING:
     from liqmap.compute.values import Heatmap, LiquidationMap
     from liqmap.window import TimeWindow
 
-_LABELS_WIDTH = 218
-_ASLANT = 14  # the width in which leaders climb to their labels [px]
+_TICKS = 8
+_ELBOW = 4  # from the panel to where leaders begin to climb [px]
+_PILL_INDENT = 10  # from the panel to the last price [px]
+_WIDEST_LABELS = 280
 _SCALE_WIDTH = 300
 _SHADES = 48
 
@@ -43,11 +33,12 @@ def heatmap_canvas(liquidation_map: LiquidationMap, heatmap: Heatmap, *, label: 
     """Return the heatmap as a canvas, before it becomes an image."""
     palette = PALETTES[liquidation_map.request.theme]
     canvas = framed(liquidation_map, "liquidation heatmap", label, palette)
-    panel = _panel(heatmap)
+    panel = _panel(liquidation_map, heatmap)
     canvas.pixels(panel.box, _shaded(heatmap, panel, palette))
-    draw_price_axis(canvas, panel, palette, count=8)
+    prices = price_ticks(panel.y_range, count=_TICKS, exact=step_of(liquidation_map))
+    draw_left_axis(canvas, panel, palette, prices)
     window = liquidation_map.request.window
-    draw_bottom_axis(canvas, panel, palette, time_ticks(window.start_ms, window.end_ms, count=8))
+    draw_bottom_axis(canvas, panel, palette, time_ticks(window.start_ms, window.end_ms, count=_TICKS))
     for gap in liquidation_map.coverage.missing:
         draw_gap(canvas, panel, _span(gap.window, window, panel), palette)
     watermark(canvas, liquidation_map, palette, [panel])
@@ -55,16 +46,19 @@ def heatmap_canvas(liquidation_map: LiquidationMap, heatmap: Heatmap, *, label: 
     if heatmap.value.any():
         _draw_scale(canvas, panel, heatmap, palette)
     else:
-        draw_nothing(canvas, panel, liquidation_map, palette)
+        _draw_nothing(canvas, panel, liquidation_map, palette)
     _draw_beyond(canvas, panel, heatmap, palette)
     _draw_labels(canvas, panel, liquidation_map, palette)
     return canvas
 
 
-def _panel(heatmap: Heatmap) -> Panel:
-    prices = float(heatmap.edges[0]), float(heatmap.edges[-1])
-    left = MARGIN + tick_width(prices, count=8) + 12
-    box = Box(round(left), PLOT_BOTTOM, WIDTH - MARGIN - _LABELS_WIDTH, PLOT_TOP)
+def _panel(liquidation_map: LiquidationMap, heatmap: Heatmap) -> Panel:
+    prices, step = (float(heatmap.edges[0]), float(heatmap.edges[-1])), step_of(liquidation_map)
+    left = MARGIN + tick_width(price_ticks(prices, count=_TICKS, exact=step)) + 12
+    texts = [cluster_label(each, step=step) for each in liquidation_map.labelled]
+    labels = max((text_width(text, size=SIZES.foot) for text in texts), default=0.0)
+    widest = max(_ELBOW + LABEL_INDENT + labels, _PILL_INDENT + pill_width(last_price_label(liquidation_map)))
+    box = Box(round(left), PLOT_BOTTOM, WIDTH - round(min(widest, _WIDEST_LABELS)) - 16, PLOT_TOP)
     return Panel(box, (float(heatmap.time[0]), float(heatmap.time[-1])), prices)
 
 
@@ -113,6 +107,13 @@ def _draw_scale(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palette
     canvas.text(middle, bar.top + 15, money(top / 4), palette.muted, size=SIZES.foot, anchor="m")
 
 
+def _draw_nothing(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    """Write above the panel, where the scale would be, that nothing stands and why."""
+    words = ": ".join(filter(None, ["Nothing stands", ", ".join(nothing_text(liquidation_map))]))
+    size = fitting_size(words, SIZES.label, left=panel.box.left)
+    canvas.text(panel.box.left, panel.box.top + 24, words, palette.text, size=size)
+
+
 def _draw_beyond(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palette) -> None:
     """Write at each end of the panel how much stands beyond it."""
     ends = (
@@ -129,23 +130,18 @@ def _draw_beyond(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palett
 
 def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
     """Write the last price and the clusters still standing at the right edge."""
-    last, left = liquidation_map.last_price, panel.box.right + 10
-    y = float(panel.y(last))
-    text = last_price_label(liquidation_map)
-    pill = Box(left, y - 17, left + text_width(text, size=SIZES.label, bold=True) + 20, y + 17)
-    canvas.line([panel.box.left, left], [y, y], palette.text, width=1.6, dashes=(7, 5))
-    canvas.rectangle(pill, palette.text)
-    canvas.text(left + 10, y, text, palette.background, size=SIZES.label, bold=True)
+    box, left = panel.box, panel.box.right + _PILL_INDENT
+    y, text = float(panel.y(liquidation_map.last_price)), last_price_label(liquidation_map)
+    pill = Box(left, y - PILL_HEIGHT / 2, left + pill_width(text), y + PILL_HEIGHT / 2)
+    # Where the window's end is missing, nobody knows whether the last price held.
+    until = known_until(liquidation_map)
+    end = left if until == liquidation_map.request.window.end_ms else float(panel.x(until))
+    canvas.line([box.left, end], [y, y], palette.text, width=1.6, dashes=(7, 5))
+    draw_pill(canvas, pill, text, palette)
     when = last_trade_text(liquidation_map.coverage)
     if when is not None:
         time = canvas.text(left + 10, pill.bottom - 12, when, palette.text, size=SIZES.foot)
         pill = Box(pill.left, time.bottom, pill.right, pill.top)
-    heights = cluster_heights(liquidation_map.labelled, panel=panel, pill=pill, strip=0)
-    for cluster, middle in heights.items():
-        height = float(panel.y(cluster.price))
-        text = cluster_label(cluster, step=liquidation_map.buckets.size)
-        # From where to where takes more room than a single price.
-        size = fitting_size(text, SIZES.foot, left=left + _ASLANT, right=WIDTH - 4)
-        x = [panel.box.right, panel.box.right + 4, left + _ASLANT - 4]
-        canvas.line(x, [height, height, middle], palette.muted, width=1.5)
-        canvas.text(left + _ASLANT, middle, text, palette.text, size=size)
+    column = LabelColumn(panel, pill, box.right + _ELBOW, 0, SIZES.foot, palette.background)
+    starts = dict.fromkeys(liquidation_map.labelled, box.right)
+    column.draw(canvas, starts, step=step_of(liquidation_map), palette=palette)

@@ -1,7 +1,7 @@
-"""Labels in a column: each as close to what it names as its neighbours allow, in the same order.
+"""Labels in a column, each as close to what it names as its neighbours allow, and the last price's pill.
 
 A picture labels clusters of prices. Their labels stand one above the other in a column beside the bars, so a
-label never lies on a bar, and because order is kept, straight leaders from clusters to labels never cross.
+label never lies on a bar. Their order is kept, so leaders from clusters to labels never cross.
 """
 
 from __future__ import annotations
@@ -13,21 +13,76 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.model import Side
-from liqmap.render.style import SIZES
+from liqmap.render.canvas import Box, Canvas, text_width
+from liqmap.render.frame import fitting_size
+from liqmap.render.style import SIZES, WIDTH, Palette
+from liqmap.text import cluster_label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from liqmap.model import Cluster
-    from liqmap.render.canvas import Box
     from liqmap.render.panel import Panel
+
+PILL_HEIGHT: Final = 34
 
 LABEL_SPACING: Final = SIZES.label + 6
 """From the middle of one label to that of the next, at least [px]."""
 
 _OFF_PILL = 3  # from the last price to the nearest label [px]
+_ASLANT = 20  # the width in which a leader climbs to its label [px]
+_BESIDE = 6  # from a leader to its label [px]
+
+LABEL_INDENT: Final = _ASLANT + _BESIDE
+"""From where leaders leave the bars to where labels begin [px]."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelColumn:
+    """Where the labels of a picture stand: beside `panel`, off the last price's `pill`.
+
+    Leaders are level up to `elbow` and aslant from there. The panel's ends are kept free by `strip` pixels.
+    Labels have letters of `size` at most, on the colour `ground`.
+    """
+
+    panel: Panel
+    pill: Box
+    elbow: float
+    strip: float
+    size: int
+    ground: str
+
+    def draw(self, canvas: Canvas, starts: Mapping[Cluster, float], *, step: float, palette: Palette) -> None:
+        """Label the clusters that have room, by leaders from `starts` [px]; prices are as exact as `step`."""
+        heights = cluster_heights(list(starts), panel=self.panel, pill=self.pill, strip=self.strip)
+        if not heights:
+            return
+        # One line with breaks: a line each would take a millisecond.
+        middles = self.panel.y([cluster.price for cluster in heights])
+        x = [(starts[cluster], self.elbow, self.elbow + _ASLANT, np.nan) for cluster in heights]
+        y = [(level, level, end, np.nan) for level, end in zip(middles, heights.values(), strict=True)]
+        canvas.line(np.ravel(x), np.ravel(y), palette.muted, width=1.5)
+        left, boxes = self.elbow + LABEL_INDENT, []
+        for cluster, height in heights.items():
+            text = cluster_label(cluster, step=step)
+            size = fitting_size(text, self.size, left=left, right=WIDTH - 4)
+            boxes.append(canvas.text(left, height, text, palette.text, size=size, halo=self.ground))
+        # Letters lie over all shapes. Their ground hides what would show between them, such as outlines.
+        canvas.boxes([box.widened(3, 2) for box in boxes], self.ground)
+
+
+def pill_width(text: str) -> float:
+    """Return the width of the box that the last price is written on [px]."""
+    return text_width(text, size=SIZES.label, bold=True) + 20
+
+
+def draw_pill(canvas: Canvas, pill: Box, text: str, palette: Palette) -> None:
+    """Write the last price on its box."""
+    canvas.rectangle(pill, palette.text)
+    y = (pill.bottom + pill.top) / 2
+    canvas.text(pill.left + 10, y, text, palette.background, size=SIZES.label, bold=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from liqmap.render.axes import (
+    draw_bottom_axis,
+    draw_left_axis,
+    money_scale,
+    price_ticks,
+    step_of,
+    tick_width,
+)
+from liqmap.render.bars import draw_bars, level_range, standing_totals
 from liqmap.render.canvas import Box, Canvas, text_width
 from liqmap.render.frame import (
     MARGIN,
     PLOT_BOTTOM,
     PLOT_TOP,
-    bar_edges,
-    draw_bottom_axis,
-    draw_ghosts,
-    draw_legend,
     draw_nothing,
-    draw_path,
-    draw_price_axis,
     fitting_size,
     framed,
-    known_until,
-    last_text,
-    level_range,
-    standing_totals,
-    tick_width,
     watermark,
 )
-from liqmap.render.labels import cluster_heights
-from liqmap.render.panel import Panel, padded, round_ticks
-from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, leverage_colours
+from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, pill_width
+from liqmap.render.legend import draw_legend
+from liqmap.render.panel import Panel, padded
+from liqmap.render.path import PATH_TICKS, draw_path, known_until, last_text
+from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette
 from liqmap.text import cluster_label, money, price
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 _CONNECTOR_WIDTH = 44
 _RADII = np.array([2.5, 3.5, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0])
 _BRACKET_DISTANCE = 8  # from a cluster's longest bar to its bracket [px]
-_BESIDE = 6  # from a bracket to its leader, and from that to the label [px]
-_ASLANT = 22  # the width in which leaders climb to their labels [px]
+_BESIDE = 6  # from a bracket to where its leader may leave the bars [px]
+_LEVEL_TICKS = 7
 _LEAST_ROOM = 0.25  # of the panel's width, for the longest bar
 _TOTALS_STRIP = 34  # at each end of the panel, where the totals are written [px]
 
@@ -67,8 +67,9 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     path, window = liquidation_map.path, liquidation_map.request.window
     path_range = padded(float(path.low.min()), float(path.high.max()), share=0.05)
     prices = level_range(liquidation_map, share=0.08)
-    left = MARGIN + tick_width(path_range, count=6) + 12
-    right_labels = tick_width(prices, count=7) + 20
+    step = step_of(liquidation_map)
+    left = MARGIN + tick_width(price_ticks(path_range, count=PATH_TICKS, exact=step)) + 12
+    right_labels = tick_width(price_ticks(prices, count=_LEVEL_TICKS, exact=step)) + 20
     usable = WIDTH - MARGIN - left - _CONNECTOR_WIDTH - right_labels
     middle = left + usable * 0.47
     path_panel = Panel(
@@ -76,11 +77,10 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     )
     level_box = Box(round(middle + _CONNECTOR_WIDTH + right_labels), PLOT_BOTTOM, WIDTH - MARGIN, PLOT_TOP)
     # The longest bar leaves room for its bracket, the leaders, and the longest label or the last price.
-    step = liquidation_map.buckets.size
     texts = [cluster_label(each, step=step) for each in liquidation_map.labelled]
-    pill = text_width(last_text(liquidation_map), size=SIZES.label, bold=True) + 20
+    pill = pill_width(last_text(liquidation_map))
     widest = max([pill, *(text_width(text, size=SIZES.label) for text in texts)])
-    beside = _BRACKET_DISTANCE + 2 + _BESIDE + _ASLANT + _BESIDE
+    beside = _BRACKET_DISTANCE + 2 + _BESIDE + LABEL_INDENT
     # Of prices and amounts with very many digits a label takes more room than there is.
     room = max(_LEAST_ROOM, 1 - (widest + beside + 8) / level_box.width)
     longest = float(standing_totals(liquidation_map).max(initial=0.0))
@@ -141,34 +141,21 @@ def _draw_circles(canvas: Canvas, panel: Panel, trades: SideTrades, colour: str,
 
 
 def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
-    buckets = liquidation_map.buckets
-    draw_price_axis(canvas, panel, palette, count=7)
-    ticks, _ = round_ticks(*panel.x_range, count=5)
-    draw_bottom_axis(canvas, panel, palette, [(tick, money(tick)) for tick in ticks])
+    prices = price_ticks(panel.y_range, count=_LEVEL_TICKS, exact=step_of(liquidation_map))
+    draw_left_axis(canvas, panel, palette, prices)
     draw_legend(canvas, liquidation_map, palette, box=panel.box)
-    bottom, top = bar_edges(panel.y(buckets.edges))
-    base = np.zeros(len(bottom))
-    for row, colour in zip(
-        buckets.long + buckets.short, leverage_colours(palette, len(buckets.leverages)), strict=True
-    ):
-        shown = row > 0
-        canvas.rectangles(panel.x(base)[shown], bottom[shown], panel.x(base + row)[shown], top[shown], colour)
-        base = base + row
-    draw_ghosts(
-        canvas,
-        palette,
-        panel.y(buckets.edges),
-        panel.x(base),
-        panel.x(base + buckets.swept),
-        end=panel.box.right,
-        pill=_pill(panel, liquidation_map),
-        upright=False,
-    )
-    if not base.any():
+    stands = bool(standing_totals(liquidation_map).any())
+    if stands:
+        draw_bottom_axis(canvas, panel, palette, money_scale(panel.x_range, count=5))
+        pill = _pill(panel, liquidation_map)
+        draw_bars(canvas, panel, liquidation_map, palette, pill=pill, upright=False)
+    else:
         draw_nothing(canvas, panel, liquidation_map, palette)
     lower = _draw_totals(canvas, panel, liquidation_map, palette)
-    note = f"bars per {price(buckets.size, step=buckets.size)}"
-    _write_note(canvas, panel, note, palette, right=lower.left - 12)
+    if stands:
+        size = liquidation_map.buckets.size
+        note = f"bars per {price(size, step=size)}"
+        _write_note(canvas, panel, note, palette, right=lower.left - 12)
 
 
 def _draw_totals(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> Box:
@@ -194,18 +181,15 @@ def _draw_last_price_across(
         y = float(panel.y(last))
         canvas.line([panel.box.left, end], [y, y], palette.text, width=1.6, dashes=(7, 5))
     pill = _pill(level_panel, liquidation_map)
-    canvas.rectangle(pill, palette.text)
-    canvas.text(
-        *(pill.left + 10, y, last_text(liquidation_map), palette.background), size=SIZES.label, bold=True
-    )
+    draw_pill(canvas, pill, last_text(liquidation_map), palette)
     _label_clusters(canvas, level_panel, liquidation_map, palette, pill=pill)
 
 
 def _pill(panel: Panel, liquidation_map: LiquidationMap) -> Box:
     """Return the box that the last price is written on."""
-    width = text_width(last_text(liquidation_map), size=SIZES.label, bold=True) + 20
     y = float(panel.y(liquidation_map.last_price))
-    return Box(panel.box.right - width, y - 17, panel.box.right, y + 17)
+    left = panel.box.right - pill_width(last_text(liquidation_map))
+    return Box(left, y - PILL_HEIGHT / 2, panel.box.right, y + PILL_HEIGHT / 2)
 
 
 def _label_clusters(
@@ -217,21 +201,12 @@ def _label_clusters(
     brackets = {each: _bracket(panel, each, liquidation_map, ends) for each in clusters}
     if not brackets:
         return
-    # As one artist: one each would take a millisecond.
-    left, bottom, right, top = np.array(
-        [(each.left, each.bottom, each.right, each.top) for each in brackets.values()]
-    ).T
-    canvas.rectangles(left, bottom, right, top, palette.text)
+    canvas.boxes(list(brackets.values()), palette.text)
+    # Level across the bars of its own cluster, aslant only where there are no bars any more.
     elbow = float(ends.max()) + _BRACKET_DISTANCE + 1.5 + _BESIDE
-    heights = cluster_heights(clusters, panel=panel, pill=pill, strip=_TOTALS_STRIP)
-    for cluster, y in heights.items():
-        bracket, middle = brackets[cluster], float(panel.y(cluster.price))
-        # Level across the bars of its own cluster, aslant only where there are no bars any more.
-        x = np.array([bracket.right, elbow, elbow + _ASLANT])
-        canvas.line(x, [middle, middle, y], palette.muted, width=1.5)
-        text, left = cluster_label(cluster, step=liquidation_map.buckets.size), float(x[-1]) + _BESIDE
-        size = fitting_size(text, SIZES.label, left=left, right=WIDTH - 4)
-        canvas.text(left, y, text, palette.text, size=size, halo=palette.panel)
+    column = LabelColumn(panel, pill, elbow, _TOTALS_STRIP, SIZES.label, palette.panel)
+    starts = {cluster: bracket.right for cluster, bracket in brackets.items()}
+    column.draw(canvas, starts, step=step_of(liquidation_map), palette=palette)
 
 
 def _bracket(

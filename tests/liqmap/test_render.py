@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
@@ -37,13 +38,15 @@ from liqmap.model import (
     Valuation,
 )
 from liqmap.render import draw_depth, draw_heatmap, draw_map
+from liqmap.render.axes import step_of
+from liqmap.render.bars import bar_edges, standing_totals
 from liqmap.render.canvas import Canvas
 from liqmap.render.depth import depth_canvas
-from liqmap.render.frame import bar_edges, path_pieces, standing_totals
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, map_canvas
+from liqmap.render.path import path_pieces
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH
-from liqmap.text import cluster_label, last_price, standing_text
+from liqmap.text import cluster_label, last_price_text, price, standing_text
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import Computed, compute, entries_of
 
@@ -329,8 +332,8 @@ def test_largest_clusters_are_labelled_with_size_and_price():
 def test_clusters_told_in_words_are_labelled_in_the_map(name: str):
     drawn = VARIANTS[name]
     summary, words = summarize(drawn), texts(map_canvas(drawn, label=LABEL))
-    step = summary.bucket_size
-    assert any(text.startswith(f"last {last_price(summary.last_price, step=step)}") for text in words)
+    step = step_of(drawn)
+    assert any(text.startswith(f"last {price(summary.last_price, step=step)}") for text in words)
     for cluster in (
         *(summary.nearest_long, summary.nearest_short),
         *(summary.largest_long, summary.largest_short),
@@ -344,7 +347,7 @@ def test_clusters_told_in_words_are_labelled_in_the_map(name: str):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_map_and_heatmap_name_the_same_clusters_by_the_same_numbers(name: str):
     drawn = VARIANTS[name]
-    step = drawn.buckets.size
+    step = step_of(drawn)
     labels, named = (
         {cluster_label(each, step=step) for each in drawn.labelled if each.is_named or not only_named}
         for only_named in (False, True)
@@ -444,7 +447,30 @@ def test_legend_names_every_leverage_in_letters_not_below_the_foot_s(name: str, 
 def test_title_of_the_depth_s_axis_stands_off_the_legend(name: str):
     labels = {label.text: label.box for label in depth_canvas(VARIANTS[name], label=LABEL).labels}
     legend = min(labels[f"{leverage}x"].bottom for leverage in VARIANTS[name].request.leverages)
-    assert labels["sum"].top < legend
+    assert name == "nothing stands" or labels["sum"].top < legend
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_all_prices_of_an_answer_have_the_same_digits(name: str):
+    drawn = VARIANTS[name]
+    summary, decimals = summarize(drawn), re.compile(r"(?<=\d\.)\d+")
+    digits = len("".join(decimals.findall(price(1.0, step=step_of(drawn)))))
+    pictures = (each(drawn, label=LABEL) for each in (map_canvas, depth_canvas, drawn_heatmap))
+    written = [text for canvas in pictures for text in texts(canvas)]
+    assert last_price_text(summary.last_price, drawn.coverage, step=step_of(drawn)).split()[0] in written
+    for text in written:
+        found = re.fullmatch(r"(?:\$\S+ @ |last )?([\d,]+(?:\.\d+)?)(?: at .*| on .*)?", text)
+        if found:
+            after = len("".join(decimals.findall(found[1])))
+            # Only an axis that is zoomed in can need more.
+            assert after == digits or (after > digits and found[1] == text), text
+
+
+def test_nothing_that_stands_has_no_scale():
+    drawn = VARIANTS["nothing stands"]
+    for canvas_of in (map_canvas, depth_canvas):
+        words = texts(canvas_of(drawn, label=LABEL))
+        assert not [text for text in words if text.startswith(("$", "bars per", "per bar", "sum"))]
 
 
 def test_swept_levels_are_outlined_and_named():
@@ -484,7 +510,7 @@ def test_heatmap_says_what_its_colours_mean_and_what_lies_outside():
     drawn = VARIANTS["swept"]
     heatmap = replace(heatmap_of(drawn), below=2e6, above=3e6)
     words = texts(heatmap_canvas(drawn, heatmap, label=LABEL))
-    assert {"$2M stands below", "$3M stands above", "square-root scale"} <= set(words)
+    assert {"$2.00M stands below", "$3.00M stands above", "square-root scale"} <= set(words)
     assert "$0" in words
     assert any(text.startswith("standing per") for text in words)
 
@@ -518,7 +544,7 @@ def test_heatmap_is_brightest_where_most_stands():
 def test_map_labels_keep_order_and_side_and_their_leaders_cross_no_bar(name: str):
     drawn = VARIANTS[name]
     canvas, (_, panel) = map_canvas(drawn, label=LABEL), _map_panels(drawn)
-    names = {cluster_label(each, step=drawn.buckets.size): each for each in drawn.labelled}
+    names = {cluster_label(each, step=step_of(drawn)): each for each in drawn.labelled}
     labels = sorted(
         (label for label in canvas.labels if label.text in names), key=lambda label: label.box.bottom
     )
@@ -531,8 +557,10 @@ def test_map_labels_keep_order_and_side_and_their_leaders_cross_no_bar(name: str
         assert label.box.left > float(ends.max())
     edges = panel.y(drawn.buckets.edges)
     points = [np.asarray(line.get_xydata(), np.float64) for line in lines_of(canvas)]
-    leaders = [each.tolist() for each in points if len(each) == 3]
-    for (start, y), (elbow, same), _ in leaders:
+    # All leaders are one line with breaks: two level points, one at the label, and none.
+    broken = [each for each in points if len(each) == 4 * len(labels) and np.isnan(each[3::4]).all()]
+    assert bool(broken) == bool(labels)
+    for (start, y), (elbow, same), *_ in np.concatenate([np.empty((0, 2)), *broken]).reshape(-1, 4, 2):
         assert y == same
         crossed = (edges[:-1] <= y) & (y < edges[1:]) & (ends > start)
         assert not crossed.any()
@@ -540,9 +568,17 @@ def test_map_labels_keep_order_and_side_and_their_leaders_cross_no_bar(name: str
 
 
 def test_bar_of_one_level_far_from_the_price_is_thick_enough_to_be_seen():
-    first, last = bar_edges(np.array([10.0, 10.2, 10.4, 15.0]))
+    first, last = bar_edges(np.array([10.0, 10.2, 10.4, 15.0]), np.zeros(3, bool))
     assert (last - first).tolist() == pytest.approx([2.0, 2.0, 4.6])
     assert first[0] + last[0] == pytest.approx(20.2)  # where it was
+
+
+def test_bars_grow_into_the_room_beside_them_and_no_further():
+    edges = np.array([0.0, 2.0, 4.0, 6.0, 8.0, 30.0, 32.0])
+    shown = np.array([True, False, False, True, False, True])
+    first, last = bar_edges(edges, shown)
+    assert first[shown].tolist() == pytest.approx([-3.0, 4.0, 27.0])
+    assert last[shown].tolist() == pytest.approx([4.0, 11.0, 35.0])
 
 
 def test_picture_of_a_partly_covered_window_begins_with_a_warning():

@@ -22,12 +22,14 @@ from liqmap.text import (
     cluster_label,
     coverage_text,
     gap_text,
-    last_price,
     last_price_text,
     last_trade_text,
+    limit_text,
     money,
+    money_ticks,
     percent,
     price,
+    price_step,
     selection_text,
     standing_text,
     unswept_text,
@@ -46,18 +48,40 @@ def span(start: str, end: str) -> TimeWindow:
     [
         (0, "$0"),
         (950.4, "$950"),
-        (999.6, "$1K"),
+        (999.6, "$1.00K"),
+        (0.4, "$0.40"),
         (12_345, "$12.3K"),
         (100_000, "$100K"),
-        (999_950, "$1M"),
+        (999_950, "$1.00M"),
         (34_200_000, "$34.2M"),
         (1_250_000_000, "$1.25B"),
-        (2.5e12, "$2.5T"),
-        (20_000_000, "$20M"),
+        (2.5e12, "$2.50T"),
+        (20_000_000, "$20.0M"),
     ],
 )
 def test_money_has_three_digits_and_a_unit(value: float, text: str):
     assert money(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(100_000, "$100K"), (2_010_000, "$2.01M"), (123_456, "$123.456K"), (57, "$57"), (0.57, "$0.57")],
+)
+def test_limit_has_the_digits_that_were_chosen_and_no_others(value: float, text: str):
+    assert limit_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ticks", "texts"),
+    [
+        ((0.0, 5e5, 1e6, 1.5e6), ["$0", "$0.5M", "$1.0M", "$1.5M"]),
+        ((0.0, 5e6, 1e7), ["$0", "$5M", "$10M"]),
+        ((0.0, 200.0, 400.0), ["$0", "$200", "$400"]),
+        ((), []),
+    ],
+)
+def test_amounts_along_an_axis_have_one_unit_and_equal_digits(ticks: tuple[float, ...], texts: list[str]):
+    assert money_ticks(ticks, step=ticks[1] if ticks else 1.0) == texts
 
 
 @pytest.mark.parametrize(
@@ -192,7 +216,7 @@ def test_what_was_left_out_or_is_not_verified_is_counted(
 def test_last_price_is_told_with_its_time_where_that_is_not_the_end(end: str, text: str):
     window = span("2023-08-01T00:00", end)
     newest = datetime(2023, 8, 1, 23, 59, 59, tzinfo=UTC) - timedelta(minutes=end.endswith("59"))
-    assert last_price_text(30_722.1, Coverage(window, (window,), last_trade=newest), step=5.0) == text
+    assert last_price_text(30_722.1, Coverage(window, (window,), last_trade=newest), step=1.0) == text
 
 
 def test_what_is_not_known_to_be_swept_is_told_where_the_end_is_missing():
@@ -218,10 +242,13 @@ AROUND = Cluster(Side.SELL, 99.5, 102.5, 100.5, 0.005, 0.0, 1e6)
 @pytest.mark.parametrize(
     ("nearest", "largest", "text"),
     [
-        (NEAR, LARGE, "$5M in all · nearest large $1M @ 99.5 (-0.50 %) · largest $2M @ 90.5 (-9.50 %)"),
-        (NEAR, NEAR, "$5M in all · nearest and largest $1M @ 99.5 (-0.50 %)"),
-        (ACROSS, ACROSS, "$5M in all · nearest and largest $1M @ 101.2 (+1.20 %, from +0.61 %)"),
-        (AROUND, AROUND, "$5M in all · nearest and largest $1M @ 99.5–102.5 (+0.50 %)"),
+        (
+            *(NEAR, LARGE),
+            "$5.00M in all · nearest large $1.00M @ 99.5 (-0.50 %) · largest $2.00M @ 90.5 (-9.50 %)",
+        ),
+        (NEAR, NEAR, "$5.00M in all · nearest and largest $1.00M @ 99.5 (-0.50 %)"),
+        (ACROSS, ACROSS, "$5.00M in all · nearest and largest $1.00M @ 101.2 (+1.20 %, from +0.61 %)"),
+        (AROUND, AROUND, "$5.00M in all · nearest and largest $1.00M @ 99.5–102.5 (+0.50 %)"),
         (None, None, "nothing stands"),
     ],
 )
@@ -235,15 +262,15 @@ def test_band_names_what_it_holds_where_all_named_clusters_lie_beyond():
     drawn = summarize(mapped(trades(Side.BUY), trades(Side.SELL), last=100.0))
     summary = replace(drawn, bucket_size=0.5, bands=bands, clusters=(NEAR, small, AROUND))
     assert [band_text(band, summary) for band in bands] == [
-        "$2M longs, $30K shorts (part of $40K @ 101.2)",
-        "$3M longs, $40K shorts",
-        "$4M longs, $5M shorts",
+        "$2.00M longs, $30.0K shorts (part of $40.0K @ 101.20)",
+        "$3.00M longs, $40.0K shorts",
+        "$4.00M longs, $5.00M shorts",
     ]
     empty = (Band(0.01, 0.0, 0.0), Band(0.02, 0.0, 4e4))
     summary = replace(summary, bands=empty)
     assert [band_text(band, summary) for band in empty] == [
         "$0 longs, $0 shorts",
-        "$0 longs, $40K shorts ($40K @ 101.2)",
+        "$0 longs, $40.0K shorts ($40.0K @ 101.20)",
     ]
 
 
@@ -256,16 +283,18 @@ def test_band_names_what_it_holds_where_all_named_clusters_lie_beyond():
         (1.31e-5, 5e-8, "0.00001310"),
     ],
 )
-def test_last_price_has_no_fewer_digits_than_the_levels_beside_it(value: float, step: float, text: str):
-    assert last_price(value, step=step) == text
+def test_prices_of_an_answer_have_the_last_price_s_digits_or_its_buckets(
+    value: float, step: float, text: str
+):
+    assert price(value, step=price_step(value, bucket_size=step)) == text
 
 
 @pytest.mark.parametrize(
     ("cluster", "step", "text"),
     [
-        (Cluster(Side.BUY, 0.0880, 0.0882, 0.088095, -0.02, -0.02, 1e6), 1e-4, "$1M @ 0.0881"),
-        (Cluster(Side.SELL, 2010.0, 2020.0, 2015.0, 0.02, 0.02, 1e6), 10, "$1M @ 2,015"),
-        (Cluster(Side.BUY, 1925.0, 1965.0, 1946.8, -0.01, -0.01, 6e7), 5, "$60M @ 1,925–1,965"),
+        (Cluster(Side.BUY, 0.0880, 0.0882, 0.088095, -0.02, -0.02, 1e6), 1e-4, "$1.00M @ 0.0881"),
+        (Cluster(Side.SELL, 2010.0, 2020.0, 2015.0, 0.02, 0.02, 1e6), 10, "$1.00M @ 2,015"),
+        (Cluster(Side.BUY, 1925.0, 1965.0, 1946.8, -0.01, -0.01, 6e7), 5, "$60.0M @ 1,925–1,965"),
     ],
 )
 def test_cluster_is_as_exact_as_its_buckets_and_from_where_to_where_if_wide(

@@ -100,7 +100,7 @@ async def test_price_near_a_large_cluster_is_posted_once_per_cooldown(floor: Flo
     await floor.env.advance_time(MINUTE)
     (sentence,) = said(floor)
     assert sentence == (
-        "🔔 **BTCUSDT** on Binance is near $5M of longs at 29,000 (-0.68 % from 29,200),"
+        "🔔 **BTCUSDT** on Binance is near $5.00M of longs at 29,000 (-0.68 % from 29,200),"
         " as estimated from trades."
     )
     await floor.env.advance_time(30 * MINUTE)
@@ -116,7 +116,7 @@ async def test_cluster_swept_between_two_checks_raises_an_alert(floor: Floor, dr
     await floor.env.advance_time(MINUTE)
     (sentence,) = said(floor)
     assert sentence == (
-        "🔔 **BTCUSDT** on Binance has swept $2M of shorts at 31,000 (-1.59 % from 31,500),"
+        "🔔 **BTCUSDT** on Binance has swept $2.00M of shorts at 31,000 (-1.59 % from 31,500),"
         " as estimated from trades."
     )
 
@@ -131,7 +131,7 @@ async def test_sweep_that_could_not_be_posted_is_posted_later(floor: Floor, draw
     assert said(floor) == []
     await floor.env.advance_time(MINUTE)
     assert [sentence.partition(" of ")[0] for sentence in said(floor)] == [
-        "🔔 **BTCUSDT** on Binance has swept $2M"
+        "🔔 **BTCUSDT** on Binance has swept $2.00M"
     ]
 
 
@@ -155,7 +155,7 @@ async def test_cluster_touched_briefly_between_two_checks_raises_an_alert(floor:
     draw.wick = 1000.0
     await floor.env.advance_time(MINUTE)
     assert [sentence.partition(" of ")[0] for sentence in said(floor)] == [
-        "🔔 **BTCUSDT** on Binance has swept $5M"
+        "🔔 **BTCUSDT** on Binance has swept $5.00M"
     ]
 
 
@@ -176,7 +176,7 @@ async def test_price_at_the_edge_of_a_wide_cluster_is_near(floor: Floor, draw: M
     draw.last, draw.width = 30_400.0, 1200.0
     await floor.env.advance_time(MINUTE)
     assert [sentence.partition(", as")[0] for sentence in said(floor)] == [
-        "🔔 **BTCUSDT** on Binance is near $2M of shorts at 30,400–31,600 (+1.97 % from 30,400)"
+        "🔔 **BTCUSDT** on Binance is near $2.00M of shorts at 30,400–31,600 (+1.97 % from 30,400)"
     ]
 
 

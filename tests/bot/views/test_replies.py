@@ -34,14 +34,14 @@ def test_numbers_stand_under_the_map():
     for line in (
         "BTCUSDT liquidation map · last 29,205",
         "Binance · top 100 trades per side · window ended <t:1690869600:R>",
-        "Selected: 200 of 412,345 trades, $40M",
+        "Selected: 200 of 412,345 trades, $40.0M",
         "Standing: 60 % longs, 40 % shorts",
-        "**Longs below** $60M in all · nearest and largest $4.5M @ 26,650 (-8.75 %)",
-        "**Shorts above** $40M in all · nearest and largest $1.25M @ 30,950 (+5.98 %)",
-        "±1 %: $0 longs, $1M shorts",
-        "±5 %: $20M longs, $10M shorts",
+        "**Longs below** $60.0M in all · nearest and largest $4.50M @ 26,650 (-8.75 %)",
+        "**Shorts above** $40.0M in all · nearest and largest $1.25M @ 30,950 (+5.98 %)",
+        "±1 %: $0 longs, $1.00M shorts",
+        "±5 %: $20.0M longs, $10.0M shorts",
         "2023-08-01 00:00 → 06:00 UTC · 100 % covered · daily files of Binance USD-M",
-        "Swept since: $3M longs, $2M shorts",
+        "Swept since: $3.00M longs, $2.00M shorts",
         "Estimated by the binance model, brackets of 2026-09-01, not financial advice",
         f"liqmap {__version__}",
     ):
@@ -55,7 +55,7 @@ def test_nearest_and_largest_cluster_are_distinguished():
     )
     clusters = (replace(BELOW, is_largest=False), replace(largest, is_nearest_large=False), ABOVE)
     text = text_of(summary=replace(SUMMARY, clusters=clusters))
-    assert "nearest large $4.5M @ 26,650 (-8.75 %) · largest $9M @ 25,000 (-14.40 %)" in text
+    assert "nearest large $4.50M @ 26,650 (-8.75 %) · largest $9.00M @ 25,000 (-14.40 %)" in text
 
 
 def test_nothing_standing_is_said():
@@ -114,7 +114,7 @@ def test_missing_brackets_and_trades_too_large_are_said():
     basis = MarginBasis(MarginModel.SIMPLE, lacking=LackingBrackets("Binance", "NOPEUSDT"))
     text = text_of(summary=replace(SUMMARY, margin=basis, unplaced=2e6))
     assert "⚠️ No Binance brackets of NOPEUSDT are known: levels by the simple model." in text
-    assert "$2M too large for these leverages" in text
+    assert "$2.00M too large for these leverages" in text
 
 
 def test_picture_comes_first_under_at_most_three_lines():
@@ -160,7 +160,7 @@ def test_heatmap_is_a_third_picture():
 def test_alt_text_carries_the_facts():
     map_file, depth_file = map_reply(result_of()).files
     assert (map_file.description or "").startswith("Liquidation map. BTCUSDT, 2023-08-01 00:00 → 06:00 UTC;")
-    assert "longs below: $60M in all · nearest and largest $4.5M @ 26,650" in (map_file.description or "")
+    assert "longs below: $60.0M in all · nearest and largest $4.50M @ 26,650" in (map_file.description or "")
     assert (depth_file.description or "").startswith("Liquidation depth. ")
 
 

@@ -13,7 +13,7 @@ from liqmap.compute.clusters import find_clusters, labelled
 from liqmap.compute.summary import summarize
 from liqmap.compute.values import LevelBuckets, LiquidationMap
 from liqmap.model import BAND_DISTANCES, Band, Cluster, Side
-from liqmap.text import band_text, cluster_label, standing_text
+from liqmap.text import band_text, cluster_label, price_step, standing_text
 from tests.liqmap.compute.test_levels import swept_map
 
 LAST = 100.0
@@ -188,16 +188,17 @@ def test_clusters_part_where_bars_are_short_beside_both(totals: list[float], sid
 def assert_words_agree_with_bands(drawn: LiquidationMap) -> None:
     """Where a band holds anything, the words beside it name something within it."""
     summary = summarize(drawn)
+    step = price_step(summary.last_price, bucket_size=summary.bucket_size)
     for side, total, nearest, largest in (
         (Side.BUY, summary.standing_long, summary.nearest_long, summary.largest_long),
         (Side.SELL, summary.standing_short, summary.nearest_short, summary.largest_short),
     ):
-        words = standing_text(total, nearest, largest, step=summary.bucket_size)
+        words = standing_text(total, nearest, largest, step=step)
         distances = [abs(float(each)) for each in re.findall(r"[-+]\d+\.\d\d", words)]
         for band in summary.bands:
             of_band = band_text(band, summary).split(", ")[side is Side.SELL]
             for small in drawn.clusters:
-                if small.side is side and cluster_label(small, step=summary.bucket_size) in of_band:
+                if small.side is side and cluster_label(small, step=step) in of_band:
                     assert band.of(side) > 0
                     distances.append(abs(small.near) * 100)
             assert not band.of(side) or min(distances) <= band.distance * 100 + 0.005, (band, words, of_band)

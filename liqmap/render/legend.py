@@ -1,0 +1,63 @@
+"""The legend of the bars: which colour is which leverage, and what the outlines are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from liqmap.render.canvas import Box, Canvas, text_width
+from liqmap.render.style import SIZES, Palette, leverage_colours
+
+if TYPE_CHECKING:
+    from liqmap.compute.values import LiquidationMap
+
+_LARGEST_IN_TWO_ROWS = 20  # letters of a legend that leaves the warning its line [px]
+_GHOSTS = "swept since"
+
+
+def draw_legend(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette, *, box: Box) -> None:
+    """Name the colours of the leverages above a panel, and the ghosts."""
+    leverages = liquidation_map.buckets.leverages
+    colours = dict(
+        zip((f"{each}x" for each in leverages), leverage_colours(palette, len(leverages)), strict=True)
+    )
+    names = [*colours, _GHOSTS] if liquidation_map.buckets.swept.any() else list(colours)
+    size, rows = _legend_rows(names, box.width)
+    for place, row in enumerate(reversed(rows)):
+        left, y = box.left, box.top + 24 + place * (size + 10)
+        for name in row:
+            swatch = Box(left, y - size * 0.36, left + size * 0.72, y + size * 0.36)
+            canvas.rectangle(swatch, colours.get(name, palette.ghost))
+            if name == _GHOSTS:  # an outline, as they are
+                inset = 2
+                canvas.rectangle(
+                    Box(swatch.left + inset, swatch.bottom + inset, swatch.right - inset, swatch.top - inset),
+                    palette.background,
+                )
+            canvas.text(left + size, y, name, palette.text, size=size)
+            left += _legend_width(name, size)
+
+
+def _legend_rows(names: list[str], width: float) -> tuple[int, list[list[str]]]:
+    """Return the size of the legend's letters, and its names in a row, or in two where that is too small."""
+    for most, largest in ((1, SIZES.label), (2, _LARGEST_IN_TWO_ROWS)):
+        for size in range(largest, SIZES.foot - 1, -1):
+            rows = _wrapped(names, width, size=size)
+            if len(rows) <= most:
+                return size, rows
+    return size, rows
+
+
+def _wrapped(names: list[str], width: float, *, size: int) -> list[list[str]]:
+    rows: list[list[str]] = [[]]
+    taken = 0.0
+    for name in names:
+        taken += _legend_width(name, size)
+        if rows[-1] and taken > width + size:  # behind the last name needs no room
+            rows.append([])
+            taken = _legend_width(name, size)
+        rows[-1].append(name)
+    return rows
+
+
+def _legend_width(name: str, size: int) -> float:
+    return text_width(name, size=size) + 2.2 * size
