@@ -164,6 +164,11 @@ class MarketServer:
         """How many stream connections each exchange has accepted so far."""
         return self._streams.accepted
 
+    @property
+    def subscribed_connections(self) -> Counter[Exchange]:
+        """How many of them have subscribed: a client may give up before its handshake has come through."""
+        return self._streams.subscribed
+
     def redirect(self, settings: AnySettings) -> AnySettings:
         """Return `settings` with this server as the exchanges, and a store of its own."""
         exchanges, storage = settings.exchanges, settings.storage

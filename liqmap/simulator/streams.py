@@ -26,20 +26,20 @@ class Streams:
     """Websocket clients of both exchanges. What they are sent is somebody else's task.
 
     `prepare` is awaited with each symbol before its first subscription is acknowledged. Every upgrade is
-    answered with `headers`, and counted in `accepted`.
+    answered with `headers`, and counted in `accepted`; once the client has subscribed, in `subscribed` too.
     """
 
     def __init__(
         self, clock: Clock, prepare: Callable[[str], Awaitable[object]], *, headers: Mapping[str, str]
     ) -> None:
         self.accepted: Counter[Exchange] = Counter()
+        self.subscribed: Counter[Exchange] = Counter()
         self.connections: list[Connection] = []
         self._clock = clock
         self._prepare = prepare
         self._headers = headers
         self._refusals: Counter[Exchange] = Counter()
         self._refusal_status = 503
-        self._subscribed: Counter[Exchange] = Counter()
         self._news = asyncio.Condition()
         self._occupied = asyncio.Event()
 
@@ -73,7 +73,7 @@ class Streams:
     async def connected(self, exchange: Exchange, number: int) -> None:
         """Return once `number` connections in all have been accepted and have subscribed to something."""
         async with self._news:
-            await self._news.wait_for(lambda: self._subscribed[exchange] >= number)
+            await self._news.wait_for(lambda: self.subscribed[exchange] >= number)
 
     async def announce(self, name: str, message: str) -> None:
         """Send `message` to every client that has subscribed to the stream `name`, of no symbol."""
@@ -149,5 +149,5 @@ class Streams:
         if topics and not connection.subscribed:
             connection.subscribed = True
             async with self._news:
-                self._subscribed[connection.dialect.exchange] += 1
+                self.subscribed[connection.dialect.exchange] += 1
                 self._news.notify_all()

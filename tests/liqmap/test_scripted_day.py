@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ class Script:
         self.listener: asyncio.Task[None]
 
     async def start(self) -> None:
-        expected = {exchange: self.server.stream_connections[exchange] + 1 for exchange in Exchange}
+        expected = {exchange: self.server.subscribed_connections[exchange] + 1 for exchange in Exchange}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.liqmap.recorder_process", str(self.config)),
@@ -86,8 +87,16 @@ class Script:
 
     async def connected(self, expected: dict[Exchange, int]) -> None:
         for exchange, count in expected.items():
-            await self.server.connected(exchange, count)
+            await self.while_recording(self.server.connected(exchange, count))
             self.connected_ms[exchange] = epoch_ms(self.clock.now())
+
+    async def while_recording(self, wait: Coroutine[Any, Any, None]) -> None:
+        """Wait for something that the recorder does, and fail once it has ended."""
+        waiting, ending = asyncio.create_task(wait), asyncio.create_task(self.process.wait())
+        await asyncio.wait((waiting, ending), return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        assert waiting.done(), f"the recorder has ended:\n{self.log.read_text()}"
+        await waiting
 
     async def caught_up(self) -> None:
         """Wait until the minutes that have ended are stored: a disk does not write faster by this clock."""
@@ -97,8 +106,11 @@ class Script:
             time = time[(time >= since) & (time <= now)]
             ended = (int(time[-1]) - SLACK_MS) // 60_000 * 60_000 if len(time) else 0
             if len(time) and ended > int(time[0]) + SLACK_MS + 1000:
-                async with self.news:
-                    await self.news.wait_for(lambda: self.stored_ms.get(exchange, 0) >= ended)  # noqa: B023
+                await self.while_recording(self.stored_until(exchange, ended))
+
+    async def stored_until(self, exchange: Exchange, end_ms: int) -> None:
+        async with self.news:
+            await self.news.wait_for(lambda: self.stored_ms.get(exchange, 0) >= end_ms)
 
     def days(self) -> list[date]:
         return [self.clock.now().date() - timedelta(days=back) for back in (1, 0)]
@@ -117,18 +129,18 @@ class Script:
         await self.server.barrier()
 
     async def cut(self, *exchanges: Exchange) -> None:
-        expected = {exchange: self.server.stream_connections[exchange] + 1 for exchange in exchanges}
+        expected = {exchange: self.server.subscribed_connections[exchange] + 1 for exchange in exchanges}
         for exchange in exchanges:
             assert self.server.cut_streams(exchange) == 1
         await self.connected(expected)
 
     async def silence(self) -> None:
         """Let the streams go silent, and time pass until the recorder has found out."""
-        expected = {exchange: self.server.stream_connections[exchange] + 1 for exchange in Exchange}
+        expected = {exchange: self.server.subscribed_connections[exchange] + 1 for exchange in Exchange}
         for exchange in Exchange:
             self.server.silence(exchange)
         for _ in range(60):
-            if all(self.server.stream_connections[each] >= count for each, count in expected.items()):
+            if all(self.server.subscribed_connections[each] >= count for each, count in expected.items()):
                 return await self.connected(expected)
             await self.pass_time(60)
         pytest.fail("nobody noticed that the streams are silent")

@@ -54,7 +54,8 @@ def expected_largest(trades: Trades, side: Side, window: TimeWindow) -> np.ndarr
     """Return row numbers of `side` in `window`, largest first, ties by row: the slow, plain way."""
     inside = (trades.time >= window.start_ms) & (trades.time < window.end_ms)
     rows = np.flatnonzero(inside & (trades.is_buy == (side is Side.BUY)))
-    return np.array(sorted(rows, key=lambda row: (-trades.notional[row], row)), dtype=np.int64)
+    notional = trades.notional.tolist()  # summed up anew each time that it is asked for
+    return np.array(sorted(rows.tolist(), key=lambda row: (-notional[row], row)), dtype=np.int64)
 
 
 @pytest.mark.parametrize("side", Side)
