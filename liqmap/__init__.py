@@ -1,6 +1,10 @@
 """Liquidation maps of crypto futures from actual trades: download, filter, compute, render.
 
-Drawing one map takes an engine and a request:
+One call draws one map, in a script or a notebook:
+
+    result = liqmap.draw("BTCUSDT", "6h", "top_n 100")
+
+Programs that draw many keep an engine and give it requests:
 
     market = Market(Exchange.BINANCE, "BTCUSDT")
     async with Engine(load_settings()) as engine:
@@ -32,7 +36,6 @@ from liqmap.model import (
     GrossValue,
     LevelFilter,
     MapRequest,
-    MapResult,
     MapSummary,
     MarginBasis,
     MarginModel,
@@ -53,7 +56,9 @@ if TYPE_CHECKING:
     from liqmap.collect.clients import clock_problem, exchange_addresses
     from liqmap.exchanges import EXCHANGES
     from liqmap.live.status import SymbolStatus, clock_warning
+    from liqmap.run.calls import adraw, draw
     from liqmap.run.engine import Engine
+    from liqmap.run.result import MapResult
     from liqmap.settings import Settings, load_settings
 
 __all__ = [
@@ -97,8 +102,10 @@ __all__ = [
     "TimeWindow",
     "TopN",
     "__version__",
+    "adraw",
     "clock_problem",
     "clock_warning",
+    "draw",
     "exchange_addresses",
     "load_settings",
     "utc_now",
@@ -109,10 +116,13 @@ if not TYPE_CHECKING:
     # settings, and are smaller and start faster without them.
     _IMPORTED_WHEN_ASKED_FOR = {
         "Clock": "liqmap.clock",
+        "adraw": "liqmap.run.calls",
+        "draw": "liqmap.run.calls",
         "EXCHANGES": "liqmap.exchanges",
         "clock_problem": "liqmap.collect.clients",
         "exchange_addresses": "liqmap.collect.clients",
         "Engine": "liqmap.run.engine",
+        "MapResult": "liqmap.run.result",
         "Settings": "liqmap.settings",
         "SteadyClock": "liqmap.clock",
         "SymbolStatus": "liqmap.live.status",

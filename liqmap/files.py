@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import RequestError
-from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, LevelFilter, Picture, Theme
+from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, LevelFilter, Theme
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from liqmap.model import MapRequest, MapResult
+    from liqmap.model import MapRequest
 
 
 _FEW_COLOURS: Final = 64
@@ -58,24 +58,6 @@ def make_folder(folder: Path) -> None:
         raise RequestError(
             f"No files can be written into the folder {folder} ({error.strerror}); choose another folder."
         ) from error
-
-
-def write_results(result: MapResult, folder: Path) -> dict[str, Path]:
-    """Write all that was drawn into `folder`, which is made if it does not exist.
-
-    Returns the paths, by the pictures' names and `csv`. Raises RequestError if a file cannot be written.
-    """
-    contents = {
-        picture.value: ("" if picture is Picture.MAP else f"_{picture}", ".png", png)
-        for picture, png in result.pictures.items()
-    }
-    if result.levels_csv is not None:
-        contents["csv"] = ("", ".csv", result.levels_csv)
-    paths = {}
-    for name, (ending, suffix, content) in contents.items():
-        paths[name] = folder / f"{file_stem(result.request)}{ending}{suffix}"
-        write_file(paths[name], content)
-    return paths
 
 
 def half_size(png: bytes) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -18,7 +18,6 @@ from liqmap.model import (
     GrossValue,
     LevelFilter,
     MapRequest,
-    MapResult,
     MarginModel,
     Market,
     Mode,
@@ -28,9 +27,13 @@ from liqmap.model import (
     TopN,
 )
 from liqmap.parsing import parse_exchange, parse_mode, parse_symbol
+from liqmap.run.calls import in_own_loop
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
 from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from liqmap.run.result import MapResult
 
 
 class HistoricalMapping:
@@ -95,9 +98,7 @@ class HistoricalMapping:
                 ):
                     return await engine.draw(await listings.completed(request))
 
-        # In a thread of its own, because a notebook's event loop may be running in this one.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, draw()).result()
+        return in_own_loop(draw)
 
     def _save(self, result: MapResult, picture: Picture, ending: str) -> None:
         stem = f"{result.request.market.symbol}_{ending}"

@@ -6,7 +6,7 @@ Arrays that only computing and drawing hand each other are in `liqmap.compute.va
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,7 +16,7 @@ from liqmap.exact import rounded
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -187,7 +187,8 @@ ALL_PICTURES: Final = frozenset(Picture)
 class MapRequest:
     """What to draw. Hashable: equal requests are the same job.
 
-    `weights` say how a trade's notional is divided among `leverages`: equally if they are left out.
+    `weights` say how a trade's notional is divided among `leverages`: equally if they are left out. With
+    `tables`, the result has the numbers behind the pictures as Arrow tables.
     """
 
     markets: tuple[Market, ...]
@@ -200,6 +201,7 @@ class MapRequest:
     theme: Theme = Theme.DARK
     pictures: frozenset[Picture] = PICTURES
     levels_csv: bool = False
+    tables: bool = False
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -501,21 +503,6 @@ class MapSummary:
 
     def _of(self, side: Side) -> Iterator[Cluster]:
         return (each for each in self.clusters if each.side is side)
-
-
-@dataclass(frozen=True, slots=True)
-class MapResult:
-    """What was drawn: a PNG image for each requested picture, the numbers beside them, and the timings [ms].
-
-    `pictures` are in the order in which an answer shows them.
-    """
-
-    request: MapRequest
-    pictures: Mapping[Picture, bytes] = field(repr=False)
-    summary: MapSummary
-    coverage: Coverage
-    timings_ms: Mapping[str, float]
-    levels_csv: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from liqmap.collect.listings import Listings
 from liqmap.console import write_any_text
 from liqmap.errors import LiqmapError, NotPublished, RequestError, SettingsError
 from liqmap.exchanges import EXCHANGES
-from liqmap.files import make_folder, write_results
+from liqmap.files import make_folder
 from liqmap.model import (
     ALL_PICTURES,
     DEFAULT_EXCHANGE,
@@ -71,7 +71,8 @@ from liqmap.window import TimeWindow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap.model import Coverage, MapResult, MarginBasis, Progress
+    from liqmap.model import Coverage, MarginBasis, Progress
+    from liqmap.run.result import MapResult
     from liqmap.settings import Settings
 
 _MODEL_NAMES = ", ".join(each for each in MarginModel if each is not MarginModel.EXCHANGE)
@@ -140,7 +141,7 @@ async def _draw(
                 result = await engine.draw(request, progress=bar.show)
         except (RequestError, NotPublished) as error:
             raise await listings.suggesting(error, request, typed=options.symbol) from None
-    return result, write_results(result, options.out)
+    return result, result.save(options.out)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,9 +1,10 @@
-"""Export: the table of levels behind a map, as CSV."""
+"""Export the numbers behind a map as Arrow tables, and its levels as CSV."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,20 +13,30 @@ import pyarrow.csv
 from liqmap.exact import rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from liqmap.compute.values import LiquidationLevels
+    from liqmap.compute.values import Heatmap, LevelBuckets, LiquidationLevels, PricePath
+    from liqmap.model import Cluster
+
+_CLUSTERS: Final = pa.schema(
+    [
+        ("side", pa.string()),
+        *((name, pa.float64()) for name in ("low", "high", "price", "distance", "near", "notional")),
+        *((name, pa.bool_()) for name in ("is_largest", "is_nearest_large", "is_nearest_small")),
+    ]
+)
 
 
-def levels_csv(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> bytes:
-    """Return every level of the selected trades as tidy CSV, standing or swept.
+def levels_table(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> pa.Table:
+    """Return every level of the selected trades, standing or swept: one row a trade and leverage.
 
     Stretches come newest first. Columns: side (of the trade: a buy opens a long), leverage, entry_time
-    (UTC), entry_price, level, notional, state (standing or swept). Numbers are written as short as gives
-    back the same float. Ordered by side (buy first), leverage, and then as the trades were made, where
-    their turns are known, else the largest notional first, equal ones by earlier time.
+    (timestamp[ms, UTC]), entry_price, level (quote currency), notional (quote currency, the part of the
+    trade that counts at this leverage) and state (standing or swept). Ordered by side (buy first), leverage,
+    and then as the trades were made, where their turns are known, else the largest notional first, equal
+    ones by earlier time.
     """
     groups = [_ordered(parts) for parts in zip(*stretches, strict=True)]
     lengths = [len(each["price"]) for each in groups]
@@ -33,11 +44,11 @@ def levels_csv(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> bytes:
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([each[name] for each in groups])
 
-    table = pa.table(
+    return pa.table(
         {
             "side": np.repeat([each["side"] for each in groups], lengths),
             "leverage": np.repeat([each["leverage"] for each in groups], lengths),
-            "entry_time": pa.array(column("entry_time")).cast(pa.timestamp("ms", "UTC")),
+            "entry_time": _moments(column("entry_time")),
             "entry_price": column("entry_price"),
             "level": column("price"),
             # A third of 57 is 19, and not 18.999999999999996.
@@ -45,12 +56,70 @@ def levels_csv(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> bytes:
             "state": np.where(column("standing"), "standing", "swept"),
         }
     )
+
+
+def csv_of(table: pa.Table) -> bytes:
+    """Return a table as tidy CSV. Numbers are written as short as gives back the same float."""
     file = io.BytesIO()
     # Arrow would quote the names of the columns.
     file.write((",".join(table.column_names) + "\n").encode())
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     pyarrow.csv.write_csv(table, file, options)
     return file.getvalue()
+
+
+def buckets_table(buckets: LevelBuckets) -> pa.Table:
+    """Return the standing notional by price: one row for each bucket and leverage, prices ascending.
+
+    Columns: low, high (quote currency; the bucket is [low, high)), leverage, long and short (standing
+    notional in quote currency: longs are liquidated below the last price, shorts above it).
+    """
+    leverages = len(buckets.leverages)
+    return pa.table(
+        {
+            "low": np.repeat(buckets.edges[:-1], leverages),
+            "high": np.repeat(buckets.edges[1:], leverages),
+            "leverage": np.tile(np.asarray(buckets.leverages, np.int64), buckets.long.shape[1]),
+            "long": buckets.long.T.ravel(),
+            "short": buckets.short.T.ravel(),
+        }
+    )
+
+
+def path_table(path: PricePath) -> pa.Table:
+    """Return the price path, one row a bin: time (timestamp[ms, UTC], its start), low, high and close."""
+    return pa.table({"time": _moments(path.time), "low": path.low, "high": path.high, "close": path.close})
+
+
+def clusters_table(clusters: Sequence[Cluster]) -> pa.Table:
+    """Return the clusters, the longs' before the shorts', each side's nearest first; one row each.
+
+    Columns: side (of the trades: buys opened longs), low, high, price (the mean of what stands there),
+    distance and near (of the price and of the nearest level from the last price, relative, negative below
+    it), notional (quote currency), and whether it is its side's largest, nearest large or nearest small.
+    """
+    return pa.Table.from_pylist([asdict(each) for each in clusters], schema=_CLUSTERS)
+
+
+def heatmap_table(heatmap: Heatmap) -> pa.Table:
+    """Return the heatmap's cells in which something stands: one row each, by time and then price, ascending.
+
+    Columns: time (timestamp[ms, UTC], start of the column's bin), low, high (quote currency; the cell is
+    [low, high)) and notional (quote currency, standing at the end of the bin).
+    """
+    column, row = np.nonzero(heatmap.value.T)
+    return pa.table(
+        {
+            "time": _moments(heatmap.time[column]),
+            "low": heatmap.edges[row],
+            "high": heatmap.edges[row + 1],
+            "notional": heatmap.value[row, column],
+        }
+    )
+
+
+def _moments(milliseconds: NDArray[np.int64]) -> pa.Array:
+    return pa.array(milliseconds).cast(pa.timestamp("ms", "UTC"))
 
 
 def _ordered(parts: tuple[LiquidationLevels, ...]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from liqmap.model import MapResult
+    from liqmap.run.result import MapResult
     from liqmap.settings import Settings
 
 _CONNECT_TIMEOUT = 10

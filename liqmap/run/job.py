@@ -21,7 +21,6 @@ from liqmap.model import (
     GrossValue,
     LackingBrackets,
     MapRequest,
-    MapResult,
     MarginBasis,
     MarginModel,
     Market,
@@ -30,16 +29,19 @@ from liqmap.model import (
     Side,
     TopN,
 )
-from liqmap.render.table import levels_csv
+from liqmap.render.table import buckets_table, clusters_table, csv_of, heatmap_table, levels_table, path_table
 from liqmap.run.load import load
+from liqmap.run.result import MapResult
 from liqmap.store.segments import Part, read_largest
 from liqmap.text import price
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from liqmap.compute.values import LiquidationMap
+    import pyarrow as pa
+
+    from liqmap.compute.values import LiquidationLevels, LiquidationMap
     from liqmap.run.load import Loaded
 
 PATH_BINS = 720
@@ -74,7 +76,12 @@ def run_map_job(job: MapJob) -> MapResult:
     watch.lap("compute")
     label = EXCHANGES[request.market.exchange].contract(request.market.symbol).label
     last_price = liquidation_map.last_price
+
+    def levels() -> Iterator[tuple[LiquidationLevels, ...]]:
+        return all_levels(loaded.entries(), request, rules, last_price=last_price)
+
     pictures: dict[Picture, bytes] = {}
+    tables: dict[str, pa.Table] = {}
     for picture in Picture:
         if picture not in request.pictures:
             continue
@@ -84,13 +91,21 @@ def run_map_job(job: MapJob) -> MapResult:
             case Picture.DEPTH:
                 pictures[picture] = draw_depth(liquidation_map, label=label)
             case Picture.HEATMAP:
-                levels = all_levels(loaded.entries(), request, rules, last_price=last_price)
-                heatmap = build_heatmap(liquidation_map, levels, bin_seconds=loaded.bin_seconds)
+                heatmap = build_heatmap(liquidation_map, levels(), bin_seconds=loaded.bin_seconds)
                 pictures[picture] = draw_heatmap(liquidation_map, heatmap, label=label)
+                if request.tables:
+                    tables["heatmap"] = heatmap_table(heatmap)
         watch.lap(picture)
+    if request.tables:
+        tables["buckets"] = buckets_table(liquidation_map.buckets)
+        tables["path"] = path_table(liquidation_map.path)
+        tables["clusters"] = clusters_table(liquidation_map.clusters)
     csv = None
-    if request.levels_csv:
-        csv = levels_csv(all_levels(loaded.entries(), request, rules, last_price=last_price))
+    if request.tables or request.levels_csv:
+        table = levels_table(levels())
+        tables |= {"levels": table} if request.tables else {}
+        csv = csv_of(table) if request.levels_csv else None
+        watch.lap("tables")
     return MapResult(
         request=request,
         pictures=pictures,
@@ -98,6 +113,7 @@ def run_map_job(job: MapJob) -> MapResult:
         coverage=liquidation_map.coverage,
         timings_ms=watch.laps,
         levels_csv=csv,
+        tables=tables,
     )
 
 

@@ -97,7 +97,8 @@ class Loaded:
     def _in_order(self) -> bool:
         """Whether to read the order in which the trades were made, for a table of levels."""
         # The tables of every other mode list the largest trades first.
-        return self.request.levels_csv and isinstance(self.request.selection, GrossValue)
+        wanted = self.request.levels_csv or self.request.tables
+        return wanted and isinstance(self.request.selection, GrossValue)
 
     def _by_seconds(
         self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]

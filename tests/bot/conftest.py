@@ -28,7 +28,6 @@ from liqmap.model import (
     Cluster,
     Coverage,
     MapRequest,
-    MapResult,
     MapSummary,
     MarginBasis,
     MarginModel,
@@ -36,6 +35,7 @@ from liqmap.model import (
     Side,
     TopN,
 )
+from liqmap.run.result import MapResult
 from liqmap.settings import StorageSettings
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT

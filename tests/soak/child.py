@@ -19,7 +19,8 @@ from bot.ops.logs import set_up_logging
 from bot.settings import BotSettings, load_bot_settings
 from bot.store import open_store
 from liqmap import Picture
-from liqmap.model import MapRequest, MapResult
+from liqmap.model import MapRequest
+from liqmap.run.result import MapResult
 from tests.bot.conftest import result_of
 from tests.bot.discord_server import TOKEN
 

@@ -16,7 +16,8 @@ from bot.settings import AlertsSettings, BotSettings, LimitsSettings
 from bot.store import Store
 from bot.store.alerts import NewAlert
 from liqmap.errors import DataError, RequestError
-from liqmap.model import Cluster, Exchange, MapRequest, MapResult, Portion, Side, TopN
+from liqmap.model import Cluster, Exchange, MapRequest, Portion, Side, TopN
+from liqmap.run.result import MapResult
 from tests.bot.commands.test_maps import refusal, shown
 from tests.bot.conftest import SUMMARY, FakeDraw, Floor, SimulatedClock, new_bot
 

@@ -13,7 +13,8 @@ from bot.interaction.waiting import Restarting, Waiting
 from bot.request.pending import PendingAnswer
 from bot.store import Store
 from bot.views import progress
-from liqmap.model import MapRequest, MapResult, Progress
+from liqmap.model import MapRequest, Progress
+from liqmap.run.result import MapResult
 from tests.bot.conftest import NOW, REQUEST, FakeDraw, Floor, result_of
 
 # An error that has become a sentence still counts as one to the simulation.

@@ -268,7 +268,8 @@ def run_measured(command: list[str]) -> subprocess.CompletedProcess[str]:
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
         "sys.exit(status)"
     )
-    return subprocess.run([sys.executable, "-c", starter, *command], capture_output=True, text=True, check=False)  # noqa: S603
+    measured = [sys.executable, "-c", starter, *command]
+    return subprocess.run(measured, capture_output=True, text=True, check=False)  # noqa: S603
 
 
 def test_two_megabytes_of_wrong_rows_take_little_memory(tmp_path: Path):

@@ -29,7 +29,7 @@ from liqmap.errors import (
     RequestError,
     SettingsError,
 )
-from liqmap.model import MapResult
+from liqmap.run.result import MapResult
 from tests.bot.conftest import REQUEST, FakeDraw, result_of
 
 NOW = datetime(2026, 1, 1, 10, 30, tzinfo=UTC)

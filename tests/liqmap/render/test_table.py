@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from liqmap.compute.margin import MarginRules
 from liqmap.compute.values import LiquidationLevels, SideTrades
 from liqmap.model import Side
-from liqmap.render.table import levels_csv
+from liqmap.render.table import csv_of, levels_table
 from tests.liqmap.compute.test_levels import REQUEST, WINDOW, computed_at, path, trades
 from tests.liqmap.conftest import compute, entries_of
 
@@ -19,7 +19,7 @@ def test_csv_holds_every_level_of_every_selected_trade():
     drawn = computed_at(
         buys, sells, last=20_000.0
     )  # every long has passed: they are in the table all the same
-    rows = list(csv.DictReader(io.StringIO(levels_csv(drawn.stretches).decode())))
+    rows = list(csv.DictReader(io.StringIO(csv_of(levels_table(drawn.stretches)).decode())))
     assert list(rows[0]) == ["side", "leverage", "entry_time", "entry_price", "level", "notional", "state"]
     assert [(row["side"], row["leverage"]) for row in rows] == [
         *(("buy", str(leverage)) for leverage in (10, 25, 50, 100) for _ in range(2)),
@@ -34,7 +34,7 @@ def test_csv_holds_every_level_of_every_selected_trade():
 def test_csv_tells_what_stands_as_the_picture_sums_it():
     buys, sells = trades(Side.BUY, (29_000.5, 10.0), (28_000.0, 5.0)), trades(Side.SELL, (29_000.0, 7.0))
     drawn = computed_at(buys, sells, last=26_500.0)
-    rows = list(csv.DictReader(io.StringIO(levels_csv(drawn.stretches).decode())))
+    rows = list(csv.DictReader(io.StringIO(csv_of(levels_table(drawn.stretches)).decode())))
 
     def total(side: str, state: str) -> float:
         found = [float(row["notional"]) for row in rows if (row["side"], row["state"]) == (side, state)]
@@ -52,7 +52,7 @@ def test_csv_has_every_digit_and_none_that_means_nothing():
     request = replace(REQUEST, leverages=(3, 7, 25), weights=(1.0, 1.0, 1.0))
     entries = [entries_of(bought, trades(Side.SELL))]
     drawn = compute(request, entries, path=path(*bought.price, 1.0), rules=MarginRules())
-    table = list(csv.DictReader(io.StringIO(levels_csv(drawn.stretches).decode())))
+    table = list(csv.DictReader(io.StringIO(csv_of(levels_table(drawn.stretches)).decode())))
     # A third of each, at the leverages of 3, 7 and 25.
     assert [row["notional"] for row in table[:3]] == ["217488.1448", "19", "0.00237448559333"]
     assert [row["level"] for row in table[3:6]] == ["94179.6857143", "51428.6571429", "0.0000105771428571"]
@@ -71,7 +71,7 @@ def test_numbers_of_the_csv_are_the_very_floats(rows: list[tuple[int, int]], lev
     request = replace(REQUEST, leverages=(leverage,), weights=(1.0,))
     entries = [entries_of(bought, trades(Side.SELL))]
     drawn = compute(request, entries, path=path(*bought.price, bought.price.max()))
-    table = list(csv.DictReader(io.StringIO(levels_csv(drawn.stretches).decode())))
+    table = list(csv.DictReader(io.StringIO(csv_of(levels_table(drawn.stretches)).decode())))
     (levels,) = drawn.longs
     assert [float(row["level"]) for row in table] == levels.price.tolist()
     assert [float(row["notional"]) for row in table] == levels.notional.tolist()
@@ -88,7 +88,7 @@ def test_csv_of_trades_with_turns_is_in_the_order_in_which_they_were_made():
 
     newer = of((9, 8.0, 1), (9, 6.0, 0))
     older = of((5, 9.0, 1), (2, 7.0, 0), (5, 3.0, 2), (5, 1.0, 0))
-    rows = list(csv.DictReader(io.StringIO(levels_csv([newer, older]).decode())))
+    rows = list(csv.DictReader(io.StringIO(csv_of(levels_table([newer, older])).decode())))
     assert [float(row["notional"]) for row in rows] == [7.0, 1.0, 9.0, 3.0, 6.0, 8.0]
 
 
@@ -97,6 +97,6 @@ def test_csv_of_stretches_is_ordered_as_if_they_were_one():
         computed_at(trades(Side.BUY, *rows), trades(Side.SELL), last=90.0).levels
         for rows in (((100.0, 7.0), (101.0, 5.0)), ((102.0, 7.0), (103.0, 6.0)))
     )
-    rows = list(csv.DictReader(io.StringIO(levels_csv([newer, older]).decode())))
+    rows = list(csv.DictReader(io.StringIO(csv_of(levels_table([newer, older])).decode())))
     assert [float(row["entry_price"]) for row in rows[:4]] == [102.0, 100.0, 103.0, 101.0]
     assert [int(row["leverage"]) for row in rows] == [10] * 4 + [25] * 4 + [50] * 4 + [100] * 4

@@ -24,7 +24,6 @@ from liqmap.model import (
     GapKind,
     GrossValue,
     MapRequest,
-    MapResult,
     MarginModel,
     Market,
     Picture,
@@ -35,6 +34,7 @@ from liqmap.model import (
 )
 from liqmap.run.engine import Engine
 from liqmap.run.job import run_map_job
+from liqmap.run.result import MapResult
 from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.segments import segment_paths

@@ -1,0 +1,163 @@
+"""Draw a map in one call: from a script, a notebook or a running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+from liqmap.clock import SystemClock, utc_now
+from liqmap.collect.listings import Listings
+from liqmap.errors import NotPublished, RequestError
+from liqmap.model import (
+    DEFAULT_EXCHANGE,
+    PICTURES,
+    Exchange,
+    LevelFilter,
+    MapRequest,
+    MarginModel,
+    Market,
+    Theme,
+)
+from liqmap.parsing import (
+    DEFAULT_LEVERAGES,
+    check_request,
+    parse_end,
+    parse_exchange,
+    parse_levels,
+    parse_leverages,
+    parse_mode,
+    parse_model,
+    parse_selection,
+    parse_symbol,
+    parse_theme,
+    parse_window,
+)
+from liqmap.run.engine import Engine
+from liqmap.settings import Settings, load_settings
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+    from typing import Unpack
+
+    from liqmap.model import Picture, Selection
+    from liqmap.run.result import MapResult
+
+Result = TypeVar("Result")
+
+
+class Options(TypedDict, total=False):
+    """What `draw` and `adraw` take by name; each may be text, as the command line takes it, or a value.
+
+    end: when the window ends, in UTC (default: now). exchange: where the trades were made. pictures: which
+    to draw (default: the map and the depth). leverages: such as "10:35,25:30,50:20,100:15". model: the
+    margin model. levels: "standing" or "all". theme: "dark" or "light". tables: whether the result has Arrow
+    tables. simulated: draw an invented market, without any network. settings: a file of settings, or them.
+    """
+
+    end: str | datetime | None
+    exchange: str | Exchange
+    pictures: Iterable[Picture]
+    leverages: str
+    model: str | MarginModel
+    levels: str | LevelFilter
+    theme: str | Theme
+    tables: bool
+    simulated: bool
+    settings: Settings | Path | str | None
+
+
+def draw(
+    symbol: str,
+    window: str | timedelta | TimeWindow,
+    selection: str | Selection = "top_n 100",
+    **options: Unpack[Options],
+) -> MapResult:
+    """Draw a liquidation map and return it: `draw("BTCUSDT", "6h", "top_n 100", end="2023-08-01 06:00")`.
+
+    Everything runs in this process, so a script needs no main guard; a notebook's event loop may be running.
+    Trades are kept in the store that the command line and the bot use. `Options` lists what else there is.
+    Raises RequestError, DataError or SettingsError, each with a plain sentence.
+    """
+    return in_own_loop(lambda: adraw(symbol, window, selection, **options))
+
+
+async def adraw(
+    symbol: str,
+    window: str | timedelta | TimeWindow,
+    selection: str | Selection = "top_n 100",
+    **options: Unpack[Options],
+) -> MapResult:
+    """Draw as `draw` does, awaited in a running event loop. For many maps, use one `Engine`."""
+    settings = options.get("settings")
+    if not isinstance(settings, Settings):
+        settings = load_settings(None if settings is None else Path(settings))
+    request = _request(symbol, window, selection, options, max_days=settings.engine.max_window_days)
+    async with AsyncExitStack() as stack:
+        # A script without a main guard cannot start processes, so everything runs in this one.
+        executor = stack.enter_context(ThreadPoolExecutor(1))
+        engine = await stack.enter_async_context(
+            Engine.simulated(settings, executor=executor)
+            if options.get("simulated", False)
+            else Engine(settings, executor=executor)
+        )
+        listings = await stack.enter_async_context(Listings(engine.settings, clock=SystemClock()))
+        request = await listings.completed(request)
+        try:
+            return await engine.draw(request)
+        except (RequestError, NotPublished) as error:
+            raise await listings.suggesting(error, request, typed=symbol) from None
+
+
+def in_own_loop(start: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run a coroutine to its end in another thread, because a notebook's loop may be running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(start())).result()
+
+
+def _request(
+    symbol: str,
+    window: str | timedelta | TimeWindow,
+    selection: str | Selection,
+    options: Options,
+    *,
+    max_days: int,
+) -> MapRequest:
+    leverages, weights = parse_leverages(options.get("leverages", DEFAULT_LEVERAGES))
+    request = MapRequest(
+        markets=(Market(parse_exchange(options.get("exchange", DEFAULT_EXCHANGE)), parse_symbol(symbol)),),
+        window=_window(window, options.get("end")),
+        selection=_selection(selection) if isinstance(selection, str) else selection,
+        leverages=leverages,
+        weights=weights,
+        model=parse_model(options.get("model", MarginModel.EXCHANGE)),
+        levels=parse_levels(options.get("levels", LevelFilter.STANDING)),
+        theme=parse_theme(options.get("theme", Theme.DARK)),
+        pictures=frozenset(options.get("pictures", PICTURES)),
+        tables=options.get("tables", False),
+    )
+    return check_request(request, max_days=max_days)
+
+
+def _window(window: str | timedelta | TimeWindow, end: str | datetime | None) -> TimeWindow:
+    if isinstance(window, TimeWindow):
+        if end is not None:
+            raise RequestError("A TimeWindow has its own end; leave out `end`, or give a length such as 6h.")
+        return window
+    length = parse_window(window) if isinstance(window, str) else window
+    if not isinstance(end, datetime):
+        end = parse_end(end, now=utc_now())
+    elif end.utcoffset() is None:
+        raise RequestError(
+            "The end of a window needs a time zone, such as datetime(2023, 8, 1, 6, tzinfo=UTC)."
+        )
+    return TimeWindow.ending(end.astimezone(UTC), length)
+
+
+def _selection(text: str) -> Selection:
+    mode, _, value = text.strip().partition(" ")
+    return parse_selection(parse_mode(mode), value.strip() or None)

@@ -1,0 +1,119 @@
+"""One call draws a map: from plain text, in a running loop, without a main guard."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+
+import liqmap
+from liqmap.errors import RequestError
+from liqmap.model import ALL_PICTURES, Picture, TopN
+from liqmap.run.result import MapResult
+from liqmap.window import TimeWindow
+
+END = "2023-08-01 06:00"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("calls")
+
+
+@pytest.fixture(scope="module")
+def drawn(folder: Path) -> MapResult:
+    return draw(folder, "3h", "top_n 40", tables=True, pictures=ALL_PICTURES)
+
+
+def draw(
+    folder: Path, window: str | timedelta | TimeWindow, selection: str | TopN, **options: object
+) -> MapResult:
+    config = folder / "liqmap.toml"
+    config.write_text(f'storage.path = "{folder / "store"}"\n')
+    chosen = {"end": END} if not isinstance(window, TimeWindow) else {}
+    return liqmap.draw("BTCUSDT", window, selection, simulated=True, settings=config, **(chosen | options))  # type: ignore[arg-type]
+
+
+def test_call_in_text_draws_what_it_says(drawn: MapResult):
+    assert drawn.request.selection == TopN(40)
+    assert drawn.request.window == TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=3))
+    assert set(drawn.pictures) == ALL_PICTURES
+    assert drawn.coverage.simulated
+
+
+async def test_call_in_a_running_loop_with_values_draws_the_same(drawn: MapResult, folder: Path):
+    again = draw(folder, drawn.request.window, TopN(40), pictures=[Picture.DEPTH])
+    assert again.summary == drawn.summary
+    awaited = await liqmap.adraw(
+        "btc",
+        timedelta(hours=3),
+        TopN(40),
+        end=datetime(2023, 8, 1, 6, tzinfo=UTC),
+        simulated=True,
+        settings=folder / "liqmap.toml",
+    )
+    assert awaited.summary == drawn.summary
+
+
+def test_tables_add_up_to_the_numbers_of_the_summary(drawn: MapResult):
+    summary, levels, buckets = drawn.summary, drawn.levels(), drawn.buckets()
+    standing = levels.filter(pc.equal(levels["state"], "standing"))
+    assert pc.sum(levels["notional"]).as_py() == pytest.approx(
+        summary.selected_notional_buy + summary.selected_notional_sell - summary.unplaced
+    )
+    assert pc.sum(standing["notional"]).as_py() == pytest.approx(
+        summary.standing_long + summary.standing_short
+    )
+    assert pc.sum(buckets["long"]).as_py() == pytest.approx(summary.standing_long)
+    assert pc.sum(buckets["short"]).as_py() == pytest.approx(summary.standing_short)
+    assert drawn.path()["close"][-1].as_py() == summary.last_price
+    clusters = drawn.clusters().to_pylist()
+    assert [each["price"] for each in clusters] == [each.price for each in summary.clusters]
+    heatmap = drawn.heatmap()
+    last = heatmap.filter(pc.equal(heatmap["time"], pc.max(heatmap["time"])))
+    assert pc.sum(last["notional"]).as_py() == pytest.approx(
+        summary.standing_long + summary.standing_short, rel=0.03
+    )
+    assert list(drawn.levels().to_pandas().columns)[:3] == ["side", "leverage", "entry_time"]
+
+
+def test_notebook_shows_the_numbers_and_every_picture(drawn: MapResult):
+    html = drawn._repr_html_()
+    assert html.count("<img") == len(drawn.pictures) == 3
+    assert "BTCUSDT on Binance" in html
+    assert "SIMULATED DATA" in html
+    assert "Estimated from trades by the" in html
+    assert drawn._repr_png_().startswith(b"\x89PNG")
+
+
+def test_saved_result_has_its_files_under_their_names(drawn: MapResult, folder: Path):
+    paths = drawn.save(folder / "out")
+    assert sorted(paths) == ["depth", "heatmap", "map"]
+    assert paths["map"].read_bytes() == drawn.pictures[Picture.MAP]
+
+
+def test_tables_that_were_not_asked_for_are_refused_in_a_sentence(folder: Path):
+    plain = draw(folder, "3h", "top_n 40")
+    assert plain.tables == {}
+    with pytest.raises(RequestError, match="add tables=True"):
+        plain.levels()
+    with pytest.raises(RequestError, match="heatmap"):
+        draw(folder, "3h", "top_n 40", tables=True).heatmap()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"end": datetime(2023, 8, 1, 6)}, "needs a time zone"),  # noqa: DTZ001
+        ({"end": "soon"}, "is not a time"),
+        ({"exchange": "mtgox"}, "mtgox"),
+        ({"leverages": "1000"}, "up to 8"),
+    ],
+)
+def test_call_with_a_wrong_option_raises_one_sentence(
+    folder: Path, options: dict[str, object], sentence: str
+):
+    with pytest.raises(RequestError, match=sentence):
+        draw(folder, "3h", "top_n 40", **options)
