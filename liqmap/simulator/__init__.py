@@ -1,4 +1,8 @@
-"""A market that runs on this machine: a seeded generator, and a server that speaks the exchanges' formats."""
+"""A market that runs on this machine: a seeded generator, and a server with the exchanges' formats.
+
+It imports nothing of `liqmap.exchanges`: it is written from the exchanges' published rows, so that it can
+find mistakes in the parsers.
+"""
 
 from liqmap.simulator.clock import SimulatedClock, remote_clock
 from liqmap.simulator.crash import CrashServer

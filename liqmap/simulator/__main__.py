@@ -24,7 +24,7 @@ async def serve(market: SimulatedMarket, *, weight_limit: int, port: int) -> Non
 
 
 async def serve_crash(*, rate: float, symbols: int, port: int) -> None:
-    """Serve streams of a crash on `port` (0: any free one); print the settings to use, and the symbols."""
+    """Serve streams of a crash on `port` (0: any free one), and print the settings to use and the symbols."""
     async with CrashServer(rate=rate, symbols=symbols, port=port) as server:
         _print_settings(server.host, f"# symbols: {' '.join(server.symbols)}")
         await asyncio.Event().wait()
@@ -41,10 +41,10 @@ def main() -> None:
         "--scale", type=float, default=SimulatedMarket().scale, help="multiplies the number of trades"
     )
     parser.add_argument(
-        "--weight-limit", type=int, default=2400, help="weight that Binance's API grants a minute"
+        "--weight-limit", type=int, default=2400, help="request weight that Binance's API grants a minute"
     )
-    parser.add_argument("--crash", action="store_true", help="serve only streams, of very many trades")
-    parser.add_argument("--rate", type=float, default=50_000, help="trades a second of a crash, in all")
+    parser.add_argument("--crash", action="store_true", help="serve only streams, with very many trades")
+    parser.add_argument("--rate", type=float, default=50_000, help="a crash's trades a second, in total")
     parser.add_argument("--symbols", type=int, choices=range(1, 101), metavar="1-100", default=20)
     arguments = parser.parse_args()
     if arguments.crash:

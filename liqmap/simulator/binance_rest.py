@@ -1,4 +1,4 @@
-"""Binance's REST API over the simulated market: aggregate trades of the last two days, and what is listed.
+"""Serve Binance's REST API from the simulated market: aggregate trades of the last two days, and listings.
 
 Source: developers.binance.com, USDⓈ-M futures, market data endpoints and change log of 2026.
 """
@@ -41,7 +41,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """What GET /fapi/v1/aggTrades was asked for. Times are in ms, both ends included."""
+    """The parameters of GET /fapi/v1/aggTrades. Times are in ms, both ends included."""
 
     symbol: str
     from_id: int | None
@@ -71,7 +71,7 @@ class _Query:
 
 
 class BinanceRest:
-    """Answers of the API at `clock`'s time, from `tape`, within `weight_limit` a minute."""
+    """Answers requests from `tape` at `clock`'s time, within `weight_limit` a minute."""
 
     def __init__(self, tape: Tape, clock: Clock, *, weight_limit: int) -> None:
         self._tape = tape
@@ -80,7 +80,7 @@ class BinanceRest:
         self.budget = WeightLimit(clock, weight_limit)
 
     async def trades(self, request: web.Request) -> web.Response:
-        """Answer GET /fapi/v1/aggTrades: rows in the order of their ids, none that is yet to come."""
+        """Answer GET /fapi/v1/aggTrades: rows in order of their ids, none later than the clock."""
         charge = self.budget.charge(_TRADES_WEIGHT)
         if charge.refusal is not None:
             return _refused(charge, charge.refusal)

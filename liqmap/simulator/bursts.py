@@ -1,4 +1,4 @@
-"""Very many trades as stream messages: rows of text of one length, whose digits are written all at once."""
+"""Write very many trades as stream messages: rows of text of one length, so that numpy writes all digits."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MOST_ROWS: Final = 1024
 """Trades of one symbol in one burst, and in one message of Bybit's."""
 
 _DIGITS = 12
-# The digits of each number below 10,000: a number of twelve is three of those.
+# The digits of each number below 10,000. A number of twelve digits is three of those.
 _FOURS = np.array([list(b"%04d" % number) for number in range(10_000)], np.uint8)
-_PRICES = 4096  # rows that differ, before they repeat
+_PRICES = 4096  # distinct rows before they repeat
 _TEXT_FRAME, _LONG = 0x81, 126  # of RFC 6455: a whole text message; a length in two bytes follows
 
 
@@ -44,7 +44,7 @@ class BinanceBurst:
     """
 
     def __init__(self, symbols: Sequence[str]) -> None:
-        # A false is as long as a true and a blank; JSON does not mind.
+        # "true " with a blank is as long as "false", so that all rows have one length.
         texts = [
             f'{{"stream":"{symbol.lower()}@aggTrade","data":{{"e":"aggTrade","E":1{"E" * _DIGITS},'
             f'"s":"{symbol}","a":{"A" * _DIGITS},"p":"{price}","q":"{size}","nq":"{size}",'
@@ -98,7 +98,7 @@ class BybitBurst:
 
 
 def _invented() -> list[tuple[str, str, bool]]:
-    """Return price, size and side of trades that fall together, in texts of equal lengths."""
+    """Return invented price, size and side of trades while the price falls, as texts of equal lengths."""
     rng = np.random.default_rng(7)
     price = np.linspace(31_000, 28_000, _PRICES) + rng.normal(0, 5, _PRICES)
     size = np.clip(rng.pareto(1.2, _PRICES) / 50, 0.001, 9.999)
@@ -108,7 +108,7 @@ def _invented() -> list[tuple[str, str, bool]]:
 
 
 def _frame(payload: bytes) -> bytes:
-    """Return a text message of 126 bytes or more as a server sends it: a header, and the payload as it is."""
+    """Return a text message of at least 126 bytes as a server sends it: a header and the unmasked payload."""
     if len(payload) < 1 << 16:
         return struct.pack("!BBH", _TEXT_FRAME, _LONG, len(payload)) + payload
     return struct.pack("!BBQ", _TEXT_FRAME, _LONG + 1, len(payload)) + payload

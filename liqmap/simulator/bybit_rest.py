@@ -1,4 +1,4 @@
-"""Bybit's REST API over the simulated market: the newest trades, what is listed, and risk limits.
+"""Serve Bybit's REST API from the simulated market: the newest trades, listings, and risk limits.
 
 Source: github.com/bybit-exchange/docs, v5 market endpoints.
 """
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from liqmap.clock import Clock
     from liqmap.simulator.tape import Tape
 
-_SYMBOLS_A_PAGE = 3  # few, so that there are several pages
+_SYMBOLS_A_PAGE = 3  # so few that paging is needed
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 500, 1000
 
 
 class BybitRest:
-    """Answers of the API at `clock`'s time, from `tape`."""
+    """Answers requests from `tape` at `clock`'s time."""
 
     def __init__(self, tape: Tape, clock: Clock) -> None:
         self._tape = tape
@@ -95,15 +95,15 @@ def _symbols(request: web.Request) -> list[str]:
 
 
 def _category(symbol: str) -> str:
-    """Return the category that lists `symbol`; none lists COIN-M symbols, which are Binance's."""
+    """Return the category that lists `symbol`, "" for COIN-M symbols, which only Binance has."""
     dollars = LISTINGS[symbol].dollars
     return "linear" if dollars is None else "inverse" if dollars == 1 else ""
 
 
 def _page(groups: Sequence[list[dict[str, Any]]], request: web.Request) -> web.Response:
-    """Answer with the page that is asked for, a few groups of rows, and the cursor of the next one or "".
+    """Answer with the requested page, a few groups of rows, and the cursor of the next page or "".
 
-    A cursor comes with its reserved characters quoted: first%3D6%26last%3D8.
+    Reserved characters of a cursor are quoted: first%3D6%26last%3D8.
     """
     found = re.fullmatch(r"first=(\d+)&last=\d+", request.query.get("cursor") or "first=0&last=0")
     if found is None:

@@ -1,4 +1,4 @@
-"""Clocks for tests: one that stands still until it is moved on, and one that follows another process's."""
+"""Clocks for tests: one that moves only when told to, and one that follows that of another process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MILLISECOND: Final = timedelta(milliseconds=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Turns of the event loop after each wake: what was woken may pass its news on through several tasks.
+# Turns of the event loop after each wake: a woken task may wake others, and those yet others.
 _SETTLING_TURNS = 50
 _SHORTEST_SLEEP = timedelta(microseconds=1)
 
@@ -43,7 +43,7 @@ class _Sleeper:
 
 
 class SimulatedClock:
-    """A clock that shows `start`, aware and in UTC, until `advance` moves it on."""
+    """A clock that shows `start`, aware and in UTC, until `advance` moves it forward."""
 
     def __init__(self, start: datetime) -> None:
         if start.utcoffset() != timedelta():
@@ -58,15 +58,15 @@ class SimulatedClock:
 
     @property
     def alarms(self) -> tuple[datetime, ...]:
-        """When those who sleep now will be woken, in no particular order."""
+        """The times at which the current sleepers will be woken, in no particular order."""
         return tuple(each.due for each in self._sleepers if not each.woken.done())
 
     async def sleep(self, seconds: float, /) -> None:
-        """Return once this clock has been moved on by `seconds`; at once if that is not above 0."""
+        """Return once this clock has been moved forward by `seconds`; at once if that is not above 0."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        # Shorter than a microsecond would be due at once, and a loop of such sleeps never end.
+        # Times are in whole microseconds: a shorter sleep would be due at once, and a loop of them never end.
         due = self._now + max(timedelta(seconds=seconds), _SHORTEST_SLEEP)
         self._slept += 1
         sleeper = _Sleeper(due, self._slept, asyncio.get_running_loop().create_future())
@@ -74,10 +74,10 @@ class SimulatedClock:
         await sleeper.woken
 
     async def advance(self, seconds: float) -> None:
-        """Move on by `seconds`, waking every sleeper at its due time, in order.
+        """Move forward by `seconds`, waking every sleeper at its due time, in order.
 
-        What a sleeper does on waking is given many turns of the event loop, so that it can sleep and be
-        woken again on the way. Work in threads and on sockets may still go on afterwards.
+        After each wake the event loop gets many turns, so that the sleeper can act, sleep and be woken again
+        before the end. Work in threads and on sockets may still go on afterwards.
         """
         if seconds < 0:
             raise ValueError(f"time does not go back, as by {seconds} seconds")
@@ -96,9 +96,9 @@ class SimulatedClock:
 
 @asynccontextmanager
 async def remote_clock(url: str) -> AsyncIterator[Clock]:
-    """Yield a clock that follows the server's at `url` (`MarketServer.clock_url`), from its time on.
+    """Yield a clock that follows the server's at `url` (`MarketServer.clock_url`).
 
-    With each tick of the server this process's sleepers are woken in order; then the server is told.
+    With each tick of the server, this process's sleepers are woken in order; then the server gets an answer.
     """
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
         clock = SimulatedClock(_told(await socket.receive_str()))

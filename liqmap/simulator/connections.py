@@ -1,4 +1,4 @@
-"""One client's connection to a stream: what it wants, what it has got, and how it can fall silent."""
+"""One client's connection to a stream: its subscriptions, what it has received, and how it falls silent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from liqmap.simulator.dialects import Dialect, Topic
 
 GONE = (ConnectionError, aiohttp.ClientConnectionError)
-"""What aiohttp raises when it sends to a client that has gone."""
+"""What aiohttp raises when it sends to a client that has disconnected."""
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class Subscription:
 
 
 class Connection:
-    """A client on `socket`. `subscriptions` are by name; names that nothing is sent for have None.
+    """A client on `socket`. `subscriptions` are by name, None for names for which nothing is sent.
 
     Hold the lock `sending` while sending what is due, so that nothing is sent twice.
     """
@@ -55,11 +55,11 @@ class Connection:
         self._silenced.update(symbols)
 
     def is_silent(self, symbol: str) -> bool:
-        """Tell whether nothing of `symbol` is sent any more."""
+        """Return whether nothing about `symbol` is sent any more."""
         return self._mute or symbol in self._silenced
 
     async def processed(self) -> None:
-        """Return when the client has answered a ping, having taken all that was sent before, or is gone."""
+        """Return when the client has answered a ping, and so read all that was sent before, or is gone."""
         payload = b"%d" % next(self._numbers)
         answered = self._pings[payload] = asyncio.get_running_loop().create_future()
         with suppress(*GONE):
@@ -73,6 +73,6 @@ class Connection:
             answered.set_result(None)
 
     def release(self) -> None:
-        """Let go of whoever waits for this client, which is gone."""
+        """Wake whoever waits for this client, which is gone."""
         for payload in list(self._pings):
             self.answer_ping(payload)

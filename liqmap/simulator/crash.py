@@ -1,6 +1,6 @@
-"""A crash: a few symbols that trade tens of thousands of times a second, to see what a client bears.
+"""Simulate a crash: a few symbols that trade tens of thousands of times a second, to test a client's limits.
 
-Only streams are served. As on the exchanges, a client that does not keep up is dropped.
+Only streams are served. As on the exchanges, a client that does not keep up is disconnected.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _log = logging.getLogger(__name__)
 
 
 class CrashServer:
-    """Streams of `symbols` made-up symbols with `rate` trades a second in all, on 127.0.0.1.
+    """Streams of `symbols` invented symbols with `rate` trades a second in total, on 127.0.0.1.
 
-    Use it as `async with CrashServer(rate=50_000, symbols=20) as server`. Trades happen evenly in
-    `clock`'s time, and ids are contiguous; they are sent every BATCH_SECONDS. `dropped` counts clients for
-    which more than `most_buffered` bytes were waiting.
+    Use it as `async with CrashServer(rate=50_000, symbols=20) as server`. Trades are spread evenly over
+    `clock`'s time, have contiguous ids, and are sent every BATCH_SECONDS. `dropped` counts clients that were
+    disconnected because more than `most_buffered` bytes were waiting for them.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class CrashServer:
         await self.host.stop()
 
     async def connected(self, exchange: Exchange, count: int) -> None:
-        """Return once `count` connections in all have been accepted and have subscribed."""
+        """Return once `count` connections have been accepted since the start and have subscribed."""
         await self._streams.connected(exchange, count)
 
     async def barrier(self) -> None:
-        """Return when every client has processed all that was sent to it before, or is gone."""
+        """Return when every client has processed all that it was sent so far, or is gone."""
         await self._streams.barrier()
 
     def _handler(self, dialect: Dialect) -> Callable[[web.Request], Awaitable[StreamResponse]]:
@@ -107,7 +107,7 @@ class CrashServer:
         while True:
             await self._clock.sleep(BATCH_SECONDS)
             due = int((self._clock.now() - start).total_seconds() * self._rate)
-            # Held up for long, it catches up in several batches: what is made at once stays small.
+            # After a long delay it catches up in several batches, so that no batch takes much memory.
             for first in range(sent, due, MOST_ROWS):
                 self._send(start, np.arange(first, min(first + MOST_ROWS, due)))
             sent = due
@@ -129,7 +129,7 @@ class CrashServer:
             for each in client.subscriptions.values()
             if each is not None and each.topic.kind is Kind.TRADES
         ]
-        # Past aiohttp, which would frame message by message; these are whole frames, as it writes them.
+        # Written past aiohttp, which would frame each message anew; these are complete frames already.
         client.transport.write(b"".join(wanted))
         if client.transport.get_write_buffer_size() > self._most_buffered:
             self.dropped += 1
@@ -138,4 +138,4 @@ class CrashServer:
 
 
 async def _nothing(symbol: str) -> None:
-    """Prepare nothing: everything is made on the way."""
+    """Prepare nothing: trades are made when they are sent."""

@@ -1,4 +1,4 @@
-"""What clients of the exchanges' streams may say, and what they are answered.
+"""Answer the messages of stream clients as each exchange does.
 
 Sources: developers.binance.com, USDⓈ-M futures, websocket market streams and the change notice of
 2026-03-06; github.com/bybit-exchange/docs, v5 websocket, connect and public topics.
@@ -25,7 +25,7 @@ _BYBIT_MOST_CHARACTERS = 21_000
 
 
 class Kind(Enum):
-    """What a topic tells of."""
+    """What a topic is about."""
 
     TRADES = auto()
     LIQUIDATIONS = auto()
@@ -33,7 +33,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What is told, and of which symbol."""
+    """What is sent, and about which symbol."""
 
     kind: Kind
     symbol: str
@@ -41,7 +41,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a client's message, the names it adds or removes, and whether the server then closes."""
+    """An answer to a client: its text, the names it adds or removes, and whether the server then closes."""
 
     text: str
     subscribe: tuple[str, ...] = ()
@@ -50,24 +50,24 @@ class Reply:
 
 
 class Dialect(Protocol):
-    """How one exchange's streams talk."""
+    """How one exchange's streams work."""
 
     @property
     def exchange(self) -> Exchange:
         """Whose streams these are."""
 
     def topic(self, name: str) -> Topic | None:
-        """Return what the topic `name` tells, or None if this exchange would send nothing for it."""
+        """Return what the topic `name` is about, or None if this exchange would send nothing for it."""
 
     def reply(self, text: str, subscribed: Collection[str]) -> Reply:
-        """Answer a client's message, given the names that it has subscribed to so far."""
+        """Answer a client's message; `subscribed` are the names that it has subscribed to so far."""
 
     def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:
         """Return the messages about trades that the topic `name` sends at `sent_ms`."""
 
     @property
     def liquidation_period_ms(self) -> int:
-        """How often liquidations are told."""
+        """How often liquidations are sent [ms]."""
 
     def liquidations(self, name: str, part: Liquidations, sent_ms: int) -> list[str]:
         """Return the messages about liquidations in whole periods that the topic sends at `sent_ms`."""
@@ -84,14 +84,14 @@ class BinanceStream:
         self._symbols = {symbol.lower(): symbol for symbol in symbols}
 
     def topic(self, name: str) -> Topic | None:
-        """Return what a stream such as btcusdt@aggTrade tells; symbols are in lower case."""
+        """Return what a stream such as btcusdt@aggTrade is about; symbols are in lower case."""
         symbol, _, kind = name.partition("@")
         if symbol in self._symbols and kind in self._KINDS:
             return Topic(self._KINDS[kind], self._symbols[symbol])
         return None
 
     def reply(self, text: str, subscribed: Collection[str]) -> Reply:
-        """Answer {"method":"SUBSCRIBE","params":["btcusdt@aggTrade"],"id":1}; unknown names are welcome."""
+        """Answer {"method":"SUBSCRIBE","params":["btcusdt@aggTrade"],"id":1}; unknown names are accepted."""
         command = _parsed(text)
         names, number = _names(command.get("params")), command.get("id")
         method = command.get("method")
@@ -125,7 +125,7 @@ class BybitStream:
         self._symbols = frozenset(symbols)
 
     def topic(self, name: str) -> Topic | None:
-        """Return what a topic such as publicTrade.BTCUSDT tells."""
+        """Return what a topic such as publicTrade.BTCUSDT is about."""
         kind, _, symbol = name.partition(".")
         if symbol in self._symbols and kind in self._KINDS:
             return Topic(self._KINDS[kind], symbol)
@@ -134,7 +134,7 @@ class BybitStream:
     def reply(self, text: str, subscribed: Collection[str]) -> Reply:
         """Answer {"op":"subscribe","args":["publicTrade.BTCUSDT"],"req_id":"1"}, or {"op":"ping"}.
 
-        One name that is unknown, or subscribed to already, and nothing of the message is done.
+        If one name is unknown, or subscribed to already, the whole message is refused.
         """
         command = _parsed(text)
         operation, names = command.get("op"), _names(command.get("args"))
@@ -160,7 +160,7 @@ class BybitStream:
         return Reply(answer, unsubscribe=names if operation == "unsubscribe" else ())
 
     def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:
-        """Return messages of many trades each."""
+        """Return messages with many trades each."""
         return bybit_trades(name, part, sent_ms)
 
     def liquidations(self, name: str, part: Liquidations, sent_ms: int) -> list[str]:
@@ -169,7 +169,7 @@ class BybitStream:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """Return a command, or {} for what is none."""
+    """Return a command, or {} if the text is not one."""
     try:
         command = json.loads(text)
     except ValueError:

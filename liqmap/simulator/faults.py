@@ -1,4 +1,4 @@
-"""Faults that the simulated exchanges show when told to, one request at a time."""
+"""Answer requests faultily, as planned, one request at a time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PlannedFault:
     times: int
 
     def matches(self, path: str) -> bool:
-        """Tell whether this fault is due for `path`."""
+        """Return whether this fault is due for `path`."""
         return self.times > 0 and re.search(self.pattern, path) is not None
 
 
@@ -63,7 +63,7 @@ _PAGE = b"<!DOCTYPE html><html><body>Service maintenance</body></html>"
 
 
 async def respond_faulty(request: web.Request, fault: Fault, body: bytes) -> StreamResponse:
-    """Answer `request` for `body` with `fault`."""
+    """Answer `request` with `body`, spoilt by `fault`."""
     if fault in _STATUS:
         status, headers = _STATUS[fault]
         return web.Response(status=status, headers=headers)
@@ -113,7 +113,7 @@ async def _respond_endlessly(request: web.Request, body: bytes) -> StreamRespons
     with suppress(ConnectionError):
         while True:
             await response.write(body or b" ")
-            await asyncio.sleep(0)  # a reader that keeps up would leave no turn to anybody else
+            await asyncio.sleep(0)  # with a fast reader, write() never yields, and other tasks would starve
     return response
 
 

@@ -1,4 +1,4 @@
-"""The feed: sends every client of the streams what has happened since it was last sent something."""
+"""Send every stream client what has happened since it was last sent something."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Feed:
-    """Sends what is on `tape`, up to `clock`'s time, to the clients of `streams`."""
+    """Sends the events on `tape`, up to `clock`'s time, to the clients of `streams`."""
 
     def __init__(self, tape: Tape, clock: Clock, streams: Streams) -> None:
         self._tape = tape
@@ -25,14 +25,14 @@ class Feed:
         self._streams = streams
 
     async def pump(self) -> None:
-        """Send each client all that is due, in order of time within a topic, no faster than it reads."""
+        """Send each client all that is due, in order of time for each topic, no faster than it reads."""
         await asyncio.gather(*(self._send(connection) for connection in self._streams.connections))
 
     async def run(self, every: float) -> None:
-        """Send what is due every so many seconds of the clock. Clients that do not read delay no other."""
+        """Send what is due every `every` seconds of the clock. Clients that do not read delay no other."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                await self._streams.occupied()  # nobody there: nothing to wake up for
+                await self._streams.occupied()  # without clients there is no reason to wake up
                 await self._clock.sleep(every)
                 for connection in self._streams.connections:
                     if not connection.sending.locked():
@@ -47,11 +47,11 @@ class Feed:
                             await connection.socket.send_str(message)
 
     async def _due(self, connection: Connection, name: str, subscription: Subscription) -> list[str]:
-        """Return the messages that a topic is due, and note it as having got them."""
+        """Return the messages that a topic is due, and note that they were sent."""
         dialect, topic = connection.dialect, subscription.topic
         now = until = epoch_ms(self._clock.now())
         if topic.kind is Kind.LIQUIDATIONS:
-            # They are told by the period, and of the current one more may come.
+            # They are sent by the period, and the current one is not over.
             until = max(now - now % dialect.liquidation_period_ms - 1, subscription.sent_ms)
         since, subscription.sent_ms = subscription.sent_ms + 1, until
         if connection.is_silent(topic.symbol):

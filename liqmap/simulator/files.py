@@ -1,4 +1,4 @@
-"""The exchanges' daily files over the simulated market, from when they are published."""
+"""Serve the exchanges' daily files from the simulated market, once they are published."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _Maker = Callable[[str, date], Coroutine[None, None, bytes]]
 
 
 class DayFiles:
-    """Files of whole days, as far as `published` says that a day's is there."""
+    """Files of whole days; `published` returns whether a day's file exists."""
 
     def __init__(self, tape: Tape, *, published: Callable[[date], bool]) -> None:
         self._tape = tape
@@ -51,7 +51,7 @@ class DayFiles:
         self._files: LRUCache[tuple[str, str, date], asyncio.Task[bytes]] = LRUCache(_CACHED_FILES)
 
     async def binance(self, request: web.Request) -> web.Response:
-        """Answer for a zip or its checksum; what is missing, in XML."""
+        """Answer a request for a zip or its checksum, with an XML error for a missing one."""
         path = request.match_info["path"]
         found, make = _BINANCE_FILE.fullmatch(path), self._binance_trades
         if found is not None and not _is_binance_s(found["symbol"], found["market"]):
@@ -70,7 +70,7 @@ class DayFiles:
         return web.Response(body=body)
 
     async def bybit(self, request: web.Request) -> web.Response:
-        """Answer for a csv.gz; 403 to clients that do not say who they are."""
+        """Answer a request for a csv.gz, with 403 to clients without a User-Agent."""
         if not request.headers.get("User-Agent"):
             return web.Response(status=403)
         found = _BYBIT_FILE.fullmatch(request.match_info["path"])
@@ -87,7 +87,7 @@ class DayFiles:
             return None
         key = (make.__name__, found["symbol"], day)
         if key not in self._files:
-            # Asked for twice at once, a file is made once; and never on the event loop.
+            # A task, so that two requests at once make a file once; the work itself runs in a thread.
             self._files[key] = asyncio.create_task(make(found["symbol"], day))
         return await asyncio.shield(self._files[key])
 
@@ -110,7 +110,7 @@ class DayFiles:
 
 
 def _of_snapshots(found: re.Match[str]) -> re.Match[str] | None:
-    """Return `found` if it names an inverse symbol and a day that liquidations were published of."""
+    """Return `found` if it names an inverse symbol and a day for which liquidations were published."""
     inside = _SNAPSHOT_DAYS[0] <= found["day"] <= _SNAPSHOT_DAYS[1]
     return found if inside and _is_binance_s(found["symbol"], "cm") else None
 

@@ -1,4 +1,4 @@
-"""Simulated days in the exchanges' own file formats, byte layout and all."""
+"""Write simulated days in the exchanges' own file formats, down to the layout of bytes."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ def binance_zip(day: MarketDay, *, header: bool = True) -> bytes:
 
 
 def binance_liquidations_zip(day: Liquidations) -> bytes:
-    """Return a COIN-M day as Binance published it: a liquidationSnapshot CSV in which every row stands twice.
+    """Return a COIN-M day as Binance published it: a zip of a liquidationSnapshot CSV with every row doubled.
 
-    As published, the latest of each second only, quantities in contracts, and limits at the bankruptcy price:
+    As in the published files, it has only the latest of each second, quantities are in contracts, and limits
+    lie at the bankruptcy price:
     1687656471926,BUY,LIMIT,IOC,7,30741.3,30631.6,FILLED,6,7. A liquidated long is sold.
     """
     told = day.latest_a_second()
@@ -113,10 +114,10 @@ def bybit_csv_gz(day: MarketDay) -> bytes:
 
 
 def risk_limits(symbol: str, *, inverse: bool) -> list[dict[str, Any]]:
-    """Return the risk limits of a symbol as Bybit's API gives them.
+    """Return the risk limits of a symbol as Bybit's API returns them.
 
-    Rows of linear symbols are as recorded in 2026; those of inverse symbols as in the documentation, in
-    percent and without a deduction, with limits in base currency.
+    Rows of linear symbols look as they did in recorded answers of 2026. Rows of inverse symbols look as in
+    the documentation: in percent, without a deduction, and with limits in base currency.
     """
     if inverse:
         return [
@@ -146,13 +147,13 @@ def _risk_limit(
 
 
 def bybit_trade_ids(ids: NDArray[np.int64]) -> pa.Array:
-    """Return the UUIDs by which Bybit knows trades: trdMatchID in files, execId by REST, i in streams."""
+    """Return the UUIDs of Bybit's trades: trdMatchID in files, execId in REST answers, i in streams."""
     number = pc.utf8_lpad(pa.array(ids).cast(pa.string()), 12, "0")
     return pc.binary_join_element_wise("00000000-0000-4000-8000", number, "-")
 
 
 def decimals(values: NDArray[np.float64], places: int) -> pa.Array:
-    """Return decimals that are written with all their places, never as 1.2e-05."""
+    """Return decimals that CSV writes with all their places, never as 1.2e-05."""
     words = np.zeros((len(values), 2), np.int64)
     words[:, 0] = np.rint(values * 10.0**places)
     return pa.Array.from_buffers(pa.decimal128(18, places), len(values), [None, pa.py_buffer(words)])

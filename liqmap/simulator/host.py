@@ -1,4 +1,4 @@
-"""Where the simulated exchanges are: a web server on this machine, and the addresses below it."""
+"""A web server on this machine, and the simulated exchanges' addresses on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aiohttp import web
 
 
 class Host:
-    """Serves an application on 127.0.0.1, on `port` or, if that is 0, any free one."""
+    """Serves an application on 127.0.0.1, on `port`, or on any free one if that is 0."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -22,7 +22,7 @@ class Host:
         self._port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Serve no more."""
+        """Stop serving."""
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -32,7 +32,7 @@ class Host:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings that lead to this server, by their keys."""
+        """The settings that point to this server, by their keys."""
         files = {f"exchanges.{name}.archive_url": self.url(f"/{name}") for name in ("binance", "bybit")}
         live = {
             f"exchanges.{name}.{key}_url": self.url(f"/{name}", scheme=scheme)

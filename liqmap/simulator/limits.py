@@ -1,4 +1,4 @@
-"""Request limits as Binance enforces them: weights in a clock minute, then a ban for going on."""
+"""Enforce request limits as Binance does: weights in a clock minute, then a ban for further requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WARNINGS = 11  # calls refused with 429 in one minute: the first, and ten more
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What became of a request: weight used in this minute, and if refused, how and for how many seconds."""
+    """The outcome of a request: the weight used in this minute, and if refused, how and for how long [s]."""
 
     used: int
     refusal: int | None = None
@@ -34,7 +34,7 @@ class WeightLimit:
         self._used = self._refused = 0
 
     def charge(self, weight: int) -> Charge:
-        """Count a request of `weight`: refused with 429 above the limit, with 418 for persisting."""
+        """Count a request of `weight`. Above the limit it is refused with 429, later with 418."""
         now = self._clock.now()
         minute = now.replace(second=0, microsecond=0)
         if minute != self._minute:

@@ -1,4 +1,4 @@
-"""Liquidations of the simulated market: a seeded few each day, where the price moved fastest."""
+"""Choose the simulated market's liquidations: some of each day's trades, where the price moved fastest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _A_DAY: Final = 200
 _AT_LEAST: Final = 4
-_MOVE_MS: Final = 30_000  # over which a move counts as fast
+_MOVE_MS: Final = 30_000  # the time over which a move is measured
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,26 +38,26 @@ class Liquidations:
         return len(self.time)
 
     def between(self, start_ms: int, end_ms: int) -> Liquidations:
-        """Return those with start_ms <= time < end_ms."""
+        """Return the liquidations with start_ms <= time < end_ms."""
         return self.chosen(slice(*self.time.searchsorted((start_ms, end_ms)).tolist()))
 
     def latest_a_second(self) -> Liquidations:
-        """Return the last one of each second: all that Binance tells."""
+        """Return the last liquidation of each second: Binance reports only those."""
         return self.chosen(np.diff(self.time // 1000, append=-1) != 0)
 
     def chosen(self, rows: slice | NDArray[np.bool_]) -> Liquidations:
-        """Return those at `rows`, in the same order."""
+        """Return the liquidations at `rows`, in the same order."""
         time, price, size, is_long = self.time[rows], self.price[rows], self.size[rows], self.is_long[rows]
         return Liquidations(self.symbol, self.day, self.listing, time, price, size, is_long)
 
 
 def liquidations_of(day: MarketDay, *, seed: int, scale: float) -> Liquidations:
-    """Return a day's liquidations: trades that fast moves forced, a fall the longs, a rise the shorts."""
+    """Return a day's liquidations: trades in fast moves. A fall liquidates longs, a rise shorts."""
     trades = day.trades
     rng = np.random.default_rng([seed, *f"{day.symbol} liquidations".encode(), day.day.toordinal()])
     before = trades.price[trades.time.searchsorted(trades.time - _MOVE_MS)]
     move = np.log(trades.price / before)
-    # To the fourth: a move twice as fast liquidates sixteen times as often.
+    # To the fourth power, so that they cluster: a move twice as fast liquidates sixteen times as often.
     weight = move**4 + 1e-30
     number = min(len(trades), max(_AT_LEAST, round(_A_DAY * scale)))
     rows = np.sort(rng.choice(len(trades), number, replace=False, p=weight / weight.sum()))

@@ -1,7 +1,7 @@
-"""A seeded market: the same symbol, day and seed give the same trades, for any day.
+"""Invent a market from a seed: the same symbol, day and seed give the same trades, for any day.
 
-The market is invented, but not arbitrary: sizes have a fat tail, volatility comes in clusters,
-trades arrive in bursts, and the largest of them gather around fast moves.
+It resembles real ones: sizes have a fat tail, volatility comes in clusters, trades arrive in bursts, and the
+largest of them occur in fast moves.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MEAN_TO_MEDIAN: Final = 5.5  # of notionals
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What sets one symbol apart: typical price, day's volatility, trades a day, median notional.
+    """A symbol's properties: typical price, daily volatility, trades a day, median notional, decimals.
 
     Sizes of inverse contracts are in US dollars, in whole contracts of `dollars` each.
     """
@@ -47,7 +47,7 @@ class Listing:
 
     @property
     def day_notional(self) -> float:
-        """Roughly what is traded in a day [quote currency], as if every trade were of the median notional."""
+        """Roughly what is traded in a day [quote currency], as if every trade had the median notional."""
         return self.trades_a_day * self.median_notional
 
 
@@ -80,7 +80,7 @@ class MarketDay:
         return np.arange(self.first_id, self.first_id + len(self.trades))
 
     def part(self, start: int, stop: int) -> MarketDay:
-        """Return the trades at places [start, stop) alone, uncopied."""
+        """Return the trades at places [start, stop), without copying them."""
         rows, trades = slice(start, stop), self.trades
         some = Trades(
             trades.time[rows], trades.price[rows], trades.size[rows], trades.is_buy[rows], trades.inverse
@@ -154,7 +154,7 @@ class SimulatedMarket:
         open_, close = (self._level(symbol, listing, each) for each in (ordinal, ordinal + 1))
         steps = rng.standard_t(4, SECONDS) / np.sqrt(2) * pace * listing.volatility / np.sqrt(SECONDS)
         walk = np.r_[0.0, np.cumsum(steps)]
-        # Pinned at both ends: the next day opens where this one closes, whichever is made first.
+        # Pinned at both ends, so that the next day opens where this one closes, whichever is made first.
         clock = np.r_[0.0, np.cumsum(pace**2)] / np.sum(pace**2)
         walk += (np.log(close / open_) - walk[-1]) * clock
         path: NDArray[np.float64] = open_ * np.exp(walk)
@@ -195,7 +195,7 @@ class SimulatedMarket:
 
 
 def _pace(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return how fast the market is in each second, around 1: clusters of minutes, and a daily rhythm."""
+    """Return how active the market is in each second, around 1, in clusters of minutes and a daily rhythm."""
     minutes = SECONDS // 60
     shocks = rng.normal(0, 0.16, minutes) + (rng.random(minutes) < 0.004) * rng.uniform(0.8, 1.8, minutes)
     log_pace = np.empty(minutes)
@@ -231,7 +231,7 @@ def _prices(
     time: NDArray[np.int64],
     is_buy: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Return prices on the tick grid: the path between its seconds, and the side of the spread."""
+    """Return prices on the tick grid: interpolated on the path, and on the taker's side of the spread."""
     scale = 10.0**listing.price_decimals
     middle = np.interp(time, np.arange(SECONDS + 1) * 1000, path)
     spread = rng.exponential(0.6, len(time)) * np.where(is_buy, 1, -1)

@@ -1,4 +1,4 @@
-"""Trades as JSON text, as the exchanges' APIs and streams write them; made column by column, to be fast."""
+"""Write trades as the JSON text of the exchanges' APIs and streams, column by column, which is fast."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BYBIT_LARGEST = 1024  # trades in one message, since 2025-08-05
 
 
 class Bracket(NamedTuple):
-    """A leverage bracket as Binance writes it: its cap, maintenance rate and amount, and leverages."""
+    """A leverage bracket as Binance sends it: cap, maintenance rate and amount, and leverages."""
 
     cap: int
     rate: float
@@ -45,7 +45,7 @@ def binance_rows(part: MarketDay) -> list[str]:
 
 
 def bybit_rows(part: MarketDay) -> list[str]:
-    """Return each trade as GET /v5/market/recent-trade writes it: numbers as strings, the taker's side."""
+    """Return each trade as GET /v5/market/recent-trade has it: numbers as strings, and the taker's side."""
     ids = part.ids
     return _texts(
         *('{"execId":"', bybit_trade_ids(ids), f'","symbol":"{part.symbol}","price":"', _price(part)),
@@ -163,6 +163,6 @@ def _texts(*pieces: pa.Array | NDArray[np.int64] | str) -> list[str]:
 
 
 def _joined(*pieces: pa.Array | NDArray[np.int64] | str) -> pa.Array:
-    """Return the rows of all columns side by side; strings are the same in every row."""
+    """Join columns to rows; a plain string is the same in every row."""
     columns = [piece if isinstance(piece, str) else pa.array(piece).cast(pa.string()) for piece in pieces]
     return pc.binary_join_element_wise(*columns, "")

@@ -49,11 +49,11 @@ SIMULATED_HEADER = {"X-Simulated-Market": "1"}
 class MarketServer:
     """Serves `market` on 127.0.0.1. Use it as `async with MarketServer(market) as server`.
 
-    It is `clock`'s time there: nothing later has happened yet. A day's file is published `publish_delay`
-    after the day's end, and not at all after `published_until`, which may be changed at any time. Binance's
-    API grants `weight_limit` a minute. Streams send what is due every `pump_every` seconds of the clock;
-    with None, only when `pump` is called. To simulate hours, choose None: waking up takes a test longer than
-    sending.
+    The server lives by `clock`: nothing later has happened yet. A day's file is published `publish_delay`
+    after the day's end. Days after `published_until`, which may be changed at any time, are not published.
+    Binance's API grants a weight of `weight_limit` a minute. Streams send what is due every `pump_every`
+    seconds of the clock, or with None only when `pump` is called. Use None to simulate hours: waking up so
+    often would take a test longer than the sending.
     """
 
     def __init__(
@@ -199,25 +199,25 @@ class MarketServer:
         self._faults.append(PlannedFault(pattern, fault, times))
 
     async def pump(self) -> None:
-        """Send every stream client all that is due by now, no faster than it reads."""
+        """Send every stream client all that is due now, no faster than it reads."""
         await self._feed.pump()
 
     async def barrier(self) -> None:
-        """Return when every stream client has processed all that was sent to it before, or is gone."""
+        """Return when every stream client has processed all that it was sent so far, or is gone."""
         await self._streams.barrier()
 
     async def connected(self, exchange: Exchange, count: int) -> None:
-        """Return once `count` stream connections in all have been accepted and have subscribed."""
+        """Return once `count` stream connections have been accepted since the start and have subscribed."""
         await self._streams.connected(exchange, count)
 
     async def announce(self, symbol: str, brackets: Sequence[Bracket] = ()) -> None:
-        """Send Binance's word of a changed contract to every client that has asked for such."""
+        """Send Binance's message about a changed contract to every client that has subscribed to those."""
         await self._streams.announce(
             BINANCE_CONTRACTS, binance_contract(symbol, brackets, epoch_ms(self._clock.now()))
         )
 
     async def tick(self) -> None:
-        """Tell the time to every process that follows this clock, and return when each has acted on it."""
+        """Send the time to every process that follows this clock, and return when each has acted on it."""
         await self._ticks.tick()
 
     def cut_streams(self, exchange: Exchange | None = None) -> int:
@@ -227,7 +227,7 @@ class MarketServer:
     def silence(self, exchange: Exchange, *symbols: str) -> None:
         """Send nothing more of `symbols`, or nothing at all, over the connections that exist now.
 
-        They stay open and acknowledge what they are told.
+        They stay open and keep acknowledging messages.
         """
         self._streams.silence(exchange, *symbols)
 
@@ -243,7 +243,7 @@ class MarketServer:
         return serve
 
     async def _date(self, _: web.Request, response: StreamResponse) -> None:
-        """Date every answer, faulty ones too, by the market's clock."""
+        """Set the Date of every answer, faulty ones included, by the market's clock."""
         response.headers["Date"] = format_datetime(self._clock.now(), usegmt=True)
 
     def _is_published(self, day: date) -> bool:
@@ -254,7 +254,7 @@ class MarketServer:
     def _faulty(
         self, handler: Callable[[web.Request], Awaitable[web.Response]]
     ) -> Callable[[web.Request], Awaitable[StreamResponse]]:
-        """Return `handler` so that its answers are counted, marked, and spoilt as planned."""
+        """Return `handler` with its answers counted, marked as simulated, and made faulty as planned."""
 
         async def answer(request: web.Request) -> StreamResponse:
             response = await handler(request)

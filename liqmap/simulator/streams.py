@@ -1,4 +1,4 @@
-"""The exchanges' streams: accepts websocket clients, keeps their subscriptions, fails them when told to."""
+"""Accept the websocket clients of the exchanges' streams, and keep their subscriptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Streams:
-    """Websocket clients of both exchanges. What they are sent is somebody else's task.
+    """The websocket clients of all exchanges. `Feed` sends them events.
 
     `prepare` is awaited with each symbol before its first subscription is acknowledged. Every upgrade is
     answered with `headers`, and counted in `accepted`; once the client has subscribed, in `subscribed` too.
@@ -44,11 +44,11 @@ class Streams:
         self._occupied = asyncio.Event()
 
     async def serve(self, request: web.Request, dialect: Dialect, *, mute: bool = False) -> StreamResponse:
-        """Serve one client until it leaves; `mute`: acknowledge everything and send nothing, ever."""
+        """Serve one client until it leaves. A `mute` connection acknowledges everything and sends nothing."""
         if self._refusals[dialect.exchange]:
             self._refusals[dialect.exchange] -= 1
             return web.Response(status=self._refusal_status)
-        # Pongs must come through: they tell how far a client has read.
+        # Without autoping, pongs are delivered here: they show how far a client has read.
         socket = web.WebSocketResponse(autoping=False, compress=False)
         socket.headers.update(self._headers)
         await socket.prepare(request)
@@ -71,12 +71,12 @@ class Streams:
         await self._occupied.wait()
 
     async def connected(self, exchange: Exchange, number: int) -> None:
-        """Return once `number` connections in all have been accepted and have subscribed to something."""
+        """Return once `number` connections have been accepted since the start and have subscribed."""
         async with self._news:
             await self._news.wait_for(lambda: self.subscribed[exchange] >= number)
 
     async def announce(self, name: str, message: str) -> None:
-        """Send `message` to every client that has subscribed to the stream `name`, of no symbol."""
+        """Send `message` to every client that has subscribed to the stream `name`, which is of no symbol."""
         for connection in list(self.connections):
             if name in connection.subscriptions and not connection.is_silent(name):
                 with suppress(*GONE):
@@ -84,7 +84,7 @@ class Streams:
                         await connection.socket.send_str(message)
 
     async def barrier(self) -> None:
-        """Return when every client has processed all that was sent to it before, or is gone."""
+        """Return when every client has processed all that it was sent so far, or is gone."""
         await asyncio.gather(*(connection.processed() for connection in self.connections))
 
     def cut(self, exchange: Exchange | None = None) -> int:

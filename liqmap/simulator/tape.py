@@ -1,4 +1,4 @@
-"""The tape: the market's trades across days, each day made once, and found again by time or by id."""
+"""Find the simulated market's trades by time or by id, across days, making each day once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from liqmap.simulator.market import MarketDay
     from liqmap.simulator.series import SeriesDay
 
-# What a stream across midnight and a search two days back need of every symbol.
+# As many as a stream across midnight and a search two days back need, for every symbol.
 _KEPT_DAYS = 3 * len(LISTINGS)
 _KEPT_SERIES = 400  # of a day each, of some 60 KiB
 _DAY = timedelta(days=1)
@@ -38,10 +38,10 @@ class Tape:
         self._series: LRUCache[tuple[str, date], SeriesDay] = LRUCache(_KEPT_SERIES)
 
     async def day(self, symbol: str, day: date) -> MarketDay:
-        """Return a whole day, making it in a thread unless it is at hand. Raises KeyError if not listed."""
+        """Return a whole day, which is made in a thread at first. Raises KeyError for an unlisted symbol."""
         key = (symbol, day)
         if key not in self._days:
-            # Asked for twice at once, a day is made once; and never on the event loop.
+            # A task, so that two requests at once make a day once; the work itself runs in a thread.
             self._days[key] = asyncio.create_task(asyncio.to_thread(self._market.day, symbol, day))
         return await asyncio.shield(self._days[key])
 
@@ -98,7 +98,7 @@ class Tape:
     async def from_id(self, symbol: str, trade_id: int, end_ms: int, *, limit: int) -> list[MarketDay]:
         """Return the first `limit` trades from `trade_id` on with time < end_ms.
 
-        Looks back three days from `end_ms`; for an older id it begins there.
+        It looks back three days from `end_ms`; for an older id, the answer begins there.
         """
         day = today = from_epoch_ms(end_ms - 1).date()
         while today - day < 3 * _DAY and trade_id < self._market.first_id(symbol, day):

@@ -1,4 +1,4 @@
-"""The server's side of a clock that other processes follow: it tells the time and waits for them."""
+"""The server's side of a clock that other processes follow: send them the time and wait for them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Ticks:
-    """Websocket clients that live by `clock`. They get {"now":ms} and answer {"done":ms}."""
+    """Websocket clients that follow `clock`. They receive {"now":ms} and answer {"done":ms}."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._done: dict[web.WebSocketResponse, asyncio.Future[None]] = {}
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Serve one client until it leaves, beginning with the time as it is."""
+        """Serve one client until it leaves; it first receives the current time."""
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._done[socket] = _finished()
@@ -39,7 +39,7 @@ class Ticks:
         return socket
 
     async def tick(self) -> None:
-        """Tell every client the time, and return when each has done what was due by then, or is gone."""
+        """Send every client the time, and return when each has done what was due by then, or is gone."""
         for socket in list(self._done):
             self._done[socket] = asyncio.get_running_loop().create_future()
             with suppress(*GONE):
