@@ -40,7 +40,7 @@ from bot.schedule.snapshots import SharedDraws, SnapshotJob
 from bot.views import map as buttons
 from bot.views import subscriptions as panels
 from bot.views.press import answer_stale
-from liqmap import LiqmapError
+from liqmap import LiqmapError, damage_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -193,6 +193,7 @@ class LiqmapBot(commands.AutoShardedBot):
             Status(
                 self._store,
                 recorded=self._recorded,
+                damaged=partial(damage_warning, self._settings.storage.path),
                 under_way=self._under_way,
                 most_under_way=self._settings.engine.queue_size,
                 started=self._clock.now(),

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from liqmap.run.engine import Engine
     from liqmap.run.result import MapResult
     from liqmap.settings import Settings, load_settings
+    from liqmap.store.damaged import damage_warning
 
 __all__ = [
     "ALL_PICTURES",
@@ -105,6 +106,7 @@ __all__ = [
     "adraw",
     "clock_problem",
     "clock_warning",
+    "damage_warning",
     "draw",
     "exchange_addresses",
     "load_settings",
@@ -127,6 +129,7 @@ if not TYPE_CHECKING:
         "SteadyClock": "liqmap.clock",
         "SymbolStatus": "liqmap.live.status",
         "clock_warning": "liqmap.live.status",
+        "damage_warning": "liqmap.store.damaged",
         "SystemClock": "liqmap.clock",
         "load_settings": "liqmap.settings",
         "utc_now": "liqmap.clock",

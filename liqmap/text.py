@@ -13,7 +13,7 @@ from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from liqmap.model import (
         Band,
@@ -170,6 +170,21 @@ def clock_text(exchange: Exchange, ahead: timedelta) -> str:
     length = duration_text(abs(ahead))
     label = EXCHANGES[exchange].label
     return f"This machine's clock is about {length} {side} {label}'s; set it, for example with NTP."
+
+
+def damage_text(count: int, size: int, *, oldest: date | None) -> str:
+    """Return a sentence on damaged files that were set aside: how many, their size [bytes], what to do."""
+    files = "1 damaged file is" if count == 1 else f"{count:,} damaged files are"
+    day = f", the oldest of {oldest}" if oldest else ""
+    return (
+        f"{files} set aside in the store's folder `damaged` ({_size_text(size)}{day}). Published days are"
+        " fetched again when a map needs them; what was recorded is a gap. Check the disk, and remove the"
+        " folder once you do not need it."
+    )
+
+
+def _size_text(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{-(-size // 1024):,} KiB"
 
 
 def completion_text(typed: Market, drawn: Market) -> str | None:

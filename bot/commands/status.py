@@ -32,12 +32,14 @@ class Status(commands.Cog):
         store: Store,
         *,
         recorded: Callable[[], Sequence[SymbolStatus]],
+        damaged: Callable[[], str | None],
         under_way: Callable[[], int],
         most_under_way: int,
         started: datetime,
     ) -> None:
         self._store = store
         self._recorded = recorded
+        self._damaged = damaged
         self._under_way = under_way
         self._most_under_way = most_under_way
         self._started = started
@@ -57,5 +59,7 @@ class Status(commands.Cog):
         embed.add_field(name="Posts", value=await snapshots_text(self._store))
         embed.add_field(name="Running", value=uptime_text(self._started))
         embed.add_field(name="Clock", value=clock_warning(found) or "no exchange disagrees with it")
+        if damage := await asyncio.to_thread(self._damaged):
+            embed.add_field(name="Damaged", value=damage, inline=False)
         embed.set_footer(text=versions_text())
         await patiently(lambda: interaction.edit_original_response(embed=embed))

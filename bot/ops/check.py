@@ -12,7 +12,7 @@ import aiohttp
 
 from bot.settings import read_token
 from bot.store import open_store
-from liqmap import Exchange, LiqmapError, SettingsError, clock_problem, exchange_addresses
+from liqmap import Exchange, LiqmapError, SettingsError, clock_problem, damage_warning, exchange_addresses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,8 @@ async def _outcome(name: str, look: _Check, *, say: Callable[[str], object]) -> 
 
 async def _store(folder: Path) -> str:
     await asyncio.to_thread(_try_to_write, folder)
-    return "writable"
+    damage = await asyncio.to_thread(damage_warning, folder)
+    return f"writable. {damage}" if damage else "writable"
 
 
 def _try_to_write(folder: Path) -> None:

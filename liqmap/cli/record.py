@@ -23,6 +23,7 @@ from liqmap.model import Exchange, Market
 from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
+from liqmap.store.damaged import damage_warning
 from liqmap.text import completion_text, duration_text
 from liqmap.window import TimeWindow
 
@@ -56,9 +57,12 @@ def record(arguments: Sequence[str]) -> int:
 def status(arguments: Sequence[str]) -> int:
     """Print the state of every recording and return the exit code. Raises LiqmapError."""
     options = _status_parser().parse_args(arguments)
-    now = utc_now()
-    found = recording_status(load_settings(options.config).storage.path, now=now)
+    root = load_settings(options.config).storage.path
+    found = recording_status(root, now=utc_now())
     sys.stdout.write(_as_json(found) if options.json else _as_table(found))
+    if damage := damage_warning(root):
+        # Beside the output: a program that reads the list gets the list.
+        sys.stderr.write(f"{damage}\n")
     return 0
 
 

@@ -1,16 +1,22 @@
-"""Damaged segments: set aside in the store's folder `damaged`, because they may be had nowhere else.
+"""Damaged files: set aside in the store's folder `damaged`, because they may be had nowhere else.
 
-They lie there as EXCHANGE/SYMBOL/WINDOW.NUMBER, as they were found.
+Segments lie there as EXCHANGE/SYMBOL/WINDOW.NUMBER, other files below the folder that they were found in,
+each as it was found.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from liqmap.model import Exchange
 from liqmap.store.segments import is_segment, names_in, segment_windows, window_of
+from liqmap.text import damage_text
 from liqmap.window import TimeWindow, missing
 
 if TYPE_CHECKING:
@@ -18,6 +24,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER: Final = "damaged"
+OTHER_FOLDERS: Final = ("liquidations", "series")
+"""The folders of a store whose damaged files are set aside one by one."""
+
+_DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What lies set aside: how many segments and other files, their size [bytes], the day of the oldest."""
+
+    count: int
+    size: int
+    oldest: date | None
 
 
 class SetAside(NamedTuple):
@@ -35,6 +54,35 @@ def set_aside(root: Path, segment: Path) -> None:
     target = root / FOLDER / symbol.parent.name / symbol.name / f"{segment.name}.{uuid4().hex[:8]}"
     target.parent.mkdir(parents=True, exist_ok=True)
     segment.rename(target)
+
+
+def set_file_aside(root: Path, file: Path) -> None:
+    """Move a damaged file that is no segment out of the store at `root`. Raises OSError."""
+    target = root / FOLDER / file.relative_to(root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.rename(target.with_name(f"{file.name}.{uuid4().hex[:8]}"))
+
+
+def files_aside(root: Path, file: Path) -> list[Path]:
+    """Return what was set aside of a file of the store at `root`. Raises UnreadableStore."""
+    folder = (root / FOLDER / file.relative_to(root)).parent
+    return [folder / name for name in names_in(folder) if name.startswith(f"{file.name}.")]
+
+
+def damage_in(root: Path) -> Damage:
+    """Return what lies set aside in the store at `root` and is not in it again. Raises UnreadableStore."""
+    segments = list(damaged_segments(root))
+    files = [each.path for each in segments]
+    files += [path for name in OTHER_FOLDERS for path in _files_below(root / FOLDER / name)]
+    days = [each.window.start.date() for each in segments]
+    days += [day for path in files for day in _day_of(path.name)]
+    return Damage(len(files), sum(map(_size, files)), min(days, default=None))
+
+
+def damage_warning(root: Path) -> str | None:
+    """Return a sentence on what lies set aside, None if nothing does. Raises UnreadableStore."""
+    found = damage_in(root)
+    return damage_text(found.count, found.size, oldest=found.oldest) if found.count else None
 
 
 def damaged_segments(root: Path) -> Iterator[SetAside]:
@@ -72,3 +120,20 @@ def _of_symbol(root: Path, exchange: Exchange, symbol: str) -> Iterator[SetAside
         window = name.partition(".")[0]
         if is_segment(window):
             yield SetAside(folder / name, exchange, symbol, window_of(window))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    yield from (path for path in folder.rglob("*") if path.is_file())
+
+
+def _day_of(name: str) -> Iterator[date]:
+    """Yield the day that a file's name begins with, if it does."""
+    if found := _DAY.match(name):
+        with suppress(ValueError):
+            yield date(*map(int, found.groups()))
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):  # another process has removed it
+        return sum(each.stat().st_size for each in (_files_below(path) if path.is_dir() else (path,)))
+    return 0

@@ -91,6 +91,13 @@ async def test_status_says_that_the_clock_is_off(floor: Floor, recorded: list[Sy
     )
 
 
+async def test_status_says_what_is_damaged(floor: Floor, settings: BotSettings):
+    aside = "damaged/bybit/BTCUSDT/20230801T000000Z-20230801T000100Z.0a1b2c3d"
+    (settings.storage.path / aside).mkdir(parents=True)
+    _, fields = await status(floor)
+    assert fields["Damaged"].startswith("1 damaged file is set aside in the store's folder `damaged`")
+
+
 async def test_status_tells_source_freshness_and_gaps_of_each_symbol(
     floor: Floor, recorded: list[SymbolStatus]
 ):

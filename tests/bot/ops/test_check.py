@@ -71,6 +71,16 @@ async def test_all_is_well(outside: Outside, tmp_path: Path, monkeypatch: pytest
     ]
 
 
+async def test_damaged_files_are_said(outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
+    aside = tmp_path / "damaged" / "bybit" / "BTCUSDT" / "20230801T000000Z-20230801T000100Z.0a1b2c3d"
+    aside.mkdir(parents=True)
+    lines: list[str] = []
+    assert await check(outside.settings(tmp_path), say=lines.append)
+    assert lines[0].startswith("ok     store: writable. 1 damaged file is set aside in the store's folder")
+    assert "the oldest of 2023-08-01" in lines[0]
+
+
 async def test_clock_that_is_off_is_said(outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
     outside.behind = timedelta(hours=3)

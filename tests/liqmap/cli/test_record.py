@@ -98,6 +98,16 @@ def test_status_as_json_has_every_gap(store: Path, capsys: pytest.CaptureFixture
     ]
 
 
+def test_status_reports_what_is_damaged_beside_its_output(store: Path, capsys: pytest.CaptureFixture[str]):
+    (store / "damaged" / "bybit" / "BTCUSDT" / "20261004T100000Z-20261004T110000Z.0a1b2c3d").mkdir(
+        parents=True
+    )
+    assert status(store, "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == []
+    assert err.startswith("1 damaged file is set aside")
+
+
 def test_largest_lag_is_that_of_what_is_recorded_now(store: Path):
     assert largest_lag(store, now=NOW) == 0
     Recordings(store).write(LIVE)

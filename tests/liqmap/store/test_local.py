@@ -18,7 +18,14 @@ from liqmap.compute.selection import Cut
 from liqmap.errors import DataError, UnreadableStore
 from liqmap.model import Exchange, Side, Trades
 from liqmap.store.compact import compact
-from liqmap.store.damaged import damaged_segments
+from liqmap.store.damaged import (
+    Damage,
+    damage_in,
+    damage_warning,
+    damaged_segments,
+    files_aside,
+    set_file_aside,
+)
 from liqmap.store.local import ABANDONED_AFTER, IN_USE_FOR, SegmentStore
 from liqmap.store.segments import (
     MANIFEST,
@@ -85,6 +92,27 @@ def test_damaged_segment_is_set_aside_so_that_it_can_be_fetched_again(
     )
     assert {file.name for file in aside.path.iterdir()} == {MANIFEST, *(f"{name}.arrow" for name in TABLES)}
     assert stored(random_trades(10)).path.exists()
+
+
+def test_what_lies_set_aside_is_counted_with_its_size_and_oldest_day(stored: Stored, tmp_path: Path):
+    assert damage_warning(tmp_path) is None
+    size = 0
+    for day in DAYS:
+        segment = stored(random_trades(10, start_ms=TimeWindow.of_day(day).start_ms), day)
+        (segment.path / "bars.arrow").unlink()
+        size += sum(file.stat().st_size for file in segment.path.iterdir())
+        assert get(opened(tmp_path), day) is None
+    table = tmp_path / "liquidations" / "binance" / "BTCUSDT" / "2023-07-30.csv"
+    table.parent.mkdir(parents=True)
+    table.write_bytes(bytes(2_000_000))
+    set_file_aside(tmp_path, table)
+    assert [path.parent.name for path in files_aside(tmp_path, table)] == ["BTCUSDT"]
+    assert damage_in(tmp_path) == Damage(len(DAYS) + 1, size + 2_000_000, date(2023, 7, 30))
+    warning = damage_warning(tmp_path) or ""
+    assert warning.startswith(
+        f"{len(DAYS) + 1} damaged files are set aside in the store's folder `damaged`"
+        " (1.9 MiB, the oldest of 2023-07-30)."
+    )
 
 
 def test_segment_set_aside_is_removed_once_the_store_has_its_window_again(stored: Stored, tmp_path: Path):
