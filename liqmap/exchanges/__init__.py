@@ -7,7 +7,7 @@ from liqmap.exchanges.protocol import ExchangeRow
 from liqmap.model import Exchange, MarginModel
 
 EXCHANGES: Final[dict[Exchange, ExchangeRow]] = {Exchange.BINANCE: binance.ROW, Exchange.BYBIT: bybit.ROW}
-"""All that differs by exchange; whoever needs it looks it up here instead of naming an exchange."""
+"""All that differs by exchange. Other modules look it up here instead of naming an exchange."""
 
 OWNERS: Final[dict[MarginModel, Exchange]] = {row.model: exchange for exchange, row in EXCHANGES.items()}
-"""Whose each margin model is, and whose brackets it therefore takes."""
+"""The exchange of each margin model, whose brackets the model uses."""

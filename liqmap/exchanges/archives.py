@@ -1,4 +1,4 @@
-"""Archives: a downloaded zip or gzip file -> the stream of the one table in it."""
+"""Open a downloaded zip or gzip file as the stream of the one table in it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _ZIP_NAMES = "cp437"  # how zipfile reads names that do not say that they are UT
 
 @contextmanager
 def opened_zip(path: Path, *, name: str, member: str, max_unpacked_size: int) -> Iterator[CappedReader]:
-    """Open the only member of a zip file, which must be named `member`; `name` names the file to a user.
+    """Open the only member of a zip file, which must be named `member`. Messages call the file `name`.
 
-    Raises DataError for anything else, and for whatever comes to light while the stream is read.
+    Raises DataError for anything else, also while the stream is being read.
     """
     with _sound(name, "zip"), zipfile.ZipFile(path) as archive:
         found = _only_member(archive, name, member)
@@ -37,7 +37,7 @@ def opened_zip(path: Path, *, name: str, member: str, max_unpacked_size: int) ->
 
 @contextmanager
 def opened_gzip(path: Path, *, name: str, max_unpacked_size: int) -> Iterator[CappedReader]:
-    """Open a gzip file. Raises DataError, also for whatever comes to light while the stream is read."""
+    """Open a gzip file. Raises DataError, also while the stream is being read."""
     with _sound(name, "gzip"), gzip.open(path) as stream:
         yield CappedReader(stream, limit=max_unpacked_size, name=name)
 
@@ -56,12 +56,12 @@ def _sound(name: str, kind: str) -> Iterator[None]:
 
 
 def _unsound(name: str, kind: str) -> DataError:
-    return DataError(f"{name} is not a sound {kind} file; it may have been cut off or replaced, try again.")
+    return DataError(f"{name} is not a valid {kind} file; it may have been cut off or replaced, try again.")
 
 
 def _only_member(archive: zipfile.ZipFile, name: str, expected: str) -> zipfile.ZipInfo:
     members = archive.infolist()
-    # The name must match to the letter, so a path in it, a second file or another market is refused.
+    # The name must match exactly, so a path in it, a second file or another market is refused.
     if len(members) != 1 or not _is_named(members[0], expected):
         found = ", ".join(printable(member.filename) for member in members[:3]) or "nothing"
         raise DataError(f"{name} should hold {expected} but holds {found}.")
@@ -69,7 +69,7 @@ def _only_member(archive: zipfile.ZipFile, name: str, expected: str) -> zipfile.
 
 
 def _is_named(member: zipfile.ZipInfo, expected: str) -> bool:
-    """Tell whether a member has that name, also where its bytes are UTF-8 and the archive does not say so."""
+    """Return whether a member has that name, also if its bytes are UTF-8 without the archive's saying so."""
     if member.filename == expected:
         return True
     with_bytes = member.orig_filename.encode(_ZIP_NAMES, "replace")

@@ -1,4 +1,4 @@
-"""Columns: CSV streams -> arrays, batch by batch."""
+"""Read CSV streams into arrays, batch by batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 class CappedReader:
     """A readable binary stream that refuses to hand out more than `limit` bytes.
 
-    What an archive declares about its size may be a lie, so what comes out is counted.
+    The size that an archive declares may be false, so the bytes that come out are counted.
     """
 
     def __init__(self, stream: IO[bytes] | GzipFile, *, limit: int, name: str) -> None:
@@ -40,7 +40,7 @@ class CappedReader:
         self.closed = False
 
     def first_bytes(self) -> bytes:
-        """Return the first 64 KiB of the stream, which stay to be read. Call it before anything is read."""
+        """Return the first 64 KiB of the stream; `read` returns them again. Call it before `read`."""
         self._first = self._stream.read(_FIRST_BYTES)
         return self._first
 
@@ -58,7 +58,7 @@ class CappedReader:
         return data
 
     def readable(self) -> bool:
-        """Tell that this is a stream to read from."""
+        """Return that this stream can be read."""
         return True
 
     def close(self) -> None:
@@ -69,16 +69,16 @@ class CappedReader:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How a column of text is read: as which Arrow type, and how a chunk of that becomes an array."""
+    """How a column of text is read: its Arrow type, and how a chunk of that becomes an array."""
 
     type: pa.DataType
     convert: Callable[[pa.Array], NDArray[Any]] = np.from_dlpack
 
 
 def first_row(reader: CappedReader, name: str) -> tuple[str, ...]:
-    """Return the fields of the first line that is not blank, () if there is none. Nothing is read yet.
+    """Return the fields of the first line that is not blank, () if there is none, without consuming it.
 
-    A byte order mark and quotes are left out, as Arrow does. Raises DataError for blanks without end.
+    A byte order mark and quotes are left out, as Arrow does. Raises DataError for too many blanks.
     """
     text = reader.first_bytes().decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)
     line = next((line for line in text.replace("\r", "\n").split("\n") if line.strip()), "")
@@ -88,7 +88,7 @@ def first_row(reader: CappedReader, name: str) -> tuple[str, ...]:
 
 
 def check_columns(name: str, found: Sequence[str], expected: Iterable[str]) -> None:
-    """Check that a header has all columns that are expected. Raises DataError naming one that it lacks."""
+    """Check that a header has all expected columns. Raises DataError that names one that it lacks."""
     missing = [column for column in expected if column not in found]
     if missing:
         raise DataError(f"{name} is not a file of trades: it has no column {missing[0]}.")
@@ -121,7 +121,7 @@ def read_columns(
                 for column, how in columns.items():
                     chunks[column].append(np.array(how.convert(batch.column(column))))
     except pa.ArrowMemoryError:
-        raise  # says nothing about the file
+        raise  # the machine is short of memory; this says nothing about the file
     except pa.ArrowException as error:
         raise DataError(f"{name} is not a file of trades: {_found(error)}.") from error
     pa.default_memory_pool().release_unused()
@@ -140,7 +140,7 @@ def from_booleans(chunk: pa.Array) -> NDArray[np.bool_]:
 
 
 def milliseconds(time: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return whole timestamps in ms since 1970, given in seconds, ms or µs: their magnitude tells which."""
+    """Return whole timestamps in ms since 1970. Their magnitude shows whether they are in s, ms or µs."""
     largest, least = int(time.max(initial=0)), int(time.min(initial=0))
     if least < 0:
         return time  # of no day that is published, in any unit
@@ -150,7 +150,7 @@ def milliseconds(time: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def printable(text: str) -> str:
-    """Return text out of a file so that it can stand in a sentence: one line, not too long."""
+    """Return text out of a file in a form that fits into a sentence: one line, not too long."""
     return "".join(char if char.isprintable() else " " for char in text)[:100]
 
 

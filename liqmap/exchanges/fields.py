@@ -1,4 +1,4 @@
-"""Fields: one value of what an exchange sends -> a number, a time or a name that can be believed."""
+"""Turn single values that an exchange sends into plausible numbers, times and names."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import math
 from typing import Final
 
 FIRST_MS: Final = 10**12
-"""September 2001, the first time that is written in 13 digits; what lies before is no time in ms."""
+"""September 2001, the first time with 13 digits. A smaller number is not a time in ms."""
 
 LAST_MS: Final = 10**13 - 1
-"""The last time in 13 digits, in 2286."""
+"""The last time with 13 digits, in 2286."""
 
 LEAST_SIZE: Final = 1e-12
-"""What is smaller is size 0. Exchanges publish and send such trades, of 0 and of 1e-17; nobody made them."""
+"""A smaller size counts as 0. Exchanges publish and send trades of size 0 and 1e-17, which nobody made."""
 
 LEAST_PRICE: Final = 1e-12
-"""What is smaller is no price: the cheapest contracts cost 1e-8."""
+"""A smaller number is not a price: the cheapest contracts cost 1e-8."""
 
 MOST: Final = 1e15
-"""Of a price or a size, so that what is computed of both stays a number."""
+"""The largest price or size, so that products of both stay finite."""
 
 FIRST_ID: Final = 0
 LAST_ID: Final = (1 << 62) - 1
-"""Of the ids that number an exchange's trades, so that two of them can be subtracted."""
+"""The largest id of a trade, so that two ids can be subtracted without overflow."""
 
 _LARGEST_CODE = 10**9
 
@@ -30,7 +30,7 @@ _LARGEST_CODE = 10**9
 def price_of(text: object) -> float:
     """Return a price. Raises TypeError or ValueError for what is none."""
     number = _number(text)
-    if not LEAST_PRICE <= number <= MOST:  # nor does NaN lie there
+    if not LEAST_PRICE <= number <= MOST:  # false for NaN, too
         raise ValueError("a price is out of range")
     return number
 
@@ -45,7 +45,7 @@ def size_of(text: object) -> float:
 
 def time_of(number: object) -> int:
     """Return a time [ms since 1970]. Raises TypeError or ValueError for what is none."""
-    if type(number) is not int:  # a bool is not meant either
+    if type(number) is not int:  # not isinstance, because a bool is an int
         raise TypeError("a time is not a whole number")
     if not FIRST_MS <= number <= LAST_MS:
         raise ValueError("a time is not in milliseconds since 1970")
@@ -79,7 +79,7 @@ def amount_of(number: object) -> float:
 
 
 def code_text(code: int) -> str:
-    """Return an exchange's code of an error in words that fit into a sentence, however large it is."""
+    """Return an exchange's error code in words that fit into a sentence, however long it is."""
     return f"code {code}" if abs(code) <= _LARGEST_CODE else "an unknown code"
 
 

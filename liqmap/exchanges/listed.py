@@ -1,4 +1,4 @@
-"""Rows out of an exchange's list of symbols, each checked on its own: a bad one must not hide the others."""
+"""Read the rows of an exchange's lists, each checked on its own: a bad row must not hide the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SYMBOL: Final = re.compile(r"[^\W_]{1,30}(?:[_-]\w{1,10})?")
 
 
 def traded_volumes(rows: Iterable[object], *, key: str) -> dict[str, float]:
-    """Return the volume that each row has under `key` as a decimal text, leaving out what cannot be one."""
+    """Return each row's volume, a decimal text under `key`, leaving out rows without a valid one."""
     found = {}
     for row in rows:
         match row:
@@ -30,7 +30,7 @@ def traded_volumes(rows: Iterable[object], *, key: str) -> dict[str, float]:
 
 
 def listed_symbols(rows: Iterable[object], *, status: str, exchange: str) -> frozenset[str]:
-    """Return the symbols of the rows with `status`, leaving out each row whose symbol cannot be one.
+    """Return the symbols of the rows with `status`, leaving out rows whose symbol is invalid.
 
     A row has the keys `symbol` and `status`. Raises DataError if that leaves no row at all.
     """
@@ -42,7 +42,7 @@ def listed_symbols(rows: Iterable[object], *, status: str, exchange: str) -> fro
             case _:
                 left_out.append(row)
     if left_out:
-        log.warning("%s lists %d symbols that cannot be, such as %.60r", exchange, len(left_out), left_out[0])
+        log.warning("%s lists %d invalid symbols, such as %.60r", exchange, len(left_out), left_out[0])
         if not readable:
             raise DataError(f"{exchange}'s list of symbols cannot be read; try again later.")
     return frozenset(symbol for symbol, its_status in readable if its_status == status)

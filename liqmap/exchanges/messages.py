@@ -1,4 +1,4 @@
-"""What an exchange module says about its live side: pages of recent trades, and streams of messages."""
+"""What an exchange's streams and pages of recent trades are parsed into, and Protocols of their parsers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class StreamTrade(NamedTuple):
     """One trade of a stream: time [ms since 1970], price, size, whether the taker bought.
 
-    `id` is the exchange's aggregate id where those are contiguous (Binance), else None; `name` is then what
-    tells a trade from others (Bybit), "" where nothing does. Exchanges send trades of size 0, which nobody
-    made: they only prove that the stream is there and, by their ids, that nothing is missing.
+    `id` is the exchange's aggregate id if ids are contiguous (Binance), else None. In that case `name`
+    identifies the trade (Bybit), "" if nothing does. Exchanges send trades of size 0, which nobody made:
+    they only prove that the stream works and, by their ids, that nothing is missing.
     """
 
     symbol: str
@@ -37,9 +37,9 @@ class StreamTrade(NamedTuple):
 
 
 class Liquidation(NamedTuple):
-    """A liquidation that the exchange told of: the side of the position that was closed, time [ms], size.
+    """A liquidation that the exchange reported: the side of the position that was closed, time [ms], size.
 
-    `price` is what the closing order was filled at, or what the exchange tells instead. `bankruptcy` is the
+    `price` is what the closing order was filled at, or what the exchange reports instead. `bankruptcy` is the
     price at which the whole margin was lost, the order's limit, None where it is not read.
     """
 
@@ -79,7 +79,7 @@ class Acknowledged(NamedTuple):
 
 
 class Newest(NamedTuple):
-    """When a symbol was traded last, None if never, and when that was said [both ms since 1970]."""
+    """When a symbol was last traded, None if never, and the time of this answer [both ms since 1970]."""
 
     trade: int | None
     asked: int
@@ -87,14 +87,14 @@ class Newest(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """A page of recent trades in the order of their ids: ids int64, and the trades, also those of size 0."""
+    """A page of recent trades in order of their ids: ids int64, and the trades, including those of size 0."""
 
     ids: NDArray[np.int64]
     trades: Trades
 
 
 class PartlyUnreadable(DataError):
-    """Some liquidations of a message cannot be read; the others are `readable`."""
+    """Some liquidations of a message cannot be read; `readable` has the others."""
 
     def __init__(self, sentence: str, readable: list[Liquidation]) -> None:
         super().__init__(sentence)
@@ -102,14 +102,14 @@ class PartlyUnreadable(DataError):
 
 
 Events = list[StreamTrade] | list[Liquidation] | list[SymbolTiers]
-"""What a message tells of the market."""
+"""What a message reports about the market."""
 
 Message = Events | Acknowledged | None
-"""What a message of a stream holds; None for what is of no interest."""
+"""What a stream's message holds; None if it is of no interest."""
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Return the object that a message is. Raises ValueError, RecursionError or TypeError if it is none."""
+    """Return a message's JSON object. Raises ValueError, RecursionError or TypeError for anything else."""
     message = json.loads(text)
     if not isinstance(message, dict):
         raise TypeError("a message is not an object")
@@ -117,11 +117,11 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 class LiveFormat(Protocol):
-    """Live facts and parsers of one exchange; opens no socket.
+    """Facts and parsers of one exchange's streams; opens no socket.
 
-    `complete_liquidations` tells whether its stream has every liquidation or a sample of them.
-    `heartbeat` is a message to be sent every `heartbeat_seconds`; a connection is renewed before it gets
-    `lifetime` old. Ids of trades are contiguous where `numbered`.
+    `complete_liquidations` says whether the streams have every liquidation or only a sample. `heartbeat` is
+    a message to send every `heartbeat_seconds`. A connection is renewed before it is `lifetime` old. If
+    `numbered`, the ids of trades are contiguous.
     """
 
     numbered: bool
@@ -131,7 +131,7 @@ class LiveFormat(Protocol):
     lifetime: timedelta | None
 
     def records(self, symbol: str) -> bool:
-        """Tell whether `symbol` is of the market whose streams these are: USDT-margined futures."""
+        """Return whether `symbol` has a stream here: whether it is a USDT-margined future."""
 
     def stream_url(self, base_url: str) -> str:
         """Return the address of the websocket below `base_url`."""
@@ -142,25 +142,24 @@ class LiveFormat(Protocol):
     def read(self, text: str) -> Message:
         """Return what a message holds.
 
-        Raises DataError if it is none, whatever it is, and PartlyUnreadable for liquidations of which only
-        some can be read.
+        Raises DataError for any text that is not a message, and PartlyUnreadable if only some of a message's
+        liquidations can be read.
         """
 
     def newest_url(self, base_url: str, symbol: str) -> str:
         """Return the address of the newest trade of `symbol`."""
 
     def newest(self, answer: object, *, asked: datetime) -> Newest:
-        """Return what `newest_url`, asked at that time, has answered, by the exchange's clock if it tells.
+        """Return the answer of `newest_url`, with its time by the exchange's clock or else `asked`.
 
-        Raises RequestError if the exchange knows no such symbol, DataError if it is no answer.
+        Raises RequestError if the exchange has no such symbol, DataError if the answer cannot be read.
         """
 
 
 class Backfill(Protocol):
-    """The recent trades of an exchange by REST, where it lets them be paged.
+    """An exchange's recent trades by REST, page by page.
 
-    `reach` is how far back they go, `page_rows` the trades a page, `page_weight` its price in the
-    exchange's budget.
+    `reach` is how far back they go, `page_rows` the trades on a page, `page_weight` a page's request weight.
     """
 
     reach: timedelta
@@ -173,7 +172,7 @@ class Backfill(Protocol):
         """Return the address of the page that starts with an id or a time, or of the newest page."""
 
     def read_page(self, answer: object) -> Page:
-        """Return the trades of a page. Raises DataError if it is none."""
+        """Return the trades of a page. Raises DataError if it cannot be read."""
 
     def explained(self, answer: object, symbol: str) -> LiqmapError:
-        """Return the error that the body of a refused question about `symbol` means."""
+        """Return the error for the body of a refused request about `symbol`."""

@@ -1,4 +1,4 @@
-"""What the engine knows of an exchange: its row in `EXCHANGES`, and the Protocols of the row's parts."""
+"""The row of an exchange in `EXCHANGES`, and the Protocols of the row's parts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What kind of future a symbol is.
+    """A kind of futures.
 
-    `label` names its market in titles, such as `Binance USD-M`; `first_day` is the first that the exchange
-    publishes for any symbol of that market. Sizes of inverse contracts count contracts of `dollars` each.
-    `has_brackets` is False where no table of that market's leverage brackets can be had.
+    `label` names it in titles, such as `Binance USD-M`. `first_day` is the first day that the exchange
+    publishes for any symbol of the kind. Sizes of inverse contracts count contracts of `dollars` each.
+    `has_brackets` is False if no leverage brackets of the kind are published.
     """
 
     label: str
@@ -57,8 +57,8 @@ class DayTrades:
 
     `first_id` and `last_id` are the exchange's aggregate ids where it has such (Binance), `lost_ids`
     how many ids in between the file skips, `duplicates` how many repeated rows were dropped, `zero_sizes`
-    how many rows of size 0. `holes` are the longest stretches in which ids are skipped. `outside` are the
-    trades that the file holds of the days beside, where ids tell whether those lack them.
+    how many rows of size 0. `holes` are the longest stretches in which ids are skipped. `outside` are trades
+    of the neighbouring days that the file also has, if ids can show whether those days lack them.
     """
 
     trades: Trades
@@ -87,7 +87,7 @@ class ExchangeFormat(Protocol):
 class LiquidationFiles(Protocol):
     """The files in which an exchange publishes liquidations day by day.
 
-    `complete` tells whether they have every liquidation or a sample of them.
+    `complete` says whether they have every liquidation or only a sample.
     """
 
     complete: bool
@@ -105,20 +105,20 @@ class LiquidationFiles(Protocol):
 
 
 class Paged(Protocol):
-    """Something that an exchange's REST API answers page by page."""
+    """An answer of an exchange's REST API that comes in pages."""
 
     def first_urls(self, base_url: str) -> tuple[str, ...]:
         """Return the addresses of the first page of each part below `base_url`."""
 
     def next_url(self, url: str, answer: object) -> str | None:
-        """Return the address of the page after `url`, which answered this; None after the last page."""
+        """Return the address of the page after `url`, whose answer this is; None after the last page."""
 
 
 class Spellings(NamedTuple):
-    """What a word may mean at an exchange.
+    """The symbols that a word may mean at an exchange.
 
-    `names` are symbols, the likeliest first, which is the word as it stands; `default` is the one that it
-    means where nobody knows which of them exist.
+    `names` begins with the word as it stands; the likeliest follow first. `default` is the usual meaning,
+    for when it is not known which of them exist.
     """
 
     names: tuple[str, ...]
@@ -126,29 +126,29 @@ class Spellings(NamedTuple):
 
     @classmethod
     def of(cls, names: Iterable[str], *, default: str) -> Self:
-        """Return them with each name once."""
+        """Return spellings with each name once."""
         return cls(tuple(dict.fromkeys(names)), default)
 
 
 class ListingFormat(Paged, Protocol):
     """How an exchange names its symbols, and the pages on which it lists them.
 
-    `lists_inverse` is False where inverse contracts are listed at another address, which is not read.
+    `lists_inverse` is False if inverse contracts are listed at another address, which is not read.
     """
 
     lists_inverse: bool
 
     def read(self, answer: object) -> frozenset[str]:
-        """Return the symbols of a page that trade now. Raises DataError if it is no such page."""
+        """Return the symbols of a page that trade now. Raises DataError if it is not such a page."""
 
     def spellings(self, word: str) -> Spellings:
         """Return what `word` may mean here, such as BTC, BTC-USDT, BTCUSDTPERP or BTCUSD_PERP."""
 
 
 class VolumeFormat(Protocol):
-    """The answer of an exchange's REST API about what its contracts traded within the last day.
+    """The answer of an exchange's REST API about the volume that its contracts traded within the last day.
 
-    `weight` is what the request costs of the exchange's budget.
+    `weight` is the weight of the request.
     """
 
     weight: int
@@ -159,12 +159,12 @@ class VolumeFormat(Protocol):
     def read(self, answer: object) -> Mapping[str, float]:
         """Return the notional [quote currency] that each symbol traded, as far as rows can be read.
 
-        Raises DataError if it is no such answer.
+        Raises DataError if it is not such an answer.
         """
 
 
 class RiskLimitFormat(Paged, Protocol):
-    """The pages on which an exchange publishes the leverage brackets of its symbols for everybody."""
+    """The pages on which an exchange publishes its symbols' leverage brackets without an account."""
 
     def symbol_url(self, base_url: str, symbol: str) -> str:
         """Return the address of the brackets of `symbol` alone."""
@@ -172,7 +172,7 @@ class RiskLimitFormat(Paged, Protocol):
     def read(self, answer: object) -> Mapping[str, tuple[RiskTier, ...] | None]:
         """Return the tiers of each symbol of a page, None where they cannot be read.
 
-        Raises DataError if it is no such page.
+        Raises DataError if it is not such a page.
         """
 
 
@@ -192,20 +192,20 @@ class SeriesFiles(Protocol):
 class SeriesPages(Protocol):
     """The pages of a series in an exchange's REST API.
 
-    `reach` is how far back they go, None for as long as the market exists; `page_rows` the most rows of one.
+    `reach` is how far back they go, None if there is no limit. `page_rows` is the most rows of a page.
     """
 
     reach: timedelta | None
     page_rows: int
 
     def weight(self, rows: int) -> int:
-        """Return the price of a page of so many rows in the exchange's budget."""
+        """Return the request weight of a page of so many rows."""
 
     def page_url(self, base_url: str, symbol: str, window: TimeWindow) -> str:
         """Return the address of the rows of `window`, which has at most `page_rows` steps."""
 
     def read_page(self, answer: object, symbol: str) -> Series:
-        """Return the rows of a page, which may lie beside the window. Raises DataError if it is none."""
+        """Return the rows of a page, perhaps outside the window. Raises DataError if it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +234,14 @@ class TimeFormat(Protocol):
 class ExchangeRow:
     """One exchange: how people and buttons name it, and its formats.
 
-    `label` is its name in sentences. `letter` stands for it in the ids of buttons that are out there, so it
-    never changes. `model` is the exchange's own margin model, and `margin_rules` how it has computed
-    maintenance margin, oldest first. `markets` are the kinds of futures that it has; `contract` says which
-    kind a symbol is. `used_weight` reads from an answer's headers how much of this minute's budget has been
-    used, None where they do not say it. `brackets_source` names where leverage brackets come from. `backfill`
-    is None where the trades of the last hours can only be recorded, `risk_limits` where brackets are not
-    published for everybody, `liquidation_files` where liquidations can only be recorded, and `volumes` where
-    no answer has those of all symbols. `series` are the kinds of series that can be had.
+    `label` is its name in sentences. `letter` stands for it in the ids of buttons. Old messages have such
+    buttons, so it never changes. `model` is the exchange's own margin model, and `margin_rules` are its rules
+    for maintenance margin, oldest first. `markets` are the kinds of futures that it has; `contract` returns
+    the kind of a symbol. `used_weight` reads the request weight used in this minute from an answer's headers,
+    None if they do not have it. `brackets_source` names the source of leverage brackets. `backfill` is None
+    if the trades of the last hours can only be recorded, `risk_limits` if brackets are not published without
+    an account, `liquidation_files` if liquidations can only be recorded, and `volumes` if no answer has those
+    of all symbols. `series` are the kinds of series that the exchange publishes.
     """
 
     label: str
@@ -263,5 +263,5 @@ class ExchangeRow:
     volumes: VolumeFormat | None = None
 
     def margin_rule(self, *, on: date) -> MarginRule:
-        """Return how the exchange computes maintenance margin on a day."""
+        """Return the exchange's rule for maintenance margin on a day."""
         return next(rule for rule in self.margin_rules if rule.until is None or on < rule.until)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from liqmap.settings import DownloadSettings
 
 _HEADERS = USER_AGENT | {"Accept-Encoding": "identity"}  # the files are compressed already
-_CHUNK = 1 << 18
+_CHUNK = 1 << 18  # large, so that hashing and writing rarely wake the event loop
 _LONGEST_CHECKSUM = 1000
 _CHECKSUM = re.compile(r"\ufeff?([0-9a-f]{64})\s+\S.*\s*", re.IGNORECASE)
 
@@ -130,7 +130,7 @@ class _Fetch:
                     text += chunk
                     if len(text) > _LONGEST_CHECKSUM:
                         break
-        except NotPublished:  # the file itself may exist all the same
+        except NotPublished:  # the file itself may still exist
             return None
         found = _CHECKSUM.fullmatch(text.decode("utf-8", "replace"))
         if not found:
@@ -168,6 +168,7 @@ class _Fetch:
             ended_by(pace.too_slow(self.host)),
             self.session.request("GET", url, headers=_HEADERS) as response,
         ):
+            # Before `check_status`: for files, 404 is an answer and no failure.
             if response.status == 404:
                 raise NotPublished(f"{self.host} has no file {response.url.name}.")
             check_status(response, self.host, longest_wait=network.retry_wait_max)

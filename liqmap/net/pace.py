@@ -27,6 +27,7 @@ async def ended_by(watch: Coroutine[Any, Any, Exception]) -> AsyncIterator[None]
         if under_way and not watched.cancelled():
             limit.reschedule(loop.time())
 
+    # A timeout rather than a cancellation from here: only it tells apart who has ended the block.
     watching.add_done_callback(end)
     try:
         async with limit:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from liqmap.clock import Clock, ExchangeClock
     from liqmap.net.session import Session
 
-_DATE_EXACT_TO = timedelta(seconds=1)
+_DATE_EXACT_TO = timedelta(seconds=1)  # an HTTP date has no fractions
 _LIMITED_STATUS = frozenset({429, 418})  # too many requests; banned for continuing after a 429
-_DEFAULT_WAIT = 60.0
+_DEFAULT_WAIT = 60.0  # without Retry-After; limits are counted by the minute
 _FORBIDDEN_FOR = 600.0  # Bybit's "access too frequent" is a 403 too, and lasts ten minutes
 _CHUNK = 1 << 16
 _LONGEST_WAIT = 60.0  # limits are counted by the minute; a longer wait means a ban
@@ -66,7 +66,8 @@ class WeightBudget:
                     raise _limited(self._closed[1])
                 await self._clock.sleep(wait)
                 continue
-            # A request too large for any minute goes into an empty one.
+            # A request with more weight than any minute allows is sent in an empty one; else it would wait
+            # forever.
             if self._sent + self._others + weight <= self._a_minute or not self._sent + self._others:
                 self._sent += weight
                 return _minute_of(now)
@@ -181,8 +182,8 @@ class RestClient:
         return bytes(body)
 
     def _limited(self, response: aiohttp.ClientResponse, host: str) -> None:
-        asked = retry_after(response.headers)
-        wait = _DEFAULT_WAIT if asked is None else asked
+        named = retry_after(response.headers)
+        wait = _DEFAULT_WAIT if named is None else named
         until = self._budget.close(wait)
         if wait > _LONGEST_WAIT:
             raise _limited(until)

@@ -61,7 +61,7 @@ class Box:
         return Box(self.left - x, self.bottom - y, self.right + x, self.top + y)
 
     def overlaps(self, other: Box) -> bool:
-        """Tell whether the two share any area."""
+        """Return whether the two share any area."""
         return (
             self.left < other.right
             and other.left < self.right
@@ -70,7 +70,7 @@ class Box:
         )
 
     def lies_in(self, other: Box) -> bool:
-        """Tell whether no part of it is outside of another."""
+        """Return whether no part of it is outside of another."""
         return (
             other.left <= self.left
             and self.right <= other.right

@@ -55,23 +55,23 @@ def binance_liquidations_zip(day: Liquidations) -> bytes:
     lie at the bankruptcy price:
     1687656471926,BUY,LIMIT,IOC,7,30741.3,30631.6,FILLED,6,7. A liquidated long is sold.
     """
-    told = day.latest_a_second()
-    contracts = np.maximum(np.rint(told.size / (day.listing.dollars or 1)), 1)
-    beyond = 1 + np.where(told.is_long, -_MAINTENANCE, _MAINTENANCE)
+    reported = day.latest_a_second()
+    contracts = np.maximum(np.rint(reported.size / (day.listing.dollars or 1)), 1)
+    beyond = 1 + np.where(reported.is_long, -_MAINTENANCE, _MAINTENANCE)
     table = pa.table(
         {
-            "time": told.time,
-            "side": choice(told.is_long, ["BUY", "SELL"]),
-            "order_type": pa.repeat("LIMIT", len(told)),
-            "time_in_force": pa.repeat("IOC", len(told)),
+            "time": reported.time,
+            "side": choice(reported.is_long, ["BUY", "SELL"]),
+            "order_type": pa.repeat("LIMIT", len(reported)),
+            "time_in_force": pa.repeat("IOC", len(reported)),
             "original_quantity": decimals(contracts, 0),
-            "price": decimals(told.price * beyond, day.listing.price_decimals),
-            "average_price": decimals(told.price, day.listing.price_decimals),
-            "order_status": pa.repeat("FILLED", len(told)),
+            "price": decimals(reported.price * beyond, day.listing.price_decimals),
+            "average_price": decimals(reported.price, day.listing.price_decimals),
+            "order_status": pa.repeat("FILLED", len(reported)),
             "last_fill_quantity": decimals(np.ceil(contracts / 2), 0),
             "accumulated_fill_quantity": decimals(contracts, 0),
         }
-    ).take(np.repeat(np.arange(len(told)), 2))
+    ).take(np.repeat(np.arange(len(reported)), 2))
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as archive:
         archive.writestr(f"{day.symbol}-liquidationSnapshot-{day.day}.csv", _csv(table, header=True))

@@ -91,14 +91,14 @@ def binance_liquidations(stream: str, part: Liquidations, sent_ms: int) -> list[
     "o":"LIMIT","f":"IOC","q":"0.014","p":"9910","ap":"9910","X":"FILLED","l":"0.014","z":"0.014",
     "T":1568014460893}}}
     """
-    told = part.latest_a_second()
-    price = decimals(told.price, part.listing.price_decimals)
-    size = decimals(told.size, part.listing.size_decimals)
+    reported = part.latest_a_second()
+    price = decimals(reported.price, part.listing.price_decimals)
+    size = decimals(reported.size, part.listing.size_decimals)
     event = f'"e":"forceOrder","E":{sent_ms},"o":{{"s":"{part.symbol}","S":"'
     return _texts(
-        *(f'{{"stream":"{stream}","data":{{{event}', choice(told.is_long, ["BUY", "SELL"])),
+        *(f'{{"stream":"{stream}","data":{{{event}', choice(reported.is_long, ["BUY", "SELL"])),
         *('","o":"LIMIT","f":"IOC","q":"', size, '","p":"', price, '","ap":"', price, '","X":"FILLED","l":"'),
-        *(size, '","z":"', size, '","T":', told.time, "}}}"),
+        *(size, '","z":"', size, '","T":', reported.time, "}}}"),
     )
 
 

@@ -16,7 +16,7 @@ LABELS_MOVED: Final = date(2026, 6, 25)
 """From this day on, the time of a row of metrics is the start of its five minutes, before it their end."""
 
 ONE_SIDED_SINCE_MS: Final = int(datetime(2026, 6, 11, tzinfo=UTC).timestamp()) * 1000
-"""Since then Bybit also tells the open interest of one side."""
+"""Since then Bybit also reports the open interest of one side."""
 
 _DOUBLED_UNTIL = date(2022, 1, 1)  # files of before have every row twice
 _HEADERS_SINCE = date(2022, 1, 1)  # files of candles

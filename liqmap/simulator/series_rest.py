@@ -138,7 +138,7 @@ class BybitSeries(_Rows):
 
 
 def _lists(request: web.Request) -> bool:
-    """Tell whether Bybit lists a symbol in the category that is asked for: inverse ones are named BTCUSD."""
+    """Return whether Bybit lists a symbol in the requested category: inverse ones are named BTCUSD."""
     listing = LISTINGS.get(request.query.get("symbol", ""))
     category = request.query.get("category", "linear")
     return listing is not None and category == ("linear" if listing.dollars is None else "inverse")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # A row:
 #   3474393766,84710.5,1.5,8143941190,8143941190,1791072000005,true
-# is_buyer_maker true: the taker sold. Some files have a header, others of the same month have not.
+# is_buyer_maker true: the taker sold. Some files have a header; others of the same month do not.
 COLUMNS: Final = (
     "agg_trade_id",
     "price",
@@ -104,7 +104,7 @@ class Binance:
 
 
 def _is_header(row: Sequence[str], name: str) -> bool:
-    """Tell whether the first row of a file is its header; check that its columns are a futures file's."""
+    """Return whether the first row is a header, and check that the columns are those of a futures file."""
     if row[0].isdecimal():
         if len(row) != len(COLUMNS):
             kind = "a spot file" if len(row) == _SPOT_COLUMNS else "not a file of futures trades"
@@ -117,7 +117,7 @@ def _is_header(row: Sequence[str], name: str) -> bool:
 
 
 def _each_once(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return row numbers in the order of the ids, each id's first row only."""
+    """Return row numbers in order of the ids, with only the first row of each id."""
     if (ids[1:] > ids[:-1]).all():
         return np.arange(len(ids))
     return np.unique(ids, return_index=True)[1]

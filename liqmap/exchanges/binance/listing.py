@@ -14,7 +14,7 @@ from liqmap.exchanges.protocol import Spellings
 
 _PERPETUAL: Final = re.compile(r"(?<=.)PERP$")  # the coin PERP has nothing before it
 _IN_DOLLARS: Final = re.compile(r"[^\W_]+USD")
-# Others, such as ETHBTC and BTCUSD1, may be a coin's name: they are taken as they are where they are known.
+# Others, such as ETHBTC and BTCUSD1, may also be names of coins. They are taken as symbols if they are known.
 _WHOLE: Final = re.compile(r"[^\W_]+(?:USDT|USDC|BUSD)|[^\W_]+_(?:PERP|\d{6})")
 
 
@@ -45,7 +45,7 @@ class BinanceListing:
         raise DataError("Binance's list of symbols cannot be read; try again later.")
 
     def spellings(self, word: str) -> Spellings:
-        """Return what `word` may mean: itself, less separators and PERP, a COIN-M or a USDT contract."""
+        """Return what `word` may mean: itself, itself without separators or PERP, a COIN-M or USDT one."""
         joined = re.sub(r"[-_]", "", word)
         coin = _PERPETUAL.sub("", joined)
         names = [word, joined, f"{joined}USDT"]

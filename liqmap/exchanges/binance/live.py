@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 _CLOSED = {"SELL": Side.BUY, "BUY": Side.SELL}
-_CONTRACTS = "!contractInfo"  # of all symbols at once, so that one subscription is enough
+_CONTRACTS = "!contractInfo"  # covers all symbols, so that one subscription is enough
 _USD_M = 1
 
 
@@ -49,7 +49,7 @@ class BinanceLive:
     lifetime: timedelta | None = timedelta(hours=23)  # the exchange cuts after 24
 
     def records(self, symbol: str) -> bool:
-        """Tell whether `symbol` is a USDⓈ-M future; COIN-M has a host of its own."""
+        """Return whether `symbol` is a USDⓈ-M future; COIN-M has a host of its own."""
         return "USD_" not in symbol
 
     def stream_url(self, base_url: str) -> str:
@@ -62,9 +62,9 @@ class BinanceLive:
         return json.dumps({"method": "SUBSCRIBE", "params": [*streams, _CONTRACTS], "id": number})
 
     def read(self, text: str) -> Message:
-        """Return what a message holds. Raises DataError if it is none, whatever it is.
+        """Return what a message holds. Raises DataError for any other text.
 
-        A trade, whose `m` tells that the buyer was the maker, so that the taker sold::
+        A trade, whose `m` says that the buyer was the maker, so that the taker sold::
 
             {"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1791102056700,"s":"BTCUSDT",
              "a":5933014,"p":"0.001","q":"100","nq":"100","f":100,"l":105,"T":1791102056684,"m":true}}
@@ -75,7 +75,7 @@ class BinanceLive:
              "S":"SELL","o":"LIMIT","f":"IOC","q":"0.014","p":"9910","ap":"9910","X":"FILLED",
              "l":"0.014","z":"0.014","T":1568014460893}}}
 
-        A change of a contract, whose `bks` are its new brackets, or none if something else has changed::
+        A change of a contract. `bks` are its new brackets, absent if something else has changed::
 
             {"stream":"!contractInfo","data":{"e":"contractInfo","E":1697379999314,"s":"LOOMUSDT",
              "ps":"LOOMUSDT","ct":"PERPETUAL","dt":4133404800000,"ot":1697034600000,"cs":"TRADING","bks":[
@@ -88,7 +88,7 @@ class BinanceLive:
     def _read(self, message: dict[str, Any]) -> Message:
         event = message.get("data")
         if event is None:
-            # {"result":null,"id":1}, also for names that there are not
+            # {"result":null,"id":1}, even for names that do not exist
             return _acknowledged(message) if "id" in message else None
         match event["e"]:
             case "aggTrade":
@@ -105,7 +105,7 @@ class BinanceLive:
         return f"{base_url}/fapi/v1/aggTrades?symbol={quote(symbol)}&limit=1"
 
     def newest(self, answer: object, *, asked: datetime) -> Newest:
-        """Return what `newest_url`, asked at that time, has answered. Raises DataError if it is no answer."""
+        """Return the answer of `newest_url`, requested at `asked`. Raises DataError if it cannot be read."""
         times = BinanceBackfill().read_page(answer).trades.time
         return Newest(int(times[-1]) if len(times) else None, int(asked.timestamp() * 1000))
 
@@ -113,9 +113,11 @@ class BinanceLive:
 class BinanceBackfill:
     """Pages of aggregate trades by REST, of the last 48 hours only (error −4166 for older ones)."""
 
-    reach = timedelta(hours=47, minutes=50)  # of 48, because the start wanders while pages are fetched
+    reach = timedelta(
+        hours=47, minutes=50
+    )  # less than 48 h, because the limit advances while pages are fetched
     page_rows = 1000
-    page_weight = 20  # whatever the number of rows
+    page_weight = 20  # for any number of rows
 
     def page_url(
         self, base_url: str, symbol: str, *, from_id: int | None = None, from_ms: int | None = None
@@ -129,9 +131,9 @@ class BinanceBackfill:
         return f"{base_url}/fapi/v1/aggTrades?{urlencode(query)}"
 
     def read_page(self, answer: object) -> Page:
-        """Return the trades of a page, each id once. Raises DataError if it is none.
+        """Return the trades of a page, each id once. Raises DataError if it cannot be read.
 
-        A row, whose `m` tells that the taker sold::
+        A row, whose `m` says that the taker sold::
 
             {"a":3474491307,"p":"85079.10","q":"0.023","nq":"0.023","f":8144210172,"l":8144210172,
              "T":1791102056684,"m":false}
@@ -154,23 +156,23 @@ class BinanceBackfill:
         return Page(every[each], trades)
 
     def used_weight(self, headers: Mapping[str, str]) -> int | None:
-        """Return what X-MBX-USED-WEIGHT-1M says has been used of this minute's budget."""
+        """Return the weight used in this minute, from the header X-MBX-USED-WEIGHT-1M."""
         text = headers.get("X-MBX-USED-WEIGHT-1M", "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
     def explained(self, answer: object, symbol: str) -> LiqmapError:
-        """Return the error that {"code":-1121,"msg":"Invalid symbol."} and the like mean."""
+        """Return the error for an answer such as {"code":-1121,"msg":"Invalid symbol."}."""
         match answer:
             case {"code": -1121}:
                 return RequestError(f"Binance has no future named {symbol}; check the symbol.")
             case {"code": -4166}:
-                return DataError("Binance gives recent trades of the last two days only; try a later end.")
+                return DataError("Binance serves recent trades of the last two days only; try a later end.")
             case {"code": int(code)}:
                 return DataError(
-                    f"Binance refuses to tell recent trades ({code_text(code)}); try again later."
+                    f"Binance refuses to send recent trades ({code_text(code)}); try again later."
                 )
             case _:
-                return DataError("Binance refuses to tell recent trades; try again later.")
+                return DataError("Binance refuses to send recent trades; try again later.")
 
 
 def _trade(symbol: object, row: dict[str, Any]) -> StreamTrade:
@@ -194,5 +196,5 @@ def _tier(row: dict[str, Any]) -> RiskTier:
 def _acknowledged(message: dict[str, Any]) -> Acknowledged:
     number = message["id"]
     if type(number) is not int:
-        raise TypeError("a message answers nothing that was asked")
+        raise TypeError("a message answers no request")
     return Acknowledged(number, "error" not in message)

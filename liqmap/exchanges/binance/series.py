@@ -81,7 +81,7 @@ class BinanceInterestPages:
         )
 
     def read_page(self, answer: object, symbol: str) -> Series:
-        """Return the values of a page. Raises DataError if it is none.
+        """Return the values of a page. Raises DataError if it cannot be read.
 
         ::
 
@@ -137,7 +137,7 @@ class BinanceMarkPages:
         )
 
     def read_page(self, answer: object, symbol: str) -> Series:  # noqa: ARG002 - rows name no symbol
-        """Return the candles of a page. Raises DataError if it is none.
+        """Return the candles of a page. Raises DataError if it cannot be read.
 
         ::
 
@@ -151,7 +151,7 @@ class BinanceMarkPages:
 
 
 def _is_usd_m(symbol: str) -> bool:
-    """Tell whether the REST API whose address is known lists a symbol: COIN-M has a host of its own."""
+    """Return whether the REST API at the known address lists a symbol: COIN-M has a host of its own."""
     return not Binance().contract(symbol).inverse
 
 

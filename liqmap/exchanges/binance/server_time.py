@@ -1,4 +1,4 @@
-"""What time it is at Binance.
+"""Read Binance's time.
 
 Source: developers.binance.com, USDⓈ-M futures, Check Server Time.
 """

@@ -15,12 +15,12 @@ from liqmap.model import MarginModel, MarginRule, Valuation
 
 _FILES = Bybit()
 
-# For linear and inverse contracts alike, and for positions that were open on that day, so that the end of a
-# window chooses (help page "Understanding the Adjustment and Impact of the New Margin Calculation"). The fee
-# for closing is part of both margins, and cancels.
+# The new rule applies to linear and inverse contracts, and also to positions that were open on that day. So
+# the end of a window decides which rule its map uses (help page "Understanding the Adjustment and Impact of
+# the New Margin Calculation"). The fee for closing is part of both margins, and cancels.
 _MARGIN_ON_MARK = date(2025, 9, 2)
 
-# There is no backfill: Bybit's REST gives the newest 1000 trades and no way to those before.
+# There is no backfill: Bybit's REST API serves the newest 1000 trades and none before them.
 ROW: Final = ExchangeRow(
     label="Bybit",
     letter="y",

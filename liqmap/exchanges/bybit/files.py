@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _SIDES = ("Sell", "Buy")
 _ID = "trdMatchID"
 _LATEST = 1e16  # in µs, the unit with the largest numbers
-_ROUNDING = 1e-6  # of foreignNotional, of which inverse files cut off what is below 1e-8
+_ROUNDING = 1e-6  # tolerance for foreignNotional, which inverse files truncate at 1e-8
 
 
 _LINEAR = Contract("Bybit linear", date(2020, 3, 25))
@@ -108,7 +108,7 @@ def _columns(symbol: str, name: str) -> dict[str, Column]:
 
 
 def _codes(chunk: pa.Array, *, words: tuple[str, ...], complaint: str) -> NDArray[np.int8]:
-    """Return each word's place in `words`. Raises DataError for any other word."""
+    """Return the index of each word in `words`. Raises DataError for any other word."""
     found = chunk.dictionary.to_pylist()
     strange = [word for word in found if word not in words]
     if strange:
@@ -143,5 +143,5 @@ def _timestamps(time: NDArray[np.float64], name: str) -> NDArray[np.int64]:
 
 
 def _oldest_first(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `rows` turned round if the file begins with its newest, so that equal times come right too."""
+    """Return `rows`, reversed if the file begins with its newest, so that equal times are in order too."""
     return rows[::-1] if len(rows) and time[rows[0]] > time[rows[-1]] else rows

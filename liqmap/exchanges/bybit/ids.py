@@ -1,4 +1,4 @@
-"""The ids by which Bybit knows trades: trdMatchID in files, execId by REST, i in streams. Some have none."""
+"""Compare the ids of Bybit's trades: trdMatchID in files, execId by REST, i in streams. Some have none."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NIL = b"00000000-0000-0000-0000-000000000000"
 _NONE_AT_ALL = frozenset({"", "null", "none", "nan", _NIL.decode()})
 
 NO_ID: Final = 0
-"""The fingerprint of a row that has no id: it repeats no other."""
+"""The fingerprint of a row without an id. Such rows are never counted as repeated."""
 
 
 def is_id(text: str) -> bool:
-    """Tell whether a text tells a trade from others, and does not only stand where an id should be."""
+    """Return whether a text identifies a trade, rather than only filling the place of an id."""
     return text.lower() not in _NONE_AT_ALL
 
 
@@ -43,7 +43,7 @@ def fingerprints(chunk: pa.Array) -> NDArray[np.uint64]:
 
 
 def each_once(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the places of each id's first row and of all rows without one, in the order of the rows."""
+    """Return the indices of each id's first row and of all rows without an id, in ascending order."""
     first = np.unique(ids, return_index=True)[1]
     return np.union1d(first, np.flatnonzero(ids == NO_ID))
 

@@ -37,7 +37,7 @@ class BybitListing:
         return next_page(url, answer)
 
     def read(self, answer: object) -> frozenset[str]:
-        """Return the symbols of a page. Raises DataError if it is none.
+        """Return the symbols of a page. Raises DataError if it cannot be read.
 
         A row::
 
@@ -47,7 +47,7 @@ class BybitListing:
         return listed_symbols(rows_of(answer, what=_WHAT), status="Trading", exchange="Bybit")
 
     def spellings(self, word: str) -> Spellings:
-        """Return what `word` may mean: itself, less separators and PERP, a USDC or a USDT contract."""
+        """Return what `word` may mean: itself, itself without separators or PERP, a USDC or USDT one."""
         joined = re.sub(r"[-_]", "", word)
         coin = _PERPETUAL.sub("", joined)
         names = [word, joined, f"{joined}USDT"]

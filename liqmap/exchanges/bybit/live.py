@@ -1,4 +1,4 @@
-"""Bybit linear contracts, live: the public streams. The past of today is not to be had from Bybit.
+"""Bybit's public streams of linear contracts. Bybit does not serve the earlier trades of today.
 
 Source: github.com/bybit-exchange/docs, v5: Public Trading History, websocket Trade and All Liquidation.
 """
@@ -43,7 +43,7 @@ class BybitLive:
     lifetime: timedelta | None = None
 
     def records(self, symbol: str) -> bool:
-        """Tell whether `symbol` is a linear contract; inverse ones have a stream address of their own."""
+        """Return whether `symbol` is a linear contract; inverse ones have a stream address of their own."""
         return _LINEAR.fullmatch(symbol) is not None
 
     def stream_url(self, base_url: str) -> str:
@@ -56,7 +56,7 @@ class BybitLive:
         return json.dumps({"op": "subscribe", "args": topics, "req_id": str(number)})
 
     def read(self, text: str) -> Message:
-        """Return what a message holds. Raises DataError if it is none, whatever it is.
+        """Return what a message holds. Raises DataError for any other text.
 
         Trades, whose `S` is the taker's side::
 
@@ -80,7 +80,7 @@ class BybitLive:
             case "allLiquidation":
                 return _liquidations(message["data"])
             case _ if message.get("op") == "subscribe":
-                # Refused is all that was asked for at once, be it only for one that comes already.
+                # Bybit refuses a whole message if one of its topics is subscribed to already.
                 comes = message["success"] is True or "already subscribed" in str(message.get("ret_msg"))
                 return Acknowledged(int(message["req_id"]), comes)
             case _:
@@ -91,9 +91,9 @@ class BybitLive:
         return f"{base_url}/v5/market/recent-trade?category=linear&symbol={quote(symbol)}&limit=1"
 
     def newest(self, answer: object, *, asked: datetime) -> Newest:
-        """Return what `newest_url` has answered, by Bybit's clock.
+        """Return the answer of `newest_url`, with its time by Bybit's clock.
 
-        Raises RequestError if there is no such symbol, DataError if it is no answer. The answer::
+        Raises RequestError if there is no such symbol, DataError if the answer cannot be read. The answer::
 
             {"retCode":0,"retMsg":"OK","result":{"category":"linear","list":[{"execId":"2100000000007764263",
              "symbol":"BTCUSDT","price":"16618.49","size":"0.00012","side":"Buy","time":"1672052955758"}]},
@@ -123,12 +123,12 @@ def _trade(row: dict[str, Any]) -> StreamTrade:
 
 
 def _name(value: object) -> str:
-    """Return what tells a trade from others, "" where nothing does: then it is no other's repetition."""
+    """Return what identifies a trade, "" if nothing does; such a trade never counts as repeated."""
     return value if isinstance(value, str) and len(value) <= _LONGEST_ID and is_id(value) else ""
 
 
 def _liquidations(rows: list[dict[str, Any]]) -> list[Liquidation]:
-    """Return the liquidations. Raises PartlyUnreadable if some cannot be read: no trade is lost by that."""
+    """Return the liquidations. Raises PartlyUnreadable if some cannot be read, which costs no trades."""
     found, problem = [], None
     for row in rows:
         try:

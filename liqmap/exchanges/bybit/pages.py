@@ -1,4 +1,4 @@
-"""The pages of Bybit's REST API: what one holds, and where the next one is.
+"""Read the pages of Bybit's REST API, and find the next one.
 
 Source: github.com/bybit-exchange/docs, v5 market endpoints.
 """
@@ -12,13 +12,13 @@ from liqmap.errors import DataError, parser_door
 from liqmap.exchanges.fields import code_text
 
 _LONGEST_CURSOR = 1000  # characters; real ones have about 50
-_ODD_CURSOR = "Bybit's answer names no next page that can be asked for; try again later."
+_ODD_CURSOR = "Bybit's answer names no valid next page; try again later."
 
 
 def rows_of(answer: object, *, what: str) -> list[Any]:
-    """Return the rows of a page of `what`, whatever each of them is.
+    """Return the rows of a page of `what`, unchecked.
 
-    Raises DataError if Bybit refuses, or if it is no such page.
+    Raises DataError if Bybit refuses, or if it is not such a page.
 
     ::
 
@@ -34,7 +34,7 @@ def rows_of(answer: object, *, what: str) -> list[Any]:
 
 
 def next_page(url: str, answer: object) -> str | None:
-    """Return the address of the page after `url`, which answered this; None after the last page.
+    """Return the address of the page after `url`, whose answer this is; None after the last page.
 
     Raises DataError for a cursor that no address can hold.
     """
@@ -42,7 +42,7 @@ def next_page(url: str, answer: object) -> str | None:
         case {"result": {"nextPageCursor": str(cursor)}} if cursor:
             parts = urlsplit(url)
             query = [(key, value) for key, value in parse_qsl(parts.query) if key != "cursor"]
-            # Cursors come with their reserved characters quoted already; they are quoted once.
+            # Bybit already quotes a cursor's reserved characters; they must not be quoted twice.
             with parser_door(_ODD_CURSOR):
                 quoted = quote(unquote(cursor), safe="")
             if len(quoted) > _LONGEST_CURSOR:

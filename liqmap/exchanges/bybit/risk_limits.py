@@ -1,4 +1,4 @@
-"""Bybit's risk limits: the tiers of maintenance margin and leverage of each symbol, for everybody to read.
+"""Bybit's risk limits: each symbol's tiers of maintenance margin and leverage, published without an account.
 
 Source: github.com/bybit-exchange/docs, v5: Get Risk Limit.
 """
@@ -40,7 +40,7 @@ class BybitRiskLimits:
     def read(self, answer: object) -> Mapping[str, tuple[RiskTier, ...] | None]:
         """Return the tiers of each symbol of a page, None where one of them cannot be read.
 
-        Rows that name no symbol are left out. Raises DataError if it is no such page. A row::
+        Rows that name no symbol are left out. Raises DataError if it is not such a page. A row::
 
             {"id":2,"symbol":"BTCUSDT","riskLimitValue":"2000000","maintenanceMargin":"0.005",
              "initialMargin":"0.01","isLowestRisk":0,"maxLeverage":"100.00","mmDeduction":"510"}
@@ -81,14 +81,14 @@ def _tier(row: dict[str, Any]) -> RiskTier:
 
 
 def _parts(initial_margin: float, max_leverage: float) -> int:
-    """Return what rates are divided by: 1, or 100 if they are percentages.
+    """Return the divisor of rates: 1, or 100 if they are percentages.
 
     The initial margin at the maximum leverage is its inverse.
     """
     for parts in (1, 100):
         if math.isclose(initial_margin * max_leverage, parts, rel_tol=_SLACK):
             return parts
-    raise ValueError("initial margin and maximum leverage do not fit together")
+    raise ValueError("initial margin and maximum leverage contradict each other")
 
 
 def _number(text: object) -> float:

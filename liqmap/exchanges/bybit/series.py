@@ -44,7 +44,7 @@ class BybitInterestPages:
         )
 
     def read_page(self, answer: object, symbol: str) -> Series:  # noqa: ARG002 - rows name no symbol
-        """Return the one-sided values of a page. Raises DataError if it is none.
+        """Return the one-sided values of a page. Raises DataError if it cannot be read.
 
         `openInterest` counts both sides of each contract; one side is `singleOpenInterest`, since
         2026-06-11, or half::
@@ -74,7 +74,7 @@ class BybitMarkPages:
         )
 
     def read_page(self, answer: object, symbol: str) -> Series:  # noqa: ARG002 - rows name no symbol
-        """Return the candles of a page. Raises DataError if it is none.
+        """Return the candles of a page. Raises DataError if it cannot be read.
 
         ::
 

@@ -1,4 +1,4 @@
-"""What time it is at Bybit.
+"""Read Bybit's time.
 
 Source: github.com/bybit-exchange/docs, v5: Get Bybit Server Time.
 """

@@ -208,7 +208,7 @@ async def test_day_whose_replacement_cannot_be_fetched_stays(setup: Setup):
         (Fault.TRUNCATE, Exchange.BYBIT, "broke off a download"),
         (Fault.CORRUPT, Exchange.BINANCE, "with a wrong checksum"),
         (Fault.CORRUPT, Exchange.BYBIT, r"BTCUSDT2023-08-01\.csv\.gz is not"),
-        (Fault.HTML, Exchange.BYBIT, r"BTCUSDT2023-08-01\.csv\.gz is not a sound gzip file"),
+        (Fault.HTML, Exchange.BYBIT, r"BTCUSDT2023-08-01\.csv\.gz is not a valid gzip file"),
         (Fault.FORBIDDEN, Exchange.BYBIT, r"refuses this network \(HTTP 403\)"),
         (Fault.BANNED, Exchange.BINANCE, "is limiting requests; try again in 60 min"),
     ],

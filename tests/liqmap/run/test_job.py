@@ -265,7 +265,7 @@ def test_store_job_of_garbage_stores_nothing(tmp_path: Path):
     origin = Origin(
         Exchange.BINANCE, "BTCUSDT", TimeWindow.of_day(date(2023, 8, 1)), "https://example.org", ""
     )
-    with pytest.raises(DataError, match="not a sound zip file"):
+    with pytest.raises(DataError, match="not a valid zip file"):
         run_store_job(StoreJob(file, origin, tmp_path / "store", tmp_path / "incoming", 10**6))
     assert [path.name for path in tmp_path.iterdir()] == ["day.zip"]
 

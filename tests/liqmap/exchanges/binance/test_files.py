@@ -287,7 +287,7 @@ def test_zip_with_flipped_bytes_is_refused(tmp_path: Path):
     body = bytearray(path.read_bytes())
     body[len(body) // 2] ^= 0xFF
     path.write_bytes(body)
-    with pytest.raises(DataError, match="not a sound zip file"):
+    with pytest.raises(DataError, match="not a valid zip file"):
         read(path)
 
 
@@ -295,7 +295,7 @@ def test_zip_with_flipped_bytes_is_refused(tmp_path: Path):
 def test_what_is_no_zip_is_refused(tmp_path: Path, body: bytes):
     path = tmp_path / "day.zip"
     path.write_bytes(body)
-    with pytest.raises(DataError, match="not a sound zip file"):
+    with pytest.raises(DataError, match="not a valid zip file"):
         read(path)
 
 

@@ -360,9 +360,9 @@ def test_used_weight_is_what_the_header_says(text: str, weight: int | None):
             "the last two days only",
         ),
         ({"code": -1003, "msg": "Too many requests"}, DataError, r"\(code -1003\)"),
-        ({"code": "x"}, DataError, "refuses to tell"),
-        (["x"], DataError, "refuses to tell"),
-        (None, DataError, "refuses to tell"),
+        ({"code": "x"}, DataError, "refuses to send"),
+        (["x"], DataError, "refuses to send"),
+        (None, DataError, "refuses to send"),
     ],
 )
 def test_refusals_are_explained(answer: object, kind: type[Exception], sentence: str):

@@ -201,7 +201,7 @@ def test_what_is_not_such_a_day_is_refused_by_name(tmp_path: Path, lines: list[s
 def test_gzip_cut_short_is_refused(tmp_path: Path):
     path = gzipped(tmp_path, [HEADER, *ROWS * 500])
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match="not a sound gzip file"):
+    with pytest.raises(DataError, match="not a valid gzip file"):
         read(path)
 
 
@@ -209,7 +209,7 @@ def test_gzip_cut_short_is_refused(tmp_path: Path):
 def test_what_is_no_gzip_is_refused(tmp_path: Path, body: bytes):
     path = tmp_path / "day.csv.gz"
     path.write_bytes(body)
-    with pytest.raises(DataError, match="not a sound gzip file"):
+    with pytest.raises(DataError, match="not a valid gzip file"):
         read(path)
 
 

@@ -40,7 +40,7 @@ def test_answer_that_is_no_page_is_one_sentence(answer: object, sentence: str):
 
 @pytest.mark.parametrize("cursor", ["\ud800", "x" * 1001, "%F0" * 400])
 def test_cursor_that_no_address_can_hold_is_a_sentence(cursor: str):
-    with pytest.raises(DataError, match="names no next page that can be asked for"):
+    with pytest.raises(DataError, match="names no valid next page"):
         next_page(
             "https://api.bybit.com/v5/market/risk-limit?category=linear",
             {"result": {"nextPageCursor": cursor}},
