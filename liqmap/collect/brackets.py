@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
@@ -13,6 +12,7 @@ from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError
 from liqmap.exchanges import EXCHANGES, OWNERS
 from liqmap.files import write_file
+from liqmap.seals import sealed_json, unsealed_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -188,11 +188,11 @@ class _Checks:
         """Note that the brackets of `key` were fetched. Raises RequestError if that cannot be written."""
         fresh = {each: moment for each, moment in self._all().items() if now - moment < KEPT_FOR}
         content = {each: moment.isoformat() for each, moment in (fresh | {key: now}).items()}
-        write_file(self._path, json.dumps(content).encode())
+        write_file(self._path, sealed_json(content))
 
     def _all(self) -> dict[str, datetime]:
         try:
-            content = json.loads(self._path.read_bytes())
+            content = unsealed_json(self._path.read_bytes())
             moments = {key: datetime.fromisoformat(text) for key, text in content.items()}
             return {key: moment for key, moment in moments.items() if moment.tzinfo is not None}
         except (OSError, ValueError, AttributeError, TypeError, RecursionError):

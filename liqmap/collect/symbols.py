@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -12,6 +11,7 @@ from liqmap.brackets import bracketed_symbols
 from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
 from liqmap.parsing import POPULAR_SYMBOLS, complete_symbol
+from liqmap.seals import sealed_json, unsealed_json
 from liqmap.store.segments import symbol_folder
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class KnownSymbols:
             "symbols": {symbol: day.isoformat() for symbol, day in sorted(last_day.items())},
             "volumes": dict(sorted(volumes.items())),
         }
-        write_file(self._path(exchange), json.dumps(content, ensure_ascii=False).encode())
+        write_file(self._path(exchange), sealed_json(content))
 
     def _path(self, exchange: Exchange) -> Path:
         return self._root / "listings" / f"{exchange}.json"
@@ -117,7 +117,7 @@ class KnownSymbols:
 @lru_cache(8)
 def _read(path: Path, changed: int) -> Listing:
     del changed  # part of the cache's key only: a file that was rewritten is read again
-    content = json.loads(path.read_bytes())
+    content = unsealed_json(path.read_bytes())
     fetched = datetime.fromisoformat(content["fetched"])
     if fetched.tzinfo is None:
         raise ValueError("a time without a zone")

@@ -1,76 +1,152 @@
-"""Liquidations that the exchanges tell of: kept beside the trades, one table a symbol and day."""
+"""Liquidations that exchanges reported: kept beside the trades, one sealed table a symbol and day.
+
+A table is written anew whenever something is added, so that its seal covers all of it. Tables of before there
+were seals have neither the seal nor the comment, and are sealed when something is added::
+
+    # xxh3: 0123456789abcdef
+    # liquidations
+    time_ms,position,price,size,stream
+    1791072000005,long,78541.7,0.014,complete
+"""
 
 from __future__ import annotations
 
-import errno
+import logging
 import os
 from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
+from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
 from liqmap.model import Side
+from liqmap.seals import BrokenSeal, sealed_table, unsealed_table
+from liqmap.store.damaged import files_aside, set_file_aside
+from liqmap.store.segments import unreadable
 from liqmap.window import at_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import date
-    from io import FileIO
     from pathlib import Path
 
     from liqmap.model import Exchange
 
+log = logging.getLogger(__name__)
+
 COLUMNS: Final = ("time_ms", "position", "price", "size", "stream")
 """`position` is the side that was liquidated; `stream` is complete, or sampled where some are left out."""
+
+_HEADER = ",".join(COLUMNS) + "\n"
+_COMMENT = "# liquidations\n"
 
 
 def append_liquidations(
     root: Path, exchange: Exchange, liquidations: Iterable[Liquidation], *, complete: bool
 ) -> None:
-    """Add liquidations to the tables below the store's `root`, each table's in one write.
+    """Add liquidations to the tables below the store's `root`, each written whole or not at all.
+
+    A damaged table is set aside, and a new one begins. Raises OSError if a table cannot be written.
+    """
+    tables: defaultdict[Path, list[str]] = defaultdict(list)
+    for each in liquidations:
+        path = liquidations_path(root, exchange, each.symbol, at_ms(each.time).date())
+        tables[path].append(_row(each, complete=complete))
+    for path, rows in tables.items():
+        _write(path, _kept(root, path) + "".join(rows), incoming=root / "incoming")
+
+
+def write_liquidations(
+    path: Path, liquidations: Iterable[Liquidation], *, complete: bool, incoming: Path
+) -> None:
+    """Write a whole day's liquidations to `path`, in place of what is there, by way of the folder `incoming`.
 
     Raises OSError if that is not possible.
     """
-    rows: defaultdict[Path, list[str]] = defaultdict(list)
-    for each in liquidations:
-        position = "long" if each.position is Side.BUY else "short"
-        stream = "complete" if complete else "sampled"
-        path = _path(root, exchange, each.symbol, at_ms(each.time).date())
-        rows[path].append(f"{each.time},{position},{each.price!r},{each.size!r},{stream}\n")
-    for path, lines in rows.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered, so that what a full disk does not take is not lost without a word.
-        with open(path, "a+b", buffering=0, opener=_private) as file:
-            content = (_before_rows(file) + "".join(lines)).encode()
-            if file.write(content) != len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    _write(path, "".join(_row(each, complete=complete) for each in liquidations), incoming=incoming)
 
 
-def read_liquidations(root: Path, exchange: Exchange, symbol: str, day: date) -> Iterator[Liquidation]:
-    """Yield a day's liquidations in the order in which they came; a row cut off by a crash is left out."""
-    path = _path(root, exchange, symbol, day)
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            match line.rstrip("\n").split(","):
-                case [time, "long" | "short" as position, price, size, "complete" | "sampled"]:
-                    side = Side.BUY if position == "long" else Side.SELL
-                    with suppress(ValueError):
-                        yield Liquidation(symbol, int(time), side, float(price), float(size))
+def read_liquidations(root: Path, exchange: Exchange, symbol: str, day: date) -> list[Liquidation]:
+    """Return a day's liquidations in the order in which they came, none if there are none.
+
+    Raises DataError if the day's table is damaged, or was and has been set aside; UnreadableStore.
+    """
+    path = liquidations_path(root, exchange, symbol, day)
+    try:
+        rows = _rows(path.read_bytes())
+    except FileNotFoundError:
+        rows = ""
+    except BrokenSeal as error:
+        raise _damaged(symbol, day) from error
+    except OSError as error:
+        raise unreadable(error) from error
+    if files_aside(root, path):
+        raise _damaged(symbol, day)
+    return [found for row in rows.split("\n") if (found := _liquidation(symbol, row)) is not None]
 
 
-def _before_rows(file: FileIO) -> str:
-    """Return what must stand before further rows: the header, or the end of a row cut off by a crash."""
-    if not file.seek(0, os.SEEK_END):
-        return ",".join(COLUMNS) + "\n"
-    file.seek(-1, os.SEEK_END)
-    return "" if file.read(1) == b"\n" else "\n"
+def liquidations_path(root: Path, exchange: Exchange, symbol: str, day: date) -> Path:
+    """Return where the liquidations of a symbol's day are kept."""
+    return root / "liquidations" / exchange / symbol / f"{day}.csv"
+
+
+def _kept(root: Path, path: Path) -> str:
+    """Return the rows of a table, none where there is none that is sound. Raises OSError."""
+    try:
+        rows = _rows(path.read_bytes())
+    except FileNotFoundError:
+        return ""
+    except BrokenSeal as error:
+        set_file_aside(root, path)
+        log.warning("damaged and set aside: liquidations of %s, %s", path.parent.name, error)
+        return ""
+    # The last row of a table without a seal may be cut off.
+    return rows if rows.endswith("\n") or not rows else f"{rows}\n"
+
+
+def _rows(content: bytes) -> str:
+    """Return a table's rows as text. Raises BrokenSeal."""
+    if content.startswith(_HEADER.encode()):  # of before there were seals
+        return content.decode(errors="replace").removeprefix(_HEADER)
+    text = unsealed_table(content)
+    if not text.startswith(_COMMENT + _HEADER):
+        raise BrokenSeal("other columns")
+    return text.removeprefix(_COMMENT + _HEADER)
+
+
+def _write(path: Path, rows: str, *, incoming: Path) -> None:
+    partial = incoming / f"{uuid4().hex}.part"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    incoming.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(partial, "xb", opener=_private) as file:
+            file.write(sealed_table(_COMMENT + _HEADER + rows))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _row(each: Liquidation, *, complete: bool) -> str:
+    position = "long" if each.position is Side.BUY else "short"
+    return f"{each.time},{position},{each.price!r},{each.size!r},{'complete' if complete else 'sampled'}\n"
+
+
+def _liquidation(symbol: str, row: str) -> Liquidation | None:
+    """Return a row's liquidation, None if a crash has cut it off."""
+    match row.split(","):
+        case [time, "long" | "short" as position, price, size, "complete" | "sampled"]:
+            side = Side.BUY if position == "long" else Side.SELL
+            with suppress(ValueError):
+                return Liquidation(symbol, int(time), side, float(price), float(size))
+    return None
+
+
+def _damaged(symbol: str, day: date) -> DataError:
+    return DataError(f"The recorded liquidations of {symbol} of {day} are damaged; they are left out.")
 
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def _path(root: Path, exchange: Exchange, symbol: str, day: date) -> Path:
-    return root / "liquidations" / exchange / symbol / f"{day}.csv"

@@ -309,7 +309,7 @@ async def test_damaged_note_of_checks_means_fetched_again(tables: BracketTables,
         bybit.asked.clear()
         assert await tables.current(MarginModel.BYBIT, "ETHUSDT")
         assert len(bybit.asked) == 1
-    assert list(json.loads((tables.folder / "checked.json").read_text())) == ["bybit:ETHUSDT"]
+    assert list(json.loads((tables.folder / "checked.json").read_text())) == ["xxh3", "bybit:ETHUSDT"]
 
 
 def test_command_says_what_it_fetched_and_what_is_without_brackets(

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from liqmap.errors import DataError, UnreadableStore
 from liqmap.exchanges.binance.live import BinanceLive
 from liqmap.exchanges.bybit.live import BybitLive
 from liqmap.exchanges.messages import Liquidation, LiveFormat
 from liqmap.model import Exchange, Side
-from liqmap.store.liquidations import COLUMNS, append_liquidations, read_liquidations
+from liqmap.store.damaged import files_aside
+from liqmap.store.liquidations import COLUMNS, append_liquidations, read_liquidations, write_liquidations
 from tests.liqmap.exchanges.binance.test_live import LIQUIDATION as BINANCE_MESSAGE
 from tests.liqmap.exchanges.bybit.test_live import LIQUIDATIONS as BYBIT_MESSAGE
 
@@ -40,14 +42,24 @@ def test_liquidations_come_back_in_the_order_in_which_they_came(tmp_path: Path):
     assert read(tmp_path) == [SHORT, LONG, LONG]
 
 
-def test_table_is_plain_csv_with_one_header(tmp_path: Path):
+def test_table_is_csv_behind_two_lines_of_comment(tmp_path: Path):
     append(tmp_path, LONG)
     append(tmp_path, SHORT, complete=False)
-    assert path_of(tmp_path).read_text().splitlines() == [
+    seal, comment, *rows = path_of(tmp_path).read_text().splitlines()
+    assert seal.startswith("# xxh3: ")
+    assert comment == "# liquidations"
+    assert rows == [
         ",".join(COLUMNS),
         f"{MS + 5},long,78541.7,0.014,complete",
         f"{MS + 7},short,78600.0,1.5,sampled",
     ]
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_whole_day_takes_the_place_of_what_is_there(tmp_path: Path):
+    append(tmp_path, LONG)
+    write_liquidations(path_of(tmp_path), [SHORT, LONG], complete=True, incoming=tmp_path / "incoming")
+    assert read(tmp_path) == [SHORT, LONG]
 
 
 def test_liquidations_are_kept_by_symbol_and_day_of_utc(tmp_path: Path):
@@ -76,28 +88,38 @@ def test_either_convention_ends_up_as_the_side_of_the_position(
     assert isinstance(liquidation, Liquidation)
     append(tmp_path, liquidation, complete=live.complete_liquidations)
     (table,) = tmp_path.glob("liquidations/*/*/*.csv")
-    row = table.read_text().splitlines()[1].split(",")
+    row = table.read_text().splitlines()[3].split(",")
     assert row[1] == ("long" if position is Side.BUY else "short")
     assert row[4] == ("complete" if isinstance(live, BybitLive) else "sampled")
     assert read(tmp_path, liquidation.symbol, date.fromisoformat(table.stem)) == [liquidation]
 
 
-@pytest.mark.parametrize("cut", range(1, 115))
-def test_torn_last_row_is_left_out_and_spoils_nothing_that_follows(tmp_path: Path, cut: int):
+def as_of_before(root: Path) -> bytes:
+    """Rewrite a table as an earlier version would have written it, and return its content."""
+    content = b"".join(path_of(root).read_bytes().splitlines(keepends=True)[2:])
+    path_of(root).write_bytes(content)
+    return content
+
+
+@pytest.mark.parametrize("cut", range(114))
+def test_table_without_a_seal_is_read_without_a_torn_row_and_then_sealed(tmp_path: Path, cut: int):
     append(tmp_path, LONG, SHORT)
-    path = path_of(tmp_path)
-    last = path.read_bytes().splitlines(keepends=True)
-    os.truncate(path, path.stat().st_size - cut)
-    before = read(tmp_path)
+    content = as_of_before(tmp_path)
+    last = content.splitlines(keepends=True)
+    os.truncate(path_of(tmp_path), len(content) - cut)
+    before = read(tmp_path) if cut <= len(b"".join(last[1:])) else []
     # Without its line end alone, a row is whole.
     whole = sum(cut <= sum(map(len, last[row + 1 :])) + 1 for row in (1, 2))
     assert before == [LONG, SHORT][:whole]
     append(tmp_path, SHORT)
-    assert read(tmp_path) == [*before, SHORT]
+    if cut <= len(b"".join(last[1:])):
+        assert read(tmp_path) == [*before, SHORT]
+        assert path_of(tmp_path).read_bytes().startswith(b"# xxh3: ")
 
 
-def test_rows_of_garbage_are_left_out(tmp_path: Path):
+def test_rows_of_garbage_in_a_table_without_a_seal_are_left_out(tmp_path: Path):
     append(tmp_path, LONG)
+    as_of_before(tmp_path)
     with path_of(tmp_path).open("ab") as file:
         file.write(
             b"\n\xff\xfe\n,,,,\n1,long,x,1,complete\n1,up,1,1,complete\n1,long,1,1\n1,long,1,1,perhaps\n"
@@ -106,10 +128,38 @@ def test_rows_of_garbage_are_left_out(tmp_path: Path):
     assert read(tmp_path) == [LONG, SHORT]
 
 
+def test_damaged_table_is_an_error_and_set_aside_by_the_next_write(tmp_path: Path):
+    append(tmp_path, LONG)
+    content = path_of(tmp_path).read_bytes()
+    path_of(tmp_path).write_bytes(content.replace(b"78541.7", b"18541.7"))
+    sentence = f"The recorded liquidations of BTCUSDT of {DAY} are damaged; they are left out."
+    with pytest.raises(DataError, match=sentence):
+        read(tmp_path)
+    append(tmp_path, SHORT)
+    (aside,) = files_aside(tmp_path, path_of(tmp_path))
+    assert b"18541.7" in aside.read_bytes()
+    with pytest.raises(DataError, match=sentence):  # what follows is not the whole day
+        read(tmp_path)
+    aside.unlink()
+    assert read(tmp_path) == [SHORT]
+
+
+def test_table_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path):
+    path_of(tmp_path).mkdir(parents=True)
+    with pytest.raises(UnreadableStore):
+        read(tmp_path)
+    with pytest.raises(OSError, match="directory"):
+        append(tmp_path, LONG)
+
+
 def test_full_disk_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "open", full)
-    with pytest.raises(OSError, match="No space left"):
-        append(tmp_path, LONG)
+    append(tmp_path, LONG)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            append(tmp_path, SHORT)
+    assert read(tmp_path) == [LONG]
+    assert list((tmp_path / "incoming").iterdir()) == []
