@@ -134,7 +134,7 @@ async def _draw(
             server = await stack.enter_async_context(MarketServer(SimulatedMarket(), weight_limit=GENEROUS))
             settings = server.redirect(settings)
         listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
-        engine = await stack.enter_async_context(Engine(settings))
+        engine = await stack.enter_async_context(Engine(settings, draws_here=True))
         request = await listings.completed(request)
         try:
             with _ProgressBar() as bar:

@@ -29,7 +29,6 @@ from liqmap.model import (
     Side,
     TopN,
 )
-from liqmap.render.table import buckets_table, clusters_table, csv_of, heatmap_table, levels_table, path_table
 from liqmap.run.load import load
 from liqmap.run.result import MapResult
 from liqmap.store.segments import Part, read_largest
@@ -67,7 +66,7 @@ def run_map_job(job: MapJob) -> MapResult:
     Raises RequestError if the selection takes no trade of the window, DataError if a segment is gone.
     """
     # matplotlib takes a second to import, so only workers do; the process that hands out jobs does not.
-    from liqmap.render import draw_depth, draw_heatmap, draw_map  # noqa: PLC0415
+    from liqmap.render import draw_depth, draw_heatmap, draw_map, table  # noqa: PLC0415
 
     watch = _Stopwatch()
     request, loaded, rules = job.request, load_job(job), margin_of(job)[0]
@@ -94,17 +93,17 @@ def run_map_job(job: MapJob) -> MapResult:
                 heatmap = build_heatmap(liquidation_map, levels(), bin_seconds=loaded.bin_seconds)
                 pictures[picture] = draw_heatmap(liquidation_map, heatmap, label=label)
                 if request.tables:
-                    tables["heatmap"] = heatmap_table(heatmap)
+                    tables["heatmap"] = table.heatmap_table(heatmap)
         watch.lap(picture)
     if request.tables:
-        tables["buckets"] = buckets_table(liquidation_map.buckets)
-        tables["path"] = path_table(liquidation_map.path)
-        tables["clusters"] = clusters_table(liquidation_map.clusters)
+        tables["buckets"] = table.buckets_table(liquidation_map.buckets)
+        tables["path"] = table.path_table(liquidation_map.path)
+        tables["clusters"] = table.clusters_table(liquidation_map.clusters)
     csv = None
     if request.tables or request.levels_csv:
-        table = levels_table(levels())
-        tables |= {"levels": table} if request.tables else {}
-        csv = csv_of(table) if request.levels_csv else None
+        every_level = table.levels_table(levels())
+        tables |= {"levels": every_level} if request.tables else {}
+        csv = table.csv_of(every_level) if request.levels_csv else None
         watch.lap("tables")
     return MapResult(
         request=request,

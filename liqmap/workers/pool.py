@@ -39,11 +39,15 @@ class WorkerPool:
     A job that is still running after `timeout` seconds fails with JobFailed, and its worker is killed. A job
     that is cancelled while it runs keeps its slot until its worker is free or that time is over. A job whose
     worker died is tried once more in new workers. If an `executor` is given, the pool uses it, never replaces
-    it and leaves it to its owner to close.
+    it and leaves it to its owner to close. Workers start with the pool, so that they are warm when needed, or
+    with the first jobs if it is not `warm`.
     """
 
-    def __init__(self, *, workers: int, timeout: float, executor: Executor | None = None) -> None:
+    def __init__(
+        self, *, workers: int, timeout: float, executor: Executor | None = None, warm: bool = True
+    ) -> None:
         self._workers = workers
+        self._warm = warm
         self._timeout = timeout
         self._foreign = executor
         self._slots = asyncio.Semaphore(workers)
@@ -111,6 +115,7 @@ class WorkerPool:
         self, executor: Executor, function: Callable[[Argument], Result], argument: Argument
     ) -> Result:
         future = executor.submit(function, argument)
+        self._processes = _processes(executor) or self._processes
         running = asyncio.wrap_future(future)
         limit = asyncio.timeout(self._timeout)
         try:
@@ -148,9 +153,8 @@ class WorkerPool:
         executor = ProcessPoolExecutor(
             self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_process
         )
-        # Workers start when jobs are submitted. These jobs start them all now, so that they are warm when
-        # needed.
-        for _ in range(self._workers):
+        # Workers start when jobs are submitted; these jobs start them all now.
+        for _ in range(self._workers if self._warm else 0):
             executor.submit(int)
         self._processes = _processes(executor)
         return executor

@@ -17,14 +17,14 @@ import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from liqmap import Engine, Exchange, MapRequest, Settings, TimeWindow, TopN
+from liqmap import Engine, Exchange, MapRequest, Market, Settings, TimeWindow, TopN
 from liqmap.settings import StorageSettings
 
 async def answer():
     window = TimeWindow.ending(datetime(2023, 8, 31, 12, tzinfo=UTC), timedelta(hours=6))
     async with Engine(Settings(storage=StorageSettings(path=Path(sys.argv[1])))) as engine:
         print("ready", flush=True)
-        await engine.draw(MapRequest(BTCUSDT, window, TopN(100)))
+        await engine.draw(MapRequest((Market(Exchange.BINANCE, "BTCUSDT"),), window, TopN(100)))
         print("answered", flush=True)
 
 asyncio.run(answer())

@@ -19,6 +19,12 @@ def test_name_that_is_none_is_an_ordinary_error():
         getattr(liqmap, "Motor")  # noqa: B009 - a type checker would refuse the plain attribute
 
 
+def test_process_that_hands_out_jobs_goes_without_what_draws():
+    code = "import sys, liqmap.cli.main, bot.app; print({'matplotlib', 'PIL', 'pandas'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "set()\n"
+
+
 def test_worker_process_goes_without_network_and_settings():
     code = "import sys, liqmap.run.job; print({'aiohttp', 'pydantic', 'pandas'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603

@@ -87,7 +87,7 @@ def test_json_is_one_object_with_every_number(
     assert report["trades"] > 200
     assert report["last_price"] > 0
     assert min(report["standing_notional"].values()) > 0
-    assert list(report["timings_ms"]) == ["collect", "load", "compute", "map", "depth", "total"]
+    assert list(report["timings_ms"]) == ["collect", "load", "compute", "map", "depth", "tables", "total"]
     assert set(report["files"]) == {"map", "depth", "csv"}
     levels = pd.read_csv(report["files"]["csv"])
     assert list(levels) == ["side", "leverage", "entry_time", "entry_price", "level", "notional", "state"]
