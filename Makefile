@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench soak gallery lock clean
+.PHONY: demo test check format bench soak truth-study gallery lock clean
 
 demo: $(READY) ## post a map in a simulated Discord, save its images under out/, stay open on a terminal
 	$(RUN)/python -m bot playground --out out
@@ -28,6 +28,9 @@ bench: $(READY) ## measure speed and memory, and print a table
 
 soak: $(READY) ## ten minutes of 500 subscriptions by a fast clock, with kills and faults
 	$(RUN)/python -m tests.soak
+
+truth-study: $(READY) ## compare maps with the simulated market's truth, and print the tables of docs/design.md
+	$(RUN)/python -m tests.studies
 
 gallery: $(READY) ## draw the README's pictures again
 	rm -f docs/gallery/*.png

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import RequestError
-from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, LevelFilter, Theme
+from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, LevelFilter, SweepPrice, Theme
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,8 @@ def _unusual(request: MapRequest) -> list[str]:
         parts += [f"{leverage}x{'' if weight == 1 else f'{weight:g}'}" for leverage, weight in pairs]
     if request.levels is not LevelFilter.STANDING:
         parts.append(f"{request.levels}-levels")
+    if request.sweep is not SweepPrice.AUTO:
+        parts.append(f"{request.sweep}-sweep")
     if request.theme is not Theme.DARK:
         parts.append(request.theme.value)
     return parts

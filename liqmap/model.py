@@ -89,6 +89,17 @@ class LevelFilter(StrEnum):
     ALL = "all"
 
 
+class SweepPrice(StrEnum):
+    """Which price sweeps levels: the traded one, or the mark price, by which exchanges liquidate.
+
+    `AUTO` takes the mark price where it is at hand; a map says which it was.
+    """
+
+    AUTO = "auto"
+    TRADED = "traded"
+    MARK = "mark"
+
+
 class Theme(StrEnum):
     """The colours of a picture."""
 
@@ -202,6 +213,7 @@ class MapRequest:
     pictures: frozenset[Picture] = PICTURES
     levels_csv: bool = False
     tables: bool = False
+    sweep: SweepPrice = SweepPrice.AUTO
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -238,6 +250,7 @@ class MapRequest:
             "weights": (tuple,),
             "model": (MarginModel,),
             "levels": (LevelFilter,),
+            "sweep": (SweepPrice,),
             "theme": (Theme,),
             "pictures": (frozenset,),
         }
@@ -306,11 +319,23 @@ class LackingBrackets:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepBasis:
+    """Which price swept a map's levels.
+
+    `share` is the part of the window's minutes in which it did; in the others it was the traded price.
+    """
+
+    price: SweepPrice
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class MarginBasis:
     """What a map's levels were computed with: the model and the date of its brackets.
 
     `earliest` means that the window is older than the oldest known brackets, which were used. `rule` is the
     exchange's rule, if it has had several. `lacking` says why the simple model replaces the requested one.
+    `sweep` is which price swept the levels, None where none did.
     """
 
     model: MarginModel
@@ -319,6 +344,7 @@ class MarginBasis:
     lacking: LackingBrackets | None = None
     earliest: bool = False
     rule: MarginRule | None = None
+    sweep: SweepBasis | None = None
 
 
 LEAST_HOLE_MS: Final = 10_000

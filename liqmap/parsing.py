@@ -23,6 +23,7 @@ from liqmap.model import (
     Picture,
     Portion,
     Selection,
+    SweepPrice,
     Theme,
     TopN,
 )
@@ -181,6 +182,14 @@ def parse_levels(text: str) -> LevelFilter:
         raise RequestError(
             f"The levels {quoted(text)} are not known; try {' or '.join(LevelFilter)}."
         ) from None
+
+
+def parse_sweep(text: str) -> SweepPrice:
+    """Return which price sweeps levels. Raises RequestError."""
+    try:
+        return SweepPrice(_plain(text, "sweep").lower())
+    except ValueError:
+        raise RequestError(f"The sweep {quoted(text)} is not known; try {' or '.join(SweepPrice)}.") from None
 
 
 def parse_chart(text: str | None) -> frozenset[Picture]:

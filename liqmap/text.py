@@ -8,7 +8,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, assert_never
 
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import BAND_DISTANCES, GapKind, GrossValue, LevelFilter, Portion, Selection, Side, TopN
+from liqmap.model import (
+    BAND_DISTANCES,
+    GapKind,
+    GrossValue,
+    LevelFilter,
+    Portion,
+    Selection,
+    Side,
+    SweepPrice,
+    TopN,
+)
 from liqmap.window import DAY
 
 if TYPE_CHECKING:
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
         MapSummary,
         MarginBasis,
         Market,
+        SweepBasis,
     )
     from liqmap.window import TimeWindow
 
@@ -141,7 +152,26 @@ def _held(band: Band, side: Side, summary: MapSummary) -> str:
 
 
 def margin_text(basis: MarginBasis) -> str:
-    """Return what levels were computed with, such as "bybit model of 2025-09-02, brackets of 2026-09-01"."""
+    """Return what levels were computed with and swept by.
+
+    Such as "bybit model of 2025-09-02, brackets of 2026-09-01, swept by mark price".
+    """
+    swept = [] if basis.sweep is None else [sweep_text(basis.sweep)]
+    return ", ".join([_model_text(basis), *swept])
+
+
+def sweep_text(basis: SweepBasis) -> str:
+    """Return which price swept the levels: swept by mark price."""
+    if basis.price is SweepPrice.TRADED:
+        return "swept by traded prices"
+    if basis.share < 1:
+        return (
+            f"swept by mark price ({math.floor(basis.share * 1000) / 10:g} % of the window, else by traded)"
+        )
+    return "swept by mark price"
+
+
+def _model_text(basis: MarginBasis) -> str:
     model = f"{basis.model} model"
     if basis.rule is not None and basis.rule.since is not None:
         model += f" of {basis.rule.since}"

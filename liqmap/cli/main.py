@@ -31,6 +31,7 @@ from liqmap.model import (
     MapRequest,
     MarginModel,
     Market,
+    SweepPrice,
     Theme,
 )
 from liqmap.parsing import (
@@ -43,6 +44,7 @@ from liqmap.parsing import (
     parse_mode,
     parse_model,
     parse_selection,
+    parse_sweep,
     parse_symbol,
     parse_theme,
     parse_window,
@@ -190,6 +192,12 @@ def _parser() -> argparse.ArgumentParser:
         help="standing (default), or all: also those that the price has touched since",
     )
     parser.add_argument(
+        "--sweep",
+        metavar="PRICE",
+        default=SweepPrice.AUTO.value,
+        help="price that sweeps levels: traded, mark, or mark where it is known (default)",
+    )
+    parser.add_argument(
         "--theme",
         choices=[each.value for each in Theme],
         default=Theme.DARK.value,
@@ -214,6 +222,7 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
         pictures=ALL_PICTURES if options.heatmap else PICTURES,
         model=parse_model(options.model),
         levels=parse_levels(options.levels),
+        sweep=parse_sweep(options.sweep),
         leverages=leverages,
         weights=weights,
     )
@@ -331,6 +340,7 @@ def _margin_report(basis: MarginBasis) -> dict[str, Any]:
         "brackets": basis.brackets and basis.brackets.isoformat(),
         "earliest": basis.earliest,
         "source": basis.source,
+        "sweep": basis.sweep and {"price": basis.sweep.price, "share": basis.sweep.share},
         "note": lacking_text(basis) or "",
     }
 

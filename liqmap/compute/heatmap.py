@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.compute.values import LiquidationLevels, LiquidationMap
+    from liqmap.compute.values import LiquidationLevels, LiquidationMap, PricePath
 
 MAX_ROWS: Final = 200
 """At most about this many price buckets: each takes about a pixel of a phone's display."""
@@ -33,11 +33,12 @@ def build_heatmap(
     stretches: Iterable[tuple[LiquidationLevels, ...]],
     *,
     bin_seconds: int,
+    swept_by: PricePath | None = None,
 ) -> Heatmap:
     """Return the heatmap of a computed map and its levels; the price path has bins of `bin_seconds`.
 
     The last column is what the map shows as standing. A swept level ends in the column in which price
-    touched it, even if the map shows all levels.
+    touched it, even if the map shows all levels. That is the price of `swept_by`, or else of the map's path.
     """
     width = bin_seconds * 1000
     window = liquidation_map.request.window
@@ -51,7 +52,9 @@ def build_heatmap(
     below = above = 0.0
     for levels in chain.from_iterable(stretches):
         born = levels.entry_time // width - start
-        gone = _gone(levels, born, liquidation_map, width=width, start=start, columns=columns)
+        path = swept_by or liquidation_map.path
+        price = _column_prices(levels.side, path, range(start, start + columns), width=width)
+        gone = _gone(levels, born, price, last_price=liquidation_map.last_price)
         row = grid.bucket_of(levels.price)
         inside = (row >= 0) & (row < len(grid))
         below += float(levels.notional[row < 0].sum())
@@ -84,29 +87,29 @@ def _must_show(liquidation_map: LiquidationMap) -> tuple[float, float]:
     return low, high
 
 
+def _column_prices(side: Side, path: PricePath, columns: range, *, width: int) -> NDArray[np.float64]:
+    """Return the price of each column that sweeps a side's levels, negative for shorts (see `_gone`)."""
+    price = np.full(len(columns), np.inf)
+    place = path.time // width - columns.start
+    inside = (place >= 0) & (place < len(columns))
+    price[place[inside]] = path.low[inside] if side is Side.BUY else -path.high[inside]
+    return price
+
+
 def _gone(
-    levels: LiquidationLevels,
-    born: NDArray[np.int64],
-    liquidation_map: LiquidationMap,
-    *,
-    width: int,
-    start: int,
-    columns: int,
+    levels: LiquidationLevels, born: NDArray[np.int64], price: NDArray[np.float64], *, last_price: float
 ) -> NDArray[np.int64]:
     """Return the column in which price touched each level, or the number of columns if it never did."""
-    path = liquidation_map.path
     # Shorts are mirrored, so that a level of either side is touched by a price that is not above it.
-    sign = 1 if levels.side is Side.BUY else -1
+    sign, columns = 1 if levels.side is Side.BUY else -1, len(price)
     level = sign * levels.price
-    price = np.full(columns, np.inf)
-    price[path.time // width - start] = path.low if levels.side is Side.BUY else -path.high
     gone = _first_touch(price, level, born + 1)
     if levels.after.soon is None:
         raise ValueError("a heatmap needs the extremes soon after each entry")
-    in_its_own_column = sign * levels.after.soon <= level
+    gone = np.where(sign * levels.after.soon <= level, born, gone)
     # No bar follows the entries of the last second; whether they stand depends on the last price alone.
-    behind = (gone == columns) & (sign * liquidation_map.last_price <= level)
-    return np.where(in_its_own_column | behind, born, gone)
+    behind = (gone == columns) & (sign * last_price <= level)
+    return np.where(behind, np.maximum(born, columns - 1), gone)
 
 
 def _first_touch(

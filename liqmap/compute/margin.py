@@ -101,6 +101,21 @@ def allowed_leverage(
     return _of_tier(_max_leverage(rules.brackets), rules.brackets, value)
 
 
+def least_distance(rules: MarginRules, leverages: Sequence[int]) -> float:
+    """Return a share of the entry price that every level is further away from it, whatever the position.
+
+    It is half of the nearest level's distance, so that no tier in which a position ends up can be nearer.
+    """
+    if rules.brackets is None:
+        return 0.5 / (leverages[-1] + 1)
+    distances = [
+        1 / max(allowed) - rate
+        for rate, most in zip(rules.brackets.rate.tolist(), rules.brackets.max_leverage.tolist(), strict=True)
+        if (allowed := [each for each in leverages if each <= most])
+    ]
+    return max(0.0, 0.5 * min(distances, default=0.0))
+
+
 def shares(
     rules: MarginRules,
     leverages: Sequence[int],

@@ -18,6 +18,7 @@ from liqmap.collect.clients import rest_clients
 from liqmap.collect.collector import Collector
 from liqmap.collect.days import DayFiles
 from liqmap.collect.recent import recent_trades
+from liqmap.collect.series import SeriesCollector
 from liqmap.errors import DamagedSegment, EngineBusy, LiqmapError, UnreadableStore
 from liqmap.live.recorder import Recorder
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
@@ -25,6 +26,7 @@ from liqmap.model import MapRequest, Progress
 from liqmap.net.session import open_session
 from liqmap.run.dask import DaskPool
 from liqmap.run.job import MapJob, run_map_job
+from liqmap.run.series import SeriesFetch
 from liqmap.settings import load_settings
 from liqmap.store.local import SegmentStore
 from liqmap.store.shared import SharedStore
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from liqmap.clock import Clock
     from liqmap.collect.collector import Holdings
     from liqmap.run.result import MapResult
+    from liqmap.run.series import MapSeries
     from liqmap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ class _Parts:
     brackets: BracketTables
     recorder: Recorder
     collector: Collector
+    series: SeriesCollector
 
 
 class Engine:
@@ -225,6 +229,8 @@ class Engine:
             BracketTables(settings, clients=clients, clock=clock, daily=self._resident)
         )
         recent = recent_trades(settings, store=store, clients=clients)
+        series = SeriesCollector(settings, session=session, clients=clients, clock=clock)
+        stack.push_async_callback(series.close)
         recorder = Recorder(
             settings,
             store=store,
@@ -245,7 +251,7 @@ class Engine:
             longest_fill=timedelta(seconds=settings.recent.longest),
             is_recorded=recorder.is_recorded,
         )
-        return _Parts(pool, store, cluster, brackets, recorder, collector)
+        return _Parts(pool, store, cluster, brackets, recorder, collector, series)
 
     def _refuse_if_full(self) -> None:
         waiting = len(self._jobs)
@@ -297,16 +303,19 @@ class Engine:
             )
         )
         bracketing = asyncio.create_task(self._parts.brackets.current(request.model, request.market.symbol))
+        fetch = SeriesFetch(request, collector=self._parts.series, clock=self._clock)
         try:
-            await self._offer_partial(request, collecting)
+            await self._offer_partial(request, collecting, fetch)
             holdings = await collecting
             brackets_are_current = await bracketing
+            series = await fetch.result()
         finally:
             collecting.cancel()
             bracketing.cancel()
+            fetch.cancel()
         collected = time.perf_counter()
         self._tell(request, Progress("Drawing"))
-        result = await self._drawn(request, holdings)
+        result = await self._drawn(request, holdings, series)
         result = replace(
             result,
             timings_ms={
@@ -316,21 +325,24 @@ class Engine:
             },
         )
         # The next day file may complete an incomplete window, so only maps of complete ones are kept.
-        is_final = holdings.coverage.fraction == 1 and brackets_are_current
+        is_final = holdings.coverage.fraction == 1 and brackets_are_current and series.is_final
         if is_final and not (request.levels_csv or request.tables) and self._results.maxsize:
             self._results[request] = result
         log.info("drew %s in %.0f ms", _described(request), result.timings_ms["total"])
         return result
 
-    async def _drawn(self, request: MapRequest, holdings: Holdings) -> MapResult:
-        job = MapJob(request, holdings.parts, holdings.coverage, (self._parts.brackets.folder,))
+    async def _drawn(self, request: MapRequest, holdings: Holdings, series: MapSeries) -> MapResult:
+        folders = (self._parts.brackets.folder,)
+        job = MapJob(request, holdings.parts, holdings.coverage, folders, mark=series.mark)
         if self._parts.cluster is not None:
             return await self._parts.cluster.draw(job)
         if self._draws_here:
             return await asyncio.to_thread(run_map_job, job)
         return await self._parts.pool.run(run_map_job, job)
 
-    async def _offer_partial(self, request: MapRequest, collecting: asyncio.Task[Holdings]) -> None:
+    async def _offer_partial(
+        self, request: MapRequest, collecting: asyncio.Task[Holdings], fetch: SeriesFetch
+    ) -> None:
         """Wait for the trades; after `recent.patience`, give the listeners a map of what there is."""
         patience = asyncio.ensure_future(self._clock.sleep(self._settings.recent.patience))
         try:
@@ -345,7 +357,7 @@ class Engine:
         if not holdings.parts:
             return
         try:
-            job.partial = await self._drawn(request, holdings)
+            job.partial = await self._drawn(request, holdings, fetch.held())
         except (
             LiqmapError
         ) as error:  # nothing to show of so little, or the workers are busy: the whole counts

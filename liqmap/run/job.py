@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from liqmap.brackets import find_brackets
 from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import all_levels, build_map, path_bin_seconds
-from liqmap.compute.margin import MarginRules
+from liqmap.compute.margin import MarginRules, least_distance
 from liqmap.compute.selection import Cut
 from liqmap.compute.summary import summarize
 from liqmap.errors import RequestError
@@ -20,6 +20,7 @@ from liqmap.model import (
     Exchange,
     GrossValue,
     LackingBrackets,
+    LevelFilter,
     MapRequest,
     MarginBasis,
     MarginModel,
@@ -27,6 +28,8 @@ from liqmap.model import (
     Picture,
     Portion,
     Side,
+    SweepBasis,
+    SweepPrice,
     TopN,
 )
 from liqmap.run.load import load
@@ -42,22 +45,28 @@ if TYPE_CHECKING:
 
     from liqmap.compute.values import LiquidationLevels, LiquidationMap
     from liqmap.run.load import Loaded
+    from liqmap.series import Series
 
 PATH_BINS = 720
 """The price path has at most this many bins: more than the pixels it is drawn on."""
+
+MOSTLY_MARKED: Final = 0.99
+"""From this share of a window's minutes on, the mark price sweeps levels unless a request says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class MapJob:
     """A request with the parts of stored segments, oldest first, from which its trades are read.
 
-    Brackets are read from `bracket_folders` as well as from the tables that ship.
+    Brackets are read from `bracket_folders` as well as from the tables that ship. `mark` are the mark prices
+    of the window, as far as they are known.
     """
 
     request: MapRequest
     parts: tuple[Part, ...]
     coverage: Coverage
     bracket_folders: tuple[Path, ...] = ()
+    mark: Series | None = None
 
 
 def run_map_job(job: MapJob) -> MapResult:
@@ -90,7 +99,10 @@ def run_map_job(job: MapJob) -> MapResult:
             case Picture.DEPTH:
                 pictures[picture] = draw_depth(liquidation_map, label=label)
             case Picture.HEATMAP:
-                heatmap = build_heatmap(liquidation_map, levels(), bin_seconds=loaded.bin_seconds)
+                swept_by = None if loaded.marks is None else loaded.marks.path.binned()
+                heatmap = build_heatmap(
+                    liquidation_map, levels(), bin_seconds=loaded.bin_seconds, swept_by=swept_by
+                )
                 pictures[picture] = draw_heatmap(liquidation_map, heatmap, label=label)
                 if request.tables:
                     tables["heatmap"] = table.heatmap_table(heatmap)
@@ -119,8 +131,30 @@ def run_map_job(job: MapJob) -> MapResult:
 def load_job(job: MapJob) -> Loaded:
     """Read the price path of `job` and find which trades it selects. Raises as `run_map_job`."""
     seconds = int(job.request.window.length.total_seconds())
-    lost = sum(gap.lost for gap in job.coverage.missing)
-    return load(job.request, job.parts, bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS), lost=lost)
+    mark = _sweeping(job)
+    return load(
+        job.request,
+        job.parts,
+        bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS),
+        lost=sum(gap.lost for gap in job.coverage.missing),
+        mark=mark,
+        least_distance=0.0 if mark is None else least_distance(margin_of(job)[0], job.request.leverages),
+    )
+
+
+def _sweeping(job: MapJob) -> Series | None:
+    """Return the mark prices if they sweep the levels. Raises RequestError if none is known."""
+    request, mark = job.request, job.mark
+    if request.sweep is SweepPrice.TRADED or request.levels is LevelFilter.ALL:
+        return None
+    known = 0 if mark is None else len(mark.within(request.window))
+    if request.sweep is SweepPrice.MARK:
+        if not known:
+            raise RequestError(
+                f"The mark prices of {request.market.symbol} are not known in this window; use sweep traded."
+            )
+        return mark
+    return mark if known >= MOSTLY_MARKED * request.window.length.total_seconds() / 60 else None
 
 
 def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
@@ -133,11 +167,19 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
         trade_count=sum(loaded.trade_count.values()),
         entries=loaded.entries(),
         rules=rules,
-        basis=basis,
+        basis=replace(basis, sweep=_sweep_basis(job.request, loaded)),
     )
     if not liquidation_map.buys.count + liquidation_map.sells.count:
         raise RequestError(_nothing_selected(job, loaded.trade_count))
     return liquidation_map
+
+
+def _sweep_basis(request: MapRequest, loaded: Loaded) -> SweepBasis | None:
+    if request.levels is LevelFilter.ALL:
+        return None
+    if loaded.marks is None:
+        return SweepBasis(SweepPrice.TRADED)
+    return SweepBasis(SweepPrice.MARK, loaded.marks.path.share)
 
 
 def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.levels import coarsened, joined
 from liqmap.compute.selection import Cut, cut_for, shared_out
+from liqmap.compute.sweep import SweepPath
 from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
 from liqmap.errors import DataError, RequestError
 from liqmap.model import GrossValue, Picture, Side
@@ -23,12 +24,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.model import MapRequest
+    from liqmap.series import Series
     from liqmap.store.segments import Largest, Part
 
 _HELD = 1000  # trades of a side: so few are kept when they are read for counting
 _STRETCH = 20_000  # entries computed at once: enough for numpy to be fast, few enough for the CPU cache
 
 _NO_PATH = PricePath(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
+
+
+class Marks(NamedTuple):
+    """What sweeps levels where it is the mark price, and how far from its entry every level is at least."""
+
+    path: SweepPath
+    least_distance: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +47,7 @@ class Loaded:
     `last_trade` is the second of the window's newest trade. `paths` are the parts' price paths in bins of
     `bin_seconds`, `trade_count` the number of each side's trades in the window. `cuts` says how many of each
     part's largest trades are selected, and `held` keeps those trades themselves where they are few.
+    `minutes` are the parts' traded prices by the minute, where `marks` sweep the levels.
     """
 
     request: MapRequest
@@ -48,6 +58,8 @@ class Loaded:
     trade_count: Mapping[Side, int]
     cuts: Mapping[Side, Sequence[Cut]]
     held: Mapping[tuple[int, Side], Largest]
+    minutes: tuple[PricePath, ...] = ()
+    marks: Marks | None = None
 
     @property
     def path(self) -> PricePath:
@@ -75,6 +87,9 @@ class Loaded:
             trades = {side: each.trades for side, each in found.items()}
             if any(map(len, trades.values())):
                 part = self.parts[index]
+                if self.marks is not None:
+                    yield Entries(trades, self._by_marks(self.marks, index, trades))
+                    continue
                 # A segment stores what the price did after each trade, until the segment's end. A part that
                 # ends earlier needs the seconds instead, and so does a heatmap, which shows when a level was
                 # swept.
@@ -99,6 +114,32 @@ class Loaded:
         # The tables of every other mode list the largest trades first.
         wanted = self.request.levels_csv or self.request.tables
         return wanted and isinstance(self.request.selection, GrossValue)
+
+    def _by_marks(self, marks: Marks, index: int, trades: Mapping[Side, SideTrades]) -> dict[Side, Aftermath]:
+        return {
+            side: marks.path.after(side, each.time, self._own_minute(marks, index, each))
+            for side, each in trades.items()
+        }
+
+    def _own_minute(self, marks: Marks, index: int, trades: SideTrades) -> NDArray[np.float64]:
+        """Return the worst traded price after each entry in its own minute, infinite where no level is near.
+
+        Seconds are read only of minutes in which the price moved as far as the nearest level can be.
+        """
+        is_long, minutes = trades.side is Side.BUY, self.minutes[index]
+        extreme = np.full(len(trades), np.inf if is_long else -np.inf)
+        place = np.searchsorted(minutes.time, trades.time // 60_000 * 60_000)
+        if is_long:
+            reached = minutes.low[place] <= trades.price * (1 - marks.least_distance)
+        else:
+            reached = minutes.high[place] >= trades.price * (1 + marks.least_distance)
+        (near,) = np.nonzero(reached)
+        if len(near):
+            chosen, part = trades.chosen(near), self.parts[index]
+            bars = read_path_around(part.segment, part.window, chosen.time)
+            soon = aftermath(bars, chosen, bin_seconds=60, later=float(extreme[near[0]])).soon
+            extreme[near] = soon if soon is not None else extreme[near]
+        return extreme
 
     def _by_seconds(
         self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]
@@ -128,18 +169,30 @@ class Loaded:
         return PricePath(np.full(len(whole.time), end_ms), whole.low, whole.high, whole.close)
 
 
-def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int, lost: int = 0) -> Loaded:
+def load(
+    request: MapRequest,
+    parts: tuple[Part, ...],
+    *,
+    bin_seconds: int,
+    lost: int = 0,
+    mark: Series | None = None,
+    least_distance: float = 0.0,
+) -> Loaded:
     """Read the price path and find how many of each part's largest trades are selected.
 
-    `parts` come oldest first; `lost` trades are known to be missing in the window. Raises RequestError if
-    nobody traded, DataError if all trades are missing or a segment is gone.
+    `parts` come oldest first; `lost` trades are known to be missing in the window. Where there is a `mark`
+    price, it sweeps the levels, all of which are at least `least_distance` away from their entries. Raises
+    RequestError if nobody traded, DataError if all trades are missing or a segment is gone.
     """
     paths, trade_count = [], dict.fromkeys(Side, 0)
+    minutes: list[PricePath] = []
     for part in parts:
         bars = read_bars(part.segment, part.window, bin_seconds=bin_seconds)
         trade_count[Side.BUY] += bars.buys
         trade_count[Side.SELL] += bars.sells
         paths.append(coarsened(path_of(bars), bin_seconds))
+        if mark is not None:
+            minutes.append(coarsened(path_of(bars), 60))
     if not any(trade_count.values()):
         if lost:
             raise DataError(
@@ -153,7 +206,13 @@ def load(request: MapRequest, parts: tuple[Part, ...], *, bin_seconds: int, lost
     cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
     newest, path = [each for each in zip(parts, paths, strict=True) if len(each[1].time)][-1]
     last_trade = _last_second(newest, since=int(path.time[-1]))
-    return Loaded(request, parts, bin_seconds, last_trade, tuple(paths), trade_count, cuts, held)
+    marks = None
+    if mark is not None:
+        path_by_marks = SweepPath.of(request.window, joined(minutes), mark, bin_seconds=bin_seconds)
+        marks = Marks(path_by_marks, least_distance)
+    return Loaded(
+        request, parts, bin_seconds, last_trade, tuple(paths), trade_count, cuts, held, tuple(minutes), marks
+    )
 
 
 def _last_second(part: Part, *, since: int) -> datetime:

@@ -25,7 +25,7 @@ PEOPLE = 30
 
 async def waiting_people(server: DiscordServer, market: MarketServer) -> list[Answered]:
     """Let people ask for a map whose trades do not come."""
-    market.plan(r"\.zip$", Fault.STALL)
+    market.plan(r"aggTrades.*\.zip$", Fault.STALL)
     waiting = [await server.command("liqmap", user=number, **ASKED) for number in range(PEOPLE)]
     for each in waiting:
         await each.acknowledged
@@ -56,7 +56,7 @@ async def test_answer_after_a_kill_is_private_and_keeps_finished_maps(tmp_path: 
             shown = await server.command("liqmap", **ASKED)
             await shown.done
             for symbol in ("BTCUSDT", "ETHUSDT"):
-                market.plan(rf"{symbol}.*\.zip$", Fault.STALL)
+                market.plan(rf"{symbol}-aggTrades.*\.zip$", Fault.STALL)
             pressed = await server.press(shown, "7d")
             private = await server.command("liqmap", **ASKED | {"symbol": "eth"}, private=True)
             for each in (pressed, private):

@@ -41,7 +41,7 @@ def test_pictures_are_written_and_named_in_the_output(
     bands = [line[2:14] for line in lines if line.startswith("  within")]
     assert bands == ["within 1 %  ", "within 2 %  ", "within 5 %  "]
     dated = "2026-09-01, the earliest known" if "bybit" in words else "2023-08-01"
-    assert f"brackets of {dated}; not financial advice." in lines[-1]
+    assert f"brackets of {dated}, swept by mark price; not financial advice." in lines[-1]
 
 
 def test_console_without_arrows_gets_ascii(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

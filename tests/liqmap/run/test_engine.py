@@ -23,6 +23,7 @@ from liqmap.model import (
     Exchange,
     GapKind,
     GrossValue,
+    LevelFilter,
     MapRequest,
     MarginModel,
     Market,
@@ -30,6 +31,7 @@ from liqmap.model import (
     Portion,
     Progress,
     Selection,
+    SweepPrice,
     TopN,
 )
 from liqmap.run.engine import Engine
@@ -38,7 +40,7 @@ from liqmap.run.result import MapResult
 from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.segments import segment_paths
-from liqmap.text import lacking_text
+from liqmap.text import lacking_text, margin_text
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.market_time import until
@@ -176,7 +178,7 @@ async def test_inverse_contracts_are_drawn(
 async def test_window_across_a_month_s_end_spans_three_days(tmp_path: Path, gate: Gate):
     async with running(tmp_path, gate) as (engine, server):
         result = await engine.draw(request(hours=72))
-        assert len({path for path in server.requests if path.endswith(".zip")}) == 4
+        assert len({path for path in server.requests if "aggTrades" in path and path.endswith(".zip")}) == 4
     assert result.coverage.fraction == 1
 
 
@@ -207,9 +209,38 @@ async def test_engine_without_a_cache_draws_again(tmp_path: Path, gate: Gate):
     assert gate.maps == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "swept by mark price"),
+        ({"sweep": SweepPrice.TRADED}, "swept by traded prices"),
+        ({"levels": LevelFilter.ALL}, "brackets of 2023-08-01"),
+    ],
+)
+async def test_mark_prices_sweep_levels_unless_the_request_says_otherwise(
+    tmp_path: Path, gate: Gate, options: dict[str, Any], words: str
+):
+    async with running(tmp_path, gate) as (engine, server):
+        drawn = await engine.draw(request(**options))
+        asked = any("markPrice" in path for path in server.requests)
+    assert margin_text(drawn.summary.margin).endswith(words)
+    assert asked == (not options)
+
+
+async def test_map_without_mark_prices_is_swept_by_trades_and_drawn_again_later(tmp_path: Path, gate: Gate):
+    async with running(tmp_path, gate) as (engine, server):
+        server.plan("markPrice", Fault.FORBIDDEN, times=100)
+        drawn = await engine.draw(request())
+        with pytest.raises(RequestError, match="are not known in this window; use sweep traded"):
+            await engine.draw(request(sweep=SweepPrice.MARK))
+        await engine.draw(request())
+    assert margin_text(drawn.summary.margin).endswith("swept by traded prices")
+    assert engine.answered_from_memory == 0
+
+
 async def test_incomplete_window_is_drawn_again(tmp_path: Path, gate: Gate):
     async with running(tmp_path, gate) as (engine, server):
-        server.plan("07-31", Fault.FORBIDDEN)
+        server.plan("aggTrades-2023-07-31", Fault.FORBIDDEN)
         partial = await engine.draw(request(hours=12))
         assert partial.coverage.fraction == 0.5
         assert (await engine.draw(request(hours=12))).coverage.fraction == 1

@@ -36,11 +36,13 @@ from liqmap.model import (
     Portion,
     Selection,
     Side,
+    SweepPrice,
     TopN,
     Trades,
 )
 from liqmap.parsing import parse_selection
 from liqmap.run.job import MapJob, compute_map, load_job, margin_of, run_map_job
+from liqmap.series import Series, SeriesKind
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
@@ -300,7 +302,7 @@ def test_levels_are_swept_by_a_later_day_too(stored: Stored):
 def test_result_names_what_its_levels_were_computed_with(stored: Stored, model: MarginModel, words: str):
     asked = job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(5), model=model)
     drawn = load_map(asked)
-    assert margin_text(drawn.margin) == words
+    assert margin_text(drawn.margin) == f"{words}, swept by traded prices"
     # Only the seed library's own way counts a trade more than once.
     placed = sum(float(each.notional.sum()) for each in levels_of_job(asked)[:4])
     times = 4 if model is MarginModel.SIMPLE else 1
@@ -486,3 +488,67 @@ def test_entry_is_swept_within_its_bin_by_a_part_two_parts_later(tmp_path: Path)
     assert at_100x.after.soon.tolist() == [99.0]
     assert at_100x.after.extreme.tolist() == [99.0]
     assert at_100x.standing.tolist() == [False]
+
+
+def marks_of(window: TimeWindow, low: float, high: float, *, minutes: int | None = None) -> Series:
+    starts = range(window.start_ms, window.end_ms, 60_000)[:minutes]
+    return Series.of(SeriesKind.MARK_PRICE, starts, [(low, high, low)] * len(starts))
+
+
+@pytest.mark.parametrize("hours", [6, 24])
+def test_mark_price_leaves_standing_what_only_a_wick_of_trades_has_touched(stored: Stored, hours: int):
+    # A long of 2 from 30,000 at 100x is liquidated near 29,820; a minute later trades touch 29,000.
+    rows = [(0, 30_000.0, 2.0, "buy"), (90_000, 29_000.0, 0.1, "sell"), (150_000, 30_000.0, 0.1, "buy")]
+    window = TimeWindow.ending(MIDNIGHT - timedelta(hours=24 - hours), timedelta(hours=hours))
+    by_trades = job([stored(trades_from(rows))], window, TopN(1), leverages=(100,))
+    by_marks = replace(by_trades, mark=marks_of(window, 29_990, 30_010))
+    swept, standing = load_map(by_trades), load_map(by_marks)
+    assert (swept.swept_long, standing.swept_long) == (60_000.0, 0.0)
+    assert margin_text(swept.margin).endswith("swept by traded prices")
+    assert margin_text(standing.margin).endswith("swept by mark price")
+    assert load_map(replace(by_trades, mark=marks_of(window, 29_000, 30_010))).swept_long == 60_000.0
+
+
+def test_trades_of_the_entrys_own_minute_sweep_it_also_by_mark_price(stored: Stored):
+    rows = [(1_000, 30_000.0, 2.0, "buy"), (30_000, 29_000.0, 0.1, "sell"), (90_000, 30_000.0, 0.1, "buy")]
+    window = TimeWindow.ending(MIDNIGHT, timedelta(hours=24))
+    wanted = job([stored(trades_from(rows))], window, TopN(1), leverages=(100,))
+    assert load_map(replace(wanted, mark=marks_of(window, 30_000, 30_000))).swept_long == 60_000.0
+
+
+def test_sweep_by_mark_price_takes_trades_where_no_mark_is_known_and_says_so(stored: Stored):
+    rows = [(0, 30_000.0, 2.0, "buy"), (90_000, 29_000.0, 0.1, "sell"), (150_000, 30_000.0, 0.1, "buy")]
+    window = TimeWindow.ending(MIDNIGHT - timedelta(hours=18), timedelta(hours=6))
+    wanted = job([stored(trades_from(rows))], window, TopN(1), sweep=SweepPrice.MARK, leverages=(100,))
+    with pytest.raises(RequestError, match="mark prices of BTCUSDT are not known in this window; use sweep"):
+        load_map(wanted)
+    first = load_map(replace(wanted, mark=marks_of(window, 30_000, 30_000, minutes=1)))
+    assert first.swept_long == 60_000.0
+    assert "(0.2 % of the window, else by traded)" in margin_text(first.margin)
+    auto = replace(wanted.request, sweep=SweepPrice.AUTO)
+    mostly = marks_of(window, 30_000, 30_000, minutes=300)
+    assert load_map(replace(wanted, request=auto, mark=mostly)).swept_long == 60_000.0
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 100), hours=st.sampled_from([1, 6, 24]), jitter=st.floats(0, 300))
+def test_last_column_of_a_heatmap_is_what_stands_also_by_mark_price(
+    stored: Stored, seed: int, hours: int, jitter: float
+):
+    window = TimeWindow.ending(MIDNIGHT - timedelta(hours=24 - hours), timedelta(hours=hours))
+    wanted = job([stored(random_trades(3000, seed=7))], window, TopN(200), pictures=ALL_PICTURES)
+    middle = np.random.default_rng(seed).uniform(28_300, 28_700, hours * 60)
+    values = [(low, low + jitter, low) for low in middle]
+    mark = Series.of(SeriesKind.MARK_PRICE, range(window.start_ms, window.end_ms, 60_000), values)
+    with_marks = replace(wanted, mark=mark)
+    loaded = load_job(with_marks)
+    drawn = compute_map(with_marks, loaded)
+    levels = all_levels(
+        loaded.entries(), wanted.request, margin_of(with_marks)[0], last_price=drawn.last_price
+    )
+    assert loaded.marks is not None
+    heatmap = build_heatmap(
+        drawn, levels, bin_seconds=loaded.bin_seconds, swept_by=loaded.marks.path.binned()
+    )
+    standing = drawn.buckets.long.sum() + drawn.buckets.short.sum()
+    assert heatmap.value[:, -1].sum() + heatmap.below + heatmap.above == pytest.approx(standing)

@@ -1,0 +1,98 @@
+"""The series of a map: which ones a request needs, and how long it waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from liqmap.model import GapKind, LevelFilter, SweepPrice
+from liqmap.series import SeriesKind
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from liqmap.clock import Clock
+    from liqmap.collect.series import SeriesCollector, SeriesHoldings
+    from liqmap.model import MapRequest
+    from liqmap.series import Series
+
+PATIENCE: Final = timedelta(seconds=2)
+"""How much longer than for its trades a map waits for series that it can do without."""
+
+_STILL_TO_COME: Final = frozenset({GapKind.BEING_FETCHED, GapKind.NOT_FETCHED_YET, GapKind.FAILED})
+
+
+class MapSeries(NamedTuple):
+    """The series of a map, each None where no row is known; `is_final` where no more will be known."""
+
+    mark: Series | None = None
+    is_final: bool = True
+
+
+class SeriesFetch:
+    """The series of one request, fetched while its trades are."""
+
+    def __init__(self, request: MapRequest, *, collector: SeriesCollector, clock: Clock) -> None:
+        self._request = request
+        self._collector = collector
+        self._clock = clock
+        self._windows = {kind: _span(kind, request.window) for kind in _kinds(request)}
+        self._tasks = {
+            kind: asyncio.create_task(collector.collect(request.market, kind, window))
+            for kind, window in self._windows.items()
+        }
+
+    async def result(self) -> MapSeries:
+        """Return the series, waiting for those that the request cannot do without. Raises UnreadableStore."""
+        await asyncio.gather(*(self._tasks[kind] for kind in _required(self._request)))
+        everything = asyncio.create_task(self._everything())
+        patience = asyncio.ensure_future(self._clock.sleep(PATIENCE.total_seconds()))
+        try:
+            await asyncio.wait({everything, patience}, return_when=asyncio.FIRST_COMPLETED)
+            return everything.result() if everything.done() else self.held()
+        finally:
+            patience.cancel()
+            everything.cancel()
+
+    async def _everything(self) -> MapSeries:
+        return _known({kind: await task for kind, task in self._tasks.items()})
+
+    def held(self) -> MapSeries:
+        """Return what there is by now. Raises UnreadableStore."""
+        market = self._request.market
+        return _known(
+            {kind: self._collector.held(market, kind, window) for kind, window in self._windows.items()}
+        )
+
+    def cancel(self) -> None:
+        """Wait no longer; what is being fetched is there for the next map."""
+        for task in self._tasks.values():
+            task.cancel()
+
+
+def _kinds(request: MapRequest) -> list[SeriesKind]:
+    sweeps = request.levels is LevelFilter.STANDING and request.sweep is not SweepPrice.TRADED
+    return [SeriesKind.MARK_PRICE] if sweeps else []
+
+
+def _required(request: MapRequest) -> list[SeriesKind]:
+    needs_marks = request.sweep is SweepPrice.MARK
+    return [kind for kind in _kinds(request) if kind is SeriesKind.MARK_PRICE and needs_marks]
+
+
+def _span(kind: SeriesKind, window: TimeWindow) -> TimeWindow:
+    """Return the whole steps that a window touches."""
+    start = _floored(window.start, kind)
+    end = _floored(window.end + kind.step - timedelta(seconds=1), kind)
+    return TimeWindow(start, end)
+
+
+def _floored(moment: datetime, kind: SeriesKind) -> datetime:
+    midnight = moment.replace(hour=0, minute=0, second=0)
+    return moment - (moment - midnight) % kind.step
+
+
+def _known(found: dict[SeriesKind, SeriesHoldings]) -> MapSeries:
+    series = {kind: each.series for kind, each in found.items() if len(each.series)}
+    is_final = not any(gap.kind in _STILL_TO_COME for each in found.values() for gap in each.missing)
+    return MapSeries(series.get(SeriesKind.MARK_PRICE), is_final)

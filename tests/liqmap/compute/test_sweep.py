@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liqmap.compute.margin import Brackets, MarginRules, least_distance, liquidation_price
+from liqmap.compute.sweep import MINUTE_MS, SweepPath
+from liqmap.compute.values import PricePath
+from liqmap.model import Side, Valuation
+from liqmap.series import Series, SeriesKind
+from liqmap.window import TimeWindow
+
+START = datetime(2023, 8, 1, 0, 3, tzinfo=UTC)
+MINUTES = 14
+WINDOW = TimeWindow(START, START + timedelta(minutes=MINUTES))
+
+
+def path(lows: list[float | None], traded: list[float], *, bin_seconds: int) -> SweepPath:
+    """Return a path of marks that last a minute and have no width; None is a minute without one."""
+    times = WINDOW.start_ms + MINUTE_MS * np.arange(MINUTES)
+    known = [(int(time), (low, low, low)) for time, low in zip(times, lows, strict=True) if low is not None]
+    mark = Series.of(SeriesKind.MARK_PRICE, [time for time, _ in known], [values for _, values in known])
+    price = np.array(traded)
+    return SweepPath.of(WINDOW, PricePath(times, price, price, price), mark, bin_seconds=bin_seconds)
+
+
+prices = st.lists(st.integers(90, 110).map(float), min_size=MINUTES, max_size=MINUTES)
+marks = st.lists(st.one_of(st.none(), st.integers(90, 110).map(float)), min_size=MINUTES, max_size=MINUTES)
+
+
+@given(
+    marks, prices, st.lists(st.integers(0, MINUTES * 60_000 - 1), min_size=1), st.sampled_from([30, 60, 300])
+)
+def test_aftermath_by_marks_is_what_a_look_at_each_minute_gives(
+    lows: list[float | None], traded: list[float], offsets: list[int], bin_seconds: int
+):
+    by_minute = [one if one is not None else other for one, other in zip(lows, traded, strict=True)]
+    times = np.array([WINDOW.start_ms + each for each in offsets])
+    found = path(lows, traded, bin_seconds=bin_seconds).after(Side.SELL, times, np.full(len(times), 95.0))
+    for place, offset in enumerate(offsets):
+        minute = offset // MINUTE_MS
+        assert found.extreme[place] == max([95.0, *by_minute[minute + 1 :]])
+        bin_end = (WINDOW.start_ms + offset) // (bin_seconds * 1000) * bin_seconds * 1000 + bin_seconds * 1000
+        last = max(minute, (bin_end - WINDOW.start_ms) // MINUTE_MS - 1)
+        assert found.soon is not None
+        assert found.soon[place] == max([95.0, *by_minute[minute + 1 : last + 1]])
+
+
+def test_path_says_how_much_of_the_window_has_marks():
+    assert path([100.0] * 7 + [None] * 7, [100.0] * 14, bin_seconds=60).share == 0.5
+
+
+def test_bins_have_the_extremes_of_their_minutes():
+    binned = path([*map(float, range(14))], [0.0] * 14, bin_seconds=300).binned()
+    # From 00:00 on, of which the window begins at 00:03.
+    assert (binned.time - WINDOW.start_ms).tolist() == [each * MINUTE_MS for each in (-3, 2, 7, 12)]
+    assert binned.low.tolist() == [0, 2, 7, 12]
+    assert binned.high.tolist() == [1, 6, 11, 13]
+
+
+BRACKETS = Brackets.of([(50_000, 0.004, 125), (600_000, 0.005, 100), (3_000_000, 0.0065, 75), (1e8, 0.1, 5)])
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize(
+    "rules",
+    [
+        *(MarginRules(BRACKETS, valuation, inverse=False) for valuation in Valuation),
+        MarginRules(),
+        MarginRules(inverse=True),
+    ],
+)
+def test_no_level_is_nearer_than_the_least_distance(side: Side, rules: MarginRules):
+    leverages, entry = (5, 50, 100), np.full(50, 30_000.0)
+    notional = np.geomspace(1_000, 9e7, 50)
+    distance = least_distance(rules, leverages)
+    assert distance > 0
+    for leverage in leverages:
+        allowed = np.full(50, fill_value=True)
+        if rules.brackets is not None:
+            tier = np.searchsorted(rules.brackets.cap, notional)
+            allowed = rules.brackets.max_leverage[tier] >= leverage
+        level = liquidation_price(rules, side, leverage=leverage, entry_price=entry, notional=notional)
+        assert (np.abs(level / entry - 1)[allowed] > distance).all()
