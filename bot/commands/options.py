@@ -112,6 +112,12 @@ OPTIONS: Final = {
     ),
     "private": Option("Show the answer only to you"),
     "every": Option("How often to post it", choices={name: name for name in INTERVALS}),
+    "at": Option("Time of day, such as 08:00, in the time zone", suggest=completing.times_of_day),
+    "days": Option("Weekdays, such as mon-fri (default: every day)", suggest=completing.weekdays),
+    "timezone": Option(
+        "Time zone of times and days (default: the server's, else UTC)", suggest=completing.time_zones
+    ),
+    "publish": Option("Publish each new post of an announcement channel to its followers"),
     "channel": Option("Where to post it (default: here)"),
     "style": Option("A new post each time, or one that is edited (default: new post)", choices=_STYLES),
     "role": Option("A role to mention with each new post (default: none)"),

@@ -14,6 +14,7 @@ from bot.commands.options import MapTarget, options
 from bot.interaction.patience import acknowledge, patiently
 from bot.request.asking import check_defaults, usual_selection
 from bot.request.defaults import GuildDefaults
+from bot.request.times import UTC_NAME, parse_time_zone
 from bot.store.guilds import VALUE_LENGTH
 from bot.views.replies import COLOUR
 from liqmap import DEFAULT_EXCHANGE, EXCHANGES, Mode, RequestError, Theme
@@ -47,6 +48,7 @@ class Server(commands.Cog):
     @app_commands.command(name="settings", description="Show or change this server's defaults")
     @options(
         *("value", "leverages", "allow", "disallow", "reset"),
+        timezone="Time zone of scheduled posts that are set up from now on",
         exchange="Where the trades were made",
         mode="Which trades count, in maps and for alerts",
         theme="Colours of the pictures",
@@ -54,7 +56,7 @@ class Server(commands.Cog):
     @app_commands.guild_only()
     @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.default_permissions(manage_guild=True)
-    async def settings(
+    async def settings(  # noqa: PLR0913, PLR0917 - the arguments are the command's options
         self,
         interaction: discord.Interaction,
         exchange: str | None = None,
@@ -62,6 +64,7 @@ class Server(commands.Cog):
         value: str | None = None,
         theme: str | None = None,
         leverages: str | None = None,
+        timezone: str | None = None,
         allow: MapTarget | None = None,
         disallow: MapTarget | None = None,
         reset: bool = False,
@@ -70,7 +73,7 @@ class Server(commands.Cog):
 
         def change(before: GuildDefaults) -> GuildDefaults:
             now = GuildDefaults() if reset else before
-            now = _with_words(now, exchange=exchange, theme=theme, leverages=leverages)
+            now = _with_words(now, exchange=exchange, theme=theme, leverages=leverages, timezone=timezone)
             now = _with_mode(now, mode, value)
             now = _with_channels(now, allow.id if allow else None, disallow.id if disallow else None)
             if now != before:
@@ -107,7 +110,12 @@ class Server(commands.Cog):
 
 
 def _with_words(
-    defaults: GuildDefaults, *, exchange: str | None, theme: str | None, leverages: str | None
+    defaults: GuildDefaults,
+    *,
+    exchange: str | None,
+    theme: str | None,
+    leverages: str | None,
+    timezone: str | None,
 ) -> GuildDefaults:
     changes: dict[str, Any] = {}
     if exchange is not None:
@@ -117,6 +125,8 @@ def _with_words(
     if leverages is not None:
         # Kept as typed: a number that is formatted again may not parse.
         changes["leverages"] = leverages.replace(" ", "")
+    if timezone is not None:
+        changes["timezone"] = parse_time_zone(timezone)
     return replace(defaults, **changes)
 
 
@@ -146,6 +156,7 @@ def _shown(defaults: GuildDefaults) -> discord.Embed:
     embed.add_field(name="Trades", value=selection_text(usual_selection(defaults)))
     embed.add_field(name="Theme", value=defaults.theme or Theme.DARK.value)
     embed.add_field(name="Leverages", value=(defaults.leverages or DEFAULT_LEVERAGES).replace(",", ", "))
+    embed.add_field(name="Time zone", value=defaults.timezone or UTC_NAME)
     channels = " ".join(f"<#{each}>" for each in defaults.channels) or "all"
     embed.add_field(name="Channels", value=channels, inline=False)
     return embed

@@ -10,8 +10,8 @@ from discord.ext import commands
 
 from bot.commands.options import PostTarget, found_choices, options
 from bot.interaction.patience import acknowledge, patiently
-from bot.request.asking import build_spec
-from bot.request.due import parse_interval
+from bot.interaction.permissions import check_publishable
+from bot.request.asking import build_schedule, build_spec
 from bot.request.ids import parse_id
 from bot.request.spec import MapSpec
 from bot.schedule.desk import fetch_channel
@@ -55,7 +55,8 @@ class Subscriptions(commands.Cog):
 
     @app_commands.command(name="subscribe", description="Post a map here on a schedule")
     @options(
-        *("symbol", "every", "mode", "value", "channel", "exchange", "style", "role", "theme"),
+        *("symbol", "every", "mode", "value", "at", "days", "timezone", "channel", "exchange", "style"),
+        *("publish", "role", "theme"),
         window="How far back each map goes: 6h, 90m, 7d",
     )
     @app_commands.guild_only()
@@ -69,9 +70,13 @@ class Subscriptions(commands.Cog):
         every: str,
         mode: str | None = None,
         value: str | None = None,
+        at: str | None = None,
+        days: str | None = None,
+        timezone: str | None = None,
         channel: PostTarget | None = None,
         exchange: str | None = None,
         style: str = PostStyle.NEW_POST.value,
+        publish: bool = False,
         role: discord.Role | None = None,
         theme: str | None = None,
     ) -> None:
@@ -87,17 +92,23 @@ class Subscriptions(commands.Cog):
             theme=theme,
         )
         request = check_request(spec.ending(parse_end(None, now=self._clock.now())), max_days=self._max_days)
-        interval, chosen = parse_interval(every), _style(style)
+        chosen = _style(style)
+        schedule = build_schedule(
+            self._store.guilds.get(guild_id), every=every, at=at, days=days, timezone=timezone
+        )
         with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             target = await fetch_channel(
                 interaction.client, channel.id if channel else interaction.channel_id or 0
             )
             self.desk.check_rights(interaction, target, role)
+            if publish:
+                check_publishable(target)
             meant = await self._symbols.completed(request)
             new = NewSubscription(
-                *(guild_id, target.id, interaction.user.id, MapSpec.of(meant), interval, chosen),
-                role.id if role else None,
+                *(guild_id, target.id, interaction.user.id, MapSpec.of(meant), schedule, chosen),
+                role_id=role.id if role else None,
+                publish=publish,
             )
             await self.desk.check_room(new)
             async with self._symbols.explaining(meant, typed=symbol):

@@ -82,6 +82,15 @@ def check_member(channel: Postable, member: discord.Member, role: discord.Role |
         raise RequestError(f"You cannot mention {role.mention} yourself; choose another role, or none.")
 
 
+def check_publishable(channel: Postable) -> None:
+    """Raise RequestError unless posts in `channel` can be published to other servers."""
+    if not isinstance(channel, discord.TextChannel) or not channel.is_news():
+        raise RequestError(
+            f"{channel.mention} is not an announcement channel, so its posts cannot be published; choose one,"
+            " or leave publish out."
+        )
+
+
 def _sending(channel: Postable) -> str:
     return "send_messages_in_threads" if isinstance(channel, discord.Thread) else "send_messages"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -53,9 +54,13 @@ def _subscription_row(each: Subscription) -> dict[str, Any]:
         "channel_id": each.channel_id,
         "creator_id": each.creator_id,
         "spec": encode_spec(each.spec),
-        "every": int(each.every.total_seconds()),
+        "every": int(each.schedule.every.total_seconds()),
+        "at_minute": each.schedule.at // timedelta(minutes=1),
+        "days": sorted(each.schedule.days),
+        "timezone": each.schedule.timezone,
         "style": each.style.value,
         "role_id": each.role_id,
+        "publish": each.publish,
         "state": each.state.value,
         "reason": each.reason,
     }

@@ -10,8 +10,9 @@ from pydantic_core import PydanticCustomError, from_json
 
 from bot.request.asking import check_defaults
 from bot.request.defaults import GuildDefaults
-from bot.request.due import INTERVALS
+from bot.request.due import INTERVALS, Schedule
 from bot.request.spec import decode_spec, encode_spec
+from bot.request.times import EVERY_DAY, UTC_NAME, parse_time_zone
 from bot.schedule.alerts import WINDOW
 from bot.store.alerts import NewAlert
 from bot.store.erase import NOBODY
@@ -55,8 +56,12 @@ class _Subscription(_Row):
     creator_id: _CreatorId
     spec: Annotated[str, Field(max_length=300)]
     every: int
+    at_minute: Annotated[int, Field(ge=0, lt=24 * 60)] = 0
+    days: Annotated[list[int], Field(min_length=1, max_length=7)] = sorted(EVERY_DAY)
+    timezone: Annotated[str, Field(max_length=40), _Text] = UTC_NAME
     style: Literal["new", "edit"]
     role_id: _Id | None
+    publish: bool = False
     state: Literal["active", "paused"]
     reason: Annotated[str, Field(max_length=300), _Text]
 
@@ -79,6 +84,7 @@ class _Guild(_Row):
     value: Annotated[str, Field(max_length=40), _Text] | None
     theme: Annotated[Theme, _Word] | None
     leverages: Annotated[str, Field(max_length=200), _Text] | None
+    timezone: Annotated[str, Field(max_length=40), _Text] | None = None
     channels: Annotated[list[_Id], Field(max_length=50)]
 
 
@@ -166,12 +172,24 @@ def _subscription(row: _Subscription) -> SavedSubscription:
         channel_id=row.channel_id,
         creator_id=row.creator_id,
         spec=spec,
-        every=timedelta(seconds=row.every),
+        schedule=Schedule(
+            timedelta(seconds=row.every),
+            timedelta(minutes=row.at_minute),
+            _days(row.days),
+            row.timezone,
+        ),
         style=PostStyle(row.style),
         role_id=row.role_id,
+        publish=row.publish,
         state=SubscriptionState(row.state),
         reason=row.reason,
     )
+
+
+def _days(days: Sequence[int]) -> frozenset[int]:
+    if not EVERY_DAY.issuperset(days):
+        raise RequestError("Weekdays go from 0 for Monday to 6 for Sunday.")
+    return frozenset(days)
 
 
 def _spec(code: str) -> MapSpec:
@@ -195,4 +213,6 @@ def _guild(row: _Guild) -> tuple[int, GuildDefaults]:
     fields = row.model_dump(mode="json", exclude={"guild_id", "channels"})
     defaults = GuildDefaults(**fields, channels=tuple(row.channels))
     check_defaults(defaults)
+    if defaults.timezone is not None:
+        parse_time_zone(defaults.timezone)
     return row.guild_id, defaults

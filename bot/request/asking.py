@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from bot.request.due import Schedule, parse_interval
 from bot.request.spec import MapSpec
+from bot.request.times import (
+    EVERY_DAY,
+    MIDNIGHT,
+    UTC_NAME,
+    parse_days,
+    parse_time_of_day,
+    parse_time_zone,
+)
 from liqmap import (
     DEFAULT_EXCHANGE,
     PICTURES,
@@ -66,6 +75,18 @@ def build_spec(
         levels=levels,
         theme=parse_theme(words.get("theme") or defaults.theme or Theme.DARK),
         pictures=pictures,
+    )
+
+
+def build_schedule(
+    defaults: GuildDefaults, *, every: str, at: str | None, days: str | None, timezone: str | None
+) -> Schedule:
+    """Return when to post, in the server's time zone unless another is named. Raises RequestError."""
+    return Schedule(
+        parse_interval(every),
+        MIDNIGHT if at is None else parse_time_of_day(at),
+        EVERY_DAY if days is None else parse_days(days),
+        (defaults.timezone or UTC_NAME) if timezone is None else parse_time_zone(timezone),
     )
 
 

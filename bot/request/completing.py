@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+from bot.request.times import COMMON_ZONES, parse_days, parse_time_of_day
+from bot.request.times import time_zones as known_zones
 from liqmap import DEFAULT_EXCHANGE, Mode, RequestError
 from liqmap.parsing import (
     COMMON_WINDOWS,
@@ -119,6 +121,29 @@ def ends(typed: Typed) -> list[str]:
     common = [hour, *(midnight - timedelta(days=back) for back in range(_DAYS_BACK))]
     known = [f"{moment:%Y-%m-%d %H:%M}" for moment in common] + _times_within(text)
     return _suggested(text, known, is_valid=lambda each: parse_end(each, now=now) <= now)
+
+
+def time_zones(typed: Typed) -> list[str]:
+    """Return time zones with the text in their names; common ones before anything is typed."""
+    word = "_".join(typed.text.lower().split())
+    if not word:
+        return list(COMMON_ZONES)
+    named = [(key, name) for key, name in known_zones().items() if word in key]
+    # A city that begins with the text comes first; of equals, the common ones.
+    named.sort(key=lambda each: not each[0].rpartition("/")[2].startswith(word))
+    return [name for _, name in named[:_MOST]]
+
+
+def times_of_day(typed: Typed) -> list[str]:
+    """Return times of day: what is typed, and the hours and halves that begin like it."""
+    hours = [f"{hour:02d}:{minute}" for minute in ("00", "30") for hour in (*range(7, 24), *range(7))]
+    return _suggested(typed.text, hours, is_valid=lambda text: parse_time_of_day(text) is not None)
+
+
+def weekdays(typed: Typed) -> list[str]:
+    """Return sets of weekdays: what is typed, and common ones."""
+    common = ("mon-fri", "sat,sun", "daily", "mon", "tue", "wed", "thu", "fri", "sat", "sun", "mon,wed,fri")
+    return _suggested(typed.text, common, is_valid=lambda text: bool(parse_days(text)))
 
 
 def suggested_lengths(common: tuple[str, ...], *, shortest: timedelta, longest: timedelta) -> Suggest:

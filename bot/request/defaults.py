@@ -17,4 +17,5 @@ class GuildDefaults:
     value: str | None = None
     theme: str | None = None
     leverages: str | None = None
+    timezone: str | None = None
     channels: tuple[int, ...] = ()

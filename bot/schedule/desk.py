@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.interaction.patience import acknowledge, may_pass, patiently
-from bot.interaction.permissions import Postable, check_bot, check_member
+from bot.interaction.permissions import Postable, check_bot, check_member, check_publishable
 from bot.request.due import next_post
 from bot.store.subscriptions import SubscriptionState
 from bot.views.replies import below_completion
@@ -51,7 +51,7 @@ class SubscriptionDesk:
             await self._check_posting(interaction, draft)
             await self._activate(draft.id)
         now = self._clock.now()
-        when = int(next_post(draft.id, draft.every, now=now, jitter=self._settings.jitter).timestamp())
+        when = int(next_post(draft.id, draft.schedule, now=now, jitter=self._settings.jitter).timestamp())
         text = f"Saved: {one_line(draft)}. The next post comes <t:{when}:R>, at <t:{when}:t>."
         await patiently(lambda: interaction.edit_original_response(content=text, view=None))
 
@@ -161,6 +161,8 @@ class SubscriptionDesk:
                 "The role to mention no longer exists; use /subscribe with another role, or none."
             )
         self.check_rights(interaction, target, role)
+        if subscription.publish:
+            check_publishable(target)
 
     async def _activate(self, number: int) -> None:
         most = self._settings.per_guild

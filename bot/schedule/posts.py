@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
 from functools import partial
@@ -35,6 +36,8 @@ _NOT_TO_BE_EDITED = frozenset({10008, 50083})
 
 Sending reopens an archived thread, and edits do not keep a thread open. So a new message is sent instead.
 """
+_PUBLISHED_ALREADY = 40033
+_PUBLISHED_WITHIN = 60.0
 _HISTORY = 100
 _CLOCKS_DIFFER = timedelta(minutes=1)
 
@@ -95,6 +98,20 @@ class Posts:
                 raise
             return False
         return True
+
+    async def publish(self, subscription: Subscription, message_id: int) -> None:
+        """Publish a post of an announcement channel to its followers, unless it is published already.
+
+        Raises one of `bot.interaction.patience.UNSENT`, and TimeoutError where Discord makes the bot wait: it
+        takes ten an hour in a channel.
+        """
+        message = self._channel(subscription).get_partial_message(message_id)
+        try:
+            async with asyncio.timeout(_PUBLISHED_WITHIN):
+                await patiently(message.publish, sleep=self._sleep)
+        except discord.HTTPException as error:
+            if error.code != _PUBLISHED_ALREADY:
+                raise
 
     async def find(self, subscription: Subscription, due: datetime, *, since: datetime) -> int | None:
         """Return the message of that due time, if the channel's history has it from `since` on.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from bot.request.due import EPOCH, jitter_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from contextvars import Context
 
+    from bot.request.due import Schedule
     from bot.store.subscriptions import Subscription
     from liqmap import SteadyClock
 
@@ -39,12 +41,20 @@ class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library has no 
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
         """Return the first of its times after `now`, or at it if it has not fired yet."""
-        after = now
-        # A last time in the future means that the clock was set back since.
-        if previous_fire_time is not None and previous_fire_time <= now:
-            after = max(now, previous_fire_time + _RESOLUTION)
-        found: datetime | None = super().get_next_fire_time(None, after)
+        found: datetime | None = super().get_next_fire_time(None, _after(previous_fire_time, now))
         return found
+
+
+class DueTrigger(BaseTrigger):  # type: ignore[misc] # the library has no types
+    """Fires at the due times of a schedule, each `shift` later, no matter when it fired last."""
+
+    def __init__(self, schedule: Schedule, *, shift: timedelta) -> None:
+        self._schedule = schedule
+        self._shift = shift
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """Return the first of its times after `now`, or at it if it has not fired yet."""
+        return self._schedule.due_from(_after(previous_fire_time, now) - self._shift) + self._shift
 
 
 class Scheduler:
@@ -117,7 +127,11 @@ class Scheduler:
     def every(self, interval: timedelta, job: Callable[[], Awaitable[None]], *, name: str) -> None:
         """Run `job` at each whole `interval`; not again while it still runs."""
         self._within(
-            self._scheduler.add_job, self._noted, self._trigger(interval, timedelta()), id=name, args=[job]
+            self._scheduler.add_job,
+            self._noted,
+            ClockTrigger(seconds=int(interval.total_seconds()), start_date=EPOCH, timezone=UTC),
+            id=name,
+            args=[job],
         )
 
     def _add(self, subscription: Subscription, *, first: datetime | None = None) -> None:
@@ -126,7 +140,7 @@ class Scheduler:
         self._within(
             self._scheduler.add_job,
             self._noted,
-            self._trigger(subscription.every, jitter_of(subscription.id, self._jitter)),
+            DueTrigger(subscription.schedule, shift=jitter_of(subscription.id, self._jitter)),
             id=str(subscription.id),
             args=[partial(self._run, subscription.id)],
             replace_existing=True,
@@ -136,10 +150,6 @@ class Scheduler:
     def _within(self, call: Callable[..., Any], *arguments: object, **options: object) -> None:
         # A copy: a context that is already entered cannot be entered again.
         self._context.copy().run(call, *arguments, **options)
-
-    def _trigger(self, every: timedelta, shift: timedelta) -> ClockTrigger:
-        seconds = int(every.total_seconds())
-        return ClockTrigger(seconds=seconds, start_date=EPOCH + shift, timezone=UTC)
 
     def _look_soon(self) -> None:
         # The event loop's clock is monotonic, so setting the system clock does not delay this.
@@ -177,3 +187,9 @@ class Scheduler:
     async def _run(self, subscription_id: int) -> None:
         if not await self._job(subscription_id):
             self.remove(subscription_id)
+
+
+def _after(previous: datetime | None, now: datetime) -> datetime:
+    """Return the moment from which on a trigger that fired last at `previous` fires next."""
+    # A last time in the future means that the clock was set back since.
+    return now if previous is None or previous > now else max(now, previous + _RESOLUTION)

@@ -20,7 +20,7 @@ from tenacity import (
 )
 
 from bot.interaction.patience import UNSENT, failure_text, may_pass
-from bot.request.due import due_before, jitter_of
+from bot.request.due import jitter_of
 from bot.schedule.posts import NONCE_HOLDS
 from bot.store.snapshots import SnapshotState
 from bot.store.subscriptions import SubscriptionState
@@ -68,6 +68,10 @@ class Poster(Protocol):
 
     async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
         """Replace the message's map with a new result; return whether the message could be edited."""
+        ...
+
+    async def publish(self, subscription: Subscription, message_id: int) -> None:
+        """Publish a post to the followers of its channel."""
         ...
 
     async def find(self, subscription: Subscription, due: datetime, *, since: datetime) -> int | None:
@@ -172,7 +176,8 @@ class SnapshotJob:
             subscription = await self._store.subscriptions.get(subscription_id)
             if subscription is None or subscription.state is not SubscriptionState.ACTIVE:
                 return False
-            due = due_before(self._clock.now() - jitter_of(subscription_id, self._jitter), subscription.every)
+            shift = jitter_of(subscription_id, self._jitter)
+            due = subscription.schedule.due_before(self._clock.now() - shift)
             if due <= subscription.active_since or due == done:
                 return True
             snapshot = await self._store.snapshots.claim(subscription_id, due, now=self._clock.now())
@@ -200,6 +205,9 @@ class SnapshotJob:
             await self._fail_refused(subscription, snapshot, error)
             return
         self._logged.clear()
+        # Before it is noted: if the bot is killed here, the next start finds the post and publishes it.
+        if subscription.publish and message_id is not None and message_id != subscription.edited_message:
+            await self._publish(subscription, message_id)
         await self._store.snapshots.posted(snapshot, message_id=message_id, now=self._clock.now())
         self._on_outcome("posted")
         log.info(
@@ -224,6 +232,25 @@ class SnapshotJob:
                 await self._store.subscriptions.forget_message(subscription.id)
             return await self._poster.send(subscription, snapshot.due, result)
 
+    async def _publish(self, subscription: Subscription, message_id: int) -> None:
+        """Publish a post. If Discord refuses that, the posts go on without, and the creator is informed."""
+        try:
+            await self._poster.publish(subscription, message_id)
+        except UNSENT as error:
+            log.warning(
+                "a post of subscription %d was not published: %s", subscription.id, failure_text(error)
+            )
+            gone = isinstance(error, discord.NotFound)
+            if not isinstance(error, discord.HTTPException) or may_pass(error) or gone:
+                return
+            if await self._store.subscriptions.stop_publishing(subscription.id):
+                await self._poster.inform(
+                    subscription.creator_id,
+                    f"I cannot publish the posts of {subscription.spec.market.symbol} in"
+                    f" <#{subscription.channel_id}> (Discord says: {error.text}). They go on without being"
+                    " published; subscribe anew to try it again.",
+                )
+
     async def _was_sent(self, subscription: Subscription, snapshot: Snapshot) -> tuple[bool, int | None]:
         """Return whether a message was sent although Discord's answer never arrived."""
         edits = subscription.edited_message is not None
@@ -232,7 +259,7 @@ class SnapshotJob:
             # Editing twice is harmless, and Discord still recognises the nonce of a new message.
             return False, None
         # The clock was set back since, so the noted time does not say when it was sent.
-        since = self._clock.now() - subscription.every if ago < timedelta() else snapshot.changed_at
+        since = self._clock.now() - subscription.schedule.every if ago < timedelta() else snapshot.changed_at
         try:
             message_id = await self._poster.find(subscription, snapshot.due, since=since)
         except discord.Forbidden as error:

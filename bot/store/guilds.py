@@ -96,4 +96,4 @@ def guild_columns(guild_id: int, defaults: GuildDefaults) -> dict[str, Any]:
 
 def _defaults(row: Row[Any]) -> GuildDefaults:
     channels = tuple(int(each) for each in row.channels.split(",") if each)
-    return GuildDefaults(row.exchange, row.mode, row.value, row.theme, row.leverages, channels)
+    return GuildDefaults(row.exchange, row.mode, row.value, row.theme, row.leverages, row.timezone, channels)

@@ -93,4 +93,4 @@ async def _insert(connection: AsyncConnection, table: Table, rows: Sequence[dict
 
 def _mark(each: NewSubscription) -> tuple[object, ...]:
     """Return what makes two subscriptions one: they would post the same at the same time."""
-    return (each.channel_id, each.spec, each.every)
+    return (each.channel_id, each.spec, each.schedule)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, delete, insert, select, update
 
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec, decode_spec, encode_spec
+from bot.request.times import EVERY_DAY
 from bot.store.database import writing
 from bot.store.owner import EVERYBODY, Owner
 from bot.store.room import free_place, has_equal, until_unique
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REASON_LENGTH: Final = 300
-SUBSCRIPTION_KEY: Final = ("channel_id", "spec", "every")
+_MINUTE: Final = timedelta(minutes=1)
+SUBSCRIPTION_KEY: Final = ("channel_id", "spec", "every", "at_minute", "weekdays", "timezone")
 """What makes two subscriptions one: they would post the same at the same time."""
 
 DOUBLED: Final = "the channel already gets exactly these posts"
@@ -50,15 +53,16 @@ class SubscriptionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewSubscription:
-    """A subscription as it is asked for."""
+    """A subscription as it is requested. With `publish`, new posts go to the followers of their channel."""
 
     guild_id: int
     channel_id: int
     creator_id: int
     spec: MapSpec
-    every: timedelta
+    schedule: Schedule
     style: PostStyle = PostStyle.NEW_POST
     role_id: int | None = None
+    publish: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +139,12 @@ class SubscriptionTable:
     async def forget_message(self, subscription_id: int) -> None:
         """Note that the newest post cannot be edited any more."""
         await self._change({"message_id": None}, subscriptions.c.id == subscription_id)
+
+    async def stop_publishing(self, subscription_id: int) -> bool:
+        """Let posts no longer be published; return whether they were."""
+        return await self._change(
+            {"publish": False}, subscriptions.c.id == subscription_id, subscriptions.c.publish
+        )
 
     async def note_failures(self, subscription_id: int, count: int) -> None:
         """Remember how often in a row a subscription has failed."""
@@ -235,9 +245,13 @@ def subscription_columns(new: NewSubscription) -> dict[str, Any]:
         "channel_id": new.channel_id,
         "creator_id": new.creator_id,
         "spec": encode_spec(new.spec),
-        "every": int(new.every.total_seconds()),
+        "every": int(new.schedule.every.total_seconds()),
+        "at_minute": new.schedule.at // _MINUTE,
+        "weekdays": sum(1 << day for day in new.schedule.days),
+        "timezone": new.schedule.timezone,
         "style": new.style,
         "role_id": new.role_id,
+        "publish": new.publish,
     }
 
 
@@ -247,7 +261,7 @@ def understood(row: Row[Any]) -> Subscription | None:
         return _subscription(row)
     except RequestError:
         # One row must not keep all the others from being posted.
-        log.warning("subscription %d is passed over: what it draws cannot be understood", row.id)
+        log.warning("subscription %d is passed over: it cannot be understood", row.id)
         return None
 
 
@@ -258,9 +272,15 @@ def _subscription(row: Row[Any]) -> Subscription:
         channel_id=row.channel_id,
         creator_id=row.creator_id,
         spec=decode_spec(row.spec),
-        every=timedelta(seconds=row.every),
+        schedule=Schedule(
+            timedelta(seconds=row.every),
+            row.at_minute * _MINUTE,
+            frozenset(day for day in EVERY_DAY if row.weekdays >> day & 1),
+            row.timezone,
+        ),
         style=PostStyle(row.style),
         role_id=row.role_id,
+        publish=row.publish,
         state=SubscriptionState(row.state),
         reason=row.reason,
         failures=row.failures,

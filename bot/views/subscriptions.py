@@ -9,7 +9,7 @@ from discord import ui
 
 from bot.interaction.patience import acknowledge
 from bot.interaction.permissions import CHANNEL_MANAGERS
-from bot.request.due import interval_text, next_post
+from bot.request.due import next_post
 from bot.request.ids import parse_id
 from bot.store.subscriptions import PostStyle, SubscriptionState
 from bot.views.press import Press, chosen_value
@@ -119,10 +119,12 @@ def one_line(subscription: NewSubscription, *, mention: bool = True) -> str:
     parts = [
         f"{spec.market.symbol} {length_text(spec.length)} on {EXCHANGES[spec.market.exchange].label}",
         selection_text(spec.selection),
-        f"every {interval_text(subscription.every)}",
+        str(subscription.schedule),
     ]
     if subscription.style is PostStyle.EDIT:
         parts.append("edited in place")
+    if subscription.publish:
+        parts.append("published")
     if mention and subscription.role_id is not None:
         parts.append(f"mentioning <@&{subscription.role_id}>")
     return ", ".join(parts) + (f" in <#{subscription.channel_id}>" if mention else "")
@@ -186,7 +188,7 @@ def _state(subscription: Subscription, last: Snapshot | None, *, now: datetime, 
     if subscription.state is SubscriptionState.PAUSED:
         state = f"⏸ paused: {subscription.reason}"
     else:
-        when = next_post(subscription.id, subscription.every, now=now, jitter=jitter)
+        when = next_post(subscription.id, subscription.schedule, now=now, jitter=jitter)
         state = f"next <t:{int(when.timestamp())}:R>"
     if last is None:
         return f"{state} · nothing posted yet"

@@ -95,6 +95,7 @@ class DiscordServer:
         app.router.add_post("/api/channels/{id}/messages", self._post)
         app.router.add_get("/api/channels/{id}/messages", self._history)
         app.router.add_patch("/api/channels/{id}/messages/{message}", self._edit)
+        app.router.add_post("/api/channels/{id}/messages/{message}/crosspost", self._publish)
         app.router.add_get("/gateway/", self.gateway.serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -232,7 +233,13 @@ class DiscordServer:
         known = next((each for each in recent if each["nonce"] == body["nonce"]), None)
         if known is None or not body["enforce_nonce"]:
             number = discord.utils.time_snowflake(now) + len(self.posts)
-            known = body | {"id": str(number), "channel_id": channel, "edits": 0, "at": now}
+            known = body | {
+                "id": str(number),
+                "channel_id": channel,
+                "edits": 0,
+                "published": False,
+                "at": now,
+            }
             self.posts.append(known)
         self.posted.set()
         return _json(_message(known["id"], body))
@@ -245,6 +252,16 @@ class DiscordServer:
         found["edits"] += 1
         self.posted.set()
         return _json(_message(found["id"], body))
+
+    async def _publish(self, request: web.Request) -> web.Response:
+        found = next((each for each in self.posts if each["id"] == request.match_info["message"]), None)
+        if found is None:
+            return _json({"code": 10008, "message": "Unknown Message"}, status=404)
+        if found["published"]:
+            message = "This message has already been crossposted"
+            return _json({"code": 40033, "message": message}, status=400)
+        found["published"] = True
+        return _json(_message(found["id"], found))
 
     async def _history(self, request: web.Request) -> web.Response:
         # Of what comes after an id the oldest are given, newest first like everything.

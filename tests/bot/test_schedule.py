@@ -14,6 +14,7 @@ import simcord
 from sqlalchemy import update
 
 from bot.ops.health import DrawingHealth
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.schedule.scheduler import ClockTrigger, Scheduler
 from bot.schedule.set_back import ClockWatch
@@ -133,7 +134,7 @@ async def test_what_is_under_way_may_end_when_the_bot_stops(monkeypatch: pytest.
         raise AssertionError
 
     scheduler = Scheduler(job, clock=SystemClock(), jitter=0, context=copy_context(), rewind=rewind)
-    subscription: Any = SimpleNamespace(id=7, every=timedelta(hours=1))
+    subscription: Any = SimpleNamespace(id=7, schedule=Schedule(timedelta(hours=1)))
     scheduler.start([subscription])
     await begun.wait()
     closing = asyncio.create_task(scheduler.close())
@@ -243,7 +244,7 @@ async def test_clock_set_back_by_hours_stops_no_upkeep(
     floor: Floor, store: Store, set_back: Callable[[float], None]
 ):
     set_back(5 * HOUR)
-    old = NewSubscription(floor.env.guild.id, 55, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    old = NewSubscription(floor.env.guild.id, 55, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
     number = await store.subscriptions.draft(old, now=NOW - timedelta(days=2))
     await floor.env.advance_time(HOUR + 120)
     assert await store.subscriptions.get(number) is None

@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.settings import BotSettings
 from bot.store import open_store
@@ -161,7 +162,7 @@ async def subscribed(folder: Path, style: PostStyle = PostStyle.NEW_POST) -> Non
     """Store a subscription whose newest snapshot was missed."""
     spec = MapSpec.of(REQUEST)
     long = MapSpec(**{name: getattr(spec, name) for name in spec.__slots__} | {"length": timedelta(days=4)})
-    new = NewSubscription(GUILD_ID, CHANNEL_ID, 42, long, timedelta(days=1), style)
+    new = NewSubscription(GUILD_ID, CHANNEL_ID, 42, long, Schedule(timedelta(days=1)), style)
     async with open_store(BotSettings(storage=StorageSettings(path=folder / "store"))) as store:
         number = await store.subscriptions.draft(new, now=utc_now())
         await store.subscriptions.activate(number, now=utc_now() - timedelta(days=3))

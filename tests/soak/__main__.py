@@ -12,10 +12,11 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from bot.request.due import due_before
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec, decode_number
 from bot.settings import BotSettings
 from bot.store import open_store
@@ -32,7 +33,15 @@ SUBSCRIPTIONS, CHANNELS = 500, 100
 KILLED_EVERY = (15.0, 40.0)
 UNTOUCHED = 0.4  # the share at the end without kills, in which memory is watched
 FAULTS = 0.03
-INTERVALS = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1))
+SCHEDULES = (
+    Schedule(timedelta(minutes=15)),
+    Schedule(timedelta(minutes=30)),
+    Schedule(timedelta(hours=1)),
+    Schedule(timedelta(hours=1), timedelta(minutes=20), timezone="Asia/Kolkata"),
+    # Today's weekdays only, in zones that are there before and after UTC.
+    Schedule(timedelta(minutes=30), days=frozenset({0, 2, 4, 6}), timezone="Pacific/Auckland"),
+    Schedule(timedelta(hours=1), timedelta(minutes=45), frozenset({1, 3, 5}), "America/Los_Angeles"),
+)
 
 
 class Soak:
@@ -44,7 +53,8 @@ class Soak:
         self._chance = random.Random(1)
         self._config = folder / "liqmap.toml"
         self._settings = BotSettings(storage=StorageSettings(path=folder / "store"))
-        self._running: dict[int, tuple[datetime, timedelta]] = {}
+        self._running: dict[int, tuple[datetime, Schedule]] = {}
+        self._published: set[int] = set()
         self.kills = self.drops = 0
         self.memory: list[tuple[float, float]] = []
         self._config.write_text(
@@ -53,19 +63,22 @@ class Soak:
         )
 
     async def subscribe(self) -> None:
-        """Store the subscriptions: a few different maps, many channels, three intervals."""
+        """Store the subscriptions: a few different maps, many channels, several schedules, some published."""
         spec = MapSpec.of(REQUEST)
         async with open_store(self._settings) as store:
             for place in range(SUBSCRIPTIONS):
-                every = INTERVALS[place % 3]
+                schedule, publish = SCHEDULES[place % len(SCHEDULES)], place % 10 == 0
                 chosen = replace(spec, selection=TopN(100 + place // CHANNELS))
                 channel = CHANNEL_ID + place % CHANNELS
                 number = await store.subscriptions.draft(
-                    NewSubscription(GUILD_ID, channel, 42, chosen, every), now=self._clock.now()
+                    NewSubscription(GUILD_ID, channel, 42, chosen, schedule, publish=publish),
+                    now=self._clock.now(),
                 )
+                if publish:
+                    self._published.add(number)
                 active = self._clock.now()
                 await store.subscriptions.activate(number, now=active)
-                self._running[number] = (active, every)
+                self._running[number] = (active, schedule)
 
     async def run(self) -> None:
         """Let the bot live and die until the time is over."""
@@ -104,12 +117,17 @@ class Soak:
         """Return what had to be posted, the last minutes left out: they may still be on their way."""
         end = self._clock.now() - timedelta(minutes=15)
         wanted = set()
-        for number, (active, every) in self._running.items():
-            moment = due_before(active, every) + every
+        for number, (active, schedule) in self._running.items():
+            moment = schedule.due_after(active)
             while moment <= end:
                 wanted.add((number, moment))
-                moment += every
+                moment = schedule.due_after(moment)
         return wanted
+
+    def unpublished(self) -> int:
+        """Return how many posts were not published though their subscription says so."""
+        posts = [post for post in self._server.posts if _number_and_due(post)[0] in self._published]
+        return sum(not post["published"] for post in posts)
 
     async def what_became(self, lost: list[tuple[int, datetime]]) -> list[str]:
         """Return what the database says of snapshots that were lost."""
@@ -119,10 +137,12 @@ class Soak:
 
     def posted(self) -> Counter[tuple[int, datetime]]:
         """Return how often each was posted, as Discord saw it."""
-        nonces = [str(post["nonce"]).split("-") for post in self._server.posts]
-        return Counter(
-            (decode_number(number), datetime.fromtimestamp(decode_number(due), UTC)) for number, due in nonces
-        )
+        return Counter(_number_and_due(post) for post in self._server.posts)
+
+
+def _number_and_due(post: dict[str, Any]) -> tuple[int, datetime]:
+    number, due = str(post["nonce"]).split("-")
+    return decode_number(number), datetime.fromtimestamp(decode_number(due), UTC)
 
 
 async def main() -> int:
@@ -132,7 +152,7 @@ async def main() -> int:
             soak = Soak(Path(folder), server, clock)
             await soak.subscribe()
             await soak.run()
-            wanted, posted = soak.due(), soak.posted()
+            wanted, posted, unpublished = soak.due(), soak.posted(), soak.unpublished()
         lost = sorted(each for each in wanted if not posted[each])
         details = await soak.what_became(lost[:20])
     doubled = [each for each, count in posted.items() if count > 1]
@@ -142,7 +162,8 @@ async def main() -> int:
     sys.stdout.write(
         f"{SUBSCRIPTIONS} subscriptions, {CHANNELS} channels, {SECONDS:.0f} s at {SPEED:.0f}x speed\n"
         f"{soak.kills} kills, {soak.drops} dropped connections, {server.faults} faults of requests\n"
-        f"{len(wanted)} due, {sum(posted.values())} posted, {len(lost)} lost, {len(doubled)} doubled\n"
+        f"{len(wanted)} due, {sum(posted.values())} posted, {len(lost)} lost, {len(doubled)} doubled,"
+        f" {unpublished} not published\n"
         + "".join(f"{line}\n" for line in details)
         + f"memory: {early:.0f} MiB at most in the first half of the calm, {late:.0f} MiB in the second\n"
     )

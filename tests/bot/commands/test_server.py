@@ -25,6 +25,7 @@ async def test_settings_without_options_show_what_holds(floor: Floor, store: Sto
         "Trades": "top 100 trades per side",
         "Theme": "dark",
         "Leverages": "10, 25, 50, 100",
+        "Time zone": "UTC",
         "Channels": "all",
     }
     assert store.guilds.all() == {}
@@ -127,6 +128,7 @@ async def test_value_is_kept_without_spaces(floor: Floor, store: Store):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"timezone": "Mars"}, "The time zone “Mars” is not known; try Europe/Berlin or UTC."),
         ({"leverages": "10:0"}, "Every leverage needs a weight above 0"),
         ({"leverages": "200"}, "Leverages go from 2 to 150"),
         ({"value": "," * 38 + "100"}, "The value is longer than 40 characters; try 100, 100k or 1%."),

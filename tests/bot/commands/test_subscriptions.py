@@ -9,6 +9,7 @@ import simcord
 from simcord.backend.serializers import guild_create_payload
 
 from bot.request.defaults import GuildDefaults
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.settings import BotSettings, SubscriptionsSettings
 from bot.store import Store, open_store
@@ -40,7 +41,7 @@ async def test_subscribe_previews_and_saves_only_after_confirm(floor: Floor, sto
     await mona.click(message.message, label="Confirm")
     (saved,) = await store.subscriptions.active()
     assert (saved.channel_id, saved.creator_id) == (floor.channel.id, mona.id)
-    assert saved.every == timedelta(hours=1)
+    assert saved.schedule.every == timedelta(hours=1)
     # 10:00 UTC and the jitter of the first subscription.
     assert "The next post comes <t:1767261612:R>" in shown(preview).content
     assert shown(preview).components == []
@@ -60,7 +61,7 @@ async def test_confirm_is_acknowledged_though_the_connection_is_reset(
 
 async def test_server_that_was_left_unseen_is_forgotten_within_the_hour(floor: Floor, store: Store):
     await floor.subscribed(floor.manager())
-    new = NewSubscription(5, 55, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    new = NewSubscription(5, 55, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
     await store.subscriptions.activate(await store.subscriptions.draft(new, now=NOW), now=NOW)
     await store.guilds.put(6, GuildDefaults(theme="light"))
     await floor.env.advance_time(3600)
@@ -70,7 +71,9 @@ async def test_server_that_was_left_unseen_is_forgotten_within_the_hour(floor: F
 
 async def test_another_bot_s_servers_are_neither_posted_nor_tidied(floor: Floor, store: Store):
     other = await store.of(APPLICATION + 1)
-    new = NewSubscription(floor.env.guild.id, floor.channel.id, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    new = NewSubscription(
+        floor.env.guild.id, floor.channel.id, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1))
+    )
     for each in (new, replace(new, guild_id=5, channel_id=55)):
         await other.subscriptions.activate(await other.subscriptions.draft(each, now=NOW), now=NOW)
     await other.guilds.put(5, GuildDefaults(theme="light"))
@@ -85,7 +88,7 @@ async def test_rows_of_nobody_are_claimed_at_the_start_and_posted(
     floor: Floor, settings: BotSettings, store: Store, caplog: pytest.LogCaptureFixture
 ):
     guild, channel = floor.env.guild.id, floor.channel.id
-    new = NewSubscription(guild, channel, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    new = NewSubscription(guild, channel, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
     async with open_store(settings) as keeper:
         for each in (new, replace(new, guild_id=5, channel_id=55)):
             number = await keeper.subscriptions.draft(each, now=NOW)
@@ -108,7 +111,7 @@ async def test_import_into_a_running_bot_is_claimed_within_the_hour(
 ):
     async with open_store(settings) as keeper:
         new = NewSubscription(
-            floor.env.guild.id, floor.channel.id, 42, MapSpec.of(REQUEST), timedelta(hours=1)
+            floor.env.guild.id, floor.channel.id, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1))
         )
         await keeper.subscriptions.activate(await keeper.subscriptions.draft(new, now=NOW), now=NOW)
         await floor.env.advance_time(3600)
@@ -154,6 +157,65 @@ async def test_every_option_is_kept(floor: Floor, store: Store):
     assert (saved.channel_id, saved.role_id, saved.style) == (other.id, role.id, PostStyle.EDIT)
     assert (saved.spec.market.exchange, saved.spec.selection, saved.spec.theme) == (
         *(Exchange.BYBIT, Portion(0.02), "light"),
+    )
+
+
+async def test_post_comes_at_a_time_of_day_on_weekdays_of_the_server_s_zone(floor: Floor, store: Store):
+    mona = floor.manager(manage_guild=True)
+    await mona.slash(floor.channel, "settings", timezone="tokyo")
+    preview = await floor.subscribe(mona, every="1d", at="8", days="fri")
+    assert "every 1d at 08:00 on Fri (Asia/Tokyo) in" in shown(preview).content
+    await mona.click(shown(preview).message, label="Confirm")
+    (saved,) = await store.subscriptions.active()
+    assert saved.schedule == Schedule(
+        timedelta(days=1), timedelta(hours=8), frozenset({4}), timezone="Asia/Tokyo"
+    )
+    # Friday 08:00 in Tokyo is Thursday 23:00 in UTC; it is Thursday 09:30.
+    await floor.env.advance_time(13.4 * 3600)
+    assert floor.channel.history() == []
+    await floor.env.advance_time(0.2 * 3600)
+    assert len(floor.channel.history()) == 1
+    assert "23:00 UTC" in (floor.channel.history()[0].embeds[-1].footer.text or "")
+
+
+async def test_same_map_at_another_time_of_day_is_another_subscription(floor: Floor, store: Store):
+    mona = floor.manager()
+    for at in ("08:00", "20:00"):
+        await floor.subscribed(mona, every="1d", at=at)
+    assert len(await store.subscriptions.active()) == 2
+
+
+async def test_posts_of_an_announcement_channel_are_published(floor: Floor):
+    news = floor.env.guild.create_news_channel("news")
+    await floor.subscribed(floor.manager(), channel=news, publish=True)
+    await floor.env.advance_time(3600)
+    (post,) = news.history()
+    assert post.flags.value  # of which the simulation sets another bit than Discord
+
+
+@EXPECTS_ERRORS
+async def test_publishing_that_discord_refuses_is_reported_and_the_posts_go_on(floor: Floor, store: Store):
+    news, mona = floor.env.guild.create_news_channel("news"), floor.manager()
+    await floor.subscribed(mona, channel=news, publish=True)
+    floor.env.inject_error(
+        "POST", "/channels/*/messages/*/crosspost", status=403, code=50013, message="Missing Permissions"
+    )
+    await floor.env.advance_time(2 * 3600)
+    assert [post.flags.value for post in news.history()] == [0, 0]
+    (message,) = mona.user.dm_channel.history()
+    assert message.content == (
+        f"I cannot publish the posts of BTCUSDT in <#{news.id}> (Discord says: Missing Permissions)."
+        " They go on without being published; subscribe anew to try it again."
+    )
+    (saved,) = await store.subscriptions.active()
+    assert not saved.publish
+
+
+@EXPECTS_ERRORS
+async def test_only_announcement_channels_can_be_published(floor: Floor):
+    assert refusal(await floor.subscribe(floor.manager(), publish=True)) == (
+        f"<#{floor.channel.id}> is not an announcement channel, so its posts cannot be published; choose"
+        " one, or leave publish out."
     )
 
 
@@ -275,9 +337,12 @@ async def test_same_subscription_twice_and_one_too_many_are_refused(
     ("options", "sentence"),
     [
         ({"window": "soon"}, "The window “soon” is not a length of time"),
-        ({"symbol": "B-T-C!"}, "The symbol “B-T-C!” is not one"),
+        ({"symbol": "B-T-C!"}, "“B-T-C!” is not a symbol"),
         ({"value": "x"}, "The value “x” does not fit top_n"),
         ({"window": "91d"}, "longer than 90 days"),
+        ({"at": "noon"}, "“noon” is not a time of day; try 08:00."),
+        ({"days": "someday"}, "“someday” are not weekdays; try mon-fri or sat,sun."),
+        ({"timezone": "Mars"}, "The time zone “Mars” is not known"),
     ],
 )
 async def test_bad_option_is_one_sentence(floor: Floor, options: dict[str, str], sentence: str):
@@ -396,7 +461,7 @@ async def test_removed_channel_thread_and_server_are_forgotten(floor: Floor, sto
 
 
 async def test_drafts_of_yesterday_are_tidied_up(floor: Floor, store: Store):
-    new = NewSubscription(floor.env.guild.id, 55, 42, MapSpec.of(REQUEST), timedelta(hours=1))
+    new = NewSubscription(floor.env.guild.id, 55, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
     old, young = [
         await store.subscriptions.draft(new, now=NOW - timedelta(hours=hours)) for hours in (25, 22)
     ]

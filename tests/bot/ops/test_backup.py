@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bot.ops.backup import export_to, import_from
 from bot.ops.backup_file import read_backup
 from bot.request.defaults import GuildDefaults
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec, encode_spec
 from bot.settings import BotSettings
 from bot.store import Store, open_store
@@ -30,7 +31,8 @@ from liqmap.settings import StorageSettings
 from tests.bot.conftest import REQUEST
 
 NOW = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
-NEW = NewSubscription(2**62, 5, 6, MapSpec.of(REQUEST), timedelta(hours=1), PostStyle.EDIT, 7)
+WORKDAYS = Schedule(timedelta(days=1), timedelta(hours=8), frozenset(range(5)), "Europe/Berlin")
+NEW = NewSubscription(2**62, 5, 6, MapSpec.of(REQUEST), WORKDAYS, PostStyle.EDIT, 7, publish=True)
 ALERT = NewAlert(1, 2, 3, Exchange.BYBIT, "BTCUSDT", 0.01, 1e6, timedelta(hours=1))
 
 
@@ -43,7 +45,7 @@ async def backup(store: Store, tmp_path: Path) -> Path:
     await store.subscriptions.pause(number, reason="I may not post there")
     await store.subscriptions.draft(replace(NEW, channel_id=9), now=NOW)
     await store.alerts.add(ALERT)
-    await store.guilds.put(1, GuildDefaults(theme="light", channels=(2, 3)))
+    await store.guilds.put(1, GuildDefaults(theme="light", timezone="Asia/Tokyo", channels=(2, 3)))
     path = tmp_path / "backup.json"
     assert await export_to(store, path) == 2
     return path
@@ -89,11 +91,12 @@ async def test_import_brings_everything_back_once(backup: Path, tmp_path: Path):
         assert await import_from(store, backup, now=NOW) == 0
         first, second = await store.subscriptions.every_one()
         assert (first.guild_id, first.spec, first.style, first.role_id) == (2**62, NEW.spec, "edit", 7)
+        assert (first.schedule, first.publish) == (WORKDAYS, True)
         assert (first.state, first.active_since) == (SubscriptionState.ACTIVE, NOW)
         assert (second.state, second.reason) == (SubscriptionState.PAUSED, "I may not post there")
         (alert,) = await store.alerts.all()
         assert (alert.exchange, alert.cooldown) == (Exchange.BYBIT, timedelta(hours=1))
-        assert store.guilds.all() == {1: GuildDefaults(theme="light", channels=(2, 3))}
+        assert store.guilds.all() == {1: GuildDefaults(theme="light", timezone="Asia/Tokyo", channels=(2, 3))}
 
 
 ANYTHING = st.recursive(
@@ -186,6 +189,8 @@ async def test_broken_backup_is_one_sentence_and_adds_nothing(
         ("guilds", {"leverages": "x"}, "guilds.0: The leverages “x” must be up to 8 different numbers"),
         ("subscriptions", {"every": 10**30}, "subscriptions.1: Posts come every 15m, 30m, "),
         ("subscriptions", {"every": "1h"}, "subscriptions.1.every: Input should be a valid integer."),
+        ("subscriptions", {"days": [7]}, "subscriptions.1: Weekdays go from 0 for Monday to 6 for Sunday."),
+        ("subscriptions", {"timezone": "Mars"}, "subscriptions.1: The time zone Mars is not known"),
         ("subscriptions", {"role_id": True}, "subscriptions.1.role_id: Input should be a valid integer."),
         ("subscriptions", {"spec": "b~BTC\0"}, "subscriptions.1: The spec 'b~BTC\\x00' cannot be decoded."),
         ("subscriptions", {"reason": "\0"}, "subscriptions.1.reason: It must not contain a NUL character."),

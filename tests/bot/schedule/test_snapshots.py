@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.schedule.snapshots import SharedDraws, SnapshotJob
 from bot.settings import SubscriptionsSettings
@@ -34,7 +35,7 @@ from tests.bot.conftest import REQUEST, FakeDraw, result_of
 
 NOW = datetime(2026, 1, 1, 10, 30, tzinfo=UTC)
 TEN = datetime(2026, 1, 1, 10, tzinfo=UTC)
-NEW = NewSubscription(1, 2, 3, MapSpec.of(REQUEST), timedelta(hours=1))
+NEW = NewSubscription(1, 2, 3, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
 
 
 class Hand:
@@ -60,6 +61,8 @@ class FakePoster:
         self.posts: list[datetime] = []
         self.informed: list[str] = []
         self.edits: list[int] = []
+        self.published: list[int] = []
+        self.publishing: Exception | None = None
         self.can_edit = True
         self.found: int | None = None
         self.looked_since: datetime | None = None
@@ -77,6 +80,12 @@ class FakePoster:
         self._fail()
         self.edits.append(message_id)
         return self.can_edit
+
+    async def publish(self, subscription: Any, message_id: int) -> None:
+        del subscription
+        self.published.append(message_id)
+        if self.publishing:
+            raise self.publishing
 
     async def find(self, subscription: Any, due: datetime, *, since: datetime) -> int | None:
         del subscription, due
@@ -293,6 +302,43 @@ async def edited_in_place(store: Store) -> int:
     before = await store.snapshots.claim(number, TEN - timedelta(hours=1), now=NOW)
     assert before is not None
     await store.snapshots.posted(before, message_id=77, now=NOW)
+    return number
+
+
+async def test_post_found_after_a_kill_is_published(store: Store, poster: FakePoster, job: SnapshotJob):
+    number = await published(store)
+    snapshot = await store.snapshots.claim(number, TEN, now=TEN)
+    assert snapshot is not None
+    await store.snapshots.sending(snapshot, now=TEN)
+    poster.found = 77
+    assert await job(number)
+    assert (poster.posts, poster.published) == ([], [77])
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"),
+    [
+        (ConnectionResetError(104, "reset"), True),
+        (TimeoutError(), True),
+        (refused(503), True),
+        (refused(400, code=9), False),
+    ],
+)
+async def test_post_that_cannot_be_published_counts_as_posted(
+    store: Store, poster: FakePoster, job: SnapshotJob, error: Exception, goes_on: bool
+):
+    number, poster.publishing = await published(store), error
+    assert await job(number)
+    assert (poster.posts, len(poster.informed)) == ([TEN], 0 if goes_on else 1)
+    subscription = await store.subscriptions.get(number)
+    assert subscription is not None
+    assert (subscription.state, subscription.publish) == (SubscriptionState.ACTIVE, goes_on)
+
+
+async def published(store: Store) -> int:
+    """Store a subscription whose posts are published."""
+    number = await store.subscriptions.draft(replace(NEW, channel_id=9, publish=True), now=NOW)
+    await store.subscriptions.activate(number, now=TEN - timedelta(minutes=1))
     return number
 
 

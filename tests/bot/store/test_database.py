@@ -5,6 +5,7 @@ import sqlite3
 import stat
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.request.defaults import GuildDefaults
+from bot.request.due import Schedule
 from bot.settings import BotSettings, DatabaseSettings
 from bot.store import database, open_store
 from bot.store.database import open_database, writing
@@ -177,6 +179,41 @@ async def test_rows_of_an_earlier_version_are_kept_without_their_duplicates(
         assert posts[2] is None
     assert "paused 1 subscriptions that were there twice" in caplog.text
     assert "removed 1 alerts that were there twice" in caplog.text
+
+
+async def test_rows_of_the_version_before_schedules_go_on_as_they_were(
+    stored_settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+):
+    upgrade = command.upgrade
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", lambda config, _: upgrade(config, "applications"))
+        async with (
+            open_database(stored_settings.database.url, folder=stored_settings.storage.path) as engine,
+            writing(engine) as connection,
+        ):
+            await connection.execute(
+                text(
+                    "INSERT INTO subscriptions (guild_id, application_id, channel_id, creator_id, spec,"
+                    " every, style, state, reason, failures, active_since, place) VALUES"
+                    " (5, 9, 7, 3, 'b~BTCUSDT~go0~t100~bsd-~', 3600, 'new', 'active', '', 0, 1, 0)"
+                )
+            )
+            await connection.execute(
+                text(
+                    "INSERT INTO guilds (guild_id, application_id, theme, channels)"
+                    " VALUES (5, 9, 'light', '')"
+                )
+            )
+    async with open_store(stored_settings) as keeper:
+        store = await keeper.of(9)
+        (running,) = await store.subscriptions.active()
+        assert (running.schedule, running.publish) == (Schedule(timedelta(hours=1)), False)
+        assert store.guilds.get(5) == GuildDefaults(theme="light")
+        equal = replace(NEW, guild_id=5, channel_id=7, spec=running.spec, schedule=running.schedule)
+        with pytest.raises(RequestError, match="already gets"):
+            await store.subscriptions.check_room(equal, most=9)
+        later = replace(equal, schedule=Schedule(timedelta(hours=1), timedelta(minutes=20)))
+        assert await store.subscriptions.activate(await store.subscriptions.draft(later, now=NOW), now=NOW)
 
 
 async def test_rows_of_an_earlier_version_are_claimed_completely(old_tables: BotSettings):

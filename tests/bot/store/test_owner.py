@@ -53,6 +53,7 @@ def calls(store: Store, number: int) -> dict[object, Callable[[], Any]]:
         subs.check_room: lambda: subs.check_room(NEW, most=1),
         subs.pause: lambda: subs.pause(number, reason="x"),
         subs.forget_message: lambda: subs.forget_message(number),
+        subs.stop_publishing: lambda: subs.stop_publishing(number),
         subs.note_failures: lambda: subs.note_failures(number, 2),
         subs.begin_by: lambda: subs.begin_by(NOW - 99 * HOUR),
         subs.get: lambda: subs.get(number),

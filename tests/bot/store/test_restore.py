@@ -16,6 +16,7 @@ from sqlalchemy import event
 
 from bot.ops.backup import export_to
 from bot.request.defaults import GuildDefaults
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.settings import BotSettings
 from bot.store import Store, open_store
@@ -27,13 +28,28 @@ from tests.bot.conftest import REQUEST
 
 NOW = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
 PAUSED = SavedSubscription(
-    *(1, 2, 3, MapSpec.of(REQUEST), timedelta(hours=1)), state=SubscriptionState.PAUSED, reason="by mona"
+    *(1, 2, 3, MapSpec.of(REQUEST), Schedule(timedelta(hours=1))),
+    state=SubscriptionState.PAUSED,
+    reason="by mona",
 )
 ALERT = NewAlert(1, 2, 3, Exchange.BYBIT, "BTCUSDT", 0.01, 1e6, timedelta(hours=1))
 SAVED = Saved(
-    [PAUSED, replace(PAUSED, channel_id=4, state=SubscriptionState.ACTIVE, reason="")],
+    [
+        PAUSED,
+        replace(
+            PAUSED,
+            channel_id=4,
+            schedule=Schedule(timedelta(days=1), timedelta(hours=8), frozenset({0}), "Asia/Tokyo"),
+            publish=True,
+            state=SubscriptionState.ACTIVE,
+            reason="",
+        ),
+    ],
     [ALERT, replace(ALERT, channel_id=4)],
-    {1: GuildDefaults(theme="light", channels=(2, 4)), 5: GuildDefaults(mode="portion")},
+    {
+        1: GuildDefaults(theme="light", timezone="Asia/Tokyo", channels=(2, 4)),
+        5: GuildDefaults(mode="portion"),
+    },
 )
 
 
@@ -41,12 +57,14 @@ async def contents(settings: BotSettings) -> tuple[Any, ...]:
     """Return what is stored, as a bot that starts finds it."""
     async with open_store(settings) as store:
         subscriptions = await store.subscriptions.every_one()
-        rows = [(each.channel_id, each.state, each.reason) for each in subscriptions]
+        rows = [
+            (each.channel_id, each.state, each.reason, each.schedule, each.publish) for each in subscriptions
+        ]
         return rows, [each.channel_id for each in await store.alerts.all()], store.guilds.all()
 
 
 WHOLE = (
-    [(2, SubscriptionState.PAUSED, "by mona"), (4, SubscriptionState.ACTIVE, "")],
+    [(each.channel_id, each.state, each.reason, each.schedule, each.publish) for each in SAVED.subscriptions],
     [2, 4],
     dict(SAVED.guilds),
 )

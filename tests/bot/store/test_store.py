@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.request.defaults import GuildDefaults
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.settings import BotSettings
 from bot.store import Store, open_store
@@ -19,7 +20,7 @@ from tests.bot.conftest import REQUEST
 NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 # Discord's ids need 63 bits.
-NEW = NewSubscription(2**62, 2**62 + 1, 2**62 + 2, MapSpec.of(REQUEST), HOUR, PostStyle.EDIT, 7)
+NEW = NewSubscription(2**62, 2**62 + 1, 2**62 + 2, MapSpec.of(REQUEST), Schedule(HOUR), PostStyle.EDIT, 7)
 
 
 async def subscribed(store: Store, new: NewSubscription = NEW) -> int:
@@ -34,7 +35,7 @@ async def test_subscription_is_a_draft_until_it_is_confirmed(store: Store):
     assert await store.subscriptions.active() == []
     await store.subscriptions.activate(number, now=NOW + HOUR)
     expected = Subscription(
-        *(NEW.guild_id, NEW.channel_id, NEW.creator_id, NEW.spec, NEW.every, NEW.style, NEW.role_id),
+        *(NEW.guild_id, NEW.channel_id, NEW.creator_id, NEW.spec, NEW.schedule, NEW.style, NEW.role_id),
         id=number,
         state=SubscriptionState.ACTIVE,
         reason="",
@@ -78,7 +79,7 @@ async def test_row_that_cannot_be_understood_is_passed_over_and_logged(
     whole = await subscribed(store)
     assert [each.id for each in await store.subscriptions.active()] == [whole]
     assert await store.subscriptions.get(number) is None
-    assert caplog.messages[0] == f"subscription {number} is passed over: what it draws cannot be understood"
+    assert caplog.messages[0] == f"subscription {number} is passed over: it cannot be understood"
     assert await store.subscriptions.remove_guild(NEW.guild_id) == [number, whole]
 
 
@@ -159,7 +160,7 @@ async def test_failed_snapshot_says_why_and_old_ones_go(store: Store):
 
 async def test_guild_defaults_are_kept_replaced_and_forgotten(store: Store):
     assert store.guilds.get(1) == GuildDefaults()
-    defaults = GuildDefaults("bybit", "portion", "1%", "light", "10,25", (2**62, 3))
+    defaults = GuildDefaults("bybit", "portion", "1%", "light", "10,25", "Asia/Tokyo", (2**62, 3))
     await store.guilds.put(1, GuildDefaults(theme="dark"))
     await store.guilds.put(1, defaults)
     await store.guilds.load()

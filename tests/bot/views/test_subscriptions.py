@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.store.subscriptions import PostStyle, Subscription, SubscriptionState
 from bot.views.subscriptions import list_reply
@@ -14,7 +15,7 @@ ID = 1234567890123456789
 
 def subscription(number: int) -> Subscription:
     return Subscription(
-        *(1, ID, 3, SPEC, timedelta(minutes=15), PostStyle.EDIT, ID),
+        *(1, ID, 3, SPEC, Schedule(timedelta(minutes=15)), PostStyle.EDIT, ID),
         id=number,
         state=SubscriptionState.ACTIVE,
         reason="",
