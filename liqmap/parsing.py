@@ -47,6 +47,9 @@ DEFAULT_VALUES: Final = {Mode.TOP_N: "100", Mode.GROSS_VALUE: "100k", Mode.PORTI
 DEFAULT_LEVERAGES: Final = ",".join(map(str, LEVERAGES))
 """The default leverages, as people type them."""
 
+WEIGHTED_LEVERAGES: Final = "10:35,25:30,50:20,100:15"
+"""An example of leverages with weights."""
+
 _LONGEST_TEXT = 60
 _LONGEST_SYMBOL = 35  # a `Market` takes 40, so a completion such as USDT still fits
 _SYMBOL = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
@@ -208,12 +211,16 @@ def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """
     parts = _plain(text, "leverages").lower().replace(" ", "").split(",")
     found = [_LEVERAGE.fullmatch(part) for part in parts]
-    weights = {int(each[1]): float(each[2] or 1) for each in found if each}
-    if len(weights) != len(parts) or len(parts) > _MOST_LEVERAGES:
+    if not all(found):
         raise RequestError(
-            f"The leverages {quoted(text)} must be up to {_MOST_LEVERAGES} different numbers;"
-            f" try {DEFAULT_LEVERAGES}."
+            f"The leverages {quoted(text)} must be whole numbers, with or without weights; try"
+            f" {DEFAULT_LEVERAGES} or {WEIGHTED_LEVERAGES}."
         )
+    if len(parts) > _MOST_LEVERAGES:
+        raise RequestError(f"At most {_MOST_LEVERAGES} leverages are drawn, and these are {len(parts)}.")
+    weights = {int(each[1]): float(each[2] or 1) for each in found if each}
+    if len(weights) != len(parts):
+        raise RequestError(f"The leverages {quoted(text)} have one of them twice; give each once.")
     leverages = tuple(sorted(weights))
     return leverages, tuple(weights[leverage] for leverage in leverages)
 

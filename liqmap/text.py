@@ -223,6 +223,12 @@ def completion_text(typed: Market, drawn: Market) -> str | None:
     return None if letters == symbol.replace("-", "") else f"{typed.symbol}: {symbol}"
 
 
+def unrecordable_text(market: Market) -> str:
+    """Return that a market's kind of contract cannot be recorded, and what can, as a sentence."""
+    kind = EXCHANGES[market.exchange].contract(market.symbol).label
+    return f"{kind} contracts such as {market.symbol} cannot be recorded; try BTCUSDT."
+
+
 def window_text(window: TimeWindow) -> str:
     """Return a window in UTC, with each date once: 2023-08-01 00:00 → 06:00 UTC."""
     start, end = window.start, window.end

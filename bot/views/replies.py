@@ -48,10 +48,6 @@ TOO_LONG: Final = (
     " kept, so ask again afterwards."
 )
 
-_TELLING_SHARE = 0.05  # the pace is meaningful after this share of the work, or this time
-_TELLING_SECONDS = 30.0
-_TELLING_BUDGET_SECONDS = 75.0  # more than the minute in which a budget is spent
-_SMALLEST_SHARE = 1e-6
 _ALT_TEXT_LENGTH = 1024  # Discord's limit, as is the longest description below
 _BAR_CELLS = 12
 _LONGEST_DESCRIPTION = 4096
@@ -94,21 +90,12 @@ def progress_text(progress: Progress, *, elapsed: float) -> str:
     filled = round(share * _BAR_CELLS)
     bar = "▓" * filled + "░" * (_BAR_CELLS - filled)
     text = f"{progress.text} {bar} {share_text(share)}"
-    left = _seconds_left(progress, share=share, elapsed=elapsed)
+    left = progress.seconds_left(elapsed)
     if left is None:
         return text
     if elapsed + left > ANSWER_WITHIN.total_seconds():
         return f"{text}\n{TOO_LONG}"
     return f"{text}, about {duration_text(timedelta(seconds=left))} left"
-
-
-def _seconds_left(progress: Progress, *, share: float, elapsed: float) -> float | None:
-    """Return how long the rest will take [s], at least `progress.left`; None if it is too early to say."""
-    pace = elapsed * (1 - share) / max(share, _SMALLEST_SHARE)
-    if progress.left is None:
-        return pace if share > _TELLING_SHARE or elapsed >= _TELLING_SECONDS else None
-    # Requests under a rate budget come in bursts. Their pace means nothing before a minute has passed.
-    return max(progress.left, pace) if elapsed >= _TELLING_BUDGET_SECONDS else progress.left
 
 
 def below_completion(sentence: str, *, typed: Market, drawn: Market) -> str:

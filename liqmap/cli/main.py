@@ -10,11 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from liqmap.cli.brackets import brackets
+from liqmap.cli.progress import ProgressBar
 from liqmap.cli.record import mistyped, record, status
 from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
@@ -31,6 +30,7 @@ from liqmap.model import (
     MapRequest,
     MarginModel,
     Market,
+    Progress,
     SweepPrice,
     Theme,
 )
@@ -73,7 +73,7 @@ from liqmap.window import TimeWindow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap.model import Coverage, MarginBasis, Progress
+    from liqmap.model import Coverage, MarginBasis
     from liqmap.run.result import MapResult
     from liqmap.settings import Settings
 
@@ -130,6 +130,8 @@ async def _draw(
     request: MapRequest, options: argparse.Namespace, settings: Settings
 ) -> tuple[MapResult, dict[str, Path]]:
     async with AsyncExitStack() as stack:
+        bar = stack.enter_context(ProgressBar())
+        bar.show(Progress(f"Looking up {request.market.symbol}"))
         if options.simulated:
             from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
 
@@ -139,8 +141,7 @@ async def _draw(
         engine = await stack.enter_async_context(Engine(settings, draws_here=True))
         request = await listings.completed(request)
         try:
-            with _ProgressBar() as bar:
-                result = await engine.draw(request, progress=bar.show)
+            result = await engine.draw(request, progress=bar.show)
         except (RequestError, NotPublished) as error:
             raise await listings.suggesting(error, request, typed=options.symbol) from None
     return result, result.save(options.out)
@@ -227,30 +228,6 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
         weights=weights,
     )
     return check_request(request, max_days=settings.engine.max_window_days)
-
-
-class _ProgressBar:
-    """Shows a request's progress as a bar on stderr, if that is a terminal."""
-
-    def __init__(self) -> None:
-        self._bar = tqdm(
-            total=100,
-            leave=False,
-            disable=not sys.stderr.isatty(),
-            bar_format="{desc} {bar} {percentage:3.0f} % {remaining} left",
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def show(self, progress: Progress) -> None:
-        self._bar.set_description_str(progress.text, refresh=False)
-        if progress.fraction is not None:
-            self._bar.n = round(progress.fraction * 100)
-        self._bar.refresh()
 
 
 def _as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str:

@@ -24,7 +24,7 @@ from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
-from liqmap.text import completion_text, duration_text
+from liqmap.text import completion_text, duration_text, unrecordable_text
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from liqmap.live.status import SymbolStatus
     from liqmap.settings import Settings
-
-log = logging.getLogger(__name__)
 
 _LOOKED_FOR = timedelta(days=4)  # the first and last whole day in it may have a file of a symbol
 
@@ -46,20 +44,33 @@ def record(arguments: Sequence[str]) -> int:
     exchanges = [parse_exchange(options.exchange)] if options.exchange else list(Exchange)
     try:
         markets = [Market(exchange, parse_symbol(text)) for text in options.symbols for exchange in exchanges]
-        names = asyncio.run(_named(markets, settings, simulated=options.simulated))
+        markets = asyncio.run(_meant(markets, settings, simulated=options.simulated))
     except RequestError as error:
         return mistyped(error)
-    recorder = settings.recorder.model_copy(update={"symbols": (*settings.recorder.symbols, *names)})
+    named = [f"{each.exchange}:{each.symbol}" for each in markets]
+    recorder = settings.recorder.model_copy(update={"symbols": (*settings.recorder.symbols, *named)})
+    _say(f"Recording {', '.join(map(_in_words, markets))}; Ctrl-C stops it.")
+    started = utc_now()
     asyncio.run(_record(settings.model_copy(update={"recorder": recorder}), simulated=options.simulated))
+    shown = "liqmap status --simulated" if options.simulated else "liqmap status"
+    _say(f"Stopped after {duration_text(utc_now() - started)}. What was received is stored; see `{shown}`.")
     return 0
 
 
 def status(arguments: Sequence[str]) -> int:
     """Print the state of every recording and return the exit code. Raises LiqmapError."""
     options = _status_parser().parse_args(arguments)
-    root = load_settings(options.config).storage.path
+    settings, example = load_settings(options.config), "liqmap record BTCUSDT"
+    if options.simulated:
+        from liqmap.simulator import simulated_store  # noqa: PLC0415 - takes half a second, rarely needed
+
+        settings, example = simulated_store(settings), f"{example} --simulated"
+    root = settings.storage.path
     found = recording_status(root, now=utc_now())
-    sys.stdout.write(_as_json(found) if options.json else _as_table(found))
+    if options.json:
+        sys.stdout.write(_as_json(found))
+    else:
+        _say(_as_table(found) if found else f"Nothing is recorded yet; try: {example}")
     if damage := damage_warning(root):
         # Beside the output: a program that reads the list gets the list.
         sys.stderr.write(f"{damage}\n")
@@ -89,20 +100,24 @@ async def _record(settings: Settings, *, simulated: bool) -> None:
         raise RequestError("The exchanges know none of these symbols, so nothing is recorded; check them.")
 
 
-async def _named(markets: Sequence[Market], settings: Settings, *, simulated: bool) -> list[str]:
-    """Return what to record as the settings name it. Raises RequestError for what has no stream."""
-    names, today = [], TimeWindow.ending(utc_now().replace(microsecond=0), _LOOKED_FOR)
+async def _meant(markets: Sequence[Market], settings: Settings, *, simulated: bool) -> list[Market]:
+    """Return the markets that the symbols mean. Raises RequestError for what has no stream."""
+    meant, today = [], TimeWindow.ending(utc_now().replace(microsecond=0), _LOOKED_FOR)
     async with Listings(settings, clock=SystemClock()) as listings:
         for typed in markets:
             # The invented market is on no list.
             market = listings.known.completed(typed) if simulated else await listings.meant(typed, today)
-            label = EXCHANGES[market.exchange].label
-            if not EXCHANGES[market.exchange].live.records(market.symbol):
-                raise RequestError(f"{market.symbol} is no USDT-margined future of {label}; try BTCUSDT.")
+            row = EXCHANGES[market.exchange]
+            if not row.live.records(market.symbol):
+                raise RequestError(unrecordable_text(market))
             if completion := completion_text(typed, market):
-                log.info("%s on %s", completion, label)
-            names.append(f"{market.exchange}:{market.symbol}")
-    return names
+                _say(f"{completion} on {row.label}")
+            meant.append(market)
+    return meant
+
+
+def _in_words(market: Market) -> str:
+    return f"{market.symbol} on {EXCHANGES[market.exchange].label}"
 
 
 def _record_parser() -> argparse.ArgumentParser:
@@ -118,7 +133,6 @@ def _record_parser() -> argparse.ArgumentParser:
         help="record on this exchange only (default: on all)",
     )
     _add_common(parser)
-    parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")
     return parser
 
 
@@ -134,17 +148,16 @@ def _status_parser() -> argparse.ArgumentParser:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
+    parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")
 
 
 def _as_table(found: Sequence[SymbolStatus]) -> str:
-    if not found:
-        return "Nothing is recorded yet; try: liqmap record BTCUSDT\n"
     head = ("exchange", "symbol", "state", "source", "recorded since", "last trade", "lag", "gaps")
     rows = [head, *(_row(each) for each in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     warning = clock_warning(found)
-    return "\n".join([*lines, *([warning] if warning else [])]) + "\n"
+    return "\n".join([*lines, *([warning] if warning else [])])
 
 
 def _row(each: SymbolStatus) -> tuple[str, ...]:
@@ -181,3 +194,8 @@ def _as_json(found: Sequence[SymbolStatus]) -> str:
         for each in found
     ]
     return json.dumps(report, allow_nan=False) + "\n"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,8 @@ VERIFIED_AGAIN: Final = timedelta(hours=1)
 """The time between two looks for a checksum that is not published yet."""
 
 _MOST_QUIET_DAYS = 7  # how many days without trades are passed over in the search for ids
-_DOWNLOAD_SHARE = 0.8  # of a day's work; the rest is parsing and storing
+DOWNLOAD_SHARE: Final = 0.8
+"""Of a day's work; the rest is parsing and storing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,7 @@ class DayFiles:
             async with AsyncExitStack() as files:
                 others = [((await self._downloaded(each, files))[0], each.day) for each in beside]
                 file, downloaded = await self._downloaded(day, files)
-                self._report(day, 1.0)
+                self._report(day, DOWNLOAD_SHARE)
                 origin = Origin(
                     exchange=day.exchange,
                     symbol=day.symbol,
@@ -274,6 +276,7 @@ class DayFiles:
                         beside=tuple(others),
                     ),
                 )
+            self._report(day, 1.0)
             if self._shared is not None:
                 await asyncio.to_thread(self._shared.publish, segment, replaces=replaces)
         log.info(
@@ -291,7 +294,7 @@ class DayFiles:
             file,
             settings=self._settings.download,
             checksum_url=source.checksum_url,
-            on_bytes=lambda done, total: self._report(day, done / total if total else 0.0),
+            on_bytes=lambda done, total: self._report(day, DOWNLOAD_SHARE * done / (total or math.inf)),
         )
         return file, downloaded
 
@@ -305,10 +308,10 @@ class DayFiles:
         base_url = self._settings.exchanges.of(day.exchange).archive_url
         return EXCHANGES[day.exchange].files.day_file(base_url, day.symbol, day.day)
 
-    def _report(self, day: Day, downloaded: float) -> None:
+    def _report(self, day: Day, share: float) -> None:
         fetch = self._fetches.get(day)
         for listener in tuple(fetch.listeners) if fetch else ():
-            listener(downloaded * _DOWNLOAD_SHARE)
+            listener(share)
 
 
 def absence(day: Day) -> NotPublished:

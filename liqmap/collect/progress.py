@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from liqmap.collect.days import Day
+from liqmap.collect.days import DOWNLOAD_SHARE, Day
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Progress
 
@@ -34,13 +34,19 @@ class FetchProgress:
         self._left: float | None = None
 
     def of_day(self, day: Day, days: int) -> Callable[[float], None]:
-        """Return a callback for the share of a day's download that is done; the day is one of `days`."""
+        """Return a callback for the share of a day's work that is done; the day is one of `days`."""
         self._weights[day] = 1.0
+        if len(self._weights) == 1:  # words from the beginning, before the first bytes have arrived
+            self._report(f"Fetching {self._days(days)}")
 
         def report(share: float) -> None:
             self._shares[day] = share
-            begun = sum(isinstance(key, Day) for key in self._shares)
-            self._report("1 day" if days == 1 else f"{begun} of {days} days")
+            shares = [share for key, share in self._shares.items() if isinstance(key, Day)]
+            if all(share >= DOWNLOAD_SHARE for share in shares):
+                stored = sum(share >= 1 for share in shares)
+                self._report(f"Storing {self._days(days, min(stored + 1, len(shares)))}")
+            else:
+                self._report(f"Fetching {self._days(days, len(shares))}")
 
         return report
 
@@ -48,16 +54,24 @@ class FetchProgress:
         """Return a callback for the share of recent trades that is done, and the seconds that are left."""
         key, hours = tuple(windows), sum((each.length for each in windows), timedelta()) / timedelta(hours=1)
         self._weights[key] = max(hours, _LEAST_HOURS)
+        length = f"{hours:.0f} h" if hours >= 1 else f"{hours * 60:.0f} min"
+        text = f"Fetching the last {length} of {self._symbol} from {EXCHANGES[self._exchange].label}"
+        if len(self._weights) == 1:
+            self._report(text)
 
         def report(share: float, left: float) -> None:
             self._shares[key], self._left = share, left
-            self._report(f"the last {hours:.0f} h" if hours >= 1 else f"the last {hours * 60:.0f} min")
+            self._report(text)
 
         return report
 
-    def _report(self, what: str) -> None:
+    def _days(self, days: int, number: int | None = None) -> str:
+        """Return which days, in words: 3 days of BTCUSDT from Binance, or with a `number` 2 of 3 days."""
+        counted = "1 day" if days == 1 else f"{days} days" if number is None else f"{number} of {days} days"
+        return f"{counted} of {self._symbol} from {EXCHANGES[self._exchange].label}"
+
+    def _report(self, text: str) -> None:
         done = sum(self._weights[key] * share for key, share in self._shares.items())
         # More to fetch may come to light on the way, which must not look like going back.
         self._reported = max(self._reported, done / sum(self._weights.values()))
-        text = f"Fetching {what} of {self._symbol} from {EXCHANGES[self._exchange].label}"
         self._progress(Progress(text, self._reported, left=self._left))

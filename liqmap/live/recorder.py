@@ -17,6 +17,7 @@ from liqmap.live.repair import Repair
 from liqmap.live.writer import SegmentWriter
 from liqmap.model import Exchange, Market
 from liqmap.parsing import parse_exchange, parse_symbol
+from liqmap.text import unrecordable_text
 from liqmap.window import DAY
 
 if TYPE_CHECKING:
@@ -145,5 +146,6 @@ def configured(settings: Settings) -> Iterator[tuple[Exchange, str]]:
         for exchange in [parse_exchange(prefix)] if prefix else Exchange:
             symbol = known.completed(Market(exchange, parse_symbol(name))).symbol
             if not EXCHANGES[exchange].live.records(symbol):
-                raise SettingsError(f"Setting recorder.symbols: {text} is no USDT-margined future.")
+                reason = unrecordable_text(Market(exchange, symbol))
+                raise SettingsError(f"Setting recorder.symbols: {reason}")
             yield exchange, symbol

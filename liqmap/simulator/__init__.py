@@ -9,7 +9,7 @@ from liqmap.simulator.crash import CrashServer
 from liqmap.simulator.faults import Fault
 from liqmap.simulator.market import LISTINGS, MarketDay, SimulatedMarket
 from liqmap.simulator.messages import Bracket
-from liqmap.simulator.server import GENEROUS, MarketServer
+from liqmap.simulator.server import GENEROUS, MarketServer, simulated_store
 
 __all__ = [
     "GENEROUS",
@@ -22,4 +22,5 @@ __all__ = [
     "SimulatedClock",
     "SimulatedMarket",
     "remote_clock",
+    "simulated_store",
 ]

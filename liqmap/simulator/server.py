@@ -46,6 +46,13 @@ SIMULATED_HEADER = {"X-Simulated-Market": "1"}
 """Every answer carries this header, by which the engine marks what comes of it as simulated."""
 
 
+def simulated_store(settings: AnySettings) -> AnySettings:
+    """Return `settings` with the store of simulated data, which lies beside that of real data."""
+    storage = settings.storage
+    update = {"path": storage.path / "simulated", "shared_url": ""}
+    return settings.model_copy(update={"storage": storage.model_copy(update=update)})
+
+
 class MarketServer:
     """Serves `market` on 127.0.0.1. Use it as `async with MarketServer(market) as server`.
 
@@ -171,7 +178,8 @@ class MarketServer:
 
     def redirect(self, settings: AnySettings) -> AnySettings:
         """Return `settings` with this server as the exchanges, and a store of its own."""
-        exchanges, storage = settings.exchanges, settings.storage
+        settings = simulated_store(settings)
+        exchanges = settings.exchanges
         binance = exchanges.binance.model_copy(
             update={
                 "archive_url": self.binance_url,
@@ -188,10 +196,7 @@ class MarketServer:
             }
         )
         return settings.model_copy(
-            update={
-                "storage": storage.model_copy(update={"path": storage.path / "simulated", "shared_url": ""}),
-                "exchanges": exchanges.model_copy(update={"binance": binance, "bybit": bybit}),
-            }
+            update={"exchanges": exchanges.model_copy(update={"binance": binance, "bybit": bybit})}
         )
 
     def plan(self, pattern: str, fault: Fault, *, times: int = 1) -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -362,8 +363,22 @@ def test_leverages_are_understood_with_their_weights(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "10,,20", "10,10", "ten", "10:", "1,2,3,4,5,6,7,8,9", "10;20", "1e2", "-5"]
+    ("text", "sentence"),
+    [
+        ("10,10", "have one of them twice"),
+        ("1,2,3,4,5,6,7,8,9", "At most 8 leverages are drawn, and these are 9."),
+        (
+            "10:a",
+            "with or without weights; try 10,25,50,100 or 10:35,25:30,50:20,100:15.",
+        ),
+    ],
 )
+def test_leverages_are_refused_with_a_sentence_that_fits(text: str, sentence: str):
+    with pytest.raises(RequestError, match=re.escape(sentence)):
+        parse_leverages(text)
+
+
+@pytest.mark.parametrize("text", ["", "10,,20", "ten", "10:", "10;20", "1e2", "-5"])
 def test_leverages_that_are_none_are_refused_with_an_example(text: str):
     with pytest.raises(RequestError, match=r"try 10,25,50,100|cannot be read"):
         parse_leverages(text)

@@ -141,7 +141,7 @@ async def test_options_are_understood_forgivingly(
         ({"mode": "portion", "value": "150%"}, "portion"),
         (
             {"leverages": "10,10"},
-            "The leverages “10,10” must be up to 8 different numbers; try 10,25,50,100.",
+            "The leverages “10,10” have one of them twice; give each once.",
         ),
         ({"leverages": "1,200"}, "Leverages go from 2 to 150, such as 10,25,50,100."),
         ({"end": "tomorrow"}, "The end “tomorrow” is not a time; try 2023-08-01 06:00 (UTC)."),

@@ -132,7 +132,7 @@ async def test_value_is_kept_without_spaces(floor: Floor, store: Store):
         ({"leverages": "10:0"}, "Every leverage needs a weight above 0"),
         ({"leverages": "200"}, "Leverages go from 2 to 150"),
         ({"value": "," * 38 + "100"}, "The value is longer than 40 characters; try 100, 100k or 1%."),
-        ({"leverages": "10,10"}, "The leverages “10,10” must be up to 8 different numbers"),
+        ({"leverages": "10,10"}, "The leverages “10,10” have one of them twice"),
         ({"value": "NaN"}, "The value “NaN” does not fit top_n; try 100."),
         ({"mode": "portion", "value": "150%"}, "portion takes a share above 0"),
     ],

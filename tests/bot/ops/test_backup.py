@@ -186,7 +186,7 @@ async def test_broken_backup_is_one_sentence_and_adds_nothing(
     ("key", "changes", "sentence"),
     [
         ("alerts", {"symbol": "btc"}, "alerts.0: A symbol is letters and digits, such as BTCUSDT."),
-        ("guilds", {"leverages": "x"}, "guilds.0: The leverages “x” must be up to 8 different numbers"),
+        ("guilds", {"leverages": "x"}, "guilds.0: The leverages “x” must be whole numbers"),
         ("subscriptions", {"every": 10**30}, "subscriptions.1: Posts come every 15m, 30m, "),
         ("subscriptions", {"every": "1h"}, "subscriptions.1.every: Input should be a valid integer."),
         ("subscriptions", {"days": [7]}, "subscriptions.1: Weekdays go from 0 for Monday to 6 for Sunday."),

@@ -261,8 +261,12 @@ def test_progress_shows_on_a_terminal_only(config: Path, tmp_path: Path, monkeyp
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     assert main(["BTCUSDT", "6h", *END, "--config", str(config), "--out", str(tmp_path)]) == 0
-    assert "Drawing" in terminal.getvalue()
-    assert "%" in terminal.getvalue()
+    shown = [frame.strip() for frame in terminal.getvalue().split("\r") if frame.strip()]
+    assert shown[0].startswith("Looking up BTCUSDT …")
+    assert shown[1].startswith("Fetching 1 day of BTCUSDT from Binance …")
+    assert "%" in shown[2]
+    assert shown[-1].startswith("Drawing …")
+    assert "?" not in terminal.getvalue()
 
 
 def test_interrupt_ends_quietly_with_130(monkeypatch: pytest.MonkeyPatch):

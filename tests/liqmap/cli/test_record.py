@@ -60,6 +60,15 @@ def test_status_of_an_empty_store_says_how_to_begin(store: Path, capsys: pytest.
     assert capsys.readouterr().out == "Nothing is recorded yet; try: liqmap record BTCUSDT\n"
 
 
+def test_status_of_simulated_data_reads_the_simulated_store(store: Path, capsys: pytest.CaptureFixture[str]):
+    Recordings(store).write(LIVE)
+    assert status(store, "--simulated") == 0
+    assert capsys.readouterr().out == "Nothing is recorded yet; try: liqmap record BTCUSDT --simulated\n"
+    Recordings(store / "simulated").write(replace(LIVE, symbol="ETHUSDT"))
+    assert status(store, "--simulated") == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["symbol", "ETHUSDT"]
+
+
 def test_status_is_a_table_of_every_symbol(store: Path, capsys: pytest.CaptureFixture[str]):
     Recordings(store).write(LIVE)
     stopped = Recording(Exchange.BYBIT, "ETHUSDT", updated=NOW - timedelta(hours=1), since=NOW)
@@ -120,7 +129,10 @@ def test_largest_lag_is_that_of_what_is_recorded_now(store: Path):
     ("words", "sentence"),
     [
         (["💰"], "“💰” is not a symbol; try BTCUSDT."),
-        (["BTCUSD_PERP", "--exchange", "binance"], "BTCUSD_PERP is no USDT-margined future of Binance"),
+        (
+            ["BTCUSD_PERP", "--exchange", "binance"],
+            "Binance COIN-M contracts such as BTCUSD_PERP cannot be recorded; try BTCUSDT.",
+        ),
     ],
 )
 def test_unrecordable_symbol_prints_one_sentence(
@@ -145,13 +157,18 @@ def test_recorder_of_nothing_that_exists_ends_with_a_sentence(
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_recorder_runs_until_a_signal_stops_it(store: Path, stop: signal.Signals):
     command = [sys.executable, "-m", "liqmap", "record", "BTCUSDT", "--exchange", "binance", "--simulated"]
+    command = [*command, "--config", str(store.parent / "liqmap.toml")]
     with subprocess.Popen(  # noqa: S603
-        [*command, "--config", str(store.parent / "liqmap.toml")], stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdout is not None
         assert process.stderr is not None
         told = next(line for line in process.stderr if "recording" in line)
         process.send_signal(stop)
-        rest = process.stderr.read()
+        rest, said = process.stderr.read(), process.stdout.read().splitlines()
+    assert said[0] == "Recording BTCUSDT on Binance; Ctrl-C stops it."
+    assert said[-1].startswith("Stopped after ")
+    assert said[-1].endswith(" s. What was received is stored; see `liqmap status --simulated`.")
     assert told.endswith("liqmap.live.exchange: recording binance BTCUSDT\n")
     assert (process.returncode, "Traceback" in rest) == (0, False)
     (found,) = Recordings(store / "simulated").all()

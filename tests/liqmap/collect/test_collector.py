@@ -155,10 +155,11 @@ async def test_requests_for_the_same_day_share_its_download(setup: Setup):
 
 async def test_progress_counts_days_and_never_goes_back(setup: Setup):
     await setup.collect("2023-07-31", "2023-08-03")
-    assert setup.news[-1].text == "Fetching 3 of 3 days of BTCUSDT from Binance"
+    assert setup.news[0].text == "Fetching 3 days of BTCUSDT from Binance"
+    assert setup.news[-1].text == "Storing 3 of 3 days of BTCUSDT from Binance"
     fractions = [each.fraction or 0.0 for each in setup.news]
     assert fractions == sorted(fractions)
-    assert 0.5 < fractions[-1] <= 1
+    assert (fractions[0], fractions[-1]) == (0, 1)
 
 
 async def test_day_that_cannot_be_fetched_is_a_gap_beside_others(setup: Setup):

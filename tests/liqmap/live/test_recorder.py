@@ -215,6 +215,7 @@ def test_configured_symbols_are_on_every_exchange_or_on_one():
 def test_configured_symbol_without_a_stream_raises_one_sentence():
     settings = Settings(recorder=RecorderSettings(symbols=("binance:BTCUSD",)))
     with pytest.raises(
-        SettingsError, match=r"^Setting recorder\.symbols: binance:BTCUSD is no USDT-margined"
+        SettingsError,
+        match=r"^Setting recorder\.symbols: Binance COIN-M contracts such as BTCUSD_PERP cannot",
     ):
         list(configured(settings))
