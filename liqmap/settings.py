@@ -153,6 +153,23 @@ class RecorderSettings(Section):
     most_open_trades: int = Field(default=200_000, ge=1000)
 
 
+class LedgerSettings(Section):
+    """Which markets' maps are sealed, and what maps.
+
+    The baseline knows the outcomes in the ledger `prior`, if one is named.
+    """
+
+    markets: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
+    window: str = "24h"
+    selection: str = "portion 1%"
+    prior: str = ""
+
+    @property
+    def prior_path(self) -> Path | None:
+        """Where that ledger is, None without one."""
+        return Path(self.prior) if self.prior else None
+
+
 class ExchangeSettings(Section):
     """The addresses of one exchange's files, REST API and streams."""
 
@@ -218,6 +235,7 @@ class Settings(BaseSettings):
     download: DownloadSettings = DownloadSettings()
     recent: RecentSettings = RecentSettings()
     recorder: RecorderSettings = RecorderSettings()
+    ledger: LedgerSettings = LedgerSettings()
     exchanges: ExchangesSettings = ExchangesSettings()
 
     @classmethod

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liqmap.cli.brackets import brackets
+from liqmap.cli.ledger import ledger
 from liqmap.cli.progress import ProgressBar
 from liqmap.cli.record import mistyped, record, status
 from liqmap.clock import SystemClock
@@ -85,8 +86,12 @@ _EXAMPLES = """examples:
   liqmap BTCUSDT 6h --simulated                               an invented market, no network
   liqmap record BTCUSDT ETHUSDT                               record their trades from now on; see --help
   liqmap status                                               what is recorded, and its gaps
+  liqmap ledger report                                        how well earlier maps did; see --help
   liqmap brackets                                             fetch the leverage brackets of now
 """
+
+
+_SUBCOMMANDS = {"record": record, "status": status, "brackets": brackets, "ledger": ledger}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,13 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_any_text()
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        if words[:1] == ["record"]:
-            return record(words[1:])
-        if words[:1] == ["status"]:
-            return status(words[1:])
-        if words[:1] == ["brackets"]:
-            return brackets(words[1:])
-        return _map(words)
+        subcommand = _SUBCOMMANDS.get(words[0]) if words else None
+        return _map(words) if subcommand is None else subcommand(words[1:])
     except LiqmapError as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, SettingsError) else 1

@@ -59,29 +59,35 @@ def summed(bucket: NDArray[np.int64], usd: NDArray[np.float64]) -> NDArray[np.fl
     return np.bincount(bucket[inside], weights=usd[inside], minlength=COUNT).astype(np.float64)
 
 
-def cells(sigma: float) -> NDArray[np.int64]:
-    """Return each bucket's cell: its side and the distance of its middle in sigmas."""
+def cells(sigma: float | NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return each bucket's cell: its side and the distance of its middle in sigmas.
+
+    Of several sigmas, a column, a row each.
+    """
     cell = np.searchsorted(CELL_EDGES, _MIDDLES / sigma, side="right") - 1
     return cell + len(CELL_EDGES) * IS_SHORT
 
 
-def baseline(preceding: Iterable[tuple[float, NDArray[np.float64]]], sigma: float) -> NDArray[np.float64]:
+def baseline(preceding: Sequence[tuple[float, NDArray[np.float64]]], sigma: float) -> NDArray[np.float64]:
     """Return the density over buckets that knows only side and distance.
 
     `preceding` are the sigma and the liquidated USD per bucket of earlier windows, not nothing. Each window
     counts equally: its share of USD in a cell per sigma of distance, where the cell was within reach. Returns
     the uniform density if there are no windows.
     """
-    total, within_reach = np.zeros(CELLS), np.zeros(CELLS)
-    for its_sigma, usd in preceding:
-        cell = cells(its_sigma)
-        width = np.bincount(cell, minlength=CELLS) * STEP / its_sigma
-        share = np.bincount(cell, weights=usd / usd.sum(), minlength=CELLS)
-        reached = width > 0
-        total[reached] += share[reached] / width[reached]
-        within_reach += reached
-    rate = np.divide(total, within_reach, out=np.zeros(CELLS), where=within_reach > 0)
     uniform = np.full(COUNT, 1 / COUNT)
+    if not preceding:
+        return uniform
+    sigmas = np.array([[each] for each, _ in preceding])
+    usd = np.stack([each for _, each in preceding])
+    # Every window's cells behind those of the window before, so that one count does for all.
+    place = (cells(sigmas) + CELLS * np.arange(len(sigmas))[:, None]).ravel()
+    shares = (usd / usd.sum(axis=1, keepdims=True)).ravel()
+    share = np.bincount(place, weights=shares, minlength=CELLS * len(sigmas)).reshape(-1, CELLS)
+    width = np.bincount(place, minlength=CELLS * len(sigmas)).reshape(-1, CELLS) * STEP / sigmas
+    rates = np.divide(share, width, out=np.zeros_like(share), where=width > 0)
+    within_reach = (width > 0).sum(axis=0)
+    rate = np.divide(rates.sum(axis=0), within_reach, out=np.zeros(CELLS), where=within_reach > 0)
     density = rate[cells(sigma)]
     if not density.any():
         return uniform

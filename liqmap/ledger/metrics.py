@@ -43,6 +43,18 @@ def information_gain(
     return float((usd[hit] / usd.sum() * np.log2(mixed[hit] / baseline[hit])).sum())
 
 
+def at_equal_distance(
+    density: NDArray[np.float64], baseline: NDArray[np.float64], cells: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the map's density with the baseline's share of each cell, where the map has something in it.
+
+    What the map says of distances, which the baseline knows better, is left out.
+    """
+    share = np.bincount(cells, weights=baseline)[cells]
+    its = np.bincount(cells, weights=density)[cells]
+    return np.where(its > 0, density * np.divide(share, its, out=np.zeros(len(its)), where=its > 0), baseline)
+
+
 def capture(
     values: NDArray[np.float64], marked: Sequence[int] | NDArray[np.int64], cells: NDArray[np.int64]
 ) -> Capture:

@@ -21,8 +21,9 @@ from liqmap.text import unrecordable_text
 from liqmap.window import DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
     from types import TracebackType
 
     from liqmap.clock import Clock
@@ -136,16 +137,22 @@ class Recorder:
 
 
 def configured(settings: Settings) -> Iterator[tuple[Exchange, str]]:
-    """Yield the markets in `recorder.symbols`, where BTCUSDT is on every exchange and binance:BTCUSDT on one.
+    """Yield the markets in `recorder.symbols`. Raises SettingsError for a symbol that has no stream."""
+    names, root = settings.recorder.symbols, settings.storage.path
+    for market in markets_named(names, root, setting="recorder.symbols"):
+        yield market.exchange, market.symbol
 
-    Raises SettingsError for a symbol that has no stream.
+
+def markets_named(names: Iterable[str], root: Path, *, setting: str) -> Iterator[Market]:
+    """Yield the markets that a setting names: BTCUSDT is on every exchange, binance:BTCUSDT on one.
+
+    `root` is the store's folder. Raises SettingsError for a symbol that has no stream.
     """
-    known = KnownSymbols(settings.storage.path)
-    for text in settings.recorder.symbols:
+    known = KnownSymbols(root)
+    for text in names:
         prefix, _, name = text.rpartition(":")
         for exchange in [parse_exchange(prefix)] if prefix else Exchange:
-            symbol = known.completed(Market(exchange, parse_symbol(name))).symbol
-            if not EXCHANGES[exchange].live.records(symbol):
-                reason = unrecordable_text(Market(exchange, symbol))
-                raise SettingsError(f"Setting recorder.symbols: {reason}")
-            yield exchange, symbol
+            market = known.completed(Market(exchange, parse_symbol(name)))
+            if not EXCHANGES[exchange].live.records(market.symbol):
+                raise SettingsError(f"Setting {setting}: {unrecordable_text(market)}")
+            yield market

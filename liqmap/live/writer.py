@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
+from liqmap.store.feeds import note_feed
 from liqmap.store.liquidations import append_liquidations
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import write_segment
@@ -50,6 +52,7 @@ class SegmentWriter:
         self._repair = repair
         self._brackets = brackets
         self._stored_until: dict[str, datetime] = {}
+        self._lost: defaultdict[str, list[int]] = defaultdict(list)  # liquidations that were not stored [ms]
 
     async def write(
         self, symbol: str, chunks: Sequence[Chunk], late: Sequence[int], *, simulated: bool
@@ -89,6 +92,8 @@ class SegmentWriter:
             )
         except OSError as error:
             log.warning("%s's liquidations could not be stored: %s", self._label, error.strerror)
+            for each in liquidations:
+                self._lost[each.symbol].append(each.time)
 
     async def write_tiers(self, tiers: Sequence[SymbolTiers]) -> None:
         """Store the leverage brackets that the exchange announced."""
@@ -111,3 +116,8 @@ class SegmentWriter:
         )
         path = segment_path(self._store.root, self._exchange, symbol, chunk.window)
         write_segment(path, origin, chunk.trades, incoming=self._store.incoming)
+        # Liquidations come over the same connection and are written before the chunks that they fall into.
+        start, end = chunk.window.start_ms, chunk.window.end_ms
+        if not any(start <= time < end for time in self._lost[symbol]):
+            note_feed(self._store.root, self._exchange, symbol, chunk.window)
+        self._lost[symbol] = [time for time in self._lost[symbol] if time >= end]

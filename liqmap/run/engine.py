@@ -17,6 +17,7 @@ from liqmap.collect.brackets import BracketTables
 from liqmap.collect.clients import rest_clients
 from liqmap.collect.collector import Collector
 from liqmap.collect.days import DayFiles
+from liqmap.collect.liquidations import LiquidationDays
 from liqmap.collect.recent import recent_trades
 from liqmap.collect.series import SeriesCollector
 from liqmap.errors import DamagedSegment, EngineBusy, LiqmapError, UnreadableStore
@@ -24,6 +25,7 @@ from liqmap.live.recorder import Recorder
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
 from liqmap.model import MapRequest, Progress
 from liqmap.net.session import open_session
+from liqmap.run.accuracy import Accuracy, Supplies
 from liqmap.run.dask import DaskPool
 from liqmap.run.job import MapJob, run_map_job
 from liqmap.run.series import SeriesFetch
@@ -77,6 +79,7 @@ class _Parts:
     recorder: Recorder
     collector: Collector
     series: SeriesCollector
+    accuracy: Accuracy
 
 
 class Engine:
@@ -153,6 +156,11 @@ class Engine:
     def jobs_under_way(self) -> int:
         """Number of requests that are being drawn or are waiting."""
         return len(self._jobs)
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """What seals maps and compares them with what came."""
+        return self._parts.accuracy
 
     def status(self) -> list[SymbolStatus]:
         """Return the state of every recording in the store, of this process and others."""
@@ -251,7 +259,13 @@ class Engine:
             longest_fill=timedelta(seconds=settings.recent.longest),
             is_recorded=recorder.is_recorded,
         )
-        return _Parts(pool, store, cluster, brackets, recorder, collector, series)
+        liquidations = LiquidationDays(settings, store=store, session=session)
+        supplies = Supplies(collector, brackets, liquidations, pool.run, recorder.is_recorded)
+        accuracy = Accuracy(settings, supplies, clock=clock)
+        if self._record:
+            sealing = asyncio.create_task(accuracy.run())
+            stack.push_async_callback(_cancelled, sealing)
+        return _Parts(pool, store, cluster, brackets, recorder, collector, series, accuracy)
 
     def _refuse_if_full(self) -> None:
         waiting = len(self._jobs)
@@ -376,6 +390,11 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _ignore(_: Progress | MapResult) -> None:

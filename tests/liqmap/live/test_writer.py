@@ -12,11 +12,13 @@ import pytest
 
 from liqmap.collect.recent import RecentTrades
 from liqmap.errors import DataError
+from liqmap.exchanges.messages import Liquidation
 from liqmap.exchanges.rows import no_trades
 from liqmap.live.buffer import Chunk
 from liqmap.live.registry import Recordings
-from liqmap.model import Exchange
+from liqmap.model import Exchange, Side
 from liqmap.store.compact import compact
+from liqmap.store.feeds import feed_windows
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
 from liqmap.window import HOUR, TimeWindow
@@ -44,7 +46,7 @@ async def test_full_disk_is_logged_and_repaired_once_there_is_room(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         await made.live(125)
-        await until(lambda: caplog.text.count("could not be stored") >= 4)
+        await until(lambda: caplog.text.count("BTCUSDT could not be stored") >= 4)
     assert "No space left on device" in caplog.text
     assert made.spans(BINANCE) == made.spans(BYBIT) == []
     assert [each.until for each in Recordings(made.store.root).all()] == [None, None]
@@ -56,15 +58,24 @@ async def test_full_disk_is_logged_and_repaired_once_there_is_room(
     assert made.exact(BYBIT)
 
 
-async def test_liquidations_that_cannot_be_stored_are_logged(
+async def test_liquidations_that_cannot_be_stored_are_logged_and_no_feed_is_noted(
     made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("liqmap.live.writer.append_liquidations", full)
-    await made.on(BYBIT).writer.write_liquidations([None])  # type: ignore[list-item] # stored by nobody
+    await made.live(60)
+    at = int(START.replace(minute=58, second=30).timestamp() * 1000)
+    lost = Liquidation("BTCUSDT", at, Side.BUY, 1.0, 1.0)
+    await made.on(BYBIT).writer.write_liquidations([lost])
     assert "Bybit's liquidations could not be stored: No space left on device" in caplog.text
+    await made.live(60)
+    await made.live(60)
+    await made.until_stored(BYBIT, "12:00:00")
+    noted = feed_windows(made.store.root, BYBIT, "BTCUSDT", START.date())
+    assert [(each.start.minute, each.end.minute) for each in noted if each.end.hour == 12] == [(59, 0)]
+    assert all(each.end.minute <= 58 for each in noted if each.end.hour == 11)
 
 
 @pytest.mark.parametrize("exchange", Exchange)
@@ -209,3 +220,15 @@ async def test_store_that_breaks_down_is_logged(
     monkeypatch.setattr("liqmap.live.repair.compact", broken)
     await made.on(BYBIT).repair.maintain("BTCUSDT", until=made.clock.now().replace(microsecond=0))
     assert "bybit BTCUSDT could not be maintained" in caplog.text
+
+
+async def test_feeds_are_noted_where_the_stream_was_and_not_where_it_was_repaired(made: Recording):
+    await made.live(125)
+    made.server.cut_streams()
+    for exchange in Exchange:
+        await until(lambda exchange=exchange: not made.subscribed(exchange, "BTCUSDT"))  # type: ignore[misc]
+    await made.live(300)
+    for exchange in (BINANCE, BYBIT):
+        found = feed_windows(made.store.root, exchange, "BTCUSDT", START.date())
+        assert len(found) == 2  # before the cut and after it
+        assert all(any(part.overlap(each) == each for part in made.covered(exchange)) for each in found)

@@ -1,0 +1,74 @@
+"""Liquidations of past days: the exchanges' published files -> tables in the store."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from liqmap.errors import StoreError
+from liqmap.exchanges import EXCHANGES
+from liqmap.net.download import download
+from liqmap.store.feeds import feed_path, note_feed
+from liqmap.store.liquidations import liquidations_path, write_liquidations
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    from liqmap.exchanges.protocol import DayFile, LiquidationFiles
+    from liqmap.model import Market
+    from liqmap.net.session import Session
+    from liqmap.settings import Settings
+    from liqmap.store.local import SegmentStore
+
+
+class LiquidationDays:
+    """Fetches the liquidations of days that an exchange has published into the store."""
+
+    def __init__(self, settings: Settings, *, store: SegmentStore, session: Session) -> None:
+        self._settings = settings
+        self._store = store
+        self._session = session
+        self._one_at_a_time = asyncio.Lock()  # the windows of a day ask for the same file
+
+    async def obtain(self, market: Market, day: date) -> None:
+        """Make sure that a day's liquidations are in the store, if the exchange publishes such files.
+
+        Raises NotPublished if there is no file of that day, DataError if it cannot be had, StoreError.
+        """
+        files = EXCHANGES[market.exchange].liquidation_files
+        base_url = self._settings.exchanges.of(market.exchange).archive_url
+        source = None if files is None else files.day_file(base_url, market.symbol, day)
+        if files is None or source is None:
+            return
+        async with self._one_at_a_time:
+            await self._obtain(files, market, day, source)
+
+    async def _obtain(self, files: LiquidationFiles, market: Market, day: date, source: DayFile) -> None:
+        # The span is noted last, so that where it is there, the day is whole.
+        if await asyncio.to_thread(feed_path(self._store.root, market.exchange, market.symbol, day).exists):
+            return
+        file = self._store.incoming / f"{uuid4().hex}.download"
+        try:
+            await download(
+                self._session,
+                source.url,
+                file,
+                settings=self._settings.download,
+                checksum_url=source.checksum_url,
+            )
+            await asyncio.to_thread(self._keep, files, market, day, file)
+        finally:
+            file.unlink(missing_ok=True)
+
+    def _keep(self, files: LiquidationFiles, market: Market, day: date, file: Path) -> None:
+        most = self._settings.download.max_unpacked_size
+        liquidations = files.read_day(file, market.symbol, day, max_unpacked_size=most)
+        path = liquidations_path(self._store.root, market.exchange, market.symbol, day)
+        try:
+            write_liquidations(path, liquidations, complete=files.complete, incoming=self._store.incoming)
+            note_feed(self._store.root, market.exchange, market.symbol, TimeWindow.of_day(day))
+        except OSError as error:
+            raise StoreError(f"Liquidations cannot be stored ({error.strerror}).") from error

@@ -1,0 +1,81 @@
+"""A ledger that is open for writing: seals follow from what is written already, outcomes from their seals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from liqmap.errors import RequestError
+from liqmap.ledger.file import read_ledger, writing
+from liqmap.ledger.lines import Origin, Outcome, Seal, Window, begin_line, windows_of
+from liqmap.ledger.score import known_levels, outcome_of, seal_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from liqmap.ledger.file import Writer
+    from liqmap.ledger.score import Feed, Standing, Travelled
+    from liqmap.model import Market
+
+
+# What is the same for all lines of a ledger, and what differs where it is not.
+_SAME = {"version": "another version", "terms": "other settings", "origin": "other data"}
+
+
+class Book:
+    """The windows of a ledger; made by `opened`. The baseline may know the `prior` windows, too."""
+
+    def __init__(self, writer: Writer, *, prior: Sequence[Window]) -> None:
+        self._writer = writer
+        self._prior = prior
+        self._windows: defaultdict[Market, list[Window]] = defaultdict(list)
+        for window in windows_of(writer.lines):
+            self._windows[window.seal.market].append(window)
+
+    def begin(self, *, origin: Origin, version: str, terms: Mapping[str, Any], now: datetime) -> None:
+        """Begin the ledger, or check that it was begun for the same maps. Raises RequestError."""
+        wanted = begin_line(origin=origin, version=version, terms=terms, begun=now)
+        if not self._writer.lines:
+            self._writer.append(wanted)
+            return
+        first = self._writer.lines[0]
+        for key, what in _SAME.items():
+            if first.get(key) != wanted[key]:
+                raise RequestError(f"This ledger was begun with {what}; name another file with --file.")
+
+    def find(self, market: Market, time: datetime) -> Window | None:
+        """Return the window that was sealed then, if any."""
+        return next((each for each in self._windows[market] if each.seal.time == time), None)
+
+    def seal(self, market: Market, time: datetime, standing: Standing, *, now: datetime) -> Seal:
+        """Write a seal and return it, or the one that was written before."""
+        if (found := self.find(market, time)) is not None:
+            return found.seal
+        before = chain(self._prior, self._windows[market])
+        seal = seal_of(market, time, standing, before=before, written=now)
+        written = Seal.read(self._writer.append(seal.body()))
+        self._windows[market].append(Window(written, None))
+        return written
+
+    def outcome(self, seal: Seal, feed: Feed, path: Travelled) -> Outcome:
+        """Write what came of a seal and return it, or what was written before."""
+        windows = self._windows[seal.market]
+        place = next(number for number, each in enumerate(windows) if each.seal.digest == seal.digest)
+        if (found := windows[place].outcome) is not None:
+            return found
+        known = known_levels(windows[:place])
+        written = Outcome.read(self._writer.append(outcome_of(seal, feed, path, known=known).body()))
+        windows[place] = Window(windows[place].seal, written)
+        return written
+
+
+@contextmanager
+def opened(path: Path, *, prior: Path | None = None) -> Iterator[Book]:
+    """Open the ledger in `path` for writing. Raises as `writing`."""
+    known = () if prior is None else windows_of(read_ledger(prior).lines)
+    with writing(path) as writer:
+        yield Book(writer, prior=known)

@@ -1,0 +1,222 @@
+"""What a ledger's lines say: how it was begun, what was sealed, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+import numpy as np
+
+from liqmap.ledger.buckets import COUNT
+from liqmap.model import Exchange, Market
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from liqmap.ledger.file import Line
+
+HORIZON: Final = timedelta(hours=8)
+"""How long after its sealing a map is compared with what came; maps are sealed at its multiples (UTC)."""
+
+FORMAT: Final = 1
+_DIGITS = 8  # significant, of what is written
+
+
+class Origin(StrEnum):
+    """Where a ledger's windows come from."""
+
+    LIVE = "live"
+    SIMULATED = "simulated"
+    BACKTEST = "backtest"
+
+
+class State(StrEnum):
+    """What became of a sealed window."""
+
+    SCORED = "scored"
+    VOID = "void"
+    """The trades or the feed of liquidations were not covered well enough; its outcome was not looked at."""
+    FEW = "few"
+    """Too few liquidations to compare."""
+    WARMING = "warming"
+    """There was no baseline yet."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seal:
+    """One market's map as it was sealed at `time`, before its outcome was known.
+
+    `density` and `baseline` have one element a bucket and sum to 1; there is no baseline before there are
+    enough windows. `standing` is the notional that the density is a share of. `marked` are the buckets that
+    the map marks, `cells` each bucket's cell of equal distance, `sigma` the volatility of eight hours.
+    `written` is when the line was written, `coverage` which share of the map's window had trades.
+    """
+
+    market: Market
+    time: datetime
+    written: datetime
+    price: float
+    sigma: float
+    coverage: float
+    standing: float
+    density: NDArray[np.float64]
+    baseline: NDArray[np.float64] | None
+    cells: NDArray[np.int64]
+    marked: tuple[int, ...]
+    simulated: bool
+    digest: str = ""
+
+    @property
+    def window(self) -> TimeWindow:
+        """The hours in which its outcome lies."""
+        return TimeWindow(self.time, self.time + HORIZON)
+
+    def body(self) -> dict[str, Any]:
+        """Return what the line says."""
+        return {
+            "kind": "seal",
+            "time": self.time.isoformat(),
+            "written": self.written.isoformat(),
+            "exchange": self.market.exchange.value,
+            "symbol": self.market.symbol,
+            "price": self.price,
+            "sigma": _rounded(self.sigma),
+            "coverage": round(self.coverage, 6),
+            "standing": _rounded(self.standing),
+            "density": _list(self.density),
+            "baseline": None if self.baseline is None else _list(self.baseline),
+            "cells": self.cells.tolist(),
+            "marked": list(self.marked),
+            "simulated": self.simulated,
+        }
+
+    @classmethod
+    def read(cls, line: Line) -> Self:
+        """Return the seal of a line."""
+        return cls(
+            market=Market(Exchange(line["exchange"]), line["symbol"]),
+            time=datetime.fromisoformat(line["time"]),
+            written=datetime.fromisoformat(line["written"]),
+            price=line["price"],
+            sigma=line["sigma"],
+            coverage=line["coverage"],
+            standing=line["standing"],
+            density=np.array(line["density"], np.float64),
+            baseline=None if line["baseline"] is None else np.array(line["baseline"], np.float64),
+            cells=np.array(line["cells"], np.int64),
+            marked=tuple(line["marked"]),
+            simulated=line["simulated"],
+            digest=line["sha256"],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What came in the hours after a seal, whose line has the hash `seal`.
+
+    `feed` is which share of those hours the liquidations' feed covers, `complete` whether it has all of
+    them. A void window has no more than that. `usd` is what was liquidated in each bucket, `outside` what lay
+    in none, `events` how many liquidations there were. `low` and `high` are how far the price went, `touched`
+    the buckets that it reached. `counted` are the marked buckets that were not marked before at this price,
+    and `known` all prices marked by then that the price has not left. `margin_gap` is the median distance of
+    bankruptcy prices from the fills.
+    """
+
+    seal: str
+    state: State
+    feed: float
+    complete: bool
+    events: int = 0
+    usd: NDArray[np.float64] | None = None
+    outside: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    touched: tuple[int, ...] = ()
+    counted: tuple[int, ...] = ()
+    known: tuple[float, ...] = ()
+    margin_gap: float | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Return what the line says."""
+        return {
+            "kind": "outcome",
+            "seal": self.seal,
+            "state": self.state.value,
+            "feed": round(self.feed, 6),
+            "complete": self.complete,
+            "events": self.events,
+            "usd": None if self.usd is None else _list(self.usd),
+            "outside": _rounded(self.outside),
+            "low": self.low,
+            "high": self.high,
+            "touched": list(self.touched),
+            "counted": list(self.counted),
+            "known": list(self.known),
+            "margin_gap": self.margin_gap,
+        }
+
+    @classmethod
+    def read(cls, line: Line) -> Self:
+        """Return the outcome of a line."""
+        return cls(
+            seal=line["seal"],
+            state=State(line["state"]),
+            feed=line["feed"],
+            complete=line["complete"],
+            events=line["events"],
+            usd=None if line["usd"] is None else np.array(line["usd"], np.float64),
+            outside=line["outside"],
+            low=line["low"],
+            high=line["high"],
+            touched=tuple(line["touched"]),
+            counted=tuple(line["counted"]),
+            known=tuple(line["known"]),
+            margin_gap=line["margin_gap"],
+        )
+
+
+class Window(NamedTuple):
+    """A sealed map and its outcome, None while that is not known yet."""
+
+    seal: Seal
+    outcome: Outcome | None
+
+
+def begin_line(*, origin: Origin, version: str, terms: Mapping[str, Any], begun: datetime) -> dict[str, Any]:
+    """Return the first line of a ledger: by what all of its maps are made.
+
+    What is compared is the same for all lines: `terms` are the settings of the map.
+    """
+    return {
+        "kind": "begin",
+        "format": FORMAT,
+        "origin": origin.value,
+        "version": version,
+        "terms": dict(terms),
+        "buckets": COUNT,
+        "begun": begun.isoformat(),
+    }
+
+
+def windows_of(lines: Sequence[Line]) -> list[Window]:
+    """Return the sealed windows of a ledger's lines, in the order in which they were sealed."""
+    outcomes = {line["seal"]: Outcome.read(line) for line in lines if line["kind"] == "outcome"}
+    return [Window(Seal.read(line), outcomes.get(line["sha256"])) for line in lines if line["kind"] == "seal"]
+
+
+def newest_boundary(now: datetime) -> datetime:
+    """Return the latest moment at which maps are sealed: 00, 08 or 16 UTC."""
+    return now - (now - datetime(1970, 1, 1, tzinfo=UTC)) % HORIZON
+
+
+def _list(values: NDArray[np.float64]) -> list[float]:
+    return [_rounded(float(each)) for each in values]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

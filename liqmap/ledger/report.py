@@ -1,0 +1,289 @@
+"""All that the ledger says so far, computed from its lines alone."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+import numpy as np
+
+from liqmap.ledger.buckets import CELL_EDGES, IS_SHORT, shifted, top_buckets
+from liqmap.ledger.chance import LOOK_LEVEL, LOOKS, Interval, drawn_means, holm, interval, p_value
+from liqmap.ledger.lines import Origin, State, Window, windows_of
+from liqmap.ledger.metrics import Capture, at_equal_distance, capture, information_gain, matches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from liqmap.ledger.file import Content, Line
+
+SHIFTS: Final = tuple(sign * step / 1000 for sign in (-1, 1) for step in range(3, 11))
+"""By how much of the price a map is moved as a placebo: 0.3 to 1 % both ways, in steps of a bucket."""
+
+SIGMA_EDGES: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+"""Where the bins of distance begin that a report shows [sigmas]; the last has no end."""
+
+_BIN_OF_CELL = np.searchsorted(SIGMA_EDGES, np.tile(CELL_EDGES, 2), side="right") - 1
+_BAND = (2.5, 97.5)
+
+
+class Look(NamedTuple):
+    """What a verdict rests on: the first `days` scored days, at a level that allows for all looks."""
+
+    days: int
+    capture: Capture
+    lift: Interval
+    level: float
+
+
+class Question(NamedTuple):
+    """A secondary question: its answer, and how likely chance answers so, for one and for all of them."""
+
+    name: str
+    lift: Interval
+    p: float
+    corrected: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Figures:
+    """What scored windows say. Shares of USD count every window equally; `weighted` counts every dollar.
+
+    `gain` is in bits a window, the primary metric; `matched_gain` is what is left of it between buckets of
+    equal distance. `lift` is the difference of `capture`. `placebo` is the lift of shifted maps. `profile`
+    and its bounds are the lift by side and bin of distance (2, bins). `swept` is modelled swept over realised
+    USD by month. `touch` is None where no marked level was new.
+    """
+
+    gain: Interval
+    matched_gain: Interval
+    capture: Capture
+    lift: Interval
+    weighted: Interval
+    placebo: Interval
+    touch: Interval | None
+    questions: tuple[Question, ...]
+    profile: NDArray[np.float64]
+    profile_low: NDArray[np.float64]
+    profile_high: NDArray[np.float64]
+    swept: Mapping[str, float]
+    margin_gap: float | None
+    look: Look | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """A ledger's windows, those of complete feeds or those of sampled ones, and what they say.
+
+    `days` counts days with a scored window, `states` windows by what became of them, None those whose outcome
+    is not written yet. `strip` is each day's best state.
+    """
+
+    origin: Origin
+    since: date
+    version: str
+    last_hash: str
+    markets: tuple[str, ...]
+    complete: bool
+    simulated: bool
+    days: int
+    states: Mapping[State | None, int]
+    strip: Mapping[date, State | None]
+    figures: Figures | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """One scored window's numbers; `touch` is the sum over marked levels that were new, `levels` of them."""
+
+    day: date
+    market: str
+    total: float
+    gain: float
+    matched_gain: float
+    capture: Capture
+    profile: NDArray[np.float64]
+    placebo: float
+    touch: float
+    levels: int
+    swept: float
+    margin_gap: float | None
+
+    @classmethod
+    def of(cls, window: Window) -> Self:
+        """Return the numbers of a window that is scored."""
+        seal, outcome = window
+        if outcome is None or outcome.usd is None or seal.baseline is None:
+            raise ValueError("only a scored window has numbers")
+        total = float(outcome.usd.sum())
+        share = outcome.usd / total
+        hit = np.zeros(len(share))
+        hit[list(outcome.touched)] = 1
+        touches = [
+            pair.lift for bucket, pair in matches(hit, seal.marked, seal.cells) if bucket in outcome.counted
+        ]
+        return cls(
+            day=seal.time.date(),
+            market=f"{seal.market.exchange.value}:{seal.market.symbol}",
+            total=total,
+            gain=information_gain(outcome.usd, seal.density, seal.baseline),
+            matched_gain=information_gain(
+                outcome.usd, at_equal_distance(seal.density, seal.baseline, seal.cells), seal.baseline
+            ),
+            capture=capture(share, seal.marked, seal.cells),
+            profile=_profile(share, seal.marked, seal.cells),
+            placebo=_placebo(share, seal.density, seal.cells),
+            touch=sum(touches),
+            levels=len(touches),
+            swept=seal.standing * float(seal.density @ hit),
+            margin_gap=outcome.margin_gap,
+        )
+
+
+def report_of(content: Content, *, symbol: str | None = None) -> Report | None:
+    """Return the report of a ledger, or of its windows of one symbol; None if it has none.
+
+    Windows of complete feeds count alone; those of sampled ones count where there are no others.
+    """
+    begin = next((line for line in content.lines if line["kind"] == "begin"), None)
+    windows = [each for each in windows_of(content.lines) if symbol in {None, each.seal.market.symbol}]
+    if begin is None or not windows:
+        return None
+    feeds = {each.outcome.complete for each in windows if each.outcome is not None}
+    complete = True in feeds
+    shown = [each for each in windows if each.outcome is None or each.outcome.complete is complete]
+    return _report(begin, content.last_hash, shown, complete=complete)
+
+
+def _report(begin: Line, last_hash: str, windows: Sequence[Window], *, complete: bool) -> Report:
+    states, strip = Counter[State | None](), dict[date, State | None]()
+    for each in windows:
+        state, day = None if each.outcome is None else each.outcome.state, each.seal.time.date()
+        states[state] += 1
+        strip[day] = min(strip.get(day, state), state, key=_RANKS.index)
+    scored = [Scored.of(each) for each in windows if each.outcome and each.outcome.state is State.SCORED]
+    origin = Origin(begin["origin"])
+    return Report(
+        origin=origin,
+        since=min(each.seal.time for each in windows).date(),
+        version=begin["version"],
+        last_hash=last_hash,
+        markets=tuple(sorted({f"{each.seal.market.exchange}:{each.seal.market.symbol}" for each in windows})),
+        complete=complete,
+        simulated=any(each.seal.simulated for each in windows),
+        days=len({each.day for each in scored}),
+        states=states,
+        strip=strip,
+        figures=figures_of(scored, fixed_end=origin is Origin.BACKTEST) if scored else None,
+    )
+
+
+def figures_of(scored: Sequence[Scored], *, fixed_end: bool = False) -> Figures:
+    """Return what scored windows say, one at least. With `fixed_end` there is one look, at the end."""
+    days, ones = [each.day for each in scored], np.ones(len(scored))
+
+    def mean(values: Sequence[float], weights: NDArray[np.float64] = ones) -> Interval:
+        return interval(days, np.array(values, np.float64), weights)
+
+    profile = np.stack([each.profile for each in scored])
+    low, high = np.percentile(drawn_means(days, profile, ones), _BAND, axis=0)
+    lifts = [each.capture.lift for each in scored]
+    totals = np.array([each.total for each in scored])
+    counted = [each for each in scored if each.levels]
+    return Figures(
+        gain=mean([each.gain for each in scored]),
+        matched_gain=mean([each.matched_gain for each in scored]),
+        capture=_mean_capture(scored),
+        lift=mean(lifts),
+        weighted=mean(lifts, totals),
+        placebo=mean([each.placebo for each in scored]),
+        touch=_touch(counted) if counted else None,
+        questions=tuple(_questions(scored)),
+        profile=profile.mean(axis=0),
+        profile_low=low,
+        profile_high=high,
+        swept=_swept(scored),
+        margin_gap=_median([each.margin_gap for each in scored if each.margin_gap is not None]),
+        look=_look(scored, fixed_end=fixed_end),
+    )
+
+
+_RANKS = (State.SCORED, State.FEW, State.WARMING, None, State.VOID)
+
+
+def _profile(
+    share: NDArray[np.float64], marked: Sequence[int], cells: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    found = np.zeros((2, len(SIGMA_EDGES)))
+    for bucket, pair in matches(share, marked, cells):
+        found[int(IS_SHORT[bucket]), _BIN_OF_CELL[cells[bucket]]] += pair.lift
+    return found
+
+
+def _placebo(share: NDArray[np.float64], density: NDArray[np.float64], cells: NDArray[np.int64]) -> float:
+    moved = (top_buckets(shifted(density, distance)) for distance in SHIFTS)
+    return float(np.mean([capture(share, marked, cells).lift for marked in moved]))
+
+
+def _mean_capture(scored: Sequence[Scored]) -> Capture:
+    return Capture(*np.mean([each.capture for each in scored], axis=0).tolist())
+
+
+def _touch(counted: Sequence[Scored]) -> Interval:
+    values = np.array([each.touch / each.levels for each in counted])
+    return interval(
+        [each.day for each in counted], values, np.array([each.levels for each in counted], np.float64)
+    )
+
+
+def _questions(scored: Sequence[Scored]) -> Iterator[Question]:
+    """Yield the secondary family, whose p-values are corrected for their number."""
+    sides = [(name, [float(each.profile[side].sum()) for each in scored]) for side, name in enumerate(_SIDES)]
+    asked = [("the difference", scored, [each.capture.lift for each in scored], np.ones(len(scored)))]
+    asked += [(name, scored, values, np.ones(len(scored))) for name, values in sides]
+    counted = [each for each in scored if each.levels]
+    if counted:
+        levels = np.array([each.levels for each in counted], np.float64)
+        asked.append(("touched levels", counted, [each.touch / each.levels for each in counted], levels))
+    markets = sorted({each.market for each in scored})
+    for market in markets if len(markets) > 1 else ():
+        its = [each for each in scored if each.market == market]
+        asked.append((market, its, [each.capture.lift for each in its], np.ones(len(its))))
+    found = []
+    for name, windows, values, weights in asked:
+        days, array = [each.day for each in windows], np.array(values, np.float64)
+        found.append((name, interval(days, array, weights), p_value(drawn_means(days, array, weights))))
+    corrected = holm([p for *_, p in found])
+    return (Question(*each, overall) for each, overall in zip(found, corrected, strict=True))
+
+
+_SIDES = ("longs", "shorts")
+
+
+def _swept(scored: Sequence[Scored]) -> dict[str, float]:
+    modelled, realised = defaultdict[str, float](float), defaultdict[str, float](float)
+    for each in scored:
+        modelled[f"{each.day:%Y-%m}"] += each.swept
+        realised[f"{each.day:%Y-%m}"] += each.total
+    return {month: modelled[month] / realised[month] for month in sorted(realised)}
+
+
+def _look(scored: Sequence[Scored], *, fixed_end: bool) -> Look | None:
+    days = sorted({each.day for each in scored})
+    reached = [len(days)] if fixed_end and len(days) >= LOOKS[0] else [n for n in LOOKS if n <= len(days)]
+    if not reached:
+        return None
+    level = 0.95 if fixed_end else LOOK_LEVEL
+    first = set(days[: reached[-1]])
+    seen = [each for each in scored if each.day in first]
+    lifts = np.array([each.capture.lift for each in seen])
+    lift = interval([each.day for each in seen], lifts, np.ones(len(seen)), level=level)
+    return Look(reached[-1], _mean_capture(seen), lift, level)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if values else None

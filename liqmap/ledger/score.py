@@ -1,0 +1,156 @@
+"""From what stands, a seal; from what came, its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from liqmap.ledger.buckets import (
+    LEAST_WINDOWS,
+    baseline,
+    bucket_of,
+    cells,
+    first_touches,
+    still_known,
+    summed,
+    top_buckets,
+    touched,
+)
+from liqmap.ledger.lines import Outcome, Seal, State, Window
+from liqmap.ledger.metrics import margin_gap
+from liqmap.model import Side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from liqmap.exchanges.messages import Liquidation
+    from liqmap.model import Market
+
+LEAST_COVERAGE: Final = 0.95
+"""Below this coverage of the trades or of the feed a window is void."""
+
+LEAST_EVENTS: Final = 10
+"""With fewer liquidations in its buckets a window is counted and not scored."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What stands of a map at its end: notional a bucket, last price, volatility of eight hours, coverage."""
+
+    notional: NDArray[np.float64]
+    price: float
+    sigma: float
+    coverage: float
+    simulated: bool
+
+
+class Feed(NamedTuple):
+    """The liquidations of a window, which are read only if the feed covers it well enough.
+
+    `worth` is what a size of 1 is worth in US dollars, None where that is its price.
+    """
+
+    coverage: float
+    complete: bool
+    read: Callable[[], Sequence[Liquidation]]
+    worth: float | None = None
+
+
+class Travelled(NamedTuple):
+    """How far the price went in a window, and which share of it has trades."""
+
+    low: float
+    high: float
+    coverage: float
+
+
+def seal_of(
+    market: Market, time: datetime, standing: Standing, *, before: Iterable[Window], written: datetime
+) -> Seal:
+    """Return the seal of a map; `before` are the windows of this market that the baseline may know."""
+    preceding = [
+        (each.seal.sigma, each.outcome.usd)
+        for each in before
+        if each.seal.window.end <= time and each.outcome is not None and each.outcome.usd is not None
+        if each.outcome.state in {State.SCORED, State.WARMING}
+    ]
+    total = float(standing.notional.sum())
+    density = standing.notional / total if total else np.zeros(len(standing.notional))
+    return Seal(
+        market=market,
+        time=time,
+        written=written,
+        price=standing.price,
+        sigma=standing.sigma,
+        coverage=standing.coverage,
+        standing=total,
+        density=density,
+        baseline=baseline(preceding, standing.sigma) if len(preceding) >= LEAST_WINDOWS else None,
+        cells=cells(standing.sigma),
+        marked=tuple(top_buckets(density).tolist()),
+        simulated=standing.simulated,
+    )
+
+
+def outcome_of(seal: Seal, feed: Feed, path: Travelled, *, known: Sequence[float]) -> Outcome:
+    """Return what came of a seal. `known` are the prices that earlier seals marked and price has not left.
+
+    Whether the window counts is decided by the coverage, before any liquidation is read.
+    """
+    if min(feed.coverage, path.coverage, seal.coverage) < LEAST_COVERAGE:
+        return Outcome(seal.digest, State.VOID, feed.coverage, feed.complete, known=tuple(known))
+    liquidations = feed.read()
+    usd, outside, events = _by_bucket(seal, liquidations, feed.worth)
+    counted, seen = first_touches(seal.marked, seal.price, known=known)
+    state = State.SCORED if seal.baseline is not None else State.WARMING
+    # A map in which nothing stands marks nothing, so that there is nothing to compare.
+    if events < LEAST_EVENTS or not seal.marked:
+        state = State.FEW
+    told = [(each.price, each.bankruptcy) for each in liquidations if each.bankruptcy is not None]
+    price, bankruptcy = np.array(told, np.float64).reshape(-1, 2).T
+    return Outcome(
+        seal=seal.digest,
+        state=state,
+        feed=feed.coverage,
+        complete=feed.complete,
+        events=events,
+        usd=usd,
+        outside=outside,
+        low=path.low,
+        high=path.high,
+        touched=tuple(np.flatnonzero(touched(path.low, path.high, last_price=seal.price)).tolist()),
+        counted=tuple(counted),
+        known=tuple(still_known(seen, low=path.low, high=path.high)),
+        margin_gap=margin_gap(price, bankruptcy),
+    )
+
+
+def known_levels(windows: Iterable[Window]) -> tuple[float, ...]:
+    """Return what the newest outcome of one market's windows says is known."""
+    known: tuple[float, ...] = ()
+    for window in windows:
+        if window.outcome is not None:
+            known = window.outcome.known
+    return known
+
+
+def _by_bucket(
+    seal: Seal, liquidations: Sequence[Liquidation], worth: float | None
+) -> tuple[NDArray[np.float64], float, int]:
+    """Return USD a bucket, USD outside of them, and the number of liquidations inside."""
+    usd, outside, events = np.zeros(len(seal.density)), 0.0, 0
+    for side in Side:
+        chosen = [each for each in liquidations if each.position is side]
+        price = np.array([each.price for each in chosen], np.float64)
+        size = np.array([each.size for each in chosen], np.float64)
+        value = size * price if worth is None else size * worth
+        bucket = bucket_of(price, side, last_price=seal.price)
+        usd += summed(bucket, value)
+        outside += float(value[bucket < 0].sum())
+        events += int(np.count_nonzero(bucket >= 0))
+    return usd, outside, events

@@ -1,0 +1,252 @@
+"""Seal maps before their outcome is known, and write down what came: the ledger of one store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from liqmap.errors import DataError, LiqmapError, NotPublished, RequestError, StoreError
+from liqmap.exchanges import EXCHANGES
+from liqmap.ledger.book import opened
+from liqmap.ledger.file import digest_of, read_ledger
+from liqmap.ledger.lines import HORIZON, Origin, newest_boundary, windows_of
+from liqmap.ledger.score import LEAST_COVERAGE, Feed, Travelled
+from liqmap.live.recorder import markets_named
+from liqmap.model import LEVERAGES, MapRequest, SweepPrice
+from liqmap.parsing import parse_mode, parse_selection, parse_window
+from liqmap.run.accuracy_report import ReportJob, run_report_job
+from liqmap.run.job import MapJob
+from liqmap.run.standing import run_standing_job
+from liqmap.store.feeds import feed_coverage
+from liqmap.store.liquidations import read_liquidations
+from liqmap.store.segments import read_bars
+from liqmap.version import __version__
+from liqmap.window import TimeWindow, at_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from liqmap.clock import Clock
+    from liqmap.collect.brackets import BracketTables
+    from liqmap.collect.collector import Collector
+    from liqmap.collect.liquidations import LiquidationDays
+    from liqmap.exchanges.messages import Liquidation
+    from liqmap.ledger.lines import Outcome, Seal
+    from liqmap.ledger.score import Standing
+    from liqmap.model import Exchange, Market, Progress
+    from liqmap.run.accuracy_report import DrawnReport
+    from liqmap.settings import LedgerSettings, Settings
+    from liqmap.store.segments import Part
+    from liqmap.workers.pool import Run
+
+log = logging.getLogger(__name__)
+
+SEALED_WITHIN: Final = timedelta(minutes=30)
+"""A map of real trades is sealed this long after its end at most: next to nothing of what comes is known."""
+
+_SWEEP = SweepPrice.TRADED  # whether mark prices are known at once must not make two kinds of maps
+_SETTLED_AFTER = timedelta(minutes=2)  # by then what the streams sent of a window is stored
+_PATIENCE = timedelta(days=2)  # with trades that cannot be had yet
+_LONGEST_SLEEP = 600.0  # seconds: a clock that is set meanwhile makes nothing late for longer
+_MINUTE = 60  # seconds
+
+
+class Supplies(NamedTuple):
+    """What an engine lends to its ledger."""
+
+    collector: Collector
+    brackets: BracketTables
+    liquidations: LiquidationDays
+    run: Run
+    is_recorded: Callable[[Exchange, str], bool]
+
+
+class Accuracy:
+    """Seals maps and scores them, in a ledger for each version and setting below the store's folder."""
+
+    def __init__(self, settings: Settings, supplies: Supplies, *, clock: Clock) -> None:
+        self._settings = settings
+        self._supplies = supplies
+        self._clock = clock
+        self._root = settings.storage.path
+
+    @property
+    def path(self) -> Path:
+        """Where the ledger of this version and these settings is."""
+        return ledger_path(self._root, self._settings.ledger)
+
+    async def seal(self, market: Market, end: datetime, *, path: Path) -> Seal:
+        """Seal the map of `market` that ends at `end`, and return what was written, now or before.
+
+        Raises RequestError for an end at which none are sealed or that is long over, and what drawing raises.
+        """
+        if end != newest_boundary(end):
+            raise RequestError("Maps are sealed at 00:00, 08:00 and 16:00 UTC; choose such an end.")
+        standing = await self.standing(market, end, self._settings.ledger)
+        origin = Origin.SIMULATED if standing.simulated else Origin.LIVE
+        if origin is Origin.LIVE and not timedelta(0) <= self._clock.now() - end <= SEALED_WITHIN:
+            raise RequestError(
+                f"What came after {end:%Y-%m-%d %H:%M} UTC is partly known already, so that map cannot be"
+                " sealed; use liqmap ledger backtest for past days."
+            )
+
+        def write() -> Seal:
+            ledger, now = self._settings.ledger, self._clock.now()
+            with opened(path, prior=ledger.prior_path) as book:
+                book.begin(origin=origin, version=__version__, terms=terms_of(ledger), now=now)
+                return book.seal(market, end, standing, now=now)
+
+        return await asyncio.to_thread(write)
+
+    async def score(self, path: Path) -> list[Outcome]:
+        """Write the outcome of every sealed window that is over, and return what was written.
+
+        What cannot be had yet is left for the next time. Raises RequestError or StoreError for the ledger.
+        """
+        content, written = await asyncio.to_thread(read_ledger, path), []
+        for seal, outcome in windows_of(content.lines):
+            if outcome is not None or self._clock.now() < seal.window.end + _SETTLED_AFTER:
+                continue
+            try:
+                feed, travelled = await self.came(seal.market, seal.window, price=seal.price)
+            except DataError as error:
+                log.info("%s %s is not scored yet: %s", seal.market.symbol, seal.time, error)
+                continue
+            may_be_had = self._clock.now() - seal.window.end < _PATIENCE
+            if travelled.coverage < LEAST_COVERAGE <= feed.coverage and may_be_had:
+                continue
+            written.append(await asyncio.to_thread(_write_outcome, path, seal, feed, travelled))
+        return written
+
+    async def run(self) -> None:
+        """Seal the markets in the settings at 00, 08 and 16 UTC as far as they are recorded, and score them.
+
+        Trouble is logged: what was not sealed in time is missing in the ledger, as it should be.
+        """
+        while True:
+            end = newest_boundary(self._clock.now())
+            if self._clock.now() - end <= SEALED_WITHIN:
+                await self.seal_recorded(end)
+            await self._sleep_until(end + _SETTLED_AFTER)
+            await self._logged("scored", self.score(self.path))
+            await self._sleep_until(end + HORIZON)
+
+    async def seal_recorded(self, end: datetime) -> None:
+        """Seal every market in the settings that is recorded now."""
+        for market in markets_named(self._settings.ledger.markets, self._root, setting="ledger.markets"):
+            if self._supplies.is_recorded(market.exchange, market.symbol):
+                await self._logged("sealed", self.seal(market, end, path=self.path))
+
+    async def report(self, path: Path | None = None, *, symbol: str | None = None) -> DrawnReport:
+        """Draw what the ledger in `path`, that of these settings by default, says. Raises LiqmapError."""
+        return await self._supplies.run(run_report_job, ReportJob(path or self.path, symbol))
+
+    async def standing(self, market: Market, end: datetime, ledger: LedgerSettings) -> Standing:
+        """Return what stands of the map of `market` that ends at `end`. Raises what drawing raises."""
+        mode, _, value = ledger.selection.partition(" ")
+        request = MapRequest(
+            markets=(market,),
+            window=TimeWindow.ending(end, parse_window(ledger.window)),
+            selection=parse_selection(parse_mode(mode), value or None),
+            sweep=_SWEEP,
+        )
+        holdings = await self._supplies.collector.collect(
+            market.exchange, market.symbol, window=request.window, progress=_ignore
+        )
+        await self._supplies.brackets.current(request.model, market.symbol)
+        job = MapJob(request, holdings.parts, holdings.coverage, (self._supplies.brackets.folder,))
+        return await self._supplies.run(run_standing_job, job)
+
+    async def came(self, market: Market, window: TimeWindow, *, price: float) -> tuple[Feed, Travelled]:
+        """Return the feed of a window's liquidations, which is not read yet, and how far the price went.
+
+        What is not published counts as not covered, and the price as not moved from `price`. Raises DataError
+        for what may be had later.
+        """
+        row = EXCHANGES[market.exchange]
+        contract, files = row.contract(market.symbol), row.liquidation_files
+        published = files is not None and files.day_file("", market.symbol, window.start.date()) is not None
+        try:
+            await self._supplies.liquidations.obtain(market, window.start.date())
+            travelled = await self._travelled(market, window)
+        except NotPublished:
+            travelled = Travelled(price, price, 0.0)
+        feed = Feed(
+            coverage=await asyncio.to_thread(
+                feed_coverage, self._root, market.exchange, market.symbol, window
+            ),
+            complete=files.complete if files and published else row.live.complete_liquidations,
+            read=lambda: self._liquidations(market, window),
+            worth=1.0 if contract.inverse else None,
+        )
+        return feed, travelled
+
+    async def _travelled(self, market: Market, window: TimeWindow) -> Travelled:
+        holdings = await self._supplies.collector.collect(
+            market.exchange, market.symbol, window=window, progress=_ignore
+        )
+        low, high = await asyncio.to_thread(_extremes, holdings.parts)
+        return Travelled(low, high, holdings.coverage.fraction)
+
+    def _liquidations(self, market: Market, window: TimeWindow) -> list[Liquidation]:
+        """Read a window of eight hours, which lies within a day."""
+        day = window.start.date()
+        return [
+            each
+            for each in read_liquidations(self._root, market.exchange, market.symbol, day)
+            if window.start <= at_ms(each.time) < window.end
+        ]
+
+    async def _sleep_until(self, moment: datetime) -> None:
+        while (left := (moment - self._clock.now()).total_seconds()) > 0:
+            await self._clock.sleep(min(left, _LONGEST_SLEEP))
+
+    async def _logged(self, what: str, doing: Coroutine[Any, Any, object]) -> None:
+        try:
+            await doing
+        except LiqmapError as error:
+            log.warning("nothing was %s: %s", what, error)
+
+
+def ledger_path(root: Path, ledger: LedgerSettings) -> Path:
+    """Return where the ledger of this version and these settings is below the store's folder `root`."""
+    return root / "ledger" / f"{__version__}-{digest_of(terms_of(ledger))}.jsonl"
+
+
+def terms_of(ledger: LedgerSettings) -> dict[str, Any]:
+    """Return the settings of the maps that are sealed; others begin another ledger."""
+    return {
+        "window": ledger.window,
+        "selection": ledger.selection,
+        "leverages": list(LEVERAGES),
+        "sweep": _SWEEP.value,
+        "horizon_hours": HORIZON / timedelta(hours=1),
+        "prior": None if ledger.prior_path is None else read_ledger(ledger.prior_path).last_hash,
+    }
+
+
+def _write_outcome(path: Path, seal: Seal, feed: Feed, travelled: Travelled) -> Outcome:
+    with opened(path) as book:
+        try:
+            return book.outcome(seal, feed, travelled)
+        except StoreError:
+            raise  # says nothing about what was recorded
+        except DataError:  # the day's liquidations are damaged, which is no better than not received
+            return book.outcome(seal, feed._replace(coverage=0.0), travelled)
+
+
+def _extremes(parts: Sequence[Part]) -> tuple[float, float]:
+    bars = [read_bars(part.segment, part.window, bin_seconds=_MINUTE) for part in parts]
+    low = np.concatenate([each.low for each in bars])
+    high = np.concatenate([each.high for each in bars])
+    return float(low.min()), float(high.max())
+
+
+def _ignore(_: Progress) -> None:
+    """Ignore what is reported."""

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from liqmap.cli.main import main
+from liqmap.render.style import HEIGHT, WIDTH
+from tests.accuracy.worlds import World, written
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "ten days.jsonl"
+    written(World(0.5, seed=1), 10, path)
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    code = main(["ledger", *words])
+    told = capsys.readouterr()
+    return code, told.out + told.err
+
+
+def test_a_ledger_of_ten_days_is_verified_and_reported(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    code, told = run(capsys, "verify", "--file", str(path))
+    assert code == 0
+    assert told.startswith("All 121 lines of ")
+    picture = tmp_path / "accuracy.png"
+    code, told = run(capsys, "report", "--file", str(path), "--out", str(picture))
+    assert code == 0
+    assert told.startswith(
+        "Simulated data. Being measured since 2026-01-01: 10 of 90 days. No verdict yet.\n"
+    )
+    assert "30 scored, 30 before there was a baseline; 10 days" in told
+    with Image.open(picture) as image:
+        assert image.size == (WIDTH, HEIGHT)
+
+
+def test_a_changed_byte_is_found_and_its_line_named(path: Path, capsys: pytest.CaptureFixture[str]):
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[57] = lines[57].replace(b'"price":5', b'"price":4')  # a seal
+    path.write_bytes(b"".join(lines))
+    sentence = "Line 58 of ten days.jsonl is not as it was written; what follows it cannot be trusted.\n"
+    for command in ("verify", "report"):
+        assert run(capsys, command, "--file", str(path)) == (1, sentence)
+
+
+def test_a_ledger_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    code, told = run(capsys, "verify", "--file", str(tmp_path / "none.jsonl"))
+    assert (code, told.startswith("There is no ledger ")) == (1, True)
+    assert run(capsys, "report", "--file", str(tmp_path / "none.jsonl"))[1].startswith(
+        "Nothing is sealed yet."
+    )
+
+
+def test_a_simulated_map_is_sealed_scored_and_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    config = tmp_path / "liqmap.toml"
+    config.write_text(f'storage.path = "{tmp_path / "store"}"\n')
+    common = ("--simulated", "--config", str(config))
+    code, told = run(capsys, "seal", "btcusd_perp", "--end", "2023-08-02 08:00", *common)
+    assert (code, "sealed  BTCUSD_PERP at 2023-08-02 08:00 UTC, 10 zones marked" in told) == (0, True)
+    code, told = run(capsys, "score", *common)
+    assert (code, "warming, " in told) == (0, True)
+    code, told = run(capsys, "verify", *common)
+    assert (code, told.startswith("All 3 lines of ")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("seal", "BTCUSD_PERP", "--end", "2023-08-02 09:00", "--simulated"), "00:00, 08:00 and 16:00 UTC"),
+        (("backtest", "BTCUSD_PERP", "yesterday", "2023-08-02"), "'yesterday' is not a day"),
+        (("backtest", "BTCUSD_PERP", "2023-08-02", "2023-07-30"), "its start must lie before its end"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], named: str
+):
+    config = tmp_path / "liqmap.toml"
+    config.write_text(f'storage.path = "{tmp_path / "store"}"\n')
+    code, told = run(capsys, *words, "--config", str(config))
+    assert (code, named in told) == (1, True)
