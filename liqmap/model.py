@@ -30,6 +30,7 @@ class Exchange(StrEnum):
 
     BINANCE = "binance"
     BYBIT = "bybit"
+    OKX = "okx"
 
 
 DEFAULT_EXCHANGE: Final = Exchange.BINANCE
@@ -60,6 +61,7 @@ class MarginModel(StrEnum):
     EXCHANGE = "exchange"
     BINANCE = "binance"
     BYBIT = "bybit"
+    OKX = "okx"
     SIMPLE = "simple"
 
 
@@ -72,10 +74,14 @@ class Picture(StrEnum):
 
 
 class Valuation(StrEnum):
-    """Which value of a position its maintenance margin is based on: that at entry, or by the mark price."""
+    """Which value of a position its maintenance margin is based on: that at entry, or by the mark price.
+
+    `SIZE` is by the mark price too, at the rate of the tier of the position's size, whatever it is worth.
+    """
 
     ENTRY = "entry"
     MARK = "mark"
+    SIZE = "size"
 
 
 class LevelFilter(StrEnum):
@@ -299,11 +305,15 @@ def notional_of(
 
 @dataclass(frozen=True, slots=True)
 class MarginRule:
-    """How an exchange computes maintenance margin, for windows that end in [since, until)."""
+    """How an exchange computes maintenance margin, for windows that end in [since, until).
+
+    `fee` is the fee for closing, where the exchange counts it as maintenance margin: a share of the value.
+    """
 
     valuation: Valuation
     since: date | None = None
     until: date | None = None
+    fee: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

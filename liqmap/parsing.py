@@ -29,7 +29,7 @@ from liqmap.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 COMMON_WINDOWS: Final = ("15m", "1h", "4h", "6h", "12h", "24h", "3d", "7d", "30d", "90d")
 """Windows to suggest."""
@@ -95,7 +95,8 @@ def complete_symbol(market: Market, *, is_known: Callable[[Market], bool], are_a
     exchanges' own pages. A complete symbol never becomes another contract.
     """
     spellings = EXCHANGES[market.exchange].listing.spellings(market.symbol)
-    possible = (Market(market.exchange, name) for name in spellings.names)
+    names = [*spellings.names, *(spellings.counts if are_all_known else ())]
+    possible = (Market(market.exchange, name) for name in names)
     usual = market if are_all_known else Market(market.exchange, spellings.default)
     return next((each for each in possible if is_known(each)), usual)
 
@@ -156,9 +157,7 @@ def parse_exchange(text: str) -> Exchange:
     try:
         return Exchange(_plain(text, "exchange").lower())
     except ValueError:
-        raise RequestError(
-            f"The exchange {quoted(text)} is not known; try {' or '.join(Exchange)}."
-        ) from None
+        raise RequestError(f"The exchange {quoted(text)} is not known; try {_either([*Exchange])}.") from None
 
 
 def parse_theme(text: str) -> Theme:
@@ -258,6 +257,11 @@ def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
             f"{contract.label} trades are published from {contract.first_day} on; try a later end."
         )
     return request
+
+
+def _either(words: Sequence[str]) -> str:
+    """Return words as a choice: binance, bybit or okx."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _plain(text: str, option: str) -> str:

@@ -179,7 +179,7 @@ class ExchangeSettings(Section):
 
     @property
     def budget(self) -> float:
-        """Request weight that may be spent in a minute, in the exchange's own unit."""
+        """Request weight that may be spent in each of the exchange's periods, in its own unit."""
         return math.inf
 
 
@@ -206,11 +206,26 @@ class BybitSettings(ExchangeSettings):
     stream_url: WebsocketUrl = "wss://stream.bybit.com"
 
 
+class OkxSettings(ExchangeSettings):
+    """OKX's addresses, and how many requests of the 20 that it allows in two seconds to use."""
+
+    archive_url: HttpUrl = "https://static.okx.com"
+    api_url: HttpUrl = "https://www.okx.com"
+    stream_url: WebsocketUrl = "wss://ws.okx.com:8443"
+    requests_in_2_seconds: int = Field(default=18, ge=1)
+
+    @property
+    def budget(self) -> float:
+        """Requests that may be sent in two seconds."""
+        return self.requests_in_2_seconds
+
+
 class ExchangesSettings(Section):
     """One section for each exchange, named after it."""
 
     binance: BinanceSettings = BinanceSettings()
     bybit: BybitSettings = BybitSettings()
+    okx: OkxSettings = OkxSettings()
 
     def of(self, exchange: Exchange) -> ExchangeSettings:
         """Return the section of `exchange`."""

@@ -105,6 +105,7 @@ def test_worked_examples_are_what_the_models_say():
         MarginRules(binance),
         MarginRules(bybit),
         MarginRules(bybit, Valuation.ENTRY),
+        MarginRules(Brackets.of([(10, 0.004, 100)]), Valuation.SIZE, fee=0.0005),
         MarginRules(),
         MarginRules(inverse=True),
     ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from liqmap.exchanges.messages import RiskTier
 
 _LOCK_SECONDS = 10.0
-_COLUMNS = "# symbol, then its tiers: cap of the value, maintenance margin rate, maximum leverage"
+_COLUMNS = "# symbol, then its tiers: cap (of value or size), maintenance margin rate, maximum leverage"
 
 
 class Saved(NamedTuple):

@@ -12,6 +12,7 @@ from liqmap.brackets import bracketed_symbols, tables_of
 from liqmap.clock import SystemClock
 from liqmap.collect.brackets import BracketTables
 from liqmap.collect.clients import rest_clients
+from liqmap.collect.contracts import Contracts
 from liqmap.collect.listings import Listings
 from liqmap.exchanges import EXCHANGES
 from liqmap.net.session import open_session
@@ -43,7 +44,8 @@ async def _refresh(settings: Settings) -> None:
     clock = SystemClock()
     async with open_session(settings.network) as session, Listings(settings, clock=clock) as listings:
         clients = rest_clients(settings, session=session, clock=clock)
-        tables = BracketTables(settings, clients=clients, clock=clock, daily=False)
+        contracts = Contracts(settings, clients=clients, clock=clock)
+        tables = BracketTables(settings, clients=clients, contracts=contracts, clock=clock, daily=False)
         for exchange, row in EXCHANGES.items():
             if row.risk_limits is not None:
                 refreshed = await tables.refresh(exchange)

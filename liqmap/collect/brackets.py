@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from liqmap.brackets.save import Saved, save_tiers
 from liqmap.collect.pages import pages_of
-from liqmap.errors import DataError, LiqmapError
+from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES, OWNERS
 from liqmap.files import write_file
 from liqmap.seals import sealed_json, unsealed_json
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
+    from liqmap.collect.contracts import Contracts
     from liqmap.exchanges.messages import RiskTier, SymbolTiers
     from liqmap.exchanges.protocol import RiskLimitFormat
     from liqmap.model import Exchange, MarginModel
@@ -34,8 +35,6 @@ KEPT_FOR: Final = timedelta(days=1)
 RETRIED_AFTER: Final = timedelta(minutes=10)
 PATIENCE: Final = timedelta(seconds=3)
 """How long a map waits for brackets before it is drawn with those that are known."""
-
-_WEIGHT = 1
 
 
 class Refreshed(NamedTuple):
@@ -52,10 +51,13 @@ class BracketTables:
     at its first use.
     """
 
-    def __init__(self, settings: Settings, *, clients: Clients, clock: Clock, daily: bool) -> None:
+    def __init__(
+        self, settings: Settings, *, clients: Clients, contracts: Contracts, clock: Clock, daily: bool
+    ) -> None:
         self.folder: Path = settings.storage.path / "brackets"
         self._settings = settings
         self._clients = clients
+        self._contracts = contracts
         self._clock = clock
         self._daily = daily
         self._checks = _Checks(self.folder / "checked.json")
@@ -115,7 +117,14 @@ class BracketTables:
             raise DataError(f"{EXCHANGES[exchange].label} publishes its brackets only to account holders.")
         base_url = self._settings.exchanges.of(exchange).api_url
         published: dict[str, tuple[RiskTier, ...] | None] = {}
-        async for page in pages_of(self._clients[exchange], limits, base_url=base_url):
+        symbols = await self._contracts.all(exchange)
+        pages = pages_of(
+            self._clients[exchange],
+            limits.first_urls(base_url, symbols),
+            limits.next_url,
+            weight=limits.weight,
+        )
+        async for page in pages:
             published |= limits.read(page)
         saved = await self._save(exchange, published)
         if saved.left_out == published.keys():
@@ -148,14 +157,41 @@ class BracketTables:
         key = f"{exchange}:{symbol}"
         url = limits.symbol_url(self._settings.exchanges.of(exchange).api_url, symbol)
         try:
-            published = limits.read(await self._clients[exchange].get(url, weight=_WEIGHT))
+            published = limits.read(await self._clients[exchange].get(url, weight=limits.weight))
             await self._save(exchange, {each: tiers for each, tiers in published.items() if each == symbol})
             await asyncio.to_thread(self._checks.note, key, self._clock.now())
         except LiqmapError as error:
             self._retried_at[key] = self._clock.now() + RETRIED_AFTER
             log.info("the brackets of %s %s could not be fetched: %s", exchange, symbol, error)
 
+    async def _in_base(
+        self, exchange: Exchange, published: Mapping[str, Iterable[RiskTier] | None]
+    ) -> dict[str, Iterable[RiskTier] | None]:
+        """Return tiers whose caps count contracts, if the exchange's do, with caps in base currency."""
+        if EXCHANGES[exchange].instruments is None:
+            return dict(published)
+        return {
+            symbol: tiers and await self._scaled(exchange, symbol, tiers)
+            for symbol, tiers in published.items()
+        }
+
+    async def _scaled(
+        self, exchange: Exchange, symbol: str, tiers: Iterable[RiskTier]
+    ) -> tuple[RiskTier, ...] | None:
+        try:
+            contract = await self._contracts.of(exchange, symbol, on=self._clock.now().date())
+        except RequestError:  # listed no longer
+            return None
+        return tuple(
+            tier._replace(
+                cap=float(f"{tier.cap * contract.unit:.12g}"),
+                max_leverage=min(tier.max_leverage, contract.max_leverage),
+            )
+            for tier in tiers
+        )
+
     async def _save(self, exchange: Exchange, published: Mapping[str, Iterable[RiskTier] | None]) -> Saved:
+        published = await self._in_base(exchange, published)
         saved = await asyncio.to_thread(
             save_tiers,
             self.folder,

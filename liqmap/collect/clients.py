@@ -44,12 +44,15 @@ def rest_clients(
                 warned = True
                 log.warning("%s", clock_text(exchange, ahead))
 
-        its_clock = ExchangeClock(clock, on_off=warn)
+        its_clock, row = ExchangeClock(clock, on_off=warn), EXCHANGES[exchange]
+        budget = settings.exchanges.of(exchange).budget
         return RestClient(
             session,
             clock=its_clock,
-            budget=WeightBudget(settings.exchanges.of(exchange).budget, clock=its_clock),
-            used_weight=EXCHANGES[exchange].used_weight,
+            budget=WeightBudget(budget, clock=its_clock, period=row.budget_period),
+            used_weight=row.used_weight,
+            busy=row.busy,
+            limited_wait=row.limited_wait,
         )
 
     return {exchange: client_of(exchange) for exchange in EXCHANGES}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from liqmap.collect.borders import has_trades, outer_holes, silent_sides
 from liqmap.collect.coverage import coverage_of
-from liqmap.collect.days import Day, absence
+from liqmap.collect.days import Day, absence, file_days
 from liqmap.collect.gaps import PUBLISHED_WITHIN, GapReasons
 from liqmap.collect.progress import FetchProgress
 from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from liqmap.store.local import SegmentStore
     from liqmap.store.segments import Part
 
+_SECOND = timedelta(seconds=1)
 _OPEN_MINUTE_WAIT = timedelta(seconds=4)
 _OPEN_MINUTE_STEP = 0.1  # seconds between two looks
 
@@ -141,7 +142,8 @@ class Collector:
             await self._clock.sleep(_OPEN_MINUTE_STEP)
 
     async def _fetch(self, wanted: _Wanted, lacking: Sequence[TimeWindow], gauge: FetchProgress) -> None:
-        today = TimeWindow.of_day(self._clock.now().date())
+        now = self._clock.now().replace(microsecond=0)
+        today = file_days(wanted.exchange, TimeWindow(now, now + _SECOND))[0].window
         # At the same time: whether the days before are published does not matter for the newest hours.
         await asyncio.gather(
             self._fetch_days(wanted, lacking, gauge),
@@ -152,8 +154,7 @@ class Collector:
         await self._fetch_recent(wanted, unpublished, gauge)
 
     async def _fetch_days(self, wanted: _Wanted, lacking: Sequence[TimeWindow], gauge: FetchProgress) -> None:
-        touched = dict.fromkeys(day for part in lacking for day in part.days)
-        days = [Day(wanted.exchange, wanted.symbol, day) for day in touched]
+        days = Day.touched(wanted.exchange, wanted.symbol, lacking)
         over = [day for day in days if day.window.end <= self._clock.now()]
         outcomes = await asyncio.gather(
             *(self._days.obtain(day, gauge.of_day(day, len(over))) for day in over)
@@ -186,7 +187,8 @@ class Collector:
     async def _fetch_beside(self, wanted: _Wanted, parts: tuple[Part, ...]) -> None:
         """Fetch the days beside a window in which nobody traded: their ids show whether that is so."""
         sides = [
-            Day(wanted.exchange, wanted.symbol, side.days[0]) for side in silent_sides(wanted.window, parts)
+            Day.touched(wanted.exchange, wanted.symbol, [side])[0]
+            for side in silent_sides(wanted.window, parts)
         ]
         over = [day for day in sides if day.window.end <= self._clock.now()]
         await asyncio.gather(*(self._days.obtain(day, lambda _: None) for day in over))
@@ -224,7 +226,7 @@ class Collector:
 
     async def _newest_whole(self, wanted: _Wanted) -> datetime | None:
         """Return the end of the newest window of this length that published days cover, else None."""
-        newest = TimeWindow.of_day(wanted.window.end.date()).start
+        newest = EXCHANGES[wanted.exchange].files.span(wanted.window.end.date()).start
         for end in (newest - DAY * back for back in range(PUBLISHED_WITHIN.days + 1)):
             window = TimeWindow.ending(end, wanted.window.length)
             if end < wanted.window.end and await self._could_be_whole(wanted, window):
@@ -237,8 +239,8 @@ class Collector:
         # The days of the wanted window have just been tried, so only the few before it need a request.
         if any(part.overlap(failed) for part in lacking for failed, _ in wanted.problems):
             return False
-        for day in dict.fromkeys(day for part in lacking for day in part.days):
-            if not await self._days.is_published(Day(wanted.exchange, wanted.symbol, day)):
+        for day in Day.touched(wanted.exchange, wanted.symbol, lacking):
+            if not await self._days.is_published(day):
                 return False
         return True
 
@@ -246,7 +248,7 @@ class Collector:
         broken = [error for _, error in wanted.problems if not isinstance(error, NotPublished)]
         if broken:
             return broken[0]
-        first = Day(wanted.exchange, wanted.symbol, wanted.window.days[0])
+        first = Day.touched(wanted.exchange, wanted.symbol, [wanted.window])[0]
         if wanted.window.end <= self._clock.now() - PUBLISHED_WITHIN:
             return absence(first)
         if coverage.whole_end is not None:

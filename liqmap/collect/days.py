@@ -8,7 +8,7 @@ import math
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 
 from liqmap.collect.borders import lacks_trades_of, reaches_into, store_quiet_day
@@ -19,7 +19,7 @@ from liqmap.model import Exchange
 from liqmap.net.download import download, exists, published_checksum
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import restate_origin
-from liqmap.window import TimeWindow
+from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from liqmap.clock import Clock
+    from liqmap.collect.contracts import Contracts
     from liqmap.exchanges.protocol import DayFile
     from liqmap.net.download import Downloaded
     from liqmap.net.session import Session
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
     from liqmap.store.shared import SharedStore
+    from liqmap.window import TimeWindow
     from liqmap.workers.pool import Run
 
 log = logging.getLogger(__name__)
@@ -49,8 +51,23 @@ DOWNLOAD_SHARE: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
+class FileDay:
+    """A day as an exchange's files have it, and its 24 hours."""
+
+    day: date
+    window: TimeWindow
+
+
+def file_days(exchange: Exchange, window: TimeWindow) -> list[FileDay]:
+    """Return the days of an exchange's files that a window touches, oldest first."""
+    span = EXCHANGES[exchange].files.span
+    days = [window.days[0] - DAY, *window.days, window.days[-1] + DAY]
+    return [each for each in (FileDay(day, span(day)) for day in days) if each.window.overlap(window)]
+
+
+@dataclass(frozen=True, slots=True)
 class Day:
-    """One symbol's UTC day at one exchange."""
+    """One symbol's day at one exchange, as its files have it."""
 
     exchange: Exchange
     symbol: str
@@ -59,7 +76,13 @@ class Day:
     @property
     def window(self) -> TimeWindow:
         """Its 24 hours."""
-        return TimeWindow.of_day(self.day)
+        return EXCHANGES[self.exchange].files.span(self.day)
+
+    @classmethod
+    def touched(cls, exchange: Exchange, symbol: str, windows: Iterable[TimeWindow]) -> list[Self]:
+        """Return the days of the exchange's files that windows touch, each once, oldest first in each."""
+        days = (each.day for window in windows for each in file_days(exchange, window))
+        return [cls(exchange, symbol, day) for day in dict.fromkeys(days)]
 
     def shifted(self, days: int) -> Day:
         """Return the day so many days later."""
@@ -85,12 +108,14 @@ class DayFiles:
         session: Session,
         run: Run,
         clock: Clock,
+        contracts: Contracts,
         shared: SharedStore | None = None,
     ) -> None:
         self._settings = settings
         self._session = session
         self._run = run
         self._clock = clock
+        self._contracts = contracts
         self._store = store
         self._shared = shared
         # For each exchange separately, so that a slow one does not keep the others waiting.
@@ -171,7 +196,7 @@ class DayFiles:
         now = self._clock.now()
         for segment in segments:
             origin = segment.origin
-            day = Day(origin.exchange, origin.symbol, origin.window.start.date())
+            day = Day.touched(origin.exchange, origin.symbol, [origin.window])[0]
             if origin.unverified and self._verified_again.get(day, now) <= now:
                 self._verified_again[day] = now + VERIFIED_AGAIN
                 task = asyncio.create_task(self._verify(day, segment))
@@ -254,6 +279,7 @@ class DayFiles:
                 others = [((await self._downloaded(each, files))[0], each.day) for each in beside]
                 file, downloaded = await self._downloaded(day, files)
                 self._report(day, DOWNLOAD_SHARE)
+                unit = await self._contracts.unit(day.exchange, day.symbol, on=day.day)
                 origin = Origin(
                     exchange=day.exchange,
                     symbol=day.symbol,
@@ -262,6 +288,7 @@ class DayFiles:
                     sha256=downloaded.sha256,
                     simulated=downloaded.simulated,
                     unverified=downloaded.unverified,
+                    contract_size=unit,
                 )
                 self._verified_again[day] = self._clock.now() + VERIFIED_AGAIN
                 segment = await self._run(

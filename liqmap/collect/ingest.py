@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from liqmap.errors import EmptyDay
 from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.fills import in_base
 from liqmap.exchanges.rows import completed
 from liqmap.memory import give_back_memory
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
+from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from datetime import date
@@ -41,7 +43,9 @@ def run_store_job(job: StoreJob) -> Segment:
 
     Raises EmptyDay if it holds no trades, DataError if it is not what it should be or the disk is full.
     """
-    origin, day = job.origin, job.origin.window.start.date()
+    origin = job.origin
+    # The day that most of it lies in: an exchange's days may begin some hours from those of UTC.
+    day = (origin.window.start + DAY / 2).date()
     give_back_memory()
     trades = _read(job, job.file, day)
     if not len(trades.trades) and not trades.zero_sizes:
@@ -50,12 +54,13 @@ def run_store_job(job: StoreJob) -> Segment:
         raise EmptyDay(f"The file of {origin.symbol} trades of {day} is empty; try again later.")
     for file, its_day in job.beside:
         outside = _read(job, file, its_day).outside
-        trades = completed(trades, outside) if outside is not None else trades
+        trades = completed(trades, outside, own=origin.window) if outside is not None else trades
     path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)
     give_back_memory()
     if job.replaces:
         SegmentStore(job.root, max_size=0).remove(path)
-    segment = write_segment(path, _origin_of(trades, origin), trades.trades, incoming=job.incoming)
+    made = in_base(trades.trades, origin.contract_size)
+    segment = write_segment(path, _origin_of(trades, origin), made, incoming=job.incoming)
     del trades
     give_back_memory()
     return segment

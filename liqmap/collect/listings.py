@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from cachetools import LRUCache
 
 from liqmap.collect.clients import rest_clients
+from liqmap.collect.days import file_days
 from liqmap.collect.pages import pages_of
 from liqmap.collect.symbols import KnownSymbols
 from liqmap.errors import DataError, LiqmapError, NotCovered
@@ -21,7 +22,6 @@ from liqmap.model import Exchange, Market
 from liqmap.net.download import exists
 from liqmap.net.session import open_session
 from liqmap.parsing import quoted
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from liqmap.model import MapRequest
     from liqmap.net.session import Session
     from liqmap.settings import Settings
+    from liqmap.window import TimeWindow
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ class Listings:
     async def _fetch(self, exchange: Exchange) -> frozenset[str]:
         listing, client = EXCHANGES[exchange].listing, self._clients[exchange]
         base_url = self._settings.exchanges.of(exchange).api_url
-        pages = pages_of(client, listing, base_url=base_url)
+        pages = pages_of(client, listing.first_urls(base_url), listing.next_url)
         return frozenset([symbol async for page in pages for symbol in listing.read(page)])
 
     async def _fetch_volumes(self, exchange: Exchange) -> Mapping[str, float] | None:
@@ -196,13 +197,18 @@ class Listings:
 
     async def _published_of(self, markets: Sequence[Market], window: TimeWindow) -> frozenset[Market]:
         """Return which of `markets` have a file of the window's first or last completed day."""
-        over = [day for day in window.days if TimeWindow.of_day(day).end <= self._clock.now()]
-        wanted = [(market, day) for market in markets for day in dict.fromkeys(over[:1] + over[-1:])]
+        wanted = [(market, day) for market in markets for day in self._days_over(market.exchange, window)]
         unknown = [each for each in wanted if each not in self._published]
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_FOR_FILES):
                 await asyncio.gather(*(self._look_for(*each) for each in unknown))
         return frozenset(market for market, day in wanted if self._published.get((market, day)))
+
+    def _days_over(self, exchange: Exchange, window: TimeWindow) -> list[date]:
+        """Return the first and the last day of a window that is over."""
+        days = file_days(exchange, window)
+        over = [each.day for each in days if each.window.end <= self._clock.now()]
+        return list(dict.fromkeys(over[:1] + over[-1:]))
 
     async def _look_for(self, market: Market, day: date) -> None:
         base_url = self._settings.exchanges.of(market.exchange).archive_url

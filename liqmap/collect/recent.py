@@ -14,6 +14,7 @@ from liqmap.clock import TOLERATED
 from liqmap.collect.clients import learn_time
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.fills import in_base, merged_fills
 from liqmap.exchanges.messages import Page
 from liqmap.exchanges.rows import holes_in, no_trades
 from liqmap.model import Trades
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.collect.clients import Clients
+    from liqmap.collect.contracts import Contracts
     from liqmap.exchanges.messages import Backfill
     from liqmap.model import Exchange
     from liqmap.net.rest import RestClient
@@ -46,7 +48,7 @@ SETTLED_AFTER: Final = timedelta(seconds=1)
 
 
 def recent_trades(
-    settings: Settings, *, store: SegmentStore, clients: Clients
+    settings: Settings, *, store: SegmentStore, clients: Clients, contracts: Contracts
 ) -> dict[Exchange, RecentTrades]:
     """Return what fetches recent trades, for each exchange that serves them."""
     return {
@@ -56,8 +58,9 @@ def recent_trades(
             base_url=settings.exchanges.of(exchange).api_url,
             client=clients[exchange],
             store=store,
+            contracts=contracts,
             pages_at_once=settings.recent.pages_at_once,
-            weight_a_minute=settings.exchanges.of(exchange).budget,
+            weight_a_second=settings.exchanges.of(exchange).budget / row.budget_period.total_seconds(),
         )
         for exchange, row in EXCHANGES.items()
         if row.backfill is not None
@@ -75,16 +78,18 @@ class RecentTrades:
         base_url: str,
         client: RestClient,
         store: SegmentStore,
+        contracts: Contracts,
         pages_at_once: int,
-        weight_a_minute: float,
+        weight_a_second: float,
     ) -> None:
         self._exchange = exchange
         self._backfill = backfill
         self._base_url = base_url
         self._store = store
+        self._contracts = contracts
         self._clock = client.clock
         self._in_flight = asyncio.Semaphore(pages_at_once)
-        self._trades_a_second = weight_a_minute / backfill.page_weight * backfill.page_rows / 60
+        self._trades_a_second = weight_a_second / backfill.page_weight * backfill.page_rows
         self._client = client
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -171,6 +176,7 @@ class RecentTrades:
         return window.overlap(TimeWindow(_EARLIEST, self.settled_until))
 
     async def _fetch(self, symbol: str, window: TimeWindow, report: Callable[[float, int], None]) -> None:
+        unit = await self._contracts.unit(self._exchange, symbol, on=window.start.date())
         first = await self._first_id(symbol, window.start_ms)
         end = await self._first_id(symbol, window.end_ms)
         found = _joined(await self._pages(symbol, first, end, report))
@@ -192,16 +198,21 @@ class RecentTrades:
             zero_sizes=len(inside.ids) - len(real.ids),
             holes=holes_in(inside.ids, inside.trades.time),
             via=(VIA_REST,),
+            contract_size=unit,
         )
+        made = merged_fills(real.trades, real.ids) if self._backfill.sends_fills else real.trades
         path = segment_path(self._store.root, self._exchange, symbol, window)
-        await asyncio.to_thread(write_segment, path, origin, real.trades, incoming=self._store.incoming)
+        await asyncio.to_thread(
+            write_segment, path, origin, in_base(made, unit), incoming=self._store.incoming
+        )
         log.info("fetched %s %s from %s on: %d trades", self._exchange, symbol, window.start, len(real.ids))
 
     async def _first_id(self, symbol: str, milliseconds: int) -> int:
         """Return the id of the first trade at or after a time, or the id that it will have."""
         page = await self._page(symbol, from_ms=milliseconds)
-        if len(page.ids):
-            return int(page.ids[0])
+        found = self._backfill.first_id(page, milliseconds)
+        if found is not None:
+            return found
         # Nobody has traded since, and no earlier trade can still appear, so the next one gets the next id.
         newest = await self._page(symbol)
         before = newest.ids[newest.trades.time < milliseconds]

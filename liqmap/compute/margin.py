@@ -14,6 +14,9 @@ one contract is a fixed number of US dollars, and price = entry × N/v. The mode
     on the value by mark   v × rate - deduction, with the tier of v (isolated mode with nothing added:
                            Binance's TMM = UPNL = 0 and WB = N/L)
     on the value at entry  N × rate - deduction, with the tier of N
+    on the size            v × (rate + fee for closing), with the tier of the size, which is in base currency
+                           or, of inverse contracts, in US dollars. OKX's tiers count contracts, so a tier
+                           does not move with the price; without deductions, levels jump where tiers meet
 
 Which exchange uses which, and since when, is in its row of `EXCHANGES`. Exchanges liquidate by the mark
 price; a map compares levels with traded prices, the closest to it that trades contain.
@@ -39,8 +42,9 @@ if TYPE_CHECKING:
 class Brackets:
     """An exchange's risk tiers of one symbol, ascending, as arrays of one length.
 
-    A position whose value is at most `cap` (and above the previous tier's) needs value × `rate` - `deduction`
-    as maintenance margin and may have up to `max_leverage`. Above the last cap no position is allowed.
+    A position whose value, or whose size where tiers are of sizes, is at most `cap` (and above the previous
+    tier's) needs value × `rate` - `deduction` as maintenance margin and may have up to `max_leverage`. Above
+    the last cap no position is allowed.
     """
 
     cap: NDArray[np.float64]
@@ -65,12 +69,23 @@ class MarginRules:
 
     Without `brackets` there is no maintenance margin, and every leverage is allowed. If `split`, a trade's
     notional is divided among its leverages; otherwise it counts in full at each, as in py-liquidation-map.
+    `fee` is the fee for closing, if it counts as maintenance margin.
     """
 
     brackets: Brackets | None = None
     valuation: Valuation = Valuation.MARK
     inverse: bool = False
     split: bool = True
+    fee: float = 0.0
+
+    def tiered(self, entry_price: NDArray[np.float64], notional: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what tells the tiers of positions at entry: their values, or their sizes."""
+        in_base = self.inverse != (self.valuation is Valuation.SIZE)
+        if not in_base:
+            return notional
+        tiered: NDArray[np.float64] = notional / entry_price
+        # A position of just the cap is of its tier, whatever a float makes of it.
+        return rounded(tiered) if self.valuation is Valuation.SIZE else tiered
 
 
 def liquidation_price(
@@ -87,7 +102,7 @@ def liquidation_price(
     leverage is allowed; `allowed_leverage` does.
     """
     rises = (side is Side.SELL) != rules.inverse
-    value = notional / entry_price if rules.inverse else notional
+    value = rules.tiered(entry_price, notional)
     multiple = _remaining_value(rules, value, leverage=leverage, rises=rises)
     # Sweeping and bucketing compare levels with prices, so the noise of floats must not decide.
     return rounded(entry_price / multiple if rules.inverse else entry_price * multiple)
@@ -97,7 +112,7 @@ def allowed_leverage(
     rules: MarginRules, *, entry_price: NDArray[np.float64], notional: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the highest leverage that each position may have at entry, 0 where it is too large for any."""
-    value = notional / entry_price if rules.inverse else notional
+    value = rules.tiered(entry_price, notional)
     return _of_tier(_max_leverage(rules.brackets), rules.brackets, value)
 
 
@@ -131,7 +146,7 @@ def shares(
     """
     if not rules.split:
         return np.ones((len(leverages), len(notional)))
-    value = notional / entry_price if rules.inverse else notional
+    value = rules.tiered(entry_price, notional)
     weight = np.array(weights, np.float64)[:, np.newaxis]
     # Which leverages are allowed depends on the tier alone, so shares are computed once a tier, and last
     # for trades beyond all tiers.
@@ -144,7 +159,10 @@ def shares(
 def _remaining_value(
     rules: MarginRules, value: NDArray[np.float64], *, leverage: int, rises: bool
 ) -> NDArray[np.float64]:
-    """Return the positions' value at liquidation as a multiple of their value at entry."""
+    """Return the positions' value at liquidation as a multiple of their value at entry.
+
+    `value` is that at entry or, where the tiers are of sizes, the size.
+    """
     sign = 1 if rises else -1
     bankrupt = 1 + sign / leverage
     brackets = rules.brackets
@@ -154,7 +172,10 @@ def _remaining_value(
     # liquidation, which is not known yet. But the equation is monotone and piecewise linear in it, so each
     # cap corresponds to one value at entry. Comparing with these finds the tier at once, without guessing
     # the entry's tier and repeating until it agrees.
-    if rules.valuation is Valuation.ENTRY:
+    if rules.valuation is Valuation.SIZE:
+        caps, factor = brackets.cap, bankrupt / (1 + sign * (brackets.rate + rules.fee))
+        constant = np.zeros(len(caps))
+    elif rules.valuation is Valuation.ENTRY:
         caps, factor, constant = brackets.cap, bankrupt - sign * brackets.rate, sign * brackets.deduction
     else:
         offset, slope = sign * brackets.deduction, 1 + sign * brackets.rate

@@ -2,11 +2,15 @@
 
 from typing import Final
 
-from liqmap.exchanges import binance, bybit
+from liqmap.exchanges import binance, bybit, okx
 from liqmap.exchanges.protocol import ExchangeRow
 from liqmap.model import Exchange, MarginModel
 
-EXCHANGES: Final[dict[Exchange, ExchangeRow]] = {Exchange.BINANCE: binance.ROW, Exchange.BYBIT: bybit.ROW}
+EXCHANGES: Final[dict[Exchange, ExchangeRow]] = {
+    Exchange.BINANCE: binance.ROW,
+    Exchange.BYBIT: bybit.ROW,
+    Exchange.OKX: okx.ROW,
+}
 """All that differs by exchange. Other modules look it up here instead of naming an exchange."""
 
 OWNERS: Final[dict[MarginModel, Exchange]] = {row.model: exchange for exchange, row in EXCHANGES.items()}

@@ -80,11 +80,20 @@ def first_row(reader: CappedReader, name: str) -> tuple[str, ...]:
 
     A byte order mark and quotes are left out, as Arrow does. Raises DataError for too many blanks.
     """
+    rows = first_rows(reader, name, count=1)
+    return rows[0] if rows else ()
+
+
+def first_rows(reader: CappedReader, name: str, *, count: int) -> list[tuple[str, ...]]:
+    """Return the fields of up to `count` first lines that are not blank. Nothing is read yet.
+
+    A byte order mark and quotes are left out, as Arrow does. Raises DataError for blanks without end.
+    """
     text = reader.first_bytes().decode("utf-8", "replace").removeprefix(_BYTE_ORDER_MARK)
-    line = next((line for line in text.replace("\r", "\n").split("\n") if line.strip()), "")
-    if not line and len(text) >= _FIRST_BYTES:
+    lines = [line for line in text.replace("\r", "\n").split("\n") if line.strip()][:count]
+    if not lines and len(text) >= _FIRST_BYTES:
         raise DataError(f"{name} is not a file of trades: it begins with {_FIRST_BYTES:,} blanks.")
-    return tuple(field.strip().strip('"') for field in line.split(",")) if line else ()
+    return [tuple(field.strip().strip('"') for field in line.split(",")) for line in lines]
 
 
 def check_columns(name: str, found: Sequence[str], expected: Iterable[str]) -> None:
@@ -95,11 +104,17 @@ def check_columns(name: str, found: Sequence[str], expected: Iterable[str]) -> N
 
 
 def read_columns(
-    stream: CappedReader, columns: Mapping[str, Column], *, names: Sequence[str] | None, name: str
+    stream: CappedReader,
+    columns: Mapping[str, Column],
+    *,
+    names: Sequence[str] | None,
+    name: str,
+    skipped: int = 0,
 ) -> dict[str, NDArray[Any]]:
     """Return the columns of a CSV stream that `columns` names, as arrays in the order of the rows.
 
-    `names` are those of all columns where the file has no header. Text is parsed on one thread while
+    `names` are those of all columns where the file has no header; `skipped` lines before the rows are not
+    read. Text is parsed on one thread while
     Arrow's reader thread already inflates what follows. Raises DataError if a column is missing or a
     value is not of its type.
     """
@@ -107,7 +122,9 @@ def read_columns(
     try:
         with pyarrow.csv.open_csv(
             pa.PythonFile(stream, mode="r"),
-            read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_SIZE, column_names=names),
+            read_options=pyarrow.csv.ReadOptions(
+                block_size=BLOCK_SIZE, column_names=names, skip_rows=skipped
+            ),
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=list(columns),
                 column_types={column: how.type for column, how in columns.items()},

@@ -24,7 +24,8 @@ class StreamTrade(NamedTuple):
 
     `id` is the exchange's aggregate id if ids are contiguous (Binance), else None. In that case `name`
     identifies the trade (Bybit), "" if nothing does. Exchanges send trades of size 0, which nobody made:
-    they only prove that the stream works and, by their ids, that nothing is missing.
+    they only prove that the stream works and, by their ids, that nothing is missing. A trade that
+    stands for several `fills` has the id of the last.
     """
 
     symbol: str
@@ -34,6 +35,7 @@ class StreamTrade(NamedTuple):
     size: float
     is_buy: bool
     name: str = ""
+    fills: int = 1
 
 
 class Liquidation(NamedTuple):
@@ -72,10 +74,15 @@ class SymbolTiers(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """The answer to the subscription with this number: accepted, or not."""
+    """The answer to the subscription with this number: accepted, or not; of one `symbol`, or of all in it."""
 
     number: int
     accepted: bool
+    symbol: str | None = None
+
+
+class Leaving(NamedTuple):
+    """The exchange's word that it is about to close the connection: another one should be open by then."""
 
 
 class Newest(NamedTuple):
@@ -104,7 +111,7 @@ class PartlyUnreadable(DataError):
 Events = list[StreamTrade] | list[Liquidation] | list[SymbolTiers]
 """What a message reports about the market."""
 
-Message = Events | Acknowledged | None
+Message = Events | Acknowledged | Leaving | None
 """What a stream's message holds; None if it is of no interest."""
 
 
@@ -121,7 +128,8 @@ class LiveFormat(Protocol):
 
     `complete_liquidations` says whether the streams have every liquidation or only a sample. `heartbeat` is
     a message to send every `heartbeat_seconds`. A connection is renewed before it is `lifetime` old. If
-    `numbered`, the ids of trades are contiguous.
+    `numbered`, the ids of trades are contiguous. The newest trade costs a request weight
+    of `newest_weight`.
     """
 
     numbered: bool
@@ -129,6 +137,7 @@ class LiveFormat(Protocol):
     heartbeat: str | None
     heartbeat_seconds: float
     lifetime: timedelta | None
+    newest_weight: int
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` has a stream here: whether it is a USDT-margined future."""
@@ -160,16 +169,21 @@ class Backfill(Protocol):
     """An exchange's recent trades by REST, page by page.
 
     `reach` is how far back they go, `page_rows` the trades on a page, `page_weight` a page's request weight.
+    If it `sends_fills`, one trade can be several rows.
     """
 
     reach: timedelta
     page_rows: int
     page_weight: int
+    sends_fills: bool
 
     def page_url(
         self, base_url: str, symbol: str, *, from_id: int | None = None, from_ms: int | None = None
     ) -> str:
-        """Return the address of the page that starts with an id or a time, or of the newest page."""
+        """Return the address of the page that starts with an id, tells of a time, or is the newest."""
+
+    def first_id(self, page: Page, milliseconds: int) -> int | None:
+        """Return the id of the first trade at or after a time, by the page that tells of it; None if none."""
 
     def read_page(self, answer: object) -> Page:
         """Return the trades of a page. Raises DataError if it cannot be read."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
+from liqmap.exchanges.thousands import other_counts
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from datetime import date, timedelta
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from datetime import date
     from pathlib import Path
 
     import numpy as np
@@ -35,6 +38,16 @@ class Contract:
     has_brackets: bool = True
 
 
+class Instrument(NamedTuple):
+    """What a contract of an exchange that counts contracts is worth, and its highest leverage.
+
+    `unit` is the base currency of one contract.
+    """
+
+    unit: float
+    max_leverage: float
+
+
 @dataclass(frozen=True, slots=True)
 class DayFile:
     """Where one day's trades are published."""
@@ -53,7 +66,7 @@ class NumberedTrades:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DayTrades:
-    """The trades of one UTC day out of an exchange's file, in time order, each once.
+    """The trades of one day out of an exchange's file, in time order, each once.
 
     `first_id` and `last_id` are the exchange's aggregate ids where it has such (Binance), `lost_ids`
     how many ids in between the file skips, `duplicates` how many repeated rows were dropped, `zero_sizes`
@@ -76,6 +89,9 @@ class ExchangeFormat(Protocol):
 
     def day_file(self, base_url: str, symbol: str, day: date) -> DayFile:
         """Return where `symbol`'s trades of `day` are published below `base_url`."""
+
+    def span(self, day: date) -> TimeWindow:
+        """Return the 24 hours that the file of `day` covers: an exchange's day need not be that of UTC."""
 
     def read_day(self, path: Path, symbol: str, day: date, *, max_unpacked_size: int) -> DayTrades:
         """Parse a downloaded day file.
@@ -118,16 +134,18 @@ class Spellings(NamedTuple):
     """The symbols that a word may mean at an exchange.
 
     `names` begins with the word as it stands; the likeliest follow first. `default` is the usual meaning,
-    for when it is not known which of them exist.
+    for when it is not known which of them exist. `counts` are symbols that count the same coin otherwise,
+    such as by the thousand: they are meant if all symbols are known, and none of `names` is among them.
     """
 
     names: tuple[str, ...]
     default: str
+    counts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, names: Iterable[str], *, default: str) -> Self:
         """Return spellings with each name once."""
-        return cls(tuple(dict.fromkeys(names)), default)
+        return cls(tuple(dict.fromkeys(names)), default, other_counts(default))
 
 
 class ListingFormat(Paged, Protocol):
@@ -163,8 +181,19 @@ class VolumeFormat(Protocol):
         """
 
 
-class RiskLimitFormat(Paged, Protocol):
-    """The pages on which an exchange publishes its symbols' leverage brackets without an account."""
+class RiskLimitFormat(Protocol):
+    """The pages on which an exchange publishes its symbols' leverage brackets without an account.
+
+    `weight` is the weight of a request.
+    """
+
+    weight: int
+
+    def first_urls(self, base_url: str, symbols: Collection[str]) -> tuple[str, ...]:
+        """Return the addresses of the first page of each part, which together have all `symbols`."""
+
+    def next_url(self, url: str, answer: object) -> str | None:
+        """Return the address of the page after `url`, which answered this; None after the last page."""
 
     def symbol_url(self, base_url: str, symbol: str) -> str:
         """Return the address of the brackets of `symbol` alone."""
@@ -174,6 +203,13 @@ class RiskLimitFormat(Paged, Protocol):
 
         Raises DataError if it is not such a page.
         """
+
+
+class InstrumentFormat(Paged, Protocol):
+    """The pages on which an exchange that counts contracts says what one of each symbol is."""
+
+    def read(self, answer: object) -> Mapping[str, Instrument]:
+        """Return the instruments of a page by symbol. Raises DataError if it is no such page."""
 
 
 class SeriesFiles(Protocol):
@@ -230,6 +266,10 @@ class TimeFormat(Protocol):
         """Return the time [ms since 1970]. Raises DataError if there is none."""
 
 
+def _never_busy(_: object) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ExchangeRow:
     """One exchange: how people and buttons name it, and its formats.
@@ -237,11 +277,14 @@ class ExchangeRow:
     `label` is its name in sentences. `letter` stands for it in the ids of buttons. Old messages have such
     buttons, so it never changes. `model` is the exchange's own margin model, and `margin_rules` are its rules
     for maintenance margin, oldest first. `markets` are the kinds of futures that it has; `contract` returns
-    the kind of a symbol. `used_weight` reads the request weight used in this minute from an answer's headers,
-    None if they do not have it. `brackets_source` names the source of leverage brackets. `backfill` is None
+    the kind of a symbol. `used_weight` reads the request weight used in this period from an answer's headers,
+    None if they do not have it; the budget is renewed each `budget_period`. `busy` reads from an answer how
+    long to wait [s] if it only says to ask again, and `limited_wait` is the wait after a status that says so
+    without a time [s]. `brackets_source` names the source of leverage brackets. `backfill` is None
     if the trades of the last hours can only be recorded, `risk_limits` if brackets are not published without
     an account, `liquidation_files` if liquidations can only be recorded, and `volumes` if no answer has those
-    of all symbols. `series` are the kinds of series that the exchange publishes.
+    of all symbols. `series` are the kinds of series that the exchange publishes. `instruments` is None if
+    sizes are in base currency already.
     """
 
     label: str
@@ -261,6 +304,10 @@ class ExchangeRow:
     liquidation_files: LiquidationFiles | None = None
     series: Mapping[SeriesKind, SeriesFormat] = field(default_factory=dict)
     volumes: VolumeFormat | None = None
+    instruments: InstrumentFormat | None = None
+    budget_period: timedelta = timedelta(minutes=1)
+    busy: Callable[[object], float | None] = _never_busy
+    limited_wait: float = 60.0
 
     def margin_rule(self, *, on: date) -> MarginRule:
         """Return the exchange's rule for maintenance margin on a day."""

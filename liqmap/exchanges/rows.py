@@ -10,14 +10,15 @@ import numpy as np
 
 from liqmap.errors import DataError
 from liqmap.exchanges.fields import FIRST_ID, LAST_ID, LEAST_PRICE, LEAST_SIZE, MOST
+from liqmap.exchanges.fills import merged_fills
 from liqmap.exchanges.protocol import DayTrades, NumberedTrades
 from liqmap.model import LEAST_HOLE_MS, Hole, Trades
-from liqmap.window import TimeWindow, at_ms
+from liqmap.window import DAY
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from numpy.typing import NDArray
+
+    from liqmap.window import TimeWindow
 
 _MOST_HOLES = 200
 _OVERLAP = timedelta(hours=1)  # of the files of two days that follow each other
@@ -37,27 +38,30 @@ def real_rows(name: str, rows: Trades) -> NDArray[np.bool_]:
 
 def trades_of_day(
     name: str,
-    day: date,
+    day: TimeWindow,
     rows: Trades,
     *,
     real: NDArray[np.bool_],
     order: NDArray[np.int64],
     ids: NDArray[np.int64] | None = None,
+    are_fills: bool = False,
 ) -> DayTrades:
-    """Return the trades of a UTC day among the `rows` of a file that is named to a user as `name`.
+    """Return the trades of a `day` among the `rows` of a file that is named to a user as `name`.
 
     `real` says which of the rows are trades. `order` are the places of the rows, each once, in which those
     of one millisecond were made; `ids` are those of all rows, where an exchange numbers its trades one by
-    one. Rows up to an hour outside the day are left to the neighbouring day, if others lie inside it.
-    Raises DataError naming the file and what cannot be right.
+    one. If the rows `are_fills`, those of one order at one price become one trade. Rows up to an hour outside
+    the day are left to the neighbouring day, if others lie inside it. Raises DataError naming the file and
+    what cannot be right.
     """
     _check_day(name, day, rows.time[real])
     inside = _inside_day(rows.time, day, order)
     keep = _in_time_order(rows.time, inside[real[inside]])
     first, last, lost = (None, None, 0) if ids is None else _numbers(name, ids, order, inside)
     holes = holes_in(ids[inside], rows.time[inside]) if ids is not None and lost else ()
+    trades = _picked(rows, keep)
     return DayTrades(
-        _picked(rows, keep),
+        merged_fills(trades, ids[keep]) if are_fills and ids is not None else trades,
         first_id=first,
         last_id=last,
         lost_ids=lost,
@@ -70,14 +74,13 @@ def trades_of_day(
     )
 
 
-def completed(day: DayTrades, beside: NumberedTrades) -> DayTrades:
-    """Return a day with those trades of it that only the file of a day beside holds.
+def completed(day: DayTrades, beside: NumberedTrades, *, own: TimeWindow) -> DayTrades:
+    """Return a day, which is `own`, with those trades of it that only the file of a day beside holds.
 
     Those are the ones before its first id or after its last.
     """
     if day.first_id is None or day.last_id is None or not len(day.trades):
         return day
-    own = TimeWindow.of_day(at_ms(int(day.trades.time[0])).date())
     inside = (beside.trades.time >= own.start_ms) & (beside.trades.time < own.end_ms)
     new = np.flatnonzero(inside & ((beside.ids < day.first_id) | (beside.ids > day.last_id)))
     if not len(new):
@@ -125,19 +128,17 @@ def no_trades() -> Trades:
     return Trades(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.bool_))
 
 
-def _check_day(name: str, day: date, time: NDArray[np.int64]) -> None:
-    window = TimeWindow.of_day(day)
+def _check_day(name: str, window: TimeWindow, time: NDArray[np.int64]) -> None:
     slack = int(_OVERLAP.total_seconds() * 1000)
     if not len(time):
         return
     far = time.min() < window.start_ms - slack or time.max() >= window.end_ms + slack
     if far or not ((time >= window.start_ms) & (time < window.end_ms)).any():
-        raise DataError(f"{name} holds trades of another day than {day}.")
+        raise DataError(f"{name} holds trades of another day than {(window.end - DAY / 2).date()}.")
 
 
-def _inside_day(time: NDArray[np.int64], day: date, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def _inside_day(time: NDArray[np.int64], window: TimeWindow, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return those of `rows` that lie inside the day; the others belong to its neighbours' files."""
-    window = TimeWindow.of_day(day)
     inside = (time >= window.start_ms) & (time < window.end_ms)
     return rows if inside.all() else rows[inside[rows]]
 
@@ -171,11 +172,12 @@ def _picked(rows: Trades, places: NDArray[np.int64]) -> Trades:
     return Trades(rows.time[places], rows.price[places], rows.size[places], rows.is_buy[places], rows.inverse)
 
 
-def _outside(rows: Trades, ids: NDArray[np.int64], places: NDArray[np.int64], day: date) -> NumberedTrades:
+def _outside(
+    rows: Trades, ids: NDArray[np.int64], places: NDArray[np.int64], day: TimeWindow
+) -> NumberedTrades:
     """Return the trades at `places` that lie outside the day."""
-    window = TimeWindow.of_day(day)
     time = rows.time[places]
-    others = places[(time < window.start_ms) | (time >= window.end_ms)]
+    others = places[(time < day.start_ms) | (time >= day.end_ms)]
     return NumberedTrades(_picked(rows, others), ids[others])
 
 

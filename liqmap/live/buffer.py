@@ -61,7 +61,7 @@ class TradeBuffer:
         self._named_before: set[str] = set()
         self._named_second = 0
         # Arrays of numbers: a quarter of the memory of lists, which counts when a market crashes.
-        self._times, self._ids = array("q"), array("q")
+        self._times, self._ids, self._fills = array("q"), array("q"), array("q")
         self._prices, self._sizes = array("d"), array("d")
         self._buys = array("b")
         self.newest_ms = 0
@@ -100,6 +100,7 @@ class TradeBuffer:
         self._sizes.append(trade.size)
         self._buys.append(trade.is_buy)
         self._ids.append(trade.id or 0)
+        self._fills.append(trade.fills)
         if time >= self._close_at:
             self.close((time - SLACK_MS) // _MINUTE_MS * _MINUTE_MS)
         elif len(self._times) >= self._most_trades:
@@ -115,16 +116,17 @@ class TradeBuffer:
         rest = np.flatnonzero(time >= until)
         price, size = np.array(self._prices), np.array(self._sizes)
         is_buy, ids = np.array(self._buys, np.bool_), np.array(self._ids, np.int64)
+        fills = np.array(self._fills, np.int64)
         for window in split_at(TimeWindow(at_ms(self._from), at_ms(until)), HOUR):
             rows = order[(time[order] >= window.start_ms) & (time[order] < window.end_ms)]
-            numbers = ids[rows] if self.numbered and len(rows) else None
+            is_numbered = self.numbered and len(rows) > 0
             real = rows[size[rows] > 0]
             self.chunks.append(
                 Chunk(
                     window,
                     Trades(time[real], price[real], size[real], is_buy[real]),
-                    None if numbers is None else int(numbers.min()),
-                    None if numbers is None else int(numbers.max()),
+                    int((ids[rows] - fills[rows]).min()) + 1 if is_numbered else None,
+                    int(ids[rows].max()) if is_numbered else None,
                     self._lost,
                     len(rows) - len(real),
                 )
@@ -138,6 +140,7 @@ class TradeBuffer:
             (self._sizes, size),
             (self._buys, is_buy.astype(np.int8)),
             (self._ids, ids),
+            (self._fills, fills),
         ):
             column.frombytes(values[rest].tobytes())
         self._from = self._closed_until = until
@@ -156,7 +159,7 @@ class TradeBuffer:
             return False
         if self._last_id is not None and trade.id <= self._last_id:
             return False
-        if self._last_id is not None and trade.id > self._last_id + 1:
+        if self._last_id is not None and trade.id - trade.fills > self._last_id:
             self.cut()
         self._last_id = trade.id
         return True
@@ -195,5 +198,5 @@ class TradeBuffer:
             self._lost += 1
 
     def _clear(self) -> None:
-        for column in (self._times, self._prices, self._sizes, self._buys, self._ids):
+        for column in (self._times, self._prices, self._sizes, self._buys, self._ids, self._fills):
             del column[:]

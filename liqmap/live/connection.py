@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from liqmap.errors import DataError
-from liqmap.exchanges.messages import Acknowledged, PartlyUnreadable
+from liqmap.exchanges.messages import Acknowledged, Leaving, PartlyUnreadable
 from liqmap.net.attempts import TransientError
 from liqmap.net.session import host_of
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 100  # symbols in a message: Bybit accepts 21,000 characters
+_HANDOVER_SECONDS = 10.0  # for which an old connection is read on beside a new one
 _BETWEEN_SECONDS = 0.2  # Binance disconnects above ten messages a second, pongs included
 
 
@@ -59,6 +60,7 @@ class Stream:
         self._requested: dict[int, tuple[str, ...]] = {}
         self._doubtful: asyncio.Queue[str] = asyncio.Queue()
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._some = False
 
     async def run(self, symbols: Callable[[], tuple[str, ...]]) -> None:
         """Connect, subscribe to `symbols`, and read until the connection ends.
@@ -67,23 +69,64 @@ class Stream:
         if it delivered nothing.
         """
         host = host_of(self._url)
-        self._socket = socket = await self._session.stream(self._url)
-        tasks = [asyncio.create_task(each) for each in (self._keep(socket), self._subscribe_one_by_one())]
+        self._some = False
+        socket: aiohttp.ClientWebSocketResponse | None = await self._open()
+        doubting = asyncio.create_task(self._subscribe_one_by_one())
         try:
             await self.subscribe(symbols())
-            some = False
-            async for message in socket:
-                if message.type is aiohttp.WSMsgType.TEXT:
-                    some = self._take(message.data) or some
-            if not some:  # as an error, so that the next attempt waits
+            while socket is not None:
+                socket = await self._read_to_end(socket, symbols)
+            if not self._some:  # as an error, so that the next attempt waits
                 raise TransientError(f"{host} accepts a connection but sends nothing; it is tried again.")
         finally:
-            self._socket = None
+            last, self._socket = self._socket, None
             self._requested.clear()
             self._doubtful = asyncio.Queue()
+            doubting.cancel()
+            if last is not None:
+                await last.close()
+
+    async def _open(self) -> aiohttp.ClientWebSocketResponse:
+        self._socket = socket = await self._session.stream(self._url)
+        return socket
+
+    async def _read_to_end(
+        self, socket: aiohttp.ClientWebSocketResponse, symbols: Callable[[], tuple[str, ...]]
+    ) -> aiohttp.ClientWebSocketResponse | None:
+        """Read a connection until it ends; return the one to read on, if the exchange announced the end.
+
+        The next one is open and subscribed before this one is closed. What both send comes twice, and is
+        known by its id.
+        """
+        successor: aiohttp.ClientWebSocketResponse | None = None
+        tasks = [asyncio.create_task(self._keep(socket))]
+        try:
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.TEXT and self._take(message.data) and successor is None:
+                    successor = await self._succeeded(symbols)
+                    tasks.append(asyncio.create_task(self._close_later(socket)))
+        finally:
             for task in tasks:
                 task.cancel()
             await socket.close()
+        return successor
+
+    async def _succeeded(
+        self, symbols: Callable[[], tuple[str, ...]]
+    ) -> aiohttp.ClientWebSocketResponse | None:
+        """Open and subscribe the connection that follows; None if that fails, which the end will show."""
+        try:
+            socket = await self._open()
+        except TransientError as error:
+            log.info("%s is about to close a connection, and refuses another: %s", self._url, error)
+            return None
+        log.info("%s is about to close a connection; another one is open", self._url)
+        await self.subscribe(symbols())
+        return socket
+
+    async def _close_later(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        await self._clock.sleep(_HANDOVER_SECONDS)
+        await socket.close()
 
     async def subscribe(self, symbols: tuple[str, ...]) -> None:
         """Subscribe to more symbols if there is a connection; `on_live` or `on_refused` follows for each."""
@@ -109,7 +152,7 @@ class Stream:
             await self._socket.close()
 
     def _take(self, text: str) -> bool:
-        """Take in a message and return whether it held any events."""
+        """Take in a message and return whether it says that the connection will be closed."""
         try:
             found = self._live.read(text)
         except PartlyUnreadable as error:
@@ -121,20 +164,26 @@ class Stream:
                 raise TransientError(f"{error.problem} ({error.__cause__}); connecting again") from error
             self._on_unreadable(error)
             return False
+        if isinstance(found, Leaving):
+            return True
         if isinstance(found, Acknowledged):
-            symbols = self._requested.pop(found.number, ())
-            if found.accepted:
-                self._on_live(symbols)
-            elif len(symbols) == 1:
-                self._on_refused(symbols[0])
-            else:  # one bad name is enough, so subscribe to each on its own
-                log.info("%s refuses some of %d streams", self._url, len(symbols))
-                for symbol in symbols:
-                    self._doubtful.put_nowait(symbol)
+            self._take_answer(found)
         elif found:
             self._on_events(found)
-            return True
+            self._some = True
         return False
+
+    def _take_answer(self, answer: Acknowledged) -> None:
+        one = answer.symbol
+        symbols = self._requested.pop(answer.number, ()) if one is None else (one,)
+        if answer.accepted:
+            self._on_live(symbols)
+        elif len(symbols) == 1:
+            self._on_refused(symbols[0])
+        else:  # one bad name is enough, so subscribe to each on its own
+            log.info("%s refuses some of %d streams", self._url, len(symbols))
+            for symbol in symbols:
+                self._doubtful.put_nowait(symbol)
 
     async def _keep(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Say that this end is alive, where the exchange wants that, and end the connection in good time."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_WEIGHT = 20  # what Binance counts for a page of aggregate trades
-
 
 class NewestTrades:
     """Queries one exchange for newest trades, below `base_url`."""
@@ -38,7 +36,7 @@ class NewestTrades:
         sent = self._clock.now()
         url = self._live.newest_url(self._base_url, symbol)
         try:
-            answer = await self._client.get(url, weight=_WEIGHT)
+            answer = await self._client.get(url, weight=self._live.newest_weight)
         except RejectedRequest as error:
             backfill = EXCHANGES[self._exchange].backfill
             raise (backfill.explained(error.answer, symbol) if backfill else error) from error

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from liqmap.clock import Clock
     from liqmap.collect.brackets import BracketTables
     from liqmap.collect.clients import Clients
+    from liqmap.collect.contracts import Contracts
     from liqmap.collect.days import DayFiles
     from liqmap.collect.recent import RecentTrades
     from liqmap.net.session import Session
@@ -55,6 +56,7 @@ class Recorder:
         recent: Mapping[Exchange, RecentTrades],
         clients: Clients,
         brackets: BracketTables,
+        contracts: Contracts,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -71,6 +73,7 @@ class Recorder:
                 store=store,
                 repair=repair,
                 brackets=brackets,
+                contracts=contracts,
             )
             return ExchangeRecorder(
                 exchange,

@@ -132,6 +132,6 @@ class Repair:
 
     def _recorded_days(self, symbol: str) -> list[Day]:
         now = self._clock.now()
-        days = {day for window in self._recorded(symbol) for day in window.days}
-        found = (Day(self._exchange, symbol, day) for day in sorted(days))
-        return [day for day in found if now - _LIVE_FOR <= day.window.end <= now]
+        found = Day.touched(self._exchange, symbol, self._recorded(symbol))
+        recent = (day for day in found if now - _LIVE_FOR <= day.window.end <= now)
+        return sorted(recent, key=lambda day: day.day)

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.fills import in_base
 from liqmap.store.feeds import note_feed
 from liqmap.store.liquidations import append_liquidations
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import write_segment
+from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from liqmap.collect.brackets import BracketTables
+    from liqmap.collect.contracts import Contracts
     from liqmap.exchanges.messages import Liquidation, SymbolTiers
     from liqmap.live.buffer import Chunk
     from liqmap.live.repair import Repair
@@ -43,6 +46,7 @@ class SegmentWriter:
         store: SegmentStore,
         repair: Repair,
         brackets: BracketTables,
+        contracts: Contracts,
     ) -> None:
         self._exchange = exchange
         self._label = EXCHANGES[exchange].label
@@ -51,6 +55,7 @@ class SegmentWriter:
         self._store = store
         self._repair = repair
         self._brackets = brackets
+        self._contracts = contracts
         self._stored_until: dict[str, datetime] = {}
         self._lost: defaultdict[str, list[int]] = defaultdict(list)  # liquidations that were not stored [ms]
 
@@ -64,7 +69,8 @@ class SegmentWriter:
         stored = True
         try:
             for chunk in chunks:
-                await asyncio.to_thread(self._write, symbol, chunk, simulated)
+                unit = await self._contracts.unit(self._exchange, symbol, on=chunk.window.start.date())
+                await asyncio.to_thread(self._write, symbol, chunk, unit=unit, simulated=simulated)
         except (LiqmapError, OSError) as error:
             log.warning("%s %s could not be stored: %s", self._exchange, symbol, error)
             stored = False
@@ -83,24 +89,36 @@ class SegmentWriter:
         if not liquidations:
             return
         try:
+            in_base = [await self._in_base(each) for each in liquidations]
             await asyncio.to_thread(
                 append_liquidations,
                 self._store.root,
                 self._exchange,
-                liquidations,
+                in_base,
                 complete=self._complete_liquidations,
             )
         except OSError as error:
             log.warning("%s's liquidations could not be stored: %s", self._label, error.strerror)
-            for each in liquidations:
-                self._lost[each.symbol].append(each.time)
+            self._note_lost(liquidations)
+        except LiqmapError as error:
+            log.warning("%s's liquidations could not be stored: %s", self._label, error)
+            self._note_lost(liquidations)
 
     async def write_tiers(self, tiers: Sequence[SymbolTiers]) -> None:
         """Store the leverage brackets that the exchange announced."""
         if tiers:
             await self._brackets.keep(self._exchange, tiers)
 
-    def _write(self, symbol: str, chunk: Chunk, simulated: bool) -> None:
+    def _note_lost(self, liquidations: Sequence[Liquidation]) -> None:
+        for each in liquidations:
+            self._lost[each.symbol].append(each.time)
+
+    async def _in_base(self, liquidation: Liquidation) -> Liquidation:
+        day = at_ms(liquidation.time).date()
+        unit = await self._contracts.unit(self._exchange, liquidation.symbol, on=day)
+        return liquidation._replace(size=float(f"{liquidation.size * unit:.12g}"))
+
+    def _write(self, symbol: str, chunk: Chunk, *, unit: float, simulated: bool) -> None:
         origin = Origin(
             exchange=self._exchange,
             symbol=symbol,
@@ -113,9 +131,10 @@ class SegmentWriter:
             lost_ids=chunk.lost,
             zero_sizes=chunk.zero_sizes,
             via=(VIA_STREAM,),
+            contract_size=unit,
         )
         path = segment_path(self._store.root, self._exchange, symbol, chunk.window)
-        write_segment(path, origin, chunk.trades, incoming=self._store.incoming)
+        write_segment(path, origin, in_base(chunk.trades, unit), incoming=self._store.incoming)
         # Liquidations come over the same connection and are written before the chunks that they fall into.
         start, end = chunk.window.start_ms, chunk.window.end_ms
         if not any(start <= time < end for time in self._lost[symbol]):

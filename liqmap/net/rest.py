@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DataError
@@ -13,7 +13,6 @@ from liqmap.net.session import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     import aiohttp
 
@@ -22,10 +21,11 @@ if TYPE_CHECKING:
 
 _DATE_EXACT_TO = timedelta(seconds=1)  # an HTTP date has no fractions
 _LIMITED_STATUS = frozenset({429, 418})  # too many requests; banned for continuing after a 429
-_DEFAULT_WAIT = 60.0  # without Retry-After; limits are counted by the minute
 _FORBIDDEN_FOR = 600.0  # Bybit's "access too frequent" is a 403 too, and lasts ten minutes
 _CHUNK = 1 << 16
-_LONGEST_WAIT = 60.0  # limits are counted by the minute; a longer wait means a ban
+_LONGEST_WAIT = 60.0  # limits are counted by the minute, or more often; a longer wait means a ban
+_MINUTE = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RejectedRequest(DataError):
@@ -37,22 +37,24 @@ class RejectedRequest(DataError):
 
 
 class WeightBudget:
-    """The request weight that all jobs together may spend in each minute of the exchange's clock.
+    """The request weight that all jobs together may spend in each `period` of the exchange's clock.
 
-    `a_minute` is this process's share. It shrinks by what other clients at the same IP address have used, as
-    the exchange reports it. Source: Binance's X-MBX-USED-WEIGHT-1M, which counts by UTC clock minutes.
+    `a_period` is this process's share; periods are whole ones since 1970, such as the minutes of a clock.
+    The share shrinks by what other clients at the same IP address have used, as the exchange reports it.
+    Source: Binance's X-MBX-USED-WEIGHT-1M, which counts by UTC clock minutes.
     """
 
-    def __init__(self, a_minute: float, *, clock: Clock) -> None:
-        self._a_minute = a_minute
+    def __init__(self, a_period: float, *, clock: Clock, period: timedelta = _MINUTE) -> None:
+        self._a_period = a_period
+        self._period = period
         self._clock = clock
-        self._minute: datetime | None = None
+        self._current: datetime | None = None
         self._sent = 0
         self._others = 0
         self._closed: tuple[datetime, datetime] | None = None
 
     async def spend(self, weight: int) -> datetime:
-        """Wait until `weight` fits into the current minute, and return that minute.
+        """Wait until `weight` fits into the current period, and return when that began.
 
         Raises DataError if the exchange is closed to requests for longer than a minute.
         """
@@ -66,20 +68,20 @@ class WeightBudget:
                     raise _limited(self._closed[1])
                 await self._clock.sleep(wait)
                 continue
-            # A request with more weight than any minute allows is sent in an empty one; else it would wait
+            # A request with more weight than any period allows is sent in an empty one; else it would wait
             # forever.
-            if self._sent + self._others + weight <= self._a_minute or not self._sent + self._others:
+            if self._sent + self._others + weight <= self._a_period or not self._sent + self._others:
                 self._sent += weight
-                return _minute_of(now)
-            await self._clock.sleep((_minute_of(now) + timedelta(minutes=1) - now).total_seconds())
+                return self._period_of(now)
+            await self._clock.sleep((self._period_of(now) + self._period - now).total_seconds())
 
-    def hear(self, used: int, minute: datetime) -> None:
-        """Note the weight that the exchange has counted from all clients in `minute`.
+    def hear(self, used: int, period: datetime) -> None:
+        """Note the weight that the exchange has counted from all clients in the period that began then.
 
-        A count of an earlier minute is ignored.
+        A count of an earlier period is ignored.
         """
         self._turn()
-        if minute == self._minute:
+        if period == self._current:
             self._others = max(self._others, used - self._sent)
 
     def close(self, seconds: float) -> datetime:
@@ -92,9 +94,12 @@ class WeightBudget:
         return until
 
     def _turn(self) -> None:
-        minute = _minute_of(self._clock.now())
-        if minute != self._minute:
-            self._minute, self._sent, self._others = minute, 0, 0
+        period = self._period_of(self._clock.now())
+        if period != self._current:
+            self._current, self._sent, self._others = period, 0, 0
+
+    def _period_of(self, moment: datetime) -> datetime:
+        return moment - (moment - _EPOCH) % self._period
 
 
 class RestClient:
@@ -110,6 +115,8 @@ class RestClient:
         clock: ExchangeClock,
         budget: WeightBudget,
         used_weight: Callable[[Mapping[str, str]], int | None],
+        busy: Callable[[object], float | None] = lambda _: None,
+        limited_wait: float = 60.0,
     ) -> None:
         self._session = session
         self._network = session.network
@@ -117,6 +124,8 @@ class RestClient:
         """The exchange's clock, corrected by the date of every answer."""
         self._budget = budget
         self._used_weight = used_weight
+        self._busy = busy
+        self._limited_wait = limited_wait
         self.simulated = False
         """Whether a simulated market answers; False until the first answer."""
 
@@ -136,7 +145,7 @@ class RestClient:
         raise AssertionError("the last attempt returns or raises")  # pragma: no cover
 
     async def _get_once(self, url: str, weight: int) -> object:
-        minute = await self._budget.spend(weight)
+        period = await self._budget.spend(weight)
         host = host_of(url)
         late = TransientError(f"{host} did not answer in time; try again in a few minutes.")
         sent = self.clock.machine.now()
@@ -147,7 +156,7 @@ class RestClient:
             self._learn_time(response.headers, sent)
             used = self._used_weight(response.headers)
             if used is not None:
-                self._budget.hear(used, minute)
+                self._budget.hear(used, period)
             if response.status in _LIMITED_STATUS:
                 self._limited(response, host)
             if response.status == 403:
@@ -159,6 +168,10 @@ class RestClient:
             if response.status != 400:
                 check_status(response, host, longest_wait=self._network.retry_wait_max)
             body = _parsed(await self._body(response, host), host)
+            wait = self._busy(body)
+            if wait is not None:
+                self._budget.close(wait)
+                raise TransientError(f"{host} is busy; try again in a minute.", retry_after=wait)
             if response.status == 400:
                 raise RejectedRequest(f"{host} refuses to answer; try again later.", body)
             self.simulated = SIMULATED_HEADER in response.headers
@@ -183,7 +196,7 @@ class RestClient:
 
     def _limited(self, response: aiohttp.ClientResponse, host: str) -> None:
         named = retry_after(response.headers)
-        wait = _DEFAULT_WAIT if named is None else named
+        wait = self._limited_wait if named is None else named
         until = self._budget.close(wait)
         if wait > _LONGEST_WAIT:
             raise _limited(until)
@@ -200,7 +213,3 @@ def _parsed(body: bytes, host: str) -> object:
 
 def _limited(until: datetime) -> DataError:
     return DataError(f"The exchange limits requests until {until:%H:%M:%S} UTC; try again then.")
-
-
-def _minute_of(moment: datetime) -> datetime:
-    return moment.replace(second=0, microsecond=0)

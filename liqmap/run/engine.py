@@ -16,6 +16,7 @@ from liqmap.clock import SystemClock
 from liqmap.collect.brackets import BracketTables
 from liqmap.collect.clients import rest_clients
 from liqmap.collect.collector import Collector
+from liqmap.collect.contracts import Contracts
 from liqmap.collect.days import DayFiles
 from liqmap.collect.liquidations import LiquidationDays
 from liqmap.collect.recent import recent_trades
@@ -230,13 +231,22 @@ class Engine:
         cluster = None
         if settings.engine.executor == "dask":
             cluster = await stack.enter_async_context(DaskPool(settings, shared=shared))
-        days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock, shared=shared)
-        stack.push_async_callback(days.close)
         clients = rest_clients(settings, session=session, clock=clock, warns_of_clock=True)
-        brackets = await stack.enter_async_context(
-            BracketTables(settings, clients=clients, clock=clock, daily=self._resident)
+        contracts = Contracts(settings, clients=clients, clock=clock)
+        days = DayFiles(
+            settings,
+            store=store,
+            session=session,
+            run=pool.run,
+            clock=clock,
+            contracts=contracts,
+            shared=shared,
         )
-        recent = recent_trades(settings, store=store, clients=clients)
+        stack.push_async_callback(days.close)
+        brackets = await stack.enter_async_context(
+            BracketTables(settings, clients=clients, contracts=contracts, clock=clock, daily=self._resident)
+        )
+        recent = recent_trades(settings, store=store, clients=clients, contracts=contracts)
         series = SeriesCollector(settings, session=session, clients=clients, clock=clock)
         stack.push_async_callback(series.close)
         recorder = Recorder(
@@ -247,6 +257,7 @@ class Engine:
             recent=recent,
             clients=clients,
             brackets=brackets,
+            contracts=contracts,
             clock=clock,
         )
         if self._record:

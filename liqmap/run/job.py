@@ -196,7 +196,7 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
         return MarginRules(inverse=inverse), MarginBasis(MarginModel.SIMPLE, lacking=lacking)
     rule = EXCHANGES[owner].margin_rule(on=end)
     basis = MarginBasis(request.model, found.date, found.source, earliest=found.is_earliest, rule=rule)
-    return MarginRules(found.brackets, rule.valuation, inverse=inverse), basis
+    return MarginRules(found.brackets, rule.valuation, inverse=inverse, fee=rule.fee), basis
 
 
 def _lacking_brackets(market: Market, owner: Exchange) -> LackingBrackets:

@@ -41,9 +41,13 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer to a client: its text, the names it adds or removes, and whether the server then closes."""
+    """An answer to a client: its text, the names it adds or removes, and whether the server then closes.
+
+    `more` are further answers, of an exchange that answers each argument on its own.
+    """
 
     text: str
+    more: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
     unsubscribe: tuple[str, ...] = ()
     closes: bool = False
@@ -92,7 +96,7 @@ class BinanceStream:
 
     def reply(self, text: str, subscribed: Collection[str]) -> Reply:
         """Answer {"method":"SUBSCRIBE","params":["btcusdt@aggTrade"],"id":1}; unknown names are accepted."""
-        command = _parsed(text)
+        command = parsed(text)
         names, number = _names(command.get("params")), command.get("id")
         method = command.get("method")
         if method not in {"SUBSCRIBE", "UNSUBSCRIBE"}:
@@ -136,7 +140,7 @@ class BybitStream:
 
         If one name is unknown, or subscribed to already, the whole message is refused.
         """
-        command = _parsed(text)
+        command = parsed(text)
         operation, names = command.get("op"), _names(command.get("args"))
         trouble = "" if operation in {"subscribe", "unsubscribe", "ping"} else "unknown operation"
         if operation == "subscribe":
@@ -168,7 +172,7 @@ class BybitStream:
         return bybit_liquidations(name, part, sent_ms)
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
     """Return a command, or {} if the text is not one."""
     try:
         command = json.loads(text)

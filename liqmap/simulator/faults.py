@@ -119,7 +119,7 @@ async def _respond_endlessly(request: web.Request, body: bytes) -> StreamRespons
 
 def _with_middle(page: Any, copies: int) -> Any:  # noqa: ANN401 - JSON
     """Return a page whose middle third of rows comes `copies` times."""
-    rows = page if isinstance(page, list) else page.get("result", {}).get("list", [])
+    rows = page if isinstance(page, list) else page.get("data") or page.get("result", {}).get("list", [])
     third = len(rows) // 3
     rows[third:-third] = rows[third:-third] * copies
     return page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,12 +14,15 @@ from cachetools import LRUCache
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.formats import binance_checksum, binance_liquidations_zip, binance_zip, bybit_csv_gz
 from liqmap.simulator.market import LISTINGS
+from liqmap.simulator.okx_messages import okx_zip, symbol_named
 from liqmap.simulator.series_formats import binance_mark_zip, binance_metrics_zip
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.simulator.tape import Tape
 
 _CACHED_FILES = 16
+_DAY_MS = 86_400_000
 _BINANCE_FILE = re.compile(
     r"/data/futures/(?P<market>um|cm)/daily/aggTrades/(?P<symbol>\w+)/(?P=symbol)-aggTrades-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
 )
@@ -35,6 +38,10 @@ _BINANCE_MARKS = re.compile(
     r"/data/futures/(?P<market>um|cm)/daily/markPriceKlines/(?P<symbol>\w+)/1m/(?P=symbol)-1m-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
 )
 _BYBIT_FILE = re.compile(r"/trading/(?P<symbol>\w+)/(?P=symbol)(?P<day>[\d-]{10})\.csv\.gz")
+_OKX_FILE = re.compile(
+    r"/cdn/okex/traderecords/trades/daily/(?P<folder>\d{8})/(?P<name>[\w-]+)-trades-(?P<day>[\d-]{10})\.zip"
+)
+_UTC_8 = timedelta(hours=8)
 _NO_SUCH_KEY = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
@@ -43,9 +50,9 @@ _Maker = Callable[[str, date], Coroutine[None, None, bytes]]
 
 
 class DayFiles:
-    """Files of whole days; `published` returns whether a day's file exists."""
+    """Files of whole days; `published` returns whether a day's file, which ended then, exists."""
 
-    def __init__(self, tape: Tape, *, published: Callable[[date], bool]) -> None:
+    def __init__(self, tape: Tape, *, published: Callable[[date, datetime], bool]) -> None:
         self._tape = tape
         self._published = published
         self._files: LRUCache[tuple[str, str, date], asyncio.Task[bytes]] = LRUCache(_CACHED_FILES)
@@ -79,16 +86,36 @@ class DayFiles:
         body = await self._file(self._bybit_trades, found)
         return web.Response(status=404) if body is None else web.Response(body=body)
 
-    async def _file(self, make: _Maker, found: re.Match[str] | None) -> bytes | None:
-        if found is None:
+    async def okx(self, request: web.Request) -> web.Response:
+        """Answer for a zip of a day in UTC+8; 403 to clients that do not say who they are."""
+        if not request.headers.get("User-Agent"):
+            return web.Response(status=403)
+        found = _OKX_FILE.fullmatch(request.match_info["path"])
+        symbol = symbol_named(found["name"]) if found else None
+        if found is None or found["day"].replace("-", "") != found["folder"]:
+            symbol = None
+        body = await self._file(self._okx_trades, found, symbol=symbol, ahead=_UTC_8)
+        return web.Response(status=404) if body is None else web.Response(body=body)
+
+    async def _file(
+        self,
+        make: _Maker,
+        found: re.Match[str] | None,
+        *,
+        symbol: str | None = None,
+        ahead: timedelta = timedelta(0),
+    ) -> bytes | None:
+        """Return the file that a path names, None if there is none; its day begins `ahead` of that of UTC."""
+        symbol = symbol or (found.groupdict().get("symbol") if found else None)
+        if found is None or symbol is None:
             return None
         day = _day(found["day"])
-        if day is None or not self._published(day):
+        if day is None or not self._published(day, TimeWindow.of_day(day).end - ahead):
             return None
-        key = (make.__name__, found["symbol"], day)
+        key = (make.__name__, symbol, day)
         if key not in self._files:
             # A task, so that two requests at once make a file once; the work itself runs in a thread.
-            self._files[key] = asyncio.create_task(make(found["symbol"], day))
+            self._files[key] = asyncio.create_task(make(symbol, day))
         return await asyncio.shield(self._files[key])
 
     async def _binance_trades(self, symbol: str, day: date) -> bytes:
@@ -107,6 +134,11 @@ class DayFiles:
 
     async def _bybit_trades(self, symbol: str, day: date) -> bytes:
         return await asyncio.to_thread(bybit_csv_gz, await self._tape.day(symbol, day))
+
+    async def _okx_trades(self, symbol: str, day: date) -> bytes:
+        end_ms = TimeWindow.of_day(day).end_ms - int(_UTC_8.total_seconds() * 1000)
+        parts = await self._tape.between(symbol, end_ms - _DAY_MS, end_ms)
+        return await asyncio.to_thread(okx_zip, parts, symbol, day)
 
 
 def _of_snapshots(found: re.Match[str]) -> re.Match[str] | None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiohttp import web
+
+_NAMES: Final = ("binance", "bybit", "okx")
 
 
 class Host:
@@ -33,10 +37,10 @@ class Host:
     @property
     def settings(self) -> dict[str, str]:
         """The settings that point to this server, by their keys."""
-        files = {f"exchanges.{name}.archive_url": self.url(f"/{name}") for name in ("binance", "bybit")}
+        files = {f"exchanges.{name}.archive_url": self.url(f"/{name}") for name in _NAMES}
         live = {
             f"exchanges.{name}.{key}_url": self.url(f"/{name}", scheme=scheme)
-            for name in ("binance", "bybit")
+            for name in _NAMES
             for key, scheme in (("api", "http"), ("stream", "ws"))
         }
         return files | live

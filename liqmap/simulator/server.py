@@ -1,4 +1,4 @@
-"""A server on this machine that publishes the simulated market as Binance and Bybit publish theirs."""
+"""A server on this machine that publishes the simulated market as the exchanges publish theirs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from aiohttp import web
 
 from liqmap.clock import SystemClock
+from liqmap.model import Exchange
 from liqmap.simulator.binance_rest import BinanceRest
 from liqmap.simulator.bybit_rest import BybitRest
 from liqmap.simulator.clock import epoch_ms
@@ -21,6 +22,8 @@ from liqmap.simulator.feed import Feed
 from liqmap.simulator.files import DayFiles
 from liqmap.simulator.host import Host
 from liqmap.simulator.messages import BINANCE_CONTRACTS, binance_contract
+from liqmap.simulator.okx_rest import OkxRest
+from liqmap.simulator.okx_stream import LEAVING, OkxStream
 from liqmap.simulator.series_rest import BinanceSeries, BybitSeries
 from liqmap.simulator.streams import Streams
 from liqmap.simulator.tape import Tape, linear_symbols
@@ -28,12 +31,12 @@ from liqmap.simulator.ticks import Ticks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from aiohttp.web_response import StreamResponse
 
     from liqmap.clock import Clock
-    from liqmap.model import Exchange
     from liqmap.settings import AnySettings
     from liqmap.simulator.dialects import Dialect
     from liqmap.simulator.market import SimulatedMarket
@@ -58,9 +61,9 @@ class MarketServer:
 
     The server lives by `clock`: nothing later has happened yet. A day's file is published `publish_delay`
     after the day's end. Days after `published_until`, which may be changed at any time, are not published.
-    Binance's API grants a weight of `weight_limit` a minute. Streams send what is due every `pump_every`
-    seconds of the clock, or with None only when `pump` is called. Use None to simulate hours: waking up so
-    often would take a test longer than the sending.
+    Binance's API grants a weight of `weight_limit` a minute, and OKX's as many requests. Streams send what is
+    due every `pump_every` seconds of the clock, or with None only when `pump` is called. Use None to simulate
+    hours: waking up so often would take a test longer than the sending.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class MarketServer:
         self._publish_delay = publish_delay
         self._pump_every = pump_every
         self._weight_limit = weight_limit
+        self._okx_limit = weight_limit // 120  # 20 in two seconds, where Binance grants 2400 a minute
         self._faults: list[PlannedFault] = []
         tape = Tape(market)
         self._files = DayFiles(tape, published=self._is_published)
@@ -88,6 +92,7 @@ class MarketServer:
         self._bybit = BybitRest(tape, self._clock)
         self._binance_series = BinanceSeries(tape, self._clock, self._binance.budget)
         self._bybit_series = BybitSeries(tape, self._clock)
+        self._okx = OkxRest(tape, self._clock, limit=self._okx_limit)
         self._streams = Streams(
             self._clock, lambda symbol: tape.day(symbol, self._clock.now().date()), headers=SIMULATED_HEADER
         )
@@ -99,12 +104,14 @@ class MarketServer:
         app = web.Application()
         app.on_response_prepare.append(self._date)
         binance, bybit = BinanceStream(linear_symbols()), BybitStream(linear_symbols())
+        okx = OkxStream(linear_symbols())
         for path, dialect, mute in (
             ("/binance/market/stream", binance, False),
             # Since 2026-04-23 the old addresses connect, acknowledge, and send no trades.
             ("/binance/stream", binance, True),
             ("/binance/ws", binance, True),
             ("/bybit/v5/public/linear", bybit, False),
+            ("/okx/ws/v5/public", okx, False),
         ):
             app.router.add_get(path, self._stream(dialect, mute=mute))
         app.router.add_get("/clock", self._ticks.serve)
@@ -124,6 +131,13 @@ class MarketServer:
             ("/bybit/v5/market/mark-price-kline", self._bybit_series.marks),
             ("/bybit/v5/market/open-interest", self._bybit_series.interest),
             ("/bybit{path:/.*}", self._files.bybit),
+            ("/okx/api/v5/market/history-trades", self._okx.history),
+            ("/okx/api/v5/market/trades", self._okx.newest),
+            ("/okx/api/v5/market/tickers", self._okx.volumes),
+            ("/okx/api/v5/public/time", self._okx.time),
+            ("/okx/api/v5/public/instruments", self._okx.instruments),
+            ("/okx/api/v5/public/position-tiers", self._okx.tiers),
+            ("/okx{path:/.*}", self._files.okx),
         ):
             app.router.add_get(path, self._faulty(handler))
         await self.host.start(app)
@@ -150,6 +164,16 @@ class MarketServer:
     def bybit_url(self) -> str:
         """The simulated value of the settings `exchanges.bybit.archive_url` and `api_url`."""
         return self.host.url("/bybit")
+
+    @property
+    def okx_url(self) -> str:
+        """The simulated value of the settings `exchanges.okx.archive_url` and `api_url`."""
+        return self.host.url("/okx")
+
+    @property
+    def okx_stream_url(self) -> str:
+        """The simulated value of the setting `exchanges.okx.stream_url`."""
+        return self.host.url("/okx", scheme="ws")
 
     @property
     def binance_stream_url(self) -> str:
@@ -195,8 +219,18 @@ class MarketServer:
                 "stream_url": self.bybit_stream_url,
             }
         )
+        okx = exchanges.okx.model_copy(
+            update={
+                "archive_url": self.okx_url,
+                "api_url": self.okx_url,
+                "stream_url": self.okx_stream_url,
+                "requests_in_2_seconds": max(1, self._okx_limit * 9 // 10),
+            }
+        )
         return settings.model_copy(
-            update={"exchanges": exchanges.model_copy(update={"binance": binance, "bybit": bybit})}
+            update={
+                "exchanges": exchanges.model_copy(update={"binance": binance, "bybit": bybit, "okx": okx})
+            }
         )
 
     def plan(self, pattern: str, fault: Fault, *, times: int = 1) -> None:
@@ -220,6 +254,10 @@ class MarketServer:
         await self._streams.announce(
             BINANCE_CONTRACTS, binance_contract(symbol, brackets, epoch_ms(self._clock.now()))
         )
+
+    async def announce_closing(self) -> None:
+        """Tell OKX's clients that their connections will soon be closed."""
+        await self._streams.say(Exchange.OKX, LEAVING)
 
     async def tick(self) -> None:
         """Send the time to every process that follows this clock, and return when each has acted on it."""
@@ -251,10 +289,10 @@ class MarketServer:
         """Set the Date of every answer, faulty ones included, by the market's clock."""
         response.headers["Date"] = format_datetime(self._clock.now(), usegmt=True)
 
-    def _is_published(self, day: date) -> bool:
+    def _is_published(self, day: date, ended: datetime) -> bool:
         if self.published_until is not None and day > self.published_until:
             return False
-        return day < (self._clock.now() - self._publish_delay).date()
+        return ended <= self._clock.now() - self._publish_delay
 
     def _faulty(
         self, handler: Callable[[web.Request], Awaitable[web.Response]]

@@ -83,6 +83,13 @@ class Streams:
                     async with connection.sending:
                         await connection.socket.send_str(message)
 
+    async def say(self, exchange: Exchange, message: str) -> None:
+        """Send `message` to every client of an exchange."""
+        for connection in self._of(exchange):
+            with suppress(*GONE):
+                async with connection.sending:
+                    await connection.socket.send_str(message)
+
     async def barrier(self) -> None:
         """Return when every client has processed all that it was sent so far, or is gone."""
         await asyncio.gather(*(connection.processed() for connection in self.connections))
@@ -132,20 +139,20 @@ class Streams:
         reply = connection.dialect.reply(text, connection.subscriptions)
         for name in reply.unsubscribe:
             connection.subscriptions.pop(name, None)
-        await self._subscribe(connection, reply.subscribe, acknowledgement=reply.text)
+        await self._subscribe(connection, reply.subscribe, acknowledgements=(reply.text, *reply.more))
         if reply.closes:
             await connection.socket.close(code=WSCloseCode.POLICY_VIOLATION)
 
     async def _subscribe(
-        self, connection: Connection, names: Iterable[str], *, acknowledgement: str | None = None
+        self, connection: Connection, names: Iterable[str], *, acknowledgements: Iterable[str] = ()
     ) -> None:
         topics = {name: connection.dialect.topic(name) for name in names if name}
         await asyncio.gather(*(self._prepare(topic.symbol) for topic in topics.values() if topic is not None))
         now = epoch_ms(self._clock.now())
         for name, topic in topics.items():
             connection.subscriptions.setdefault(name, None if topic is None else Subscription(topic, now))
-        if acknowledgement is not None:
-            await connection.socket.send_str(acknowledgement)
+        for text in acknowledgements:
+            await connection.socket.send_str(text)
         if topics and not connection.subscribed:
             connection.subscribed = True
             async with self._news:

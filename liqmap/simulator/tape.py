@@ -24,7 +24,7 @@ _DAY = timedelta(days=1)
 
 
 def linear_symbols() -> list[str]:
-    """Return the symbols of linear contracts, which both exchanges list."""
+    """Return the symbols of linear contracts, which all exchanges list."""
     return [name for name, listing in LISTINGS.items() if listing.dollars is None]
 
 
@@ -95,13 +95,15 @@ class Tape:
                 limit -= stop - start
         return [part for part in parts if len(part.trades)]
 
-    async def from_id(self, symbol: str, trade_id: int, end_ms: int, *, limit: int) -> list[MarketDay]:
+    async def from_id(
+        self, symbol: str, trade_id: int, end_ms: int, *, limit: int, days: int = 3
+    ) -> list[MarketDay]:
         """Return the first `limit` trades from `trade_id` on with time < end_ms.
 
-        It looks back three days from `end_ms`; for an older id, the answer begins there.
+        It looks back so many `days` from `end_ms`; for an older id, the answer begins there.
         """
         day = today = from_epoch_ms(end_ms - 1).date()
-        while today - day < 3 * _DAY and trade_id < self._market.first_id(symbol, day):
+        while today - day < days * _DAY and trade_id < self._market.first_id(symbol, day):
             day -= _DAY
         whole = await self.day(symbol, day)
         start = max(trade_id - whole.first_id, 0)

@@ -77,6 +77,8 @@ class Origin:
     `holes` are the longest stretches in which ids are skipped. `zero_sizes` rows of size 0 were left out.
     `unverified` is a file whose checksum was not published yet. Where a file reaches into the days beside,
     `last_before` is the last id of the day before that it has, `first_after` the first of the day after.
+    `contract_size` is the base currency of one contract if the exchange counts those; stored sizes are in
+    base currency always.
     """
 
     exchange: Exchange
@@ -96,6 +98,7 @@ class Origin:
     first_after: int | None = None
     inverse: bool = False
     via: tuple[str, ...] = (VIA_FILES,)
+    contract_size: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

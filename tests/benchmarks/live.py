@@ -14,6 +14,7 @@ import psutil
 
 from liqmap.clock import Clock, SystemClock, utc_now
 from liqmap.collect.clients import rest_clients
+from liqmap.collect.contracts import Contracts
 from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange
@@ -66,7 +67,9 @@ async def _recent(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Recen
     store.open(now=clock.now())
     async with open_session(settings.network) as session:
         clients = rest_clients(settings, session=session, clock=clock)
-        yield recent_trades(settings, store=store, clients=clients)[Exchange.BINANCE], store
+        contracts = Contracts(settings, clients=clients, clock=clock)
+        recent = recent_trades(settings, store=store, clients=clients, contracts=contracts)
+        yield recent[Exchange.BINANCE], store
 
 
 async def _filled(recent: RecentTrades, store: SegmentStore, window: TimeWindow) -> int:

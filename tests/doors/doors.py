@@ -18,6 +18,8 @@ from liqmap.brackets.tiers import tiers_text
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, StreamTrade, SymbolTiers
 from liqmap.exchanges.protocol import (
+    ExchangeRow,
+    InstrumentFormat,
     LiquidationFiles,
     Paged,
     RiskLimitFormat,
@@ -78,14 +80,10 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
     yield "messages", Door(lambda data: _events(row.live.read(_text(data))), _inputs(its.messages))
     yield "newest", _of_answers(its.newest, partial(row.live.newest, asked=_NOW))
     yield "listings", _of_answers(its.listings, partial(_paged, row.listing, row.listing.read))
-    for kind, form in row.series.items():
-        if form.files is not None:
-            parse = partial(_series_day, form.files, folder / "series")
-            mutations = (bytewise, its.inside(bytewise), its.inside(fieldwise))
-            yield f"files of {kind}", Door(parse, (its.series_files[kind],), mutations)
-        if form.pages is not None:
-            read_page = partial(_series_page, form.pages)
-            yield f"pages of {kind}", _of_answers([its.series_pages[kind]], read_page)
+    yield from _series_doors_of(row, its, folder)
+    if row.instruments is not None:
+        read_contracts = partial(_contracts, row.instruments)
+        yield "instruments", _of_answers(its.listings, read_contracts)
     if row.risk_limits is not None:
         read_tiers = partial(_paged, row.risk_limits, partial(_tiers, row.risk_limits))
         yield "risk limits", _of_answers(its.risk_limits, read_tiers)
@@ -105,6 +103,17 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
         )
 
 
+def _series_doors_of(row: ExchangeRow, its: Samples, folder: Path) -> Iterator[tuple[str, Door]]:
+    for kind, form in row.series.items():
+        if form.files is not None:
+            parse = partial(_series_day, form.files, folder / "series")
+            mutations = (bytewise, its.inside(bytewise), its.inside(fieldwise))
+            yield f"files of {kind}", Door(parse, (its.series_files[kind],), mutations)
+        if form.pages is not None:
+            read_page = partial(_series_page, form.pages)
+            yield f"pages of {kind}", _of_answers([its.series_pages[kind]], read_page)
+
+
 def _inputs(values: Iterable[object]) -> tuple[bytes, ...]:
     inputs = tuple(map(encoded, values))
     assert inputs, "a parser has no sample"
@@ -119,7 +128,7 @@ def _answer(data: bytes) -> object:
     return _parsed(data, "example.org")
 
 
-def _paged(what: Paged, read: Callable[[Any], object], answer: object) -> None:
+def _paged(what: Paged | RiskLimitFormat, read: Callable[[Any], object], answer: object) -> None:
     read(answer)
     address = what.next_url("https://example.org/list?category=linear&cursor=c", answer)
     assert address is None or address.isascii()
@@ -133,6 +142,12 @@ def _tiers(limits: RiskLimitFormat, answer: object) -> None:
     for tiers in limits.read(answer).values():
         with suppress(ValueError):  # who saves them leaves such a symbol out
             tiers_text(tiers or ())
+
+
+def _contracts(instruments: InstrumentFormat, answer: object) -> None:
+    for each in instruments.read(answer).values():
+        assert 1e-12 <= each.unit <= 1e15
+        assert 1 <= each.max_leverage <= 1000
 
 
 def _text(data: bytes) -> str:
@@ -154,7 +169,7 @@ def _day(exchange: Exchange, symbol: str, file: Path, data: bytes) -> None:
     file.write_bytes(data)
     day = EXCHANGES[exchange].files.read_day(file, symbol, DAY, max_unpacked_size=_LARGEST_FILE)
     assert min(day.lost_ids, day.duplicates, day.zero_sizes) >= 0
-    _check_trades(day.trades)
+    _check_trades(day.trades, EXCHANGES[exchange].files.span(DAY))
 
 
 def _liquidations(files: LiquidationFiles, file: Path, data: bytes) -> None:
@@ -186,8 +201,7 @@ def _check_series(series: Series) -> None:
     assert ((series.values >= 0) & (series.values <= 1e15)).all()
 
 
-def _check_trades(trades: Trades) -> None:
-    window = TimeWindow.of_day(DAY)
+def _check_trades(trades: Trades, window: TimeWindow) -> None:
     assert ((trades.time >= window.start_ms) & (trades.time < window.end_ms)).all()
     assert (np.diff(trades.time) >= 0).all()
     assert ((trades.price >= 1e-12) & (trades.price <= 1e15)).all()

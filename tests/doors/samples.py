@@ -16,6 +16,7 @@ from liqmap.model import Exchange
 from liqmap.series import SeriesKind
 from liqmap.simulator.formats import binance_liquidations_zip, binance_zip, bybit_csv_gz
 from liqmap.simulator.market import MarketDay, SimulatedMarket
+from liqmap.simulator.okx_messages import okx_zip
 from liqmap.simulator.series_formats import (
     binance_candles,
     binance_interest,
@@ -28,6 +29,7 @@ from tests.bot.conftest import REQUEST
 from tests.doors.mutations import in_gzip, in_zip
 from tests.liqmap.exchanges.binance import test_live as binance
 from tests.liqmap.exchanges.bybit import test_live as bybit
+from tests.liqmap.exchanges.okx import samples as okx
 
 DAY = date(2023, 8, 1)
 _ROWS = 12
@@ -98,6 +100,19 @@ def samples_of(exchange: Exchange) -> Samples:
                 volumes=[
                     _page({"symbol": "BTCUSDT", "turnover24h": "2352949504.6", "volume24h": "49337.318"})
                 ],
+            )
+
+        case Exchange.OKX:
+            return Samples(
+                files={"BTCUSDT": okx_zip([_day("BTCUSDT")], "BTCUSDT", DAY)},
+                inside=in_zip,
+                messages=[okx.TRADE, okx.LIQUIDATION, okx.SUBSCRIBED, okx.NOTICE, okx.REFUSED],
+                newest=[okx.answer(okx.ROW)],
+                listings=[okx.answer(okx.INSTRUMENT, okx.INVERSE)],
+                pages=[okx.answer(okx.ROW, okx.ROW | {"tradeId": "242720721"})],
+                refusals=[okx.UNKNOWN],
+                risk_limits=[okx.answer(*okx.TIERS)],
+                volumes=[okx.answer({"instId": "BTC-USDT-SWAP", "last": "60000.1", "volCcy24h": "2.5"})],
             )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from liqmap.clock import Clock
 from liqmap.collect.clients import Clients, rest_clients
+from liqmap.collect.contracts import Contracts
 from liqmap.collect.days import DayFiles
 from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.model import Exchange
@@ -29,6 +30,7 @@ class Supplies(NamedTuple):
     days: DayFiles
     recent: dict[Exchange, RecentTrades]
     clients: Clients
+    contracts: Contracts
 
 
 @asynccontextmanager
@@ -54,8 +56,11 @@ async def supplies(
             WorkerPool(workers=2, timeout=60, executor=executor) as pool,
             open_session(settings.network) as session,
         ):
-            days = DayFiles(settings, store=store, session=session, run=pool.run, clock=clock)
             clients = rest_clients(settings, session=session, clock=clock)
-            recent = recent_trades(settings, store=store, clients=clients)
-            yield Supplies(settings, store, session, days, recent, clients)
+            contracts = Contracts(settings, clients=clients, clock=clock)
+            days = DayFiles(
+                settings, store=store, session=session, run=pool.run, clock=clock, contracts=contracts
+            )
+            recent = recent_trades(settings, store=store, clients=clients, contracts=contracts)
+            yield Supplies(settings, store, session, days, recent, clients, contracts)
             await days.close()

@@ -187,7 +187,7 @@ def test_readme_s_script_runs_as_it_stands_without_a_main_guard(working_director
     [
         (("BTCUSDT", "2023-08-01", "2023-08-01 06:00:00", "binance"), "not written as 2023-08-01 06:00:00"),
         (("BTCUSDT", "2023-08-01 06:00:00", "2023-08-01 00:00:00", "binance"), "end"),
-        (("BTCUSDT", "2023-08-01 00:00:00", "2023-08-01 06:00:00", "ftx"), "try binance or bybit"),
+        (("BTCUSDT", "2023-08-01 00:00:00", "2023-08-01 06:00:00", "ftx"), "try binance, bybit or okx"),
     ],
 )
 def test_bad_input_raises_one_sentence(arguments: tuple[str, str, str, str], sentence: str):

@@ -240,7 +240,7 @@ def test_value_of_another_mode_is_refused(mode: Mode, text: str):
 def test_exchange_and_theme_are_understood_in_any_case():
     assert parse_exchange("BYBIT") == Exchange.BYBIT
     assert parse_theme(" Light ") == Theme.LIGHT
-    with pytest.raises(RequestError, match="try binance or bybit"):
+    with pytest.raises(RequestError, match="try binance, bybit or okx"):
         parse_exchange("mtgox")
     with pytest.raises(RequestError, match="try dark or light"):
         parse_theme("pink")
@@ -387,7 +387,7 @@ def test_leverages_that_are_none_are_refused_with_an_example(text: str):
 @pytest.mark.parametrize(
     ("parse", "text", "sentence"),
     [
-        (parse_model, "kraken", "try exchange, binance, bybit, simple"),
+        (parse_model, "kraken", "try exchange, binance, bybit, okx, simple"),
         (parse_levels, "most", "try standing or all"),
         (parse_chart, "pie", "try heatmap, or leave it out"),
     ],

@@ -24,6 +24,7 @@ from liqmap.exchanges.columns import (
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
 from liqmap.exchanges.rows import no_trades, real_rows, trades_of_day
 from liqmap.model import Trades
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,10 @@ class Binance:
         url = f"{base_url}/data/futures/{market}/daily/aggTrades/{symbol}/{symbol}-aggTrades-{day}.zip"
         return DayFile(url, f"{url}.CHECKSUM")
 
+    def span(self, day: date) -> TimeWindow:
+        """Return the UTC day."""
+        return TimeWindow.of_day(day)
+
     def read_day(self, path: Path, symbol: str, day: date, *, max_unpacked_size: int) -> DayTrades:
         """Parse a day's zip: rows in any order, ids repeated or skipped, with or without a header.
 
@@ -100,7 +105,7 @@ class Binance:
         rows = Trades(time, column["price"], size, is_buy, contract.inverse)
         ids = column["agg_trade_id"]
         real = real_rows(name, rows)
-        return trades_of_day(name, day, rows, real=real, order=_each_once(ids), ids=ids)
+        return trades_of_day(name, self.span(day), rows, real=real, order=_each_once(ids), ids=ids)
 
 
 def _is_header(row: Sequence[str], name: str) -> bool:

@@ -47,6 +47,7 @@ class BinanceLive:
     heartbeat: str | None = None  # the server pings, and the client library answers
     heartbeat_seconds = 0.0
     lifetime: timedelta | None = timedelta(hours=23)  # the exchange cuts after 24
+    newest_weight = 20
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` is a USDⓈ-M future; COIN-M has a host of its own."""
@@ -118,6 +119,7 @@ class BinanceBackfill:
     )  # less than 48 h, because the limit advances while pages are fetched
     page_rows = 1000
     page_weight = 20  # for any number of rows
+    sends_fills = False
 
     def page_url(
         self, base_url: str, symbol: str, *, from_id: int | None = None, from_ms: int | None = None
@@ -129,6 +131,10 @@ class BinanceBackfill:
         if from_ms is not None:
             query |= {"startTime": from_ms, "limit": 1}
         return f"{base_url}/fapi/v1/aggTrades?{urlencode(query)}"
+
+    def first_id(self, page: Page, milliseconds: int) -> int | None:  # noqa: ARG002 - the page starts there
+        """Return the first id of the page that starts with a time."""
+        return int(page.ids[0]) if len(page.ids) else None
 
     def read_page(self, answer: object) -> Page:
         """Return the trades of a page, each id once. Raises DataError if it cannot be read.

@@ -27,6 +27,7 @@ from liqmap.exchanges.columns import (
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
 from liqmap.exchanges.rows import check_range, no_trades, real_rows, trades_of_day
 from liqmap.model import Trades
+from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +65,10 @@ class Bybit:
         """Return where `symbol`'s trades of `day` are published below `base_url`; there are no checksums."""
         return DayFile(f"{base_url}/trading/{symbol}/{symbol}{day}.csv.gz", None)
 
+    def span(self, day: date) -> TimeWindow:
+        """Return the UTC day."""
+        return TimeWindow.of_day(day)
+
     def read_day(self, path: Path, symbol: str, day: date, *, max_unpacked_size: int) -> DayTrades:
         """Parse a day's csv.gz: newest or oldest first, ids repeated or absent, of any year's columns.
 
@@ -89,7 +94,7 @@ class Bybit:
         real = real_rows(name, rows)
         _check_kind(name, rows, column.pop("foreignNotional"), real=real)
         order = _oldest_first(time, each_once(column.pop(_ID, np.full(len(rows), NO_ID, np.uint64))))
-        return trades_of_day(name, day, rows, real=real, order=order)
+        return trades_of_day(name, self.span(day), rows, real=real, order=order)
 
 
 def _columns(symbol: str, name: str) -> dict[str, Column]:

@@ -56,4 +56,5 @@ class BybitListing:
             # BTCPERP is the contract in USDC, never that in USDT.
             in_usdc = [f"{whole.removesuffix('USDC')}PERP"] if whole.endswith("USDC") else []
             return Spellings.of([*names, whole, *in_usdc], default=whole)
-        return Spellings.of([*names, coin, f"{coin}USDT"], default=f"{coin}USDT")
+        in_usdt = f"{coin}USDT"
+        return Spellings.of([*names, coin, in_usdt], default=in_usdt)

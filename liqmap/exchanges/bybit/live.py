@@ -41,6 +41,7 @@ class BybitLive:
     heartbeat: str | None = '{"op":"ping"}'
     heartbeat_seconds = 20.0
     lifetime: timedelta | None = None
+    newest_weight = 1
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` is a linear contract; inverse ones have a stream address of their own."""

@@ -15,7 +15,7 @@ from liqmap.exchanges.bybit.pages import next_page, rows_of
 from liqmap.exchanges.messages import RiskTier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 _WHAT = "its risk limits"
 _SLACK = 0.05  # of initial margin × maximum leverage, because both are rounded to two to four digits
@@ -24,7 +24,9 @@ _SLACK = 0.05  # of initial margin × maximum leverage, because both are rounded
 class BybitRiskLimits:
     """The pages of linear and of inverse symbols, a few symbols a page."""
 
-    def first_urls(self, base_url: str) -> tuple[str, ...]:
+    weight = 1
+
+    def first_urls(self, base_url: str, symbols: Collection[str]) -> tuple[str, ...]:  # noqa: ARG002 - all
         """Return the addresses of the first page of each category."""
         return tuple(_url(base_url, category) for category in ("linear", "inverse"))
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bot.ops.check import check
 from bot.settings import BotSettings, DatabaseSettings, DiscordSettings
-from liqmap.settings import BinanceSettings, BybitSettings, ExchangesSettings, StorageSettings
+from liqmap.settings import BinanceSettings, BybitSettings, ExchangesSettings, OkxSettings, StorageSettings
 from tests.bot.discord_server import TOKEN, DiscordServer
 from tests.served import served
 
@@ -30,7 +30,8 @@ class Outside:
         headers = {"Date": format_datetime(now, usegmt=True)}
         if not request.path.endswith("/time"):
             return web.Response(status=self.status, text=self.body, content_type=self.kind, headers=headers)
-        told = {"serverTime": milliseconds, "retCode": 0, "time": milliseconds}
+        told: dict[str, object] = {"serverTime": milliseconds, "retCode": 0, "time": milliseconds}
+        told |= {"code": "0", "data": [{"ts": str(milliseconds)}]}
         return web.json_response(told, status=self.status, headers=headers)
 
     def settings(self, folder: Path) -> BotSettings:
@@ -40,6 +41,7 @@ class Outside:
             exchanges=ExchangesSettings(
                 binance=BinanceSettings(archive_url=self.url, api_url=self.url),
                 bybit=BybitSettings(archive_url=self.url, api_url=self.url),
+                okx=OkxSettings(archive_url=self.url, api_url=self.url),
             ),
         )
 
@@ -64,10 +66,10 @@ async def test_all_is_well(outside: Outside, tmp_path: Path, monkeypatch: pytest
         "ok     discord: the token belongs to liqmap",
         *(
             f"ok     {exchange} {part}: reached"
-            for exchange in ("binance", "bybit")
+            for exchange in ("binance", "bybit", "okx")
             for part in ("files", "api")
         ),
-        *(f"ok     {exchange} clock: agrees with this machine's" for exchange in ("binance", "bybit")),
+        *(f"ok     {exchange} clock: agrees with this machine's" for exchange in ("binance", "bybit", "okx")),
     ]
 
 
@@ -89,7 +91,7 @@ async def test_clock_that_is_off_is_said(outside: Outside, tmp_path: Path, monke
     assert [line for line in lines if line.startswith("wrong")] == [
         f"wrong  {name.lower()} clock: This machine's clock is about 3 h ahead of {name}'s;"
         " set it, for example with NTP."
-        for name in ("Binance", "Bybit")
+        for name in ("Binance", "Bybit", "OKX")
     ]
 
 

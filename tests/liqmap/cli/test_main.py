@@ -193,9 +193,9 @@ def test_unknown_exchange_is_refused_with_those_that_are_known(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit):
-        main([*words, "--exchange", "okx"])
+        main([*words, "--exchange", "ftx"])
     told = capsys.readouterr().err
-    assert "argument --exchange: invalid choice: 'okx' (choose from " in told
+    assert "argument --exchange: invalid choice: 'ftx' (choose from " in told
     assert all(each in told.splitlines()[-1] for each in ("binance", "bybit"))
 
 

@@ -16,6 +16,7 @@ from liqmap.brackets.save import Saved
 from liqmap.cli.main import main
 from liqmap.collect.brackets import KEPT_FOR, PATIENCE, RETRIED_AFTER, BracketTables
 from liqmap.collect.clients import rest_clients
+from liqmap.collect.contracts import Contracts
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import RiskTier, SymbolTiers
 from liqmap.model import Exchange, MarginModel
@@ -25,6 +26,7 @@ from liqmap.settings import (
     BybitSettings,
     ExchangesSettings,
     NetworkSettings,
+    OkxSettings,
     Settings,
     StorageSettings,
 )
@@ -82,11 +84,18 @@ async def tables_of(
     settings = Settings(
         storage=StorageSettings(path=folder),
         network=NetworkSettings(retry_wait=0),
-        exchanges=ExchangesSettings(bybit=BybitSettings(api_url=url), binance=BinanceSettings(api_url=url)),
+        exchanges=ExchangesSettings(
+            bybit=BybitSettings(api_url=url),
+            binance=BinanceSettings(api_url=url),
+            okx=OkxSettings(api_url=url),
+        ),
     )
     async with open_session(settings.network) as session:
         clients = rest_clients(settings, session=session, clock=clock)
-        async with BracketTables(settings, clients=clients, clock=clock, daily=daily) as tables:
+        contracts = Contracts(settings, clients=clients, clock=clock)
+        async with BracketTables(
+            settings, clients=clients, contracts=contracts, clock=clock, daily=daily
+        ) as tables:
             yield tables
 
 
@@ -316,13 +325,15 @@ def test_command_says_what_it_fetched_and_what_is_without_brackets(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert main(["brackets", "--config", str(config)]) == 0
-    (path,) = (tmp_path / "store" / "brackets").glob("*.txt")
+    (path,) = (tmp_path / "store" / "brackets").glob("bybit-*.txt")
     day = path.stem.removeprefix("bybit-")
     assert capsys.readouterr().out.splitlines() == [
         "Bybit: fetched 7 symbols, 7 of them changed",
+        "OKX: fetched 6 symbols, 6 of them changed",
         "Binance: 956 symbols have brackets; the newest table is of 2026-09-01",
         "Binance: without brackets: Binance COIN-M; SHIBUSDT",
         f"Bybit: 7 symbols have brackets; the newest table is of {day}",
+        f"OKX: 6 symbols have brackets; the newest table is of {day}",
     ]
     assert date.fromisoformat(day) <= datetime.now(UTC).date()
 

@@ -10,6 +10,7 @@ import pytest
 
 from liqmap.collect.days import ABSENT_FOR, VERIFIED_AGAIN, Day, DayFiles
 from liqmap.errors import DataError, JobFailed, NotPublished
+from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.segments import Segment, segment_paths
@@ -61,7 +62,7 @@ async def setup(tmp_path: Path):
 async def test_day_is_fetched_once_and_found_in_the_store_then(setup: Setup, exchange: Exchange):
     segment = await setup.obtain(exchange=exchange)
     assert isinstance(segment, Segment)
-    assert segment.origin.window.days == (AUGUST,)
+    assert segment.origin.window == EXCHANGES[exchange].files.span(AUGUST)
     assert segment.origin.simulated
     asked, heard = sum(setup.server.requests.values()), len(setup.news)
     assert await setup.obtain(exchange=exchange) == segment

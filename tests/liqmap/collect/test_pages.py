@@ -28,7 +28,7 @@ class Chain:
 
 async def fetched(**following: str) -> list[object]:
     chain: Any = Chain({f"x/{page}": f"x/{after}" for page, after in following.items()})
-    return [page async for page in pages_of(chain, chain, base_url="x")]
+    return [page async for page in pages_of(chain, chain.first_urls("x"), chain.next_url)]
 
 
 async def test_every_part_is_read_to_its_end():

@@ -180,7 +180,7 @@ def test_bracket_caps_the_leverage(notional: float, highest: int):
 
 @given(
     brackets=st.sampled_from([BRACKETS, None]),
-    valuation=st.sampled_from(Valuation),
+    valuation=st.sampled_from([Valuation.ENTRY, Valuation.MARK]),
     side=st.sampled_from(Side),
     leverage=st.integers(2, 150),
     entry=st.floats(1e-6, 1e6),
@@ -209,7 +209,7 @@ def test_price_is_where_margin_balance_meets_maintenance_margin(
 
 
 @given(
-    valuation=st.sampled_from(Valuation),
+    valuation=st.sampled_from([Valuation.ENTRY, Valuation.MARK]),
     side=st.sampled_from(Side),
     cap=st.sampled_from(CAPS[:-1]),
     leverage=st.integers(2, 10),
@@ -221,7 +221,7 @@ def test_price_does_not_jump_at_a_bracket_s_edge(valuation: Valuation, side: Sid
 
 
 @given(
-    valuation=st.sampled_from(Valuation),
+    valuation=st.sampled_from([Valuation.ENTRY, Valuation.MARK]),
     leverage=st.integers(2, 125),
     notional=st.floats(10, 1e8),
     inverse=st.booleans(),
@@ -265,3 +265,35 @@ def test_shares_follow_the_weights_over_the_allowed_leverages_and_sum_to_one(
 def test_seed_library_s_way_counts_a_trade_in_full_at_every_leverage():
     share = shares(SIMPLE, LEVERAGES, (1, 1, 1, 1), entry_price=np.ones(2), notional=np.array([1.0, 1e12]))
     assert share.tolist() == [[1.0, 1.0]] * 4
+
+
+# Isolated linear positions at 100,000 with a fee of 0.05 %: of OKX's formula, recomputed by hand.
+@pytest.mark.parametrize(
+    ("rate", "leverage", "long", "short"),
+    [
+        (0.004, 100, 99_447.51, 100_547.54),
+        (0.004, 25, 96_433.95, 103_534.10),
+        (0.005, 50, 98_541.98, 101_442.07),
+        (0.0075, 10, 90_725.81, 109_126.98),
+    ],
+)
+def test_levels_with_tiers_of_sizes_count_the_fee_for_closing(
+    rate: float, leverage: int, long: float, short: float
+):
+    rules = MarginRules(Brackets.of([(10, rate, 100)]), Valuation.SIZE, fee=0.0005)
+    for side, expected in ((Side.BUY, long), (Side.SELL, short)):
+        entry, notional = np.array([100_000.0]), np.array([100_000.0])
+        level = liquidation_price(rules, side, leverage=leverage, entry_price=entry, notional=notional)
+        assert level == pytest.approx(expected, abs=0.005)
+
+
+def test_tier_of_a_size_does_not_move_with_the_price_and_its_rate_counts_in_full():
+    # Of BTC-USDT in May 2026: up to 10 coins 0.4 % and 100x, up to 50 coins 0.5 % and 66.66x.
+    rules = MarginRules(Brackets.of([(10, 0.004, 100), (50, 0.005, 66.66)]), Valuation.SIZE, fee=0.0005)
+    for price in (20_000.0, 100_000.0):
+        entry, notional = np.full(3, price), price * np.array([10, 10.01, 50.01])
+        assert allowed_leverage(rules, entry_price=entry, notional=notional).tolist() == [100, 66.66, 0]
+        levels = liquidation_price(rules, Side.BUY, leverage=25, entry_price=entry, notional=notional)
+        # No deduction makes the two meet: the level jumps.
+        expected = [price * 0.96 / (1 - rate - 0.0005) for rate in (0.004, 0.005, 0.005)]
+        assert levels == pytest.approx(expected, rel=1e-9)

@@ -29,6 +29,7 @@ def test_letters_of_buttons_that_are_out_there_stay():
     assert {exchange: row.letter for exchange, row in EXCHANGES.items()} == {
         Exchange.BINANCE: "b",
         Exchange.BYBIT: "y",
+        Exchange.OKX: "o",
     }
 
 

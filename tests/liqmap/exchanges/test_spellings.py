@@ -9,7 +9,7 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Market
 from liqmap.parsing import parse_symbol
 
-BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+BINANCE, BYBIT, OKX = Exchange.BINANCE, Exchange.BYBIT, Exchange.OKX
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,12 @@ BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
         (BYBIT, "BTC-26JUN26", "BTC-26JUN26"),
         (BYBIT, "BTCUSDT-26JUN26", "BTCUSDT-26JUN26"),
         (BYBIT, "PERP", "PERPUSDT"),
+        (OKX, "BTC", "BTCUSDT"),
+        (OKX, "BTC-USDT-SWAP", "BTCUSDT"),
+        (OKX, "BTC-USDT", "BTCUSDT"),
+        (OKX, "ETH-USDC-SWAP", "ETHUSDC"),
+        (OKX, "BTCUSDTPERP", "BTCUSDT"),
+        (OKX, "SWAP", "SWAPUSDT"),
     ],
 )
 def test_word_means_its_usual_contract_where_nothing_is_known(exchange: Exchange, word: str, symbol: str):

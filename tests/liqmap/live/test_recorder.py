@@ -10,6 +10,7 @@ import pytest
 
 from liqmap.brackets import bracketed_symbols, find_brackets
 from liqmap.errors import SettingsError
+from liqmap.exchanges import EXCHANGES
 from liqmap.live.recorder import configured
 from liqmap.live.registry import Recording as Description
 from liqmap.live.registry import Recordings
@@ -91,8 +92,8 @@ async def test_symbol_requested_while_connecting_is_recorded(tmp_path: Path):
 @pytest.mark.parametrize("exchange", Exchange)
 async def test_unknown_symbol_is_refused(made: Recording, exchange: Exchange):
     made.recorder.want(exchange, "NOPEUSDT", until=made.clock.now())
-    path = "/binance/fapi/v1/aggTrades" if exchange is BINANCE else "/bybit/v5/market/recent-trade"
-    await until(lambda: made.server.requests[path] == 2)
+    newest = EXCHANGES[exchange].live.newest_url("", "").partition("?")[0]
+    await until(lambda: made.server.requests[f"/{exchange}{newest}"] >= 2)
     recordings = Recordings(made.store.root)
     await until(lambda: not made.recorder.is_recorded(exchange, "NOPEUSDT"))
     await until(lambda: recordings.read(exchange, "NOPEUSDT") is None)
@@ -100,7 +101,7 @@ async def test_unknown_symbol_is_refused(made: Recording, exchange: Exchange):
 
 async def test_recorder_starts_though_rest_does_not_answer(tmp_path: Path):
     async with market() as (server, clock):
-        server.plan("aggTrades|recent-trade", Fault.STALL, times=1000)
+        server.plan("aggTrades|recent-trade|market/trades", Fault.STALL, times=1000)
         async with recording(tmp_path, server, clock, "BTCUSDT", "ETHUSDT") as made:
             for exchange in Exchange:
                 await server.connected(exchange, 1)
@@ -208,6 +209,7 @@ def test_configured_symbols_are_on_every_exchange_or_on_one():
     assert list(configured(settings)) == [
         (BINANCE, "BTCUSDT"),
         (BYBIT, "BTCUSDT"),
+        (Exchange.OKX, "BTCUSDT"),
         (BYBIT, "ETHUSDT"),
     ]
 

@@ -1,0 +1,146 @@
+"""Contracts: what one of each symbol is worth where an exchange counts contracts, kept with its dates."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from liqmap.collect.pages import pages_of
+from liqmap.errors import DataError, LiqmapError, RequestError
+from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.protocol import Instrument
+from liqmap.files import write_file
+from liqmap.model import Exchange
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from liqmap.clock import Clock
+    from liqmap.collect.clients import Clients
+    from liqmap.exchanges.protocol import InstrumentFormat
+    from liqmap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+KEPT_FOR: Final = timedelta(days=1)
+RETRIED_AFTER: Final = timedelta(minutes=5)
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_WHOLE = Instrument(1.0, float("inf"))
+_Dated = Mapping[date, Instrument]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The contracts of an exchange as last fetched: of each symbol, what it was from which day on."""
+
+    fetched: datetime
+    contracts: Mapping[str, _Dated]
+
+
+class Contracts:
+    """What the contracts of the exchanges are, fetched once a day and kept in the store's folder.
+
+    An exchange can change what a contract is, so each day counts by what was known of that day; before the
+    first that is known, by that.
+    """
+
+    def __init__(self, settings: Settings, *, clients: Clients, clock: Clock) -> None:
+        self._folder = settings.storage.path / "contracts"
+        self._settings = settings
+        self._clients = clients
+        self._clock = clock
+        self._kept: dict[Exchange, _Kept] = {}
+        self._retried_at: dict[Exchange, datetime] = {}
+        self._locks = {each: asyncio.Lock() for each in Exchange}
+
+    async def of(self, exchange: Exchange, symbol: str, *, on: date) -> Instrument:
+        """Return what a contract of `symbol` is on a day; one base coin where sizes are in those.
+
+        Raises RequestError for a symbol that the exchange does not have, DataError if it cannot be asked.
+        """
+        dated = (await self.all(exchange)).get(symbol)
+        if EXCHANGES[exchange].instruments is None:
+            return _WHOLE
+        if dated is None:
+            label = EXCHANGES[exchange].label
+            raise RequestError(f"{label} has no linear swap {symbol}; check the symbol.")
+        return dated[max((day for day in dated if day <= on), default=min(dated))]
+
+    async def unit(self, exchange: Exchange, symbol: str, *, on: date) -> float:
+        """Return the base currency of a contract of `symbol` on a day. Raises as `of`."""
+        return (await self.of(exchange, symbol, on=on)).unit
+
+    async def all(self, exchange: Exchange) -> Mapping[str, _Dated]:
+        """Return the dated contracts of all symbols of an exchange, none where sizes are in base coins.
+
+        Raises DataError if none are known and the exchange cannot be asked.
+        """
+        instruments = EXCHANGES[exchange].instruments
+        if instruments is None:
+            return {}
+        async with self._locks[exchange]:
+            now = self._clock.now()
+            kept = self._kept.get(exchange) or await asyncio.to_thread(self._read, exchange)
+            if kept is None or not _NEVER <= kept.fetched <= now < kept.fetched + KEPT_FOR:
+                kept = await self._fetched(exchange, instruments, kept, now)
+            self._kept[exchange] = kept
+            return kept.contracts
+
+    async def _fetched(
+        self, exchange: Exchange, instruments: InstrumentFormat, kept: _Kept | None, now: datetime
+    ) -> _Kept:
+        if kept is not None and now < self._retried_at.get(exchange, now):
+            return kept
+        base_url = self._settings.exchanges.of(exchange).api_url
+        try:
+            pages = pages_of(self._clients[exchange], instruments.first_urls(base_url), instruments.next_url)
+            found = {symbol: each async for page in pages for symbol, each in instruments.read(page).items()}
+        except DataError as error:
+            self._retried_at[exchange] = now + RETRIED_AFTER
+            if kept is None:
+                raise
+            log.warning("the contracts of %s could not be fetched: %s", exchange, error)
+            return kept
+        contracts = {**(kept.contracts if kept else {})}
+        for symbol, instrument in found.items():
+            dated = contracts.get(symbol, {})
+            if not dated or dated[max(dated)] != instrument:
+                contracts[symbol] = {**dated, now.date(): instrument}
+        fresh = _Kept(now, contracts)
+        try:
+            await asyncio.to_thread(write_file, self._path(exchange), _written(fresh))
+        except LiqmapError as error:
+            log.warning("the contracts of %s could not be kept: %s", exchange, error)
+        return fresh
+
+    def _read(self, exchange: Exchange) -> _Kept | None:
+        try:
+            content = json.loads(self._path(exchange).read_bytes())
+            contracts = {
+                symbol: {
+                    date.fromisoformat(day): Instrument(*map(float, each)) for day, each in dated.items()
+                }
+                for symbol, dated in content["contracts"].items()
+            }
+            fetched = datetime.fromisoformat(content["fetched"])
+            is_sound = fetched.tzinfo is not None and all(contracts.values())
+            return _Kept(fetched, contracts) if is_sound else None
+        except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
+            return None  # not there, or damaged: fetched again
+
+    def _path(self, exchange: Exchange) -> Path:
+        return self._folder / f"{exchange}.json"
+
+
+def _written(kept: _Kept) -> bytes:
+    contracts = {
+        symbol: {day.isoformat(): list(each) for day, each in sorted(dated.items())}
+        for symbol, dated in sorted(kept.contracts.items())
+    }
+    return json.dumps({"fetched": kept.fetched.isoformat(), "contracts": contracts}).encode()

@@ -1,0 +1,139 @@
+"""OKX's REST API over the simulated market: trades page by page, instruments, position tiers, the time.
+
+Source: OKX's documentation of its API v5, and errors as recorded. Success is code "0"; what is refused comes
+with HTTP 200 as a rule.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from liqmap.simulator.clock import epoch_ms
+from liqmap.simulator.market import LISTINGS
+from liqmap.simulator.okx_messages import (
+    CONTRACTS,
+    FILLS,
+    instrument,
+    okx_instrument,
+    okx_rows,
+    okx_ticker,
+    okx_tiers,
+    symbol_named,
+)
+
+if TYPE_CHECKING:
+    from liqmap.clock import Clock
+    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.tape import Tape
+
+_HISTORY_DAYS = 92
+_LARGEST_PAGE, _LARGEST_NEWEST = 100, 500
+_FAMILIES = 5
+_PERIOD_MS = 2000
+_UNKNOWN = "Instrument ID, Instrument ID code, or Spread ID doesn't exist."
+
+_Refusal = tuple[str, str, int]
+
+
+class OkxRest:
+    """Answers of the API at `clock`'s time, from `tape`, to `limit` requests in two seconds."""
+
+    def __init__(self, tape: Tape, clock: Clock, *, limit: int) -> None:
+        self._tape = tape
+        self._clock = clock
+        self._limit = limit
+        self._period = self._asked = 0
+
+    async def history(self, request: web.Request) -> web.Response:
+        """Answer GET /api/v5/market/history-trades: up to 100 fills before an id or time, newest first."""
+        query = request.query
+        if (refusal := self._refusal(query.get("instId", ""))) is not None:
+            return _refused(*refusal)
+        symbol, after = symbol_named(query["instId"]) or "", query.get("after", "")
+        if query.get("type", "1") == "2" and "before" in query:
+            return _refused("50039", "before is not allowed with this type", 200)
+        if after and not (after.isascii() and after.isdigit()):
+            return _refused("51000", "Parameter after error", 200)
+        limit, stop = _limit(query.get("limit"), _LARGEST_PAGE), epoch_ms(self._clock.now()) + 1
+        if after and query.get("type", "1") == "2":
+            rows = await self._before(symbol, min(int(after), stop), limit)
+        elif after:
+            rows = await self._older(symbol, int(after), stop, limit)
+        else:
+            rows = await self._before(symbol, stop, limit)
+        return _answer(rows)
+
+    async def newest(self, request: web.Request) -> web.Response:
+        """Answer GET /api/v5/market/trades: the newest fills, newest first."""
+        if (refusal := self._refusal(request.query.get("instId", ""))) is not None:
+            return _refused(*refusal)
+        symbol = symbol_named(request.query["instId"]) or ""
+        limit = _limit(request.query.get("limit"), _LARGEST_NEWEST)
+        return _answer(await self._before(symbol, epoch_ms(self._clock.now()) + 1, limit))
+
+    async def time(self, request: web.Request) -> web.Response:  # noqa: ARG002 - it takes no parameters
+        """Answer GET /api/v5/public/time."""
+        return _answer([{"ts": str(epoch_ms(self._clock.now()))}])
+
+    async def instruments(self, request: web.Request) -> web.Response:
+        """Answer GET /api/v5/public/instruments: every swap, an inverse one among them."""
+        if request.query.get("instType") != "SWAP":
+            return _refused("51000", "Parameter instType error", 200)
+        inverse = {"ctType": "inverse", "ctVal": "100", "ctMult": "1", "ctValCcy": "USD", "settleCcy": "BTC"}
+        inverse |= {"instId": "BTC-USD-SWAP", "instType": "SWAP", "lever": "100", "state": "live"}
+        return _answer([*(okx_instrument(symbol, LISTINGS[symbol]) for symbol in CONTRACTS), inverse])
+
+    async def volumes(self, request: web.Request) -> web.Response:
+        """Answer GET /api/v5/market/tickers, all swaps at once."""
+        if request.query.get("instType") != "SWAP":
+            return _refused("51000", "Parameter instType error", 200)
+        return _answer([okx_ticker(symbol, LISTINGS[symbol]) for symbol in CONTRACTS])
+
+    async def tiers(self, request: web.Request) -> web.Response:
+        """Answer GET /api/v5/public/position-tiers, of up to five families of instruments."""
+        families = request.query.get("instFamily", "").split(",")
+        known = {instrument(symbol).removesuffix("-SWAP") for symbol in CONTRACTS}
+        if len(families) > _FAMILIES or not known.issuperset(families):
+            return _refused("51000", "Parameter instFamily error", 200)
+        return _answer([row for family in families for row in okx_tiers(family)])
+
+    def _refusal(self, name: str) -> _Refusal | None:
+        period = epoch_ms(self._clock.now()) // _PERIOD_MS
+        if period != self._period:
+            self._period, self._asked = period, 0
+        self._asked += 1
+        if self._asked > self._limit:
+            return "50011", "Too Many Requests", 429
+        return None if symbol_named(name) else ("51001", _UNKNOWN, 200)
+
+    async def _before(self, symbol: str, stop_ms: int, limit: int) -> list[dict[str, Any]]:
+        return _newest_first(await self._tape.before(symbol, stop_ms, limit=limit), limit)
+
+    async def _older(self, symbol: str, fill: int, stop_ms: int, limit: int) -> list[dict[str, Any]]:
+        """Return the fills with ids below `fill`."""
+        first = max(0, fill - limit) // FILLS
+        count = fill // FILLS - first + 1
+        parts = await self._tape.from_id(symbol, first, stop_ms, limit=count, days=_HISTORY_DAYS)
+        newest = await self._tape.before(symbol, stop_ms, limit=1)
+        if newest and int(newest[-1].ids[-1]) < fill // FILLS:  # all of them are older
+            return await self._before(symbol, stop_ms, limit)
+        rows = _newest_first(parts, count * FILLS)
+        return [row for row in rows if int(row["tradeId"]) < fill][:limit]
+
+
+def _newest_first(parts: list[MarketDay], limit: int) -> list[dict[str, Any]]:
+    return [row for part in parts for row in okx_rows(part)][::-1][:limit]
+
+
+def _limit(text: str | None, most: int) -> int:
+    return min(int(text), most) if text and text.isascii() and text.isdigit() else most
+
+
+def _answer(rows: list[dict[str, Any]]) -> web.Response:
+    return web.json_response({"code": "0", "msg": "", "data": rows})
+
+
+def _refused(code: str, text: str, status: int) -> web.Response:
+    return web.json_response({"code": code, "data": [], "msg": text}, status=status)
