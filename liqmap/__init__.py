@@ -14,6 +14,7 @@ Programs that draw many keep an engine and give it requests:
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from liqmap.compute.scan import NearCluster, ScannedMarket, ScanRequest, ScanResult
 from liqmap.errors import (
     DataError,
     EngineBusy,
@@ -86,6 +87,7 @@ __all__ = [
     "MarginModel",
     "Market",
     "Mode",
+    "NearCluster",
     "NoMainGuard",
     "NotCovered",
     "NotPublished",
@@ -93,6 +95,9 @@ __all__ = [
     "Portion",
     "Progress",
     "RequestError",
+    "ScanRequest",
+    "ScanResult",
+    "ScannedMarket",
     "Selection",
     "Settings",
     "SettingsError",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
 
+    from liqmap.compute.scan import NearCluster
     from liqmap.model import (
         Band,
         Cluster,
@@ -117,6 +118,16 @@ def _decimals(step: float) -> int:
 def percent(value: float, *, digits: int = 2) -> str:
     """Return a share as a percentage with a sign: +1.25 %."""
     return f"{value * 100:+.{digits}f} %"
+
+
+def near_text(cluster: NearCluster, *, step: float) -> str:
+    """Return where a market's nearest large cluster is, and how much it is."""
+    facts = [percent(cluster.distance)]
+    if cluster.hours is not None:
+        facts.append(f"{cluster.hours:.1f} hourly volatilities")
+    if cluster.share is not None:
+        facts.append(f"{share_text(cluster.share)} of the last hour's volume")
+    return f"{money(cluster.notional)} at {price(cluster.price, step=step)} ({', '.join(facts)})"
 
 
 def share_text(value: float) -> str:

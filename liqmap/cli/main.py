@@ -10,12 +10,13 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from liqmap.cli.brackets import brackets
 from liqmap.cli.ledger import ledger
 from liqmap.cli.progress import ProgressBar
 from liqmap.cli.record import mistyped, record, status
+from liqmap.cli.scan import scan
 from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
 from liqmap.console import write_any_text
@@ -87,11 +88,18 @@ _EXAMPLES = """examples:
   liqmap record BTCUSDT ETHUSDT                               record their trades from now on; see --help
   liqmap status                                               what is recorded, and its gaps
   liqmap ledger report                                        how well earlier maps did; see --help
+  liqmap scan                                                 where a large cluster is nearest
   liqmap brackets                                             fetch the leverage brackets of now
 """
 
 
-_SUBCOMMANDS = {"record": record, "status": status, "brackets": brackets, "ledger": ledger}
+_SUBCOMMANDS: Final = {
+    "brackets": brackets,
+    "ledger": ledger,
+    "record": record,
+    "scan": scan,
+    "status": status,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,6 +29,7 @@ from liqmap.net.session import open_session
 from liqmap.run.accuracy import Accuracy, Supplies
 from liqmap.run.dask import DaskPool
 from liqmap.run.job import MapJob, run_map_job
+from liqmap.run.scanner import Scanner
 from liqmap.run.series import SeriesFetch
 from liqmap.settings import load_settings
 from liqmap.store.local import SegmentStore
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from liqmap.clock import Clock
     from liqmap.collect.collector import Holdings
+    from liqmap.compute.scan import ScanRequest, ScanResult
     from liqmap.run.result import MapResult
     from liqmap.run.series import MapSeries
     from liqmap.settings import Settings
@@ -207,6 +209,22 @@ class Engine:
             if not job.listeners:  # nobody waits any more
                 self._forget(request, job)
                 job.task.cancel()
+
+    async def scan(self, request: ScanRequest) -> ScanResult:
+        """Find the markets whose price is nearest to a large cluster, and draw them as one picture.
+
+        Raises RequestError if there is nothing to scan, and JobFailed.
+        """
+        parts = self._parts
+        scanner = Scanner(
+            parts.store,
+            parts.collector,
+            parts.series,
+            run=parts.pool.run,
+            bracket_folder=parts.brackets.folder,
+            clock=self._clock,
+        )
+        return await scanner.scan(request)
 
     @property
     def _parts(self) -> _Parts:

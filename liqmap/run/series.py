@@ -36,10 +36,9 @@ class SeriesFetch:
         self._request = request
         self._collector = collector
         self._clock = clock
-        self._windows = {kind: _span(kind, request.window) for kind in _kinds(request)}
         self._tasks = {
-            kind: asyncio.create_task(collector.collect(request.market, kind, window))
-            for kind, window in self._windows.items()
+            kind: asyncio.create_task(collector.collect(request.market, kind, _span(kind, request.window)))
+            for kind in _kinds(request)
         }
 
     async def result(self) -> MapSeries:
@@ -59,15 +58,19 @@ class SeriesFetch:
 
     def held(self) -> MapSeries:
         """Return what there is by now. Raises UnreadableStore."""
-        market = self._request.market
-        return _known(
-            {kind: self._collector.held(market, kind, window) for kind, window in self._windows.items()}
-        )
+        return held_series(self._request, self._collector)
 
     def cancel(self) -> None:
         """Wait no longer; what is being fetched is there for the next map."""
         for task in self._tasks.values():
             task.cancel()
+
+
+def held_series(request: MapRequest, collector: SeriesCollector) -> MapSeries:
+    """Return what the store has of a map's series, without fetching any. Raises UnreadableStore."""
+    return _known(
+        {kind: collector.held(request.market, kind, _span(kind, request.window)) for kind in _kinds(request)}
+    )
 
 
 def _kinds(request: MapRequest) -> list[SeriesKind]:

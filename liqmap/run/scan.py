@@ -1,0 +1,84 @@
+"""Compute what a scan reports of each market, in a worker process: one map of each, undrawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from liqmap.compute.scan import NearCluster, ScannedMarket
+from liqmap.compute.selection import Cut
+from liqmap.compute.summary import summarize
+from liqmap.compute.volatility import hourly_volatility
+from liqmap.errors import LiqmapError
+from liqmap.model import Side
+from liqmap.run.job import compute_map, load_job
+from liqmap.store.segments import read_largest
+from liqmap.window import HOUR, TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from liqmap.compute.scan import ScanResult
+    from liqmap.model import Cluster
+    from liqmap.run.job import MapJob
+    from liqmap.store.segments import Part
+
+
+def scan_markets(jobs: Sequence[MapJob]) -> list[ScannedMarket | LiqmapError]:
+    """Return what a scan reports of several markets, or the error in the place of each that fails."""
+    return [_tried(job) for job in jobs]
+
+
+def draw_scan(result: ScanResult) -> bytes:
+    """Draw a scan in a worker process."""
+    from liqmap.render.scan import scan_canvas  # noqa: PLC0415 - only workers draw
+
+    return scan_canvas(result).png()
+
+
+def _tried(job: MapJob) -> ScannedMarket | LiqmapError:
+    try:
+        return scanned(job)
+    except LiqmapError as error:  # one market without trades, or damaged, does not end the scan
+        return error
+
+
+def scanned(job: MapJob) -> ScannedMarket:
+    """Compute the map of one job and return what a scan reports of it. Raises as `run_map_job`."""
+    found = compute_map(job, load_job(job))
+    summary, volatility = summarize(found), hourly_volatility(found.path)
+    traded = _traded(job.parts, TimeWindow.ending(job.request.window.end, HOUR))
+    return ScannedMarket(
+        market=job.request.market,
+        last_price=summary.last_price,
+        bucket_size=summary.bucket_size,
+        covered=found.coverage.fraction,
+        volatility=volatility,
+        hour_notional=traded,
+        long=_near(summary.nearest_long, volatility, traded),
+        short=_near(summary.nearest_short, volatility, traded),
+        simulated=found.coverage.simulated,
+    )
+
+
+def _near(cluster: Cluster | None, volatility: float | None, traded: float) -> NearCluster | None:
+    if cluster is None:
+        return None
+    return NearCluster(
+        price=cluster.price,
+        distance=cluster.distance,
+        notional=cluster.notional,
+        hours=abs(cluster.distance) / volatility if volatility else None,
+        share=cluster.notional / traded if traded else None,
+    )
+
+
+def _traded(parts: Iterable[Part], hour: TimeWindow) -> float:
+    """Return what traded within `hour` [quote currency], as far as `parts` have it."""
+    total = 0.0
+    for part in parts:
+        window = part.window.overlap(hour)
+        if window is not None:
+            for side in Side:
+                found = read_largest(part.segment, side, window=window, cut=Cut())
+                total += float(found.trades.notional.sum())
+    return total

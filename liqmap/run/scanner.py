@@ -1,0 +1,142 @@
+"""Scan many markets at once: look up what the store has of each, and compute them in the workers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from liqmap.compute.scan import LARGEST_TRADES, ScannedMarket, ScanRequest, ScanResult, nearest
+from liqmap.errors import LiqmapError, RequestError
+from liqmap.live.registry import Recordings
+from liqmap.model import MapRequest, Market, Progress, TopN
+from liqmap.run.job import MapJob
+from liqmap.run.scan import draw_scan, scan_markets
+from liqmap.run.series import SeriesFetch, held_series
+from liqmap.store.segments import segment_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from liqmap.clock import Clock
+    from liqmap.collect.collector import Collector, Holdings
+    from liqmap.collect.series import SeriesCollector
+    from liqmap.run.series import MapSeries
+    from liqmap.store.local import SegmentStore
+    from liqmap.workers.pool import Run
+
+_CHUNKS = 8  # several for each worker, so that none waits long for the one with the busiest markets
+_FETCHED_AT_ONCE = 4  # markets whose trades are fetched side by side
+
+
+class Scanner:
+    """Scans the markets of one store. `bracket_folder` is where fetched bracket tables are kept."""
+
+    def __init__(
+        self,
+        store: SegmentStore,
+        collector: Collector,
+        series: SeriesCollector,
+        *,
+        run: Run,
+        bracket_folder: Path,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._collector = collector
+        self._series = series
+        self._clock = clock
+        self._run = run
+        self._bracket_folder = bracket_folder
+        self._fetching = asyncio.Semaphore(_FETCHED_AT_ONCE)
+
+    async def scan(self, request: ScanRequest) -> ScanResult:
+        """Return the markets nearest to a large cluster, and their picture.
+
+        Markets that `request` names are fetched as far as the store lacks them. Raises RequestError if it
+        names none and none is recorded.
+        """
+        markets = request.markets or await asyncio.to_thread(self._recorded, request)
+        if not markets:
+            raise RequestError(
+                "No market has been recorded in the last 24 hours; try: liqmap record BTCUSDT, or name"
+                " symbols to scan."
+            )
+        jobs: list[MapJob] = []
+        failed: list[tuple[Market, str]] = []
+        for market, found in zip(markets, await self._jobs(markets, request), strict=True):
+            if isinstance(found, LiqmapError):
+                failed.append((market, str(found)))
+            elif found.parts:
+                jobs.append(found)
+        scanned: list[ScannedMarket] = []
+        for job, report in await self._reports(jobs):
+            if isinstance(report, ScannedMarket):
+                scanned.append(report)
+            else:
+                failed.append((job.request.market, str(report)))
+        result = ScanResult(request, nearest(scanned, request), len(scanned), tuple(failed))
+        return replace(result, picture=await self._run(draw_scan, result))
+
+    def _recorded(self, request: ScanRequest) -> tuple[Market, ...]:
+        """Return the recorded markets that have trades in the scan's window."""
+        root = self._store.root
+        recorded = [Market(each.exchange, each.symbol) for each in Recordings(root).all()]
+        return tuple(
+            market
+            for market in recorded
+            if (not request.exchanges or market.exchange in request.exchanges)
+            and any(
+                window.overlap(request.window)
+                for window in segment_windows(root, market.exchange, market.symbol)
+            )
+        )
+
+    async def _jobs(self, markets: Sequence[Market], request: ScanRequest) -> list[MapJob | LiqmapError]:
+        wanted = [MapRequest((market,), request.window, TopN(LARGEST_TRADES)) for market in markets]
+        if request.markets:
+            return await asyncio.gather(*(self._fetched(each) for each in wanted))
+
+        def held() -> list[MapJob | LiqmapError]:
+            return [
+                self._job(
+                    each,
+                    self._collector.held(each.market.exchange, each.market.symbol, window=each.window),
+                    held_series(each, self._series),
+                )
+                for each in wanted
+            ]
+
+        return await asyncio.to_thread(held)
+
+    async def _fetched(self, wanted: MapRequest) -> MapJob | LiqmapError:
+        market = wanted.market
+        async with self._fetching:
+            fetch = SeriesFetch(wanted, collector=self._series, clock=self._clock)
+            try:
+                holdings = await self._collector.collect(
+                    market.exchange, market.symbol, window=wanted.window, progress=_ignore
+                )
+                return self._job(wanted, holdings, await fetch.result())
+            except LiqmapError as error:  # one market's matter, not the scan's
+                return error
+            finally:
+                fetch.cancel()
+
+    def _job(self, wanted: MapRequest, holdings: Holdings, series: MapSeries) -> MapJob:
+        folders = (self._bracket_folder,)
+        return MapJob(wanted, holdings.parts, holdings.coverage, folders, mark=series.mark)
+
+    async def _reports(self, jobs: Sequence[MapJob]) -> list[tuple[MapJob, ScannedMarket | LiqmapError]]:
+        chunks = [jobs[first::_CHUNKS] for first in range(min(_CHUNKS, len(jobs)))]
+        answers = await asyncio.gather(*(self._run(scan_markets, chunk) for chunk in chunks))
+        return [
+            pair
+            for chunk, reports in zip(chunks, answers, strict=True)
+            for pair in zip(chunk, reports, strict=True)
+        ]
+
+
+def _ignore(_: Progress) -> None:
+    """Ignore what is reported."""

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from liqmap.compute.scan import ScanResult
+from liqmap.model import Theme
+from liqmap.render.scan import scan_canvas
+from liqmap.render.style import WIDTH
+from tests.liqmap.compute.test_scan import REQUEST, market
+
+
+@pytest.mark.parametrize("theme", Theme)
+def test_every_label_of_a_scan_lies_inside_its_picture(theme: Theme):
+    found = tuple(
+        market(f"{'LONGNAME' * 2}{index}", -distance, distance * 0.9)
+        for index, distance in enumerate([0.0001, 0.002, 0.0099, 0.01, 0.03, 0.05])
+    )
+    canvas = scan_canvas(ScanResult(replace(REQUEST, theme=theme), found, 6))
+    assert all(label.box.lies_in(canvas.box) for label in canvas.labels)
+    assert canvas.box.width == WIDTH
+
+
+def test_picture_of_a_scan_that_found_nothing_says_so():
+    canvas = scan_canvas(ScanResult(REQUEST, (), 3))
+    assert any("No large cluster" in label.text for label in canvas.labels)
