@@ -10,9 +10,11 @@
     │   ├── EmptyDay      its file holds no trades
     │   ├── DamagedSegment    a stored segment is not as it was written
     │   └── StoreError    the store cannot be written
-    │       └── UnreadableStore   the store cannot be read, for a reason that may pass
+    │       ├── UnreadableStore   the store cannot be read, for a reason that may pass
+    │       └── SharedStoreAway   the store that machines share does not answer
     ├── EngineBusy        too many maps are waiting
     ├── JobFailed         drawing failed: it took too long, or a worker died twice
+    │   └── ClusterAway   the cluster that draws cannot be used for now
     ├── NoMainGuard       each worker would run the script that draws again
     └── SettingsError     a settings file, key or value is wrong
 """
@@ -83,12 +85,23 @@ class UnreadableStore(StoreError):
     """The store cannot be read, for a reason that may pass; nothing was changed."""
 
 
+class SharedStoreAway(StoreError):
+    """The store that machines share does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__("The shared store does not answer; try again in a few minutes.")
+
+
 class EngineBusy(LiqmapError):
     """The queue of maps is full; a request a little later may succeed."""
 
 
 class JobFailed(LiqmapError):
     """A map was accepted but could not be drawn."""
+
+
+class ClusterAway(JobFailed):
+    """The cluster that draws, or the store that its workers read, cannot be used for now."""
 
 
 class NoMainGuard(LiqmapError):

@@ -77,13 +77,19 @@ class StorageSettings(Section):
     path: Path = Field(default_factory=lambda: platformdirs.user_cache_path("liqmap"))
     max_size: ByteSize = Field(default=ByteSize(20_000_000_000), ge=100_000_000)
     shared_url: str = ""
+    shared_timeout: float = Field(default=15.0, gt=0)
 
 
 class EngineSettings(Section):
     """Where maps are drawn, how many at once, and how long each may take."""
 
     executor: Literal["local", "dask"] = "local"
+    fallback: Literal["local", "none"] = "local"
     dask_address: str = ""
+    dask_tls_ca: str = ""
+    dask_tls_cert: str = ""
+    dask_tls_key: str = ""
+    dask_insecure: bool = False
     workers: int = Field(default=2, ge=1, le=64)
     queue_size: int = Field(default=32, ge=1, le=10_000)
     job_timeout: float = Field(default=120.0, gt=0)
@@ -92,9 +98,30 @@ class EngineSettings(Section):
 
     @model_validator(mode="after")
     def _addressed(self) -> Self:
-        if self.executor == "dask" and not self.dask_address:
-            raise ValueError('executor = "dask" needs dask_address, such as tcp://scheduler:8786')
+        if self.executor == "dask":
+            self._check_address()
         return self
+
+    def _check_address(self) -> None:
+        if not self.dask_address:
+            raise ValueError('executor = "dask" needs dask_address, such as tls://scheduler:8786')
+        try:
+            address = urlsplit(self.dask_address)
+            complete = address.hostname and address.port
+        except ValueError:
+            complete = None
+        if not complete or address.scheme not in {"tcp", "tls"}:
+            raise ValueError("dask_address must be like tls://scheduler:8786 or tcp://127.0.0.1:8786")
+        certificates = (self.dask_tls_ca, self.dask_tls_cert, self.dask_tls_key)
+        if address.scheme == "tls" and not all(certificates):
+            raise ValueError("a tls:// address needs dask_tls_ca, dask_tls_cert and dask_tls_key")
+        if address.scheme == "tcp" and any(certificates):
+            raise ValueError("with certificates, dask_address must begin with tls://")
+        if address.scheme == "tcp" and not (self.dask_insecure or _is_this_machine(address.hostname or "")):
+            raise ValueError(
+                "a plain tcp:// address lets anybody who reaches that port run programs as you; use tls://,"
+                " or set dask_insecure = true where only trusted machines reach it"
+            )
 
 
 class NetworkSettings(Section):

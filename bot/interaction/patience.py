@@ -27,6 +27,9 @@ ALREADY_ACKNOWLEDGED: Final = 40060
 UNSENT: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 """What sending to Discord raises: it was refused, or the network broke."""
 
+PORTAL: Final = "https://discord.com/developers/applications"
+TOKEN_RESET: Final = f"Discord no longer accepts the bot's token; copy the new one from {PORTAL}."
+
 _LONGEST_WAIT = 30.0
 _FIRST_TRY_SECONDS = 1.0
 
@@ -111,8 +114,16 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, UNSENT)
 
 
+def token_is_refused(error: BaseException | None) -> bool:
+    """Return whether Discord refuses the bot's token, which somebody has reset since the bot's start."""
+    # With a code, such as 50027, the 401 is about the token of one interaction.
+    return isinstance(error, discord.HTTPException) and error.status == 401 and not error.code
+
+
 def failure_text(error: BaseException | None) -> str:
     """Return a short description of a failed request, for the log."""
+    if token_is_refused(error):
+        return TOKEN_RESET
     if isinstance(error, discord.HTTPException):
         return f"HTTP {error.status}, code {error.code}: {error.text[:200]!r}"
     return type(error).__name__

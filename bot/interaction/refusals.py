@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.interaction.patience import AnsweredElsewhere, failure_text
+from bot.interaction.patience import AnsweredElsewhere, failure_text, token_is_refused
 
 TOO_LARGE: Final = (
     "The answer is too large for this server; ask for fewer pictures or trades, or for a shorter window."
@@ -23,6 +23,7 @@ _NO_RIGHT = (
     "I lack a permission in this channel; a moderator can grant it to my role under Edit Channel →"
     " Permissions."
 )
+_NOT_LOGGED_IN = "Discord no longer accepts the bot's token; its operator has to set the new one."
 _SENTENCES: Final = {
     _ENTITY_TOO_LARGE: TOO_LARGE,
     50083: "This thread is archived; reopen it, or ask in another channel.",
@@ -86,6 +87,12 @@ def _by_discord(error: discord.HTTPException, number: str) -> Refusal:
         return Refusal(TOO_LARGE, failure_text(error))
     if error.code in _SENTENCES:
         return Refusal(_SENTENCES[error.code], failure_text(error), logging.INFO)
+    if token_is_refused(error):
+        return Refusal(_NOT_LOGGED_IN, failure_text(error), logging.ERROR)
+    return _by_status(error, number)
+
+
+def _by_status(error: discord.HTTPException, number: str) -> Refusal:
     if error.status == 429 or error.status >= 500:
         return Refusal(_IN_TROUBLE, failure_text(error))
     if error.status == 403:

@@ -6,17 +6,17 @@ from typing import Final
 
 import discord
 
+from bot.interaction.patience import PORTAL, TOKEN_RESET
 from liqmap import LiqmapError, SettingsError
 
 UNREACHABLE: Final = "Discord cannot be reached; check the network, and the setting discord.api_url."
 
-_PORTAL = "https://discord.com/developers/applications"
 _CLOSE_CODES: Final = {
-    4004: f"Discord no longer accepts the bot's token; copy the new one from {_PORTAL}.",
+    4004: TOKEN_RESET,
     4010: "Discord refuses the number of shards; set discord.shards = 0 to let Discord choose it.",
     4011: "This bot is in so many servers that it needs more shards; set discord.shards = 0.",
     4013: "Discord does not know the intents of this version of the bot; install a newer version.",
-    4014: f"Discord refuses the bot's intents; check that the bot is not disabled at {_PORTAL}.",
+    4014: f"Discord refuses the bot's intents; check that the bot is not disabled at {PORTAL}.",
 }
 
 
@@ -28,7 +28,7 @@ def login_error(error: BaseException) -> LiqmapError:
     if isinstance(error, discord.GatewayNotFound) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, discord.LoginFailure):
-        return SettingsError(f"Discord refuses the bot's token; copy it again from {_PORTAL}.")
+        return SettingsError(f"Discord refuses the bot's token; copy it again from {PORTAL}.")
     if isinstance(error, discord.PrivilegedIntentsRequired):
         return SettingsError(_CLOSE_CODES[4014])
     if isinstance(error, discord.ConnectionClosed):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 import discord
@@ -19,7 +19,7 @@ from bot.views.map import map_view
 from bot.views.sending import send_map
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from datetime import datetime
 
     from bot.store.subscriptions import Subscription
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
     from liqmap import MapResult
 
 log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 NONCE_HOLDS: Final = timedelta(minutes=2)
 """How long the bot relies on Discord to recognise a nonce; its documentation says "the past few minutes"."""
+
+LONGEST_SENDING: Final = 45.0
+"""Seconds that sending may take, all tries included: the last try needs a nonce that Discord still knows."""
 
 _NOT_TO_BE_EDITED = frozenset({10008, 50083})
 """Discord's codes for a deleted message and for an archived thread.
@@ -58,7 +62,7 @@ class Posts:
         self._rate = AsyncLimiter(max(1.0, per_second), max(1.0, per_second) / per_second)
 
     async def send(self, subscription: Subscription, due: datetime, result: MapResult) -> int:
-        """Post; return the message's id. Raises what `send_map` does.
+        """Post; return the message's id. Raises what `send_map` does, and TimeoutError.
 
         The nonce is the same for the same due time, so a message that was sent already is not sent again.
         """
@@ -76,7 +80,7 @@ class Posts:
             )
 
         await self._rate.acquire()
-        return (await send_map(result, send, sleep=self._sleep)).id
+        return (await self._in_time(send_map(result, send, sleep=self._sleep))).id
 
     async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
         """Replace the message's map with a new result; return whether the message could be edited.
@@ -152,6 +156,19 @@ class Posts:
         channel = self._client.get_partial_messageable(channel_id, guild_id=guild_id)
         await self._rate.acquire()
         await patiently(lambda: channel.send(content, nonce=nonce), sleep=self._sleep)
+
+    async def _in_time(self, sending: Coroutine[Any, Any, Answer]) -> Answer:
+        """Return what `sending` returns. Raises what it raises, and TimeoutError once it takes too long."""
+        task = asyncio.ensure_future(sending)
+        patience = asyncio.ensure_future(self._sleep(LONGEST_SENDING))
+        try:
+            await asyncio.wait({task, patience}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise TimeoutError
+            return await task
+        finally:
+            patience.cancel()
+            task.cancel()
 
     def _channel(self, subscription: Subscription) -> discord.PartialMessageable:
         return self._client.get_partial_messageable(subscription.channel_id, guild_id=subscription.guild_id)

@@ -8,15 +8,17 @@ import math
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 
 from liqmap.collect.borders import lacks_trades_of, reaches_into, store_quiet_day
 from liqmap.collect.ingest import StoreJob, run_store_job
-from liqmap.errors import DataError, EmptyDay, JobFailed, NotPublished
+from liqmap.errors import DataError, EmptyDay, JobFailed, NotPublished, StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.net.download import download, exists, published_checksum
+from liqmap.store.bounded import in_thread
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import restate_origin
 from liqmap.window import DAY
@@ -304,8 +306,7 @@ class DayFiles:
                     ),
                 )
             self._report(day, 1.0)
-            if self._shared is not None:
-                await asyncio.to_thread(self._shared.publish, segment, replaces=replaces)
+        await self._publish(segment, replaces=replaces)
         log.info(
             "stored %s %s %s: %d trades", day.exchange, day.symbol, day.day, segment.buys + segment.sells
         )
@@ -326,10 +327,26 @@ class DayFiles:
         return file, downloaded
 
     async def _bring_in(self, day: Day) -> Segment | None:
-        if self._shared is None:
+        """Return the day from the shared store; None if it is not to be had there, for whatever reason."""
+        shared = self._shared
+        if shared is None:
             return None
         path = segment_path(self._store.root, day.exchange, day.symbol, day.window)
-        return await asyncio.to_thread(self._shared.bring_in, path, incoming=self._store.incoming)
+        fetch = partial(shared.bring_in_day, path, incoming=self._store.incoming)
+        try:
+            return await asyncio.wrap_future(in_thread(fetch))
+        except StoreError as error:
+            log.warning("%s", error)
+            return None
+
+    async def _publish(self, segment: Segment, *, replaces: bool) -> None:
+        shared = self._shared
+        if shared is None:
+            return
+        try:
+            await asyncio.wrap_future(in_thread(lambda: shared.publish([segment], replaces=replaces)))
+        except StoreError as error:  # it is on this machine all the same
+            log.warning("%s", error)
 
     def _source(self, day: Day) -> DayFile:
         base_url = self._settings.exchanges.of(day.exchange).archive_url

@@ -1,177 +1,279 @@
-"""Draw maps on the workers of a Dask cluster, through its concurrent.futures executor."""
+"""Draw maps on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import AsyncExitStack
+import logging
+from concurrent.futures import CancelledError
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from uuid import uuid4
 
-from liqmap.errors import SettingsError
-from liqmap.run.job import MapJob, run_map_job
-from liqmap.store.local import SegmentStore
-from liqmap.store.shared import SharedStore
-from liqmap.workers.pool import WorkerPool
+from liqmap.errors import ClusterAway, JobFailed, SettingsError, SharedStoreAway, StoreError
+from liqmap.run.job import with_brackets
+from liqmap.store.bounded import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
-    from distributed import Client
+    from distributed import Future
 
+    from liqmap.run.dask_link import DaskLink
+    from liqmap.run.job import MapJob
     from liqmap.run.result import MapResult
     from liqmap.settings import Settings
+    from liqmap.store.shared import SharedStore
 
-_CONNECT_TIMEOUT = 10
+log = logging.getLogger(__name__)
+
+CANCEL_GRACE: Final = 5.0
+"""Seconds that a job nobody waits for may go on before its worker is restarted."""
+
+BACK_WITHIN: Final = 5.0
+"""Seconds within which a lost scheduler has to be back, with workers, for its jobs to be given in again."""
+
+_TRIES: Final = 3
+_LOOK_SECONDS = 0.5
+_UNREACHABLE = "The cluster that draws cannot be reached; try again in a minute."
+_NO_WORKERS = "The cluster that draws has no workers; try again in a few minutes."
+_NOTHING_SHARED = (
+    "The workers of the cluster do not find the trades to draw; set storage.shared_url, or let all machines"
+    " share the folder storage.path."
+)
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteMapJob:
-    """A map job for another machine, whose own store is at the same `root`, of at most `max_size` bytes."""
+class _Displaced(Exception):
+    """A job that has not begun has to be given in again, because the worker where it may wait is unfit."""
 
-    job: MapJob
-    root: Path
-    max_size: int
-    shared_url: str
+
+class _SchedulerLost(_Displaced):
+    """The scheduler that `client` was connected to is gone, and with it the job."""
+
+    def __init__(self, client: object) -> None:
+        super().__init__("the scheduler is gone")
+        self.client = client
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """The state of the cluster: its workers that draw, jobs there, and what has happened since the start."""
+
+    connected: bool
+    workers: int
+    jobs: int
+    retries: int
+    retired: int
 
 
 class DaskPool:
     """Draws maps in a Dask cluster. Use it as `async with DaskPool(settings, shared=shared) as cluster`.
 
-    A worker reads segments from the same path as this machine. Either that folder is shared, or the worker
-    copies them from the `shared` store, into which everything that a job reads is copied before the job is
-    sent.
+    Each worker has a store of its own, at the path of its own settings. It copies what it lacks from the
+    `shared` store, into which everything that a job reads is put before the job is sent.
     """
 
     def __init__(self, settings: Settings, *, shared: SharedStore | None) -> None:
         self._settings = settings
         self._shared = shared
-        self._pool: WorkerPool | None = None
+        self._open: DaskLink | None = None
+        self._displaced = asyncio.Event()
+        self._endings: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
+        self._jobs = 0
+        self._retries = 0
 
     async def __aenter__(self) -> Self:
-        engine = self._settings.engine
-        async with AsyncExitStack() as stack:
-            client = await asyncio.to_thread(_connect, engine.dask_address)
-            stack.push_async_callback(asyncio.to_thread, client.close)
-            # Dask queues jobs for its workers, whose number varies, so this pool limits nothing.
-            pool = WorkerPool(
-                workers=engine.queue_size, timeout=engine.job_timeout, executor=ClusterExecutor(client)
-            )
-            self._pool = await stack.enter_async_context(pool)
-            self._stack = stack.pop_all()
+        try:
+            from liqmap.run.dask_link import DaskLink  # noqa: PLC0415 - needs an optional library
+        except ImportError:
+            raise SettingsError(
+                "Setting engine.executor: dask needs its library; install it with pip install 'liqmap[dask]'."
+            ) from None
+        link = DaskLink(self._settings.engine, on_unfit=self._displace)
+        self._open = await self._stack.enter_async_context(link)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        for task in self._endings:
+            task.cancel()
+        await asyncio.gather(*self._endings, return_exceptions=True)
         await self._stack.aclose()
 
+    @property
+    def status(self) -> ClusterStatus:
+        """The state of the cluster now."""
+        link = self._link
+        return ClusterStatus(link.client is not None, link.workers, self._jobs, self._retries, link.retired)
+
     async def draw(self, job: MapJob) -> MapResult:
-        """Run `job` in the cluster. Raises as `run_map_job`, and JobFailed."""
-        if self._shared is not None:
-            await asyncio.to_thread(self._publish, job, self._shared)
-        storage = self._settings.storage
-        remote = RemoteMapJob(job, storage.path, storage.max_size, storage.shared_url)
-        return await self.run(run_remote_map_job, remote)
+        """Run `job` in the cluster. Raises as `run_map_job`, JobFailed, and ClusterAway."""
+        from liqmap.run.dask_worker import NotShared, RemoteMapJob, draw_remote  # noqa: PLC0415
+
+        self._reached()
+        # The tables that this machine has fetched are nowhere else.
+        job = with_brackets(job)
+        for _ in range(2):
+            keys = await self._published(job)
+            places = tuple(keys.get(part.segment.path, "") for part in job.parts)
+            try:
+                return await self.run(
+                    draw_remote, RemoteMapJob(job, places, self._settings.storage.shared_url)
+                )
+            except NotShared as error:
+                self._retries += 1
+                if self._shared is None:
+                    raise ClusterAway(_NOTHING_SHARED) from error
+                self._shared.distrust(error.keys)
+            except SharedStoreAway as error:
+                raise ClusterAway(str(error)) from error
+        raise ClusterAway("The shared store does not keep what is put there; check it, or try again later.")
 
     async def run(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
-        """Run any job in the cluster. Raises what it raises, and JobFailed."""
-        if self._pool is None:
+        """Run any job in the cluster. Raises what it raises, JobFailed, and ClusterAway."""
+        from liqmap.run.dask_worker import WorkerUnfit  # noqa: PLC0415
+
+        self._jobs += 1
+        try:
+            tries = 0
+            while tries < _TRIES:
+                try:
+                    result: Result = await self._run_once(function, argument)
+                except (_Displaced, WorkerUnfit) as error:
+                    log.info("a job is given to the cluster again: %s", error)
+                    tries += isinstance(error, (_SchedulerLost, WorkerUnfit))
+                    self._retries += isinstance(error, (_SchedulerLost, WorkerUnfit))
+                    if isinstance(error, _SchedulerLost):
+                        await self._back(error.client)
+                else:
+                    return result
+        finally:
+            self._jobs -= 1
+        raise ClusterAway("The workers of the cluster fail one after the other; try again in a few minutes.")
+
+    @property
+    def _link(self) -> DaskLink:
+        if self._open is None:
             raise RuntimeError("A DaskPool runs jobs only inside `async with`.")
-        return await self._pool.run(function, argument)
+        return self._open
 
-    def _publish(self, job: MapJob, shared: SharedStore) -> None:
-        for part in job.parts:
-            shared.publish(part.segment)
+    async def _published(self, job: MapJob) -> Mapping[Path, str]:
+        shared = self._shared
+        if shared is None:
+            return {}
+        segments = [part.segment for part in job.parts]
+        try:
+            return await asyncio.wrap_future(in_thread(lambda: shared.publish(segments)))
+        except StoreError as error:
+            raise ClusterAway(str(error)) from error
+
+    def _reached(self) -> Any:  # noqa: ANN401 - a distributed.Client, which an optional library has
+        """Return the connection to a scheduler that has workers. Raises ClusterAway."""
+        client = self._link.client
+        if client is None:
+            raise ClusterAway(_UNREACHABLE)
+        if not self._link.workers:
+            raise ClusterAway(_NO_WORKERS)
+        return client
+
+    async def _run_once(self, function: Callable[[Any], Any], argument: object) -> Any:  # noqa: ANN401
+        client, limit = self._reached(), self._settings.engine.job_timeout
+        name = f"liqmap-{uuid4().hex}"
+        future = self._link.submit(client, function, argument, name=name)
+        result = asyncio.ensure_future(_outcome(future, client))
+        # asyncio need not log an error that nobody waits for any more.
+        result.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            await self._begun(client, result, name)
+            await asyncio.wait({result}, timeout=limit)
+            if not result.done():
+                log.warning("a job ran for more than %.0f s in the cluster and was stopped", limit)
+                raise JobFailed(
+                    f"Drawing took longer than {limit:.0f} s and was stopped; try a shorter window."
+                )
+            return await result
+        finally:
+            self._end(future, result, name)
+
+    async def _back(self, lost: object) -> None:
+        """Wait a little for another connection than the `lost` one, with workers."""
+        link = self._link
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BACK_WITHIN):
+                while link.client is lost or not link.workers:
+                    link.changed.clear()
+                    await link.changed.wait()
+
+    async def _begun(self, client: object, result: asyncio.Future[Any], name: str) -> None:
+        """Return once the job runs, or is over. Raises _Displaced and ClusterAway."""
+        link, started = self._link, self._link.started(name)
+        loop = asyncio.get_running_loop()
+        had_workers = loop.time()
+        displaced = asyncio.ensure_future(self._displaced.wait())
+        try:
+            while not (result.done() or started.done()):
+                await asyncio.wait(
+                    {result, started, displaced}, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if result.done() or started.done():
+                    return
+                if link.client is not client:
+                    raise _SchedulerLost(client)
+                if displaced.done():
+                    raise _Displaced("a worker has become unfit")
+                # The job itself may have killed them: then it is given up, and others come.
+                had_workers = loop.time() if link.workers else had_workers
+                if loop.time() - had_workers > BACK_WITHIN:
+                    raise ClusterAway(_NO_WORKERS)
+        finally:
+            displaced.cancel()
+
+    def _displace(self) -> None:
+        """Give in again what has not begun: it may wait at the worker that has become unfit."""
+        self._displaced.set()
+        self._displaced = asyncio.Event()
+
+    def _end(self, future: Future[Any], result: asyncio.Future[Any], name: str) -> None:
+        started = self._link.started(name)
+        if result.done():
+            self._link.forget(name)
+            return
+        worker = started.result() if started.done() else None
+        ending = asyncio.create_task(self._stopped(future, result, worker))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        ending.add_done_callback(lambda _: self._link.forget(name))
+
+    async def _stopped(self, future: Future[Any], result: asyncio.Future[Any], worker: str | None) -> None:
+        """Free the worker of a job that nobody waits for any more."""
+        if worker is not None:
+            await asyncio.wait({result}, timeout=CANCEL_GRACE)
+        done = result.done()
+        result.cancel()
+        await asyncio.gather(result, return_exceptions=True)
+        if not done:
+            cancel: Any = future.cancel
+            await cancel(force=True)
+            if worker is not None:
+                await self._link.stop(worker)
 
 
-class ClusterExecutor(Executor):
-    """Dask's own executor, except that lost jobs fail with BrokenExecutor, as in other executors.
+async def _outcome(future: Future[Any], client: object) -> Any:  # noqa: ANN401 - whatever the job returns
+    """Return a job's result. Raises what it raises, JobFailed, and _SchedulerLost."""
+    from distributed import KilledWorker  # noqa: PLC0415
 
-    Before that, Dask itself gives the jobs of a lost worker to other workers, a few times.
-    """
-
-    def __init__(self, client: Client) -> None:
-        # Dask must not merge equal jobs: the engine has already done that where it should be.
-        self._executor: Executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call] # ships none
-
-    def submit(
-        self,
-        function: Callable[..., Any],
-        /,
-        *arguments: Any,  # noqa: ANN401 - it hands on what it is given
-        **options: Any,  # noqa: ANN401
-    ) -> Future[Any]:
-        """Send a job to the cluster."""
-        outer: Future[Any] = Future()
-        inner = self._executor.submit(function, *arguments, **options)
-        inner.add_done_callback(lambda done: _pass_on(done, outer))
-        # Cancelling waits for the scheduler, which would block the caller's event loop.
-        outer.add_done_callback(
-            lambda done: (
-                threading.Thread(target=inner.cancel, daemon=True).start() if done.cancelled() else None
-            )
-        )
-        return outer
-
-
-def run_remote_map_job(remote: RemoteMapJob) -> MapResult:
-    """Copy the segments that this machine lacks and run the job. Raises as `run_map_job`."""
-    if remote.shared_url:
-        store = SegmentStore(remote.root, max_size=remote.max_size)
-        store.open(now=datetime.now(UTC))
-        shared, brought_in = _shared_store(remote.shared_url), False
-        for part in remote.job.parts:
-            origin = part.segment.origin
-            if store.get(origin.exchange, origin.symbol, origin.window) is None:
-                brought_in |= shared.bring_in(part.segment.path, incoming=store.incoming) is not None
-        if brought_in:
-            store.evict(now=datetime.now(UTC))
-    return run_map_job(remote.job)
-
-
-@lru_cache(maxsize=1)
-def _shared_store(url: str) -> SharedStore:
-    return SharedStore(url)
-
-
-def _pass_on(inner: Future[Any], outer: Future[Any]) -> None:
-    from distributed import KilledWorker  # noqa: PLC0415 - only needed with a cluster
-
-    if not outer.set_running_or_notify_cancel():
-        return
-    error = None if inner.cancelled() else inner.exception()
-    if inner.cancelled() or isinstance(error, KilledWorker):
-        broken = BrokenExecutor("the cluster has given up on a job")
-        broken.__cause__ = error
-        outer.set_exception(broken)
-    elif error is not None:
-        outer.set_exception(error)
-    else:
-        outer.set_result(inner.result())
-
-
-def _connect(address: str) -> Client:
     try:
-        from distributed import Client  # noqa: PLC0415
-    except ImportError:
-        raise SettingsError(
-            "Setting engine.executor: dask needs its library; install it with pip install 'liqmap[dask]'."
-        ) from None
-    try:
-        return Client(  # type: ignore[no-untyped-call] # ships none
-            address, timeout=_CONNECT_TIMEOUT, set_as_default=False
-        )
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"Setting engine.dask_address: there is no Dask scheduler at {address}."
+        return await future.result()
+    except CancelledError as error:
+        raise _SchedulerLost(client) from error
+    except KilledWorker as error:
+        raise JobFailed(
+            "Drawing failed twice in a row; please try again later or with a shorter window."
         ) from error

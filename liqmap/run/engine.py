@@ -21,13 +21,13 @@ from liqmap.collect.days import DayFiles
 from liqmap.collect.liquidations import LiquidationDays
 from liqmap.collect.recent import recent_trades
 from liqmap.collect.series import SeriesCollector
-from liqmap.errors import DamagedSegment, EngineBusy, LiqmapError, UnreadableStore
+from liqmap.errors import ClusterAway, DamagedSegment, EngineBusy, LiqmapError, UnreadableStore
 from liqmap.live.recorder import Recorder
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
 from liqmap.model import MapRequest, Progress
 from liqmap.net.session import open_session
 from liqmap.run.accuracy import Accuracy, Supplies
-from liqmap.run.dask import DaskPool
+from liqmap.run.dask import ClusterStatus, DaskPool
 from liqmap.run.job import MapJob, run_map_job
 from liqmap.run.scanner import Scanner
 from liqmap.run.series import SeriesFetch
@@ -89,12 +89,12 @@ class Engine:
     """Draws liquidation maps. Use it as `async with Engine(settings) as engine`.
 
     Jobs run in spawned worker processes, or in `executor` if one is given, which its owner closes. Maps run
-    in a Dask cluster if the settings name one. `traces` are called for every request to the exchanges. With
-    `record`, the engine also records the streams of the symbols in the settings and of those lately
-    requested. A `resident` engine (every engine that records is one) refreshes all bracket tables at its
-    start and daily; any other fetches the brackets of a symbol when first drawing it. One that `draws_here`
-    draws in a thread of this process and starts workers only to read files: it answers one request sooner,
-    and several no faster than one after the other.
+    in a Dask cluster if the settings name one, and in the local processes while it is away. `traces` are
+    called for every request to the exchanges. With `record`, the engine also records the streams of the
+    symbols in the settings and of those lately requested. A `resident` engine (every engine that records is
+    one) refreshes all bracket tables at its start and daily; any other fetches the brackets of a symbol when
+    first drawing it. One that `draws_here` draws in a thread of this process and starts workers only to read
+    files: it answers one request sooner, and several no faster than one after the other.
     """
 
     def __init__(
@@ -120,6 +120,8 @@ class Engine:
         self._open: _Parts | None = None
         self._stack = AsyncExitStack()
         self.answered_from_memory = 0
+        self.drawn_instead = 0
+        """Maps that this machine drew because the cluster could not."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -154,6 +156,12 @@ class Engine:
     def settings(self) -> Settings:
         """The settings that this engine works with."""
         return self._settings
+
+    @property
+    def cluster(self) -> ClusterStatus | None:
+        """The state of the Dask cluster, None if the settings name none."""
+        cluster = self._parts.cluster
+        return None if cluster is None else cluster.status
 
     @property
     def jobs_under_way(self) -> int:
@@ -245,7 +253,7 @@ class Engine:
         session = await stack.enter_async_context(open_session(settings.network, traces=self._traces))
         store = SegmentStore(settings.storage.path, max_size=settings.storage.max_size)
         store.open(now=clock.now())
-        shared = SharedStore(settings.storage.shared_url) if settings.storage.shared_url else None
+        shared = self._shared()
         cluster = None
         if settings.engine.executor == "dask":
             cluster = await stack.enter_async_context(DaskPool(settings, shared=shared))
@@ -295,6 +303,13 @@ class Engine:
             sealing = asyncio.create_task(accuracy.run())
             stack.push_async_callback(_cancelled, sealing)
         return _Parts(pool, store, cluster, brackets, recorder, collector, series, accuracy)
+
+    def _shared(self) -> SharedStore | None:
+        storage = self._settings.storage
+        if not storage.shared_url:
+            return None
+        proxy_for, silence = self._settings.network.proxy_for, storage.shared_timeout
+        return SharedStore(storage.shared_url, proxy_for=proxy_for, silence=silence)
 
     def _refuse_if_full(self) -> None:
         waiting = len(self._jobs)
@@ -377,8 +392,15 @@ class Engine:
     async def _drawn(self, request: MapRequest, holdings: Holdings, series: MapSeries) -> MapResult:
         folders = (self._parts.brackets.folder,)
         job = MapJob(request, holdings.parts, holdings.coverage, folders, mark=series.mark)
-        if self._parts.cluster is not None:
-            return await self._parts.cluster.draw(job)
+        cluster = self._parts.cluster
+        if cluster is not None:
+            try:
+                return await cluster.draw(job)
+            except ClusterAway as error:
+                if self._settings.engine.fallback == "none":
+                    raise
+                self.drawn_instead += 1
+                log.warning("a map is drawn on this machine: %s", error)
         if self._draws_here:
             return await asyncio.to_thread(run_map_job, job)
         return await self._parts.pool.run(run_map_job, job)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from liqmap.brackets import DatedBrackets
     from liqmap.compute.values import LiquidationLevels, LiquidationMap
     from liqmap.run.load import Loaded
     from liqmap.series import Series
@@ -58,8 +59,8 @@ MOSTLY_MARKED: Final = 0.99
 class MapJob:
     """A request with the parts of stored segments, oldest first, from which its trades are read.
 
-    Brackets are read from `bracket_folders` as well as from the tables that ship. `mark` are the mark prices
-    of the window, as far as they are known.
+    Brackets are read from `bracket_folders` as well as from the tables that ship, unless they are given.
+    `mark` are the mark prices of the window, as far as they are known.
     """
 
     request: MapRequest
@@ -67,6 +68,7 @@ class MapJob:
     coverage: Coverage
     bracket_folders: tuple[Path, ...] = ()
     mark: Series | None = None
+    brackets: DatedBrackets | None = None
 
 
 def run_map_job(job: MapJob) -> MapResult:
@@ -190,13 +192,26 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
         return MarginRules(inverse=inverse, split=False), MarginBasis(request.model)
     end = request.window.end.date()
     owner = OWNERS[request.model]
-    found = find_brackets(owner, request.market.symbol, on=end, folders=job.bracket_folders)
+    found = job.brackets or _brackets_of(job, owner)
     if found is None:
         lacking = _lacking_brackets(request.market, owner)
         return MarginRules(inverse=inverse), MarginBasis(MarginModel.SIMPLE, lacking=lacking)
     rule = EXCHANGES[owner].margin_rule(on=end)
     basis = MarginBasis(request.model, found.date, found.source, earliest=found.is_earliest, rule=rule)
     return MarginRules(found.brackets, rule.valuation, inverse=inverse, fee=rule.fee), basis
+
+
+def with_brackets(job: MapJob) -> MapJob:
+    """Return `job` with its brackets, so that it can be drawn where this machine's tables are not."""
+    if job.request.model is MarginModel.SIMPLE:
+        return job
+    return replace(job, brackets=_brackets_of(job, OWNERS[job.request.model]))
+
+
+def _brackets_of(job: MapJob, owner: Exchange) -> DatedBrackets | None:
+    request = job.request
+    end = request.window.end.date()
+    return find_brackets(owner, request.market.symbol, on=end, folders=job.bracket_folders)
 
 
 def _lacking_brackets(market: Market, owner: Exchange) -> LackingBrackets:

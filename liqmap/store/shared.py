@@ -1,33 +1,51 @@
 """The shared store: segments in a folder or a bucket that many machines reach, behind each one's own store.
 
 A segment is read from the machine's own disk, always. This is where it is looked for before an exchange
-is asked, and where it is put once it is made, so that one download serves every machine. It lies there as
-in a store: v3/EXCHANGE/SYMBOL/WINDOW/, with the same files.
+is asked, and where it is put once it is made, so that one download serves every machine::
+
+    v3/EXCHANGE/SYMBOL/WINDOW/                      a day, with the same files as in a store
+    recorded/v3/EXCHANGE/SYMBOL/DAY/HOUR-HASH.tar   a pack of short segments (`liqmap.store.packs`)
+    claims/v3/EXCHANGE/SYMBOL/WINDOW/               who is about to put a day there
+
+What is there is known from listings, one request for each market and day, which no two bots can write over
+each other. What has been found damaged is written again by whoever has it whole.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-from pathlib import Path
+import time
+from collections import defaultdict
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-import pyarrow as pa
-
-from liqmap.errors import DamagedSegment, SettingsError, StoreError
-from liqmap.store.segments import MANIFEST, TABLES, open_segment, segment_path, verify_segment
+from liqmap.errors import DamagedSegment, StoreError
+from liqmap.store.bounded import BoundedCalls
+from liqmap.store.objects import Objects
+from liqmap.store.packs import FILES, by_hour, is_packed, pack, pack_key, packed_day, unpack
+from liqmap.store.places import check_place
+from liqmap.store.segments import MANIFEST, open_segment, segment_path, verify_segment
 from liqmap.store.writer import move_into_place
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from liqmap.store.bounded import Operation
     from liqmap.store.segments import Segment
 
 log = logging.getLogger(__name__)
 
-_FILES: Final = tuple(f"{name}.arrow" for name in TABLES)
-_CHUNK = 1 << 20
-_NOT_A_STORE = "Setting storage.shared_url: must be a folder or s3://bucket/prefix that can be used."
+BELIEVED_FOR: Final = 600.0
+"""Seconds for which what was seen in the shared store is believed to be there."""
+
+SILENCE: Final = 15.0
+"""Seconds without an answer after which the shared store counts as away."""
+
+_CLAIM_HOLDS = timedelta(minutes=10)
 _PATH_PARTS = 4  # of a segment's path: version, exchange, symbol, window
 
 
@@ -35,116 +53,208 @@ class SharedStore:
     """Segments below `url`: `s3://bucket/prefix`, `file:///folder` or a plain path.
 
     Credentials are the environment's. The query of an S3 URL takes `region`, `scheme` and
-    `endpoint_override`, for stores that speak S3 elsewhere. All methods block. Raises SettingsError for a
-    URL that is none of these.
+    `endpoint_override`, for stores that speak S3 elsewhere; `proxy_for` returns the proxy for an address.
+    All methods block, each for a bounded time. `observe` is called with the seconds of each operation and
+    whether it succeeded. Raises SettingsError for a URL that is none of these.
     """
 
-    def __init__(self, url: str) -> None:
-        # Only who shares a store waits for this import.
-        from pyarrow import fs  # noqa: PLC0415
+    def __init__(
+        self,
+        url: str,
+        *,
+        proxy_for: Callable[[str], str | None] = lambda _: None,
+        silence: float = SILENCE,
+        observe: Callable[[float, bool], None] = lambda _seconds, _succeeded: None,
+    ) -> None:
+        check_place(url)
+        self._calls = BoundedCalls(silence=silence, observe=observe)
+        self._objects = Objects(url, proxy_for=proxy_for)
+        self._seen: dict[str, float] = {}  # keys that are there, and until when that is believed
+        self._damaged: set[str] = set()  # of the right size perhaps, and written again
 
-        try:
-            self._files, root = fs.FileSystem.from_uri(url if "://" in url else Path(url).absolute().as_uri())
-        except (pa.ArrowInvalid, OSError) as error:
-            raise SettingsError(_NOT_A_STORE) from error
-        if not root:
-            raise SettingsError(_NOT_A_STORE)
-        self._is_local = isinstance(self._files, fs.LocalFileSystem)
-        self._root = root.rstrip("/")
-        self._published: set[Path] = set()
-        self._damaged: set[Path] = set()  # found so there, and of the right size perhaps
+    @property
+    def is_away(self) -> bool:
+        """Whether the store did not answer when it was last asked."""
+        return self._calls.is_away
 
-    def publish(self, segment: Segment, *, replaces: bool = False) -> None:
-        """Put a segment there if it is not: its tables first and its manifest last, so it is there whole.
+    def check(self) -> None:
+        """Write an object and remove it again. Raises OSError and SharedStoreAway."""
+        key = f"claims/{uuid4().hex}"
 
-        One that is damaged is replaced, as far as its files' sizes tell, and with `replaces` every one. What
-        goes wrong is logged: the segment is on this machine all the same.
+        def operate(_: Operation) -> None:
+            self._objects.write(key, b"")
+            self._objects.remove(key)
+
+        self._calls.run(operate)
+
+    def publish(self, segments: Sequence[Segment], *, replaces: bool = False) -> Mapping[Path, str]:
+        """Put segments there that are not, and return the key under which each is found.
+
+        With `replaces`, what is there is written again. A day's manifest is written last, so a day is there
+        whole or not at all. Raises SharedStoreAway, and StoreError if the store refuses.
         """
-        if segment.path in self._published and not replaces:
-            return
-        folder = self._folder(segment.path)
+        days = [each for each in segments if not is_packed(each)]
+        packs = {pack_key(hour): hour for hour in by_hour(filter(is_packed, segments))}
+        keys = {day.path: _key_of(day.path) for day in days}
+        keys |= {segment.path: key for key, hour in packs.items() for segment in hour}
+        if replaces:
+            self.distrust(list(keys.values()))
+        unknown = [key for key in dict.fromkeys(keys.values()) if not self._is_believed(key)]
+        if not unknown:
+            return keys
+
+        def operate(operation: Operation) -> None:
+            lacking_days = [day for day in days if keys[day.path] in unknown]
+            lacking = {key: hour for key, hour in packs.items() if key in unknown}
+            for day in lacking_days:
+                self._publish_day(operation, day)
+            self._publish_packs(operation, lacking)
+
         try:
-            if replaces or segment.path in self._damaged or not self._has(segment, folder):
-                for name in (*_FILES, MANIFEST):
-                    self._put(segment.path / name, f"{folder}/{name}")
-            self._published.add(segment.path)
-            self._damaged.discard(segment.path)
+            self._calls.run(operate)
         except OSError as error:
-            log.warning("a segment could not be put into the shared store: %s", error)
+            raise StoreError(f"The shared store refuses to store trades ({_reason(error)}).") from error
+        self._believe(unknown)
+        return keys
 
-    def bring_in(self, path: Path, *, incoming: Path) -> Segment | None:
-        """Copy the segment of the local folder `path` from there, whole; None if it is not to be had.
+    def bring_in(self, places: Mapping[Path, str], *, incoming: Path) -> list[Path]:
+        """Copy the segments of local folders from their keys, whole; return those that are not to be had.
 
-        It is written below `incoming` and renamed, as every segment is. Where another process came first,
-        its copy is kept.
+        They are written below `incoming` and renamed, as every segment is. Where another process came
+        first, its copy is kept. Raises SharedStoreAway, and StoreError if this machine's disk is in trouble
+        or the shared store refuses.
         """
-        folder, temporary = self._folder(path), incoming / uuid4().hex
+        by_key: dict[str, list[Path]] = defaultdict(list)
+        for path, key in places.items():
+            by_key[key].append(path)
+
+        def operate(operation: Operation) -> list[list[Path]]:
+            fetch = partial(self._bring_in, operation, incoming=incoming)
+            return operation.together([partial(fetch, key, paths) for key, paths in by_key.items()])
+
         try:
-            manifest = self._read(f"{folder}/{MANIFEST}")
-            temporary.mkdir(parents=True)
-            for name in _FILES:
-                self._get(f"{folder}/{name}", temporary / name)
-            _write(temporary / MANIFEST, manifest)
-            if not _is_of(temporary, path):
-                log.warning("a segment in the shared store is damaged and is not used: %s", path.name)
-                self._published.discard(path)
-                self._damaged.add(path)
-                return None
-            path.parent.mkdir(parents=True, exist_ok=True)
-            move_into_place(temporary, path)
-        except FileNotFoundError:
+            return [path for paths in self._calls.run(operate) for path in paths]
+        except OSError as error:
+            raise StoreError(f"The shared store cannot be read ({_reason(error)}).") from error
+
+    def bring_in_day(self, path: Path, *, incoming: Path) -> Segment | None:
+        """Copy the day of the local folder `path` from there; None if it is not to be had.
+
+        Raises as `bring_in`.
+        """
+        if self.bring_in({path: _key_of(path)}, incoming=incoming):
             return None
-        except (OSError, StoreError) as error:
-            log.warning("the shared store cannot be read: %s", error)
-            return None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        self._published.add(path)
         return open_segment(path)
 
-    def _folder(self, path: Path) -> str:
-        return "/".join((self._root, *path.parts[-_PATH_PARTS:]))
+    def distrust(self, keys: Sequence[str]) -> None:
+        """Note that what is under `keys` was not to be had, so that it is written again."""
+        for key in keys:
+            self._seen.pop(key, None)
+            self._damaged.add(key)
 
-    def _has(self, segment: Segment, folder: str) -> bool:
-        names = (*_FILES, MANIFEST)
-        there = self._files.get_file_info([f"{folder}/{name}" for name in names])
-        sizes = [(segment.path / name).stat().st_size for name in names]
-        return [each.size for each in there] == sizes
+    def _publish_day(self, operation: Operation, day: Segment) -> None:
+        key = _key_of(day.path)
+        if key not in self._damaged and self._objects.sizes(key) == _sizes(day):
+            return
+        claim = f"claims/{key}/{uuid4().hex}"
+        if key not in self._damaged and not self._claims(claim):
+            return  # another bot is at it
+        try:
+            put = [partial(self._put, operation, day.path / name, f"{key}/{name}") for name in FILES]
+            operation.together(put)
+            self._put(operation, day.path / MANIFEST, f"{key}/{MANIFEST}")
+        finally:
+            self._objects.remove(claim)
+        self._damaged.discard(key)
+        # The day holds what its hours hold.
+        self._objects.remove_folder(f"recorded/{key.rpartition('/')[0]}/{day.origin.window.start:%Y%m%d}")
 
-    def _put(self, source: Path, key: str) -> None:
-        # An object appears when it is whole; a file grows before everybody's eyes, so it is renamed.
-        target = f"{key}.{uuid4().hex}.part" if self._is_local else key
-        if self._is_local:
-            self._files.create_dir(key.rpartition("/")[0])
-        with source.open("rb") as file, self._files.open_output_stream(target) as stream:
-            shutil.copyfileobj(file, stream, _CHUNK)
-        if target != key:
-            _sync(Path(target))
-            self._files.move(target, key)
+    def _claims(self, claim: str) -> bool:
+        """Tell whether no other bot has claimed the same before."""
+        folder, _, mine = claim.rpartition("/")
+        self._objects.write(claim, b"")
+        claims = self._objects.times(folder)
+        # All times are the store's own. Of equal ones the smaller name was first.
+        alive = [(at, name) for name, at in claims.items() if claims[mine] - at < _CLAIM_HOLDS]
+        if min(alive) == (claims[mine], mine):
+            return True
+        self._objects.remove(claim)
+        return False
 
-    def _read(self, key: str) -> bytes:
-        with self._files.open_input_stream(key) as stream:
-            content: bytes = stream.read()
-        return content
+    def _publish_packs(self, operation: Operation, packs: Mapping[str, Sequence[Segment]]) -> None:
+        folders = list(dict.fromkeys(packed_day(hour[0]) for hour in packs.values()))
+        there = operation.together([partial(self._objects.sizes, folder) for folder in folders])
+        known = {
+            f"{folder}/{name}" for folder, names in zip(folders, there, strict=True) for name in names
+        } - self._damaged
 
-    def _get(self, key: str, target: Path) -> None:
-        with self._files.open_input_stream(key) as stream, target.open("xb") as file:
-            shutil.copyfileobj(stream, file, _CHUNK)
-            file.flush()
-            os.fsync(file.fileno())
+        def put(key: str, hour: Sequence[Segment]) -> None:
+            self._objects.write(key, pack(hour))
+            self._damaged.discard(key)
+
+        operation.together([partial(put, key, hour) for key, hour in packs.items() if key not in known])
+
+    def _put(self, operation: Operation, source: Path, key: str) -> None:
+        self._objects.put(source, key, progress=operation.progress)
+
+    def _bring_in(
+        self, operation: Operation, key: str, paths: Sequence[Path], *, incoming: Path
+    ) -> list[Path]:
+        """Copy what is under `key` to the folders `paths`; return those that are not to be had."""
+        temporary = incoming / uuid4().hex
+        try:
+            temporary.mkdir(parents=True)
+            if key.endswith(".tar"):
+                content = self._objects.read(key, progress=operation.progress)
+                unpack(content, [path.name for path in paths], into=temporary)
+            else:
+                self._fetch_day(operation, key, temporary / paths[0].name)
+            lost = [path for path in paths if not _is_of(temporary / path.name, path)]
+            for path in paths:
+                if path not in lost:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    move_into_place(temporary / path.name, path)
+        except FileNotFoundError:
+            return list(paths)
+        except ValueError:
+            lost = list(paths)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        if lost:
+            log.warning("%s in the shared store is damaged and is not used", key)
+            self.distrust([key])
+        else:
+            self._believe([key])
+        return lost
+
+    def _fetch_day(self, operation: Operation, key: str, folder: Path) -> None:
+        # Without its manifest a day is not there yet, and nothing else need be asked for.
+        manifest = self._objects.read(f"{key}/{MANIFEST}", progress=operation.progress)
+        folder.mkdir()
+        get = partial(self._objects.get, progress=operation.progress)
+        operation.together([partial(get, f"{key}/{name}", folder / name) for name in FILES])
+        (folder / MANIFEST).write_bytes(manifest)
+
+    def _is_believed(self, key: str) -> bool:
+        return self._seen.get(key, 0.0) > time.monotonic() and key not in self._damaged
+
+    def _believe(self, keys: Sequence[str]) -> None:
+        until = time.monotonic() + BELIEVED_FOR
+        self._seen |= dict.fromkeys(keys, until)
 
 
-def _sync(path: Path) -> None:
-    """Wait until the disk has a file: a name that outlives a power cut must not be that of half of it."""
-    with path.open("r+b") as file:  # Windows syncs only what may be written
-        os.fsync(file.fileno())
+def _key_of(path: Path) -> str:
+    return "/".join(path.parts[-_PATH_PARTS:])
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _sizes(segment: Segment) -> dict[str, int]:
+    return {name: (segment.path / name).stat().st_size for name in (*FILES, MANIFEST)}
+
+
+def _reason(error: OSError) -> str:
+    # What the S3 client says contains addresses and goes on for lines; the log has it.
+    log.warning("the shared store: %s", error)
+    return error.strerror or "see the log"
 
 
 def _is_of(folder: Path, path: Path) -> bool:

@@ -9,6 +9,7 @@ import socket
 import struct
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
 from types import TracebackType
@@ -39,6 +40,11 @@ class Fault(Enum):
     UNAVAILABLE = "503"
     CLOUDFLARE = "429 without a Via header"
     GONE = "404"
+    DRIP = "it is done, but its answer comes one byte at a time, without an end"
+
+
+_BY_CHANCE = (Fault.RESET, Fault.RESET_AFTER, Fault.UNAVAILABLE, Fault.CLOUDFLARE, Fault.DRIP)
+_DRIP_SECONDS = 0.2
 
 
 class Answered:
@@ -294,7 +300,7 @@ class DiscordServer:
             fault = planned[2]
         elif request.method == "POST" and self.chance():
             self.faults += 1
-            fault = list(Fault)[self.faults % 4]
+            fault = _BY_CHANCE[self.faults % len(_BY_CHANCE)]
         else:
             return await handler(request)
         match fault:
@@ -304,6 +310,9 @@ class DiscordServer:
                 return _json({"message": "Unknown Channel", "code": 10003}, status=404)
             case Fault.CLOUDFLARE:
                 return web.Response(text="error code: 1015", status=429, headers={"Retry-After": "0.1"})
+            case Fault.DRIP:
+                await handler(request)
+                return await _dripping(request)
             case Fault.RESET_AFTER:
                 await handler(request)
         assert request.transport is not None
@@ -318,6 +327,17 @@ class DiscordServer:
         if not deleted.done():
             deleted.set_result(None)
         return web.Response(status=204)
+
+
+async def _dripping(request: web.Request) -> web.StreamResponse:
+    """Answer with spaces, which JSON may begin with, for as long as somebody listens."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(_DRIP_SECONDS)
+    return response
 
 
 def _command(sent: dict[str, Any], number: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from bot.settings import BotSettings, load_bot_settings
 from liqmap.errors import SettingsError
-from liqmap.settings import BOT_SECTIONS, Settings, load_settings
+from liqmap.settings import BOT_SECTIONS, Settings, build_settings, load_settings
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
@@ -114,7 +114,7 @@ def test_variables_of_the_bot_do_not_disturb_the_engine(monkeypatch: pytest.Monk
 def test_cluster_needs_an_address(tmp_path: Path):
     path = tmp_path / "liqmap.toml"
     path.write_text('engine.executor = "dask"\n')
-    with pytest.raises(SettingsError, match=r"Setting engine: .*needs dask_address, such as tcp://"):
+    with pytest.raises(SettingsError, match=r"Setting engine: .*needs dask_address, such as tls://"):
         load_settings(path)
     path.write_text('engine.executor = "dask"\nengine.dask_address = "tcp://127.0.0.1:8786"\n')
     assert load_settings(path).engine.dask_address == "tcp://127.0.0.1:8786"
@@ -171,3 +171,38 @@ def test_proxy_password_appears_in_no_text(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LIQMAP__NETWORK__PROXY", "http://user:hush@p:3128")
     settings = load_settings()
     assert "hush" not in f"{settings} {settings!r} {settings.network!r} {settings.model_dump_json()}"
+
+
+TLS = {"dask_tls_ca": "ca.pem", "dask_tls_cert": "bot.pem", "dask_tls_key": "bot-key.pem"}
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"dask_address": "tcp://127.0.0.1:8786"},
+        {"dask_address": "tcp://[::1]:8786"},
+        {"dask_address": "tcp://localhost:8786"},
+        {"dask_address": "tcp://scheduler:8786", "dask_insecure": True},
+        {"dask_address": "tls://scheduler:8786", **TLS},
+    ],
+)
+def test_cluster_is_reached_encrypted_or_on_this_machine(engine: dict[str, object]):
+    assert build_settings(Settings, {"engine": {"executor": "dask", **engine}}).engine.executor == "dask"
+
+
+@pytest.mark.parametrize(
+    ("engine", "problem"),
+    [
+        ({}, "needs dask_address"),
+        ({"dask_address": "tcp://scheduler:8786"}, "anybody who reaches that port run programs as you"),
+        ({"dask_address": "tls://scheduler:8786"}, "needs dask_tls_ca, dask_tls_cert and dask_tls_key"),
+        ({"dask_address": "tls://scheduler:8786", **TLS, "dask_tls_key": ""}, "needs dask_tls_ca"),
+        ({"dask_address": "tcp://127.0.0.1:8786", **TLS}, "must begin with tls://"),
+        ({"dask_address": "scheduler:8786"}, "must be like tls://scheduler:8786"),
+        ({"dask_address": "ws://scheduler:8786"}, "must be like tls://scheduler:8786"),
+        ({"dask_address": "tls://scheduler:port"}, "must be like tls://scheduler:8786"),
+    ],
+)
+def test_cluster_that_is_open_to_everybody_is_refused_in_a_sentence(engine: dict[str, object], problem: str):
+    with pytest.raises(SettingsError, match=problem):
+        build_settings(Settings, {"engine": {"executor": "dask", **engine}})

@@ -1,1 +1,1 @@
-"""A soak: many subscriptions, a clock that runs fast, kills and faults; run by `make soak`."""
+"""A soak: many subscriptions, a clock that runs fast, kills, stops and faults; run by `make soak`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ SUBSCRIPTIONS, CHANNELS = 500, 100
 KILLED_EVERY = (15.0, 40.0)
 UNTOUCHED = 0.4  # the share at the end without kills, in which memory is watched
 FAULTS = 0.03
+STOPS_WITHIN = 20.0
 SCHEDULES = (
     Schedule(timedelta(minutes=15)),
     Schedule(timedelta(minutes=30)),
@@ -55,7 +57,7 @@ class Soak:
         self._settings = BotSettings(storage=StorageSettings(path=folder / "store"))
         self._running: dict[int, tuple[datetime, Schedule]] = {}
         self._published: set[int] = set()
-        self.kills = self.drops = 0
+        self.kills = self.stops = self.drops = 0
         self.memory: list[tuple[float, float]] = []
         self._config.write_text(
             f'storage.path = "{folder / "store"}"\n{server.settings}logging.level = "error"\n'
@@ -106,12 +108,12 @@ class Soak:
                 await self._server.gateway.drop(4000)
         if process.returncode is not None:
             raise SystemExit(f"the bot ended by itself with {process.returncode}")
-        if killed:
-            self.kills += 1
-            process.kill()
-        else:
-            process.terminate()
-        await process.wait()
+        gently = not killed or self.kills > self.stops
+        process.send_signal(signal.SIGTERM if gently else signal.SIGKILL)
+        self.stops += killed and gently
+        self.kills += killed and not gently
+        if await asyncio.wait_for(process.wait(), STOPS_WITHIN) and gently:
+            raise SystemExit(f"the bot ended with {process.returncode} when it was told to stop")
 
     def due(self) -> set[tuple[int, datetime]]:
         """Return what had to be posted, the last minutes left out: they may still be on their way."""
@@ -161,7 +163,8 @@ async def main() -> int:
     late = max(each for _, each in soak.memory[half:])
     sys.stdout.write(
         f"{SUBSCRIPTIONS} subscriptions, {CHANNELS} channels, {SECONDS:.0f} s at {SPEED:.0f}x speed\n"
-        f"{soak.kills} kills, {soak.drops} dropped connections, {server.faults} faults of requests\n"
+        f"{soak.kills} kills, {soak.stops} stops, {soak.drops} dropped connections,"
+        f" {server.faults} faults of requests, of which a fifth drip\n"
         f"{len(wanted)} due, {sum(posted.values())} posted, {len(lost)} lost, {len(doubled)} doubled,"
         f" {unpublished} not published\n"
         + "".join(f"{line}\n" for line in details)

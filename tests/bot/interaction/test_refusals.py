@@ -44,7 +44,7 @@ def refused(status: int, code: int = 0) -> discord.HTTPException:
         ),
         (
             refused(401),
-            f"Discord refused the answer; please report this number to the bot's operator: {NUMBER}.",
+            "Discord no longer accepts the bot's token; its operator has to set the new one.",
         ),
         (ConnectionResetError(104, "reset"), "The connection to Discord broke; ask again in a minute."),
         (aiohttp.ServerDisconnectedError(), "The connection to Discord broke; ask again in a minute."),

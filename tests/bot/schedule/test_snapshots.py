@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from bot.interaction.patience import TOKEN_RESET
 from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.schedule.snapshots import SharedDraws, SnapshotJob
@@ -198,6 +199,14 @@ async def test_transient_failure_is_waited_for_and_not_counted(
     subscription = await store.subscriptions.get(1)
     assert subscription is not None
     assert subscription.failures == 0
+
+
+async def test_reset_token_is_said_in_the_log(
+    job: SnapshotJob, poster: FakePoster, caplog: pytest.LogCaptureFixture
+):
+    poster.errors = [refused(401)]
+    assert await job(1)
+    assert f"subscription 1 waits: {TOKEN_RESET}" in caplog.messages
 
 
 OURS = [

@@ -1,0 +1,263 @@
+"""The link to a Dask scheduler: made again for as long as it takes, and watched for its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import distributed
+
+from liqmap.run.dask_worker import TOPIC, DrawingTrial, RemoteCall, build_id, resource_of, run_call
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from types import TracebackType
+
+    from distributed import Future
+
+    from liqmap.settings import EngineSettings
+
+log = logging.getLogger(__name__)
+
+Client = Any
+"""A `distributed.Client`, which has types for a part of its methods only."""
+
+_dask: Final[Any] = distributed
+
+CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 1.0
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+
+
+class DaskLink:
+    """A connection to the scheduler of the settings. Use it as `async with DaskLink(settings) as link`.
+
+    A link that is lost is made again, after growing waits. `on_unfit` is called when a worker has become
+    unfit: what waits may wait there. `retired` counts workers that have become unfit.
+    """
+
+    def __init__(
+        self,
+        engine: EngineSettings,
+        *,
+        on_unfit: Callable[[], None],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._engine = engine
+        self._on_unfit = on_unfit
+        self._sleep = sleep
+        self._client: Client | None = None
+        self._scheduler = ""
+        self._topic = ""
+        self._heard_until = 0.0  # by the scheduler's clock
+        self._task: asyncio.Task[None] | None = None
+        self._closings: set[asyncio.Task[None]] = set()
+        self._started: dict[str, asyncio.Future[str]] = {}
+        self.changed = asyncio.Event()
+        """Set whenever the connection, or the number of workers, has changed."""
+        self.build = build_id()
+        self.workers = 0
+        """Workers that draw for this build now."""
+        self.retired = 0
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep())
+        await self.changed.wait()  # for the end of the first attempt
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(*self._closings, return_exceptions=True)
+
+    @property
+    def client(self) -> Client | None:
+        """The connection, None while there is none."""
+        return self._client
+
+    def submit(
+        self, client: Client, function: Callable[[Any], Any], argument: object, *, name: str
+    ) -> Future[Any]:
+        """Send a call to a worker that draws; `started` tells when it begins there."""
+        self._started[name] = asyncio.get_running_loop().create_future()
+        call = RemoteCall(function, argument, self.build, self._topic, name)
+        resources = {resource_of(self.build): 1}
+        future: Future[Any] = client.submit(run_call, call, key=name, pure=False, resources=resources)
+        return future
+
+    def started(self, name: str) -> asyncio.Future[str]:
+        """Return the future address of the worker that a call runs on."""
+        return self._started[name]
+
+    def forget(self, name: str) -> None:
+        """Forget a call that is over."""
+        self._started.pop(name).cancel()
+
+    async def stop(self, worker: str) -> None:
+        """Restart a worker, with whatever runs on it."""
+        if self._client is not None:
+            with suppress(OSError, ValueError, TimeoutError):  # it is gone, or nobody would start it again
+                await self._client.restart_workers([worker], raise_for_error=False)
+
+    async def look(self) -> None:
+        """Count the workers that draw. Raises OSError if the connection is lost."""
+        if self._client is not None:
+            await self._count(self._client)
+
+    async def _keep(self) -> None:
+        wait, complained = FIRST_WAIT, False
+        while True:
+            client = await self._connected()
+            if client is None:
+                if not complained:
+                    log.warning(
+                        "there is no Dask scheduler at %s; it is tried again", self._engine.dask_address
+                    )
+                complained = True
+                self.changed.set()
+                await self._sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+                continue
+            log.info("connected to the Dask scheduler at %s", self._engine.dask_address)
+            wait, complained = FIRST_WAIT, False
+            try:
+                await self._watch(client)
+            finally:
+                self._client, self.workers = None, 0
+                self.changed.set()
+                await self._closed(client)
+            log.warning("the Dask scheduler is gone; it is tried again")
+
+    async def _connected(self) -> Client | None:
+        client: Client = _dask.Client(
+            self._engine.dask_address,
+            asynchronous=True,
+            timeout=CONNECT_SECONDS,
+            security=security_of(self._engine),
+            set_as_default=False,
+        )
+        try:
+            # The library bounds the connecting, but not the talk that follows.
+            async with asyncio.timeout(2 * CONNECT_SECONDS):
+                await client
+                self._topic = f"liqmap-{client.id}"
+                client.subscribe_topic(self._topic, self._hear_of_start)
+                await client.register_plugin(_scheduler_rules())
+                await client.register_plugin(DrawingTrial(self.build))
+                scheduler = await self._count(client)
+        except (OSError, TimeoutError):
+            await self._closed(client)
+            return None
+        except BaseException:
+            await self._closed(client)
+            raise
+        self._client, self._scheduler = client, scheduler
+        self.changed.set()
+        return client
+
+    async def _watch(self, client: Client) -> None:
+        """Return once the connection is lost."""
+        # Dask's own way back ends after its timeout, for good, and a new scheduler would lack the plugins.
+        while client.status == "running":
+            try:
+                if await self._count(client) != self._scheduler:
+                    return
+            except OSError:
+                return
+            await self._sleep(LOOK_SECONDS)
+
+    async def _count(self, client: Client) -> str:
+        """Count the workers that draw, and return the scheduler's id."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            known = await client.scheduler.identity()
+            self._hear_of_workers(await client.get_events(TOPIC))
+        resource = resource_of(self.build)
+        workers = sum(
+            each["resources"].get(resource, 0) >= 1 and each["status"] == "running"
+            for each in known["workers"].values()
+        )
+        if workers != self.workers:
+            self.workers = workers
+            self.changed.set()
+        return str(known["id"])
+
+    async def _closed(self, client: Client) -> None:
+        """Close a connection, within a time."""
+        # In a task of its own: the library would take a cancellation of this one for its own.
+        closing = asyncio.create_task(_close(client))
+        self._closings.add(closing)
+        closing.add_done_callback(self._closings.discard)
+        await asyncio.shield(closing)
+
+    def _hear_of_workers(self, events: Iterable[tuple[float, dict[str, str]]]) -> None:
+        """Log what workers have reported since the last time, the newest of each."""
+        new = [(at, report) for at, report in events if at > self._heard_until]
+        self._heard_until = max((at for at, _ in new), default=self._heard_until)
+        for worker, unfit in {report["worker"]: report["unfit"] for _, report in new}.items():
+            if unfit:
+                self.retired += 1
+                log.warning("the worker %s draws nothing for now: %s", worker, unfit)
+                self._on_unfit()
+            else:
+                log.info("the worker %s has drawn its trial map", worker)
+
+    def _hear_of_start(self, event: tuple[float, dict[str, str]]) -> None:
+        started = self._started.get(event[1]["started"])
+        if started is not None and not started.done():
+            started.set_result(event[1]["worker"])
+
+
+def security_of(engine: EngineSettings) -> Any:  # noqa: ANN401 - distributed.Security, or None
+    """Return the certificates for a tls:// address, None for a plain one."""
+    if not engine.dask_address.startswith("tls://"):
+        return None
+    return _dask.Security(
+        tls_ca_file=engine.dask_tls_ca,
+        tls_client_cert=engine.dask_tls_cert,
+        tls_client_key=engine.dask_tls_key,
+        require_encryption=True,
+    )
+
+
+def _scheduler_rules() -> distributed.SchedulerPlugin:
+    """Return what a scheduler needs to know of the jobs.
+
+    A job is given up once it has killed two workers. One that found no worker is looked at again: the library
+    does so only for workers that join, not for those that offer themselves later.
+    """
+
+    # Local, so that it is sent as code: the scheduler's machine needs no liqmap.
+    class Rules(distributed.SchedulerPlugin):
+        name = "liqmap rules"
+        idempotent = True
+
+        def __init__(self) -> None:
+            self.looking: Any = None
+
+        async def start(self, scheduler: Any) -> None:  # noqa: ANN401 - ships no types
+            from tornado.ioloop import PeriodicCallback  # noqa: PLC0415 - the scheduler imports it
+
+            def look_again() -> None:
+                waiting = {ts.key: "waiting" for ts in scheduler.unrunnable if scheduler.valid_workers(ts)}
+                scheduler.transitions(waiting, stimulus_id="liqmap-look-again")
+
+            scheduler.allowed_failures = 1
+            self.looking = PeriodicCallback(look_again, 500)
+            self.looking.start()
+
+        async def before_close(self) -> None:
+            self.looking.stop()
+
+    return Rules()
+
+
+async def _close(client: Client) -> None:
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.close(timeout=1)
