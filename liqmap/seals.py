@@ -11,6 +11,7 @@ Other tools still read both as JSON and text. Files without a seal are from earl
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import xxhash
@@ -86,7 +87,9 @@ def _unsealed(form: _Form, content: bytes) -> bytes | None:
     before, rest = content[:start], content[end:]
     if content[start:end] == _checksum(rest):
         return rest[len(form.after) :]
-    if form.before.startswith(before) or rest.startswith(form.after):
+    # A byte that is gone or added has moved it.
+    moved = re.search(rb"[0-9a-f]{%d}%b" % (_DIGITS, re.escape(form.after)), content[: 4 * end])
+    if form.before.startswith(before) or rest.startswith(form.after) or moved:
         raise BrokenSeal("wrong checksum")
     return None
 

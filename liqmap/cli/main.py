@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liqmap.cli.brackets import brackets
+from liqmap.cli.check import check
 from liqmap.cli.ledger import ledger
 from liqmap.cli.progress import ProgressBar
 from liqmap.cli.record import mistyped, record, status
@@ -90,11 +91,13 @@ _EXAMPLES = """examples:
   liqmap ledger report                                        how well earlier maps did; see --help
   liqmap scan                                                 where a large cluster is nearest
   liqmap brackets                                             fetch the leverage brackets of now
+  liqmap check --deep                                         look whether stored trades are as written
 """
 
 
 _SUBCOMMANDS: Final = {
     "brackets": brackets,
+    "check": check,
     "ledger": ledger,
     "record": record,
     "scan": scan,

@@ -86,6 +86,11 @@ def read_liquidations(root: Path, exchange: Exchange, symbol: str, day: date) ->
     return [found for row in rows.split("\n") if (found := _liquidation(symbol, row)) is not None]
 
 
+def verify_liquidations(path: Path) -> None:
+    """Verify the table in `path`. Raises BrokenSeal or OSError."""
+    _rows(path.read_bytes())
+
+
 def liquidations_path(root: Path, exchange: Exchange, symbol: str, day: date) -> Path:
     """Return where the liquidations of a symbol's day are kept."""
     return root / "liquidations" / exchange / symbol / f"{day}.csv"

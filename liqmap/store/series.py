@@ -23,14 +23,15 @@ import xxhash
 from cachetools import LRUCache
 
 from liqmap.errors import StoreError
+from liqmap.model import Exchange, Market
+from liqmap.seals import BrokenSeal
 from liqmap.series import Series, SeriesKind
+from liqmap.store.damaged import set_file_aside
 from liqmap.store.segments import is_segment, names_in, segment_path, window_of
 from liqmap.window import DAY, TimeWindow, merged, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from liqmap.model import Market
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +129,10 @@ class SeriesStore:
         except OSError as error:
             log.warning("a series of %s cannot be read: %s", market.symbol, error.strerror)
             return None
-        except _Damaged as error:
-            log.warning("a series of %s is damaged and set aside: %s", market.symbol, error)
+        except BrokenSeal as error:
+            log.warning("damaged and set aside: a series of %s, %s", market.symbol, error)
             with suppress(OSError):
-                path.replace(path.with_suffix(".damaged"))
+                set_file_aside(self._root, path)
             return None
         self._pieces[path] = piece
         return piece
@@ -148,8 +149,11 @@ class SeriesStore:
         return self._folder(market, kind) / f"{name}{_SUFFIX}"
 
 
-class _Damaged(Exception):
-    """A piece is not as it was written; the text says how."""
+def verify_piece(path: Path) -> None:
+    """Verify the piece in `path`. Raises BrokenSeal or OSError."""
+    exchange, symbol, kind, name = path.parts[-4:]
+    window = window_of(name.removesuffix(_SUFFIX))
+    _unpacked(path.read_bytes(), Market(Exchange(exchange), symbol), SeriesKind(kind), window)
 
 
 def _joins(each: TimeWindow, window: TimeWindow) -> bool:
@@ -185,18 +189,20 @@ def _packed(piece: Piece) -> bytes:
 def _unpacked(content: bytes, market: Market, kind: SeriesKind, window: TimeWindow) -> Piece:
     digest, inside = content[:_DIGITS], content[_DIGITS:]
     if xxhash.xxh3_64_hexdigest(inside).encode() != digest:
-        raise _Damaged("it has another checksum")
+        raise BrokenSeal("another checksum")
     try:
         with pa.ipc.open_stream(pa.py_buffer(inside)) as reader:
             batch = reader.read_next_batch()
         origin = json.loads(batch.schema.metadata[_ORIGIN])
-        if (origin["exchange"], origin["symbol"], origin["kind"]) != (market.exchange, market.symbol, kind):
-            raise _Damaged("it is of another market")
         time = np.from_dlpack(batch.column("time")).astype(np.int64, copy=False)
         values = np.stack([np.from_dlpack(batch.column(name)) for name in kind.columns])
-        return Piece(market, window, Series(kind, time, values), origin["source"], origin["simulated"])
+        its = (origin["exchange"], origin["symbol"], origin["kind"])
+        found = Piece(market, window, Series(kind, time, values), origin["source"], origin["simulated"])
     except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
-        raise _Damaged("it cannot be understood") from error
+        raise BrokenSeal("no series") from error
+    if its != (market.exchange, market.symbol, kind):
+        raise BrokenSeal("rows of another market")
+    return found
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -15,9 +15,10 @@ TABLE = "# Bybit's risk limits, fetched on 2026-10-01\nBTCUSDT 2000000,0.005,100
 
 @st.composite
 def damages(draw: st.DrawFn) -> Callable[[bytes], bytes]:
-    """Return what happens to a file: bits flipped in one byte, cut short, a stretch zeroed or overwritten."""
+    """Return what happens to a file: a byte flipped, cut short, a stretch gone, zeroed or overwritten."""
     where, mask = draw(st.floats(0, 1, exclude_max=True)), draw(st.integers(1, 255))
-    length, kind = draw(st.integers(1, 4096)), draw(st.sampled_from(["flip", "cut", "zero", "overwrite"]))
+    kind = draw(st.sampled_from(["flip", "cut", "gone", "zero", "overwrite"]))
+    length = draw(st.integers(1, 4) | st.integers(1, 4096))
     noise = draw(st.binary(min_size=1, max_size=64))
 
     def damage(content: bytes) -> bytes:
@@ -27,6 +28,8 @@ def damages(draw: st.DrawFn) -> Callable[[bytes], bytes]:
                 return content[:at] + bytes([content[at] ^ mask]) + content[at + 1 :]
             case "cut":
                 return content[:at]
+            case "gone":
+                return content[:at] + content[at + length :]
             case "zero":
                 return (content[:at] + bytes(length) + content[at + length :])[: len(content)]
             case _:

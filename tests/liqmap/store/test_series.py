@@ -7,6 +7,7 @@ import pytest
 
 from liqmap.model import Exchange, Market
 from liqmap.series import Series, SeriesKind
+from liqmap.store.damaged import files_aside
 from liqmap.store.series import Piece, SeriesStore
 from liqmap.window import TimeWindow
 
@@ -67,4 +68,5 @@ def test_damaged_piece_is_set_aside_and_lacking_then(tmp_path: Path, place: int)
     store = SeriesStore(tmp_path)
     assert store.read(MARKET, KIND, hours(0, 24)).covered == ()
     assert store.lacking(MARKET, KIND, hours(0, 24)) == [hours(0, 24)]
-    assert files(tmp_path) == [f"{path.stem}.damaged"]
+    assert [name.rpartition(".")[0] for name in files(tmp_path)] == [path.name]
+    assert len(files_aside(tmp_path, path)) == 1

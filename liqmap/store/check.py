@@ -1,0 +1,96 @@
+"""Check a whole store: whether each of its files is as it was written. Nothing is changed."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from liqmap.errors import DamagedSegment, LiqmapError
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import Exchange
+from liqmap.seals import BrokenSeal, unsealed_json
+from liqmap.store.liquidations import verify_liquidations
+from liqmap.store.segments import open_segment, segment_paths, unreadable, verify_segment, window_of
+from liqmap.store.series import FOLDER as SERIES
+from liqmap.store.series import verify_piece
+from liqmap.text import window_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class Finding(NamedTuple):
+    """A file or segment that was looked at, and a sentence on what is wrong with it, None if nothing is."""
+
+    path: Path
+    problem: str | None
+
+
+def check_store(root: Path, *, deep: bool) -> Iterator[Finding]:
+    """Yield what is found out about each segment and each other file of the store at `root`.
+
+    Of segments, the manifest and the sizes of the tables are compared, and if `deep` all that they hold.
+    Bracket tables are not among it; `liqmap.brackets` reads them.
+    """
+    for path in sorted(segment_paths(root)):
+        yield _finding(path, _segment_name(path), partial(_verify_segment, deep=deep))
+    kinds: dict[str, Callable[[Path], object]] = {
+        "liquidations/*/*/*.csv": verify_liquidations,
+        f"{SERIES}/*/*/*/*.arrow": verify_piece,
+        "listings/*.json": _verify_json,
+        "recordings/*/*.json": _verify_json,
+        "brackets/*.json": _verify_json,
+    }
+    for pattern, verify in kinds.items():
+        for path in sorted(root.glob(pattern)):
+            yield _finding(path, f"The file {path.relative_to(root)}", verify)
+
+
+def _finding(path: Path, name: str, verify: Callable[[Path], object]) -> Finding:
+    try:
+        with _readable():
+            verify(path)
+    except FileNotFoundError:
+        return Finding(path, None)  # removed since it was listed, as stores do
+    except DamagedSegment as error:
+        return Finding(path, f"{name} is damaged: {error.damage}.")
+    except BrokenSeal as error:
+        return Finding(path, f"{name} is damaged: {error}.")
+    except ValueError:  # what its name stands for is unknown
+        return Finding(path, f"{name} is none of a store; remove it.")
+    except LiqmapError as error:
+        return Finding(path, f"{name} could not be checked: {error}")
+    return Finding(path, None)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreadable(error) from error
+
+
+def _verify_segment(path: Path, *, deep: bool) -> None:
+    segment = open_segment(path)
+    if segment is None:
+        return
+    origin = segment.origin
+    if (origin.exchange, origin.symbol, origin.window) != (*path.parts[-3:-1], window_of(path.name)):
+        raise DamagedSegment(path, "its manifest is of other trades")
+    if deep:
+        verify_segment(segment)
+
+
+def _verify_json(path: Path) -> None:
+    unsealed_json(path.read_bytes())
+
+
+def _segment_name(path: Path) -> str:
+    exchange, symbol, name = path.parts[-3:]
+    label = EXCHANGES[Exchange(exchange)].label if exchange in set(Exchange) else exchange
+    return f"The segment of {label} {symbol}, {window_text(window_of(name))},"

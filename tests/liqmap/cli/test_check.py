@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from liqmap.cli.main import main
+from liqmap.model import Exchange
+from liqmap.store.segments import Origin, Segment, segment_path
+from liqmap.store.writer import write_segment
+from liqmap.window import TimeWindow
+from tests.liqmap.conftest import DAY, random_trades
+
+SEGMENT = "The segment of Bybit BTCUSDT, 2023-08-01 (UTC day),"
+
+
+@pytest.fixture
+def segment(tmp_path: Path) -> Segment:
+    origin = Origin(Exchange.BYBIT, "BTCUSDT", TimeWindow.of_day(DAY), "https://example.org", "")
+    path = segment_path(tmp_path / "store", origin.exchange, origin.symbol, origin.window)
+    return write_segment(path, origin, random_trades(20), incoming=tmp_path / "store" / "incoming")
+
+
+def check(folder: Path, *words: str) -> int:
+    (folder / "liqmap.toml").write_text(f'storage.path = "{folder / "store"}"\n')
+    return main(["check", *words, "--config", str(folder / "liqmap.toml")])
+
+
+@pytest.mark.usefixtures("segment")
+def test_store_as_it_was_written_has_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert check(tmp_path, "--deep") == 0
+    assert capsys.readouterr().out == "Checked 1 segment or file: all as written.\n"
+
+
+def test_store_that_is_not_there_has_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert check(tmp_path) == 0
+    assert capsys.readouterr().out == "Checked 0 segments and files: all as written.\n"
+
+
+def test_damage_of_unchanged_size_is_found_by_a_deep_check_alone(
+    tmp_path: Path, segment: Segment, capsys: pytest.CaptureFixture[str]
+):
+    table = segment.path / "buy.arrow"
+    content = table.read_bytes()
+    table.write_bytes(content[:-500] + bytes(100) + content[-400:])
+    assert check(tmp_path) == 0
+    capsys.readouterr()
+    assert check(tmp_path, "--deep") == 1
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{SEGMENT} is damaged: buy.arrow has another checksum, bytes ")
+    assert rest[0] == "Checked 1 segment or file: 1 with a problem."
+
+
+def test_every_other_problem_is_a_sentence_too(
+    tmp_path: Path, segment: Segment, capsys: pytest.CaptureFixture[str]
+):
+    store = tmp_path / "store"
+    (segment.path / "sell.arrow").unlink()
+    for name, content in {
+        "listings/binance.json": b"{",
+        f"brackets/binance-{date(2026, 9, 1)}.txt": b"BTCUSDT 1,2,3\n",
+        "liquidations/bybit/BTCUSDT/2023-08-01.csv": b"# xxh3: 0123456789abcdef\n",
+        "series/bybit/BTCUSDT/open_interest/notes.arrow": b"",
+        "recordings/bybit/BTCUSDT.json": b'{"since": 1}',
+    }.items():
+        (store / name).parent.mkdir(parents=True)
+        (store / name).write_bytes(content)
+    (store / "damaged" / "bybit" / "ETHUSDT" / f"{segment.path.name}.0a1b2c3d").mkdir(parents=True)
+    assert check(tmp_path) == 1
+    *problems, count, _, aside = capsys.readouterr().out.splitlines()
+    assert count == "Checked 6 segments and files: 5 with a problem."
+    assert aside.startswith("1 damaged file is set aside")
+    assert f"{SEGMENT} is damaged: sell.arrow is missing." in problems
+    assert "The file listings/binance.json is damaged: wrong checksum." in problems
+    assert (
+        "The file series/bybit/BTCUSDT/open_interest/notes.arrow is none of a store; remove it." in problems
+    )
+    assert "The bracket table binance-2026-09-01.txt cannot be read; fetch it again." in problems
+    assert all(problem.endswith(".") for problem in problems)
