@@ -46,6 +46,7 @@ class AlertsSettings(Section):
     """How many alerts are watched."""
 
     per_guild: int = Field(default=25, ge=1, le=1000)
+    per_person: int = Field(default=10, ge=1, le=1000)
 
 
 class LimitsSettings(Section):

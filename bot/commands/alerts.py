@@ -1,22 +1,24 @@
-"""/alert: post when the price comes near a large cluster, or sweeps one."""
+"""/alert: a message when the price comes near a large cluster, or sweeps one."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.options import found_choices, options
-from bot.interaction.patience import acknowledge, patiently
-from bot.interaction.permissions import check_bot, check_member
+from bot.commands.options import TO_ME, found_choices, options
+from bot.interaction.patience import acknowledge, is_refused, patiently
+from bot.interaction.permissions import CHANNEL_MANAGERS, check_bot, check_member
 from bot.request.asking import usual_selection
 from bot.request.ids import parse_id
 from bot.schedule.alerts import LONGEST_COOLDOWN, SHORTEST_COOLDOWN, WINDOW
 from bot.schedule.desk import fetch_channel
-from bot.store.alerts import NewAlert
+from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.views.progress import drawn
 from bot.views.replies import COLOUR, below_completion, fitting
 from liqmap import (
@@ -57,9 +59,10 @@ _GONE = "That alert no longer exists; /alert list shows the others."
 
 @app_commands.guild_only()
 @app_commands.allowed_installs(guilds=True, users=False)
-@app_commands.default_permissions(manage_channels=True)
-class Alerts(commands.GroupCog, name="alert", description="Get a post when the price nears a large cluster"):
-    """Commands about alerts."""
+class Alerts(
+    commands.GroupCog, name="alert", description="Get a message when the price nears a large cluster"
+):
+    """Commands about alerts: of channels for those who manage them, and of everybody's own."""
 
     def __init__(
         self,
@@ -79,20 +82,22 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         self._symbols = symbols
 
     @app_commands.command(
-        name="near", description="Post here when the price is near a cluster, or sweeps one"
+        name="near", description="Post here, or tell me, when the price is near a cluster or sweeps one"
     )
-    @options("symbol", "distance", "notional", "cooldown", "exchange")
+    @options("symbol", "distance", "notional", "to", "cooldown", "exchange")
     async def near(
         self,
         interaction: discord.Interaction,
         symbol: str,
         distance: str,
         notional: str,
+        to: str | None = None,
         cooldown: str = "1h",
         exchange: str | None = None,
     ) -> None:
-        """Set an alert for this channel."""
-        guild_id = interaction.guild_id or 0
+        """Set an alert for this channel, or for the person alone."""
+        guild_id, private = interaction.guild_id or 0, to == TO_ME
+        _check_managing(interaction, private=private)
         defaults = self._store.guilds.get(guild_id)
         window = TimeWindow.ending(parse_end(None, now=self._clock.now()), WINDOW)
         chosen = parse_exchange(exchange or defaults.exchange or DEFAULT_EXCHANGE)
@@ -103,17 +108,20 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         near, large, rest = _distance(distance), _notional(notional), _cooldown(cooldown)
         with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
-            channel = await _postable(interaction)
+            channel_id = TO_CREATOR if private else (await _postable(interaction)).id
             meant = await self._symbols.completed(request)
             new = NewAlert(
-                *(guild_id, channel.id, interaction.user.id, meant.market.exchange, meant.market.symbol),
+                *(guild_id, channel_id, interaction.user.id, meant.market.exchange, meant.market.symbol),
                 *(near, large, rest),
             )
-            await self._store.alerts.check_room(new, most=self._settings.per_guild)
+            most = self._settings.per_person if private else self._settings.per_guild
+            await self._store.alerts.check_room(new, most=most)
             # An alert for a symbol that cannot be drawn would never fire.
             async with self._symbols.explaining(meant, typed=symbol):
                 await drawn(self._draw, interaction, meant)
-            number = await self._store.alerts.add(new, most=self._settings.per_guild)
+            if private:
+                await _greet(interaction.user, new)
+            number = await self._store.alerts.add(new, most=most)
         text = below_completion(
             f"Alert {number} is set: {_line(new)}. It looks at the last day of trades.",
             typed=request.market,
@@ -121,12 +129,13 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
         )
         await patiently(lambda: interaction.edit_original_response(content=text))
 
-    @app_commands.command(name="list", description="List the alerts of this server")
+    @app_commands.command(
+        name="list", description="List your own alerts, and the server's if you manage them"
+    )
     async def list_all(self, interaction: discord.Interaction) -> None:
-        """Show the server's alerts."""
+        """Show the alerts that a person can remove."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        found = await self._store.alerts.of_guild(interaction.guild_id or 0)
-        lines = [f"{each.id}. {_line(each)}" for each in found]
+        lines = [f"{each.id}. {_line(each)}" for each in await self._alerts_of(interaction)]
         text = fitting(lines) or "No alerts here; /alert near sets one."
         embed = discord.Embed(title="Alerts", description=text, colour=COLOUR)
         await patiently(lambda: interaction.edit_original_response(embed=embed))
@@ -134,9 +143,9 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
     @app_commands.command(name="remove", description="Remove an alert")
     @options("alert")
     async def remove(self, interaction: discord.Interaction, alert: str) -> None:
-        """Remove one of the server's alerts."""
+        """Remove an alert of the person's own, or of the server."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        found = await self._store.alerts.of_guild(interaction.guild_id or 0)
+        found = await self._alerts_of(interaction)
         chosen = next((each for each in found if each.id == parse_id(alert.strip())), None)
         if chosen is None or not await self._store.alerts.remove(chosen.id):
             raise RequestError(_GONE)
@@ -147,9 +156,37 @@ class Alerts(commands.GroupCog, name="alert", description="Get a post when the p
     async def suggest_alerts(
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[str]]:
-        """Suggest the server's alerts."""
-        found = await self._store.alerts.of_guild(interaction.guild_id or 0)
+        """Suggest the alerts that the person can remove."""
+        found = await self._alerts_of(interaction)
         return found_choices({str(each.id): f"{each.id}. {_words(each)}" for each in found}, typed)
+
+    async def _alerts_of(self, interaction: discord.Interaction) -> list[Alert]:
+        """Return the person's own alerts, after those of the server's channels for whoever manages them."""
+        manages = CHANNEL_MANAGERS.admits(interaction)
+        shared = await self._store.alerts.of_guild(interaction.guild_id or 0) if manages else []
+        return [*shared, *await self._store.alerts.of_person(interaction.user.id)]
+
+
+def _check_managing(interaction: discord.Interaction, *, private: bool) -> None:
+    if not private and not CHANNEL_MANAGERS.admits(interaction):
+        raise RequestError(
+            "You need the permission Manage Channels to set an alert for a channel; choose “to: me” to get it"
+            " as a private message."
+        )
+
+
+async def _greet(user: discord.User | discord.Member, new: NewAlert) -> None:
+    """Write to a person that alerts come there, which shows that they can. Raises RequestError if not."""
+    text, nonce = f"Alerts come here: {_words(new)}. /alert remove ends them.", uuid4().hex[:25]
+    try:
+        await patiently(partial(user.send, text, nonce=nonce))
+    except discord.HTTPException as error:
+        if not is_refused(error):
+            raise
+        raise RequestError(
+            "I cannot send you private messages: allow direct messages in this server's Privacy Settings, and"
+            " set the alert again."
+        ) from error
 
 
 async def _postable(interaction: discord.Interaction) -> discord.abc.Snowflake:
@@ -199,5 +236,7 @@ def _words(alert: NewAlert) -> str:
     )
 
 
-def _line(alert: NewAlert | Alert) -> str:
-    return f"{_words(alert)}, in <#{alert.channel_id}>"
+def _line(alert: NewAlert) -> str:
+    where = "by private message" if alert.is_private else f"in <#{alert.channel_id}>"
+    paused = f" (⏸ paused: {alert.reason})" if alert.reason else ""
+    return f"{_words(alert)}, {where}{paused}"

@@ -84,6 +84,9 @@ _LEVELS: Final = {
 }
 _STYLES: Final = {PostStyle.NEW_POST: "new post", PostStyle.EDIT: "edit in place"}
 
+TO_ME: Final = "me"
+"""The value of the option `to` for an alert that comes as a private message."""
+
 OPTIONS: Final = {
     "symbol": Option("Futures symbol, such as BTCUSDT", suggest=completing.symbols),
     "window": Option("How far back: 6h, 90m, 7d", suggest=completing.windows),
@@ -135,6 +138,10 @@ OPTIONS: Final = {
         suggest=completing.suggested_lengths(
             ("15m", "1h", "4h", "1d"), shortest=SHORTEST_COOLDOWN, longest=LONGEST_COOLDOWN
         ),
+    ),
+    "to": Option(
+        "Who gets it (default: this channel)",
+        choices={"channel": "this channel", TO_ME: "me: a private message"},
     ),
     "alert": Option("The alert to remove"),
     "allow": Option("Allow maps in this channel; other channels then draw none unless they are allowed too"),

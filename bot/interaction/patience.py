@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
@@ -118,6 +119,12 @@ def token_is_refused(error: BaseException | None) -> bool:
     """Return whether Discord refuses the bot's token, which somebody has reset since the bot's start."""
     # With a code, such as 50027, the 401 is about the token of one interaction.
     return isinstance(error, discord.HTTPException) and error.status == 401 and not error.code
+
+
+def is_refused(error: BaseException) -> bool:
+    """Return whether Discord refuses just this, for good. A 401 refuses the bot's token, not this."""
+    refused = isinstance(error, discord.HTTPException) and error.status != HTTPStatus.UNAUTHORIZED
+    return refused and not may_pass(error)
 
 
 def failure_text(error: BaseException | None) -> str:

@@ -45,13 +45,17 @@ class Access:
         known = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id)
         if self.servers_only and not known:
             raise RequestError("This works only in servers that the bot is in; use it there, please.")
-        granted = interaction.permissions
-        if interaction.guild_id is None or granted.administrator or self.rights <= granted:
+        if interaction.guild_id is None or self.admits(interaction):
             return
+        granted = interaction.permissions
         missing = [name for name, needed in self.rights if needed and not getattr(granted, name)]
         raise RequestError(
             f"You need the permission {_listed(missing)} in this channel for that; ask a moderator for it."
         )
+
+    def admits(self, interaction: discord.Interaction[Any]) -> bool:
+        """Return whether the user has the rights now, in the channel of the interaction."""
+        return interaction.permissions.administrator or self.rights <= interaction.permissions
 
 
 ANYONE: Final = Access(discord.Permissions.none(), servers_only=False)

@@ -14,7 +14,7 @@ from bot.request.due import INTERVALS, Schedule
 from bot.request.spec import decode_spec, encode_spec
 from bot.request.times import EVERY_DAY, UTC_NAME, parse_time_zone
 from bot.schedule.alerts import WINDOW
-from bot.store.alerts import NewAlert
+from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.erase import NOBODY
 from bot.store.restore import Saved, SavedSubscription
 from bot.store.subscriptions import PostStyle, SubscriptionState
@@ -68,13 +68,14 @@ class _Subscription(_Row):
 
 class _Alert(_Row):
     guild_id: _Id
-    channel_id: _Id
+    channel_id: Annotated[int, Field(ge=TO_CREATOR, lt=2**63)]
     creator_id: _CreatorId
     exchange: Annotated[Exchange, _Word]
     symbol: Annotated[str, Field(pattern=r"^[\w-]{1,40}$")]
     distance: Annotated[float, Field(gt=0, le=1)]
     notional: Annotated[float, Field(gt=0, le=1e12)]
     cooldown: Annotated[int, Field(ge=60, le=10**7)]
+    reason: Annotated[str, Field(max_length=300), _Text] = ""
 
 
 class _Guild(_Row):
@@ -206,6 +207,8 @@ def _spec(code: str) -> MapSpec:
 def _alert(row: _Alert, *, now: datetime) -> NewAlert:
     window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
     MapRequest((Market(row.exchange, row.symbol),), window, TopN(100))
+    if row.channel_id == TO_CREATOR and row.creator_id == NOBODY:
+        raise RequestError("An alert without a channel goes to its creator, and has none.")
     return NewAlert(**row.model_dump() | {"cooldown": timedelta(seconds=row.cooldown)})
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import discord
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.interaction.patience import UNSENT, failure_text, may_pass
+from bot.interaction.patience import UNSENT, failure_text, is_refused, may_pass
 from bot.request.asking import usual_selection
 from bot.request.spec import encode_number
 from liqmap import EXCHANGES, Cluster, Exchange, LiqmapError, MapRequest, Market, TimeWindow
@@ -33,6 +33,9 @@ WINDOW: Final = timedelta(days=1)
 
 EVERY: Final = timedelta(minutes=1)
 SHORTEST_COOLDOWN: Final = timedelta(minutes=5)
+CLOSED: Final = "your private messages were closed to me; open them, and set the alert again"
+"""Why an alert is paused that goes to a person."""
+
 LONGEST_COOLDOWN: Final = timedelta(days=7)
 _NEWS_FOR = timedelta(minutes=15)
 _DRAWN_AT_ONCE = 2
@@ -44,6 +47,10 @@ class Speaker(Protocol):
 
     async def write(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
         """Write a sentence into a channel."""
+        ...
+
+    async def write_to(self, user_id: int, content: str, *, nonce: str) -> None:
+        """Write a private message to a person."""
         ...
 
     async def inform(self, user_id: int, sentence: str) -> bool:
@@ -110,7 +117,8 @@ class AlertWatch:
             log.warning("alerts could not be read, so the last known ones are used: %s", type(error).__name__)
         fired = {each.id: self._fired[each.id] for each in self._alerts if each.id in self._fired}
         self._fired = fired
-        return [replace(each, fired_at=fired.get(each.id, each.fired_at)) for each in self._alerts]
+        watched = [each for each in self._alerts if not each.reason]
+        return [replace(each, fired_at=fired.get(each.id, each.fired_at)) for each in watched]
 
     async def _look(self, key: _Key, alerts: list[Alert]) -> None:
         now = self._clock.now()
@@ -141,10 +149,16 @@ class AlertWatch:
         last = 0 if alert.fired_at is None else int(alert.fired_at.timestamp())
         nonce = f"a{encode_number(alert.id)}-{encode_number(last)}"
         try:
-            await self._speaker.write(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
+            if alert.is_private:
+                await self._speaker.write_to(alert.creator_id, sentence, nonce=nonce)
+            else:
+                await self._speaker.write(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
         except UNSENT as error:
             log.warning("alert %d could not be posted: %s", alert.id, failure_text(error))
-            if isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
+            if alert.is_private and is_refused(error):
+                # There is nobody to inform: /alert list says it, and setting the alert again resumes it.
+                await self._store.alerts.pause(alert.id, reason=CLOSED)
+            elif isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
                 await self._remove(alert)
             else:
                 self._unposted[alert.id] = now, sentence

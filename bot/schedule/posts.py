@@ -142,14 +142,19 @@ class Posts:
         if user_id == NOBODY:
             return False
         try:
-            user = self._client.get_user(user_id)
-            if user is None:
-                user = await patiently(lambda: self._client.fetch_user(user_id), sleep=self._sleep)
-            await patiently(partial(user.send, sentence, nonce=uuid4().hex[:25]), sleep=self._sleep)
+            await self.write_to(user_id, sentence, nonce=uuid4().hex[:25])
         except UNSENT as error:
             log.info("user %d could not be informed: %s", user_id, failure_text(error))
             return False
         return True
+
+    async def write_to(self, user_id: int, content: str, *, nonce: str) -> None:
+        """Write a private message to a person. Raises one of `bot.interaction.patience.UNSENT`."""
+        user = self._client.get_user(user_id)
+        if user is None:
+            user = await patiently(lambda: self._client.fetch_user(user_id), sleep=self._sleep)
+        await self._rate.acquire()
+        await patiently(partial(user.send, content, nonce=nonce), sleep=self._sleep)
 
     async def write(self, channel_id: int, guild_id: int, content: str, *, nonce: str) -> None:
         """Write a sentence into a channel. Raises one of `bot.interaction.patience.UNSENT`."""

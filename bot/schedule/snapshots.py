@@ -6,7 +6,6 @@ import asyncio
 import logging
 from datetime import timedelta
 from functools import partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import discord
@@ -19,7 +18,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from bot.interaction.patience import UNSENT, failure_text, may_pass
+from bot.interaction.patience import UNSENT, failure_text, is_refused, may_pass
 from bot.request.due import jitter_of
 from bot.schedule.posts import NONCE_HOLDS
 from bot.store.snapshots import SnapshotState
@@ -199,8 +198,7 @@ class SnapshotJob:
             await self._fail(subscription, snapshot, str(error))
             return
         except discord.HTTPException as error:
-            # A 401 refuses the bot's token, not this post.
-            if may_pass(error) or error.status == HTTPStatus.UNAUTHORIZED:
+            if not is_refused(error):
                 raise
             await self._fail_refused(subscription, snapshot, error)
             return
@@ -241,7 +239,7 @@ class SnapshotJob:
                 "a post of subscription %d was not published: %s", subscription.id, failure_text(error)
             )
             gone = isinstance(error, discord.NotFound)
-            if not isinstance(error, discord.HTTPException) or may_pass(error) or gone:
+            if gone or not isinstance(error, discord.HTTPException) or not is_refused(error):
                 return
             if await self._store.subscriptions.stop_publishing(subscription.id):
                 await self._poster.inform(

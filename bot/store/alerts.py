@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, true, update
 
 from bot.store.database import writing
 from bot.store.owner import EVERYBODY, Owner
-from bot.store.room import free_place, has_equal, until_unique
+from bot.store.room import equal_id, free_place, until_unique
 from bot.store.tables import alerts
 from liqmap import Exchange, RequestError
 
@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
-ALERT_KEY: Final = ("channel_id", "exchange", "symbol", "distance", "notional")
-"""What makes two alerts one: they would be posted together."""
+TO_CREATOR: Final = 0
+"""The channel of an alert that its creator gets as a private message."""
+
+_KEY: Final = ("channel_id", "exchange", "symbol", "distance", "notional")
 
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
-    """An alert as it is asked for: `distance` 0.01 is 1 %, `notional` is in quote currency."""
+    """An alert as it is requested: `distance` 0.01 is 1 %, `notional` is in quote currency.
+
+    `reason` says why it is paused, and is "" while it is watched.
+    """
 
     guild_id: int
     channel_id: int
@@ -37,6 +42,12 @@ class NewAlert:
     distance: float
     notional: float
     cooldown: timedelta
+    reason: str = ""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it goes to its creator alone."""
+        return self.channel_id == TO_CREATOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +59,7 @@ class Alert(NewAlert):
 
 
 _SHOWN: Final = [alerts.c[each.name] for each in fields(Alert)]
+_PRIVATE: Final = alerts.c.channel_id == TO_CREATOR
 
 
 class AlertTable:
@@ -59,9 +71,9 @@ class AlertTable:
         self._own = owner.owns(alerts)
 
     async def add(self, new: NewAlert, *, most: int | None = None) -> int:
-        """Store an alert; return its id.
+        """Store an alert, or let an equal one that is paused be watched again; return its id.
 
-        Raises RequestError if its server has `most` already, or its channel is alerted of just that.
+        Raises RequestError if its server or person has `most` already, or its channel or person just that.
         """
         return await until_unique(lambda: self._add(new, most=most))
 
@@ -75,8 +87,19 @@ class AlertTable:
         return await self._select()
 
     async def of_guild(self, guild_id: int) -> Sequence[Alert]:
-        """Return a guild's alerts, oldest first."""
-        return await self._select(alerts.c.guild_id == guild_id)
+        """Return the alerts of a guild's channels, oldest first."""
+        return await self._select(alerts.c.guild_id == guild_id, ~_PRIVATE)
+
+    async def of_person(self, user_id: int) -> Sequence[Alert]:
+        """Return the alerts that a person gets as private messages, oldest first."""
+        return await self._select(alerts.c.creator_id == user_id, _PRIVATE)
+
+    async def pause(self, alert_id: int, *, reason: str) -> None:
+        """Stop watching for an alert until it is set again."""
+        async with writing(self._engine) as connection:
+            await connection.execute(
+                update(alerts).where(self._own, alerts.c.id == alert_id).values(reason=reason)
+            )
 
     async def fired(self, alert_id: int, *, now: datetime) -> None:
         """Begin an alert's cooldown."""
@@ -100,6 +123,11 @@ class AlertTable:
     async def _add(self, new: NewAlert, *, most: int | None) -> int:
         row = self._row(new)
         async with writing(self._engine) as connection:
+            paused = await equal_alert(connection, row, there=alerts.c.reason != "")
+            if paused is not None:
+                again = update(alerts).where(alerts.c.id == paused).values(**row, fired_at=None)
+                await connection.execute(again)
+                return paused
             place = await _place_for(connection, row, most=most)
             stored = await connection.execute(
                 insert(alerts).values(**row, place=place).returning(alerts.c.id)
@@ -121,9 +149,36 @@ class AlertTable:
 
 
 async def _place_for(connection: AsyncConnection, row: Mapping[str, Any], *, most: int | None) -> int:
-    if await has_equal(connection, alerts, row, key=ALERT_KEY):
-        raise RequestError(f"<#{row['channel_id']}> already has this alert; see /alert list.")
-    return await free_place(connection, alerts, row, most=most)
+    if await equal_alert(connection, row, there=alerts.c.reason == "") is not None:
+        who = "You already have" if row["channel_id"] == TO_CREATOR else f"<#{row['channel_id']}> already has"
+        raise RequestError(f"{who} this alert; see /alert list.")
+    if await equal_alert(connection, row) is not None:
+        return 0  # of the paused one, which has a place
+    return await alert_place(connection, row, most=most)
+
+
+def alert_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns that make two alerts one: they would be posted together."""
+    return ("creator_id", *_KEY) if row["channel_id"] == TO_CREATOR else _KEY
+
+
+async def equal_alert(
+    connection: AsyncConnection, row: Mapping[str, Any], *, there: ColumnElement[bool] | None = None
+) -> int | None:
+    """Return the id of an alert that is one with `row`, None if there is none."""
+    return await equal_id(
+        connection, alerts, row, key=alert_key(row), there=true() if there is None else there
+    )
+
+
+async def alert_place(connection: AsyncConnection, row: Mapping[str, Any], *, most: int | None) -> int:
+    """Return a place that is free for an alert, among its server's or its person's.
+
+    Raises RequestError if those are `most` already.
+    """
+    private = row["channel_id"] == TO_CREATOR
+    there, owner = (_PRIVATE, "creator_id") if private else (~_PRIVATE, "guild_id")
+    return await free_place(connection, alerts, row, there=there, owner=owner, most=most)
 
 
 def alert_columns(new: NewAlert) -> dict[str, Any]:

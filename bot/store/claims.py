@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, select, union, update
 
-from bot.store.alerts import ALERT_KEY
+from bot.store.alerts import alert_place, equal_alert
 from bot.store.database import writing
 from bot.store.owner import UNCLAIMED, Owner
-from bot.store.room import free_place, has_equal, until_unique
+from bot.store.room import equal_id, free_place, until_unique
 from bot.store.subscriptions import DOUBLED, SUBSCRIPTION_KEY, SubscriptionState
 from bot.store.tables import alerts, guilds, subscriptions
 
@@ -73,13 +73,9 @@ class Claims:
             if row["state"] != SubscriptionState.DRAFT:
                 mine["place"] = await free_place(connection, subscriptions, mine, most=None)
             active = subscriptions.c.state == SubscriptionState.ACTIVE
-            if row["state"] == SubscriptionState.ACTIVE and await has_equal(
-                connection, subscriptions, mine, there=active, key=SUBSCRIPTION_KEY
-            ):
-                mine |= {
-                    "state": SubscriptionState.PAUSED,
-                    "reason": DOUBLED,
-                }
+            equal = await equal_id(connection, subscriptions, mine, there=active, key=SUBSCRIPTION_KEY)
+            if row["state"] == SubscriptionState.ACTIVE and equal is not None:
+                mine |= {"state": SubscriptionState.PAUSED, "reason": DOUBLED}
             await _put(connection, subscriptions, mine)
         return [row["id"] for row in rows]
 
@@ -87,10 +83,10 @@ class Claims:
         claimed = []
         for row in await self._left(connection, alerts, guild_id):
             mine = row | {"application_id": self._owner.of_new_rows}
-            if await has_equal(connection, alerts, mine, key=ALERT_KEY):
+            if await equal_alert(connection, mine) is not None:
                 await connection.execute(delete(alerts).where(alerts.c.id == row["id"]))
                 continue
-            mine["place"] = await free_place(connection, alerts, mine, most=None)
+            mine["place"] = await alert_place(connection, mine, most=None)
             await _put(connection, alerts, mine)
             claimed.append(row["id"])
         return claimed

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, update
 
+from bot.store.alerts import TO_CREATOR
 from bot.store.database import writing
 from bot.store.subscriptions import SubscriptionState
-from bot.store.tables import metadata, subscriptions
+from bot.store.tables import alerts, metadata, subscriptions
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -33,14 +34,16 @@ async def erase_guild(engine: AsyncEngine, guild_id: int) -> int:
 async def erase_user(engine: AsyncEngine, user_id: int) -> int:
     """Erase a person; return how many rows named them.
 
-    Their drafts are deleted. What they set up for a server stays with the server, without their id, so
-    nobody is informed if one of its posts fails.
+    Their drafts, and the alerts that they get themselves, are deleted. What they set up for a server stays
+    with the server, without their id, so nobody is informed if one of its posts fails.
     """
     named = 0
     drafts = (subscriptions.c.creator_id == user_id, subscriptions.c.state == SubscriptionState.DRAFT)
     async with writing(engine) as connection:
         await _overwrite_what_goes(connection)
         named += (await connection.execute(delete(subscriptions).where(*drafts))).rowcount
+        private = (alerts.c.creator_id == user_id, alerts.c.channel_id == TO_CREATOR)
+        named += (await connection.execute(delete(alerts).where(*private))).rowcount
         for table in metadata.sorted_tables:
             if "creator_id" in table.c:
                 theirs = update(table).where(table.c.creator_id == user_id)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, insert, select
 
-from bot.store.alerts import ALERT_KEY, alert_columns
+from bot.store.alerts import alert_columns, alert_key
 from bot.store.database import writing
 from bot.store.guilds import guild_columns
 from bot.store.owner import UNCLAIMED
@@ -70,10 +70,10 @@ async def _add_subscriptions(
 
 
 async def _add_alerts(connection: AsyncConnection, saved: Sequence[NewAlert]) -> None:
-    there = {tuple(row) for row in await connection.execute(select(*(alerts.c[name] for name in ALERT_KEY)))}
+    there = {_alert_mark(row) for row in (await connection.execute(select(alerts))).mappings()}
     rows: dict[object, dict[str, Any]] = {}
     for row in map(alert_columns, saved):
-        rows.setdefault(tuple(row[name] for name in ALERT_KEY), row)
+        rows.setdefault(_alert_mark(row), row)
     await _insert(connection, alerts, [row for mark, row in rows.items() if mark not in there])
 
 
@@ -89,6 +89,10 @@ async def _replace_guilds(connection: AsyncConnection, saved: Mapping[int, Guild
 async def _insert(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         await connection.execute(insert(table), rows)
+
+
+def _alert_mark(row: Mapping[Any, Any]) -> tuple[object, ...]:
+    return tuple(row[name] for name in alert_key(row))
 
 
 def _mark(each: NewSubscription) -> tuple[object, ...]:

@@ -1,8 +1,8 @@
-"""Room: whether a server can have one more subscription or alert, also when several are added at once.
+"""Room: whether a server or a person can have one more subscription or alert, also when several come at once.
 
-Each row of a server takes a place, a number that is unique in the database. Two that are added at once see
-the same place free; one of them gets it, and the other looks again. So a limit that was checked in a
-transaction holds, and so do the keys that make two rows one.
+Each row takes a place of its server's or person's, a number that is unique in the database. Two that are
+added at once see the same place free; one of them gets it, and the other looks again. So a limit that was
+checked in a transaction holds, and so do the keys that make two rows one.
 """
 
 from __future__ import annotations
@@ -45,32 +45,34 @@ async def free_place(
     *,
     most: int | None,
     there: ColumnElement[bool] = _ALL,
+    owner: str = "guild_id",
 ) -> int:
-    """Return the lowest place that is free for `row` beside the rows of its server that are `there`.
+    """Return the lowest place that is free for `row` beside the rows of its `owner` that are `there`.
 
-    Raises RequestError if those are `most` already.
+    The owner is a server, or a person (`creator_id`). Raises RequestError if those are `most` already.
     """
     # One statement: between two, another transaction could add a row.
-    query = select(table.c.place).where(_beside(table, row), there, table.c.guild_id == row["guild_id"])
+    query = select(table.c.place).where(_beside(table, row), there, table.c[owner] == row[owner])
     taken = (await connection.execute(query)).scalars().all()
     if most is not None and len(taken) >= most:
         what = table.name.removesuffix("s") if most == 1 else table.name
-        raise RequestError(f"This server has {most} {what}, which is the limit; remove one first.")
+        who = "This server has" if owner == "guild_id" else "You have"
+        raise RequestError(f"{who} {most} {what}, which is the limit; remove one first.")
     return next(number for number in count() if number not in set(taken))
 
 
-async def has_equal(
+async def equal_id(
     connection: AsyncConnection,
     table: Table,
     row: Mapping[str, Any],
     *,
     key: Iterable[str],
     there: ColumnElement[bool] = _ALL,
-) -> bool:
-    """Return whether one of the rows that are `there` has the `key` of `row`."""
+) -> int | None:
+    """Return the id of a row that is `there` and has the `key` of `row`, None if there is none."""
     same = (table.c[name] == row[name] for name in key)
     query = select(table.c.id).where(_beside(table, row), there, *same)
-    return (await connection.execute(query)).first() is not None
+    return (await connection.execute(query)).scalars().first()
 
 
 def _beside(table: Table, row: Mapping[str, Any]) -> ColumnElement[bool]:

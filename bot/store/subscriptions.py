@@ -15,7 +15,7 @@ from bot.request.spec import MapSpec, decode_spec, encode_spec
 from bot.request.times import EVERY_DAY
 from bot.store.database import writing
 from bot.store.owner import EVERYBODY, Owner
-from bot.store.room import free_place, has_equal, until_unique
+from bot.store.room import equal_id, free_place, until_unique
 from bot.store.tables import subscriptions
 from liqmap import RequestError
 
@@ -234,7 +234,8 @@ class SubscriptionTable:
 async def _check_equal(
     connection: AsyncConnection, row: Mapping[str, Any], *, there: ColumnElement[bool]
 ) -> None:
-    if await has_equal(connection, subscriptions, row, there=there, key=SUBSCRIPTION_KEY):
+    equal = await equal_id(connection, subscriptions, row, there=there, key=SUBSCRIPTION_KEY)
+    if equal is not None:
         raise RequestError(f"<#{row['channel_id']}> already gets exactly these posts; see /subscriptions.")
 
 

@@ -118,6 +118,9 @@ guilds = Table(
     CheckConstraint("guild_id > 0", name="ck_guilds_guild_id"),
 )
 
+_WATCHED = ("exchange", "symbol", "distance", "notional")
+
+# An alert of the channel 0 goes to its creator.
 alerts = Table(
     "alerts",
     metadata,
@@ -133,12 +136,22 @@ alerts = Table(
     Column("cooldown", Integer, nullable=False),
     Column("fired_at", UtcSeconds),
     Column("place", Integer),
+    Column("reason", String(300), nullable=False, server_default=text("''")),
     CheckConstraint("guild_id > 0", name="ck_alerts_guild_id"),
-    Index("uq_alerts_place", "application_id", "guild_id", "place", unique=True),
-    Index(
-        "uq_alerts_watched",
-        *("application_id", "channel_id", "exchange", "symbol", "distance", "notional"),
-        unique=True,
+    *(
+        Index(
+            name,
+            *("application_id", *columns),
+            unique=True,
+            sqlite_where=text(condition),
+            postgresql_where=text(condition),
+        )
+        for name, columns, condition in (
+            ("uq_alerts_place", ("guild_id", "place"), "channel_id <> 0"),
+            ("uq_alerts_own_place", ("creator_id", "place"), "channel_id = 0"),
+            ("uq_alerts_watched", ("channel_id", *_WATCHED), "channel_id <> 0"),
+            ("uq_alerts_own_watched", ("creator_id", *_WATCHED), "channel_id = 0"),
+        )
     ),
     sqlite_autoincrement=True,
 )

@@ -425,6 +425,90 @@ async def test_bot_without_a_permission_names_it(floor: Floor):
     assert "I lack the permission Embed Links" in refusal(answer)
 
 
-async def test_alerts_are_for_those_who_manage_channels(floor: Floor):
-    assert "alert near" not in floor.member.available_commands(floor.channel)
-    assert "alert" not in floor.member.available_commands(floor.channel)
+@EXPECTS_ERRORS
+async def test_alerts_of_a_channel_are_for_those_who_manage_it(floor: Floor, store: Store):
+    await near(floor, floor.manager())
+    answer = await member_near(floor, floor.member, to=None)
+    assert refusal(answer).startswith(
+        "You need the permission Manage Channels to set an alert for a channel;"
+    )
+    listed = shown(await floor.member.slash(floor.channel, "alert list"))
+    assert listed.embeds[0].description == "No alerts here; /alert near sets one."
+    assert await floor.member.autocomplete(floor.channel, "alert remove", "alert", "") == []
+    assert "no longer exists" in refusal(await floor.member.slash(floor.channel, "alert remove", alert="1"))
+    assert len(await store.alerts.all()) == 1
+
+
+async def member_near(
+    floor: Floor, member: simcord.MemberActor, *, to: str | None = "me", **options: str
+) -> simcord.InteractionResult:
+    return await near(floor, member, **({} if to is None else {"to": to}), **options)
+
+
+def mail(member: simcord.MemberActor) -> list[str]:
+    return [message.content for message in member.user.dm_channel.history()]
+
+
+async def test_own_alert_comes_as_a_private_message_and_is_nobody_else_s_to_see(floor: Floor, draw: Market):
+    answer = await member_near(floor, floor.member, symbol="BTCUSDT")
+    words = "BTCUSDT on Binance within 1 % of a cluster of $1M or more, at most once every 1h"
+    assert shown(answer).content == (
+        f"Alert 1 is set: {words}, by private message. It looks at the last day of trades."
+    )
+    assert mail(floor.member) == [f"Alerts come here: {words}. /alert remove ends them."]
+    draw.last = 29_200.0
+    await floor.env.advance_time(MINUTE)
+    assert said(floor) == []
+    (sentence,) = mail(floor.member)[1:]
+    assert sentence.startswith("🔔 **BTCUSDT** on Binance is near $5")
+    listed = shown(await floor.manager().slash(floor.channel, "alert list"))
+    assert listed.embeds[0].description == "No alerts here; /alert near sets one."
+    removed = shown(await floor.member.slash(floor.channel, "alert remove", alert="1"))
+    assert removed.content == f"Removed: {words}, by private message."
+
+
+@EXPECTS_ERRORS
+async def test_closed_private_messages_are_said_and_no_alert_is_set(floor: Floor, store: Store):
+    floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50007)
+    sentence = refusal(await member_near(floor, floor.member))
+    assert sentence.startswith("I cannot send you private messages: allow direct messages")
+    assert await store.alerts.all() == []
+
+
+@EXPECTS_ERRORS
+async def test_own_alert_whose_messages_were_closed_is_paused_and_goes_on_when_set_again(
+    floor: Floor, store: Store
+):
+    await member_near(floor, floor.member, distance="5%")
+    floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50007)
+    await floor.env.advance_time(MINUTE)
+    sent = len(floor.env.http_requests)
+    await floor.env.advance_time(30 * MINUTE)
+    assert [each for each in floor.env.http_requests[sent:] if "/messages" in each.path] == []
+    listed = shown(await floor.member.slash(floor.channel, "alert list"))
+    assert (
+        (listed.embeds[0].description or "")
+        .strip()
+        .endswith("(⏸ paused: your private messages were closed to me; open them, and set the alert again)")
+    )
+    again = await member_near(floor, floor.member, distance="5%", cooldown="2h")
+    assert "Alert 1 is set" in shown(again).content
+    await floor.env.advance_time(MINUTE)
+    assert mail(floor.member)[-1].startswith("🔔 **BTCUSDT** on Binance is near")
+    (alert,) = await store.alerts.all()
+    assert (alert.reason, alert.cooldown) == ("", timedelta(hours=2))
+
+
+@EXPECTS_ERRORS
+async def test_own_alerts_have_a_limit_of_their_own(floor: Floor, settings: BotSettings, store: Store):
+    few = settings.model_copy(update={"alerts": AlertsSettings(per_guild=1, per_person=1)})
+    await floor.env.restart_bot(new_bot(few, store, floor.draw))
+    mona = floor.manager()
+    await near(floor, mona)
+    await member_near(floor, mona)
+    await member_near(floor, floor.member)
+    assert refusal(await member_near(floor, mona)) == "You already have this alert; see /alert list."
+    assert refusal(await member_near(floor, mona, symbol="eth")) == (
+        "You have 1 alert, which is the limit; remove one first."
+    )
+    assert len(await store.alerts.all()) == 3

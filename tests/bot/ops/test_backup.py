@@ -23,7 +23,7 @@ from bot.request.due import Schedule
 from bot.request.spec import MapSpec, encode_spec
 from bot.settings import BotSettings
 from bot.store import Store, open_store
-from bot.store.alerts import NewAlert
+from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.subscriptions import NewSubscription, PostStyle, SubscriptionState
 from liqmap.errors import RequestError
 from liqmap.model import Exchange
@@ -45,6 +45,7 @@ async def backup(store: Store, tmp_path: Path) -> Path:
     await store.subscriptions.pause(number, reason="I may not post there")
     await store.subscriptions.draft(replace(NEW, channel_id=9), now=NOW)
     await store.alerts.add(ALERT)
+    await store.alerts.add(replace(ALERT, channel_id=TO_CREATOR, reason="closed"))
     await store.guilds.put(1, GuildDefaults(theme="light", timezone="Asia/Tokyo", channels=(2, 3)))
     path = tmp_path / "backup.json"
     assert await export_to(store, path) == 2
@@ -94,8 +95,9 @@ async def test_import_brings_everything_back_once(backup: Path, tmp_path: Path):
         assert (first.schedule, first.publish) == (WORKDAYS, True)
         assert (first.state, first.active_since) == (SubscriptionState.ACTIVE, NOW)
         assert (second.state, second.reason) == (SubscriptionState.PAUSED, "I may not post there")
-        (alert,) = await store.alerts.all()
+        alert, private = await store.alerts.all()
         assert (alert.exchange, alert.cooldown) == (Exchange.BYBIT, timedelta(hours=1))
+        assert (private.is_private, private.reason) == (True, "closed")
         assert store.guilds.all() == {1: GuildDefaults(theme="light", timezone="Asia/Tokyo", channels=(2, 3))}
 
 
@@ -185,7 +187,7 @@ async def test_broken_backup_is_one_sentence_and_adds_nothing(
 @pytest.mark.parametrize(
     ("key", "changes", "sentence"),
     [
-        ("alerts", {"symbol": "btc"}, "alerts.0: A symbol is letters and digits, such as BTCUSDT."),
+        ("alerts", {"symbol": "btc"}, "alerts.1: A symbol is letters and digits, such as BTCUSDT."),
         ("guilds", {"leverages": "x"}, "guilds.0: The leverages “x” must be whole numbers"),
         ("subscriptions", {"every": 10**30}, "subscriptions.1: Posts come every 15m, 30m, "),
         ("subscriptions", {"every": "1h"}, "subscriptions.1.every: Input should be a valid integer."),

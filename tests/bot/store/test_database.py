@@ -5,7 +5,7 @@ import sqlite3
 import stat
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,10 +21,12 @@ from bot.request.defaults import GuildDefaults
 from bot.request.due import Schedule
 from bot.settings import BotSettings, DatabaseSettings
 from bot.store import database, open_store
+from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.database import open_database, writing
 from bot.store.subscriptions import DOUBLED
 from bot.store.tables import metadata
 from liqmap.errors import RequestError, SettingsError
+from liqmap.model import Exchange
 from tests.bot.store.test_store import NEW, NOW
 
 
@@ -214,6 +216,37 @@ async def test_rows_of_the_version_before_schedules_go_on_as_they_were(
             await store.subscriptions.check_room(equal, most=9)
         later = replace(equal, schedule=Schedule(timedelta(hours=1), timedelta(minutes=20)))
         assert await store.subscriptions.activate(await store.subscriptions.draft(later, now=NOW), now=NOW)
+
+
+async def test_alerts_of_the_version_before_own_ones_stay_as_they_were(
+    stored_settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+):
+    upgrade = command.upgrade
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", lambda config, _: upgrade(config, "schedules"))
+        async with (
+            open_database(stored_settings.database.url, folder=stored_settings.storage.path) as engine,
+            writing(engine) as connection,
+        ):
+            await connection.execute(
+                text(
+                    "INSERT INTO alerts (guild_id, application_id, channel_id, creator_id, exchange, symbol,"
+                    " distance, notional, cooldown, fired_at, place)"
+                    " VALUES (5, 9, 7, 3, 'bybit', 'X0', 0.01, 1e6, 3600, 99, 0),"
+                    " (5, 9, 7, 3, 'bybit', 'X1', 0.01, 1e6, 3600, 99, 1)"
+                )
+            )
+    async with open_store(stored_settings) as keeper:
+        store = await keeper.of(9)
+        first, second = await store.alerts.of_guild(5)
+        assert (first.symbol, first.reason, second.symbol) == ("X0", "", "X1")
+        assert first.fired_at == datetime.fromtimestamp(99, UTC)
+        new = NewAlert(5, 7, 3, Exchange.BYBIT, "X0", 0.01, 1e6, timedelta(hours=1))
+        with pytest.raises(RequestError, match="already has this alert"):
+            await store.alerts.add(new, most=9)
+        with pytest.raises(RequestError, match="This server has 2 alerts"):
+            await store.alerts.add(replace(new, symbol="Y"), most=2)
+        assert await store.alerts.add(replace(new, channel_id=TO_CREATOR), most=2)
 
 
 async def test_rows_of_an_earlier_version_are_claimed_completely(old_tables: BotSettings):

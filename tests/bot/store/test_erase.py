@@ -15,7 +15,7 @@ from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.settings import BotSettings
 from bot.store import Store, open_store
-from bot.store.alerts import NewAlert
+from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.database import SQLITE_FILE
 from bot.store.erase import NOBODY, erase_guild, erase_user
 from bot.store.subscriptions import NewSubscription
@@ -44,6 +44,8 @@ async def fill(store: Store) -> None:
         await store.alerts.add(replace(ALERT, **place))
         await store.guilds.put(guild_id, GuildDefaults(theme="light"))
     await store.subscriptions.draft(replace(SUBSCRIPTION, channel_id=next(channels)), now=NOW)
+    for creator_id in (USER, OTHER_USER):
+        await store.alerts.add(replace(ALERT, creator_id=creator_id, channel_id=TO_CREATOR))
 
 
 @pytest.fixture
@@ -70,8 +72,8 @@ def test_every_column_that_may_name_somebody_is_known():
 
 async def test_erased_server_is_in_no_table_and_others_stay(filled: Store):
     before = await rows(filled)
-    # Two subscriptions and a draft, two alerts, the settings; snapshots go with what they are of.
-    assert await erase_guild(filled.engine, GUILD) == 6
+    # Two subscriptions and a draft, two alerts and two of persons, the settings; snapshots go along.
+    assert await erase_guild(filled.engine, GUILD) == 8
     after = await rows(filled)
     kept = {
         name: [row for row in found if row.get("guild_id") == OTHER_GUILD] for name, found in before.items()
@@ -83,15 +85,15 @@ async def test_erased_server_is_in_no_table_and_others_stay(filled: Store):
 
 
 async def test_erased_person_is_in_no_table_and_the_server_keeps_its_posts(filled: Store):
-    # A draft; a subscription, an alert and a reason that name them.
-    assert await erase_user(filled.engine, USER) == 4
+    # A draft and an alert of their own; a subscription, an alert and a reason that name them.
+    assert await erase_user(filled.engine, USER) == 5
     after = await rows(filled)
     assert str(USER) not in str(after)
     assert [(row["creator_id"], row["reason"]) for row in after["subscriptions"]] == [
         (NOBODY, "paused by somebody"),
         *[(OTHER_USER, f"paused by <@{OTHER_USER}>")] * 2,
     ]
-    assert [row["creator_id"] for row in after["alerts"]] == [NOBODY, OTHER_USER, OTHER_USER]
+    assert [row["creator_id"] for row in after["alerts"]] == [NOBODY, *[OTHER_USER] * 3]
 
 
 async def test_erasing_an_unknown_id_changes_nothing(filled: Store):
@@ -128,7 +130,7 @@ async def test_erasing_that_is_interrupted_anywhere_changes_nothing(filled: Stor
 
 @pytest.mark.parametrize(
     ("option", "whom", "told"),
-    [("--guild", GUILD, "erased from 6 rows"), ("--user", USER, "erased from 4 rows")],
+    [("--guild", GUILD, "erased from 8 rows"), ("--user", USER, "erased from 5 rows")],
 )
 def test_forget_leaves_no_byte_in_the_file(
     settings: BotSettings,

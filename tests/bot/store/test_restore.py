@@ -20,7 +20,7 @@ from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.settings import BotSettings
 from bot.store import Store, open_store
-from bot.store.alerts import NewAlert
+from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.restore import Saved, SavedSubscription, restore
 from bot.store.subscriptions import SubscriptionState
 from liqmap.model import Exchange
@@ -45,7 +45,13 @@ SAVED = Saved(
             reason="",
         ),
     ],
-    [ALERT, replace(ALERT, channel_id=4)],
+    # Two of persons too, one of them paused.
+    [
+        ALERT,
+        replace(ALERT, channel_id=4),
+        replace(ALERT, channel_id=TO_CREATOR),
+        replace(ALERT, channel_id=TO_CREATOR, creator_id=8, reason="closed"),
+    ],
     {
         1: GuildDefaults(theme="light", timezone="Asia/Tokyo", channels=(2, 4)),
         5: GuildDefaults(mode="portion"),
@@ -60,12 +66,16 @@ async def contents(settings: BotSettings) -> tuple[Any, ...]:
         rows = [
             (each.channel_id, each.state, each.reason, each.schedule, each.publish) for each in subscriptions
         ]
-        return rows, [each.channel_id for each in await store.alerts.all()], store.guilds.all()
+        return (
+            rows,
+            [(each.channel_id, each.creator_id, each.reason) for each in await store.alerts.all()],
+            store.guilds.all(),
+        )
 
 
 WHOLE = (
     [(each.channel_id, each.state, each.reason, each.schedule, each.publish) for each in SAVED.subscriptions],
-    [2, 4],
+    [(2, 3, ""), (4, 3, ""), (0, 3, ""), (0, 8, "closed")],
     dict(SAVED.guilds),
 )
 

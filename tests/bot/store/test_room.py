@@ -194,6 +194,8 @@ WATCHED = {
         (subscriptions, SUBSCRIPTION, {"place": 1}),
         (alerts, WATCHED, {"symbol": "Y"}),
         (alerts, WATCHED, {"place": 1}),
+        (alerts, WATCHED | {"channel_id": 0}, {"symbol": "Y", "guild_id": 5}),
+        (alerts, WATCHED | {"channel_id": 0}, {"place": 1, "guild_id": 5}),
         (guilds, {"application_id": 7, "guild_id": 1, "channels": ""}, {"theme": "light"}),
     ],
 )
