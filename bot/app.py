@@ -24,6 +24,7 @@ from bot.ops.login import login_error
 from bot.ops.logs import set_up_logging
 from bot.ops.metrics import Metrics
 from bot.ops.secrecy import secrets_of, withhold_secrets
+from bot.request.drawing import EngineFacts
 from bot.request.symbols import Symbols
 from bot.settings import load_bot_settings, read_token
 from bot.store import open_store
@@ -120,8 +121,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
             clock=clock,
             symbols=Symbols.of(listings),
             metrics=metrics,
-            recorded=engine.status,
-            under_way=lambda: engine.jobs_under_way,
+            facts=EngineFacts.of(engine),
         ) as bot,
         health_server(
             settings.health,

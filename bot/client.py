@@ -15,6 +15,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.commands.accuracy import Accuracy
 from bot.commands.alerts import Alerts
 from bot.commands.maps import Maps
 from bot.commands.server import Server
@@ -29,6 +30,7 @@ from bot.interaction.state import set_state, state_of
 from bot.interaction.waiting import Waiting
 from bot.ops.metrics import Metrics
 from bot.request.completing import Typed
+from bot.request.drawing import EngineFacts
 from bot.request.pending import TOKENS_LIVE
 from bot.request.symbols import Symbols
 from bot.schedule.alerts import EVERY, AlertWatch
@@ -43,13 +45,12 @@ from bot.views.press import answer_stale
 from liqmap import LiqmapError, damage_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from contextvars import Context
 
     from bot.request.drawing import Draw
     from bot.settings import BotSettings
     from bot.store import Store
-    from liqmap import SteadyClock, SymbolStatus
+    from liqmap import SteadyClock
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +73,7 @@ class LiqmapBot(commands.AutoShardedBot):
         symbols: Symbols | None = None,
         metrics: Metrics | None = None,
         schedule_in: Context | None = None,
-        recorded: Callable[[], Sequence[SymbolStatus]] = lambda: (),
-        under_way: Callable[[], int] = lambda: 0,
+        facts: EngineFacts | None = None,
     ) -> None:
         super().__init__(
             # discord.py requires a prefix; without message intents it never matches.
@@ -97,8 +97,7 @@ class LiqmapBot(commands.AutoShardedBot):
         self.waiting = Waiting(store.pending, now=clock.now)
         self._symbols = symbols or Symbols()
         self._schedule_in = schedule_in
-        self._recorded = recorded
-        self._under_way = under_way
+        self._facts = facts or EngineFacts()
         self._scheduler: Scheduler | None = None
         self.gate = Gate(self._take)
 
@@ -189,12 +188,12 @@ class LiqmapBot(commands.AutoShardedBot):
             )
         )
         await self.add_cog(Server(self._store.guilds))
+        await self.add_cog(Accuracy(self._facts.report))
         await self.add_cog(
             Status(
                 self._store,
-                recorded=self._recorded,
+                self._facts,
                 damaged=partial(damage_warning, self._settings.storage.path),
-                under_way=self._under_way,
                 most_under_way=self._settings.engine.queue_size,
                 started=self._clock.now(),
             )

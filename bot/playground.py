@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextvars import copy_context
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import discord
 
 from bot.client import LiqmapBot
+from bot.request.drawing import EngineFacts
 from bot.request.symbols import Refusal, Symbols
 from bot.store import open_store
 from liqmap import DataError, Engine, SettingsError, SystemClock, utc_now
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bot.request.drawing import Draw
+    from bot.request.drawing import Draw, ReportAccuracy
     from bot.settings import BotSettings
-    from liqmap import MapRequest, MapResult, Progress
+    from liqmap import DrawnReport, MapRequest, MapResult, Progress
 
 News = TypeVar("News")
 
@@ -50,18 +52,29 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
             Engine(simulated, record=True) as engine,
             open_store(simulated) as store,
         ):
+            facts = EngineFacts.of(engine)
             bot = LiqmapBot(
                 simulated,
                 draw=_outside(engine.draw),
                 store=store,
                 clock=clock,
                 symbols=_symbols_outside(listings),
-                recorded=engine.status,
+                facts=replace(facts, report=_report_outside(facts.report)),
                 # The simulation would wait for each minute of the schedule.
                 schedule_in=copy_context(),
             )
             async with simcord.run(bot, settle_timeout=_SETTLE_SECONDS) as env:
                 await _play_in(env, port=port, out=out, stay=stay)
+
+
+def _report_outside(report: ReportAccuracy) -> ReportAccuracy:
+    """Return `report` run outside the simulation, likewise."""
+    outside = copy_context()
+
+    async def run(symbol: str | None, /) -> DrawnReport:
+        return await outside.run(asyncio.ensure_future, report(symbol))
+
+    return run
 
 
 def _outside(draw: Draw) -> Draw:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from liqmap.collect.clients import clock_problem, exchange_addresses
     from liqmap.exchanges import EXCHANGES
     from liqmap.live.status import SymbolStatus, clock_warning
+    from liqmap.run.accuracy_report import DrawnReport
     from liqmap.run.calls import adraw, draw
     from liqmap.run.engine import Engine
     from liqmap.run.result import MapResult
@@ -73,6 +74,7 @@ __all__ = [
     "Cluster",
     "Coverage",
     "DataError",
+    "DrawnReport",
     "Engine",
     "EngineBusy",
     "Exchange",
@@ -125,6 +127,7 @@ if not TYPE_CHECKING:
         "Clock": "liqmap.clock",
         "adraw": "liqmap.run.calls",
         "draw": "liqmap.run.calls",
+        "DrawnReport": "liqmap.run.accuracy_report",
         "EXCHANGES": "liqmap.exchanges",
         "clock_problem": "liqmap.collect.clients",
         "exchange_addresses": "liqmap.collect.clients",

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bot.commands.accuracy import Accuracy
 from bot.commands.alerts import Alerts
 from bot.commands.maps import Maps
 from bot.commands.server import Server
@@ -22,7 +23,7 @@ from liqmap.compute.margin import Brackets, MarginRules, liquidation_price
 from liqmap.model import Side, Valuation
 
 ROOT = Path(__file__).parents[1]
-COGS = (Alerts, Maps, Server, Status, Subscriptions)
+COGS = (Accuracy, Alerts, Maps, Server, Status, Subscriptions)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
@@ -125,7 +126,8 @@ def test_every_picture_is_there():
 
 
 @pytest.mark.parametrize(
-    "command", ["make demo", "make test", "make bench", "make check", "make gallery", "make soak"]
+    "command",
+    ["make demo", "make test", "make bench", "make check", "make gallery", "make soak", "make ledger-study"],
 )
 def test_make_knows_every_command_that_a_page_names(command: str):
     assert any(command in text for text in PAGES.values())

@@ -15,11 +15,11 @@ from bot.views.replies import COLOUR, fitting
 from liqmap import clock_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
+    from bot.request.drawing import EngineFacts
     from bot.store import Store
-    from liqmap import SymbolStatus
 
 _NONE_RECORDED = "Nothing is recorded yet; recording starts with the first map whose window ends now."
 
@@ -30,17 +30,15 @@ class Status(commands.Cog):
     def __init__(
         self,
         store: Store,
+        facts: EngineFacts,
         *,
-        recorded: Callable[[], Sequence[SymbolStatus]],
         damaged: Callable[[], str | None],
-        under_way: Callable[[], int],
         most_under_way: int,
         started: datetime,
     ) -> None:
         self._store = store
-        self._recorded = recorded
+        self._facts = facts
         self._damaged = damaged
-        self._under_way = under_way
         self._most_under_way = most_under_way
         self._started = started
 
@@ -50,15 +48,17 @@ class Status(commands.Cog):
     async def status(self, interaction: discord.Interaction) -> None:
         """Answer with one embed."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
-        found = await asyncio.to_thread(self._recorded)
+        found = await asyncio.to_thread(self._facts.recorded)
         lines = recorded_lines(found)
         embed = discord.Embed(
             title="Recorded live", description=fitting(lines) or _NONE_RECORDED, colour=COLOUR
         )
-        embed.add_field(name="Maps", value=queue_text(self._under_way(), self._most_under_way))
+        embed.add_field(name="Maps", value=queue_text(self._facts.under_way(), self._most_under_way))
         embed.add_field(name="Posts", value=await snapshots_text(self._store))
         embed.add_field(name="Running", value=uptime_text(self._started))
         embed.add_field(name="Clock", value=clock_warning(found) or "no exchange disagrees with it")
+        if sealed := await asyncio.to_thread(self._facts.sealed):
+            embed.add_field(name="Sealed maps", value=sealed, inline=False)
         if damage := await asyncio.to_thread(self._damaged):
             embed.add_field(name="Damaged", value=damage, inline=False)
         embed.set_footer(text=versions_text())

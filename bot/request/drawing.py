@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict, Unpack
+
+from liqmap import DrawnReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
-    from liqmap import MapRequest, MapResult, Progress
+    from liqmap import Engine, MapRequest, MapResult, Progress, SymbolStatus
 
 
 class Listeners(TypedDict, total=False):
@@ -23,3 +26,36 @@ class Draw(Protocol):
     def __call__(self, request: MapRequest, **listeners: Unpack[Listeners]) -> Coroutine[Any, Any, MapResult]:
         """Draw `request` and report to `listeners`."""
         ...
+
+
+class ReportAccuracy(Protocol):
+    """What `/accuracy` needs: how right earlier maps were."""
+
+    async def __call__(self, symbol: str | None, /) -> DrawnReport:
+        """Return the report of all sealed maps, or of one symbol's. Raises LiqmapError."""
+        ...
+
+
+async def _nothing_sealed(symbol: str | None, /) -> DrawnReport:
+    del symbol
+    return DrawnReport()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What the bot reports of the engine besides maps.
+
+    `recorded` returns the state of each recording, `under_way` how many maps are being drawn, `report` how
+    right earlier maps were, and `sealed` how many are sealed, with the last hash; None if none are.
+    """
+
+    recorded: Callable[[], Sequence[SymbolStatus]] = lambda: ()
+    under_way: Callable[[], int] = lambda: 0
+    report: ReportAccuracy = _nothing_sealed
+    sealed: Callable[[], str | None] = lambda: None
+
+    @classmethod
+    def of(cls, engine: Engine) -> Self:
+        """Return what `engine` says."""
+        accuracy = engine.accuracy
+        return cls(engine.status, lambda: engine.jobs_under_way, accuracy.report, accuracy.sealed)

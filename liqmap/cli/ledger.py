@@ -54,11 +54,13 @@ def ledger(words: Sequence[str]) -> int:
 
 
 def _path(options: argparse.Namespace, settings: Settings) -> Path:
-    root = settings.storage.path
     if options.file is not None:
         return Path(options.file)
-    # As the simulated market redirects it.
-    return ledger_path(root / "simulated" if options.simulated else root, settings.ledger)
+    if options.simulated:
+        from liqmap.simulator import simulated_store  # noqa: PLC0415 - takes half a second, rarely needed
+
+        settings = simulated_store(settings)
+    return ledger_path(settings.storage.path, settings.ledger)
 
 
 def _verify(path: Path) -> None:
@@ -107,7 +109,7 @@ async def _backtest(options: argparse.Namespace, accuracy: Accuracy) -> None:
     gain = "" if chosen.gain is None else f" ({chosen.gain:+.3f} bits a window there)"
     _say(f"settings chosen on the first half: {chosen.ledger.window} {chosen.ledger.selection}{gain}")
     _say(f"file of the second half: {path}")
-    _show(await accuracy.report(path), options.out)
+    _show(await accuracy.report(path=path), options.out)
 
 
 def _show(drawn: DrawnReport, out: Path | None) -> None:

@@ -21,6 +21,8 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.live.status import clock_warning, recording_status
 from liqmap.model import Exchange, Market
 from liqmap.parsing import parse_exchange, parse_symbol
+from liqmap.run.accuracy import ledger_path
+from liqmap.run.accuracy_report import sealed_text
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
@@ -71,6 +73,8 @@ def status(arguments: Sequence[str]) -> int:
         sys.stdout.write(_as_json(found))
     else:
         _say(_as_table(found) if found else f"Nothing is recorded yet; try: {example}")
+        if sealed := sealed_text(ledger_path(root, settings.ledger)):
+            _say(f"Ledger: {sealed}")
     if damage := damage_warning(root):
         # Beside the output: a program that reads the list gets the list.
         sys.stderr.write(f"{damage}\n")

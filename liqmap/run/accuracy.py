@@ -18,7 +18,7 @@ from liqmap.ledger.score import LEAST_COVERAGE, Feed, Travelled
 from liqmap.live.recorder import markets_named
 from liqmap.model import LEVERAGES, MapRequest, SweepPrice
 from liqmap.parsing import parse_mode, parse_selection, parse_window
-from liqmap.run.accuracy_report import ReportJob, run_report_job
+from liqmap.run.accuracy_report import ReportJob, run_report_job, sealed_text
 from liqmap.run.job import MapJob
 from liqmap.run.standing import run_standing_job
 from liqmap.store.feeds import feed_coverage
@@ -143,9 +143,16 @@ class Accuracy:
             if self._supplies.is_recorded(market.exchange, market.symbol):
                 await self._logged("sealed", self.seal(market, end, path=self.path))
 
-    async def report(self, path: Path | None = None, *, symbol: str | None = None) -> DrawnReport:
-        """Draw what the ledger in `path`, that of these settings by default, says. Raises LiqmapError."""
+    async def report(self, symbol: str | None = None, /, *, path: Path | None = None) -> DrawnReport:
+        """Draw what the ledger in `path`, that of these settings by default, says of all maps or a symbol's.
+
+        Raises RequestError for a symbol of which nothing is sealed, BrokenLedger, StoreError, JobFailed.
+        """
         return await self._supplies.run(run_report_job, ReportJob(path or self.path, symbol))
+
+    def sealed(self) -> str | None:
+        """Return how many maps are sealed and the last hash, or what is wrong; None if none are."""
+        return sealed_text(self.path)
 
     async def standing(self, market: Market, end: datetime, ledger: LedgerSettings) -> Standing:
         """Return what stands of the map of `market` that ends at `end`. Raises what drawing raises."""

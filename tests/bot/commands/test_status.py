@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.client import LiqmapBot
+from bot.request.drawing import EngineFacts
 from bot.settings import BotSettings
 from bot.store import Store
 from liqmap import SymbolStatus
@@ -43,6 +44,9 @@ STOPPED = SymbolStatus(
 )
 
 
+SEALED = "12 maps sealed, last hash 60303a"
+
+
 @pytest.fixture
 def recorded() -> list[SymbolStatus]:
     return []
@@ -57,8 +61,7 @@ def simcord_bot(
         draw=draw,
         store=store,
         clock=SimulatedClock(),
-        recorded=lambda: recorded,
-        under_way=lambda: 3,
+        facts=EngineFacts(lambda: recorded, lambda: 3, sealed=lambda: SEALED),
     )
 
 
@@ -80,6 +83,7 @@ async def test_status_tells_how_the_bot_is_doing(floor: Floor):
         "Posts": "0 subscriptions run; nothing posted yet",
         "Running": f"since <t:{int(NOW.timestamp())}:R>",
         "Clock": "no exchange disagrees with it",
+        "Sealed maps": SEALED,
     }
 
 

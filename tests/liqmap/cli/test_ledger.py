@@ -57,6 +57,15 @@ def test_a_ledger_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
     )
 
 
+def test_a_symbol_may_be_typed_in_part_and_one_that_is_not_sealed_is_refused(
+    path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for typed in ("btc", "btc/usdt", "BTCUSDT"):
+        assert "10 of 90 days" in run(capsys, "report", "--file", str(path), "--symbol", typed)[1]
+    sentence = "No map of ETH is sealed; try BTCUSDT.\n"
+    assert run(capsys, "report", "--file", str(path), "--symbol", "eth") == (1, sentence)
+
+
 def test_a_simulated_map_is_sealed_scored_and_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     config = tmp_path / "liqmap.toml"
     config.write_text(f'storage.path = "{tmp_path / "store"}"\n')
