@@ -18,6 +18,7 @@ from discord.ext import commands
 from bot.commands.accuracy import Accuracy
 from bot.commands.alerts import Alerts
 from bot.commands.maps import Maps
+from bot.commands.scan import Scans
 from bot.commands.server import Server
 from bot.commands.status import Status
 from bot.commands.subscriptions import Subscriptions
@@ -172,6 +173,9 @@ class LiqmapBot(commands.AutoShardedBot):
                 defaults=self._store.guilds.get,
                 symbols=self._symbols,
             )
+        )
+        await self.add_cog(
+            Scans(self._facts.scan, now=self._clock.now, limits=limits, defaults=self._store.guilds.get)
         )
         desk = SubscriptionDesk(
             self._store, scheduler, clock=self._clock, settings=self._settings.subscriptions

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bot.request.drawing import Draw, ReportAccuracy
+    from bot.request.drawing import Draw, ReportAccuracy, Scan
     from bot.settings import BotSettings
-    from liqmap import DrawnReport, MapRequest, MapResult, Progress
+    from liqmap import DrawnReport, MapRequest, MapResult, Progress, ScanRequest, ScanResult
 
 News = TypeVar("News")
 
@@ -59,7 +59,7 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
                 store=store,
                 clock=clock,
                 symbols=_symbols_outside(listings),
-                facts=replace(facts, report=_report_outside(facts.report)),
+                facts=replace(facts, report=_report_outside(facts.report), scan=_scan_outside(facts.scan)),
                 # The simulation would wait for each minute of the schedule.
                 schedule_in=copy_context(),
             )
@@ -94,6 +94,16 @@ def _outside(draw: Draw) -> Draw:
 
         drawing = draw(request, progress=back(progress), partial=back(partial))
         return await outside.run(asyncio.ensure_future, drawing)
+
+    return run
+
+
+def _scan_outside(scan: Scan) -> Scan:
+    """Return `scan` run outside the simulation, as maps are drawn."""
+    outside = copy_context()
+
+    async def run(request: ScanRequest) -> ScanResult:
+        return await outside.run(asyncio.ensure_future, scan(request))
 
     return run
 

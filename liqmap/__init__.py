@@ -46,6 +46,7 @@ from liqmap.model import (
     Portion,
     Progress,
     Selection,
+    Side,
     Theme,
     TopN,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "Selection",
     "Settings",
     "SettingsError",
+    "Side",
     "SteadyClock",
     "SymbolStatus",
     "SystemClock",

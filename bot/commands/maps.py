@@ -123,6 +123,14 @@ class Maps(commands.Cog):
             await acknowledge(interaction, ephemeral=aside, thinking=aside)
             await self._answer(interaction, request, typed=spec.market.symbol)
 
+    async def open_beside(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
+        """Draw `spec` up to `end` beside a message, visible only to the person who asked."""
+        request = self._checked(spec, end)
+        self._check_channel(interaction)
+        with self._limits.counted(interaction.user.id, interaction.guild_id):
+            await acknowledge(interaction, ephemeral=True, thinking=True)
+            await self._answer(interaction, request, typed=spec.market.symbol)
+
     async def send_csv(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
         """Send the table of all levels, visible only to the person who asked."""
         request = self._checked(spec, end, levels_csv=True)

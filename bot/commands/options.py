@@ -110,6 +110,10 @@ OPTIONS: Final = {
     "levels": Option(
         "Which levels count as standing (default: levels that price has not touched)", choices=_LEVELS
     ),
+    "side": Option(
+        "Only the clusters of one side (default: both)",
+        choices={"long": "longs, below the price", "short": "shorts, above the price"},
+    ),
     "theme": Option(
         "Colours of the pictures (default: the server's)", choices={each: each.value for each in Theme}
     ),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict, Unpack
 
-from liqmap import DrawnReport
+from liqmap import DrawnReport, ScanResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from liqmap import Engine, MapRequest, MapResult, Progress, SymbolStatus
+    from liqmap import Engine, MapRequest, MapResult, Progress, ScanRequest, SymbolStatus
 
 
 class Listeners(TypedDict, total=False):
@@ -18,6 +18,14 @@ class Listeners(TypedDict, total=False):
 
     progress: Callable[[Progress], None] | None
     partial: Callable[[MapResult], None] | None
+
+
+class Scan(Protocol):
+    """Scans the recorded markets: `Engine.scan`."""
+
+    def __call__(self, request: ScanRequest) -> Coroutine[Any, Any, ScanResult]:
+        """Return the markets that are nearest to a large cluster."""
+        ...
 
 
 class Draw(Protocol):
@@ -36,6 +44,10 @@ class ReportAccuracy(Protocol):
         ...
 
 
+async def _scan_nothing(request: ScanRequest) -> ScanResult:
+    return ScanResult(request, (), 0)
+
+
 async def _nothing_sealed(symbol: str | None, /) -> DrawnReport:
     del symbol
     return DrawnReport()
@@ -46,16 +58,20 @@ class EngineFacts:
     """What the bot reports of the engine besides maps.
 
     `recorded` returns the state of each recording, `under_way` how many maps are being drawn, `report` how
-    right earlier maps were, and `sealed` how many are sealed, with the last hash; None if none are.
+    right earlier maps were, and `sealed` how many are sealed, with the last hash; None if none are. `scan`
+    looks at all recorded markets.
     """
 
     recorded: Callable[[], Sequence[SymbolStatus]] = lambda: ()
     under_way: Callable[[], int] = lambda: 0
     report: ReportAccuracy = _nothing_sealed
     sealed: Callable[[], str | None] = lambda: None
+    scan: Scan = _scan_nothing
 
     @classmethod
     def of(cls, engine: Engine) -> Self:
         """Return what `engine` says."""
         accuracy = engine.accuracy
-        return cls(engine.status, lambda: engine.jobs_under_way, accuracy.report, accuracy.sealed)
+        return cls(
+            engine.status, lambda: engine.jobs_under_way, accuracy.report, accuracy.sealed, engine.scan
+        )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from liqmap import MapResult
 
 CUSTOM_ID_LENGTH: Final = 100
+_LABEL_LENGTH = 80  # Discord's limit
 MODE_NAMES: Final = {
     Mode.TOP_N: "top_n: the largest trades of each side",
     Mode.GROSS_VALUE: "gross_value: all trades of at least this notional",
@@ -38,6 +39,9 @@ class Presses(Protocol):
     ) -> None:
         """Draw `spec` in place of what is shown, up to `end` or now."""
 
+    async def open_beside(self, interaction: discord.Interaction[Any], spec: MapSpec, end: datetime) -> None:
+        """Draw `spec` up to `end` beside what is shown, visible only to the person who asked."""
+
     async def send_csv(self, interaction: discord.Interaction[Any], spec: MapSpec, end: datetime) -> None:
         """Send the table of levels."""
 
@@ -45,10 +49,10 @@ class Presses(Protocol):
 class MapButton(
     Press,
     ui.DynamicItem[ui.Button[Any]],
-    template=r"map:(r|c|e|w\d{1,3}):(.+)",
+    template=r"map:(r|c|e|o|w\d{1,3}):(.+)",
     access=USERS_OF_COMMANDS,
 ):
-    """Refresh, CSV, this very end, or another window."""
+    """Refresh, CSV, this very end, the same beside the message, or another window."""
 
     def __init__(
         self, action: str, code: str, *, label: str = "…", row: int | None = None, now: bool = False
@@ -75,6 +79,8 @@ class MapButton(
                 await presses.send_csv(interaction, spec, end)
             case "e":
                 await presses.redraw(interaction, spec, end)
+            case "o":
+                await presses.open_beside(interaction, spec, end)
             case window:
                 length = timedelta(hours=int(window[1:]))
                 await presses.redraw(interaction, replace(spec, length=length), end)
@@ -176,6 +182,14 @@ def map_view(spec: MapSpec, end: datetime, *, author_id: int, whole_end: datetim
             _add_whole(view, spec, whole_end, row=3)
     view.add_item(DeleteButton(author_id, row=3))
     return view
+
+
+def open_button(spec: MapSpec, end: datetime, *, label: str, row: int) -> MapButton | None:
+    """Return a button that draws a map beside the message; None if the spec is too long for one."""
+    code = _code(spec, end)
+    if len(code) + len("map:o:") > CUSTOM_ID_LENGTH:
+        return None
+    return MapButton("o", code, label=label[:_LABEL_LENGTH], row=row)
 
 
 def _add_whole(view: ui.View, spec: MapSpec, whole_end: datetime, *, row: int) -> None:

@@ -17,7 +17,7 @@ import pytest
 import simcord
 
 from bot.client import LiqmapBot
-from bot.request.drawing import Draw
+from bot.request.drawing import Draw, EngineFacts, Scan
 from bot.request.symbols import Symbols
 from bot.settings import BotSettings
 from bot.store import Store, open_store
@@ -197,11 +197,14 @@ def _same_process() -> Iterator[None]:
     root.setLevel(level)
 
 
-def new_bot(settings: BotSettings, store: Store, draw: Draw | None = None) -> LiqmapBot:
+def new_bot(
+    settings: BotSettings, store: Store, draw: Draw | None = None, scan: Scan | None = None
+) -> LiqmapBot:
     """Return a bot whose clock is the simulated Discord's."""
     return LiqmapBot(
         settings,
         draw=draw or FakeDraw(),
+        facts=EngineFacts(scan=scan) if scan else None,
         store=store,
         clock=SimulatedClock(),
         symbols=Symbols(completed=_completed),
