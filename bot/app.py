@@ -1,4 +1,4 @@
-"""The bot's start: arguments, settings, logging, and the one place where everything is made and closed."""
+"""Start the bot: read arguments and settings, and make and close everything in one place."""
 
 from __future__ import annotations
 
@@ -44,13 +44,14 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the bot, or the playground, until it is told to stop; return the exit code.
+    """Run the bot, the playground or a subcommand, and return the exit code.
 
-    0: stopped. 1: it could not go on. 2: usage, settings or token. Reasons are one sentence on stderr.
+    0: it was stopped, or is done. 1: it could not continue. 2: wrong usage, settings or token. The reason is
+    one sentence on stderr.
     """
     write_any_text()
     options = _parser().parse_args(arguments)
-    # Whatever is written from here on is for its owner's eyes.
+    # Files written from here on can be read by their owner only.
     os.umask(0o077)
     try:
         settings = load_bot_settings(options.config)
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
     match options.command:
         case "playground":
-            # The simulation makes a client without intents to look at it, of which discord.py warns.
+            # The simulation looks at Discord through a client without intents, about which discord.py warns.
             logging.getLogger("discord.state").setLevel(logging.ERROR)
             from bot.playground import play  # noqa: PLC0415 - needs an optional library
 
@@ -130,7 +131,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
             metrics=metrics.page,
         ),
     ):
-        metrics.watch("connected", "Whether the gateway is there", lambda: float(bot.connected))
+        metrics.watch("connected", "Whether Discord is connected", lambda: float(bot.connected))
         metrics.watch("drawing", "Whether maps can be drawn", lambda: float(drawing.works))
         metrics.watch("queue", "Maps under way or waiting", lambda: engine.jobs_under_way)
         metrics.watch("recorder_lag_seconds", "Lag of the slowest recorded stream", engine.lag)
@@ -139,14 +140,14 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
 
 
 async def stay(bot: LiqmapBot, token: str) -> None:
-    """Let the bot be connected until SIGTERM. Raises LiqmapError, which says why it cannot go on."""
+    """Keep the bot connected until SIGTERM. Raises LiqmapError with the reason why it cannot continue."""
     stop = asyncio.Event()
     call_at_signals(stop.set, signal.SIGTERM)
-    # The library takes a cancellation for its own while it connects again, so nobody waits for it to end.
+    # While discord.py reconnects, it swallows a cancellation. So the cancelled task is not awaited here.
     ends = [asyncio.create_task(bot.start(token)), asyncio.create_task(stop.wait())]
     try:
         for ended in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
-            await ended  # which raises why it could not go on
+            await ended  # raises the error that ended it, if any
     except (aiohttp.ClientError, ConnectionError, TimeoutError, discord.DiscordException) as error:
         raise login_error(error) from error
     finally:
@@ -155,9 +156,9 @@ async def stay(bot: LiqmapBot, token: str) -> None:
 
 
 def point_at(settings: DiscordSettings) -> None:
-    """Make discord.py talk to the API and gateway of the settings.
+    """Point discord.py to the API and gateway of the settings.
 
-    The library keeps both addresses as constants of its classes and has no option for them.
+    The library has both addresses as constants of its classes, and no option for them.
     """
     discord.http.Route.BASE = settings.api_url
     discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = URL(settings.gateway_url)

@@ -1,4 +1,4 @@
-"""The Discord client: commands, when they are announced, and the one place where errors become replies."""
+"""The Discord client: sets up commands and schedule, and turns every command's error into a reply."""
 
 from __future__ import annotations
 
@@ -59,10 +59,7 @@ _ITEMS: Final = (*buttons.ITEMS, *panels.ITEMS)
 
 
 class LiqmapBot(commands.AutoShardedBot):
-    """The bot. It asks for no privileged intent and mentions nobody.
-
-    `connected` tells whether the gateway is there, and away for no shard.
-    """
+    """The bot. It needs no privileged intent and mentions nobody by default."""
 
     def __init__(
         self,
@@ -103,7 +100,10 @@ class LiqmapBot(commands.AutoShardedBot):
         self.gate = Gate(self._take)
 
     async def setup_hook(self) -> None:
-        """Add the commands, begin the schedule, and announce the commands where Discord has others."""
+        """Add the commands, start the schedule, and register the commands if Discord has other ones.
+
+        discord.py calls this once, after the login and before the connection to the gateway.
+        """
         self.add_dynamic_items(*_ITEMS)
         self._store = await self._store.of(cast("int", self.application_id))  # known by the login
         posts = Posts(
@@ -116,6 +116,7 @@ class LiqmapBot(commands.AutoShardedBot):
         watch = AlertWatch(self._store, posts, self._draw, clock=self._clock)
         scheduler.every(EVERY, watch.check, name="alerts")
         scheduler.every(TOKENS_LIVE, self._forget_dead_tokens, name="tokens")
+        # Before the first new command: someone may have been waiting since before the restart.
         await self._answer_left()
         if self._settings.discord.sync_commands:
             await announce(self.tree)
@@ -123,12 +124,13 @@ class LiqmapBot(commands.AutoShardedBot):
         scheduler.start(await self._store.subscriptions.active())
 
     async def close(self) -> None:
-        """Answer everybody who waits and stop the schedule, then the connection."""
+        """Answer everybody who waits, stop the schedule, then close the connection."""
+        # While the connection is open: a closed client can send no answers.
         await asyncio.gather(self.waiting.close(), *([self._scheduler.close()] if self._scheduler else []))
         await super().close()
 
     async def _answer_left(self) -> None:
-        """Answer those whom a process that was killed has left waiting."""
+        """Answer the people whom a killed process left waiting."""
         application = self.application_id or 0
         if not await self._store.processes.take(application):
             log.warning("another process runs this bot on the same database; stop one of them")
@@ -141,12 +143,12 @@ class LiqmapBot(commands.AutoShardedBot):
 
     async def _rewind(self, back: timedelta) -> None:
         if back >= NOTICED:
-            log.warning("posts were noted by a clock that was ahead by %s or more", back)
+            log.warning("the newest posts are dated %s in the future: the clock was set back", back)
             await self._store.rewind(now=self._clock.now(), back=back)
 
     def _new_scheduler(self, posts: Posts) -> Scheduler:
         settings = self._settings.subscriptions
-        # Equal requests that are due together come within the jitter, and a little more when it is busy.
+        # Equal requests that are due together arrive within the jitter, or a little later on a busy machine.
         keep = timedelta(seconds=settings.jitter + 300)
         job = SnapshotJob(
             self._store,
@@ -156,7 +158,7 @@ class LiqmapBot(commands.AutoShardedBot):
             settings=settings,
             on_outcome=self.metrics.count_snapshot,
         )
-        # Not "or": a context without variables counts as false.
+        # Not `or`: an empty context is falsy.
         context = copy_context() if self._schedule_in is None else self._schedule_in
         return Scheduler(job, clock=self._clock, jitter=settings.jitter, context=context, rewind=self._rewind)
 
@@ -215,7 +217,7 @@ class LiqmapBot(commands.AutoShardedBot):
         scheduler.every(timedelta(hours=1), partial(desk.tidy, self), name="tidy")
 
     def typed(self, interaction: discord.Interaction, text: str) -> Typed:
-        """Return what is known while somebody types `text` as an option."""
+        """Return what is known while somebody types `text` into an option."""
         return Typed(
             text,
             vars(interaction.namespace),
@@ -227,28 +229,28 @@ class LiqmapBot(commands.AutoShardedBot):
 
     @property
     def connected(self) -> bool:
-        """Whether the gateway is there, and away for no shard."""
+        """Whether the gateway is connected, for every shard."""
         return self._greeted and not self._shards_away
 
     async def on_connect(self) -> None:
-        """Note that the gateway is there."""
+        """Note that the gateway is connected."""
         self._greeted = True
         log.info("connected as %s", self.user)
 
     async def on_shard_connect(self, shard_id: int) -> None:
-        """Note that the gateway is there for a shard, with a new session."""
+        """Note that a shard is connected, with a new session."""
         self._shards_away.discard(shard_id)
 
     async def on_shard_resumed(self, shard_id: int) -> None:
-        """Note that the gateway is there again for a shard."""
+        """Note that a shard has resumed its session."""
         self._shards_away.discard(shard_id)
 
     async def on_shard_disconnect(self, shard_id: int) -> None:
-        """Note that the gateway is gone for a shard; the library connects again by itself."""
+        """Note that a shard is disconnected; discord.py reconnects it."""
         self._shards_away.add(shard_id)
 
     async def on_interaction(self, interaction: discord.Interaction[LiqmapBot]) -> None:
-        """Count presses, and answer those that no button of today understands."""
+        """Count presses, and answer those of buttons that this version does not know."""
         if interaction.type is discord.InteractionType.component:
             self.metrics.count_press()
         if interaction.type in {discord.InteractionType.component, discord.InteractionType.modal_submit}:
@@ -268,19 +270,19 @@ class LiqmapBot(commands.AutoShardedBot):
 
 
 class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
-    """The command tree, in which every error of every command ends as one sentence."""
+    """The command tree, which turns every error of a command into one sentence."""
 
     async def on_error(
         self, interaction: discord.Interaction[LiqmapBot], error: app_commands.AppCommandError, /
     ) -> None:
-        """Answer with one sentence."""
+        """Answer an error with one sentence."""
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         outcome = "refused" if isinstance(cause, LiqmapError) else "failed"
         self.client.metrics.count_command(interaction, outcome)
         await answer_error(interaction, cause)
 
     async def interaction_check(self, interaction: discord.Interaction[LiqmapBot], /) -> bool:
-        """Let a command through once, and for those who may use it; note when it began."""
+        """Return whether a command may run: once, and for people who may use it. Note when it began."""
         set_state(interaction, replace(state_of(interaction), began=time.perf_counter()))
         typing = interaction.type is discord.InteractionType.autocomplete
         if not typing:

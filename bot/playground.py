@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 News = TypeVar("News")
 
-_SETTLE_SECONDS = 120.0  # the first map of a day waits for that day to be invented
+_SETTLE_SECONDS = 120.0  # a day's first map waits until the simulated market has made that day
 
 
 async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool = False) -> None:
     """Post `/liqmap BTCUSDT 6h top_n 100`, save its images to `out`, and stay open on a terminal.
 
-    Without a terminal it ends after the post, unless it is to `stay`. Raises DataError if the bot
-    did not answer with a map.
+    Without a terminal, the playground ends after the post unless `stay` is set. Raises DataError if the bot
+    does not answer with a map.
     """
     async with MarketServer(SimulatedMarket(), weight_limit=GENEROUS) as server:
         simulated, clock = server.redirect(settings), SystemClock()
@@ -78,7 +78,11 @@ def _report_outside(report: ReportAccuracy) -> ReportAccuracy:
 
 
 def _outside(draw: Draw) -> Draw:
-    """Return `draw` run outside the simulation, which would otherwise wait for every network timer in it."""
+    """Return `draw`, run outside the simulation, which would otherwise wait for its network timers.
+
+    The simulation follows tasks by their context. So the work runs in a copy of the context from before the
+    simulation, and its callbacks run inside again.
+    """
     outside = copy_context()
 
     async def run(
@@ -109,7 +113,7 @@ def _scan_outside(scan: Scan) -> Scan:
 
 
 def _symbols_outside(listings: Listings) -> Symbols:
-    """Return what the lists say, asked outside the simulation too."""
+    """Return the symbols of `listings`, whose requests also run outside the simulation."""
     symbols, outside = Symbols.of(listings), copy_context()
 
     async def completed(request: MapRequest) -> MapRequest:
@@ -122,7 +126,7 @@ def _symbols_outside(listings: Listings) -> Symbols:
 
 
 async def _play_in(env: simcord.Env, *, port: int | None, out: Path, stay: bool) -> None:
-    # This Discord starts at a fixed date; the market, and whoever looks, live today.
+    # The simulated Discord starts at a fixed date, but the market and the user are in the present.
     await env.advance_time((utc_now() - env.now()).total_seconds())
     guild = env.create_guild("Trading floor (simulated)")
     channel = guild.create_text_channel("liquidations")

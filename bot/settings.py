@@ -28,7 +28,7 @@ class DiscordSettings(Section):
 
 
 class DatabaseSettings(Section):
-    """Where subscriptions are kept. The URL may hold a password, so it shows in no text."""
+    """Where subscriptions are stored. The URL may contain a password, so no text shows it."""
 
     url: SecretStr = SecretStr("")
 
@@ -50,7 +50,7 @@ class AlertsSettings(Section):
 
 
 class LimitsSettings(Section):
-    """What one person, and one server, may ask for."""
+    """How many maps one person, and one server, may request."""
 
     maps_per_user: int = Field(default=2, ge=1)
     maps_per_user_a_minute: int = Field(default=10, ge=1)
@@ -58,7 +58,7 @@ class LimitsSettings(Section):
 
 
 class HealthSettings(Section):
-    """Where the bot says whether it is connected, and how much it does."""
+    """The address at which the bot reports its health and metrics."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
@@ -101,7 +101,7 @@ def read_token() -> SecretStr:
     if not token and file:
         source = f"The file that {TOKEN_FILE_VARIABLE} names"
         try:
-            # Some editors put a mark in front, which is no part of it.
+            # Some editors put a byte order mark in front of the text.
             token = Path(file).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{source} cannot be read.") from error
@@ -112,7 +112,7 @@ def read_token() -> SecretStr:
             " run `python -m bot playground` to try it without one."
         )
     if not _TOKEN.fullmatch(token):
-        # It would break the header that carries it, and Discord would refuse it.
+        # It would break the HTTP header that carries it.
         raise SettingsError(
             f"{source} holds more than a token: a space, a line break or a character that no token has; copy"
             " the token again from Discord's developer portal."

@@ -110,12 +110,12 @@ class Maps(commands.Cog):
             await self._answer(interaction, request, typed=symbol)
 
     async def redraw(self, interaction: discord.Interaction, spec: MapSpec, end: datetime | None) -> None:
-        """Draw `spec` up to `end` or now: in place of an answer, or beside a scheduled post in private."""
+        """Draw `spec` up to `end` or now: replace an answer, or answer a scheduled post privately."""
         request = self._checked(spec, parse_end(None, now=self._now()) if end is None else end)
         self._check_channel(interaction)
         with self._limits.counted(interaction.user.id, interaction.guild_id):
             message = interaction.message
-            # A scheduled post belongs to everybody, so a press answers beside it and leaves it as it is.
+            # A scheduled post is everybody's: a press must not change it, so the answer is a private message.
             aside = message is not None and message.interaction_metadata is None
             if not aside:
                 # The map stays while the next one is drawn; an error only has to remove the progress line.

@@ -1,4 +1,4 @@
-"""The options of all commands, each described once: its text, its choices, and what is suggested for it."""
+"""Describe the options of all commands, each once: its text, its choices, and its suggestions."""
 
 from __future__ import annotations
 

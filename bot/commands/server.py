@@ -85,7 +85,7 @@ class Server(commands.Cog):
         now = change(before)
         await acknowledge(interaction, ephemeral=True, thinking=True)
         if now != before:
-            # From what is stored: somebody else may be changing it.
+            # Changes the stored defaults, not a copy from before: somebody else may be changing them too.
             now = await self._guilds.change(guild_id, change)
         embed = _shown(now)
         await patiently(lambda: interaction.edit_original_response(embed=embed))

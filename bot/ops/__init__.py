@@ -1,1 +1,1 @@
-"""Ops: what an operator reads and runs: health, metrics, logs, checks and backups."""
+"""What an operator reads and runs: health, metrics, logs, checks and backups."""

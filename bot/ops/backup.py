@@ -1,4 +1,4 @@
-"""Backup: subscriptions, servers' defaults and alerts as one JSON file, and back."""
+"""Export subscriptions, servers' defaults and alerts to one JSON file, and import them again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LARGEST: Final = 64 << 20  # bytes: some 150,000 subscriptions
 
 
 async def export_to(store: Store, path: Path) -> int:
-    """Write everything into a file that only its owner can read; return how many subscriptions there are."""
+    """Write everything into a file that only its owner can read; return the number of subscriptions."""
     subscriptions = await store.subscriptions.every_one()
     backup = {
         "version": VERSION,
@@ -38,9 +38,9 @@ async def export_to(store: Store, path: Path) -> int:
 
 
 async def import_from(store: Store, path: Path, *, now: datetime) -> int:
-    """Add what a file holds, equal rows once; return how many subscriptions were added.
+    """Add the rows of a file, equal ones once; return the number of added subscriptions.
 
-    Raises RequestError if any row is wrong. Nothing has been added then, nor where the process ends midway.
+    Raises RequestError if any row is wrong. In that case, or if the process ends midway, nothing is added.
     """
     saved = await asyncio.to_thread(_read, path, now=now)
     added = await restore(store.engine, saved, now=now)
@@ -85,7 +85,7 @@ def _read(path: Path, *, now: datetime) -> Saved:
 def _write_private(path: Path, text: str) -> None:
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")  # a pipe, which has no place to take
+            path.write_text(text, encoding="utf-8")  # a pipe or device: a rename would replace it by a file
             return
         place = path.resolve()
         partial = place.with_name(f".{uuid4().hex}.part")

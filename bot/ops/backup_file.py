@@ -1,4 +1,4 @@
-"""What a backup file says: its rows, checked one by one, and what is wrong with them."""
+"""Read a backup file: check its rows one by one, and report what is wrong with them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SECONDS: Final = {every.total_seconds() for every in INTERVALS.values()}
 
 
 def _without_nul(text: str) -> str:
-    if "\0" in text:  # PostgreSQL stores none
+    if "\0" in text:  # PostgreSQL cannot store it
         raise PydanticCustomError("nul", "It must not contain a NUL character")
     return text
 
@@ -42,7 +42,7 @@ def _without_nul(text: str) -> str:
 _Id = Annotated[int, Field(gt=0, lt=2**63)]
 _CreatorId = Annotated[int, Field(ge=NOBODY, lt=2**63)]
 _Text = AfterValidator(_without_nul)
-# A word of an enumeration; the rest of a row takes no other type for the one that is meant.
+# Words of enumerations are converted; all other fields of a row must have their exact type.
 _Word = Field(strict=False)
 
 
@@ -101,14 +101,14 @@ _Meaning = TypeVar("_Meaning")
 
 
 def read_backup(content: bytes, *, now: datetime) -> Saved:
-    """Return what a file holds. Raises RequestError that names the first 20 wrong rows, and counts all."""
+    """Return what a file holds. Raises a RequestError that names the first 20 wrong rows and counts all."""
     try:
         file = _File.model_validate(from_json(content))
     except ValidationError as error:
         raise RequestError(
             f"The backup cannot be used: {_sentence(error) or 'it is not a backup file.'}"
         ) from None
-    except ValueError:  # what the parser says is about bytes and brackets
+    except ValueError:  # the parser's own message is about bytes and brackets, of no help to an operator
         raise RequestError(
             "The backup cannot be used: it is not complete JSON; name a file that export wrote."
         ) from None
@@ -132,7 +132,7 @@ class _Problems:
     def sift(
         self, name: str, rows: Sequence[Any], kind: type[_AnyRow], meaning: Callable[[_AnyRow], _Meaning]
     ) -> list[_Meaning]:
-        """Return what the rows mean, and note those that mean nothing."""
+        """Return what the valid rows mean, and note the others."""
         found = []
         for place, row in enumerate(rows):
             try:
@@ -159,7 +159,7 @@ def _sentence(error: ValidationError | RequestError, *place: str | int) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         place, text = (*place, *first["loc"]), f"{first['msg']}."
-    # A key that nobody knows can be anything.
+    # An unknown key can be any text, so it is cut and cleaned.
     words = ["".join(filter(str.isprintable, str(part)[:_LONGEST_WORD])) for part in place]
     return f"{'.'.join(words)}: {text}" if words else text
 
@@ -196,7 +196,7 @@ def _days(days: Sequence[int]) -> frozenset[int]:
 def _spec(code: str) -> MapSpec:
     try:
         spec = decode_spec(code)
-        # The store encodes the spec again, and the result must decode to the same.
+        # The store encodes the spec again, so what it writes must decode to the same.
         if decode_spec(encode_spec(spec)) == spec:
             return spec
     except LiqmapError:

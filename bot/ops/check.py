@@ -25,7 +25,7 @@ _Check = Callable[[], Awaitable[str]]
 
 
 async def check(settings: BotSettings, *, say: Callable[[str], object]) -> bool:
-    """Say one line for each thing that is needed; return whether all is well."""
+    """Report one line for each thing that the bot needs; return whether all of them are fine."""
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         checks: list[tuple[str, _Check]] = [
             ("store", lambda: _store(settings.storage.path)),

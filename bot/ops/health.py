@@ -1,4 +1,4 @@
-"""The state of the process for monitoring: GET /healthz and /metrics on this machine."""
+"""Serve the state of the process for monitoring: GET /healthz and /metrics on this machine."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _BROKEN_AFTER: Final = 3
 
 
 class DrawingHealth:
-    """Whether maps can be drawn: not after three faults of the bot in a row.
+    """Watches whether maps can be drawn: after three faults in a row they cannot.
 
-    A refusal by the exchange, or of the request itself, is not a fault of the bot.
+    A refusal by the exchange, or an invalid request, is not a fault.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class DrawingHealth:
         return self._faults < _BROKEN_AFTER
 
     def watched(self, draw: Draw) -> Draw:
-        """Return `draw`, whose outcomes are counted."""
+        """Return `draw` with its outcomes counted."""
 
         async def run(request: MapRequest, **listeners: Unpack[Listeners]) -> MapResult:
             try:
@@ -59,11 +59,9 @@ async def health_server(
     drawing: Callable[[], bool],
     metrics: Callable[[], bytes],
 ) -> AsyncIterator[None]:
-    """Answer /healthz with 200 while `connected` and `drawing`, else with 503, and /metrics.
+    """Answer /metrics, and /healthz with 200 while `connected` and `drawing` or else 503.
 
-    Without a port there is no server.
-
-    Raises SettingsError if the port cannot be had.
+    With port 0 there is no server. Raises SettingsError if the port is taken.
     """
     if not settings.port:
         yield

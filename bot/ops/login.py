@@ -1,4 +1,4 @@
-"""Why the bot cannot connect to Discord, or lost its connection: one sentence for its operator."""
+"""Explain to the operator, in one sentence, why the bot cannot connect to Discord or lost its connection."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _CLOSE_CODES: Final = {
 
 
 def login_error(error: BaseException) -> LiqmapError:
-    """Return the sentence for what discord.py has raised while it connected.
+    """Return an error with a sentence for what discord.py raised while it connected.
 
-    It is a SettingsError where starting again would not help.
+    It is a SettingsError if starting again would not help.
     """
     if isinstance(error, discord.GatewayNotFound) and error.__cause__ is not None:
         error = error.__cause__

@@ -1,4 +1,4 @@
-"""Log lines: for people, or one JSON object a line for machines; and never a secret."""
+"""Write log lines for people, or one JSON object a line for machines, without secrets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from bot.settings import LoggingSettings
 
-# Their own INFO is about shards, sessions and jobs, hundreds of lines a day.
+# At INFO they write hundreds of lines a day about shards, sessions and jobs.
 _LOUD = ("discord", "apscheduler", "alembic")
-# discord.py reconnects by itself, and a suggestion that came too late has no reader.
+# discord.py reconnects by itself, and nobody misses a suggestion that came too late.
 _EXPECTED = (
     *(discord.HTTPException, discord.GatewayNotFound, discord.ConnectionClosed, aiohttp.ClientError),
     *(ConnectionError, TimeoutError, SQLAlchemyError),
@@ -30,7 +30,7 @@ _EXPECTED = (
 
 
 def set_up_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) -> None:
-    """Send log lines to stderr in the form of the settings, with `secrets` blacked out wherever they are."""
+    """Send log lines to stderr in the form of the settings, with `secrets` replaced wherever they occur."""
     handler = logging.StreamHandler()
     form = JsonFormatter if settings.format == "json" else TextFormatter
     handler.setFormatter(form(secrets))
@@ -38,12 +38,12 @@ def set_up_logging(settings: LoggingSettings, *, secrets: Iterable[str] = ()) ->
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     for library in _LOUD:
         logging.getLogger(library).setLevel(logging.WARNING)
-    # This bot has no voice.
+    # discord.py warns at the start that voice is not supported; this bot does not use voice.
     logging.getLogger("discord.client").addFilter(lambda record: "voice" not in record.getMessage())
 
 
 class TextFormatter(logging.Formatter):
-    """One line for people: when, how grave, who, what."""
+    """One line for people: time, level, logger, message."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -72,13 +72,13 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        # Before the line is built: a secret may contain the JSON punctuation between the fields.
+        # Before the line is built: a secret may look like the JSON punctuation between the fields.
         safe = {key: self._secrets.sub(HIDDEN, value) for key, value in line.items()}
         return json.dumps(safe, ensure_ascii=False)
 
 
 def _short(record: logging.LogRecord) -> logging.LogRecord:
-    """Return the record, with the reason in place of the traceback if a library reports expected trouble."""
+    """Return the record, with a reason instead of the traceback if a library reports expected trouble."""
     error = record.exc_info[1] if record.exc_info else None
     if record.name.partition(".")[0] not in _LOUD or not isinstance(error, _EXPECTED):
         return record

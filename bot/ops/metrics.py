@@ -1,4 +1,4 @@
-"""What is counted and timed, for Prometheus."""
+"""Count and time what the bot does, for Prometheus."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Metrics:
         Gauge(f"liqmap_{name}", text, registry=self.registry).set_function(read)
 
     def count_command(self, interaction: discord.Interaction[Any], outcome: str) -> None:
-        """Count a command that is over: answered, refused or failed."""
+        """Count a finished command: answered, refused or failed."""
         now = time.perf_counter()
         command = interaction.command.qualified_name if interaction.command else "unknown"
         self._commands.labels(command, outcome).inc()
@@ -92,7 +92,7 @@ class Metrics:
         return run
 
     def downloads(self) -> aiohttp.TraceConfig:
-        """Return what counts the requests of a session, to be given to it."""
+        """Return a trace configuration that counts the requests of a session."""
         trace = aiohttp.TraceConfig()
 
         async def ended(_: object, __: object, end: aiohttp.TraceRequestEndParams) -> None:
@@ -108,7 +108,7 @@ class Metrics:
         return trace
 
     def page(self) -> bytes:
-        """Return all of it in the text format of Prometheus."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
 
     def _histogram(self, name: str, text: str) -> Histogram:

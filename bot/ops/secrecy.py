@@ -1,4 +1,4 @@
-"""Secrecy: keep secrets out of the log and out of the processes that this one starts."""
+"""Keep secrets out of the log and out of the processes that this one starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 HIDDEN: Final = "[hidden]"
 _VARIABLES: Final = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")
-# An escape within an escape doubles its backslashes; a line of nothing but backslashes must not take forever.
+# Each level of escaping doubles the backslashes. The limit and the possessive + keep a line of nothing but
+# backslashes from taking forever.
 _BACKSLASHES: Final = r"\\{0,64}+"
 
 
@@ -32,13 +33,13 @@ def secrets_of(settings: BotSettings) -> list[str]:
     addresses = [text.get_secret_value() if isinstance(text, SecretStr) else text for text in texts]
     addresses += [value for name, value in os.environ.items() if name.lower().endswith("_proxy")]
     found += [_password(text) for text in addresses]
-    with suppress(SettingsError):  # whoever needs the token reports that there is none
+    with suppress(SettingsError):  # a missing token is reported where it is needed
         found.append(read_token().get_secret_value())
     return [each for each in dict.fromkeys(found) if each]
 
 
 def withhold_secrets(settings: BotSettings) -> None:
-    """Take the token and the secret settings out of the environment that started processes inherit."""
+    """Remove the token and the secret settings from the environment, which started processes inherit."""
     names = {f"LIQMAP__{path}" for path, value in _values(settings) if isinstance(value, SecretStr)}
     for name in list(os.environ):
         if name.upper() in names | {TOKEN_VARIABLE}:
@@ -46,7 +47,10 @@ def withhold_secrets(settings: BotSettings) -> None:
 
 
 def pattern_of(secrets: Iterable[str]) -> re.Pattern[str]:
-    """Return what finds `secrets` in a text, escaped by JSON, repr or a URL, and any of these in another."""
+    """Return a pattern that finds `secrets` in a text, also if JSON, repr or a URL escapes them, repeatedly.
+
+    Longer secrets come first: one may contain another.
+    """
     longest_first = sorted(filter(None, secrets), key=len, reverse=True)
     return re.compile("|".join(map(_forms, longest_first)) or r"(?!)")
 
@@ -80,7 +84,7 @@ def _run(part: str) -> str:
         _BACKSLASHES.join(f"x(?i:{octet:02x})" for octet in octets),
         f"U(?i:{ord(part):08x})",
         f"x(?i:{ord(part):02x})",
-        re.escape(repr(part)[1:-1].lstrip("\\")),  # n, t or r, for a line's end or a tab
+        re.escape(repr(part)[1:-1].lstrip("\\")),  # the n, t or r of an escaped line end or tab
     ]
     in_url = "".join(f"%(?:25)*(?i:{octet:02x})" for octet in octets)
     return rf"(?:{_BACKSLASHES}(?:{'|'.join(escapes)})|{in_url}{'|[+]' if part == ' ' else ''})"

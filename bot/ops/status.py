@@ -1,4 +1,4 @@
-"""What /status says of the bot itself: versions, uptime, what waits, what was posted last."""
+"""Word what /status says about the bot: versions, uptime, queue and last post."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def versions_text() -> str:
-    """Return the versions of what the bot is made of."""
+    """Return the versions of the bot, its library and Python."""
     return f"liqmap {__version__} · discord.py {version('discord.py')} · Python {platform.python_version()}"
 
 
 def uptime_text(started: datetime) -> str:
-    """Return since when the bot runs, as Discord shows it to each reader."""
+    """Return since when the bot has been running, as a timestamp in each reader's own time zone."""
     return f"since <t:{int(started.timestamp())}:R>"
 
 
 def queue_text(under_way: int, most: int) -> str:
-    """Return how many maps are under way, of how many there can be."""
+    """Return how many maps are under way, and how many can be."""
     return f"{under_way} of {most} maps under way"
 
 
@@ -54,7 +54,7 @@ def _recorded_line(each: SymbolStatus) -> str:
 
 
 async def snapshots_text(store: Store) -> str:
-    """Return how many subscriptions run, and when one was posted last."""
+    """Return how many subscriptions run, and when the last post was sent."""
     count = len(await store.subscriptions.active())
     last = await store.snapshots.last_posted_at()
     when = f"the last post came <t:{int(last.timestamp())}:R>" if last else "nothing posted yet"

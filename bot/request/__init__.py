@@ -1,1 +1,1 @@
-"""Request: from what a person typed to what is drawn, and when."""
+"""From what a person typed to what is drawn, and when."""

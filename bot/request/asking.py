@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Words(TypedDict, total=False):
-    """Options as they are typed; what is left out is the server's default, else the bot's."""
+    """Options as they are typed. Those left out take the server's default, or else the bot's."""
 
     symbol: str
     window: str
@@ -61,7 +61,7 @@ def build_spec(
     pictures: frozenset[Picture] = PICTURES,
     **words: Unpack[Words],
 ) -> MapSpec:
-    """Return what is asked for. Raises RequestError that names the option."""
+    """Return the spec that the options mean. Raises a RequestError that names the option."""
     leverages, weights = parse_leverages(words.get("leverages") or defaults.leverages or DEFAULT_LEVERAGES)
     exchange = parse_exchange(words.get("exchange") or defaults.exchange or DEFAULT_EXCHANGE)
     symbol, length = parse_symbol(words["symbol"]), parse_window(words["window"])
@@ -91,7 +91,7 @@ def build_schedule(
 
 
 def check_defaults(defaults: GuildDefaults) -> None:
-    """Raise RequestError that names the option unless maps can be drawn with a server's defaults."""
+    """Raise a RequestError that names the option unless maps can be drawn with a server's defaults."""
     spec = build_spec(defaults, symbol="BTCUSDT", window="1d", value=defaults.value)
     # A request checks what it is made of, whenever its window ends.
     spec.ending(datetime(2026, 1, 1, tzinfo=UTC))

@@ -1,4 +1,4 @@
-"""What a server has set for everybody in it."""
+"""The defaults that a server has set."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class GuildDefaults:
-    """What holds in a guild where a command does not say otherwise, in the words of the options.
+    """The options that a guild's commands take if they are left out, as they are typed.
 
-    `channels` are the only ones in which the bot draws; none means all.
+    The bot draws only in `channels`, or everywhere if there are none.
     """
 
     exchange: str | None = None

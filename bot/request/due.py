@@ -1,4 +1,4 @@
-"""When posts are due: at times that a zone's clock shows, plus a little that differs by subscription."""
+"""Compute when posts are due: at round times of a zone's clock, plus a delay that differs by subscription."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ def parse_interval(text: str) -> timedelta:
 
 
 def jitter_of(subscription_id: int, most: float) -> timedelta:
-    """Return what a subscription adds to its due times, 0 to `most` seconds, always the same."""
-    # Neighbouring ids come out far apart (Knuth's multiplicative hash).
+    """Return the delay of a subscription's posts, 0 to `most` seconds, always the same."""
+    # Knuth's multiplicative hash, which gives neighbouring ids very different delays.
     return timedelta(seconds=round(subscription_id * 2_654_435_761 % 2**32 / 2**32 * most, 3))
 
 

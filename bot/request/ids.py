@@ -1,4 +1,4 @@
-"""Ids that people and buttons name: of subscriptions and alerts."""
+"""Parse the ids of subscriptions and alerts that people and buttons name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ _ID = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 def parse_id(text: str) -> int:
-    """Return the id that `text` names, `NOTHING` if it names none, however long it is."""
+    """Return the id that `text` names, `NOTHING` if it is not one. The text may have any length."""
     # Python refuses to read numbers of thousands of digits, with an error of its own.
     return int(text) if _ID.fullmatch(text) else NOTHING

@@ -1,4 +1,4 @@
-"""What is kept of an unanswered request, so that a later process can answer it."""
+"""What is stored of an unanswered request, so that a later process can answer it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 TOKENS_LIVE: Final = timedelta(minutes=15)
-"""How long Discord takes an answer to an interaction."""
+"""How long Discord accepts an answer to an interaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingAnswer:
     """An interaction that was acknowledged and not answered yet.
 
-    Whoever holds its `token` can write in the bot's name, so that shows in no text. `reply` is a
+    Whoever has the `token` can write in the bot's name, so no text shows it. `reply` is a
     `bot.interaction.state.ReplyKind`. Where the message that stays `edits`, its text becomes `content`.
     """
 

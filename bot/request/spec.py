@@ -1,4 +1,4 @@
-"""What to draw, without when: what subscriptions and buttons keep of a request, and its short code."""
+"""What subscriptions and buttons keep of a request: what to draw, without when, and its short code."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _CODE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class MapSpec:
-    """A `MapRequest` without its end, so that the same can be drawn again and again."""
+    """A `MapRequest` without its end, so that the same map can be drawn again and again."""
 
     markets: tuple[Market, ...]
     length: timedelta
@@ -68,7 +68,7 @@ class MapSpec:
 
     @classmethod
     def of(cls, request: MapRequest) -> Self:
-        """Return what `request` asks for, whenever its window ends."""
+        """Return the spec of `request`, without the end of its window."""
         same = {each.name: getattr(request, each.name) for each in fields(cls) if each.name != "length"}
         return cls(length=request.window.length, **same)
 
@@ -89,7 +89,7 @@ class MapSpec:
 
 
 def encode_spec(spec: MapSpec) -> str:
-    """Return `spec` as a short text of printable characters; about 30 for most."""
+    """Return `spec` as a short text of printable characters, usually about 30."""
     flags = (
         _letter(_MODELS, spec.model)
         + _letter(_LEVELS, spec.levels)
@@ -109,7 +109,7 @@ def encode_spec(spec: MapSpec) -> str:
 
 
 def decode_spec(code: str) -> MapSpec:
-    """Return what `encode_spec` has written. Raises RequestError for anything else."""
+    """Return the spec that `encode_spec` has written. Raises RequestError for anything else."""
     found = _CODE.fullmatch(code)
     try:
         if not found:
@@ -127,7 +127,7 @@ def decode_spec(code: str) -> MapSpec:
             theme=_THEMES[theme],
             pictures=ALL_PICTURES if heatmap == "h" else PICTURES,
         )
-        # A request checks what it is made of, and puts it into its one form.
+        # Through a request, which checks the values and fills in defaults.
         return MapSpec.of(spec.ending(datetime(2026, 1, 1, tzinfo=UTC)))
     except (KeyError, ValueError, OverflowError) as error:
         raise RequestError(STALE) from error

@@ -1,4 +1,4 @@
-"""Symbols: which to suggest while somebody types, what a typed one means, and which are near to it."""
+"""What commands need to know of symbols: suggestions, what a typed one means, and similar names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Explains(Protocol):
     """How the error of a symbol that may not exist is worded: as `Listings.suggesting` does."""
 
     async def __call__(self, error: Refusal, request: MapRequest, *, typed: str) -> Refusal:
-        """Return `error`, or what names are near to `typed`."""
+        """Return `error`, with names that are similar to `typed` if there are any."""
         ...
 
 
@@ -50,7 +50,7 @@ class Symbols:
 
     @classmethod
     def of(cls, listings: Listings) -> Self:
-        """Return what the exchanges' lists say."""
+        """Return the symbols of the exchanges' lists."""
         return cls(
             lambda exchange: listings.ranked(exchange) or POPULAR_SYMBOLS,
             listings.completed,
@@ -59,7 +59,7 @@ class Symbols:
 
     @asynccontextmanager
     async def explaining(self, request: MapRequest, *, typed: str) -> AsyncIterator[None]:
-        """Put near names into the error of a symbol that was `typed` and does not exist."""
+        """Add similar names to the error of a symbol that was `typed` and does not exist."""
         try:
             yield
         except (RequestError, NotPublished) as error:

@@ -1,1 +1,1 @@
-"""Schedule: posts and alerts that come by the clock."""
+"""Posts and alerts by the clock."""

@@ -1,4 +1,4 @@
-"""Alerts: check once a minute whether the price is near a large cluster or has swept one."""
+"""Check once a minute whether the price is near a large cluster or has swept one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Speaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen of a symbol a minute ago, in a window that ended then."""
+    """What the last check saw of a symbol, in a window that ended a minute ago."""
 
     summary: MapSummary
     ended: datetime
@@ -104,7 +104,7 @@ class AlertWatch:
         looks = (self._look(key, alerts) for key, alerts in watched.items())
         faults = [each for each in await asyncio.gather(*looks, return_exceptions=True) if each is not None]
         for fault in faults:
-            # Once: the same fault comes back every minute.
+            # Logged once: the same fault would recur every minute.
             if repr(fault) not in self._logged:
                 log.error("an alert could not be checked because of a fault in the bot", exc_info=fault)
         self._logged = {repr(fault) for fault in faults}
@@ -188,10 +188,10 @@ class AlertWatch:
 
 
 def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str | None:
-    """Return what an alert has to say, or None.
+    """Return an alert's sentence, None if its condition does not hold.
 
-    A cluster counts if it is large enough. It has been swept if it stood a minute ago, and the price
-    has since touched it, however shortly; else it is near if the price is within the alert's distance.
+    Only clusters that are large enough count. A cluster has been swept if it stood a minute ago and the price
+    has touched it since, however briefly. Otherwise it is near if the price is within the alert's distance.
     """
     last = summary.last_price
     swept = (
@@ -213,7 +213,7 @@ def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str |
 
 
 def _distance(cluster: Cluster, last: float) -> float:
-    """Return the relative distance of the price from a cluster's nearer end, 0 inside of it."""
+    """Return the relative distance of the price from a cluster's nearer end, 0 inside the cluster."""
     return max(cluster.low / last - 1, 1 - cluster.high / last, 0.0)
 
 
@@ -241,5 +241,5 @@ def _sentence(alert: Alert, cluster: Cluster, what: str, summary: MapSummary) ->
 
 
 def _is_resting(alert: Alert, now: datetime) -> bool:
-    # If the clock is set meanwhile, the rest still lasts at most twice the cooldown.
+    # If the clock is set back, the alert still rests for at most twice the cooldown.
     return alert.fired_at is not None and abs(now - alert.fired_at) < alert.cooldown

@@ -1,4 +1,4 @@
-"""Everything that commands and buttons do with subscriptions, from the preview to the removal."""
+"""Do what commands and buttons request of subscriptions, from the preview to the removal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GONE = "That subscription no longer exists; /subscriptions shows the others."
 
 
 class SubscriptionDesk:
-    """Keeps the table and the schedule of subscriptions in step."""
+    """Changes subscriptions, and keeps their table and schedule consistent."""
 
     def __init__(
         self, store: Store, scheduler: Scheduler, *, clock: Clock, settings: SubscriptionsSettings
@@ -122,7 +122,7 @@ class SubscriptionDesk:
     def check_rights(
         self, interaction: discord.Interaction, target: Postable, role: discord.Role | None
     ) -> None:
-        """Raise RequestError unless the bot, and whoever asks, may post there."""
+        """Raise RequestError unless both the bot and the person who uses the command may post there."""
         if target.guild.id != interaction.guild_id or not isinstance(interaction.user, discord.Member):
             raise RequestError("That channel belongs to another server; choose one of this server.")
         check_member(target, interaction.user, role)
@@ -146,10 +146,10 @@ class SubscriptionDesk:
         return found
 
     async def _previewed(self, interaction: discord.Interaction, number: int) -> Subscription:
-        """Return what a preview showed, for whoever asked for it. Raises RequestError."""
+        """Return the draft of a preview. Raises RequestError for anybody but the person who requested it."""
         found = await self._in_guild(interaction, number)
         if found.creator_id != interaction.user.id:
-            raise RequestError("Only the person who asked for this preview can confirm or cancel it.")
+            raise RequestError("Only the person who requested this preview can confirm or cancel it.")
         return found
 
     async def _check_posting(self, interaction: discord.Interaction, subscription: Subscription) -> None:
@@ -183,7 +183,7 @@ class SubscriptionDesk:
         if claimed is None:
             return
         log.warning(
-            "claimed of guild %d, which belonged to no bot: %d subscriptions, %d alerts, %s",
+            "claimed in guild %d, where they belonged to no bot: %d subscriptions, %d alerts, %s",
             *(guild_id, len(claimed.subscriptions), len(claimed.alerts)),
             "its settings" if claimed.defaults else "no settings",
         )
@@ -221,7 +221,7 @@ class SubscriptionDesk:
             self._scheduler.ensure(subscription)
 
     async def _claim_left(self, client: discord.Client) -> None:
-        """Claim what was imported since the start."""
+        """Claim rows that were imported since the start."""
         await self._store.claims.load()
         for guild in client.guilds:
             await self.claim_guild(guild.id)
@@ -236,7 +236,7 @@ class SubscriptionDesk:
                 await patiently(partial(client.fetch_guild, guild_id))
             except (discord.Forbidden, discord.NotFound) as error:
                 if not may_pass(error):
-                    log.info("guild %d is left", guild_id)
+                    log.info("the bot is no longer in guild %d", guild_id)
                     await self.forget_guild(guild_id)
 
 

@@ -1,4 +1,4 @@
-"""Post into channels on a schedule, once, even if the network fails in between."""
+"""Post into channels on a schedule, exactly once, even if the network fails in between."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Posts:
     ) -> None:
         self._client = client
         self._sleep = sleep
-        # AsyncLimiter needs a capacity of 1 or more; below one post a second, its period grows instead.
+        # AsyncLimiter needs a capacity of at least 1. Below one post a second, its period is made longer.
         self._rate = AsyncLimiter(max(1.0, per_second), max(1.0, per_second) / per_second)
 
     async def send(self, subscription: Subscription, due: datetime, result: MapResult) -> int:
@@ -83,9 +83,9 @@ class Posts:
         return (await self._in_time(send_map(result, send, sleep=self._sleep))).id
 
     async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
-        """Replace the message's map with a new result; return whether the message could be edited.
+        """Replace the message's map by a new result; return whether the message could be edited.
 
-        Raises what `send_map` does.
+        Raises what `send_map` raises.
         """
         message = self._channel(subscription).get_partial_message(message_id)
 
@@ -118,7 +118,7 @@ class Posts:
                 raise
 
     async def find(self, subscription: Subscription, due: datetime, *, since: datetime) -> int | None:
-        """Return the message of that due time, if the channel's history has it from `since` on.
+        """Return the message of that due time from the channel's history since `since`, None if it has none.
 
         Raises one of `bot.interaction.patience.UNSENT`.
         """
@@ -138,7 +138,7 @@ class Posts:
         return None
 
     async def inform(self, user_id: int, sentence: str) -> bool:
-        """Write to a person as far as that is possible; return whether it was."""
+        """Write to a person; return whether that was possible."""
         if user_id == NOBODY:
             return False
         try:

@@ -1,4 +1,4 @@
-"""The schedule: one APScheduler job for each running subscription, made anew from the database at start."""
+"""Run one APScheduler job for each active subscription, rebuilt from the database at the start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GRACE: Final = 5.0
-"""Seconds that posts under way get to end by themselves when the bot stops."""
+"""Seconds that posts under way get to finish when the bot stops."""
 
 _RESOLUTION = timedelta(milliseconds=1)
 _LOOK_SECONDS: Final = 60.0
@@ -36,7 +36,7 @@ _LOOK_SECONDS: Final = 60.0
 class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library has no types
     """Fires at multiples of its interval, no matter when it fired last.
 
-    The library counts from the last time, so that a run out of turn, as at start, would shift all after it.
+    APScheduler counts from the last run, so an extra run, as at the start, would shift all later ones.
     """
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
@@ -60,8 +60,8 @@ class DueTrigger(BaseTrigger):  # type: ignore[misc] # the library has no types
 class Scheduler:
     """Runs a job for each subscription when it is due. Use `start` and `close`.
 
-    Its timers live in `context`, whoever asks for them. When the clock is set back, by so much as `rewind` is
-    then called with, all jobs are timed anew: they would wait until the clock is where it was.
+    All timers run in `context`, whichever task starts them. When the clock is set back, `rewind` is called
+    with the difference and all jobs are scheduled anew, because they would wait for their old times.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Scheduler:
         self._jitter = jitter
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
-            # Missed runs become one. How late that is does not matter: the job looks up what is due.
+            # Missed runs become one, however late: the job itself looks up what is due.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._context = context
         self._running: set[asyncio.Future[Any]] = set()
 
     def start(self, subscriptions: Iterable[Subscription]) -> None:
-        """Start; posts that were missed while the bot was down run at once."""
+        """Start. Posts that were missed while the bot was down run at once."""
         self._within(self._scheduler.start)
         for subscription in subscriptions:
             self.ensure(subscription)
@@ -99,7 +99,7 @@ class Scheduler:
         if self._look is not None:
             self._look.cancel()
         if self._scheduler.running:
-            self._scheduler.pause()  # its shutdown would cut short what is under way
+            self._scheduler.pause()  # shutting down would cancel the jobs under way
         if self._running:
             await asyncio.wait(self._running, timeout=GRACE)
         for task in tuple(self._running):
@@ -113,7 +113,7 @@ class Scheduler:
         self._add(subscription)
 
     def ensure(self, subscription: Subscription) -> None:
-        """Schedule a subscription unless it is scheduled, beginning with what it has missed."""
+        """Schedule a subscription unless it already is, beginning with what it has missed."""
         if self._scheduler.get_job(str(subscription.id)) is None:
             self._add(subscription, first=self._clock.now())
 
@@ -125,7 +125,7 @@ class Scheduler:
             log.debug("subscription %d was not scheduled", subscription_id)
 
     def every(self, interval: timedelta, job: Callable[[], Awaitable[None]], *, name: str) -> None:
-        """Run `job` at each whole `interval`; not again while it still runs."""
+        """Run `job` at the multiples of `interval`, skipping a time if it is still running."""
         self._within(
             self._scheduler.add_job,
             self._noted,
@@ -174,15 +174,15 @@ class Scheduler:
             log.error("the clock was set back, and some posts may not come until it is there", exc_info=error)
 
     async def _noted(self, job: Callable[[], Awaitable[None]]) -> None:
-        """Do a job that closing waits for."""
+        """Run a job for whose end `close` waits."""
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         try:
             await job()
-        except asyncio.CancelledError:  # by `close`; the library would take it for a failure
-            log.info("a job was cut short; it is taken up again after the next start")
+        except asyncio.CancelledError:  # by `close`; APScheduler would log it as a failure
+            log.info("a job was stopped before its end; it is resumed after the next start")
 
     async def _run(self, subscription_id: int) -> None:
         if not await self._job(subscription_id):

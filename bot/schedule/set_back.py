@@ -20,7 +20,7 @@ class ClockWatch:
         self._ahead = self._lead()
 
     def set_back(self) -> timedelta:
-        """Return by how much the clock has been set back since the last call, none below `NOTICED`."""
+        """Return by how much the clock has been set back since the last call, 0 for less than `NOTICED`."""
         lead = self._lead()
         back = self._ahead - lead
         if timedelta() < back < NOTICED:

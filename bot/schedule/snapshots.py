@@ -1,4 +1,4 @@
-"""One snapshot: post it once, from its due time to the message, and handle its failures."""
+"""Post a subscription's snapshots, each exactly once, and handle failures."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 30.0, 600.0
 
 
 class _Overtaken(Exception):
-    """Raised when another process sends the snapshot, or its subscription was stopped."""
+    """Another process sends the snapshot, or its subscription was stopped."""
 
 
 class Poster(Protocol):
@@ -74,16 +74,16 @@ class Poster(Protocol):
         ...
 
     async def find(self, subscription: Subscription, due: datetime, *, since: datetime) -> int | None:
-        """Return the message of that due time, sent since then."""
+        """Return the message of that due time, if it was sent since `since`."""
         ...
 
     async def inform(self, user_id: int, sentence: str) -> bool:
-        """Write to a person, as far as that is possible."""
+        """Write to a person; return whether that was possible."""
         ...
 
 
 class SharedDraws:
-    """Draws equal requests once, including those that come a little later."""
+    """Draws equal requests once, including those that come within `keep` of each other."""
 
     def __init__(
         self,
@@ -142,11 +142,11 @@ class SnapshotJob:
         self._logged: set[str] = set()
 
     async def __call__(self, subscription_id: int) -> bool:
-        """Post the newest snapshot that is due, unless it has been; return whether to come again.
+        """Post the newest due snapshot unless it was posted; return whether the subscription goes on.
 
-        Trouble with the network, the exchange or the database, and faults of the bot, count as downtime:
-        the job retries until they end, however long that takes, and then posts the newest snapshot.
-        Only a refusal by Discord, or of the request itself, is a failure.
+        Trouble with the network, the exchange or the database, and faults of the bot, count as downtime: the
+        job retries until they end, however long that takes, and then posts the newest snapshot. Only a
+        refusal by Discord, or a request that can never be drawn, is a failure.
         """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Exception),
@@ -165,7 +165,7 @@ class SnapshotJob:
         text = str(error) if isinstance(error, LiqmapError) else failure_text(error)
         log.warning("subscription %d waits: %s", subscription_id, text)
         if not _is_expected(error) and repr(error) not in self._logged:
-            # Once: the same fault occurs for every subscription.
+            # Logged once: the same fault would recur for every subscription.
             self._logged.add(repr(error))
             log.error("a scheduled post failed by a fault of the bot", exc_info=error)
 
@@ -250,7 +250,7 @@ class SnapshotJob:
                 )
 
     async def _was_sent(self, subscription: Subscription, snapshot: Snapshot) -> tuple[bool, int | None]:
-        """Return whether a message was sent although Discord's answer never arrived."""
+        """Return whether a message whose answer from Discord never arrived was sent, and its id if known."""
         edits = subscription.edited_message is not None
         ago = self._clock.now() - snapshot.changed_at
         if edits or timedelta() <= ago < NONCE_HOLDS:

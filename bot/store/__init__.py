@@ -1,4 +1,4 @@
-"""What the bot remembers, in a real database."""
+"""The bot's database: subscriptions, snapshots, alerts, servers' defaults, and interactions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Store:
     processes: ProcessLocks
 
     async def of(self, application_id: int) -> Store:
-        """Return what one application sees: its own rows, and those of nobody that it can claim."""
+        """Return the store as one application sees it: its own rows, and unclaimed ones that it can claim."""
         owner = Owner(application_id)
         store = self if owner == self.owner else replace(self, **_owned_tables(self.engine, owner))
         await store.guilds.load()
@@ -55,7 +55,7 @@ class Store:
         return store
 
     async def rewind(self, *, now: datetime, back: timedelta) -> None:
-        """Undo what was noted by a clock that was ahead, and has been set back by `back` since."""
+        """Undo notes from the future, made before the clock was set back by `back`."""
         await self.snapshots.forget_future(now=now, back=back)
         await self.subscriptions.begin_by(now)
 

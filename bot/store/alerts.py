@@ -1,4 +1,4 @@
-"""Alerts: who wants to know when the price comes near a large cluster."""
+"""Store alerts: who wants to know when the price comes near a large cluster."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class AlertTable:
     async def add(self, new: NewAlert, *, most: int | None = None) -> int:
         """Store an alert, or let an equal one that is paused be watched again; return its id.
 
-        Raises RequestError if its server or person has `most` already, or its channel or person just that.
+        Raises RequestError if its server or person already has `most`, or already has an equal one.
         """
         return await until_unique(lambda: self._add(new, most=most))
 

@@ -1,4 +1,4 @@
-"""Whether this process is the only one that runs an application on its database."""
+"""Make sure that only one process at a time runs an application on a database."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class ProcessLocks:
-    """Locks of applications, one each, which end with the process however that ends.
+    """One lock for each application. The system releases it when the process ends, even if it is killed.
 
-    Beside a SQLite file they are files of their own; in PostgreSQL they are advisory locks of a connection.
+    With SQLite it is a lock file beside the database, with PostgreSQL an advisory lock of a connection.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -38,9 +38,9 @@ class ProcessLocks:
         await self._stack.aclose()
 
     async def take(self, application_id: int) -> bool:
-        """Take the lock of an application until the end; return False if another process has it.
+        """Take the lock of an application until the store is closed; return False if another process has it.
 
-        Raises SettingsError if there cannot be one.
+        Raises SettingsError if the lock file cannot be written.
         """
         if application_id in self._held:
             return True

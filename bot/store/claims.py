@@ -1,4 +1,4 @@
-"""Claims: rows that belong to no bot, imported ones and old ones, go to the first that is in their server."""
+"""Claim rows that belong to no bot, imported or of earlier versions, for the first bot in their server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a bot has claimed of a server: ids of subscriptions and alerts, and whether it had defaults."""
+    """What a bot has claimed in a server: ids of subscriptions and alerts, and whether it had defaults."""
 
     subscriptions: Sequence[int]
     alerts: Sequence[int]
@@ -44,14 +44,14 @@ class Claims:
         return len(self._guilds)
 
     async def load(self) -> None:
-        """Find the servers that have rows of no bot."""
+        """Find the servers that have unclaimed rows."""
         tables = (subscriptions, alerts, guilds)
         query = union(*(select(each.c.guild_id).where(each.c.application_id == UNCLAIMED) for each in tables))
         async with self._engine.connect() as connection:
             self._guilds = set((await connection.execute(query)).scalars())
 
     async def claim(self, guild_id: int) -> Claimed | None:
-        """Make the rows of a server this application's; return which, None if there were none."""
+        """Claim the unclaimed rows of a server for this application; return them, None if there were none."""
         if guild_id not in self._guilds:
             return None
         claimed = await until_unique(lambda: self._claim(guild_id))

@@ -1,4 +1,4 @@
-"""The database itself: opening it, bringing its tables up to date, and one transaction at a time."""
+"""Open the database, bring its tables up to date, and begin transactions."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _UPGRADE_LOCK: Final = 0x6C69716D6170  # "liqmap", among the advisory locks of a
 
 @asynccontextmanager
 async def open_database(url: SecretStr, *, folder: Path) -> AsyncIterator[AsyncEngine]:
-    """Open the database of `url`, or else the SQLite file in `folder`, with its tables up to date.
+    """Open the database at `url`, or the SQLite file in `folder` if it is empty, with its tables up to date.
 
-    Raises SettingsError, in which no part of the URL is repeated.
+    Raises SettingsError, which repeats no part of the URL: that may contain a password.
     """
     address = _address(url.get_secret_value(), folder)
     if address.get_backend_name() == "sqlite" and address.database:
@@ -59,9 +59,10 @@ async def open_database(url: SecretStr, *, folder: Path) -> AsyncIterator[AsyncE
 
 
 def writing(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
-    """Return one transaction that writes: what it reads stays true until it has written.
+    """Begin a transaction that writes.
 
-    That holds in SQLite, which has one writer at a time. PostgreSQL leaves it to unique keys.
+    In SQLite, which has one writer at a time, what it reads stays true until it has written. In PostgreSQL
+    that is not so; unique keys catch the conflict instead (see `bot.store.room`).
     """
     return engine.execution_options(**_WRITES).begin()
 
@@ -70,7 +71,7 @@ def parse_url(text: str) -> URL | None:
     """Return the parts of a database's URL, or None if it is not one."""
     try:
         return make_url(text)
-    except (ArgumentError, ValueError):  # the latter for a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: a port that is not a number
         return None
 
 
@@ -86,7 +87,7 @@ def upgrade(connection: Connection) -> None:
 
 
 async def _upgrade_alone(engine: AsyncEngine) -> None:
-    """Upgrade while nobody else does: several bots may start at once."""
+    """Upgrade under a lock, because several bots may start at once."""
     await _wait_for_locks(engine, _UPGRADE_WAIT_SECONDS)
     async with writing(engine) as connection:
         await connection.run_sync(upgrade)
@@ -107,7 +108,7 @@ def _address(text: str, folder: Path) -> URL:
         raise SettingsError(
             "Setting database.url: must be like postgresql://user:password@host/name or sqlite:///file."
         )
-    # All clients but this driver have the same name for it.
+    # Every other client of PostgreSQL calls this option sslmode; asyncpg calls it ssl.
     query = {"ssl" if name == "sslmode" else name: value for name, value in address.query.items()}
     return address.set(drivername=_DRIVERS[address.get_backend_name()], query=query)
 
@@ -116,18 +117,19 @@ def _address(text: str, folder: Path) -> URL:
 def _failing_in_one_sentence() -> Iterator[None]:
     try:
         yield
-    # The last three are how drivers refuse a part of the URL that they do not know or cannot read.
+    # Drivers raise the last three for parts of the URL that they do not know or cannot read.
     except (SQLAlchemyError, CommandError, OSError, TypeError, ValueError, OverflowError) as error:
         raise SettingsError(opening_failure(error)) from None
 
 
 def _engine(address: URL) -> AsyncEngine:
-    # An error's text would repeat the values of its statement, and so an interaction's token.
+    # hide_parameters: otherwise errors would repeat a statement's values, among them an interaction's token.
     if address.get_backend_name() != "sqlite":
         engine = create_async_engine(address, pool_pre_ping=True, hide_parameters=True)
         event.listen(engine.sync_engine, "do_connect", _connect)
         return engine
-    # SQLite has one writer at a time: one connection queues them without ever meeting a lock.
+    # SQLite has one writer at a time. A single connection queues this process's transactions, so they never
+    # meet a lock.
     engine = create_async_engine(address, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=60)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_in_sqlite)
@@ -140,16 +142,17 @@ def _connect(
     try:
         return dialect.connect(*arguments, **options)
     except OSError as error:
-        # The driver passes it on unchanged, and it would look like a broken connection to Discord.
+        # asyncpg raises it unchanged, and callers would take it for a broken connection to Discord.
         raise OperationalError("connect", None, error) from error
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _: object) -> None:
-    # The driver would begin no transaction before the first write, and none at all around new tables.
+    # By default the driver begins a transaction only at the first write, and none for CREATE TABLE. With None
+    # it begins none, and `_begin_in_sqlite` does.
     connection.isolation_level = None
     cursor = connection.cursor()
-    # The wait comes first, for the change to WAL takes a lock. What is committed outlives the process in
-    # that mode without waiting for the disk each time.
+    # The wait comes first, because the change to WAL needs a lock. With WAL and synchronous = NORMAL, commits
+    # survive the end of the process without waiting for the disk each time.
     wait = f"busy_timeout = {_LOCK_WAIT_SECONDS * 1000}"
     for pragma in (wait, "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -157,13 +160,13 @@ def _set_up_sqlite(connection: DBAPIConnection, _: object) -> None:
 
 
 def _begin_in_sqlite(connection: Connection) -> None:
-    # A transaction that reads first could not write any more once another process has written.
+    # A plain BEGIN that reads first can no longer write once another process has written.
     writes = _WRITES.items() <= connection.get_execution_options().items()
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _create_private(path: Path) -> None:
-    # SQLite gives its other files the same rights.
+    # SQLite creates its journal files with the same rights.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

@@ -1,4 +1,4 @@
-"""Erase: take what the database knows about a server or a person out of all tables, in one transaction."""
+"""Erase what the database has about a server or a person from all tables, in one transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TEXTS: Final = frozenset({"content", "reason"})
 
 
 async def erase_guild(engine: AsyncEngine, guild_id: int) -> int:
-    """Erase a server: subscriptions with their snapshots, alerts, settings. Return how many rows went."""
+    """Erase a server: subscriptions with their snapshots, alerts, settings. Return the number of rows."""
     gone = 0
     async with writing(engine) as connection:
         await _overwrite_what_goes(connection)
@@ -57,6 +57,6 @@ async def erase_user(engine: AsyncEngine, user_id: int) -> int:
 
 
 async def _overwrite_what_goes(connection: AsyncConnection) -> None:
-    # SQLite would leave the bytes of what is deleted in the file until their place is needed.
+    # By default SQLite leaves deleted bytes in the file until their place is needed.
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("PRAGMA secure_delete = ON")

@@ -1,4 +1,4 @@
-"""What a server has set for everybody in it."""
+"""Store the defaults that servers have set."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class GuildTable:
 
     async def load(self) -> None:
         """Read the table."""
-        # Where several bots have the same guild, one that has been claimed comes after nobody's.
+        # Ordered so that a bot's own row overrides an unclaimed one of the same guild.
         query = select(guilds).where(self._own).order_by(guilds.c.application_id)
         async with self._engine.connect() as connection:
             self._known = {row.guild_id: _defaults(row) for row in await connection.execute(query)}
 
     def get(self, guild_id: int | None) -> GuildDefaults:
-        """Return a guild's defaults; outside of guilds there are none."""
+        """Return a guild's defaults, empty ones outside of guilds."""
         return self._known.get(guild_id or 0, GuildDefaults())
 
     def all(self) -> dict[int, GuildDefaults]:
@@ -47,9 +47,9 @@ class GuildTable:
         return dict(self._known)
 
     async def change(self, guild_id: int, change: Callable[[GuildDefaults], GuildDefaults]) -> GuildDefaults:
-        """Put what `change` makes of a guild's defaults in their place, and return it.
+        """Replace a guild's defaults by what `change` returns for them, and return that.
 
-        What others change at the same time is not lost. Raises what `change` raises.
+        It happens in one transaction, so concurrent changes are not lost. Raises what `change` raises.
         """
         self._known[guild_id] = await until_unique(lambda: self._change(guild_id, change))
         return self._known[guild_id]

@@ -1,4 +1,4 @@
-"""Commands and presses that have been taken, each by one process."""
+"""Record which process answers each command and press, so that only one does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose rows they are: several bots, such as a test bot, may share one database."""
+"""Limit what a bot sees to its own rows: several bots, such as a test bot, may share one database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNCLAIMED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An application, which sees and changes only its own rows; or, with None, the operator.
+    """An application, which sees and changes only its own rows, or with None the operator.
 
     The operator sees all rows. Rows that the operator adds belong to no bot until one claims them.
     """
@@ -29,7 +29,7 @@ class Owner:
         return UNCLAIMED if self.application_id is None else self.application_id
 
     def owns(self, table: Table) -> ColumnElement[bool]:
-        """Return the condition that a row of `table` is one of these."""
+        """Return the condition that a row of `table` belongs to this owner."""
         return true() if self.application_id is None else table.c.application_id == self.application_id
 
 

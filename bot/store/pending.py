@@ -1,4 +1,4 @@
-"""Answers that people wait for, so that the start after a kill can give them."""
+"""Remember who waits for an answer, so that the next start can answer them after a kill."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class PendingTable:
-    """The table of pending answers. A row is there from the acknowledgement to the answer.
+    """The table of pending answers. A row exists from the acknowledgement to the answer.
 
-    People come in bursts, and Discord gives three seconds: what changes while one transaction is written
-    is written together in the next. Of an interaction's changes the last one counts.
+    Commands come in bursts, and Discord allows three seconds. So all changes that arrive while one
+    transaction is being written are written together in the next; of an interaction's changes only the last.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -32,7 +32,7 @@ class PendingTable:
         self._writing = asyncio.Lock()
 
     async def put(self, answer: PendingAnswer) -> None:
-        """Remember an answer; what was remembered of the same interaction is replaced."""
+        """Remember an answer, replacing an earlier one of the same interaction."""
         await self._change(answer.interaction_id, answer)
 
     async def remove(self, interaction_id: int) -> None:
@@ -50,7 +50,7 @@ class PendingTable:
             return [_answer(row) for row in await connection.execute(query)]
 
     async def remove_old(self, *, now: datetime) -> None:
-        """Forget answers whose token has expired, and those noted by a clock that was ahead."""
+        """Forget answers whose token has expired, and those dated in the future by a clock that was ahead."""
         asked_at = pending_answers.c.asked_at
         old = or_(asked_at < now - TOKENS_LIVE, asked_at > now + TOKENS_LIVE)
         async with writing(self._engine) as connection:

@@ -1,4 +1,4 @@
-"""Restore: put what a backup holds into every table, all of it in one transaction or nothing."""
+"""Restore a backup into the tables, in one transaction: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Saved:
 
 
 async def restore(engine: AsyncEngine, saved: Saved, *, now: datetime) -> int:
-    """Add what is not there yet, and guilds' defaults; return how many subscriptions were added.
+    """Add the rows that are new, and the guilds' defaults; return the number of added subscriptions.
 
-    All of it belongs to no bot until one claims it, and then takes the place of its own defaults.
+    All of them belong to no bot until one claims them. Claimed defaults replace that bot's own.
     """
     async with writing(engine) as connection:
         added = await _add_subscriptions(connection, saved.subscriptions, now=now)
@@ -96,5 +96,5 @@ def _alert_mark(row: Mapping[Any, Any]) -> tuple[object, ...]:
 
 
 def _mark(each: NewSubscription) -> tuple[object, ...]:
-    """Return what makes two subscriptions one: they would post the same at the same time."""
+    """Return a key that is equal for subscriptions that would post the same at the same time."""
     return (each.channel_id, each.spec, each.schedule)

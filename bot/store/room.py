@@ -1,8 +1,8 @@
-"""Room: whether a server or a person can have one more subscription or alert, also when several come at once.
+"""Check whether a server or person has room for one more subscription or alert, even if several come at once.
 
-Each row takes a place of its server's or person's, a number that is unique in the database. Two that are
-added at once see the same place free; one of them gets it, and the other looks again. So a limit that was
-checked in a transaction holds, and so do the keys that make two rows one.
+Each row has a place among those of its server or person, a number that is unique in the database. Two
+transactions at once find the same free place; one of them gets it, and the other fails and looks again. So a
+limit that a transaction has checked holds, and no two equal rows are added.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALL: Final = true()
 
 
 async def until_unique(transaction: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """Do a `transaction` again for as long as another has taken its keys in between."""
+    """Run `transaction`, and run it again whenever another one has taken its keys in between."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(_ATTEMPTS), reraise=True
     ):
@@ -47,11 +47,11 @@ async def free_place(
     there: ColumnElement[bool] = _ALL,
     owner: str = "guild_id",
 ) -> int:
-    """Return the lowest place that is free for `row` beside the rows of its `owner` that are `there`.
+    """Return the lowest free place for `row` among the rows of its `owner` for which `there` holds.
 
-    The owner is a server, or a person (`creator_id`). Raises RequestError if those are `most` already.
+    The owner is a server, or a person (`creator_id`). Raises RequestError if it already has `most` of those.
     """
-    # One statement: between two, another transaction could add a row.
+    # One statement for counting and choosing: between two, another transaction could add a row.
     query = select(table.c.place).where(_beside(table, row), there, table.c[owner] == row[owner])
     taken = (await connection.execute(query)).scalars().all()
     if most is not None and len(taken) >= most:
@@ -69,7 +69,7 @@ async def equal_id(
     key: Iterable[str],
     there: ColumnElement[bool] = _ALL,
 ) -> int | None:
-    """Return the id of a row that is `there` and has the `key` of `row`, None if there is none."""
+    """Return the id of a row for which `there` holds and with the `key` columns of `row`, None without one."""
     same = (table.c[name] == row[name] for name in key)
     query = select(table.c.id).where(_beside(table, row), there, *same)
     return (await connection.execute(query)).scalars().first()

@@ -1,4 +1,4 @@
-"""The outbox: one row for each snapshot of a subscription, unique by its due time."""
+"""Record how far each snapshot has come: one row for each due time of a subscription."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class SnapshotState(StrEnum):
     """How far a snapshot has come.
 
-    CLAIMED: due, nothing sent. SENDING: perhaps sent, the answer was not seen. POSTED, FAILED: over.
+    CLAIMED: due, nothing sent. SENDING: perhaps sent; Discord's answer is not known. POSTED, FAILED: done.
     """
 
     CLAIMED = "claimed"
@@ -38,7 +38,7 @@ class SnapshotState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One result that is, or is to be, posted."""
+    """One result that was posted, or is to be."""
 
     subscription_id: int
     due: datetime
@@ -62,7 +62,7 @@ class SnapshotTable:
         self._own = snapshots.c.subscription_id.in_(select(subscriptions.c.id).where(self._owns))
 
     async def claim(self, subscription_id: int, due: datetime, *, now: datetime) -> Snapshot | None:
-        """Return the snapshot of that due time, made if it was not there; None without its subscription."""
+        """Return the snapshot of that due time, made if it is new; None if its subscription is gone."""
         row = {
             "due": literal(due, UtcSeconds),
             "state": literal(SnapshotState.CLAIMED.value),
@@ -80,14 +80,14 @@ class SnapshotTable:
         return await self._get(subscription_id, due)
 
     async def sending(self, snapshot: Snapshot, *, now: datetime) -> bool:
-        """Note that the message is about to go out; return whether it may.
+        """Note that the message is about to be sent; return whether it may be.
 
-        It may not where the subscription has been stopped meanwhile, or another process was quicker.
+        It may not if the subscription has been stopped, or another process has begun to send it.
         """
         runs = select(subscriptions.c.id).where(
             subscriptions.c.id == snapshot.subscription_id, subscriptions.c.state == SubscriptionState.ACTIVE
         )
-        # When it was sent first counts, for that is when the message may have come.
+        # The first attempt's time is kept: the message may have been sent then, so `find` looks from there.
         since = now if snapshot.state is SnapshotState.CLAIMED else snapshot.changed_at
         async with writing(self._engine) as connection:
             noted = await connection.execute(
@@ -120,7 +120,7 @@ class SnapshotTable:
             )
 
     async def failed(self, snapshot: Snapshot, *, reason: str, now: datetime) -> None:
-        """Note that the snapshot is given up."""
+        """Note that the snapshot has failed for good."""
         values = {"state": SnapshotState.FAILED, "reason": reason[:REASON_LENGTH], "changed_at": now}
         async with writing(self._engine) as connection:
             await connection.execute(update(snapshots).where(self._row_of(snapshot)).values(values))
@@ -136,7 +136,7 @@ class SnapshotTable:
         return await self._one(query)
 
     async def last_posted_at(self) -> datetime | None:
-        """Return when a snapshot was posted last, of any subscription."""
+        """Return when the last snapshot of any subscription was posted."""
         query = select(func.max(snapshots.c.changed_at)).where(
             self._own, snapshots.c.state == SnapshotState.POSTED
         )
@@ -145,7 +145,7 @@ class SnapshotTable:
             return found
 
     async def remove_old(self, *, before: datetime) -> None:
-        """Remove rows whose time has long passed."""
+        """Remove rows that have not changed since `before`."""
         async with writing(self._engine) as connection:
             await connection.execute(delete(snapshots).where(self._own, snapshots.c.changed_at < before))
 
@@ -157,16 +157,16 @@ class SnapshotTable:
         )
 
     async def ahead(self, *, now: datetime) -> timedelta:
-        """Return by how much the newest change is ahead of `now`, which a clock set back since leaves."""
+        """Return by how much the newest change is ahead of `now`; it is, after the clock was set back."""
         query = select(func.max(snapshots.c.changed_at)).where(self._own)
         async with self._engine.connect() as connection:
             newest: datetime | None = (await connection.execute(query)).scalar_one()
         return timedelta() if newest is None else max(newest - now, timedelta())
 
     async def forget_future(self, *, now: datetime, back: timedelta) -> None:
-        """Forget snapshots of times that come again, because the clock was set back by `back`.
+        """Forget snapshots whose due times come again, because the clock was set back by `back`.
 
-        Those that come again within half an interval are kept, for their post has just been.
+        If a due time comes again within half of its interval, it is kept: its post is still recent.
         """
         often = subscriptions.c.every <= 2 * int(back.total_seconds())
         own = select(subscriptions.c.id).where(self._owns, often)

@@ -1,4 +1,4 @@
-"""Subscriptions: what is posted where, and how often."""
+"""Store subscriptions: what is posted where, and how often."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ log = logging.getLogger(__name__)
 REASON_LENGTH: Final = 300
 _MINUTE: Final = timedelta(minutes=1)
 SUBSCRIPTION_KEY: Final = ("channel_id", "spec", "every", "at_minute", "weekdays", "timezone")
-"""What makes two subscriptions one: they would post the same at the same time."""
+"""The columns in which active subscriptions must differ. Equal ones would post the same at the same time."""
 
 DOUBLED: Final = "the channel already gets exactly these posts"
 """Why a subscription that comes to an equal one is paused."""
 
 
 class PostStyle(StrEnum):
-    """Whether each snapshot is a message of its own, or takes the place of the one before."""
+    """Whether each snapshot is a new message, or replaces the previous one."""
 
     NEW_POST = "new"
     EDIT = "edit"
 
 
 class SubscriptionState(StrEnum):
-    """A subscription begins as a draft that waits for its Confirm."""
+    """A subscription begins as a draft, until somebody presses Confirm."""
 
     DRAFT = "draft"
     ACTIVE = "active"
@@ -81,7 +81,7 @@ class Subscription(NewSubscription):
 
     @property
     def edited_message(self) -> int | None:
-        """The message whose place the next snapshot takes, if it does not come as one of its own."""
+        """The message that the next snapshot replaces, None if it is to be a new one."""
         return self.message_id if self.style is PostStyle.EDIT else None
 
 
@@ -99,7 +99,7 @@ class SubscriptionTable:
         self._own = owner.owns(subscriptions)
 
     async def draft(self, new: NewSubscription, *, now: datetime) -> int:
-        """Store a subscription that waits for its Confirm; return its id."""
+        """Store a draft; return its id."""
         values = {
             **subscription_columns(new),
             "application_id": self._owner.of_new_rows,
@@ -115,9 +115,9 @@ class SubscriptionTable:
             return int(stored.scalar_one())
 
     async def activate(self, subscription_id: int, *, now: datetime, most: int | None = None) -> bool:
-        """Let a draft or a paused subscription run from now on; return whether it is there.
+        """Activate a draft or a paused subscription; return whether it exists.
 
-        Raises RequestError if its server has `most` already, or its channel gets just that.
+        Raises RequestError if its server already has `most`, or its channel already has an equal one.
         """
         return await until_unique(lambda: self._activate(subscription_id, now=now, most=most))
 
@@ -151,7 +151,7 @@ class SubscriptionTable:
         await self._change({"failures": count}, subscriptions.c.id == subscription_id)
 
     async def begin_by(self, now: datetime) -> None:
-        """Let what would begin later, by a clock that was ahead, run from `now` on."""
+        """Activate at `now` the subscriptions whose start a clock that was ahead put into the future."""
         await self._change({"active_since": now}, subscriptions.c.active_since > now)
 
     async def get(self, subscription_id: int) -> Subscription | None:
@@ -176,7 +176,7 @@ class SubscriptionTable:
         return bool(await self._delete(subscriptions.c.id == subscription_id))
 
     async def remove_draft(self, subscription_id: int) -> bool:
-        """Remove a subscription that nobody has confirmed; return whether it was there."""
+        """Remove a draft; return whether it existed."""
         return bool(await self._delete(subscriptions.c.id == subscription_id, _DRAFT))
 
     async def remove_guild(self, guild_id: int) -> Sequence[int]:
@@ -262,7 +262,7 @@ def understood(row: Row[Any]) -> Subscription | None:
         return _subscription(row)
     except RequestError:
         # One row must not keep all the others from being posted.
-        log.warning("subscription %d is passed over: it cannot be understood", row.id)
+        log.warning("subscription %d is skipped: its row cannot be decoded", row.id)
         return None
 
 

@@ -79,7 +79,7 @@ async def test_row_that_cannot_be_understood_is_passed_over_and_logged(
     whole = await subscribed(store)
     assert [each.id for each in await store.subscriptions.active()] == [whole]
     assert await store.subscriptions.get(number) is None
-    assert caplog.messages[0] == f"subscription {number} is passed over: it cannot be understood"
+    assert caplog.messages[0] == f"subscription {number} is skipped: its row cannot be decoded"
     assert await store.subscriptions.remove_guild(NEW.guild_id) == [number, whole]
 
 
