@@ -75,7 +75,7 @@ def test_python_example_without_its_main_guard_gets_a_sentence_that_names_it(con
     assert done.stderr.endswith('needs a main guard: put what it runs under `if __name__ == "__main__":`.\n')
 
 
-def test_command_line_prints_what_is_shown(
+def test_command_line_prints_the_numbers_of_the_picture(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     block = README.partition("```console\n$ liqmap BTCUSDT")[2].partition("```")[0]
@@ -98,7 +98,7 @@ def test_every_command_of_the_bot_is_named():
     assert named == groups - {"near", "list", "remove"} | {"alert"}
 
 
-def test_worked_examples_are_what_the_models_say():
+def test_worked_examples_match_the_models():
     """Each formula of the design, with the engine's own result to two decimals."""
     entry = {"entry_price": np.array([60_000.0]), "notional": np.array([600_000.0])}
     binance = Brackets.of([(300_000, 0.004, 150), (800_000, 0.005, 100)])
@@ -136,7 +136,7 @@ def test_make_knows_every_command_that_a_page_names(command: str):
     assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)
 
 
-def test_docker_is_given_what_its_file_copies_and_no_more():
+def test_docker_context_has_only_what_its_file_copies():
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored

@@ -40,7 +40,7 @@ class ClockTrigger(IntervalTrigger):  # type: ignore[misc] # the library has no 
     """
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        """Return the first of its times after `now`, or at it if it has not fired yet."""
+        """Return the first due time after `now`, or `now` itself if it is one and has not fired yet."""
         found: datetime | None = super().get_next_fire_time(None, _after(previous_fire_time, now))
         return found
 
@@ -53,7 +53,7 @@ class DueTrigger(BaseTrigger):  # type: ignore[misc] # the library has no types
         self._shift = shift
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        """Return the first of its times after `now`, or at it if it has not fired yet."""
+        """Return the first due time after `now`, or `now` itself if it is one and has not fired yet."""
         return self._schedule.due_from(_after(previous_fire_time, now) - self._shift) + self._shift
 
 

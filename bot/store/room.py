@@ -69,7 +69,7 @@ async def equal_id(
     key: Iterable[str],
     there: ColumnElement[bool] = _ALL,
 ) -> int | None:
-    """Return the id of a row for which `there` holds and with the `key` columns of `row`, None without one."""
+    """Return the id of a row for which `there` holds with the `key` columns of `row`, None without one."""
     same = (table.c[name] == row[name] for name in key)
     query = select(table.c.id).where(_beside(table, row), there, *same)
     return (await connection.execute(query)).scalars().first()

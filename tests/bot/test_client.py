@@ -52,7 +52,7 @@ async def test_error_that_cannot_be_sent_is_logged_once(floor: Floor, caplog: py
     assert told == ["an error could not be told: HTTP 404, code 10015"]
 
 
-async def test_bot_asks_for_no_privileged_intent_and_mentions_nobody(settings: BotSettings, store: Store):
+async def test_bot_needs_no_privileged_intent_and_mentions_nobody(settings: BotSettings, store: Store):
     bot = new_bot(settings, store)
     assert bot.intents == discord.Intents(guilds=True)
     assert bot.allowed_mentions is not None

@@ -37,7 +37,7 @@ async def pending(folder: Path) -> int:
         return len(await store.pending.of(APPLICATION_ID))
 
 
-async def test_sigterm_gives_everybody_who_waits_a_sentence(tmp_path: Path):
+async def test_sigterm_answers_everybody_who_waits(tmp_path: Path):
     async with running_bot(tmp_path) as (server, market, process):
         waiting = await waiting_people(server, market)
         process.send_signal(signal.SIGTERM)

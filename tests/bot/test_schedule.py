@@ -93,7 +93,7 @@ async def test_role_is_mentioned_and_nobody_else(floor: Floor):
     assert message.content == f"<@&{role.id}>"
 
 
-async def test_edit_in_place_keeps_one_message_and_posts_anew_when_it_was_deleted(floor: Floor):
+async def test_edit_in_place_keeps_one_message_and_sends_a_new_one_after_its_deletion(floor: Floor):
     await floor.subscribed(floor.manager(), style="edit")
     await floor.env.advance_time(HOUR)
     (first,) = floor.channel.history()
@@ -107,7 +107,7 @@ async def test_edit_in_place_keeps_one_message_and_posts_anew_when_it_was_delete
     assert third.id != first.id
 
 
-async def test_edit_in_place_posts_anew_where_the_thread_has_gone_to_the_archive(floor: Floor):
+async def test_edit_in_place_sends_a_new_message_to_an_archived_thread(floor: Floor):
     await floor.subscribed(floor.manager(), style="edit")
     await floor.env.advance_time(HOUR)
     (first,) = floor.channel.history()
@@ -383,7 +383,7 @@ async def test_three_failures_in_a_row_pause_a_subscription_and_fewer_do_not(flo
     assert "Nobody traded. Resume them" in mail(mona)[0]
 
 
-async def test_busy_engine_and_silent_exchange_are_asked_again(floor: Floor, store: Store):
+async def test_busy_engine_and_silent_exchange_are_tried_again(floor: Floor, store: Store):
     await floor.subscribed(floor.manager())
     floor.draw.errors = [EngineBusy("Busy."), DataError("Not now.")]
     await floor.env.advance_time(HOUR)

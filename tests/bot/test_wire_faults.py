@@ -133,7 +133,7 @@ async def test_bot_that_is_reconnecting_stops_on_request(tmp_path: Path):
         assert "Traceback" not in await stopped(process)
 
 
-async def test_session_that_discord_has_forgotten_is_begun_anew(tmp_path: Path):
+async def test_session_that_discord_has_forgotten_is_replaced_by_a_new_one(tmp_path: Path):
     async with running_bot(tmp_path) as (server, _, process):
         await (await server.command("liqmap", **REFUSED)).done
         server.gateway.forgets = True

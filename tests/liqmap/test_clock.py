@@ -52,7 +52,7 @@ def test_time_is_the_machine_s_until_the_exchange_has_shown_its_own(machine: Mac
     exact_to=st.sampled_from([SECOND, timedelta(milliseconds=1)]),
     step=st.timedeltas(timedelta(), 30 * SECOND),
 )
-def test_clock_is_never_ahead_of_the_exchange_and_behind_by_no_more_than_a_trip(
+def test_clock_is_never_ahead_of_the_exchange_and_behind_by_at_most_a_round_trip(
     ahead: timedelta, trips: list[tuple[timedelta, timedelta]], exact_to: timedelta, step: timedelta
 ):
     machine = Machine(ahead)
@@ -79,7 +79,7 @@ def test_machine_s_clock_may_be_set_at_any_time(machine: Machine, seconds: int):
     assert machine.true - 1.2 * SECOND <= clock.now() <= machine.true
 
 
-def test_clock_set_back_while_a_question_is_on_its_way_teaches_nothing(machine: Machine):
+def test_clock_set_back_during_a_request_changes_no_bounds(machine: Machine):
     clock = ExchangeClock(machine)
     sent = machine.now()
     machine.ahead -= timedelta(hours=1)
@@ -127,7 +127,7 @@ def test_machine_that_is_certainly_off_by_more_than_is_tolerated_is_reported(ahe
     assert timedelta(seconds=2) == TOLERATED
 
 
-def test_slow_answer_is_no_proof_that_the_clock_is_off(machine: Machine):
+def test_slow_answer_does_not_prove_that_the_clock_is_off(machine: Machine):
     found: list[timedelta] = []
     clock = ExchangeClock(machine, on_off=found.append)
     machine.ask(clock, there=20 * SECOND, back=20 * SECOND, exact_to=SECOND)

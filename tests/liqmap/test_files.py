@@ -59,7 +59,7 @@ BYBIT = (Market(Exchange.BYBIT, "BTCUSDT"),)
         ({"levels": LevelFilter.ALL, "theme": Theme.LIGHT}, "top_n_100_all-levels_light"),
     ],
 )
-def test_stem_of_what_is_not_as_by_default_says_so(changes: dict[str, Any], ending: str):
+def test_stem_has_the_options_that_differ_from_their_defaults(changes: dict[str, Any], ending: str):
     request = replace(MapRequest(BTCUSDT, WINDOW, TopN(100)), **changes)
     assert file_stem(request).endswith(ending)
 

@@ -14,12 +14,12 @@ def test_public_names_are_all_there():
     assert liqmap.Engine is Engine
 
 
-def test_name_that_is_none_is_an_ordinary_error():
+def test_unknown_name_raises_an_attribute_error():
     with pytest.raises(AttributeError, match="'liqmap' has no attribute 'Motor'"):
         getattr(liqmap, "Motor")  # noqa: B009 - a type checker would refuse the plain attribute
 
 
-def test_process_that_hands_out_jobs_goes_without_what_draws():
+def test_process_that_hands_out_jobs_does_not_import_drawing():
     code = "import sys, liqmap.cli.main, bot.app; print({'matplotlib', 'PIL', 'pandas'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout == "set()\n"

@@ -96,7 +96,7 @@ def test_option_as_a_plain_word_is_refused_rather_than_missed(option: Any):
 
 
 @pytest.mark.parametrize("count", [1.0, "100", None, True])
-def test_count_that_is_no_whole_number_is_refused(count: Any):
+def test_count_that_is_not_a_whole_number_is_refused(count: Any):
     with pytest.raises(RequestError, match="whole number"):
         TopN(count)
 

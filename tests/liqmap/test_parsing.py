@@ -115,7 +115,7 @@ def test_symbol_that_is_known_is_taken_as_it_stands_or_else_the_first_known_that
         "BINANCE:BTCUSDT",
     ],
 )
-def test_symbol_that_is_none_is_refused_with_an_example(text: str):
+def test_invalid_symbol_is_refused_with_an_example(text: str):
     with pytest.raises(RequestError, match=r"try BTCUSDT|cannot be read"):
         parse_symbol(text)
 
@@ -140,7 +140,7 @@ def test_window_is_understood_as_people_write_it(text: str, length: timedelta):
 @pytest.mark.parametrize(
     "text", ["", "0h", "h", "6", "-1h", "6x", "1e3h", "6h!", "٦h", "6h" * 40, "1.5h", "NaN"]
 )
-def test_window_that_is_none_is_refused_with_an_example(text: str):
+def test_invalid_window_is_refused_with_an_example(text: str):
     with pytest.raises(RequestError, match=r"try 6h, 90m or 7d|cannot be read"):
         parse_window(text)
 
@@ -159,13 +159,13 @@ def test_mode_is_understood_as_people_write_it(text: str, mode: Mode):
     assert parse_mode(text) == mode
 
 
-def test_mode_that_is_none_is_refused_with_the_modes():
+def test_unknown_mode_is_refused_with_the_known_ones():
     with pytest.raises(RequestError, match="“best” is not a mode; try top_n, gross_value or portion"):
         parse_mode("best")
 
 
 @pytest.mark.parametrize("text", ["100k", "100", "1%", "0.01"])
-def test_value_in_place_of_a_mode_is_told_to_need_one(text: str):
+def test_value_in_place_of_a_mode_is_refused_with_an_example(text: str):
     with pytest.raises(RequestError) as caught:
         parse_mode(text)
     assert str(caught.value) == (
@@ -221,7 +221,7 @@ def test_value_is_understood_as_people_write_it(mode: Mode, text: str | None, se
         "150%%",
     ],
 )
-def test_value_that_is_none_is_one_sentence(mode: Mode, text: str):
+def test_invalid_value_is_refused_in_one_sentence(mode: Mode, text: str):
     with pytest.raises(RequestError) as caught:
         parse_selection(mode, text)
     assert "\n" not in str(caught.value)
@@ -265,7 +265,7 @@ def test_end_is_understood_in_utc_and_now_is_floored_to_the_minute(text: str | N
 @pytest.mark.parametrize(
     "text", ["yesterday", "2023-13-01", "2023-02-30 01:00", "01.08.2023", "2023-08-01 25:00", ""]
 )
-def test_end_that_is_none_is_refused_with_an_example(text: str):
+def test_invalid_end_is_refused_with_an_example(text: str):
     with pytest.raises(RequestError, match=r"try 2023-08-01 06:00|cannot be read"):
         parse_end(text, now=NOW)
 
@@ -379,7 +379,7 @@ def test_leverages_are_refused_with_a_sentence_that_fits(text: str, sentence: st
 
 
 @pytest.mark.parametrize("text", ["", "10,,20", "ten", "10:", "10;20", "1e2", "-5"])
-def test_leverages_that_are_none_are_refused_with_an_example(text: str):
+def test_invalid_leverages_are_refused_with_an_example(text: str):
     with pytest.raises(RequestError, match=r"try 10,25,50,100|cannot be read"):
         parse_leverages(text)
 

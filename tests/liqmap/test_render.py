@@ -252,7 +252,7 @@ def test_picture_names_the_date_of_its_margin_rule(canvas_of):
         assert any(words in text for text in found)
 
 
-def test_foot_of_a_partial_map_tells_as_much_more_as_fits():
+def test_foot_of_a_partial_map_has_as_many_details_as_fit():
     drawn = VARIANTS["gap"]
     (hole,) = drawn.coverage.missing
 
@@ -329,7 +329,7 @@ def test_largest_clusters_are_labelled_with_size_and_price():
 
 # One of the ninety days' is so wide in words that the crowd around it leaves it only its bracket.
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name != "ninety days"])
-def test_clusters_told_in_words_are_labelled_in_the_map(name: str):
+def test_clusters_that_words_name_are_labelled_in_the_map(name: str):
     drawn = VARIANTS[name]
     summary, words = summarize(drawn), texts(map_canvas(drawn, label=LABEL))
     step = step_of(drawn)
@@ -483,7 +483,7 @@ def test_swept_levels_are_outlined_and_named():
 
 
 @pytest.mark.parametrize(("canvas_of", "upright"), [(map_canvas, False), (depth_canvas, True)])
-def test_outline_that_goes_on_beyond_the_panel_or_the_pill_stays_open(canvas_of, upright: bool):
+def test_outline_that_continues_beyond_the_panel_or_the_pill_stays_open(canvas_of, upright: bool):
     drawn = VARIANTS["swept"]
     buckets = drawn.buckets
     drawn = replace(drawn, buckets=replace(buckets, swept=np.full(len(buckets.swept), 1e12)))

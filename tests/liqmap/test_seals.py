@@ -39,32 +39,32 @@ def damages(draw: st.DrawFn) -> Callable[[bytes], bytes]:
 
 
 @given(VALUES)
-def test_sealed_json_comes_back_and_is_plain_json(value: dict[str, object]):
+def test_sealed_json_is_read_back_and_is_plain_json(value: dict[str, object]):
     content = sealed_json(value)
     assert unsealed_json(content) == value
     plain = json.loads(content)
     assert len(plain["xxh3"]) == 16 or "xxh3" in value
 
 
-def test_sealed_table_comes_back_and_its_seal_is_a_comment():
+def test_sealed_table_is_read_back_and_its_seal_is_a_comment():
     content = sealed_table(TABLE)
     assert unsealed_table(content) == TABLE
     assert content.decode().splitlines()[0].startswith("# xxh3: ")
 
 
-def test_files_of_before_there_were_seals_are_read_as_they_are():
+def test_files_without_a_seal_are_read_as_they_are():
     assert unsealed_json(b'{"symbol": "BTCUSDT"}') == {"symbol": "BTCUSDT"}
     assert unsealed_table(TABLE.encode()) == TABLE
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
-def test_what_is_no_json_object_has_a_broken_seal(content: bytes):
+def test_content_that_is_not_a_json_object_has_a_broken_seal(content: bytes):
     with pytest.raises(BrokenSeal):
         unsealed_json(content)
 
 
 @pytest.mark.parametrize("content", [b"", b"BTCUSDT 1,0.1,5\n", b"# \xff\n"])
-def test_what_is_no_table_has_a_broken_seal(content: bytes):
+def test_content_that_is_not_a_table_has_a_broken_seal(content: bytes):
     with pytest.raises(BrokenSeal):
         unsealed_table(content)
 

@@ -124,7 +124,7 @@ def test_percent_has_a_sign():
         ("2023-07-31T18:00", "2023-08-01T06:00", "2023-07-31 18:00 → 2023-08-01 06:00 UTC"),
     ],
 )
-def test_window_says_no_more_than_it_must(start: str, end: str, text: str):
+def test_window_text_is_as_short_as_possible(start: str, end: str, text: str):
     assert window_text(span(start, end)) == text
 
 
@@ -165,7 +165,7 @@ def test_coverage_is_never_silent():
         ("2023-08-01T15:00:00", "on Aug 01"),
     ],
 )
-def test_time_of_the_newest_trade_is_told_where_it_is_not_the_end(last: str | None, text: str | None):
+def test_time_of_the_newest_trade_is_given_if_it_is_not_the_end(last: str | None, text: str | None):
     window = span("2023-07-31T00:00", "2023-08-02T16:00")
     moment = last and datetime.fromisoformat(last).replace(tzinfo=UTC)
     assert last_trade_text(Coverage(window, (window,), last_trade=moment or None)) == text
@@ -213,13 +213,13 @@ def test_what_was_left_out_or_is_not_verified_is_counted(
         ("2023-08-01T23:59", "30,722"),
     ],
 )
-def test_last_price_is_told_with_its_time_where_that_is_not_the_end(end: str, text: str):
+def test_last_price_has_its_time_if_that_is_not_the_end(end: str, text: str):
     window = span("2023-08-01T00:00", end)
     newest = datetime(2023, 8, 1, 23, 59, 59, tzinfo=UTC) - timedelta(minutes=end.endswith("59"))
     assert last_price_text(30_722.1, Coverage(window, (window,), last_trade=newest), step=1.0) == text
 
 
-def test_what_is_not_known_to_be_swept_is_told_where_the_end_is_missing():
+def test_levels_not_known_to_be_swept_are_mentioned_if_the_end_is_missing():
     window = span("2023-08-01T00:00", "2023-08-01T08:00")
     covered = span("2023-08-01T00:00", "2023-08-01T07:00")
     gap = Gap(span("2023-08-01T07:00", "2023-08-01T08:00"), GapKind.FAILED, problem="lost")
@@ -252,7 +252,7 @@ AROUND = Cluster(Side.SELL, 99.5, 102.5, 100.5, 0.005, 0.0, 1e6)
         (None, None, "nothing stands"),
     ],
 )
-def test_what_stands_is_told_by_its_clusters(nearest: Cluster | None, largest: Cluster | None, text: str):
+def test_standing_text_names_its_clusters(nearest: Cluster | None, largest: Cluster | None, text: str):
     assert standing_text(5e6, nearest, largest, step=0.5) == text
 
 

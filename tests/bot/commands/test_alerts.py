@@ -181,7 +181,7 @@ async def test_price_at_the_edge_of_a_wide_cluster_is_near(floor: Floor, draw: M
     ]
 
 
-async def test_small_cluster_is_not_told(floor: Floor, draw: Market):
+async def test_small_cluster_causes_no_alert(floor: Floor, draw: Market):
     await near(floor, floor.manager(), notional="10m", distance="10%")
     draw.last = 31_500.0
     await floor.env.advance_time(3 * MINUTE)
@@ -352,7 +352,7 @@ async def test_one_too_many_and_one_that_is_gone_are_refused(
 
 
 @EXPECTS_ERRORS
-async def test_alerts_that_are_set_at_once_are_no_more_than_allowed(
+async def test_alerts_set_at_once_stay_within_the_limit(
     floor: Floor, draw: Market, settings: BotSettings, store: Store
 ):
     few = settings.model_copy(

@@ -17,7 +17,7 @@ def fields(floor_answer) -> dict[str, str]:
     return {str(field.name): str(field.value) for field in embed.fields}
 
 
-async def test_settings_without_options_show_what_holds(floor: Floor, store: Store):
+async def test_settings_without_options_show_the_current_defaults(floor: Floor, store: Store):
     answer = await floor.manager(manage_guild=True).slash(floor.channel, "settings")
     assert answer.ephemeral
     assert fields(answer) == {
@@ -145,7 +145,7 @@ async def test_bad_default_is_refused_with_one_sentence(
     assert store.guilds.all() == {}
 
 
-async def test_settings_are_for_those_who_manage_the_server(floor: Floor):
+async def test_settings_need_the_right_to_manage_the_server(floor: Floor):
     assert "settings" not in floor.manager().available_commands(floor.channel)
     assert "settings" in floor.manager("boss", manage_guild=True).available_commands(floor.channel)
 

@@ -75,7 +75,7 @@ async def status(floor: Floor) -> tuple[str, dict[str, str]]:
     return embed.description or "", {field.name or "": field.value or "" for field in embed.fields}
 
 
-async def test_status_tells_how_the_bot_is_doing(floor: Floor):
+async def test_status_reports_the_state_of_the_bot(floor: Floor):
     text, fields = await status(floor)
     assert text == "Nothing is recorded yet; recording starts with the first map whose window ends now."
     assert fields == {
@@ -95,14 +95,14 @@ async def test_status_says_that_the_clock_is_off(floor: Floor, recorded: list[Sy
     )
 
 
-async def test_status_says_what_is_damaged(floor: Floor, settings: BotSettings):
+async def test_status_reports_damage(floor: Floor, settings: BotSettings):
     aside = "damaged/bybit/BTCUSDT/20230801T000000Z-20230801T000100Z.0a1b2c3d"
     (settings.storage.path / aside).mkdir(parents=True)
     _, fields = await status(floor)
     assert fields["Damaged"].startswith("1 damaged file is set aside in the store's folder `damaged`")
 
 
-async def test_status_tells_source_freshness_and_gaps_of_each_symbol(
+async def test_status_reports_source_freshness_and_gaps_of_each_symbol(
     floor: Floor, recorded: list[SymbolStatus]
 ):
     recorded[:] = [LIVE, STOPPED, replace(STOPPED, gaps=STOPPED.gaps[1:])]

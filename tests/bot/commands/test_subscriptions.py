@@ -84,7 +84,7 @@ async def test_another_bot_s_servers_are_neither_posted_nor_tidied(floor: Floor,
     assert other.guilds.all() == {5: GuildDefaults(theme="light")}
 
 
-async def test_rows_of_nobody_are_claimed_at_the_start_and_posted(
+async def test_unclaimed_rows_are_claimed_at_the_start_and_posted(
     floor: Floor, settings: BotSettings, store: Store, caplog: pytest.LogCaptureFixture
 ):
     guild, channel = floor.env.guild.id, floor.channel.id
@@ -100,7 +100,7 @@ async def test_rows_of_nobody_are_claimed_at_the_start_and_posted(
     await floor.env.advance_time(60)
     assert [each.guild_id for each in await store.subscriptions.active()] == [guild]
     assert len(floor.channel.history()) == 1
-    assert f"claimed of guild {guild}, which belonged to no bot: 1 subscriptions" in caplog.text
+    assert f"claimed in guild {guild}, where they belonged to no bot: 1 subscriptions" in caplog.text
     await floor.env.advance_time(3600)
     async with open_store(settings) as keeper:
         assert len(await keeper.subscriptions.active()) == 2
@@ -293,7 +293,7 @@ async def test_member_cannot_reach_through_the_bot_where_they_may_not_post(floor
 
 
 @EXPECTS_ERRORS
-async def test_role_is_mentioned_only_by_those_who_may(floor: Floor):
+async def test_role_is_mentioned_only_by_people_with_the_right(floor: Floor):
     role = floor.env.guild.create_role("traders")
     sentence = refusal(await floor.subscribe(floor.manager(), role=role))
     assert sentence == f"You cannot mention <@&{role.id}> yourself; choose another role, or none."
@@ -357,13 +357,13 @@ async def test_preview_that_cannot_be_drawn_is_one_private_sentence(floor: Floor
 
 
 @pytest.mark.parametrize("name", ["subscribe", "subscriptions", "unsubscribe"])
-async def test_commands_are_for_those_who_manage_channels(floor: Floor, name: str):
+async def test_commands_need_the_right_to_manage_channels(floor: Floor, name: str):
     assert name not in floor.member.available_commands(floor.channel)
     assert name in floor.manager().available_commands(floor.channel)
     assert name not in floor.env.create_user("bob").available_commands()
 
 
-async def test_list_shows_what_is_next_and_last(floor: Floor):
+async def test_list_shows_the_next_and_the_last_post(floor: Floor):
     mona = floor.manager()
     await floor.subscribed(mona)
     await floor.subscribed(mona, symbol="ETH", every="1d")

@@ -47,7 +47,7 @@ def test_person_over_the_limit_a_minute_learns_when_to_retry():
     ask(limits, 3)
 
 
-def test_server_asks_so_often_a_minute():
+def test_server_has_a_limit_of_maps_a_minute():
     limits = Limits(LimitsSettings(maps_per_guild_a_minute=2), clock=Hand())
     ask(limits, 1, user=1, guild=9)
     ask(limits, 1, user=2, guild=9)

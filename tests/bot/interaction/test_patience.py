@@ -102,7 +102,7 @@ async def test_acknowledgement_whose_answer_was_lost_counts(monkeypatch: pytest.
         await acknowledge(interaction, ephemeral=True, thinking=True)
 
 
-async def test_acknowledgement_that_hangs_is_given_up_for_another(monkeypatch: pytest.MonkeyPatch):
+async def test_hanging_acknowledgement_is_replaced_by_another(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bot.interaction.patience._FIRST_TRY_SECONDS", 0.0)
     monkeypatch.setattr("bot.interaction.patience._wait", lambda _: 0)
     never, sent = asyncio.Event(), Sent()

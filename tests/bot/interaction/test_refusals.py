@@ -136,7 +136,7 @@ async def test_interaction_that_came_too_late_is_silent(floor: Floor, caplog: py
 
 
 @EXPECTS_ERRORS
-async def test_discord_in_trouble_for_good_leaves_lines_and_no_traceback(
+async def test_lasting_trouble_at_discord_is_logged_without_traceback(
     floor: Floor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("bot.interaction.patience._wait", lambda _: 0)

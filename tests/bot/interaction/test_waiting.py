@@ -37,7 +37,7 @@ async def owed(floor: Floor, store: Store) -> list[PendingAnswer]:
 
 
 @EXPECTS_ERRORS
-async def test_stopping_bot_answers_who_waits_and_forgets_the_token(floor: Floor, store: Store):
+async def test_stopping_bot_answers_waiting_people_and_forgets_the_token(floor: Floor, store: Store):
     asking = await under_way(floor, floor.liqmap())
     assert len(await owed(floor, store)) == 1
     await floor.bot.waiting.close()
@@ -64,7 +64,7 @@ async def test_stopping_bot_leaves_the_map_whose_button_was_pressed(
 
 
 @EXPECTS_ERRORS
-async def test_stopping_bot_takes_nobody_else_on(floor: Floor):
+async def test_stopping_bot_accepts_no_new_commands(floor: Floor):
     message = (await floor.liqmap()).response
     assert message is not None
     await floor.bot.waiting.close()

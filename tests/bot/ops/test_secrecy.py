@@ -60,7 +60,7 @@ def test_longer_secret_is_hidden_before_a_shorter_one_in_it():
     assert hidden == "the [hidden], the [hidden]"
 
 
-def test_nothing_is_hidden_where_nothing_is_secret():
+def test_log_without_secrets_hides_nothing():
     assert pattern_of([]).sub(HIDDEN, "a line") == "a line"
 
 

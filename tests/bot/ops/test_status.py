@@ -14,7 +14,7 @@ def test_versions_uptime_and_queue_are_short_texts():
     assert queue_text(3, 32) == "3 of 32 maps under way"
 
 
-async def test_snapshots_tell_how_many_run_and_the_last_post(floor: Floor, store: Store):
+async def test_snapshots_text_has_their_number_and_the_last_post(floor: Floor, store: Store):
     assert await snapshots_text(store) == "0 subscriptions run; nothing posted yet"
     await floor.subscribed(floor.manager())
     await floor.env.advance_time(3600)

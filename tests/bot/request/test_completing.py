@@ -45,7 +45,7 @@ def typed(text: str, *, defaults: GuildDefaults | None = None, **chosen: object)
         ("!", {}, []),
     ],
 )
-def test_symbols_are_those_of_the_exchange_nearest_to_what_is_typed(
+def test_suggested_symbols_are_those_of_the_exchange_nearest_to_the_text(
     text: str, chosen: dict[str, Any], found: list[str]
 ):
     assert completing.symbols(typed(text, **chosen)) == found
@@ -67,7 +67,7 @@ def test_symbols_are_those_of_the_server_s_exchange():
         ("soon", []),
     ],
 )
-def test_windows_are_what_is_typed_and_common_ones(text: str, first: list[str]):
+def test_suggested_windows_are_the_typed_one_and_common_ones(text: str, first: list[str]):
     assert completing.windows(typed(text)) == first
 
 
@@ -110,7 +110,7 @@ def test_ends_are_past_times_that_begin_as_typed(text: str, first: str, count: i
 
 
 @given(st.sampled_from(sorted(OPTIONS)), st.text(max_size=120) | st.from_regex(r"[0-9:., -]{1,12}"))
-def test_suggestions_are_few_short_and_never_an_error(name: str, text: str):
+def test_suggestions_are_few_and_short_and_raise_nothing(name: str, text: str):
     suggest = OPTIONS[name].suggest
     if suggest is not None:
         found = suggest(typed(text))

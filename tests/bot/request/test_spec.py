@@ -52,14 +52,14 @@ def specs(draw: st.DrawFn) -> MapSpec:
 
 
 @given(specs())
-def test_code_means_what_was_encoded(spec: MapSpec):
+def test_decoded_code_is_the_encoded_spec(spec: MapSpec):
     assert decode_spec(encode_spec(spec)) == spec
     assert encode_spec(spec).isprintable()
     assert len(encode_spec(spec)) <= 300
 
 
 @given(st.integers(0, 2**64))
-def test_number_means_what_was_encoded(number: int):
+def test_decoded_number_is_the_encoded_number(number: int):
     assert decode_number(encode_number(number)) == number
 
 

@@ -153,7 +153,7 @@ async def test_operator_sees_the_rows_of_all(keeper: Store):
     assert len(await keeper.alerts.all()) == 2
 
 
-async def test_rows_of_nobody_go_to_the_first_bot_that_is_in_their_server(keeper: Store):
+async def test_unclaimed_rows_go_to_the_first_bot_in_their_server(keeper: Store):
     number = await filled(keeper)
     first, second = await keeper.of(APPLICATION), await keeper.of(OTHER)
     assert [first.claims.open, await first.claims.claim(12345)] == [1, None]

@@ -73,7 +73,7 @@ async def outcomes(*adding: Awaitable[object]) -> list[str]:
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_alerts_that_are_added_at_once_are_no_more_than_allowed(processes: Sequence[Store]):
+async def test_concurrently_added_alerts_stay_within_the_limit(processes: Sequence[Store]):
     adding = [
         store.alerts.add(replace(ALERT, notional=1e6 + place), most=3)
         for place, store in enumerate(processes)
@@ -93,7 +93,7 @@ async def test_equal_alerts_that_are_added_at_once_are_one(processes: Sequence[S
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_subscriptions_that_are_confirmed_at_once_are_no_more_than_allowed(processes: Sequence[Store]):
+async def test_concurrently_confirmed_subscriptions_stay_within_the_limit(processes: Sequence[Store]):
     drafts = [
         await processes[0].subscriptions.draft(replace(NEW, channel_id=5 + place), now=NOW)
         for place in range(PROCESSES)
@@ -142,7 +142,7 @@ async def test_resumed_subscription_that_another_equals_is_refused(store: Store)
         await store.subscriptions.activate(paused, now=NOW, most=9)
 
 
-async def test_room_of_what_is_removed_is_free_again(store: Store):
+async def test_removed_row_frees_its_place(store: Store):
     numbers = [await store.alerts.add(replace(ALERT, symbol=f"X{each}"), most=3) for each in range(3)]
     await store.alerts.remove(numbers[1])
     await store.alerts.add(ALERT, most=3)

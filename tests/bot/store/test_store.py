@@ -60,7 +60,7 @@ async def test_paused_subscription_says_why_and_runs_again_when_resumed(store: S
     assert (active.reason, active.failures) == ("", 0)
 
 
-async def test_removing_takes_what_belongs_to_it_and_no_more(store: Store):
+async def test_removing_a_subscription_removes_only_its_own_rows(store: Store):
     here, there = await subscribed(store), await subscribed(store, replace(NEW, channel_id=5))
     far = await subscribed(store, replace(NEW, guild_id=6, channel_id=8))
     await store.snapshots.claim(here, NOW, now=NOW)

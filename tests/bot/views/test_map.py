@@ -135,9 +135,7 @@ async def test_sentence_beside_a_map_comes_though_the_connection_is_reset(
 
 
 @EXPECTS_ERRORS
-async def test_progress_does_not_stay_above_a_map_whatever_goes_wrong(
-    floor: Floor, monkeypatch: pytest.MonkeyPatch
-):
+async def test_progress_is_removed_from_a_map_after_any_error(floor: Floor, monkeypatch: pytest.MonkeyPatch):
     message = await answered(floor)
     monkeypatch.setattr(progress, "PROGRESS_EVERY", 0.0)
     floor.draw.news, floor.draw.gate = [Progress("Drawing")], asyncio.Event()
@@ -181,7 +179,7 @@ async def test_delete_is_for_the_author_and_for_moderators(floor: Floor):
 
 @EXPECTS_ERRORS
 @pytest.mark.parametrize("label", ["Refresh", "24h", "The whole 6h until Dec 31 00:00 UTC"])
-async def test_map_remains_its_author_s_whoever_presses(floor: Floor, label: str):
+async def test_redrawn_map_still_belongs_to_its_author(floor: Floor, label: str):
     floor.draw.coverage = replace(result_of().coverage, whole_end=datetime(2025, 12, 31, tzinfo=UTC))
     message = await answered(floor)
     stranger = floor.env.guild.add_member(floor.env.create_user("bob"))
@@ -193,7 +191,7 @@ async def test_map_remains_its_author_s_whoever_presses(floor: Floor, label: str
     assert floor.channel.history() == []
 
 
-async def test_delete_of_a_deleted_message_is_no_error(floor: Floor):
+async def test_delete_of_a_deleted_message_is_not_an_error(floor: Floor):
     message = await answered(floor)
     floor.env.inject_error("DELETE", "/webhooks/*/messages/@original", status=404, code=10008)
     result = await floor.member.click(message, label="Delete")
@@ -218,7 +216,7 @@ async def test_press_is_acknowledged_though_the_connection_is_reset(
 
 
 @EXPECTS_ERRORS
-async def test_whoever_may_not_use_commands_may_not_press(floor: Floor):
+async def test_person_without_the_right_to_use_commands_cannot_press_buttons(floor: Floor):
     message = await answered(floor)
     stranger = floor.env.guild.add_member(floor.env.create_user("bob"))
     channel = floor.env.bot.get_channel(floor.channel.id)

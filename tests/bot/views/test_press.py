@@ -150,7 +150,7 @@ async def test_preview_is_its_creator_s_to_confirm_or_cancel(floor: Floor, store
     for action in ("confirm", "cancel"):
         result = await pressed(floor, otto, preview.message, f"sub:{action}:1")
         (sentence,) = result.followups
-        assert sentence.content == "Only the person who asked for this preview can confirm or cancel it."
+        assert sentence.content == "Only the person who requested this preview can confirm or cancel it."
     assert await states(store) == [SubscriptionState.DRAFT]
 
 
@@ -267,7 +267,7 @@ async def test_button_of_an_earlier_version_is_answered(floor: Floor, custom_id:
 
 
 @EXPECTS_ERRORS
-async def test_form_that_nothing_understands_is_answered(floor: Floor):
+async def test_unknown_form_is_answered(floor: Floor):
     data = {"custom_id": "form:1", "components": []}
     assert refusal(await _dispatch_actor_interaction(floor.member, 5, floor.channel, data)) == STALE
 

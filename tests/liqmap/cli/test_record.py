@@ -117,7 +117,7 @@ def test_status_reports_what_is_damaged_beside_its_output(store: Path, capsys: p
     assert err.startswith("1 damaged file is set aside")
 
 
-def test_largest_lag_is_that_of_what_is_recorded_now(store: Path):
+def test_largest_lag_is_that_of_live_recordings(store: Path):
     assert largest_lag(store, now=NOW) == 0
     Recordings(store).write(LIVE)
     Recordings(store).write(replace(LIVE, symbol="ETHUSDT", lag=2.5))
@@ -144,7 +144,7 @@ def test_unrecordable_symbol_prints_one_sentence(
     assert told.count("\n") == 1
 
 
-def test_recorder_of_nothing_that_exists_ends_with_a_sentence(
+def test_recorder_without_existing_symbols_ends_with_a_sentence(
     store: Path, capsys: pytest.CaptureFixture[str]
 ):
     config = str(store.parent / "liqmap.toml")

@@ -197,7 +197,7 @@ async def test_answer_that_makes_no_sense_is_one_sentence(
     assert not list(tables.folder.glob("*.txt"))
 
 
-async def test_symbol_that_makes_no_sense_is_left_out_and_keeps_its_older_brackets(
+async def test_symbol_with_invalid_brackets_keeps_its_older_ones(
     tables: BracketTables, bybit: Bybit, clock: SimulatedClock
 ):
     await tables.refresh(BYBIT)
@@ -286,7 +286,7 @@ async def test_first_use_waits_three_seconds_at_most(
     assert await waiting is False
 
 
-async def test_symbol_that_the_exchange_refuses_is_not_asked_for_again_at_once(
+async def test_symbol_that_the_exchange_refuses_is_not_requested_again_at_once(
     tables: BracketTables, bybit: Bybit, clock: SimulatedClock
 ):
     bybit.code = 10001

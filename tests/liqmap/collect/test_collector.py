@@ -191,7 +191,7 @@ async def test_day_whose_conversion_fails_is_a_gap_beside_others(
     assert not setup.collector._days._fetches
 
 
-async def test_nothing_that_can_be_had_is_what_went_wrong(setup: Setup):
+async def test_window_without_any_trades_raises_what_went_wrong(setup: Setup):
     setup.server.plan("2023-07-29.zip$", Fault.FORBIDDEN, times=100)
     with pytest.raises(DataError, match=r"refuses this network \(HTTP 403\)"):
         await setup.collect("2023-07-29", "2023-07-30")
@@ -259,7 +259,7 @@ async def test_yesterday_not_published_yet_comes_by_rest(setup: Setup):
     assert np.array_equal(held(holdings.parts), traded(MARKET, "BTCUSDT", holdings.coverage.window))
 
 
-async def test_nothing_older_than_two_days_to_be_had_says_what_to_do(setup: Setup):
+async def test_trades_older_than_two_days_are_refused_with_advice(setup: Setup):
     setup.server.published_until = date(2023, 7, 31)
     with pytest.raises(
         NotPublished,
@@ -325,7 +325,7 @@ async def test_what_the_exchange_has_not_reached_yet_is_a_gap_with_its_reason(tm
         assert again.coverage.fraction == 1
 
 
-async def test_machine_that_is_slow_asks_for_nothing_that_is_too_old(tmp_path: Path):
+async def test_slow_machine_requests_nothing_that_is_too_old(tmp_path: Path):
     async with running(tmp_path, ahead=timedelta(minutes=-40)) as setup:
         setup.server.published_until = NOW.date() - timedelta(days=4)
         holdings = await setup.collect("2023-08-01T11:30", "2023-08-01T15:00")
@@ -340,7 +340,9 @@ async def test_ban_is_a_gap_with_its_reason(setup: Setup):
     ]
 
 
-async def test_symbol_listed_no_more_keeps_its_past(setup: Setup, monkeypatch: pytest.MonkeyPatch):
+async def test_symbol_that_is_no_longer_listed_keeps_its_published_days(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+):
     backfill = setup.recent[Exchange.BINANCE]._backfill
     ask = backfill.page_url
     monkeypatch.setattr(
@@ -463,7 +465,7 @@ async def test_newest_minutes_that_are_not_stored_yet_are_no_interruption(setup:
     assert reasons(holdings.coverage) == [("03 11:58", "03 12:00", "recording was interrupted")]
 
 
-async def test_what_is_there_already_can_be_had_without_waiting(setup: Setup):
+async def test_stored_parts_are_held_without_waiting(setup: Setup):
     assert (
         setup.collector.held(
             Exchange.BYBIT, "BTCUSDT", window=window("2023-08-03T08:00", "2023-08-03T12:00")
@@ -504,7 +506,7 @@ async def test_failure_leaves_nothing_running(setup: Setup):
     assert all(not fetch.listeners for fetch in setup.collector._days._fetches.values())
 
 
-async def test_what_neither_files_nor_rest_have_is_not_published_yet(setup: Setup):
+async def test_trades_in_neither_files_nor_rest_are_not_published_yet(setup: Setup):
     setup.server.published_until = date(2023, 7, 31)
     holdings = await setup.collect("2023-08-01T06:00", "2023-08-03T00:00")
     assert reasons(holdings.coverage) == [("01 06:00", "01 12:10", "not published yet")]
@@ -536,7 +538,7 @@ async def test_damaged_hours_that_the_exchange_still_has_are_fetched_again(setup
     assert np.array_equal(held(after.parts), traded(MARKET, "BTCUSDT", after.coverage.window))
 
 
-async def test_unreadable_store_is_said_and_nothing_is_fetched_over_it(
+async def test_unreadable_store_is_reported_and_not_fetched_again(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ):
     await setup.collect("2023-07-31", "2023-08-01")

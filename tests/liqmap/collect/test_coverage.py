@@ -164,7 +164,7 @@ def test_segment_without_trades_hides_no_lost_ids():
         (Part(segment(hours(0, 24), VIA_FILES), hours(0, 24)), numbered(24, 48, 101, 200)),
     ],
 )
-def test_border_that_tells_of_nothing_lost_counts_nothing(one: Part, other: Part):
+def test_border_without_lost_ids_counts_nothing(one: Part, other: Part):
     assert covering(hours(0, 48), one, other).lost_ids == 0
 
 

@@ -111,7 +111,7 @@ async def test_download_that_nobody_waits_for_any_more_is_cancelled(setup: Setup
     assert isinstance(await again, Segment)
 
 
-async def test_day_is_begun_anew_by_who_comes_right_after_the_last_has_given_up(setup: Setup):
+async def test_day_is_fetched_again_right_after_the_last_waiting_caller_gave_up(setup: Setup):
     (first,) = await stalled(setup, 1)
     first.cancel()
     await asyncio.sleep(0)  # the download has been cancelled, but has not ended yet
@@ -124,7 +124,7 @@ async def test_progress_never_goes_back(setup: Setup):
     assert 0.5 < setup.news[-1] <= 1
 
 
-async def test_absent_day_is_asked_for_again_only_after_a_while(setup: Setup):
+async def test_absent_day_is_requested_again_only_after_a_while(setup: Setup):
     today, checksum = NOW.date(), ZIP.format("2023-08-03") + ".CHECKSUM"
     for _ in range(3):
         outcome = await setup.obtain(today)
@@ -214,7 +214,7 @@ async def test_day_whose_replacement_cannot_be_fetched_stays(setup: Setup):
         (Fault.BANNED, Exchange.BINANCE, "is limiting requests; try again in 60 min"),
     ],
 )
-async def test_day_that_cannot_be_had_is_a_sentence_and_leaves_nothing(
+async def test_unavailable_day_is_a_sentence_and_leaves_nothing(
     setup: Setup, fault: Fault, exchange: Exchange, sentence: str
 ):
     setup.server.plan("2023-08-01.(zip|csv.gz)$", fault, times=100)
@@ -240,7 +240,7 @@ async def test_day_whose_conversion_fails_is_a_sentence_and_leaves_nothing(
     assert isinstance(await setup.obtain(), Segment)
 
 
-async def test_empty_file_is_no_quiet_day_and_is_fetched_again(setup: Setup):
+async def test_empty_file_does_not_count_as_a_quiet_day_and_is_fetched_again(setup: Setup):
     setup.server.plan("2023-08-01", Fault.EMPTY)
     outcome = await setup.obtain(exchange=Exchange.BYBIT)
     assert str(outcome) == "The file of BTCUSDT trades of 2023-08-01 is empty; try again later."
@@ -282,6 +282,6 @@ async def test_stored_day_is_published_whatever_the_exchange_says(setup: Setup):
     assert await setup.days.is_published(Day(Exchange.BINANCE, "BTCUSDT", AUGUST))
 
 
-async def test_day_of_an_exchange_that_cannot_be_asked_counts_as_not_published(setup: Setup):
+async def test_day_of_an_unreachable_exchange_counts_as_not_published(setup: Setup):
     setup.server.plan("zip$", Fault.FORBIDDEN, times=100)
     assert not await setup.days.is_published(Day(Exchange.BINANCE, "BTCUSDT", AUGUST))

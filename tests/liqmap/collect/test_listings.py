@@ -126,7 +126,7 @@ async def test_every_page_and_category_is_read(listings: Listings):
     assert await listings.symbols(Exchange.BYBIT) == {"BTCUSDT", "XRPUSDT", "BTCUSD"}
 
 
-async def test_list_is_fetched_anew_each_day(listings: Listings, exchanges: Exchanges, clock: Hand):
+async def test_list_is_fetched_again_each_day(listings: Listings, exchanges: Exchanges, clock: Hand):
     for _ in range(3):
         await listings.symbols(Exchange.BINANCE)
     assert len(exchanges.asked) == 1
@@ -161,7 +161,7 @@ async def test_old_list_serves_while_the_exchange_makes_no_sense(
         [],
     ],
 )
-async def test_symbol_that_cannot_be_is_left_out_and_the_others_stay(
+async def test_invalid_symbol_is_left_out_and_the_others_stay(
     listings: Listings, exchanges: Exchanges, row: object, caplog: pytest.LogCaptureFixture
 ):
     exchanges.binance = {
@@ -172,7 +172,7 @@ async def test_symbol_that_cannot_be_is_left_out_and_the_others_stay(
     assert (await listings.near(Exchange.BINANCE, "ETHUSTD"))[0] == "ETHUSDT"
 
 
-async def test_exchange_that_refuses_is_asked_again_later(
+async def test_exchange_that_refuses_is_tried_again_later(
     listings: Listings, exchanges: Exchanges, clock: Hand
 ):
     exchanges.status = 503
@@ -200,7 +200,7 @@ async def test_near_names_are_those_spelt_alike(listings: Listings):
         (Exchange.BYBIT, "BTVUSD", "Bybit lists no “btvusd”; did you mean BTCUSD or BTCUSDT?"),
     ],
 )
-async def test_only_symbols_of_a_list_that_is_fetched_are_told_near_names(
+async def test_only_symbols_of_a_fetched_list_get_similar_names(
     listings: Listings, clock: Hand, exchange: Exchange, symbol: str, sentence: str
 ):
     window = TimeWindow.ending(clock.now(), timedelta(hours=6))
@@ -324,7 +324,7 @@ async def test_symbol_is_completed_to_what_exists_or_stays_as_it_was_typed(
         (BYBIT, "ETHUSDH24", "ETHUSDH24"),
     ],
 )
-async def test_symbol_means_the_usual_contract_where_no_exchange_can_be_asked(
+async def test_symbol_means_the_usual_contract_if_no_exchange_can_be_reached(
     listings: Listings, exchanges: Exchanges, exchange: Exchange, typed: str, symbol: str
 ):
     exchanges.status = exchanges.file_status = 503
@@ -363,7 +363,7 @@ async def test_damaged_list_is_fetched_again(
     assert len(exchanges.asked) == 1
 
 
-async def test_list_that_cannot_be_kept_serves_all_the_same(settings: Settings, clock: Hand):
+async def test_list_that_cannot_be_written_is_used_anyway(settings: Settings, clock: Hand):
     (settings.storage.path / "listings").write_text("a file where the folder should be")
     async with Listings(settings, clock=clock) as listings:
         assert await listings.symbols(BINANCE) == {"BTCUSDT", "ETHUSDT"}

@@ -31,7 +31,7 @@ async def fetched(**following: str) -> list[object]:
     return [page async for page in pages_of(chain, chain.first_urls("x"), chain.next_url)]
 
 
-async def test_every_part_is_read_to_its_end():
+async def test_all_pages_of_every_part_are_read():
     assert await fetched(a="a2", a2="a3", b="b2") == ["x/a", "x/a2", "x/a3", "x/b", "x/b2"]
 
 

@@ -123,7 +123,7 @@ async def test_page_that_is_not_as_it_should_be_is_repaired(setup: Setup, fault:
             setup.store.remove(setup.store.get(Exchange.BINANCE, "BTCUSDT", each).path)  # type: ignore[union-attr] # it is there
 
 
-async def test_page_that_lacks_rows_is_asked_for_again(setup: Setup):
+async def test_missing_rows_of_a_page_are_requested_again(setup: Setup):
     window = ending(NOW, HOUR)
     pages = setup.recent._pages
 
@@ -187,7 +187,7 @@ async def test_symbol_that_nobody_has_traded_since_is_whole(tmp_path: Path):
         assert len(traded(setup.market, "SHIBUSDT", nothing)) == 0
 
 
-async def test_newest_second_is_only_closed_once_nothing_can_come_any_more(tmp_path: Path):
+async def test_newest_second_is_closed_only_when_no_more_trades_can_appear(tmp_path: Path):
     now = NOW.replace(second=30, microsecond=1000)
     async with running(tmp_path, scale=0.0002, now=now) as setup:
         await setup.fill(
@@ -197,7 +197,7 @@ async def test_newest_second_is_only_closed_once_nothing_can_come_any_more(tmp_p
 
 
 @pytest.mark.parametrize("seconds", [-900, -25, -3, 3, 25, 900, 259_200])
-async def test_machine_whose_clock_is_wrong_stores_no_second_that_is_not_over(tmp_path: Path, seconds: int):
+async def test_machine_with_a_wrong_clock_stores_only_seconds_that_are_over(tmp_path: Path, seconds: int):
     ahead = timedelta(seconds=seconds)
     async with running(tmp_path, ahead=ahead) as setup:
         for _ in range(3):

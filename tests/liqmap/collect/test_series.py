@@ -76,7 +76,7 @@ async def test_what_is_stored_is_not_fetched_again(tmp_path: Path):
     assert server.requests.total() == asked
 
 
-async def test_equal_windows_under_way_are_fetched_once_and_survive_who_gives_up(tmp_path: Path):
+async def test_equal_windows_under_way_are_fetched_once_and_survive_a_caller_that_gives_up(tmp_path: Path):
     async with collecting(tmp_path) as (series, server):
         market = Market(Exchange.BYBIT, "BTCUSDT")
         first, second = (asyncio.create_task(series.collect(market, INTEREST, last(2))) for _ in range(2))

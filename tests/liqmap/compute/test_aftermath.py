@@ -35,7 +35,7 @@ def test_aftermath_is_the_worst_of_the_seconds_after_the_entry_s(
             assert value == (worst(adverse[rows]) if rows.any() else never)
 
 
-def test_aftermath_goes_on_after_the_segment():
+def test_aftermath_includes_prices_after_the_segment():
     bars = path(100.0, 99.0)
     selected = trades(Side.BUY, (100.0, 1.0), (99.0, 1.0))
     assert aftermath(bars, selected, bin_seconds=60, later=98.0).extreme.tolist() == [98.0, 98.0]

@@ -80,7 +80,7 @@ def test_band_begins_with_its_trade_and_ends_where_price_touches_it():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_are_as_many_as_can_be_told_apart(seed: int):
+def test_rows_are_no_more_than_the_picture_can_show(seed: int):
     heatmap = heatmap_of(walked(seed))
     assert MAX_ROWS / 3 < len(heatmap.edges) <= MAX_ROWS + 3
     assert heatmap.value.shape == (len(heatmap.edges) - 1, len(heatmap.time) - 1)

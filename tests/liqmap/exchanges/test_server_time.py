@@ -30,7 +30,7 @@ def test_time_is_read_to_the_millisecond(exchange: Exchange):
 
 @pytest.mark.parametrize("exchange", Exchange)
 @pytest.mark.parametrize("said", [None, "1688639403423", 1688639403, 1e12, True, [], {}, 10**30, -1])
-def test_time_that_is_none_is_one_sentence(exchange: Exchange, said: object):
+def test_unreadable_time_is_one_sentence(exchange: Exchange, said: object):
     key = {Exchange.BINANCE: "serverTime", Exchange.BYBIT: "time"}.get(exchange, "data")
     if exchange is Exchange.OKX and said == "1688639403423":
         return  # it writes the time as a text

@@ -47,7 +47,7 @@ BINANCE, BYBIT, OKX = Exchange.BINANCE, Exchange.BYBIT, Exchange.OKX
         (OKX, "SWAP", "SWAPUSDT"),
     ],
 )
-def test_word_means_its_usual_contract_where_nothing_is_known(exchange: Exchange, word: str, symbol: str):
+def test_word_means_its_usual_contract_if_no_symbols_are_known(exchange: Exchange, word: str, symbol: str):
     spellings = EXCHANGES[exchange].listing.spellings(word)
     assert spellings.default == symbol
     assert spellings.names[0] == word

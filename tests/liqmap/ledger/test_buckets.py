@@ -29,7 +29,7 @@ def test_buckets_go_away_from_the_price_on_both_sides():
     assert bucket_of(above, Side.SELL, last_price=100).tolist() == [-1, 48, 49, 95, -1, -1]
 
 
-def test_sums_leave_out_what_lies_outside():
+def test_sums_leave_out_levels_outside_the_range():
     total = summed(np.array([-1, 0, 0, 95]), np.array([9.0, 1, 2, 4]))
     assert total[[0, 95]].tolist() == [3, 4]
     assert total.sum() == 7

@@ -62,7 +62,7 @@ def test_trade_of_size_0_is_left_out_and_counted_and_not_missing(*, numbered: bo
 
 
 @pytest.mark.parametrize("numbered", [True, False])
-def test_trade_of_size_0_that_comes_late_is_no_loss(*, numbered: bool):
+def test_late_trade_of_size_0_does_not_count_as_lost(*, numbered: bool):
     its = buffer(numbered=numbered)
     for number, (after, size) in enumerate([(200, 1), (1000, 1), (60_600, 1), (59_000, 0), (121_000, 1)], 10):
         its.add(trade(number if numbered else None, after, size=size))

@@ -36,7 +36,7 @@ async def test_problems_are_logged_once_a_minute_with_a_count(
     ]
 
 
-async def test_last_problems_are_counted_though_none_follows(
+async def test_last_problems_are_counted_even_if_none_follows(
     complaints: Complaints, clock: SimulatedClock, caplog: pytest.LogCaptureFixture
 ):
     for _ in range(4):

@@ -196,7 +196,7 @@ async def test_recorder_closing_during_a_write_stores_its_final_state(
         assert (told is None) if name == "NOPEUSDT" else (told is not None and not told.connected)
 
 
-async def test_no_more_symbols_than_allowed_are_recorded(tmp_path: Path):
+async def test_recorded_symbols_stay_within_the_limit(tmp_path: Path):
     async with market() as (server, clock), recording(tmp_path, server, clock, most_symbols=1) as made:
         made.recorder.want(BYBIT, "BTCUSDT", until=clock.now())
         made.recorder.want(BYBIT, "ETHUSDT", until=clock.now())

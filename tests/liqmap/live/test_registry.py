@@ -41,7 +41,7 @@ def read(root: Path) -> Recording | None:
     [RECORDING, Recording(Exchange.BYBIT, "BTCUSDT", updated=NOW, since=NOW)],
     ids=["all", "least"],
 )
-def test_recording_comes_back_as_it_was_written(tmp_path: Path, recording: Recording):
+def test_recording_is_read_back_as_it_was_written(tmp_path: Path, recording: Recording):
     Recordings(tmp_path).write(recording)
     found = read(tmp_path)
     assert found == recording

@@ -44,7 +44,7 @@ def test_shapes_land_on_their_pixels_counted_from_below():
     assert image.getpixel((99, 100 - 75)) == (0, 0, 0)
 
 
-def test_what_is_drawn_later_lies_above():
+def test_later_drawing_covers_earlier_drawing():
     canvas = Canvas(100, 100, background="#000000")
     canvas.line([0, 100], [50, 50], "#00ff00", width=9)
     canvas.rectangle(Box(0, 0, 100, 100), "#ff0000")
@@ -74,7 +74,7 @@ def test_text_is_anchored_and_keeps_its_box():
     assert box.max() > 250
 
 
-def test_faint_text_lets_the_ground_through():
+def test_faint_text_shows_the_background():
     canvas = Canvas(300, 100, background="#000000")
     canvas.text(150, 50, "████", "#ffffff", size=40, anchor="m", opacity=0.5)
     assert 100 < np.asarray(opened(canvas.png())).max() < 150

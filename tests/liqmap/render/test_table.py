@@ -31,7 +31,7 @@ def test_csv_holds_every_level_of_every_selected_trade():
     assert float(rows[-1]["level"]) == 29_000.0 * 1.01
 
 
-def test_csv_tells_what_stands_as_the_picture_sums_it():
+def test_standing_levels_of_the_csv_add_up_to_the_picture():
     buys, sells = trades(Side.BUY, (29_000.5, 10.0), (28_000.0, 5.0)), trades(Side.SELL, (29_000.0, 7.0))
     drawn = computed_at(buys, sells, last=26_500.0)
     rows = list(csv.DictReader(io.StringIO(csv_of(levels_table(drawn.stretches)).decode())))
@@ -46,7 +46,7 @@ def test_csv_tells_what_stands_as_the_picture_sums_it():
     assert total("sell", "swept") == drawn.map.swept_short
 
 
-def test_csv_has_every_digit_and_none_that_means_nothing():
+def test_csv_has_exactly_the_significant_digits():
     rows = [(109_876.3, 652_464.434_4), (60_000.1, 57.0), (0.000_012_34, 0.007_123_456_78)]
     bought = trades(Side.BUY, *rows)
     request = replace(REQUEST, leverages=(3, 7, 25), weights=(1.0, 1.0, 1.0))

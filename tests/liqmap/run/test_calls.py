@@ -36,7 +36,7 @@ def draw(
     return liqmap.draw("BTCUSDT", window, selection, simulated=True, settings=config, **(chosen | options))  # type: ignore[arg-type]
 
 
-def test_call_in_text_draws_what_it_says(drawn: MapResult):
+def test_call_in_text_draws_its_request(drawn: MapResult):
     assert drawn.request.selection == TopN(40)
     assert drawn.request.window == TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=3))
     assert set(drawn.pictures) == ALL_PICTURES
@@ -94,7 +94,7 @@ def test_saved_result_has_its_files_under_their_names(drawn: MapResult, folder: 
     assert paths["map"].read_bytes() == drawn.pictures[Picture.MAP]
 
 
-def test_tables_that_were_not_asked_for_are_refused_in_a_sentence(folder: Path):
+def test_tables_that_were_not_requested_are_refused_in_a_sentence(folder: Path):
     plain = draw(folder, "3h", "top_n 40")
     assert plain.tables == {}
     with pytest.raises(RequestError, match="add tables=True"):

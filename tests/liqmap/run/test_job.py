@@ -128,7 +128,7 @@ def test_map_job_draws_both_pictures_and_reports_their_times(stored: Stored):
     assert result.levels_csv is None
 
 
-def test_map_job_adds_the_levels_when_asked(stored: Stored):
+def test_map_job_adds_the_levels_on_request(stored: Stored):
     result = run_map_job(job([stored(random_trades(500))], TimeWindow.of_day(DAY), TopN(10), levels_csv=True))
     assert result.levels_csv is not None
     assert result.levels_csv.count(b"\n") == 1 + 2 * 4 * 10
@@ -236,7 +236,7 @@ def test_window_inside_a_hole_is_not_called_quiet(stored: Stored):
 
 @pytest.mark.parametrize("size", [LEAST_SIZE, 1.0, MOST])
 @pytest.mark.parametrize("prices", [(LEAST_PRICE,), (3e-9, 4e-9), (MOST,), (LEAST_PRICE, 29_000.0, MOST)])
-def test_whatever_a_parser_lets_in_is_drawn(stored: Stored, prices: tuple[float, ...], size: float):
+def test_every_value_that_the_parser_accepts_is_drawn(stored: Stored, prices: tuple[float, ...], size: float):
     sizes, sides = (size, 1.0, LEAST_SIZE), ("buy", "sell")
     rows = [
         (60_000 * row, prices[row % len(prices)], sizes[row % len(sizes)], sides[row % 2])

@@ -91,7 +91,7 @@ async def test_pages_go_on_across_midnight(get: Get):
     assert found == [each for each in TRADES if first <= each[0] < first + 2000]
 
 
-async def test_trades_appear_as_time_goes_on(get: Get, clock: SimulatedClock):
+async def test_trades_appear_as_time_passes(get: Get, clock: SimulatedClock):
     after = [each for each in TRADES if each[0] > PAST[-1][0]]
     await clock.advance((after[0][1] - NOON_MS - 1) / 1000)
     assert (await get(fromId=after[0][0]))[1] == []
@@ -156,7 +156,7 @@ async def test_listings_name_grids_of_linear_contracts(get: Get):
     assert body["serverTime"] == NOON_MS
 
 
-async def test_pages_lie_when_told_to(server: MarketServer, get: Get):
+async def test_pages_skip_or_repeat_rows_when_planned(server: MarketServer, get: Get):
     _, sound, _ = await get(limit=9)
     server.plan("aggTrades", Fault.SKIP_ROWS)
     assert (await get(limit=9))[1] == sound[:3] + sound[6:]

@@ -118,7 +118,7 @@ async def test_risk_limits_are_as_bybit_publishes_them(get: Get):
     assert (await get("risk-limit", category="linear", symbol="BTCUSD"))["retCode"] == 10001
 
 
-async def test_pages_lie_when_told_to(server: MarketServer, get: Get):
+async def test_pages_skip_or_repeat_rows_when_planned(server: MarketServer, get: Get):
     query = {"category": "linear", "symbol": "ETHUSDT", "limit": 6}
     sound = (await get(**query))["result"]["list"]
     server.plan("recent-trade", Fault.SKIP_ROWS)

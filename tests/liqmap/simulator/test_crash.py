@@ -59,7 +59,7 @@ async def test_bybit_gets_batches(crash: CrashServer, session: aiohttp.ClientSes
     assert [message["ts"] for message in messages] == [NOON_MS + 20 * number for number in range(1, 51)]
 
 
-async def test_ids_go_on_where_nobody_listens(
+async def test_ids_continue_without_clients(
     crash: CrashServer, session: aiohttp.ClientSession, clock: SimulatedClock
 ):
     await clock.advance(10)

@@ -43,7 +43,7 @@ def test_small_markets_have_a_few(symbol: str):
 
 
 @pytest.mark.parametrize("step", [1000, 357.3, 0.1])
-async def test_streams_tell_liquidations_each_in_its_way(
+async def test_streams_report_liquidations_as_their_exchange_does(
     session: aiohttp.ClientSession, clock: SimulatedClock, step: float
 ):
     end = NOON_MS + 11 * 3_600_000

@@ -99,7 +99,7 @@ async def test_bybit_misses_files_and_refuses_strangers():
         assert (await fetch(server.bybit_url + GZ, skip=["User-Agent"]))[0] == 403
 
 
-async def test_day_asked_for_twice_at_once_is_made_once():
+async def test_day_requested_twice_at_once_is_made_once():
     made = []
 
     class Counting(SimulatedMarket):

@@ -272,7 +272,9 @@ async def test_silenced_streams_stay_open_and_new_ones_speak(
         assert not client.socket.closed
 
 
-async def test_refused_streams_are_503_as_often_as_told(server: MarketServer, session: aiohttp.ClientSession):
+async def test_refused_streams_get_503_as_often_as_planned(
+    server: MarketServer, session: aiohttp.ClientSession
+):
     server.refuse_streams(Exchange.BYBIT, times=2)
     for _ in range(2):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -335,7 +337,7 @@ async def test_streams_need_a_websocket_and_are_marked_as_simulated(
         assert socket._response.headers["X-Simulated-Market"] == "1"
 
 
-async def test_changed_contract_is_announced_to_whom_it_concerns(
+async def test_changed_contract_is_announced_to_its_subscribers(
     server: MarketServer, session: aiohttp.ClientSession
 ):
     async with (

@@ -56,7 +56,7 @@ def test_table_is_csv_behind_two_lines_of_comment(tmp_path: Path):
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
-def test_whole_day_takes_the_place_of_what_is_there(tmp_path: Path):
+def test_whole_day_replaces_shorter_segments(tmp_path: Path):
     append(tmp_path, LONG)
     write_liquidations(path_of(tmp_path), [SHORT, LONG], complete=True, incoming=tmp_path / "incoming")
     assert read(tmp_path) == [SHORT, LONG]

@@ -94,7 +94,7 @@ def test_damaged_segment_is_set_aside_so_that_it_can_be_fetched_again(
     assert stored(random_trades(10)).path.exists()
 
 
-def test_what_lies_set_aside_is_counted_with_its_size_and_oldest_day(stored: Stored, tmp_path: Path):
+def test_damaged_segments_are_counted_with_their_size_and_oldest_day(stored: Stored, tmp_path: Path):
     assert damage_warning(tmp_path) is None
     size = 0
     for day in DAYS:
@@ -137,7 +137,7 @@ def test_segment_under_another_name_is_damaged(stored: Stored, tmp_path: Path):
     assert get(opened(tmp_path), DAYS[1]) is None
 
 
-def test_damaged_segment_that_cannot_be_set_aside_is_said_and_does_not_count(
+def test_damaged_segment_that_cannot_be_set_aside_is_reported_and_not_used(
     stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     segment = stored(random_trades(10))
@@ -166,7 +166,7 @@ PASSING = [
 @pytest.mark.parametrize(
     ("owner", "name"), [(Path, "read_bytes"), (Path, "stat"), (Path, "open"), (os, "listdir")]
 )
-def test_passing_read_error_is_said_and_touches_nothing(
+def test_temporary_read_error_is_reported_and_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, number: int
 ):
     trades = random_trades(20_000)
@@ -310,7 +310,7 @@ def test_open_clears_only_what_was_abandoned_long_ago(tmp_path: Path):
     assert [path.name for path in incoming.iterdir()] == ["fresh.download"]
 
 
-def test_open_passes_over_what_another_process_has_just_taken_away(
+def test_open_skips_files_that_another_process_has_just_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     incoming = half_written(tmp_path)
@@ -425,7 +425,7 @@ def test_what_a_damaged_segment_held_is_missing_at_once(tmp_path: Path):
     assert lacking(opened(tmp_path), seconds(0, 3600)) == [seconds(0, 3600)]
 
 
-def test_what_a_request_finds_there_is_not_evicted_while_the_rest_is_fetched(tmp_path: Path):
+def test_stored_parts_of_a_request_are_not_evicted_while_the_rest_is_fetched(tmp_path: Path):
     hour = cut_out(tmp_path, random_trades(2000), seconds(0, 3600))
     long_ago = (NOW - timedelta(hours=1)).timestamp()
     os.utime(hour.path, (long_ago, long_ago))

@@ -136,7 +136,7 @@ def test_segment_of_an_empty_day_is_whole_and_empty(stored: Stored):
     assert read_bars(segment, WHOLE).buys == 0
 
 
-def test_segment_manifest_tells_where_it_came_from(stored: Stored):
+def test_segment_manifest_has_its_origin(stored: Stored):
     segment = stored(random_trades(1000))
     reopened = open_segment(segment.path)
     assert reopened is not None
@@ -274,9 +274,7 @@ def test_segment_with_a_shortened_file_is_not_opened(stored: Stored, name: str):
 
 @pytest.mark.parametrize("side", Side)
 @pytest.mark.parametrize("window", [WHOLE, seconds(3600, 7260), seconds(7, 50_000)])
-def test_segments_of_before_there_were_checksums_are_read_alike(
-    stored: Stored, side: Side, window: TimeWindow
-):
+def test_segments_without_checksums_are_read_alike(stored: Stored, side: Side, window: TimeWindow):
     segment = stored(random_trades(40_000))
 
     def read(segment: Segment) -> list[np.ndarray]:
@@ -294,7 +292,7 @@ def test_segments_of_before_there_were_checksums_are_read_alike(
         np.testing.assert_array_equal(new, old)
 
 
-def test_segments_of_before_have_checksums_once_they_are_merged(stored: Stored, tmp_path: Path):
+def test_segments_without_checksums_get_them_when_merged(stored: Stored, tmp_path: Path):
     days = [
         as_of_before(
             stored(random_trades(2000, start_ms=START_MS + number * 86_400_000), DAY + number * A_DAY)

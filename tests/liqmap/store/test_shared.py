@@ -65,7 +65,7 @@ def elsewhere(tmp_path: Path, segment: Segment) -> Path:
     return segment_path(tmp_path / "other", origin.exchange, origin.symbol, origin.window)
 
 
-def test_segment_comes_back_on_another_machine_to_the_letter(url: str, tmp_path: Path, segment: Segment):
+def test_segment_is_the_same_bytes_on_another_machine(url: str, tmp_path: Path, segment: Segment):
     SharedStore(url).publish([segment])
     path = elsewhere(tmp_path, segment)
     found = SharedStore(url).bring_in_day(path, incoming=tmp_path / "other" / "incoming")
@@ -160,7 +160,7 @@ def test_damaged_segment_is_not_used_and_said(
 
 
 @pytest.mark.parametrize("name", ["buy.arrow", MANIFEST])
-def test_damaged_segment_is_replaced_by_whoever_has_it_whole(
+def test_damaged_segment_is_replaced_by_a_machine_that_has_it_whole(
     tmp_path: Path, segment: Segment, name: str, caplog: pytest.LogCaptureFixture
 ):
     shared, path = SharedStore(str(tmp_path / "shared")), elsewhere(tmp_path, segment)

@@ -81,7 +81,7 @@ def test_file_cut_short_while_it_is_read_is_an_error_and_no_signal(tmp_path: Pat
             list(batches)
 
 
-def test_file_of_before_there_were_checks_is_read_unverified(tmp_path: Path):
+def test_file_without_checks_is_read_unverified(tmp_path: Path):
     path, _ = written(tmp_path)
     assert [value for batch in values(path, "") for value in batch] == VALUES.tolist()
     verify_table(path, "")

@@ -155,7 +155,7 @@ async def test_foreign_executor_is_used_and_never_replaced():
         assert executor.submit(int).result() == 0
 
 
-async def test_pool_runs_no_more_jobs_at_once_than_it_has_workers():
+async def test_pool_runs_at_most_as_many_jobs_at_once_as_it_has_workers():
     running, most = 0, 0
     lock = threading.Lock()
 

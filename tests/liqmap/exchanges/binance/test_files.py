@@ -134,7 +134,7 @@ def test_skipped_ids_are_counted(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("factor", "divisor"), [(1000, 1), (1, 1), (1, 1000)])
-def test_times_in_seconds_milliseconds_and_microseconds_are_told_apart(
+def test_times_in_seconds_milliseconds_and_microseconds_are_recognized(
     tmp_path: Path, factor: int, divisor: int
 ):
     time = (T0 + 5000) * factor // divisor
@@ -292,7 +292,7 @@ def test_zip_with_flipped_bytes_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"PK\x03\x04 cut off"])
-def test_what_is_no_zip_is_refused(tmp_path: Path, body: bytes):
+def test_file_that_is_not_a_zip_is_refused(tmp_path: Path, body: bytes):
     path = tmp_path / "day.zip"
     path.write_bytes(body)
     with pytest.raises(DataError, match="not a valid zip file"):
@@ -331,7 +331,7 @@ def test_file_that_cannot_be_opened_just_now_is_not_called_unsound(
 
 
 @pytest.mark.parametrize("header", [True, False])
-def test_whole_simulated_day_comes_back_exactly(tmp_path: Path, header: bool):
+def test_whole_simulated_day_is_read_back_exactly(tmp_path: Path, header: bool):
     simulated = SimulatedMarket(scale=0.02).day("BTCUSDT", DAY)
     path = tmp_path / "day.zip"
     path.write_bytes(binance_zip(simulated, header=header))

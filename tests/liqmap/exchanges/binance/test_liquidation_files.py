@@ -79,7 +79,7 @@ def test_a_file_without_rows_is_a_quiet_day(tmp_path: Path):
         ([SHORT.replace("1687656471926", "1687746473356")], "another day"),
     ],
 )
-def test_what_is_no_such_file_is_refused_in_a_sentence(tmp_path: Path, lines: list[str], named: str):
+def test_wrong_file_is_refused_in_a_sentence(tmp_path: Path, lines: list[str], named: str):
     with pytest.raises(DataError, match=named):
         read(zipped(tmp_path, lines))
 

@@ -156,7 +156,7 @@ def test_trade_of_a_maker_who_bought_is_a_sell():
 
 
 @pytest.mark.parametrize(("order", "position"), [("SELL", Side.BUY), ("BUY", Side.SELL)])
-def test_liquidation_tells_the_position_that_the_order_closed(order: str, position: Side):
+def test_liquidation_has_the_side_of_the_position_that_the_order_closed(order: str, position: Side):
     found = read(changed(LIQUIDATION, "data", "o", "S", to=order))
     assert found == [Liquidation("BTCUSDT", 1568014460893, position, 9911.5, 0.014)]
 
@@ -182,7 +182,7 @@ def test_bracket_with_a_hostile_value_is_refused(key: str, value: object):
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
-def test_bracket_that_is_no_number_is_refused(text: str):
+def test_bracket_that_is_not_a_number_is_refused(text: str):
     with pytest.raises(DataError, match="Binance sent a message that cannot be read"):
         read(json.dumps(CONTRACT).replace("25000", text))
 
@@ -199,7 +199,7 @@ def test_unknown_keys_and_events_are_of_no_interest():
     assert read({"ping": 1}) is None
 
 
-def test_answers_to_subscriptions_are_told_by_their_number():
+def test_answers_to_subscriptions_are_matched_by_their_number():
     assert read('{"result":null,"id":3}') == Acknowledged(3, accepted=True)
     assert read('{"error":{"code":2,"msg":"Invalid request"},"id":3}') == Acknowledged(3, accepted=False)
 
@@ -262,7 +262,7 @@ def test_any_value_anywhere_is_refused_or_sound(value: object):
         assert found is None or (0 < found.price < 1e15 and 0 < found.size < 1e15 and found.time == T)
 
 
-def test_streams_are_asked_for_below_market_by_lowercase_names():
+def test_streams_are_subscribed_to_below_market_by_lowercase_names():
     live = BinanceLive()
     assert live.stream_url("wss://fstream.binance.com") == "wss://fstream.binance.com/market/stream"
     assert json.loads(live.subscribe(("BTCUSDT", "ETHUSDT"), number=7)) == {
@@ -283,7 +283,7 @@ def test_usd_margined_symbols_are_recorded(symbol: str, records: bool):
     assert BinanceLive().records(symbol) is records
 
 
-def test_newest_trade_is_asked_for_alone():
+def test_newest_trade_is_requested_alone():
     live = BinanceLive()
     url = live.newest_url("https://fapi.binance.com", "币安人生USDT")
     assert parse_qs(urlsplit(url).query) == {"symbol": ["币安人生USDT"], "limit": ["1"]}
@@ -323,7 +323,7 @@ def test_empty_page_has_no_trades():
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"code": -1121}, "x", [None], [[]], [{}], [ROW, {}], 7])
-def test_what_is_no_page_is_a_sentence(answer: object):
+def test_answer_that_is_not_a_page_is_one_sentence(answer: object):
     with pytest.raises(DataError, match="not of trades"):
         BinanceBackfill().read_page(answer)
 

@@ -138,7 +138,7 @@ def test_rows_are_read_behind_a_mark_blank_lines_and_quotes(tmp_path: Path, disg
 
 
 @pytest.mark.parametrize("time", ["1788220800117", "1788220800117000", "1788220800.117", "1788220800.117000"])
-def test_times_in_seconds_milliseconds_and_microseconds_are_told_apart(tmp_path: Path, time: str):
+def test_times_in_seconds_milliseconds_and_microseconds_are_recognized(tmp_path: Path, time: str):
     trades = read(gzipped(tmp_path, [HEADER, row(time, "Buy", "1", "10", 1)])).trades
     assert trades.time.tolist() == [T0 + 117]
 
@@ -206,7 +206,7 @@ def test_gzip_cut_short_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"PK\x03\x04"])
-def test_what_is_no_gzip_is_refused(tmp_path: Path, body: bytes):
+def test_file_that_is_not_gzip_is_refused(tmp_path: Path, body: bytes):
     path = tmp_path / "day.csv.gz"
     path.write_bytes(body)
     with pytest.raises(DataError, match="not a valid gzip file"):
@@ -218,7 +218,7 @@ def test_gzip_bomb_is_refused_while_it_unpacks(tmp_path: Path):
         read(gzipped(tmp_path, [HEADER, *ROWS * 50_000]), limit=1_000_000)
 
 
-def test_whole_simulated_day_comes_back_exactly(tmp_path: Path):
+def test_whole_simulated_day_is_read_back_exactly(tmp_path: Path):
     simulated = SimulatedMarket(scale=0.02).day("BTCUSDT", DAY)
     path = tmp_path / "day.csv.gz"
     path.write_bytes(bybit_csv_gz(simulated))
@@ -227,7 +227,7 @@ def test_whole_simulated_day_comes_back_exactly(tmp_path: Path):
         np.testing.assert_array_equal(getattr(trades, name), getattr(simulated.trades, name))
 
 
-def test_whole_simulated_day_of_an_inverse_contract_comes_back_exactly(tmp_path: Path):
+def test_whole_simulated_day_of_an_inverse_contract_is_read_back_exactly(tmp_path: Path):
     simulated = SimulatedMarket(scale=0.02).day("BTCUSD", DAY)
     path = tmp_path / "day.csv.gz"
     path.write_bytes(bybit_csv_gz(simulated))
@@ -273,5 +273,5 @@ def test_linear_sizes_in_an_inverse_file_are_refused(tmp_path: Path):
     ("symbol", "label"),
     [("BTCUSD", "Bybit inverse"), ("ETHUSDZ26", "Bybit inverse"), ("BTCUSDT", "Bybit linear")],
 )
-def test_contract_is_told_by_the_symbol(symbol: str, label: str):
+def test_contract_follows_from_the_symbol(symbol: str, label: str):
     assert Bybit().contract(symbol).label == label

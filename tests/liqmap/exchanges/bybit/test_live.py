@@ -97,7 +97,7 @@ def test_trades_are_of_the_taker_side():
 
 
 @pytest.mark.parametrize(("told", "position"), [("Buy", Side.BUY), ("Sell", Side.SELL)])
-def test_liquidations_tell_the_position_itself(told: str, position: Side):
+def test_liquidations_have_the_side_of_the_position(told: str, position: Side):
     found = read(changed(LIQUIDATIONS, "S", to=told))
     assert found == [Liquidation("ROSEUSDT", 1739502302929, position, 0.04499, 20000.0)]
 
@@ -120,7 +120,7 @@ def test_unknown_keys_are_ignored():
 
 
 @pytest.mark.parametrize("success", [True, False])
-def test_answers_to_subscriptions_are_told_by_their_number(success: bool):
+def test_answers_to_subscriptions_are_matched_by_their_number(success: bool):
     answer = {"success": success, "ret_msg": "", "conn_id": "465772b1", "req_id": "3", "op": "subscribe"}
     assert read(answer) == Acknowledged(3, accepted=success)
 
@@ -181,7 +181,7 @@ def test_trade_without_a_name_or_with_a_hostile_one_is_a_trade(name: object):
     assert read(plain)[1].name == ""
 
 
-def test_streams_are_asked_for_by_topic():
+def test_streams_are_subscribed_to_by_topic():
     live = BybitLive()
     assert live.stream_url("wss://stream.bybit.com") == "wss://stream.bybit.com/v5/public/linear"
     assert json.loads(live.subscribe(("BTCUSDT",), number=7)) == {
@@ -203,7 +203,7 @@ def newest(answer: object) -> Newest:
     return BybitLive().newest(answer, asked=datetime(2020, 1, 1, tzinfo=UTC))
 
 
-def test_newest_trade_is_told_by_the_clock_of_the_exchange():
+def test_newest_trade_has_the_time_of_the_exchange():
     assert (
         BybitLive().newest_url("https://api.bybit.com", "BTCUSDT")
         == "https://api.bybit.com/v5/market/recent-trade?category=linear&symbol=BTCUSDT&limit=1"

@@ -33,7 +33,7 @@ def test_page_without_a_cursor_is_the_last(answer: object):
         (None, "cannot be read"),
     ],
 )
-def test_answer_that_is_no_page_is_one_sentence(answer: object, sentence: str):
+def test_answer_that_is_not_a_page_is_one_sentence(answer: object, sentence: str):
     with pytest.raises(DataError, match=sentence):
         rows_of(answer, what="it")
 

@@ -37,7 +37,7 @@ def test_row_of_a_linear_symbol_is_a_tier():
 
 
 @pytest.mark.parametrize(("initial", "rate"), [("0.01", "0.005"), ("1", "0.5")])
-def test_percentages_are_told_from_fractions_by_the_maximum_leverage(initial: str, rate: str):
+def test_percentages_and_fractions_differ_by_the_maximum_leverage(initial: str, rate: str):
     row = LINEAR | {"initialMargin": initial, "maintenanceMargin": rate}
     del row["mmDeduction"]
     assert read(row) == {"BTCUSDT": (RiskTier(2e6, 0.005, 100, None),)}
@@ -62,7 +62,7 @@ def test_symbol_with_a_row_that_cannot_be_read_has_no_tiers(key: str, value: obj
 
 
 @pytest.mark.parametrize("answer", [None, [], {"retCode": 0}, {"retCode": 0, "result": {"list": {}}}])
-def test_answer_that_is_no_page_is_one_sentence(answer: object):
+def test_answer_that_is_not_a_page_is_one_sentence(answer: object):
     with pytest.raises(DataError, match="risk limits cannot be read"):
         BybitRiskLimits().read(answer)
 
