@@ -38,12 +38,15 @@ damage: $(READY) ## damage the files of a store 2,000 times: the clean result or
 ledger-study: $(READY) ## put the ledger into invented markets, and print what it finds there
 	$(RUN)/python -m tests.accuracy
 
-gallery: $(READY) ## draw the README's pictures again
+gallery: $(READY) ## draw the pictures of README and /help again
 	rm -f docs/gallery/*.png
 	for selection in "top_n 100" "gross_value 100k" "portion 1%"; do \
 		$(RUN)/python -m liqmap BTCUSDT 24h $$selection --end "2023-08-02 06:00" \
 			--simulated --heatmap --out docs/gallery || exit 1; \
 	done
+	cp docs/gallery/*_top_n_100.png bot/pictures/map.png
+	cp docs/gallery/*_top_n_100_depth.png bot/pictures/depth.png
+	cp docs/gallery/*_top_n_100_heatmap.png bot/pictures/heatmap.png
 
 lock: $(READY) ## pin every dependency with its hashes again
 	$(RUN)/uv pip compile $(LOCK) --output-file requirements-build.lock --group build

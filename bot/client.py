@@ -17,6 +17,7 @@ from discord.ext import commands
 
 from bot.commands.accuracy import Accuracy
 from bot.commands.alerts import Alerts
+from bot.commands.help import Help
 from bot.commands.maps import Maps
 from bot.commands.scan import Scans
 from bot.commands.server import Server
@@ -36,10 +37,11 @@ from bot.request.pending import TOKENS_LIVE
 from bot.request.symbols import Symbols
 from bot.schedule.alerts import EVERY, AlertWatch
 from bot.schedule.desk import SubscriptionDesk
+from bot.schedule.draws import SharedDraws
 from bot.schedule.posts import Posts
 from bot.schedule.scheduler import Scheduler
 from bot.schedule.set_back import NOTICED
-from bot.schedule.snapshots import SharedDraws, SnapshotJob
+from bot.schedule.snapshots import SnapshotJob
 from bot.views import map as buttons
 from bot.views import subscriptions as panels
 from bot.views.press import answer_stale
@@ -194,6 +196,7 @@ class LiqmapBot(commands.AutoShardedBot):
             )
         )
         await self.add_cog(Server(self._store.guilds))
+        await self.add_cog(Help())
         await self.add_cog(Accuracy(self._facts.report))
         await self.add_cog(
             Status(

@@ -14,6 +14,7 @@ import pytest
 
 from bot.commands.accuracy import Accuracy
 from bot.commands.alerts import Alerts
+from bot.commands.help import Help
 from bot.commands.maps import Maps
 from bot.commands.scan import Scans
 from bot.commands.server import Server
@@ -24,7 +25,7 @@ from liqmap.compute.margin import Brackets, MarginRules, liquidation_price
 from liqmap.model import Side, Valuation
 
 ROOT = Path(__file__).parents[1]
-COGS = (Accuracy, Alerts, Maps, Scans, Server, Status, Subscriptions)
+COGS = (Accuracy, Alerts, Help, Maps, Scans, Server, Status, Subscriptions)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")

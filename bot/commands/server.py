@@ -1,10 +1,9 @@
-"""/settings and /help: the server's defaults, and how to read a map."""
+"""/settings: the server's defaults."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import discord
 from discord import app_commands
@@ -24,23 +23,11 @@ from liqmap.text import selection_text
 if TYPE_CHECKING:
     from bot.store.guilds import GuildTable
 
-HELP: Final = (
-    "**On the left** is the price over the window, with the largest trades as circles.",
-    "**On the right**, bars show where positions that those trades opened would be liquidated.",
-    "**A long bar** marks a price at which much forced selling or buying would come at once.",
-    "**An outline** marks levels that the price has touched since: those positions are gone.",
-    "**The second picture** adds the bars up, away from the last price.",
-    "**It is an estimate** from trades, not from positions, and nothing says that the price must go there.",
-)
-"""How to read a map, in six sentences."""
-
-_PICTURE = Path(__file__).parents[1] / "how_to_read.png"
 _MOST_CHANNELS = 20
-_START = "Try `/liqmap symbol:BTCUSDT window:6h mode:top_n value:100`. The picture shows an invented market."
 
 
 class Server(commands.Cog):
-    """Commands about the server, and about the bot itself."""
+    """The command about the server's defaults."""
 
     def __init__(self, guilds: GuildTable) -> None:
         self._guilds = guilds
@@ -89,24 +76,6 @@ class Server(commands.Cog):
             now = await self._guilds.change(guild_id, change)
         embed = _shown(now)
         await patiently(lambda: interaction.edit_original_response(embed=embed))
-
-    @app_commands.command(name="help", description="How to read a map")
-    @app_commands.allowed_installs(guilds=True, users=True)
-    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
-    async def help(self, interaction: discord.Interaction) -> None:
-        """Explain a map in six sentences and one picture."""
-        await acknowledge(interaction, ephemeral=True, thinking=True)
-
-        async def send() -> None:
-            embed = discord.Embed(
-                title="How to read a map", description="\n".join((*HELP, _START)), colour=COLOUR
-            )
-            embed.set_image(url="attachment://how_to_read.png")
-            text = "A map: price and trades on the left, estimated liquidations by price on the right."
-            file = discord.File(_PICTURE, filename="how_to_read.png", description=text)
-            await interaction.edit_original_response(embed=embed, attachments=[file])
-
-        await patiently(send)
 
 
 def _with_words(

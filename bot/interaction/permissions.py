@@ -40,6 +40,11 @@ class Access:
         root = getattr(command, "root_parent", None) or command
         return cls(root.default_permissions or discord.Permissions.none(), root.guild_only)
 
+    @property
+    def names(self) -> str:
+        """The names of the rights, as Discord shows them; "" if none are needed."""
+        return _listed([name for name, needed in self.rights if needed])
+
     def check(self, interaction: discord.Interaction[Any]) -> None:
         """Raise RequestError unless the user has the rights now, in the channel of the interaction."""
         known = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id)
@@ -101,4 +106,4 @@ def _sending(channel: Postable) -> str:
 
 def _listed(rights: list[str]) -> str:
     names = [_NAMES[name] for name in rights]
-    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)

@@ -9,12 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import discord
-from cachetools import TTLCache
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
-    stop_after_attempt,
     wait_exponential,
 )
 
@@ -24,8 +22,6 @@ from bot.schedule.posts import NONCE_HOLDS
 from bot.store.snapshots import SnapshotState
 from bot.store.subscriptions import SubscriptionState
 from liqmap import (
-    DataError,
-    EngineBusy,
     LiqmapError,
     MapRequest,
     MapResult,
@@ -49,8 +45,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FAILURES_TO_PAUSE: Final = 3
-_DRAW_ATTEMPTS = 3
-_MOST_SHARED = 32
 _FIRST_WAIT, _LONGEST_WAIT = 30.0, 600.0
 
 
@@ -80,43 +74,6 @@ class Poster(Protocol):
     async def inform(self, user_id: int, sentence: str) -> bool:
         """Write to a person; return whether that was possible."""
         ...
-
-
-class SharedDraws:
-    """Draws equal requests once, including those that come within `keep` of each other."""
-
-    def __init__(
-        self,
-        draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
-        *,
-        clock: SteadyClock,
-        keep: timedelta,
-    ) -> None:
-        self._draw = draw
-        self._clock = clock
-        self._tasks: TTLCache[MapRequest, asyncio.Task[MapResult]] = TTLCache(
-            _MOST_SHARED, ttl=keep.total_seconds(), timer=clock.steady
-        )
-
-    async def __call__(self, request: MapRequest) -> MapResult:
-        """Draw `request`, or return what was drawn for an equal one."""
-        task = self._tasks.get(request)
-        if task is None or (task.done() and (task.cancelled() or task.exception())):
-            task = self._tasks[request] = asyncio.create_task(self._patient_draw(request))
-        # Shielded: a job that is cancelled must not cancel the draw that others wait for.
-        return await asyncio.shield(task)
-
-    async def _patient_draw(self, request: MapRequest) -> MapResult:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((EngineBusy, DataError)),
-            stop=stop_after_attempt(_DRAW_ATTEMPTS),
-            wait=wait_exponential(multiplier=5),
-            sleep=self._clock.sleep,
-            reraise=True,
-        ):
-            with attempt:
-                return await self._draw(request)
-        raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
 
 class SnapshotJob:

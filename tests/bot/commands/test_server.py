@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from bot.commands.server import HELP
 from bot.request.defaults import GuildDefaults
 from bot.store import Store
 from liqmap.model import Exchange, MarginModel, Portion, Theme, TopN
@@ -154,16 +153,3 @@ async def test_values_are_suggested_for_the_mode(floor: Floor):
     boss = floor.manager(manage_guild=True)
     choices = await boss.autocomplete(floor.channel, "settings", "value", "", mode="portion")
     assert choices[0]["value"] == "0.1%"
-
-
-async def test_help_is_six_sentences_and_a_picture_everywhere(floor: Floor):
-    for answer in (
-        await floor.member.slash(floor.channel, "help"),
-        await floor.env.create_user("bob").slash("help"),
-    ):
-        message = shown(answer)
-        assert len(HELP) == 6
-        assert all(sentence in (message.embeds[0].description or "") for sentence in HELP)
-        (picture,) = message.attachments
-        assert (await picture.read()).startswith(b"\x89PNG")
-        assert picture.description

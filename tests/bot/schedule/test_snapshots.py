@@ -17,7 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from bot.interaction.patience import TOKEN_RESET
 from bot.request.due import Schedule
 from bot.request.spec import MapSpec
-from bot.schedule.snapshots import SharedDraws, SnapshotJob
+from bot.schedule.draws import SharedDraws
+from bot.schedule.snapshots import SnapshotJob
 from bot.settings import SubscriptionsSettings
 from bot.store import Store
 from bot.store.snapshots import SnapshotState

@@ -1,0 +1,116 @@
+"""/help: how to read each picture, and what the commands do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.interaction.patience import acknowledge, patiently
+from bot.interaction.permissions import Access
+from bot.views.replies import COLOUR
+from liqmap import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    Shown = app_commands.Command[Any, ..., Any]
+
+
+class Explanation(NamedTuple):
+    """How to read one picture: a title, a text, and what the example shows for those who cannot see it."""
+
+    title: str
+    text: str
+    alt_text: str
+
+
+EXPLANATIONS: Final = {
+    Picture.MAP: Explanation(
+        "The map",
+        "**Left:** the price over the window. Each circle is one of the largest trades, blue for a buy and"
+        " orange for a sell; the larger, the more money. Hatched times are not covered by data.\n"
+        "**Right:** the estimated notional of the positions that those trades opened, at the prices at which"
+        " they would be liquidated: longs below the last price, shorts above it. A long bar is a price at"
+        " which much forced selling or buying would come at once. The legend names the colours, one for each"
+        " leverage.\n"
+        "**The wedge** between them shows which part of the right price scale the left one covers.\n"
+        "**A bracket with a label** marks a cluster, a run of bars that stand out: its sum, and its price.\n"
+        "**An outline** marks levels that the price has touched since. Those positions are gone: swept.",
+        "A map: price and trades on the left, estimated liquidations by price on the right.",
+    ),
+    Picture.DEPTH: Explanation(
+        "The depth",
+        "The same bars over price, with their scale on the right.\n"
+        "**The curves** add them up away from the last price, with their scale on the left: how much stands"
+        " between the last price and another one, longs in blue and shorts in orange.",
+        "A depth: bars over price, and two curves that add them up away from the last price.",
+    ),
+    Picture.HEATMAP: Explanation(
+        "The heatmap, with `chart: heatmap`",
+        "What stood at each price, as it was known at each moment: the brighter, the more.\n"
+        "**A band** begins with the trades that opened its positions and ends where the price met it.\n"
+        "**The labels** name the same clusters as the map, and a triangle at an edge says how much stands"
+        " beyond.",
+        "A heatmap: bands of standing levels over time, and the price among them.",
+    ),
+}
+
+_PICTURES: Final = Path(__file__).parents[1] / "pictures"
+_HONEST: Final = (
+    "**All of it is an estimate** from trades. Nobody can see positions, and nothing says that the price must"
+    " go where the bars are. The foot of each picture says which part of the window is covered by data. The"
+    " examples show an invented market."
+)
+_START: Final = "Begin with `/liqmap symbol:BTCUSDT window:6h`."
+
+
+class Help(commands.Cog):
+    """The command that explains the others and what they draw."""
+
+    @app_commands.command(name="help", description="How to read each picture, and the commands")
+    @app_commands.allowed_installs(guilds=True, users=True)
+    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
+    async def help(self, interaction: discord.Interaction[Any]) -> None:
+        """Explain each picture below an example of it, and list the commands."""
+        await acknowledge(interaction, ephemeral=True, thinking=True)
+        embeds = [_explained(kind, each) for kind, each in EXPLANATIONS.items()]
+        embeds.append(_listed(list(_commands(interaction.client.tree.get_commands()))))
+
+        async def send() -> None:
+            # Sending consumes the files, so each attempt makes them anew.
+            files = [
+                discord.File(_PICTURES / f"{kind}.png", description=each.alt_text)
+                for kind, each in EXPLANATIONS.items()
+            ]
+            await interaction.edit_original_response(embeds=embeds, attachments=files)
+
+        await patiently(send)
+
+
+def _explained(kind: Picture, explanation: Explanation) -> discord.Embed:
+    embed = discord.Embed(title=explanation.title, description=explanation.text, colour=COLOUR)
+    return embed.set_image(url=f"attachment://{kind}.png")
+
+
+def _listed(found: Sequence[Shown]) -> discord.Embed:
+    lines = [f"`/{each.qualified_name}` {each.description}{_needs(each)}" for each in found]
+    text = "\n".join((_HONEST, "", *lines, "", _START))
+    return discord.Embed(title="The commands", description=text, colour=COLOUR)
+
+
+def _needs(command: Shown) -> str:
+    rights = Access.of(command).names
+    return f" (needs {rights})" if rights else ""
+
+
+def _commands(found: Sequence[object]) -> Iterator[Shown]:
+    """Yield the commands, those of groups one by one, in the order in which they were added."""
+    for each in found:
+        if isinstance(each, app_commands.Group):
+            yield from _commands(each.commands)
+        elif isinstance(each, app_commands.Command):
+            yield each
