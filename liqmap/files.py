@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import RequestError
-from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, LevelFilter, SweepPrice, Theme
+from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, LevelFilter, PositionModel, SweepPrice, Theme
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,8 @@ def _unusual(request: MapRequest) -> list[str]:
         parts.append(f"{request.levels}-levels")
     if request.sweep is not SweepPrice.AUTO:
         parts.append(f"{request.sweep}-sweep")
+    if request.positions is not PositionModel.TRADES:
+        parts.append(f"{request.positions}{f'-{request.turnover:g}' if request.turnover else ''}")
     if request.theme is not Theme.DARK:
         parts.append(request.theme.value)
     return parts

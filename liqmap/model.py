@@ -106,6 +106,13 @@ class SweepPrice(StrEnum):
     MARK = "mark"
 
 
+class PositionModel(StrEnum):
+    """How much of what trades may have opened stands: all of it, or what open interest leaves of it."""
+
+    TRADES = "trades"
+    OPEN_INTEREST = "open-interest"
+
+
 class Theme(StrEnum):
     """The colours of a picture."""
 
@@ -194,6 +201,9 @@ LEVERAGES: Final = (10, 25, 50, 100)
 The codes of buttons leave them out (`bot.request.spec`), so a change here changes what old buttons draw.
 """
 
+TURNOVERS: Final = (0.0, 0.5, 1.0)
+"""Parts of the offsetting volume that may count as turnover of positions (`liqmap.compute.standing`)."""
+
 PICTURES: Final = frozenset({Picture.MAP, Picture.DEPTH})
 """The pictures that are drawn if a request names none."""
 
@@ -220,6 +230,8 @@ class MapRequest:
     levels_csv: bool = False
     tables: bool = False
     sweep: SweepPrice = SweepPrice.AUTO
+    positions: PositionModel = PositionModel.TRADES
+    turnover: float = 0.0
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -238,6 +250,8 @@ class MapRequest:
             raise RequestError("Every leverage needs a weight above 0, such as 10:35,25:30,50:20,100:15.")
         if not self.pictures:
             raise ValueError("a request has at least one picture")
+        if self.turnover not in TURNOVERS:
+            raise RequestError("The turnover is 0, 0.5 or 1.")
         if self.model is MarginModel.EXCHANGE:
             object.__setattr__(self, "model", MarginModel(self.market.exchange.value))
 
@@ -257,6 +271,7 @@ class MapRequest:
             "model": (MarginModel,),
             "levels": (LevelFilter,),
             "sweep": (SweepPrice,),
+            "positions": (PositionModel,),
             "theme": (Theme,),
             "pictures": (frozenset,),
         }
@@ -340,12 +355,52 @@ class SweepBasis:
 
 
 @dataclass(frozen=True, slots=True)
+class PositionBasis:
+    """What a map by open interest was computed with.
+
+    `known_from` is where open interest is known from on, None where that is the whole window; trades before
+    it are taken as not opened. Of `judged` intervals, `unfit` had a change of it beyond their volume.
+    """
+
+    turnover: float
+    judged: int
+    unfit: int = 0
+    known_from: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInterest:
+    """The one-sided open interest of a market at a window's start and end, in the unit of its sizes.
+
+    The start's is None where it is not known. `notional` is what that at the end is worth in quote currency;
+    `share_long` and `share_short` are the standing notional of each side as shares of it.
+    """
+
+    start: float | None
+    end: float
+    notional: float
+    share_long: float
+    share_short: float
+
+    @property
+    def share_standing(self) -> float:
+        """The standing notional of both sides as a share of the open interest of both sides."""
+        return (self.share_long + self.share_short) / 2
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more of a side stands than is open at all."""
+        return max(self.share_long, self.share_short) > 1
+
+
+@dataclass(frozen=True, slots=True)
 class MarginBasis:
     """What a map's levels were computed with: the model and the date of its brackets.
 
     `earliest` means that the window is older than the oldest known brackets, which were used. `rule` is the
     exchange's rule, if it has had several. `lacking` says why the simple model replaces the requested one.
-    `sweep` is which price swept the levels, None where none did.
+    `sweep` is which price swept the levels, None where none did, and `positions` how open interest weighed
+    them, None where all that was traded counts.
     """
 
     model: MarginModel
@@ -355,6 +410,7 @@ class MarginBasis:
     earliest: bool = False
     rule: MarginRule | None = None
     sweep: SweepBasis | None = None
+    positions: PositionBasis | None = None
 
 
 LEAST_HOLE_MS: Final = 10_000
@@ -489,7 +545,9 @@ class MapSummary:
     """The numbers that a person reads beside a map; `clusters` are the map's.
 
     `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
-    `newest_since` and ends with the last price. Prices of clusters are exact to `bucket_size`.
+    `newest_since` and ends with the last price. Prices of clusters are exact to `bucket_size`. By open
+    interest, `not_opened` is the selected notional that opened nothing and `closed` what was closed since;
+    `open_interest` is None where it is not known.
     """
 
     last_price: float
@@ -510,6 +568,9 @@ class MapSummary:
     bucket_size: float
     bands: tuple[Band, ...]
     clusters: tuple[Cluster, ...] = ()
+    not_opened: float = 0.0
+    closed: float = 0.0
+    open_interest: OpenInterest | None = None
 
     @property
     def long_share(self) -> float | None:

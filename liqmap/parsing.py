@@ -13,6 +13,7 @@ from liqmap.model import (
     ALL_PICTURES,
     LEVERAGES,
     PICTURES,
+    TURNOVERS,
     Exchange,
     GrossValue,
     LevelFilter,
@@ -22,6 +23,7 @@ from liqmap.model import (
     Mode,
     Picture,
     Portion,
+    PositionModel,
     Selection,
     SweepPrice,
     Theme,
@@ -184,6 +186,27 @@ def parse_levels(text: str) -> LevelFilter:
         raise RequestError(
             f"The levels {quoted(text)} are not known; try {' or '.join(LevelFilter)}."
         ) from None
+
+
+def parse_positions(text: str) -> PositionModel:
+    """Return how much of what trades opened is taken to stand. Raises RequestError."""
+    try:
+        return PositionModel(_plain(text, "positions").lower().replace("_", "-"))
+    except ValueError:
+        raise RequestError(
+            f"The positions {quoted(text)} are not known; try {' or '.join(PositionModel)}."
+        ) from None
+
+
+def parse_turnover(text: str) -> float:
+    """Return the part of the offsetting volume that counts as turnover. Raises RequestError."""
+    try:
+        turnover = float(_plain(text, "turnover"))
+    except ValueError:
+        turnover = -1.0
+    if turnover not in TURNOVERS:
+        raise RequestError(f"The turnover {quoted(text)} is not known; try 0, 0.5 or 1.")
+    return turnover
 
 
 def parse_sweep(text: str) -> SweepPrice:

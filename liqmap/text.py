@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         MapSummary,
         MarginBasis,
         Market,
+        OpenInterest,
+        PositionBasis,
         SweepBasis,
     )
     from liqmap.window import TimeWindow
@@ -168,7 +170,8 @@ def margin_text(basis: MarginBasis) -> str:
     Such as "bybit model of 2025-09-02, brackets of 2026-09-01, swept by mark price".
     """
     swept = [] if basis.sweep is None else [sweep_text(basis.sweep)]
-    return ", ".join([_model_text(basis), *swept])
+    weighed = [] if basis.positions is None else [positions_text(basis.positions)]
+    return ", ".join([_model_text(basis), *swept, *weighed])
 
 
 def sweep_text(basis: SweepBasis) -> str:
@@ -180,6 +183,49 @@ def sweep_text(basis: SweepBasis) -> str:
             f"swept by mark price ({math.floor(basis.share * 1000) / 10:g} % of the window, else by traded)"
         )
     return "swept by mark price"
+
+
+def positions_text(basis: PositionBasis) -> str:
+    """Return how open interest weighed positions: weighed by open interest (15 min)."""
+    turnover = f", turnover {basis.turnover:g}" if basis.turnover else ""
+    return f"weighed by open interest (15 min{turnover})"
+
+
+def interest_text(interest: OpenInterest) -> str:
+    """Return what stands of the open interest: standing $40M of $7.9B open interest."""
+    standing = money((interest.share_long + interest.share_short) * interest.notional)
+    return f"standing {standing} of {money(interest.notional)} open interest"
+
+
+def interest_shares_text(interest: OpenInterest) -> str:
+    """Return the same with each side's share: … open interest (longs 0.3 %, shorts 0.2 % of it)."""
+    longs, shorts = (_part_text(each) for each in (interest.share_long, interest.share_short))
+    return f"{interest_text(interest)} (longs {longs}, shorts {shorts} of it)"
+
+
+def interest_warnings(interest: OpenInterest | None, basis: PositionBasis | None) -> list[str]:
+    """Return what open interest makes doubtful in a map, each as a sentence."""
+    found = []
+    if basis is None and interest is not None and interest.is_exceeded:
+        share, side = max((interest.share_long, "longs"), (interest.share_short, "shorts"))
+        found.append(
+            f"More stands here than is open: the {side} are {_part_text(share)} of the open interest,"
+            " so many have been closed; try positions open-interest."
+        )
+    if basis is not None and basis.known_from is not None:
+        found.append(
+            f"Open interest is known from {basis.known_from:%b %d %H:%M} UTC on; earlier trades are left out."
+        )
+    if basis is not None and basis.unfit:
+        found.append(f"In {basis.unfit} of {basis.judged} intervals open interest and volume do not fit.")
+    return found
+
+
+def _part_text(share: float) -> str:
+    """Return a part with two digits, such as 0.34 % or 140 %."""
+    return (
+        f"{_without_zeros(f'{share * 100:.{max(0, 1 - math.floor(math.log10(max(share * 100, 1e-3))))}f}')} %"
+    )
 
 
 def _model_text(basis: MarginBasis) -> str:

@@ -22,13 +22,14 @@ from bot.views.map import answer_view, whole_view
 from bot.views.progress import drawn
 from bot.views.replies import csv_file
 from bot.views.sending import send_map
-from liqmap import LevelFilter, MapRequest, MarginModel, NotCovered
+from liqmap import LevelFilter, MapRequest, MarginModel, NotCovered, PositionModel
 from liqmap.parsing import (
     check_request,
     parse_chart,
     parse_end,
     parse_levels,
     parse_model,
+    parse_positions,
 )
 from liqmap.text import completion_text
 
@@ -69,7 +70,7 @@ class Maps(commands.Cog):
     )
     @options(
         *("symbol", "window", "mode", "value", "exchange", "end", "chart", "model", "leverages", "levels"),
-        *("theme", "private"),
+        *("positions", "theme", "private"),
     )
     @app_commands.allowed_installs(guilds=True, users=True)
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
@@ -86,6 +87,7 @@ class Maps(commands.Cog):
         model: str = MarginModel.EXCHANGE.value,
         leverages: str | None = None,
         levels: str = LevelFilter.STANDING.value,
+        positions: str = PositionModel.TRADES.value,
         theme: str | None = None,
         private: bool = False,
     ) -> None:
@@ -101,6 +103,7 @@ class Maps(commands.Cog):
             theme=theme,
             model=parse_model(model),
             levels=parse_levels(levels),
+            positions=parse_positions(positions),
             pictures=parse_chart(chart),
         )
         request = self._checked(spec, parse_end(end, now=self._now()))

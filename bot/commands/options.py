@@ -13,7 +13,7 @@ from bot.request.due import INTERVALS
 from bot.schedule.alerts import LONGEST_COOLDOWN, SHORTEST_COOLDOWN
 from bot.store.subscriptions import PostStyle
 from bot.views.map import MODE_NAMES
-from liqmap import EXCHANGES, LevelFilter, MarginModel, Mode, Theme
+from liqmap import EXCHANGES, LevelFilter, MarginModel, Mode, PositionModel, Theme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,6 +82,10 @@ _LEVELS: Final = {
     LevelFilter.STANDING: "standing: levels that price has not touched since",
     LevelFilter.ALL: "all: long levels below the last price, short ones above",
 }
+_POSITIONS: Final = {
+    PositionModel.TRADES: "trades: all that was traded and not swept",
+    PositionModel.OPEN_INTEREST: "open interest: what it leaves of the trades",
+}
 _STYLES: Final = {PostStyle.NEW_POST: "new post", PostStyle.EDIT: "edit in place"}
 
 TO_ME: Final = "me"
@@ -114,6 +118,7 @@ OPTIONS: Final = {
         "Only the clusters of one side (default: both)",
         choices={"long": "longs, below the price", "short": "shorts, above the price"},
     ),
+    "positions": Option("What of the trades still stands (default: trades)", choices=_POSITIONS),
     "theme": Option(
         "Colours of the pictures (default: the server's)", choices={each: each.value for each in Theme}
     ),

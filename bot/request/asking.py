@@ -23,6 +23,7 @@ from liqmap import (
     Market,
     Mode,
     Picture,
+    PositionModel,
     Selection,
     Theme,
 )
@@ -58,6 +59,7 @@ def build_spec(
     *,
     model: MarginModel = MarginModel.EXCHANGE,
     levels: LevelFilter = LevelFilter.STANDING,
+    positions: PositionModel = PositionModel.TRADES,
     pictures: frozenset[Picture] = PICTURES,
     **words: Unpack[Words],
 ) -> MapSpec:
@@ -75,6 +77,7 @@ def build_spec(
         levels=levels,
         theme=parse_theme(words.get("theme") or defaults.theme or Theme.DARK),
         pictures=pictures,
+        positions=positions,
     )
 
 

@@ -20,6 +20,7 @@ from liqmap import (
     Mode,
     Picture,
     Portion,
+    PositionModel,
     RequestError,
     Selection,
     Theme,
@@ -41,7 +42,7 @@ _MODELS = {row.letter: row.model for row in EXCHANGES.values()} | {"s": MarginMo
 _LEVELS = {"s": LevelFilter.STANDING, "a": LevelFilter.ALL}
 _THEMES = {"d": Theme.DARK, "l": Theme.LIGHT}
 _CODE = re.compile(
-    r"([a-z])~([^~]{1,40})~([0-9a-z]{1,7})~([a-z])([0-9.e+-]{1,20})~([a-z])([a-z])([a-z])([h-])"
+    r"([a-z])~([^~]{1,40})~([0-9a-z]{1,7})~([a-z])([0-9.e+-]{1,20})~([a-z])([a-z])([a-z])([h-])(o?)"
     r"~([0-9x.,e+-]{0,160})",
     re.ASCII,
 )
@@ -60,6 +61,7 @@ class MapSpec:
     levels: LevelFilter
     theme: Theme
     pictures: frozenset[Picture]
+    positions: PositionModel = PositionModel.TRADES
 
     @property
     def market(self) -> Market:
@@ -84,6 +86,7 @@ class MapSpec:
             levels=self.levels,
             theme=self.theme,
             pictures=self.pictures,
+            positions=self.positions,
             levels_csv=levels_csv,
         )
 
@@ -95,6 +98,7 @@ def encode_spec(spec: MapSpec) -> str:
         + _letter(_LEVELS, spec.levels)
         + _letter(_THEMES, spec.theme)
         + ("h" if Picture.HEATMAP in spec.pictures else "-")
+        + ("o" if spec.positions is PositionModel.OPEN_INTEREST else "")
     )
     return "~".join(
         (
@@ -114,7 +118,8 @@ def decode_spec(code: str) -> MapSpec:
     try:
         if not found:
             raise KeyError(code)  # noqa: TRY301 - reported below, with everything else that does not fit
-        exchange, symbol, length, mode, value, model, levels, theme, heatmap, leverages = found.groups()
+        exchange, symbol, length, mode, value, *flags, leverages = found.groups()
+        model, levels, theme, heatmap, positions = flags
         chosen, weights = _decode_leverages(leverages)
         spec = MapSpec(
             markets=(Market(_EXCHANGES[exchange], symbol),),
@@ -126,6 +131,7 @@ def decode_spec(code: str) -> MapSpec:
             levels=_LEVELS[levels],
             theme=_THEMES[theme],
             pictures=ALL_PICTURES if heatmap == "h" else PICTURES,
+            positions=PositionModel.OPEN_INTEREST if positions else PositionModel.TRADES,
         )
         # Through a request, which checks the values and fills in defaults.
         return MapSpec.of(spec.ending(datetime(2026, 1, 1, tzinfo=UTC)))

@@ -21,6 +21,8 @@ from liqmap.text import (
     coverage_text,
     coverage_warning,
     duration_text,
+    interest_shares_text,
+    interest_warnings,
     lacking_text,
     last_price_text,
     margin_text,
@@ -182,7 +184,8 @@ def _notes(result: MapResult) -> list[str]:
     lacking = lacking_text(result.summary.margin)
     if lacking is not None:
         notes.append(f"{lacking[:1].upper()}{lacking[1:]}: levels by the simple model.")
-    return [*notes, *filter(None, [unswept_text(result.coverage)])]
+    doubts = interest_warnings(result.summary.open_interest, result.summary.margin.positions)
+    return [*notes, *doubts, *filter(None, [unswept_text(result.coverage)])]
 
 
 def _selected(result: MapResult) -> str:
@@ -195,7 +198,12 @@ def _balance(summary: MapSummary) -> str:
     share = summary.long_share
     if share is None:
         return "nothing stands"
-    return f"{share_text(share)} longs, {share_text(1 - share)} shorts"
+    parts = [f"{share_text(share)} longs, {share_text(1 - share)} shorts"]
+    if summary.open_interest is not None:
+        parts.append(interest_shares_text(summary.open_interest))
+    if summary.margin.positions is not None:
+        parts.append(f"not opened {money(summary.not_opened)}, closed since {money(summary.closed)}")
+    return "\n".join(parts)
 
 
 def _swept(summary: MapSummary) -> str:

@@ -33,6 +33,7 @@ from liqmap.model import (
     MapRequest,
     MarginModel,
     Market,
+    PositionModel,
     Progress,
     SweepPrice,
     Theme,
@@ -46,10 +47,12 @@ from liqmap.parsing import (
     parse_leverages,
     parse_mode,
     parse_model,
+    parse_positions,
     parse_selection,
     parse_sweep,
     parse_symbol,
     parse_theme,
+    parse_turnover,
     parse_window,
 )
 from liqmap.run.engine import Engine
@@ -61,6 +64,8 @@ from liqmap.text import (
     completion_text,
     coverage_text,
     gap_text,
+    interest_shares_text,
+    interest_warnings,
     lacking_text,
     last_price_text,
     margin_text,
@@ -76,7 +81,7 @@ from liqmap.window import TimeWindow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap.model import Coverage, MarginBasis
+    from liqmap.model import Coverage, MapSummary, MarginBasis, PositionBasis
     from liqmap.run.result import MapResult
     from liqmap.settings import Settings
 
@@ -210,6 +215,18 @@ def _parser() -> argparse.ArgumentParser:
         help="price that sweeps levels: traded, mark, or mark where it is known (default)",
     )
     parser.add_argument(
+        "--positions",
+        metavar="MODEL",
+        default=PositionModel.TRADES.value,
+        help="what stands: all that was not swept (trades, default), or what open-interest leaves",
+    )
+    parser.add_argument(
+        "--turnover",
+        metavar="SHARE",
+        default="0",
+        help="of open interest: part of the offsetting volume that is turnover, 0 (default), 0.5, 1",
+    )
+    parser.add_argument(
         "--theme",
         choices=[each.value for each in Theme],
         default=Theme.DARK.value,
@@ -235,6 +252,8 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
         model=parse_model(options.model),
         levels=parse_levels(options.levels),
         sweep=parse_sweep(options.sweep),
+        positions=parse_positions(options.positions),
+        turnover=parse_turnover(options.turnover),
         leverages=leverages,
         weights=weights,
     )
@@ -266,6 +285,7 @@ def _as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
         ),
         ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
         *([("too large", f"{money(summary.unplaced)}, for these leverages")] if summary.unplaced else []),
+        *_interest_rows(summary),
         *((f"within {share_text(band.distance)}", band_text(band, summary)) for band in summary.bands),
         *((name, str(path)) for name, path in files.items()),
     ]
@@ -274,6 +294,17 @@ def _as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
     lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
     lines.append(f"  Estimated from trades by the {margin_text(summary.margin)}; not financial advice.")
     return "\n".join(lines) + "\n"
+
+
+def _interest_rows(summary: MapSummary) -> list[tuple[str, str]]:
+    """Return what open interest says of a map."""
+    rows = []
+    if summary.margin.positions is not None:
+        rows.append(("not opened", f"{money(summary.not_opened)}, and {money(summary.closed)} closed since"))
+    interest = summary.open_interest
+    if interest is not None:
+        rows.append(("open interest", interest_shares_text(interest)))
+    return [*rows, *(("note", each) for each in interest_warnings(interest, summary.margin.positions))]
 
 
 def _as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str:
@@ -301,6 +332,10 @@ def _as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
         "standing_notional": {"long": summary.standing_long, "short": summary.standing_short},
         "swept_notional": {"long": summary.swept_long, "short": summary.swept_short},
         "unplaced_notional": summary.unplaced,
+        "not_opened_notional": summary.not_opened,
+        "closed_notional": summary.closed,
+        "open_interest": summary.open_interest
+        and {**asdict(summary.open_interest), "share_standing": summary.open_interest.share_standing},
         "clusters": {
             name: None if cluster is None else asdict(cluster)
             for name, cluster in (
@@ -328,8 +363,18 @@ def _margin_report(basis: MarginBasis) -> dict[str, Any]:
         "brackets": basis.brackets and basis.brackets.isoformat(),
         "earliest": basis.earliest,
         "source": basis.source,
+        "positions": basis.positions and _positions_report(basis.positions),
         "sweep": basis.sweep and {"price": basis.sweep.price, "share": basis.sweep.share},
         "note": lacking_text(basis) or "",
+    }
+
+
+def _positions_report(basis: PositionBasis) -> dict[str, Any]:
+    return {
+        "turnover": basis.turnover,
+        "judged_intervals": basis.judged,
+        "unfit_intervals": basis.unfit,
+        "known_from": basis.known_from and basis.known_from.isoformat(),
     }
 
 

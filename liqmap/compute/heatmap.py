@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from liqmap.compute.standing import OpenShares
     from liqmap.compute.values import LiquidationLevels, LiquidationMap, PricePath
 
 MAX_ROWS: Final = 200
@@ -34,11 +35,13 @@ def build_heatmap(
     *,
     bin_seconds: int,
     swept_by: PricePath | None = None,
+    shares: OpenShares | None = None,
 ) -> Heatmap:
     """Return the heatmap of a computed map and its levels; the price path has bins of `bin_seconds`.
 
     The last column is what the map shows as standing. A swept level ends in the column in which price
     touched it, even if the map shows all levels. That is the price of `swept_by`, or else of the map's path.
+    By open interest, `shares` says what of a level is left in each column.
     """
     width = bin_seconds * 1000
     window = liquidation_map.request.window
@@ -48,6 +51,7 @@ def build_heatmap(
     # Each level adds its notional where it begins and subtracts it where it ends. The running total over
     # the columns is then the value, without a loop over the columns of every level.
     change = np.zeros((len(grid), columns + 1))
+    times = (start + np.arange(columns + 1)) * width
     # The grid holds the whole price path, so price has swept nothing beyond its ends.
     below = above = 0.0
     for levels in chain.from_iterable(stretches):
@@ -60,11 +64,44 @@ def build_heatmap(
         below += float(levels.notional[row < 0].sum())
         above += float(levels.notional[row >= len(grid)].sum())
         for column, sign in ((born, 1), (gone, -1)):
-            np.add.at(change, (row[inside], column[inside]), sign * levels.notional[inside])
-    value = np.cumsum(change, axis=1)[:, :-1]
+            notional = _notional_in(levels, column, times, shares)
+            np.add.at(change, (row[inside], column[inside]), sign * notional[inside])
+    value = _running(change, times, shares)[:, :-1]
     # What was added and subtracted again leaves rounding errors relative to its size, not exact zeros.
     value[value < 1e-9 * value.max(initial=0.0)] = 0.0
-    return Heatmap(grid.edges, (start + np.arange(columns + 1)) * width, value, below, above)
+    return Heatmap(grid.edges, times, value, below, above)
+
+
+def _notional_in(
+    levels: LiquidationLevels,
+    column: NDArray[np.int64],
+    times: NDArray[np.int64],
+    shares: OpenShares | None,
+) -> NDArray[np.float64]:
+    """Return what each level counts in a column: all of it, or what is left of what it opened."""
+    if shares is None or levels.opened is None:
+        return levels.notional
+    until = _interval_of_column(times, shares)[column]
+    return levels.opened * shares.kept(shares.interval_of(levels.entry_time), until)
+
+
+def _running(
+    change: NDArray[np.float64], times: NDArray[np.int64], shares: OpenShares | None
+) -> NDArray[np.float64]:
+    """Return the running total of changes, of which each column keeps what open interest leaves."""
+    if shares is None:
+        return np.cumsum(change, axis=1)
+    interval = _interval_of_column(times, shares)
+    kept = shares.kept(interval[:-1], interval[1:])
+    value = change.copy()
+    for column, left in enumerate(kept.tolist(), 1):
+        value[:, column] += value[:, column - 1] * left
+    return value
+
+
+def _interval_of_column(times: NDArray[np.int64], shares: OpenShares) -> NDArray[np.int64]:
+    """Return the interval in which each column ends, and for the place after the last column the last."""
+    return np.append(shares.interval_of(times[1:] - 1), shares.last)
 
 
 def _grid(liquidation_map: LiquidationMap) -> PriceGrid:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.compute.margin import MarginRules
+    from liqmap.compute.standing import Positions
     from liqmap.model import MarginBasis
 
 LARGEST_KEPT: Final = 100
@@ -46,22 +47,35 @@ def build_map(
     entries: Iterable[Entries],
     rules: MarginRules,
     basis: MarginBasis,
+    positions: Positions | None = None,
 ) -> LiquidationMap:
     """Compute all that the pictures of `request` show, from its selected trades and its price path.
 
     `entries` are stretches of the window, newest first; one is held at a time. Their prices lie within those
     of the path. The last price is the path's last close. Standing + swept + unplaced notional is exactly
-    what was selected (times the number of leverages where the rules do not split a trade).
+    what was selected (times the number of leverages where the rules do not split a trade). With `positions`,
+    not opened + closed notional are added to that sum.
     """
     last_price = float(path.close[-1])
     level_range = _level_range(path, request, rules)
     sums = LevelSums(*level_range, leverages=request.leverages, last_price=last_price)
     selections = {side: _Selection(side) for side in Side}
-    unplaced = 0.0
+    unplaced = not_opened = closed = 0.0
     for stretch in entries:
         for side, trades in stretch.trades.items():
-            levels = levels_of(trades, request, rules, after=stretch.after[side], last_price=last_price)
+            levels = levels_of(
+                trades,
+                request,
+                rules,
+                after=stretch.after[side],
+                last_price=last_price,
+                positions=positions,
+            )
             sums.add(levels)
+            for each in levels:
+                if each.selected is not None and each.opened is not None:
+                    not_opened += float((each.selected - each.opened).sum())
+                    closed += float((each.opened - each.notional).sum())
             selections[side].add(trades)
             # A trade that may not have the lowest leverage may have none.
             if len(levels[0].price) < len(trades):
@@ -94,15 +108,24 @@ def build_map(
         bands=bands,
         clusters=clusters,
         labelled=labelled(clusters, buckets),
+        not_opened=not_opened,
+        closed=closed,
     )
 
 
 def levels_of(
-    trades: SideTrades, request: MapRequest, rules: MarginRules, *, after: Aftermath, last_price: float
+    trades: SideTrades,
+    request: MapRequest,
+    rules: MarginRules,
+    *,
+    after: Aftermath,
+    last_price: float,
+    positions: Positions | None = None,
 ) -> tuple[LiquidationLevels, ...]:
     """Return the levels of `trades` at each leverage of `request`, leverages ascending.
 
-    A trade has levels only at the leverages that the rules allow for its size.
+    A trade has levels only at the leverages that the rules allow for its size. With `positions`, a level's
+    notional is what open interest leaves of it.
     """
     share = shares(
         rules, request.leverages, request.weights, entry_price=trades.price, notional=trades.notional
@@ -113,31 +136,42 @@ def levels_of(
         placed = _rows(part > 0)
         entry, notional = trades.price[placed], trades.notional[placed]
         price = liquidation_price(rules, trades.side, leverage=leverage, entry_price=entry, notional=notional)
-        found.append(
-            LiquidationLevels(
-                side=trades.side,
-                leverage=leverage,
-                price=price,
-                notional=notional * part[placed],
-                entry_time=trades.time[placed],
-                entry_price=entry,
-                after=after.chosen(placed),
-                standing=price < bound[placed] if trades.side is Side.BUY else price > bound[placed],
-                turn=None if trades.turn is None else trades.turn[placed],
-            )
+        levels = LiquidationLevels(
+            side=trades.side,
+            leverage=leverage,
+            price=price,
+            notional=notional * part[placed],
+            entry_time=trades.time[placed],
+            entry_price=entry,
+            after=after.chosen(placed),
+            standing=price < bound[placed] if trades.side is Side.BUY else price > bound[placed],
+            turn=None if trades.turn is None else trades.turn[placed],
         )
+        found.append(levels if positions is None else positions.weighed(levels, request.levels))
     return tuple(found)
 
 
 def all_levels(
-    entries: Iterable[Entries], request: MapRequest, rules: MarginRules, *, last_price: float
+    entries: Iterable[Entries],
+    request: MapRequest,
+    rules: MarginRules,
+    *,
+    last_price: float,
+    positions: Positions | None = None,
 ) -> Iterator[tuple[LiquidationLevels, ...]]:
     """Yield the levels of each stretch of `entries`, buys' before sells', leverages ascending."""
     for stretch in entries:
         yield tuple(
             levels
             for side, trades in stretch.trades.items()
-            for levels in levels_of(trades, request, rules, after=stretch.after[side], last_price=last_price)
+            for levels in levels_of(
+                trades,
+                request,
+                rules,
+                after=stretch.after[side],
+                last_price=last_price,
+                positions=positions,
+            )
         )
 
 

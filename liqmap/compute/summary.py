@@ -33,4 +33,7 @@ def summarize(liquidation_map: LiquidationMap) -> MapSummary:
         bucket_size=buckets.size,
         bands=liquidation_map.bands,
         clusters=liquidation_map.clusters,
+        not_opened=liquidation_map.not_opened,
+        closed=liquidation_map.closed,
+        open_interest=liquidation_map.open_interest,
     )

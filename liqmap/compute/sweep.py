@@ -45,23 +45,23 @@ class SweepPath:
     share: float
 
     @classmethod
-    def of(cls, window: TimeWindow, traded: PricePath, mark: Series, *, bin_seconds: int) -> Self:
-        """Return the path of a window by mark prices, and by `traded` minutes where there are none."""
+    def of(cls, window: TimeWindow, traded: PricePath, mark: Series | None, *, bin_seconds: int) -> Self:
+        """Return the path of a window by mark prices, and by `traded` minutes where none are known."""
         step = max(bin_seconds * 1000, MINUTE_MS)
         start, end = window.start_ms // step * step, -(-window.end_ms // step) * step
         minutes = (end - start) // MINUTE_MS
         low, high = np.full(minutes, np.inf), np.full(minutes, -np.inf)
-        for time, lowest, highest in (
-            (traded.time, traded.low, traded.high),
-            (mark.time, mark.values[0], mark.values[1]),
-        ):
+        known = [(traded.time, traded.low, traded.high)]
+        if mark is not None:
+            known.append((mark.time, mark.values[0], mark.values[1]))
+        for time, lowest, highest in known:
             inside = slice(*np.searchsorted(time, (start, end)).tolist())
             place = (time[inside] - start) // MINUTE_MS
             low[place], high[place] = lowest[inside], highest[inside]
         wanted = -(-window.end_ms // MINUTE_MS) - window.start_ms // MINUTE_MS
         bounds = (window.start_ms // MINUTE_MS * MINUTE_MS, window.end_ms)
-        known = int(np.diff(np.searchsorted(mark.time, bounds))[0])
-        return cls(start, low, high, bin_seconds, known / wanted)
+        marked = 0 if mark is None else int(np.diff(np.searchsorted(mark.time, bounds))[0])
+        return cls(start, low, high, bin_seconds, marked / wanted)
 
     def after(self, side: Side, times: NDArray[np.int64], own_minute: NDArray[np.float64]) -> Aftermath:
         """Return what sweeps positions that were opened at `times` [ms].

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.model import Band, Cluster, Coverage, MapRequest, MarginBasis, Side
+    from liqmap.model import Band, Cluster, Coverage, MapRequest, MarginBasis, OpenInterest, Side
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +94,10 @@ class LiquidationLevels:
     Arrays of one length, in the order of the selected trades that may have this leverage. `price` is the
     level, `notional` [quote currency] the part of the trade that counts at this leverage, `entry_time` int64
     [ms], `standing` whether the level stands; `after` and `turn` are those of the entries.
+
+    By open interest, `selected` is the part of the trade at this leverage, `opened` what of it opened a
+    position, and `notional` what of that had not been closed when the window ended or the level was swept.
+    Without, both are None.
     """
 
     side: Side
@@ -105,6 +109,8 @@ class LiquidationLevels:
     after: Aftermath
     standing: NDArray[np.bool_]
     turn: NDArray[np.int64] | None = None
+    selected: NDArray[np.float64] | None = None
+    opened: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +156,8 @@ class LiquidationMap:
     `swept_outside` is the part of both that lies outside the buckets. `unplaced` is the notional of selected
     trades that are too large for any of the leverages. `clusters` has the longs', nearest first, then the
     shorts'. `labelled` has those of them that get a label, the most important first. All pictures and words
-    of an answer name clusters from this one list.
+    of an answer name clusters from this one list. `not_opened`, `closed` and `open_interest` are as in
+    `MapSummary`.
     """
 
     request: MapRequest
@@ -171,6 +178,9 @@ class LiquidationMap:
     bands: tuple[Band, ...]
     clusters: tuple[Cluster, ...] = ()
     labelled: tuple[Cluster, ...] = ()
+    not_opened: float = 0.0
+    closed: float = 0.0
+    open_interest: OpenInterest | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

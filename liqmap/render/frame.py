@@ -12,6 +12,8 @@ from liqmap.text import (
     asked_words,
     coverage_text,
     coverage_warning,
+    interest_text,
+    interest_warnings,
     margin_text,
     money,
     unswept_text,
@@ -48,7 +50,8 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
         )
     canvas.text(WIDTH - MARGIN, HEIGHT - 42, label, palette.muted, size=SIZES.subtitle, anchor="r")
     _draw_subtitle(canvas, liquidation_map, palette)
-    warnings = [text for text in (coverage_warning(coverage), unswept_text(coverage)) if text]
+    doubts = interest_warnings(liquidation_map.open_interest, liquidation_map.margin.positions)
+    warnings = [text for text in (coverage_warning(coverage), unswept_text(coverage), *doubts[:1]) if text]
     if warnings:
         words = "⚠ " + " ".join(warnings)
         size = fitting_size(words, SIZES.foot, left=MARGIN)
@@ -91,6 +94,11 @@ def _made_of(liquidation_map: LiquidationMap, selected_from: str) -> str:
     coverage, unplaced = liquidation_map.coverage, liquidation_map.unplaced
     too_large = [f"{money(unplaced)} too large for these leverages"] if unplaced else []
     covered = coverage_text(coverage)
+    interest = liquidation_map.open_interest
+    if interest is not None:
+        told = interest_text(interest)
+        facts = [[*coverage.sources, selected_from, *too_large], [selected_from, *too_large], too_large]
+        return _fitting([_SEPARATOR.join([covered, *each, told]) for each in facts], MARGIN)
     everything = _SEPARATOR.join([covered, *coverage.sources, selected_from, *too_large])
     if not coverage.missing:
         return everything
@@ -131,6 +139,8 @@ def nothing_text(liquidation_map: LiquidationMap) -> list[str]:
     """Return why nothing stands, in lines: what was swept, and what is too large."""
     swept = liquidation_map.swept_long + liquidation_map.swept_short
     lines = [f"price has touched all {money(swept)} since"] if swept else []
+    if liquidation_map.margin.positions is not None and not (swept or liquidation_map.closed):
+        lines.append("open interest did not grow in the window")
     if liquidation_map.unplaced:
         lines.append(f"{money(liquidation_map.unplaced)} too large for these leverages")
     return lines

@@ -391,7 +391,7 @@ class Engine:
 
     async def _drawn(self, request: MapRequest, holdings: Holdings, series: MapSeries) -> MapResult:
         folders = (self._parts.brackets.folder,)
-        job = MapJob(request, holdings.parts, holdings.coverage, folders, mark=series.mark)
+        job = MapJob(request, holdings.parts, holdings.coverage, folders, series.mark, series.interest)
         cluster = self._parts.cluster
         if cluster is not None:
             try:

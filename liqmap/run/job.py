@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Context
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from liqmap.brackets import find_brackets
 from liqmap.compute.heatmap import build_heatmap
@@ -20,19 +20,18 @@ from liqmap.model import (
     Exchange,
     GrossValue,
     LackingBrackets,
-    LevelFilter,
     MapRequest,
     MarginBasis,
     MarginModel,
     Market,
     Picture,
     Portion,
+    PositionModel,
     Side,
-    SweepBasis,
-    SweepPrice,
     TopN,
 )
 from liqmap.run.load import load
+from liqmap.run.positions import open_interest, position_basis, positions_of, sweep_basis, sweeping
 from liqmap.run.result import MapResult
 from liqmap.store.segments import Part, read_largest
 from liqmap.text import price
@@ -51,16 +50,13 @@ if TYPE_CHECKING:
 PATH_BINS = 720
 """The price path has at most this many bins: more than the pixels it is drawn on."""
 
-MOSTLY_MARKED: Final = 0.99
-"""From this share of a window's minutes on, the mark price sweeps levels unless a request says otherwise."""
-
 
 @dataclass(frozen=True, slots=True)
 class MapJob:
     """A request with the parts of stored segments, oldest first, from which its trades are read.
 
     Brackets are read from `bracket_folders` as well as from the tables that ship, unless they are given.
-    `mark` are the mark prices of the window, as far as they are known.
+    `mark` are the mark prices and `interest` the open interest of the window, as far as they are known.
     """
 
     request: MapRequest
@@ -68,6 +64,7 @@ class MapJob:
     coverage: Coverage
     bracket_folders: tuple[Path, ...] = ()
     mark: Series | None = None
+    interest: Series | None = None
     brackets: DatedBrackets | None = None
 
 
@@ -86,9 +83,10 @@ def run_map_job(job: MapJob) -> MapResult:
     watch.lap("compute")
     label = EXCHANGES[request.market.exchange].contract(request.market.symbol).label
     last_price = liquidation_map.last_price
+    positions = positions_of(request, job.coverage, loaded, job.interest)
 
     def levels() -> Iterator[tuple[LiquidationLevels, ...]]:
-        return all_levels(loaded.entries(), request, rules, last_price=last_price)
+        return all_levels(loaded.entries(), request, rules, last_price=last_price, positions=positions)
 
     pictures: dict[Picture, bytes] = {}
     tables: dict[str, pa.Table] = {}
@@ -103,7 +101,11 @@ def run_map_job(job: MapJob) -> MapResult:
             case Picture.HEATMAP:
                 swept_by = None if loaded.marks is None else loaded.marks.path.binned()
                 heatmap = build_heatmap(
-                    liquidation_map, levels(), bin_seconds=loaded.bin_seconds, swept_by=swept_by
+                    liquidation_map,
+                    levels(),
+                    bin_seconds=loaded.bin_seconds,
+                    swept_by=swept_by,
+                    shares=None if positions is None else positions.shares,
                 )
                 pictures[picture] = draw_heatmap(liquidation_map, heatmap, label=label)
                 if request.tables:
@@ -133,7 +135,7 @@ def run_map_job(job: MapJob) -> MapResult:
 def load_job(job: MapJob) -> Loaded:
     """Read the price path of `job` and find which trades it selects. Raises as `run_map_job`."""
     seconds = int(job.request.window.length.total_seconds())
-    mark = _sweeping(job)
+    mark = sweeping(job.request, job.mark)
     return load(
         job.request,
         job.parts,
@@ -141,27 +143,17 @@ def load_job(job: MapJob) -> Loaded:
         lost=sum(gap.lost for gap in job.coverage.missing),
         mark=mark,
         least_distance=0.0 if mark is None else least_distance(margin_of(job)[0], job.request.leverages),
+        weighs=job.request.positions is PositionModel.OPEN_INTEREST,
     )
-
-
-def _sweeping(job: MapJob) -> Series | None:
-    """Return the mark prices if they sweep the levels. Raises RequestError if none is known."""
-    request, mark = job.request, job.mark
-    if request.sweep is SweepPrice.TRADED or request.levels is LevelFilter.ALL:
-        return None
-    known = 0 if mark is None else len(mark.within(request.window))
-    if request.sweep is SweepPrice.MARK:
-        if not known:
-            raise RequestError(
-                f"The mark prices of {request.market.symbol} are not known in this window; use sweep traded."
-            )
-        return mark
-    return mark if known >= MOSTLY_MARKED * request.window.length.total_seconds() / 60 else None
 
 
 def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
     """Read the selected trades and compute the map of `job`, undrawn. Raises as `run_map_job`."""
     rules, basis = margin_of(job)
+    positions = positions_of(job.request, job.coverage, loaded, job.interest)
+    basis = replace(
+        basis, sweep=sweep_basis(job.request, loaded), positions=position_basis(job.request, positions)
+    )
     liquidation_map = build_map(
         job.request,
         replace(job.coverage, last_trade=loaded.last_trade),
@@ -169,19 +161,13 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
         trade_count=sum(loaded.trade_count.values()),
         entries=loaded.entries(),
         rules=rules,
-        basis=replace(basis, sweep=_sweep_basis(job.request, loaded)),
+        basis=basis,
+        positions=positions,
     )
     if not liquidation_map.buys.count + liquidation_map.sells.count:
         raise RequestError(_nothing_selected(job, loaded.trade_count))
-    return liquidation_map
-
-
-def _sweep_basis(request: MapRequest, loaded: Loaded) -> SweepBasis | None:
-    if request.levels is LevelFilter.ALL:
-        return None
-    if loaded.marks is None:
-        return SweepBasis(SweepPrice.TRADED)
-    return SweepBasis(SweepPrice.MARK, loaded.marks.path.share)
+    shares = None if positions is None else positions.shares
+    return replace(liquidation_map, open_interest=open_interest(liquidation_map, job.interest, shares))
 
 
 def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:

@@ -10,11 +10,12 @@ import numpy as np
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.levels import coarsened, joined
 from liqmap.compute.selection import Cut, cut_for, shared_out
+from liqmap.compute.standing import Volume
 from liqmap.compute.sweep import SweepPath
 from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
 from liqmap.errors import DataError, RequestError
 from liqmap.model import GrossValue, Picture, Side
-from liqmap.store.segments import path_of, read_bars, read_largest, read_path_around
+from liqmap.store.segments import path_of, read_bars, read_largest, read_path_around, read_volume
 from liqmap.window import TimeWindow, at_ms
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Loaded:
     `last_trade` is the second of the window's newest trade. `paths` are the parts' price paths in bins of
     `bin_seconds`, `trade_count` the number of each side's trades in the window. `cuts` says how many of each
     part's largest trades are selected, and `held` keeps those trades themselves where they are few.
-    `minutes` are the parts' traded prices by the minute, where `marks` sweep the levels.
+    `minutes` are the parts' traded prices by the minute, where `marks` sweep the levels or open interest
+    weighs them: for that, there are the path by which levels are swept and the `volume` by the minute.
     """
 
     request: MapRequest
@@ -60,6 +62,8 @@ class Loaded:
     held: Mapping[tuple[int, Side], Largest]
     minutes: tuple[PricePath, ...] = ()
     marks: Marks | None = None
+    path_by_minutes: SweepPath | None = None
+    volume: Volume | None = None
 
     @property
     def path(self) -> PricePath:
@@ -177,11 +181,13 @@ def load(
     lost: int = 0,
     mark: Series | None = None,
     least_distance: float = 0.0,
+    weighs: bool = False,
 ) -> Loaded:
     """Read the price path and find how many of each part's largest trades are selected.
 
     `parts` come oldest first; `lost` trades are known to be missing in the window. Where there is a `mark`
-    price, it sweeps the levels, all of which are at least `least_distance` away from their entries. Raises
+    price, it sweeps the levels, all of which are at least `least_distance` away from their entries. With
+    `weighs`, minutes and volumes are read, by which open interest weighs positions. Raises
     RequestError if nobody traded, DataError if all trades are missing or a segment is gone.
     """
     paths, trade_count = [], dict.fromkeys(Side, 0)
@@ -191,7 +197,7 @@ def load(
         trade_count[Side.BUY] += bars.buys
         trade_count[Side.SELL] += bars.sells
         paths.append(coarsened(path_of(bars), bin_seconds))
-        if mark is not None:
+        if mark is not None or weighs:
             minutes.append(coarsened(path_of(bars), 60))
     if not any(trade_count.values()):
         if lost:
@@ -206,12 +212,26 @@ def load(
     cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
     newest, path = [each for each in zip(parts, paths, strict=True) if len(each[1].time)][-1]
     last_trade = _last_second(newest, since=int(path.time[-1]))
-    marks = None
-    if mark is not None:
-        path_by_marks = SweepPath.of(request.window, joined(minutes), mark, bin_seconds=bin_seconds)
-        marks = Marks(path_by_marks, least_distance)
+    path_by_minutes = volume = None
+    if minutes:
+        path_by_minutes = SweepPath.of(request.window, joined(minutes), mark, bin_seconds=bin_seconds)
+    if weighs:
+        read = [read_volume(part.segment, part.window) for part in parts]
+        volume = Volume(*(np.concatenate(columns) for columns in zip(*read, strict=True)))
+    marks = None if mark is None or path_by_minutes is None else Marks(path_by_minutes, least_distance)
     return Loaded(
-        request, parts, bin_seconds, last_trade, tuple(paths), trade_count, cuts, held, tuple(minutes), marks
+        request,
+        parts,
+        bin_seconds,
+        last_trade,
+        tuple(paths),
+        trade_count,
+        cuts,
+        held,
+        tuple(minutes),
+        marks,
+        path_by_minutes,
+        volume,
     )
 
 

@@ -6,19 +6,20 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from liqmap.model import GapKind, LevelFilter, SweepPrice
+from liqmap.model import GapKind, LevelFilter, PositionModel, SweepPrice
 from liqmap.series import SeriesKind
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock
     from liqmap.collect.series import SeriesCollector, SeriesHoldings
-    from liqmap.model import MapRequest
+    from liqmap.model import Gap, MapRequest
     from liqmap.series import Series
 
 PATIENCE: Final = timedelta(seconds=2)
 """How much longer than for its trades a map waits for series that it can do without."""
 
+_NEWEST: Final = timedelta(minutes=15)  # which an exchange may publish late, and a map does without
 _STILL_TO_COME: Final = frozenset({GapKind.BEING_FETCHED, GapKind.NOT_FETCHED_YET, GapKind.FAILED})
 
 
@@ -26,6 +27,7 @@ class MapSeries(NamedTuple):
     """The series of a map, each None where no row is known; `is_final` where no more will be known."""
 
     mark: Series | None = None
+    interest: Series | None = None
     is_final: bool = True
 
 
@@ -74,20 +76,26 @@ def held_series(request: MapRequest, collector: SeriesCollector) -> MapSeries:
 
 
 def _kinds(request: MapRequest) -> list[SeriesKind]:
-    sweeps = request.levels is LevelFilter.STANDING and request.sweep is not SweepPrice.TRADED
-    return [SeriesKind.MARK_PRICE] if sweeps else []
+    # What py-liquidation-map draws, all levels of all trades, needs neither.
+    if request.levels is LevelFilter.ALL:
+        return _required(request)
+    marks = [] if request.sweep is SweepPrice.TRADED else [SeriesKind.MARK_PRICE]
+    return [SeriesKind.OPEN_INTEREST, *marks]
 
 
 def _required(request: MapRequest) -> list[SeriesKind]:
-    needs_marks = request.sweep is SweepPrice.MARK
-    return [kind for kind in _kinds(request) if kind is SeriesKind.MARK_PRICE and needs_marks]
+    sweeps = request.sweep is SweepPrice.MARK and request.levels is LevelFilter.STANDING
+    weighs = request.positions is PositionModel.OPEN_INTEREST
+    marks = [SeriesKind.MARK_PRICE] if sweeps else []
+    return [SeriesKind.OPEN_INTEREST, *marks] if weighs else marks
 
 
 def _span(kind: SeriesKind, window: TimeWindow) -> TimeWindow:
     """Return the whole steps that a window touches."""
-    start = _floored(window.start, kind)
-    end = _floored(window.end + kind.step - timedelta(seconds=1), kind)
-    return TimeWindow(start, end)
+    start, end = _floored(window.start, kind), _floored(window.end, kind)
+    if kind is SeriesKind.OPEN_INTEREST:  # as known at the window's start, which is the end of a step
+        return TimeWindow(start - kind.step, max(end, start))
+    return TimeWindow(start, _floored(window.end + kind.step - timedelta(seconds=1), kind))
 
 
 def _floored(moment: datetime, kind: SeriesKind) -> datetime:
@@ -97,5 +105,11 @@ def _floored(moment: datetime, kind: SeriesKind) -> datetime:
 
 def _known(found: dict[SeriesKind, SeriesHoldings]) -> MapSeries:
     series = {kind: each.series for kind, each in found.items() if len(each.series)}
-    is_final = not any(gap.kind in _STILL_TO_COME for each in found.values() for gap in each.missing)
-    return MapSeries(series.get(SeriesKind.MARK_PRICE), is_final)
+    is_final = not any(_may_come(gap, each.window) for each in found.values() for gap in each.missing)
+    return MapSeries(series.get(SeriesKind.MARK_PRICE), series.get(SeriesKind.OPEN_INTEREST), is_final)
+
+
+def _may_come(gap: Gap, window: TimeWindow) -> bool:
+    """Tell whether what is missing may be known later and would matter."""
+    is_newest = gap.window.end == window.end and gap.window.length <= _NEWEST
+    return gap.kind in _STILL_TO_COME and not is_newest

@@ -7,7 +7,7 @@ A segment is a folder::
                     extreme (the lowest price of the seconds after its own; sells': the highest; 0 if none),
                     turn (its place among the buys of its millisecond)
     sell.arrow      taker sells, likewise
-    bars.arrow      one row a second that traded: second, low, high, close, count of each side
+    bars.arrow      one row a second that traded: second, low, high, close, count of each side, volume
     minutes.arrow   the same of each minute, for long windows
 
 What is read of a file is verified. Segments of before there were checksums are read as they are.
@@ -60,6 +60,9 @@ VIA_STREAM: Final = "live stream"
 
 BAR_COLUMNS: Final = ("low", "high", "close", "buy_count", "sell_count")
 """Columns of a table of bars, besides the second."""
+
+VOLUME: Final = "volume"
+"""Column of the sizes of all trades of a bar; segments of earlier versions lack it."""
 
 BATCH_SECONDS: Final = b"batch_seconds"
 """Key in the metadata of a table of bars: how many seconds each of its batches covers, traded or not."""
@@ -251,6 +254,28 @@ def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> 
     first, last = np.searchsorted(second, bounds)
     time = start_ms + second[first:last].astype(np.int64) * 1000
     return Bars(time, *(column[first:last] for column in columns))
+
+
+def read_volume(segment: Segment, window: TimeWindow) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the minutes of `window` that traded [ms, start] and the size of all their trades.
+
+    Of segments without volumes all trades are read. Raises DamagedSegment or UnreadableStore.
+    """
+    start_ms = segment.origin.window.start_ms
+    with _reading(segment, "minutes") as table:
+        known = VOLUME in table.schema.names
+        if known:
+            batches = list(table.batches(0, None))
+            second, volume = (_column(batches, table.schema.field(name)) for name in ("second", VOLUME))
+            time = start_ms + second.astype(np.int64) * 1000
+    if not known:
+        sides = [read_table(segment, side.value) for side in Side]
+        minute = np.concatenate([each["time"] for each in sides]).astype(np.int64) // 60_000
+        total = np.bincount(minute, weights=np.concatenate([each["size"] for each in sides]))
+        (traded,) = np.nonzero(total)
+        time, volume = start_ms + traded * 60_000, total[traded]
+    inside = slice(*np.searchsorted(time, (window.start_ms, window.end_ms)).tolist())
+    return time[inside], volume[inside]
 
 
 def read_path_around(segment: Segment, window: TimeWindow, times: NDArray[np.int64]) -> PricePath:

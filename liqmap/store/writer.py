@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from liqmap.errors import StoreError
+from liqmap.exact import rounded
 from liqmap.model import Side, notional_of
 from liqmap.seals import sealed_json
 from liqmap.store.borders import holes_between
@@ -22,6 +23,7 @@ from liqmap.store.segments import (
     BATCH_SECONDS,
     FORMAT_VERSION,
     MANIFEST,
+    VOLUME,
     Origin,
     Part,
     Segment,
@@ -107,7 +109,7 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
         via=tuple(dict.fromkeys(via for origin in origins for via in origin.via)),
     )
     joined = _joined(segments, "bars", "second", window, units_per_ms=1 / 1000)
-    bars = {name: joined[name] for name in ("second", *BAR_COLUMNS)}
+    bars: Columns = {name: joined[name] for name in ("second", *BAR_COLUMNS, VOLUME) if name in joined}
     tables = {
         "bars": lambda: _bars_table(bars),
         "minutes": lambda: _bars_table(_minutes(bars)),
@@ -250,6 +252,8 @@ def _bars(trades: Trades, window: TimeWindow) -> Columns:
         "close": trades.price[last],
         "buy_count": of_each(np.add, trades.is_buy.astype(np.uint32)),
         "sell_count": of_each(np.add, (~trades.is_buy).astype(np.uint32)),
+        # A sum of decimals is one, up to a float's noise.
+        VOLUME: rounded(of_each(np.add, trades.size)),
     }
 
 
@@ -264,7 +268,8 @@ def _minutes(bars: Columns) -> Columns:
         for name, values in bars.items()
     }
     last = np.append(first[1:], len(minute)) - 1
-    return merged | {"second": minute[first], "close": bars["close"][last]}
+    volume = {VOLUME: rounded(merged[VOLUME])} if VOLUME in merged else {}
+    return merged | {"second": minute[first], "close": bars["close"][last]} | volume
 
 
 def _bars_table(bars: Columns) -> pa.RecordBatch:

@@ -89,7 +89,7 @@ async def test_options_come_in_the_order_that_people_type(floor: Floor):
     names = [parameter.name for parameter in command.parameters]
     assert names == [
         *("symbol", "window", "mode", "value", "exchange", "end"),
-        *("chart", "model", "leverages", "levels", "theme", "private"),
+        *("chart", "model", "leverages", "levels", "positions", "theme", "private"),
     ]
     assert [parameter.name for parameter in command.parameters if parameter.required] == names[:2]
 

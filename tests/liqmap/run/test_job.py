@@ -34,6 +34,7 @@ from liqmap.model import (
     Mode,
     Picture,
     Portion,
+    PositionModel,
     Selection,
     Side,
     SweepPrice,
@@ -42,6 +43,7 @@ from liqmap.model import (
 )
 from liqmap.parsing import parse_selection
 from liqmap.run.job import MapJob, compute_map, load_job, margin_of, run_map_job
+from liqmap.run.positions import positions_of
 from liqmap.series import Series, SeriesKind
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Part, Segment, segment_path
@@ -552,3 +554,71 @@ def test_last_column_of_a_heatmap_is_what_stands_also_by_mark_price(
     )
     standing = drawn.buckets.long.sum() + drawn.buckets.short.sum()
     assert heatmap.value[:, -1].sum() + heatmap.below + heatmap.above == pytest.approx(standing)
+
+
+def interest_of(window: TimeWindow, sizes: list[float]) -> Series:
+    """Return open interest that goes evenly from one of `sizes` to the next over a window."""
+    kind = SeriesKind.OPEN_INTEREST
+    starts = range(window.start_ms - kind.step_ms, window.end_ms, kind.step_ms)
+    values = np.interp(np.arange(len(starts)), np.linspace(0, len(starts) - 1, len(sizes)), sizes)
+    return Series.of(kind, starts, [(value,) for value in values])
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.floats(100, 101), min_size=2, max_size=9),
+    turnover=st.sampled_from([0.0, 0.5, 1.0]),
+    marked=st.booleans(),
+)
+def test_by_open_interest_nothing_of_what_was_selected_is_lost_and_the_heatmap_ends_with_the_map(
+    stored: Stored, sizes: list[float], turnover: float, marked: bool
+):
+    window = TimeWindow.of_day(DAY)
+    asked = job(
+        [stored(random_trades(9000, seed=3))],
+        window,
+        TopN(300),
+        positions=PositionModel.OPEN_INTEREST,
+        turnover=turnover,
+        pictures=ALL_PICTURES,
+    )
+    mark = marks_of(window, 28_200, 28_800) if marked else None
+    asked = replace(asked, interest=interest_of(window, sizes), mark=mark)
+    loaded = load_job(asked)
+    drawn = compute_map(asked, loaded)
+    standing = drawn.buckets.long.sum() + drawn.buckets.short.sum()
+    parts = (standing, drawn.swept_long, drawn.swept_short, drawn.unplaced, drawn.not_opened, drawn.closed)
+    assert min(parts) >= 0
+    assert sum(parts) == pytest.approx(drawn.buys.notional + drawn.sells.notional)
+    assert drawn.open_interest is not None
+    assert drawn.open_interest.share_long <= 1
+    positions = positions_of(asked.request, asked.coverage, loaded, asked.interest)
+    assert positions is not None
+    levels = all_levels(
+        loaded.entries(), asked.request, margin_of(asked)[0], last_price=drawn.last_price, positions=positions
+    )
+    heatmap = build_heatmap(
+        drawn,
+        levels,
+        bin_seconds=loaded.bin_seconds,
+        swept_by=loaded.marks.path.binned() if loaded.marks else None,
+        shares=positions.shares,
+    )
+    assert heatmap.value[:, -1].sum() + heatmap.below + heatmap.above == pytest.approx(standing, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("interest", "sentence"),
+    [
+        (None, "open interest of BTCUSDT is not known in this window; use positions trades"),
+        ([100.0, 5000.0], "changed by more than its volume in"),
+    ],
+)
+def test_map_by_open_interest_that_says_too_little_is_refused(
+    stored: Stored, interest: list[float] | None, sentence: str
+):
+    window = TimeWindow.of_day(DAY)
+    asked = job([stored(random_trades(3000))], window, TopN(5), positions=PositionModel.OPEN_INTEREST)
+    known = interest and interest_of(window, interest)
+    with pytest.raises(RequestError, match=sentence):
+        load_map(replace(asked, interest=known or None))

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import liqmap.store.segments
 import liqmap.store.writer
 from liqmap.compute.levels import coarsened
 from liqmap.compute.selection import Cut
@@ -31,6 +32,7 @@ from liqmap.store.segments import (
     read_largest,
     read_path_around,
     read_table,
+    read_volume,
     segment_paths,
     verify_segment,
 )
@@ -438,3 +440,19 @@ def test_minutes_of_which_one_had_no_sale_are_merged(stored: Stored, tmp_path: P
     merged = merge_segments(tmp_path / "merged", days, incoming=tmp_path / "incoming")
     assert (merged.buys, merged.sells) == (2, 1)
     assert read_table(merged, "buy")["price"].tolist() == [101.5, 100.5]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["stored", "of before"])
+def test_volume_is_that_of_all_trades_of_each_minute(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch, known: bool
+):
+    trades = random_trades(5000)
+    segment = stored(trades)
+    if not known:
+        monkeypatch.setattr(liqmap.store.segments, "VOLUME", "nothing")
+    window = seconds(3 * 3600, 86_400)
+    time, size = read_volume(segment, window)
+    inside = trades.time >= window.start_ms
+    minutes, place = np.unique(trades.time[inside] // 60_000 * 60_000, return_inverse=True)
+    assert time.tolist() == minutes.tolist()
+    assert size == pytest.approx(np.bincount(place, weights=trades.size[inside]))

@@ -1,0 +1,217 @@
+"""Compute: how much of what trades may have opened still stands, by open interest.
+
+Each contract has a long and a short holder, so both sides get the whole change of the one-sided open interest
+Q. Per interval k of 15 minutes, with the volume V of all trades, both sides are taken to be alike:
+
+    opened  O = max(dQ, 0) + turnover × (V - |dQ|) / 2        open share      a = O / V
+    closed  C = max(-dQ, 0) + turnover × (V - |dQ|) / 2       close fraction  c = C / Q before
+
+`turnover` is the part of the offsetting volume that changes standing positions: 0, the default, is the
+least that fits the data. A trade of interval k stands with a × (1 - c) of each later interval. Closes of an
+interval are taken from what stood before it, alike from all positions. Where a level was swept, the weight of
+that moment counts, and the rest of what was opened had been closed before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from liqmap.compute.sweep import MINUTE_MS
+from liqmap.model import LevelFilter, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from liqmap.compute.sweep import SweepPath
+    from liqmap.compute.values import LiquidationLevels
+    from liqmap.series import Series
+    from liqmap.window import TimeWindow
+
+GRID_MS: Final = 900_000
+"""The intervals: finer ones would find more turnover in the same data, and coarser ones less."""
+
+MOST_GAP_MS: Final = 3_600_000
+"""Open interest is interpolated across gaps up to this length; before a longer one it is not known."""
+
+_SLACK = 1e-9  # of sums of floats
+
+
+class Volume(NamedTuple):
+    """The sizes of all trades by minute: time int64 [ms, start of the minute], size float64."""
+
+    time: NDArray[np.int64]
+    size: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenShares:
+    """What each interval of a window opened and closed of the open interest.
+
+    `edges` int64 [ms] bound the intervals, one more than there are. `interest` float64 is the open interest
+    at them, nan where it is not known. `opened` is each interval's open share, `closing` its close fraction,
+    0 where open interest is not known. `known_from_ms` is where it is known from on to the window's end. Of
+    `judged` intervals, `unfit` had changes larger than their volume, which were cut to it.
+    """
+
+    edges: NDArray[np.int64]
+    interest: NDArray[np.float64]
+    opened: NDArray[np.float64]
+    closing: NDArray[np.float64]
+    known_from_ms: int
+    judged: int
+    unfit: int
+
+    def interval_of(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the interval of each time [ms] of the window."""
+        return np.searchsorted(self.edges[1:-1], times, side="right")
+
+    def kept(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what is left at the end of interval `last` of what stood at the end of `first`."""
+        # Products over a stretch are differences of running sums of logarithms; factors 0 are counted apart.
+        everything = self.closing >= 1
+        logs = np.r_[0.0, np.cumsum(np.log1p(-np.where(everything, 0.0, self.closing)))]
+        ends = np.r_[0, np.cumsum(everything)]
+        left: NDArray[np.float64] = np.exp(logs[last + 1] - logs[first + 1])
+        return np.where(ends[last + 1] == ends[first + 1], left, 0.0)
+
+    @property
+    def last(self) -> int:
+        """The number of the last interval."""
+        return len(self.opened) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Positions:
+    """What open interest leaves of positions, and the path by which they are swept."""
+
+    shares: OpenShares
+    path: SweepPath
+
+    def weighed(self, levels: LiquidationLevels, shown: LevelFilter) -> LiquidationLevels:
+        """Return `levels` with the notional that was open when the window ended or the level was swept."""
+        interval, time = self.shares.interval_of(levels.entry_time), levels.entry_time
+        until = np.full(len(interval), self.shares.last)
+        if shown is LevelFilter.STANDING and not levels.standing.all():
+            (gone,) = np.nonzero(~levels.standing)
+            until[gone] = swept_in(
+                self.path, self.shares, levels.side, level=levels.price[gone], entry=time[gone]
+            )
+        opened = levels.notional * self.shares.opened[interval]
+        left = opened * self.shares.kept(interval, until)
+        return replace(levels, notional=left, selected=levels.notional, opened=opened)
+
+
+def open_shares(
+    window: TimeWindow,
+    interest: Series,
+    volume: Volume,
+    *,
+    covered: Iterable[TimeWindow],
+    turnover: float,
+) -> OpenShares:
+    """Return what each interval of `window` opened and closed.
+
+    `covered` are the parts of the window whose trades are all in `volume`; only intervals inside them are
+    judged.
+    """
+    edges = np.unique(
+        np.r_[window.start_ms, np.arange(-(-window.start_ms // GRID_MS) * GRID_MS, window.end_ms, GRID_MS)]
+    )
+    edges = np.append(edges, window.end_ms)
+    known, known_from = _known_interest(interest, edges)
+    place = np.searchsorted(edges[1:-1], volume.time, side="right")
+    traded = np.bincount(place, weights=volume.size, minlength=len(edges) - 1)
+    change = np.nan_to_num(np.diff(known))
+    whole = _inside(edges, covered) & ~np.isnan(np.diff(known))
+    unfit = whole & (np.abs(change) > traded * (1 + _SLACK))
+    change = np.clip(change, -traded, traded)
+    offset = turnover * (traded - np.abs(change)) / 2
+    opens, closes = np.maximum(change, 0) + offset, np.maximum(-change, 0) + offset
+    before = np.nan_to_num(known[:-1])
+    opened = np.divide(opens, traded, out=np.zeros_like(opens), where=traded > 0)
+    closing = np.divide(closes, before, out=np.zeros_like(closes), where=before > 0)
+    unknown = np.isnan(np.diff(known))
+    return OpenShares(
+        edges,
+        known,
+        np.where(unknown, 0.0, np.clip(opened, 0, 1)),
+        np.where(unknown, 0.0, np.clip(closing, 0, 1)),
+        known_from,
+        int(np.count_nonzero(whole)),
+        int(np.count_nonzero(unfit)),
+    )
+
+
+def swept_in(
+    path: SweepPath,
+    shares: OpenShares,
+    side: Side,
+    *,
+    level: NDArray[np.float64],
+    entry: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the interval in which each of some swept levels was reached, by its entry's time [ms]."""
+    sign = 1 if side is Side.BUY else -1
+    adverse = path.low if side is Side.BUY else -path.high
+    minute_starts = path.start_ms + MINUTE_MS * np.arange(len(adverse))
+    interval = shares.interval_of(minute_starts)
+    own = shares.interval_of(entry)
+    rest = _rest_of_interval(adverse, interval)[(entry - path.start_ms) // MINUTE_MS]
+    lowest = np.full(shares.last + 1, np.inf)
+    np.minimum.at(lowest, interval, adverse)
+    later = _first_reached(lowest, sign * level, own + 1)
+    # What no later minute has reached was swept by a trade of its own minute.
+    return np.where((rest <= sign * level) | (later > shares.last), own, later)
+
+
+def _known_interest(interest: Series, edges: NDArray[np.int64]) -> tuple[NDArray[np.float64], int]:
+    """Return open interest at the edges, nan where it is not known, and the time from which on it is."""
+    at, value = interest.time + interest.kind.step_ms, interest.values[0]
+    gaps = np.flatnonzero(np.diff(at) > MOST_GAP_MS)
+    first = int(gaps[-1]) + 1 if len(gaps) else 0
+    at, value = at[first:], value[first:]
+    # A value stands for the steps around it: the exchange's clock and its answers are not exact to minutes.
+    slack = 2 * interest.kind.step_ms
+    known_from = int(edges[0]) if at[0] - slack <= edges[0] else int(at[0])
+    until = int(at[-1]) + MOST_GAP_MS
+    known: NDArray[np.float64] = np.interp(edges, at, value)
+    known[(edges < known_from) | (edges > until)] = np.nan
+    return known, known_from
+
+
+def _inside(edges: NDArray[np.int64], covered: Iterable[TimeWindow]) -> NDArray[np.bool_]:
+    inside = np.zeros(len(edges) - 1, np.bool_)
+    for each in covered:
+        inside |= (edges[:-1] >= each.start_ms) & (edges[1:] <= each.end_ms)
+    return inside
+
+
+def _rest_of_interval(adverse: NDArray[np.float64], interval: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the extreme of the minutes after each in its interval."""
+    rest = np.full(len(adverse), np.inf)
+    same = interval[1:] == interval[:-1]
+    for _ in range(GRID_MS // MINUTE_MS - 1):
+        rest[:-1] = np.where(same, np.minimum(adverse[1:], rest[1:]), np.inf)
+    return rest
+
+
+def _first_reached(
+    lowest: NDArray[np.float64], level: NDArray[np.float64], first: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the first place from `first` on whose value is not above each level, else the length."""
+    blocks = [lowest]  # of the lowest of 1, 2, 4, … places from each on
+    while len(blocks[-1]) > 1 << (len(blocks) - 1):
+        step = 1 << (len(blocks) - 1)
+        blocks.append(np.minimum(blocks[-1][:-step], blocks[-1][step:]))
+    place = first.copy()
+    for power in reversed(range(len(blocks))):
+        block = blocks[power]
+        fits = place + (1 << power) <= len(lowest)
+        skips = fits & (block[np.minimum(place, len(block) - 1)] > level)
+        place[skips] += 1 << power
+    return place

@@ -1,0 +1,127 @@
+"""What the series say of a map's positions: which price sweeps them, and how much of them stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from liqmap.compute.standing import Positions, open_shares
+from liqmap.errors import RequestError
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import (
+    LevelFilter,
+    MarginModel,
+    OpenInterest,
+    PositionBasis,
+    PositionModel,
+    SweepBasis,
+    SweepPrice,
+)
+from liqmap.window import at_ms
+
+if TYPE_CHECKING:
+    from liqmap.compute.standing import OpenShares
+    from liqmap.compute.values import LiquidationMap
+    from liqmap.model import Coverage, MapRequest
+    from liqmap.run.load import Loaded
+    from liqmap.series import Series
+
+MOSTLY_MARKED: Final = 0.99
+"""From this share of a window's minutes on, the mark price sweeps levels unless a request says otherwise."""
+
+MOST_UNFIT: Final = 0.05
+"""If open interest changes by more than the volume in more of the intervals, a map by it is refused."""
+
+LEAST_KNOWN: Final = 0.5
+"""If open interest is known in less of the window, a map by it is refused."""
+
+_RATHER_TRADES = "use positions trades"
+
+
+def sweeping(request: MapRequest, mark: Series | None) -> Series | None:
+    """Return the mark prices if they sweep the levels. Raises RequestError if none is known."""
+    if request.sweep is SweepPrice.TRADED or request.levels is LevelFilter.ALL:
+        return None
+    known = 0 if mark is None else len(mark.within(request.window))
+    if request.sweep is SweepPrice.MARK:
+        if not known:
+            raise RequestError(
+                f"The mark prices of {request.market.symbol} are not known in this window; use sweep traded."
+            )
+        return mark
+    return mark if known >= MOSTLY_MARKED * request.window.length.total_seconds() / 60 else None
+
+
+def sweep_basis(request: MapRequest, loaded: Loaded) -> SweepBasis | None:
+    """Return which price sweeps the levels of a map, None where none does."""
+    if request.levels is LevelFilter.ALL:
+        return None
+    if loaded.marks is None:
+        return SweepBasis(SweepPrice.TRADED)
+    return SweepBasis(SweepPrice.MARK, loaded.marks.path.share)
+
+
+def positions_of(
+    request: MapRequest, coverage: Coverage, loaded: Loaded, interest: Series | None
+) -> Positions | None:
+    """Return how open interest weighs the positions of a map, None where all that was traded counts.
+
+    Raises RequestError where open interest does not say enough.
+    """
+    if request.positions is PositionModel.TRADES:
+        return None
+    symbol, window = request.market.symbol, request.window
+    if interest is None or loaded.volume is None or loaded.path_by_minutes is None:
+        raise RequestError(f"The open interest of {symbol} is not known in this window; {_RATHER_TRADES}.")
+    shares = open_shares(window, interest, loaded.volume, covered=coverage.covered, turnover=request.turnover)
+    if window.end_ms - shares.known_from_ms < LEAST_KNOWN * (window.end_ms - window.start_ms):
+        since = at_ms(shares.known_from_ms)
+        raise RequestError(
+            f"The open interest of {symbol} is known only from {since:%b %d %H:%M} UTC on;"
+            f" try a shorter window or {_RATHER_TRADES}."
+        )
+    if not shares.interest[-1] >= 0:  # nor does NaN
+        raise RequestError(
+            f"The open interest of {symbol} is not known until the end of this window; {_RATHER_TRADES}."
+        )
+    if shares.unfit > MOST_UNFIT * shares.judged:
+        raise RequestError(
+            f"The open interest of {symbol} changed by more than its volume in {shares.unfit} of"
+            f" {shares.judged} intervals, so it says too little; {_RATHER_TRADES}."
+        )
+    return Positions(shares, loaded.path_by_minutes)
+
+
+def position_basis(request: MapRequest, positions: Positions | None) -> PositionBasis | None:
+    """Return what a map by open interest was computed with, None for any other."""
+    if positions is None:
+        return None
+    shares = positions.shares
+    known = shares.known_from_ms > request.window.start_ms
+    since = at_ms(shares.known_from_ms) if known else None
+    return PositionBasis(request.turnover, shares.judged, shares.unfit, since)
+
+
+def open_interest(
+    drawn: LiquidationMap, interest: Series | None, shares: OpenShares | None
+) -> OpenInterest | None:
+    """Return the open interest of a map's market and how much of it each side's standing notional is."""
+    # The seed library's own way counts each trade once for every leverage.
+    is_seed = drawn.margin.model is MarginModel.SIMPLE and drawn.margin.lacking is None
+    if interest is None or not len(interest) or is_seed:
+        return None
+    window, value = drawn.request.window, interest.values[0]
+    at = interest.time + interest.kind.step_ms
+    late = 3 * interest.kind.step_ms
+    if at[-1] < window.end_ms - late or not value[-1] > 0:
+        return None
+    end = float(value[at <= max(window.end_ms, at[0])][-1])
+    start = float(value[0]) if at[0] <= window.start_ms + late else None
+    if shares is not None and shares.known_from_ms > window.start_ms:
+        start = None
+    market = drawn.request.market
+    inverse = EXCHANGES[market.exchange].contract(market.symbol).inverse
+    notional = end if inverse else end * drawn.last_price
+    buckets = drawn.buckets
+    return OpenInterest(
+        start, end, notional, float(buckets.long.sum()) / notional, float(buckets.short.sum()) / notional
+    )

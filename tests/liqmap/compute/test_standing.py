@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liqmap.compute.standing import GRID_MS, OpenShares, Volume, open_shares, swept_in
+from liqmap.compute.sweep import SweepPath
+from liqmap.compute.values import PricePath
+from liqmap.model import Side
+from liqmap.series import Series, SeriesKind
+from liqmap.window import TimeWindow
+
+START = datetime(2023, 8, 1, tzinfo=UTC)
+KIND = SeriesKind.OPEN_INTEREST
+
+
+def shares(interest: list[float], volume: list[float], *, turnover: float = 0.0) -> OpenShares:
+    """Return the shares of intervals of 15 minutes with these volumes, and open interest around them."""
+    window = TimeWindow(START, START + timedelta(minutes=15 * len(volume)))
+    edges = range(window.start_ms, window.end_ms + 1, GRID_MS)
+    series = Series.of(KIND, [each - KIND.step_ms for each in edges], [(each,) for each in interest])
+    traded = Volume(np.array(edges[:-1]), np.array(volume))
+    return open_shares(window, series, traded, covered=[window], turnover=turnover)
+
+
+def weight(found: OpenShares, interval: int, until: int) -> float:
+    return float(found.opened[interval] * found.kept(np.array([interval]), np.array([until]))[0])
+
+
+WORKED_INTEREST, WORKED_VOLUME = [1000.0, 1050.0, 1029.0, 1029.0], [200.0, 100.0, 300.0]
+
+
+@pytest.mark.parametrize(
+    ("turnover", "standing"),
+    [(0.0, (10, 9.8, 9.8)), (0.5, (17.5, 16.820833, 15.594825)), (1.0, (25, 23.559524, 20.125191))],
+)
+def test_worked_example_of_a_buy_of_forty_coins(turnover: float, standing: tuple[float, ...]):
+    found = shares(WORKED_INTEREST, WORKED_VOLUME, turnover=turnover)
+    assert [40 * weight(found, 0, until) for until in range(3)] == pytest.approx(standing, abs=1e-6)
+
+
+intervals = st.integers(1, 30)
+turnovers = st.sampled_from([0.0, 0.5, 1.0])
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> tuple[list[float], list[float]]:
+    """Draw volumes, and open interest that no interval changes by more than its volume."""
+    volume = draw(st.lists(st.integers(0, 1000).map(float), min_size=1, max_size=20))
+    parts = draw(st.lists(st.integers(-16, 16), min_size=len(volume), max_size=len(volume)))
+    change = np.array(parts) / 16 * np.array(volume)
+    start = draw(st.integers(0, 1000)) + sum(volume)
+    return (start + np.r_[0.0, np.cumsum(change)]).tolist(), volume
+
+
+@given(markets(), turnovers, st.integers(0, 2**32 - 1))
+def test_weights_are_shares_and_one_side_never_stands_above_open_interest(
+    market: tuple[list[float], list[float]], turnover: float, seed: int
+):
+    interest, volume = market
+    found = shares(interest, volume, turnover=turnover)
+    side = np.random.default_rng(seed).random(len(volume)) * np.array(volume)  # at most all of the volume
+    for until in range(len(volume)):
+        each = [weight(found, interval, until) for interval in range(until + 1)]
+        assert all(0 <= one <= 1 for one in each)
+        assert side[: until + 1] @ np.array(each) <= interest[until + 1] * (1 + 1e-9) + 1e-6
+
+
+@given(markets(), turnovers, st.sampled_from([0.01, 3.0, 1000.0]))
+def test_weights_do_not_depend_on_the_unit_of_sizes(
+    market: tuple[list[float], list[float]], turnover: float, scale: float
+):
+    interest, volume = market
+    one = shares(interest, volume, turnover=turnover)
+    other = shares([scale * each for each in interest], [scale * each for each in volume], turnover=turnover)
+    np.testing.assert_allclose(one.opened, other.opened, atol=1e-6)
+    np.testing.assert_allclose(one.closing, other.closing, atol=1e-6)
+
+
+def test_constant_open_interest_opens_nothing():
+    assert not shares([500.0] * 4, [10.0, 20.0, 30.0]).opened.any()
+
+
+def test_growth_by_all_of_the_volume_opens_every_trade_whole():
+    assert shares([500.0, 600.0], [100.0]).opened.tolist() == [1.0]
+
+
+def test_change_beyond_the_volume_is_cut_to_it_and_counted():
+    found = shares([500.0, 700.0, 650.0], [100.0, 80.0])
+    assert (found.opened.tolist(), found.unfit, found.judged) == ([1.0, 0.0], 1, 2)
+
+
+def test_full_turnover_of_a_large_volume_opens_half_and_closes_fast():
+    found = shares([100.0, 100.0, 100.0], [1e6, 100.0], turnover=1.0)
+    assert found.opened[0] == pytest.approx(0.5)
+    assert found.closing.tolist() == [1.0, 0.5]
+    assert weight(found, 0, 1) == pytest.approx(0.25)
+
+
+def test_everything_closed_leaves_nothing_of_before_and_all_of_after():
+    found = shares([100.0, 0.0, 50.0], [200.0, 100.0])
+    assert found.closing.tolist() == [1.0, 0.0]
+    assert found.kept(np.array([-1, 0]), np.array([1, 1])).tolist() == [0.0, 1.0]
+
+
+def test_single_missing_value_is_interpolated_and_a_long_gap_ends_what_is_known():
+    window = TimeWindow(START, START + timedelta(hours=4))
+    starts = range(window.start_ms - KIND.step_ms, window.end_ms, KIND.step_ms)
+    times = [each for each in starts if each % 1_800_000]  # one of six is missing
+    whole = Series.of(KIND, times, [(float(each - starts[0]),) for each in times])
+    volume = Volume(np.array([window.start_ms]), np.array([1e12]))
+    found = open_shares(window, whole, volume, covered=[window], turnover=0)
+    assert np.diff(found.interest) == pytest.approx(GRID_MS)
+    later = whole.within(TimeWindow(START + timedelta(hours=2), window.end))
+    part = open_shares(window, later, volume, covered=[window], turnover=0)
+    assert part.known_from_ms == window.start_ms + 2 * 3_600_000 + 600_000
+    assert not part.opened[:8].any()
+    assert part.judged == 7
+
+
+@given(st.lists(st.integers(90, 110).map(float), min_size=60, max_size=60), st.integers(0, 3_599_999))
+def test_interval_in_which_a_level_was_swept_is_that_of_the_first_minute_that_reached_it(
+    prices: list[float], offset: int
+):
+    window = TimeWindow(START, START + timedelta(hours=1))
+    times, low = window.start_ms + 60_000 * np.arange(60), np.array(prices)
+    path = SweepPath.of(window, PricePath(times, low, low, low), None, bin_seconds=60)
+    found = shares([100.0] * 5, [1.0] * 4)
+    entry = np.full(21, window.start_ms + offset)
+    levels = np.arange(90.0, 111.0)
+    interval = swept_in(path, found, Side.BUY, level=levels, entry=entry)
+    for level, place in zip(levels, interval, strict=True):
+        later = [minute for minute in range(offset // 60_000 + 1, 60) if prices[minute] <= level]
+        assert place == (later[0] // 15 if later else offset // 900_000)
