@@ -19,6 +19,7 @@ from yarl import URL
 from bot.client import LiqmapBot
 from bot.ops.backup import export_to, import_from
 from bot.ops.check import check
+from bot.ops.cluster import cluster_draws, trouble_text, watch_cluster
 from bot.ops.health import DrawingHealth, health_server
 from bot.ops.login import login_error
 from bot.ops.logs import set_up_logging
@@ -109,11 +110,16 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     point_at(settings.discord)
     clock = SystemClock()
     metrics, drawing = Metrics(), DrawingHealth()
+    falls_back = settings.engine.fallback == "local"
     async with (
         open_store(settings) as store,
         Listings(settings, clock=clock, daily=True) as listings,
         Engine(
-            settings, record=settings.recorder.enabled, resident=True, traces=[metrics.downloads()]
+            settings,
+            record=settings.recorder.enabled,
+            resident=True,
+            traces=[metrics.downloads()],
+            observe_shared=metrics.count_shared,
         ) as engine,
         LiqmapBot(
             settings,
@@ -127,14 +133,16 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
         health_server(
             settings.health,
             connected=lambda: bot.connected,
-            drawing=lambda: drawing.works,
+            drawing=lambda: drawing.works and (falls_back or cluster_draws(engine)),
             metrics=metrics.page,
+            trouble=lambda: trouble_text(engine),
         ),
     ):
         metrics.watch("connected", "Whether Discord is connected", lambda: float(bot.connected))
         metrics.watch("drawing", "Whether maps can be drawn", lambda: float(drawing.works))
         metrics.watch("queue", "Maps under way or waiting", lambda: engine.jobs_under_way)
         metrics.watch("recorder_lag_seconds", "Lag of the slowest recorded stream", engine.lag)
+        watch_cluster(metrics, engine)
         metrics.watch("cached", "Maps answered from memory", lambda: engine.answered_from_memory)
         await stay(bot, token.get_secret_value())
 

@@ -61,7 +61,9 @@ if TYPE_CHECKING:
     from liqmap.live.status import SymbolStatus, clock_warning
     from liqmap.run.accuracy_report import DrawnReport
     from liqmap.run.calls import adraw, draw
+    from liqmap.run.dask import ClusterStatus
     from liqmap.run.engine import Engine
+    from liqmap.run.reach import reach_cluster, reach_shared_store
     from liqmap.run.result import MapResult
     from liqmap.settings import Settings, load_settings
     from liqmap.store.damaged import damage_warning
@@ -74,6 +76,7 @@ __all__ = [
     "PICTURES",
     "Clock",
     "Cluster",
+    "ClusterStatus",
     "Coverage",
     "DataError",
     "DrawnReport",
@@ -121,6 +124,8 @@ __all__ = [
     "draw",
     "exchange_addresses",
     "load_settings",
+    "reach_cluster",
+    "reach_shared_store",
     "utc_now",
 ]
 
@@ -135,6 +140,7 @@ if not TYPE_CHECKING:
         "EXCHANGES": "liqmap.exchanges",
         "clock_problem": "liqmap.collect.clients",
         "exchange_addresses": "liqmap.collect.clients",
+        "ClusterStatus": "liqmap.run.dask",
         "Engine": "liqmap.run.engine",
         "MapResult": "liqmap.run.result",
         "Settings": "liqmap.settings",
@@ -144,6 +150,8 @@ if not TYPE_CHECKING:
         "damage_warning": "liqmap.store.damaged",
         "SystemClock": "liqmap.clock",
         "load_settings": "liqmap.settings",
+        "reach_cluster": "liqmap.run.reach",
+        "reach_shared_store": "liqmap.run.reach",
         "utc_now": "liqmap.clock",
     }
 

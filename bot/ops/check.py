@@ -12,7 +12,16 @@ import aiohttp
 
 from bot.settings import read_token
 from bot.store import open_store
-from liqmap import Exchange, LiqmapError, SettingsError, clock_problem, damage_warning, exchange_addresses
+from liqmap import (
+    Exchange,
+    LiqmapError,
+    SettingsError,
+    clock_problem,
+    damage_warning,
+    exchange_addresses,
+    reach_cluster,
+    reach_shared_store,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +41,10 @@ async def check(settings: BotSettings, *, say: Callable[[str], object]) -> bool:
             ("database", lambda: _database(settings)),
             ("discord", lambda: _discord(session, settings)),
         ]
+        if settings.storage.shared_url:
+            checks.append(("shared store", lambda: reach_shared_store(settings)))
+        if settings.engine.executor == "dask":
+            checks.append(("cluster", lambda: reach_cluster(settings)))
         checks += [
             (f"{exchange} {service}", partial(_reach, session, settings, url))
             for exchange in Exchange

@@ -58,9 +58,11 @@ async def health_server(
     connected: Callable[[], bool],
     drawing: Callable[[], bool],
     metrics: Callable[[], bytes],
+    trouble: Callable[[], str] = lambda: "",
 ) -> AsyncIterator[None]:
     """Answer /metrics, and /healthz with 200 while `connected` and `drawing` or else 503.
 
+    `trouble` returns what else an operator should know, while maps are drawn all the same.
     With port 0 there is no server. Raises SettingsError if the port is taken.
     """
     if not settings.port:
@@ -73,7 +75,7 @@ async def health_server(
         if not drawing():
             text = "connected to Discord, but drawing is broken: scheduled posts wait; see the log\n"
             return web.Response(status=503, text=text)
-        return web.Response(text="connected to Discord\n")
+        return web.Response(text="; ".join(filter(None, ["connected to Discord", trouble()])) + "\n")
 
     async def show_metrics(_: web.Request) -> web.Response:
         return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -52,6 +52,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._shared = self._histogram("shared_store", "Seconds of an operation on the shared store")
+        self._shared_failures = Counter(
+            "liqmap_shared_store_failures",
+            "Operations on the shared store that failed",
+            registry=self.registry,
+        )
+
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show what `read` returns as the gauge `name`."""
         Gauge(f"liqmap_{name}", text, registry=self.registry).set_function(read)
@@ -66,6 +73,12 @@ class Metrics:
             acknowledged = now if state.acknowledged is None else state.acknowledged
             self._acknowledged.observe(acknowledged - state.began)
             self._answered.observe(now - state.began)
+
+    def count_shared(self, seconds: float, succeeded: bool) -> None:
+        """Count an operation on the shared store."""
+        self._shared.observe(seconds)
+        if not succeeded:
+            self._shared_failures.inc()
 
     def count_press(self) -> None:
         """Count a press of a button or menu."""

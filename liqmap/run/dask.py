@@ -113,6 +113,15 @@ class DaskPool:
         link = self._link
         return ClusterStatus(link.client is not None, link.workers, self._jobs, self._retries, link.retired)
 
+    @property
+    def unfit(self) -> Mapping[str, str]:
+        """Workers that draw nothing for now, and why."""
+        return self._link.unfit
+
+    async def has_workers(self) -> None:
+        """Return once a worker draws."""
+        await self._link.until(lambda: self._link.workers > 0)
+
     async def draw(self, job: MapJob) -> MapResult:
         """Run `job` in the cluster. Raises as `run_map_job`, JobFailed, and ClusterAway."""
         from liqmap.run.dask_worker import NotShared, RemoteMapJob, draw_remote  # noqa: PLC0415
@@ -207,9 +216,7 @@ class DaskPool:
         link = self._link
         with suppress(TimeoutError):
             async with asyncio.timeout(BACK_WITHIN):
-                while link.client is lost or not link.workers:
-                    link.changed.clear()
-                    await link.changed.wait()
+                await link.until(lambda: link.client is not lost and link.workers > 0)
 
     async def _begun(self, client: object, result: asyncio.Future[Any], name: str) -> None:
         """Return once the job runs, or is over. Raises _Displaced and ClusterAway."""

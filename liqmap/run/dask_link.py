@@ -62,6 +62,8 @@ class DaskLink:
         self.workers = 0
         """Workers that draw for this build now."""
         self.retired = 0
+        self.unfit: dict[str, str] = {}
+        """Workers that draw nothing for now, and why."""
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep())
@@ -104,6 +106,12 @@ class DaskLink:
         if self._client is not None:
             with suppress(OSError, ValueError, TimeoutError):  # it is gone, or nobody would start it again
                 await self._client.restart_workers([worker], raise_for_error=False)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return once `condition` holds, which is looked at whenever connection or workers change."""
+        while not condition():
+            self.changed.clear()
+            await self.changed.wait()
 
     async def look(self) -> None:
         """Count the workers that draw. Raises OSError if the connection is lost."""
@@ -200,7 +208,9 @@ class DaskLink:
         new = [(at, report) for at, report in events if at > self._heard_until]
         self._heard_until = max((at for at, _ in new), default=self._heard_until)
         for worker, unfit in {report["worker"]: report["unfit"] for _, report in new}.items():
+            self.unfit.pop(worker, None)
             if unfit:
+                self.unfit[worker] = unfit
                 self.retired += 1
                 log.warning("the worker %s draws nothing for now: %s", worker, unfit)
                 self._on_unfit()

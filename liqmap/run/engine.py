@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from liqmap.run.result import MapResult
     from liqmap.run.series import MapSeries
     from liqmap.settings import Settings
+    from liqmap.store.shared import Observe
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class _Parts:
     pool: WorkerPool
     store: SegmentStore
     cluster: DaskPool | None
+    shared: SharedStore | None
     brackets: BracketTables
     recorder: Recorder
     collector: Collector
@@ -90,11 +92,12 @@ class Engine:
 
     Jobs run in spawned worker processes, or in `executor` if one is given, which its owner closes. Maps run
     in a Dask cluster if the settings name one, and in the local processes while it is away. `traces` are
-    called for every request to the exchanges. With `record`, the engine also records the streams of the
-    symbols in the settings and of those lately requested. A `resident` engine (every engine that records is
-    one) refreshes all bracket tables at its start and daily; any other fetches the brackets of a symbol when
-    first drawing it. One that `draws_here` draws in a thread of this process and starts workers only to read
-    files: it answers one request sooner, and several no faster than one after the other.
+    called for every request to the exchanges, `observe_shared` for every operation on the shared store. With
+    `record`, the engine also records the streams of the symbols in the settings and of those lately
+    requested. A `resident` engine (every engine that records is one) refreshes all bracket tables at its
+    start and daily; any other fetches the brackets of a symbol when first drawing it. One that `draws_here`
+    draws in a thread of this process and starts workers only to read files: it answers one request sooner,
+    and several no faster than one after the other.
     """
 
     def __init__(
@@ -107,9 +110,11 @@ class Engine:
         resident: bool = False,
         draws_here: bool = False,
         traces: Sequence[aiohttp.TraceConfig] = (),
+        observe_shared: Observe = lambda _seconds, _succeeded: None,
     ) -> None:
         self._settings = settings
         self._traces = list(traces)
+        self._observe_shared = observe_shared
         self._executor = executor
         self._clock = clock or SystemClock()
         self._record = record
@@ -162,6 +167,11 @@ class Engine:
         """The state of the Dask cluster, None if the settings name none."""
         cluster = self._parts.cluster
         return None if cluster is None else cluster.status
+
+    @property
+    def shared_is_away(self) -> bool:
+        """Whether the shared store did not answer when it was last asked."""
+        return self._parts.shared is not None and self._parts.shared.is_away
 
     @property
     def jobs_under_way(self) -> int:
@@ -302,14 +312,15 @@ class Engine:
         if self._record:
             sealing = asyncio.create_task(accuracy.run())
             stack.push_async_callback(_cancelled, sealing)
-        return _Parts(pool, store, cluster, brackets, recorder, collector, series, accuracy)
+        return _Parts(pool, store, cluster, shared, brackets, recorder, collector, series, accuracy)
 
     def _shared(self) -> SharedStore | None:
         storage = self._settings.storage
         if not storage.shared_url:
             return None
         proxy_for, silence = self._settings.network.proxy_for, storage.shared_timeout
-        return SharedStore(storage.shared_url, proxy_for=proxy_for, silence=silence)
+        observe = self._observe_shared
+        return SharedStore(storage.shared_url, proxy_for=proxy_for, silence=silence, observe=observe)
 
     def _refuse_if_full(self) -> None:
         waiting = len(self._jobs)

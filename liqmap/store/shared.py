@@ -17,6 +17,7 @@ import logging
 import shutil
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -31,13 +32,16 @@ from liqmap.store.segments import MANIFEST, open_segment, segment_path, verify_s
 from liqmap.store.writer import move_into_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from liqmap.store.bounded import Operation
     from liqmap.store.segments import Segment
 
 log = logging.getLogger(__name__)
+
+Observe = Callable[[float, bool], None]
+"""Is called with the seconds of each operation, and whether it succeeded."""
 
 BELIEVED_FOR: Final = 600.0
 """Seconds for which what was seen in the shared store is believed to be there."""
@@ -64,7 +68,7 @@ class SharedStore:
         *,
         proxy_for: Callable[[str], str | None] = lambda _: None,
         silence: float = SILENCE,
-        observe: Callable[[float, bool], None] = lambda _seconds, _succeeded: None,
+        observe: Observe = lambda _seconds, _succeeded: None,
     ) -> None:
         check_place(url)
         self._calls = BoundedCalls(silence=silence, observe=observe)
@@ -160,6 +164,8 @@ class SharedStore:
         if key not in self._damaged and not self._claims(claim):
             return  # another bot is at it
         try:
+            if key not in self._damaged and self._objects.sizes(key) == _sizes(day):
+                return  # another bot has put it there since the look before the claim
             put = [partial(self._put, operation, day.path / name, f"{key}/{name}") for name in FILES]
             operation.together(put)
             self._put(operation, day.path / MANIFEST, f"{key}/{MANIFEST}")
@@ -170,7 +176,10 @@ class SharedStore:
         self._objects.remove_folder(f"recorded/{key.rpartition('/')[0]}/{day.origin.window.start:%Y%m%d}")
 
     def _claims(self, claim: str) -> bool:
-        """Tell whether no other bot has claimed the same before."""
+        """Tell whether no other bot has claimed the same before.
+
+        Two that claim at the same moment may both be told so. Then both upload the same, which does no harm.
+        """
         folder, _, mine = claim.rpartition("/")
         self._objects.write(claim, b"")
         claims = self._objects.times(folder)

@@ -18,7 +18,7 @@ from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from liqmap.compute.values import PricePath
@@ -125,3 +125,23 @@ def stored(tmp_path: Path) -> Stored:
         return write_segment(path, origin, trades, incoming=tmp_path / "incoming")
 
     return store
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """Serve S3 on this machine, with one empty bucket."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed")
+    s3 = server.ThreadedMotoServer(port=0, verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        s3.start()
+        host, port = s3.get_host_and_port()
+        place = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+        from pyarrow import fs  # noqa: PLC0415
+
+        files, _ = fs.FileSystem.from_uri(f"s3://trades?{place}&allow_bucket_creation=true")
+        files.create_dir("trades")
+        yield f"s3://trades/PREFIX?{place}"
+        s3.stop()

@@ -15,12 +15,13 @@ import pytest
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
-from liqmap.errors import ClusterAway, JobFailed, RequestError, StoreError
+from liqmap.errors import ClusterAway, JobFailed, RequestError, SettingsError, StoreError
 from liqmap.model import Coverage, MapRequest, MarginModel, Picture, TopN
-from liqmap.run import dask, dask_link, dask_worker
+from liqmap.run import dask, dask_link, dask_worker, reach
 from liqmap.run.dask import DaskPool
 from liqmap.run.engine import Engine
 from liqmap.run.job import MapJob, run_map_job
+from liqmap.run.reach import reach_cluster
 from liqmap.simulator import MarketServer, SimulatedMarket
 from liqmap.store.segments import Part
 from liqmap.store.shared import SharedStore
@@ -134,6 +135,21 @@ async def test_map_is_drawn_by_this_machine_while_the_cluster_is_away(
         async with Engine(server.redirect(refusing), executor=threads) as engine:
             with pytest.raises(JobFailed, match="cluster that draws cannot be reached; try again"):
                 await engine.draw(REQUEST)
+
+
+async def test_check_lets_a_worker_run_something_or_says_why_none_does(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = settings_of(address, tmp_path)
+    async with worker(address):
+        assert await reach_cluster(settings) == "1 workers draw"
+    monkeypatch.setattr(reach, "TRIAL_SECONDS", 0.2)
+    monkeypatch.setattr(
+        dask_worker, "draw_small_map", small_map_fails(OSError(errno.EROFS, "Read-only file system"))
+    )
+    async with worker(address):
+        with pytest.raises(SettingsError, match=r"No worker .* draws \(tcp://.*: Read-only file system"):
+            await reach_cluster(settings)
 
 
 async def test_cluster_without_workers_is_said(address: str, tmp_path: Path):

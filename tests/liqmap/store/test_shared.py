@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,26 +20,6 @@ from liqmap.store.shared import SharedStore
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import Stored, random_trades
-
-
-@pytest.fixture(scope="session")
-def s3_url() -> Iterator[str]:
-    """Serve S3 on this machine, with one empty bucket."""
-    server = pytest.importorskip("moto.server", reason="moto is not installed")
-    s3 = server.ThreadedMotoServer(port=0, verbose=False)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        s3.start()
-        host, port = s3.get_host_and_port()
-        place = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1"
-        from pyarrow import fs  # noqa: PLC0415
-
-        files, _ = fs.FileSystem.from_uri(f"s3://trades?{place}&allow_bucket_creation=true")
-        files.create_dir("trades")
-        yield f"s3://trades/PREFIX?{place}"
-        s3.stop()
 
 
 @pytest.fixture(params=["folder", "file URL", pytest.param("s3", marks=pytest.mark.s3)])
