@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from liqmap.model import Exchange, Market, Progress
     from liqmap.run.accuracy_report import DrawnReport
     from liqmap.settings import LedgerSettings, Settings
-    from liqmap.store.segments import Part
+    from liqmap.store.segments import Bars, Part
     from liqmap.workers.pool import Run
 
 log = logging.getLogger(__name__)
@@ -181,34 +181,37 @@ class Accuracy:
         published = files is not None and files.day_file("", market.symbol, window.start.date()) is not None
         try:
             await self._supplies.liquidations.obtain(market, window.start.date())
-            travelled = await self._travelled(market, window)
+            holdings = await self._supplies.collector.collect(
+                market.exchange, market.symbol, window=window, progress=_ignore
+            )
+            low, high = await asyncio.to_thread(_extremes, holdings.parts)
+            travelled, parts = Travelled(low, high, holdings.coverage.fraction), holdings.parts
         except NotPublished:
-            travelled = Travelled(price, price, 0.0)
+            travelled, parts = Travelled(price, price, 0.0), ()
+        told = published or row.live.tells_fills
         feed = Feed(
             coverage=await asyncio.to_thread(
                 feed_coverage, self._root, market.exchange, market.symbol, window
             ),
             complete=files.complete if files and published else row.live.complete_liquidations,
-            read=lambda: self._liquidations(market, window),
+            read=lambda: self._liquidations(market, window, () if told else parts),
             worth=1.0 if contract.inverse else None,
         )
         return feed, travelled
 
-    async def _travelled(self, market: Market, window: TimeWindow) -> Travelled:
-        holdings = await self._supplies.collector.collect(
-            market.exchange, market.symbol, window=window, progress=_ignore
-        )
-        low, high = await asyncio.to_thread(_extremes, holdings.parts)
-        return Travelled(low, high, holdings.coverage.fraction)
+    def _liquidations(self, market: Market, window: TimeWindow, parts: Sequence[Part]) -> list[Liquidation]:
+        """Read a window of eight hours, which lies within a day.
 
-    def _liquidations(self, market: Market, window: TimeWindow) -> list[Liquidation]:
-        """Read a window of eight hours, which lies within a day."""
+        Where only bankruptcy prices are known, which lie beyond the level, `parts` are the trades by whose
+        price at that second each liquidation is placed.
+        """
         day = window.start.date()
-        return [
+        found = [
             each
             for each in read_liquidations(self._root, market.exchange, market.symbol, day)
             if window.start <= at_ms(each.time) < window.end
         ]
+        return at_traded_prices(found, [read_bars(part.segment, part.window) for part in parts])
 
     async def _sleep_until(self, moment: datetime) -> None:
         while (left := (moment - self._clock.now()).total_seconds()) > 0:
@@ -246,6 +249,19 @@ def _write_outcome(path: Path, seal: Seal, feed: Feed, travelled: Travelled) -> 
             raise  # says nothing about what was recorded
         except DataError:  # the day's liquidations are damaged, which is no better than not received
             return book.outcome(seal, feed._replace(coverage=0.0), travelled)
+
+
+def at_traded_prices(liquidations: Sequence[Liquidation], bars: Sequence[Bars]) -> list[Liquidation]:
+    """Return `liquidations` at the last price of their second, or before it; as they are without bars."""
+    if not bars:
+        return list(liquidations)
+    time = np.concatenate([each.time for each in bars])
+    close = np.concatenate([each.close for each in bars])
+    placed = []
+    for each in liquidations:
+        place = int(np.searchsorted(time, each.time, side="right")) - 1
+        placed.append(each._replace(price=float(close[max(place, 0)])))
+    return placed
 
 
 def _extremes(parts: Sequence[Part]) -> tuple[float, float]:

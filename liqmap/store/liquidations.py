@@ -1,12 +1,13 @@
 """Liquidations that exchanges reported: kept beside the trades, one sealed table a symbol and day.
 
 A table is written anew whenever something is added, so that its seal covers all of it. Tables of before there
-were seals have neither the seal nor the comment, and are sealed when something is added::
+were seals have neither the seal nor the comment, and some lack the last column. They are written in today's
+form when something is added::
 
     # xxh3: 0123456789abcdef
     # liquidations
-    time_ms,position,price,size,stream
-    1791072000005,long,78541.7,0.014,complete
+    time_ms,position,price,size,stream,bankruptcy
+    1791072000005,long,78541.7,0.014,sampled,78227.5
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-COLUMNS: Final = ("time_ms", "position", "price", "size", "stream")
-"""`position` is the side that was liquidated; `stream` is complete, or sampled where some are left out."""
+COLUMNS: Final = ("time_ms", "position", "price", "size", "stream", "bankruptcy")
+"""`position` is the side that was liquidated; `stream` is complete, or sampled where some are left out.
+`bankruptcy` is empty where the exchange does not tell it beside the fill."""
 
 _HEADER = ",".join(COLUMNS) + "\n"
+_HEADER_BEFORE = ",".join(COLUMNS[:-1]) + "\n"
 _COMMENT = "# liquidations\n"
 
 
@@ -112,12 +115,21 @@ def _kept(root: Path, path: Path) -> str:
 
 def _rows(content: bytes) -> str:
     """Return a table's rows as text. Raises BrokenSeal."""
-    if content.startswith(_HEADER.encode()):  # of before there were seals
-        return content.decode(errors="replace").removeprefix(_HEADER)
-    text = unsealed_table(content)
-    if not text.startswith(_COMMENT + _HEADER):
+    if content.startswith(_HEADER_BEFORE.encode()):  # of before there were seals
+        return _in_all_columns(content.decode(errors="replace"))
+    text = unsealed_table(content).removeprefix(_COMMENT)
+    if text.startswith(_HEADER_BEFORE):
+        return _in_all_columns(text)
+    if not text.startswith(_HEADER):
         raise BrokenSeal("other columns")
-    return text.removeprefix(_COMMENT + _HEADER)
+    return text.removeprefix(_HEADER)
+
+
+def _in_all_columns(text: str) -> str:
+    """Return the rows of a table that lacks the last column with an empty one."""
+    rows = text.removeprefix(_HEADER_BEFORE)
+    torn = rows and not rows.endswith("\n")
+    return rows.replace("\n", ",\n") + ("," if torn else "")
 
 
 def _write(path: Path, rows: str, *, incoming: Path) -> None:
@@ -136,16 +148,19 @@ def _write(path: Path, rows: str, *, incoming: Path) -> None:
 
 def _row(each: Liquidation, *, complete: bool) -> str:
     position = "long" if each.position is Side.BUY else "short"
-    return f"{each.time},{position},{each.price!r},{each.size!r},{'complete' if complete else 'sampled'}\n"
+    stream = "complete" if complete else "sampled"
+    bankruptcy = "" if each.bankruptcy is None else repr(each.bankruptcy)
+    return f"{each.time},{position},{each.price!r},{each.size!r},{stream},{bankruptcy}\n"
 
 
 def _liquidation(symbol: str, row: str) -> Liquidation | None:
     """Return a row's liquidation, None if a crash has cut it off."""
     match row.split(","):
-        case [time, "long" | "short" as position, price, size, "complete" | "sampled"]:
+        case [time, "long" | "short" as position, price, size, "complete" | "sampled", limit]:
             side = Side.BUY if position == "long" else Side.SELL
             with suppress(ValueError):
-                return Liquidation(symbol, int(time), side, float(price), float(size))
+                bankruptcy = float(limit) if limit else None
+                return Liquidation(symbol, int(time), side, float(price), float(size), bankruptcy)
     return None
 
 

@@ -44,6 +44,7 @@ class BinanceLive:
 
     numbered = True
     complete_liquidations = False  # the latest of each second only
+    tells_fills = True
     heartbeat: str | None = None  # the server pings, and the client library answers
     heartbeat_seconds = 0.0
     lifetime: timedelta | None = timedelta(hours=23)  # the exchange cuts after 24
@@ -191,8 +192,9 @@ def _trade(symbol: object, row: dict[str, Any]) -> StreamTrade:
 
 def _liquidation(order: dict[str, Any]) -> Liquidation:
     size = size_of(order["z"])
-    price = price_of(order["ap"]) if size else 0.0
-    return Liquidation(symbol_of(order["s"]), time_of(order["T"]), _CLOSED[order["S"]], price, size)
+    price, limit = (price_of(order[key]) if size else 0.0 for key in ("ap", "p"))
+    position = _CLOSED[order["S"]]
+    return Liquidation(symbol_of(order["s"]), time_of(order["T"]), position, price, size, limit)
 
 
 def _tier(row: dict[str, Any]) -> RiskTier:

@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 
 from liqmap.errors import DataError, NotPublished, RequestError
+from liqmap.exchanges.messages import Liquidation
 from liqmap.ledger.buckets import COUNT
 from liqmap.ledger.file import BrokenLedger, read_ledger, verify_ledger
 from liqmap.ledger.lines import Origin, State, windows_of
 from liqmap.ledger.score import Feed, Standing, Travelled
-from liqmap.model import Exchange, Market, Progress
-from liqmap.run.accuracy import Accuracy, ledger_path
+from liqmap.model import Exchange, Market, Progress, Side
+from liqmap.run.accuracy import Accuracy, at_traded_prices, ledger_path
 from liqmap.run.backtest import CANDIDATES, Backtest
 from liqmap.run.engine import Engine
 from liqmap.settings import LedgerSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.feeds import feed_path
+from liqmap.store.segments import Bars
 from liqmap.window import TimeWindow
 from tests.liqmap.market_time import until
 
@@ -53,7 +55,7 @@ async def test_a_map_is_sealed_once_scored_once_and_watched(engine: Engine):
     assert (outcome.seal, outcome.feed, outcome.complete) == (seal.digest, 1.0, False)
     assert outcome.state in {State.FEW, State.WARMING}
     assert outcome.low < seal.price < outcome.high
-    assert outcome.margin_gap is None  # the store keeps no bankruptcy prices
+    assert outcome.margin_gap == pytest.approx(0.004, rel=0.01)
     assert await accuracy.score(path) == []
     assert [line["kind"] for line in verify_ledger(path).lines] == ["begin", "seal", "outcome"]
     path.write_bytes(path.read_bytes().replace(b'"events":', b'"events":1', 1))
@@ -123,6 +125,15 @@ class Invented(Accuracy):
         if self.trouble is not None:
             raise self.trouble
         return self.feed, self.travelled
+
+
+def test_bankruptcy_prices_are_replaced_by_those_that_were_traded():
+    ones = np.ones(3, np.uint32)
+    price = np.array([100.0, 101.0, 102.0])
+    bars = Bars(np.array([1000, 2000, 4000]), price, price, price, ones, ones)
+    told = [Liquidation("BTCUSDT", time, Side.BUY, 99.0, 1.0) for time in (2999, 3500, 500)]
+    assert [each.price for each in at_traded_prices(told, [bars])] == [101.0, 101.0, 100.0]
+    assert at_traded_prices(told, []) == told
 
 
 BYBIT = Market(Exchange.BYBIT, "BTCUSDT")

@@ -21,7 +21,8 @@ from tests.liqmap.exchanges.bybit.test_live import LIQUIDATIONS as BYBIT_MESSAGE
 DAY = date(2026, 10, 4)
 MS = 1_791_072_000_000  # its midnight
 LONG = Liquidation("BTCUSDT", MS + 5, Side.BUY, 78_541.7, 0.014)
-SHORT = Liquidation("BTCUSDT", MS + 7, Side.SELL, 78_600.0, 1.5)
+SHORT = Liquidation("BTCUSDT", MS + 7, Side.SELL, 78_600.0, 1.5, 78_914.4)
+PLAIN = SHORT._replace(bankruptcy=None)
 
 
 def path_of(root: Path) -> Path:
@@ -50,8 +51,8 @@ def test_table_is_csv_behind_two_lines_of_comment(tmp_path: Path):
     assert comment == "# liquidations"
     assert rows == [
         ",".join(COLUMNS),
-        f"{MS + 5},long,78541.7,0.014,complete",
-        f"{MS + 7},short,78600.0,1.5,sampled",
+        f"{MS + 5},long,78541.7,0.014,complete,",
+        f"{MS + 7},short,78600.0,1.5,sampled,78914.4",
     ]
     assert list((tmp_path / "incoming").iterdir()) == []
 
@@ -96,24 +97,25 @@ def test_either_convention_ends_up_as_the_side_of_the_position(
 
 def as_of_before(root: Path) -> bytes:
     """Rewrite a table as an earlier version would have written it, and return its content."""
-    content = b"".join(path_of(root).read_bytes().splitlines(keepends=True)[2:])
+    rows = path_of(root).read_bytes().splitlines()[2:]
+    content = b"".join(row.rpartition(b",")[0] + b"\n" for row in rows)
     path_of(root).write_bytes(content)
     return content
 
 
 @pytest.mark.parametrize("cut", range(114))
 def test_table_without_a_seal_is_read_without_a_torn_row_and_then_sealed(tmp_path: Path, cut: int):
-    append(tmp_path, LONG, SHORT)
+    append(tmp_path, LONG, PLAIN)
     content = as_of_before(tmp_path)
     last = content.splitlines(keepends=True)
     os.truncate(path_of(tmp_path), len(content) - cut)
     before = read(tmp_path) if cut <= len(b"".join(last[1:])) else []
     # Without its line end alone, a row is whole.
     whole = sum(cut <= sum(map(len, last[row + 1 :])) + 1 for row in (1, 2))
-    assert before == [LONG, SHORT][:whole]
-    append(tmp_path, SHORT)
+    assert before == [LONG, PLAIN][:whole]
+    append(tmp_path, PLAIN)
     if cut <= len(b"".join(last[1:])):
-        assert read(tmp_path) == [*before, SHORT]
+        assert read(tmp_path) == [*before, PLAIN]
         assert path_of(tmp_path).read_bytes().startswith(b"# xxh3: ")
 
 
@@ -124,8 +126,8 @@ def test_rows_of_garbage_in_a_table_without_a_seal_are_left_out(tmp_path: Path):
         file.write(
             b"\n\xff\xfe\n,,,,\n1,long,x,1,complete\n1,up,1,1,complete\n1,long,1,1\n1,long,1,1,perhaps\n"
         )
-    append(tmp_path, SHORT)
-    assert read(tmp_path) == [LONG, SHORT]
+    append(tmp_path, PLAIN)
+    assert read(tmp_path) == [LONG, PLAIN]
 
 
 def test_damaged_table_is_an_error_and_set_aside_by_the_next_write(tmp_path: Path):

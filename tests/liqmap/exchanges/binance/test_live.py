@@ -158,7 +158,7 @@ def test_trade_of_a_maker_who_bought_is_a_sell():
 @pytest.mark.parametrize(("order", "position"), [("SELL", Side.BUY), ("BUY", Side.SELL)])
 def test_liquidation_has_the_side_of_the_position_that_the_order_closed(order: str, position: Side):
     found = read(changed(LIQUIDATION, "data", "o", "S", to=order))
-    assert found == [Liquidation("BTCUSDT", 1568014460893, position, 9911.5, 0.014)]
+    assert found == [Liquidation("BTCUSDT", 1568014460893, position, 9911.5, 0.014, 9910.0)]
 
 
 def test_brackets_of_a_changed_contract_are_read():
