@@ -28,6 +28,7 @@ from liqmap.errors import (
 )
 from liqmap.model import (
     ALL_PICTURES,
+    CHARTS,
     DEFAULT_EXCHANGE,
     LEVERAGES,
     PICTURES,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_PICTURES",
+    "CHARTS",
     "DEFAULT_EXCHANGE",
     "EXCHANGES",
     "LEVERAGES",

@@ -209,6 +209,9 @@ PICTURES: Final = frozenset({Picture.MAP, Picture.DEPTH})
 
 ALL_PICTURES: Final = frozenset(Picture)
 
+CHARTS: Final = tuple(each for each in Picture if each not in PICTURES)
+"""The pictures that are drawn only on request, beside the usual ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class MapRequest:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import (
-    ALL_PICTURES,
+    CHARTS,
     LEVERAGES,
     PICTURES,
     TURNOVERS,
@@ -221,9 +221,13 @@ def parse_chart(text: str | None) -> frozenset[Picture]:
     """Return the pictures to draw; a chart is drawn in addition to the usual ones. Raises RequestError."""
     if text is None:
         return PICTURES
-    if _plain(text, "chart").lower() != Picture.HEATMAP:
-        raise RequestError(f"The chart {quoted(text)} is not known; try heatmap, or leave it out.")
-    return ALL_PICTURES
+    word = _plain(text, "chart").lower()
+    chart = next((each for each in CHARTS if each == word), None)
+    if chart is None:
+        raise RequestError(
+            f"The chart {quoted(text)} is not known; try {' or '.join(CHARTS)}, or leave it out."
+        )
+    return PICTURES | {chart}
 
 
 def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:

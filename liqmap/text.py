@@ -13,6 +13,7 @@ from liqmap.model import (
     GapKind,
     GrossValue,
     LevelFilter,
+    Picture,
     Portion,
     Selection,
     Side,
@@ -71,6 +72,10 @@ _GAP_TEXTS: Final = {
     GapKind.FAILED: "{problem}",
     GapKind.LOST: "the exchange's ids skip {lost}",
 }
+
+
+CHART_TEXTS: Final = {Picture.HEATMAP: "how the levels came and went"}
+"""What each picture shows that is drawn only on request."""
 
 
 def money(value: float) -> str:

@@ -13,7 +13,8 @@ from bot.request.due import INTERVALS
 from bot.schedule.alerts import LONGEST_COOLDOWN, SHORTEST_COOLDOWN
 from bot.store.subscriptions import PostStyle
 from bot.views.map import MODE_NAMES
-from liqmap import EXCHANGES, LevelFilter, MarginModel, Mode, PositionModel, Theme
+from liqmap import CHARTS, EXCHANGES, LevelFilter, MarginModel, Mode, PositionModel, Theme
+from liqmap.text import CHART_TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,7 +106,7 @@ OPTIONS: Final = {
     ),
     "chart": Option(
         "A picture to draw besides map and depth",
-        choices={"heatmap": "heatmap: how the levels came and went"},
+        choices={each: f"{each}: {CHART_TEXTS[each]}" for each in CHARTS},
     ),
     "model": Option("How liquidation prices are computed (default: the exchange's own way)", choices=_MODELS),
     "leverages": Option(

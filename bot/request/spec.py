@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
 from liqmap import (
-    ALL_PICTURES,
     EXCHANGES,
     LEVERAGES,
     PICTURES,
@@ -41,8 +40,10 @@ _EXCHANGES = {row.letter: exchange for exchange, row in EXCHANGES.items()}
 _MODELS = {row.letter: row.model for row in EXCHANGES.values()} | {"s": MarginModel.SIMPLE}
 _LEVELS = {"s": LevelFilter.STANDING, "a": LevelFilter.ALL}
 _THEMES = {"d": Theme.DARK, "l": Theme.LIGHT}
+_CHARTS = {"h": Picture.HEATMAP}
+_NO_CHART = "-"
 _CODE = re.compile(
-    r"([a-z])~([^~]{1,40})~([0-9a-z]{1,7})~([a-z])([0-9.e+-]{1,20})~([a-z])([a-z])([a-z])([h-])(o?)"
+    r"([a-z])~([^~]{1,40})~([0-9a-z]{1,7})~([a-z])([0-9.e+-]{1,20})~([a-z])([a-z])([a-z])([a-z-])(o?)"
     r"~([0-9x.,e+-]{0,160})",
     re.ASCII,
 )
@@ -97,7 +98,7 @@ def encode_spec(spec: MapSpec) -> str:
         _letter(_MODELS, spec.model)
         + _letter(_LEVELS, spec.levels)
         + _letter(_THEMES, spec.theme)
-        + ("h" if Picture.HEATMAP in spec.pictures else "-")
+        + next((letter for letter, chart in _CHARTS.items() if chart in spec.pictures), _NO_CHART)
         + ("o" if spec.positions is PositionModel.OPEN_INTEREST else "")
     )
     return "~".join(
@@ -119,7 +120,7 @@ def decode_spec(code: str) -> MapSpec:
         if not found:
             raise KeyError(code)  # noqa: TRY301 - reported below, with everything else that does not fit
         exchange, symbol, length, mode, value, *flags, leverages = found.groups()
-        model, levels, theme, heatmap, positions = flags
+        model, levels, theme, chart, positions = flags
         chosen, weights = _decode_leverages(leverages)
         spec = MapSpec(
             markets=(Market(_EXCHANGES[exchange], symbol),),
@@ -130,7 +131,7 @@ def decode_spec(code: str) -> MapSpec:
             model=_MODELS[model],
             levels=_LEVELS[levels],
             theme=_THEMES[theme],
-            pictures=ALL_PICTURES if heatmap == "h" else PICTURES,
+            pictures=PICTURES if chart == _NO_CHART else PICTURES | {_CHARTS[chart]},
             positions=PositionModel.OPEN_INTEREST if positions else PositionModel.TRADES,
         )
         # Through a request, which checks the values and fills in defaults.

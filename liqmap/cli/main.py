@@ -25,7 +25,7 @@ from liqmap.errors import LiqmapError, NotPublished, RequestError, SettingsError
 from liqmap.exchanges import EXCHANGES
 from liqmap.files import make_folder
 from liqmap.model import (
-    ALL_PICTURES,
+    CHARTS,
     DEFAULT_EXCHANGE,
     PICTURES,
     Exchange,
@@ -58,6 +58,7 @@ from liqmap.parsing import (
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
 from liqmap.text import (
+    CHART_TEXTS,
     age_text,
     asked_words,
     band_text,
@@ -189,7 +190,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--csv", action="store_true", help="also write every level as CSV")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    parser.add_argument("--heatmap", action="store_true", help="also draw standing levels over time")
+    for chart in CHARTS:
+        parser.add_argument(
+            f"--{chart}",
+            dest="charts",
+            action="append_const",
+            const=chart,
+            default=[],
+            help=f"also draw a {chart}: {CHART_TEXTS[chart]}",
+        )
     parser.add_argument(
         "--model",
         metavar="NAME",
@@ -248,7 +257,7 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
         selection=parse_selection(parse_mode(options.mode), options.value),
         theme=parse_theme(options.theme),
         levels_csv=options.csv,
-        pictures=ALL_PICTURES if options.heatmap else PICTURES,
+        pictures=PICTURES.union(options.charts),
         model=parse_model(options.model),
         levels=parse_levels(options.levels),
         sweep=parse_sweep(options.sweep),

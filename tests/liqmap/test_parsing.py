@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from liqmap.errors import RequestError
 from liqmap.model import (
     ALL_PICTURES,
+    CHARTS,
     PICTURES,
     Exchange,
     GrossValue,
@@ -18,6 +19,7 @@ from liqmap.model import (
     MarginModel,
     Market,
     Mode,
+    Picture,
     Portion,
     Selection,
     Theme,
@@ -41,6 +43,7 @@ from liqmap.parsing import (
     parse_theme,
     parse_window,
 )
+from liqmap.text import CHART_TEXTS
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 
@@ -344,7 +347,13 @@ def test_model_is_understood(text: str):
 def test_levels_and_chart_are_understood():
     assert parse_levels("All") is LevelFilter.ALL
     assert parse_chart(None) == PICTURES
-    assert parse_chart("Heatmap") == ALL_PICTURES
+    assert parse_chart("Heatmap") == PICTURES | {Picture.HEATMAP}
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_chart_is_understood_by_its_name_and_has_words(chart: Picture):
+    assert parse_chart(chart) == PICTURES | {chart}
+    assert CHART_TEXTS[chart]
 
 
 @pytest.mark.parametrize(

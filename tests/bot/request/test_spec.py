@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.request.spec import MapSpec, decode_number, decode_spec, encode_number, encode_spec
-from liqmap import ALL_PICTURES, PICTURES, Market
+from liqmap import CHARTS, PICTURES, Market
 from liqmap.errors import RequestError
 from liqmap.model import (
     Exchange,
@@ -44,10 +44,10 @@ def specs(draw: st.DrawFn) -> MapSpec:
         selection=draw(SELECTIONS),
         leverages=leverages,
         weights=tuple(each / 10 for each in weights),
-        model=draw(st.sampled_from([MarginModel.BINANCE, MarginModel.BYBIT, MarginModel.SIMPLE])),
+        model=draw(st.sampled_from([each for each in MarginModel if each is not MarginModel.EXCHANGE])),
         levels=draw(st.sampled_from(LevelFilter)),
         theme=draw(st.sampled_from(Theme)),
-        pictures=draw(st.sampled_from([PICTURES, ALL_PICTURES])),
+        pictures=draw(st.sampled_from([PICTURES, *(PICTURES | {chart} for chart in CHARTS)])),
     )
 
 
