@@ -204,6 +204,9 @@ The codes of buttons leave them out (`bot.request.spec`), so a change here chang
 TURNOVERS: Final = (0.0, 0.5, 1.0)
 """Parts of the offsetting volume that may count as turnover of positions (`liqmap.compute.standing`)."""
 
+WHOLE_FEED: Final = 0.999
+"""From this covered share of a window on, its reported liquidations count as all that there were."""
+
 PICTURES: Final = frozenset({Picture.MAP, Picture.DEPTH})
 """The pictures that are drawn if a request names none."""
 
@@ -397,6 +400,28 @@ class OpenInterest:
 
 
 @dataclass(frozen=True, slots=True)
+class RealisedSums:
+    """What an exchange reported of liquidations in a window: notional and number of each side.
+
+    Where it is not `complete`, the exchange reports a sample only. `covered` is the share of the window in
+    which its reports were received. Prices are those of the fills (`at_fills`) or bankruptcy prices.
+    """
+
+    long: float
+    short: float
+    longs: int
+    shorts: int
+    complete: bool
+    at_fills: bool
+    covered: float = 1.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing from the sums."""
+        return self.complete and self.covered >= WHOLE_FEED
+
+
+@dataclass(frozen=True, slots=True)
 class MarginBasis:
     """What a map's levels were computed with: the model and the date of its brackets.
 
@@ -550,7 +575,7 @@ class MapSummary:
     `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
     `newest_since` and ends with the last price. Prices of clusters are exact to `bucket_size`. By open
     interest, `not_opened` is the selected notional that opened nothing and `closed` what was closed since;
-    `open_interest` is None where it is not known.
+    `open_interest` is None where it is not known, and `realised` where no liquidations were received.
     """
 
     last_price: float
@@ -574,6 +599,7 @@ class MapSummary:
     not_opened: float = 0.0
     closed: float = 0.0
     open_interest: OpenInterest | None = None
+    realised: RealisedSums | None = None
 
     @property
     def long_share(self) -> float | None:

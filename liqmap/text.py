@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Market,
         OpenInterest,
         PositionBasis,
+        RealisedSums,
         SweepBasis,
     )
     from liqmap.window import TimeWindow
@@ -224,6 +225,24 @@ def interest_warnings(interest: OpenInterest | None, basis: PositionBasis | None
     if basis is not None and basis.unfit:
         found.append(f"In {basis.unfit} of {basis.judged} intervals open interest and volume do not fit.")
     return found
+
+
+def realised_text(sums: RealisedSums) -> str:
+    """Return what was really liquidated.
+
+    Such as: longs at least $15.7K in 3, shorts at least $0 in 0 (sampled, at fill prices).
+    """
+    least = "" if sums.is_whole else "at least "
+    kind = "complete" if sums.is_whole else "sampled" if not sums.complete else _received_text(sums.covered)
+    prices = "at fill prices" if sums.at_fills else "at bankruptcy prices"
+    return (
+        f"longs {least}{money(sums.long)} in {sums.longs:,}, shorts {least}{money(sums.short)} in"
+        f" {sums.shorts:,} ({kind}, {prices})"
+    )
+
+
+def _received_text(covered: float) -> str:
+    return f"received in {math.floor(covered * 1000) / 10:g} % of the window"
 
 
 def _part_text(share: float) -> str:

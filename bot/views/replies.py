@@ -28,6 +28,7 @@ from liqmap.text import (
     margin_text,
     money,
     price_step,
+    realised_text,
     share_text,
     standing_text,
     unswept_text,
@@ -172,6 +173,8 @@ def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
     embed.add_field(name="Swept since", value=_swept(summary), inline=False)
     within = "\n".join(f"±{share_text(band.distance)}: {band_text(band, summary)}" for band in summary.bands)
     embed.add_field(name="Standing within", value=within, inline=False)
+    if summary.realised is not None:
+        embed.add_field(name="Liquidated", value=realised_text(summary.realised), inline=False)
     embed.set_footer(text=_footer(result))
     return embed
 

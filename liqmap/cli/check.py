@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from liqmap.brackets import read_table
 from liqmap.errors import DataError
+from liqmap.run.margin_check import margin_checks
 from liqmap.settings import load_settings
 from liqmap.store.check import Finding, check_store
 from liqmap.store.damaged import damage_warning
@@ -42,6 +43,9 @@ def check(words: Sequence[str]) -> int:
         if finding.problem is not None:
             problems += 1
             tqdm.write(finding.problem, file=sys.stdout)
+    for each in margin_checks(root):
+        if each.problem is not None:
+            sys.stdout.write(f"{each.problem}\n")
     _say(checked, problems, damage_warning(root))
     return 1 if problems else 0
 

@@ -72,6 +72,7 @@ from liqmap.text import (
     margin_text,
     money,
     price_step,
+    realised_text,
     share_text,
     standing_text,
     window_text,
@@ -295,6 +296,7 @@ def _as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
         ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
         *([("too large", f"{money(summary.unplaced)}, for these leverages")] if summary.unplaced else []),
         *_interest_rows(summary),
+        *([("liquidated", realised_text(summary.realised))] if summary.realised else []),
         *((f"within {share_text(band.distance)}", band_text(band, summary)) for band in summary.bands),
         *((name, str(path)) for name, path in files.items()),
     ]
@@ -357,6 +359,7 @@ def _as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
         "bands": [asdict(band) for band in summary.bands],
         "long_share": summary.long_share,
         "margin": _margin_report(summary.margin),
+        "liquidated": summary.realised and asdict(summary.realised),
         "coverage": _coverage_report(result.coverage),
         "timings_ms": {name: round(value, 3) for name, value in result.timings_ms.items()},
     }

@@ -24,6 +24,7 @@ from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.run.accuracy import ledger_path
 from liqmap.run.accuracy_report import sealed_text
 from liqmap.run.engine import Engine
+from liqmap.run.margin_check import margin_checks, margin_checks_text
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
 from liqmap.text import completion_text, duration_text, unrecordable_text
@@ -68,6 +69,15 @@ def status(arguments: Sequence[str]) -> int:
 
         settings, example = simulated_store(settings), f"{example} --simulated"
     root = settings.storage.path
+    if options.margin:
+        checks = margin_checks(root)
+        _say(
+            margin_checks_text(checks) if checks else "No liquidations with bankruptcy prices are stored yet."
+        )
+        for check in checks:
+            if check.problem:
+                sys.stderr.write(f"{check.problem}\n")
+        return 0
     found = recording_status(root, now=utc_now())
     if options.json:
         sys.stdout.write(_as_json(found))
@@ -147,6 +157,9 @@ def _status_parser() -> argparse.ArgumentParser:
     )
     _add_common(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    parser.add_argument(
+        "--margin", action="store_true", help="compare recorded liquidations with the leverage brackets"
+    )
     return parser
 
 

@@ -36,4 +36,5 @@ def summarize(liquidation_map: LiquidationMap) -> MapSummary:
         not_opened=liquidation_map.not_opened,
         closed=liquidation_map.closed,
         open_interest=liquidation_map.open_interest,
+        realised=None if liquidation_map.realised is None else liquidation_map.realised.sums,
     )

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from liqmap.model import Side
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from liqmap.model import Band, Cluster, Coverage, MapRequest, MarginBasis, OpenInterest, Side
+    from liqmap.model import (
+        Band,
+        Cluster,
+        Coverage,
+        MapRequest,
+        MarginBasis,
+        OpenInterest,
+        RealisedSums,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,6 +159,25 @@ class DepthCurve:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Realised:
+    """The liquidations that an exchange reported in a window, in the order of time.
+
+    Arrays of one length: time int64 [ms], price, notional [quote currency], whether a long was liquidated.
+    """
+
+    time: NDArray[np.int64]
+    price: NDArray[np.float64]
+    notional: NDArray[np.float64]
+    is_long: NDArray[np.bool_]
+    sums: RealisedSums
+
+    def side(self, side: Side) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return time, price and notional of the liquidated longs (`BUY`) or shorts."""
+        rows = self.is_long == (side is Side.BUY)
+        return self.time[rows], self.price[rows], self.notional[rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LiquidationMap:
     """All that the pictures show, computed; drawing adds no numbers.
 
@@ -157,7 +186,7 @@ class LiquidationMap:
     trades that are too large for any of the leverages. `clusters` has the longs', nearest first, then the
     shorts'. `labelled` has those of them that get a label, the most important first. All pictures and words
     of an answer name clusters from this one list. `not_opened`, `closed` and `open_interest` are as in
-    `MapSummary`.
+    `MapSummary`; `realised` is None where no liquidations were received.
     """
 
     request: MapRequest
@@ -181,6 +210,7 @@ class LiquidationMap:
     not_opened: float = 0.0
     closed: float = 0.0
     open_interest: OpenInterest | None = None
+    realised: Realised | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

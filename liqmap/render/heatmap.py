@@ -12,13 +12,14 @@ from liqmap.render.frame import MARGIN, PLOT_BOTTOM, PLOT_TOP, fitting_size, fra
 from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, pill_width
 from liqmap.render.panel import Panel, time_ticks
 from liqmap.render.path import draw_gap, draw_path_line, known_until, last_price_label
+from liqmap.render.realised import draw_dots, realised_label
 from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette, heat_colours
 from liqmap.text import cluster_label, last_trade_text, money, price
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.compute.values import Heatmap, LiquidationMap
+    from liqmap.compute.values import Heatmap, LiquidationMap, Realised
     from liqmap.window import TimeWindow
 
 _TICKS = 8
@@ -48,6 +49,9 @@ def heatmap_canvas(liquidation_map: LiquidationMap, heatmap: Heatmap, *, label: 
     else:
         _draw_nothing(canvas, panel, liquidation_map, palette)
     _draw_beyond(canvas, panel, heatmap, palette)
+    if liquidation_map.realised is not None:
+        draw_dots(canvas, panel, liquidation_map.realised, palette)
+        _write_realised(canvas, panel, liquidation_map.realised, palette)
     _draw_labels(canvas, panel, liquidation_map, palette)
     return canvas
 
@@ -112,6 +116,13 @@ def _draw_nothing(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap,
     words = ": ".join(filter(None, ["Nothing stands", ", ".join(nothing_text(liquidation_map))]))
     size = fitting_size(words, SIZES.label, left=panel.box.left)
     canvas.text(panel.box.left, panel.box.top + 24, words, palette.text, size=size)
+
+
+def _write_realised(canvas: Canvas, panel: Panel, realised: Realised, palette: Palette) -> None:
+    """Write what the dots add up to at the panel's lower right."""
+    x, y = panel.box.right - 10, panel.box.bottom + 16
+    text = f"dots: {realised_label(realised)}"
+    canvas.text(x, y, text, palette.text, size=SIZES.foot, anchor="r", halo=palette.panel)
 
 
 def _draw_beyond(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palette) -> None:

@@ -29,6 +29,7 @@ from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pi
 from liqmap.render.legend import draw_legend
 from liqmap.render.panel import Panel, padded
 from liqmap.render.path import PATH_TICKS, draw_path, known_until, last_text
+from liqmap.render.realised import draw_ticks, realised_label
 from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette
 from liqmap.text import cluster_label, money, price
 
@@ -116,6 +117,12 @@ def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     )
     _draw_circles(canvas, panel, liquidation_map.buys.largest, palette.long, largest=largest)
     _draw_circles(canvas, panel, liquidation_map.sells.largest, palette.short, largest=largest)
+    realised = liquidation_map.realised
+    if realised is not None:
+        draw_ticks(canvas, panel, realised, palette)
+        text, x = f"ticks: {realised_label(realised)}", panel.box.left + 10
+        size = fitting_size(text, SIZES.foot, left=x, right=panel.box.right - 10)
+        canvas.text(x, panel.box.top - 18, text, palette.muted, size=size, halo=palette.panel)
     drawn = max(len(side.largest) for side in selected)
     if max(side.count for side in selected) > drawn:
         _write_note(

@@ -84,6 +84,7 @@ class _Parts:
     recorder: Recorder
     collector: Collector
     series: SeriesCollector
+    liquidations: LiquidationDays
     accuracy: Accuracy
 
 
@@ -312,7 +313,9 @@ class Engine:
         if self._record:
             sealing = asyncio.create_task(accuracy.run())
             stack.push_async_callback(_cancelled, sealing)
-        return _Parts(pool, store, cluster, shared, brackets, recorder, collector, series, accuracy)
+        return _Parts(
+            pool, store, cluster, shared, brackets, recorder, collector, series, liquidations, accuracy
+        )
 
     def _shared(self) -> SharedStore | None:
         storage = self._settings.storage
@@ -372,7 +375,12 @@ class Engine:
             )
         )
         bracketing = asyncio.create_task(self._parts.brackets.current(request.model, request.market.symbol))
-        fetch = SeriesFetch(request, collector=self._parts.series, clock=self._clock)
+        fetch = SeriesFetch(
+            request,
+            collector=self._parts.series,
+            liquidations=self._parts.liquidations,
+            clock=self._clock,
+        )
         try:
             await self._offer_partial(request, collecting, fetch)
             holdings = await collecting
@@ -402,7 +410,8 @@ class Engine:
 
     async def _drawn(self, request: MapRequest, holdings: Holdings, series: MapSeries) -> MapResult:
         folders = (self._parts.brackets.folder,)
-        job = MapJob(request, holdings.parts, holdings.coverage, folders, series.mark, series.interest)
+        root = self._settings.storage.path
+        job = MapJob(request, holdings.parts, holdings.coverage, folders, series.mark, series.interest, root)
         cluster = self._parts.cluster
         if cluster is not None:
             try:

@@ -32,6 +32,7 @@ from liqmap.model import (
 )
 from liqmap.run.load import load
 from liqmap.run.positions import open_interest, position_basis, positions_of, sweep_basis, sweeping
+from liqmap.run.realised import realised_in
 from liqmap.run.result import MapResult
 from liqmap.store.segments import Part, read_largest
 from liqmap.text import price
@@ -57,6 +58,7 @@ class MapJob:
 
     Brackets are read from `bracket_folders` as well as from the tables that ship, unless they are given.
     `mark` are the mark prices and `interest` the open interest of the window, as far as they are known.
+    Liquidations are read from the store at `root`.
     """
 
     request: MapRequest
@@ -65,6 +67,7 @@ class MapJob:
     bracket_folders: tuple[Path, ...] = ()
     mark: Series | None = None
     interest: Series | None = None
+    root: Path | None = None
     brackets: DatedBrackets | None = None
 
 
@@ -167,7 +170,12 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
     if not liquidation_map.buys.count + liquidation_map.sells.count:
         raise RequestError(_nothing_selected(job, loaded.trade_count))
     shares = None if positions is None else positions.shares
-    return replace(liquidation_map, open_interest=open_interest(liquidation_map, job.interest, shares))
+    request = job.request
+    return replace(
+        liquidation_map,
+        open_interest=open_interest(liquidation_map, job.interest, shares),
+        realised=None if job.root is None else realised_in(job.root, request.market, request.window),
+    )
 
 
 def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from liqmap.errors import DataError
 from liqmap.model import GapKind, LevelFilter, PositionModel, SweepPrice
 from liqmap.series import SeriesKind
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock
+    from liqmap.collect.liquidations import LiquidationDays
     from liqmap.collect.series import SeriesCollector, SeriesHoldings
     from liqmap.model import Gap, MapRequest
     from liqmap.series import Series
@@ -32,9 +35,16 @@ class MapSeries(NamedTuple):
 
 
 class SeriesFetch:
-    """The series of one request, fetched while its trades are."""
+    """The series and the published liquidations of one request, fetched while its trades are."""
 
-    def __init__(self, request: MapRequest, *, collector: SeriesCollector, clock: Clock) -> None:
+    def __init__(
+        self,
+        request: MapRequest,
+        *,
+        collector: SeriesCollector,
+        liquidations: LiquidationDays | None = None,
+        clock: Clock,
+    ) -> None:
         self._request = request
         self._collector = collector
         self._clock = clock
@@ -42,6 +52,7 @@ class SeriesFetch:
             kind: asyncio.create_task(collector.collect(request.market, kind, _span(kind, request.window)))
             for kind in _kinds(request)
         }
+        self._published = asyncio.create_task(_published_liquidations(request, liquidations))
 
     async def result(self) -> MapSeries:
         """Return the series, waiting for those that the request cannot do without. Raises UnreadableStore."""
@@ -56,6 +67,7 @@ class SeriesFetch:
             everything.cancel()
 
     async def _everything(self) -> MapSeries:
+        await self._published
         return _known({kind: await task for kind, task in self._tasks.items()})
 
     def held(self) -> MapSeries:
@@ -64,7 +76,7 @@ class SeriesFetch:
 
     def cancel(self) -> None:
         """Wait no longer; what is being fetched is there for the next map."""
-        for task in self._tasks.values():
+        for task in (*self._tasks.values(), self._published):
             task.cancel()
 
 
@@ -73,6 +85,16 @@ def held_series(request: MapRequest, collector: SeriesCollector) -> MapSeries:
     return _known(
         {kind: collector.held(request.market, kind, _span(kind, request.window)) for kind in _kinds(request)}
     )
+
+
+async def _published_liquidations(request: MapRequest, liquidations: LiquidationDays | None) -> None:
+    """Bring the liquidations of a window's days into the store, where files of them are published."""
+    if liquidations is None or request.levels is LevelFilter.ALL:
+        return
+    for day in request.window.days:
+        # Without them, a map has no dots.
+        with suppress(DataError):
+            await liquidations.obtain(request.market, day)
 
 
 def _kinds(request: MapRequest) -> list[SeriesKind]:

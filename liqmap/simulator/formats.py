@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.market import MarketDay
 
-_MAINTENANCE = 0.004  # how far beyond its fill a liquidation order's limit lies
+MAINTENANCE = 0.004  # how far beyond its fill a liquidation order's limit lies
 _FASTEST = 1  # of deflate's levels: these files are read once, on this machine
 
 
@@ -57,7 +57,7 @@ def binance_liquidations_zip(day: Liquidations) -> bytes:
     """
     reported = day.latest_a_second()
     contracts = np.maximum(np.rint(reported.size / (day.listing.dollars or 1)), 1)
-    beyond = 1 + np.where(reported.is_long, -_MAINTENANCE, _MAINTENANCE)
+    beyond = 1 + np.where(reported.is_long, -MAINTENANCE, MAINTENANCE)
     table = pa.table(
         {
             "time": reported.time,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from liqmap.simulator.formats import bybit_trade_ids, choice, decimals
+from liqmap.simulator.formats import MAINTENANCE, bybit_trade_ids, choice, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,17 +87,20 @@ def bybit_trades(topic: str, part: MarketDay, sent_ms: int) -> list[str]:
 def binance_liquidations(stream: str, part: Liquidations, sent_ms: int) -> list[str]:
     """Return a message for the latest liquidation of each second; a liquidated long is sold.
 
+    The limit `p` lies at the bankruptcy price, the maintenance rate beyond the fill `ap`:
     {"stream":"btcusdt@forceOrder","data":{"e":"forceOrder","E":1568014460893,"o":{"s":"BTCUSDT","S":"SELL",
-    "o":"LIMIT","f":"IOC","q":"0.014","p":"9910","ap":"9910","X":"FILLED","l":"0.014","z":"0.014",
-    "T":1568014460893}}}
+    "o":"LIMIT","f":"IOC","q":"0.190","p":"82338.30","ap":"82651.90","X":"FILLED","l":"0.155",
+    "z":"0.190","T":1791565602120}}}
     """
     reported = part.latest_a_second()
+    beyond = 1 + np.where(reported.is_long, -MAINTENANCE, MAINTENANCE)
+    limit = decimals(reported.price * beyond, part.listing.price_decimals)
     price = decimals(reported.price, part.listing.price_decimals)
     size = decimals(reported.size, part.listing.size_decimals)
     event = f'"e":"forceOrder","E":{sent_ms},"o":{{"s":"{part.symbol}","S":"'
     return _texts(
         *(f'{{"stream":"{stream}","data":{{{event}', choice(reported.is_long, ["BUY", "SELL"])),
-        *('","o":"LIMIT","f":"IOC","q":"', size, '","p":"', price, '","ap":"', price, '","X":"FILLED","l":"'),
+        *('","o":"LIMIT","f":"IOC","q":"', size, '","p":"', limit, '","ap":"', price, '","X":"FILLED","l":"'),
         *(size, '","z":"', size, '","T":', reported.time, "}}}"),
     )
 

@@ -5,6 +5,7 @@ Source: data.binance.vision, data/futures/cm/daily/liquidationSnapshot. There ar
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,7 +23,6 @@ from liqmap.model import Side
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from datetime import date
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #   1687656471926,BUY,LIMIT,IOC,7,30741.3,30631.6,FILLED,6,7
 # `side` is the closing order's, so that BUY closed a short. `price` is the bankruptcy price, and
 # `average_price` the fill. `last_fill_quantity` is only the last part of what was filled [contracts].
+FIRST_DAY: Final = date(2023, 6, 25)
+LAST_DAY: Final = date(2024, 10, 14)
 COLUMNS: Final = (
     "time",
     "side",
@@ -68,8 +70,8 @@ class BinanceLiquidationFiles:
     complete = False
 
     def day_file(self, base_url: str, symbol: str, day: date) -> DayFile | None:
-        """Return where `symbol`'s liquidations of `day` are published, None for a USDⓈ-M future."""
-        if not Binance().contract(symbol).inverse:
+        """Return where `symbol`'s liquidations of `day` are published, None where there are none."""
+        if not Binance().contract(symbol).inverse or not FIRST_DAY <= day <= LAST_DAY:
             return None
         name = f"{symbol}-liquidationSnapshot-{day}.zip"
         url = f"{base_url}/data/futures/cm/daily/liquidationSnapshot/{symbol}/{name}"

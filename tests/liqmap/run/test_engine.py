@@ -20,6 +20,7 @@ from aiohttp import web
 
 from liqmap.errors import DamagedSegment, EngineBusy, JobFailed, RequestError, UnreadableStore
 from liqmap.model import (
+    ALL_PICTURES,
     Exchange,
     GapKind,
     GrossValue,
@@ -526,3 +527,14 @@ async def test_symbol_that_is_drawn_is_recorded_from_then_on(tmp_path: Path, gat
             await clock.advance(0.1)
         assert drawing.result().coverage.fraction == 1
         assert engine._parts.recorder.is_recorded(Exchange.BINANCE, "BTCUSDT") is record
+
+
+async def test_published_liquidations_are_dots_whose_sum_stands_in_the_words(tmp_path: Path, gate: Gate):
+    async with running(tmp_path, gate) as (engine, _):
+        asked = request(hours=48, pictures=ALL_PICTURES)
+        drawn = await engine.draw(replace(asked, markets=(Market(Exchange.BINANCE, "BTCUSD_PERP"),)))
+        again = await engine.draw(asked)
+    assert drawn.summary.realised is not None
+    assert drawn.summary.realised.longs + drawn.summary.realised.shorts > 0
+    assert not drawn.summary.realised.complete
+    assert again.summary.realised is None

@@ -1,0 +1,123 @@
+"""The margin check: what recorded liquidations say of the brackets.
+
+An exchange closes a position at its liquidation price with an order at the bankruptcy price. By its formula
+the two are the maintenance rate apart, so the median of |1 - bankruptcy / fill| over a symbol's liquidations
+estimates the rate of its first bracket, whatever their leverage was. It comes out low, because fills slip.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from liqmap.brackets import find_brackets
+from liqmap.errors import DataError
+from liqmap.exchanges import EXCHANGES
+from liqmap.ledger.metrics import margin_gap
+from liqmap.model import Exchange, Market, Side
+from liqmap.store.liquidations import read_liquidations
+from liqmap.window import at_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from liqmap.exchanges.messages import Liquidation
+
+ENOUGH: Final = 30
+"""Fewer liquidations say nothing about a bracket."""
+
+FITS: Final = (0.5, 1.2)
+"""Between which parts of the bracket's rate the median lies where it fits."""
+
+SIDES_RIGHT: Final = 0.5
+"""If fewer of the bankruptcy prices lie on the losing side, sides are read the wrong way round."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarginCheck:
+    """What a market's liquidations say: how many, the median gap, and the rate of the first bracket.
+
+    `right` is the share of them whose bankruptcy price lies on the losing side of the fill; `rate` is None
+    where there is no bracket. `newest` is the day of the newest.
+    """
+
+    market: Market
+    count: int
+    gap: float
+    right: float
+    newest: date
+    rate: float | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What does not fit, as a sentence; None where all does or too little is known."""
+        if self.count < ENOUGH:
+            return None
+        name = f"{EXCHANGES[self.market.exchange].label} {self.market.symbol}"
+        if self.right < SIDES_RIGHT:
+            return f"The sides of {name}'s liquidations seem to be read the wrong way round; report this."
+        if self.rate is not None and not FITS[0] <= self.gap / self.rate <= FITS[1]:
+            return (
+                f"The brackets of {name} may be out of date: liquidations suggest a maintenance rate of"
+                f" {self.gap:.2%}, the first bracket has {self.rate:.2%}; try `liqmap brackets`."
+            )
+        return None
+
+
+def margin_checks(root: Path) -> list[MarginCheck]:
+    """Return the check of each market with recorded liquidations whose bankruptcy price is known."""
+    found = []
+    for exchange in Exchange:
+        for folder in sorted((root / "liquidations" / exchange).glob("*")):
+            market = Market(exchange, folder.name)
+            days = sorted(path.stem for path in folder.glob("*.csv"))
+            check = margin_check(market, _read(root, market, days), folders=(root / "brackets",))
+            if check is not None:
+                found.append(check)
+    return found
+
+
+def margin_check(
+    market: Market, liquidations: Iterable[Liquidation], *, folders: tuple[Path, ...] = ()
+) -> MarginCheck | None:
+    """Return what liquidations of one market say, None where no bankruptcy price is known."""
+    known = [each for each in liquidations if each.bankruptcy is not None]
+    price = np.array([each.price for each in known], np.float64)
+    bankruptcy = np.array([each.bankruptcy for each in known], np.float64)
+    gap = margin_gap(price, bankruptcy)
+    if gap is None:
+        return None
+    is_long = np.array([each.position is Side.BUY for each in known])
+    newest = at_ms(max(each.time for each in known)).date()
+    brackets = find_brackets(market.exchange, market.symbol, on=newest, folders=folders)
+    return MarginCheck(
+        market,
+        len(known),
+        gap,
+        right=float(np.mean((bankruptcy - price) * np.where(is_long, -1, 1) >= 0)),
+        newest=newest,
+        rate=None if brackets is None else float(brackets.brackets.rate[0]),
+    )
+
+
+def margin_checks_text(checks: Iterable[MarginCheck]) -> str:
+    """Return the checks as lines, the markets with most liquidations first."""
+    lines = [
+        f"{EXCHANGES[each.market.exchange].label:<9} {each.market.symbol:<14} {each.gap:>8.3%}"
+        f"  {'no bracket' if each.rate is None else f'{each.rate:.3%}':>10}  {each.count:>7,}"
+        for each in sorted(checks, key=lambda each: -each.count)
+    ]
+    head = f"{'exchange':<9} {'symbol':<14} {'measured':>8}  {'bracket':>10}  {'events':>7}"
+    return "\n".join([head, *lines])
+
+
+def _read(root: Path, market: Market, days: list[str]) -> Iterable[Liquidation]:
+    for day in days:
+        # A damaged table is named by `liqmap check`, and other files are no day's table.
+        with suppress(DataError, ValueError):
+            yield from read_liquidations(root, market.exchange, market.symbol, date.fromisoformat(day))

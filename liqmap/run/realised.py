@@ -1,0 +1,66 @@
+"""The liquidations that an exchange reported, out of the store, for the pictures of a window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liqmap.compute.values import Realised
+from liqmap.errors import DataError
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import RealisedSums, Side, notional_of
+from liqmap.store.feeds import feed_coverage
+from liqmap.store.liquidations import read_liquidations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from liqmap.exchanges.messages import Liquidation
+    from liqmap.model import Market
+    from liqmap.window import TimeWindow
+
+
+def realised_in(root: Path, market: Market, window: TimeWindow) -> Realised | None:
+    """Return the liquidations of a window, None where none of it was received or can be read."""
+    row = EXCHANGES[market.exchange]
+    covered = feed_coverage(root, market.exchange, market.symbol, window)
+    try:
+        found = [
+            each
+            for day in window.days
+            for each in read_liquidations(root, market.exchange, market.symbol, day)
+            if window.start_ms <= each.time < window.end_ms
+        ]
+    except DataError:  # a damaged table is named by `liqmap status`; what is left would seem to be all
+        return None
+    if not found and not covered:
+        return None
+    files = row.liquidation_files
+    published = files is not None and files.day_file("", market.symbol, window.start.date()) is not None
+    complete = files.complete if files and published else row.live.complete_liquidations
+    return _realised(
+        sorted(found, key=lambda each: each.time),
+        inverse=row.contract(market.symbol).inverse,
+        complete=complete,
+        at_fills=bool(published) or row.live.tells_fills,
+        covered=covered,
+    )
+
+
+def _realised(
+    found: list[Liquidation], *, inverse: bool, complete: bool, at_fills: bool, covered: float
+) -> Realised:
+    price, size = np.array([(each.price, each.size) for each in found], np.float64).reshape(-1, 2).T
+    notional = notional_of(price, size, inverse=inverse)
+    is_long = np.array([each.position is Side.BUY for each in found], np.bool_)
+    sums = RealisedSums(
+        long=float(notional[is_long].sum()),
+        short=float(notional[~is_long].sum()),
+        longs=int(np.count_nonzero(is_long)),
+        shorts=int(np.count_nonzero(~is_long)),
+        complete=complete,
+        at_fills=at_fills,
+        covered=covered,
+    )
+    return Realised(np.array([each.time for each in found], np.int64), price, notional, is_long, sums)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from liqmap.cli.main import main
+from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.messages import Liquidation
+from liqmap.model import Exchange, Market, Side
+from liqmap.run.margin_check import margin_check, margin_checks
+from liqmap.run.realised import realised_in
+from liqmap.store.feeds import note_feed
+from liqmap.store.liquidations import append_liquidations
+from liqmap.text import realised_text
+from liqmap.window import TimeWindow
+
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "more"
+real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real messages of ../shared/data are not here")
+BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+START = datetime(2026, 10, 9, 17, tzinfo=UTC)
+WINDOW = TimeWindow(START, START + timedelta(hours=6))
+
+
+def liquidation(
+    hour: float, position: Side, price: float, size: float, gap: float | None = None
+) -> Liquidation:
+    sign = -1 if position is Side.BUY else 1
+    at = int((START + timedelta(hours=hour)).timestamp() * 1000)
+    bankruptcy = None if gap is None else price * (1 + sign * gap)
+    return Liquidation("BTCUSDT", at, position, price, size, bankruptcy)
+
+
+def test_sums_are_those_of_the_dots_inside_the_window_of_each_side(tmp_path: Path):
+    events = [
+        liquidation(1, Side.BUY, 80_000, 0.5),
+        liquidation(2, Side.SELL, 81_000, 0.1),
+        liquidation(0.5, Side.BUY, 79_000, 0.2),
+        liquidation(7, Side.BUY, 80_000, 9.0),
+    ]
+    append_liquidations(tmp_path, BYBIT, events, complete=True)
+    note_feed(tmp_path, BYBIT, "BTCUSDT", WINDOW)
+    found = realised_in(tmp_path, Market(BYBIT, "BTCUSDT"), WINDOW)
+    assert found is not None
+    assert found.time.tolist() == sorted(found.time.tolist())
+    for side, total in ((Side.BUY, found.sums.long), (Side.SELL, found.sums.short)):
+        assert found.side(side)[2].sum() == pytest.approx(total)
+    assert realised_text(found.sums) == (
+        "longs $55.8K in 2, shorts $8.10K in 1 (complete, at bankruptcy prices)"
+    )
+
+
+def test_sums_of_a_sampled_feed_or_of_a_part_are_at_least_what_they_say(tmp_path: Path):
+    market = Market(BINANCE, "BTCUSDT")
+    assert realised_in(tmp_path, market, WINDOW) is None
+    note_feed(tmp_path, BINANCE, "BTCUSDT", TimeWindow(START, START + timedelta(hours=3)))
+    quiet = realised_in(tmp_path, market, WINDOW)
+    assert quiet is not None
+    assert (
+        realised_text(quiet.sums)
+        == "longs at least $0 in 0, shorts at least $0 in 0 (sampled, at fill prices)"
+    )
+    note_feed(tmp_path, BYBIT, "BTCUSDT", TimeWindow(START, START + timedelta(hours=3)))
+    half = realised_in(tmp_path, Market(BYBIT, "BTCUSDT"), WINDOW)
+    assert half is not None
+    assert "(received in 50 % of the window, at bankruptcy prices)" in realised_text(half.sums)
+
+
+@pytest.mark.shared
+@real
+@pytest.mark.parametrize(("exchange", "line", "long"), [(BINANCE, 0, 15_703.86), (BYBIT, 1, 3_625.36)])
+def test_real_messages_of_one_event_are_a_liquidated_long(
+    tmp_path: Path, exchange: Exchange, line: int, long: float
+):
+    text = (SHARED / "liquidation_frames" / "frames.jsonl").read_text().splitlines()[line]
+    live = EXCHANGES[exchange].live
+    events = [each for each in live.read(text) or () if isinstance(each, Liquidation)]
+    append_liquidations(tmp_path, exchange, events, complete=live.complete_liquidations)
+    found = realised_in(tmp_path, Market(exchange, "BTCUSDT"), TimeWindow.of_day(START.date()))
+    assert found is not None
+    assert (round(found.sums.long, 2), found.sums.short) == (long, 0)
+
+
+def forced_order(row: str) -> str:
+    name, side, kind, force, size, limit, fill, state, last, filled, time, *_ = row.split(",")
+    order: dict[str, object] = {
+        "s": f"{name}USDT",
+        "S": side,
+        "o": kind,
+        "f": force,
+        "q": size,
+        "p": limit,
+        "ap": fill,
+    }
+    order |= {"X": state, "l": last, "z": filled, "T": int(time)}
+    return json.dumps({"data": {"e": "forceOrder", "o": order}})
+
+
+@pytest.mark.shared
+@real
+@pytest.mark.parametrize(("symbol", "gap", "count"), [("BTCUSDT", 0.00366, 4), ("ETHUSDT", 0.00373, 4)])
+def test_margin_check_of_real_events_finds_the_first_bracket_s_rate(symbol: str, gap: float, count: int):
+    rows = (SHARED / "binance_forceorder" / "forceorder_2024-08-17.csv").read_text().splitlines()
+    live = EXCHANGES[BINANCE].live
+    events = [
+        each for row in rows for each in live.read(forced_order(row)) or () if isinstance(each, Liquidation)
+    ]
+    found = margin_check(Market(BINANCE, symbol), [each for each in events if each.symbol == symbol])
+    assert found is not None
+    assert (round(found.gap, 5), found.count) == (gap, count)
+    assert found.rate in {0.004, 0.005}  # of the tables that ship
+    whole = margin_check(Market(BINANCE, "BTCUSDT"), events)
+    assert whole is not None
+    assert whole.right == 1.0
+
+
+@pytest.mark.parametrize(
+    ("gap", "count", "words"),
+    [
+        (0.004, 40, None),
+        (0.0065, 40, "liquidations suggest a maintenance rate of 0.65%, the first bracket has 0.40%"),
+        (0.0065, 20, None),
+        (-0.004, 40, "read the wrong way round"),
+    ],
+)
+def test_bracket_that_no_longer_fits_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], gap: float, count: int, words: str | None
+):
+    events = [liquidation(each / 10, Side.BUY, 80_000 + each, 0.1, gap) for each in range(count)]
+    append_liquidations(tmp_path, BINANCE, events, complete=False)
+    (check,) = margin_checks(tmp_path)
+    assert (words in check.problem) if words and check.problem else check.problem is words
+    config = tmp_path / "liqmap.toml"
+    config.write_text(f'storage.path = "{tmp_path}"\n')
+    assert main(["status", "--margin", "--config", str(config)]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1].split()[1:] == ["BTCUSDT", f"{abs(gap):.3%}", "0.400%", str(count)]
+    assert (words or "") in told.err
+    main(["check", "--config", str(config)])
+    assert (words or "") in capsys.readouterr().out
