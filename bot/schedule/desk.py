@@ -52,7 +52,7 @@ class SubscriptionDesk:
             await self._activate(draft.id)
         now = self._clock.now()
         when = int(next_post(draft.id, draft.schedule, now=now, jitter=self._settings.jitter).timestamp())
-        text = f"Saved: {one_line(draft)}. The next post comes <t:{when}:R>, at <t:{when}:t>."
+        text = f"Saved: {one_line(draft)}. The next post comes <t:{when}:R>, at <t:{when}:f>."
         await patiently(lambda: interaction.edit_original_response(content=text, view=None))
 
     async def cancel(self, interaction: discord.Interaction, draft_id: int) -> None:

@@ -46,6 +46,7 @@ _PATIENCE_FOR_VOLUMES = 5.0
 _PATIENCE_FOR_FILES = 5.0
 _LEAST_WAIT = 60.0
 _MOST_LOOKED_FOR = 10_000
+_MOST_NEAR = 3
 
 
 class Listings:
@@ -127,7 +128,7 @@ class Listings:
         return next((each for each in others if each in published), completed)
 
     async def near(self, exchange: Exchange, symbol: str) -> tuple[str, ...]:
-        """Return up to three listed symbols that are spelt like `symbol`.
+        """Return up to three listed symbols with `symbol` in their names, then those that are spelt like it.
 
         There are none if it is listed itself, or if its kind of market is not in the list.
         """
@@ -137,7 +138,9 @@ class Listings:
         listed = await self.symbols(exchange)
         if symbol in listed:
             return ()
-        return tuple(difflib.get_close_matches(symbol, sorted(listed), n=3, cutoff=0.6))
+        longer = [each for each in self.ranked(exchange) if symbol in each][:_MOST_NEAR]
+        alike = difflib.get_close_matches(symbol, sorted(listed), n=_MOST_NEAR, cutoff=0.6)
+        return tuple(dict.fromkeys([*longer, *alike]))[:_MOST_NEAR]
 
     async def suggesting(self, error: AnyError, request: MapRequest, *, typed: str) -> AnyError:
         """Return `error`, or one that names what is spelt like `typed`, where that is no known symbol."""

@@ -90,7 +90,7 @@ async def shoot(page: Page, name: str) -> None:
 async def test_map_button_and_subscription_in_the_browser(page: Page):
     messages = page.locator("#channel-message-list .channel-message")
     await expect(messages).to_have_count(1)
-    await command(page, "liqmap", symbol="BTCUSDT", window="12h", mode="top_n")
+    await command(page, "liqmap", symbol="BTCUSDT", window="12h")
     await expect(messages).to_have_count(2)
     answer = messages.nth(1)
     await expect(answer.get_by_text("BTCUSDT liquidation map")).to_be_visible()
@@ -103,7 +103,7 @@ async def test_map_button_and_subscription_in_the_browser(page: Page):
     await expect(answer.get_by_text("BTCUSDT liquidation map")).to_be_visible()
     await shoot(page, "button")
 
-    await command(page, "subscribe", symbol="BTCUSDT", window="6h", mode="top_n", every="1h")
+    await command(page, "subscribe", symbol="BTCUSDT", window="6h", every="1h")
     await expect(messages).to_have_count(3)
     preview = messages.nth(2)
     await expect(preview.get_by_text("Post it like this?")).to_be_visible()

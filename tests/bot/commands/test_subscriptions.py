@@ -163,19 +163,21 @@ async def test_every_option_is_kept(floor: Floor, store: Store):
 async def test_post_comes_at_a_time_of_day_on_weekdays_of_the_server_s_zone(floor: Floor, store: Store):
     mona = floor.manager(manage_guild=True)
     await mona.slash(floor.channel, "settings", timezone="tokyo")
-    preview = await floor.subscribe(mona, every="1d", at="8", days="fri")
-    assert "every 1d at 08:00 on Fri (Asia/Tokyo) in" in shown(preview).content
+    # It is Thursday 09:30 in UTC, which is 18:30 in Tokyo.
+    await floor.subscribed(mona, window="1h", every="1d", at="7pm", days="fri-wed")
+    preview = await floor.subscribe(mona, every="1d", at="19", days="thu")
+    assert "every 1d at 19:00 on Thu (Asia/Tokyo) in" in shown(preview).content
     await mona.click(shown(preview).message, label="Confirm")
-    (saved,) = await store.subscriptions.active()
+    saved = await store.subscriptions.get(2)
+    assert saved is not None
     assert saved.schedule == Schedule(
-        timedelta(days=1), timedelta(hours=8), frozenset({4}), timezone="Asia/Tokyo"
+        timedelta(days=1), timedelta(hours=19), frozenset({3}), timezone="Asia/Tokyo"
     )
-    # Friday 08:00 in Tokyo is Thursday 23:00 in UTC; it is Thursday 09:30.
-    await floor.env.advance_time(13.4 * 3600)
+    await floor.env.advance_time(0.4 * 3600)
     assert floor.channel.history() == []
     await floor.env.advance_time(0.2 * 3600)
-    assert len(floor.channel.history()) == 1
-    assert "23:00 UTC" in (floor.channel.history()[0].embeds[-1].footer.text or "")
+    (post,) = floor.channel.history()
+    assert "04:00 → 10:00 UTC" in (post.embeds[-1].footer.text or "")
 
 
 async def test_same_map_at_another_time_of_day_is_another_subscription(floor: Floor, store: Store):

@@ -188,6 +188,7 @@ async def test_near_names_are_those_spelt_alike(listings: Listings):
     assert (await listings.near(Exchange.BINANCE, "ETHUSTD"))[0] == "ETHUSDT"
     assert await listings.near(Exchange.BINANCE, "BTCUSDT") == ()
     assert await listings.near(Exchange.BINANCE, "QQQQQ") == ()
+    assert await listings.near(Exchange.BINANCE, "TCU") == ("BTCUSDT",)
 
 
 @pytest.mark.parametrize(
