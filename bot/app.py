@@ -29,6 +29,7 @@ from bot.request.drawing import EngineFacts
 from bot.request.symbols import Symbols
 from bot.settings import load_bot_settings, read_token
 from bot.store import open_store
+from bot.store.changes import Changes
 from bot.store.erase import erase_guild, erase_user
 from liqmap import Engine, LiqmapError, SettingsError, SystemClock, __version__
 from liqmap.collect.listings import Listings
@@ -97,7 +98,7 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
                     named = await erase_user(store.engine, options.user)
                 else:
                     named = await erase_guild(store.engine, options.guild)
-                _say(f"erased from {named} rows; a running bot forgets them at its next start")
+                _say(f"erased from {named} rows; a running bot forgets them within seconds")
         case _:
             token = read_token()
             withhold_secrets(settings)
@@ -130,6 +131,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
             metrics=metrics,
             facts=EngineFacts.of(engine),
         ) as bot,
+        Changes(store.engine, bot.follow),
         health_server(
             settings.health,
             connected=lambda: bot.connected,

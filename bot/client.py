@@ -9,7 +9,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import discord
 from discord import app_commands
@@ -42,6 +42,7 @@ from bot.schedule.posts import Posts
 from bot.schedule.scheduler import Scheduler
 from bot.schedule.set_back import NOTICED
 from bot.schedule.snapshots import SnapshotJob
+from bot.store.owner import Shards
 from bot.views import map as buttons
 from bot.views import subscriptions as panels
 from bot.views.press import answer_stale
@@ -75,6 +76,8 @@ class LiqmapBot(commands.AutoShardedBot):
         schedule_in: Context | None = None,
         facts: EngineFacts | None = None,
     ) -> None:
+        ids = settings.discord.shard_ids
+        own_shards: dict[str, Any] = {"shard_ids": list(ids)} if ids else {}
         super().__init__(
             # discord.py requires a prefix; without message intents it never matches.
             command_prefix=commands.when_mentioned,
@@ -83,6 +86,7 @@ class LiqmapBot(commands.AutoShardedBot):
             allowed_mentions=discord.AllowedMentions.none(),
             tree_cls=ErrorFunnel,
             shard_count=settings.discord.shards or None,
+            **own_shards,
             heartbeat_timeout=settings.discord.heartbeat_timeout,
             # The library has one proxy for the API and the gateway, which belong to one service.
             proxy=settings.network.proxy_for(settings.discord.api_url),
@@ -94,7 +98,8 @@ class LiqmapBot(commands.AutoShardedBot):
         self._draw = self.metrics.measured(draw)
         self._store = store
         self._clock = clock
-        self.waiting = Waiting(store.pending, now=clock.now)
+        self._process = settings.discord.process
+        self.waiting = Waiting(store.pending, now=clock.now, process=self._process)
         self._symbols = symbols or Symbols()
         self._schedule_in = schedule_in
         self._facts = facts or EngineFacts()
@@ -107,7 +112,12 @@ class LiqmapBot(commands.AutoShardedBot):
         discord.py calls this once, after the login and before the connection to the gateway.
         """
         self.add_dynamic_items(*_ITEMS)
-        self._store = await self._store.of(cast("int", self.application_id))  # known by the login
+        discord_settings = self._settings.discord
+        ids, count = discord_settings.shard_ids, discord_settings.shards
+        # The application's id is known by the login.
+        self._store = await self._store.of(
+            cast("int", self.application_id), Shards(ids, count) if ids else None
+        )
         posts = Posts(
             self,
             per_second=self._settings.subscriptions.posts_per_second,
@@ -131,14 +141,24 @@ class LiqmapBot(commands.AutoShardedBot):
         await asyncio.gather(self.waiting.close(), *([self._scheduler.close()] if self._scheduler else []))
         await super().close()
 
+    async def follow(self) -> None:
+        """Take over what another process has changed in the database."""
+        if self._scheduler is not None:  # else the start reads all of it
+            await self._store.guilds.load()
+            self._scheduler.follow(await self._store.subscriptions.active())
+
     async def _answer_left(self) -> None:
         """Answer the people whom a killed process left waiting."""
         application = self.application_id or 0
-        if not await self._store.processes.take(application):
-            log.warning("another process runs this bot on the same database; stop one of them")
+        if not await self._store.processes.take(application, process=self._process):
+            log.warning(
+                "another process runs this bot on the same database; stop one of them, or give each its own"
+                " discord.shard_ids"
+            )
             return
         await self._forget_dead_tokens()
-        self.waiting.answer_left(self, await self._store.pending.of(application))
+        owed = await self._store.pending.of(application, process=self._process)
+        self.waiting.answer_left(self, owed)
 
     async def _forget_dead_tokens(self) -> None:
         await self._store.pending.remove_old(now=self._clock.now())

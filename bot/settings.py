@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from liqmap import SettingsError
 from liqmap.settings import HttpUrl, Section, Settings, WebsocketUrl, build_settings, read_settings_file
@@ -24,7 +24,23 @@ class DiscordSettings(Section):
     gateway_url: WebsocketUrl = "wss://gateway.discord.gg/"
     sync_commands: bool = True
     shards: int = Field(default=1, ge=0, le=10_000)
+    shard_ids: tuple[Annotated[int, Field(ge=0)], ...] = ()
     heartbeat_timeout: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _numbered(self) -> Self:
+        if len(set(self.shard_ids)) < len(self.shard_ids):
+            raise ValueError("shard_ids names a shard twice")
+        if self.shard_ids and max(self.shard_ids) >= self.shards:
+            raise ValueError(
+                "shard_ids are numbers below discord.shards, which is the number of shards of all processes"
+            )
+        return self
+
+    @property
+    def process(self) -> int:
+        """The number that tells this process of the bot from its others: the first of its shards."""
+        return min(self.shard_ids, default=0)
 
 
 class DatabaseSettings(Section):

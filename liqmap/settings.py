@@ -253,6 +253,7 @@ class ExchangesSettings(Section):
     binance: BinanceSettings = BinanceSettings()
     bybit: BybitSettings = BybitSettings()
     okx: OkxSettings = OkxSettings()
+    shared_by: int = Field(default=1, ge=1, le=1000)
 
     def of(self, exchange: Exchange) -> ExchangeSettings:
         """Return the section of `exchange`."""

@@ -54,8 +54,9 @@ class PendingStore(Protocol):
 class Waiting:
     """Tracks who is waiting, from the start of a command or press to the end of its task."""
 
-    def __init__(self, pending: PendingStore, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, pending: PendingStore, *, now: Callable[[], datetime], process: int = 0) -> None:
         self._pending = pending
+        self._process = process
         self._now = now
         self._people: dict[asyncio.Task[Any], discord.Interaction[Any]] = {}
         self._drawings: set[asyncio.Future[MapResult]] = set()
@@ -99,9 +100,12 @@ class Waiting:
 
         Discord wants the promise itself within three seconds, so a slow database is not waited for.
         """
-        writing = self._spawn(self._pending.put(_pending_answer(interaction, now=self._now())))
+        writing = self._spawn(self._pending.put(self._owed(interaction)))
         self._remembered[interaction.id] = interaction
         await asyncio.wait({writing}, timeout=_REMEMBERING_SECONDS)
+
+    def _owed(self, interaction: discord.Interaction[Any]) -> PendingAnswer:
+        return _pending_answer(interaction, now=self._now(), process=self._process)
 
     def answer_left(self, client: discord.Client, left: Iterable[PendingAnswer]) -> None:
         """Begin to answer those whom a process that was killed has left waiting."""
@@ -191,7 +195,7 @@ async def _noted(work: Coroutine[Any, Any, None]) -> None:
         log.warning("what was promised could not be noted in the database: %s", type(error).__name__)
 
 
-def _pending_answer(interaction: discord.Interaction[Any], *, now: datetime) -> PendingAnswer:
+def _pending_answer(interaction: discord.Interaction[Any], *, now: datetime, process: int) -> PendingAnswer:
     state = state_of(interaction)
     return PendingAnswer(
         interaction_id=interaction.id,
@@ -201,4 +205,5 @@ def _pending_answer(interaction: discord.Interaction[Any], *, now: datetime) -> 
         edits=state.kept is not None,
         content=state.kept.content if state.kept else None,
         asked_at=now,
+        process=process,
     )

@@ -19,6 +19,7 @@ class PendingAnswer:
 
     Whoever has the `token` can write in the bot's name, so no text shows it. `reply` is a
     `bot.interaction.state.ReplyKind`. Where the message that stays `edits`, its text becomes `content`.
+    `process` is which of the bot's processes owes it: the first of its shards.
     """
 
     interaction_id: int
@@ -28,3 +29,4 @@ class PendingAnswer:
     edits: bool
     content: str | None
     asked_at: datetime
+    process: int = 0

@@ -117,6 +117,15 @@ class Scheduler:
         if self._scheduler.get_job(str(subscription.id)) is None:
             self._add(subscription, first=self._clock.now())
 
+    def follow(self, subscriptions: Iterable[Subscription]) -> None:
+        """Schedule exactly these, which another process may have added, paused or removed."""
+        active = {str(each.id): each for each in subscriptions}
+        for job in self._scheduler.get_jobs():
+            if job.id.isdecimal() and job.id not in active:
+                self.remove(int(job.id))
+        for subscription in active.values():
+            self.ensure(subscription)
+
     def remove(self, subscription_id: int) -> None:
         """Take a subscription off the schedule."""
         try:

@@ -13,7 +13,7 @@ from bot.store.claims import Claims
 from bot.store.database import open_database
 from bot.store.guilds import GuildTable
 from bot.store.interactions import InteractionTable
-from bot.store.owner import EVERYBODY, Owner
+from bot.store.owner import EVERYBODY, Owner, Shards
 from bot.store.pending import PendingTable
 from bot.store.snapshots import SnapshotTable
 from bot.store.subscriptions import SubscriptionTable
@@ -44,9 +44,12 @@ class Store:
     interactions: InteractionTable
     processes: ProcessLocks
 
-    async def of(self, application_id: int) -> Store:
-        """Return the store as one application sees it: its own rows, and unclaimed ones that it can claim."""
-        owner = Owner(application_id)
+    async def of(self, application_id: int, shards: Shards | None = None) -> Store:
+        """Return the store as one application sees it: its own rows, and unclaimed ones that it can claim.
+
+        With `shards`, its process posts and watches for the servers on these alone.
+        """
+        owner = Owner(application_id, shards)
         store = self if owner == self.owner else replace(self, **_owned_tables(self.engine, owner))
         await store.guilds.load()
         await store.claims.load()

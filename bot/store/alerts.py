@@ -83,8 +83,8 @@ class AlertTable:
             await _place_for(connection, self._row(new), most=most)
 
     async def all(self) -> Sequence[Alert]:
-        """Return every alert, oldest first."""
-        return await self._select()
+        """Return every alert that this process watches, oldest first."""
+        return await self._select(self._owner.serves(alerts))
 
     async def of_guild(self, guild_id: int) -> Sequence[Alert]:
         """Return the alerts of a guild's channels, oldest first."""

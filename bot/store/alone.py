@@ -37,26 +37,28 @@ class ProcessLocks:
     ) -> None:
         await self._stack.aclose()
 
-    async def take(self, application_id: int) -> bool:
-        """Take the lock of an application until the store is closed; return False if another process has it.
+    async def take(self, application_id: int, *, process: int = 0) -> bool:
+        """Take the lock of one process of an application until the store is closed.
 
-        Raises SettingsError if the lock file cannot be written.
+        Returns False if another process has it. Raises SettingsError if the lock file cannot be written.
         """
-        if application_id in self._held:
+        # Ids of applications are far apart.
+        number = application_id + process
+        if number in self._held:
             return True
         if self._engine.dialect.name == "sqlite":
-            taken = await asyncio.to_thread(self._take_file, application_id)
+            taken = await asyncio.to_thread(self._take_file, number)
         else:
-            taken = await self._take_advisory(application_id)
+            taken = await self._take_advisory(number)
         if taken:
-            self._held.add(application_id)
+            self._held.add(number)
         return taken
 
-    def _take_file(self, application_id: int) -> bool:
+    def _take_file(self, number: int) -> bool:
         database = self._engine.url.database
         if not database:
             return True  # no other process can see a database in memory
-        lock = FileLock(Path(f"{database}.{application_id}.lock"), mode=0o600, thread_local=False)
+        lock = FileLock(Path(f"{database}.{number}.lock"), mode=0o600, thread_local=False)
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -71,9 +73,9 @@ class ProcessLocks:
         self._stack.callback(lock.release)
         return True
 
-    async def _take_advisory(self, application_id: int) -> bool:
+    async def _take_advisory(self, number: int) -> bool:
         connection = await self._stack.enter_async_context(
             self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
         )
-        taken = await connection.execute(select(func.pg_try_advisory_lock(application_id)))
+        taken = await connection.execute(select(func.pg_try_advisory_lock(number)))
         return bool(taken.scalar_one())

@@ -34,7 +34,7 @@ class GuildTable:
     async def load(self) -> None:
         """Read the table."""
         # Ordered so that a bot's own row overrides an unclaimed one of the same guild.
-        query = select(guilds).where(self._own).order_by(guilds.c.application_id)
+        query = select(guilds).where(self._owner.serves(guilds)).order_by(guilds.c.application_id)
         async with self._engine.connect() as connection:
             self._known = {row.guild_id: _defaults(row) for row in await connection.execute(query)}
 

@@ -15,13 +15,30 @@ UNCLAIMED: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
+class Shards:
+    """The shards that one process of a bot serves, of `count` in all. Each has the servers of a remainder."""
+
+    ids: tuple[int, ...]
+    count: int
+
+    def serve(self, table: Table) -> ColumnElement[bool]:
+        """Return the condition that a row's server is on these shards.
+
+        Source: Discord's documentation of gateways, "Sharding": (guild_id >> 22) % num_shards.
+        """
+        return (table.c.guild_id // (1 << 22) % self.count).in_(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """An application, which sees and changes only its own rows, or with None the operator.
 
-    The operator sees all rows. Rows that the operator adds belong to no bot until one claims them.
+    The operator sees all rows. Rows that the operator adds belong to no bot until one claims them. `shards`
+    are those of one process, if an application has several.
     """
 
     application_id: int | None
+    shards: Shards | None = None
 
     @property
     def of_new_rows(self) -> int:
@@ -31,6 +48,10 @@ class Owner:
     def owns(self, table: Table) -> ColumnElement[bool]:
         """Return the condition that a row of `table` belongs to this owner."""
         return true() if self.application_id is None else table.c.application_id == self.application_id
+
+    def serves(self, table: Table) -> ColumnElement[bool]:
+        """Return the condition that this process posts for a row of `table`."""
+        return self.owns(table) if self.shards is None else self.owns(table) & self.shards.serve(table)
 
 
 EVERYBODY: Final = Owner(None)

@@ -39,11 +39,11 @@ class PendingTable:
         """Forget an answer."""
         await self._change(interaction_id, None)
 
-    async def of(self, application_id: int) -> list[PendingAnswer]:
-        """Return the answers that one application owes, the oldest first."""
+    async def of(self, application_id: int, *, process: int = 0) -> list[PendingAnswer]:
+        """Return the answers that one process of an application owes, the oldest first."""
         query = (
             select(pending_answers)
-            .where(pending_answers.c.application_id == application_id)
+            .where(pending_answers.c.application_id == application_id, pending_answers.c.process == process)
             .order_by(pending_answers.c.asked_at)
         )
         async with self._engine.connect() as connection:

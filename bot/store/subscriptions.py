@@ -164,12 +164,12 @@ class SubscriptionTable:
         return await self._select(subscriptions.c.guild_id == guild_id, _NOT_DRAFT)
 
     async def active(self) -> Sequence[Subscription]:
-        """Return all subscriptions that run."""
-        return await self._select(_ACTIVE)
+        """Return all subscriptions that run in this process."""
+        return await self._select(_ACTIVE, self._owner.serves(subscriptions))
 
     async def every_one(self) -> Sequence[Subscription]:
-        """Return all subscriptions, drafts left out."""
-        return await self._select(_NOT_DRAFT)
+        """Return all subscriptions of this process, drafts left out."""
+        return await self._select(_NOT_DRAFT, self._owner.serves(subscriptions))
 
     async def remove(self, subscription_id: int) -> bool:
         """Remove one subscription; return whether it was there."""

@@ -166,6 +166,7 @@ pending_answers = Table(
     Column("edits", Boolean, nullable=False),
     Column("content", String(2000)),
     Column("asked_at", UtcSeconds, nullable=False, index=True),
+    Column("process", Integer, nullable=False, server_default=text("0")),
 )
 
 interactions = Table(

@@ -45,7 +45,7 @@ def rest_clients(
                 log.warning("%s", clock_text(exchange, ahead))
 
         its_clock, row = ExchangeClock(clock, on_off=warn), EXCHANGES[exchange]
-        budget = settings.exchanges.of(exchange).budget
+        budget = settings.exchanges.of(exchange).budget / settings.exchanges.shared_by
         return RestClient(
             session,
             clock=its_clock,

@@ -1,0 +1,112 @@
+"""Changes by other processes: what they write into the database is noticed within seconds.
+
+PostgreSQL notifies, by triggers on the tables that are held in memory. SQLite counts the writes of others,
+and that number is looked at every few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = logging.getLogger(__name__)
+
+CHANNEL: Final = "liqmap_changes"
+"""The channel of PostgreSQL's notifications, which the triggers of the migration name."""
+
+LOOK_SECONDS: Final = 2.0
+_ALIVE_SECONDS: Final = 30.0
+
+
+class Changes:
+    """Calls `on_change` soon after another process has changed subscriptions or servers' settings.
+
+    Several changes within `LOOK_SECONDS` become one call. Use it as `async with Changes(engine, on_change)`.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        on_change: Callable[[], Awaitable[object]],
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._engine = engine
+        self._on_change = on_change
+        self._sleep = sleep
+        self._notified = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        """Watch until cancelled. A database that is away is asked again."""
+        watch = self._count_writes if self._engine.dialect.name == "sqlite" else self._listen
+        while True:
+            try:
+                await watch()
+            except (SQLAlchemyError, OSError) as error:
+                log.info("changes by other processes are not seen for now: %s", type(error).__name__)
+            await self._sleep(LOOK_SECONDS)
+
+    async def _count_writes(self) -> None:
+        seen = await self._data_version()
+        while True:
+            await self._sleep(LOOK_SECONDS)
+            found = await self._data_version()
+            if found != seen:
+                seen = found
+                await self._on_change()
+
+    async def _data_version(self) -> int:
+        """Return SQLite's number of the database's contents, which only writes of other processes change."""
+        async with self._engine.connect() as connection:
+            found = await connection.exec_driver_sql("PRAGMA data_version")
+            return int(found.scalar_one())
+
+    async def _listen(self) -> None:
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.add_listener(CHANNEL, self._notify)
+            try:
+                # What was written before somebody listened is not told.
+                await self._on_change()
+                while True:
+                    await self._until_notified(connection)
+                    await self._on_change()
+                    await self._sleep(LOOK_SECONDS)
+            finally:
+                await driver.remove_listener(CHANNEL, self._notify)
+
+    async def _until_notified(self, connection: Any) -> None:  # noqa: ANN401 - an AsyncConnection
+        while True:
+            try:
+                async with asyncio.timeout(_ALIVE_SECONDS):
+                    await self._notified.wait()
+            except TimeoutError:
+                await connection.exec_driver_sql("SELECT 1")  # raises if the connection is dead
+                continue
+            self._notified.clear()
+            return
+
+    def _notify(self, *_: object) -> None:
+        self._notified.set()
