@@ -32,7 +32,8 @@ EXPLANATIONS: Final = {
     Picture.MAP: Explanation(
         "The map",
         "**Left:** the price over the window. Each circle is one of the largest trades, blue for a buy and"
-        " orange for a sell; the larger, the more money. Hatched times are not covered by data.\n"
+        " orange for a sell; the larger, the more money. Ticks at its right edge are liquidations that"
+        " really came, where they were recorded. Hatched times are not covered by data.\n"
         "**Right:** the estimated notional of the positions that those trades opened, at the prices at which"
         " they would be liquidated: longs below the last price, shorts above it. A long bar is a price at"
         " which much forced selling or buying would come at once. The legend names the colours, one for each"
@@ -53,6 +54,7 @@ EXPLANATIONS: Final = {
         "The heatmap, with `chart: heatmap`",
         "What stood at each price, as it was known at each moment: the brighter, the more.\n"
         "**A band** begins with the trades that opened its positions and ends where the price met it.\n"
+        "**Dots** are liquidations that really came, where they were recorded.\n"
         "**The labels** name the same clusters as the map, and a triangle at an edge says how much stands"
         " beyond.",
         "A heatmap: bands of standing levels over time, and the price among them.",

@@ -50,6 +50,7 @@ _VALUE_ENDINGS: Final = {
 }
 _COMMON_LEVERAGES: Final = (DEFAULT_LEVERAGES, "5,10,20", "50,75,100,125", "10:35,25:30,50:20,100:15")
 _DAYS_BACK: Final = 7
+_FAR: Final = 4  # the rank of what does not contain what is typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +168,6 @@ def suggested_values(mode: Mode, common: tuple[str, ...], *, endings: tuple[str,
         return text.endswith(endings) and parse_selection(mode, text) is not None
 
     return lambda typed: _suggested(typed.text, common, endings=endings, is_valid=is_valid)
-
-
-_FAR: Final = 4
 
 
 def _rank(letters: str, word: str) -> int:
