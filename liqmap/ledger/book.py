@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from liqmap.errors import RequestError
 from liqmap.ledger.file import read_ledger, writing
-from liqmap.ledger.lines import Origin, Outcome, Seal, Window, begin_line, windows_of
+from liqmap.ledger.lines import LedgerOrigin, Outcome, Seal, Window, begin_line, windows_of
 from liqmap.ledger.score import known_levels, outcome_of, seal_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Book:
         for window in windows_of(writer.lines):
             self._windows[window.seal.market].append(window)
 
-    def begin(self, *, origin: Origin, version: str, terms: Mapping[str, Any], now: datetime) -> None:
+    def begin(self, *, origin: LedgerOrigin, version: str, terms: Mapping[str, Any], now: datetime) -> None:
         """Begin the ledger, or check that it was begun for the same maps. Raises RequestError."""
         wanted = begin_line(origin=origin, version=version, terms=terms, begun=now)
         if not self._writer.lines:

@@ -126,16 +126,15 @@ def edge_prices(last_price: float) -> NDArray[np.float64]:
     return last_price * (1 + np.where(IS_SHORT, NEAR_EDGES, -NEAR_EDGES))
 
 
-def first_touches(
-    marked: Sequence[int], last_price: float, *, known: Iterable[float]
-) -> tuple[list[int], list[float]]:
-    """Return the marked buckets that are not `known` prices already, and all prices known then."""
-    prices, seen, fresh = edge_prices(last_price), list(known), []
-    for bucket in marked:
-        if all(abs(prices[bucket] / each - 1) >= STEP for each in seen):
-            fresh.append(bucket)
-            seen.append(float(prices[bucket]))
-    return fresh, seen
+def first_touches(last_price: float, *, known: Iterable[float]) -> tuple[list[int], list[float]]:
+    """Return the buckets whose nearer edge is none of the `known` prices, and all prices known then.
+
+    Marked and unmarked buckets alike: where only marked ones were left out, those that are left would lie
+    farther away than the ones that they are compared with.
+    """
+    before, edges = np.array(list(known)), edge_prices(last_price)
+    fresh = (np.abs(edges[:, None] / before - 1) >= STEP).all(axis=1)
+    return np.flatnonzero(fresh).tolist(), [*before.tolist(), *edges[fresh].tolist()]
 
 
 def still_known(prices: Iterable[float], *, low: float, high: float) -> list[float]:

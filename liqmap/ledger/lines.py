@@ -27,7 +27,7 @@ FORMAT: Final = 1
 _DIGITS = 8  # significant, of what is written
 
 
-class Origin(StrEnum):
+class LedgerOrigin(StrEnum):
     """Where a ledger's windows come from."""
 
     LIVE = "live"
@@ -122,8 +122,8 @@ class Outcome:
     `feed` is which share of those hours the liquidations' feed covers, `complete` whether it has all of
     them. A void window has no more than that. `usd` is what was liquidated in each bucket, `outside` what lay
     in none, `events` how many liquidations there were. `low` and `high` are how far the price went, `touched`
-    the buckets that it reached. `counted` are the marked buckets that were not marked before at this price,
-    and `known` all prices marked by then that the price has not left. `margin_gap` is the median distance of
+    the buckets that it reached. `counted` are the buckets that were not there before at this price, and
+    `known` all prices of buckets by then that the price has not left. `margin_gap` is the median distance of
     bankruptcy prices from the fills.
     """
 
@@ -187,7 +187,9 @@ class Window(NamedTuple):
     outcome: Outcome | None
 
 
-def begin_line(*, origin: Origin, version: str, terms: Mapping[str, Any], begun: datetime) -> dict[str, Any]:
+def begin_line(
+    *, origin: LedgerOrigin, version: str, terms: Mapping[str, Any], begun: datetime
+) -> dict[str, Any]:
     """Return the first line of a ledger: by what all of its maps are made.
 
     What is compared is the same for all lines: `terms` are the settings of the map.

@@ -68,17 +68,25 @@ def capture(
 
 
 def matches(
-    values: NDArray[np.float64], marked: Sequence[int] | NDArray[np.int64], cells: NDArray[np.int64]
+    values: NDArray[np.float64],
+    marked: Sequence[int] | NDArray[np.int64],
+    cells: NDArray[np.int64],
+    *,
+    among: Sequence[int] | None = None,
 ) -> list[tuple[int, Capture]]:
-    """Return each marked bucket that has peers, with its own value and its peers' mean."""
-    unmarked = np.ones(len(values), np.bool_)
+    """Return each marked bucket that has peers, with its own value and its peers' mean.
+
+    With `among`, other buckets count on neither side.
+    """
+    counts = np.ones(len(values), np.bool_) if among is None else np.isin(np.arange(len(values)), among)
+    unmarked = counts.copy()
     unmarked[list(marked)] = False
     peers = np.bincount(cells[unmarked], minlength=cells.max() + 1)
     sums = np.bincount(cells[unmarked], weights=values[unmarked], minlength=cells.max() + 1)
     return [
         (int(bucket), Capture(float(values[bucket]), float(sums[cells[bucket]] / peers[cells[bucket]])))
         for bucket in marked
-        if peers[cells[bucket]]
+        if peers[cells[bucket]] and counts[bucket]
     ]
 
 

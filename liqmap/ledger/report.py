@@ -11,7 +11,7 @@ import numpy as np
 
 from liqmap.ledger.buckets import CELL_EDGES, IS_SHORT, shifted, top_buckets
 from liqmap.ledger.chance import LOOK_LEVEL, LOOKS, Interval, drawn_means, holm, interval, p_value
-from liqmap.ledger.lines import Origin, State, Window, windows_of
+from liqmap.ledger.lines import LedgerOrigin, State, Window, windows_of
 from liqmap.ledger.metrics import Capture, at_equal_distance, capture, information_gain, matches
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Report:
     is not written yet. `strip` is each day's best state.
     """
 
-    origin: Origin
+    origin: LedgerOrigin
     since: date
     version: str
     last_hash: str
@@ -123,9 +123,8 @@ class Scored:
         share = outcome.usd / total
         hit = np.zeros(len(share))
         hit[list(outcome.touched)] = 1
-        touches = [
-            pair.lift for bucket, pair in matches(hit, seal.marked, seal.cells) if bucket in outcome.counted
-        ]
+        pairs = matches(hit, seal.marked, seal.cells, among=outcome.counted)
+        touches = [pair.lift for _, pair in pairs]
         return cls(
             day=seal.time.date(),
             market=f"{seal.market.exchange.value}:{seal.market.symbol}",
@@ -166,7 +165,7 @@ def _report(begin: Line, last_hash: str, windows: Sequence[Window], *, complete:
         states[state] += 1
         strip[day] = min(strip.get(day, state), state, key=_RANKS.index)
     scored = [Scored.of(each) for each in windows if each.outcome and each.outcome.state is State.SCORED]
-    origin = Origin(begin["origin"])
+    origin = LedgerOrigin(begin["origin"])
     return Report(
         origin=origin,
         since=min(each.seal.time for each in windows).date(),
@@ -178,7 +177,7 @@ def _report(begin: Line, last_hash: str, windows: Sequence[Window], *, complete:
         days=len({each.day for each in scored}),
         states=states,
         strip=strip,
-        figures=figures_of(scored, fixed_end=origin is Origin.BACKTEST) if scored else None,
+        figures=figures_of(scored, fixed_end=origin is LedgerOrigin.BACKTEST) if scored else None,
     )
 
 

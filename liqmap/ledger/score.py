@@ -98,7 +98,7 @@ def seal_of(
 
 
 def outcome_of(seal: Seal, feed: Feed, path: Travelled, *, known: Sequence[float]) -> Outcome:
-    """Return what came of a seal. `known` are the prices that earlier seals marked and price has not left.
+    """Return what came of a seal. `known` are the prices that earlier seals had and price has not left.
 
     Whether the window counts is decided by the coverage, before any liquidation is read.
     """
@@ -106,7 +106,7 @@ def outcome_of(seal: Seal, feed: Feed, path: Travelled, *, known: Sequence[float
         return Outcome(seal.digest, State.VOID, feed.coverage, feed.complete, known=tuple(known))
     liquidations = feed.read()
     usd, outside, events = _by_bucket(seal, liquidations, feed.worth)
-    counted, seen = first_touches(seal.marked, seal.price, known=known)
+    counted, seen = first_touches(seal.price, known=known)
     state = State.SCORED if seal.baseline is not None else State.WARMING
     # A map in which nothing stands marks nothing, so that there is nothing to compare.
     if events < LEAST_EVENTS or not seal.marked:

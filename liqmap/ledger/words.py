@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from liqmap.ledger.chance import LOOKS
-from liqmap.ledger.lines import Origin, State
+from liqmap.ledger.lines import LedgerOrigin, State
 
 if TYPE_CHECKING:
     from liqmap.ledger.chance import Interval
@@ -96,7 +96,7 @@ def _difference(interval: Interval) -> str:
     return f"{points(interval.value)} ({interval_text(interval)})"
 
 
-_ORIGINS = {Origin.BACKTEST: "Back-test on past days. "}
+_ORIGINS = {LedgerOrigin.BACKTEST: "Back-test on past days. "}
 _FEEDS = {True: "complete", False: "sampled: at most one liquidation a second is known"}
 _STATES = (
     (State.SCORED, "scored"),

@@ -13,7 +13,7 @@ from liqmap.errors import DataError, LiqmapError, NotPublished, RequestError, St
 from liqmap.exchanges import EXCHANGES
 from liqmap.ledger.book import opened
 from liqmap.ledger.file import digest_of, read_ledger
-from liqmap.ledger.lines import HORIZON, Origin, newest_boundary, windows_of
+from liqmap.ledger.lines import HORIZON, LedgerOrigin, newest_boundary, windows_of
 from liqmap.ledger.score import LEAST_COVERAGE, Feed, Travelled
 from liqmap.live.recorder import markets_named
 from liqmap.model import LEVERAGES, MapRequest, SweepPrice
@@ -23,7 +23,7 @@ from liqmap.run.job import MapJob
 from liqmap.run.standing import run_standing_job
 from liqmap.store.feeds import feed_coverage
 from liqmap.store.liquidations import read_liquidations
-from liqmap.store.segments import read_bars
+from liqmap.store.segments import read_bars, segment_windows
 from liqmap.version import __version__
 from liqmap.window import TimeWindow, at_ms
 
@@ -89,8 +89,8 @@ class Accuracy:
         if end != newest_boundary(end):
             raise RequestError("Maps are sealed at 00:00, 08:00 and 16:00 UTC; choose such an end.")
         standing = await self.standing(market, end, self._settings.ledger)
-        origin = Origin.SIMULATED if standing.simulated else Origin.LIVE
-        if origin is Origin.LIVE and not timedelta(0) <= self._clock.now() - end <= SEALED_WITHIN:
+        origin = LedgerOrigin.SIMULATED if standing.simulated else LedgerOrigin.LIVE
+        if origin is LedgerOrigin.LIVE and not timedelta(0) <= self._clock.now() - end <= SEALED_WITHIN:
             raise RequestError(
                 f"What came after {end:%Y-%m-%d %H:%M} UTC is partly known already, so that map cannot be"
                 " sealed; use liqmap ledger backtest for past days."
@@ -138,10 +138,18 @@ class Accuracy:
             await self._sleep_until(end + HORIZON)
 
     async def seal_recorded(self, end: datetime) -> None:
-        """Seal every market in the settings that is recorded now."""
+        """Seal every market in the settings that is recorded now and was shortly before `end`."""
         for market in markets_named(self._settings.ledger.markets, self._root, setting="ledger.markets"):
-            if self._supplies.is_recorded(market.exchange, market.symbol):
+            if await asyncio.to_thread(self._is_recorded, market, end):
                 await self._logged("sealed", self.seal(market, end, path=self.path))
+
+    def _is_recorded(self, market: Market, end: datetime) -> bool:
+        if not self._supplies.is_recorded(market.exchange, market.symbol):
+            return False
+        # The last minute may not be stored yet. A recording that has just begun lacks the one before, too: a
+        # day would be fetched for it, for which others would have to wait.
+        minute = TimeWindow.ending(end - timedelta(minutes=1), timedelta(minutes=1))
+        return any(map(minute.overlap, segment_windows(self._root, market.exchange, market.symbol)))
 
     async def report(self, symbol: str | None = None, /, *, path: Path | None = None) -> DrawnReport:
         """Draw what the ledger in `path`, that of these settings by default, says of all maps or a symbol's.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from liqmap.errors import NotPublished
 from liqmap.ledger.book import opened
 from liqmap.ledger.file import digest_of, read_ledger
-from liqmap.ledger.lines import HORIZON, Origin
+from liqmap.ledger.lines import HORIZON, LedgerOrigin
 from liqmap.ledger.report import report_of
 from liqmap.model import Progress
 from liqmap.run.accuracy import terms_of
@@ -100,7 +100,7 @@ class Backtest:
     async def _fill(self, half: _Half) -> None:
         with opened(half.path, prior=half.ledger.prior_path) as book:
             now, terms = self._clock.now(), terms_of(half.ledger)
-            book.begin(origin=Origin.BACKTEST, version=__version__, terms=terms, now=now)
+            book.begin(origin=LedgerOrigin.BACKTEST, version=__version__, terms=terms, now=now)
             for place in range(0, len(half.moments), _AT_ONCE):
                 some = half.moments[place : place + _AT_ONCE]
                 lacking = [each for each in some if self._lacks(book, each)]

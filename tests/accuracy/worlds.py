@@ -19,7 +19,7 @@ from liqmap.exchanges.messages import Liquidation
 from liqmap.ledger.book import opened
 from liqmap.ledger.buckets import A_SIDE, COUNT, IS_SHORT, LEAST_WINDOWS, NEAR_EDGES, STEP, touched
 from liqmap.ledger.chance import Interval, interval
-from liqmap.ledger.lines import HORIZON, Origin, State, Window
+from liqmap.ledger.lines import HORIZON, LedgerOrigin, State, Window
 from liqmap.ledger.report import Scored
 from liqmap.ledger.score import Feed, Standing, Travelled, known_levels, outcome_of, seal_of
 from liqmap.model import Exchange, Market, Side
@@ -59,7 +59,9 @@ def scored_windows(world: World, days: int) -> list[Scored]:
 def written(world: World, days: int, path: Path, *, feed: float = 1.0) -> None:
     """Write the ledger of such windows, those before the baseline as well; `feed` is the feeds' coverage."""
     with opened(path) as book:
-        book.begin(origin=Origin.SIMULATED, version="0", terms={"knowledge": world.knowledge}, now=START)
+        book.begin(
+            origin=LedgerOrigin.SIMULATED, version="0", terms={"knowledge": world.knowledge}, now=START
+        )
         for number, (standing, liquidations, path_) in enumerate(_windows(world, days)):
             time = START + HORIZON * number
             seal = book.seal(MARKET, time, standing, now=time)

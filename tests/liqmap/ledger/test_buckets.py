@@ -96,9 +96,10 @@ def test_touched_reaches_both_ways():
 
 
 def test_a_level_counts_once_until_the_price_was_away_from_it():
-    fresh, seen = first_touches([0, 4], 100.0, known=[])
-    assert fresh == [0, 4]
-    again, seen = first_touches([0, 5], 100.0, known=still_known(seen, low=99.5, high=100.2))
-    assert again == [5]
-    after, _ = first_touches([0], 100.0, known=still_known(seen, low=99.5, high=100.9))
-    assert after == [0]
+    fresh, seen = first_touches(100.0, known=[])
+    assert fresh == list(range(COUNT))
+    # Within 1 % of 99.5 and 100.2 lie 99.3 to 99.8, and 100.2 to 100.5; 100.6 is less than a bucket away.
+    again, seen = first_touches(100.0, known=still_known(seen, low=99.5, high=100.2))
+    assert sorted(set(fresh) - set(again)) == [*range(6), *range(A_SIDE, A_SIDE + 5)]
+    after, _ = first_touches(100.0, known=still_known(seen, low=98.0, high=102.0))
+    assert after == fresh

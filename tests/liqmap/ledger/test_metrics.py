@@ -40,6 +40,11 @@ def test_marked_buckets_without_peers_count_on_neither_side():
     assert matches(np.array([5.0, 1, 2]), [0], np.array([1, 2, 2])) == []
 
 
+def test_buckets_that_do_not_count_are_on_neither_side():
+    values, cells = np.array([5.0, 1, 2, 4]), np.array([1, 1, 1, 1])
+    assert matches(values, [0, 3], cells, among=[0, 2]) == [(0, (5.0, 2.0))]
+
+
 def test_margin_gap_by_hand():
     # forceorder rows of 2024-08-17 give a median of 0.4 % where the bracket's rate is 0.40 %
     fills, limits = np.array([100.0, 200.0, 50.0]), np.array([99.6, 200.6, 49.75])

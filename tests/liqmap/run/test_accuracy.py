@@ -12,9 +12,10 @@ import pytest
 
 from liqmap.errors import DataError, NotPublished, RequestError
 from liqmap.exchanges.messages import Liquidation
+from liqmap.exchanges.rows import no_trades
 from liqmap.ledger.buckets import COUNT
 from liqmap.ledger.file import BrokenLedger, read_ledger, verify_ledger
-from liqmap.ledger.lines import Origin, State, windows_of
+from liqmap.ledger.lines import LedgerOrigin, State, windows_of
 from liqmap.ledger.score import Feed, Standing, Travelled
 from liqmap.model import Exchange, Market, Progress, Side
 from liqmap.run.accuracy import Accuracy, at_traded_prices, ledger_path
@@ -23,7 +24,8 @@ from liqmap.run.engine import Engine
 from liqmap.settings import LedgerSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.feeds import feed_path
-from liqmap.store.segments import Bars
+from liqmap.store.segments import VIA_STREAM, Bars, Origin, segment_path
+from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
 from tests.liqmap.market_time import until
 
@@ -99,7 +101,7 @@ async def test_a_back_test_chooses_on_the_first_half_and_goes_on_where_it_was(en
     windows = windows_of(content.lines)
     assert [each.seal.time.day for each in windows] == [2, 2, 2]
     assert all(each.outcome is not None for each in windows)
-    assert content.lines[0]["origin"] == Origin.BACKTEST
+    assert content.lines[0]["origin"] == LedgerOrigin.BACKTEST
     assert len([*tmp_path.glob("past.first-*.jsonl")]) == len(CANDIDATES)
     assert heard[-1].fraction == 1
     assert await run() == CANDIDATES[0]
@@ -172,9 +174,30 @@ async def test_another_setting_begins_another_ledger_and_refuses_this_one(tmp_pa
         await accuracy.seal(BYBIT, END, path=accuracy.path)
 
 
+def stored(root: Path, end: datetime, *, exchange: Exchange = Exchange.BYBIT) -> None:
+    """Put the minute into the store that ends a minute before `end`."""
+    window = TimeWindow.ending(end - timedelta(minutes=1), timedelta(minutes=1))
+    origin = Origin(exchange, "BTCUSDT", window, "wss://", "", via=(VIA_STREAM,))
+    path = segment_path(root, exchange, "BTCUSDT", window)
+    write_segment(path, origin, no_trades(), incoming=root / "incoming")
+
+
+async def test_a_recording_that_has_only_just_begun_is_not_sealed(tmp_path: Path):
+    accuracy = invented(tmp_path, SimulatedClock(END))
+    stored(tmp_path, END - timedelta(minutes=1))
+    stored(tmp_path, END, exchange=Exchange.BINANCE)  # which is not recorded any more
+    await accuracy.seal_recorded(END)
+    assert not accuracy.path.exists()
+    stored(tmp_path, END)
+    await accuracy.seal_recorded(END)
+    assert len(read_ledger(accuracy.path).lines) == 2
+
+
 async def test_recorded_markets_are_sealed_and_scored_by_the_clock(tmp_path: Path):
     clock = SimulatedClock(END - timedelta(minutes=5))
     accuracy = invented(tmp_path, clock)
+    for end in (END, END + timedelta(hours=8)):
+        stored(tmp_path, end)
     path = accuracy.path
     running = asyncio.create_task(accuracy.run())
 
