@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tomllib
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
@@ -15,6 +17,7 @@ import platformdirs
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
@@ -37,6 +40,7 @@ _MOVED: Final = {
     f"download.{name}": f"network.{name}"
     for name in ("attempts", "stall_timeout", "retry_wait", "retry_wait_max")
 }
+_LENGTH = re.compile(r"(\d{1,3}) ?([hd])", re.ASCII)
 _PROXY_SCHEMES = ("http://", "https://")
 # A websocket begins as an HTTP request and uses the same proxy.
 _PROXIED_AS: Final = {"wss": "https", "ws": "http"}
@@ -61,6 +65,16 @@ def _proxy_url(text: SecretStr) -> SecretStr:
     return text
 
 
+def _length(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = _LENGTH.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("must be a length of time such as 24h or 2d; 0h for none")
+    return int(found[1]) * {"h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
+
+
+Length = Annotated[timedelta, BeforeValidator(_length), Field(le=timedelta(days=2))]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 WebsocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 
@@ -176,6 +190,8 @@ class RecorderSettings(Section):
     symbols: tuple[str, ...] = ()
     keep_days: float = Field(default=7.0, ge=0)
     most_symbols: int = Field(default=100, ge=1, le=500)
+    most_traded: int = Field(default=3, ge=0, le=200)
+    backfill: Length = timedelta(hours=24)
     silence: float = Field(default=30.0, gt=0)
     most_open_trades: int = Field(default=200_000, ge=1000)
 

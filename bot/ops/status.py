@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from liqmap import EXCHANGES, __version__
-from liqmap.text import duration_text
+from liqmap.text import duration_text, share_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from bot.store import Store
     from liqmap import SymbolStatus
+
+
+_AS_GOOD_AS_WHOLE = 0.995  # the newest minute is always still open
 
 
 def versions_text() -> str:
@@ -46,6 +49,8 @@ def _recorded_line(each: SymbolStatus) -> str:
         facts.append(f"{recording.lag:.1f} s behind")
     if each.first:
         facts.append(f"since <t:{int(each.first.timestamp())}:f>")
+    if each.is_alive and each.filled < _AS_GOOD_AS_WHOLE:
+        facts.append(f"{share_text(each.filled)} of the last 24 h in the store")
     if each.sources:
         facts.append(f"by {' and '.join(each.sources)}")
     count = "1 gap" if len(each.gaps) == 1 else f"{len(each.gaps)} gaps"

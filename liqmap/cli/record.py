@@ -27,7 +27,7 @@ from liqmap.run.engine import Engine
 from liqmap.run.margin_check import margin_checks, margin_checks_text
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
-from liqmap.text import completion_text, duration_text, unrecordable_text
+from liqmap.text import completion_text, duration_text, share_text, unrecordable_text
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from liqmap.settings import Settings
 
 _LOOKED_FOR = timedelta(days=4)  # the first and last whole day in it may have a file of a symbol
+
+_HEAD = "exchange", "symbol", "state", "source", "recorded since", "last trade", "lag", "last 24 h", "gaps"
 
 
 def record(arguments: Sequence[str]) -> int:
@@ -51,7 +53,9 @@ def record(arguments: Sequence[str]) -> int:
     except RequestError as error:
         return mistyped(error)
     named = [f"{each.exchange}:{each.symbol}" for each in markets]
-    recorder = settings.recorder.model_copy(update={"symbols": (*settings.recorder.symbols, *named)})
+    recorder = settings.recorder.model_copy(
+        update={"symbols": (*settings.recorder.symbols, *named), "most_traded": 0}
+    )
     _say(f"Recording {', '.join(map(_in_words, markets))}; Ctrl-C stops it.")
     started = utc_now()
     asyncio.run(_record(settings.model_copy(update={"recorder": recorder}), simulated=options.simulated))
@@ -169,7 +173,17 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _as_table(found: Sequence[SymbolStatus]) -> str:
-    head = ("exchange", "symbol", "state", "source", "recorded since", "last trade", "lag", "gaps")
+    head = (
+        "exchange",
+        "symbol",
+        "state",
+        "source",
+        "recorded since",
+        "last trade",
+        "lag",
+        "last 24 h",
+        "gaps",
+    )
     rows = [head, *(_row(each) for each in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -189,6 +203,7 @@ def _row(each: SymbolStatus) -> tuple[str, ...]:
         f"{each.first:%Y-%m-%d %H:%M} UTC" if each.first else "",
         f"{duration_text(each.age)} ago" if each.age is not None else "none yet",
         lag,
+        share_text(each.filled),
         gaps,
     )
 
@@ -206,6 +221,7 @@ def _as_json(found: Sequence[SymbolStatus]) -> str:
             "lag_seconds": each.recording.lag,
             "cuts": each.recording.cuts,
             "clock_off_seconds": each.recording.clock_off,
+            "filled": round(each.filled, 4),
             "gaps": [{"start": gap.start.isoformat(), "end": gap.end.isoformat()} for gap in each.gaps],
         }
         for each in found

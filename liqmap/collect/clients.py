@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from liqmap.clock import ExchangeClock, SystemClock
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
-from liqmap.net.rest import RestClient, WeightBudget
+from liqmap.net.budget import WeightBudget
+from liqmap.net.rest import RestClient
 from liqmap.net.session import open_session
 from liqmap.text import clock_text
 from liqmap.window import at_ms

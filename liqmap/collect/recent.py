@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ from liqmap.store.writer import write_segment
 from liqmap.window import HOUR, TimeWindow, split_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _MOST_TRADES = 20_000_000  # in an hour: a hundred times the busiest; more means that the ids are not serial
 
+_PATIENT_AT_ONCE = 2  # pages of what nobody waits for
 _WAITED_FOR = timedelta(seconds=4)  # for a window's last second to settle; a longer wait would be noticed
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -89,6 +91,8 @@ class RecentTrades:
         self._contracts = contracts
         self._clock = client.clock
         self._in_flight = asyncio.Semaphore(pages_at_once)
+        self._patient_in_flight = asyncio.Semaphore(_PATIENT_AT_ONCE)
+        self._waited_for: Counter[str] = Counter()
         self._trades_a_second = weight_a_second / backfill.page_weight * backfill.page_rows
         self._client = client
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -137,6 +141,33 @@ class RecentTrades:
         no further hour is begun. Raises RequestError for a symbol that the exchange does not have, DataError
         if the exchange cannot be reached; hours fetched before that stay.
         """
+        with self._waiting_for(symbol):
+            await self._fill(symbol, windows, report=report, until=until)
+
+    async def fill_patiently(self, symbol: str, windows: list[TimeWindow]) -> None:
+        """Fetch what the store lacks of `windows` as `fill` does, while nobody waits for anything else.
+
+        Once somebody waits for the same symbol, its requests are as urgent as theirs. Raises as `fill`.
+        """
+        await self._fill(symbol, windows, report=_ignore, until=None)
+
+    @contextmanager
+    def _waiting_for(self, symbol: str) -> Iterator[None]:
+        self._waited_for[symbol] += 1
+        try:
+            with self._client.hurry():
+                yield
+        finally:
+            self._waited_for[symbol] -= 1
+
+    async def _fill(
+        self,
+        symbol: str,
+        windows: list[TimeWindow],
+        *,
+        report: Callable[[float, float], None],
+        until: datetime | None,
+    ) -> None:
         pieces = [piece for window in windows for piece in split_at(window, HOUR)]
         pieces.sort(key=lambda piece: piece.start, reverse=True)
         total, done = sum((piece.length for piece in pieces), timedelta()), timedelta()
@@ -258,12 +289,21 @@ class RecentTrades:
 
     async def _page(self, symbol: str, *, from_id: int | None = None, from_ms: int | None = None) -> Page:
         url = self._backfill.page_url(self._base_url, symbol, from_id=from_id, from_ms=from_ms)
-        async with self._in_flight:
+
+        def is_patient() -> bool:
+            return not self._waited_for[symbol]
+
+        # What is patient waits in slots of its own, so that others need not wait for it to be sent.
+        async with self._patient_in_flight if is_patient() else self._in_flight:
             try:
-                answer = await self._client.get(url, weight=self._backfill.page_weight)
+                answer = await self._client.get(url, weight=self._backfill.page_weight, is_patient=is_patient)
             except RejectedRequest as error:
                 raise self._backfill.explained(error.answer, symbol) from error
         return self._backfill.read_page(answer)
+
+
+def _ignore(_share: float, _left: float) -> None:
+    """Ignore how far a fill is that nobody waits for."""
 
 
 def _chosen(page: Page, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Page:

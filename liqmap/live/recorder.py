@@ -127,6 +127,10 @@ class Recorder:
         if self._running and now - until < DAY and EXCHANGES[exchange].live.records(symbol):
             self._exchanges[exchange].want(symbol, asked=now)
 
+    def keep(self, exchange: Exchange, symbol: str) -> None:
+        """Record `symbol` as if somebody had just requested its newest map."""
+        self.want(exchange, symbol, until=self._clock.now())
+
     def _note_forgotten(self) -> None:
         if all(recorder.wants_nothing for recorder in self._exchanges.values()):
             self.refused.set()

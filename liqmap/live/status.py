@@ -30,6 +30,7 @@ class SymbolStatus:
 
     `first` is the start of what is recorded but not replaced by a published day yet, `sources` says how those
     trades were received, and `gaps` is what is missing between `first` and the end of what is stored.
+    `filled` is the share of the last 24 hours that the store has, from whatever source.
     """
 
     recording: Recording
@@ -38,6 +39,7 @@ class SymbolStatus:
     first: datetime | None
     gaps: tuple[TimeWindow, ...]
     age: timedelta | None
+    filled: float = 0.0
 
     @property
     def missing(self) -> timedelta:
@@ -67,6 +69,7 @@ def clock_warning(found: Sequence[SymbolStatus]) -> str | None:
 
 def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:
     windows = segment_windows(root, recording.exchange, recording.symbol)
+    day = TimeWindow.ending(now.replace(microsecond=0), DAY)
     recorded = [each for each in windows if each.length < DAY and each.end > now - LOOKED_BACK]
     first, last = (
         min((each.start for each in recorded), default=None),
@@ -79,6 +82,7 @@ def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:
         first,
         tuple(missing(TimeWindow(first, last), windows)) if first and last else (),
         now - recording.last_trade if recording.last_trade else None,
+        1 - sum((gap.length for gap in missing(day, windows)), timedelta()) / DAY,
     )
 
 

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DataError
 from liqmap.net.attempts import SIMULATED_HEADER, TransientError, attempts, check_status, date_of, retry_after
+from liqmap.net.budget import LONGEST_WAIT, WeightBudget, limited, never
 from liqmap.net.pace import ended_by, overdue
 from liqmap.net.session import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     import aiohttp
 
-    from liqmap.clock import Clock, ExchangeClock
+    from liqmap.clock import ExchangeClock
     from liqmap.net.session import Session
 
 _DATE_EXACT_TO = timedelta(seconds=1)  # an HTTP date has no fractions
 _LIMITED_STATUS = frozenset({429, 418})  # too many requests; banned for continuing after a 429
 _FORBIDDEN_FOR = 600.0  # Bybit's "access too frequent" is a 403 too, and lasts ten minutes
 _CHUNK = 1 << 16
-_LONGEST_WAIT = 60.0  # limits are counted by the minute, or more often; a longer wait means a ban
-_MINUTE = timedelta(minutes=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RejectedRequest(DataError):
@@ -34,72 +33,6 @@ class RejectedRequest(DataError):
     def __init__(self, sentence: str, answer: object) -> None:
         super().__init__(sentence)
         self.answer = answer
-
-
-class WeightBudget:
-    """The request weight that all jobs together may spend in each `period` of the exchange's clock.
-
-    `a_period` is this process's share; periods are whole ones since 1970, such as the minutes of a clock.
-    The share shrinks by what other clients at the same IP address have used, as the exchange reports it.
-    Source: Binance's X-MBX-USED-WEIGHT-1M, which counts by UTC clock minutes.
-    """
-
-    def __init__(self, a_period: float, *, clock: Clock, period: timedelta = _MINUTE) -> None:
-        self._a_period = a_period
-        self._period = period
-        self._clock = clock
-        self._current: datetime | None = None
-        self._sent = 0
-        self._others = 0
-        self._closed: tuple[datetime, datetime] | None = None
-
-    async def spend(self, weight: int) -> datetime:
-        """Wait until `weight` fits into the current period, and return when that began.
-
-        Raises DataError if the exchange is closed to requests for longer than a minute.
-        """
-        while True:
-            self._turn()
-            now = self._clock.now()
-            # If the clock was set back to before the closing, the budget must not stay closed for hours.
-            if self._closed and self._closed[0] <= now < self._closed[1]:
-                wait = (self._closed[1] - now).total_seconds()
-                if wait > _LONGEST_WAIT:
-                    raise _limited(self._closed[1])
-                await self._clock.sleep(wait)
-                continue
-            # A request with more weight than any period allows is sent in an empty one; else it would wait
-            # forever.
-            if self._sent + self._others + weight <= self._a_period or not self._sent + self._others:
-                self._sent += weight
-                return self._period_of(now)
-            await self._clock.sleep((self._period_of(now) + self._period - now).total_seconds())
-
-    def hear(self, used: int, period: datetime) -> None:
-        """Note the weight that the exchange has counted from all clients in the period that began then.
-
-        A count of an earlier period is ignored.
-        """
-        self._turn()
-        if period == self._current:
-            self._others = max(self._others, used - self._sent)
-
-    def close(self, seconds: float) -> datetime:
-        """Stop all requests for `seconds`, and return the time at which they may resume."""
-        now = self._clock.now()
-        until = now + timedelta(seconds=seconds)
-        if self._closed and self._closed[0] <= now:
-            until = max(until, self._closed[1])
-        self._closed = now, until
-        return until
-
-    def _turn(self) -> None:
-        period = self._period_of(self._clock.now())
-        if period != self._current:
-            self._current, self._sent, self._others = period, 0, 0
-
-    def _period_of(self, moment: datetime) -> datetime:
-        return moment - (moment - _EPOCH) % self._period
 
 
 class RestClient:
@@ -129,23 +62,28 @@ class RestClient:
         self.simulated = False
         """Whether a simulated market answers; False until the first answer."""
 
-    async def get(self, url: str, *, weight: int) -> object:
+    def hurry(self) -> AbstractContextManager[None]:
+        """Return a block during which patient requests are held back."""
+        return self._budget.hurry()
+
+    async def get(self, url: str, *, weight: int, is_patient: Callable[[], bool] = never) -> object:
         """Return the JSON answer of `url` (with its query), a request that costs `weight` of the budget.
 
-        Raises RejectedRequest on HTTP 400, DataError on other failures.
+        While it `is_patient`, requests that somebody waits for go first. Raises RejectedRequest on HTTP 400,
+        DataError on other failures.
         """
         try:
             async for attempt in attempts(
                 self._network, times=self._network.attempts, sleep=self.clock.sleep
             ):
                 with attempt:
-                    return await self._get_once(url, weight)
+                    return await self._get_once(url, weight, is_patient)
         except TransientError as error:
             raise DataError(str(error)) from error
         raise AssertionError("the last attempt returns or raises")  # pragma: no cover
 
-    async def _get_once(self, url: str, weight: int) -> object:
-        period = await self._budget.spend(weight)
+    async def _get_once(self, url: str, weight: int, is_patient: Callable[[], bool]) -> object:
+        period = await self._budget.spend(weight, is_patient=is_patient)
         host = host_of(url)
         late = TransientError(f"{host} did not answer in time; try again in a few minutes.")
         sent = self.clock.machine.now()
@@ -198,8 +136,8 @@ class RestClient:
         named = retry_after(response.headers)
         wait = self._limited_wait if named is None else named
         until = self._budget.close(wait)
-        if wait > _LONGEST_WAIT:
-            raise _limited(until)
+        if wait > LONGEST_WAIT:
+            raise limited(until)
         raise TransientError(f"{host} is limiting requests; try again in a minute.", retry_after=wait)
 
 
@@ -209,7 +147,3 @@ def _parsed(body: bytes, host: str) -> object:
     except (ValueError, RecursionError) as error:
         raise TransientError(f"{host} sent an answer that cannot be read; try again later.") from error
     return answer
-
-
-def _limited(until: datetime) -> DataError:
-    return DataError(f"The exchange limits requests until {until:%H:%M:%S} UTC; try again then.")

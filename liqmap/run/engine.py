@@ -24,6 +24,7 @@ from liqmap.collect.series import SeriesCollector
 from liqmap.errors import ClusterAway, DamagedSegment, EngineBusy, LiqmapError, UnreadableStore
 from liqmap.live.recorder import Recorder
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
+from liqmap.live.warm import WarmMarkets
 from liqmap.model import MapRequest, Progress
 from liqmap.net.session import open_session
 from liqmap.run.accuracy import Accuracy, Supplies
@@ -299,6 +300,10 @@ class Engine:
         )
         if self._record:
             await stack.enter_async_context(recorder)
+            warm = WarmMarkets(
+                settings, want=recorder.keep, days=days, recent=recent, clients=clients, clock=clock
+            )
+            await stack.enter_async_context(warm)
         collector = Collector(
             store=store,
             days=days,

@@ -48,7 +48,8 @@ async def surroundings(folder: Path, *, heartbeat: float = 0):
             pulse = f"discord.heartbeat_timeout = {5 * heartbeat}\n"
         config = folder / "liqmap.toml"
         config.write_text(
-            f'storage.path = "{folder / "store"}"\nengine.workers = 1\n{server.settings}{pulse}'
+            f'storage.path = "{folder / "store"}"\nengine.workers = 1\nrecorder.most_traded = 0\n'
+            f"{server.settings}{pulse}"
             + "".join(f'{key} = "{url}"\n' for key, url in market.host.settings.items())
         )
         yield server, market, config

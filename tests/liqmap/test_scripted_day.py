@@ -33,6 +33,8 @@ MARKET = SimulatedMarket(scale=0.02)
 SETTINGS = """storage.path = "{store}"
 network.retry_wait = 0.5
 recorder.symbols = ["BTCUSDT"]
+recorder.most_traded = 0
+recorder.backfill = "0h"
 recorder.silence = 900
 """
 

@@ -33,6 +33,7 @@ LIVE = SymbolStatus(
     first=NOW - timedelta(hours=7),
     gaps=(),
     age=SECOND,
+    filled=0.25,
 )
 STOPPED = SymbolStatus(
     Recording(Exchange.BYBIT, "ETHUSDT", updated=NOW - timedelta(hours=1), since=NOW - timedelta(hours=2)),
@@ -110,7 +111,7 @@ async def test_status_reports_source_freshness_and_gaps_of_each_symbol(
     live, stopped, once = (await status(floor))[0].splitlines()
     assert live == (
         f"**BTCUSDT** on Binance: 🟢 live, last trade <t:{now - 1}:R>, 0.2 s behind,"
-        f" since <t:{now - 7 * 3600}:f>, by REST and live stream, no gaps"
+        f" since <t:{now - 7 * 3600}:f>, 25 % of the last 24 h in the store, by REST and live stream, no gaps"
     )
     assert stopped == "**ETHUSDT** on Bybit: ⚪ stopped, 2 gaps, 4 min"
     assert once == "**ETHUSDT** on Bybit: ⚪ stopped, 1 gap, 1 min"

@@ -77,11 +77,12 @@ def test_status_is_a_table_of_every_symbol(store: Path, capsys: pytest.CaptureFi
     recorded(store, "11:05", "12:30")
     assert status(store) == 0
     head, *rows = capsys.readouterr().out.splitlines()
-    columns = [head.index(name) for name in ("symbol", "state", "source", "recorded", "last", "lag", "gaps")]
-    cut = [0, *columns, None]
+    names = ("symbol", "state", "source", "recorded", "last trade", "lag", "last 24 h", "gaps")
+    cut = [0, *(head.index(name) for name in names), None]
+    live = ("Binance", "BTCUSDT", "live", "live stream", "2026-10-04 10:00 UTC", "2 s ago", "0.1 s", "10 %")
     assert [[row[first:last].strip() for first, last in pairwise(cut)] for row in rows] == [
-        ["Binance", "BTCUSDT", "live", "live stream", "2026-10-04 10:00 UTC", "2 s ago", "0.1 s", "1, 5 min"],
-        ["Bybit", "ETHUSDT", "stopped", "", "", "none yet", "", "none"],
+        [*live, "1, 5 min"],
+        ["Bybit", "ETHUSDT", "stopped", "", "", "none yet", "", "0 %", "none"],
     ]
 
 
@@ -102,6 +103,7 @@ def test_status_as_json_has_every_gap(store: Path, capsys: pytest.CaptureFixture
             "lag_seconds": 0.12,
             "cuts": 0,
             "clock_off_seconds": None,
+            "filled": 0.1007,
             "gaps": [{"start": "2026-10-04T11:00:00+00:00", "end": "2026-10-04T11:05:00+00:00"}],
         }
     ]

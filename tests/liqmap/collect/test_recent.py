@@ -229,11 +229,11 @@ async def test_several_pages_are_in_flight_but_not_all(tmp_path: Path):
         client = setup.recent._client
         ask = client.get
 
-        async def counted(url: str, *, weight: int) -> object:
+        async def counted(url: str, **options: Any) -> object:
             nonlocal most
             free = setup.recent._in_flight._value
             most = max(most, 8 - free)
-            return await ask(url, weight=weight)
+            return await ask(url, **options)
 
         client.get = counted  # type: ignore[method-assign] # looks only
         window = ending(NOW, timedelta(minutes=30))

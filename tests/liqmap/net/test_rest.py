@@ -14,7 +14,8 @@ from liqmap.clock import ExchangeClock
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
-from liqmap.net.rest import RejectedRequest, RestClient, WeightBudget
+from liqmap.net.budget import WeightBudget
+from liqmap.net.rest import RejectedRequest, RestClient
 from liqmap.net.session import open_session
 from liqmap.settings import NetworkSettings
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
