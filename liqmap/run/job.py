@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from liqmap.brackets import find_brackets
 from liqmap.compute.heatmap import build_heatmap
@@ -113,6 +113,8 @@ def run_map_job(job: MapJob) -> MapResult:
                 pictures[picture] = draw_heatmap(liquidation_map, heatmap, label=label)
                 if request.tables:
                     tables["heatmap"] = table.heatmap_table(heatmap)
+            case _:  # pragma: no cover - the type checker proves that every picture is handled
+                assert_never(picture)
         watch.lap(picture)
     if request.tables:
         tables["buckets"] = table.buckets_table(liquidation_map.buckets)

@@ -398,7 +398,7 @@ def test_invalid_leverages_are_refused_with_an_example(text: str):
     [
         (parse_model, "kraken", "try exchange, binance, bybit, okx, simple"),
         (parse_levels, "most", "try standing or all"),
-        (parse_chart, "pie", "try heatmap, or leave it out"),
+        (parse_chart, "pie", f"try {' or '.join(CHARTS)}, or leave it out"),
     ],
 )
 def test_unknown_words_are_refused_with_those_that_are_known(

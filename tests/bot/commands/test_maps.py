@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import simcord
 
-from liqmap import ALL_PICTURES, PICTURES, Market, Picture
+from liqmap import PICTURES, Market, Picture
 from liqmap.errors import DataError, EngineBusy, JobFailed, NotCovered, RequestError
 from liqmap.model import (
     Coverage,
@@ -109,7 +109,7 @@ async def test_options_come_in_the_order_that_people_type(floor: Floor):
         ),
         (
             {"chart": "heatmap", "model": "bybit"},
-            {"pictures": ALL_PICTURES, "model": MarginModel.BYBIT},
+            {"pictures": PICTURES | {Picture.HEATMAP}, "model": MarginModel.BYBIT},
         ),
         ({}, {"pictures": PICTURES, "model": MarginModel.BINANCE, "levels": LevelFilter.STANDING}),
         ({"levels": "all"}, {"levels": LevelFilter.ALL}),
