@@ -656,7 +656,7 @@ class Progress:
         if self.fraction is None:
             return None
         pace = elapsed * (1 - self.fraction) / max(self.fraction, _SMALLEST_SHARE)
-        if self.left is None:
+        if not self.left:
             return pace if self.fraction > _TELLING_SHARE or elapsed >= _TELLING_SECONDS else None
         # Requests under a rate budget come in bursts. Their pace means nothing before a minute has passed.
         return max(self.left, pace) if elapsed >= _TELLING_BUDGET_SECONDS else self.left

@@ -76,44 +76,34 @@ def _draw_foot(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette
     coverage = liquidation_map.coverage
     read = f"{liquidation_map.trade_count:,} trades"
     made_of = _made_of(liquidation_map, f"selected from {read}")
-    colour = palette.warning if coverage.missing else palette.muted
-    _write_foot(canvas, MARGIN, 44, made_of, colour)
-    age = age_text(coverage)
-    left: float = MARGIN
-    if age is not None:
-        left = canvas.text(MARGIN, 20, f"{age.capitalize()}.", palette.warning, size=SIZES.foot).right + 10
+    doubtful = coverage.missing or age_text(coverage)
+    _write_foot(canvas, 44, made_of, palette.warning if doubtful else palette.muted)
     count = liquidation_map.buys.count + liquidation_map.sells.count
     words = "Estimated from {}, not financial advice: " + margin_text(liquidation_map.margin)
     # The count is here where the first line has no room for it.
     choices = ["trades"] if read in made_of else [f"{count:,} of {read}", "trades"]
-    _write_foot(canvas, left, 20, _fitting([words.format(each) for each in choices], left), palette.muted)
+    _write_foot(canvas, 20, _fitting([words.format(each) for each in choices]), palette.muted)
 
 
 def _made_of(liquidation_map: LiquidationMap, selected_from: str) -> str:
     """Return the facts of the first line; what is missing needs it first, and the others what is left."""
     coverage, unplaced = liquidation_map.coverage, liquidation_map.unplaced
     too_large = [f"{money(unplaced)} too large for these leverages"] if unplaced else []
-    covered = coverage_text(coverage)
+    covered = [coverage_text(coverage), *filter(None, [age_text(coverage)])]
     interest = liquidation_map.open_interest
-    if interest is not None:
-        told = interest_text(interest)
-        facts = [[*coverage.sources, selected_from, *too_large], [selected_from, *too_large], too_large]
-        return _fitting([_SEPARATOR.join([covered, *each, told]) for each in facts], MARGIN)
-    everything = _SEPARATOR.join([covered, *coverage.sources, selected_from, *too_large])
-    if not coverage.missing:
-        return everything
-    choices = [[covered, selected_from, *too_large], [covered, *too_large]]
-    return _fitting([everything, *(_SEPARATOR.join(facts) for facts in choices)], MARGIN)
+    told = [*too_large, *([interest_text(interest)] if interest else [])]
+    choices = [[*coverage.sources, selected_from, *told], [selected_from, *told], told, []]
+    return _fitting([_SEPARATOR.join([*covered, *facts]) for facts in choices])
 
 
-def _fitting(choices: list[str], left: float) -> str:
+def _fitting(choices: list[str]) -> str:
     """Return the first text that fits at the foot's size, or the last."""
-    room = WIDTH - MARGIN - left
+    room = WIDTH - 2 * MARGIN
     return next((text for text in choices if text_width(text, size=SIZES.foot) <= room), choices[-1])
 
 
-def _write_foot(canvas: Canvas, left: float, y: float, text: str, colour: str) -> None:
-    canvas.text(left, y, text, colour, size=fitting_size(text, SIZES.foot, left=left))
+def _write_foot(canvas: Canvas, y: float, text: str, colour: str) -> None:
+    canvas.text(MARGIN, y, text, colour, size=fitting_size(text, SIZES.foot))
 
 
 def fitting_size(text: str, size: int, *, left: float = MARGIN, right: float = WIDTH - MARGIN) -> int:

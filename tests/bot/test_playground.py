@@ -48,12 +48,12 @@ async def test_playground_names_near_symbols_and_offers_what_the_market_lists(
 ):
     told: list[object] = []
 
-    async def mistype(env: simcord.Env, **_: object) -> None:
+    async def mistype(env: simcord.Env, *_: object, **__: object) -> None:
         guild = env.create_guild("Trading floor")
         channel, member = guild.create_text_channel("maps"), guild.add_member(env.create_user("you"))
         result = await member.slash(channel, "liqmap", symbol="BTCUSTDT", window="6h", mode="top_n")
         told.append(result.followups[0].content)
-        assert len(env.errors) == 1  # looked at: it is the one that was answered
+        assert env.errors == []  # an answered error is no failure
         choices = await member.autocomplete(channel, "liqmap", "symbol", "NEWLY")
         told.extend(choice["value"] for choice in choices)
 

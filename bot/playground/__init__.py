@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 import discord
 
 from bot.client import LiqmapBot
+from bot.playground.page import LivePage, catch_up
 from bot.request.drawing import EngineFacts
 from bot.request.symbols import Refusal, Symbols
 from bot.store import open_store
-from liqmap import DataError, Engine, SettingsError, SystemClock, utc_now
+from liqmap import DataError, Engine, SettingsError, SystemClock
 from liqmap.collect.listings import Listings
 from liqmap.files import write_file
 from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket
@@ -52,10 +54,10 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
             Engine(simulated, record=True) as engine,
             open_store(simulated) as store,
         ):
-            facts = EngineFacts.of(engine)
+            facts, outside = EngineFacts.of(engine), Outside(engine.draw)
             bot = LiqmapBot(
                 simulated,
-                draw=_outside(engine.draw),
+                draw=outside.drawn,
                 store=store,
                 clock=clock,
                 symbols=_symbols_outside(listings),
@@ -63,8 +65,11 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
                 # The simulation would wait for each minute of the schedule.
                 schedule_in=copy_context(),
             )
+            # An error that is answered by a sentence is no failure of the playground, as SimCord takes it.
+            answer_error = bot.tree.on_error
             async with simcord.run(bot, settle_timeout=_SETTLE_SECONDS) as env:
-                await _play_in(env, port=port, out=out, stay=stay)
+                bot.tree.on_error = answer_error  # type: ignore[method-assign]
+                await _play_in(env, outside, port=port, out=out, stay=stay)
 
 
 def _report_outside(report: ReportAccuracy) -> ReportAccuracy:
@@ -77,29 +82,40 @@ def _report_outside(report: ReportAccuracy) -> ReportAccuracy:
     return run
 
 
-def _outside(draw: Draw) -> Draw:
-    """Return `draw`, run outside the simulation, which would otherwise wait for its network timers.
+class Outside:
+    """Draws outside the simulation, which would otherwise wait for the engine's network timers.
 
     The simulation follows tasks by their context. So the work runs in a copy of the context from before the
     simulation, and its callbacks run inside again.
-    """
-    outside = copy_context()
 
-    async def run(
+    With `env`, a command counts as done while its map is being drawn, so that the page shows the progress.
+    """
+
+    def __init__(self, draw: Draw) -> None:
+        self.env: simcord.Env | None = None
+        self._draw = draw
+        self._outside = copy_context()
+
+    async def drawn(
+        self,
         request: MapRequest,
         *,
         progress: Callable[[Progress], None] | None = None,
         partial: Callable[[MapResult], None] | None = None,
     ) -> MapResult:
+        """Draw as the engine does; `progress` and `partial` are called inside the simulation."""
         inside = copy_context()
 
         def back(listener: Callable[[News], None] | None) -> Callable[[News], None] | None:
             return None if listener is None else lambda news: inside.run(listener, news)
 
-        drawing = draw(request, progress=back(progress), partial=back(partial))
-        return await outside.run(asyncio.ensure_future, drawing)
-
-    return run
+        drawing = self._draw(request, progress=back(progress), partial=back(partial))
+        task: asyncio.Future[MapResult] = self._outside.run(asyncio.ensure_future, drawing)
+        if self.env is not None:
+            # A scheduled post lives outside as well, and nobody waits for it.
+            with suppress(simcord.SetupError):
+                await self.env.external_wait(task, reason="a map is being drawn")
+        return await task
 
 
 def _scan_outside(scan: Scan) -> Scan:
@@ -125,9 +141,9 @@ def _symbols_outside(listings: Listings) -> Symbols:
     return Symbols(symbols.offered, completed, explained)
 
 
-async def _play_in(env: simcord.Env, *, port: int | None, out: Path, stay: bool) -> None:
+async def _play_in(env: simcord.Env, outside: Outside, *, port: int | None, out: Path, stay: bool) -> None:
     # The simulated Discord starts at a fixed date, but the market and the user are in the present.
-    await env.advance_time((utc_now() - env.now()).total_seconds())
+    catch_up(env)
     guild = env.create_guild("Trading floor (simulated)")
     channel = guild.create_text_channel("liquidations")
     rights = discord.Permissions(manage_channels=True, manage_guild=True, manage_messages=True)
@@ -141,7 +157,11 @@ async def _play_in(env: simcord.Env, *, port: int | None, out: Path, stay: bool)
         _say(f"saved {path}")
     if not (stay or sys.stdout.isatty()):
         return
-    async with env.preview(channel, viewers=[member], layout="channel", port=port) as preview:
+    outside.env = env
+    catch_up(env)
+    preview = env.preview(channel, viewers=[member], layout="channel", port=port)
+    page = LivePage(env, preview)
+    async with preview, page.kept_live():
         _say(f"Open {preview.url} and type /liqmap. Ctrl-C ends the playground.")
         await asyncio.Event().wait()
 
