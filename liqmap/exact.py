@@ -7,6 +7,7 @@ more than any price or threshold has. So rounding returns the very float that th
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ DIGITS: Final = 12
 
 # Powers of ten are exact in floats only up to 1e22. An inexact scale would round a second time.
 _DECADES: Final = np.array([float(f"1e{power}") for power in range(DIGITS - 22, DIGITS)])
+_DECADE_LIST: Final = _DECADES.tolist()
 _SCALES: Final = np.array([float(f"1e{22 - place}") for place in range(len(_DECADES) + 1)])
 _NEXT: Final = np.append(_DECADES, np.nan)
 # For each binary exponent, the decade in which its floats begin. A doubling crosses at most one more decade,
@@ -35,9 +37,14 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     if not len(values):
         return values
-    ends = np.searchsorted(_DECADES, (values.min(), values.max()), side="right")
-    # Prices and levels mostly lie within one decade, and a single scale is ten times faster.
-    scale = _SCALES[ends[0]] if ends[0] == ends[1] else _SCALES[_decade(values)]
+    first, last = (bisect_right(_DECADE_LIST, float(end)) for end in (values.min(), values.max()))
+    # Prices and levels mostly lie within one decade or two, and that is ten times faster.
+    if first == last:
+        scale = _SCALES[first]
+    elif first + 1 == last:
+        scale = np.where(values < _DECADES[first], _SCALES[first], _SCALES[last])
+    else:
+        scale = _SCALES[_decade(values)]
     result: NDArray[np.float64] = values * scale
     np.rint(result, out=result)
     result /= scale

@@ -88,8 +88,9 @@ def run_map_job(job: MapJob) -> MapResult:
     last_price = liquidation_map.last_price
     positions = positions_of(request, job.coverage, loaded, job.interest)
 
-    def levels() -> Iterator[tuple[LiquidationLevels, ...]]:
-        return all_levels(loaded.entries(), request, rules, last_price=last_price, positions=positions)
+    def levels(*, timed: bool = False) -> Iterator[tuple[LiquidationLevels, ...]]:
+        entries = loaded.entries(timed=timed)
+        return all_levels(entries, request, rules, last_price=last_price, positions=positions)
 
     pictures: dict[Picture, bytes] = {}
     tables: dict[str, pa.Table] = {}
@@ -105,7 +106,7 @@ def run_map_job(job: MapJob) -> MapResult:
                 swept_by = None if loaded.marks is None else loaded.marks.path.binned()
                 heatmap = build_heatmap(
                     liquidation_map,
-                    levels(),
+                    levels(timed=True),
                     bin_seconds=loaded.bin_seconds,
                     swept_by=swept_by,
                     shares=None if positions is None else positions.shares,

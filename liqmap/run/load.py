@@ -48,8 +48,9 @@ class Loaded:
     `last_trade` is the second of the window's newest trade. `paths` are the parts' price paths in bins of
     `bin_seconds`, `trade_count` the number of each side's trades in the window. `cuts` says how many of each
     part's largest trades are selected, and `held` keeps those trades themselves where they are few.
-    `minutes` are the parts' traded prices by the minute, where `marks` sweep the levels or open interest
-    weighs them: for that, there are the path by which levels are swept and the `volume` by the minute.
+    `minutes` are the parts' traded prices by the minute, where `marks` sweep the levels, open interest weighs
+    them, or there is a heatmap. For open interest, there are the path by which levels are swept and the
+    `volume` by the minute.
     """
 
     request: MapRequest
@@ -70,13 +71,14 @@ class Loaded:
         """The price path of the whole window."""
         return coarsened(joined(self.paths), self.bin_seconds)
 
-    def entries(self) -> Iterator[Entries]:
+    def entries(self, *, timed: bool = False) -> Iterator[Entries]:
         """Read the selected trades in stretches, newest first, with what the price did after them.
 
-        A stretch is several parts with few entries, or one with many.
+        A stretch is several parts with few entries, or one with many. If `timed`, what the price did in the
+        rest of each entry's bin is among it: a heatmap shows when a level was swept.
         """
         waiting: list[Entries] = []
-        for entries in self._by_part():
+        for entries in self._by_part(timed=timed):
             waiting.append(entries)
             if sum(map(_count, waiting)) >= _STRETCH:
                 yield together(waiting)
@@ -84,7 +86,7 @@ class Loaded:
         if waiting:
             yield together(waiting)
 
-    def _by_part(self) -> Iterator[Entries]:
+    def _by_part(self, *, timed: bool) -> Iterator[Entries]:
         later = {Side.BUY: np.inf, Side.SELL: -np.inf}  # extremes of the price in the parts after this one
         for index in reversed(range(len(self.parts))):
             found = {side: self._selected(index, side) for side in Side}
@@ -95,10 +97,8 @@ class Loaded:
                     yield Entries(trades, self._by_marks(self.marks, index, trades))
                     continue
                 # A segment stores what the price did after each trade, until the segment's end. A part that
-                # ends earlier needs the seconds instead, and so does a heatmap, which shows when a level was
-                # swept.
-                ends_early = part.window.end < part.segment.origin.window.end
-                if ends_early or Picture.HEATMAP in self.request.pictures:
+                # ends earlier needs the seconds instead.
+                if timed or part.window.end < part.segment.origin.window.end:
                     yield Entries(trades, self._by_seconds(index, trades, later))
                 else:
                     yield Entries(trades, {side: _until_end(found[side], later[side]) for side in Side})
@@ -140,7 +140,7 @@ class Loaded:
         (near,) = np.nonzero(reached)
         if len(near):
             chosen, part = trades.chosen(near), self.parts[index]
-            bars = read_path_around(part.segment, part.window, chosen.time)
+            bars = read_path_around(part.segment, part.window, chosen.time, minutes=minutes)
             soon = aftermath(bars, chosen, bin_seconds=60, later=float(extreme[near[0]])).soon
             extreme[near] = soon if soon is not None else extreme[near]
         return extreme
@@ -153,7 +153,8 @@ class Loaded:
             bars = path_of(read_bars(part.segment, part.window))
         else:  # what follows a trade in its own minute takes seconds, the rest of its bin does not
             times = np.concatenate([each.time for each in trades.values()])
-            bars = read_path_around(part.segment, part.window, times)
+            minutes = self.minutes[index] if self.minutes else None
+            bars = read_path_around(part.segment, part.window, times, minutes=minutes)
         bars = joined([bars, rest]) if len(rest.time) else bars
         return {
             side: aftermath(bars, trades[side], bin_seconds=self.bin_seconds, later=later[side])
@@ -197,7 +198,7 @@ def load(
         trade_count[Side.BUY] += bars.buys
         trade_count[Side.SELL] += bars.sells
         paths.append(coarsened(path_of(bars), bin_seconds))
-        if mark is not None or weighs:
+        if mark is not None or weighs or (Picture.HEATMAP in request.pictures and bin_seconds % 60 == 0):
             minutes.append(coarsened(path_of(bars), 60))
     if not any(trade_count.values()):
         if lost:

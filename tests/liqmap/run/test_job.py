@@ -74,7 +74,8 @@ def load_map(job: MapJob) -> LiquidationMap:
 def levels_of_job(job: MapJob) -> tuple[LiquidationLevels, ...]:
     """Return the levels of a job whose entries are one stretch: longs' first."""
     last_price = load_map(job).last_price
-    (levels,) = all_levels(load_job(job).entries(), job.request, margin_of(job)[0], last_price=last_price)
+    entries = load_job(job).entries(timed=True)
+    (levels,) = all_levels(entries, job.request, margin_of(job)[0], last_price=last_price)
     return levels
 
 
@@ -546,7 +547,7 @@ def test_last_column_of_a_heatmap_is_what_stands_also_by_mark_price(
     loaded = load_job(with_marks)
     drawn = compute_map(with_marks, loaded)
     levels = all_levels(
-        loaded.entries(), wanted.request, margin_of(with_marks)[0], last_price=drawn.last_price
+        loaded.entries(timed=True), wanted.request, margin_of(with_marks)[0], last_price=drawn.last_price
     )
     assert loaded.marks is not None
     heatmap = build_heatmap(
@@ -595,7 +596,11 @@ def test_by_open_interest_nothing_of_what_was_selected_is_lost_and_the_heatmap_e
     positions = positions_of(asked.request, asked.coverage, loaded, asked.interest)
     assert positions is not None
     levels = all_levels(
-        loaded.entries(), asked.request, margin_of(asked)[0], last_price=drawn.last_price, positions=positions
+        loaded.entries(timed=True),
+        asked.request,
+        margin_of(asked)[0],
+        last_price=drawn.last_price,
+        positions=positions,
     )
     heatmap = build_heatmap(
         drawn,

@@ -80,7 +80,7 @@ def test_parts_give_the_same_levels_as_the_whole(
     assert parts.trade_count == whole.trade_count
     for name in ("time", "low", "high", "close"):
         np.testing.assert_array_equal(getattr(parts.path, name), getattr(whole.path, name))
-    found, expected = together(list(parts.entries())), together(list(whole.entries()))
+    found, expected = (together(list(each.entries(timed=True))) for each in (parts, whole))
     for side in Side:
         for name in ("time", "price", "notional"):
             one, other = (getattr(each.trades[side], name) for each in (found, expected))
@@ -99,7 +99,9 @@ def test_aftermath_of_a_day_read_from_minutes_equals_that_from_seconds(
     if before_checksums:
         segment = as_of_before(segment)
     parts = (Part(segment, WHOLE),)
-    found = together(list(loaded(parts, TopN(count), bin_seconds=120, pictures=ALL_PICTURES).entries()))
+    found = together(
+        list(loaded(parts, TopN(count), bin_seconds=120, pictures=ALL_PICTURES).entries(timed=True))
+    )
     bars = path_of(read_bars(segment, WHOLE))
     for side, never in ((Side.BUY, np.inf), (Side.SELL, -np.inf)):
         trades = read_largest(segment, side, window=WHOLE, cut=Cut(count=count)).trades
@@ -115,8 +117,8 @@ def test_stored_aftermath_equals_that_computed_from_seconds(
 ):
     parts = cut_at(stored(random_trades(30_000)), *cuts)
     found, expected = (
-        together(list(loaded(parts, selection, bin_seconds=120, pictures=pictures).entries()))
-        for pictures in (PICTURES, ALL_PICTURES)
+        together(list(loaded(parts, selection, bin_seconds=120, pictures=ALL_PICTURES).entries(timed=timed)))
+        for timed in (False, True)
     )
     for side in Side:
         np.testing.assert_array_equal(found.after[side].extreme, expected.after[side].extreme)

@@ -20,12 +20,13 @@ import liqmap.store.writer
 from liqmap.compute.levels import coarsened
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment, DataError
-from liqmap.model import Exchange, Side, Trades
+from liqmap.model import Exchange, Side, Trades, notional_of
 from liqmap.store.segments import (
     MANIFEST,
     TABLES,
     Origin,
     Segment,
+    _notional,
     open_segment,
     path_of,
     read_bars,
@@ -456,3 +457,16 @@ def test_volume_is_that_of_all_trades_of_each_minute(
     minutes, place = np.unique(trades.time[inside] // 60_000 * 60_000, return_inverse=True)
     assert time.tolist() == minutes.tolist()
     assert size == pytest.approx(np.bincount(place, weights=trades.size[inside]))
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(1, 2**32 - 1), st.integers(1, 2**40)), min_size=1, max_size=20),
+    decimals=st.tuples(st.integers(0, 12), st.integers(0, 12)),
+)
+def test_notional_of_whole_numbers_is_that_of_their_floats_to_the_bit(
+    rows: list[tuple[int, int]], decimals: tuple[int, int]
+):
+    price, size = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    prices, sizes = price / 10.0 ** decimals[0], size / 10.0 ** decimals[1]
+    found = _notional([price, size], prices, decimals, inverse=False)
+    assert found.tolist() == notional_of(prices, sizes, inverse=False).tolist()
