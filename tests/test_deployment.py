@@ -14,13 +14,21 @@ ROOT = Path(__file__).parents[1]
 UNIT = ROOT / "docs" / "liqmap-bot.service"
 
 
-def test_systemd_unit_is_exposed_little():
+@pytest.mark.parametrize("name", ["bot", "scheduler", "worker"])
+def test_systemd_unit_is_exposed_little(name: str):
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("no systemd-analyze on this machine (Debian: apt-get install systemd)")
     # The threshold is ten times the exposure, of which 10.0 is the worst.
     done = subprocess.run(  # noqa: S603
-        [analyze, "security", "--offline=yes", "--threshold=20", "--no-pager", str(UNIT)],
+        [
+            analyze,
+            "security",
+            "--offline=yes",
+            "--threshold=20",
+            "--no-pager",
+            str(ROOT / "docs" / f"liqmap-{name}.service"),
+        ],
         capture_output=True,
         text=True,
         check=False,

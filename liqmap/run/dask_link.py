@@ -29,7 +29,7 @@ _dask: Final[Any] = distributed
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 1.0
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+FIRST_WAIT, LONGEST_WAIT = 1.0, 10.0
 
 
 class DaskLink:
@@ -66,6 +66,9 @@ class DaskLink:
         """Workers that draw nothing for now, and why."""
 
     async def __aenter__(self) -> Self:
+        # The library logs, with tracebacks, what is said here in a sentence.
+        for name in ("distributed", "distributed.client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._task = asyncio.create_task(self._keep())
         await self.changed.wait()  # for the end of the first attempt
         return self

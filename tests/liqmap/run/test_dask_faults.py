@@ -29,8 +29,10 @@ from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY, Stored, random_trades
 from tests.liqmap.run.dask_in_process import (
+    certificates,
     forget_settings,
     scheduler,
+    security_of,
     settings_of,
     until_it_draws,
     until_seen,
@@ -150,6 +152,21 @@ async def test_check_lets_a_worker_run_something_or_says_why_none_does(
     async with worker(address):
         with pytest.raises(SettingsError, match=r"No worker .* draws \(tcp://.*: Read-only file system"):
             await reach_cluster(settings)
+
+
+async def test_cluster_is_reached_by_those_whom_its_authority_knows(tmp_path: Path):
+    tls = certificates(tmp_path)
+    security = security_of(tls)
+    async with scheduler(security=security) as running, worker(running.address, security=security):
+        assert running.address.startswith("tls://")
+        async with DaskPool(settings_of(running.address, tmp_path, **tls), shared=None) as pool:
+            await until_it_draws(pool)
+            assert await pool.run(name_of, 0)
+        (tmp_path / "stranger").mkdir()
+        stranger = certificates(tmp_path / "stranger")
+        async with DaskPool(settings_of(running.address, tmp_path, **stranger), shared=None) as pool:
+            with pytest.raises(ClusterAway, match="cannot be reached"):
+                await pool.run(name_of, 0)
 
 
 async def test_cluster_without_workers_is_said(address: str, tmp_path: Path):
