@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_NEARLY = 0.9
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Brackets:
     """An exchange's risk tiers of one symbol, ascending, as arrays of one length.
@@ -119,16 +122,16 @@ def allowed_leverage(
 def least_distance(rules: MarginRules, leverages: Sequence[int]) -> float:
     """Return a share of the entry price that every level is further away from it, whatever the position.
 
-    It is half of the nearest level's distance, so that no tier in which a position ends up can be nearer.
+    It is a little less than the nearest level's distance, because a position may end up in another tier.
     """
     if rules.brackets is None:
-        return 0.5 / (leverages[-1] + 1)
+        return _NEARLY / (leverages[-1] + 1)
     distances = [
         1 / max(allowed) - rate
         for rate, most in zip(rules.brackets.rate.tolist(), rules.brackets.max_leverage.tolist(), strict=True)
         if (allowed := [each for each in leverages if each <= most])
     ]
-    return max(0.0, 0.5 * min(distances, default=0.0))
+    return max(0.0, _NEARLY * min(distances, default=0.0))
 
 
 def shares(

@@ -15,7 +15,7 @@ that moment counts, and the rest of what was opened had been closed before.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from liqmap.compute.sweep import MINUTE_MS
 from liqmap.model import LevelFilter, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -67,8 +67,10 @@ class OpenShares:
     unfit: int
 
     def interval_of(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the interval of each time [ms] of the window."""
-        return np.searchsorted(self.edges[1:-1], times, side="right")
+        """Return the interval of each time [ms]; the first or the last one's beyond the window."""
+        # All edges but the window's ends are multiples of the grid, which spares a search.
+        place = times // GRID_MS - int(self.edges[0]) // GRID_MS
+        return np.clip(place, 0, self.last)
 
     def kept(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what is left at the end of interval `last` of what stood at the end of `first`."""
@@ -85,12 +87,29 @@ class OpenShares:
         return len(self.opened) - 1
 
 
+class _Sweeps(NamedTuple):
+    """When one side's levels are swept; prices of shorts are mirrored, so that lower ones sweep more.
+
+    `rest` are the lowest prices of the minutes after each, from `start_ms` on, in its interval; `blocks`
+    those of 1, 2, 4, … intervals from each on, without end where there are fewer.
+    """
+
+    start_ms: int
+    rest: NDArray[np.float64]
+    blocks: list[NDArray[np.float64]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Positions:
-    """What open interest leaves of positions, and the path by which they are swept."""
+    """What open interest leaves of positions, and when they are swept."""
 
     shares: OpenShares
-    path: SweepPath
+    sweeps: Mapping[Side, _Sweeps]
+
+    @classmethod
+    def of(cls, shares: OpenShares, path: SweepPath) -> Self:
+        """Return what `shares` leave of positions that are swept by `path`."""
+        return cls(shares, {side: _sweeps(path, shares, side) for side in Side})
 
     def weighed(self, levels: LiquidationLevels, shown: LevelFilter) -> LiquidationLevels:
         """Return `levels` with the notional that was open when the window ended or the level was swept."""
@@ -98,12 +117,21 @@ class Positions:
         until = np.full(len(interval), self.shares.last)
         if shown is LevelFilter.STANDING and not levels.standing.all():
             (gone,) = np.nonzero(~levels.standing)
-            until[gone] = swept_in(
-                self.path, self.shares, levels.side, level=levels.price[gone], entry=time[gone]
-            )
+            until[gone] = self.swept_in(levels.side, levels.price[gone], entry=time[gone])
         opened = levels.notional * self.shares.opened[interval]
         left = opened * self.shares.kept(interval, until)
         return replace(levels, notional=left, selected=levels.notional, opened=opened)
+
+    def swept_in(
+        self, side: Side, level: NDArray[np.float64], *, entry: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the interval in which each of some swept levels was reached, by its entry's time [ms]."""
+        sweeps, level = self.sweeps[side], level if side is Side.BUY else -level
+        own = self.shares.interval_of(entry)
+        later = _first_reached(sweeps.blocks, level, own + 1)
+        rest = sweeps.rest[(entry - sweeps.start_ms) // MINUTE_MS]
+        # What no later minute has reached was swept by a trade of its own minute.
+        return np.where((rest <= level) | (later > self.shares.last), own, later)
 
 
 def open_shares(
@@ -147,26 +175,21 @@ def open_shares(
     )
 
 
-def swept_in(
-    path: SweepPath,
-    shares: OpenShares,
-    side: Side,
-    *,
-    level: NDArray[np.float64],
-    entry: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Return the interval in which each of some swept levels was reached, by its entry's time [ms]."""
-    sign = 1 if side is Side.BUY else -1
+def _sweeps(path: SweepPath, shares: OpenShares, side: Side) -> _Sweeps:
     adverse = path.low if side is Side.BUY else -path.high
-    minute_starts = path.start_ms + MINUTE_MS * np.arange(len(adverse))
-    interval = shares.interval_of(minute_starts)
-    own = shares.interval_of(entry)
-    rest = _rest_of_interval(adverse, interval)[(entry - path.start_ms) // MINUTE_MS]
+    interval = shares.interval_of(path.start_ms + MINUTE_MS * np.arange(len(adverse)))
+    rest = np.full(len(adverse), np.inf)
+    same = interval[1:] == interval[:-1]
+    for _ in range(GRID_MS // MINUTE_MS - 1):
+        rest[:-1] = np.where(same, np.minimum(adverse[1:], rest[1:]), np.inf)
     lowest = np.full(shares.last + 1, np.inf)
     np.minimum.at(lowest, interval, adverse)
-    later = _first_reached(lowest, sign * level, own + 1)
-    # What no later minute has reached was swept by a trade of its own minute.
-    return np.where((rest <= sign * level) | (later > shares.last), own, later)
+    blocks = [np.append(lowest, -np.inf)]
+    while 2 << (len(blocks) - 1) <= len(lowest):
+        step, block = 1 << (len(blocks) - 1), np.full(len(lowest) + 1, -np.inf)
+        block[:-step] = np.minimum(blocks[-1][:-step], blocks[-1][step:])
+        blocks.append(block)
+    return _Sweeps(path.start_ms, rest, blocks)
 
 
 def _known_interest(interest: Series, edges: NDArray[np.int64]) -> tuple[NDArray[np.float64], int]:
@@ -191,27 +214,11 @@ def _inside(edges: NDArray[np.int64], covered: Iterable[TimeWindow]) -> NDArray[
     return inside
 
 
-def _rest_of_interval(adverse: NDArray[np.float64], interval: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the extreme of the minutes after each in its interval."""
-    rest = np.full(len(adverse), np.inf)
-    same = interval[1:] == interval[:-1]
-    for _ in range(GRID_MS // MINUTE_MS - 1):
-        rest[:-1] = np.where(same, np.minimum(adverse[1:], rest[1:]), np.inf)
-    return rest
-
-
 def _first_reached(
-    lowest: NDArray[np.float64], level: NDArray[np.float64], first: NDArray[np.int64]
+    blocks: list[NDArray[np.float64]], level: NDArray[np.float64], first: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return the first place from `first` on whose value is not above each level, else the length."""
-    blocks = [lowest]  # of the lowest of 1, 2, 4, … places from each on
-    while len(blocks[-1]) > 1 << (len(blocks) - 1):
-        step = 1 << (len(blocks) - 1)
-        blocks.append(np.minimum(blocks[-1][:-step], blocks[-1][step:]))
     place = first.copy()
     for power in reversed(range(len(blocks))):
-        block = blocks[power]
-        fits = place + (1 << power) <= len(lowest)
-        skips = fits & (block[np.minimum(place, len(block) - 1)] > level)
-        place[skips] += 1 << power
+        place += (blocks[power][place] > level).astype(np.int64) << power
     return place

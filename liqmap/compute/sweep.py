@@ -11,6 +11,8 @@ from liqmap.compute.values import Aftermath, PricePath
 from liqmap.model import Side
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from liqmap.series import Series
@@ -35,7 +37,8 @@ class SweepPath:
 
     `start_ms` is where the first minute starts; minutes without a price are infinite. Bins of the price path
     are whole minutes, or minutes whole bins. `share` is the part of the minutes whose prices are marks; the
-    others are traded prices.
+    others are traded prices. `following` and `rest_of_bin` are each side's extremes of all minutes after
+    each, and of those of them in its bin.
     """
 
     start_ms: int
@@ -43,6 +46,8 @@ class SweepPath:
     high: NDArray[np.float64]
     bin_seconds: int
     share: float
+    following: Mapping[Side, NDArray[np.float64]]
+    rest_of_bin: Mapping[Side, NDArray[np.float64]]
 
     @classmethod
     def of(cls, window: TimeWindow, traded: PricePath, mark: Series | None, *, bin_seconds: int) -> Self:
@@ -61,7 +66,16 @@ class SweepPath:
         wanted = -(-window.end_ms // MINUTE_MS) - window.start_ms // MINUTE_MS
         bounds = (window.start_ms // MINUTE_MS * MINUTE_MS, window.end_ms)
         marked = 0 if mark is None else int(np.diff(np.searchsorted(mark.time, bounds))[0])
-        return cls(start, low, high, bin_seconds, marked / wanted)
+        adverse = {Side.BUY: low, Side.SELL: high}
+        return cls(
+            start,
+            low,
+            high,
+            bin_seconds,
+            marked / wanted,
+            {side: _following(side, each) for side, each in adverse.items()},
+            {side: _rest_of_bin(side, each, bin_seconds=bin_seconds) for side, each in adverse.items()},
+        )
 
     def after(self, side: Side, times: NDArray[np.int64], own_minute: NDArray[np.float64]) -> Aftermath:
         """Return what sweeps positions that were opened at `times` [ms].
@@ -71,9 +85,8 @@ class SweepPath:
         """
         direction = _DIRECTIONS[side]
         minute = (times - self.start_ms) // MINUTE_MS
-        following = self._following(side)
-        soon = direction.worst(own_minute, self._rest_of_bin(side)[minute])
-        return Aftermath(direction.worst(own_minute, following[minute]), soon)
+        soon = direction.worst(own_minute, self.rest_of_bin[side][minute])
+        return Aftermath(direction.worst(own_minute, self.following[side][minute]), soon)
 
     def binned(self) -> PricePath:
         """Return the path in bins; of bins shorter than a minute, each minute's first has its prices."""
@@ -82,19 +95,18 @@ class SweepPath:
         time = self.start_ms + np.arange(len(low)) * width * MINUTE_MS
         return PricePath(time, low, high, low)
 
-    def _following(self, side: Side) -> NDArray[np.float64]:
-        """Return the extreme of all minutes after each."""
-        direction, adverse = _DIRECTIONS[side], self._adverse(side)
-        found: NDArray[np.float64] = np.r_[direction.worst.accumulate(adverse[:0:-1])[::-1], direction.never]
-        return found
 
-    def _rest_of_bin(self, side: Side) -> NDArray[np.float64]:
-        """Return the extreme of the minutes after each in its bin."""
-        direction = _DIRECTIONS[side]
-        by_bin = self._adverse(side).reshape(-1, max(self.bin_seconds // 60, 1))
-        rest = np.full_like(by_bin, direction.never)
-        direction.worst.accumulate(by_bin[:, :0:-1], axis=1, out=rest[:, -2::-1])
-        return rest.ravel()
+def _following(side: Side, adverse: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the extreme of all minutes after each."""
+    direction = _DIRECTIONS[side]
+    found: NDArray[np.float64] = np.r_[direction.worst.accumulate(adverse[:0:-1])[::-1], direction.never]
+    return found
 
-    def _adverse(self, side: Side) -> NDArray[np.float64]:
-        return self.low if side is Side.BUY else self.high
+
+def _rest_of_bin(side: Side, adverse: NDArray[np.float64], *, bin_seconds: int) -> NDArray[np.float64]:
+    """Return the extreme of the minutes after each in its bin."""
+    direction = _DIRECTIONS[side]
+    by_bin = adverse.reshape(-1, max(bin_seconds // 60, 1))
+    rest = np.full_like(by_bin, direction.never)
+    direction.worst.accumulate(by_bin[:, :0:-1], axis=1, out=rest[:, -2::-1])
+    return rest.ravel()

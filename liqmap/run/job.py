@@ -86,7 +86,8 @@ def run_map_job(job: MapJob) -> MapResult:
     watch.lap("compute")
     label = EXCHANGES[request.market.exchange].contract(request.market.symbol).label
     last_price = liquidation_map.last_price
-    positions = positions_of(request, job.coverage, loaded, job.interest)
+    again = bool(request.tables or request.levels_csv or Picture.HEATMAP in request.pictures)
+    positions = positions_of(request, job.coverage, loaded, job.interest) if again else None
 
     def levels(*, timed: bool = False) -> Iterator[tuple[LiquidationLevels, ...]]:
         entries = loaded.entries(timed=timed)

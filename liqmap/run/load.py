@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _HELD = 1000  # trades of a side: so few are kept when they are read for counting
 _STRETCH = 20_000  # entries computed at once: enough for numpy to be fast, few enough for the CPU cache
 
+_NEVER: Final = {Side.BUY: np.inf, Side.SELL: -np.inf}  # prices that sweep nothing
 _NO_PATH = PricePath(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
 
 
@@ -94,7 +95,7 @@ class Loaded:
             if any(map(len, trades.values())):
                 part = self.parts[index]
                 if self.marks is not None:
-                    yield Entries(trades, self._by_marks(self.marks, index, trades))
+                    yield Entries(trades, self._by_marks(self.marks, index, found))
                     continue
                 # A segment stores what the price did after each trade, until the segment's end. A part that
                 # ends earlier needs the seconds instead.
@@ -119,31 +120,36 @@ class Loaded:
         wanted = self.request.levels_csv or self.request.tables
         return wanted and isinstance(self.request.selection, GrossValue)
 
-    def _by_marks(self, marks: Marks, index: int, trades: Mapping[Side, SideTrades]) -> dict[Side, Aftermath]:
-        return {
-            side: marks.path.after(side, each.time, self._own_minute(marks, index, each))
-            for side, each in trades.items()
-        }
+    def _by_marks(self, marks: Marks, index: int, found: Mapping[Side, Largest]) -> dict[Side, Aftermath]:
+        """Return what came after the entries by mark price, and in each entry's own minute by trades.
 
-    def _own_minute(self, marks: Marks, index: int, trades: SideTrades) -> NDArray[np.float64]:
-        """Return the worst traded price after each entry in its own minute, infinite where no level is near.
-
-        Seconds are read only of minutes in which the price moved as far as the nearest level can be.
+        Seconds are read only of minutes in which a traded price after the entry may have reached a level.
         """
-        is_long, minutes = trades.side is Side.BUY, self.minutes[index]
-        extreme = np.full(len(trades), np.inf if is_long else -np.inf)
+        own = {side: np.full(len(each.trades), _NEVER[side]) for side, each in found.items()}
+        near = {side: self._near(marks, index, each) for side, each in found.items()}
+        times = [each.trades.time[near[side]] for side, each in found.items()]
+        if any(map(len, times)):
+            part = self.parts[index]
+            minutes = self.minutes[index]
+            bars = read_path_around(part.segment, part.window, np.concatenate(times), minutes=minutes)
+            for side, each in found.items():
+                if len(near[side]):
+                    chosen = each.trades.chosen(near[side])
+                    after = aftermath(bars, chosen, bin_seconds=60, later=_NEVER[side])
+                    own[side][near[side]] = after.extreme if after.soon is None else after.soon
+        return {side: marks.path.after(side, each.trades.time, own[side]) for side, each in found.items()}
+
+    def _near(self, marks: Marks, index: int, found: Largest) -> NDArray[np.int64]:
+        """Return the places of trades whose nearest level trades of their own minute may have reached."""
+        trades, minutes = found.trades, self.minutes[index]
         place = np.searchsorted(minutes.time, trades.time // 60_000 * 60_000)
-        if is_long:
-            reached = minutes.low[place] <= trades.price * (1 - marks.least_distance)
+        if trades.side is Side.BUY:
+            worst = np.maximum(minutes.low[place], found.extreme)
+            reached = worst <= trades.price * (1 - marks.least_distance)
         else:
-            reached = minutes.high[place] >= trades.price * (1 + marks.least_distance)
-        (near,) = np.nonzero(reached)
-        if len(near):
-            chosen, part = trades.chosen(near), self.parts[index]
-            bars = read_path_around(part.segment, part.window, chosen.time, minutes=minutes)
-            soon = aftermath(bars, chosen, bin_seconds=60, later=float(extreme[near[0]])).soon
-            extreme[near] = soon if soon is not None else extreme[near]
-        return extreme
+            worst = np.minimum(minutes.high[place], found.extreme)
+            reached = worst >= trades.price * (1 + marks.least_distance)
+        return np.flatnonzero(reached)
 
     def _by_seconds(
         self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]

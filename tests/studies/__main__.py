@@ -5,8 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.studies.marks import marks_table
+from tests.studies.truth import truth_table
 
-STUDIES = {"marks": marks_table}
+STUDIES = {"marks": marks_table, "truth": truth_table}
 
 for name in sys.argv[1:] or STUDIES:
     with TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from liqmap.model import Coverage, Exchange, MapRequest
 from liqmap.run.job import MapJob
 from liqmap.series import Series, SeriesKind
 from liqmap.simulator import MarketDay, SimulatedMarket
-from liqmap.simulator.series import MINUTE_MS, SeriesDay
+from liqmap.simulator.series import MINUTE_MS, STEP_MS, STEPS, SeriesDay
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
@@ -64,6 +65,14 @@ def marks_of(day: SeriesDay) -> Series:
     starts = [day.start_ms + MINUTE_MS * minute for minute in range(len(day.low))]
     rows = list(zip(day.low, day.high, day.close, strict=True))
     return Series.of(SeriesKind.MARK_PRICE, starts, rows)
+
+
+def interest_of(days: Sequence[SeriesDay]) -> Series:
+    """Return the open interest of days that follow each other."""
+    starts = [day.start_ms + STEP_MS * step for day in days for step in range(STEPS)]
+    return Series.of(
+        SeriesKind.OPEN_INTEREST, starts, [(value,) for day in days for value in day.interest[1:]]
+    )
 
 
 def window(end: date, hours: int) -> TimeWindow:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqmap.compute.standing import GRID_MS, OpenShares, Volume, open_shares, swept_in
+from liqmap.compute.standing import GRID_MS, OpenShares, Positions, Volume, open_shares
 from liqmap.compute.sweep import SweepPath
 from liqmap.compute.values import PricePath
 from liqmap.model import Side
@@ -132,7 +132,7 @@ def test_interval_in_which_a_level_was_swept_is_that_of_the_first_minute_that_re
     found = shares([100.0] * 5, [1.0] * 4)
     entry = np.full(21, window.start_ms + offset)
     levels = np.arange(90.0, 111.0)
-    interval = swept_in(path, found, Side.BUY, level=levels, entry=entry)
+    interval = Positions.of(found, path).swept_in(Side.BUY, levels, entry=entry)
     for level, place in zip(levels, interval, strict=True):
         later = [minute for minute in range(offset // 60_000 + 1, 60) if prices[minute] <= level]
         assert place == (later[0] // 15 if later else offset // 900_000)
