@@ -173,19 +173,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _as_table(found: Sequence[SymbolStatus]) -> str:
-    head = (
-        "exchange",
-        "symbol",
-        "state",
-        "source",
-        "recorded since",
-        "last trade",
-        "lag",
-        "last 24 h",
-        "gaps",
-    )
-    rows = [head, *(_row(each) for each in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    rows = [_HEAD, *(_row(each) for each in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     warning = clock_warning(found)
     return "\n".join([*lines, *([warning] if warning else [])])

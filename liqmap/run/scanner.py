@@ -63,19 +63,16 @@ class Scanner:
                 "No market has been recorded in the last 24 hours; try: liqmap record BTCUSDT, or name"
                 " symbols to scan."
             )
-        jobs: list[MapJob] = []
-        failed: list[tuple[Market, str]] = []
-        for market, found in zip(markets, await self._jobs(markets, request), strict=True):
-            if isinstance(found, LiqmapError):
-                failed.append((market, str(found)))
-            elif found.parts:
-                jobs.append(found)
-        scanned: list[ScannedMarket] = []
-        for job, report in await self._reports(jobs):
-            if isinstance(report, ScannedMarket):
-                scanned.append(report)
-            else:
-                failed.append((job.request.market, str(report)))
+        # In turns, so that each chunk has busy and quiet markets, as the list has them by name. The workers
+        # compute one chunk while the next is being looked up.
+        chunks = [markets[first::_CHUNKS] for first in range(min(_CHUNKS, len(markets)))]
+        reports = [
+            report
+            for chunk in await asyncio.gather(*(self._chunk(chunk, request) for chunk in chunks))
+            for report in chunk
+        ]
+        scanned = [report for _, report in reports if isinstance(report, ScannedMarket)]
+        failed = [(market, str(report)) for market, report in reports if isinstance(report, LiqmapError)]
         result = ScanResult(request, nearest(scanned, request), len(scanned), tuple(failed))
         return replace(result, picture=await self._run(draw_scan, result))
 
@@ -92,6 +89,16 @@ class Scanner:
                 for window in segment_windows(root, market.exchange, market.symbol)
             )
         )
+
+    async def _chunk(
+        self, markets: Sequence[Market], request: ScanRequest
+    ) -> list[tuple[Market, ScannedMarket | LiqmapError]]:
+        """Return the report of each market that has trades, or what prevents it."""
+        found = dict(zip(markets, await self._jobs(markets, request), strict=True))
+        jobs = [job for job in found.values() if isinstance(job, MapJob) and job.parts]
+        reports = await self._run(scan_markets, jobs)
+        failed = [(market, error) for market, error in found.items() if isinstance(error, LiqmapError)]
+        return [*zip((job.request.market for job in jobs), reports, strict=True), *failed]
 
     async def _jobs(self, markets: Sequence[Market], request: ScanRequest) -> list[MapJob | LiqmapError]:
         wanted = [MapRequest((market,), request.window, TopN(LARGEST_TRADES)) for market in markets]
@@ -127,15 +134,6 @@ class Scanner:
     def _job(self, wanted: MapRequest, holdings: Holdings, series: MapSeries) -> MapJob:
         folders = (self._bracket_folder,)
         return MapJob(wanted, holdings.parts, holdings.coverage, folders, mark=series.mark)
-
-    async def _reports(self, jobs: Sequence[MapJob]) -> list[tuple[MapJob, ScannedMarket | LiqmapError]]:
-        chunks = [jobs[first::_CHUNKS] for first in range(min(_CHUNKS, len(jobs)))]
-        answers = await asyncio.gather(*(self._run(scan_markets, chunk) for chunk in chunks))
-        return [
-            pair
-            for chunk, reports in zip(chunks, answers, strict=True)
-            for pair in zip(chunk, reports, strict=True)
-        ]
 
 
 def _ignore(_: Progress) -> None:

@@ -14,6 +14,7 @@ from tests.benchmarks.maps import measure_cold, measure_warm
 from tests.benchmarks.market import make_market, served
 from tests.benchmarks.parts import measure_parts
 from tests.benchmarks.rivals import measure_rivals
+from tests.benchmarks.scan import measure_scan
 from tests.benchmarks.start import measure_start
 from tests.benchmarks.table import Table, load
 from tests.benchmarks.throughput import WARMED_UP, measure_throughput
@@ -42,6 +43,7 @@ async def run() -> None:
         await measure_rivals(files, Path(temporary), settings, table)
         await measure_fill(Path(temporary) / "fill", table)
         await measure_crash(Path(temporary), table)
+        await measure_scan(Path(temporary) / "scan", table)
     table.heading("All of this")
     table.value("making ninety days, and measuring", (time.perf_counter() - started) / 60, unit="min")
     table.note(load())
