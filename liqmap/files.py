@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import RequestError
-from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, LevelFilter, PositionModel, SweepPrice, Theme
+from liqmap.model import (
+    DEFAULT_EXCHANGE,
+    LEVERAGES,
+    LevelFilter,
+    MarginModel,
+    PositionModel,
+    SweepPrice,
+    Theme,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,10 +41,15 @@ def file_stem(request: MapRequest) -> str:
 
 def _unusual(request: MapRequest) -> list[str]:
     parts = []
-    if request.market.exchange is not DEFAULT_EXCHANGE:
-        parts.append(request.market.exchange.value)
-    if request.model.value != request.market.exchange.value:
+    exchanges = [each.exchange for each in request.markets]
+    if exchanges != [DEFAULT_EXCHANGE]:
+        parts += [each.value for each in exchanges]
+    if request.model.value != request.market.exchange.value and request.model is not MarginModel.EXCHANGE:
         parts.append(request.model.value)
+    if request.each:
+        parts.append("each")
+    if request.merge is not request.is_joint:
+        parts.append("merged" if request.merge else "fills")
     if request.leverages != LEVERAGES or len(set(request.weights)) > 1:
         pairs = zip(request.leverages, request.weights, strict=True)
         parts += [f"{leverage}x{'' if weight == 1 else f'{weight:g}'}" for leverage, weight in pairs]

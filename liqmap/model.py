@@ -6,7 +6,7 @@ Arrays that only computing and drawing hand each other are in `liqmap.compute.va
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -82,6 +82,13 @@ class Valuation(StrEnum):
     ENTRY = "entry"
     MARK = "mark"
     SIZE = "size"
+
+
+class Stack(StrEnum):
+    """What the bars of a picture are stacked by."""
+
+    LEVERAGE = "leverage"
+    EXCHANGE = "exchange"
 
 
 class LevelFilter(StrEnum):
@@ -222,6 +229,12 @@ class MapRequest:
 
     `weights` say how a trade's notional is divided among `leverages`: equally if they are left out. With
     `tables`, the result has the numbers behind the pictures as Arrow tables.
+
+    Several `markets` make one map, in the prices of the first, the reference. Each keeps its own margin model
+    if `model` is the exchange's own. `top_n` and `portion` then select among the trades of all, unless they
+    select on `each` exchange. `merge` puts the fills of one order together where the exchange publishes
+    fills: so it is with several exchanges, and not with one, if it is None. `stack` is by exchange if there
+    are several.
     """
 
     markets: tuple[Market, ...]
@@ -238,13 +251,17 @@ class MapRequest:
     sweep: SweepPrice = SweepPrice.AUTO
     positions: PositionModel = PositionModel.TRADES
     turnover: float = 0.0
+    each: bool = False
+    merge: bool | None = None
+    stack: Stack | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
         if {type(each) for each in self.markets} != {Market}:
             raise RequestError('A request takes markets: (Market(Exchange.BINANCE, "BTCUSDT"),).')
-        if len(self.markets) != 1:
-            raise RequestError("A map shows one market; ask for one exchange and one symbol.")
+        exchanges = [each.exchange for each in self.markets]
+        if not exchanges or len(set(exchanges)) != len(exchanges):
+            raise RequestError("A map shows one market of each exchange; name each exchange once.")
         if not self.leverages or list(self.leverages) != sorted(set(self.leverages)):
             raise ValueError("leverages are distinct and ascending")
         if not all(2 <= leverage <= 150 for leverage in self.leverages):
@@ -258,13 +275,30 @@ class MapRequest:
             raise ValueError("a request has at least one picture")
         if self.turnover not in TURNOVERS:
             raise RequestError("The turnover is 0, 0.5 or 1.")
-        if self.model is MarginModel.EXCHANGE:
+        self._complete()
+
+    def _complete(self) -> None:
+        if self.model is MarginModel.EXCHANGE and not self.is_joint:
             object.__setattr__(self, "model", MarginModel(self.market.exchange.value))
+        if self.merge is None:
+            object.__setattr__(self, "merge", self.is_joint)
+        if self.stack is None or not self.is_joint:
+            object.__setattr__(self, "stack", Stack.EXCHANGE if self.is_joint else Stack.LEVERAGE)
+        object.__setattr__(self, "each", self.each and self.is_joint)
 
     @property
     def market(self) -> Market:
-        """The market that is drawn."""
+        """The market that is drawn, or the reference of several."""
         return self.markets[0]
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether several markets are drawn as one map."""
+        return len(self.markets) > 1
+
+    def alone(self, market: Market) -> MapRequest:
+        """Return the request for one of several markets, with the margin model that it takes then."""
+        return replace(self, markets=(market,))
 
     def _check_types(self) -> None:
         # The text "all" equals LevelFilter.ALL but is not identical to it, so `is` would miss it later.
@@ -482,7 +516,8 @@ class Gap:
 
     Kinds about a recording or the newest hours name the `exchange`. `since` is the start of a recording that
     started after the gap began. `problem` says why fetching failed (`LiqmapError.problem`). `lost` is the
-    number of trades that are missing, according to the exchange's ids.
+    number of trades that are missing, according to the exchange's ids. In a map of several exchanges, `of` is
+    the one that lacks the part.
     """
 
     window: TimeWindow
@@ -491,6 +526,7 @@ class Gap:
     since: datetime | None = None
     problem: str = ""
     lost: int = 0
+    of: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -568,6 +604,52 @@ class Band:
         return self.long if side is Side.BUY else self.short
 
 
+class LeftOutKind(StrEnum):
+    """Why an exchange is left out of a map of several."""
+
+    STALE = "stale"
+    OFF = "off"
+    FAILED = "failed"
+    BEING_FETCHED = "being_fetched"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A market that is left out of a map of several, and why.
+
+    `since` is its newest trade if its price is stale, `off` how far its price is from the reference's, as a
+    share of that, and `problem` why its trades cannot be had.
+    """
+
+    market: Market
+    kind: LeftOutKind
+    since: datetime | None = None
+    off: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSummary:
+    """One market's own numbers in a map of several: sums as it has them, and prices as it trades."""
+
+    market: Market
+    last_price: float
+    trades: int
+    selected_buy: int
+    selected_sell: int
+    selected_notional_buy: float
+    selected_notional_sell: float
+    standing_long: float
+    standing_short: float
+    swept_long: float
+    swept_short: float
+    unplaced: float
+    margin: MarginBasis
+    coverage: Coverage
+    not_opened: float = 0.0
+    closed: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class MapSummary:
     """The numbers that a person reads beside a map; `clusters` are the map's.
@@ -575,7 +657,8 @@ class MapSummary:
     `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
     `newest_since` and ends with the last price. Prices of clusters are exact to `bucket_size`. By open
     interest, `not_opened` is the selected notional that opened nothing and `closed` what was closed since;
-    `open_interest` is None where it is not known, and `realised` where no liquidations were received.
+    `open_interest` is None where it is not known, and `realised` where no liquidations were received. A map
+    of several markets has each one's own numbers `by_market`, and says which are `left_out`.
     """
 
     last_price: float
@@ -600,6 +683,8 @@ class MapSummary:
     closed: float = 0.0
     open_interest: OpenInterest | None = None
     realised: RealisedSums | None = None
+    by_market: tuple[MarketSummary, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def long_share(self) -> float | None:

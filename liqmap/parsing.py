@@ -25,6 +25,7 @@ from liqmap.model import (
     Portion,
     PositionModel,
     Selection,
+    Stack,
     SweepPrice,
     Theme,
     TopN,
@@ -45,6 +46,9 @@ POPULAR_SYMBOLS: Final = (
 
 DEFAULT_VALUES: Final = {Mode.TOP_N: "100", Mode.GROSS_VALUE: "100k", Mode.PORTION: "1%"}
 """A mode's value if none is given."""
+
+ALL_EXCHANGES: Final = "all"
+"""The word for every exchange, drawn as one map."""
 
 DEFAULT_LEVERAGES: Final = ",".join(map(str, LEVERAGES))
 """The default leverages, as people type them."""
@@ -160,6 +164,33 @@ def parse_exchange(text: str) -> Exchange:
         return Exchange(_plain(text, "exchange").lower())
     except ValueError:
         raise RequestError(f"The exchange {quoted(text)} is not known; try {_either([*Exchange])}.") from None
+
+
+def parse_exchanges(text: str) -> tuple[Exchange, ...]:
+    """Return the exchanges of a list such as `binance,okx`, or `all`; the first is the reference.
+
+    Raises RequestError.
+    """
+    words = [word.strip() for word in _plain(text, "exchange").lower().split(",")]
+    if words == [ALL_EXCHANGES]:
+        return (*Exchange,)
+    found = tuple(map(parse_exchange, words))
+    if len(set(found)) != len(found):
+        raise RequestError(f"The exchanges {quoted(text)} name one twice; name each once.")
+    return found
+
+
+def exchanges_word(exchanges: Sequence[Exchange]) -> str:
+    """Return the text that `parse_exchanges` reads as `exchanges`."""
+    return ALL_EXCHANGES if tuple(exchanges) == (*Exchange,) else ",".join(exchanges)
+
+
+def parse_stack(text: str) -> Stack:
+    """Return what bars are stacked by. Raises RequestError."""
+    try:
+        return Stack(_plain(text, "stack").lower())
+    except ValueError:
+        raise RequestError(f"The stack {quoted(text)} is not known; try {_either([*Stack])}.") from None
 
 
 def parse_theme(text: str) -> Theme:
@@ -278,7 +309,8 @@ def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
     """
     if request.window.length > timedelta(days=max_days):
         raise RequestError(f"The window is longer than {max_days} days, the most that is drawn here.")
-    contract = EXCHANGES[request.market.exchange].contract(request.market.symbol)
+    contracts = [EXCHANGES[each.exchange].contract(each.symbol) for each in request.markets]
+    contract = min(contracts, key=lambda each: each.first_day)
     if request.window.end.date() < contract.first_day:
         raise RequestError(
             f"{contract.label} trades are published from {contract.first_day} on; try a later end."

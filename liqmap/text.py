@@ -12,7 +12,9 @@ from liqmap.model import (
     BAND_DISTANCES,
     GapKind,
     GrossValue,
+    LeftOutKind,
     LevelFilter,
+    MarginModel,
     Picture,
     Portion,
     Selection,
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
         Coverage,
         Exchange,
         Gap,
+        LeftOut,
         MapRequest,
         MapSummary,
         MarginBasis,
         Market,
+        MarketSummary,
         OpenInterest,
         PositionBasis,
         RealisedSums,
@@ -170,6 +174,34 @@ def _held(band: Band, side: Side, summary: MapSummary) -> str:
     return f"{held} ({part}{cluster_label(small, step=step)})"
 
 
+def left_out_text(left_out: LeftOut) -> str:
+    """Return which exchange a map of several leaves out, and why: OKX is left out (+2.1 % off)."""
+    label = EXCHANGES[left_out.market.exchange].label
+    match left_out.kind:
+        case LeftOutKind.STALE:
+            reason = f"its newest trade is of {left_out.since:%b %d %H:%M} UTC"
+        case LeftOutKind.OFF:
+            reason = f"its price is {percent(left_out.off)} off"
+        case LeftOutKind.BEING_FETCHED:
+            reason = "still being fetched"
+        case LeftOutKind.FAILED:
+            reason = left_out.problem
+    return f"{label} is left out ({reason})"
+
+
+def market_text(summary: MarketSummary) -> str:
+    """Return one exchange's own numbers in a map of several: last price, what stands, selected, gaps."""
+    parts = [
+        f"last {price(summary.last_price)}",
+        f"{money(summary.standing_long)} longs, {money(summary.standing_short)} shorts",
+        f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades",
+    ]
+    if summary.coverage.missing:
+        parts.append(coverage_text(summary.coverage))
+    lacking = lacking_text(summary.margin)
+    return " · ".join([*parts, *([lacking] if lacking else [])])
+
+
 def margin_text(basis: MarginBasis) -> str:
     """Return what levels were computed with and swept by.
 
@@ -253,6 +285,8 @@ def _part_text(share: float) -> str:
 
 
 def _model_text(basis: MarginBasis) -> str:
+    if basis.model is MarginModel.EXCHANGE:
+        return "margin model of each exchange"
     model = f"{basis.model} model"
     if basis.rule is not None and basis.rule.since is not None:
         model += f" of {basis.rule.since}"
@@ -361,7 +395,15 @@ def selection_text(selection: Selection) -> str:
 def asked_words(request: MapRequest) -> list[str]:
     """Return in words which trades a map is made of, and which levels if not the standing ones."""
     levels = ["all levels"] if request.levels is LevelFilter.ALL else []
-    return [selection_text(request.selection), *levels]
+    selected = selection_text(request.selection)
+    if request.is_joint and not isinstance(request.selection, GrossValue):
+        selected += " on each exchange" if request.each else " of all exchanges"
+    return [selected, *levels]
+
+
+def exchanges_text(markets: Sequence[Market]) -> str:
+    """Return where the trades of a map are made: Binance + Bybit + OKX."""
+    return " + ".join(EXCHANGES[each.exchange].label for each in markets)
 
 
 def coverage_text(coverage: Coverage) -> str:
@@ -385,7 +427,9 @@ def gap_text(gap: Gap) -> str:
     """Return why a part of a window has no trades, such as "not published yet"."""
     exchange = EXCHANGES[gap.exchange].label if gap.exchange else "The exchange"
     lost = _counted(gap.lost, "trade")
-    return _GAP_TEXTS[gap.kind].format(exchange=exchange, since=gap.since, problem=gap.problem, lost=lost)
+    reason = _GAP_TEXTS[gap.kind].format(exchange=exchange, since=gap.since, problem=gap.problem, lost=lost)
+    of = EXCHANGES[gap.of].label if gap.of else ""
+    return reason if not of or of in reason else f"{of}: {reason}"
 
 
 def age_text(coverage: Coverage) -> str | None:

@@ -23,7 +23,6 @@ from bot.views.progress import drawn
 from bot.views.replies import COLOUR, below_completion, fitting
 from liqmap import (
     DEFAULT_EXCHANGE,
-    EXCHANGES,
     GrossValue,
     MapRequest,
     Market,
@@ -34,13 +33,14 @@ from liqmap import (
 )
 from liqmap.parsing import (
     check_request,
+    exchanges_word,
     parse_end,
-    parse_exchange,
+    parse_exchanges,
     parse_selection,
     parse_symbol,
     parse_window,
 )
-from liqmap.text import length_text, limit_text
+from liqmap.text import exchanges_text, length_text, limit_text
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -100,18 +100,19 @@ class Alerts(
         _check_managing(interaction, private=private)
         defaults = self._store.guilds.get(guild_id)
         window = TimeWindow.ending(parse_end(None, now=self._clock.now()), WINDOW)
-        chosen = parse_exchange(exchange or defaults.exchange or DEFAULT_EXCHANGE)
-        request = check_request(
-            MapRequest((Market(chosen, parse_symbol(symbol)),), window, usual_selection(defaults)),
-            max_days=WINDOW.days,
+        chosen, name = (
+            parse_exchanges(exchange or defaults.exchange or DEFAULT_EXCHANGE),
+            parse_symbol(symbol),
         )
+        markets = tuple(Market(each, name) for each in chosen)
+        request = check_request(MapRequest(markets, window, usual_selection(defaults)), max_days=WINDOW.days)
         near, large, rest = _distance(distance), _notional(notional), _cooldown(cooldown)
         with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel_id = TO_CREATOR if private else (await _postable(interaction)).id
             meant = await self._symbols.completed(request)
             new = NewAlert(
-                *(guild_id, channel_id, interaction.user.id, meant.market.exchange, meant.market.symbol),
+                *(guild_id, channel_id, interaction.user.id, exchanges_word(chosen), meant.market.symbol),
                 *(near, large, rest),
             )
             most = self._settings.per_person if private else self._settings.per_guild
@@ -229,7 +230,7 @@ def _cooldown(text: str) -> timedelta:
 
 
 def _words(alert: NewAlert) -> str:
-    label = EXCHANGES[alert.exchange].label
+    label = exchanges_text(alert.markets)
     return (
         f"{alert.symbol} on {label} within {alert.distance * 100:.4g} % of a cluster"
         f" of {limit_text(alert.notional)} or more, at most once every {length_text(alert.cooldown)}"

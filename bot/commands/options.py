@@ -14,6 +14,7 @@ from bot.schedule.alerts import LONGEST_COOLDOWN, SHORTEST_COOLDOWN
 from bot.store.subscriptions import PostStyle
 from bot.views.map import MODE_NAMES
 from liqmap import CHARTS, EXCHANGES, LevelFilter, MarginModel, Mode, PositionModel, Theme
+from liqmap.parsing import ALL_EXCHANGES
 from liqmap.text import CHART_TEXTS
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ OPTIONS: Final = {
     "value": Option("The mode's number: 100, 100k or 1%", suggest=completing.values),
     "exchange": Option(
         "Where the trades were made (default: the server's)",
-        choices={each: row.label for each, row in EXCHANGES.items()},
+        choices={ALL_EXCHANGES: "all exchanges, as one map"}
+        | {each.value: row.label for each, row in EXCHANGES.items()},
     ),
     "end": Option(
         "End of the window in UTC, such as 2023-08-01 06:00 (default: now)", suggest=completing.ends

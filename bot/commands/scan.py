@@ -13,7 +13,7 @@ from bot.interaction.limits import check_channel
 from bot.interaction.patience import acknowledge, patiently
 from bot.views.scan import scan_reply, scan_view
 from liqmap import EXCHANGES, Mode, Portion, RequestError, ScanRequest, Side, Theme
-from liqmap.parsing import parse_end, parse_exchange, parse_selection
+from liqmap.parsing import parse_end, parse_exchanges, parse_selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ class Scans(commands.Cog):
         defaults = self._defaults(interaction.guild_id)
         request = ScanRequest(
             end=parse_end(None, now=self._now()),
-            exchanges=frozenset([parse_exchange(exchange)] if exchange else EXCHANGES),
+            exchanges=frozenset(parse_exchanges(exchange) if exchange else EXCHANGES),
             side=_SIDES.get(side or ""),
             within=_within(distance),
             theme=Theme(theme or defaults.theme or Theme.DARK),

@@ -17,7 +17,7 @@ from bot.request.times import UTC_NAME, parse_time_zone
 from bot.store.guilds import VALUE_LENGTH
 from bot.views.replies import COLOUR
 from liqmap import DEFAULT_EXCHANGE, EXCHANGES, Mode, RequestError, Theme
-from liqmap.parsing import DEFAULT_LEVERAGES, parse_exchange, parse_mode, parse_theme
+from liqmap.parsing import DEFAULT_LEVERAGES, exchanges_word, parse_exchanges, parse_mode, parse_theme
 from liqmap.text import selection_text
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _with_words(
 ) -> GuildDefaults:
     changes: dict[str, Any] = {}
     if exchange is not None:
-        changes["exchange"] = parse_exchange(exchange).value
+        changes["exchange"] = exchanges_word(parse_exchanges(exchange))
     if theme is not None:
         changes["theme"] = parse_theme(theme).value
     if leverages is not None:
@@ -120,8 +120,8 @@ def _with_channels(defaults: GuildDefaults, allow: int | None, disallow: int | N
 
 def _shown(defaults: GuildDefaults) -> discord.Embed:
     embed = discord.Embed(title="This server's defaults", colour=COLOUR)
-    exchange = parse_exchange(defaults.exchange or DEFAULT_EXCHANGE)
-    embed.add_field(name="Exchange", value=EXCHANGES[exchange].label)
+    exchanges = parse_exchanges(defaults.exchange or DEFAULT_EXCHANGE)
+    embed.add_field(name="Exchange", value=" + ".join(EXCHANGES[each].label for each in exchanges))
     embed.add_field(name="Trades", value=selection_text(usual_selection(defaults)))
     embed.add_field(name="Theme", value=defaults.theme or Theme.DARK.value)
     embed.add_field(name="Leverages", value=(defaults.leverages or DEFAULT_LEVERAGES).replace(",", ", "))

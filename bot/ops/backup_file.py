@@ -18,8 +18,8 @@ from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.erase import NOBODY
 from bot.store.restore import Saved, SavedSubscription
 from bot.store.subscriptions import PostStyle, SubscriptionState
-from liqmap import Exchange, LiqmapError, MapRequest, Market, Mode, RequestError, Theme, TimeWindow, TopN
-from liqmap.parsing import parse_end
+from liqmap import LiqmapError, MapRequest, Mode, RequestError, Theme, TimeWindow, TopN
+from liqmap.parsing import exchanges_word, parse_end, parse_exchanges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +70,7 @@ class _Alert(_Row):
     guild_id: _Id
     channel_id: Annotated[int, Field(ge=TO_CREATOR, lt=2**63)]
     creator_id: _CreatorId
-    exchange: Annotated[Exchange, _Word]
+    exchange: Annotated[str, Field(max_length=40), _Text]
     symbol: Annotated[str, Field(pattern=r"^[\w-]{1,40}$")]
     distance: Annotated[float, Field(gt=0, le=1)]
     notional: Annotated[float, Field(gt=0, le=1e12)]
@@ -80,7 +80,7 @@ class _Alert(_Row):
 
 class _Guild(_Row):
     guild_id: _Id
-    exchange: Annotated[Exchange, _Word] | None
+    exchange: Annotated[str, Field(max_length=40), _Text] | None
     mode: Annotated[Mode, _Word] | None
     value: Annotated[str, Field(max_length=40), _Text] | None
     theme: Annotated[Theme, _Word] | None
@@ -206,10 +206,12 @@ def _spec(code: str) -> MapSpec:
 
 def _alert(row: _Alert, *, now: datetime) -> NewAlert:
     window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
-    MapRequest((Market(row.exchange, row.symbol),), window, TopN(100))
+    exchange = exchanges_word(parse_exchanges(row.exchange))
+    new = NewAlert(**row.model_dump() | {"exchange": exchange, "cooldown": timedelta(seconds=row.cooldown)})
+    MapRequest(new.markets, window, TopN(100))
     if row.channel_id == TO_CREATOR and row.creator_id == NOBODY:
         raise RequestError("An alert without a channel goes to its creator, and has none.")
-    return NewAlert(**row.model_dump() | {"cooldown": timedelta(seconds=row.cooldown)})
+    return new
 
 
 def _guild(row: _Guild) -> tuple[int, GuildDefaults]:

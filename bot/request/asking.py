@@ -29,7 +29,7 @@ from liqmap import (
 )
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
-    parse_exchange,
+    parse_exchanges,
     parse_leverages,
     parse_mode,
     parse_selection,
@@ -65,10 +65,10 @@ def build_spec(
 ) -> MapSpec:
     """Return the spec that the options mean. Raises a RequestError that names the option."""
     leverages, weights = parse_leverages(words.get("leverages") or defaults.leverages or DEFAULT_LEVERAGES)
-    exchange = parse_exchange(words.get("exchange") or defaults.exchange or DEFAULT_EXCHANGE)
+    exchanges = parse_exchanges(words.get("exchange") or defaults.exchange or DEFAULT_EXCHANGE)
     symbol, length = parse_symbol(words["symbol"]), parse_window(words["window"])
     return MapSpec(
-        markets=(Market(exchange, symbol),),
+        markets=tuple(Market(exchange, symbol) for exchange in exchanges),
         length=length,
         selection=_selection(words.get("mode"), words.get("value"), defaults),
         leverages=leverages,

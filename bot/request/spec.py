@@ -38,12 +38,13 @@ _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MODES = {"t": Mode.TOP_N, "g": Mode.GROSS_VALUE, "p": Mode.PORTION}
 _EXCHANGES = {row.letter: exchange for exchange, row in EXCHANGES.items()}
 _MODELS = {row.letter: row.model for row in EXCHANGES.values()} | {"s": MarginModel.SIMPLE}
+_MODELS |= {"e": MarginModel.EXCHANGE}  # of several exchanges, each its own
 _LEVELS = {"s": LevelFilter.STANDING, "a": LevelFilter.ALL}
 _THEMES = {"d": Theme.DARK, "l": Theme.LIGHT}
 _CHARTS = {"h": Picture.HEATMAP}
 _NO_CHART = "-"
 _CODE = re.compile(
-    r"([a-z])~([^~]{1,40})~([0-9a-z]{1,7})~([a-z])([0-9.e+-]{1,20})~([a-z])([a-z])([a-z])([a-z-])(o?)"
+    r"([a-z]{1,8})~([^~]{1,130})~([0-9a-z]{1,7})~([a-z])([0-9.e+-]{1,20})~([a-z])([a-z])([a-z])([a-z-])(o?)"
     r"~([0-9x.,e+-]{0,160})",
     re.ASCII,
 )
@@ -66,7 +67,7 @@ class MapSpec:
 
     @property
     def market(self) -> Market:
-        """The market that is drawn."""
+        """The market that is drawn, or the reference of several."""
         return self.markets[0]
 
     @classmethod
@@ -103,8 +104,8 @@ def encode_spec(spec: MapSpec) -> str:
     )
     return "~".join(
         (
-            _letter(_EXCHANGES, spec.market.exchange),
-            spec.market.symbol,
+            "".join(_letter(_EXCHANGES, each.exchange) for each in spec.markets),
+            _encode_symbols(spec),
             encode_number(int(spec.length.total_seconds())),
             f"{_letter(_MODES, spec.selection.mode)}{spec.selection.value:.12g}",
             flags,
@@ -119,11 +120,11 @@ def decode_spec(code: str) -> MapSpec:
     try:
         if not found:
             raise KeyError(code)  # noqa: TRY301 - reported below, with everything else that does not fit
-        exchange, symbol, length, mode, value, *flags, leverages = found.groups()
+        letters, symbols, length, mode, value, *flags, leverages = found.groups()
         model, levels, theme, chart, positions = flags
         chosen, weights = _decode_leverages(leverages)
         spec = MapSpec(
-            markets=(Market(_EXCHANGES[exchange], symbol),),
+            markets=_markets(letters, symbols.split(",")),
             length=timedelta(seconds=decode_number(length)),
             selection=_selection(_MODES[mode], value),
             leverages=chosen,
@@ -152,6 +153,18 @@ def encode_number(number: int) -> str:
 def decode_number(text: str) -> int:
     """Return the number that `encode_number` has written. Raises ValueError."""
     return int(text, 36)
+
+
+def _encode_symbols(spec: MapSpec) -> str:
+    """Return the symbol of all markets, or that of each where they differ."""
+    symbols = [each.symbol for each in spec.markets]
+    return symbols[0] if len(set(symbols)) == 1 else ",".join(symbols)
+
+
+def _markets(letters: str, symbols: list[str]) -> tuple[Market, ...]:
+    every = symbols * len(letters) if len(symbols) == 1 else symbols
+    pairs = zip(letters, every, strict=True)
+    return tuple(Market(_EXCHANGES[letter], symbol) for letter, symbol in pairs)
 
 
 def _selection(mode: Mode, value: str) -> Selection:

@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.interaction.patience import UNSENT, failure_text, is_refused, may_pass
 from bot.request.asking import usual_selection
 from bot.request.spec import encode_number
-from liqmap import EXCHANGES, Cluster, Exchange, LiqmapError, MapRequest, Market, TimeWindow
+from liqmap import Cluster, LiqmapError, MapRequest, Market, TimeWindow
 from liqmap.parsing import parse_end
-from liqmap.text import cluster_price, money, percent, price, price_step
+from liqmap.text import cluster_price, exchanges_text, money, percent, price, price_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -39,7 +39,7 @@ CLOSED: Final = "your private messages were closed to me; open them, and set the
 LONGEST_COOLDOWN: Final = timedelta(days=7)
 _NEWS_FOR = timedelta(minutes=15)
 _DRAWN_AT_ONCE = 2
-_Key = tuple[Exchange, str, "Selection"]
+_Key = tuple[tuple[Market, ...], "Selection"]
 
 
 class Speaker(Protocol):
@@ -93,11 +93,11 @@ class AlertWatch:
         watched: dict[_Key, list[Alert]] = {}
         for alert in await self._known():
             try:
-                selection = usual_selection(self._store.guilds.get(alert.guild_id))
+                key = alert.markets, usual_selection(self._store.guilds.get(alert.guild_id))
             except LiqmapError as error:
                 log.info("alert %d waits: %s", alert.id, error)
                 continue
-            watched.setdefault((alert.exchange, alert.symbol, selection), []).append(alert)
+            watched.setdefault(key, []).append(alert)
         self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
         known = {alert.id for alerts in watched.values() for alert in alerts}
         self._unposted = {number: what for number, what in self._unposted.items() if number in known}
@@ -122,14 +122,14 @@ class AlertWatch:
 
     async def _look(self, key: _Key, alerts: list[Alert]) -> None:
         now = self._clock.now()
-        exchange, symbol, selection = key
+        markets, selection = key
         window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
         try:
-            request = MapRequest((Market(exchange, symbol),), window, selection)
+            request = MapRequest(markets, window, selection)
             async with self._slots:
                 summary = (await self._draw(request)).summary
         except LiqmapError as error:
-            log.info("alerts of %s %s wait: %s", exchange, symbol, error)
+            log.info("alerts of %s on %s wait: %s", markets[0].symbol, exchanges_text(markets), error)
             return
         before = self._seen.get(key)
         if before is not None and before.ended > window.end:
@@ -233,7 +233,7 @@ def _sentence(alert: Alert, cluster: Cluster, what: str, summary: MapSummary) ->
     away = percent(cluster.price / summary.last_price - 1)
     step = price_step(summary.last_price, bucket_size=summary.bucket_size)
     where, last = cluster_price(cluster, step=step), price(summary.last_price, step=step)
-    label = EXCHANGES[alert.exchange].label
+    label = exchanges_text(alert.markets)
     return (
         f"🔔 **{alert.symbol}** on {label} {what} {money(cluster.notional)} of {side} at"
         f" {where} ({away} from {last}), as estimated from trades."

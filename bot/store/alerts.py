@@ -12,7 +12,8 @@ from bot.store.database import writing
 from bot.store.owner import EVERYBODY, Owner
 from bot.store.room import equal_id, free_place, until_unique
 from bot.store.tables import alerts
-from liqmap import Exchange, RequestError
+from liqmap import Market, RequestError
+from liqmap.parsing import parse_exchanges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,12 +33,13 @@ class NewAlert:
     """An alert as it is requested: `distance` 0.01 is 1 %, `notional` is in quote currency.
 
     `reason` says why it is paused, and is "" while it is watched.
+    `exchange` is what `parse_exchanges` reads, and `symbol` that of the first of them.
     """
 
     guild_id: int
     channel_id: int
     creator_id: int
-    exchange: Exchange
+    exchange: str
     symbol: str
     distance: float
     notional: float
@@ -48,6 +50,11 @@ class NewAlert:
     def is_private(self) -> bool:
         """Whether it goes to its creator alone."""
         return self.channel_id == TO_CREATOR
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        """The markets whose map is watched, as one."""
+        return tuple(Market(each, self.symbol) for each in parse_exchanges(self.exchange))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +194,4 @@ def alert_columns(new: NewAlert) -> dict[str, Any]:
 
 
 def _alert(row: dict[str, Any]) -> Alert:
-    return Alert(
-        **row | {"exchange": Exchange(row["exchange"]), "cooldown": timedelta(seconds=row["cooldown"])}
-    )
+    return Alert(**row | {"cooldown": timedelta(seconds=row["cooldown"])})

@@ -14,8 +14,8 @@ from bot.interaction.patience import acknowledge, patiently
 from bot.interaction.permissions import ANYONE, USERS_OF_COMMANDS
 from bot.request.spec import STALE, MapSpec, decode_number, decode_spec, encode_number, encode_spec
 from bot.views.press import Press, chosen_value
-from liqmap import EXCHANGES, Exchange, Market, Mode, RequestError
-from liqmap.parsing import parse_selection
+from liqmap import EXCHANGES, Exchange, MarginModel, Market, Mode, RequestError
+from liqmap.parsing import ALL_EXCHANGES, exchanges_word, parse_exchanges, parse_selection
 from liqmap.text import length_text
 
 if TYPE_CHECKING:
@@ -215,14 +215,15 @@ def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
     if action == "m" and value in set(Mode):
         mode = Mode(value)
         return spec if mode is spec.selection.mode else replace(spec, selection=parse_selection(mode))
-    if action == "x" and value in set(Exchange):
-        exchange = Exchange(value)
+    if action == "x" and value in {ALL_EXCHANGES, *Exchange}:
+        exchanges = parse_exchanges(value)
         # The model follows the exchange, unless another model was chosen.
-        own = spec.model is EXCHANGES[spec.market.exchange].model
+        own = spec.model in {MarginModel.EXCHANGE, EXCHANGES[spec.market.exchange].model}
+        model = EXCHANGES[exchanges[0]].model if len(exchanges) == 1 else MarginModel.EXCHANGE
         return replace(
             spec,
-            markets=(Market(exchange, spec.market.symbol),),
-            model=EXCHANGES[exchange].model if own else spec.model,
+            markets=tuple(Market(each, spec.market.symbol) for each in exchanges),
+            model=model if own else spec.model,
         )
     raise RequestError(STALE)
 
@@ -235,9 +236,11 @@ def _modes(spec: MapSpec) -> list[discord.SelectOption]:
 
 
 def _exchanges(spec: MapSpec) -> list[discord.SelectOption]:
+    chosen = exchanges_word([each.exchange for each in spec.markets])
+    names = {ALL_EXCHANGES: "All exchanges"} | {each.value: row.label for each, row in EXCHANGES.items()}
     return [
-        discord.SelectOption(label=row.label, value=each.value, default=each is spec.market.exchange)
-        for each, row in EXCHANGES.items()
+        discord.SelectOption(label=label, value=value, default=value == chosen)
+        for value, label in names.items()
     ]
 
 

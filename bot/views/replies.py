@@ -21,11 +21,14 @@ from liqmap.text import (
     coverage_text,
     coverage_warning,
     duration_text,
+    exchanges_text,
     interest_shares_text,
     interest_warnings,
     lacking_text,
     last_price_text,
+    left_out_text,
     margin_text,
+    market_text,
     money,
     price_step,
     realised_text,
@@ -162,9 +165,7 @@ def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
     request, summary = result.request, result.summary
     ended = discord.utils.format_dt(request.window.end, "R")
     lines = [
-        " · ".join(
-            [EXCHANGES[request.market.exchange].label, *asked_words(request), f"window ended {ended}"]
-        ),
+        " · ".join([exchanges_text(request.markets), *asked_words(request), f"window ended {ended}"]),
         *(f"⚠️ {note}" for note in _notes(result)),
     ]
     embed = discord.Embed(description="\n".join(lines), colour=colour)
@@ -175,6 +176,9 @@ def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
     embed.add_field(name="Standing within", value=within, inline=False)
     if summary.realised is not None:
         embed.add_field(name="Liquidated", value=realised_text(summary.realised), inline=False)
+    for each in summary.by_market:
+        label = EXCHANGES[each.market.exchange].label
+        embed.add_field(name=label, value=market_text(each), inline=False)
     embed.set_footer(text=_footer(result))
     return embed
 
@@ -187,6 +191,7 @@ def _notes(result: MapResult) -> list[str]:
     lacking = lacking_text(result.summary.margin)
     if lacking is not None:
         notes.append(f"{lacking[:1].upper()}{lacking[1:]}: levels by the simple model.")
+    notes += (f"{left_out_text(each)}." for each in result.summary.left_out)
     doubts = interest_warnings(result.summary.open_interest, result.summary.margin.positions)
     return [*notes, *doubts, *filter(None, [unswept_text(result.coverage)])]
 

@@ -14,8 +14,7 @@ from bot.request.ids import parse_id
 from bot.store.subscriptions import PostStyle, SubscriptionState
 from bot.views.press import Press, chosen_value
 from bot.views.replies import COLOUR, fitting
-from liqmap import EXCHANGES
-from liqmap.text import length_text, selection_text
+from liqmap.text import exchanges_text, length_text, selection_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,7 +116,7 @@ def one_line(subscription: NewSubscription, *, mention: bool = True) -> str:
     """Return what is posted, how often and how; and where, where that can be a link."""
     spec = subscription.spec
     parts = [
-        f"{spec.market.symbol} {length_text(spec.length)} on {EXCHANGES[spec.market.exchange].label}",
+        f"{spec.market.symbol} {length_text(spec.length)} on {exchanges_text(spec.markets)}",
         selection_text(spec.selection),
         str(subscription.schedule),
     ]

@@ -42,13 +42,14 @@ from liqmap.parsing import (
     DEFAULT_LEVERAGES,
     check_request,
     parse_end,
-    parse_exchange,
+    parse_exchanges,
     parse_levels,
     parse_leverages,
     parse_mode,
     parse_model,
     parse_positions,
     parse_selection,
+    parse_stack,
     parse_sweep,
     parse_symbol,
     parse_theme,
@@ -64,12 +65,15 @@ from liqmap.text import (
     band_text,
     completion_text,
     coverage_text,
+    exchanges_text,
     gap_text,
     interest_shares_text,
     interest_warnings,
     lacking_text,
     last_price_text,
+    left_out_text,
     margin_text,
+    market_text,
     money,
     price_step,
     realised_text,
@@ -83,7 +87,7 @@ from liqmap.window import TimeWindow
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap.model import Coverage, MapSummary, MarginBasis, PositionBasis
+    from liqmap.model import Coverage, MapSummary, MarginBasis, MarketSummary, PositionBasis
     from liqmap.run.result import MapResult
     from liqmap.settings import Settings
 
@@ -92,6 +96,7 @@ _EXAMPLES = """examples:
   liqmap BTCUSDT 6h top_n 100                                 the last six hours
   liqmap eth 3d gross_value 100k --end "2023-08-01 06:00"     three days until then (UTC)
   liqmap BTCUSDT 1d portion 1% --exchange bybit --json        numbers for programs
+  liqmap BTCUSDT 6h --exchange all                            one map of all exchanges
   liqmap BTCUSDT 6h --simulated                               an invented market, no network
   liqmap record BTCUSDT ETHUSDT                               record their trades from now on; see --help
   liqmap status                                               what is recorded, and its gaps
@@ -178,10 +183,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("value", nargs="?", help="value of the mode (defaults: 100, 100k, 1%%)")
     parser.add_argument(
         "--exchange",
-        choices=[each.value for each in Exchange],
+        metavar="NAMES",
         default=DEFAULT_EXCHANGE.value,
-        type=str.lower,
-        help="where the trades were made (default: %(default)s)",
+        help=f"where the trades were made: {', '.join(Exchange)}, several of them as one map (binance,okx),"
+        " or all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--each", action="store_true", help="of several exchanges: select on each one, not among all trades"
+    )
+    parser.add_argument(
+        "--stack", metavar="BY", help="of several exchanges: stack bars by exchange (default) or leverage"
+    )
+    parser.add_argument(
+        "--merge",
+        action=argparse.BooleanOptionalAction,
+        help="put the fills of one order together, where an exchange publishes fills (default: if there are"
+        " several exchanges)",
     )
     parser.add_argument(
         "--end", metavar="TIME", help='end of the window in UTC, "2023-08-01 06:00" (default: now)'
@@ -252,8 +269,9 @@ def _parser() -> argparse.ArgumentParser:
 def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
     leverages, weights = parse_leverages(options.leverages)
     end = parse_end(options.end, now=datetime.now(UTC))
+    symbol = parse_symbol(options.symbol)
     request = MapRequest(
-        markets=(Market(parse_exchange(options.exchange), parse_symbol(options.symbol)),),
+        markets=tuple(Market(each, symbol) for each in parse_exchanges(options.exchange)),
         window=TimeWindow.ending(end, parse_window(options.window)),
         selection=parse_selection(parse_mode(options.mode), options.value),
         theme=parse_theme(options.theme),
@@ -266,6 +284,9 @@ def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
         turnover=parse_turnover(options.turnover),
         leverages=leverages,
         weights=weights,
+        each=options.each,
+        merge=options.merge,
+        stack=None if options.stack is None else parse_stack(options.stack),
     )
     return check_request(request, max_days=settings.engine.max_window_days)
 
@@ -298,9 +319,11 @@ def _as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
         *_interest_rows(summary),
         *([("liquidated", realised_text(summary.realised))] if summary.realised else []),
         *((f"within {share_text(band.distance)}", band_text(band, summary)) for band in summary.bands),
+        *((EXCHANGES[each.market.exchange].label, market_text(each)) for each in summary.by_market),
+        *(("left out", left_out_text(each)) for each in summary.left_out),
         *((name, str(path)) for name, path in files.items()),
     ]
-    market = f"{request.market.symbol} on {EXCHANGES[request.market.exchange].label}"
+    market = f"{request.market.symbol} on {exchanges_text(request.markets)}"
     title = f"{market}, {', '.join(asked_words(request))}{simulated}"
     lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
     lines.append(f"  Estimated from trades by the {margin_text(summary.margin)}; not financial advice.")
@@ -325,6 +348,7 @@ def _as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
             "typed": typed.symbol,
             "exchange": request.market.exchange,
             "symbol": request.market.symbol,
+            "markets": [{"exchange": each.exchange, "symbol": each.symbol} for each in request.markets],
             "start": request.window.start.isoformat(),
             "end": request.window.end.isoformat(),
             "mode": request.selection.mode,
@@ -334,6 +358,8 @@ def _as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
             "weights": request.weights,
             "levels": request.levels,
             "theme": request.theme,
+            "each": request.each,
+            "merge": request.merge,
         },
         "files": {name: str(path) for name, path in files.items()},
         "last_price": summary.last_price,
@@ -356,6 +382,11 @@ def _as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
                 ("largest_short", summary.largest_short),
             )
         },
+        "by_exchange": [_market_report(each) for each in summary.by_market],
+        "left_out": [
+            {"exchange": each.market.exchange, "kind": each.kind, "reason": left_out_text(each)}
+            for each in summary.left_out
+        ],
         "bands": [asdict(band) for band in summary.bands],
         "long_share": summary.long_share,
         "margin": _margin_report(summary.margin),
@@ -364,6 +395,22 @@ def _as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
         "timings_ms": {name: round(value, 3) for name, value in result.timings_ms.items()},
     }
     return json.dumps(report, allow_nan=False) + "\n"
+
+
+def _market_report(summary: MarketSummary) -> dict[str, Any]:
+    return {
+        "exchange": summary.market.exchange,
+        "symbol": summary.market.symbol,
+        "last_price": summary.last_price,
+        "trades": summary.trades,
+        "selected": {"buy": summary.selected_buy, "sell": summary.selected_sell},
+        "selected_notional": {"buy": summary.selected_notional_buy, "sell": summary.selected_notional_sell},
+        "standing_notional": {"long": summary.standing_long, "short": summary.standing_short},
+        "swept_notional": {"long": summary.swept_long, "short": summary.swept_short},
+        "unplaced_notional": summary.unplaced,
+        "margin": _margin_report(summary.margin),
+        "coverage": _coverage_report(summary.coverage),
+    }
 
 
 def _margin_report(basis: MarginBasis) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from liqmap.store.borders import holes_between
 from liqmap.window import DAY, TimeWindow, at_ms, merged, missing, split_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from liqmap.model import Hole
+    from liqmap.model import Exchange, Hole
     from liqmap.store.segments import Part
 
 
@@ -46,6 +46,32 @@ def coverage_of(
         zero_sizes=sum(origin.zero_sizes for origin in origins),
         unverified=sum(origin.unverified for origin in origins),
         simulated=any(origin.simulated for origin in origins),
+    )
+
+
+def joint_coverage(window: TimeWindow, each: Mapping[Exchange, Coverage]) -> Coverage:
+    """Return the coverage of a map of several exchanges: what all of them cover.
+
+    A part that several lack is the first one's gap.
+    """
+    gaps: list[Gap] = []
+    for exchange, coverage in each.items():
+        for gap in coverage.missing:
+            taken = [other.window for other in gaps]
+            gaps += (replace(gap, window=part, of=exchange) for part in missing(gap.window, taken))
+    gaps.sort(key=lambda gap: gap.window.start)
+    coverages = list(each.values())
+    return Coverage(
+        window=window,
+        covered=tuple(missing(window, (gap.window for gap in gaps))),
+        missing=tuple(gaps),
+        sources=tuple(dict.fromkeys(source for coverage in coverages for source in coverage.sources)),
+        lost_ids=sum(coverage.lost_ids for coverage in coverages),
+        zero_sizes=sum(coverage.zero_sizes for coverage in coverages),
+        unverified=sum(coverage.unverified for coverage in coverages),
+        simulated=any(coverage.simulated for coverage in coverages),
+        last_trade=coverages[0].last_trade,
+        whole_end=None,
     )
 
 

@@ -105,8 +105,9 @@ class Listings:
         return self.trading(exchange)
 
     async def completed(self, request: MapRequest) -> MapRequest:
-        """Return `request` for the market that its symbol means."""
-        return replace(request, markets=(await self.meant(request.market, request.window),))
+        """Return `request` for the markets that its symbols mean."""
+        meant = await asyncio.gather(*(self.meant(market, request.window) for market in request.markets))
+        return replace(request, markets=tuple(meant))
 
     async def meant(self, market: Market, window: TimeWindow) -> Market:
         """Return the market that a symbol means.

@@ -63,6 +63,15 @@ class LevelSums:
             self._swept[each.side] += sums[fine:]
             self._add_cut(each, place)
 
+    def add_sums(self, other: LevelSums) -> None:
+        """Add the sums of another market, which were made over the same range around the same last price."""
+        for side in Side:
+            self._standing[side] += other._standing[side]
+            self._swept[side] += other._swept[side]
+            self._cut[side] = [
+                mine + its for mine, its in zip(self._cut[side], other._cut[side], strict=True)
+            ]
+
     def swept(self, side: Side) -> float:
         """Return the notional of one side's levels that do not stand."""
         return float(self._swept[side].sum())
@@ -74,13 +83,28 @@ class LevelSums:
             for number, distance in enumerate(BAND_DISTANCES)
         )
 
-    def buckets(self) -> LevelBuckets:
-        """Return the sums in buckets of one 1-2-5 size, aligned to its multiples.
+    def readable_grid(self) -> PriceGrid:
+        """Return the buckets of one 1-2-5 size that cover every standing level."""
+        used = np.flatnonzero(sum(sums.sum(axis=0) for sums in self._standing.values()))
+        if not len(used):  # one bucket, so that no price is written more exactly than the last one
+            last = self._last_price
+            return PriceGrid.over(last, last, buckets=1, least_span=max(last / 1000, self._grid.size))
+        prices = self._grid.edges[used]
+        return PriceGrid.over(
+            float(prices[0]),
+            float(prices[-1]),
+            buckets=MAX_BUCKETS,
+            # Readable buckets consist of whole fine ones, so they must not be smaller.
+            least_span=max(self._last_price / 1000, MAX_BUCKETS * self._grid.size),
+        )
+
+    def buckets(self, grid: PriceGrid | None = None) -> LevelBuckets:
+        """Return the sums in the buckets of `grid`, or else of `readable_grid`: aligned to their size.
 
         Buckets are half-open and cover every standing level, so their totals equal the levels' totals.
         Swept levels are included as far as they lie in the same range.
         """
-        grid = self._readable_grid()
+        grid = grid or self.readable_grid()
         bucket = grid.bucket_of(self._grid.edges[:-1])
         inside = (bucket >= 0) & (bucket < len(grid))
 
@@ -134,20 +158,6 @@ class LevelSums:
         # Longs stand below the last price, so their band reaches from its bound upwards; shorts' downwards.
         beside = fine[max(bucket + 1, 0) :] if side is Side.BUY else fine[: max(bucket, 0)]
         return float(beside.sum()) + self._cut[side][number]
-
-    def _readable_grid(self) -> PriceGrid:
-        used = np.flatnonzero(sum(sums.sum(axis=0) for sums in self._standing.values()))
-        if not len(used):  # one bucket, so that no price is written more exactly than the last one
-            last = self._last_price
-            return PriceGrid.over(last, last, buckets=1, least_span=max(last / 1000, self._grid.size))
-        prices = self._grid.edges[used]
-        return PriceGrid.over(
-            float(prices[0]),
-            float(prices[-1]),
-            buckets=MAX_BUCKETS,
-            # Readable buckets consist of whole fine ones, so they must not be smaller.
-            least_span=max(self._last_price / 1000, MAX_BUCKETS * self._grid.size),
-        )
 
 
 def band_bound(side: Side, distance: float, *, last_price: float) -> float:

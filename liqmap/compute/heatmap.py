@@ -12,7 +12,7 @@ from liqmap.compute.values import Heatmap
 from liqmap.model import Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,6 +24,8 @@ MAX_ROWS: Final = 200
 
 MARGIN_SHARE: Final = 0.04
 """How far the buckets go on beyond what must be shown, as a share of it, at each end."""
+
+_FINER = 4  # times as many buckets has each market of several, before it is aligned
 
 LEFT_OUT: Final = 0.01
 """At most this share of what stands lies below the heatmap, and at most as much above it."""
@@ -43,22 +45,102 @@ def build_heatmap(
     touched it, even if the map shows all levels. That is the price of `swept_by`, or else of the map's path.
     By open interest, `shares` says what of a level is left in each column.
     """
-    width = bin_seconds * 1000
-    window = liquidation_map.request.window
-    start = window.start_ms // width
-    columns = -(-window.end_ms // width) - start
+    columns = _columns(liquidation_map, bin_seconds)
     grid = _grid(liquidation_map)
+    value, below, above = _over_time(
+        stretches,
+        grid,
+        columns,
+        path=swept_by or liquidation_map.path,
+        last_price=liquidation_map.last_price,
+        width=bin_seconds * 1000,
+        shares=shares,
+    )
+    return Heatmap(grid.edges, _times(columns, bin_seconds), value, below, above)
+
+
+def build_joint_heatmap(
+    liquidation_map: LiquidationMap,
+    stretches: Sequence[Iterable[tuple[LiquidationLevels, ...]]],
+    *,
+    bin_seconds: int,
+    swept_by: Sequence[PricePath | None],
+    open_shares: Sequence[OpenShares | None],
+) -> Heatmap:
+    """Return the heatmap of a map of several markets, with the levels and prices of each share's market.
+
+    In each column a market is aligned by the prices of that time: its levels times the reference's price,
+    divided by its own.
+    """
+    columns, width = _columns(liquidation_map, bin_seconds), bin_seconds * 1000
+    grid = _grid(liquidation_map)
+    value = np.zeros((len(grid), len(columns)))
+    below = above = 0.0
+    reference = _closes(liquidation_map.path, columns, width=width)
+    each_market = zip(liquidation_map.shares, stretches, swept_by, open_shares, strict=True)
+    for share, levels, sweeping, left in each_market:
+        ratio = reference / _closes(share.path, columns, width=width)
+        ratio[-1] = share.ratio  # the last column is what the map shows
+        low, high = float(grid.edges[0]) / ratio.max(), float(grid.edges[-1]) / ratio.min()
+        fine = PriceGrid.over(low, high, buckets=_FINER * MAX_ROWS, least_span=0.0)
+        own, its_below, its_above = _over_time(
+            levels,
+            fine,
+            columns,
+            path=sweeping or share.path,
+            last_price=share.last_price,
+            width=width,
+            shares=left,
+        )
+        row, column = np.nonzero(own)
+        middle = (fine.edges[:-1] + fine.edges[1:]) / 2
+        place = grid.bucket_of(middle[row] * ratio[column])
+        inside = (place >= 0) & (place < len(grid))
+        np.add.at(value, (place[inside], column[inside]), own[row[inside], column[inside]])
+        newest = column == len(columns) - 1
+        below += its_below + float(own[row, column][newest & (place < 0)].sum())
+        above += its_above + float(own[row, column][newest & (place >= len(grid))].sum())
+    return Heatmap(grid.edges, _times(columns, bin_seconds), value, below, above)
+
+
+def _columns(liquidation_map: LiquidationMap, bin_seconds: int) -> range:
+    """Return the bins of the window, by their numbers since 1970."""
+    window, width = liquidation_map.request.window, bin_seconds * 1000
+    return range(window.start_ms // width, -(-window.end_ms // width))
+
+
+def _times(columns: range, bin_seconds: int) -> NDArray[np.int64]:
+    return np.arange(columns.start, columns.stop + 1) * bin_seconds * 1000
+
+
+def _closes(path: PricePath, columns: range, *, width: int) -> NDArray[np.float64]:
+    """Return the price at the end of each column: the last that was paid, before any the first."""
+    place = np.searchsorted(path.time // width, np.arange(columns.start, columns.stop), side="right") - 1
+    closes: NDArray[np.float64] = path.close[np.maximum(place, 0)].copy()
+    return closes
+
+
+def _over_time(
+    stretches: Iterable[tuple[LiquidationLevels, ...]],
+    grid: PriceGrid,
+    columns: range,
+    *,
+    path: PricePath,
+    last_price: float,
+    width: int,
+    shares: OpenShares | None,
+) -> tuple[NDArray[np.float64], float, float]:
+    """Return what stood in each bucket and column, and what stands below and above the grid."""
     # Each level adds its notional where it begins and subtracts it where it ends. The running total over
     # the columns is then the value, without a loop over the columns of every level.
-    change = np.zeros((len(grid), columns + 1))
-    times = (start + np.arange(columns + 1)) * width
+    change = np.zeros((len(grid), len(columns) + 1))
+    times = np.arange(columns.start, columns.stop + 1) * width
     # The grid holds the whole price path, so price has swept nothing beyond its ends.
     below = above = 0.0
     for levels in chain.from_iterable(stretches):
-        born = levels.entry_time // width - start
-        path = swept_by or liquidation_map.path
-        price = _column_prices(levels.side, path, range(start, start + columns), width=width)
-        gone = _gone(levels, born, price, last_price=liquidation_map.last_price)
+        born = levels.entry_time // width - columns.start
+        price = _column_prices(levels.side, path, columns, width=width)
+        gone = _gone(levels, born, price, last_price=last_price)
         row = grid.bucket_of(levels.price)
         inside = (row >= 0) & (row < len(grid))
         below += float(levels.notional[row < 0].sum())
@@ -66,10 +148,10 @@ def build_heatmap(
         for column, sign in ((born, 1), (gone, -1)):
             notional = _notional_in(levels, column, times, shares)
             np.add.at(change, (row[inside], column[inside]), sign * notional[inside])
-    value = _running(change, times, shares)[:, :-1]
+    value: NDArray[np.float64] = _running(change, times, shares)[:, :-1]
     # What was added and subtracted again leaves rounding errors relative to its size, not exact zeros.
     value[value < 1e-9 * value.max(initial=0.0)] = 0.0
-    return Heatmap(grid.edges, times, value, below, above)
+    return value, below, above
 
 
 def _notional_in(

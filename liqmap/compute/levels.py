@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from liqmap.compute.values import (
     Selected,
     SideTrades,
 )
+from liqmap.exact import rounded
 from liqmap.model import Coverage, LevelFilter, MapRequest, Side
 
 if TYPE_CHECKING:
@@ -36,6 +37,18 @@ LARGEST_KEPT: Final = 100
 
 # Each divides a day, and each above a minute is whole minutes, so that bins align to UTC and to minute bars.
 _PATH_BINS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Added:
+    """What one market's selected trades add up to: the sums of their levels, and which they are."""
+
+    sums: LevelSums
+    buys: Selected
+    sells: Selected
+    unplaced: float
+    not_opened: float = 0.0
+    closed: float = 0.0
 
 
 def build_map(
@@ -57,8 +70,29 @@ def build_map(
     not opened + closed notional are added to that sum.
     """
     last_price = float(path.close[-1])
-    level_range = _level_range(path, request, rules)
-    sums = LevelSums(*level_range, leverages=request.leverages, last_price=last_price)
+    bounds = level_bounds(path, request, rules)
+    sums = LevelSums(*bounds, leverages=request.leverages, last_price=last_price)
+    added = add_up(request, entries, rules, sums=sums, last_price=last_price, positions=positions)
+    return map_of(
+        request, coverage, added, path=path, trade_count=trade_count, last_price=last_price, basis=basis
+    )
+
+
+def add_up(
+    request: MapRequest,
+    entries: Iterable[Entries],
+    rules: MarginRules,
+    *,
+    sums: LevelSums,
+    last_price: float,
+    ratio: float = 1.0,
+    positions: Positions | None = None,
+) -> Added:
+    """Add the levels of `entries` to `sums`, and return what they add up to.
+
+    Levels are computed and swept by the market's own prices, of which the last is `last_price`. They are
+    added times `ratio`, as those of the reference.
+    """
     selections = {side: _Selection(side) for side in Side}
     unplaced = not_opened = closed = 0.0
     for stretch in entries:
@@ -71,15 +105,36 @@ def build_map(
                 last_price=last_price,
                 positions=positions,
             )
-            sums.add(levels)
+            sums.add([aligned(each, ratio) for each in levels])
             for each in levels:
                 if each.selected is not None and each.opened is not None:
                     not_opened += float((each.selected - each.opened).sum())
                     closed += float((each.opened - each.notional).sum())
-            selections[side].add(trades)
+            selections[side].add(trades if ratio == 1 else replace(trades, price=trades.price * ratio))
             # A trade that may not have the lowest leverage may have none.
             if len(levels[0].price) < len(trades):
                 unplaced += _unplaced(trades, request, rules)
+    buys, sells = selections[Side.BUY].selected(), selections[Side.SELL].selected()
+    return Added(sums, buys, sells, unplaced, not_opened, closed)
+
+
+def aligned(levels: LiquidationLevels, ratio: float) -> LiquidationLevels:
+    """Return levels times `ratio`: so, their distances from the last price are kept."""
+    return levels if ratio == 1 else replace(levels, price=rounded(levels.price * ratio))
+
+
+def map_of(
+    request: MapRequest,
+    coverage: Coverage,
+    added: Added,
+    *,
+    path: PricePath,
+    trade_count: int,
+    last_price: float,
+    basis: MarginBasis,
+) -> LiquidationMap:
+    """Return the map of what was added up."""
+    sums = added.sums
     buckets = sums.buckets()
     bands = sums.bands()
     clusters = find_clusters(buckets, bands, last_price=last_price)
@@ -89,8 +144,8 @@ def build_map(
         request=request,
         coverage=coverage,
         path=path,
-        buys=selections[Side.BUY].selected(),
-        sells=selections[Side.SELL].selected(),
+        buys=added.buys,
+        sells=added.sells,
         trade_count=trade_count,
         last_price=last_price,
         buckets=buckets,
@@ -103,13 +158,13 @@ def build_map(
         swept_long=swept_long,
         swept_short=swept_short,
         swept_outside=max(0.0, swept_long + swept_short - float(buckets.swept.sum())),
-        unplaced=unplaced,
+        unplaced=added.unplaced,
         margin=basis,
         bands=bands,
         clusters=clusters,
         labelled=labelled(clusters, buckets),
-        not_opened=not_opened,
-        closed=closed,
+        not_opened=added.not_opened,
+        closed=added.closed,
     )
 
 
@@ -227,7 +282,7 @@ def _unplaced(trades: SideTrades, request: MapRequest, rules: MarginRules) -> fl
     return float(trades.notional[allowed < request.leverages[0]].sum())
 
 
-def _level_range(path: PricePath, request: MapRequest, rules: MarginRules) -> tuple[float, float]:
+def level_bounds(path: PricePath, request: MapRequest, rules: MarginRules) -> tuple[float, float]:
     """Return two prices between which every level lies.
 
     No position outlives the loss of its whole margin, which comes last at the lowest leverage.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from liqmap.model import MapSummary
+from liqmap.model import MapSummary, MarketSummary
 from liqmap.window import at_ms
 
 if TYPE_CHECKING:
-    from liqmap.compute.values import LiquidationMap
+    from liqmap.compute.values import LiquidationMap, MarketShare
 
 
 def summarize(liquidation_map: LiquidationMap) -> MapSummary:
@@ -37,4 +37,27 @@ def summarize(liquidation_map: LiquidationMap) -> MapSummary:
         closed=liquidation_map.closed,
         open_interest=liquidation_map.open_interest,
         realised=None if liquidation_map.realised is None else liquidation_map.realised.sums,
+        by_market=tuple(_of_market(each) for each in liquidation_map.shares),
+        left_out=liquidation_map.left_out,
+    )
+
+
+def _of_market(share: MarketShare) -> MarketSummary:
+    return MarketSummary(
+        market=share.market,
+        last_price=share.last_price,
+        trades=share.trade_count,
+        selected_buy=share.buys.count,
+        selected_sell=share.sells.count,
+        selected_notional_buy=share.buys.notional,
+        selected_notional_sell=share.sells.notional,
+        standing_long=float(share.buckets.long.sum()),
+        standing_short=float(share.buckets.short.sum()),
+        swept_long=share.swept_long,
+        swept_short=share.swept_short,
+        unplaced=share.unplaced,
+        margin=share.margin,
+        coverage=share.coverage,
+        not_opened=share.not_opened,
+        closed=share.closed,
     )

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
         Band,
         Cluster,
         Coverage,
+        Gap,
+        LeftOut,
         MapRequest,
         MarginBasis,
+        Market,
         OpenInterest,
         RealisedSums,
     )
@@ -186,7 +189,8 @@ class LiquidationMap:
     trades that are too large for any of the leverages. `clusters` has the longs', nearest first, then the
     shorts'. `labelled` has those of them that get a label, the most important first. All pictures and words
     of an answer name clusters from this one list. `not_opened`, `closed` and `open_interest` are as in
-    `MapSummary`; `realised` is None where no liquidations were received.
+    `MapSummary`; `realised` is None where no liquidations were received. A map of several markets has their
+    `shares`, the reference first, and says which are `left_out`.
     """
 
     request: MapRequest
@@ -211,6 +215,38 @@ class LiquidationMap:
     closed: float = 0.0
     open_interest: OpenInterest | None = None
     realised: Realised | None = None
+    shares: tuple[MarketShare, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def path_gaps(self) -> tuple[Gap, ...]:
+        """The gaps of the price path, which is the reference's in a map of several markets."""
+        return self.shares[0].coverage.missing if self.shares else self.coverage.missing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MarketShare:
+    """One market's share of a map of several.
+
+    `buckets` are what it has in those of the map, aligned: its own prices times `ratio`, so that distances
+    from its own `last_price` are kept. `path` and `last_price` are its own.
+    """
+
+    market: Market
+    ratio: float
+    last_price: float
+    path: PricePath
+    buckets: LevelBuckets
+    buys: Selected
+    sells: Selected
+    trade_count: int
+    swept_long: float
+    swept_short: float
+    unplaced: float
+    margin: MarginBasis
+    coverage: Coverage
+    not_opened: float = 0.0
+    closed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -284,7 +284,7 @@ class ExchangeRow:
     if the trades of the last hours can only be recorded, `risk_limits` if brackets are not published without
     an account, `liquidation_files` if liquidations can only be recorded, and `volumes` if no answer has those
     of all symbols. `series` are the kinds of series that the exchange publishes. `instruments` is None if
-    sizes are in base currency already.
+    sizes are in base currency already. What is stored are fills, not orders, if it `stores_fills`.
     """
 
     label: str
@@ -308,6 +308,7 @@ class ExchangeRow:
     budget_period: timedelta = timedelta(minutes=1)
     busy: Callable[[object], float | None] = _never_busy
     limited_wait: float = 60.0
+    stores_fills: bool = False
 
     def margin_rule(self, *, on: date) -> MarginRule:
         """Return the exchange's rule for maintenance margin on a day."""

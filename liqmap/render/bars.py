@@ -1,12 +1,13 @@
-"""Bars: the standing notional of each bucket, stacked by leverage, and outlines of what was swept."""
+"""Bars: the standing notional of each bucket, stacked by leverage or exchange; outlines of what is swept."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from liqmap.model import Side
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import Exchange, Side, Stack
 from liqmap.render.panel import Panel, padded
 from liqmap.render.style import Palette, leverage_colours
 
@@ -60,6 +61,38 @@ def bar_edges(
     return low - before, high + after
 
 
+class Stacked(NamedTuple):
+    """One of the parts that bars are stacked of: its name and colour, and its notional in each bucket."""
+
+    name: str
+    colour: str
+    notional: NDArray[np.float64]
+
+
+def stacks(liquidation_map: LiquidationMap, palette: Palette) -> list[Stacked]:
+    """Return what bars are stacked of, from the axis outwards: leverages, or exchanges, the largest first."""
+    buckets, shares = liquidation_map.buckets, liquidation_map.shares
+    if shares and liquidation_map.request.stack is Stack.EXCHANGE:
+        # A colour stays an exchange's, whichever others are drawn beside it.
+        colours = dict(zip(Exchange, palette.exchanges, strict=False))
+        found = [
+            Stacked(
+                EXCHANGES[each.market.exchange].label,
+                colours[each.market.exchange],
+                (each.buckets.long + each.buckets.short).sum(axis=0),
+            )
+            for each in shares
+        ]
+        return sorted(found, key=lambda each: -float(each.notional.sum()))
+    colours_of_leverages = leverage_colours(palette, len(buckets.leverages))
+    return [
+        Stacked(f"{leverage}x", colour, row)
+        for leverage, colour, row in zip(
+            buckets.leverages, colours_of_leverages, buckets.long + buckets.short, strict=True
+        )
+    ]
+
+
 def draw_bars(
     canvas: Canvas,
     panel: Panel,
@@ -69,7 +102,7 @@ def draw_bars(
     pill: Box,
     upright: bool,
 ) -> None:
-    """Draw the bars of all buckets, stacked by leverage, and outline beyond them what was swept.
+    """Draw the bars of all buckets, stacked as `stacks` has it, and outline beyond them what was swept.
 
     They stand on the panel's lower end if `upright`, else they lie against its left end. Outlines stop at the
     last price's `pill`.
@@ -78,8 +111,7 @@ def draw_bars(
     along, across = (panel.x, panel.y) if upright else (panel.y, panel.x)
     low, high = bar_edges(along(buckets.edges), standing_totals(liquidation_map) > 0)
     base = np.zeros(len(low))
-    colours = leverage_colours(palette, len(buckets.leverages))
-    for row, colour in zip(buckets.long + buckets.short, colours, strict=True):
+    for _, colour, row in stacks(liquidation_map, palette):
         shown = row > 0
         first, last = low[shown], high[shown]
         near, far = across(base)[shown], across(base + row)[shown]

@@ -14,6 +14,7 @@ from liqmap.text import (
     coverage_warning,
     interest_text,
     interest_warnings,
+    left_out_text,
     margin_text,
     money,
     unswept_text,
@@ -52,6 +53,7 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
     _draw_subtitle(canvas, liquidation_map, palette)
     doubts = interest_warnings(liquidation_map.open_interest, liquidation_map.margin.positions)
     warnings = [text for text in (coverage_warning(coverage), unswept_text(coverage), *doubts[:1]) if text]
+    warnings += (f"{left_out_text(each)}." for each in liquidation_map.left_out)
     if warnings:
         words = "⚠ " + " ".join(warnings)
         size = fitting_size(words, SIZES.foot, left=MARGIN)

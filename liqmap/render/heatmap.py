@@ -40,7 +40,7 @@ def heatmap_canvas(liquidation_map: LiquidationMap, heatmap: Heatmap, *, label: 
     draw_left_axis(canvas, panel, palette, prices)
     window = liquidation_map.request.window
     draw_bottom_axis(canvas, panel, palette, time_ticks(window.start_ms, window.end_ms, count=_TICKS))
-    for gap in liquidation_map.coverage.missing:
+    for gap in liquidation_map.path_gaps:
         draw_gap(canvas, panel, _span(gap.window, window, panel), palette)
     watermark(canvas, liquidation_map, palette, [panel])
     draw_path_line(canvas, panel, liquidation_map, palette, halo=palette.background)

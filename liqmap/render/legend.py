@@ -1,11 +1,12 @@
-"""The legend of the bars: which colour is which leverage, and what the outlines are."""
+"""The legend of the bars: which colour is which leverage or exchange, and what the outlines are."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from liqmap.render.bars import stacks
 from liqmap.render.canvas import Box, Canvas, text_width
-from liqmap.render.style import SIZES, Palette, leverage_colours
+from liqmap.render.style import SIZES, Palette
 
 if TYPE_CHECKING:
     from liqmap.compute.values import LiquidationMap
@@ -15,11 +16,8 @@ _GHOSTS = "swept since"
 
 
 def draw_legend(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette, *, box: Box) -> None:
-    """Name the colours of the leverages above a panel, and the ghosts."""
-    leverages = liquidation_map.buckets.leverages
-    colours = dict(
-        zip((f"{each}x" for each in leverages), leverage_colours(palette, len(leverages)), strict=True)
-    )
+    """Name the colours of the bars' parts above a panel, and the ghosts."""
+    colours = {each.name: each.colour for each in stacks(liquidation_map, palette)}
     names = [*colours, _GHOSTS] if liquidation_map.buckets.swept.any() else list(colours)
     size, rows = _legend_rows(names, box.width)
     for place, row in enumerate(reversed(rows)):

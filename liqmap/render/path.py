@@ -25,7 +25,7 @@ def draw_path(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, pal
     prices = price_ticks(panel.y_range, count=PATH_TICKS, exact=step_of(liquidation_map))
     draw_left_axis(canvas, panel, palette, prices)
     draw_bottom_axis(canvas, panel, palette, time_ticks(window.start_ms, window.end_ms, count=5))
-    for gap in liquidation_map.coverage.missing:
+    for gap in liquidation_map.path_gaps:
         draw_gap(canvas, panel, (gap.window.start_ms, gap.window.end_ms), palette)
     draw_path_line(canvas, panel, liquidation_map, palette)
 
@@ -54,7 +54,7 @@ def path_pieces(liquidation_map: LiquidationMap) -> list[slice]:
     """Return the parts of the price path between the gaps, which no line may cross."""
     path = liquidation_map.path
     # The bin in which a gap ends begins inside the gap, and belongs to what follows it.
-    cuts = np.searchsorted(path.time, [gap.window.start_ms for gap in liquidation_map.coverage.missing])
+    cuts = np.searchsorted(path.time, [gap.window.start_ms for gap in liquidation_map.path_gaps])
     bounds = [0, *(int(cut) for cut in cuts), len(path.time)]
     return [slice(first, end) for first, end in pairwise(bounds) if first < end]
 
@@ -72,8 +72,9 @@ def draw_gap(canvas: Canvas, panel: Panel, span_ms: tuple[float, float], palette
 
 def known_until(liquidation_map: LiquidationMap) -> int:
     """Return where a window's data ends [ms]: with it, or where a gap begins that lasts to its end."""
-    gap = liquidation_map.coverage.end_gap
-    return gap.window.start_ms if gap else liquidation_map.request.window.end_ms
+    gaps, window = liquidation_map.path_gaps, liquidation_map.request.window
+    lacks_end = bool(gaps) and gaps[-1].window.end == window.end
+    return gaps[-1].window.start_ms if lacks_end else window.end_ms
 
 
 def last_text(liquidation_map: LiquidationMap) -> str:

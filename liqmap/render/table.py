@@ -13,7 +13,7 @@ import pyarrow.csv
 from liqmap.exact import rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,6 +56,17 @@ def levels_table(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> pa.Table
             "state": np.where(column("standing"), "standing", "swept"),
         }
     )
+
+
+def joint_table(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Return tables of levels as one, with a first column `exchange` where there are several."""
+    if len(tables) == 1:
+        return next(iter(tables.values()))
+    parts = [
+        each.add_column(0, "exchange", pa.array([exchange] * each.num_rows, pa.string()))
+        for exchange, each in tables.items()
+    ]
+    return pa.concat_tables(parts).combine_chunks()
 
 
 def csv_of(table: pa.Table) -> bytes:

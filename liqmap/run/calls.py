@@ -26,7 +26,7 @@ from liqmap.parsing import (
     DEFAULT_LEVERAGES,
     check_request,
     parse_end,
-    parse_exchange,
+    parse_exchanges,
     parse_levels,
     parse_leverages,
     parse_mode,
@@ -53,7 +53,8 @@ Result = TypeVar("Result")
 class Options(TypedDict, total=False):
     """What `draw` and `adraw` take by name; each may be text, as the command line takes it, or a value.
 
-    end: when the window ends, in UTC (default: now). exchange: where the trades were made. pictures: which
+    end: when the window ends, in UTC (default: now). exchange: where the trades were made, such
+    as "okx", or "all" for one map of all. pictures: which
     to draw (default: the map and the depth). leverages: such as "10:35,25:30,50:20,100:15". model: the
     margin model. levels: "standing" or "all". theme: "dark" or "light". tables: whether the result has Arrow
     tables. simulated: draw an invented market, without any network. settings: a file of settings, or them.
@@ -128,8 +129,9 @@ def _request(
     max_days: int,
 ) -> MapRequest:
     leverages, weights = parse_leverages(options.get("leverages", DEFAULT_LEVERAGES))
+    exchanges, name = parse_exchanges(options.get("exchange", DEFAULT_EXCHANGE)), parse_symbol(symbol)
     request = MapRequest(
-        markets=(Market(parse_exchange(options.get("exchange", DEFAULT_EXCHANGE)), parse_symbol(symbol)),),
+        markets=tuple(Market(each, name) for each in exchanges),
         window=_window(window, options.get("end")),
         selection=_selection(selection) if isinstance(selection, str) else selection,
         leverages=leverages,

@@ -29,9 +29,10 @@ from liqmap.model import MapRequest, Progress
 from liqmap.net.session import open_session
 from liqmap.run.accuracy import Accuracy, Supplies
 from liqmap.run.dask import ClusterStatus, DaskPool
+from liqmap.run.gathering import Gathering
 from liqmap.run.job import MapJob, run_map_job
+from liqmap.run.joint import JointJob, run_joint_job
 from liqmap.run.scanner import Scanner
-from liqmap.run.series import SeriesFetch
 from liqmap.settings import load_settings
 from liqmap.store.local import SegmentStore
 from liqmap.store.shared import SharedStore
@@ -46,10 +47,9 @@ if TYPE_CHECKING:
     import aiohttp
 
     from liqmap.clock import Clock
-    from liqmap.collect.collector import Holdings
     from liqmap.compute.scan import ScanRequest, ScanResult
+    from liqmap.run.gathering import Gathered
     from liqmap.run.result import MapResult
-    from liqmap.run.series import MapSeries
     from liqmap.settings import Settings
     from liqmap.store.shared import Observe
 
@@ -210,7 +210,8 @@ class Engine:
         `recent.patience`, `partial` is called once with a map of the trades fetched by then. Raises
         RequestError, DataError, EngineBusy or JobFailed.
         """
-        self._parts.recorder.want(request.market.exchange, request.market.symbol, until=request.window.end)
+        for market in request.markets:
+            self._parts.recorder.want(market.exchange, market.symbol, until=request.window.end)
         if request in self._results:
             self.answered_from_memory += 1
             return self._results[request]
@@ -371,33 +372,23 @@ class Engine:
 
     async def _draw_once(self, request: MapRequest) -> MapResult:
         started = time.perf_counter()
-        collecting = asyncio.create_task(
-            self._parts.collector.collect(
-                request.market.exchange,
-                request.market.symbol,
-                window=request.window,
-                progress=lambda progress: self._tell(request, progress),
-            )
-        )
-        bracketing = asyncio.create_task(self._parts.brackets.current(request.model, request.market.symbol))
-        fetch = SeriesFetch(
+        gathering = Gathering(
             request,
-            collector=self._parts.series,
+            collector=self._parts.collector,
+            brackets=self._parts.brackets,
+            series=self._parts.series,
             liquidations=self._parts.liquidations,
             clock=self._clock,
+            progress=lambda progress: self._tell(request, progress),
         )
         try:
-            await self._offer_partial(request, collecting, fetch)
-            holdings = await collecting
-            brackets_are_current = await bracketing
-            series = await fetch.result()
+            await self._offer_partial(request, gathering)
+            gathered = await gathering.result()
         finally:
-            collecting.cancel()
-            bracketing.cancel()
-            fetch.cancel()
+            gathering.cancel()
         collected = time.perf_counter()
         self._tell(request, Progress("Drawing"))
-        result = await self._drawn(request, holdings, series)
+        result = await self._drawn(request, gathered)
         result = replace(
             result,
             timings_ms={
@@ -407,16 +398,32 @@ class Engine:
             },
         )
         # The next day file may complete an incomplete window, so only maps of complete ones are kept.
-        is_final = holdings.coverage.fraction == 1 and brackets_are_current and series.is_final
+        is_final = gathered.is_final and not result.summary.left_out
         if is_final and not (request.levels_csv or request.tables) and self._results.maxsize:
             self._results[request] = result
         log.info("drew %s in %.0f ms", _described(request), result.timings_ms["total"])
         return result
 
-    async def _drawn(self, request: MapRequest, holdings: Holdings, series: MapSeries) -> MapResult:
+    async def _drawn(self, request: MapRequest, gathered: Gathered) -> MapResult:
         folders = (self._parts.brackets.folder,)
-        root = self._settings.storage.path
-        job = MapJob(request, holdings.parts, holdings.coverage, folders, series.mark, series.interest, root)
+        jobs = tuple(
+            MapJob(
+                each.request,
+                each.holdings.parts,
+                each.holdings.coverage,
+                folders,
+                each.series.mark,
+                each.series.interest,
+                self._settings.storage.path,
+            )
+            for each in gathered.markets
+        )
+        if request.is_joint:
+            joint = JointJob(request, jobs, gathered.left_out)
+            if self._draws_here:
+                return await asyncio.to_thread(run_joint_job, joint)
+            return await self._parts.pool.run(run_joint_job, joint)
+        (job,) = jobs
         cluster = self._parts.cluster
         if cluster is not None:
             try:
@@ -430,24 +437,21 @@ class Engine:
             return await asyncio.to_thread(run_map_job, job)
         return await self._parts.pool.run(run_map_job, job)
 
-    async def _offer_partial(
-        self, request: MapRequest, collecting: asyncio.Task[Holdings], fetch: SeriesFetch
-    ) -> None:
+    async def _offer_partial(self, request: MapRequest, gathering: Gathering) -> None:
         """Wait for the trades; after `recent.patience`, give the listeners a map of what there is."""
         patience = asyncio.ensure_future(self._clock.sleep(self._settings.recent.patience))
         try:
-            await asyncio.wait({collecting, patience}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({gathering.collected, patience}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             patience.cancel()
         job = self._jobs.get(request)
-        if collecting.done() or job is None:
+        if gathering.collected.done() or job is None:
             return
-        market = request.market
-        holdings = self._parts.collector.held(market.exchange, market.symbol, window=request.window)
-        if not holdings.parts:
+        held = gathering.held()
+        if not held.markets:
             return
         try:
-            job.partial = await self._drawn(request, holdings, fetch.held())
+            job.partial = await self._drawn(request, held)
         except (
             LiqmapError
         ) as error:  # nothing to show of so little, or the workers are busy: the whole counts
@@ -478,8 +482,8 @@ def _ignore(_: Progress | MapResult) -> None:
 
 
 def _described(request: MapRequest) -> str:
-    market, window = request.market, request.window
+    exchanges, window = ",".join(each.exchange for each in request.markets), request.window
     return (
-        f"{market.exchange} {market.symbol} {window.start:%Y-%m-%dT%H:%M:%S}/{window.end:%Y-%m-%dT%H:%M:%S}"
+        f"{exchanges} {request.market.symbol} {window.start:%Y-%m-%dT%H:%M:%S}/{window.end:%Y-%m-%dT%H:%M:%S}"
         f" {request.selection.mode} {request.selection.value}"
     )

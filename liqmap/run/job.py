@@ -34,17 +34,18 @@ from liqmap.run.load import load
 from liqmap.run.positions import open_interest, position_basis, positions_of, sweep_basis, sweeping
 from liqmap.run.realised import realised_in
 from liqmap.run.result import MapResult
+from liqmap.store.merged import merged_parts
 from liqmap.store.segments import Part, read_largest
 from liqmap.text import price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
 
     from liqmap.brackets import DatedBrackets
-    from liqmap.compute.values import LiquidationLevels, LiquidationMap
+    from liqmap.compute.values import Heatmap, LiquidationLevels, LiquidationMap
     from liqmap.run.load import Loaded
     from liqmap.series import Series
 
@@ -70,21 +71,22 @@ class MapJob:
     root: Path | None = None
     brackets: DatedBrackets | None = None
 
+    @property
+    def market(self) -> Market:
+        """The market whose trades these are."""
+        return self.request.market
+
 
 def run_map_job(job: MapJob) -> MapResult:
     """Load, select, compute and draw one request.
 
     Raises RequestError if the selection takes no trade of the window, DataError if a segment is gone.
     """
-    # matplotlib takes a second to import, so only workers do; the process that hands out jobs does not.
-    from liqmap.render import draw_depth, draw_heatmap, draw_map, table  # noqa: PLC0415
-
-    watch = _Stopwatch()
+    watch = Stopwatch()
     request, loaded, rules = job.request, load_job(job), margin_of(job)[0]
     watch.lap("load")
     liquidation_map = compute_map(job, loaded)
     watch.lap("compute")
-    label = EXCHANGES[request.market.exchange].contract(request.market.symbol).label
     last_price = liquidation_map.last_price
     again = bool(request.tables or request.levels_csv or Picture.HEATMAP in request.pictures)
     positions = positions_of(request, job.coverage, loaded, job.interest) if again else None
@@ -93,6 +95,37 @@ def run_map_job(job: MapJob) -> MapResult:
         entries = loaded.entries(timed=timed)
         return all_levels(entries, request, rules, last_price=last_price, positions=positions)
 
+    def heatmap() -> Heatmap:
+        swept_by = None if loaded.marks is None else loaded.marks.path.binned()
+        return build_heatmap(
+            liquidation_map,
+            levels(timed=True),
+            bin_seconds=loaded.bin_seconds,
+            swept_by=swept_by,
+            shares=None if positions is None else positions.shares,
+        )
+
+    label = EXCHANGES[request.market.exchange].contract(request.market.symbol).label
+    return drawn(liquidation_map, label=label, heatmap=heatmap, levels={"": levels}, watch=watch)
+
+
+def drawn(
+    liquidation_map: LiquidationMap,
+    *,
+    label: str,
+    heatmap: Callable[[], Heatmap],
+    levels: Mapping[str, Callable[[], Iterator[tuple[LiquidationLevels, ...]]]],
+    watch: Stopwatch,
+) -> MapResult:
+    """Draw a computed map, which `label` names, and write its tables.
+
+    `heatmap` and `levels` compute what only some requests want; `levels` are by exchange where there are
+    several.
+    """
+    # matplotlib takes a second to import, so only workers do; the process that hands out jobs does not.
+    from liqmap.render import draw_depth, draw_heatmap, draw_map, table  # noqa: PLC0415
+
+    request = liquidation_map.request
     pictures: dict[Picture, bytes] = {}
     tables: dict[str, pa.Table] = {}
     for picture in Picture:
@@ -104,17 +137,10 @@ def run_map_job(job: MapJob) -> MapResult:
             case Picture.DEPTH:
                 pictures[picture] = draw_depth(liquidation_map, label=label)
             case Picture.HEATMAP:
-                swept_by = None if loaded.marks is None else loaded.marks.path.binned()
-                heatmap = build_heatmap(
-                    liquidation_map,
-                    levels(timed=True),
-                    bin_seconds=loaded.bin_seconds,
-                    swept_by=swept_by,
-                    shares=None if positions is None else positions.shares,
-                )
-                pictures[picture] = draw_heatmap(liquidation_map, heatmap, label=label)
+                computed = heatmap()
+                pictures[picture] = draw_heatmap(liquidation_map, computed, label=label)
                 if request.tables:
-                    tables["heatmap"] = table.heatmap_table(heatmap)
+                    tables["heatmap"] = table.heatmap_table(computed)
             case _:  # pragma: no cover - the type checker proves that every picture is handled
                 assert_never(picture)
         watch.lap(picture)
@@ -124,7 +150,7 @@ def run_map_job(job: MapJob) -> MapResult:
         tables["clusters"] = table.clusters_table(liquidation_map.clusters)
     csv = None
     if request.tables or request.levels_csv:
-        every_level = table.levels_table(levels())
+        every_level = table.joint_table({name: table.levels_table(each()) for name, each in levels.items()})
         tables |= {"levels": every_level} if request.tables else {}
         csv = table.csv_of(every_level) if request.levels_csv else None
         watch.lap("tables")
@@ -139,18 +165,23 @@ def run_map_job(job: MapJob) -> MapResult:
     )
 
 
-def load_job(job: MapJob) -> Loaded:
-    """Read the price path of `job` and find which trades it selects. Raises as `run_map_job`."""
+def load_job(job: MapJob, *, selects: bool = True) -> Loaded:
+    """Read the price path of `job` and find which trades it selects. Raises as `run_map_job`.
+
+    Unless it `selects`, that is left to `select_together`.
+    """
     seconds = int(job.request.window.length.total_seconds())
     mark = sweeping(job.request, job.mark)
+    merges = job.request.merge and EXCHANGES[job.market.exchange].stores_fills
     return load(
         job.request,
-        job.parts,
+        merged_parts(job.parts) if merges else job.parts,
         bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS),
         lost=sum(gap.lost for gap in job.coverage.missing),
         mark=mark,
         least_distance=0.0 if mark is None else least_distance(margin_of(job)[0], job.request.leverages),
         weighs=job.request.positions is PositionModel.OPEN_INTEREST,
+        selects=selects,
     )
 
 
@@ -172,7 +203,7 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
         positions=positions,
     )
     if not liquidation_map.buys.count + liquidation_map.sells.count:
-        raise RequestError(_nothing_selected(job, loaded.trade_count))
+        raise RequestError(nothing_selected(job.request, [job], loaded.trade_count))
     shares = None if positions is None else positions.shares
     request = job.request
     return replace(
@@ -219,11 +250,12 @@ def _lacking_brackets(market: Market, owner: Exchange) -> LackingBrackets:
     return LackingBrackets(row.label, market.symbol, contract.label if unpublished else None)
 
 
-def _nothing_selected(job: MapJob, trades: Mapping[Side, int]) -> str:
-    symbol = job.request.market.symbol
-    match job.request.selection:
+def nothing_selected(request: MapRequest, jobs: Sequence[MapJob], trades: Mapping[Side, int]) -> str:
+    """Return the sentence that says that `request` selects none of the trades of `jobs`, and what would."""
+    symbol = request.market.symbol
+    match request.selection:
         case GrossValue(minimum):
-            largest = _largest_notional(job)
+            largest = max(map(_largest_notional, jobs))
             return (
                 f"No trade of {symbol} in this window reaches {price(minimum)}: the largest is"
                 f" {price(largest)}. Try gross_value {_rounded(largest, 1, ROUND_DOWN)} or a longer window."
@@ -253,11 +285,14 @@ def _rounded(value: float, digits: int, rounding: str) -> str:
     return f"{rounded.normalize():,f}"
 
 
-class _Stopwatch:
+class Stopwatch:
+    """Measures laps [ms]."""
+
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
+        """Note how long it took since the last lap."""
         now = time.perf_counter()
         self.laps[name], self._last = (now - self._last) * 1000, now

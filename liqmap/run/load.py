@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -189,13 +190,15 @@ def load(
     mark: Series | None = None,
     least_distance: float = 0.0,
     weighs: bool = False,
+    selects: bool = True,
 ) -> Loaded:
     """Read the price path and find how many of each part's largest trades are selected.
 
     `parts` come oldest first; `lost` trades are known to be missing in the window. Where there is a `mark`
     price, it sweeps the levels, all of which are at least `least_distance` away from their entries. With
-    `weighs`, minutes and volumes are read, by which open interest weighs positions. Raises
-    RequestError if nobody traded, DataError if all trades are missing or a segment is gone.
+    `weighs`, minutes and volumes are read, by which open interest weighs positions. Unless it `selects`,
+    `select_together` is to follow. Raises RequestError if nobody traded, DataError if all trades are missing
+    or a segment is gone.
     """
     paths, trade_count = [], dict.fromkeys(Side, 0)
     minutes: list[PricePath] = []
@@ -216,7 +219,9 @@ def load(
             f"Nobody traded {request.market.symbol} in this window; try a longer one or another symbol."
         )
     held: dict[tuple[int, Side], Largest] = {}
-    cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
+    cuts: dict[Side, tuple[Cut, ...]] = {}
+    if selects:
+        cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
     newest, path = [each for each in zip(parts, paths, strict=True) if len(each[1].time)][-1]
     last_trade = _last_second(newest, since=int(path.time[-1]))
     path_by_minutes = volume = None
@@ -240,6 +245,42 @@ def load(
         path_by_minutes,
         volume,
     )
+
+
+def select_together(every: Sequence[Loaded]) -> list[Loaded]:
+    """Find which trades of several markets are selected, the largest of all together."""
+    held: list[dict[tuple[int, Side], Largest]] = [{} for _ in every]
+    cuts: list[dict[Side, tuple[Cut, ...]]] = [{} for _ in every]
+    # Of equal trades the earlier is selected, so all parts are looked through in the order of time.
+    places = [(which, index) for which, each in enumerate(every) for index in range(len(each.parts))]
+    places.sort(key=lambda place: every[place[0]].parts[place[1]].window.start)
+    for side in Side:
+        trades = sum(each.trade_count[side] for each in every)
+        cut = cut_for(every[0].request.selection, side_trades=trades)
+        counts = dict.fromkeys(places, cut)
+        if cut.count is not None:
+            read = partial(_read_pooled, every, places, side, held if cut.count <= _HELD else None)
+            shared = shared_out(cut.count, parts=len(places), read=read)
+            counts = {place: Cut(count=count) for place, count in zip(places, shared, strict=True)}
+        for which, each in enumerate(every):
+            cuts[which][side] = tuple(counts[which, index] for index in range(len(each.parts)))
+    return [replace(each, cuts=cuts[which], held=held[which]) for which, each in enumerate(every)]
+
+
+def _read_pooled(
+    every: Sequence[Loaded],
+    places: Sequence[tuple[int, int]],
+    side: Side,
+    held: list[dict[tuple[int, Side], Largest]] | None,
+    index: int,
+    cut: Cut,
+) -> NDArray[np.float64]:
+    which, place = places[index]
+    part = every[which].parts[place]
+    found = read_largest(part.segment, side, window=part.window, cut=cut)
+    if held is not None:
+        held[which][place, side] = found
+    return found.trades.notional
 
 
 def _last_second(part: Part, *, since: int) -> datetime:

@@ -45,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument("--crash", action="store_true", help="serve only streams, with very many trades")
     parser.add_argument("--rate", type=float, default=50_000, help="a crash's trades a second, in total")
-    parser.add_argument("--symbols", type=int, choices=range(1, 101), metavar="1-100", default=20)
+    parser.add_argument("--symbols", type=int, choices=range(1, 501), metavar="1-500", default=20)
     arguments = parser.parse_args()
     if arguments.crash:
         serving = serve_crash(rate=arguments.rate, symbols=arguments.symbols, port=arguments.port)

@@ -97,6 +97,38 @@ class BybitBurst:
         ]
 
 
+class OkxBurst:
+    """Messages of the channel trades, one order of one fill each, framed for the websocket.
+
+    {"arg":{"channel":"trades","instId":"CRASH00-USDT-SWAP"},"data":[{"instId":"CRASH00-USDT-SWAP",
+    "tradeId":"100000000000","px":"29000.1","sz":"0.123","side":"buy" ,"ts":"1791102056684","count":"1",
+    "source":"0","seqId":100000000000}]}
+    """
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        names, sides = (
+            [f"{symbol.removesuffix('USDT')}-USDT-SWAP" for symbol in symbols],
+            ('"sell"', '"buy" '),
+        )
+        texts = [
+            f'{{"arg":{{"channel":"trades","instId":"{name}"}},"data":[{{"instId":"{name}",'
+            f'"tradeId":"{"A" * _DIGITS}","px":"{price}","sz":"{size}","side":'
+            f'{sides[is_buy]},"ts":"1{"T" * _DIGITS}","count":"1","source":"0",'
+            f'"seqId":{"Q" * _DIGITS}}}]}}'
+            for name in names
+            for price, size, is_buy in _invented()
+        ]
+        self._rows = _matrix([_frame(text.encode()) for text in texts]).reshape(len(symbols), _PRICES, -1)
+        self._places = {letter: texts[0].index(letter * _DIGITS) + 4 for letter in "ATQ"}
+
+    def messages(self, ids: Integers, time: Integers, sent_ms: int) -> list[bytes]:  # noqa: ARG002 - not told
+        """Return each symbol's trades with `ids` and `time` [ms], up to MOST_ROWS."""
+        rows = self._rows[:, ids % _PRICES]
+        for letter, numbers in {"A": ids, "T": time, "Q": ids}.items():
+            _write(rows, self._places[letter], numbers)
+        return [each.tobytes() for each in rows]
+
+
 def _invented() -> list[tuple[str, str, bool]]:
     """Return invented price, size and side of trades while the price falls, as texts of equal lengths."""
     rng = np.random.default_rng(7)

@@ -1,6 +1,7 @@
 """Simulate a crash: a few symbols that trade tens of thousands of times a second, to test a client's limits.
 
-Only streams are served. As on the exchanges, a client that does not keep up is disconnected.
+Only streams are served, and what OKX's contracts are. As on the exchanges, a client that does not keep up is
+disconnected.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from aiohttp import web
 
 from liqmap.clock import SystemClock
 from liqmap.model import Exchange
-from liqmap.simulator.bursts import FIRST_ID, MOST_ROWS, BinanceBurst, Burst, BybitBurst
+from liqmap.simulator.bursts import FIRST_ID, MOST_ROWS, BinanceBurst, Burst, BybitBurst, OkxBurst
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.dialects import BinanceStream, BybitStream, Kind
 from liqmap.simulator.host import Host
+from liqmap.simulator.okx_messages import instrument
+from liqmap.simulator.okx_stream import OkxStream
 from liqmap.simulator.streams import Streams
 
 if TYPE_CHECKING:
@@ -57,7 +60,9 @@ class CrashServer:
         most_buffered: int = MOST_BUFFERED,
         port: int = 0,
     ) -> None:
-        self.symbols = [f"CRASH{number:02}USDT" for number in range(symbols)]
+        # Of one length, as the rows of text are.
+        width = max(2, len(str(symbols - 1)))
+        self.symbols = [f"CRASH{number:0{width}}USDT" for number in range(symbols)]
         self.host = Host(port)
         self.dropped = 0
         self._rate = rate / symbols
@@ -68,12 +73,15 @@ class CrashServer:
         self._bursts: dict[Exchange, Burst] = {
             Exchange.BINANCE: BinanceBurst(self.symbols),
             Exchange.BYBIT: BybitBurst(self.symbols),
+            Exchange.OKX: OkxBurst(self.symbols),
         }
 
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_get("/binance/market/stream", self._handler(BinanceStream(self.symbols)))
         app.router.add_get("/bybit/v5/public/linear", self._handler(BybitStream(self.symbols)))
+        app.router.add_get("/okx/ws/v5/public", self._handler(OkxStream(self.symbols)))
+        app.router.add_get("/okx/api/v5/public/instruments", self._contracts)
         await self.host.start(app)
         self._sending = asyncio.create_task(self._send_batches())
         return self
@@ -95,6 +103,15 @@ class CrashServer:
     async def barrier(self) -> None:
         """Return when every client has processed all that it was sent so far, or is gone."""
         await self._streams.barrier()
+
+    async def _contracts(self, request: web.Request) -> web.Response:  # noqa: ARG002 - there is one list
+        """Answer what OKX's contracts are, which a recorder must know: one coin each."""
+        rows = [
+            {"instId": instrument(symbol), "ctType": "linear", "ctVal": "1", "ctMult": "1", "lever": "100"}
+            | {"ctValCcy": symbol.removesuffix("USDT"), "state": "live"}
+            for symbol in self.symbols
+        ]
+        return web.json_response({"code": "0", "msg": "", "data": rows})
 
     def _handler(self, dialect: Dialect) -> Callable[[web.Request], Awaitable[StreamResponse]]:
         async def serve(request: web.Request) -> StreamResponse:

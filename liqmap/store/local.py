@@ -215,7 +215,7 @@ def _remove_older(path: Path, *, than: datetime) -> None:
 def _use(segment: Path) -> tuple[bool, float, Path, int] | None:
     # What eviction goes by; None if another process has just removed it, or it cannot be looked at.
     try:
-        size = sum(file.stat().st_size for file in segment.iterdir())
+        size = sum(file.stat().st_size for file in segment.rglob("*"))
         return window_of(segment.name).length < DAY, segment.stat().st_mtime, segment, size
     except OSError:
         return None

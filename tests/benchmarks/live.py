@@ -30,6 +30,9 @@ from tests.liqmap.market_time import driven
 
 FILLED = timedelta(hours=6)
 RECORDED_SECONDS = 100
+MANY_SECONDS = 90  # so that a minute is stored
+STREAMED_SYMBOLS = 400  # of each exchange
+QUIET_RATE = 2000  # trades a second of each exchange
 RATE = 50_000
 GRANTED = 2400
 
@@ -105,12 +108,37 @@ async def measure_crash(folder: Path, table: Table) -> None:
         table.value("streams that broke, together", sum(each.cuts for each in found), unit="")
 
 
-async def _watched(recorder: psutil.Process) -> tuple[list[float], list[float]]:
+async def measure_many_streams(folder: Path, table: Table) -> None:
+    """Let one recorder take in the streams of all three exchanges, most of them of quiet symbols."""
+    streams, rate = 2 * STREAMED_SYMBOLS + 2 * STREAMED_SYMBOLS + STREAMED_SYMBOLS + 1, 3 * QUIET_RATE
+    table.heading(f"A recorder of {streams:,} streams of three exchanges: {rate:,} trades/s in all")
+    async with crashing_exchanges(rate=QUIET_RATE, symbols=STREAMED_SYMBOLS) as (urls, symbols):
+        config, store = folder / "many.toml", folder / "store-many"
+        names = ", ".join(f'"{symbol}"' for symbol in symbols)
+        recorded = f"recorder.most_symbols = {STREAMED_SYMBOLS}\nrecorder.symbols = [{names}]\n"
+        config.write_text(f'storage.path = "{store}"\nengine.workers = 1\n{recorded}{urls}')
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "liqmap", "record", "--config", str(config)),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        used, memory = await _watched(psutil.Process(process.pid), seconds=MANY_SECONDS)
+        found = list(Recordings(store).all())
+        process.terminate()
+        await process.wait()
+    alive = [each for each in found if each.connected and each.until is not None]
+    table.row("of one core", used[1:], unit="%")
+    table.value("most memory", max(memory), unit="MiB")
+    table.value("symbols whose minutes were stored", len(alive), unit=f"of {3 * len(symbols)}")
+
+
+async def _watched(
+    recorder: psutil.Process, *, seconds: int = RECORDED_SECONDS
+) -> tuple[list[float], list[float]]:
     """Return what a process took of a core in each ten seconds [%], and its memory each second [MiB]."""
     used: list[float] = []
     memory: list[float] = []
     recorder.cpu_percent()
-    for second in range(1, RECORDED_SECONDS + 1):
+    for second in range(1, seconds + 1):
         await asyncio.sleep(1)
         memory.append(recorder.memory_info().rss / 2**20)
         if second % 10 == 0:

@@ -9,7 +9,8 @@ from pathlib import Path
 from liqmap import Settings
 from liqmap.settings import EngineSettings, StorageSettings
 from tests.benchmarks.burst import measure_burst
-from tests.benchmarks.live import measure_crash, measure_fill
+from tests.benchmarks.joint import measure_joint
+from tests.benchmarks.live import measure_crash, measure_fill, measure_many_streams
 from tests.benchmarks.maps import measure_cold, measure_warm
 from tests.benchmarks.market import make_market, served
 from tests.benchmarks.parts import measure_parts
@@ -44,6 +45,8 @@ async def run() -> None:
         await measure_fill(Path(temporary) / "fill", table)
         await measure_crash(Path(temporary), table)
         await measure_scan(Path(temporary) / "scan", table)
+        await measure_many_streams(Path(temporary), table)
+        await measure_joint(Path(temporary) / "joint", table)
     table.heading("All of this")
     table.value("making ninety days, and measuring", (time.perf_counter() - started) / 60, unit="min")
     table.note(load())

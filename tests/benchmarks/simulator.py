@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from liqmap import Exchange, Settings
 
-_SETTINGS = 6  # lines that the simulator prints: three addresses of each exchange
+_SETTINGS = 9  # lines that the simulator prints: three addresses of each exchange
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def simulated_exchanges(settings: Settings, *, weight_limit: int) -> Async
 
 
 @asynccontextmanager
-async def crashing_exchanges(*, rate: int) -> AsyncIterator[tuple[str, list[str]]]:
+async def crashing_exchanges(*, rate: int, symbols: int = 20) -> AsyncIterator[tuple[str, list[str]]]:
     """Serve the streams of a crash and yield the lines of settings that lead there, and the symbols."""
-    async with served("--crash", "--rate", str(rate)) as lines:
+    async with served("--crash", "--rate", str(rate), "--symbols", str(symbols)) as lines:
         yield "".join(lines[:_SETTINGS]), lines[_SETTINGS].split()[2:]

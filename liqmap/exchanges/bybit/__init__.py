@@ -38,6 +38,7 @@ ROW: Final = ExchangeRow(
     used_weight=lambda _: None,
     brackets_source="Bybit's risk limits (GET /v5/market/risk-limit)",
     risk_limits=BybitRiskLimits(),
+    stores_fills=True,  # neither files nor streams say which fills are one order
     series=SERIES,
     volumes=BybitVolumes(),
 )

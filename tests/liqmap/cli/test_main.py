@@ -62,6 +62,7 @@ def test_json_is_one_object_with_every_number(
         "typed": "BTCUSDT",
         "exchange": "binance",
         "symbol": "BTCUSDT",
+        "markets": [{"exchange": "binance", "symbol": "BTCUSDT"}],
         "start": "2023-08-01T00:00:00+00:00",
         "end": "2023-08-01T06:00:00+00:00",
         "mode": "top_n",
@@ -71,6 +72,8 @@ def test_json_is_one_object_with_every_number(
         "weights": [35, 30, 35],
         "levels": "standing",
         "theme": "light",
+        "each": False,
+        "merge": False,
     }
     assert report["selected"] == {"buy": 100, "sell": 100}
     assert report["coverage"] == {
@@ -188,15 +191,14 @@ def test_names_are_understood_in_capitals_too(
     assert (tmp_path / "out" / f"{STEM}_top_n_100_bybit_light.png").exists()
 
 
-@pytest.mark.parametrize("words", [["BTCUSDT", "6h"], ["record", "BTCUSDT"]])
-def test_unknown_exchange_is_refused_with_those_that_are_known(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-):
+def test_unknown_exchange_is_refused_with_those_that_are_known(capsys: pytest.CaptureFixture[str]):
+    assert main(["BTCUSDT", "6h", "--exchange", "ftx"]) == 2
+    assert "try binance, bybit or okx" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main([*words, "--exchange", "ftx"])
+        main(["record", "BTCUSDT", "--exchange", "ftx"])
     told = capsys.readouterr().err
     assert "argument --exchange: invalid choice: 'ftx' (choose from " in told
-    assert all(each in told.splitlines()[-1] for each in ("binance", "bybit"))
+    assert all(each in told.splitlines()[-1] for each in ("binance", "bybit", "okx"))
 
 
 def test_help_names_the_defaults(capsys: pytest.CaptureFixture[str]):
@@ -207,7 +209,7 @@ def test_help_names_the_defaults(capsys: pytest.CaptureFixture[str]):
         assert each in told
 
 
-@pytest.mark.parametrize("arguments", [[], ["BTCUSDT"], ["BTCUSDT", "6h", "--exchange", "ftx"]])
+@pytest.mark.parametrize("arguments", [[], ["BTCUSDT"], ["BTCUSDT", "6h", "--theme", "red"]])
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as left:
         main(arguments)

@@ -89,6 +89,15 @@ def test_colours_differ_to_colour_blind_eyes(theme: Theme, deficiency: str | Non
     assert min(distance(one, other, deficiency) for one, other in combinations(leverages, 2)) > 20
 
 
+@pytest.mark.parametrize("deficiency", [None, *DEFICIENCIES])
+@pytest.mark.parametrize("theme", Theme)
+def test_five_exchanges_differ_to_colour_blind_eyes(theme: Theme, deficiency: str | None):
+    colours = PALETTES[theme].exchanges
+    assert len(colours) == 5
+    assert min(distance(one, other, deficiency) for one, other in combinations(colours, 2)) > 40
+    assert min(contrast(each, PALETTES[theme].panel) for each in colours) > 3
+
+
 @pytest.mark.parametrize("theme", Theme)
 def test_heat_climbs_in_lightness_alone(theme: Theme):
     steps = [lab(colour, None)[0] for colour in heat_colours(PALETTES[theme], 20)]

@@ -1,0 +1,182 @@
+"""Aggregate: several markets of one coin -> one map, in the prices of the first.
+
+Each market is computed alone: its own trades, its own prices for sweeping, its own margin model. Then its
+levels are aligned: a level l of market e lies at l × P / P_e, with P the reference's last price and P_e its
+own. So a level 2 % below its own price lies 2 % below the reference's, which is what decides a liquidation.
+Only then are the levels put into buckets, once for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from liqmap.compute.buckets import LevelSums
+from liqmap.compute.levels import LARGEST_KEPT, Added, add_up, level_bounds, map_of
+from liqmap.compute.selection import Cut, merge
+from liqmap.compute.values import Entries, LevelBuckets, LiquidationMap, MarketShare, PricePath, Selected
+from liqmap.model import Coverage, LeftOut, LeftOutKind, MapRequest, MarginBasis, MarginModel, Market, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from liqmap.compute.margin import MarginRules
+    from liqmap.compute.standing import Positions
+
+STALE_MS: Final = 300_000
+"""A market whose newest trade is older than this by the newest of all is left out."""
+
+MOST_OFF: Final = 0.01
+"""A market whose price differs more than this from the reference's is left out: it may be another coin."""
+
+
+class Quote(NamedTuple):
+    """A market's last price, when it was paid, and how many coins the contract counts as one."""
+
+    market: Market
+    price: float
+    time: datetime
+    factor: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """One market's part of a map, not yet read: `entries` reads its selected trades, newest first."""
+
+    market: Market
+    coverage: Coverage
+    path: PricePath
+    trade_count: int
+    entries: Callable[[], Iterable[Entries]]
+    rules: MarginRules
+    basis: MarginBasis
+    positions: Positions | None = None
+
+    @property
+    def last_price(self) -> float:
+        """The market's own last price."""
+        return float(self.path.close[-1])
+
+
+def comparable(quotes: Sequence[Quote]) -> list[LeftOut]:
+    """Return which markets cannot be drawn with the others, and why: stale or off by their last prices.
+
+    The first that is not stale is the reference. Prices are compared coin by coin.
+    """
+    newest = max(each.time for each in quotes)
+    left_out, reference = [], None
+    for each in quotes:
+        if (newest - each.time).total_seconds() * 1000 > STALE_MS:
+            left_out.append(LeftOut(each.market, LeftOutKind.STALE, since=each.time))
+            continue
+        reference = reference or each
+        off = each.price / each.factor / (reference.price / reference.factor) - 1
+        if abs(off) > MOST_OFF:
+            left_out.append(LeftOut(each.market, LeftOutKind.OFF, off=off))
+    return left_out
+
+
+def build_joint_map(
+    request: MapRequest,
+    coverage: Coverage,
+    sources: Sequence[Source],
+    *,
+    left_out: Sequence[LeftOut] = (),
+    side_by_side: Callable[..., Iterable[Added]] = map,
+) -> LiquidationMap:
+    """Compute one map of several markets, of which the first is the reference.
+
+    `side_by_side` applies a function to each source, as `map` does. For each market standing + swept +
+    unplaced notional is exactly what was selected of it; the totals are the sums over the markets.
+    """
+    reference = sources[0]
+    last_price = reference.last_price
+    ratios = [last_price / each.last_price for each in sources]
+    bounds = np.array(
+        [
+            np.array(level_bounds(each.path, request, each.rules)) * ratio
+            for each, ratio in zip(sources, ratios, strict=True)
+        ]
+    )
+    low, high = float(bounds[:, 0].min()), float(bounds[:, 1].max())
+
+    def sums() -> LevelSums:
+        return LevelSums(low, high, leverages=request.leverages, last_price=last_price)
+
+    def added(source: Source, ratio: float) -> Added:
+        return add_up(
+            request,
+            source.entries(),
+            source.rules,
+            sums=sums(),
+            last_price=source.last_price,
+            ratio=ratio,
+            positions=source.positions,
+        )
+
+    each_added = list(side_by_side(added, sources, ratios))
+    total = sums()
+    for each in each_added:
+        total.add_sums(each.sums)
+    whole = Added(
+        total,
+        _together([each.buys for each in each_added]),
+        _together([each.sells for each in each_added]),
+        sum(each.unplaced for each in each_added),
+        sum(each.not_opened for each in each_added),
+        sum(each.closed for each in each_added),
+    )
+    drawn = map_of(
+        request,
+        coverage,
+        whole,
+        path=reference.path,
+        trade_count=sum(each.trade_count for each in sources),
+        last_price=last_price,
+        basis=_basis(request, sources),
+    )
+    grid = total.readable_grid()
+    shares = [
+        _share(source, ratio, each, buckets=each.sums.buckets(grid))
+        for source, ratio, each in zip(sources, ratios, each_added, strict=True)
+    ]
+    return replace(drawn, shares=tuple(shares), left_out=tuple(left_out))
+
+
+def _share(source: Source, ratio: float, added: Added, *, buckets: LevelBuckets) -> MarketShare:
+    return MarketShare(
+        market=source.market,
+        ratio=ratio,
+        last_price=source.last_price,
+        path=source.path,
+        buckets=buckets,
+        buys=added.buys,
+        sells=added.sells,
+        trade_count=source.trade_count,
+        swept_long=added.sums.swept(Side.BUY),
+        swept_short=added.sums.swept(Side.SELL),
+        unplaced=added.unplaced,
+        margin=source.basis,
+        coverage=source.coverage,
+        not_opened=added.not_opened,
+        closed=added.closed,
+    )
+
+
+def _together(parts: Sequence[Selected]) -> Selected:
+    largest = merge([each.largest for each in parts], Cut(count=LARGEST_KEPT))
+    return Selected(sum(each.count for each in parts), sum(each.notional for each in parts), largest)
+
+
+def _basis(request: MapRequest, sources: Sequence[Source]) -> MarginBasis:
+    """Return the basis that all have, or that each has its own."""
+    bases = {replace(each.basis, source="") for each in sources}
+    sweeps = {each.basis.sweep for each in sources}
+    if len(bases) == 1:
+        return sources[0].basis
+    own = MarginModel.EXCHANGE if request.model is MarginModel.EXCHANGE else request.model
+    sweep = sweeps.pop() if len(sweeps) == 1 else None
+    return MarginBasis(own, sweep=sweep, positions=sources[0].basis.positions)

@@ -1,0 +1,163 @@
+"""Gather what a map needs before it is drawn: trades, brackets and series, of all its markets at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from liqmap.errors import DamagedSegment, LiqmapError, UnreadableStore
+from liqmap.model import LeftOut, LeftOutKind, Progress
+from liqmap.run.series import SeriesFetch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from liqmap.clock import Clock
+    from liqmap.collect.brackets import BracketTables
+    from liqmap.collect.collector import Collector, Holdings
+    from liqmap.collect.liquidations import LiquidationDays
+    from liqmap.collect.series import SeriesCollector
+    from liqmap.model import MapRequest
+    from liqmap.run.series import MapSeries
+
+
+_RETRIED = DamagedSegment | UnreadableStore  # by the engine, for all markets
+
+
+@dataclass(frozen=True, slots=True)
+class OfMarket:
+    """What there is of one market: the request for it alone, its trades, and its series."""
+
+    request: MapRequest
+    holdings: Holdings
+    series: MapSeries
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What there is of a request's markets. `is_final` says that it will not change any more."""
+
+    markets: tuple[OfMarket, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    is_final: bool = False
+
+
+class _One:
+    """Gathers what there is of one market."""
+
+    def __init__(
+        self,
+        request: MapRequest,
+        *,
+        collector: Collector,
+        brackets: BracketTables,
+        series: SeriesCollector,
+        liquidations: LiquidationDays,
+        clock: Clock,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self.request = request
+        self._collector = collector
+        market = request.market
+        self.collecting = asyncio.create_task(
+            collector.collect(market.exchange, market.symbol, window=request.window, progress=progress)
+        )
+        self._bracketing = asyncio.create_task(brackets.current(request.model, market.symbol))
+        self._fetch = SeriesFetch(request, collector=series, liquidations=liquidations, clock=clock)
+
+    def held(self) -> OfMarket | None:
+        """Return what the store has now, None if that is nothing."""
+        market = self.request.market
+        holdings = self._collector.held(market.exchange, market.symbol, window=self.request.window)
+        return OfMarket(self.request, holdings, self._fetch.held()) if holdings.parts else None
+
+    async def result(self) -> tuple[OfMarket, bool]:
+        """Return all there is, and whether that is final. Raises LiqmapError."""
+        holdings = await self.collecting
+        brackets_are_current = await self._bracketing
+        series = await self._fetch.result()
+        is_final = holdings.coverage.fraction == 1 and brackets_are_current and series.is_final
+        return OfMarket(self.request, holdings, series), is_final
+
+    def cancel(self) -> None:
+        """Stop gathering."""
+        self.collecting.cancel()
+        self._bracketing.cancel()
+        self._fetch.cancel()
+
+
+class Gathering:
+    """Gathers what a request needs, of all its markets at once. `cancel` it at the end."""
+
+    def __init__(
+        self,
+        request: MapRequest,
+        *,
+        collector: Collector,
+        brackets: BracketTables,
+        series: SeriesCollector,
+        liquidations: LiquidationDays,
+        clock: Clock,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self._progress = progress
+        self._shares = [0.0] * len(request.markets)
+        self._each = [
+            _One(
+                request.alone(market),
+                collector=collector,
+                brackets=brackets,
+                series=series,
+                liquidations=liquidations,
+                clock=clock,
+                progress=self._heard(place),
+            )
+            for place, market in enumerate(request.markets)
+        ]
+        self.collected: asyncio.Future[Any] = asyncio.gather(
+            *(each.collecting for each in self._each), return_exceptions=True
+        )
+        """Done once the trades of all markets are there, or cannot be had."""
+
+    def held(self) -> Gathered:
+        """Return what the store has now; markets of which it has nothing are left out."""
+        found = [(each.request.market, each.held()) for each in self._each]
+        left_out = [LeftOut(market, LeftOutKind.BEING_FETCHED) for market, held in found if held is None]
+        return Gathered(tuple(held for _, held in found if held is not None), tuple(left_out))
+
+    async def result(self) -> Gathered:
+        """Return all there is; of several markets, those that cannot be had are left out.
+
+        Raises LiqmapError if none can be had.
+        """
+        outcomes = await asyncio.gather(*(each.result() for each in self._each), return_exceptions=True)
+        found, left_out, is_final = [], [], True
+        for each, outcome in zip(self._each, outcomes, strict=True):
+            if isinstance(outcome, tuple):
+                found.append(outcome[0])
+                is_final = is_final and outcome[1]
+            elif isinstance(outcome, LiqmapError) and not isinstance(
+                outcome, DamagedSegment | UnreadableStore
+            ):
+                left_out.append(LeftOut(each.request.market, LeftOutKind.FAILED, problem=outcome.problem))
+            else:
+                raise outcome
+        if not found:
+            raise next(outcome for outcome in outcomes if isinstance(outcome, LiqmapError))
+        return Gathered(tuple(found), tuple(left_out), is_final and not left_out)
+
+    def cancel(self) -> None:
+        """Stop gathering."""
+        for each in self._each:
+            each.cancel()
+
+    def _heard(self, place: int) -> Callable[[Progress], None]:
+        def heard(progress: Progress) -> None:
+            """Report one market's progress as that of all, which are fetched at once."""
+            if len(self._shares) > 1 and progress.fraction is not None:
+                self._shares[place] = progress.fraction
+                progress = Progress(progress.text, sum(self._shares) / len(self._shares), left=progress.left)
+            self._progress(progress)
+
+        return heard

@@ -1,0 +1,138 @@
+"""Load, compute and draw one map of several markets in a worker process, side by side in its threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from liqmap.collect.coverage import joint_coverage
+from liqmap.compute.aggregate import Quote, Source, build_joint_map, comparable
+from liqmap.compute.heatmap import build_joint_heatmap
+from liqmap.compute.levels import all_levels
+from liqmap.errors import RequestError
+from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.thousands import counted
+from liqmap.model import LeftOut, MapRequest, Side
+from liqmap.run.job import MapJob, Stopwatch, drawn, load_job, margin_of, nothing_selected
+from liqmap.run.load import select_together
+from liqmap.run.positions import position_basis, positions_of, sweep_basis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from liqmap.compute.standing import Positions
+    from liqmap.compute.values import Heatmap, LiquidationLevels
+    from liqmap.run.load import Loaded
+    from liqmap.run.result import MapResult
+
+
+@dataclass(frozen=True, slots=True)
+class JointJob:
+    """A request for several markets, and the job of each that has trades, the reference first.
+
+    `left_out` are those that have none.
+    """
+
+    request: MapRequest
+    jobs: tuple[MapJob, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """One market: its job, what it needs of its trades, and the same as a source of the map."""
+
+    job: MapJob
+    loaded: Loaded
+
+    @property
+    def positions(self) -> Positions | None:
+        """What is left of its positions by open interest, None where that does not weigh them."""
+        return positions_of(self.job.request, self.job.coverage, self.loaded, self.job.interest)
+
+    def source(self) -> Source:
+        rules, basis = margin_of(self.job)
+        request, positions = self.job.request, self.positions
+        return Source(
+            market=self.job.market,
+            coverage=replace(self.job.coverage, last_trade=self.loaded.last_trade),
+            path=self.loaded.path,
+            trade_count=sum(self.loaded.trade_count.values()),
+            entries=self.loaded.entries,
+            rules=rules,
+            basis=replace(
+                basis,
+                sweep=sweep_basis(request, self.loaded),
+                positions=position_basis(request, positions),
+            ),
+            positions=positions,
+        )
+
+    def levels(self, *, timed: bool = False) -> Iterator[tuple[LiquidationLevels, ...]]:
+        """Yield its levels, at its own prices; for a heatmap they must be `timed`."""
+        last_price = float(self.loaded.path.close[-1])
+        return all_levels(
+            self.loaded.entries(timed=timed),
+            self.job.request,
+            margin_of(self.job)[0],
+            last_price=last_price,
+            positions=self.positions,
+        )
+
+
+def run_joint_job(job: JointJob) -> MapResult:
+    """Load, select, compute and draw one map of several markets.
+
+    Raises RequestError if the selection takes no trade of the window, DataError if a segment is gone.
+    """
+    watch, request = Stopwatch(), job.request
+    with ThreadPoolExecutor(len(job.jobs)) as threads:
+        # Reading and numpy release the interpreter, so the markets really load side by side.
+        loaded = list(threads.map(partial(load_job, selects=request.each), job.jobs))
+        parts, left_out = _comparable(job, loaded)
+        if not request.each:
+            together = select_together([each.loaded for each in parts])
+            parts = [replace(each, loaded=its) for each, its in zip(parts, together, strict=True)]
+        watch.lap("load")
+        sources = [each.source() for each in parts]
+        coverage = joint_coverage(request.window, {each.market.exchange: each.coverage for each in sources})
+        liquidation_map = build_joint_map(
+            request, coverage, sources, left_out=left_out, side_by_side=threads.map
+        )
+    if not liquidation_map.buys.count + liquidation_map.sells.count:
+        trades = {side: sum(each.loaded.trade_count[side] for each in parts) for side in Side}
+        raise RequestError(nothing_selected(request, [each.job for each in parts], trades))
+    watch.lap("compute")
+
+    def heatmap() -> Heatmap:
+        marks, positions = [each.loaded.marks for each in parts], [each.positions for each in parts]
+        return build_joint_heatmap(
+            liquidation_map,
+            [each.levels(timed=True) for each in parts],
+            bin_seconds=parts[0].loaded.bin_seconds,
+            swept_by=[None if each is None else each.path.binned() for each in marks],
+            open_shares=[None if each is None else each.shares for each in positions],
+        )
+
+    label = " + ".join(EXCHANGES[each.job.market.exchange].label for each in parts)
+    levels = {each.job.market.exchange.value: each.levels for each in parts}
+    return drawn(liquidation_map, label=label, heatmap=heatmap, levels=levels, watch=watch)
+
+
+def _comparable(job: JointJob, loaded: Sequence[Loaded]) -> tuple[list[_Part], list[LeftOut]]:
+    """Return the markets that can be drawn together, and which are left out."""
+    parts = [_Part(each, its) for each, its in zip(job.jobs, loaded, strict=True)]
+    quotes = [
+        Quote(
+            each.job.market,
+            float(each.loaded.path.close[-1]),
+            each.loaded.last_trade,
+            counted(each.job.market.symbol).factor,
+        )
+        for each in parts
+    ]
+    left_out = comparable(quotes)
+    gone = {each.market for each in left_out}
+    return [each for each in parts if each.job.market not in gone], [*job.left_out, *left_out]

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from liqmap.compute.aggregate import Quote, Source, build_joint_map, comparable
+from liqmap.compute.heatmap import build_joint_heatmap
+from liqmap.compute.levels import all_levels, build_map
+from liqmap.compute.margin import Brackets, MarginRules
+from liqmap.compute.values import Aftermath, Entries, LiquidationMap, PricePath, SideTrades
+from liqmap.exchanges.thousands import counted
+from liqmap.model import (
+    Coverage,
+    Exchange,
+    LeftOutKind,
+    MapRequest,
+    MarginBasis,
+    MarginModel,
+    Market,
+    Side,
+    TopN,
+    Valuation,
+)
+from liqmap.window import TimeWindow
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+WINDOW = TimeWindow(START, START + timedelta(minutes=10))
+MARKETS = tuple(Market(each, "BTCUSDT") for each in Exchange)
+REQUEST = MapRequest(MARKETS, WINDOW, TopN(100), leverages=(50,))
+# At 50x without maintenance margin a long is liquidated 2 % below its entry.
+SIMPLE = MarginRules()
+
+
+def source(market: Market, last: float, entries: Entries, rules: MarginRules = SIMPLE) -> Source:
+    """Return a market whose price was `last` in every second, less what its entries paid."""
+    prices = np.concatenate([[last], *(each.price for each in entries.trades.values())])
+    time = np.array([WINDOW.start_ms, WINDOW.end_ms - 1000])
+    path = PricePath(time, np.full(2, prices.min()), np.full(2, prices.max()), np.full(2, last))
+    coverage = Coverage(WINDOW, (WINDOW,))
+    return Source(market, coverage, path, 1000, lambda: [entries], rules, MarginBasis(MarginModel.SIMPLE))
+
+
+def bought(*trades: tuple[float, float], swept: float = 0.0) -> Entries:
+    """Return longs of (entry price, notional), whose extreme afterwards was a share below the entry."""
+    price, notional = (np.array(each, np.float64) for each in zip(*trades, strict=True))
+    order = np.argsort(-notional, kind="stable")
+    time = np.full(len(price), WINDOW.start_ms + 500)
+    extreme = price[order] * (1 - swept)
+    return Entries(
+        {
+            Side.BUY: SideTrades(Side.BUY, time, price[order], notional[order]),
+            Side.SELL: SideTrades.none(Side.SELL),
+        },
+        {Side.BUY: Aftermath(extreme, extreme), Side.SELL: Aftermath(np.empty(0), np.empty(0))},
+    )
+
+
+def joint(*sources: Source, request: MapRequest = REQUEST) -> LiquidationMap:
+    return build_joint_map(request, Coverage(WINDOW, (WINDOW,)), sources)
+
+
+def test_levels_two_percent_below_three_prices_fall_into_one_bucket():
+    # Prices 60,000, 60,030 and 59,976; levels 58,800.00, 58,829.40 and 58,776.48; 2, 1 and 0.5 million.
+    prices, notionals = (60_000.0, 60_030.0, 59_976.0), (2e6, 1e6, 0.5e6)
+    sources = [
+        source(market, price, bought((price, notional)))
+        for market, price, notional in zip(MARKETS, prices, notionals, strict=True)
+    ]
+    own = [
+        next(iter(all_levels(each.entries(), REQUEST, SIMPLE, last_price=each.last_price)))[0].price
+        for each in sources
+    ]
+    assert np.concatenate(own).tolist() == [58_800.0, 58_829.4, 58_776.48]
+    drawn = joint(*sources)
+    (held,) = np.nonzero(drawn.buckets.long.sum(axis=0))
+    assert len(held) == 1
+    assert drawn.buckets.edges[held[0]] <= 58_800.0 < drawn.buckets.edges[held[0] + 1]
+    assert drawn.buckets.long.sum() == 3.5e6
+    assert [share.buckets.long.sum() for share in drawn.shares] == list(notionals)
+    assert drawn.clusters[0].notional == 3.5e6
+    assert drawn.last_price == 60_000.0
+
+
+TRADE = st.tuples(st.floats(0.97, 1.03), st.floats(1e3, 5e6))
+RULES = [
+    MarginRules(Brackets.of([(3e5, 0.004, 150), (2e6, 0.005, 100), (1e7, 0.01, 25)])),
+    MarginRules(Brackets.of([(2e6, 0.0033, 150), (1e7, 0.005, 10)]), Valuation.ENTRY),
+    MarginRules(Brackets.of([(10, 0.004, 100), (50, 0.005, 66.66)]), Valuation.SIZE, fee=0.0005),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    trades=st.lists(st.lists(TRADE, min_size=1, max_size=8), min_size=2, max_size=3),
+    basis=st.lists(st.floats(0.993, 1.007), min_size=3, max_size=3),
+    swept=st.sampled_from([0.0, 0.005, 0.03]),
+)
+def test_each_market_shows_what_its_own_map_shows_and_the_total_is_their_sum(
+    trades: list[list[tuple[float, float]]], basis: list[float], swept: float
+):
+    request = MapRequest(MARKETS[: len(trades)], WINDOW, TopN(100))
+    sources = []
+    for market, rows, off, rules in zip(MARKETS, trades, basis, RULES, strict=False):
+        price = round(60_000 * off, 1)
+        entries = bought(*((round(price * move, 1), round(notional)) for move, notional in rows), swept=swept)
+        sources.append(source(market, price, entries, rules))
+    drawn = joint(*sources, request=request)
+    alone = [
+        build_map(
+            request.alone(each.market),
+            each.coverage,
+            path=each.path,
+            trade_count=each.trade_count,
+            entries=each.entries(),
+            rules=each.rules,
+            basis=each.basis,
+        )
+        for each in sources
+    ]
+    for share, own in zip(drawn.shares, alone, strict=True):
+        assert share.buckets.long.sum() == pytest.approx(own.buckets.long.sum(), rel=1e-12)
+        assert share.swept_long == pytest.approx(own.swept_long, rel=1e-12)
+        assert share.unplaced == own.unplaced
+        assert (share.buys.count, share.buys.notional) == (own.buys.count, own.buys.notional)
+        whole = share.buckets.long.sum() + share.swept_long + share.unplaced
+        assert whole == pytest.approx(share.buys.notional, rel=1e-9)
+    total = sum(share.buckets.long for share in drawn.shares)
+    assert drawn.buckets.long == pytest.approx(total, rel=1e-9)
+    assert drawn.swept_long == pytest.approx(sum(each.swept_long for each in alone), rel=1e-9)
+    assert drawn.unplaced == pytest.approx(sum(each.unplaced for each in alone), rel=1e-9)
+    assert drawn.buys.count == sum(each.buys.count for each in alone)
+    # Distances from the last price are kept, so bands add up too.
+    for number, band in enumerate(drawn.bands):
+        assert band.long == pytest.approx(sum(each.bands[number].long for each in alone), rel=1e-9)
+
+
+def test_heatmap_is_aligned_column_by_column_and_ends_as_the_map():
+    sources = [
+        source(market, price, bought((price, 1e6)))
+        for market, price in zip(MARKETS, (60_000.0, 60_300.0, 59_700.0), strict=True)
+    ]
+    drawn = joint(*sources)
+    levels = [all_levels(each.entries(), REQUEST, SIMPLE, last_price=each.last_price) for each in sources]
+    heatmap = build_joint_heatmap(drawn, levels, bin_seconds=60, swept_by=[None] * 3, open_shares=[None] * 3)
+    (held,) = np.nonzero(heatmap.value[:, -1])
+    assert heatmap.value[held, -1].sum() == 3e6
+    assert heatmap.edges[held[0]] <= 58_800 <= heatmap.edges[held[-1] + 1]
+    assert heatmap.edges[held[-1] + 1] - heatmap.edges[held[0]] < 60  # 300 apart before
+
+
+def quote(exchange: Exchange, price: float, minutes: float = 0, symbol: str = "BTCUSDT") -> Quote:
+    when = START - timedelta(minutes=minutes)
+    return Quote(Market(exchange, symbol), price, when, counted(symbol).factor)
+
+
+@pytest.mark.parametrize(
+    ("quotes", "left_out"),
+    [
+        ([(60_000, 0), (60_500, 0), (59_500, 5)], {}),
+        ([(60_000, 0), (60_700, 0), (60_000, 0)], {Exchange.BYBIT: LeftOutKind.OFF}),
+        ([(60_000, 0), (60_000, 5.1), (60_000, 0)], {Exchange.BYBIT: LeftOutKind.STALE}),
+        # The next one is the reference then.
+        ([(50_000, 6), (60_000, 0), (60_100, 0)], {Exchange.BINANCE: LeftOutKind.STALE}),
+    ],
+)
+def test_stale_or_odd_price_leaves_an_exchange_out(
+    quotes: list[tuple[float, float]], left_out: dict[Exchange, LeftOutKind]
+):
+    every = [quote(exchange, *each) for exchange, each in zip(Exchange, quotes, strict=True)]
+    assert {each.market.exchange: each.kind for each in comparable(every)} == left_out
+
+
+def test_prices_are_compared_coin_by_coin():
+    thousand = quote(Exchange.BINANCE, 0.0123, symbol="1000PEPEUSDT")
+    assert comparable([thousand, quote(Exchange.OKX, 0.0000123, symbol="PEPEUSDT")]) == []
+    (off,) = comparable([thousand, quote(Exchange.OKX, 0.0000126, symbol="PEPEUSDT")])
+    assert off.off == pytest.approx(0.0244, abs=1e-4)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from liqmap.errors import RequestError
+from liqmap.model import (
+    Coverage,
+    Exchange,
+    Gap,
+    GapKind,
+    GrossValue,
+    LeftOut,
+    LeftOutKind,
+    MapRequest,
+    Market,
+    Selection,
+    TopN,
+    Trades,
+)
+from liqmap.run.job import MapJob, compute_map, load_job
+from liqmap.run.joint import JointJob, run_joint_job
+from liqmap.store.merged import merged_parts
+from liqmap.store.segments import Origin, Part, read_table, segment_path
+from liqmap.store.writer import write_segment
+from liqmap.text import left_out_text
+from liqmap.window import TimeWindow
+from tests.liqmap.conftest import DAY, random_trades, trades_from
+
+WINDOW = TimeWindow.of_day(DAY)
+MARKETS = tuple(Market(each, "BTCUSDT") for each in Exchange)
+
+
+def part_of(folder: Path, market: Market, trades: Trades) -> Part:
+    origin = Origin(market.exchange, market.symbol, WINDOW, "https://example.org/day", "")
+    path = segment_path(folder, market.exchange, market.symbol, WINDOW)
+    return Part(write_segment(path, origin, trades, incoming=folder / "incoming"), WINDOW)
+
+
+def job_of(request: MapRequest, parts: dict[Market, Part], *left_out: LeftOut) -> JointJob:
+    coverage = Coverage(WINDOW, (WINDOW,))
+    jobs = [MapJob(request.alone(market), (part,), coverage) for market, part in parts.items()]
+    return JointJob(request, tuple(jobs), left_out)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> dict[Market, Part]:
+    """Return a day of each exchange: OKX's trades are ten times as large."""
+    made = {}
+    for seed, market in enumerate(MARKETS):
+        trades = random_trades(3000, seed=seed)
+        trades.price[-1] = 28_500 + seed  # the last prices agree
+        factor = 10 if market.exchange is Exchange.OKX else 1
+        made[market] = part_of(tmp_path, market, replace(trades, size=trades.size * factor))
+    return made
+
+
+def test_largest_trades_are_the_largest_of_all(parts: dict[Market, Part]):
+    request = MapRequest(MARKETS, WINDOW, TopN(100), merge=False)
+    summary = run_joint_job(job_of(request, parts)).summary
+    assert (summary.selected_buy, summary.selected_sell) == (100, 100)
+    counts = [each.selected_buy for each in summary.by_market]
+    assert sum(counts) == 100
+    assert counts[2] > counts[0] + counts[1]
+
+
+@pytest.mark.parametrize("selection", [TopN(100), GrossValue(10_000)])
+def test_each_exchange_is_what_its_own_map_is(parts: dict[Market, Part], selection: Selection):
+    request = MapRequest(MARKETS, WINDOW, selection, each=True)
+    summary = run_joint_job(job_of(request, parts)).summary
+    for found, job in zip(summary.by_market, job_of(request, parts).jobs, strict=True):
+        own = compute_map(job, load_job(job))
+        assert (found.selected_buy, found.selected_sell) == (own.buys.count, own.sells.count)
+        assert found.standing_long == pytest.approx(own.buckets.long.sum())
+        assert found.swept_short == pytest.approx(own.swept_short)
+        assert found.last_price == own.last_price
+    assert summary.standing_long == pytest.approx(sum(each.standing_long for each in summary.by_market))
+
+
+def test_coverage_is_what_all_have_and_gaps_name_the_exchange(parts: dict[Market, Part]):
+    request = MapRequest(MARKETS, WINDOW, TopN(10))
+    job = job_of(request, parts)
+    hole = TimeWindow(WINDOW.start, WINDOW.start.replace(hour=6))
+    rest = TimeWindow(hole.end, WINDOW.end)
+    holed = replace(job.jobs[2], coverage=Coverage(WINDOW, (rest,), (Gap(hole, GapKind.NOT_PUBLISHED_YET),)))
+    result = run_joint_job(replace(job, jobs=(*job.jobs[:2], holed)))
+    assert result.coverage.fraction == 0.75
+    assert [gap.of for gap in result.coverage.missing] == [Exchange.OKX]
+    assert [each.coverage.fraction for each in result.summary.by_market] == [1, 1, 0.75]
+
+
+def test_exchange_that_is_left_out_is_named(parts: dict[Market, Part], tmp_path: Path):
+    request = MapRequest(MARKETS, WINDOW, TopN(10))
+    failed = LeftOut(MARKETS[1], LeftOutKind.FAILED, problem="Bybit refuses to answer")
+    odd = part_of(tmp_path / "odd", MARKETS[2], trades_from([(86_399_000, 40_000.0, 1.0, "buy")]))
+    result = run_joint_job(job_of(request, {MARKETS[0]: parts[MARKETS[0]], MARKETS[2]: odd}, failed))
+    texts = [left_out_text(each) for each in result.summary.left_out]
+    assert texts[0] == "Bybit is left out (Bybit refuses to answer)"
+    assert texts[1].startswith("OKX is left out (its price is +")
+    assert [each.market for each in result.summary.by_market] == [MARKETS[0]]
+
+
+def test_nothing_selected_anywhere_is_one_sentence(parts: dict[Market, Part]):
+    request = MapRequest(MARKETS, WINDOW, GrossValue(1e12))
+    with pytest.raises(RequestError, match="the largest is"):
+        run_joint_job(job_of(request, parts))
+
+
+def test_fills_of_one_moment_and_price_are_one_trade_where_they_are_merged(tmp_path: Path):
+    rows = [
+        (5, 100.0, 0.1, "buy"),
+        (5, 100.0, 0.5, "sell"),
+        (5, 100.0, 0.2, "buy"),
+        (5, 100.1, 1.0, "buy"),
+        (6, 100.0, 2.0, "buy"),
+    ]
+    part = part_of(tmp_path, MARKETS[1], trades_from(rows))
+    (merged,) = merged_parts([part])
+    assert sorted(read_table(merged.segment, "buy")["size"].tolist()) == [0.3, 1.0, 2.0]
+    assert read_table(merged.segment, "sell")["size"].tolist() == [0.5]
+    assert merged_parts([part])[0].segment.path == merged.segment.path  # made once
+    for merge, count in ((False, 4), (True, 3)):
+        request = MapRequest((MARKETS[1],), WINDOW, TopN(10), merge=merge)
+        job = MapJob(request, (part,), Coverage(WINDOW, (WINDOW,)))
+        assert compute_map(job, load_job(job)).buys.count == count
+
+
+def test_request_names_each_exchange_once():
+    with pytest.raises(RequestError, match="name each exchange once"):
+        MapRequest((MARKETS[0], MARKETS[0]), WINDOW, TopN(1))
