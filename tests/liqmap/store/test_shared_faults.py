@@ -10,21 +10,24 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from liqmap.errors import SharedStoreAway
+from liqmap.errors import SettingsError, SharedStoreAway
 from liqmap.model import Exchange, MapRequest, Picture, TopN
 from liqmap.run.engine import Engine
-from liqmap.settings import Settings, StorageSettings
+from liqmap.settings import NetworkSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedMarket
 from liqmap.store.bounded import AWAY_FOR, BoundedCalls, Operation
 from liqmap.store.objects import Objects
+from liqmap.store.places import open_place
 from liqmap.store.segments import Origin, Segment, open_segment, segment_path
 from liqmap.store.shared import SharedStore
 from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
+from tests.forwarding import forwarding
 from tests.liqmap.conftest import Stored, random_trades, trades_from
 from tests.liqmap.store.test_shared import elsewhere, sharing
 
@@ -242,3 +245,27 @@ def test_map_until_now_costs_few_requests(
     assert len(requests) - published < 70
     rounds = 10 + 2 * sum(-(-each // 32) for each in batches)
     assert rounds * 0.020 < 1
+
+
+@pytest.mark.s3
+async def test_bucket_is_reached_through_the_proxy(tmp_path: Path, stored: Stored, s3_url: str):
+    place = parse_qs(urlsplit(s3_url).query)["endpoint_override"][0]
+    url = s3_url.replace(place, "s3.amazonaws.com").replace("PREFIX", tmp_path.name)
+    day = stored(random_trades(100))
+    async with forwarding({"s3.amazonaws.com": int(place.rpartition(":")[2])}) as proxy:
+        network = NetworkSettings.model_validate({"proxy": proxy.url})
+        shared = SharedStore(url, proxy_for=network.proxy_for)
+        await asyncio.to_thread(shared.publish, [day])
+        path = elsewhere(tmp_path, day)
+        found = await asyncio.to_thread(shared.bring_in_day, path, incoming=tmp_path / "incoming")
+    assert found is not None
+    assert found.checks == day.checks
+    assert proxy.denied == 0
+    assert any(address.startswith("http://s3.amazonaws.com/trades/") for address in proxy.seen)
+
+
+def test_bucket_without_its_region_behind_a_proxy_is_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match=r"s3://bucket/prefix\?region="):
+        open_place("s3://bucket/prefix", proxy_for=lambda _: "http://proxy.test:3128")
