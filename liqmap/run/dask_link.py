@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import distributed
 
-from liqmap.run.dask_worker import TOPIC, DrawingTrial, RemoteCall, build_id, resource_of, run_call
+from liqmap.run.dask_worker import REPORTS, DrawingTrial, RemoteCall, build_id, resource_of, run_call
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
 
     from distributed import Future
@@ -52,7 +52,7 @@ class DaskLink:
         self._client: Client | None = None
         self._scheduler = ""
         self._topic = ""
-        self._heard_until = 0.0  # by the scheduler's clock
+        self._heard: dict[str, float] = {}  # when each worker reported last, by its own clock
         self._task: asyncio.Task[None] | None = None
         self._closings: set[asyncio.Task[None]] = set()
         self._started: dict[str, asyncio.Future[str]] = {}
@@ -187,7 +187,9 @@ class DaskLink:
         """Count the workers that draw, and return the scheduler's id."""
         async with asyncio.timeout(ANSWER_SECONDS):
             known = await client.scheduler.identity()
-            self._hear_of_workers(await client.get_events(TOPIC))
+            self._hear_of_workers(await client.get_metadata([REPORTS], default={}))
+            for gone in self.unfit.keys() - known["workers"].keys():
+                del self.unfit[gone]
         resource = resource_of(self.build)
         workers = sum(
             each["resources"].get(resource, 0) >= 1 and each["status"] == "running"
@@ -206,11 +208,12 @@ class DaskLink:
         closing.add_done_callback(self._closings.discard)
         await asyncio.shield(closing)
 
-    def _hear_of_workers(self, events: Iterable[tuple[float, dict[str, str]]]) -> None:
-        """Log what workers have reported since the last time, the newest of each."""
-        new = [(at, report) for at, report in events if at > self._heard_until]
-        self._heard_until = max((at for at, _ in new), default=self._heard_until)
-        for worker, unfit in {report["worker"]: report["unfit"] for _, report in new}.items():
+    def _hear_of_workers(self, reports: Mapping[str, tuple[float, str]]) -> None:
+        """Log what workers have reported since the last time."""
+        for worker, (at, unfit) in reports.items():
+            if self._heard.get(worker) == at:
+                continue
+            self._heard[worker] = at
             self.unfit.pop(worker, None)
             if unfit:
                 self.unfit[worker] = unfit

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from liqmap.run.result import MapResult
     from liqmap.store.segments import Segment
 
-TOPIC: Final = "liqmap-workers"
-"""Dask's topic under which workers report whether they draw: {"worker": …, "unfit": reason or ""}."""
+REPORTS: Final = "liqmap workers"
+"""Where in the scheduler's metadata workers report: {address: [when, why it is unfit or ""]}."""
 
 RETRIAL_SECONDS: Final = 60.0
 """How long a worker that is unfit waits before its next trial."""
@@ -113,9 +114,10 @@ class DrawingTrial(WorkerPlugin):
         """Begin the trial; the worker's start does not wait for it."""
         self._loop = asyncio.get_running_loop()
         if build_id() == self._build:
-            self._task = self._loop.create_task(self._prove(worker, after=0.0))
+            begin = self._prove(worker, after=0.0)
         else:
-            self._report(worker, f"it has liqmap {build_id()}, and the bot {self._build}")
+            begin = self._report(worker, f"it has liqmap {build_id()}, and the bot {self._build}")
+        self._task = self._loop.create_task(begin)
 
     def teardown(self, worker: Worker) -> None:
         """End the trial."""
@@ -131,7 +133,7 @@ class DrawingTrial(WorkerPlugin):
     async def withdraw(self, worker: Worker, reason: str) -> None:
         """Take no more jobs until the next trial."""
         await worker.set_resources(**{self.name: 0})
-        self._report(worker, reason)
+        await self._report(worker, reason)
         if self._task is not None:
             self._task.cancel()
         self._task = asyncio.get_running_loop().create_task(self._prove(worker, after=self._retrial))
@@ -142,13 +144,14 @@ class DrawingTrial(WorkerPlugin):
             (failure,) = await asyncio.gather(asyncio.to_thread(draw_small_map), return_exceptions=True)
             if failure is None:
                 await worker.set_resources(**{self.name: 1})
-                self._report(worker, "")
+                await self._report(worker, "")
                 return
-            self._report(worker, reason_of(failure))
+            await self._report(worker, reason_of(failure))
             after = self._retrial
 
-    def _report(self, worker: Worker, unfit: str) -> None:
-        worker.log_event(TOPIC, {"worker": worker.address, "unfit": unfit})
+    async def _report(self, worker: Worker, unfit: str) -> None:
+        reports: Any = worker.scheduler
+        await reports.set_metadata(keys=[REPORTS, worker.address], value=[time.time(), unfit])
 
 
 def draw_small_map() -> None:
