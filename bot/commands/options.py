@@ -110,7 +110,10 @@ OPTIONS: Final = {
         "A picture to draw besides map and depth",
         choices={each: f"{each}: {CHART_TEXTS[each]}" for each in CHARTS},
     ),
-    "model": Option("How liquidation prices are computed (default: the exchange's own way)", choices=_MODELS),
+    "model": Option(
+        "How liquidation prices are computed (default: the exchange's own way)",
+        choices={each: _MODELS[each] for each in MarginModel},
+    ),
     "leverages": Option(
         "Such as 10,25,50,100, or with weights: 10:35,25:30,50:20,100:15", suggest=completing.leverages
     ),

@@ -25,12 +25,12 @@ price; a map compares levels with traded prices, the closest to it that trades c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
 from liqmap.exact import rounded
-from liqmap.model import Side, Valuation
+from liqmap.model import MarginModel, Side, Valuation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +89,10 @@ class MarginRules:
         tiered: NDArray[np.float64] = notional / entry_price
         # A position of just the cap is of its tier, whatever a float makes of it.
         return rounded(tiered) if self.valuation is Valuation.SIZE else tiered
+
+
+UNOWNED: Final = {MarginModel.SIMPLE: MarginRules(split=False)}
+"""The rules of the margin models that belong to no exchange and use no brackets."""
 
 
 def liquidation_price(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from liqmap.brackets import find_brackets
 from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import all_levels, build_map, path_bin_seconds
-from liqmap.compute.margin import MarginRules, least_distance
+from liqmap.compute.margin import UNOWNED, MarginRules, least_distance
 from liqmap.compute.selection import Cut
 from liqmap.compute.summary import summarize
 from liqmap.errors import RequestError
@@ -217,8 +217,8 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
     """Return the margin rules of the request's model, or the simple rules where there are no brackets."""
     request = job.request
     inverse = EXCHANGES[request.market.exchange].contract(request.market.symbol).inverse
-    if request.model is MarginModel.SIMPLE:
-        return MarginRules(inverse=inverse, split=False), MarginBasis(request.model)
+    if request.model in UNOWNED:
+        return replace(UNOWNED[request.model], inverse=inverse), MarginBasis(request.model)
     end = request.window.end.date()
     owner = OWNERS[request.model]
     found = job.brackets or _brackets_of(job, owner)
@@ -232,7 +232,7 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
 
 def with_brackets(job: MapJob) -> MapJob:
     """Return `job` with its brackets, so that it can be drawn where this machine's tables are not."""
-    if job.request.model is MarginModel.SIMPLE:
+    if job.request.model in UNOWNED:
         return job
     return replace(job, brackets=_brackets_of(job, OWNERS[job.request.model]))
 
