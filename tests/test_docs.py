@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+from discord.ext import commands
 
-from bot.commands.accuracy import Accuracy
-from bot.commands.alerts import Alerts
-from bot.commands.help import Help
+import bot.commands
 from bot.commands.maps import Maps
-from bot.commands.scan import Scans
-from bot.commands.server import Server
-from bot.commands.status import Status
-from bot.commands.subscriptions import Subscriptions
 from liqmap.cli.main import main
 from liqmap.compute.margin import Brackets, MarginRules, liquidation_price
 from liqmap.model import Side, Valuation
 
 ROOT = Path(__file__).parents[1]
-COGS = (Accuracy, Alerts, Help, Maps, Scans, Server, Status, Subscriptions)
+COGS = [
+    each
+    for module in pkgutil.iter_modules(bot.commands.__path__, "bot.commands.")
+    for each in vars(import_module(module.name)).values()
+    if isinstance(each, type) and issubclass(each, commands.Cog) and each.__module__ == module.name
+]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
@@ -112,13 +114,13 @@ def test_worked_examples_match_the_models():
         MarginRules(),
         MarginRules(inverse=True),
     ]
-    told = re.findall(r"^    (long|short) .* = ([\d,]+\.\d\d)$", DESIGN, re.MULTILINE)
+    written = re.findall(r"^    (long|short) .* = ([\d,]+\.\d\d)$", DESIGN, re.MULTILINE)
     found = [
         (name, f"{liquidation_price(each, side, leverage=25, **entry)[0]:,.2f}")
         for each in rules
         for name, side in (("long", Side.BUY), ("short", Side.SELL))
     ]
-    assert told == found
+    assert written == found
 
 
 def test_every_picture_is_there():

@@ -18,7 +18,7 @@ import numpy as np
 from distributed import Worker, WorkerPlugin, get_worker
 
 from liqmap.errors import DamagedSegment, LiqmapError, SharedStoreAway, StoreError
-from liqmap.model import Coverage, Exchange, MapRequest, Market, TopN, Trades
+from liqmap.model import DEFAULT_EXCHANGE, Coverage, MapRequest, Market, TopN, Trades
 from liqmap.run.job import MapJob, run_map_job
 from liqmap.settings import Settings, load_settings
 from liqmap.store.local import SegmentStore
@@ -168,7 +168,7 @@ def draw_small_map() -> None:
     window = TimeWindow.ending(datetime(2023, 8, 1, 1, tzinfo=UTC), timedelta(hours=1))
     with tempfile.TemporaryDirectory(dir=store.incoming) as folder:
         segment = _invented(Path(folder), window)
-        market = Market(Exchange.BINANCE, "BTCUSDT")
+        market = Market(DEFAULT_EXCHANGE, "BTCUSDT")
         run_map_job(
             MapJob(
                 MapRequest((market,), window, TopN(10)), (Part(segment, window),), Coverage(window, (window,))
@@ -180,7 +180,7 @@ def _invented(root: Path, window: TimeWindow) -> Segment:
     moments = np.arange(window.start_ms, window.end_ms, 10_000)
     waves = np.sin(np.arange(len(moments)) / 20)
     trades = Trades(moments, 29_000 + np.round(100 * waves), 1 + np.round(waves * waves, 3), waves > 0)
-    origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "trial", "", simulated=True)
+    origin = Origin(DEFAULT_EXCHANGE, "BTCUSDT", window, "trial", "", simulated=True)
     path = segment_path(root, origin.exchange, origin.symbol, window)
     return write_segment(path, origin, trades, incoming=root / "incoming")
 

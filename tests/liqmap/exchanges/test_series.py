@@ -17,7 +17,7 @@ from liqmap.series import Series, SeriesKind
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "more"
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real rows of ../shared/data are not here")
-INTEREST, MARK = SeriesKind
+INTEREST, MARK = SeriesKind.OPEN_INTEREST, SeriesKind.MARK_PRICE
 HEADER = "create_time,symbol,sum_open_interest,sum_open_interest_value,count,sum,count,sum"
 
 
