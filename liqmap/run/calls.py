@@ -20,6 +20,8 @@ from liqmap.model import (
     MapRequest,
     MarginModel,
     Market,
+    PositionModel,
+    SweepPrice,
     Theme,
 )
 from liqmap.parsing import (
@@ -31,7 +33,9 @@ from liqmap.parsing import (
     parse_leverages,
     parse_mode,
     parse_model,
+    parse_positions,
     parse_selection,
+    parse_sweep,
     parse_symbol,
     parse_theme,
     parse_window,
@@ -53,11 +57,12 @@ Result = TypeVar("Result")
 class Options(TypedDict, total=False):
     """What `draw` and `adraw` take by name; each may be text, as the command line takes it, or a value.
 
-    end: when the window ends, in UTC (default: now). exchange: where the trades were made, such
-    as "okx", or "all" for one map of all. pictures: which
-    to draw (default: the map and the depth). leverages: such as "10:35,25:30,50:20,100:15". model: the
-    margin model. levels: "standing" or "all". theme: "dark" or "light". tables: whether the result has Arrow
-    tables. simulated: draw an invented market, without any network. settings: a file of settings, or them.
+    end: when the window ends, in UTC (default: now). exchange: where the trades were made, such as "okx", or
+    "all" for one map of all. pictures: which to draw (default: the map and the depth). leverages: such as
+    "10:35,25:30,50:20,100:15". model: the margin model. levels: "standing" or "all". sweep: the price that
+    sweeps levels, "auto", "traded" or "mark". positions: how much of what trades opened is taken to stand,
+    "trades" or "open-interest". theme: "dark" or "light". tables: whether the result has Arrow tables.
+    simulated: draw an invented market, without any network. settings: a file of settings, or them.
     """
 
     end: str | datetime | None
@@ -66,6 +71,8 @@ class Options(TypedDict, total=False):
     leverages: str
     model: str | MarginModel
     levels: str | LevelFilter
+    sweep: str | SweepPrice
+    positions: str | PositionModel
     theme: str | Theme
     tables: bool
     simulated: bool
@@ -138,6 +145,8 @@ def _request(
         weights=weights,
         model=parse_model(options.get("model", MarginModel.EXCHANGE)),
         levels=parse_levels(options.get("levels", LevelFilter.STANDING)),
+        sweep=parse_sweep(options.get("sweep", SweepPrice.AUTO)),
+        positions=parse_positions(options.get("positions", PositionModel.TRADES)),
         theme=parse_theme(options.get("theme", Theme.DARK)),
         pictures=frozenset(options.get("pictures", PICTURES)),
         tables=options.get("tables", False),

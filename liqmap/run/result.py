@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liqmap.errors import RequestError
-from liqmap.exchanges import EXCHANGES
 from liqmap.files import file_stem, write_file
 from liqmap.model import Picture
 from liqmap.text import (
     asked_words,
     coverage_text,
+    exchanges_text,
     last_price_text,
     margin_text,
     standing_text,
@@ -120,7 +120,7 @@ class MapResult:
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         request, summary, step = self.request, self.summary, self.summary.bucket_size
-        exchange = EXCHANGES[request.market.exchange].label
+        exchange = exchanges_text(request.markets)
         simulated = ", SIMULATED DATA" if self.coverage.simulated else ""
         yield "market", f"{request.market.symbol} on {exchange}, {', '.join(asked_words(request))}{simulated}"
         yield "window", window_text(request.window)

@@ -10,7 +10,7 @@ import pytest
 
 import liqmap
 from liqmap.errors import RequestError
-from liqmap.model import ALL_PICTURES, Picture, TopN
+from liqmap.model import ALL_PICTURES, Exchange, Picture, TopN
 from liqmap.run.result import MapResult
 from liqmap.window import TimeWindow
 
@@ -86,6 +86,12 @@ def test_notebook_shows_the_numbers_and_every_picture(drawn: MapResult):
     assert "SIMULATED DATA" in html
     assert "Estimated from trades by the" in html
     assert drawn._repr_png_().startswith(b"\x89PNG")
+
+
+def test_all_exchanges_are_one_map_in_one_call(folder: Path):
+    result = draw(folder, "3h", "top_n 40", exchange="all", sweep="traded")
+    assert [each.exchange for each in result.request.markets] == [*Exchange]
+    assert "on Binance + Bybit + OKX" in result._repr_html_()
 
 
 def test_saved_result_has_its_files_under_their_names(drawn: MapResult, folder: Path):
