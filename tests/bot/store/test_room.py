@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from bot.request.defaults import GuildDefaults
 from bot.settings import BotSettings
 from bot.store import Store, open_store
-from bot.store.alerts import NewAlert
+from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.database import writing
 from bot.store.subscriptions import SubscriptionState
 from bot.store.tables import alerts, guilds, subscriptions
@@ -81,6 +81,20 @@ async def test_concurrently_added_alerts_stay_within_the_limit(processes: Sequen
     full = "This server has 3 alerts, which is the limit; remove one first."
     assert await outcomes(*adding) == [""] * 3 + [full] * 5
     assert len(await processes[0].alerts.all()) == 3
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_own_alerts_added_in_several_servers_at_once_stay_within_the_person_s_limit(
+    processes: Sequence[Store],
+):
+    own = replace(ALERT, channel_id=TO_CREATOR)
+    adding = [
+        store.alerts.add(replace(own, guild_id=place + 1, notional=1e6 + place), most=3)
+        for place, store in enumerate(processes)
+    ]
+    full = "You have 3 alerts, which is the limit; remove one first."
+    assert await outcomes(*adding) == [""] * 3 + [full] * 5
+    assert len(await processes[0].alerts.of_person(own.creator_id)) == 3
 
 
 @pytest.mark.usefixtures("at_once")
