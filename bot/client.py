@@ -125,7 +125,13 @@ class LiqmapBot(commands.AutoShardedBot):
         )
         scheduler = self._scheduler = self._new_scheduler(posts)
         await self._add_cogs(scheduler)
-        watch = AlertWatch(self._store, posts, self._draw, clock=self._clock)
+        watch = AlertWatch(
+            self._store,
+            posts,
+            self._draw,
+            clock=self._clock,
+            positions=self._settings.alerts.positions,
+        )
         scheduler.every(EVERY, watch.check, name="alerts")
         scheduler.every(TOKENS_LIVE, self._forget_dead_tokens, name="tokens")
         # Before the first new command: someone may have been waiting since before the restart.

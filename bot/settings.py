@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from liqmap import SettingsError
+from liqmap import PositionModel, SettingsError
 from liqmap.settings import HttpUrl, Section, Settings, WebsocketUrl, build_settings, read_settings_file
 
 TOKEN_VARIABLE = "DISCORD_TOKEN"  # noqa: S105 - its name, not its value
@@ -59,8 +59,9 @@ class SubscriptionsSettings(Section):
 
 
 class AlertsSettings(Section):
-    """How many alerts are watched."""
+    """How many alerts are watched, and what of the trades they take to stand."""
 
+    positions: PositionModel = PositionModel.TRADES
     per_guild: int = Field(default=25, ge=1, le=1000)
     per_person: int = Field(default=10, ge=1, le=1000)
 

@@ -25,7 +25,7 @@ from liqmap.model import (
 from liqmap.window import DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
     from liqmap.compute.scan import NearCluster
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         RealisedSums,
         SweepBasis,
     )
+    from liqmap.series import SeriesKind
     from liqmap.window import TimeWindow
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
@@ -257,6 +258,12 @@ def interest_warnings(interest: OpenInterest | None, basis: PositionBasis | None
     if basis is not None and basis.unfit:
         found.append(f"In {basis.unfit} of {basis.judged} intervals open interest and volume do not fit.")
     return found
+
+
+def series_text(newest: Iterable[tuple[SeriesKind, datetime]]) -> str:
+    """Return until when series are there: mark price until Oct 09 12:09 UTC; "" if there are none."""
+    parts = [f"{kind.replace('_', ' ')} until {end:%b %d %H:%M}" for kind, end in newest]
+    return f"{', '.join(parts)} UTC" if parts else ""
 
 
 def realised_text(sums: RealisedSums) -> str:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from liqmap import EXCHANGES, __version__
-from liqmap.text import duration_text, share_text
+from liqmap.text import duration_text, series_text, share_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,8 @@ def _recorded_line(each: SymbolStatus) -> str:
         facts.append(f"{share_text(each.filled)} of the last 24 h in the store")
     if each.sources:
         facts.append(f"by {' and '.join(each.sources)}")
+    if each.series:
+        facts.append(series_text(each.series))
     count = "1 gap" if len(each.gaps) == 1 else f"{len(each.gaps)} gaps"
     gaps = f"{count}, {duration_text(each.missing)}" if each.gaps else "no gaps"
     return f"**{recording.symbol}** on {EXCHANGES[recording.exchange].label}: {', '.join([*facts, gaps])}"

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.interaction.patience import UNSENT, failure_text, is_refused, may_pass
 from bot.request.asking import usual_selection
 from bot.request.spec import encode_number
-from liqmap import Cluster, LiqmapError, MapRequest, Market, TimeWindow
+from liqmap import Cluster, LiqmapError, MapRequest, Market, PositionModel, TimeWindow
 from liqmap.parsing import parse_end
 from liqmap.text import cluster_price, exchanges_text, money, percent, price, price_step
 
@@ -76,8 +76,10 @@ class AlertWatch:
         draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
         *,
         clock: Clock,
+        positions: PositionModel = PositionModel.TRADES,
     ) -> None:
         self._store = store
+        self._positions = positions
         self._speaker = speaker
         self._draw = draw
         self._clock = clock
@@ -125,7 +127,7 @@ class AlertWatch:
         markets, selection = key
         window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
         try:
-            request = MapRequest(markets, window, selection)
+            request = MapRequest(markets, window, selection, positions=self._positions)
             async with self._slots:
                 summary = (await self._draw(request)).summary
         except LiqmapError as error:

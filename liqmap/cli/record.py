@@ -27,7 +27,7 @@ from liqmap.run.engine import Engine
 from liqmap.run.margin_check import margin_checks, margin_checks_text
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
-from liqmap.text import completion_text, duration_text, share_text, unrecordable_text
+from liqmap.text import completion_text, duration_text, series_text, share_text, unrecordable_text
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 _LOOKED_FOR = timedelta(days=4)  # the first and last whole day in it may have a file of a symbol
 
-_HEAD = "exchange", "symbol", "state", "source", "recorded since", "last trade", "lag", "last 24 h", "gaps"
+_HEAD = (
+    *("exchange", "symbol", "state", "source", "recorded since", "last trade", "lag", "last 24 h", "gaps"),
+    "series",
+)
 
 
 def record(arguments: Sequence[str]) -> int:
@@ -194,6 +197,7 @@ def _row(each: SymbolStatus) -> tuple[str, ...]:
         lag,
         share_text(each.filled),
         gaps,
+        series_text(each.series),
     )
 
 
@@ -208,6 +212,7 @@ def _as_json(found: Sequence[SymbolStatus]) -> str:
             "until": each.recording.until and each.recording.until.isoformat(),
             "last_trade": each.recording.last_trade and each.recording.last_trade.isoformat(),
             "lag_seconds": each.recording.lag,
+            "series_until": {kind: end.isoformat() for kind, end in each.series},
             "cuts": each.recording.cuts,
             "clock_off_seconds": each.recording.clock_off,
             "filled": round(each.filled, 4),

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DamagedSegment, UnreadableStore
 from liqmap.live.registry import Recordings
+from liqmap.model import Market
+from liqmap.series import SeriesKind
 from liqmap.store.segments import open_segment, segment_path, segment_windows
+from liqmap.store.series import SeriesStore
 from liqmap.text import clock_text
 from liqmap.window import DAY, TimeWindow, missing
 
@@ -30,7 +33,8 @@ class SymbolStatus:
 
     `first` is the start of what is recorded but not replaced by a published day yet, `sources` says how those
     trades were received, and `gaps` is what is missing between `first` and the end of what is stored.
-    `filled` is the share of the last 24 hours that the store has, from whatever source.
+    `filled` is the share of the last 24 hours that the store has, from whatever source. `series` says until
+    when each series is in the store that is there at all.
     """
 
     recording: Recording
@@ -40,6 +44,7 @@ class SymbolStatus:
     gaps: tuple[TimeWindow, ...]
     age: timedelta | None
     filled: float = 0.0
+    series: tuple[tuple[SeriesKind, datetime], ...] = ()
 
     @property
     def missing(self) -> timedelta:
@@ -83,7 +88,13 @@ def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:
         tuple(missing(TimeWindow(first, last), windows)) if first and last else (),
         now - recording.last_trade if recording.last_trade else None,
         1 - sum((gap.length for gap in missing(day, windows)), timedelta()) / DAY,
+        _series(SeriesStore(root), Market(recording.exchange, recording.symbol)),
     )
+
+
+def _series(store: SeriesStore, market: Market) -> tuple[tuple[SeriesKind, datetime], ...]:
+    newest = ((kind, store.newest(market, kind)) for kind in SeriesKind)
+    return tuple((kind, window.end) for kind, window in newest if window is not None)
 
 
 def _sources(root: Path, recording: Recording, windows: Sequence[TimeWindow]) -> tuple[str, ...]:

@@ -29,14 +29,18 @@ _CLUSTERS: Final = pa.schema(
 )
 
 
+_WEIGHED: Final = ("selected", "opened")
+
+
 def levels_table(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> pa.Table:
     """Return every level of the selected trades, standing or swept: one row a trade and leverage.
 
     Stretches come newest first. Columns: side (of the trade: a buy opens a long), leverage, entry_time
     (timestamp[ms, UTC]), entry_price, level (quote currency), notional (quote currency, the part of the
-    trade that counts at this leverage) and state (standing or swept). Ordered by side (buy first), leverage,
-    and then as the trades were made, where their turns are known, else the largest notional first, equal
-    ones by earlier time.
+    trade that counts at this leverage) and state (standing or swept); by open interest also selected (the
+    part of the trade at this leverage) and opened (what of it opened a position, of which notional is left).
+    Ordered by side (buy first), leverage, and then as the trades were made, where their turns are known, else
+    the largest notional first, equal ones by earlier time.
     """
     groups = [_ordered(parts) for parts in zip(*stretches, strict=True)]
     lengths = [len(each["price"]) for each in groups]
@@ -44,18 +48,18 @@ def levels_table(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> pa.Table
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([each[name] for each in groups])
 
-    return pa.table(
-        {
-            "side": np.repeat([each["side"] for each in groups], lengths),
-            "leverage": np.repeat([each["leverage"] for each in groups], lengths),
-            "entry_time": _moments(column("entry_time")),
-            "entry_price": column("entry_price"),
-            "level": column("price"),
-            # A third of 57 is 19, and not 18.999999999999996.
-            "notional": rounded(column("notional")),
-            "state": np.where(column("standing"), "standing", "swept"),
-        }
-    )
+    columns: dict[str, Any] = {
+        "side": np.repeat([each["side"] for each in groups], lengths),
+        "leverage": np.repeat([each["leverage"] for each in groups], lengths),
+        "entry_time": _moments(column("entry_time")),
+        "entry_price": column("entry_price"),
+        "level": column("price"),
+        # A third of 57 is 19, and not 18.999999999999996.
+        "notional": rounded(column("notional")),
+        "state": np.where(column("standing"), "standing", "swept"),
+    }
+    weighed = {name: rounded(column(name)) for name in _WEIGHED if name in groups[0]}
+    return pa.table(columns | weighed)
 
 
 def joint_table(tables: Mapping[str, pa.Table]) -> pa.Table:
@@ -135,9 +139,10 @@ def _moments(milliseconds: NDArray[np.int64]) -> pa.Array:
 
 def _ordered(parts: tuple[LiquidationLevels, ...]) -> dict[str, Any]:
     """Return one side's levels at one leverage as columns; `parts` come newest first."""
+    weighed = _WEIGHED if all(part.opened is not None for part in parts) else ()
     columns = {
         name: np.concatenate([getattr(part, name) for part in reversed(parts)])
-        for name in ("price", "notional", "entry_time", "entry_price", "standing")
+        for name in ("price", "notional", "entry_time", "entry_price", "standing", *weighed)
     }
     turns = [part.turn for part in reversed(parts) if part.turn is not None]
     if len(turns) == len(parts):

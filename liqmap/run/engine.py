@@ -23,6 +23,7 @@ from liqmap.collect.recent import recent_trades
 from liqmap.collect.series import SeriesCollector
 from liqmap.errors import ClusterAway, DamagedSegment, EngineBusy, LiqmapError, UnreadableStore
 from liqmap.live.recorder import Recorder
+from liqmap.live.series import keep_series
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
 from liqmap.live.warm import WarmMarkets
 from liqmap.model import MapRequest, Progress
@@ -305,6 +306,8 @@ class Engine:
                 settings, want=recorder.keep, days=days, recent=recent, clients=clients, clock=clock
             )
             await stack.enter_async_context(warm)
+            keeping = keep_series(series, root=settings.storage.path, clock=clock)
+            stack.push_async_callback(_cancelled, asyncio.create_task(keeping))
         collector = Collector(
             store=store,
             days=days,

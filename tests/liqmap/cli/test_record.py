@@ -77,12 +77,12 @@ def test_status_is_a_table_of_every_symbol(store: Path, capsys: pytest.CaptureFi
     recorded(store, "11:05", "12:30")
     assert status(store) == 0
     head, *rows = capsys.readouterr().out.splitlines()
-    names = ("symbol", "state", "source", "recorded", "last trade", "lag", "last 24 h", "gaps")
+    names = ("symbol", "state", "source", "recorded", "last trade", "lag", "last 24 h", "gaps", "series")
     cut = [0, *(head.index(name) for name in names), None]
     live = ("Binance", "BTCUSDT", "live", "live stream", "2026-10-04 10:00 UTC", "2 s ago", "0.1 s", "10 %")
     assert [[row[first:last].strip() for first, last in pairwise(cut)] for row in rows] == [
-        [*live, "1, 5 min"],
-        ["Bybit", "ETHUSDT", "stopped", "", "", "none yet", "", "0 %", "none"],
+        [*live, "1, 5 min", ""],
+        ["Bybit", "ETHUSDT", "stopped", "", "", "none yet", "", "0 %", "none", ""],
     ]
 
 
@@ -101,6 +101,7 @@ def test_status_as_json_has_every_gap(store: Path, capsys: pytest.CaptureFixture
             "until": "2026-10-04T12:30:00+00:00",
             "last_trade": "2026-10-04T12:29:58+00:00",
             "lag_seconds": 0.12,
+            "series_until": {},
             "cuts": 0,
             "clock_off_seconds": None,
             "filled": 0.1007,

@@ -627,3 +627,20 @@ def test_map_by_open_interest_that_says_too_little_is_refused(
     known = interest and interest_of(window, interest)
     with pytest.raises(RequestError, match=sentence):
         load_map(replace(asked, interest=known or None))
+
+
+def test_levels_by_open_interest_have_columns_of_what_was_selected_and_opened(stored: Stored):
+    asked = job(
+        [stored(random_trades(3000))],
+        TimeWindow.of_day(DAY),
+        TopN(5),
+        positions=PositionModel.OPEN_INTEREST,
+        levels_csv=True,
+    )
+    drawn = run_map_job(replace(asked, interest=interest_of(asked.request.window, [100.0, 101.0])))
+    head, *rows = (drawn.levels_csv or b"").decode().splitlines()
+    assert head.endswith(",state,selected,opened")
+    notional, selected, opened = (sum(float(row.split(",")[place]) for row in rows) for place in (5, 7, 8))
+    assert 0 < notional <= opened < selected
+    assert selected - opened == pytest.approx(drawn.summary.not_opened, rel=1e-6)
+    assert opened - notional == pytest.approx(drawn.summary.closed, rel=1e-6, abs=1e-6)
