@@ -114,11 +114,11 @@ async def measure_many_streams(folder: Path, table: Table) -> None:
     table.heading(f"A recorder of {streams:,} streams of three exchanges: {rate:,} trades/s in all")
     async with crashing_exchanges(rate=QUIET_RATE, symbols=STREAMED_SYMBOLS) as (urls, symbols):
         config, store = folder / "many.toml", folder / "store-many"
-        names = ", ".join(f'"{symbol}"' for symbol in symbols)
-        recorded = f"recorder.most_symbols = {STREAMED_SYMBOLS}\nrecorder.symbols = [{names}]\n"
+        recorded = f"recorder.most_symbols = {STREAMED_SYMBOLS}\n"
         config.write_text(f'storage.path = "{store}"\nengine.workers = 1\n{recorded}{urls}')
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "liqmap", "record", "--config", str(config)),
+            *(sys.executable, "-m", "liqmap", "record", *symbols, "--config", str(config)),
+            stdout=asyncio.subprocess.DEVNULL,  # it names every symbol
             stderr=asyncio.subprocess.DEVNULL,
         )
         used, memory = await _watched(psutil.Process(process.pid), seconds=MANY_SECONDS)

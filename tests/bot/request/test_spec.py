@@ -33,13 +33,10 @@ SELECTIONS = st.one_of(
 def specs(draw: st.DrawFn) -> MapSpec:
     leverages = tuple(draw(LEVERAGES))
     weights = draw(st.lists(st.integers(1, 9999), min_size=len(leverages), max_size=len(leverages)))
+    exchanges = draw(st.lists(st.sampled_from(Exchange), min_size=1, unique=True))
+    symbols = st.sampled_from(["BTCUSDT", "1000PEPEUSDT", "BTCUSD_PERP", "币安人生USDT"])
     return MapSpec(
-        markets=(
-            Market(
-                draw(st.sampled_from(Exchange)),
-                draw(st.sampled_from(["BTCUSDT", "1000PEPEUSDT", "BTCUSD_PERP", "币安人生USDT"])),
-            ),
-        ),
+        markets=tuple(Market(each, draw(symbols)) for each in exchanges),
         length=timedelta(minutes=draw(st.integers(1, 90 * 24 * 60))),
         selection=draw(SELECTIONS),
         leverages=leverages,

@@ -489,6 +489,16 @@ async def test_absent_day_that_appears_replaces_the_gap(setup: Setup):
     assert whole.coverage.whole_end is None
 
 
+async def test_second_half_of_a_day_is_a_gap_until_its_file_appears(setup: Setup):
+    setup.server.plan("/okx/api/v5/market/history-trades", Fault.UNAVAILABLE, times=100)
+    halved = await setup.collect("2023-08-02", "2023-08-03", exchange=Exchange.OKX)  # Hong Kong's 2nd and 3rd
+    assert reasons(halved.coverage) == [("02 16:00", "03 00:00", "127.0.0.1 is busy (HTTP 503)")]
+    await setup.clock.advance(timedelta(hours=5).total_seconds())
+    whole = await setup.collect("2023-08-02", "2023-08-03", exchange=Exchange.OKX)
+    assert whole.coverage.fraction == 1
+    assert len(whole.parts) == 2
+
+
 async def test_failure_leaves_nothing_running(setup: Setup):
     setup.server.plan("zip$", Fault.STALL)
     setup.server.plan(PAGES, Fault.NOT_FOUND)

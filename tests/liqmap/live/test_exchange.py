@@ -20,7 +20,8 @@ from liqmap.store.liquidations import read_liquidations
 from tests.liqmap.market_time import until
 from tests.liqmap.recording import MARKET, START, Recording, market, recording
 
-BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+BINANCE, BYBIT, OKX = Exchange.BINANCE, Exchange.BYBIT, Exchange.OKX
+HANDOVER = timedelta(seconds=10)
 
 
 @pytest.fixture
@@ -47,6 +48,21 @@ async def test_cut_is_repaired_by_rest(made: Recording):
     assert made.exact(BINANCE)
     recording = made.symbol(BINANCE).recording
     assert (recording.cuts, recording.connected) == (1, True)
+
+
+async def test_connection_about_to_close_is_followed_without_a_cut(made: Recording):
+    await made.live(150)
+    await made.server.announce_closing()
+    closing = made.clock.now() + HANDOVER
+    await made.server.connected(OKX, 2)
+    await until(lambda: closing in made.clock.alarms)
+    await made.clock.advance(HANDOVER.total_seconds())
+    await made.live(140)
+    await until(lambda: len(made.spans(OKX)) == 1 and made.spans(OKX)[0].endswith("12:02:00"))
+    assert made.exact(OKX)
+    recording = made.symbol(OKX).recording
+    assert (recording.cuts, recording.connected) == (0, True)
+    assert made.server.stream_connections[OKX] == 2
 
 
 async def test_short_connections_begin_at_least_a_second_apart(tmp_path: Path):
