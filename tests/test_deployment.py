@@ -78,12 +78,12 @@ def test_build_tools_are_in_their_lock_file():
 
 def test_workflow_runs_every_python_that_is_supported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    told = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    reported = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
     workflow = (ROOT / ".github/workflows/check.yml").read_text(encoding="utf-8")
     matrix = re.search(r"python: \[(.*)\]", workflow)
     assert matrix
-    assert re.findall(r"[\d.]+", matrix[1]) == told
-    assert project["requires-python"] == f">={told[0]}"
+    assert re.findall(r"[\d.]+", matrix[1]) == reported
+    assert project["requires-python"] == f">={reported[0]}"
     assert re.findall(r"run: (.*)", workflow) == ["make demo", "make test", "make check"]
 
 

@@ -59,10 +59,10 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
     try:
         await _answer(interaction, sentence)
     except AnsweredElsewhere:
-        log.info("an error was not told: another process of this bot was quicker")
+        log.info("an error was not sent: another process of this bot was quicker")
     except UNSENT as failure:
         status, code = getattr(failure, "status", "none"), getattr(failure, "code", "none")
-        log.warning("an error could not be told: HTTP %s, code %s", status, code)
+        log.warning("an error could not be sent: HTTP %s, code %s", status, code)
         return False
     return True
 
@@ -73,7 +73,7 @@ def _sentence(error: BaseException) -> str | None:
     number = uuid4().hex[:8]
     expected = refusal(error, number=number)
     if expected is None:
-        log.error("command failed, told as %s", number, exc_info=error)
+        log.error("command failed, reported as %s", number, exc_info=error)
         return f"Something went wrong in the bot; please report this number to its operator: {number}."
     log.log(expected.level, "an interaction was not answered: %s", expected.reason)
     return expected.sentence

@@ -98,4 +98,4 @@ def _by_status(error: discord.HTTPException, number: str) -> Refusal:
     if error.status == 403:
         return Refusal(_NO_RIGHT, failure_text(error), logging.INFO)
     sentence = f"Discord refused the answer; please report this number to the bot's operator: {number}."
-    return Refusal(sentence, f"told as {number}: {failure_text(error)}", logging.ERROR)
+    return Refusal(sentence, f"reported as {number}: {failure_text(error)}", logging.ERROR)

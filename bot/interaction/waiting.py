@@ -164,7 +164,7 @@ class Waiting:
             try:
                 await say(_LeftInteraction(client, answer), RESTARTED, state=state)
             except UNSENT as error:
-                log.info("somebody from before the restart could not be told: %s", failure_text(error))
+                log.info("somebody from before the restart could not be answered: %s", failure_text(error))
         await self._pending.remove(answer.interaction_id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

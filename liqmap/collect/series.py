@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRIED_AFTER: Final = timedelta(minutes=5)
-"""How long what could not be had is not asked for again."""
+"""How long a failed day is not requested again."""
 
 _LATE: Final = timedelta(minutes=15)
 """So long after its time a row may still appear in an exchange's answers."""
@@ -81,7 +81,7 @@ class SeriesCollector:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def collect(self, market: Market, kind: SeriesKind, window: TimeWindow) -> SeriesHoldings:
-        """Return the rows of `window`, fetching what the store lacks; what cannot be had is a gap.
+        """Return the rows of `window`, fetching what the store lacks; what is not available is a gap.
 
         Whoever gives up waiting takes nothing from the others: fetching goes on. Raises UnreadableStore.
         """

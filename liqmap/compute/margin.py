@@ -82,7 +82,7 @@ class MarginRules:
     fee: float = 0.0
 
     def tiered(self, entry_price: NDArray[np.float64], notional: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what tells the tiers of positions at entry: their values, or their sizes."""
+        """Return what decides the tiers of positions at entry: their values, or their sizes."""
         in_base = self.inverse != (self.valuation is Valuation.SIZE)
         if not in_base:
             return notional

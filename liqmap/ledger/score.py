@@ -111,8 +111,8 @@ def outcome_of(seal: Seal, feed: Feed, path: Travelled, *, known: Sequence[float
     # A map in which nothing stands marks nothing, so that there is nothing to compare.
     if events < LEAST_EVENTS or not seal.marked:
         state = State.FEW
-    told = [(each.price, each.bankruptcy) for each in liquidations if each.bankruptcy is not None]
-    price, bankruptcy = np.array(told, np.float64).reshape(-1, 2).T
+    reported = [(each.price, each.bankruptcy) for each in liquidations if each.bankruptcy is not None]
+    price, bankruptcy = np.array(reported, np.float64).reshape(-1, 2).T
     return Outcome(
         seal=seal.digest,
         state=state,

@@ -93,8 +93,8 @@ def _made_of(liquidation_map: LiquidationMap, selected_from: str) -> str:
     too_large = [f"{money(unplaced)} too large for these leverages"] if unplaced else []
     covered = [coverage_text(coverage), *filter(None, [age_text(coverage)])]
     interest = liquidation_map.open_interest
-    told = [*too_large, *([interest_text(interest)] if interest else [])]
-    choices = [[*coverage.sources, selected_from, *told], [selected_from, *told], told, []]
+    details = [*too_large, *([interest_text(interest)] if interest else [])]
+    choices = [[*coverage.sources, selected_from, *details], [selected_from, *details], details, []]
     return _fitting([_SEPARATOR.join([*covered, *facts]) for facts in choices])
 
 

@@ -132,6 +132,6 @@ def _known(found: dict[SeriesKind, SeriesHoldings]) -> MapSeries:
 
 
 def _may_come(gap: Gap, window: TimeWindow) -> bool:
-    """Tell whether what is missing may be known later and would matter."""
+    """Return whether what is missing may be known later and would matter."""
     is_newest = gap.window.end == window.end and gap.window.length <= _NEWEST
     return gap.kind in _STILL_TO_COME and not is_newest

@@ -121,7 +121,7 @@ class OkxBurst:
         self._rows = _matrix([_frame(text.encode()) for text in texts]).reshape(len(symbols), _PRICES, -1)
         self._places = {letter: texts[0].index(letter * _DIGITS) + 4 for letter in "ATQ"}
 
-    def messages(self, ids: Integers, time: Integers, sent_ms: int) -> list[bytes]:  # noqa: ARG002 - not told
+    def messages(self, ids: Integers, time: Integers, sent_ms: int) -> list[bytes]:  # noqa: ARG002 - not sent
         """Return each symbol's trades with `ids` and `time` [ms], up to MOST_ROWS."""
         rows = self._rows[:, ids % _PRICES]
         for letter, numbers in {"A": ids, "T": time, "Q": ids}.items():

@@ -101,7 +101,7 @@ async def remote_clock(url: str) -> AsyncIterator[Clock]:
     With each tick of the server, this process's sleepers are woken in order; then the server gets an answer.
     """
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
-        clock = SimulatedClock(_told(await socket.receive_str()))
+        clock = SimulatedClock(_moment_in(await socket.receive_str()))
         following = asyncio.create_task(_follow(socket, clock))
         try:
             yield clock
@@ -112,11 +112,11 @@ async def remote_clock(url: str) -> AsyncIterator[Clock]:
 
 async def _follow(socket: aiohttp.ClientWebSocketResponse, clock: SimulatedClock) -> None:
     async for message in socket:
-        await clock.advance((_told(message.data) - clock.now()).total_seconds())
+        await clock.advance((_moment_in(message.data) - clock.now()).total_seconds())
         await socket.send_json({"done": epoch_ms(clock.now())})
 
 
-def _told(text: str) -> datetime:
+def _moment_in(text: str) -> datetime:
     return from_epoch_ms(json.loads(text)["now"])
 
 

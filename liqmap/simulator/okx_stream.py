@@ -47,7 +47,7 @@ class OkxStream:
         self._symbols = {instrument(symbol): symbol for symbol in symbols}
 
     def topic(self, name: str) -> Topic | None:
-        """Return what a topic such as trades/BTC-USDT-SWAP tells."""
+        """Return what a topic such as trades/BTC-USDT-SWAP is about."""
         kind, _, instrument_name = name.partition("/")
         if instrument_name in self._symbols and kind in self._KINDS:
             return Topic(self._KINDS[kind], self._symbols[instrument_name])
@@ -80,7 +80,7 @@ class OkxStream:
             return Reply(texts[0], more=tuple(texts[1:]), unsubscribe=names)
         return Reply(texts[0], more=tuple(texts[1:]), subscribe=names)
 
-    def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:  # noqa: ARG002 - it is not told
+    def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:  # noqa: ARG002 - it is not sent
         """Return one message for each trade."""
         return okx_trades(name.partition("/")[2], part)
 

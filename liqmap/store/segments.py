@@ -191,7 +191,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def is_segment(name: str) -> bool:
-    """Tell whether a folder's name is that of a segment."""
+    """Return whether a folder's name is that of a segment."""
     return _NAME.fullmatch(name) is not None
 
 

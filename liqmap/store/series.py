@@ -157,7 +157,7 @@ def verify_piece(path: Path) -> None:
 
 
 def _joins(each: TimeWindow, window: TimeWindow) -> bool:
-    """Tell whether two pieces are of one day and overlap or touch: then they become one."""
+    """Return whether two pieces are of one day and overlap or touch: then they become one."""
     touch = each.start <= window.end and window.start <= each.end
     return touch and each.start.date() == window.start.date() and each.length < DAY
 

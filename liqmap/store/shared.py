@@ -176,7 +176,7 @@ class SharedStore:
         self._objects.remove_folder(f"recorded/{key.rpartition('/')[0]}/{day.origin.window.start:%Y%m%d}")
 
     def _claims(self, claim: str) -> bool:
-        """Tell whether no other bot has claimed the same before.
+        """Return whether no other bot has claimed the same before.
 
         Two that claim at the same moment may both be told so. Then both upload the same, which does no harm.
         """
@@ -267,7 +267,7 @@ def _reason(error: OSError) -> str:
 
 
 def _is_of(folder: Path, path: Path) -> bool:
-    """Tell whether `folder` holds a whole segment, and the one that belongs at `path`."""
+    """Return whether `folder` holds a whole segment, and the one that belongs at `path`."""
     try:
         found = open_segment(folder)
         if found is None:

@@ -51,7 +51,7 @@ def scored_windows(world: World, days: int) -> list[Scored]:
     for number, (standing, liquidations, path) in enumerate(_windows(world, days)):
         time = START + HORIZON * number
         seal = seal_of(MARKET, time, standing, before=windows, written=time)
-        feed = Feed(1.0, complete=True, read=lambda told=liquidations: told)  # type: ignore[misc]
+        feed = Feed(1.0, complete=True, read=lambda reported=liquidations: reported)  # type: ignore[misc]
         windows.append(Window(seal, outcome_of(seal, feed, path, known=known_levels(windows[-1:]))))
     return [Scored.of(each) for each in windows if each.outcome and each.outcome.state is State.SCORED]
 
@@ -65,8 +65,8 @@ def written(world: World, days: int, path: Path, *, feed: float = 1.0) -> None:
         for number, (standing, liquidations, path_) in enumerate(_windows(world, days)):
             time = START + HORIZON * number
             seal = book.seal(MARKET, time, standing, now=time)
-            told = Feed(feed, complete=True, read=lambda told=liquidations: told)  # type: ignore[misc]
-            book.outcome(seal, told, path_)
+            reported = Feed(feed, complete=True, read=lambda reported=liquidations: reported)  # type: ignore[misc]
+            book.outcome(seal, reported, path_)
 
 
 def lift_after(scored: Sequence[Scored], days: int, *, level: float = 0.95) -> Interval:

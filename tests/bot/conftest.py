@@ -98,7 +98,7 @@ def labels(message: discord.Message) -> list[list[str]]:
 
 
 class FakeDraw:
-    """Stands in for `Engine.draw`: remembers requests, and answers, fails or waits as it is told."""
+    """Stands in for `Engine.draw`: remembers requests, and answers, fails or waits as it is set up to."""
 
     def __init__(self) -> None:
         self.requests: list[MapRequest] = []

@@ -183,11 +183,11 @@ def test_neither_token_nor_password_shows_in_the_log_even_at_debug(
         monkeypatch.setenv("LIQMAP__DATABASE__URL", "postgresql://liqmap:s3cret%21@127.0.0.1:1/liqmap")
         assert main(["--config", str(no_discord), *command]) != 0
     logging.getLogger("bot.x").error("as it would be in a traceback: %s s3cret!", TOKEN)
-    told = "".join(capsys.readouterr())
-    assert "The database cannot be opened" in told
-    assert "[hidden]" in told
+    reported = "".join(capsys.readouterr())
+    assert "The database cannot be opened" in reported
+    assert "[hidden]" in reported
     for secret in (TOKEN, "s3cret%21", "s3cret!"):
-        assert secret not in told
+        assert secret not in reported
 
 
 @pytest.mark.parametrize("password", ["pa[ss", "pa#ss", "pa℀ss"])
@@ -199,11 +199,11 @@ def test_password_of_any_characters_stays_hidden(
     )
     assert main(["--config", str(no_discord), "export", str(no_discord.parent / "never")]) == 2
     logging.getLogger("bot.x").error("as it would be in a traceback: %s", password)
-    told = capsys.readouterr().err
-    assert told.startswith("The database cannot be opened: check that it runs")
-    assert "[hidden]" in told
-    assert password not in told
-    assert "Traceback" not in told
+    reported = capsys.readouterr().err
+    assert reported.startswith("The database cannot be opened: check that it runs")
+    assert "[hidden]" in reported
+    assert password not in reported
+    assert "Traceback" not in reported
 
 
 def test_export_and_import_are_commands(tmp_path: Path, no_discord: Path, capsys: pytest.CaptureFixture[str]):

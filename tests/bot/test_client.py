@@ -48,8 +48,8 @@ async def test_error_that_cannot_be_sent_is_logged_once(floor: Floor, caplog: py
     floor.draw.error = DataError("Not there.")
     floor.env.inject_error("PATCH", "/webhooks/*/messages/@original", status=404, code=10015)
     await floor.liqmap()
-    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert told == ["an error could not be told: HTTP 404, code 10015"]
+    reported = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert reported == ["an error could not be sent: HTTP 404, code 10015"]
 
 
 async def test_bot_needs_no_privileged_intent_and_mentions_nobody(settings: BotSettings, store: Store):

@@ -46,21 +46,21 @@ async def test_playground_without_a_map_says_so(
 async def test_playground_names_near_symbols_and_offers_what_the_market_lists(
     one_worker: BotSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    told: list[object] = []
+    reported: list[object] = []
 
     async def mistype(env: simcord.Env, *_: object, **__: object) -> None:
         guild = env.create_guild("Trading floor")
         channel, member = guild.create_text_channel("maps"), guild.add_member(env.create_user("you"))
         result = await member.slash(channel, "liqmap", symbol="BTCUSTDT", window="6h", mode="top_n")
-        told.append(result.followups[0].content)
+        reported.append(result.followups[0].content)
         assert env.errors == []  # an answered error is no failure
         choices = await member.autocomplete(channel, "liqmap", "symbol", "NEWLY")
-        told.extend(choice["value"] for choice in choices)
+        reported.extend(choice["value"] for choice in choices)
 
     monkeypatch.setitem(LISTINGS, "NEWLYUSDT", LISTINGS["ETHUSDT"])
     monkeypatch.setattr(playground, "_play_in", mistype)
     await play(one_worker, port=None, out=tmp_path)
-    sentence, *choices = told
+    sentence, *choices = reported
     assert str(sentence).startswith("Binance lists no “BTCUSTDT”; did you mean BTCUSDT")
     assert choices == ["NEWLYUSDT"]
 

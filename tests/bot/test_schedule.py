@@ -359,9 +359,9 @@ async def test_refused_post_pauses_at_once_and_informs_the_creator(
     paused = await only(store)
     assert paused.state is SubscriptionState.PAUSED
     assert paused.reason.endswith("(Discord says: No.)")
-    (told,) = mail(mona)
-    assert told.startswith(f"I have paused the posts of BTCUSDT in <#{floor.channel.id}>: ")
-    assert told.endswith("Resume them there with /subscriptions.")
+    (reported,) = mail(mona)
+    assert reported.startswith(f"I have paused the posts of BTCUSDT in <#{floor.channel.id}>: ")
+    assert reported.endswith("Resume them there with /subscriptions.")
     await floor.env.advance_time(3 * HOUR)
     assert floor.channel.history() == []
 

@@ -47,7 +47,7 @@ class Recording:
         return self.on(exchange).recorders[symbol]
 
     def subscribed(self, exchange: Exchange, symbol: str) -> bool:
-        """Tell whether the stream of `symbol` has been acknowledged."""
+        """Return whether the stream of `symbol` has been acknowledged."""
         recorder = self.on(exchange).recorders.get(symbol)
         return recorder is not None and recorder.recording.connected
 
@@ -95,7 +95,7 @@ class Recording:
             raise AssertionError(self.spans(exchange, symbol)) from None
 
     def exact(self, exchange: Exchange, symbol: str = "BTCUSDT", *, scale: float = MARKET.scale) -> bool:
-        """Tell whether the store has just the trades of what it covers, and some."""
+        """Return whether the store has just the trades of what it covers, and some."""
         windows = self.covered(exchange, symbol)  # once: threads may be writing more
         parts = [part for each in windows for part in self.store.parts(exchange, symbol, each)]
         mine = held(parts).tolist()

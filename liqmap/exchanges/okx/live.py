@@ -59,7 +59,7 @@ class OkxLive:
     newest_weight = 1
 
     def records(self, symbol: str) -> bool:
-        """Tell whether `symbol` is a linear swap."""
+        """Return whether `symbol` is a linear swap."""
         return is_linear(symbol)
 
     def stream_url(self, base_url: str) -> str:

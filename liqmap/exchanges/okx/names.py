@@ -29,5 +29,5 @@ def symbol_of_swap(instrument: str) -> str | None:
 
 
 def is_linear(symbol: str) -> bool:
-    """Tell whether a symbol is that of a linear swap."""
+    """Return whether a symbol is that of a linear swap."""
     return _SYMBOL.fullmatch(symbol) is not None

@@ -50,7 +50,7 @@ def rows_of(answer: object, *, what: str) -> list[Any]:
 
 
 def is_unknown(answer: object) -> bool:
-    """Tell whether an answer says that there is no such symbol.
+    """Return whether an answer says that there is no such symbol.
 
     ::
 

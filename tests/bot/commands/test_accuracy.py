@@ -16,7 +16,7 @@ HASH = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 
 
 class FakeReport:
-    """Stands in for the engine's report: remembers symbols, and answers or fails as it is told."""
+    """Stands in for the engine's report: remembers symbols, and answers or fails as it is set up to."""
 
     def __init__(self) -> None:
         self.symbols: list[str | None] = []
@@ -73,8 +73,8 @@ async def test_one_symbol_can_be_asked_for(floor: Floor, report: FakeReport):
 async def test_a_symbol_that_is_not_sealed_gets_a_sentence(floor: Floor, report: FakeReport):
     report.error = RequestError("No map of XRP is sealed; try BTCUSDT.")
     answer = await floor.member.slash(floor.channel, "accuracy", symbol="xrp")
-    (told,) = answer.followups
-    assert told.content == str(report.error)
+    (reported,) = answer.followups
+    assert reported.content == str(report.error)
 
 
 async def test_before_anything_is_sealed_it_says_when_that_is(floor: Floor, report: FakeReport):

@@ -268,8 +268,8 @@ async def test_alert_that_may_not_be_posted_is_removed_and_its_creator_informed(
     floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50013)
     await floor.env.advance_time(MINUTE)
     assert await store.alerts.all() == []
-    (told,) = mona.user.dm_channel.history()
-    assert "I have removed the alert of BTCUSDT" in told.content
+    (reported,) = mona.user.dm_channel.history()
+    assert "I have removed the alert of BTCUSDT" in reported.content
 
 
 @EXPECTS_ERRORS

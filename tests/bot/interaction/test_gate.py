@@ -17,7 +17,7 @@ def interaction(number: int = 1) -> Any:
 
 
 class Takings:
-    """Remembers what was taken, and answers or fails as it is told."""
+    """Remembers what was taken, and answers or fails as it is set up to."""
 
     def __init__(self, outcome: bool | Exception = True) -> None:
         self.asked: list[tuple[int, int]] = []

@@ -144,7 +144,7 @@ async def test_lasting_trouble_at_discord_is_logged_without_traceback(
     await floor.liqmap()
     assert warnings(caplog) == [
         "an interaction was not answered: HTTP 503, code 0: 'Internal Server Error (injected by test)'",
-        "an error could not be told: HTTP 503, code 0",
+        "an error could not be sent: HTTP 503, code 0",
     ]
 
 

@@ -145,11 +145,11 @@ async def test_broken_database_keeps_nobody_from_an_answer(floor: Floor, caplog:
     answer = await floor.liqmap()
     assert answer.response is not None
     assert len(answer.response.attachments) == 2
-    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert {record.getMessage() for record in told} == {
+    reported = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert {record.getMessage() for record in reported} == {
         "what was promised could not be noted in the database: OperationalError"
     }
-    assert not any(record.exc_info for record in told)
+    assert not any(record.exc_info for record in reported)
 
 
 async def test_drawing_ends_when_the_bot_stops_and_as_it_would_otherwise():

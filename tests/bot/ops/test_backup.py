@@ -242,13 +242,13 @@ def test_row_of_any_content_is_taken_or_one_sentence(data: st.DataObject):
     for key in data.draw(st.lists(st.sampled_from(sorted(row)), min_size=1)):
         row[key] = data.draw(ANYTHING)
     content = {"version": 1, "subscriptions": [], "alerts": [], "guilds": [], table: [row]}
-    told = f"The backup cannot be used: {table}.0"
+    reported = f"The backup cannot be used: {table}.0"
     try:
         read_backup(json.dumps(content).encode(), now=NOW)
     except RequestError as error:
-        told = str(error)
-    assert told.startswith(f"The backup cannot be used: {table}.0")
-    assert told.isprintable()
+        reported = str(error)
+    assert reported.startswith(f"The backup cannot be used: {table}.0")
+    assert reported.isprintable()
 
 
 async def test_many_wrong_rows_are_twenty_lines_and_a_count(backup: Path, store: Store):

@@ -30,9 +30,9 @@ class Outside:
         headers = {"Date": format_datetime(now, usegmt=True)}
         if not request.path.endswith("/time"):
             return web.Response(status=self.status, text=self.body, content_type=self.kind, headers=headers)
-        told: dict[str, object] = {"serverTime": milliseconds, "retCode": 0, "time": milliseconds}
-        told |= {"code": "0", "data": [{"ts": str(milliseconds)}]}
-        return web.json_response(told, status=self.status, headers=headers)
+        reported: dict[str, object] = {"serverTime": milliseconds, "retCode": 0, "time": milliseconds}
+        reported |= {"code": "0", "data": [{"ts": str(milliseconds)}]}
+        return web.json_response(reported, status=self.status, headers=headers)
 
     def settings(self, folder: Path) -> BotSettings:
         return BotSettings(

@@ -57,7 +57,7 @@ class Hand:
 
 
 class FakePoster:
-    """Remembers posts, and fails or finds as it is told."""
+    """Remembers posts, and fails or finds as it is set up to."""
 
     def __init__(self) -> None:
         self.posts: list[datetime] = []

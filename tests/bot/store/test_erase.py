@@ -129,7 +129,7 @@ async def test_erasing_that_is_interrupted_anywhere_changes_nothing(filled: Stor
 
 
 @pytest.mark.parametrize(
-    ("option", "whom", "told"),
+    ("option", "whom", "reported"),
     [("--guild", GUILD, "erased from 8 rows"), ("--user", USER, "erased from 5 rows")],
 )
 def test_forget_leaves_no_byte_in_the_file(
@@ -138,7 +138,7 @@ def test_forget_leaves_no_byte_in_the_file(
     capsys: pytest.CaptureFixture[str],
     option: str,
     whom: int,
-    told: str,
+    reported: str,
 ):
     async def fill_file() -> None:
         async with open_store(settings) as store:
@@ -150,7 +150,7 @@ def test_forget_leaves_no_byte_in_the_file(
     assert traces[0] in (folder / SQLITE_FILE).read_bytes()
     monkeypatch.setenv("LIQMAP__STORAGE__PATH", str(folder))
     assert main(["forget", option, str(whom)]) == 0
-    assert capsys.readouterr().out.startswith(told)
+    assert capsys.readouterr().out.startswith(reported)
     files = [path for path in Path(folder).rglob("*") if path.is_file()]
     assert files
     assert not any(trace in path.read_bytes() for path in files for trace in traces)

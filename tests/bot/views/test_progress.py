@@ -80,7 +80,7 @@ async def test_progress_waits_for_the_edit_before(clock: list[float]):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (discord.HTTPException(Mock(status=503), "unavailable"), "503"),
         (ConnectionResetError(104, "reset"), "ConnectionResetError"),
@@ -88,7 +88,7 @@ async def test_progress_waits_for_the_edit_before(clock: list[float]):
     ],
 )
 async def test_progress_that_cannot_be_shown_is_logged_and_tried_less_often(
-    clock: list[float], caplog: pytest.LogCaptureFixture, error: Exception, told: str
+    clock: list[float], caplog: pytest.LogCaptureFixture, error: Exception, reported: str
 ):
     caplog.set_level(logging.INFO)
     interaction: Any = Interaction()
@@ -100,7 +100,7 @@ async def test_progress_that_cannot_be_shown_is_logged_and_tried_less_often(
             ticker.show(Progress("Drawing"))
             await asyncio.sleep(0)
     assert len(interaction.edits) == 2
-    assert caplog.messages == [f"progress could not be shown: {told}"] * 2
+    assert caplog.messages == [f"progress could not be shown: {reported}"] * 2
 
 
 async def test_progress_goes_on_above_a_partial_map(clock: list[float]):
@@ -161,9 +161,9 @@ async def test_draw_that_outlasts_discord_s_patience_ends_as_a_sentence(
     monkeypatch.setattr(progress, "ANSWER_WITHIN", timedelta(0))
     floor.draw.gate = asyncio.Event()
     answer = await ask(floor, mona, name)
-    told = answer.response or answer.followups[0]
-    assert told.ephemeral
-    assert told.content == (
+    reported = answer.response or answer.followups[0]
+    assert reported.ephemeral
+    assert reported.content == (
         "This took longer than the 15 minutes that Discord waits for an answer; the data fetched so far"
         " is kept, so ask again to continue."
     )

@@ -19,23 +19,23 @@ def path(tmp_path: Path) -> Path:
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
     code = main(["ledger", *words])
-    told = capsys.readouterr()
-    return code, told.out + told.err
+    reported = capsys.readouterr()
+    return code, reported.out + reported.err
 
 
 def test_a_ledger_of_ten_days_is_verified_and_reported(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    code, told = run(capsys, "verify", "--file", str(path))
+    code, reported = run(capsys, "verify", "--file", str(path))
     assert code == 0
-    assert told.startswith("All 121 lines of ")
+    assert reported.startswith("All 121 lines of ")
     picture = tmp_path / "accuracy.png"
-    code, told = run(capsys, "report", "--file", str(path), "--out", str(picture))
+    code, reported = run(capsys, "report", "--file", str(path), "--out", str(picture))
     assert code == 0
-    assert told.startswith(
+    assert reported.startswith(
         "Simulated data. Being measured since 2026-01-01: 10 of 90 days. No verdict yet.\n"
     )
-    assert "30 scored, 30 before there was a baseline; 10 days" in told
+    assert "30 scored, 30 before there was a baseline; 10 days" in reported
     with Image.open(picture) as image:
         assert image.size == (WIDTH, HEIGHT)
 
@@ -50,8 +50,8 @@ def test_a_changed_byte_is_found_and_its_line_named(path: Path, capsys: pytest.C
 
 
 def test_a_ledger_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    code, told = run(capsys, "verify", "--file", str(tmp_path / "none.jsonl"))
-    assert (code, told.startswith("There is no ledger ")) == (1, True)
+    code, reported = run(capsys, "verify", "--file", str(tmp_path / "none.jsonl"))
+    assert (code, reported.startswith("There is no ledger ")) == (1, True)
     assert run(capsys, "report", "--file", str(tmp_path / "none.jsonl"))[1].startswith(
         "Nothing is sealed yet."
     )
@@ -70,12 +70,12 @@ def test_a_simulated_map_is_sealed_scored_and_verified(tmp_path: Path, capsys: p
     config = tmp_path / "liqmap.toml"
     config.write_text(f'storage.path = "{tmp_path / "store"}"\n')
     common = ("--simulated", "--config", str(config))
-    code, told = run(capsys, "seal", "btcusd_perp", "--end", "2023-08-02 08:00", *common)
-    assert (code, "sealed  BTCUSD_PERP at 2023-08-02 08:00 UTC, 10 zones marked" in told) == (0, True)
-    code, told = run(capsys, "score", *common)
-    assert (code, "warming, " in told) == (0, True)
-    code, told = run(capsys, "verify", *common)
-    assert (code, told.startswith("All 3 lines of ")) == (0, True)
+    code, reported = run(capsys, "seal", "btcusd_perp", "--end", "2023-08-02 08:00", *common)
+    assert (code, "sealed  BTCUSD_PERP at 2023-08-02 08:00 UTC, 10 zones marked" in reported) == (0, True)
+    code, reported = run(capsys, "score", *common)
+    assert (code, "warming, " in reported) == (0, True)
+    code, reported = run(capsys, "verify", *common)
+    assert (code, reported.startswith("All 3 lines of ")) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -91,5 +91,5 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
 ):
     config = tmp_path / "liqmap.toml"
     config.write_text(f'storage.path = "{tmp_path / "store"}"\n')
-    code, told = run(capsys, *words, "--config", str(config))
-    assert (code, named in told) == (1, True)
+    code, reported = run(capsys, *words, "--config", str(config))
+    assert (code, named in reported) == (1, True)

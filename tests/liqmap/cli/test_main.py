@@ -31,9 +31,9 @@ def test_pictures_are_written_and_named_in_the_output(
     out = tmp_path / "out"
     assert main(["btc", "6h", *words, *END, "--config", str(config), "--out", str(out)]) == 0
     assert sorted(path.name for path in out.iterdir()) == [f"{stem}.png", f"{stem}_depth.png"]
-    told = capsys.readouterr()
-    assert told.err == ""
-    lines = told.out.splitlines()
+    reported = capsys.readouterr()
+    assert reported.err == ""
+    lines = reported.out.splitlines()
     assert lines[0].startswith("BTCUSDT on B")
     assert lines[1] == "  symbol        BTC: BTCUSDT"
     assert lines[0].endswith("SIMULATED DATA")
@@ -110,18 +110,18 @@ def test_every_option_reaches_the_request(config: Path, tmp_path: Path, capsys: 
     arguments = ["BTCUSD", "6h", *END, "--config", str(config), "--out", str(tmp_path / "out"), "--heatmap"]
     options = ["--model", "simple", "--leverages", "5,20", "--levels", "all", "--theme", "light"]
     assert main([*arguments, *options]) == 0
-    told = capsys.readouterr().out
+    reported = capsys.readouterr().out
     names = sorted(path.name.removeprefix("BTCUSD_PERP") for path in (tmp_path / "out").iterdir())
     ending = STEM.removeprefix("BTCUSDT") + "_top_n_100_simple_5x_20x_all-levels_light"
     assert names == [f"{ending}.png", f"{ending}_depth.png", f"{ending}_heatmap.png"]
-    assert "by the simple model; not financial advice" in told
-    assert "\n  heatmap       " in told
+    assert "by the simple model; not financial advice" in reported
+    assert "\n  heatmap       " in reported
 
 
 def test_mistyped_symbol_is_answered_with_similar_names(config: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["BTCUSTD", "6h", "--simulated", "--config", str(config)]) == 1
-    told = capsys.readouterr().err
-    assert told == "Binance lists no “BTCUSTD”; did you mean BTCUSDT?\n"
+    reported = capsys.readouterr().err
+    assert reported == "Binance lists no “BTCUSTD”; did you mean BTCUSDT?\n"
 
 
 def test_sources_and_gaps_are_printed_separately(
@@ -176,10 +176,10 @@ def test_wrong_argument_prints_one_sentence_and_exits_with_2(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ):
     assert main(arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert sentence in told.err
-    assert told.err.count("\n") == 1
+    reported = capsys.readouterr()
+    assert reported.out == ""
+    assert sentence in reported.err
+    assert reported.err.count("\n") == 1
 
 
 def test_names_are_understood_in_capitals_too(
@@ -196,17 +196,17 @@ def test_unknown_exchange_is_refused_with_those_that_are_known(capsys: pytest.Ca
     assert "try binance, bybit or okx" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["record", "BTCUSDT", "--exchange", "ftx"])
-    told = capsys.readouterr().err
-    assert "argument --exchange: invalid choice: 'ftx' (choose from " in told
-    assert all(each in told.splitlines()[-1] for each in ("binance", "bybit", "okx"))
+    reported = capsys.readouterr().err
+    assert "argument --exchange: invalid choice: 'ftx' (choose from " in reported
+    assert all(each in reported.splitlines()[-1] for each in ("binance", "bybit", "okx"))
 
 
 def test_help_names_the_defaults(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["--help"])
-    told = capsys.readouterr().out
+    reported = capsys.readouterr().out
     for each in ("(default: binance)", "(default: dark)"):
-        assert each in told
+        assert each in reported
 
 
 @pytest.mark.parametrize("arguments", [[], ["BTCUSDT"], ["BTCUSDT", "6h", "--theme", "red"]])
@@ -240,9 +240,9 @@ def test_network_failure_prints_one_sentence_and_leaves_no_file(
         market_server.plan(r"\.zip$", fault, times=100)
     out = tmp_path / "out"
     assert main([*words, *END, "--config", str(config), "--out", str(out)]) == 1
-    told = capsys.readouterr().err
-    assert sentence in told
-    assert told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert sentence in reported
+    assert reported.count("\n") == 1
     assert list(out.iterdir()) == []
 
 

@@ -142,9 +142,9 @@ def test_unrecordable_symbol_prints_one_sentence(
     store: Path, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ):
     assert main(["record", *words, "--config", str(store.parent / "liqmap.toml")]) == 2
-    told = capsys.readouterr().err
-    assert sentence in told
-    assert told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert sentence in reported
+    assert reported.count("\n") == 1
 
 
 def test_recorder_without_existing_symbols_ends_with_a_sentence(
@@ -152,8 +152,8 @@ def test_recorder_without_existing_symbols_ends_with_a_sentence(
 ):
     config = str(store.parent / "liqmap.toml")
     assert main(["record", "NOPE", "--simulated", "--config", config]) == 1
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told == "The exchanges know none of these symbols, so nothing is recorded; check them."
+    reported = capsys.readouterr().err.splitlines()[-1]
+    assert reported == "The exchanges know none of these symbols, so nothing is recorded; check them."
     assert not [path for path in (store / "simulated" / "recordings").rglob("*") if path.is_file()]
 
 
@@ -166,13 +166,13 @@ def test_recorder_runs_until_a_signal_stops_it(store: Path, stop: signal.Signals
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        told = next(line for line in process.stderr if "recording" in line)
+        reported = next(line for line in process.stderr if "recording" in line)
         process.send_signal(stop)
         rest, said = process.stderr.read(), process.stdout.read().splitlines()
     assert said[0] == "Recording BTCUSDT on Binance; Ctrl-C stops it."
     assert said[-1].startswith("Stopped after ")
     assert said[-1].endswith(" s. What was received is stored; see `liqmap status --simulated`.")
-    assert told.endswith("liqmap.live.exchange: recording binance BTCUSDT\n")
+    assert reported.endswith("liqmap.live.exchange: recording binance BTCUSDT\n")
     assert (process.returncode, "Traceback" in rest) == (0, False)
     (found,) = Recordings(store / "simulated").all()
     assert (found.symbol, found.connected) == ("BTCUSDT", False)

@@ -173,9 +173,9 @@ async def test_rows_move_whichever_day_is_fetched_first(tmp_path: Path, order: t
         for each in order:
             await setup.day(each)
         stored = await setup.day(SECOND)
-        asked = sum(setup.server.requests.values())
+        requests_before = sum(setup.server.requests.values())
         await setup.day(FIRST)
-        assert sum(setup.server.requests.values()) == asked
+        assert sum(setup.server.requests.values()) == requests_before
     assert stored.buys + stored.sells == len(second.trades)
 
 

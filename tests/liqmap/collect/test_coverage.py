@@ -74,15 +74,15 @@ def test_gap_over_midnight_with_one_reason_is_one_gap():
 
 
 def test_each_day_of_a_gap_has_its_own_reason():
-    asked: list[TimeWindow] = []
+    explained: list[TimeWindow] = []
 
     def explain(window: TimeWindow) -> Gap:
-        asked.append(window)
+        explained.append(window)
         first = window.start < MIDNIGHT + timedelta(days=1)
         return Gap(window, GapKind.FAILED, problem="first" if first else "second")
 
     coverage = coverage_of(hours(12, 60), [], market="x", explain=explain)
-    assert asked == [hours(12, 24), hours(24, 48), hours(48, 60)]
+    assert explained == [hours(12, 24), hours(24, 48), hours(48, 60)]
     assert coverage.missing == (
         Gap(hours(12, 24), GapKind.FAILED, problem="first"),
         Gap(hours(24, 60), GapKind.FAILED, problem="second"),

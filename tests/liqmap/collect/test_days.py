@@ -64,9 +64,9 @@ async def test_day_is_fetched_once_and_found_in_the_store_then(setup: Setup, exc
     assert isinstance(segment, Segment)
     assert segment.origin.window == EXCHANGES[exchange].files.span(AUGUST)
     assert segment.origin.simulated
-    asked, heard = sum(setup.server.requests.values()), len(setup.news)
+    requests_before, heard = sum(setup.server.requests.values()), len(setup.news)
     assert await setup.obtain(exchange=exchange) == segment
-    assert sum(setup.server.requests.values()) == asked
+    assert sum(setup.server.requests.values()) == requests_before
     assert len(setup.news) == heard
     assert setup.left_behind() == []
 
@@ -159,9 +159,9 @@ async def test_day_whose_checksum_is_missing_is_stored_and_verified_once_it_is_t
     segment = await unverified(setup)
     stored = await verified(setup, segment)
     assert stored == replace(segment, origin=replace(segment.origin, unverified=False))
-    asked = sum(setup.server.requests.values())
+    requests_before = sum(setup.server.requests.values())
     assert await verified(setup, stored) == stored
-    assert sum(setup.server.requests.values()) == asked
+    assert sum(setup.server.requests.values()) == requests_before
     assert setup.left_behind() == []
 
 

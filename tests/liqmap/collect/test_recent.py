@@ -250,10 +250,10 @@ async def test_newest_hour_comes_first_and_killed_whole_hours_stay(setup: Setup)
     await asyncio.wait([task])
     assert [each.start.hour for each in setup.windows()][-2:] == [10, 11]
     assert all(each.length == HOUR for each in setup.windows())
-    asked = setup.server.requests[PAGES]
+    requests_before = setup.server.requests[PAGES]
     await setup.fill(window)
     assert setup.exact(window)
-    assert setup.server.requests[PAGES] > asked
+    assert setup.server.requests[PAGES] > requests_before
 
 
 async def test_no_hour_is_begun_after_the_deadline(setup: Setup):
@@ -263,9 +263,9 @@ async def test_no_hour_is_begun_after_the_deadline(setup: Setup):
 
 async def test_what_is_held_already_is_not_fetched(setup: Setup):
     await setup.fill(ending(NOW, HOUR))
-    asked = setup.server.requests[PAGES]
+    requests_before = setup.server.requests[PAGES]
     await setup.fill(ending(NOW, HOUR))
-    assert setup.server.requests[PAGES] == asked
+    assert setup.server.requests[PAGES] == requests_before
 
 
 async def test_unknown_symbol_is_a_sentence(setup: Setup):

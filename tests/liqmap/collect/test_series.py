@@ -74,9 +74,9 @@ async def test_what_is_stored_is_not_fetched_again(tmp_path: Path):
     async with collecting(tmp_path) as (series, server):
         market = Market(Exchange.BINANCE, "BTCUSDT")
         await series.collect(market, MARK, last(4))
-        asked = server.requests.total()
+        requests_before = server.requests.total()
         await series.collect(market, MARK, last(2))
-    assert server.requests.total() == asked
+    assert server.requests.total() == requests_before
 
 
 async def test_equal_windows_under_way_are_fetched_once_and_survive_a_caller_that_gives_up(tmp_path: Path):

@@ -64,10 +64,10 @@ def test_the_script_of_the_docs_computes_the_same_from_the_lines_alone(
     script = tmp_path / "script.py"
     script.write_text(text)
     assert "liqmap" not in text
-    told = subprocess.run(  # noqa: S603
+    reported = subprocess.run(  # noqa: S603
         [sys.executable, str(script), str(path)], capture_output=True, text=True, check=True
     )
-    found = dict(line.split(": ") for line in told.stdout.splitlines())
+    found = dict(line.split(": ") for line in reported.stdout.splitlines())
     figures = report.figures
     assert figures is not None
     assert figures.touch is not None
@@ -144,8 +144,8 @@ def test_the_interval_alone_chooses_the_sentence(report: Report, low: float, hig
     look = Look(90, Capture(0.16, 0.10), Interval(0.06, low, high), LOOK_LEVEL)
     figures = report.figures
     assert figures is not None
-    told = replace(report, figures=replace(figures, look=look), simulated=False)
-    assert sentence(told) == words
+    reported = replace(report, figures=replace(figures, look=look), simulated=False)
+    assert sentence(reported) == words
 
 
 def test_before_ninety_days_there_is_no_verdict(report: Report):

@@ -29,7 +29,7 @@ def fed(to: TradeBuffer, *trades: tuple[int, int]) -> TradeBuffer:
     return to
 
 
-def told(chunks: list[Chunk]) -> list[tuple[int, int, list[int]]]:
+def reported(chunks: list[Chunk]) -> list[tuple[int, int, list[int]]]:
     """Return the chunks as milliseconds from T0: start, end, times of their trades."""
     return [
         (each.window.start_ms - T0, each.window.end_ms - T0, (each.trades.time - T0).tolist())
@@ -39,7 +39,7 @@ def told(chunks: list[Chunk]) -> list[tuple[int, int, list[int]]]:
 
 def test_numbered_buffer_begins_after_a_second_that_may_lack_trades():
     its = fed(buffer(), (10, 200), (11, 900), (12, 1000), (13, 59_999), (14, 60_200), (15, 60_500))
-    assert told(its.chunks) == [(1000, 60_000, [1000, 59_999])]
+    assert reported(its.chunks) == [(1000, 60_000, [1000, 59_999])]
     assert (its.chunks[0].first_id, its.chunks[0].last_id) == (12, 13)
     assert its.covered_from == T0 + 60_000
 
@@ -47,7 +47,7 @@ def test_numbered_buffer_begins_after_a_second_that_may_lack_trades():
 def test_numbered_buffer_leaves_room_for_a_trade_that_the_first_has_overtaken():
     # Id 9 came before the buffer began and has a later time than id 10: the next second lacks it.
     its = fed(buffer(), (10, 999), (11, 1500), (12, 2000), (13, 60_500))
-    assert told(its.chunks) == [(2000, 60_000, [2000])]
+    assert reported(its.chunks) == [(2000, 60_000, [2000])]
 
 
 @pytest.mark.parametrize("numbered", [True, False])
@@ -55,7 +55,7 @@ def test_trade_of_size_0_is_left_out_and_counted_and_not_missing(*, numbered: bo
     its = buffer(numbered=numbered)
     for number, (after, size) in enumerate([(200, 1), (1000, 1), (1500, 0), (1600, 1), (60_500, 0)], 10):
         its.add(trade(number if numbered else None, after, size=size))
-    assert told(its.chunks) == [(1000, 60_000, [1000, 1600])]
+    assert reported(its.chunks) == [(1000, 60_000, [1000, 1600])]
     (chunk,) = its.chunks
     assert (chunk.zero_sizes, chunk.lost) == (1, 0)
     assert (chunk.first_id, chunk.last_id) == ((11, 13) if numbered else (None, None))
@@ -74,7 +74,7 @@ def test_trades_without_a_name_all_count():
     its = buffer(numbered=False)
     for after in (10, 1100, 1100, 1100, 60_600):
         its.add(trade(None, after))
-    assert told(its.chunks) == [(1000, 60_000, [1100, 1100, 1100])]
+    assert reported(its.chunks) == [(1000, 60_000, [1100, 1100, 1100])]
 
 
 def test_named_trade_counts_once_though_it_comes_again():
@@ -91,7 +91,7 @@ def test_named_trade_counts_once_though_it_comes_again():
         its.add(trade(None, after)._replace(name=name))
     its.add(trade(None, 2200))  # without a name there is no telling
     its.add(trade(None, 61_000)._replace(name="e"))
-    assert told(its.chunks) == [(1000, 60_000, [1100, 1900, 2100, 2200, 2200])]
+    assert reported(its.chunks) == [(1000, 60_000, [1100, 1900, 2100, 2200, 2200])]
     assert len(its._named) + len(its._named_before) < 5
 
 
@@ -105,14 +105,14 @@ def test_buffer_without_trades_covers_nothing():
 
 def test_duplicate_and_older_ids_are_dropped():
     its = fed(buffer(), (10, 0), (11, 1000), (11, 1000), (10, 1200), (12, 2000), (12, 2000), (13, 60_500))
-    assert told(its.chunks) == [(1000, 60_000, [1000, 2000])]
+    assert reported(its.chunks) == [(1000, 60_000, [1000, 2000])]
     assert its.late == []
 
 
 def test_skipped_id_leaves_a_gap_around_it():
     its = fed(buffer(), (10, 0), (11, 1000), (12, 5700), (14, 9000), (15, 10_000), (16, 60_500))
     # What lies before 5700 - 500 ms is whole; from 9000 on ids are whole, so the second after is.
-    assert told(its.chunks) == [(1000, 5000, [1000]), (10_000, 60_000, [10_000])]
+    assert reported(its.chunks) == [(1000, 5000, [1000]), (10_000, 60_000, [10_000])]
 
 
 def test_trade_without_an_id_is_left_out_of_a_numbered_buffer():
@@ -124,9 +124,9 @@ def test_trade_without_an_id_is_left_out_of_a_numbered_buffer():
 
 def test_trades_out_of_order_within_the_slack_are_put_in_order():
     its = fed(buffer(), (10, 0), (11, 60_300), (12, 59_900), (13, 60_600))
-    assert told(its.chunks) == [(1000, 60_000, [59_900])]
+    assert reported(its.chunks) == [(1000, 60_000, [59_900])]
     its.close(T0 + 61_000)
-    assert told(its.chunks[1:]) == [(60_000, 61_000, [60_300, 60_600])]
+    assert reported(its.chunks[1:]) == [(60_000, 61_000, [60_300, 60_600])]
 
 
 def test_equal_times_stay_in_the_order_of_arrival():
@@ -141,7 +141,7 @@ def test_equal_times_stay_in_the_order_of_arrival():
 def test_late_numbered_trade_is_reported_with_its_time():
     its = fed(buffer(), (10, 0), (11, 1000), (12, 60_500), (13, 59_000))
     assert its.late == [T0 + 59_000]
-    assert told(its.chunks) == [(1000, 60_000, [1000])]
+    assert reported(its.chunks) == [(1000, 60_000, [1000])]
 
 
 def test_late_trade_of_a_chunk_before_a_cut_is_reported():
@@ -169,7 +169,7 @@ def test_unnumbered_buffer_begins_after_the_second_of_its_first_trade():
     its = buffer(numbered=False)
     for after in (300, 900, 1000, 1500, 60_500):
         its.add(trade(None, after))
-    assert told(its.chunks) == [(1000, 60_000, [1000, 1500])]
+    assert reported(its.chunks) == [(1000, 60_000, [1000, 1500])]
     assert its.chunks[0].lost == 0
 
 
@@ -181,7 +181,7 @@ def test_unnumbered_buffer_begins_again_after_a_cut():
     for after in (11_300, 12_000):
         its.add(trade(None, after))
     its.close(T0 + 13_000)
-    assert told(its.chunks) == [(1000, 10_000, [1000]), (12_000, 13_000, [12_000])]
+    assert reported(its.chunks) == [(1000, 10_000, [1000]), (12_000, 13_000, [12_000])]
 
 
 def test_unnumbered_buffer_that_goes_back_in_time_does_not_overlap():
@@ -191,13 +191,13 @@ def test_unnumbered_buffer_that_goes_back_in_time_does_not_overlap():
     its.cut()
     its.add(trade(None, 20_000))
     its.close(T0 + 55_000)
-    assert told(its.chunks) == [(1000, 50_000, []), (50_000, 55_000, [])]
+    assert reported(its.chunks) == [(1000, 50_000, []), (50_000, 55_000, [])]
     assert its.chunks[1].lost == 1
 
 
 def test_quiet_hours_are_closed_by_the_next_trade_hour_by_hour():
     its = fed(buffer(), (10, 0), (11, 1000), (12, 2 * HOUR + 1_800_000))
-    assert told(its.chunks) == [
+    assert reported(its.chunks) == [
         (1000, HOUR, [1000]),
         (HOUR, 2 * HOUR, []),
         (2 * HOUR, 2 * HOUR + 29 * 60_000, []),
@@ -211,13 +211,13 @@ def test_quiet_time_of_an_unnumbered_buffer_is_closed_by_its_owner():
     its.close(T0 + 600_000)
     its.close(T0 + 600_000)
     its.close(T0 + 300_000)
-    assert told(its.chunks) == [(1000, 600_000, [])]
+    assert reported(its.chunks) == [(1000, 600_000, [])]
 
 
 def test_cut_keeps_what_lies_before_its_last_trade():
     its = fed(buffer(), (10, 0), (11, 1000), (12, 3400), (13, 3600))
     its.cut()
-    assert told(its.chunks) == [(1000, 3000, [1000])]
+    assert reported(its.chunks) == [(1000, 3000, [1000])]
     assert its.covered_from is None
     its.cut()
     assert len(its.chunks) == 1
@@ -227,21 +227,21 @@ def test_reconnect_begins_again_even_with_the_next_id():
     its = fed(buffer(), (10, 0), (11, 1000), (12, 3600))
     its.cut()
     fed(its, (13, 5000), (14, 6000), (15, 60_500))
-    assert told(its.chunks) == [(1000, 3000, [1000]), (6000, 60_000, [6000])]
+    assert reported(its.chunks) == [(1000, 3000, [1000]), (6000, 60_000, [6000])]
 
 
 def test_reconnect_that_goes_back_in_time_does_not_overlap():
     its = fed(buffer(), (10, 0), (11, 1000), (12, 60_500))
     its.cut()
     fed(its, (20, 30_000), (21, 61_000), (22, 62_000), (23, 120_500))
-    assert told(its.chunks) == [(1000, 60_000, [1000]), (60_000, 120_000, [61_000, 62_000])]
+    assert reported(its.chunks) == [(1000, 60_000, [1000]), (60_000, 120_000, [61_000, 62_000])]
     assert its.late == [T0 + 30_000]
 
 
 def test_beyond_most_trades_a_chunk_is_closed_at_a_second():
     its = buffer(most=3)
     fed(its, (10, 0), (11, 1000), (12, 1100), (13, 2600))
-    assert told(its.chunks) == [(1000, 2000, [1000, 1100])]
+    assert reported(its.chunks) == [(1000, 2000, [1000, 1100])]
 
 
 def test_chunks_that_nobody_takes_are_dropped_oldest_first():

@@ -292,10 +292,10 @@ async def test_liquidations_are_kept_beside_the_trades(tmp_path: Path, exchange:
         async with recording(tmp_path, server, clock, f"{exchange}:BTCUSDT") as made:
             await until(lambda: made.subscribed(exchange, "BTCUSDT"))
             await made.live(4000, step=20)
-        told = MARKET.liquidations("BTCUSDT", start.date())
+        reported = MARKET.liquidations("BTCUSDT", start.date())
         found = [each.time for each in read_liquidations(made.store.root, exchange, "BTCUSDT", start.date())]
         since, end = start.timestamp() * 1000, clock.now().timestamp() * 1000 - 1000
-        times = [time for time in told.time.tolist() if since < time < end]
+        times = [time for time in reported.time.tolist() if since < time < end]
         assert len(times) > 3
         # Binance tells the latest of each second.
         assert {time // 1000 for time in found} == {time // 1000 for time in times}

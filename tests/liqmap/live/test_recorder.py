@@ -192,8 +192,8 @@ async def test_recorder_closing_during_a_write_stores_its_final_state(
                 assert not closing.done()
                 go_on.set()
                 await closing
-        told = Recordings(made.store.root).read(BYBIT, name)
-        assert (told is None) if name == "NOPEUSDT" else (told is not None and not told.connected)
+        reported = Recordings(made.store.root).read(BYBIT, name)
+        assert (reported is None) if name == "NOPEUSDT" else (reported is not None and not reported.connected)
 
 
 async def test_recorded_symbols_stay_within_the_limit(tmp_path: Path):

@@ -154,7 +154,7 @@ async def test_minute_whose_trades_came_late_is_fetched_again(
 
 
 def by_rest(made: Recording, window: TimeWindow) -> bool:
-    """Tell whether all that the store has of a window of BTCUSDT on Binance was fetched again."""
+    """Return whether all that the store has of a window of BTCUSDT on Binance was fetched again."""
     parts = made.store.parts(BINANCE, "BTCUSDT", window)
     return [(part.window, part.segment.origin.via) for part in parts] == [(window, ("REST",))]
 

@@ -113,11 +113,11 @@ async def test_unreadable_checksum_raises_one_sentence(text: str):
 
 
 async def test_file_arrives_verified_and_marked_as_simulated(server: MarketServer, tmp_path: Path):
-    told: list[tuple[int, int | None]] = []
-    found = await fetch(server, tmp_path, on_bytes=lambda done, total: told.append((done, total)))
+    reported: list[tuple[int, int | None]] = []
+    found = await fetch(server, tmp_path, on_bytes=lambda done, total: reported.append((done, total)))
     body = found.path.read_bytes()
     assert found.sha256 == hashlib.sha256(body).hexdigest()
-    assert found.size == len(body) == told[-1][0] == told[-1][1]
+    assert found.size == len(body) == reported[-1][0] == reported[-1][1]
     assert found.simulated
     assert not found.unverified
     assert [each.name for each in tmp_path.iterdir()] == ["day.zip"]

@@ -133,9 +133,9 @@ def test_bankruptcy_prices_are_replaced_by_those_that_were_traded():
     ones = np.ones(3, np.uint32)
     price = np.array([100.0, 101.0, 102.0])
     bars = Bars(np.array([1000, 2000, 4000]), price, price, price, ones, ones)
-    told = [Liquidation("BTCUSDT", time, Side.BUY, 99.0, 1.0) for time in (2999, 3500, 500)]
-    assert [each.price for each in at_traded_prices(told, [bars])] == [101.0, 101.0, 100.0]
-    assert at_traded_prices(told, []) == told
+    reported = [Liquidation("BTCUSDT", time, Side.BUY, 99.0, 1.0) for time in (2999, 3500, 500)]
+    assert [each.price for each in at_traded_prices(reported, [bars])] == [101.0, 101.0, 100.0]
+    assert at_traded_prices(reported, []) == reported
 
 
 BYBIT = Market(Exchange.BYBIT, "BTCUSDT")

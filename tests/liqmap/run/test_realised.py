@@ -135,8 +135,8 @@ def test_bracket_that_no_longer_fits_is_named(
     config = tmp_path / "liqmap.toml"
     config.write_text(f'storage.path = "{tmp_path}"\n')
     assert main(["status", "--margin", "--config", str(config)]) == 0
-    told = capsys.readouterr()
-    assert told.out.splitlines()[1].split()[1:] == ["BTCUSDT", f"{abs(gap):.3%}", "0.400%", str(count)]
-    assert (words or "") in told.err
+    reported = capsys.readouterr()
+    assert reported.out.splitlines()[1].split()[1:] == ["BTCUSDT", f"{abs(gap):.3%}", "0.400%", str(count)]
+    assert (words or "") in reported.err
     main(["check", "--config", str(config)])
     assert (words or "") in capsys.readouterr().out

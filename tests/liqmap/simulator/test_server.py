@@ -64,8 +64,8 @@ async def test_binance_liquidations_stand_twice_and_only_of_days_that_had_files(
     assert [status for status, *_ in others] == [404] * 3
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         rows = archive.read(f"BTCUSD_PERP-liquidationSnapshot-{DAY}.csv").decode().splitlines()[1:]
-    told = MARKET.liquidations("BTCUSD_PERP", DAY).latest_a_second()
-    assert [int(row.partition(",")[0]) for row in rows[::2]] == told.time.tolist()
+    reported = MARKET.liquidations("BTCUSD_PERP", DAY).latest_a_second()
+    assert [int(row.partition(",")[0]) for row in rows[::2]] == reported.time.tolist()
     assert rows[::2] == rows[1::2]
 
 

@@ -256,10 +256,10 @@ def test_compacting_without_descriptors_loses_nothing(tmp_path: Path):
     for minute in range(10):
         cut_out(tmp_path, trades, seconds(60 * minute, 60 * minute + 60))
     before = times_of(opened(tmp_path), seconds(0, 600))
-    told = subprocess.run(  # noqa: S603
+    reported = subprocess.run(  # noqa: S603
         [sys.executable, "-c", OUT_OF_DESCRIPTORS, str(tmp_path)], check=True, capture_output=True, text=True
     ).stdout
-    assert "Too many open files" in told
+    assert "Too many open files" in reported
     assert times_of(opened(tmp_path), seconds(0, 600)) == before
 
 

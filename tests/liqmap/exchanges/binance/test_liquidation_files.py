@@ -88,10 +88,10 @@ def test_the_simulator_s_file_is_read_back(tmp_path: Path):
     made = SimulatedMarket(scale=0.01).liquidations("BTCUSD_PERP", DAY)
     path = tmp_path / "day.zip"
     path.write_bytes(binance_liquidations_zip(made))
-    told, found = made.latest_a_second(), read(path)
-    assert [each.time for each in found] == told.time.tolist()
-    assert [each.size for each in found] == told.size.tolist()
-    assert [each.position is Side.BUY for each in found] == told.is_long.tolist()
+    reported, found = made.latest_a_second(), read(path)
+    assert [each.time for each in found] == reported.time.tolist()
+    assert [each.size for each in found] == reported.size.tolist()
+    assert [each.position is Side.BUY for each in found] == reported.is_long.tolist()
     for each in found:
         assert each.bankruptcy is not None
         # A long's limit lies below its fill, a short's above, by the first bracket's rate.

@@ -96,9 +96,9 @@ def test_trades_are_of_the_taker_side():
     ]
 
 
-@pytest.mark.parametrize(("told", "position"), [("Buy", Side.BUY), ("Sell", Side.SELL)])
-def test_liquidations_have_the_side_of_the_position(told: str, position: Side):
-    found = read(changed(LIQUIDATIONS, "S", to=told))
+@pytest.mark.parametrize(("reported", "position"), [("Buy", Side.BUY), ("Sell", Side.SELL)])
+def test_liquidations_have_the_side_of_the_position(reported: str, position: Side):
+    found = read(changed(LIQUIDATIONS, "S", to=reported))
     assert found == [Liquidation("ROSEUSDT", 1739502302929, position, 0.04499, 20000.0)]
 
 
