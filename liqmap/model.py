@@ -618,7 +618,7 @@ class LeftOut:
     """A market that is left out of a map of several, and why.
 
     `since` is its newest trade if its price is stale, `off` how far its price is from the reference's, as a
-    share of that, and `problem` why its trades cannot be had.
+    share of that, and `problem` why its trades are not available.
     """
 
     market: Market

@@ -327,7 +327,7 @@ class DayFiles:
         return file, downloaded
 
     async def _bring_in(self, day: Day) -> Segment | None:
-        """Return the day from the shared store; None if it is not to be had there, for whatever reason."""
+        """Return the day from the shared store; None if it is not available there, for any reason."""
         shared = self._shared
         if shared is None:
             return None

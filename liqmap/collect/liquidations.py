@@ -36,7 +36,7 @@ class LiquidationDays:
     async def obtain(self, market: Market, day: date) -> None:
         """Make sure that a day's liquidations are in the store, if the exchange publishes such files.
 
-        Raises NotPublished if there is no file of that day, DataError if it cannot be had, StoreError.
+        Raises NotPublished if there is no file of that day, DataError if it is not available, StoreError.
         """
         files = EXCHANGES[market.exchange].liquidation_files
         base_url = self._settings.exchanges.of(market.exchange).archive_url

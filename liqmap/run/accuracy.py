@@ -52,7 +52,7 @@ SEALED_WITHIN: Final = timedelta(minutes=30)
 
 _SWEEP = SweepPrice.TRADED  # whether mark prices are known at once must not make two kinds of maps
 _SETTLED_AFTER = timedelta(minutes=2)  # by then what the streams sent of a window is stored
-_PATIENCE = timedelta(days=2)  # with trades that cannot be had yet
+_PATIENCE = timedelta(days=2)  # with trades that are not available yet
 _LONGEST_SLEEP = 600.0  # seconds: a clock that is set meanwhile makes nothing late for longer
 _MINUTE = 60  # seconds
 
@@ -107,7 +107,7 @@ class Accuracy:
     async def score(self, path: Path) -> list[Outcome]:
         """Write the outcome of every sealed window that is over, and return what was written.
 
-        What cannot be had yet is left for the next time. Raises RequestError or StoreError for the ledger.
+        What is not available yet is left for the next time. Raises RequestError or StoreError for the ledger.
         """
         content, written = await asyncio.to_thread(read_ledger, path), []
         for seal, outcome in windows_of(content.lines):
@@ -182,7 +182,7 @@ class Accuracy:
         """Return the feed of a window's liquidations, which is not read yet, and how far the price went.
 
         What is not published counts as not covered, and the price as not moved from `price`. Raises DataError
-        for what may be had later.
+        for what may be available later.
         """
         row = EXCHANGES[market.exchange]
         contract, files = row.contract(market.symbol), row.liquidation_files

@@ -118,7 +118,7 @@ class Gathering:
         self.collected: asyncio.Future[Any] = asyncio.gather(
             *(each.collecting for each in self._each), return_exceptions=True
         )
-        """Done once the trades of all markets are there, or cannot be had."""
+        """Done once the trades of all markets are there, or are known not to be available."""
 
     def held(self) -> Gathered:
         """Return what the store has now; markets of which it has nothing are left out."""
@@ -127,9 +127,9 @@ class Gathering:
         return Gathered(tuple(held for _, held in found if held is not None), tuple(left_out))
 
     async def result(self) -> Gathered:
-        """Return all there is; of several markets, those that cannot be had are left out.
+        """Return all there is; of several markets, those that are not available are left out.
 
-        Raises LiqmapError if none can be had.
+        Raises LiqmapError if none is available.
         """
         outcomes = await asyncio.gather(*(each.result() for each in self._each), return_exceptions=True)
         found, left_out, is_final = [], [], True

@@ -1,4 +1,4 @@
-"""Damaged files: set aside in the store's folder `damaged`, because they may be had nowhere else.
+"""Damaged files: set aside in the store's folder `damaged`, because they may exist nowhere else.
 
 Segments lie there as EXCHANGE/SYMBOL/WINDOW.NUMBER, other files below the folder that they were found in,
 each as it was found.

@@ -131,7 +131,7 @@ class SegmentStore:
     def evict(self, *, now: datetime) -> None:
         """Remove the least recently used segments until the store is below its size.
 
-        Whole days go first: exchanges publish them, while what was recorded may be had nowhere else.
+        Whole days go first: exchanges publish them, while what was recorded may exist nowhere else.
         What killed workers left, and damaged segments that are in the store again, are removed in any
         case. Trouble with the disk is logged: the next time will do.
         """

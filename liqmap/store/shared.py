@@ -122,7 +122,7 @@ class SharedStore:
         return keys
 
     def bring_in(self, places: Mapping[Path, str], *, incoming: Path) -> list[Path]:
-        """Copy the segments of local folders from their keys, whole; return those that are not to be had.
+        """Copy the segments of local folders from their keys, whole; return those that are not available.
 
         They are written below `incoming` and renamed, as every segment is. Where another process came
         first, its copy is kept. Raises SharedStoreAway, and StoreError if this machine's disk is in trouble
@@ -142,7 +142,7 @@ class SharedStore:
             raise StoreError(f"The shared store cannot be read ({_reason(error)}).") from error
 
     def bring_in_day(self, path: Path, *, incoming: Path) -> Segment | None:
-        """Copy the day of the local folder `path` from there; None if it is not to be had.
+        """Copy the day of the local folder `path` from there; None if it is not available.
 
         Raises as `bring_in`.
         """
@@ -151,7 +151,7 @@ class SharedStore:
         return open_segment(path)
 
     def distrust(self, keys: Sequence[str]) -> None:
-        """Note that what is under `keys` was not to be had, so that it is written again."""
+        """Note that what is under `keys` was not available, so that it is written again."""
         for key in keys:
             self._seen.pop(key, None)
             self._damaged.add(key)
@@ -209,7 +209,7 @@ class SharedStore:
     def _bring_in(
         self, operation: Operation, key: str, paths: Sequence[Path], *, incoming: Path
     ) -> list[Path]:
-        """Copy what is under `key` to the folders `paths`; return those that are not to be had."""
+        """Copy what is under `key` to the folders `paths`; return those that are not available."""
         temporary = incoming / uuid4().hex
         try:
             temporary.mkdir(parents=True)
