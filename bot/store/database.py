@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from filelock import AsyncFileLock
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -52,7 +53,8 @@ async def open_database(url: SecretStr, *, folder: Path) -> AsyncIterator[AsyncE
         engine = _engine(address)
     try:
         with _failing_in_one_sentence():
-            await _upgrade_alone(engine)
+            async with _start_alone(address):
+                await _upgrade_alone(engine)
         yield engine
     finally:
         await engine.dispose()
@@ -84,6 +86,16 @@ def upgrade(connection: Connection) -> None:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_UPGRADE_WAIT_SECONDS}s'")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
     command.upgrade(config, "head")
+
+
+def _start_alone(address: URL) -> AbstractAsyncContextManager[object]:
+    """Hold a lock on a file beside an SQLite database: several bots may start at once.
+
+    SQLite's own waiting is not enough, because a change of the journal's mode never waits.
+    """
+    if address.get_backend_name() != "sqlite" or not address.database:
+        return nullcontext()
+    return AsyncFileLock(f"{address.database}.lock", timeout=_UPGRADE_WAIT_SECONDS, mode=0o600)
 
 
 async def _upgrade_alone(engine: AsyncEngine) -> None:
