@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench soak damage truth-study ledger-study gallery lock clean
+.PHONY: demo test check format bench big-day soak damage truth-study ledger-study gallery lock clean
 
 demo: $(READY) ## post a map in a simulated Discord, save its images under out/, stay open on a terminal
 	$(RUN)/python -m bot playground --out out
@@ -25,6 +25,9 @@ format: $(READY) ## put the code into its form
 
 bench: $(READY) ## measure speed and memory, and print a table
 	$(RUN)/python -m tests.benchmarks
+
+big-day: $(READY) ## store a day of 10 million trades of each exchange, and print its time and memory
+	$(RUN)/python -m tests.benchmarks.big_day
 
 soak: $(READY) ## ten minutes of 500 subscriptions by a fast clock, with kills and faults
 	$(RUN)/python -m tests.soak

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 BLOCK_SIZE: Final = 1 << 20
 """Bytes of text that are parsed at once: small, because several are under way."""
 
+# Small chunks come from the heap, which keeps what is freed; so large ones go back to the system at once.
+_JOINED_AT_ONCE = 128
 _FIRST_BYTES = 1 << 16
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -133,10 +135,13 @@ def read_columns(
                 false_values=["false", "False", "FALSE"],
             ),
         ) as reader:
-            for batch in reader:
+            for count, batch in enumerate(reader, 1):
                 # Copied, so that the next batch takes this one's memory over.
                 for column, how in columns.items():
-                    chunks[column].append(np.array(how.convert(batch.column(column))))
+                    its = chunks[column]
+                    its.append(np.array(how.convert(batch.column(column))))
+                    if count % _JOINED_AT_ONCE == 0:
+                        its[-_JOINED_AT_ONCE:] = [np.concatenate(its[-_JOINED_AT_ONCE:])]
     except pa.ArrowMemoryError:
         raise  # the machine is short of memory; this says nothing about the file
     except pa.ArrowException as error:

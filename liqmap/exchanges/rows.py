@@ -42,18 +42,21 @@ def trades_of_day(
     rows: Trades,
     *,
     real: NDArray[np.bool_],
-    order: NDArray[np.int64],
+    order: NDArray[np.int64] | None,
     ids: NDArray[np.int64] | None = None,
     are_fills: bool = False,
 ) -> DayTrades:
     """Return the trades of a `day` among the `rows` of a file that is named to a user as `name`.
 
     `real` says which of the rows are trades. `order` are the places of the rows, each once, in which those
-    of one millisecond were made; `ids` are those of all rows, where an exchange numbers its trades one by
-    one. If the rows `are_fills`, those of one order at one price become one trade. Rows up to an hour outside
-    the day are left to the neighbouring day, if others lie inside it. Raises DataError naming the file and
-    what cannot be right.
+    of one millisecond were made, None where the rows stand so; `ids` are those of all rows, where an exchange
+    numbers its trades one by one. If the rows `are_fills`, those of one order at one price become one trade.
+    Rows up to an hour outside the day are left to the neighbouring day, if others lie inside it. Raises
+    DataError naming the file and what cannot be right.
     """
+    if order is None and not are_fills and _is_plain(day, rows.time, real):
+        return _plain_day(name, rows, ids)
+    order = np.arange(len(rows)) if order is None else order
     _check_day(name, day, rows.time[real])
     inside = _inside_day(rows.time, day, order)
     keep = _in_time_order(rows.time, inside[real[inside]])
@@ -72,6 +75,26 @@ def trades_of_day(
         if ids is None or len(inside) == len(order)
         else _outside(rows, ids, order[real[order]], day),
     )
+
+
+def _is_plain(day: TimeWindow, time: NDArray[np.int64], real: NDArray[np.bool_]) -> bool:
+    """Return whether all rows are trades of the day in the order of time, as in nearly every file.
+
+    Nothing has to be picked then, which would take several times the memory of the rows.
+    """
+    if not len(time) or time[0] < day.start_ms or time[-1] >= day.end_ms or not real.all():
+        return False
+    return bool((time[1:] >= time[:-1]).all())
+
+
+def _plain_day(name: str, rows: Trades, ids: NDArray[np.int64] | None) -> DayTrades:
+    """Return the trades of a file that holds nothing else, with ids that only rise."""
+    if ids is None:
+        return DayTrades(rows)
+    first, last = _checked_ids(name, int(ids[0]), int(ids[-1]))
+    lost = last - first + 1 - len(ids)
+    holes = holes_in(ids, rows.time) if lost else ()
+    return DayTrades(rows, first_id=first, last_id=last, lost_ids=lost, holes=holes)
 
 
 def completed(day: DayTrades, beside: NumberedTrades, *, own: TimeWindow) -> DayTrades:
@@ -157,12 +180,16 @@ def _numbers(
     """Return the first and the last id of a day, and how many in between its file does not have."""
     if not len(inside):
         return None, None, 0
-    first, last = int(ids[inside].min()), int(ids[inside].max())
-    if first < FIRST_ID or last > LAST_ID:
-        raise DataError(f"{name} is not a file of trades: it holds the id {first if first < 0 else last}.")
+    first, last = _checked_ids(name, int(ids[inside].min()), int(ids[inside].max()))
     # Rows of size 0 and those just outside the day are no trades of it, but not lost either.
     found = int(np.count_nonzero((ids[order] >= first) & (ids[order] <= last)))
     return first, last, last - first + 1 - found
+
+
+def _checked_ids(name: str, first: int, last: int) -> tuple[int, int]:
+    if first < FIRST_ID or last > LAST_ID:
+        raise DataError(f"{name} is not a file of trades: it holds the id {first if first < 0 else last}.")
+    return first, last
 
 
 def _picked(rows: Trades, places: NDArray[np.int64]) -> Trades:

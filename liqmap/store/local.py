@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -21,7 +22,7 @@ from liqmap.store.segments import (
     verify_segment,
     window_of,
 )
-from liqmap.window import DAY, missing
+from liqmap.window import DAY, HOUR, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +33,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_ONLY_READ: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+
 ABANDONED_AFTER: Final = timedelta(hours=6)
 """What a killed process left half-written is removed after this time; nobody writes one file that long."""
+
+HALF_WRITTEN_FOR: Final = timedelta(days=1)
+"""A file whose name ends in .part and that is older than this is nobody's any more."""
 
 IN_USE_FOR: Final = timedelta(minutes=10)
 """A segment is not evicted for this long after its last use, by whichever process: jobs end sooner."""
@@ -51,14 +57,21 @@ class SegmentStore:
         """Where files and segments are written before they are renamed into place."""
         self._max_size = max_size
         self._unmovable: set[Path] = set()  # damaged, on a disk that is only read
+        self._looked_at: datetime | None = None  # when half-written files were last looked for
 
     def open(self, *, now: datetime) -> None:
-        """Make the folders and clear what killed processes left. Raises StoreError."""
+        """Make the folders and clear what killed processes left.
+
+        A store that is there and can only be read serves what it holds. Raises StoreError.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.incoming.mkdir(exist_ok=True)
             self._remove_abandoned(before=now - ABANDONED_AFTER)
         except OSError as error:
+            if error.errno in _ONLY_READ and _can_be_read(self.root):
+                log.warning("the store can only be read (%s): nothing new is stored", error.strerror)
+                return
             raise StoreError(
                 f"The store's folder cannot be used ({error.strerror}); check the setting storage.path."
             ) from error
@@ -149,6 +162,9 @@ class SegmentStore:
             # it, and what is being written must not count as abandoned.
             newest = datetime.fromtimestamp(self.incoming.stat().st_mtime, UTC)
             self._remove_abandoned(before=newest - ABANDONED_AFTER)
+        if self._looked_at is None or now - self._looked_at >= HOUR:
+            self._looked_at = now
+            self._remove_half_written(before=datetime.now(UTC) - HALF_WRITTEN_FOR)
         used = sorted(use for path in segment_paths(self.root) if (use := _use(path)) is not None)
         excess = sum(size for *_, size in used) - self._max_size
         for _, last_use, path, size in used:
@@ -170,9 +186,9 @@ class SegmentStore:
         doomed = self.incoming / uuid4().hex
         try:
             segment.rename(doomed)
-        except FileNotFoundError:
-            return  # another process was faster
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not segment.exists():
+                return  # another process was faster
             raise StoreError(f"Stored trades cannot be removed ({error.strerror}).") from error
         shutil.rmtree(doomed, ignore_errors=True)
 
@@ -188,10 +204,26 @@ class SegmentStore:
         else:
             log.warning("damaged and set aside: %s, %s", name, error.damage)
 
+    def _remove_half_written(self, *, before: datetime) -> None:
+        """Remove what killed processes left of lists, tables and series, wherever in the store it lies."""
+        for folder in self.root.iterdir():
+            # Segments are written in the working folder, and there are too many of them to look at.
+            if not folder.name.startswith("v") and folder != self.incoming:
+                for path in folder.rglob("*.part"):
+                    with suppress(OSError):  # another process's, and gone by now, or another user's
+                        _remove_older(path, than=before)
+
     def _remove_abandoned(self, *, before: datetime) -> None:
         for path in self.incoming.iterdir():
             with suppress(OSError):  # another process's, and gone by now, or another user's
                 _remove_older(path, than=before)
+
+
+def _can_be_read(folder: Path) -> bool:
+    try:
+        return bool(os.listdir(folder))  # noqa: PTH208 - that names come is all
+    except OSError:
+        return False
 
 
 def _opened(path: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> Segment | None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _FIRST_ROWS, _ROWS = 1024, 8192
 _BAR_SECONDS = 3 * 3600  # of a batch of bars: a short window reads few of a day's
 _MAX_DECIMALS = 12
+_PASSED_AT_ONCE = 1 << 17  # rows: they fit into the CPU's cache
 Columns = dict[str, "NDArray[Any]"]
 
 _NUMPY_TO_ARROW = {
@@ -196,14 +197,16 @@ def _write(
 
 
 def _side_table(trades: Trades, side: Side, window: TimeWindow, bars: Columns) -> pa.RecordBatch:
-    rows = np.flatnonzero(trades.is_buy if side is Side.BUY else ~trades.is_buy)
+    rows = trades.is_buy if side is Side.BUY else ~trades.is_buy
     time = (trades.time[rows] - window.start_ms).astype(np.uint32)
-    return _ordered_side(
-        side,
-        {"time": time, "price": trades.price[rows], "size": trades.size[rows], "turn": _turns(time)},
-        bars,
-        inverse=trades.inverse,
-    )
+    columns: Columns = {
+        "time": time,
+        "price": trades.price[rows],
+        "size": trades.size[rows],
+        "turn": _turns(time),
+    }
+    del time
+    return _ordered_side(side, columns, bars, inverse=trades.inverse)
 
 
 def _turns(time: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -213,28 +216,47 @@ def _turns(time: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return place - np.maximum.accumulate(np.where(is_first, place, 0))
 
 
-def _ordered_side(
-    side: Side, columns: Mapping[str, NDArray[Any]], bars: Columns, *, inverse: bool
-) -> pa.RecordBatch:
-    time, price, size = (columns[name] for name in ("time", "price", "size"))
+def _ordered_side(side: Side, columns: Columns, bars: Columns, *, inverse: bool) -> pa.RecordBatch:
+    """Return the table of a side, whose `columns` it takes one by one: they are as large as all of a day."""
+    order = _largest_first(columns["price"], columns["size"], inverse=inverse)
+    price, size = _scaled(columns.pop("price")[order]), _scaled(columns.pop("size")[order])
     # Segments of earlier versions have no turns.
-    turn = columns.get("turn", np.zeros(len(time), np.uint8))
-    # Stable, and trades come in the order of time: of equal notionals the earlier stays in front.
-    order = np.argsort(-notional_of(price, size, inverse=inverse), kind="stable")
+    turn = columns.pop("turn", np.zeros(len(order), np.uint8))
+    turn = turn.astype(np.min_scalar_type(turn.max(initial=0)))[order]
+    time = columns.pop("time")[order]
+    del order
     return _batch(
-        time=(time[order], None),
-        price=_scaled(price[order]),
-        size=_scaled(size[order]),
-        extreme=_scaled(_extreme_after(side, time, bars)[order]),
-        turn=(turn[order].astype(np.min_scalar_type(turn.max(initial=0))), None),
+        time=(time, None),
+        price=price,
+        size=size,
+        extreme=_scaled(_extreme_after(side, time, bars)),
+        turn=(turn, None),
     )
+
+
+def _largest_first(
+    price: NDArray[np.float64], size: NDArray[np.float64], *, inverse: bool
+) -> NDArray[np.int64]:
+    """Return the order of trades by notional. It is stable: of equal ones the earlier stays in front."""
+    below_zero = np.empty(len(price))
+    for part in _parts(len(price)):
+        np.negative(notional_of(price[part], size[part], inverse=inverse), out=below_zero[part])
+    return np.argsort(below_zero, kind="stable")
 
 
 def _extreme_after(side: Side, time: NDArray[np.uint32], bars: Columns) -> NDArray[np.float64]:
     """Return the lowest low (for buys) or highest high of the seconds after each time's, 0 if none."""
     worst, name = (np.minimum, "low") if side is Side.BUY else (np.maximum, "high")
     following = np.append(worst.accumulate(bars[name][:0:-1])[::-1], 0.0)
-    return following[np.searchsorted(bars["second"], time // 1000)]
+    extreme = np.empty(len(time))
+    for part in _parts(len(time)):
+        extreme[part] = following[np.searchsorted(bars["second"], time[part] // 1000)]
+    return extreme
+
+
+def _parts(count: int) -> list[slice]:
+    """Return slices of so many rows: what is computed in passes needs memory for a part only."""
+    return [slice(start, start + _PASSED_AT_ONCE) for start in range(0, count, _PASSED_AT_ONCE)]
 
 
 def _bars(trades: Trades, window: TimeWindow) -> Columns:
@@ -322,9 +344,12 @@ def _scaled(values: NDArray[np.float64]) -> tuple[NDArray[Any], int | None]:
         if largest * scale >= 2**53:  # more digits than a float has
             break
         # A look at the head rules most scales out before the whole column is tried.
-        if all(np.array_equal(np.rint(part * scale) / scale, part) for part in (values[:1000], values)):
-            width = np.uint32 if largest * scale < 2**32 - 1 else np.int64
-            return np.rint(values * scale).astype(width), round(math.log10(scale))
+        parts = (values[part] for part in (slice(1000), *_parts(len(values))))
+        if all(np.array_equal(np.rint(part * scale) / scale, part) for part in parts):
+            scaled = np.empty(len(values), np.uint32 if largest * scale < 2**32 - 1 else np.int64)
+            for part in _parts(len(values)):
+                scaled[part] = np.rint(values[part] * scale)
+            return scaled, round(math.log10(scale))
     return values, None
 
 

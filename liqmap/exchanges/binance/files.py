@@ -121,8 +121,8 @@ def _is_header(row: Sequence[str], name: str) -> bool:
     return True
 
 
-def _each_once(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return row numbers in order of the ids, with only the first row of each id."""
+def _each_once(ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return row numbers in order of the ids, with only the first row of each id; None if ids only rise."""
     if (ids[1:] > ids[:-1]).all():
-        return np.arange(len(ids))
+        return None
     return np.unique(ids, return_index=True)[1]

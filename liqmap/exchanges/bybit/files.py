@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from liqmap.errors import DataError, parser_door
 from liqmap.exchanges.archives import opened_gzip
-from liqmap.exchanges.bybit.ids import NO_ID, each_once, fingerprints
+from liqmap.exchanges.bybit.ids import all_differ, each_once, fingerprints
 from liqmap.exchanges.columns import (
     Column,
     check_columns,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 # homeNotional equals it in both. foreignNotional is the other currency: size × price, or size / price.
 _SIDES = ("Sell", "Buy")
 _ID = "trdMatchID"
+_CHECKED_AT_ONCE = 500_000  # rows
 _LATEST = 1e16  # in µs, the unit with the largest numbers
 _ROUNDING = 1e-6  # tolerance for foreignNotional, which inverse files truncate at 1e-8
 
@@ -89,11 +90,17 @@ class Bybit:
                 del wanted[_ID]
             check_columns(name, header, wanted)
             column = read_columns(reader, wanted, names=None, name=name)
-        time, is_buy = _timestamps(column.pop("timestamp"), name), column["side"] == _SIDES.index("Buy")
-        rows = Trades(time, column["price"], column["size"], is_buy, self.contract(symbol).inverse)
+        ids = column.pop(_ID, None)
+        order = None if ids is None or all_differ(ids) else each_once(ids)
+        del ids
+        time, is_buy = _timestamps(column.pop("timestamp"), name), column.pop("side") == _SIDES.index("Buy")
+        rows = Trades(time, column.pop("price"), column.pop("size"), is_buy, self.contract(symbol).inverse)
         real = real_rows(name, rows)
         _check_kind(name, rows, column.pop("foreignNotional"), real=real)
-        order = _oldest_first(time, each_once(column.pop(_ID, np.full(len(rows), NO_ID, np.uint64))))
+        if order is not None:
+            order = _oldest_first(time, order)
+        elif len(time) and time[0] > time[-1]:  # views: nothing is copied
+            rows, real = _turned_round(rows), real[::-1]
         return trades_of_day(name, self.span(day), rows, real=real, order=order)
 
 
@@ -108,7 +115,7 @@ def _columns(symbol: str, name: str) -> dict[str, Column]:
         "size": number,
         "price": number,
         _ID: Column(pa.string(), fingerprints),
-        "foreignNotional": number,
+        "foreignNotional": Column(pa.float32()),  # exact enough to tell two kinds of contract apart
     }
 
 
@@ -124,15 +131,20 @@ def _codes(chunk: pa.Array, *, words: tuple[str, ...], complaint: str) -> NDArra
 
 def _check_kind(name: str, rows: Trades, foreign: NDArray[np.float64], *, real: NDArray[np.bool_]) -> None:
     """Check by foreignNotional that sizes are what the contract counts. Raises DataError."""
-    price, size, foreign = rows.price[real], rows.size[real], foreign[real]
 
-    def fits(worth: NDArray[np.float64]) -> bool:
-        return np.allclose(foreign, worth, rtol=1e-3, atol=_ROUNDING)
+    def fits(worth: np.ufunc) -> bool:
+        # Part by part: in one go, this would take more memory than everything else.
+        for start in range(0, len(rows), _CHECKED_AT_ONCE):
+            part = slice(start, start + _CHECKED_AT_ONCE)
+            its = real[part]
+            expected = worth(rows.size[part][its], rows.price[part][its])
+            if not np.allclose(foreign[part][its], expected, rtol=1e-3, atol=_ROUNDING):
+                return False
+        return True
 
-    linear, inverted = size * price, size / price
-    if fits(inverted if rows.inverse else linear):
+    if fits(np.divide if rows.inverse else np.multiply):
         return
-    if fits(linear if rows.inverse else inverted):
+    if fits(np.multiply if rows.inverse else np.divide):
         kinds = ("a linear", "an inverse") if rows.inverse else ("an inverse", "a linear")
         raise DataError(f"{name} holds trades of {kinds[0]} contract, not of {kinds[1]} one.")
     raise DataError(f"{name} is not a file of trades: its column foreignNotional contradicts its sizes.")
@@ -145,6 +157,10 @@ def _timestamps(time: NDArray[np.float64], name: str) -> NDArray[np.int64]:
         # A float of that size is off by up to 0.24 µs, which must not floor 0.117 s to 116 ms.
         return np.floor(time * 1000 + 4e-4).astype(np.int64)
     return milliseconds(time.astype(np.int64))
+
+
+def _turned_round(rows: Trades) -> Trades:
+    return Trades(rows.time[::-1], rows.price[::-1], rows.size[::-1], rows.is_buy[::-1], rows.inverse)
 
 
 def _oldest_first(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

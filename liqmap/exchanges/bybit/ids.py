@@ -42,6 +42,12 @@ def fingerprints(chunk: pa.Array) -> NDArray[np.uint64]:
     return found
 
 
+def all_differ(ids: NDArray[np.uint64]) -> bool:
+    """Return whether no id repeats another, at the price of one sorted copy."""
+    ordered = np.sort(ids)
+    return not ((ordered[1:] == ordered[:-1]) & (ordered[1:] != NO_ID)).any()
+
+
 def each_once(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return the indices of each id's first row and of all rows without an id, in ascending order."""
     first = np.unique(ids, return_index=True)[1]
