@@ -94,14 +94,19 @@ def _made_of(liquidation_map: LiquidationMap, selected_from: str) -> str:
     covered = [coverage_text(coverage), *filter(None, [age_text(coverage)])]
     interest = liquidation_map.open_interest
     details = [*too_large, *([interest_text(interest)] if interest else [])]
-    choices = [[*coverage.sources, selected_from, *details], [selected_from, *details], details, []]
-    return _fitting([_SEPARATOR.join([*covered, *facts]) for facts in choices])
+    choices = [[*coverage.sources, selected_from, *details], [selected_from, *details], details]
+    text = _fitting([_SEPARATOR.join([*covered, *facts]) for facts in choices])
+    # The reply has all of it too, where the smallest letters are too large.
+    return text if _fits(text, _SMALLEST) else _SEPARATOR.join(covered)
 
 
 def _fitting(choices: list[str]) -> str:
     """Return the first text that fits at the foot's size, or the last."""
-    room = WIDTH - 2 * MARGIN
-    return next((text for text in choices if text_width(text, size=SIZES.foot) <= room), choices[-1])
+    return next((text for text in choices if _fits(text, SIZES.foot)), choices[-1])
+
+
+def _fits(text: str, size: int) -> bool:
+    return text_width(text, size=size) <= WIDTH - 2 * MARGIN
 
 
 def _write_foot(canvas: Canvas, y: float, text: str, colour: str) -> None:

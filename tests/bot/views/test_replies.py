@@ -200,6 +200,8 @@ def test_progress_is_a_bar_with_the_time_left(fraction: float | None, elapsed: f
 
 
 def test_time_left_under_a_budget_ignores_the_pace_of_the_first_minute():
+    unlimited = Progress("Fetching", 0.5, left=0.0)
+    assert progress_text(unlimited, elapsed=3) == "Fetching ▓▓▓▓▓▓░░░░░░ 50 %, about 3 s left"
     progress = Progress("Fetching", 0.15, left=300.0)
     assert progress_text(progress, elapsed=3) == "Fetching ▓▓░░░░░░░░░░ 15 %, about 5 min left"
     assert progress_text(Progress("Fetching", 0.0, left=900.0), elapsed=1).endswith(TOO_LONG)
