@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
@@ -41,6 +42,16 @@ News = TypeVar("News")
 _SETTLE_SECONDS = 120.0  # a day's first map waits until the simulated market has made that day
 
 
+class _RealClock(SystemClock):
+    """This machine's clock, also where the simulation puts its own in place of `time.monotonic`."""
+
+    _monotonic = staticmethod(time.monotonic)
+
+    def steady(self) -> float:
+        """Return seconds since an arbitrary moment; they never go back."""
+        return self._monotonic()
+
+
 async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool = False) -> None:
     """Post `/liqmap BTCUSDT 6h top_n 100`, save its images to `out`, and stay open on a terminal.
 
@@ -48,7 +59,7 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
     does not answer with a map.
     """
     async with MarketServer(SimulatedMarket(), weight_limit=GENEROUS) as server:
-        simulated, clock = server.redirect(settings), SystemClock()
+        simulated, clock = server.redirect(settings), _RealClock()
         async with (
             Listings(simulated, clock=clock, daily=True) as listings,
             Engine(simulated, record=True) as engine,
