@@ -54,7 +54,8 @@ class Seal:
     `density` and `baseline` have one element a bucket and sum to 1; there is no baseline before there are
     enough windows. `standing` is the notional that the density is a share of. `marked` are the buckets that
     the map marks, `cells` each bucket's cell of equal distance, `sigma` the volatility of eight hours.
-    `written` is when the line was written, `coverage` which share of the map's window had trades.
+    `written` is when the line was written, `coverage` which share of the map's window had trades, `rate` the
+    maintenance margin rate of the first bracket, None without brackets.
     """
 
     market: Market
@@ -69,6 +70,7 @@ class Seal:
     cells: NDArray[np.int64]
     marked: tuple[int, ...]
     simulated: bool
+    rate: float | None = None
     digest: str = ""
 
     @property
@@ -93,6 +95,7 @@ class Seal:
             "cells": self.cells.tolist(),
             "marked": list(self.marked),
             "simulated": self.simulated,
+            "rate": self.rate,
         }
 
     @classmethod
@@ -111,6 +114,7 @@ class Seal:
             cells=np.array(line["cells"], np.int64),
             marked=tuple(line["marked"]),
             simulated=line["simulated"],
+            rate=line["rate"],
             digest=line["sha256"],
         )
 

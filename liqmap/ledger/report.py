@@ -40,6 +40,13 @@ class Look(NamedTuple):
     level: float
 
 
+class MarginCheck(NamedTuple):
+    """The median distance of bankruptcy prices from fills, and the rate of the first bracket, if known."""
+
+    gap: float
+    rate: float | None
+
+
 class Question(NamedTuple):
     """A secondary question: its answer, and how likely chance answers so, for one and for all of them."""
 
@@ -56,7 +63,8 @@ class Figures:
     `gain` is in bits a window, the primary metric; `matched_gain` is what is left of it between buckets of
     equal distance. `lift` is the difference of `capture`. `placebo` is the lift of shifted maps. `profile`
     and its bounds are the lift by side and bin of distance (2, bins). `swept` is modelled swept over realised
-    USD by month. `touch` is None where no marked level was new.
+    USD by month, `margin` the margin check of each market that has one. `touch` is None where no marked
+    level was new.
     """
 
     gain: Interval
@@ -71,7 +79,7 @@ class Figures:
     profile_low: NDArray[np.float64]
     profile_high: NDArray[np.float64]
     swept: Mapping[str, float]
-    margin_gap: float | None
+    margin: Mapping[str, MarginCheck]
     look: Look | None
 
 
@@ -111,7 +119,7 @@ class Scored:
     touch: float
     levels: int
     swept: float
-    margin_gap: float | None
+    margin: MarginCheck | None
 
     @classmethod
     def of(cls, window: Window) -> Self:
@@ -139,7 +147,7 @@ class Scored:
             touch=sum(touches),
             levels=len(touches),
             swept=seal.standing * float(seal.density @ hit),
-            margin_gap=outcome.margin_gap,
+            margin=None if outcome.margin_gap is None else MarginCheck(outcome.margin_gap, seal.rate),
         )
 
 
@@ -206,7 +214,7 @@ def figures_of(scored: Sequence[Scored], *, fixed_end: bool = False) -> Figures:
         profile_low=low,
         profile_high=high,
         swept=_swept(scored),
-        margin_gap=_median([each.margin_gap for each in scored if each.margin_gap is not None]),
+        margin=_margin(scored),
         look=_look(scored, fixed_end=fixed_end),
     )
 
@@ -284,5 +292,11 @@ def _look(scored: Sequence[Scored], *, fixed_end: bool) -> Look | None:
     return Look(reached[-1], _mean_capture(seen), lift, level)
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return float(np.median(values)) if values else None
+def _margin(scored: Sequence[Scored]) -> dict[str, MarginCheck]:
+    """Return each market's median over its windows, beside the newest rate."""
+    found: dict[str, MarginCheck] = {}
+    for market in sorted({each.market for each in scored}):
+        checks = [each.margin for each in scored if each.market == market and each.margin is not None]
+        if checks:
+            found[market] = MarginCheck(float(np.median([each.gap for each in checks])), checks[-1].rate)
+    return found

@@ -40,13 +40,17 @@ LEAST_EVENTS: Final = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standing:
-    """What stands of a map at its end: notional a bucket, last price, volatility of eight hours, coverage."""
+    """What stands of a map at its end: notional a bucket, last price, volatility of eight hours, coverage.
+
+    `rate` is the maintenance margin rate of the first bracket, None without brackets.
+    """
 
     notional: NDArray[np.float64]
     price: float
     sigma: float
     coverage: float
     simulated: bool
+    rate: float | None = None
 
 
 class Feed(NamedTuple):
@@ -94,6 +98,7 @@ def seal_of(
         cells=cells(standing.sigma),
         marked=tuple(top_buckets(density).tolist()),
         simulated=standing.simulated,
+        rate=standing.rate,
     )
 
 

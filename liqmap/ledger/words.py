@@ -9,7 +9,7 @@ from liqmap.ledger.lines import LedgerOrigin, State
 
 if TYPE_CHECKING:
     from liqmap.ledger.chance import Interval
-    from liqmap.ledger.report import Look, Report
+    from liqmap.ledger.report import Look, MarginCheck, Report
 
 
 def sentence(report: Report) -> str:
@@ -56,8 +56,7 @@ def details(report: Report) -> list[tuple[str, str]]:
             for each in figures.questions
         ]
         rows += [(f"swept / realised {month}", f"{ratio:.2g}×") for month, ratio in figures.swept.items()]
-        if figures.margin_gap is not None:
-            rows.append(("margin check", f"bankruptcy {figures.margin_gap:.3%} from the fill (median)"))
+        rows += [(f"margin check {market}", _margin(check)) for market, check in figures.margin.items()]
     rows.append(("last hash", report.last_hash))
     return rows
 
@@ -85,6 +84,11 @@ def _verdict(look: Look) -> str:
 def _windows(report: Report) -> str:
     parts = [f"{report.states.get(state, 0)} {word}" for state, word in _STATES if report.states.get(state)]
     return f"{', '.join(parts)}; {report.days} days"
+
+
+def _margin(check: MarginCheck) -> str:
+    known = "no brackets" if check.rate is None else f"first bracket {check.rate * 100:.2f} %"
+    return f"bankruptcy prices {check.gap * 100:.3f} % from the fills, {known}"
 
 
 def _bits(gain: Interval) -> str:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from liqmap.errors import DataError, LiqmapError, NotPublished, RequestError, StoreError
+from liqmap.errors import DataError, LiqmapError, NotPublished, RequestError, SettingsError, StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.ledger.book import opened
 from liqmap.ledger.file import digest_of, read_ledger
 from liqmap.ledger.lines import HORIZON, LedgerOrigin, newest_boundary, windows_of
 from liqmap.ledger.score import LEAST_COVERAGE, Feed, Travelled
 from liqmap.live.recorder import markets_named
-from liqmap.model import LEVERAGES, MapRequest, SweepPrice
+from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, MapRequest, Market, SweepPrice
 from liqmap.parsing import parse_mode, parse_selection, parse_window
 from liqmap.run.accuracy_report import ReportJob, run_report_job, sealed_text
 from liqmap.run.job import MapJob
@@ -28,7 +28,7 @@ from liqmap.version import __version__
 from liqmap.window import TimeWindow, at_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from liqmap.exchanges.messages import Liquidation
     from liqmap.ledger.lines import Outcome, Seal
     from liqmap.ledger.score import Standing
-    from liqmap.model import Exchange, Market, Progress
+    from liqmap.model import Exchange, Progress
     from liqmap.run.accuracy_report import DrawnReport
     from liqmap.settings import LedgerSettings, Settings
     from liqmap.store.segments import Bars, Part
@@ -53,7 +53,7 @@ SEALED_WITHIN: Final = timedelta(minutes=30)
 _SWEEP = SweepPrice.TRADED  # whether mark prices are known at once must not make two kinds of maps
 _SETTLED_AFTER = timedelta(minutes=2)  # by then what the streams sent of a window is stored
 _PATIENCE = timedelta(days=2)  # with trades that are not available yet
-_LONGEST_SLEEP = 600.0  # seconds: a clock that is set meanwhile makes nothing late for longer
+_LONGEST_SLEEP = 600.0  # seconds, after which what was not available is looked for again
 _MINUTE = 60  # seconds
 
 
@@ -129,19 +129,35 @@ class Accuracy:
 
         Trouble is logged: what was not sealed in time is missing in the ledger, as it should be.
         """
+        sealed: datetime | None = None
         while True:
             end = newest_boundary(self._clock.now())
-            if self._clock.now() - end <= SEALED_WITHIN:
+            if sealed != end and self._clock.now() - end <= SEALED_WITHIN:
                 await self.seal_recorded(end)
-            await self._sleep_until(end + _SETTLED_AFTER)
+                sealed = end
             await self._logged("scored", self.score(self.path))
-            await self._sleep_until(end + HORIZON)
+            left = (end + HORIZON - self._clock.now()).total_seconds()
+            await self._clock.sleep(min(max(left, 0.0), _LONGEST_SLEEP))
 
     async def seal_recorded(self, end: datetime) -> None:
         """Seal every market in the settings that is recorded now and was shortly before `end`."""
-        for market in markets_named(self._settings.ledger.markets, self._root, setting="ledger.markets"):
+        for market in self._markets():
             if await asyncio.to_thread(self._is_recorded, market, end):
                 await self._logged("sealed", self.seal(market, end, path=self.path))
+
+    def check_settings(self) -> None:
+        """Check the ledger's settings. Raises SettingsError."""
+        try:
+            list(self._markets())
+            _request(
+                Market(DEFAULT_EXCHANGE, "BTCUSDT"), newest_boundary(self._clock.now()), self._settings.ledger
+            )
+            terms_of(self._settings.ledger)
+        except (RequestError, StoreError) as error:
+            raise SettingsError(f"Setting ledger: {error}") from error
+
+    def _markets(self) -> Iterator[Market]:
+        return markets_named(self._settings.ledger.markets, self._root, setting="ledger.markets")
 
     def _is_recorded(self, market: Market, end: datetime) -> bool:
         if not self._supplies.is_recorded(market.exchange, market.symbol):
@@ -164,13 +180,7 @@ class Accuracy:
 
     async def standing(self, market: Market, end: datetime, ledger: LedgerSettings) -> Standing:
         """Return what stands of the map of `market` that ends at `end`. Raises what drawing raises."""
-        mode, _, value = ledger.selection.partition(" ")
-        request = MapRequest(
-            markets=(market,),
-            window=TimeWindow.ending(end, parse_window(ledger.window)),
-            selection=parse_selection(parse_mode(mode), value or None),
-            sweep=_SWEEP,
-        )
+        request = _request(market, end, ledger)
         holdings = await self._supplies.collector.collect(
             market.exchange, market.symbol, window=request.window, progress=_ignore
         )
@@ -192,7 +202,7 @@ class Accuracy:
             holdings = await self._supplies.collector.collect(
                 market.exchange, market.symbol, window=window, progress=_ignore
             )
-            low, high = await asyncio.to_thread(_extremes, holdings.parts)
+            low, high = await asyncio.to_thread(_extremes, holdings.parts, price)
             travelled, parts = Travelled(low, high, holdings.coverage.fraction), holdings.parts
         except NotPublished:
             travelled, parts = Travelled(price, price, 0.0), ()
@@ -221,14 +231,10 @@ class Accuracy:
         ]
         return at_traded_prices(found, [read_bars(part.segment, part.window) for part in parts])
 
-    async def _sleep_until(self, moment: datetime) -> None:
-        while (left := (moment - self._clock.now()).total_seconds()) > 0:
-            await self._clock.sleep(min(left, _LONGEST_SLEEP))
-
     async def _logged(self, what: str, doing: Coroutine[Any, Any, object]) -> None:
         try:
             await doing
-        except LiqmapError as error:
+        except (LiqmapError, OSError) as error:
             log.warning("nothing was %s: %s", what, error)
 
 
@@ -272,11 +278,22 @@ def at_traded_prices(liquidations: Sequence[Liquidation], bars: Sequence[Bars]) 
     return placed
 
 
-def _extremes(parts: Sequence[Part]) -> tuple[float, float]:
+def _request(market: Market, end: datetime, ledger: LedgerSettings) -> MapRequest:
+    mode, _, value = ledger.selection.partition(" ")
+    return MapRequest(
+        markets=(market,),
+        window=TimeWindow.ending(end, parse_window(ledger.window)),
+        selection=parse_selection(parse_mode(mode), value or None),
+        sweep=_SWEEP,
+    )
+
+
+def _extremes(parts: Sequence[Part], price: float) -> tuple[float, float]:
+    """Return how far the price went from `price`."""
     bars = [read_bars(part.segment, part.window, bin_seconds=_MINUTE) for part in parts]
     low = np.concatenate([each.low for each in bars])
     high = np.concatenate([each.high for each in bars])
-    return float(low.min()), float(high.max())
+    return float(low.min(initial=price)), float(high.max(initial=price))
 
 
 def _ignore(_: Progress) -> None:

@@ -320,6 +320,7 @@ class Engine:
         supplies = Supplies(collector, brackets, liquidations, pool.run, recorder.is_recorded)
         accuracy = Accuracy(settings, supplies, clock=clock)
         if self._record:
+            accuracy.check_settings()
             sealing = asyncio.create_task(accuracy.run())
             stack.push_async_callback(_cancelled, sealing)
         return _Parts(

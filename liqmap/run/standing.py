@@ -37,6 +37,7 @@ def run_standing_job(job: MapJob) -> Standing:
         sigma=volatility(path, end_ms=job.request.window.end_ms),
         coverage=job.coverage.fraction,
         simulated=job.coverage.simulated,
+        rate=None if rules.brackets is None else float(rules.brackets.rate[0]),
     )
 
 

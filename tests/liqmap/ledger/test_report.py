@@ -14,7 +14,7 @@ from liqmap.ledger.chance import LOOK_LEVEL, Interval
 from liqmap.ledger.file import read_ledger, verify_ledger
 from liqmap.ledger.lines import LedgerOrigin, State
 from liqmap.ledger.metrics import Capture
-from liqmap.ledger.report import Look, Report, figures_of, report_of
+from liqmap.ledger.report import Look, MarginCheck, Report, figures_of, report_of
 from liqmap.ledger.words import details, sentence
 from tests.accuracy.worlds import MARKET, START, World, lift_after, scored_windows, written
 
@@ -174,3 +174,11 @@ def test_looks_are_taken_after_90_180_and_360_days_and_at_the_end_of_a_back_test
     assert (last.days, last.level) == (95, 0.95)
     assert figures_of(scored[:30]).look is None
     assert np.isclose(last.lift.value, np.mean([each.capture.lift for each in scored]))
+
+
+def test_margin_check_is_the_median_of_each_market_beside_its_bracket():
+    scored = scored_windows(World(0.5, seed=2), 2)
+    gaps = [0.0036, 0.0040, 0.0039, 0.0041, 0.0040, 0.0050]
+    checked = [replace(each, margin=MarginCheck(gap, 0.004)) for each, gap in zip(scored, gaps, strict=True)]
+    assert figures_of(checked).margin == {"bybit:BTCUSDT": (0.0040, 0.004)}
+    assert figures_of(scored).margin == {}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liqmap.errors import DataError, NotPublished, RequestError
+from liqmap.errors import DataError, NotPublished, RequestError, SettingsError
 from liqmap.exchanges.messages import Liquidation
 from liqmap.exchanges.rows import no_trades
 from liqmap.ledger.buckets import COUNT
@@ -231,6 +231,24 @@ async def test_what_cannot_be_had_yet_is_waited_for_two_days(tmp_path: Path):
     await clock.advance(2 * 86_400)
     (outcome,) = await accuracy.score(accuracy.path)
     assert outcome.state is State.VOID
+
+
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        {"markets": ["BTCUSD_PERP"]},
+        {"markets": ["nowhere:BTCUSDT"]},
+        {"window": "soon"},
+        {"selection": "all"},
+    ],
+)
+def test_wrong_settings_are_named_at_the_start(tmp_path: Path, ledger: dict[str, Any]):
+    with pytest.raises(SettingsError, match="Setting ledger"):
+        invented(tmp_path, SimulatedClock(END), **ledger).check_settings()
+
+
+def test_default_settings_are_right(tmp_path: Path):
+    invented(tmp_path, SimulatedClock(END)).check_settings()
 
 
 def test_a_prior_ledger_is_part_of_the_settings(tmp_path: Path):
