@@ -132,4 +132,16 @@ def of_bybit() -> Iterator[str]:
         yield from (row["instId"] for row in csv.DictReader(file))
 
 
-LISTS: dict[Exchange, Callable[[], Iterator[str]]] = {BINANCE: of_binance, BYBIT: of_bybit}
+def of_okx() -> Iterator[str]:
+    """Yield OKX's linear swaps as users write them: BTCUSDT for BTC-USDT-SWAP."""
+    with (SHARED / "okx" / "instruments_swap_2022-05-13.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["ctType"] == "linear":
+                yield row["instId"].removesuffix("-SWAP").replace("-", "")
+
+
+LISTS: dict[Exchange, Callable[[], Iterator[str]]] = {
+    BINANCE: of_binance,
+    BYBIT: of_bybit,
+    Exchange.OKX: of_okx,
+}

@@ -107,9 +107,9 @@ async def test_command_on_the_wire_is_answered_and_sigterm_ends_cleanly(tmp_path
 
 
 async def test_person_cannot_exceed_the_maps_under_way(tmp_path: Path):
-    options = {"symbol": "btc", "window": "6h", "end": "2023-08-01 06:00"}
+    options = {"symbol": "BTCUSDT", "window": "6h", "end": "2023-08-01 06:00"}
     async with running_bot(tmp_path) as (server, market, process):
-        market.plan(r"aggTrades.*\.zip$", Fault.STALL)
+        market.plan(r"aggTrades/BTCUSDT/.*\.zip$", Fault.STALL, times=10)
         for mode in ("top_n", "portion"):
             await (await server.command("liqmap", **options, mode=mode)).acknowledged
         refused = await server.command("liqmap", **options, mode="gross_value")

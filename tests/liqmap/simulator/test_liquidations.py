@@ -65,7 +65,9 @@ async def test_streams_report_liquidations_as_their_exchange_does(
     expected = AFTERNOON.latest_a_second()
     assert [each["T"] for each in reported] == expected.time.tolist()
     assert [each["S"] == "SELL" for each in reported] == expected.is_long.tolist()
-    assert [float(each["p"]) for each in reported] == expected.price.tolist()
+    assert [float(each["ap"]) for each in reported] == expected.price.tolist()
+    # The limit of a liquidated long's sale lies below its fill, by the maintenance rate.
+    assert [float(each["p"]) < float(each["ap"]) for each in reported] == expected.is_long.tolist()
     assert len({each["T"] // 1000 for each in reported}) == len(reported)
     rows = [row for message in complete.got if "topic" in message for row in message["data"]]
     assert [row["T"] for row in rows] == AFTERNOON.time.tolist()
