@@ -14,7 +14,7 @@ from discord.ext import commands
 from bot.commands.options import TO_ME, found_choices, options
 from bot.interaction.patience import acknowledge, is_refused, patiently
 from bot.interaction.permissions import CHANNEL_MANAGERS, check_bot, check_member
-from bot.request.asking import usual_selection
+from bot.request.asking import parse_distance, usual_selection
 from bot.request.ids import parse_id
 from bot.schedule.alerts import LONGEST_COOLDOWN, SHORTEST_COOLDOWN, WINDOW
 from bot.schedule.desk import fetch_channel
@@ -27,7 +27,6 @@ from liqmap import (
     MapRequest,
     Market,
     Mode,
-    Portion,
     RequestError,
     TimeWindow,
 )
@@ -106,7 +105,11 @@ class Alerts(
         )
         markets = tuple(Market(each, name) for each in chosen)
         request = check_request(MapRequest(markets, window, usual_selection(defaults)), max_days=WINDOW.days)
-        near, large, rest = _distance(distance), _notional(notional), _cooldown(cooldown)
+        near, large, rest = (
+            parse_distance(distance, farthest=_FARTHEST, example="1%"),
+            _notional(notional),
+            _cooldown(cooldown),
+        )
         with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel_id = TO_CREATOR if private else (await _postable(interaction)).id
@@ -197,16 +200,6 @@ async def _postable(interaction: discord.Interaction) -> discord.abc.Snowflake:
     check_member(channel, interaction.user)
     check_bot(channel)
     return channel
-
-
-def _distance(text: str) -> float:
-    try:
-        chosen = parse_selection(Mode.PORTION, text if "%" in text else f"{text}%")
-    except RequestError:
-        chosen = None
-    if not isinstance(chosen, Portion) or not chosen.fraction <= _FARTHEST:
-        raise RequestError("The distance is a share of the price, above 0 and up to 20%; try 1%.")
-    return chosen.fraction
 
 
 def _notional(text: str) -> float:

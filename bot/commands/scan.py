@@ -11,9 +11,10 @@ from discord.ext import commands
 from bot.commands.options import options
 from bot.interaction.limits import check_channel
 from bot.interaction.patience import acknowledge, patiently
+from bot.request.asking import parse_distance
 from bot.views.scan import scan_reply, scan_view
-from liqmap import EXCHANGES, Mode, Portion, RequestError, ScanRequest, Side, Theme
-from liqmap.parsing import parse_end, parse_exchanges, parse_selection
+from liqmap import EXCHANGES, ScanRequest, Side, Theme
+from liqmap.parsing import parse_end, parse_exchanges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,7 @@ class Scans(commands.Cog):
             end=parse_end(None, now=self._now()),
             exchanges=frozenset(parse_exchanges(exchange) if exchange else EXCHANGES),
             side=_SIDES.get(side or ""),
-            within=_within(distance),
+            within=parse_distance(distance, example="5%"),
             theme=Theme(theme or defaults.theme or Theme.DARK),
         )
         check_channel(interaction, defaults.channels)
@@ -76,13 +77,3 @@ class Scans(commands.Cog):
                     content=None, embed=embed, attachments=[file], view=view
                 )
             )
-
-
-def _within(text: str) -> float:
-    try:
-        chosen = parse_selection(Mode.PORTION, text if "%" in text else f"{text}%")
-    except RequestError:
-        chosen = None
-    if not isinstance(chosen, Portion):
-        raise RequestError("The distance is a share of the price, above 0 and up to 100%; try 5%.")
-    return chosen.fraction

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import discord
 
@@ -30,14 +30,16 @@ except ImportError as missing:
     ) from missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from bot.request.drawing import Draw, ReportAccuracy, Scan
+    from bot.request.drawing import Draw
     from bot.settings import BotSettings
-    from liqmap import DrawnReport, MapRequest, MapResult, Progress, ScanRequest, ScanResult
+    from liqmap import MapRequest, MapResult, Progress
 
 News = TypeVar("News")
+Result = TypeVar("Result")
+Given = ParamSpec("Given")
 
 _SETTLE_SECONDS = 120.0  # a day's first map waits until the simulated market has made that day
 
@@ -72,7 +74,7 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
                 store=store,
                 clock=clock,
                 symbols=_symbols_outside(listings),
-                facts=replace(facts, report=_report_outside(facts.report), scan=_scan_outside(facts.scan)),
+                facts=replace(facts, report=_run_outside(facts.report), scan=_run_outside(facts.scan)),
                 # The simulation would wait for each minute of the schedule.
                 schedule_in=copy_context(),
             )
@@ -83,12 +85,14 @@ async def play(settings: BotSettings, *, port: int | None, out: Path, stay: bool
                 await _play_in(env, outside, port=port, out=out, stay=stay)
 
 
-def _report_outside(report: ReportAccuracy) -> ReportAccuracy:
-    """Return `report` run outside the simulation, likewise."""
+def _run_outside(
+    call: Callable[Given, Coroutine[Any, Any, Result]],
+) -> Callable[Given, Coroutine[Any, Any, Result]]:
+    """Return `call`, run outside the simulation that begins later, as `Outside` draws maps."""
     outside = copy_context()
 
-    async def run(symbol: str | None, /) -> DrawnReport:
-        return await outside.run(asyncio.ensure_future, report(symbol))
+    async def run(*arguments: Given.args, **options: Given.kwargs) -> Result:
+        return await outside.run(asyncio.ensure_future, call(*arguments, **options))
 
     return run
 
@@ -129,27 +133,14 @@ class Outside:
         return await task
 
 
-def _scan_outside(scan: Scan) -> Scan:
-    """Return `scan` run outside the simulation, as maps are drawn."""
-    outside = copy_context()
-
-    async def run(request: ScanRequest) -> ScanResult:
-        return await outside.run(asyncio.ensure_future, scan(request))
-
-    return run
-
-
 def _symbols_outside(listings: Listings) -> Symbols:
     """Return the symbols of `listings`, whose requests also run outside the simulation."""
     symbols, outside = Symbols.of(listings), copy_context()
 
-    async def completed(request: MapRequest) -> MapRequest:
-        return await outside.run(asyncio.ensure_future, symbols.completed(request))
-
     async def explained(error: Refusal, request: MapRequest, *, typed: str) -> Refusal:
         return await outside.run(asyncio.ensure_future, symbols.explained(error, request, typed=typed))
 
-    return Symbols(symbols.offered, completed, explained)
+    return Symbols(symbols.offered, _run_outside(listings.completed), explained)
 
 
 async def _play_in(env: simcord.Env, outside: Outside, *, port: int | None, out: Path, stay: bool) -> None:

@@ -137,9 +137,7 @@ class Gathering:
             if isinstance(outcome, tuple):
                 found.append(outcome[0])
                 is_final = is_final and outcome[1]
-            elif isinstance(outcome, LiqmapError) and not isinstance(
-                outcome, DamagedSegment | UnreadableStore
-            ):
+            elif isinstance(outcome, LiqmapError) and not isinstance(outcome, _RETRIED):
                 left_out.append(LeftOut(each.request.market, LeftOutKind.FAILED, problem=outcome.problem))
             else:
                 raise outcome
