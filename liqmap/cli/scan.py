@@ -23,7 +23,7 @@ from liqmap.model import Exchange, Market, Mode, Side, Theme
 from liqmap.parsing import POPULAR_SYMBOLS, parse_end, parse_exchange, parse_selection, parse_symbol
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
-from liqmap.text import near_text, price, price_step
+from liqmap.text import completion_text, near_text, price, price_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,14 +58,17 @@ async def _scanned(request: ScanRequest, settings: Settings, *, simulated: bool)
         if simulated:
             from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
 
-            market = SimulatedMarket(scale=_SIMULATED_SCALE)
-            server = await stack.enter_async_context(MarketServer(market, weight_limit=GENEROUS))
+            invented = SimulatedMarket(scale=_SIMULATED_SCALE)
+            server = await stack.enter_async_context(MarketServer(invented, weight_limit=GENEROUS))
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="liqmap-")))
             storage = settings.storage.model_copy(update={"path": folder})
             settings = server.redirect(settings.model_copy(update={"storage": storage}))
         listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
         engine = await stack.enter_async_context(Engine(settings))
         meant = [await listings.meant(each, request.window) for each in request.markets]
+        for typed, market in zip(request.markets, meant, strict=True):
+            if completion := completion_text(typed, market):
+                sys.stderr.write(f"{completion} on {_label(market)}\n")
         return await engine.scan(replace(request, markets=tuple(dict.fromkeys(meant))))
 
 

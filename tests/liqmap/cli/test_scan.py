@@ -25,7 +25,8 @@ def test_scan_of_named_markets_reports_what_each_map_says(
 ):
     words = ("BTCUSDT", "eth", "nope", "--exchange", "binance", "--within", "100%", "--end", END)
     shared = ("--config", str(config), "--out", str(tmp_path))
-    code, out, _ = scan(capsys, *words, *shared, "--json")
+    code, out, err = scan(capsys, *words, *shared, "--json")
+    assert "ETH: ETHUSDT on Binance\n" in err
     report = json.loads(out)
     assert code == 0
     assert report["simulated"]
