@@ -86,9 +86,11 @@ class _Bars(NamedTuple):
 
 def _bars(buckets: LevelBuckets, side: Side) -> _Bars:
     low, high = buckets.edges[:-1], buckets.edges[1:]
+    # Rounded, so that a bar of exactly half another's length is not judged by the noise of its sum.
     if side is Side.SELL:
-        return _Bars(side, low, high, buckets.short.sum(axis=0), buckets.short_price, buckets.short_near)
-    columns = low, high, buckets.long.sum(axis=0), buckets.long_price, buckets.long_near
+        total = rounded(buckets.short.sum(axis=0))
+        return _Bars(side, low, high, total, buckets.short_price, buckets.short_near)
+    columns = low, high, rounded(buckets.long.sum(axis=0)), buckets.long_price, buckets.long_near
     return _Bars(side, *(column[::-1] for column in columns))
 
 

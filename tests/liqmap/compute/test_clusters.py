@@ -99,6 +99,13 @@ def test_equal_sums_are_ties_that_the_nearest_wins():
         assert labelled(clusters, buckets_of(Side.SELL, totals, first=101.0, size=0.1)) == clusters
 
 
+def test_bar_of_exactly_half_the_length_belongs_however_its_sum_was_rounded():
+    noisy = 0.7 + 0.1
+    assert noisy < 0.8
+    assert [each.notional for each in found_in([1.6, noisy])] == [2.4]
+    assert [each.notional for each in found_in([1.6, 0.8])] == [2.4]
+
+
 def test_nearest_large_cluster_is_judged_by_those_of_its_own_band():
     # Within 1 % are 1 and 5; the 100 at 6 % is no reason to pass over them.
     near = [0.0] * 60
