@@ -161,11 +161,13 @@ class SeriesCollector:
         """Store what REST has of a day by now. Raises DataError, NotPublished where it has nothing."""
         settled = self._settled(day.market, day.kind, day.window)
         reach = _EARLIEST if pages.reach is None else self._floored(day.market, day.kind) - pages.reach
-        if settled is None or reach > settled.start:
+        reached = settled.overlap(TimeWindow(reach, settled.end)) if settled and reach < settled.end else None
+        if settled is None or reached is None:
             raise _absent(day)
-        lacking = self.store.lacking(day.market, day.kind, settled)
+        lacking = self.store.lacking(day.market, day.kind, reached)
         found = [part for window in lacking for part in await self._pages(day, pages, window)]
-        if lacking and not found and lacking[-1].end < self._now(day.market) - _LATE:
+        is_nothing = lacking and not found and lacking[-1].end < self._now(day.market) - _LATE
+        if is_nothing or reached.start > settled.start:  # the day's beginning is forgotten
             raise _absent(day)
 
     async def _pages(self, day: _Day, pages: SeriesPages, window: TimeWindow) -> list[Series]:

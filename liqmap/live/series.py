@@ -13,14 +13,15 @@ from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.registry import Recordings
 from liqmap.model import Market
-from liqmap.series import SeriesKind
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from liqmap.clock import Clock
     from liqmap.collect.series import SeriesCollector
+    from liqmap.exchanges.protocol import SeriesFormat
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ EVERY: Final = timedelta(minutes=15)
 """How often what is new is fetched."""
 
 _BACK: Final = timedelta(days=1)
+"""How far back what is missing is fetched, where it can also be fetched later."""
 
 
 async def keep_series(collector: SeriesCollector, *, root: Path, clock: Clock) -> None:
@@ -35,16 +37,21 @@ async def keep_series(collector: SeriesCollector, *, root: Path, clock: Clock) -
     while True:
         await clock.sleep(EVERY.total_seconds())
         now = clock.now().replace(second=0, microsecond=0)
-        window = TimeWindow.ending(now - timedelta(minutes=now.minute % 5), _BACK)
         for recording in Recordings(root).all():
             if recording.is_alive(now):
-                await _fetch(collector, Market(recording.exchange, recording.symbol), window)
+                end = now - timedelta(minutes=now.minute % 5)
+                await _fetch(collector, Market(recording.exchange, recording.symbol), end)
 
 
-async def _fetch(collector: SeriesCollector, market: Market, window: TimeWindow) -> None:
-    for kind in SeriesKind:
-        if kind in EXCHANGES[market.exchange].series:
-            try:
-                await collector.collect(market, kind, window)
-            except LiqmapError as error:
-                log.info("no %s of %s: %s", kind, market.symbol, error)
+async def _fetch(collector: SeriesCollector, market: Market, end: datetime) -> None:
+    for kind, how in EXCHANGES[market.exchange].series.items():
+        try:
+            await collector.collect(market, kind, TimeWindow.ending(end, _back(how)))
+        except LiqmapError as error:
+            log.info("no %s of %s: %s", kind, market.symbol, error)
+
+
+def _back(how: SeriesFormat) -> timedelta:
+    """Return how far back a series is fetched: as far as it goes, if the exchange will forget it."""
+    reach = None if how.pages is None or how.files is not None else how.pages.reach
+    return reach or _BACK

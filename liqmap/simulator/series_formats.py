@@ -7,6 +7,7 @@ import zipfile
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from liqmap.simulator.okx_messages import CONTRACTS
 from liqmap.simulator.series import MINUTE_MS, STEP_MS, STEPS
 
 if TYPE_CHECKING:
@@ -108,6 +109,22 @@ def bybit_interest(series: SeriesDay) -> list[dict[str, str]]:
         at, size = series.start_ms + place * STEP_MS, series.interest[place]
         one_side = {"singleOpenInterest": f"{size:.8f}"} if at >= ONE_SIDED_SINCE_MS else {}
         found.append({"openInterest": f"{2 * size:.8f}", **one_side, "timestamp": str(at)})
+    return found
+
+
+def okx_candles(series: SeriesDay) -> list[list[str]]:
+    """Return a day's candles, oldest first: ["1597026383085","3.721","3.743","3.677","3.708","1"]."""
+    return [[*row, "1"] for row in bybit_candles(series)]
+
+
+def okx_interest(series: SeriesDay) -> list[list[str]]:
+    """Return a day's open interest, oldest first: time, contracts, coins and US dollars."""
+    found = []
+    for place in range(1, STEPS + 1):
+        size, price = series.interest[place], series.close[place * 5 - 1]
+        at = series.start_ms + place * STEP_MS
+        contracts = size / CONTRACTS[series.symbol]
+        found.append([str(at), f"{contracts:.4f}", f"{size:.8f}", f"{size * price:.4f}"])
     return found
 
 

@@ -1,7 +1,7 @@
 """The exchanges' REST APIs of open interest and mark prices over the simulated market.
 
 Source: developers.binance.com, USDⓈ-M futures, market data endpoints; github.com/bybit-exchange/docs, v5
-market endpoints.
+market endpoints; OKX's documentation of its API v5, trading statistics and public data.
 """
 
 from __future__ import annotations
@@ -14,8 +14,16 @@ from aiohttp import web
 
 from liqmap.simulator.clock import epoch_ms, from_epoch_ms
 from liqmap.simulator.market import LISTINGS
+from liqmap.simulator.okx_messages import symbol_named
 from liqmap.simulator.series import STEP_MS
-from liqmap.simulator.series_formats import binance_candles, binance_interest, bybit_candles, bybit_interest
+from liqmap.simulator.series_formats import (
+    binance_candles,
+    binance_interest,
+    bybit_candles,
+    bybit_interest,
+    okx_candles,
+    okx_interest,
+)
 from liqmap.simulator.tape import linear_symbols
 
 if TYPE_CHECKING:
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from liqmap.simulator.tape import Tape
 
 _HISTORY_MS = 30 * 86_400_000  # of Binance's open interest
+_OKX_LIMIT, _OKX_INTEREST_KEPT = 100, 1440
 _BYBIT_INTEREST_LIMIT, _BYBIT_MARKS_LIMIT = 200, 1000
 
 Row = TypeVar("Row")
@@ -135,6 +144,44 @@ class BybitSeries(_Rows):
             query["symbol"], start, end, rows=bybit_candles, time=lambda row: int(row[0])
         )
         return _bybit_page(request, rows[::-1][:limit])
+
+
+class OkxSeries(_Rows):
+    """OKX's answers, newest first."""
+
+    async def interest(self, request: web.Request) -> web.Response:
+        """Answer GET /api/v5/rubik/stat/contracts/open-interest-history: of the newest 1,440 values.
+
+        Both bounds are exclusive.
+        """
+        query, symbol = request.query, symbol_named(request.query.get("instId", "")) or ""
+        if symbol not in linear_symbols() or query.get("period") != "5m":
+            return _okx_refused()
+        end = int(query.get("end", str(self.now() + 1))) - 1
+        oldest = self.now() - _OKX_INTEREST_KEPT * STEP_MS
+        start = max(int(query.get("begin", "0")) + 1, oldest)
+        rows = await self.between(symbol, start, end, rows=okx_interest, time=lambda row: int(row[0]))
+        return _okx_page(rows[::-1][: min(int(query.get("limit", "100")), _OKX_LIMIT)])
+
+    async def marks(self, request: web.Request) -> web.Response:
+        """Answer GET /api/v5/market/history-mark-price-candles; both bounds are exclusive."""
+        query, symbol = request.query, symbol_named(request.query.get("instId", "")) or ""
+        if symbol not in linear_symbols() or query.get("bar") != "1m":
+            return _okx_refused()
+        end = int(query.get("after", str(self.now()))) - 1
+        start = int(query.get("before", str(end - _OKX_LIMIT * 60_000))) + 1
+        rows = await self.between(symbol, start, end, rows=okx_candles, time=lambda row: int(row[0]))
+        if rows and int(rows[-1][0]) + 60_000 > self.now():
+            rows[-1][5] = "0"
+        return _okx_page(rows[::-1][: min(int(query.get("limit", "100")), _OKX_LIMIT)])
+
+
+def _okx_page(rows: list[list[str]]) -> web.Response:
+    return web.json_response({"code": "0", "msg": "", "data": rows})
+
+
+def _okx_refused() -> web.Response:
+    return web.json_response({"code": "51001", "msg": "Instrument ID does not exist.", "data": []})
 
 
 def _lists(request: web.Request) -> bool:

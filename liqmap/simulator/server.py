@@ -24,7 +24,7 @@ from liqmap.simulator.host import Host
 from liqmap.simulator.messages import BINANCE_CONTRACTS, binance_contract
 from liqmap.simulator.okx_rest import OkxRest
 from liqmap.simulator.okx_stream import LEAVING, OkxStream
-from liqmap.simulator.series_rest import BinanceSeries, BybitSeries
+from liqmap.simulator.series_rest import BinanceSeries, BybitSeries, OkxSeries
 from liqmap.simulator.streams import Streams
 from liqmap.simulator.tape import Tape, linear_symbols
 from liqmap.simulator.ticks import Ticks
@@ -92,6 +92,7 @@ class MarketServer:
         self._bybit = BybitRest(tape, self._clock)
         self._binance_series = BinanceSeries(tape, self._clock, self._binance.budget)
         self._bybit_series = BybitSeries(tape, self._clock)
+        self._okx_series = OkxSeries(tape, self._clock)
         self._okx = OkxRest(tape, self._clock, limit=self._okx_limit)
         self._streams = Streams(
             self._clock, lambda symbol: tape.day(symbol, self._clock.now().date()), headers=SIMULATED_HEADER
@@ -137,6 +138,8 @@ class MarketServer:
             ("/okx/api/v5/public/time", self._okx.time),
             ("/okx/api/v5/public/instruments", self._okx.instruments),
             ("/okx/api/v5/public/position-tiers", self._okx.tiers),
+            ("/okx/api/v5/market/history-mark-price-candles", self._okx_series.marks),
+            ("/okx/api/v5/rubik/stat/contracts/open-interest-history", self._okx_series.interest),
             ("/okx{path:/.*}", self._files.okx),
         ):
             app.router.add_get(path, self._faulty(handler))

@@ -24,6 +24,8 @@ from liqmap.simulator.series_formats import (
     binance_metrics_zip,
     bybit_candles,
     bybit_interest,
+    okx_candles,
+    okx_interest,
 )
 from tests.bot.conftest import REQUEST
 from tests.doors.mutations import in_gzip, in_zip
@@ -112,6 +114,10 @@ def samples_of(exchange: Exchange) -> Samples:
                 pages=[okx.answer(okx.ROW, okx.ROW | {"tradeId": "242720721"})],
                 refusals=[okx.UNKNOWN],
                 risk_limits=[okx.answer(*okx.TIERS)],
+                series_pages={
+                    SeriesKind.OPEN_INTEREST: {"code": "0", "data": okx_interest(series)[:_ROWS]},
+                    SeriesKind.MARK_PRICE: {"code": "0", "data": okx_candles(series)[:_ROWS]},
+                },
                 volumes=[okx.answer({"instId": "BTC-USDT-SWAP", "last": "60000.1", "volCcy24h": "2.5"})],
             )
 

@@ -8,6 +8,7 @@ from liqmap.exchanges.okx.listing import OkxInstruments, OkxListing
 from liqmap.exchanges.okx.live import OkxBackfill, OkxLive
 from liqmap.exchanges.okx.pages import busy
 from liqmap.exchanges.okx.risk_limits import OkxPositionTiers
+from liqmap.exchanges.okx.series import SERIES
 from liqmap.exchanges.okx.server_time import OkxTime
 from liqmap.exchanges.okx.volumes import OkxVolumes
 from liqmap.exchanges.protocol import ExchangeRow
@@ -37,4 +38,5 @@ ROW: Final = ExchangeRow(
     budget_period=timedelta(seconds=2),
     busy=busy,
     limited_wait=2.0,
+    series=SERIES,
 )

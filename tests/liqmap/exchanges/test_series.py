@@ -116,6 +116,21 @@ def test_single_outlier_of_bybit_is_dropped_and_a_lasting_change_is_not():
     assert sizes(100, 101, 180, 182, 183) == [[100, 101, 180, 182, 183]]
 
 
+def test_candle_of_okx_that_is_still_open_is_left_out():
+    rows = [
+        ["1597026420000", "3.721", "3.743", "3.677", "3.708", "0"],
+        ["1597026360000", "3.731", "3.799", "3.494", "3.72", "1"],
+    ]
+    found = page(Exchange.OKX, MARK, {"code": "0", "msg": "", "data": rows})
+    assert found.values[:, 0].tolist() == [3.494, 3.799, 3.72]
+
+
+def test_open_interest_of_okx_is_read_in_coins():
+    rows = [["1701417600000", "731377.5", "7313.775", "281000000"]]
+    found = page(Exchange.OKX, INTEREST, {"code": "0", "msg": "", "data": rows})
+    assert (times(found), found.values.tolist()) == (["12-01 07:55"], [[7313.775]])
+
+
 @pytest.mark.shared
 @real
 @pytest.mark.parametrize(
