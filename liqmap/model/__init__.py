@@ -3,53 +3,63 @@
 Arrays that only computing and drawing hand each other are in `liqmap.compute.values`.
 """
 
+from liqmap.model.coverage import (
+    LEAST_HOLE_MS,
+    Coverage,
+    Gap,
+    GapKind,
+    Hole,
+)
+from liqmap.model.margin import (
+    LackingBrackets,
+    MarginBasis,
+    MarginRule,
+    PositionBasis,
+    SweepBasis,
+    Valuation,
+)
+from liqmap.model.market import (
+    DEFAULT_EXCHANGE,
+    Exchange,
+    Market,
+    Side,
+    Trades,
+    notional_of,
+)
+from liqmap.model.progress import (
+    Progress,
+)
 from liqmap.model.request import (
     ALL_PICTURES,
     BAND_DISTANCES,
     CHARTS,
-    DEFAULT_EXCHANGE,
-    LEAST_HOLE_MS,
     LEVERAGES,
     PICTURES,
     TURNOVERS,
-    WHOLE_FEED,
-    Band,
-    Cluster,
-    Coverage,
-    Exchange,
-    Gap,
-    GapKind,
     GrossValue,
-    Hole,
-    LackingBrackets,
-    LeftOut,
-    LeftOutKind,
     LevelFilter,
     MapRequest,
-    MapSummary,
-    MarginBasis,
     MarginModel,
-    MarginRule,
-    Market,
-    MarketSummary,
     Mode,
-    OpenInterest,
     Picture,
     Portion,
-    PositionBasis,
     PositionModel,
-    Progress,
-    RealisedSums,
     Selection,
-    Side,
     Stack,
-    SweepBasis,
     SweepPrice,
     Theme,
     TopN,
-    Trades,
-    Valuation,
-    notional_of,
+)
+from liqmap.model.summary import (
+    WHOLE_FEED,
+    Band,
+    Cluster,
+    LeftOut,
+    LeftOutKind,
+    MapSummary,
+    MarketSummary,
+    OpenInterest,
+    RealisedSums,
 )
 
 __all__ = [

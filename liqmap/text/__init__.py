@@ -1,48 +1,60 @@
 """Word numbers, times, selections, coverage and gaps for people: the same words in pictures and in text."""
 
-from liqmap.text.map import (
-    BARELY_COVERED,
-    CHART_TEXTS,
-    MOSTLY_COVERED,
-    age_text,
-    asked_words,
-    band_text,
-    clock_text,
-    cluster_label,
-    cluster_price,
-    completion_text,
-    coverage_text,
-    coverage_warning,
-    damage_text,
-    duration_text,
-    exchanges_text,
-    gap_text,
+from liqmap.text.basis import (
     interest_shares_text,
     interest_text,
     interest_warnings,
     lacking_text,
+    margin_text,
+    positions_text,
+    sweep_text,
+)
+from liqmap.text.coverage import (
+    BARELY_COVERED,
+    MOSTLY_COVERED,
+    age_text,
+    coverage_text,
+    coverage_warning,
+    gap_text,
     last_price_text,
     last_trade_text,
+    unswept_text,
+)
+from liqmap.text.map import (
+    band_text,
+    cluster_label,
+    cluster_price,
     left_out_text,
-    length_text,
-    limit_text,
-    margin_text,
     market_text,
+    near_text,
+    realised_text,
+    standing_text,
+)
+from liqmap.text.numbers import (
+    limit_text,
     money,
     money_ticks,
-    near_text,
     percent,
-    positions_text,
     price,
     price_step,
-    realised_text,
-    selection_text,
-    series_text,
     share_text,
-    standing_text,
-    sweep_text,
+)
+from liqmap.text.request import (
+    CHART_TEXTS,
+    asked_words,
+    completion_text,
+    exchanges_text,
+    selection_text,
     unrecordable_text,
-    unswept_text,
+)
+from liqmap.text.status import (
+    clock_text,
+    damage_text,
+    series_text,
+)
+from liqmap.text.times import (
+    duration_text,
+    length_text,
     window_text,
 )
 

@@ -1,0 +1,94 @@
+"""Word what a map's levels were computed with: margin model, sweeping price, open interest."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from liqmap.model import MarginModel, SweepPrice
+from liqmap.text.numbers import money, part_text
+
+if TYPE_CHECKING:
+    from liqmap.model import MarginBasis, OpenInterest, PositionBasis, SweepBasis
+
+
+def margin_text(basis: MarginBasis) -> str:
+    """Return what levels were computed with and swept by.
+
+    Such as "bybit model of 2025-09-02, brackets of 2026-09-01, swept by mark price".
+    """
+    swept = [] if basis.sweep is None else [sweep_text(basis.sweep)]
+    weighed = [] if basis.positions is None else [positions_text(basis.positions)]
+    return ", ".join([_model_text(basis), *swept, *weighed])
+
+
+def sweep_text(basis: SweepBasis) -> str:
+    """Return which price swept the levels: swept by mark price."""
+    if basis.price is SweepPrice.TRADED:
+        return "swept by traded prices"
+    if basis.share < 1:
+        return (
+            f"swept by mark price ({math.floor(basis.share * 1000) / 10:g} % of the window, else by traded)"
+        )
+    return "swept by mark price"
+
+
+def positions_text(basis: PositionBasis) -> str:
+    """Return how open interest weighed positions: weighed by open interest (15 min)."""
+    turnover = f", turnover {basis.turnover:g}" if basis.turnover else ""
+    return f"weighed by open interest (15 min{turnover})"
+
+
+def _model_text(basis: MarginBasis) -> str:
+    if basis.model is MarginModel.EXCHANGE:
+        return "margin model of each exchange"
+    model = f"{basis.model} model"
+    if basis.rule is not None and basis.rule.since is not None:
+        model += f" of {basis.rule.since}"
+    elif basis.rule is not None and basis.rule.until is not None:
+        model += f" before {basis.rule.until}"
+    if basis.brackets is not None:
+        earliest = ", the earliest known" if basis.earliest else ""
+        return f"{model}, brackets of {basis.brackets}{earliest}"
+    lacking = lacking_text(basis)
+    return f"{model} ({lacking})" if lacking else model
+
+
+def lacking_text(basis: MarginBasis) -> str | None:
+    """Return which brackets are missing, such as "no Binance brackets of NEWUSDT are known", else None."""
+    lacking = basis.lacking
+    if lacking is None:
+        return None
+    if lacking.contracts is not None:
+        return f"the brackets of {lacking.contracts} contracts are not public"
+    return f"no {lacking.exchange} brackets of {lacking.symbol} are known"
+
+
+def interest_text(interest: OpenInterest) -> str:
+    """Return what stands of the open interest: standing $40M of $7.9B open interest."""
+    standing = money((interest.share_long + interest.share_short) * interest.notional)
+    return f"standing {standing} of {money(interest.notional)} open interest"
+
+
+def interest_shares_text(interest: OpenInterest) -> str:
+    """Return the same with each side's share: … open interest (longs 0.3 %, shorts 0.2 % of it)."""
+    longs, shorts = (part_text(each) for each in (interest.share_long, interest.share_short))
+    return f"{interest_text(interest)} (longs {longs}, shorts {shorts} of it)"
+
+
+def interest_warnings(interest: OpenInterest | None, basis: PositionBasis | None) -> list[str]:
+    """Return what open interest makes doubtful in a map, each as a sentence."""
+    found = []
+    if basis is None and interest is not None and interest.is_exceeded:
+        share, side = max((interest.share_long, "longs"), (interest.share_short, "shorts"))
+        found.append(
+            f"More stands here than is open: the {side} are {part_text(share)} of the open interest,"
+            " so many have been closed; try positions open-interest."
+        )
+    if basis is not None and basis.known_from is not None:
+        found.append(
+            f"Open interest is known from {basis.known_from:%b %d %H:%M} UTC on; earlier trades are left out."
+        )
+    if basis is not None and basis.unfit:
+        found.append(f"In {basis.unfit} of {basis.judged} intervals open interest and volume do not fit.")
+    return found

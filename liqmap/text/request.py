@@ -1,0 +1,57 @@
+"""Word what is requested: selections, exchanges, symbols and pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, assert_never
+
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import GrossValue, LevelFilter, Picture, Portion, Selection, TopN
+from liqmap.text.numbers import limit_text, without_zeros
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from liqmap.model import MapRequest, Market
+
+
+CHART_TEXTS: Final = {Picture.HEATMAP: "how the levels came and went"}
+"""What each picture shows that is drawn only on request."""
+
+
+def selection_text(selection: Selection) -> str:
+    """Return a selection in words: top 100 trades per side."""
+    match selection:
+        case TopN(count):
+            return f"top {count:,} trades per side" if count > 1 else "largest trade per side"
+        case GrossValue(minimum):
+            return f"trades ≥ {limit_text(minimum)}"
+        case Portion(fraction):
+            return f"top {without_zeros(f'{fraction * 100:.4f}')} % of trades per side"
+        case _:  # pragma: no cover - the type checker proves that every selection is handled
+            assert_never(selection)
+
+
+def asked_words(request: MapRequest) -> list[str]:
+    """Return in words which trades a map is made of, and which levels if not the standing ones."""
+    levels = ["all levels"] if request.levels is LevelFilter.ALL else []
+    selected = selection_text(request.selection)
+    if request.is_joint and not isinstance(request.selection, GrossValue):
+        selected += " on each exchange" if request.each else " of all exchanges"
+    return [selected, *levels]
+
+
+def exchanges_text(markets: Sequence[Market]) -> str:
+    """Return where the trades of a map are made: Binance + Bybit + OKX."""
+    return " + ".join(EXCHANGES[each.exchange].label for each in markets)
+
+
+def completion_text(typed: Market, drawn: Market) -> str | None:
+    """Return how a symbol was completed, such as "BTC: BTCUSDT"; None if only its spelling differs."""
+    letters, symbol = typed.symbol.replace("-", ""), drawn.symbol
+    return None if letters == symbol.replace("-", "") else f"{typed.symbol}: {symbol}"
+
+
+def unrecordable_text(market: Market) -> str:
+    """Return that a market's kind of contract cannot be recorded, and what can, as a sentence."""
+    kind = EXCHANGES[market.exchange].contract(market.symbol).label
+    return f"{kind} contracts such as {market.symbol} cannot be recorded; try BTCUSDT."
