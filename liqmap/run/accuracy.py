@@ -21,9 +21,10 @@ from liqmap.parsing import parse_mode, parse_selection, parse_window
 from liqmap.run.accuracy_report import ReportJob, run_report_job, sealed_text
 from liqmap.run.job import MapJob
 from liqmap.run.standing import run_standing_job
+from liqmap.store.bars import read_bars
 from liqmap.store.feeds import feed_coverage
 from liqmap.store.liquidations import read_liquidations
-from liqmap.store.segments import read_bars, segment_windows
+from liqmap.store.segments import segment_windows
 from liqmap.version import __version__
 from liqmap.window import TimeWindow, at_ms
 
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from liqmap.model import Exchange, Progress
     from liqmap.run.accuracy_report import DrawnReport
     from liqmap.settings import LedgerSettings, Settings
-    from liqmap.store.segments import Bars, Part
+    from liqmap.store.bars import Bars
+    from liqmap.store.segments import Part
     from liqmap.workers.pool import Run
 
 log = logging.getLogger(__name__)

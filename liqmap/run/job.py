@@ -34,8 +34,8 @@ from liqmap.run.load import load
 from liqmap.run.positions import open_interest, position_basis, positions_of, sweep_basis, sweeping
 from liqmap.run.realised import realised_in
 from liqmap.run.result import MapResult
+from liqmap.store.largest import read_largest
 from liqmap.store.merged import merged_parts
-from liqmap.store.segments import Part, read_largest
 from liqmap.text import price
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from liqmap.compute.values import Heatmap, LiquidationLevels, LiquidationMap
     from liqmap.run.load import Loaded
     from liqmap.series import Series
+    from liqmap.store.segments import Part
 
 PATH_BINS = 720
 """The price path has at most this many bins: more than the pixels it is drawn on."""

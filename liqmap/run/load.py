@@ -16,7 +16,8 @@ from liqmap.compute.sweep import SweepPath
 from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
 from liqmap.errors import DataError, RequestError
 from liqmap.model import GrossValue, Picture, Side
-from liqmap.store.segments import path_of, read_bars, read_largest, read_path_around, read_volume
+from liqmap.store.bars import path_of, read_bars, read_path_around, read_volume
+from liqmap.store.largest import read_largest
 from liqmap.window import TimeWindow, at_ms
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from liqmap.model import MapRequest
     from liqmap.series import Series
-    from liqmap.store.segments import Largest, Part
+    from liqmap.store.largest import Largest
+    from liqmap.store.segments import Part
 
 _HELD = 1000  # trades of a side: so few are kept when they are read for counting
 _STRETCH = 20_000  # entries computed at once: enough for numpy to be fast, few enough for the CPU cache

@@ -11,7 +11,7 @@ from liqmap.compute.volatility import hourly_volatility
 from liqmap.errors import LiqmapError
 from liqmap.model import Side
 from liqmap.run.job import compute_map, load_job
-from liqmap.store.segments import read_largest
+from liqmap.store.largest import read_largest
 from liqmap.window import HOUR, TimeWindow
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.seals import BrokenSeal, unsealed_json
 from liqmap.store.liquidations import verify_liquidations
-from liqmap.store.segments import open_segment, segment_paths, unreadable, verify_segment, window_of
+from liqmap.store.reading import verify_segment
+from liqmap.store.segments import open_segment, segment_paths, unreadable, window_of
 from liqmap.store.series import FOLDER as SERIES
 from liqmap.store.series import verify_piece
 from liqmap.text import window_text

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from liqmap.errors import DamagedSegment, StoreError
+from liqmap.store.bars import read_bars
 from liqmap.store.local import IN_USE_FOR
-from liqmap.store.segments import MANIFEST, read_bars, segment_path, segment_windows, verify_segment
+from liqmap.store.reading import verify_segment
+from liqmap.store.segments import MANIFEST, segment_path, segment_windows
 from liqmap.store.writer import merge_segments
 from liqmap.window import DAY, HOUR, TimeWindow, split_at
 

@@ -13,15 +13,8 @@ from uuid import uuid4
 
 from liqmap.errors import DamagedSegment, StoreError, UnreadableStore
 from liqmap.store.damaged import remove_replaced, set_aside
-from liqmap.store.segments import (
-    Part,
-    open_segment,
-    segment_path,
-    segment_paths,
-    segment_windows,
-    verify_segment,
-    window_of,
-)
+from liqmap.store.reading import verify_segment
+from liqmap.store.segments import Part, open_segment, segment_path, segment_paths, segment_windows, window_of
 from liqmap.window import DAY, HOUR, missing
 
 if TYPE_CHECKING:

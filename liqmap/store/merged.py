@@ -12,7 +12,8 @@ import numpy as np
 
 from liqmap.exact import rounded
 from liqmap.model import Side, Trades
-from liqmap.store.segments import Part, open_segment, read_table
+from liqmap.store.reading import read_table
+from liqmap.store.segments import Part, open_segment
 from liqmap.store.writer import write_segment
 
 if TYPE_CHECKING:

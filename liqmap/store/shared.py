@@ -28,7 +28,8 @@ from liqmap.store.bounded import BoundedCalls
 from liqmap.store.objects import Objects
 from liqmap.store.packs import FILES, by_hour, is_packed, pack, pack_key, packed_day, unpack
 from liqmap.store.places import check_place
-from liqmap.store.segments import MANIFEST, open_segment, segment_path, verify_segment
+from liqmap.store.reading import verify_segment
+from liqmap.store.segments import MANIFEST, open_segment, segment_path
 from liqmap.store.writer import move_into_place
 
 if TYPE_CHECKING:

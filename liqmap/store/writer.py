@@ -18,6 +18,7 @@ from liqmap.exact import rounded
 from liqmap.model import Side, notional_of
 from liqmap.seals import sealed_json
 from liqmap.store.borders import holes_between
+from liqmap.store.reading import read_table
 from liqmap.store.segments import (
     BAR_COLUMNS,
     BATCH_SECONDS,
@@ -28,7 +29,6 @@ from liqmap.store.segments import (
     Part,
     Segment,
     open_segment,
-    read_table,
 )
 from liqmap.store.tables import write_table
 from liqmap.window import TimeWindow

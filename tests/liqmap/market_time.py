@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liqmap.simulator import SimulatedClock, SimulatedMarket
-from liqmap.store.segments import Part, Segment, read_table
+from liqmap.store.reading import read_table
+from liqmap.store.segments import Part, Segment
 from liqmap.window import TimeWindow
 
 Result = TypeVar("Result")

@@ -27,16 +27,10 @@ from liqmap.exchanges.messages import Liquidation, RiskTier
 from liqmap.live.registry import Recording, Recordings
 from liqmap.model import Exchange, Market, Side
 from liqmap.series import Series, SeriesKind
+from liqmap.store.bars import path_of, read_bars, read_path_around
+from liqmap.store.largest import read_largest
 from liqmap.store.liquidations import append_liquidations, liquidations_path, read_liquidations
-from liqmap.store.segments import (
-    Origin,
-    open_segment,
-    path_of,
-    read_bars,
-    read_largest,
-    read_path_around,
-    segment_path,
-)
+from liqmap.store.segments import Origin, open_segment, segment_path
 from liqmap.store.series import Piece, SeriesStore
 from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow

@@ -20,8 +20,8 @@ from liqmap.live.buffer import SLACK_MS
 from liqmap.model import Exchange, Side, Trades
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.clock import epoch_ms
+from liqmap.store.largest import read_largest
 from liqmap.store.local import SegmentStore
-from liqmap.store.segments import read_largest
 from liqmap.window import TimeWindow
 
 START = datetime(2026, 3, 1, 23, 40, tzinfo=UTC)

@@ -13,7 +13,8 @@ from liqmap.errors import DataError
 from liqmap.model import Exchange, GapKind, Side, Trades
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.market import MarketDay
-from liqmap.store.segments import Segment, read_table
+from liqmap.store.reading import read_table
+from liqmap.store.segments import Segment
 from liqmap.text import gap_text
 from liqmap.window import TimeWindow
 from tests.liqmap.market_time import driven

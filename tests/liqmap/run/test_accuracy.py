@@ -23,8 +23,9 @@ from liqmap.run.backtest import CANDIDATES, Backtest
 from liqmap.run.engine import Engine
 from liqmap.settings import LedgerSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.store.bars import Bars
 from liqmap.store.feeds import feed_path
-from liqmap.store.segments import VIA_STREAM, Bars, Origin, segment_path
+from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
 from tests.liqmap.market_time import until

@@ -23,7 +23,8 @@ from liqmap.model import (
 from liqmap.run.job import MapJob, compute_map, load_job
 from liqmap.run.joint import JointJob, run_joint_job
 from liqmap.store.merged import merged_parts
-from liqmap.store.segments import Origin, Part, read_table, segment_path
+from liqmap.store.reading import read_table
+from liqmap.store.segments import Origin, Part, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.text import left_out_text
 from liqmap.window import TimeWindow

@@ -23,16 +23,9 @@ from liqmap.model import (
     TopN,
 )
 from liqmap.run.load import Loaded, load, together
-from liqmap.store.segments import (
-    Largest,
-    Origin,
-    Part,
-    Segment,
-    path_of,
-    read_bars,
-    read_largest,
-    segment_path,
-)
+from liqmap.store.bars import path_of, read_bars
+from liqmap.store.largest import Largest, read_largest
+from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.window import DAY, TimeWindow
 from tests.conftest import BTCUSDT

@@ -15,6 +15,7 @@ from liqmap.compute.selection import Cut
 from liqmap.errors import UnreadableStore
 from liqmap.model import Exchange, Side, Trades
 from liqmap.store.compact import compact
+from liqmap.store.largest import read_largest
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import (
     MANIFEST,
@@ -23,7 +24,6 @@ from liqmap.store.segments import (
     Origin,
     Segment,
     open_segment,
-    read_largest,
     segment_path,
     segment_windows,
 )

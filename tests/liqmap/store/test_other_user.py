@@ -19,8 +19,9 @@ from liqmap.live.status import recording_status
 from liqmap.model import Exchange, Side
 from liqmap.store.compact import compact
 from liqmap.store.damaged import damage_warning
+from liqmap.store.largest import read_largest
 from liqmap.store.local import SegmentStore
-from liqmap.store.segments import VIA_STREAM, Origin, read_largest, segment_path, segment_paths
+from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
 from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, START_MS, random_trades, trades_from

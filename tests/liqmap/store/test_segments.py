@@ -21,22 +21,10 @@ from liqmap.compute.levels import coarsened
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment, DataError
 from liqmap.model import Exchange, Side, Trades, notional_of
-from liqmap.store.segments import (
-    MANIFEST,
-    TABLES,
-    Origin,
-    Segment,
-    _notional,
-    open_segment,
-    path_of,
-    read_bars,
-    read_largest,
-    read_path_around,
-    read_table,
-    read_volume,
-    segment_paths,
-    verify_segment,
-)
+from liqmap.store.bars import path_of, read_bars, read_path_around, read_volume
+from liqmap.store.largest import _notional, read_largest
+from liqmap.store.reading import read_table, verify_segment
+from liqmap.store.segments import MANIFEST, TABLES, Origin, Segment, open_segment, segment_paths
 from liqmap.store.writer import _batch, merge_segments, write_segment
 from liqmap.window import DAY as A_DAY
 from liqmap.window import TimeWindow

@@ -1,0 +1,123 @@
+"""Read a segment's bars: of seconds or minutes, as prices, counts and volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liqmap.compute.values import PricePath
+from liqmap.model import Side
+from liqmap.store.reading import column_of, read_table, reading
+from liqmap.store.segments import BAR_COLUMNS, BATCH_SECONDS, VOLUME
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from liqmap.store.segments import Segment
+    from liqmap.store.tables import Table
+    from liqmap.window import TimeWindow
+
+_PATH_COLUMNS = ("second", "low", "high", "close")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """Bars of a window: time int64 [ms, start of the second or minute], prices, trade counts by side."""
+
+    time: NDArray[np.int64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    close: NDArray[np.float64]
+    buy_count: NDArray[np.uint32]
+    sell_count: NDArray[np.uint32]
+
+    @property
+    def buys(self) -> int:
+        """Buys of the window."""
+        return int(self.buy_count.sum(dtype=np.int64))
+
+    @property
+    def sells(self) -> int:
+        """Sells of the window."""
+        return int(self.sell_count.sum(dtype=np.int64))
+
+
+def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> Bars:
+    """Return the bars of `segment` inside `window`, of seconds or, where bins need no finer ones, of minutes.
+
+    Bins are of `bin_seconds`, aligned to UTC. Raises DamagedSegment or UnreadableStore.
+    """
+    start_ms = segment.origin.window.start_ms
+    bounds = [(moment - start_ms) // 1000 for moment in (window.start_ms, window.end_ms)]
+    in_minutes = all(number % 60 == 0 for number in (bin_seconds, start_ms // 1000, *bounds))
+    with reading(segment, "minutes" if in_minutes else "bars") as table:
+        span = _batch_seconds(table)
+        batches = list(table.batches(*((bounds[0] // span, -(-bounds[1] // span)) if span else (0, None))))
+        second, *columns = (column_of(batches, table.schema.field(name)) for name in ("second", *BAR_COLUMNS))
+    first, last = np.searchsorted(second, bounds)
+    time = start_ms + second[first:last].astype(np.int64) * 1000
+    return Bars(time, *(column[first:last] for column in columns))
+
+
+def read_volume(segment: Segment, window: TimeWindow) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the minutes of `window` that traded [ms, start] and the size of all their trades.
+
+    Of segments without volumes all trades are read. Raises DamagedSegment or UnreadableStore.
+    """
+    start_ms = segment.origin.window.start_ms
+    with reading(segment, "minutes") as table:
+        known = VOLUME in table.schema.names
+        if known:
+            batches = list(table.batches(0, None))
+            second, volume = (column_of(batches, table.schema.field(name)) for name in ("second", VOLUME))
+            time = start_ms + second.astype(np.int64) * 1000
+    if not known:
+        sides = [read_table(segment, side.value) for side in Side]
+        minute = np.concatenate([each["time"] for each in sides]).astype(np.int64) // 60_000
+        total = np.bincount(minute, weights=np.concatenate([each["size"] for each in sides]))
+        (traded,) = np.nonzero(total)
+        time, volume = start_ms + traded * 60_000, total[traded]
+    inside = slice(*np.searchsorted(time, (window.start_ms, window.end_ms)).tolist())
+    return time[inside], volume[inside]
+
+
+def read_path_around(
+    segment: Segment, window: TimeWindow, times: NDArray[np.int64], *, minutes: PricePath | None = None
+) -> PricePath:
+    """Return the price path of a window: of seconds near the `times` [ms], of minutes where none is near.
+
+    Where the two cannot be told apart, or some is near most of the time, all is of seconds. `minutes` is the
+    window's path in minutes, where it has been read before. Raises DamagedSegment or UnreadableStore.
+    """
+    start_ms, end_ms = segment.origin.window.start_ms, segment.origin.window.end_ms
+    with reading(segment, "bars") as table:
+        span_ms = 1000 * _batch_seconds(table)
+        if not span_ms or any(each % 60_000 for each in (span_ms, start_ms, window.start_ms, window.end_ms)):
+            return path_of(read_bars(segment, window))
+        near = np.unique((times - start_ms) // span_ms)
+        if 2 * len(near) * span_ms > end_ms - start_ms:
+            return path_of(read_bars(segment, window))
+        batches = [batch for number in near.tolist() for batch in table.batches(number, number + 1)]
+        second, *prices = (column_of(batches, table.schema.field(name)) for name in _PATH_COLUMNS)
+    if minutes is None:
+        minutes = path_of(read_bars(segment, window, bin_seconds=60))
+    far = np.isin((minutes.time - start_ms) // span_ms, near, invert=True)
+    time = np.append(minutes.time[far], start_ms + second.astype(np.int64) * 1000)
+    order = np.argsort(time, kind="stable")
+    order = order[slice(*np.searchsorted(time[order], (window.start_ms, window.end_ms)))]
+    low, high, close = (
+        np.append(values[far], seconds)[order]
+        for values, seconds in zip((minutes.low, minutes.high, minutes.close), prices, strict=True)
+    )
+    return PricePath(time[order], low, high, close)
+
+
+def path_of(bars: Bars) -> PricePath:
+    """Return bars' prices as a price path."""
+    return PricePath(bars.time, bars.low, bars.high, bars.close)
+
+
+def _batch_seconds(table: Table) -> int:
+    return int((table.schema.metadata or {}).get(BATCH_SECONDS, 0))
