@@ -79,6 +79,7 @@ from liqmap.text import (
     realised_text,
     share_text,
     standing_text,
+    unswept_text,
     window_text,
 )
 from liqmap.version import __version__
@@ -316,6 +317,7 @@ def _as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str
         ),
         ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
         *([("too large", f"{money(summary.unplaced)}, for these leverages")] if summary.unplaced else []),
+        *(("note", each) for each in filter(None, [unswept_text(result.coverages, summary.margin.sweep)])),
         *_interest_rows(summary),
         *([("liquidated", realised_text(summary.realised))] if summary.realised else []),
         *((f"within {share_text(band.distance)}", band_text(band, summary)) for band in summary.bands),

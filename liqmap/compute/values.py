@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Band,
         Cluster,
         Coverage,
+        Exchange,
         Gap,
         LeftOut,
         MapRequest,
@@ -217,6 +218,12 @@ class LiquidationMap:
     realised: Realised | None = None
     shares: tuple[MarketShare, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def coverages(self) -> dict[Exchange, Coverage]:
+        """The coverage of each exchange in the map."""
+        own = {each.market.exchange: each.coverage for each in self.shares}
+        return own or {self.request.market.exchange: self.coverage}
 
     @property
     def path_gaps(self) -> tuple[Gap, ...]:

@@ -121,8 +121,9 @@ def _draw_nothing(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap,
 def _write_realised(canvas: Canvas, panel: Panel, realised: Realised, palette: Palette) -> None:
     """Write what the dots add up to at the panel's lower right."""
     x, y = panel.box.right - 10, panel.box.bottom + 16
-    text = f"dots: {realised_label(realised)}"
-    canvas.text(x, y, text, palette.text, size=SIZES.foot, anchor="r", halo=palette.panel)
+    text = realised_label(realised, marks="dots")
+    if text is not None:
+        canvas.text(x, y, text, palette.text, size=SIZES.foot, anchor="r", halo=palette.panel)
 
 
 def _draw_beyond(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palette) -> None:

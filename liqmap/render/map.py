@@ -36,7 +36,7 @@ from liqmap.text import cluster_label, money, price
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.compute.values import LiquidationMap, SideTrades
+    from liqmap.compute.values import LiquidationMap, Realised, SideTrades
     from liqmap.model import Cluster
 
 _CONNECTOR_WIDTH = 44
@@ -117,17 +117,22 @@ def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     )
     _draw_circles(canvas, panel, liquidation_map.buys.largest, palette.long, largest=largest)
     _draw_circles(canvas, panel, liquidation_map.sells.largest, palette.short, largest=largest)
-    realised = liquidation_map.realised
-    if realised is not None:
-        draw_ticks(canvas, panel, realised, palette)
-        text, x = f"ticks: {realised_label(realised)}", panel.box.left + 10
-        size = fitting_size(text, SIZES.foot, left=x, right=panel.box.right - 10)
-        canvas.text(x, panel.box.top - 18, text, palette.muted, size=size, halo=palette.panel)
+    if liquidation_map.realised is not None:
+        draw_ticks(canvas, panel, liquidation_map.realised, palette)
+        _write_realised(canvas, panel, liquidation_map.realised, palette)
     drawn = max(len(side.largest) for side in selected)
     if max(side.count for side in selected) > drawn:
         _write_note(
             canvas, panel, f"circles: the largest {drawn} per side", palette, right=panel.box.right - 10
         )
+
+
+def _write_realised(canvas: Canvas, panel: Panel, realised: Realised, palette: Palette) -> None:
+    """Write what the ticks add up to at the panel's upper left."""
+    label, left = realised_label(realised, marks="ticks"), panel.box.left + 10
+    if label is not None:
+        size = fitting_size(label, SIZES.foot, left=left, right=panel.box.right - 10)
+        canvas.text(left, panel.box.top - 18, label, palette.muted, size=size, halo=palette.panel)
 
 
 def _write_note(canvas: Canvas, panel: Panel, text: str, palette: Palette, *, right: float) -> None:

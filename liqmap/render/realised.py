@@ -19,11 +19,18 @@ _RADII: Final = np.array([2.0, 3.0, 4.5, 6.5, 9.0, 12.0])
 _TICK = 9.0  # [px]
 
 
-def realised_label(realised: Realised) -> str:
-    """Return what the marks of a picture add up to, in few words: liquidated longs ≥ $16K, shorts $0."""
-    least = "" if realised.sums.is_whole else "≥ "
-    longs, shorts = money(realised.sums.long), money(realised.sums.short)
-    return f"liquidated longs {least}{longs}, shorts {least}{shorts}"
+def realised_label(realised: Realised, *, marks: str) -> str | None:
+    """Return what the `marks` of a picture add up to: "dots: liquidated longs ≥ $16.0K".
+
+    None if there are no marks because not all liquidations were received.
+    """
+    sums = realised.sums
+    if not sums.longs + sums.shorts:
+        return "nothing was liquidated" if sums.is_whole else None
+    least = "" if sums.is_whole else "≥ "
+    sides = (("longs", sums.long), ("shorts", sums.short))
+    found = [f"{name} {least}{money(notional)}" for name, notional in sides if notional]
+    return f"{marks}: liquidated {', '.join(found)}"
 
 
 def draw_dots(canvas: Canvas, panel: Panel, realised: Realised, palette: Palette) -> None:

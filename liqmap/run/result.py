@@ -17,7 +17,9 @@ from liqmap.text import (
     exchanges_text,
     last_price_text,
     margin_text,
+    price_step,
     standing_text,
+    unswept_text,
     window_text,
 )
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from liqmap.model import Coverage, MapRequest, MapSummary
+    from liqmap.model import Coverage, Exchange, MapRequest, MapSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,12 @@ class MapResult:
         """
         return self._table("heatmap")
 
+    @property
+    def coverages(self) -> Mapping[Exchange, Coverage]:
+        """The coverage of each exchange in the map."""
+        own = {each.market.exchange: each.coverage for each in self.summary.by_market}
+        return own or {self.request.market.exchange: self.coverage}
+
     def _repr_png_(self) -> bytes:
         return next(iter(self.pictures.values()))
 
@@ -119,12 +127,16 @@ class MapResult:
         return f"<table>{rows}</table>{images}"
 
     def _rows(self) -> Iterator[tuple[str, str]]:
-        request, summary, step = self.request, self.summary, self.summary.bucket_size
+        request, summary = self.request, self.summary
+        step = price_step(summary.last_price, bucket_size=summary.bucket_size)
         exchange = exchanges_text(request.markets)
         simulated = ", SIMULATED DATA" if self.coverage.simulated else ""
         yield "market", f"{request.market.symbol} on {exchange}, {', '.join(asked_words(request))}{simulated}"
         yield "window", window_text(request.window)
         yield "data", coverage_text(self.coverage)
+        unswept = unswept_text(self.coverages, summary.margin.sweep)
+        if unswept is not None:
+            yield "note", unswept
         yield "last price", last_price_text(summary.last_price, self.coverage, step=step)
         longs, shorts = (
             (summary.nearest_long, summary.largest_long),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from liqmap.model import MarginModel, SweepPrice
-from liqmap.text.numbers import money, part_text
+from liqmap.text.numbers import known_share, money, part_text
 
 if TYPE_CHECKING:
     from liqmap.model import MarginBasis, OpenInterest, PositionBasis, SweepBasis
@@ -27,9 +26,7 @@ def sweep_text(basis: SweepBasis) -> str:
     if basis.price is SweepPrice.TRADED:
         return "swept by traded prices"
     if basis.share < 1:
-        return (
-            f"swept by mark price ({math.floor(basis.share * 1000) / 10:g} % of the window, else by traded)"
-        )
+        return f"swept by mark price ({known_share(basis.share)} of the window, else by traded)"
     return "swept by mark price"
 
 

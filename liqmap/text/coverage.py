@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import GapKind
-from liqmap.text.numbers import counted, price
+from liqmap.model import GapKind, SweepPrice
+from liqmap.text.numbers import counted, known_share, price
 from liqmap.text.times import duration_text
-from liqmap.window import DAY
+from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from liqmap.model import Coverage, Gap
+    from liqmap.model import Coverage, Exchange, Gap, SweepBasis
 
 _NOTABLE_AGE = timedelta(minutes=2)  # quiet symbols go without a trade for a minute or so
+_APART = timedelta(minutes=1)  # gaps that are less apart are worded as one
+_NAMED_GAPS = 2
 
 MOSTLY_COVERED: Final = 0.9
 """Below this covered share of a window, an answer begins with a warning."""
@@ -84,32 +86,68 @@ def last_price_text(value: float, coverage: Coverage, *, step: float) -> str:
     return f"{shown} at {_utc(since, coverage)}" if since else shown
 
 
-def unswept_text(coverage: Coverage) -> str | None:
-    """Return a sentence on the levels that price may have swept in a gap, None if there are none."""
-    since = _stale_since(coverage) if coverage.end_gap else None
-    if since is not None:
-        return f"Levels touched since {_utc(since, coverage)} are not known to be swept."
-    window = coverage.window
-    inner = [gap for gap in coverage.missing if window.start < gap.window.start < gap.window.end < window.end]
-    if not inner:
+def unswept_text(coverages: Mapping[Exchange, Coverage], sweep: SweepBasis | None) -> str | None:
+    """Return a sentence on the levels that price may have swept in gaps, None if there are none.
+
+    `coverages` are those of each exchange in the map. Gaps parted by seconds count as one. The two longest
+    are named, the others counted.
+    """
+    # No level is older than a gap at the window's start.
+    gaps = {
+        exchange: [gap.window for gap in each.missing if gap.window.start > each.window.start]
+        for exchange, each in coverages.items()
+        if each.covered
+    }
+    lacking = [exchange for exchange, windows in gaps.items() if windows]
+    if not lacking:
         return None
-    longest = max(inner, key=lambda gap: gap.window.length).window
-    return (
-        f"Levels from before {_utc(longest.start, coverage)} may have been swept"
-        f" in the gap until {_utc(longest.end, coverage)}."
-    )
+    window = coverages[lacking[0]].window
+    spans = _joined(each for windows in gaps.values() for each in windows)
+    longest = sorted(spans, key=lambda each: -each.length)[:_NAMED_GAPS]
+    words = [_span_text(each, window) for each in sorted(longest, key=lambda each: each.start)]
+    others = len(spans) - len(words)
+    shorter = f", and in {counted(others, 'shorter one')}" if others else ""
+    whose = ""
+    if len(lacking) < len(coverages):
+        whose = f" of {_listed([EXCHANGES[each].label for each in lacking])}"
+    marked = sweep is not None and sweep.price is SweepPrice.MARK and sweep.share == 1
+    known = ", where only mark prices are known" if marked else ""
+    gap = "gaps" if len(spans) > 1 else "gap"
+    where = f"{_listed(words)} UTC{shorter}{known}"
+    return f"Older levels{whose} may have been swept in the {gap} {where}."
+
+
+def _joined(windows: Iterable[TimeWindow]) -> list[TimeWindow]:
+    """Return the windows in order of time, those that overlap or are parted by seconds as one."""
+    joined: list[TimeWindow] = []
+    for each in sorted(windows, key=lambda each: each.start):
+        if joined and each.start - joined[-1].end < _APART:
+            joined[-1] = TimeWindow(joined[-1].start, max(joined[-1].end, each.end))
+        else:
+            joined.append(each)
+    return joined
+
+
+def _span_text(span: TimeWindow, window: TimeWindow) -> str:
+    """Return a part of a window, with dates where the window has several: Nov 28 00:00–03:31."""
+    start, end = span.start, span.end
+    clock = "%H:%M:%S" if f"{start:%b %d %H:%M}" == f"{end:%b %d %H:%M}" else "%H:%M"
+    if start.date() != end.date():
+        return f"{start:%b %d {clock}}–{end:%b %d {clock}}"
+    date = f"{start:%b %d} " if len(window.days) > 1 else ""
+    return f"{date}{start:{clock}}–{end:{clock}}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def coverage_warning(coverage: Coverage) -> str | None:
     """Return a sentence on how little of the window is covered, None if most of it is."""
     if coverage.fraction >= MOSTLY_COVERED:
         return None
-    return f"Only {_share_covered(coverage)} of this window is covered."
-
-
-def _share_covered(coverage: Coverage) -> str:
-    # Rounded down: a window that lacks a second must not claim 100 %.
-    return f"{math.floor(coverage.fraction * 1000) / 10:g} %"
+    return f"Only {known_share(coverage.fraction)} of this window is covered."
 
 
 def last_trade_text(coverage: Coverage) -> str | None:
@@ -136,11 +174,6 @@ def _utc(moment: datetime, coverage: Coverage) -> str:
 
 def _missing_text(coverage: Coverage) -> str:
     longest = max(coverage.missing, key=lambda gap: gap.window.length)
-    start, end = longest.window.start, longest.window.end
-    span = f"{start:%H:%M}–{end:%H:%M}"
-    if start.date() != end.date():
-        span = f"{start:%b %d %H:%M}–{end:%b %d %H:%M}"
-    elif len(coverage.window.days) > 1:
-        span = f"{start:%b %d} {span}"
+    span = _span_text(longest.window, coverage.window)
     more = f" and {len(coverage.missing) - 1} more" if len(coverage.missing) > 1 else ""
-    return f"{_share_covered(coverage)} covered, missing {span} ({gap_text(longest)}){more}"
+    return f"{known_share(coverage.fraction)} covered, missing {span} ({gap_text(longest)}){more}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import BAND_DISTANCES, LeftOutKind, Side
+from liqmap.model import BAND_DISTANCES, WHOLE_FEED, LeftOutKind, Side
 from liqmap.text.basis import lacking_text
 from liqmap.text.coverage import coverage_text
-from liqmap.text.numbers import money, percent, price, price_step, share_text
+from liqmap.text.numbers import known_share, money, percent, price, price_step, share_text
 
 if TYPE_CHECKING:
     from liqmap.compute.scan import NearCluster
@@ -85,21 +84,23 @@ def market_text(summary: MarketSummary) -> str:
 
 
 def realised_text(sums: RealisedSums) -> str:
-    """Return what was really liquidated.
+    """Return what was really liquidated, and how much of it is known.
 
-    Such as: longs at least $15.7K in 3, shorts at least $0 in 0 (sampled, at fill prices).
+    Such as: longs at least $15.7K in 3, no shorts (sampled, at fill prices).
     """
+    known = ["complete" if sums.is_whole else "sampled" if not sums.complete else ""]
+    if sums.covered < WHOLE_FEED:
+        known.append(f"received in {known_share(sums.covered)} of the window")
+    if not sums.longs + sums.shorts:
+        return f"none received ({', '.join(filter(None, known))})"
+    known.append("at fill prices" if sums.at_fills else "at bankruptcy prices")
     least = "" if sums.is_whole else "at least "
-    kind = "complete" if sums.is_whole else "sampled" if not sums.complete else _received_text(sums.covered)
-    prices = "at fill prices" if sums.at_fills else "at bankruptcy prices"
-    return (
-        f"longs {least}{money(sums.long)} in {sums.longs:,}, shorts {least}{money(sums.short)} in"
-        f" {sums.shorts:,} ({kind}, {prices})"
-    )
-
-
-def _received_text(covered: float) -> str:
-    return f"received in {math.floor(covered * 1000) / 10:g} % of the window"
+    sides = ((sums.long, sums.longs, "longs"), (sums.short, sums.shorts, "shorts"))
+    found = [
+        f"{name} {least}{money(notional)} in {count:,}" if count else f"no {name}"
+        for notional, count, name in sides
+    ]
+    return f"{', '.join(found)} ({', '.join(filter(None, known))})"
 
 
 def cluster_price(cluster: Cluster, *, step: float) -> str:

@@ -79,6 +79,12 @@ def size_text(size: int) -> str:
     return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{-(-size // 1024):,} KiB"
 
 
+def known_share(value: float) -> str:
+    """Return which share of something is known, rounded down: what lacks a second must not claim 100 %."""
+    rounded = math.floor(value * 1000) / 10
+    return f"{rounded:g} %" if rounded or not value else "less than 0.1 %"
+
+
 def counted(count: int, what: str) -> str:
     """Return a number of things: 1 day, 2,000 days."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

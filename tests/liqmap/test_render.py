@@ -587,7 +587,7 @@ def test_picture_of_a_partly_covered_window_begins_with_a_warning():
     parts = TimeWindow(window.start, gap.window.start), TimeWindow(gap.window.end, window.end)
     drawn = replace(drawn, coverage=replace(drawn.coverage, covered=parts))
     words = texts(map_canvas(drawn, label=LABEL))
-    assert any(text.startswith("⚠ Only 75 % of this window is covered. Levels from") for text in words)
+    assert any(text.startswith("⚠ Only 75 % of this window is covered. Older levels may") for text in words)
     assert not any(text.startswith("⚠") for text in texts(map_canvas(VARIANTS["plain"], label=LABEL)))
 
 

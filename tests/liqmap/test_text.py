@@ -15,6 +15,8 @@ from liqmap.model import (
     Portion,
     Selection,
     Side,
+    SweepBasis,
+    SweepPrice,
     TopN,
 )
 from liqmap.text import (
@@ -35,7 +37,7 @@ from liqmap.text import (
     unswept_text,
     window_text,
 )
-from liqmap.window import TimeWindow
+from liqmap.window import TimeWindow, missing
 from tests.liqmap.compute.test_levels import mapped, trades
 
 
@@ -219,17 +221,65 @@ def test_last_price_has_its_time_if_that_is_not_the_end(end: str, text: str):
     assert last_price_text(30_722.1, Coverage(window, (window,), last_trade=newest), step=1.0) == text
 
 
-def test_levels_not_known_to_be_swept_are_mentioned_if_the_end_is_missing():
-    window = span("2023-08-01T00:00", "2023-08-01T08:00")
-    covered = span("2023-08-01T00:00", "2023-08-01T07:00")
-    gap = Gap(span("2023-08-01T07:00", "2023-08-01T08:00"), GapKind.FAILED, problem="lost")
-    newest = covered.end - timedelta(minutes=3)
-    assert unswept_text(Coverage(window, (covered,), (gap,), last_trade=newest)) == (
-        "Levels touched since 06:57 UTC are not known to be swept."
+def gapped(*gaps: tuple[str, str], start: str = "00:00", end: str = "08:00") -> Coverage:
+    """Return the coverage of a window of 2023-08-01 that lacks `gaps`, each from one time to another."""
+    window = span(f"2023-08-01T{start}", f"2023-08-01T{end}")
+    lacking = [span(f"2023-08-01T{first}", f"2023-08-01T{last}") for first, last in gaps]
+    return Coverage(
+        window, tuple(missing(window, lacking)), tuple(Gap(each, GapKind.FAILED) for each in lacking)
     )
-    early = Gap(span("2023-08-01T00:00", "2023-08-01T01:00"), GapKind.FAILED, problem="lost")
-    assert unswept_text(Coverage(window, (window,), (early,), last_trade=newest)) is None
-    assert unswept_text(Coverage(window, (covered,), (gap,))) is None
+
+
+MARKED = SweepBasis(SweepPrice.MARK)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "sweep", "words"),
+    [
+        (gapped(), None, None),
+        (gapped(("00:00", "01:00")), None, None),  # no level is older
+        (gapped(("00:00", "08:00")), None, None),
+        (gapped(("07:00", "08:00")), None, "gap 07:00–08:00 UTC."),
+        (gapped(("03:00", "04:00")), None, "gap 03:00–04:00 UTC."),
+        (gapped(("03:00", "04:00"), ("07:00", "08:00")), None, "gaps 03:00–04:00 and 07:00–08:00 UTC."),
+        (gapped(("00:00", "01:00"), ("01:00:20", "02:00")), None, "gap 01:00–02:00 UTC."),
+        (
+            gapped(("01:00", "03:31:30"), ("03:31:46", "04:45:55"), ("04:45:56", "08:00")),
+            *(MARKED, "gap 01:00–08:00 UTC, where only mark prices are known."),
+        ),
+        (
+            gapped(("01:00", "03:00"), ("04:00", "04:01"), ("05:00", "05:02"), ("06:00", "08:00")),
+            *(replace(MARKED, share=0.995), "gaps 01:00–03:00 and 06:00–08:00 UTC, and in 2 shorter ones."),
+        ),
+        (gapped(("03:00:05", "03:00:40")), None, "gap 03:00:05–03:00:40 UTC."),
+    ],
+)
+def test_gaps_in_which_levels_may_have_been_swept_are_all_said(
+    coverage: Coverage, sweep: SweepBasis | None, words: str | None
+):
+    sentence = words and f"Older levels may have been swept in the {words}"
+    assert unswept_text({Exchange.BYBIT: coverage}, sweep) == sentence
+
+
+def test_gaps_of_some_of_several_exchanges_are_said_to_be_theirs():
+    each = {
+        Exchange.BINANCE: gapped(("00:00", "02:00")),
+        Exchange.BYBIT: gapped(("01:00", "04:00")),
+        Exchange.OKX: gapped(("03:00", "05:00")),
+    }
+    assert unswept_text(each, None) == (
+        "Older levels of Bybit and OKX may have been swept in the gap 01:00–05:00 UTC."
+    )
+    each[Exchange.BINANCE] = each[Exchange.OKX]
+    assert unswept_text(each, None) == "Older levels may have been swept in the gap 01:00–05:00 UTC."
+
+
+def test_gap_over_several_days_has_its_dates():
+    window, hole = span("2023-08-01T00:00", "2023-08-04T00:00"), span("2023-08-01T12:00", "2023-08-02T09:00")
+    coverage = Coverage(window, tuple(missing(window, [hole])), (Gap(hole, GapKind.FAILED),))
+    assert unswept_text({Exchange.BYBIT: coverage}, None) == (
+        "Older levels may have been swept in the gap Aug 01 12:00–Aug 02 09:00 UTC."
+    )
 
 
 NEAR = Cluster(Side.BUY, 99.2, 99.8, 99.5, -0.005, -0.002, 1e6)

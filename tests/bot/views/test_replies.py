@@ -92,14 +92,14 @@ def test_price_of_a_window_whose_end_is_missing_has_its_time():
     coverage = Coverage(WINDOW, (HALF,), (gap,), last_trade=newest)
     text = text_of(coverage=coverage)
     assert "last 29,205 at 03:00 UTC" in text
-    assert "⚠️ Levels touched since 03:00 UTC are not known to be swept." in text
+    assert "⚠️ Older levels may have been swept in the gap 03:00–06:00 UTC." in text
     assert "last price 29,205 at 03:00 UTC;" in (
         map_reply(result_of(coverage=coverage)).files[0].description or ""
     )
     # Where nobody traded, nothing was touched.
     text = text_of(coverage=Coverage(WINDOW, (WINDOW,), last_trade=newest))
     assert "last 29,205 at 03:00 UTC" in text
-    assert "not known" not in text
+    assert "may have been swept" not in text
 
 
 def test_simulated_data_is_marked_wherever_it_shows():
@@ -143,7 +143,7 @@ def test_levels_from_before_a_gap_are_marked_as_possibly_swept_in_it():
     hole = TimeWindow(HALF.end, HALF.end + timedelta(hours=1))
     rest = TimeWindow(hole.end, WINDOW.end)
     coverage = Coverage(WINDOW, (HALF, rest), (Gap(hole, GapKind.RECORDING_INTERRUPTED),))
-    sentence = "Levels from before 03:00 UTC may have been swept in the gap until 04:00 UTC."
+    sentence = "Older levels may have been swept in the gap 03:00–04:00 UTC."
     assert f"⚠️ {sentence}" in text_of(coverage=coverage)
     assert "may have been swept" not in text_of()
 

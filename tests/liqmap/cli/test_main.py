@@ -139,8 +139,9 @@ def test_price_that_is_hours_old_is_printed_with_its_time(
 ):
     market_server.plan("2023-08-01", Fault.NOT_FOUND, times=100)
     assert main(["BTCUSDT", "2d", *END, "--config", str(config), "--out", str(tmp_path)]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  last price")]
-    assert line.endswith(" at 00:00 UTC")
+    rows = {line[:15].strip(): line for line in capsys.readouterr().out.splitlines()}
+    assert rows["last price"].endswith(" at 00:00 UTC")
+    assert "Older levels may have been swept in the gap Aug 01 00:00–06:00 UTC" in rows["note"]
 
 
 def test_missing_day_is_reported_with_its_reason(

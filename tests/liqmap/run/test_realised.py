@@ -10,6 +10,7 @@ from liqmap.cli.main import main
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation
 from liqmap.model import Exchange, Market, Side
+from liqmap.render.realised import realised_label
 from liqmap.run.margin_check import margin_check, margin_checks
 from liqmap.run.realised import realised_in
 from liqmap.store.feeds import note_feed
@@ -58,14 +59,39 @@ def test_sums_of_a_sampled_feed_or_of_a_part_are_at_least_what_they_say(tmp_path
     note_feed(tmp_path, BINANCE, "BTCUSDT", TimeWindow(START, START + timedelta(hours=3)))
     quiet = realised_in(tmp_path, market, WINDOW)
     assert quiet is not None
-    assert (
-        realised_text(quiet.sums)
-        == "longs at least $0 in 0, shorts at least $0 in 0 (sampled, at fill prices)"
+    assert realised_text(quiet.sums) == "none received (sampled, received in 50 % of the window)"
+    append_liquidations(tmp_path, BINANCE, [liquidation(1, Side.BUY, 80_000, 0.5)], complete=False)
+    busy = realised_in(tmp_path, market, WINDOW)
+    assert busy is not None
+    assert realised_text(busy.sums) == (
+        "longs at least $40.0K in 1, no shorts (sampled, received in 50 % of the window, at fill prices)"
     )
-    note_feed(tmp_path, BYBIT, "BTCUSDT", TimeWindow(START, START + timedelta(hours=3)))
-    half = realised_in(tmp_path, Market(BYBIT, "BTCUSDT"), WINDOW)
-    assert half is not None
-    assert "(received in 50 % of the window, at bankruptcy prices)" in realised_text(half.sums)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words", "label"),
+    [
+        (5, "none received (received in less than 0.1 % of the window)", None),
+        (3 * 3600, "none received (received in 50 % of the window)", None),
+        (6 * 3600, "none received (complete)", "nothing was liquidated"),
+    ],
+)
+def test_window_without_liquidations_never_says_at_least_zero(
+    tmp_path: Path, seconds: int, words: str, label: str | None
+):
+    note_feed(tmp_path, BYBIT, "BTCUSDT", TimeWindow(START, START + timedelta(seconds=seconds)))
+    found = realised_in(tmp_path, Market(BYBIT, "BTCUSDT"), WINDOW)
+    assert found is not None
+    assert (realised_text(found.sums), realised_label(found, marks="dots")) == (words, label)
+
+
+def test_label_of_the_marks_names_only_the_sides_that_have_some(tmp_path: Path):
+    append_liquidations(tmp_path, BYBIT, [liquidation(1, Side.SELL, 80_000, 0.5)], complete=True)
+    for seconds, label in ((60, "shorts ≥ $40.0K"), (6 * 3600, "shorts $40.0K")):
+        note_feed(tmp_path, BYBIT, "BTCUSDT", TimeWindow(START, START + timedelta(seconds=seconds)))
+        found = realised_in(tmp_path, Market(BYBIT, "BTCUSDT"), WINDOW)
+        assert found is not None
+        assert realised_label(found, marks="ticks") == f"ticks: liquidated {label}"
 
 
 @pytest.mark.shared
