@@ -132,12 +132,14 @@ class BracketTables:
         await asyncio.to_thread(self._checks.note, exchange.value, self._clock.now())
         return Refreshed(len(published), saved)
 
-    async def keep(self, exchange: Exchange, published: Iterable[SymbolTiers]) -> None:
-        """Save brackets that a stream has delivered; failures are logged."""
+    async def keep(self, exchange: Exchange, published: Iterable[SymbolTiers]) -> bool:
+        """Save brackets that a stream has delivered; failures are logged. Return whether that worked."""
         try:
             await self._save(exchange, dict(published))
         except LiqmapError as error:
             log.warning("brackets of %s could not be saved: %s", exchange, error)
+            return False
+        return True
 
     async def _refresh_daily(self, exchange: Exchange) -> None:
         while True:

@@ -120,7 +120,7 @@ class ExchangeRecorder:
             self._let_go(symbol, asked=self._wanted.drop(symbol))
         self._wanted.clear()
         await self._background.close()
-        await self._outbox.flush()
+        await self._outbox.close()
         await self.repair.close()
 
     def want(self, symbol: str, *, asked: datetime | None) -> None:
@@ -306,6 +306,7 @@ class ExchangeRecorder:
                 settled_until = self._its_clock.now().replace(microsecond=0) - SETTLED_AFTER
                 await self.repair.maintain(symbol, until=recorder.open_from or settled_until)
             await self.repair.evict()
+            await self._outbox.retry()  # there may be room again
             self._wanted.retry_refused()
             self._background.start(self._admit_wanted)
 

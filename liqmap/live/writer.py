@@ -18,7 +18,7 @@ from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from liqmap.collect.brackets import BracketTables
     from liqmap.collect.contracts import Contracts
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_FAILURES = 2  # in a row of chunks: then it is the disk, not a single segment
+_REMEMBERED_MS = 86_400_000  # how long a minute may wait for its disk and still find what it lacked
+
 
 class SegmentWriter:
     """Writes one exchange's chunks, liquidations and brackets into the store.
 
-    A failure is logged, not raised: what is in the store stays whole, and a repair fetches the rest.
+    A failure is logged, not raised: what is in the store stays whole, and what is not may be tried again.
     """
 
     def __init__(
@@ -57,23 +60,28 @@ class SegmentWriter:
         self._brackets = brackets
         self._contracts = contracts
         self._stored_until: dict[str, datetime] = {}
-        self._lost: defaultdict[str, list[int]] = defaultdict(list)  # liquidations that were not stored [ms]
+        self._unstored: defaultdict[str, list[int]] = defaultdict(list)  # times of liquidations [ms]
 
     async def write(
         self, symbol: str, chunks: Sequence[Chunk], late: Sequence[int], *, simulated: bool
-    ) -> bool:
-        """Store chunks and return whether that worked.
+    ) -> list[Chunk]:
+        """Store chunks and return those that are stored now, in their order.
 
         Also order repairs: of the holes before the chunks, and of segments that lack the `late` trades [ms].
         """
-        stored = True
-        try:
-            for chunk in chunks:
+        stored: list[Chunk] = []
+        failures = 0
+        for chunk in chunks:
+            try:
                 unit = await self._contracts.unit(self._exchange, symbol, on=chunk.window.start.date())
                 await asyncio.to_thread(self._write, symbol, chunk, unit=unit, simulated=simulated)
-        except (LiqmapError, OSError) as error:
-            log.warning("%s %s could not be stored: %s", self._exchange, symbol, error)
-            stored = False
+            except (LiqmapError, OSError) as error:
+                log.warning("%s %s could not be stored yet: %s", self._exchange, symbol, error)
+                failures += 1
+                if failures == _MOST_FAILURES:
+                    break
+            else:
+                stored.append(chunk)
         if late:  # reported only once, so they count even if the chunks could not be stored
             await self._repair.drop_around(symbol, late)
         for chunk in chunks:
@@ -84,34 +92,36 @@ class SegmentWriter:
             self._repair.begin(symbol, until=self._stored_until[symbol])
         return stored
 
-    async def write_liquidations(self, liquidations: Sequence[Liquidation]) -> None:
-        """Store the liquidations that the exchange reported."""
-        if not liquidations:
-            return
-        try:
-            in_base = [await self._in_base(each) for each in liquidations]
-            await asyncio.to_thread(
-                append_liquidations,
-                self._store.root,
-                self._exchange,
-                in_base,
-                complete=self._complete_liquidations,
-            )
-        except OSError as error:
-            log.warning("%s's liquidations could not be stored: %s", self._label, error.strerror)
-            self._note_lost(liquidations)
-        except LiqmapError as error:
-            log.warning("%s's liquidations could not be stored: %s", self._label, error)
-            self._note_lost(liquidations)
-
-    async def write_tiers(self, tiers: Sequence[SymbolTiers]) -> None:
-        """Store the leverage brackets that the exchange announced."""
-        if tiers:
-            await self._brackets.keep(self._exchange, tiers)
-
-    def _note_lost(self, liquidations: Sequence[Liquidation]) -> None:
+    async def write_liquidations(self, liquidations: Sequence[Liquidation]) -> list[Liquidation]:
+        """Store the liquidations that the exchange reported; return those that could not be stored."""
+        kept: list[Liquidation] = []
+        tables: defaultdict[tuple[str, date], list[Liquidation]] = defaultdict(list)
         for each in liquidations:
-            self._lost[each.symbol].append(each.time)
+            tables[each.symbol, at_ms(each.time).date()].append(each)
+        # Table by table, so that what is tried again is not in a table yet.
+        for (symbol, _), its in tables.items():
+            try:
+                in_base = [await self._in_base(each) for each in its]
+                await asyncio.to_thread(
+                    append_liquidations,
+                    self._store.root,
+                    self._exchange,
+                    in_base,
+                    complete=self._complete_liquidations,
+                )
+            except (LiqmapError, OSError) as error:
+                reason = (error.strerror if isinstance(error, OSError) else None) or error
+                log.warning("%s's liquidations could not be stored yet: %s", self._label, reason)
+                kept += its
+            times = {each.time for each in its}
+            self._unstored[symbol] = [time for time in self._unstored[symbol] if time not in times]
+        for each in kept:
+            self._unstored[each.symbol].append(each.time)
+        return kept
+
+    async def write_tiers(self, tiers: Sequence[SymbolTiers]) -> bool:
+        """Store the leverage brackets that the exchange announced; return whether that worked."""
+        return not tiers or await self._brackets.keep(self._exchange, tiers)
 
     async def _in_base(self, liquidation: Liquidation) -> Liquidation:
         day = at_ms(liquidation.time).date()
@@ -137,6 +147,7 @@ class SegmentWriter:
         write_segment(path, origin, in_base(chunk.trades, unit), incoming=self._store.incoming)
         # Liquidations come over the same connection and are written before the chunks that they fall into.
         start, end = chunk.window.start_ms, chunk.window.end_ms
-        if not any(start <= time < end for time in self._lost[symbol]):
+        if not any(start <= time < end for time in self._unstored[symbol]):
             note_feed(self._store.root, self._exchange, symbol, chunk.window)
-        self._lost[symbol] = [time for time in self._lost[symbol] if time >= end]
+        # An older chunk may still be tried again.
+        self._unstored[symbol] = [time for time in self._unstored[symbol] if time >= end - _REMEMBERED_MS]

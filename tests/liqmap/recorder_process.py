@@ -24,9 +24,9 @@ write = SegmentWriter.write
 
 async def write_and_report(
     self: SegmentWriter, symbol: str, chunks: Sequence[Chunk], *rest: Any, **options: Any
-) -> bool:
+) -> list[Chunk]:
     stored = await write(self, symbol, chunks, *rest, **options)
-    for chunk in chunks[-1:]:
+    for chunk in stored[-1:]:
         sys.stdout.write(f"{self._exchange} {chunk.window.end_ms}\n")
         sys.stdout.flush()
     return stored

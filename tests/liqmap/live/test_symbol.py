@@ -10,7 +10,7 @@ import pytest
 from liqmap.clock import ExchangeClock
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation, Newest, StreamTrade
-from liqmap.live.buffer import TradeBuffer
+from liqmap.live.buffer import Chunk, TradeBuffer
 from liqmap.live.exchange import ExchangeRecorder
 from liqmap.live.registry import Recording, Recordings
 from liqmap.live.symbol import MOST_LAG, SymbolRecorder
@@ -83,14 +83,15 @@ class NoAnswer:
 class Written(list[Liquidation]):
     """A writer that only remembers liquidations."""
 
-    async def write(self, *_: object, **__: object) -> bool:
+    async def write(self, *_: object, **__: object) -> list[Chunk]:
+        return []
+
+    async def write_tiers(self, _: object) -> bool:
         return True
 
-    async def write_tiers(self, _: object) -> None:
-        pass
-
-    async def write_liquidations(self, liquidations: list[Liquidation]) -> None:
+    async def write_liquidations(self, liquidations: list[Liquidation]) -> list[Liquidation]:
         self.extend(liquidations)
+        return []
 
     async def close(self) -> None:
         pass

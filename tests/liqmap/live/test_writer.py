@@ -20,6 +20,7 @@ from liqmap.live.registry import Recordings
 from liqmap.model import Exchange, Side
 from liqmap.store.compact import compact
 from liqmap.store.feeds import feed_windows
+from liqmap.store.liquidations import read_liquidations
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
 from liqmap.window import HOUR, TimeWindow
@@ -38,7 +39,7 @@ async def made(tmp_path: Path) -> AsyncIterator[Recording]:
         yield running
 
 
-async def test_full_disk_is_logged_and_repaired_once_there_is_room(
+async def test_minutes_of_a_full_disk_are_kept_until_there_is_room(
     made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def full(_: int) -> None:
@@ -47,7 +48,7 @@ async def test_full_disk_is_logged_and_repaired_once_there_is_room(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         await made.live(125)
-        await until(lambda: caplog.text.count("BTCUSDT could not be stored") >= 6)
+        await until(lambda: caplog.text.count("BTCUSDT could not be stored yet") >= 6)
     assert "No space left on device" in caplog.text
     assert made.spans(BINANCE) == made.spans(BYBIT) == []
     assert [each.until for each in Recordings(made.store.root).all()] == [None, None, None]
@@ -55,8 +56,37 @@ async def test_full_disk_is_logged_and_repaired_once_there_is_room(
     await until(lambda: len(made.spans(BINANCE)) == 1 and made.spans(BINANCE)[0][9:] >= "12:09:00")
     assert made.exact(BINANCE)
     await until(lambda: len(made.spans(BYBIT)) == 1)
-    assert made.spans(BYBIT)[0].startswith("11:59:00")
+    assert made.spans(BYBIT)[0].startswith("11:57:1")  # where the stream began: nothing is lost
     assert made.exact(BYBIT)
+
+
+async def test_minutes_of_a_symbol_let_go_are_stored_at_the_end(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("liqmap.live.writer.write_segment", broken)
+        await made.live(125)
+        await until(lambda: "bybit BTCUSDT could not be stored yet" in caplog.text)
+        assert made.spans(BYBIT) == []
+    await made.recorder.__aexit__(None, None, None)
+    assert made.spans(BYBIT)[0].startswith("11:57:1")
+    assert made.exact(BYBIT)
+    assert "that is a gap" not in caplog.text
+
+
+async def test_minutes_that_no_disk_takes_are_named_as_a_gap_at_the_end(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("liqmap.live.writer.write_segment", full)
+    await made.live(61)
+    await made.recorder.__aexit__(None, None, None)
+    assert "bybit BTCUSDT could not be stored since 2051-05-06 11:57:1" in caplog.text
 
 
 async def test_liquidations_that_cannot_be_stored_are_logged_and_no_feed_is_noted(
@@ -65,18 +95,21 @@ async def test_liquidations_that_cannot_be_stored_are_logged_and_no_feed_is_note
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("liqmap.live.writer.append_liquidations", full)
     await made.live(60)
     at = int(START.replace(minute=58, second=30).timestamp() * 1000)
     lost = Liquidation("BTCUSDT", at, Side.BUY, 1.0, 1.0)
-    await made.on(BYBIT).writer.write_liquidations([lost])
-    assert "Bybit's liquidations could not be stored: No space left on device" in caplog.text
+    with monkeypatch.context() as patched:
+        patched.setattr("liqmap.live.writer.append_liquidations", full)
+        assert await made.on(BYBIT).writer.write_liquidations([lost]) == [lost]
+    assert "Bybit's liquidations could not be stored yet: No space left on device" in caplog.text
     await made.live(60)
     await made.live(60)
     await made.until_stored(BYBIT, "12:00:00")
     noted = feed_windows(made.store.root, BYBIT, "BTCUSDT", START.date())
     assert [(each.start.minute, each.end.minute) for each in noted if each.end.hour == 12] == [(59, 0)]
     assert all(each.end.minute <= 58 for each in noted if each.end.hour == 11)
+    assert await made.on(BYBIT).writer.write_liquidations([lost]) == []
+    assert lost in read_liquidations(made.store.root, BYBIT, "BTCUSDT", START.date())
 
 
 @pytest.mark.parametrize("exchange", Exchange)
@@ -146,7 +179,7 @@ async def test_minute_whose_trades_came_late_is_fetched_again(
         assert minute in segment_windows(made.store.root, BINANCE, "BTCUSDT")
         go_on.set()
         await maintaining
-    assert await writing
+    assert await writing == []
 
     await until(lambda: by_rest(made, minute))
     assert made.spans(BINANCE) == [span]
@@ -175,7 +208,7 @@ async def test_late_trades_are_fetched_though_there_is_no_room_for_the_newest(
     assert not await made.on(BINANCE).writer.write(
         "BTCUSDT", [chunk], [minute.start_ms + 30_000], simulated=True
     )
-    assert "could not be stored: [Errno 28] No space left on device" in caplog.text
+    assert "could not be stored yet: [Errno 28] No space left on device" in caplog.text
     await until(lambda: by_rest(made, minute))
 
 
@@ -208,7 +241,7 @@ async def test_segment_with_a_late_trade_that_cannot_be_dropped_is_logged(
     await made.until_stored(BINANCE, "11:59:00")
     (recorded,) = made.covered(BINANCE)
     monkeypatch.setattr(SegmentStore, "remove", denied)
-    assert await made.on(BINANCE).writer.write("BTCUSDT", [], [recorded.start_ms], simulated=True)
+    assert await made.on(BINANCE).writer.write("BTCUSDT", [], [recorded.start_ms], simulated=True) == []
     assert "binance BTCUSDT lacks trades that came late: [Errno 13] Permission denied" in caplog.text
 
 
