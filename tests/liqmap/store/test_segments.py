@@ -15,17 +15,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import liqmap.store.columns
 import liqmap.store.segments
-import liqmap.store.writer
 from liqmap.compute.levels import coarsened
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment, DataError
 from liqmap.model import Exchange, Side, Trades, notional_of
 from liqmap.store.bars import path_of, read_bars, read_path_around, read_volume
+from liqmap.store.columns import record_batch
 from liqmap.store.largest import _notional, read_largest
 from liqmap.store.reading import read_table, verify_segment
 from liqmap.store.segments import MANIFEST, TABLES, Origin, Segment, open_segment, segment_paths
-from liqmap.store.writer import _batch, merge_segments, write_segment
+from liqmap.store.writer import merge_segments, write_segment
 from liqmap.window import DAY as A_DAY
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
@@ -194,7 +195,7 @@ def test_segment_of_an_earlier_version_without_turns_is_read_and_merged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def batch_of_earlier_version(**columns: Any) -> pa.RecordBatch:
-        return _batch(**{name: column for name, column in columns.items() if name != "turn"})
+        return record_batch(**{name: column for name, column in columns.items() if name != "turn"})
 
     def write(window: TimeWindow, rows: list[tuple[int, float, float, str]]) -> Segment:
         origin = Origin(Exchange.BINANCE, "BTCUSDT", window, "https://example.org", "")
@@ -202,7 +203,7 @@ def test_segment_of_an_earlier_version_without_turns_is_read_and_merged(
         return write_segment(path, origin, trades_from(rows), incoming=tmp_path / "incoming")
 
     with monkeypatch.context() as patch:
-        patch.setattr(liqmap.store.writer, "_batch", batch_of_earlier_version)
+        patch.setattr(liqmap.store.columns, "record_batch", batch_of_earlier_version)
         older = write(seconds(0, 60), [(5, 1.0, 2.0, "buy"), (5, 1.0, 3.0, "buy")])
     assert "turn" not in read_table(older, "buy")
     found = read_largest(older, Side.BUY, window=WHOLE, cut=Cut(), turns=True).trades

@@ -1,0 +1,172 @@
+"""Lay trades out as the tables of a segment: bars, and the trades of each side, largest first."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from liqmap.exact import rounded
+from liqmap.model import Side, notional_of
+from liqmap.store.segments import VOLUME
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from liqmap.model import Trades
+    from liqmap.window import TimeWindow
+
+_MAX_DECIMALS = 12
+_PASSED_AT_ONCE = 1 << 17  # rows: they fit into the CPU's cache
+Columns = dict[str, "NDArray[Any]"]
+
+_NUMPY_TO_ARROW = {
+    np.dtype(np.uint8): pa.uint8(),
+    np.dtype(np.uint16): pa.uint16(),
+    np.dtype(np.uint32): pa.uint32(),
+    np.dtype(np.int64): pa.int64(),
+    np.dtype(np.float64): pa.float64(),
+}
+
+
+def bars_of(trades: Trades, window: TimeWindow) -> Columns:
+    """Return the bars of seconds that traded, each `second` counted from the start of `window`."""
+    second = ((trades.time - window.start_ms) // 1000).astype(np.uint32)
+    first = np.flatnonzero(np.r_[True, second[1:] != second[:-1]]) if len(second) else np.empty(0, np.int64)
+    last = np.r_[first[1:], len(second)] - 1 if len(second) else first
+
+    def of_each(how: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
+        return how.reduceat(values, first, dtype=values.dtype) if len(first) else values
+
+    return {
+        "second": second[first],
+        "low": of_each(np.minimum, trades.price),
+        "high": of_each(np.maximum, trades.price),
+        "close": trades.price[last],
+        "buy_count": of_each(np.add, trades.is_buy.astype(np.uint32)),
+        "sell_count": of_each(np.add, (~trades.is_buy).astype(np.uint32)),
+        # A sum of decimals is one, up to a float's noise.
+        VOLUME: rounded(of_each(np.add, trades.size)),
+    }
+
+
+def minutes_of(bars: Columns) -> Columns:
+    """Return the bars of minutes that those of seconds make up."""
+    minute = bars["second"] // 60 * 60
+    first = np.flatnonzero(np.diff(minute, prepend=np.uint32(2**32 - 1)))
+    if not len(first):
+        return bars
+    how = {"low": np.minimum, "high": np.maximum}
+    merged = {
+        name: how.get(name, np.add).reduceat(values, first, dtype=values.dtype)
+        for name, values in bars.items()
+    }
+    last = np.append(first[1:], len(minute)) - 1
+    volume = {VOLUME: rounded(merged[VOLUME])} if VOLUME in merged else {}
+    return merged | {"second": minute[first], "close": bars["close"][last]} | volume
+
+
+def bars_table(bars: Columns) -> pa.RecordBatch:
+    """Return the table of bars, prices and volumes as whole numbers where they are exact."""
+    return record_batch(
+        **{
+            name: _scaled(values) if values.dtype == np.float64 else (values, None)
+            for name, values in bars.items()
+        }
+    )
+
+
+def side_table(trades: Trades, side: Side, window: TimeWindow, bars: Columns) -> pa.RecordBatch:
+    """Return the table of one side's trades, largest notional first."""
+    rows = trades.is_buy if side is Side.BUY else ~trades.is_buy
+    time = (trades.time[rows] - window.start_ms).astype(np.uint32)
+    columns: Columns = {
+        "time": time,
+        "price": trades.price[rows],
+        "size": trades.size[rows],
+        "turn": _turns(time),
+    }
+    del time
+    return ordered_side(side, columns, bars, inverse=trades.inverse)
+
+
+def ordered_side(side: Side, columns: Columns, bars: Columns, *, inverse: bool) -> pa.RecordBatch:
+    """Return the table of a side, whose `columns` it takes one by one: they are as large as all of a day."""
+    order = _largest_first(columns["price"], columns["size"], inverse=inverse)
+    price, size = _scaled(columns.pop("price")[order]), _scaled(columns.pop("size")[order])
+    # Segments of earlier versions have no turns.
+    turn = columns.pop("turn", np.zeros(len(order), np.uint8))
+    turn = turn.astype(np.min_scalar_type(turn.max(initial=0)))[order]
+    time = columns.pop("time")[order]
+    del order
+    return record_batch(
+        time=(time, None),
+        price=price,
+        size=size,
+        extreme=_scaled(_extreme_after(side, time, bars)),
+        turn=(turn, None),
+    )
+
+
+def _turns(time: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return each trade's place among those of its millisecond; trades come as they were made."""
+    place = np.arange(len(time), dtype=np.uint32)
+    is_first = np.r_[True, time[1:] != time[:-1]][: len(time)]
+    return place - np.maximum.accumulate(np.where(is_first, place, 0))
+
+
+def _largest_first(
+    price: NDArray[np.float64], size: NDArray[np.float64], *, inverse: bool
+) -> NDArray[np.int64]:
+    """Return the order of trades by notional. It is stable: of equal ones the earlier stays in front."""
+    below_zero = np.empty(len(price))
+    for part in _parts(len(price)):
+        np.negative(notional_of(price[part], size[part], inverse=inverse), out=below_zero[part])
+    return np.argsort(below_zero, kind="stable")
+
+
+def _extreme_after(side: Side, time: NDArray[np.uint32], bars: Columns) -> NDArray[np.float64]:
+    """Return the lowest low (for buys) or highest high of the seconds after each time's, 0 if none."""
+    worst, name = (np.minimum, "low") if side is Side.BUY else (np.maximum, "high")
+    following = np.append(worst.accumulate(bars[name][:0:-1])[::-1], 0.0)
+    extreme = np.empty(len(time))
+    for part in _parts(len(time)):
+        extreme[part] = following[np.searchsorted(bars["second"], time[part] // 1000)]
+    return extreme
+
+
+def record_batch(**columns: tuple[NDArray[Any], int | None]) -> pa.RecordBatch:
+    """Return columns as an Arrow record batch, each of values and of the decimals of its whole numbers."""
+    fields, arrays = [], []
+    for name, (values, decimals) in columns.items():
+        metadata = None if decimals is None else {"decimals": str(decimals)}
+        fields.append(pa.field(name, _NUMPY_TO_ARROW[values.dtype], nullable=False, metadata=metadata))
+        # pa.array() would import pandas, which costs every worker a third of a second.
+        arrays.append(
+            pa.Array.from_buffers(
+                fields[-1].type, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
+            )
+        )
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _scaled(values: NDArray[np.float64]) -> tuple[NDArray[Any], int | None]:
+    largest = values.max(initial=0.0)
+    for scale in 10.0 ** np.arange(_MAX_DECIMALS + 1):
+        if largest * scale >= 2**53:  # more digits than a float has
+            break
+        # A look at the head rules most scales out before the whole column is tried.
+        parts = (values[part] for part in (slice(1000), *_parts(len(values))))
+        if all(np.array_equal(np.rint(part * scale) / scale, part) for part in parts):
+            scaled = np.empty(len(values), np.uint32 if largest * scale < 2**32 - 1 else np.int64)
+            for part in _parts(len(values)):
+                scaled[part] = np.rint(values[part] * scale)
+            return scaled, round(math.log10(scale))
+    return values, None
+
+
+def _parts(count: int) -> list[slice]:
+    """Return slices of so many rows: what is computed in passes needs memory for a part only."""
+    return [slice(start, start + _PASSED_AT_ONCE) for start in range(0, count, _PASSED_AT_ONCE)]
