@@ -15,7 +15,7 @@ from bot.request.defaults import GuildDefaults
 from bot.request.spec import MapSpec, decode_spec, encode_spec
 from liqmap import Exchange, Market
 from liqmap.brackets import bracketed_symbols
-from liqmap.cli import main
+from liqmap.cli import map as map_command
 from liqmap.collect.listings import Listings
 from liqmap.collect.symbols import KnownSymbols
 from liqmap.exchanges import EXCHANGES
@@ -50,8 +50,8 @@ def pressed_on_a_button(market: Market, settings: Settings) -> Market:
 
 def typed_on_the_command_line(market: Market, settings: Settings) -> Market:
     # liqmap SYMBOL …
-    options = main._parser().parse_args([market.symbol.lower(), "6h", "--exchange", market.exchange])
-    request = main._request(options, settings)
+    options = map_command._parser().parse_args([market.symbol.lower(), "6h", "--exchange", market.exchange])
+    request = map_command._request(options, settings)
     return KnownSymbols(settings.storage.path).completed(request.market)
 
 

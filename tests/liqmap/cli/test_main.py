@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from liqmap.cli import main as cli
+from liqmap.cli import map as map_command
 from liqmap.cli.main import main
 from liqmap.simulator import Fault, MarketServer
 
@@ -250,7 +250,7 @@ def test_network_failure_prints_one_sentence_and_leaves_no_file(
 def test_unwritable_folder_is_reported_before_drawing(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(cli, "Engine", None)
+    monkeypatch.setattr(map_command, "Engine", None)
     (tmp_path / "out").write_bytes(b"")
     assert main(["BTCUSDT", "6h", *END, "--config", str(config), "--out", str(tmp_path / "out")]) == 1
     assert f"into the folder {tmp_path / 'out'} (File exists); choose another" in capsys.readouterr().err
@@ -276,7 +276,7 @@ def test_interrupt_ends_quietly_with_130(monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_request", interrupted)
+    monkeypatch.setattr(map_command, "_request", interrupted)
     assert main(["BTCUSDT", "6h"]) == 130
 
 
