@@ -32,7 +32,7 @@ from liqmap.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 COMMON_WINDOWS: Final = ("15m", "1h", "4h", "6h", "12h", "24h", "3d", "7d", "30d", "90d")
 """Windows to suggest."""
@@ -261,6 +261,21 @@ def parse_chart(text: str | None) -> frozenset[Picture]:
     return PICTURES | {chart}
 
 
+def parse_pictures(pictures: str | Iterable[str]) -> frozenset[Picture]:
+    """Return the pictures of a list such as `map,heatmap`, or of their names, one at least.
+
+    Raises RequestError.
+    """
+    names = _plain(pictures, "pictures").lower().split(",") if isinstance(pictures, str) else list(pictures)
+    if not names:
+        raise RequestError(f"A map needs a picture at least; choose among {', '.join(Picture)}.")
+    found = [next((each for each in Picture if each == name.strip()), None) for name in names]
+    if None in found:
+        unknown = names[found.index(None)]
+        raise RequestError(f"The picture {quoted(unknown)} is not known; choose among {', '.join(Picture)}.")
+    return frozenset(each for each in found if each is not None)
+
+
 def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Return leverages, ascending, and their weights: `10,25,50,100`, or `10:35, 25:30, 50:20, 100:15`.
 
@@ -323,9 +338,10 @@ def _either(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _plain(text: str, option: str) -> str:
-    if len(text) > _LONGEST_TEXT or not text.isprintable() or not text.strip():
-        raise RequestError(f"The {option} {quoted(text)} cannot be read; see the command's examples.")
+def _plain(text: object, option: str) -> str:
+    # Notebooks have no type checker, so a number may come where text is wanted.
+    if not isinstance(text, str) or len(text) > _LONGEST_TEXT or not text.isprintable() or not text.strip():
+        raise RequestError(f"The {option} {quoted(str(text))} cannot be read; see the command's examples.")
     return text.strip()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import doctest
 import os
 import pkgutil
 import re
@@ -16,6 +18,7 @@ import pytest
 from discord.ext import commands
 
 import bot.commands
+import liqmap
 from bot.commands.maps import Maps
 from liqmap.cli.main import main
 from liqmap.compute.margin import Brackets, MarginRules, liquidation_price
@@ -40,6 +43,7 @@ EXAMPLES = [
     for page, text in sorted(PAGES.items())
     for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 ]
+REFERENCE_CODE = "\n".join(re.findall(r"```pycon\n(.*?)```", PAGES["reference.md"], re.DOTALL))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,8 @@ EXAMPLES = [
 )
 def test_python_example_runs_and_prints_something(page: str, example: str, config: Path, tmp_path: Path):
     assert page in PAGES
+    if "distributed" in example:
+        pytest.importorskip("distributed", reason="the extra dask is not installed")
     (tmp_path / "example.py").write_text(example)
     done = subprocess.run(
         [sys.executable, "example.py"],
@@ -61,7 +67,7 @@ def test_python_example_runs_and_prints_something(page: str, example: str, confi
 
 
 def test_python_example_without_its_main_guard_gets_a_sentence_that_names_it(config: Path, tmp_path: Path):
-    (example,) = [each for _, each in EXAMPLES if "__main__" in each]
+    example = next(each for _, each in EXAMPLES if "__main__" in each)
     unguarded = re.sub(r"^if __name__ == .*\n    (.*)", r"\1", example, flags=re.MULTILINE)
     assert "__name__" not in unguarded
     (tmp_path / "example.py").write_text(unguarded)
@@ -76,6 +82,32 @@ def test_python_example_without_its_main_guard_gets_a_sentence_that_names_it(con
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert done.stderr.endswith('needs a main guard: put what it runs under `if __name__ == "__main__":`.\n')
+
+
+def test_reference_shows_what_its_examples_return(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LIQMAP_CONFIG", str(config))
+    monkeypatch.chdir(tmp_path)
+    test = doctest.DocTestParser().get_doctest(REFERENCE_CODE, {}, "reference.md", None, 0)
+    assert len(test.examples) > 40
+    lines: list[str] = []
+    doctest.DocTestRunner().run(test, out=lines.append)
+    assert lines == []
+
+
+def test_every_public_name_is_described_once_and_used_in_an_example():
+    rows = re.findall(r"^\| (`.*?) \| ", PAGES["reference.md"], re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(liqmap.__all__)
+    code = [each.source for each in doctest.DocTestParser().get_examples(REFERENCE_CODE)]
+    code += [example for _, example in EXAMPLES]
+    used = {
+        node.id if isinstance(node, ast.Name) else node.attr
+        for text in code
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Name | ast.Attribute)
+    }
+    assert {*liqmap.__all__} - used == set()
 
 
 def test_command_line_prints_the_numbers_of_the_picture(

@@ -196,7 +196,7 @@ class MapRequest:
         if not exchanges or len(set(exchanges)) != len(exchanges):
             raise RequestError("A map shows one market of each exchange; name each exchange once.")
         if not self.leverages or list(self.leverages) != sorted(set(self.leverages)):
-            raise ValueError("leverages are distinct and ascending")
+            raise RequestError("A request's leverages are distinct and ascend, such as (10, 25, 50, 100).")
         if not all(2 <= leverage <= 150 for leverage in self.leverages):
             raise RequestError("Leverages go from 2 to 150, such as 10,25,50,100.")
         # Equal requests must compare as equal, because they share a job. So defaults are filled in here.
@@ -204,8 +204,8 @@ class MapRequest:
             object.__setattr__(self, "weights", (1.0,) * len(self.leverages))
         if len(self.weights) != len(self.leverages) or not all(0 < each < 1e6 for each in self.weights):
             raise RequestError("Every leverage needs a weight above 0, such as 10:35,25:30,50:20,100:15.")
-        if not self.pictures:
-            raise ValueError("a request has at least one picture")
+        if {type(each) for each in self.pictures} != {Picture}:
+            raise RequestError("A request takes pictures, one at least: frozenset({Picture.MAP}).")
         if self.turnover not in TURNOVERS:
             raise RequestError("The turnover is 0, 0.5 or 1.")
         self._complete()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -33,11 +34,14 @@ from liqmap.parsing import (
     parse_leverages,
     parse_mode,
     parse_model,
+    parse_pictures,
     parse_positions,
     parse_selection,
+    parse_stack,
     parse_sweep,
     parse_symbol,
     parse_theme,
+    parse_turnover,
     parse_window,
 )
 from liqmap.run.engine import Engine
@@ -45,10 +49,10 @@ from liqmap.settings import Settings, load_settings
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from typing import Unpack
 
-    from liqmap.model import Picture, Selection
+    from liqmap.model import Picture, Selection, Stack
     from liqmap.run.result import MapResult
 
 Result = TypeVar("Result")
@@ -58,21 +62,29 @@ class Options(TypedDict, total=False):
     """What `draw` and `adraw` take by name; each may be text, as the command line takes it, or a value.
 
     end: when the window ends, in UTC (default: now). exchange: where the trades were made, such as "okx", or
-    "all" for one map of all. pictures: which to draw (default: the map and the depth). leverages: such as
-    "10:35,25:30,50:20,100:15". model: the margin model. levels: "standing" or "all". sweep: the price that
-    sweeps levels, "auto", "traded" or "mark". positions: how much of what trades opened is taken to stand,
-    "trades" or "open-interest". theme: "dark" or "light". tables: whether the result has Arrow tables.
-    simulated: draw an invented market, without any network. settings: a file of settings, or them.
+    "all" for one map of all. pictures: which to draw, such as "map,heatmap" (default: the map and the depth).
+    leverages: such as "10:35,25:30,50:20,100:15", or a sequence of them, or their weights by leverage. model:
+    the margin model. levels: "standing" or "all". sweep: the price that sweeps levels, "auto", "traded" or
+    "mark". positions: how much of what trades opened is taken to stand, "trades" or "open-interest".
+    turnover: the part of the offsetting volume that is turnover, by open interest: 0, 0.5 or 1. Of several
+    exchanges, each: whether to select on each one, and stack: by "exchange" or "leverage". merge: whether the
+    fills of one order are put together (default: of several exchanges). theme: "dark" or "light". tables:
+    whether the result has Arrow tables. simulated: draw an invented market, without any network. settings: a
+    file of settings, or them.
     """
 
     end: str | datetime | None
     exchange: str | Exchange
-    pictures: Iterable[Picture]
-    leverages: str
+    pictures: str | Iterable[Picture]
+    leverages: str | Sequence[int] | Mapping[int, float]
     model: str | MarginModel
     levels: str | LevelFilter
     sweep: str | SweepPrice
     positions: str | PositionModel
+    turnover: str | float
+    each: bool
+    merge: bool | None
+    stack: str | Stack | None
     theme: str | Theme
     tables: bool
     simulated: bool
@@ -101,6 +113,9 @@ async def adraw(
     **options: Unpack[Options],
 ) -> MapResult:
     """Draw as `draw` does, awaited in a running event loop. For many maps, use one `Engine`."""
+    if unknown := sorted(options.keys() - Options.__optional_keys__):
+        known = ", ".join(sorted(Options.__optional_keys__))
+        raise RequestError(f"draw has no option {unknown[0]}; it takes {known}.")
     settings = options.get("settings")
     if not isinstance(settings, Settings):
         settings = load_settings(None if settings is None else Path(settings))
@@ -135,8 +150,9 @@ def _request(
     *,
     max_days: int,
 ) -> MapRequest:
-    leverages, weights = parse_leverages(options.get("leverages", DEFAULT_LEVERAGES))
+    leverages, weights = parse_leverages(_leverages(options.get("leverages", DEFAULT_LEVERAGES)))
     exchanges, name = parse_exchanges(options.get("exchange", DEFAULT_EXCHANGE)), parse_symbol(symbol)
+    stack = options.get("stack")
     request = MapRequest(
         markets=tuple(Market(each, name) for each in exchanges),
         window=_window(window, options.get("end")),
@@ -147,11 +163,24 @@ def _request(
         levels=parse_levels(options.get("levels", LevelFilter.STANDING)),
         sweep=parse_sweep(options.get("sweep", SweepPrice.AUTO)),
         positions=parse_positions(options.get("positions", PositionModel.TRADES)),
+        turnover=parse_turnover(str(options.get("turnover", 0))),
+        each=options.get("each", False),
+        merge=options.get("merge"),
+        stack=None if stack is None else parse_stack(stack),
         theme=parse_theme(options.get("theme", Theme.DARK)),
-        pictures=frozenset(options.get("pictures", PICTURES)),
+        pictures=parse_pictures(options.get("pictures", PICTURES)),
         tables=options.get("tables", False),
     )
     return check_request(request, max_days=max_days)
+
+
+def _leverages(leverages: str | Sequence[int] | Mapping[int, float]) -> str:
+    """Write leverages as the command line takes them."""
+    if isinstance(leverages, str):
+        return leverages
+    if isinstance(leverages, Mapping):
+        return ",".join(f"{leverage}:{weight}" for leverage, weight in leverages.items())
+    return ",".join(map(str, leverages))
 
 
 def _window(window: str | timedelta | TimeWindow, end: str | datetime | None) -> TimeWindow:
@@ -159,7 +188,7 @@ def _window(window: str | timedelta | TimeWindow, end: str | datetime | None) ->
         if end is not None:
             raise RequestError("A TimeWindow has its own end; leave out `end`, or give a length such as 6h.")
         return window
-    length = parse_window(window) if isinstance(window, str) else window
+    length = window if isinstance(window, timedelta) else parse_window(window)
     if not isinstance(end, datetime):
         end = parse_end(end, now=utc_now())
     elif end.utcoffset() is None:

@@ -37,7 +37,8 @@ async def reach_cluster(settings: Settings) -> str:
         except ClusterAway as error:
             reasons = "; ".join(f"{worker}: {reason}" for worker, reason in cluster.unfit.items())
             raise SettingsError(f"No worker of the cluster draws ({reasons or 'there is none'}).") from error
-        return f"{cluster.status.workers} workers draw"
+        workers = cluster.status.workers
+        return "1 worker draws" if workers == 1 else f"{workers} workers draw"
 
 
 async def reach_shared_store(settings: Settings) -> str:

@@ -43,6 +43,22 @@ def test_call_in_text_draws_its_request(drawn: MapResult):
     assert drawn.coverage.simulated
 
 
+def test_call_takes_text_and_values_alike(folder: Path):
+    text = draw(folder, "3h", "top_n 40", leverages="25:65, 10:35", pictures="heatmap, map", exchange="all")
+    values = draw(
+        folder,
+        timedelta(hours=3),
+        TopN(40),
+        leverages={10: 35, 25: 65},
+        pictures={Picture.MAP, Picture.HEATMAP},
+        exchange="binance,bybit,okx",
+        stack="exchange",
+        turnover=0,
+    )
+    assert text.request == values.request
+    assert draw(folder, "3h", "top_n 40", leverages=[50, 100]).request.leverages == (50, 100)
+
+
 async def test_call_in_a_running_loop_with_values_draws_the_same(drawn: MapResult, folder: Path):
     again = draw(folder, drawn.request.window, TopN(40), pictures=[Picture.DEPTH])
     assert again.summary == drawn.summary
@@ -116,6 +132,10 @@ def test_tables_that_were_not_requested_are_refused_in_a_sentence(folder: Path):
         ({"end": "soon"}, "is not a time"),
         ({"exchange": "mtgox"}, "mtgox"),
         ({"leverages": "1000"}, "must be whole numbers"),
+        ({"leverage": "10"}, "no option leverage; it takes each, end, exchange"),
+        ({"pictures": "map,globe"}, "“globe” is not known; choose among map, depth, heatmap"),
+        ({"pictures": []}, "needs a picture at least"),
+        ({"end": 5}, "“5” cannot be read"),
     ],
 )
 def test_call_with_a_wrong_option_raises_one_sentence(

@@ -144,7 +144,7 @@ async def test_check_lets_a_worker_run_something_or_says_why_none_does(
 ):
     settings = settings_of(address, tmp_path)
     async with worker(address):
-        assert await reach_cluster(settings) == "1 workers draw"
+        assert await reach_cluster(settings) == "1 worker draws"
     monkeypatch.setattr(reach, "TRIAL_SECONDS", 0.2)
     monkeypatch.setattr(
         dask_worker, "draw_small_map", small_map_fails(OSError(errno.EROFS, "Read-only file system"))
