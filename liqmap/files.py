@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -20,13 +23,17 @@ from liqmap.model import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from liqmap.model import MapRequest
 
 
 _FEW_COLOURS: Final = 64
-_ABANDONED_AFTER = 86_400.0  # seconds; no write takes a day, so its process is gone
+ABANDONED_AFTER: Final = 86_400.0
+"""Seconds after which a half-written file is abandoned: no write takes a day, so its process is gone."""
+
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows only
+_DESCRIPTORS = Path("/proc/self/fd")
+# What kernels and file systems answer that know no files without a name.
+_NO_UNNAMED: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
 
 
 def file_stem(request: MapRequest) -> str:
@@ -92,25 +99,65 @@ def half_size(png: bytes) -> bytes:
 def write_file(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all. Raises RequestError if that is not possible."""
     make_folder(path.parent)
-    # In the same folder, because a rename is atomic only within one file system.
-    partial = path.with_name(f".{uuid4().hex}.part")
     try:
-        try:
-            partial.write_bytes(content)
-            written = partial.stat().st_mtime
-            partial.replace(path)
-            _remove_abandoned(path.parent, before=written - _ABANDONED_AFTER)
-        finally:
-            partial.unlink(missing_ok=True)
+        replace_file(path, content)
+        remove_abandoned(path.parent, before=path.stat().st_mtime - ABANDONED_AFTER)
     except OSError as error:
         raise RequestError(
             f"{path.name} cannot be written ({error.strerror}); choose another folder."
         ) from error
 
 
-def _remove_abandoned(folder: Path, *, before: float) -> None:
+def replace_file(path: Path, content: bytes, *, mode: int = 0o666, sync: bool = False) -> None:
+    """Put `content` in the place of the file `path`, whole or not at all.
+
+    With `sync` it is on the disk then. A killed process leaves nothing behind where the file system can hold
+    a file without a name, as Linux's own can; elsewhere, a file for `remove_abandoned`. Raises OSError.
+    """
+    # In the same folder, because a rename is atomic only within one file system.
+    partial = path.with_name(f".{uuid4().hex}.part")
+    try:
+        descriptor = _open_unnamed(path.parent, mode)
+        is_unnamed = descriptor is not None
+        if descriptor is None:
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            if sync:
+                os.fsync(descriptor)
+            if is_unnamed:
+                _give_name(descriptor, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path, *, before: float) -> None:
     """Remove files that killed processes left half-written. Ages are by the file system's clock."""
     for path in folder.glob(f".{'[0-9a-f]' * 32}.part"):
         with suppress(OSError):  # another process has removed it, or it belongs to another user
             if path.stat().st_mtime < before:
                 path.unlink()
+
+
+def _open_unnamed(folder: Path, mode: int) -> int | None:
+    """Open a new file in a folder without giving it a name; None where that is not possible."""
+    unnamed = getattr(os, "O_TMPFILE", None)
+    if unnamed is None or not _DESCRIPTORS.exists():
+        return None
+    try:
+        return os.open(folder, os.O_WRONLY | unnamed, mode)
+    except OSError as error:
+        if error.errno in _NO_UNNAMED:
+            return None
+        raise
+
+
+def _give_name(descriptor: int, path: Path) -> None:
+    # With folders named by descriptors, os.link follows the link that stands for the open file.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.link(_DESCRIPTORS / str(descriptor), path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        os.close(folder)

@@ -7,12 +7,12 @@ import json
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from bot.ops.backup_file import VERSION, read_backup
 from bot.request.spec import encode_spec
 from bot.store.restore import Saved, restore
 from liqmap import RequestError
+from liqmap.files import ABANDONED_AFTER, remove_abandoned, replace_file
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,12 +88,7 @@ def _write_private(path: Path, text: str) -> None:
             path.write_text(text, encoding="utf-8")  # a pipe or device: a rename would replace it by a file
             return
         place = path.resolve()
-        partial = place.with_name(f".{uuid4().hex}.part")
-        try:
-            partial.touch(mode=0o600, exist_ok=False)
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(place)
-        finally:
-            partial.unlink(missing_ok=True)
+        replace_file(place, text.encode(), mode=0o600)
+        remove_abandoned(place.parent, before=place.stat().st_mtime - ABANDONED_AFTER)
     except OSError as error:
         raise RequestError(f"{path.name} cannot be written ({error.strerror}); choose another.") from error

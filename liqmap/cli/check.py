@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from liqmap.brackets import read_table
-from liqmap.errors import DataError
+from liqmap.errors import LiqmapError
+from liqmap.ledger.file import verify_ledger
 from liqmap.run.margin_check import margin_checks
 from liqmap.settings import load_settings
 from liqmap.store.check import Finding, check_store
 from liqmap.store.damaged import damage_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _ADVICE = (
     "A map that needs a damaged segment sets it aside and fetches its day again, where the exchange publishes"
@@ -51,15 +52,20 @@ def check(words: Sequence[str]) -> int:
 
 
 def findings(root: Path, *, deep: bool) -> Iterator[Finding]:
-    """Yield what is found out about each file of the store at `root`, bracket tables among them."""
+    """Yield what is found out about each file of the store at `root`, also bracket tables and ledgers."""
     yield from check_store(root, deep=deep)
-    for path in sorted(root.glob("brackets/*.txt")):
-        try:
-            read_table(path)
-        except DataError as error:
-            yield Finding(path, str(error))
-        else:
-            yield Finding(path, None)
+    readers: dict[str, Callable[[Path], object]] = {
+        "brackets/*.txt": read_table,
+        "ledger/*.jsonl": verify_ledger,
+    }
+    for pattern, read in readers.items():
+        for path in sorted(root.glob(pattern)):
+            try:
+                read(path)
+            except LiqmapError as error:
+                yield Finding(path, str(error))
+            else:
+                yield Finding(path, None)
 
 
 def _say(checked: int, problems: int, damage: str | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.protocol import Instrument
 from liqmap.files import write_file
 from liqmap.model import Exchange
+from liqmap.seals import sealed_json, unsealed_json
+from liqmap.store.segments import unreadable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,8 +121,9 @@ class Contracts:
         return fresh
 
     def _read(self, exchange: Exchange) -> _Kept | None:
+        """Return what is kept, None if nothing sound is. Raises UnreadableStore."""
         try:
-            content = json.loads(self._path(exchange).read_bytes())
+            content = unsealed_json(self._path(exchange).read_bytes())
             contracts = {
                 symbol: {
                     date.fromisoformat(day): Instrument(*map(float, each)) for day, each in dated.items()
@@ -131,8 +133,13 @@ class Contracts:
             fetched = datetime.fromisoformat(content["fetched"])
             is_sound = fetched.tzinfo is not None and all(contracts.values())
             return _Kept(fetched, contracts) if is_sound else None
-        except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
-            return None  # not there, or damaged: fetched again
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # fetched anew, it would lack the dates of before
+            raise unreadable(error) from error
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            log.warning("the kept contracts of %s are damaged (%s) and fetched again", exchange, error)
+            return None
 
     def _path(self, exchange: Exchange) -> Path:
         return self._folder / f"{exchange}.json"
@@ -143,4 +150,4 @@ def _written(kept: _Kept) -> bytes:
         symbol: {day.isoformat(): list(each) for day, each in sorted(dated.items())}
         for symbol, dated in sorted(kept.contracts.items())
     }
-    return json.dumps({"fetched": kept.fetched.isoformat(), "contracts": contracts}).encode()
+    return sealed_json({"fetched": kept.fetched.isoformat(), "contracts": contracts})

@@ -9,7 +9,7 @@ from uuid import uuid4
 from liqmap.errors import StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.net.download import download
-from liqmap.store.feeds import feed_path, note_feed
+from liqmap.store.feeds import feed_coverage, note_feed
 from liqmap.store.liquidations import liquidations_path, write_liquidations
 from liqmap.window import TimeWindow
 
@@ -48,7 +48,8 @@ class LiquidationDays:
 
     async def _obtain(self, files: LiquidationFiles, market: Market, day: date, source: DayFile) -> None:
         # The span is noted last, so that where it is there, the day is whole.
-        if await asyncio.to_thread(feed_path(self._store.root, market.exchange, market.symbol, day).exists):
+        its, whole = (self._store.root, market.exchange, market.symbol), TimeWindow.of_day(day)
+        if await asyncio.to_thread(feed_coverage, *its, whole) == 1:
             return
         file = self._store.incoming / f"{uuid4().hex}.download"
         try:
@@ -68,7 +69,7 @@ class LiquidationDays:
         liquidations = files.read_day(file, market.symbol, day, max_unpacked_size=most)
         path = liquidations_path(self._store.root, market.exchange, market.symbol, day)
         try:
-            write_liquidations(path, liquidations, complete=files.complete, incoming=self._store.incoming)
+            write_liquidations(path, liquidations, complete=files.complete)
             note_feed(self._store.root, market.exchange, market.symbol, TimeWindow.of_day(day))
         except OSError as error:
             raise StoreError(f"Liquidations cannot be stored ({error.strerror}).") from error

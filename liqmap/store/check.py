@@ -10,6 +10,7 @@ from liqmap.errors import DamagedSegment, LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.seals import BrokenSeal, unsealed_json
+from liqmap.store.feeds import verify_feed
 from liqmap.store.liquidations import verify_liquidations
 from liqmap.store.reading import verify_segment
 from liqmap.store.segments import open_segment, segment_paths, unreadable, window_of
@@ -33,16 +34,18 @@ def check_store(root: Path, *, deep: bool) -> Iterator[Finding]:
     """Yield what is found out about each segment and each other file of the store at `root`.
 
     Of segments, the manifest and the sizes of the tables are compared, and if `deep` all that they hold.
-    Bracket tables are not among it; `liqmap.brackets` reads them.
+    Bracket tables and ledgers are not among it; `liqmap.brackets` and `liqmap.ledger` read them.
     """
     for path in sorted(segment_paths(root)):
         yield _finding(path, _segment_name(path), partial(_verify_segment, deep=deep))
     kinds: dict[str, Callable[[Path], object]] = {
         "liquidations/*/*/*.csv": verify_liquidations,
+        "liquidations/*/*/*.feed": verify_feed,
         f"{SERIES}/*/*/*/*.arrow": verify_piece,
         "listings/*.json": _verify_json,
         "recordings/*/*.json": _verify_json,
         "brackets/*.json": _verify_json,
+        "contracts/*.json": _verify_json,
     }
     for pattern, verify in kinds.items():
         for path in sorted(root.glob(pattern)):

@@ -1,65 +1,105 @@
-"""Feeds: when the liquidations of a symbol were really received, as spans of a day.
+"""Feeds: when the liquidations of a symbol were really received, one sealed table of spans a symbol and day.
 
-A span is a line of fixed width, so that one that goes on is lengthened in place::
+A span is a line, and one that goes on is lengthened::
 
+    # xxh3: 0123456789abcdef
+    # received from, until [ms]
     1791072000000,1791072060000
+
+Tables of before there were seals are lines of spans alone. They are sealed when a span is added.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
+import logging
+import re
 from typing import TYPE_CHECKING, Final
 
+from liqmap.files import replace_file
+from liqmap.seals import BrokenSeal, sealed_table, unsealed_table
+from liqmap.store.damaged import set_file_aside
+from liqmap.store.segments import unreadable
 from liqmap.window import TimeWindow, at_ms, merged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
     from pathlib import Path
 
     from liqmap.model import Exchange
 
-_DIGITS: Final = 13  # of ms since 1970, from 2001 to 2286
-_ROW = 2 * _DIGITS + 2
+log = logging.getLogger(__name__)
+
+_HEADER: Final = "# received from, until [ms]\n"
+_SPAN = re.compile(r"(\d{13}),(\d{13})\n")
+_UNSEALED = re.compile(rb"(?:\d{13},\d{13}\n)+[\d,]{0,27}")  # the last row may be cut off
 
 
 def note_feed(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> None:
-    """Note that every liquidation that was told in `window`, which lies within a day, was stored.
+    """Note that every liquidation that was reported in `window`, which lies within a day, was stored.
 
-    Raises OSError if that is not possible.
+    A damaged table is set aside, and a new one begins. Raises OSError if that is not possible.
     """
     path = feed_path(root, exchange, symbol, window.start.date())
     path.parent.mkdir(parents=True, exist_ok=True)
-    start, end = (f"{moment:0{_DIGITS}}".encode() for moment in (window.start_ms, window.end_ms))
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:  # noqa: PTH123
-        whole = file.seek(0, os.SEEK_END) // _ROW * _ROW  # a row cut off by a crash is written over
-        file.seek(max(whole - _ROW, 0))
-        goes_on = file.read(_ROW)[_DIGITS + 1 : -1] == start
-        file.seek(whole - _DIGITS - 1 if goes_on else whole)
-        file.write(end + b"\n" if goes_on else start + b"," + end + b"\n")
+    try:
+        noted = _spans(path.read_bytes())
+    except FileNotFoundError:
+        noted = []
+    except BrokenSeal as error:
+        set_file_aside(root, path)
+        log.warning("damaged and set aside: when liquidations of %s were received, %s", symbol, error)
+        noted = []
+    replace_file(path, sealed_table(_HEADER + _text(merged([*noted, window]))), mode=0o600, sync=True)
 
 
 def feed_windows(root: Path, exchange: Exchange, symbol: str, day: date) -> list[TimeWindow]:
-    """Return when the liquidations of a day were received, oldest first; lines that are none are left out."""
-    found = []
-    with suppress(FileNotFoundError):
-        content = feed_path(root, exchange, symbol, day).read_text("ascii", errors="replace")
-        for line in content.split("\n"):
-            with suppress(ValueError, OverflowError, OSError):
-                start, end = map(int, line.split(","))
-                # An empty or backward window raises an error of its own, so look first.
-                if start < end and len(line) == _ROW - 1:
-                    found.append(TimeWindow(at_ms(start), at_ms(end)))
-    return merged(found)
+    """Return when the liquidations of a day were received, oldest first.
+
+    A damaged table says nothing of that, so they count as not received. Raises UnreadableStore.
+    """
+    path = feed_path(root, exchange, symbol, day)
+    try:
+        return _spans(path.read_bytes())
+    except (FileNotFoundError, BrokenSeal):
+        return []
+    except OSError as error:
+        raise unreadable(error) from error
 
 
 def feed_coverage(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> float:
-    """Return which share of `window` the liquidations of a symbol were received in."""
+    """Return which share of `window` the liquidations of a symbol were received in.
+
+    Raises UnreadableStore.
+    """
     received = [each for day in window.days for each in feed_windows(root, exchange, symbol, day)]
     inside = [part for part in map(window.overlap, received) if part is not None]
     return sum(part.length / window.length for part in inside)
 
 
+def verify_feed(path: Path) -> None:
+    """Verify the table in `path`. Raises BrokenSeal or OSError."""
+    _spans(path.read_bytes())
+
+
 def feed_path(root: Path, exchange: Exchange, symbol: str, day: date) -> Path:
     """Return where a day's spans are kept: beside its liquidations."""
     return root / "liquidations" / exchange / symbol / f"{day}.feed"
+
+
+def _spans(content: bytes) -> list[TimeWindow]:
+    """Return a table's spans, oldest first. Raises BrokenSeal."""
+    if _UNSEALED.fullmatch(content):
+        text = content.decode()
+    else:
+        text = unsealed_table(content)
+        if not text.startswith(_HEADER):
+            raise BrokenSeal("other columns")
+    spans = [(int(start), int(end)) for start, end in _SPAN.findall(text)]
+    if any(start >= end or (start % 1000, end % 1000) != (0, 0) for start, end in spans):
+        raise BrokenSeal("a span that cannot be one")
+    return merged([TimeWindow(at_ms(start), at_ms(end)) for start, end in spans])
+
+
+def _text(spans: Iterable[TimeWindow]) -> str:
+    return "".join(f"{each.start_ms:013},{each.end_ms:013}\n" for each in spans)

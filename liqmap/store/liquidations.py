@@ -13,14 +13,13 @@ form when something is added::
 from __future__ import annotations
 
 import logging
-import os
 from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
+from liqmap.files import replace_file
 from liqmap.model import Side
 from liqmap.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.store.damaged import files_aside, set_file_aside
@@ -57,17 +56,15 @@ def append_liquidations(
         path = liquidations_path(root, exchange, each.symbol, at_ms(each.time).date())
         tables[path].append(_row(each, complete=complete))
     for path, rows in tables.items():
-        _write(path, _kept(root, path) + "".join(rows), incoming=root / "incoming")
+        _write(path, _kept(root, path) + "".join(rows))
 
 
-def write_liquidations(
-    path: Path, liquidations: Iterable[Liquidation], *, complete: bool, incoming: Path
-) -> None:
-    """Write a whole day's liquidations to `path`, in place of what is there, by way of the folder `incoming`.
+def write_liquidations(path: Path, liquidations: Iterable[Liquidation], *, complete: bool) -> None:
+    """Write a whole day's liquidations to `path`, in place of what is there.
 
     Raises OSError if that is not possible.
     """
-    _write(path, "".join(_row(each, complete=complete) for each in liquidations), incoming=incoming)
+    _write(path, "".join(_row(each, complete=complete) for each in liquidations))
 
 
 def read_liquidations(root: Path, exchange: Exchange, symbol: str, day: date) -> list[Liquidation]:
@@ -132,18 +129,9 @@ def _in_all_columns(text: str) -> str:
     return rows.replace("\n", ",\n") + ("," if torn else "")
 
 
-def _write(path: Path, rows: str, *, incoming: Path) -> None:
-    partial = incoming / f"{uuid4().hex}.part"
+def _write(path: Path, rows: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    incoming.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(partial, "xb", opener=_private) as file:
-            file.write(sealed_table(_COMMENT + _HEADER + rows))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    replace_file(path, sealed_table(_COMMENT + _HEADER + rows), mode=0o600, sync=True)
 
 
 def _row(each: Liquidation, *, complete: bool) -> str:
@@ -166,7 +154,3 @@ def _liquidation(symbol: str, row: str) -> Liquidation | None:
 
 def _damaged(symbol: str, day: date) -> DataError:
     return DataError(f"The recorded liquidations of {symbol} of {day} are damaged; they are left out.")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

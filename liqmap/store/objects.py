@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from liqmap.files import ABANDONED_AFTER, remove_abandoned
 from liqmap.store.places import open_place
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _PART = ".part"
+_INCOMING = "incoming"  # the folder that files are written in before they are renamed
 
 
 class Objects:
@@ -94,14 +96,19 @@ class Objects:
     def _write(self, key: str, write: Callable[[Any], object]) -> None:
         # An object appears when it is whole; a file grows before everybody's eyes, so it is renamed.
         path, is_local = self._path(key), self._files.type_name == "local"
-        target = f"{path}.{uuid4().hex}{_PART}" if is_local else path
+        target = self._path(f"{_INCOMING}/.{uuid4().hex}{_PART}") if is_local else path
         if is_local:
-            self._files.create_dir(path.rpartition("/")[0])
+            for each in (target, path):
+                self._files.create_dir(each.rpartition("/")[0])
         with self._files.open_output_stream(target) as stream:
             write(stream)
         if is_local:
-            _sync(Path(target))
+            partial = Path(target)
+            _sync(partial)
+            written = partial.stat().st_mtime
             self._files.move(target, path)
+            # All are in one folder, so that nobody has to look through the whole store for them.
+            remove_abandoned(partial.parent, before=written - ABANDONED_AFTER)
 
 
 def _copy(source: Any, target: Any, progress: Callable[[], object]) -> None:  # noqa: ANN401 - any two streams

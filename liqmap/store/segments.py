@@ -192,6 +192,8 @@ def open_segment(path: Path) -> Segment | None:
         if not path.exists():
             return None
         raise DamagedSegment(path, f"{Path(error.filename).name} is missing") from error
+    except IsADirectoryError as error:  # no passing trouble: reading it again would never help
+        raise DamagedSegment(path, f"{MANIFEST} is a folder") from error
     except OSError as error:
         raise unreadable(error) from error
     return segment

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +21,7 @@ import xxhash
 from cachetools import LRUCache
 
 from liqmap.errors import StoreError
+from liqmap.files import replace_file
 from liqmap.model import Exchange, Market
 from liqmap.seals import BrokenSeal
 from liqmap.series import Series, SeriesKind
@@ -207,12 +206,4 @@ def _unpacked(content: bytes, market: Market, kind: SeriesKind, window: TimeWind
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{uuid4().hex}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    replace_file(path, content, sync=True)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -20,14 +20,21 @@ from liqmap.brackets import find_brackets
 from liqmap.brackets.save import save_tiers
 from liqmap.cli.check import findings
 from liqmap.collect.brackets import _Checks
+from liqmap.collect.contracts import Contracts, _Kept, _written
 from liqmap.collect.symbols import KnownSymbols
 from liqmap.compute.selection import Cut
 from liqmap.errors import LiqmapError
 from liqmap.exchanges.messages import Liquidation, RiskTier
+from liqmap.exchanges.protocol import Instrument
+from liqmap.files import write_file
+from liqmap.ledger.file import verify_ledger, writing
 from liqmap.live.registry import Recording, Recordings
 from liqmap.model import Exchange, Market, Side
 from liqmap.series import Series, SeriesKind
+from liqmap.settings import Settings, StorageSettings
+from liqmap.simulator import SimulatedClock
 from liqmap.store.bars import path_of, read_bars, read_path_around
+from liqmap.store.feeds import feed_path, feed_windows, note_feed
 from liqmap.store.largest import read_largest
 from liqmap.store.liquidations import append_liquidations, liquidations_path, read_liquidations
 from liqmap.store.segments import Origin, open_segment, segment_path
@@ -68,6 +75,15 @@ def sample_store(root: Path) -> list[Sample]:
     append_liquidations(root, exchange, rows, complete=True)
     starts = range(WHOLE.start_ms, WHOLE.end_ms, KIND.step_ms)
     SeriesStore(root).write(Piece(MARKET, WHOLE, Series.of(KIND, starts, [(1.5,)] * len(starts)), "Bybit"))
+    for hour in range(12):
+        start = WHOLE.start + timedelta(hours=2 * hour)
+        note_feed(root, exchange, symbol, TimeWindow(start, start + timedelta(hours=1)))
+    feed, ledger = feed_path(root, exchange, symbol, DAY), root / "ledger" / "1.0-ab12.jsonl"
+    units = {DAY: Instrument(0.01, 100.0), NOW.date(): Instrument(0.1, 50.0)}
+    write_file(root / "contracts" / "okx.json", _written(_Kept(NOW, {"BTCUSDT": units})))
+    with writing(ledger) as writer:
+        for number in range(5):
+            writer.append({"kind": "seal", "price": 29_000.5 + number, "density": [0.25] * 200})
     (piece,) = root.glob("series/*/*/*/*")
     return [
         Sample(sorted(segment.iterdir()), lambda: segment_values(segment)),
@@ -80,7 +96,18 @@ def sample_store(root: Path) -> list[Sample]:
             lambda: read_liquidations(root, exchange, symbol, DAY),
         ),
         Sample([piece], lambda: series_values(root), unknown=((), b"")),
+        Sample([feed], lambda: feed_windows(root, exchange, symbol, DAY), unknown=[]),
+        Sample([root / "contracts" / "okx.json"], lambda: kept_contracts(root)),
+        Sample([ledger], lambda: verify_ledger(ledger).lines),
     ]
+
+
+def kept_contracts(root: Path) -> object:
+    contracts = Contracts(
+        Settings(storage=StorageSettings(path=root)), clients=cast(Any, {}), clock=SimulatedClock(NOW)
+    )
+    kept = contracts._read(Exchange.OKX)
+    return kept and kept.contracts
 
 
 def segment_values(path: Path) -> object:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from PIL import Image
 
 from liqmap import files
 from liqmap.errors import RequestError
-from liqmap.files import file_stem, half_size, make_folder, write_file
+from liqmap.files import file_stem, half_size, make_folder, replace_file, write_file
 from liqmap.model import (
     Exchange,
     GrossValue,
@@ -107,12 +108,10 @@ def test_full_disk_keeps_the_former_file(tmp_path: Path, monkeypatch: pytest.Mon
     path = tmp_path / "map.png"
     write_file(path, b"former")
 
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as half:
-            half.write(content[:3])
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("liqmap.files._give_name", full)
     with pytest.raises(RequestError, match="No space left on device"):
         write_file(path, b"newer")
     assert path.read_bytes() == b"former"
@@ -138,3 +137,40 @@ def test_half_written_files_of_long_ago_are_removed_by_the_next_write(tmp_path: 
         os.utime(path, (0, 0))
     write_file(tmp_path / "whole.txt", b"whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, "mine.part", "whole.txt"]
+
+
+def test_file_has_no_name_before_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, link, seen = tmp_path / "whole.txt", os.link, list[list[str]]()
+    path.write_bytes(b"before")
+
+    def look_and_link(source: Path, name: str, **folders: int) -> None:
+        seen.append([each.name for each in tmp_path.iterdir()])
+        link(source, name, **folders)  # type: ignore[arg-type] # folders by descriptor
+
+    monkeypatch.setattr(os, "link", look_and_link)
+    replace_file(path, b"after", mode=0o600)
+    assert seen == [["whole.txt"]]  # a process killed until here leaves nothing
+    assert path.read_bytes() == b"after"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("lacking", ["O_TMPFILE", "file system"])
+def test_file_is_whole_where_every_file_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+):
+    opened = os.open
+
+    def without_unnamed(path: Path, flags: int, *rest: int) -> int:
+        if Path(path).is_dir() and flags & os.O_WRONLY:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return opened(path, flags, *rest)
+
+    if lacking == "O_TMPFILE":
+        monkeypatch.delattr(os, "O_TMPFILE")
+    else:
+        monkeypatch.setattr(os, "open", without_unnamed)
+    replace_file(tmp_path / "whole.txt", b"whole", sync=True)
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("whole.txt", b"whole")]
+    with pytest.raises(IsADirectoryError):
+        replace_file(tmp_path, b"whole")
+    assert [each.name for each in tmp_path.iterdir()] == ["whole.txt"]

@@ -61,6 +61,9 @@ def test_every_other_problem_is_a_sentence_too(
         "listings/binance.json": b"{",
         f"brackets/binance-{date(2026, 9, 1)}.txt": b"BTCUSDT 1,2,3\n",
         "liquidations/bybit/BTCUSDT/2023-08-01.csv": b"# xxh3: 0123456789abcdef\n",
+        "liquidations/bybit/ETHUSDT/2023-08-01.feed": b"1690848000000,1690848000000\n",
+        "contracts/okx.json": b'{"xxh3": "0123456789abcdef", "contracts": {}}',
+        "ledger/1.0.0-ab12.jsonl": b'{"kind": "begin"}\n',
         "series/bybit/BTCUSDT/open_interest/notes.arrow": b"",
         "recordings/bybit/BTCUSDT.json": b'{"since": 1}',
     }.items():
@@ -69,7 +72,7 @@ def test_every_other_problem_is_a_sentence_too(
     (store / "damaged" / "bybit" / "ETHUSDT" / f"{segment.path.name}.0a1b2c3d").mkdir(parents=True)
     assert check(tmp_path) == 1
     *problems, count, _, aside = capsys.readouterr().out.splitlines()
-    assert count == "Checked 6 segments and files: 5 with a problem."
+    assert count == "Checked 9 segments and files: 8 with a problem."
     assert aside.startswith("1 damaged file is set aside")
     assert f"{SEGMENT} is damaged: sell.arrow is missing." in problems
     assert "The file listings/binance.json is damaged: wrong checksum." in problems
@@ -77,4 +80,7 @@ def test_every_other_problem_is_a_sentence_too(
         "The file series/bybit/BTCUSDT/open_interest/notes.arrow is none of a store; remove it." in problems
     )
     assert "The bracket table binance-2026-09-01.txt cannot be read; fetch it again." in problems
+    assert (
+        "Line 1 of 1.0.0-ab12.jsonl is not as it was written; what follows it cannot be trusted." in problems
+    )
     assert all(problem.endswith(".") for problem in problems)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from liqmap.collect.clients import rest_clients
 from liqmap.collect.contracts import KEPT_FOR, Contracts
-from liqmap.errors import DataError, RequestError
+from liqmap.errors import DataError, RequestError, UnreadableStore
 from liqmap.model import Exchange
 from liqmap.net.session import open_session
 from liqmap.settings import ExchangesSettings, NetworkSettings, OkxSettings, Settings, StorageSettings
@@ -108,3 +108,10 @@ async def test_damaged_file_is_fetched_again(made: Any, okx: Okx, tmp_path: Path
         (tmp_path / "contracts" / "okx.json").write_bytes(damage)
         assert await made().unit(OKX, "BTCUSDT", on=NOW.date()) == 0.01
     assert okx.asked == 3
+
+
+async def test_file_that_cannot_be_read_is_not_replaced(made: Any, okx: Okx, tmp_path: Path):
+    (tmp_path / "contracts" / "okx.json").mkdir(parents=True)
+    with pytest.raises(UnreadableStore):
+        await made().unit(OKX, "BTCUSDT", on=NOW.date())
+    assert okx.asked == 0

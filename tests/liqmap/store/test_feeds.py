@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from liqmap.errors import UnreadableStore
 from liqmap.model import Exchange
-from liqmap.store.feeds import feed_coverage, feed_path, feed_windows, note_feed
+from liqmap.seals import BrokenSeal
+from liqmap.store.damaged import files_aside
+from liqmap.store.feeds import feed_coverage, feed_path, feed_windows, note_feed, verify_feed
 from liqmap.window import TimeWindow
 
 START = datetime(2026, 10, 4, tzinfo=UTC)
@@ -29,25 +32,48 @@ def test_spans_that_go_on_are_one_line(tmp_path: Path):
         note(tmp_path, first, last)
     assert windows(tmp_path) == [minutes(0, 60), minutes(61, 63)]
     path = feed_path(tmp_path, Exchange.BYBIT, "BTCUSDT", START.date())
-    assert len(path.read_text().splitlines()) == 2
+    assert path.read_text().splitlines()[1:] == [
+        "# received from, until [ms]",
+        "1791072000000,1791075600000",
+        "1791075660000,1791075780000",
+    ]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_line_cut_off_by_a_crash_is_written_over(tmp_path: Path):
-    note(tmp_path, 0, 1)
+@pytest.mark.parametrize("torn", ["", "17910720"])
+def test_table_without_a_seal_is_read_without_a_torn_row_and_then_sealed(tmp_path: Path, torn: str):
     path = feed_path(tmp_path, Exchange.BYBIT, "BTCUSDT", START.date())
-    path.write_bytes(path.read_bytes() + b"17910720")
+    path.parent.mkdir(parents=True)
+    path.write_text(f"1791072000000,1791072060000\n{torn}")
     assert windows(tmp_path) == [minutes(0, 1)]
+    verify_feed(path)
     note(tmp_path, 5, 6)
     assert windows(tmp_path) == [minutes(0, 1), minutes(5, 6)]
+    assert path.read_text().startswith("# xxh3: ")
 
 
-@pytest.mark.parametrize("junk", ["", "a,b", "9" * 13 + "," + "0" * 13, "1,2,3", "\ufffd"])
-def test_what_is_no_span_is_left_out(tmp_path: Path, junk: str):
-    note(tmp_path, 0, 1)
+@pytest.mark.parametrize(
+    "junk",
+    ["", "a,b\n", "1791072060000,1791072000000\n", "1791072000001,1791072060000\n", "# received\n", "\ufffd"],
+)
+def test_damaged_table_counts_as_nothing_received_and_is_set_aside_by_the_next_note(
+    tmp_path: Path, junk: str
+):
     path = feed_path(tmp_path, Exchange.BYBIT, "BTCUSDT", START.date())
-    path.write_text(f"{junk}\n{path.read_text()}")
+    path.parent.mkdir(parents=True)
+    path.write_text(junk)
+    assert windows(tmp_path) == []
+    with pytest.raises(BrokenSeal):
+        verify_feed(path)
+    note(tmp_path, 0, 1)
     assert windows(tmp_path) == [minutes(0, 1)]
+    assert [each.read_text() for each in files_aside(tmp_path, path)] == [junk]
+
+
+def test_table_that_cannot_be_read_is_not_taken_for_nothing_received(tmp_path: Path):
+    feed_path(tmp_path, Exchange.BYBIT, "BTCUSDT", START.date()).mkdir(parents=True)
+    with pytest.raises(UnreadableStore):
+        windows(tmp_path)
 
 
 def test_coverage_is_the_share_of_a_window(tmp_path: Path):

@@ -54,12 +54,12 @@ def test_table_is_csv_behind_two_lines_of_comment(tmp_path: Path):
         f"{MS + 5},long,78541.7,0.014,complete,",
         f"{MS + 7},short,78600.0,1.5,sampled,78914.4",
     ]
-    assert list((tmp_path / "incoming").iterdir()) == []
+    assert [each.name for each in path_of(tmp_path).parent.iterdir()] == [path_of(tmp_path).name]
 
 
 def test_whole_day_replaces_shorter_segments(tmp_path: Path):
     append(tmp_path, LONG)
-    write_liquidations(path_of(tmp_path), [SHORT, LONG], complete=True, incoming=tmp_path / "incoming")
+    write_liquidations(path_of(tmp_path), [SHORT, LONG], complete=True)
     assert read(tmp_path) == [SHORT, LONG]
 
 
@@ -164,4 +164,4 @@ def test_full_disk_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(OSError, match="No space left"):
             append(tmp_path, SHORT)
     assert read(tmp_path) == [LONG]
-    assert list((tmp_path / "incoming").iterdir()) == []
+    assert [each.name for each in path_of(tmp_path).parent.iterdir()] == [path_of(tmp_path).name]

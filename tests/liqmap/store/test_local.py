@@ -87,6 +87,16 @@ def test_damaged_segment_is_set_aside_so_that_it_can_be_fetched_again(
     assert stored(random_trades(10)).path.exists()
 
 
+@pytest.mark.parametrize("name", [MANIFEST, "buy.arrow"])
+def test_segment_with_a_folder_in_place_of_a_file_is_set_aside(stored: Stored, tmp_path: Path, name: str):
+    segment = stored(random_trades(10))
+    (segment.path / name).unlink()
+    (segment.path / name).mkdir()
+    assert get(opened(tmp_path), DAYS[0]) is None
+    assert not segment.path.exists()
+    assert len(list(damaged_segments(tmp_path))) == 1
+
+
 def test_damaged_segments_are_counted_with_their_size_and_oldest_day(stored: Stored, tmp_path: Path):
     assert damage_warning(tmp_path) is None
     size = 0

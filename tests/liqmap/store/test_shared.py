@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -171,6 +172,18 @@ def test_damage_of_unchanged_size_is_not_brought_in_and_is_replaced(tmp_path: Pa
     assert other.bring_in_day(segment.path, incoming=tmp_path / "incoming") is None
     other.publish([segment])
     assert there.read_bytes() == (segment.path / "buy.arrow").read_bytes()
+
+
+def test_half_written_files_of_a_shared_folder_are_removed_after_a_day(tmp_path: Path, segment: Segment):
+    incoming = tmp_path / "shared" / "incoming"
+    incoming.mkdir(parents=True)
+    old, fresh = (incoming / f".{letter * 32}.part" for letter in "ab")
+    for path, age in ((old, 2), (fresh, 0.5)):
+        path.write_bytes(b"half")
+        moment = time.time() - age * 86_400
+        os.utime(path, (moment, moment))
+    SharedStore(str(tmp_path / "shared")).publish([segment])
+    assert list((tmp_path / "shared").rglob("*.part")) == [fresh]
 
 
 def test_file_is_on_the_disk_before_it_has_its_name(
