@@ -192,7 +192,7 @@ def _notes(result: MapResult) -> list[str]:
     if lacking is not None:
         notes.append(f"{lacking[:1].upper()}{lacking[1:]}: levels by the simple model.")
     notes += (f"{left_out_text(each)}." for each in result.summary.left_out)
-    doubts = interest_warnings(result.summary.open_interest, result.summary.margin.positions)
+    doubts = interest_warnings(result.summary)
     unswept = unswept_text(result.coverages, result.summary.margin.sweep)
     return [*notes, *doubts, *filter(None, [unswept])]
 

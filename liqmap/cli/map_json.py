@@ -11,7 +11,7 @@ from liqmap.text import gap_text, lacking_text, left_out_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from liqmap.model import Coverage, MarginBasis, Market, MarketSummary, PositionBasis
+    from liqmap.model import Coverage, MarginBasis, Market, MarketSummary, OpenInterest, PositionBasis
     from liqmap.run.result import MapResult
 
 
@@ -46,8 +46,7 @@ def as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str:
         "unplaced_notional": summary.unplaced,
         "not_opened_notional": summary.not_opened,
         "closed_notional": summary.closed,
-        "open_interest": summary.open_interest
-        and {**asdict(summary.open_interest), "share_standing": summary.open_interest.share_standing},
+        "open_interest": summary.open_interest and _interest_report(summary.open_interest),
         "clusters": {
             name: None if cluster is None else asdict(cluster)
             for name, cluster in (
@@ -83,9 +82,17 @@ def _market_report(summary: MarketSummary) -> dict[str, Any]:
         "standing_notional": {"long": summary.standing_long, "short": summary.standing_short},
         "swept_notional": {"long": summary.swept_long, "short": summary.swept_short},
         "unplaced_notional": summary.unplaced,
+        "not_opened_notional": summary.not_opened,
+        "closed_notional": summary.closed,
+        "open_interest": summary.open_interest and _interest_report(summary.open_interest),
+        "liquidated": summary.realised and asdict(summary.realised),
         "margin": _margin_report(summary.margin),
         "coverage": _coverage_report(summary.coverage),
     }
+
+
+def _interest_report(interest: OpenInterest) -> dict[str, Any]:
+    return {**asdict(interest), "share_standing": interest.share_standing}
 
 
 def _margin_report(basis: MarginBasis) -> dict[str, Any]:

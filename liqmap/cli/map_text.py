@@ -83,4 +83,4 @@ def _interest_rows(summary: MapSummary) -> list[tuple[str, str]]:
     interest = summary.open_interest
     if interest is not None:
         rows.append(("open interest", interest_shares_text(interest)))
-    return [*rows, *(("note", each) for each in interest_warnings(interest, summary.margin.positions))]
+    return [*rows, *(("note", each) for each in interest_warnings(summary))]

@@ -16,15 +16,37 @@ import numpy as np
 from liqmap.compute.buckets import LevelSums
 from liqmap.compute.levels import LARGEST_KEPT, Added, add_up, level_bounds, map_of
 from liqmap.compute.selection import Cut, merge
-from liqmap.compute.values import Entries, LevelBuckets, LiquidationMap, MarketShare, PricePath, Selected
-from liqmap.model import Coverage, LeftOut, LeftOutKind, MapRequest, MarginBasis, MarginModel, Market, Side
+from liqmap.compute.values import (
+    Entries,
+    LevelBuckets,
+    LiquidationMap,
+    MarketShare,
+    PricePath,
+    Realised,
+    Selected,
+)
+from liqmap.model import (
+    Coverage,
+    LeftOut,
+    LeftOutKind,
+    MapRequest,
+    MarginBasis,
+    MarginModel,
+    Market,
+    OpenInterest,
+    RealisedSums,
+    Side,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
+    from numpy.typing import NDArray
+
     from liqmap.compute.margin import MarginRules
     from liqmap.compute.standing import Positions
+    from liqmap.model import Exchange
 
 STALE_MS: Final = 300_000
 """A market whose newest trade is older than this by the newest of all is left out."""
@@ -144,6 +166,97 @@ def build_joint_map(
         for source, ratio, each in zip(sources, ratios, each_added, strict=True)
     ]
     return replace(drawn, shares=tuple(shares), left_out=tuple(left_out))
+
+
+def with_series(
+    drawn: LiquidationMap,
+    *,
+    interest: Sequence[OpenInterest | None],
+    realised: Sequence[Realised | None],
+    factors: Sequence[int],
+) -> LiquidationMap:
+    """Return a map of several markets with what each one's open interest and liquidations are, and together.
+
+    Sums are over the markets where they are known, never scaled up to the others. A contract of a market
+    counts as many coins as its factor says.
+    """
+    shares = tuple(
+        replace(each, open_interest=open_, realised=gone)
+        for each, open_, gone in zip(drawn.shares, interest, realised, strict=True)
+    )
+    return replace(
+        drawn,
+        shares=shares,
+        open_interest=_interest_together(shares, [each / factors[0] for each in factors]),
+        realised=_realised_together(shares),
+    )
+
+
+def _interest_together(shares: Sequence[MarketShare], coins: Sequence[float]) -> OpenInterest | None:
+    """Return the sum of what is known; a size of a market is so many `coins` of the first one's."""
+    known = [
+        (share, share.open_interest, each)
+        for share, each in zip(shares, coins, strict=True)
+        if share.open_interest is not None
+    ]
+    if not known:
+        return None
+    notional = sum(each.notional for _, each, _ in known)
+    starts = [None if each.start is None else each.start * size for _, each, size in known]
+    return OpenInterest(
+        start=None if None in starts else sum(each for each in starts if each is not None),
+        end=sum(each.end * size for _, each, size in known),
+        notional=notional,
+        share_long=sum(each.share_long * each.notional for _, each, _ in known) / notional,
+        share_short=sum(each.share_short * each.notional for _, each, _ in known) / notional,
+        of=_unless_all(shares, [share for share, _, _ in known]),
+    )
+
+
+def _realised_together(shares: Sequence[MarketShare]) -> Realised | None:
+    """Return all liquidations in order of time, at the reference's prices of their moments."""
+    known = [(share, share.realised) for share in shares if share.realised is not None]
+    if not known:
+        return None
+    reference, every = shares[0].path, [each for _, each in known]
+    time = np.concatenate([each.time for each in every])
+    order = np.argsort(time, kind="stable")
+    price = np.concatenate(
+        [
+            each.price * _price_at(reference, each.time) / _price_at(share.path, each.time)
+            for share, each in known
+        ]
+    )
+    sums = [each.sums for each in every]
+    kinds = {each.at_fills for each in sums}
+    return Realised(
+        time[order],
+        price[order],
+        np.concatenate([each.notional for each in every])[order],
+        np.concatenate([each.is_long for each in every])[order],
+        RealisedSums(
+            long=sum(each.long for each in sums),
+            short=sum(each.short for each in sums),
+            longs=sum(each.longs for each in sums),
+            shorts=sum(each.shorts for each in sums),
+            complete=all(each.complete for each in sums),
+            at_fills=kinds.pop() if len(kinds) == 1 else None,
+            covered=min(each.covered for each in sums),
+            of=_unless_all(shares, [share for share, _ in known]),
+        ),
+    )
+
+
+def _price_at(path: PricePath, time: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the price at the end of each time's bin: the last that was paid, before any the first."""
+    place = np.searchsorted(path.time, time, side="right") - 1
+    price: NDArray[np.float64] = path.close[np.maximum(place, 0)]
+    return price
+
+
+def _unless_all(shares: Sequence[MarketShare], known: Sequence[MarketShare]) -> tuple[Exchange, ...]:
+    every = len(known) == len(shares)
+    return () if every else tuple(each.market.exchange for each in known)
 
 
 def _share(source: Source, ratio: float, added: Added, *, buckets: LevelBuckets) -> MarketShare:

@@ -60,4 +60,6 @@ def _of_market(share: MarketShare) -> MarketSummary:
         coverage=share.coverage,
         not_opened=share.not_opened,
         closed=share.closed,
+        open_interest=share.open_interest,
+        realised=None if share.realised is None else share.realised.sums,
     )

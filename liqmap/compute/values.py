@@ -236,7 +236,7 @@ class MarketShare:
     """One market's share of a map of several.
 
     `buckets` are what it has in those of the map, aligned: its own prices times `ratio`, so that distances
-    from its own `last_price` are kept. `path` and `last_price` are its own.
+    from its own `last_price` are kept. `path`, `last_price`, `open_interest` and `realised` are its own.
     """
 
     market: Market
@@ -254,6 +254,8 @@ class MarketShare:
     coverage: Coverage
     not_opened: float = 0.0
     closed: float = 0.0
+    open_interest: OpenInterest | None = None
+    realised: Realised | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

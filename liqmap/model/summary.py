@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from liqmap.model.coverage import Coverage
     from liqmap.model.margin import MarginBasis
-    from liqmap.model.market import Market
+    from liqmap.model.market import Exchange, Market
 
 
 WHOLE_FEED: Final = 0.999
@@ -26,7 +26,9 @@ class OpenInterest:
     """The one-sided open interest of a market at a window's start and end, in the unit of its sizes.
 
     The start's is None where it is not known. `notional` is what that at the end is worth in quote currency;
-    `share_long` and `share_short` are the standing notional of each side as shares of it.
+    `share_long` and `share_short` are the standing notional of each side as shares of it. In a map of several
+    exchanges it is the sum over those where it is known, and the shares are of what stands there; `of` names
+    them if they are not all.
     """
 
     start: float | None
@@ -34,6 +36,7 @@ class OpenInterest:
     notional: float
     share_long: float
     share_short: float
+    of: tuple[Exchange, ...] = ()
 
     @property
     def share_standing(self) -> float:
@@ -51,7 +54,9 @@ class RealisedSums:
     """What an exchange reported of liquidations in a window: notional and number of each side.
 
     Where it is not `complete`, the exchange reports a sample only. `covered` is the share of the window in
-    which its reports were received. Prices are those of the fills (`at_fills`) or bankruptcy prices.
+    which its reports were received. Prices are those of the fills (`at_fills`), bankruptcy prices, or of both
+    kinds (None). In a map of several exchanges, `of` names those whose reports were received, unless all
+    were.
     """
 
     long: float
@@ -59,13 +64,14 @@ class RealisedSums:
     longs: int
     shorts: int
     complete: bool
-    at_fills: bool
+    at_fills: bool | None
     covered: float = 1.0
+    of: tuple[Exchange, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing is missing from the sums."""
-        return self.complete and self.covered >= WHOLE_FEED
+        return self.complete and self.covered >= WHOLE_FEED and not self.of
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class MarketSummary:
-    """One market's own numbers in a map of several: sums as it has them, and prices as it trades."""
+    """One market's own numbers in a map of several: sums as it has them, and prices as it trades.
+
+    `open_interest` is None where it is not known, and `realised` where no liquidations were received.
+    """
 
     market: Market
     last_price: float
@@ -152,6 +161,8 @@ class MarketSummary:
     coverage: Coverage
     not_opened: float = 0.0
     closed: float = 0.0
+    open_interest: OpenInterest | None = None
+    realised: RealisedSums | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
         )
     canvas.text(WIDTH - MARGIN, HEIGHT - 42, label, palette.muted, size=SIZES.subtitle, anchor="r")
     _draw_subtitle(canvas, liquidation_map, palette)
-    doubts = interest_warnings(liquidation_map.open_interest, liquidation_map.margin.positions)
+    doubts = interest_warnings(liquidation_map)
     unswept = unswept_text(liquidation_map.coverages, liquidation_map.margin.sweep)
     warnings = [text for text in (coverage_warning(coverage), unswept, *doubts[:1]) if text]
     warnings += (f"{left_out_text(each)}." for each in liquidation_map.left_out)

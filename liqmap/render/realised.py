@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.model import Side
-from liqmap.text import money
+from liqmap.text import money, of_text
 
 if TYPE_CHECKING:
     from liqmap.compute.values import Realised
@@ -30,7 +30,7 @@ def realised_label(realised: Realised, *, marks: str) -> str | None:
     least = "" if sums.is_whole else "≥ "
     sides = (("longs", sums.long), ("shorts", sums.short))
     found = [f"{name} {least}{money(notional)}" for name, notional in sides if notional]
-    return f"{marks}: liquidated {', '.join(found)}"
+    return f"{marks}: liquidated {', '.join(found)}{of_text(sums.of)}"
 
 
 def draw_dots(canvas: Canvas, panel: Panel, realised: Realised, palette: Palette) -> None:

@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from uuid import uuid4
 
 from liqmap.errors import ClusterAway, JobFailed, SettingsError, SharedStoreAway, StoreError
-from liqmap.run.job import with_brackets
+from liqmap.run.job import self_contained
+from liqmap.run.joint import map_jobs, with_jobs
 from liqmap.store.bounded import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from distributed import Future
 
     from liqmap.run.dask_link import DaskLink
-    from liqmap.run.job import MapJob
+    from liqmap.run.joint import Job
     from liqmap.run.result import MapResult
     from liqmap.settings import Settings
+    from liqmap.store.segments import Part
     from liqmap.store.shared import SharedStore
 
 log = logging.getLogger(__name__)
@@ -122,20 +124,19 @@ class DaskPool:
         """Return once a worker draws."""
         await self._link.until(lambda: self._link.workers > 0)
 
-    async def draw(self, job: MapJob) -> MapResult:
-        """Run `job` in the cluster. Raises as `run_map_job`, JobFailed, and ClusterAway."""
-        from liqmap.run.dask_worker import NotShared, RemoteMapJob, draw_remote  # noqa: PLC0415
+    async def draw(self, job: Job) -> MapResult:
+        """Run `job` in the cluster. Raises as `run_job`, JobFailed, and ClusterAway."""
+        from liqmap.run.dask_worker import NotShared, RemoteJob, draw_remote  # noqa: PLC0415
 
         self._reached()
         # The tables that this machine has fetched are nowhere else.
-        job = with_brackets(job)
+        job = await asyncio.to_thread(_portable, job)
+        parts = [part for each in map_jobs(job) for part in each.parts]
         for _ in range(2):
-            keys = await self._published(job)
-            places = tuple(keys.get(part.segment.path, "") for part in job.parts)
+            keys = await self._published(parts)
+            places = tuple(keys.get(part.segment.path, "") for part in parts)
             try:
-                return await self.run(
-                    draw_remote, RemoteMapJob(job, places, self._settings.storage.shared_url)
-                )
+                return await self.run(draw_remote, RemoteJob(job, places, self._settings.storage.shared_url))
             except NotShared as error:
                 self._retries += 1
                 if self._shared is None:
@@ -173,11 +174,11 @@ class DaskPool:
             raise RuntimeError("A DaskPool runs jobs only inside `async with`.")
         return self._open
 
-    async def _published(self, job: MapJob) -> Mapping[Path, str]:
+    async def _published(self, parts: Sequence[Part]) -> Mapping[Path, str]:
         shared = self._shared
         if shared is None:
             return {}
-        segments = [part.segment for part in job.parts]
+        segments = [part.segment for part in parts]
         try:
             return await asyncio.wrap_future(in_thread(lambda: shared.publish(segments)))
         except StoreError as error:
@@ -270,6 +271,11 @@ class DaskPool:
             await cancel(force=True)
             if worker is not None:
                 await self._link.stop(worker)
+
+
+def _portable(job: Job) -> Job:
+    """Return `job` with all that it would read from this machine's tables."""
+    return with_jobs(job, [self_contained(each) for each in map_jobs(job)])
 
 
 async def _outcome(future: Future[Any], client: object) -> Any:  # noqa: ANN401 - whatever the job returns

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from liqmap.errors import DamagedSegment, LiqmapError, SharedStoreAway, StoreError
 from liqmap.model import DEFAULT_EXCHANGE, Coverage, MapRequest, Market, TopN, Trades
 from liqmap.run.job import MapJob, run_map_job
+from liqmap.run.joint import Job, map_jobs, run_job, with_jobs
 from liqmap.settings import Settings, load_settings
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import FORMAT_VERSION, Origin, Part, segment_path
@@ -58,10 +60,10 @@ class NotShared(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteMapJob:
-    """A map job for another machine, and under which key of the shared store each part's segment is."""
+class RemoteJob:
+    """A job for another machine, and under which key of the shared store each part's segment is."""
 
-    job: MapJob
+    job: Job
     keys: tuple[str, ...]
     shared_url: str
 
@@ -214,8 +216,8 @@ def run_call(call: RemoteCall) -> object:
         raise WorkerUnfit(f"{worker.address}: {reason}") from None
 
 
-def draw_remote(remote: RemoteMapJob) -> MapResult:
-    """Copy the segments that this machine lacks, and draw. Raises as `run_map_job`, and NotShared.
+def draw_remote(remote: RemoteJob) -> MapResult:
+    """Copy the segments that this machine lacks, and draw. Raises as `run_job`, and NotShared.
 
     A segment that turns out to be damaged on this machine's disk is set aside and copied again.
     """
@@ -225,8 +227,11 @@ def draw_remote(remote: RemoteMapJob) -> MapResult:
     healed: set[Path] = set()
     while True:
         try:
-            job = replace(remote.job, parts=_parts_here(remote, store), bracket_folders=())
-            return run_map_job(job)
+            parts = iter(_parts_here(remote, store))
+            jobs = [
+                replace(each, parts=tuple(islice(parts, len(each.parts)))) for each in map_jobs(remote.job)
+            ]
+            return run_job(with_jobs(remote.job, jobs))
         except DamagedSegment as error:
             if error.path in healed:
                 raise
@@ -234,10 +239,11 @@ def draw_remote(remote: RemoteMapJob) -> MapResult:
             store.heal(error.path)
 
 
-def _parts_here(remote: RemoteMapJob, store: SegmentStore) -> tuple[Part, ...]:
+def _parts_here(remote: RemoteJob, store: SegmentStore) -> tuple[Part, ...]:
+    parts = [part for each in map_jobs(remote.job) for part in each.parts]
     places = {
         _path_here(part, store): key
-        for part, key in zip(remote.job.parts, remote.keys, strict=True)
+        for part, key in zip(parts, remote.keys, strict=True)
         if _held(part, store) is None
     }
     if places:
@@ -250,7 +256,7 @@ def _parts_here(remote: RemoteMapJob, store: SegmentStore) -> tuple[Part, ...]:
             store.evict(now=datetime.now(UTC))
         if lost:
             raise NotShared(tuple(dict.fromkeys(places[path] for path in lost)))
-    found = [(_held(part, store), part.window) for part in remote.job.parts]
+    found = [(_held(part, store), part.window) for part in parts]
     if not all(segment for segment, _ in found):
         raise NotShared(remote.keys)
     return tuple(Part(segment, window) for segment, window in found if segment is not None)

@@ -31,8 +31,8 @@ from liqmap.net.session import open_session
 from liqmap.run.accuracy import Accuracy, Supplies
 from liqmap.run.dask import ClusterStatus, DaskPool
 from liqmap.run.gathering import Gathering
-from liqmap.run.job import MapJob, run_map_job
-from liqmap.run.joint import JointJob, run_joint_job
+from liqmap.run.job import MapJob
+from liqmap.run.joint import JointJob, run_job
 from liqmap.run.scanner import Scanner
 from liqmap.settings import load_settings
 from liqmap.store.local import SegmentStore
@@ -422,12 +422,7 @@ class Engine:
             )
             for each in gathered.markets
         )
-        if request.is_joint:
-            joint = JointJob(request, jobs, gathered.left_out)
-            if self._draws_here:
-                return await asyncio.to_thread(run_joint_job, joint)
-            return await self._parts.pool.run(run_joint_job, joint)
-        (job,) = jobs
+        job = JointJob(request, jobs, gathered.left_out) if request.is_joint else jobs[0]
         cluster = self._parts.cluster
         if cluster is not None:
             try:
@@ -438,8 +433,8 @@ class Engine:
                 self.drawn_instead += 1
                 log.warning("a map is drawn on this machine: %s", error)
         if self._draws_here:
-            return await asyncio.to_thread(run_map_job, job)
-        return await self._parts.pool.run(run_map_job, job)
+            return await asyncio.to_thread(run_job, job)
+        return await self._parts.pool.run(run_job, job)
 
     async def _offer_partial(self, request: MapRequest, gathering: Gathering) -> None:
         """Wait for the trades; after `recent.patience`, give the listeners a map of what there is."""

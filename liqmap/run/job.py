@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from liqmap.brackets import DatedBrackets
-    from liqmap.compute.values import Heatmap, LiquidationLevels, LiquidationMap
+    from liqmap.compute.values import Heatmap, LiquidationLevels, LiquidationMap, Realised
     from liqmap.run.load import Loaded
     from liqmap.series import Series
     from liqmap.store.segments import Part
@@ -60,7 +60,7 @@ class MapJob:
 
     Brackets are read from `bracket_folders` as well as from the tables that ship, unless they are given.
     `mark` are the mark prices and `interest` the open interest of the window, as far as they are known.
-    Liquidations are read from the store at `root`.
+    Liquidations are read from the store at `root`, unless that is None: then they are `realised`.
     """
 
     request: MapRequest
@@ -71,6 +71,7 @@ class MapJob:
     interest: Series | None = None
     root: Path | None = None
     brackets: DatedBrackets | None = None
+    realised: Realised | None = None
 
     @property
     def market(self) -> Market:
@@ -205,13 +206,23 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
     )
     if not liquidation_map.buys.count + liquidation_map.sells.count:
         raise RequestError(nothing_selected(job.request, [job], loaded.trade_count))
-    shares = None if positions is None else positions.shares
-    request = job.request
     return replace(
         liquidation_map,
-        open_interest=open_interest(liquidation_map, job.interest, shares),
-        realised=None if job.root is None else realised_in(job.root, request.market, request.window),
+        open_interest=open_interest(
+            job.request,
+            job.interest,
+            None if positions is None else positions.shares,
+            margin=basis,
+            buckets=liquidation_map.buckets,
+            last_price=liquidation_map.last_price,
+        ),
+        realised=realised_of(job),
     )
+
+
+def realised_of(job: MapJob) -> Realised | None:
+    """Return the liquidations of the job's window, None where none were received."""
+    return job.realised if job.root is None else realised_in(job.root, job.market, job.request.window)
 
 
 def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
@@ -231,11 +242,11 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
     return MarginRules(found.brackets, rule.valuation, inverse=inverse, fee=rule.fee), basis
 
 
-def with_brackets(job: MapJob) -> MapJob:
-    """Return `job` with its brackets, so that it can be drawn where this machine's tables are not."""
-    if job.request.model in UNOWNED:
-        return job
-    return replace(job, brackets=_brackets_of(job, OWNERS[job.request.model]))
+def self_contained(job: MapJob) -> MapJob:
+    """Return `job` with its brackets and liquidations, to be drawn where this machine's tables are not."""
+    unowned = job.request.model in UNOWNED
+    brackets = None if unowned else _brackets_of(job, OWNERS[job.request.model])
+    return replace(job, brackets=brackets, bracket_folders=(), realised=realised_of(job), root=None)
 
 
 def _brackets_of(job: MapJob, owner: Exchange) -> DatedBrackets | None:

@@ -8,22 +8,32 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from liqmap.collect.coverage import joint_coverage
-from liqmap.compute.aggregate import Quote, Source, build_joint_map, comparable
+from liqmap.compute.aggregate import Quote, Source, build_joint_map, comparable, with_series
 from liqmap.compute.heatmap import build_joint_heatmap
 from liqmap.compute.levels import all_levels
-from liqmap.errors import RequestError
+from liqmap.errors import DamagedSegment, LiqmapError, RequestError, StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.thousands import counted
-from liqmap.model import LeftOut, MapRequest, Side
-from liqmap.run.job import MapJob, Stopwatch, drawn, load_job, margin_of, nothing_selected
+from liqmap.model import LeftOut, LeftOutKind, MapRequest, Side
+from liqmap.run.job import (
+    MapJob,
+    Stopwatch,
+    drawn,
+    load_job,
+    margin_of,
+    nothing_selected,
+    realised_of,
+    run_map_job,
+)
 from liqmap.run.load import select_together
-from liqmap.run.positions import position_basis, positions_of, sweep_basis
+from liqmap.run.positions import open_interest, position_basis, positions_of, sweep_basis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from liqmap.compute.standing import Positions
-    from liqmap.compute.values import Heatmap, LiquidationLevels
+    from liqmap.compute.values import Heatmap, LiquidationLevels, MarketShare
+    from liqmap.model import OpenInterest
     from liqmap.run.load import Loaded
     from liqmap.run.result import MapResult
 
@@ -42,15 +52,19 @@ class JointJob:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """One market: its job, what it needs of its trades, and the same as a source of the map."""
+    """One market: its job, what it needs of its trades, and the same as a source of the map.
+
+    `positions` is what is left of its positions by open interest, None where that does not weigh them.
+    """
 
     job: MapJob
     loaded: Loaded
+    positions: Positions | None
 
     @property
-    def positions(self) -> Positions | None:
-        """What is left of its positions by open interest, None where that does not weigh them."""
-        return positions_of(self.job.request, self.job.coverage, self.loaded, self.job.interest)
+    def factor(self) -> int:
+        """By how many coins its contract counts."""
+        return counted(self.job.market.symbol).factor
 
     def source(self) -> Source:
         rules, basis = margin_of(self.job)
@@ -70,6 +84,17 @@ class _Part:
             positions=positions,
         )
 
+    def interest(self, share: MarketShare) -> OpenInterest | None:
+        """Return its own open interest, and how much of it its share of the map is."""
+        return open_interest(
+            self.job.request,
+            self.job.interest,
+            None if self.positions is None else self.positions.shares,
+            margin=share.margin,
+            buckets=share.buckets,
+            last_price=share.last_price,
+        )
+
     def levels(self, *, timed: bool = False) -> Iterator[tuple[LiquidationLevels, ...]]:
         """Yield its levels, at its own prices; for a heatmap they must be `timed`."""
         last_price = float(self.loaded.path.close[-1])
@@ -82,6 +107,25 @@ class _Part:
         )
 
 
+Job = MapJob | JointJob
+"""What a worker draws: a map of one market, or of several."""
+
+
+def map_jobs(job: Job) -> tuple[MapJob, ...]:
+    """Return the job of each market."""
+    return job.jobs if isinstance(job, JointJob) else (job,)
+
+
+def with_jobs(job: Job, jobs: Sequence[MapJob]) -> Job:
+    """Return `job` with another job of each market, in the order of `map_jobs`."""
+    return replace(job, jobs=tuple(jobs)) if isinstance(job, JointJob) else jobs[0]
+
+
+def run_job(job: Job) -> MapResult:
+    """Draw one map. Raises as `run_map_job` and `run_joint_job`."""
+    return run_joint_job(job) if isinstance(job, JointJob) else run_map_job(job)
+
+
 def run_joint_job(job: JointJob) -> MapResult:
     """Load, select, compute and draw one map of several markets.
 
@@ -90,7 +134,7 @@ def run_joint_job(job: JointJob) -> MapResult:
     watch, request = Stopwatch(), job.request
     with ThreadPoolExecutor(len(job.jobs)) as threads:
         # Reading and numpy release the interpreter, so the markets really load side by side.
-        loaded = list(threads.map(partial(load_job, selects=request.each), job.jobs))
+        loaded = list(threads.map(partial(_loaded, selects=request.each), job.jobs))
         parts, left_out = _comparable(job, loaded)
         if not request.each:
             together = select_together([each.loaded for each in parts])
@@ -101,9 +145,16 @@ def run_joint_job(job: JointJob) -> MapResult:
         liquidation_map = build_joint_map(
             request, coverage, sources, left_out=left_out, side_by_side=threads.map
         )
+        realised = list(threads.map(realised_of, [each.job for each in parts]))
     if not liquidation_map.buys.count + liquidation_map.sells.count:
         trades = {side: sum(each.loaded.trade_count[side] for each in parts) for side in Side}
         raise RequestError(nothing_selected(request, [each.job for each in parts], trades))
+    liquidation_map = with_series(
+        liquidation_map,
+        interest=[each.interest(share) for each, share in zip(parts, liquidation_map.shares, strict=True)],
+        realised=realised,
+        factors=[each.factor for each in parts],
+    )
     watch.lap("compute")
 
     def heatmap() -> Heatmap:
@@ -121,18 +172,34 @@ def run_joint_job(job: JointJob) -> MapResult:
     return drawn(liquidation_map, label=label, heatmap=heatmap, levels=levels, watch=watch)
 
 
-def _comparable(job: JointJob, loaded: Sequence[Loaded]) -> tuple[list[_Part], list[LeftOut]]:
-    """Return the markets that can be drawn together, and which are left out."""
-    parts = [_Part(each, its) for each, its in zip(job.jobs, loaded, strict=True)]
+def _loaded(job: MapJob, *, selects: bool) -> _Part | LiqmapError:
+    """Return what there is of one market, or why it cannot be drawn as requested."""
+    try:
+        loaded = load_job(job, selects=selects)
+        return _Part(job, loaded, positions_of(job.request, job.coverage, loaded, job.interest))
+    except (DamagedSegment, StoreError):  # which the engine mends, for all markets
+        raise
+    except LiqmapError as error:
+        return error
+
+
+def _comparable(job: JointJob, loaded: Sequence[_Part | LiqmapError]) -> tuple[list[_Part], list[LeftOut]]:
+    """Return the markets that can be drawn together, and which are left out.
+
+    Raises the first one's LiqmapError if none can be drawn.
+    """
+    parts = [each for each in loaded if isinstance(each, _Part)]
+    problems = [
+        (each, its) for each, its in zip(job.jobs, loaded, strict=True) if isinstance(its, LiqmapError)
+    ]
+    if not parts:
+        raise problems[0][1]
+    failed = [LeftOut(each.market, LeftOutKind.FAILED, problem=error.problem) for each, error in problems]
     quotes = [
-        Quote(
-            each.job.market,
-            float(each.loaded.path.close[-1]),
-            each.loaded.last_trade,
-            counted(each.job.market.symbol).factor,
-        )
+        Quote(each.job.market, float(each.loaded.path.close[-1]), each.loaded.last_trade, each.factor)
         for each in parts
     ]
     left_out = comparable(quotes)
     gone = {each.market for each in left_out}
-    return [each for each in parts if each.job.market not in gone], [*job.left_out, *left_out]
+    drawn = [each for each in parts if each.job.market not in gone]
+    return drawn, [*job.left_out, *failed, *left_out]

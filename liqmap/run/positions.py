@@ -20,8 +20,8 @@ from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from liqmap.compute.standing import OpenShares
-    from liqmap.compute.values import LiquidationMap
-    from liqmap.model import Coverage, MapRequest
+    from liqmap.compute.values import LevelBuckets
+    from liqmap.model import Coverage, MapRequest, MarginBasis
     from liqmap.run.load import Loaded
     from liqmap.series import Series
 
@@ -102,14 +102,23 @@ def position_basis(request: MapRequest, positions: Positions | None) -> Position
 
 
 def open_interest(
-    drawn: LiquidationMap, interest: Series | None, shares: OpenShares | None
+    request: MapRequest,
+    interest: Series | None,
+    shares: OpenShares | None,
+    *,
+    margin: MarginBasis,
+    buckets: LevelBuckets,
+    last_price: float,
 ) -> OpenInterest | None:
-    """Return the open interest of a map's market and how much of it each side's standing notional is."""
+    """Return the open interest of a market, and how much of it is each side's notional in `buckets`.
+
+    None where it is not known at the end of the window.
+    """
     # The seed library's own way counts each trade once for every leverage.
-    is_seed = drawn.margin.model is MarginModel.SIMPLE and drawn.margin.lacking is None
+    is_seed = margin.model is MarginModel.SIMPLE and margin.lacking is None
     if interest is None or not len(interest) or is_seed:
         return None
-    window, value = drawn.request.window, interest.values[0]
+    window, value = request.window, interest.values[0]
     at = interest.time + interest.kind.step_ms
     late = 3 * interest.kind.step_ms
     if at[-1] < window.end_ms - late or not value[-1] > 0:
@@ -118,10 +127,9 @@ def open_interest(
     start = float(value[0]) if at[0] <= window.start_ms + late else None
     if shares is not None and shares.known_from_ms > window.start_ms:
         start = None
-    market = drawn.request.market
+    market = request.market
     inverse = EXCHANGES[market.exchange].contract(market.symbol).inverse
-    notional = end if inverse else end * drawn.last_price
-    buckets = drawn.buckets
+    notional = end if inverse else end * last_price
     return OpenInterest(
         start, end, notional, float(buckets.long.sum()) / notional, float(buckets.short.sum()) / notional
     )

@@ -6,6 +6,7 @@ from liqmap.text.basis import (
     interest_warnings,
     lacking_text,
     margin_text,
+    of_text,
     positions_text,
     sweep_text,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "money",
     "money_ticks",
     "near_text",
+    "of_text",
     "percent",
     "positions_text",
     "price",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from liqmap.model import MarginModel, SweepPrice
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import MapSummary, MarginModel, SweepPrice
 from liqmap.text.numbers import known_share, money, part_text
 
 if TYPE_CHECKING:
-    from liqmap.model import MarginBasis, OpenInterest, PositionBasis, SweepBasis
+    from collections.abc import Sequence
+
+    from liqmap.compute.values import LiquidationMap, MarketShare
+    from liqmap.model import Exchange, MarginBasis, MarketSummary, OpenInterest, PositionBasis, SweepBasis
 
 
 def margin_text(basis: MarginBasis) -> str:
@@ -64,7 +68,7 @@ def lacking_text(basis: MarginBasis) -> str | None:
 def interest_text(interest: OpenInterest) -> str:
     """Return what stands of the open interest: standing $40M of $7.9B open interest."""
     standing = money((interest.share_long + interest.share_short) * interest.notional)
-    return f"standing {standing} of {money(interest.notional)} open interest"
+    return f"standing {standing} of {money(interest.notional)} open interest{of_text(interest.of)}"
 
 
 def interest_shares_text(interest: OpenInterest) -> str:
@@ -73,8 +77,29 @@ def interest_shares_text(interest: OpenInterest) -> str:
     return f"{interest_text(interest)} (longs {longs}, shorts {shorts} of it)"
 
 
-def interest_warnings(interest: OpenInterest | None, basis: PositionBasis | None) -> list[str]:
-    """Return what open interest makes doubtful in a map, each as a sentence."""
+def of_text(exchanges: Sequence[Exchange]) -> str:
+    """Return of which exchanges alone a sum is: " of Binance and OKX"; "" for none."""
+    labels = [EXCHANGES[each].label for each in exchanges]
+    return f" of {' and '.join(filter(None, [', '.join(labels[:-1]), labels[-1]]))}" if labels else ""
+
+
+def interest_warnings(drawn: MapSummary | LiquidationMap) -> list[str]:
+    """Return what open interest makes doubtful in a map, each as a sentence.
+
+    In a map of several exchanges, each one's part is judged by its own open interest.
+    """
+    parts: Sequence[MarketSummary | MarketShare]
+    parts = drawn.by_market if isinstance(drawn, MapSummary) else drawn.shares
+    if not parts:
+        return _interest_warnings(drawn.open_interest, drawn.margin.positions)
+    return [
+        f"{EXCHANGES[each.market.exchange].label}: {warning}"
+        for each in parts
+        for warning in _interest_warnings(each.open_interest, each.margin.positions)
+    ]
+
+
+def _interest_warnings(interest: OpenInterest | None, basis: PositionBasis | None) -> list[str]:
     found = []
     if basis is None and interest is not None and interest.is_exceeded:
         share, side = max((interest.share_long, "longs"), (interest.share_short, "shorts"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import BAND_DISTANCES, WHOLE_FEED, LeftOutKind, Side
-from liqmap.text.basis import lacking_text
+from liqmap.text.basis import interest_shares_text, lacking_text, of_text
 from liqmap.text.coverage import coverage_text
 from liqmap.text.numbers import known_share, money, percent, price, price_step, share_text
 
@@ -71,12 +71,19 @@ def left_out_text(left_out: LeftOut) -> str:
 
 
 def market_text(summary: MarketSummary) -> str:
-    """Return one exchange's own numbers in a map of several: last price, what stands, selected, gaps."""
+    """Return one exchange's own numbers in a map of several.
+
+    Last price, what stands, selected, of its open interest, liquidated, gaps.
+    """
     parts = [
         f"last {price(summary.last_price)}",
         f"{money(summary.standing_long)} longs, {money(summary.standing_short)} shorts",
         f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades",
     ]
+    if summary.open_interest is not None:
+        parts.append(interest_shares_text(summary.open_interest))
+    if summary.realised is not None:
+        parts.append(f"liquidated: {realised_text(summary.realised)}")
     if summary.coverage.missing:
         parts.append(coverage_text(summary.coverage))
     lacking = lacking_text(summary.margin)
@@ -88,12 +95,16 @@ def realised_text(sums: RealisedSums) -> str:
 
     Such as: longs at least $15.7K in 3, no shorts (sampled, at fill prices).
     """
-    known = ["complete" if sums.is_whole else "sampled" if not sums.complete else ""]
+    is_all = sums.complete and sums.covered >= WHOLE_FEED
+    known = ["complete" if is_all else "sampled" if not sums.complete else ""]
     if sums.covered < WHOLE_FEED:
         known.append(f"received in {known_share(sums.covered)} of the window")
+    if sums.of:
+        known.append(f"only{of_text(sums.of)}")
     if not sums.longs + sums.shorts:
         return f"none received ({', '.join(filter(None, known))})"
-    known.append("at fill prices" if sums.at_fills else "at bankruptcy prices")
+    kinds = {True: "fill", False: "bankruptcy", None: "fill or bankruptcy"}
+    known.append(f"at {kinds[sums.at_fills]} prices")
     least = "" if sums.is_whole else "at least "
     sides = ((sums.long, sums.longs, "longs"), (sums.short, sums.shorts, "shorts"))
     found = [

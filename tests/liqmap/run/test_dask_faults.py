@@ -16,13 +16,16 @@ import pytest
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
 from liqmap.errors import ClusterAway, JobFailed, RequestError, SettingsError, StoreError
-from liqmap.model import Coverage, MapRequest, MarginModel, Picture, TopN
+from liqmap.exchanges.messages import Liquidation
+from liqmap.model import Coverage, Exchange, MapRequest, MarginModel, Picture, Side, TopN
 from liqmap.run import dask, dask_link, dask_worker, reach
 from liqmap.run.dask import DaskPool
 from liqmap.run.engine import Engine
 from liqmap.run.job import MapJob, run_map_job
+from liqmap.run.joint import JointJob, run_job
 from liqmap.run.reach import reach_cluster
 from liqmap.simulator import MarketServer, SimulatedMarket
+from liqmap.store.liquidations import append_liquidations
 from liqmap.store.segments import Part
 from liqmap.store.shared import SharedStore
 from liqmap.window import TimeWindow
@@ -322,6 +325,30 @@ async def test_each_worker_has_its_own_store(address: str, tmp_path: Path, store
     assert drawn.pictures == run_map_job(job).pictures
     (copy,) = (tmp_path / "worker").rglob("v3/*/*/*")
     assert copy.name == job.parts[0].segment.path.name
+
+
+async def test_map_of_several_exchanges_is_drawn_in_the_cluster_with_what_the_bot_knows(
+    address: str, tmp_path: Path, stored: Stored
+):
+    alone, root = job_of(stored), tmp_path / "bot"
+    append_liquidations(
+        root,
+        Exchange.BINANCE,
+        [Liquidation("BTCUSDT", TimeWindow.of_day(DAY).start_ms, Side.BUY, 28_000, 1)],
+        complete=False,
+    )
+    alone = replace(alone, root=root)
+    job = JointJob(alone.request, (alone, alone))
+    shared = SharedStore(str(tmp_path / "shared"))
+    settings = settings_of(address, tmp_path)
+    settings = settings.model_copy(
+        update={"storage": settings.storage.model_copy(update={"shared_url": str(tmp_path / "shared")})}
+    )
+    async with DaskPool(settings, shared=shared) as pool, worker(address):
+        await until_it_draws(pool)
+        drawn = await pool.draw(job)
+    assert drawn.pictures == run_job(job).pictures
+    assert [each.realised and each.realised.longs for each in drawn.summary.by_market] == [1, 1]
 
 
 async def test_brackets_of_the_bot_s_machine_are_those_of_the_worker(

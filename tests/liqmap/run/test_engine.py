@@ -36,7 +36,7 @@ from liqmap.model import (
     TopN,
 )
 from liqmap.run.engine import Engine
-from liqmap.run.job import run_map_job
+from liqmap.run.joint import run_job
 from liqmap.run.result import MapResult
 from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
@@ -77,7 +77,7 @@ class Gate(Executor):
         self.before_next_map: Callable[[], object] | None = None
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
-        if function is not run_map_job:
+        if function is not run_job:
             return self._threads.submit(function, *arguments, **options)
         self.maps += 1
         return self._threads.submit(self._wait_and_run, function, *arguments)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from liqmap.compute.aggregate import with_series
+from liqmap.compute.values import LiquidationMap, MarketShare, PricePath, Realised
 from liqmap.errors import RequestError
+from liqmap.exchanges.messages import Liquidation
 from liqmap.model import (
     Coverage,
     Exchange,
@@ -16,17 +21,24 @@ from liqmap.model import (
     LeftOutKind,
     MapRequest,
     Market,
+    PositionModel,
+    RealisedSums,
     Selection,
+    Side,
     TopN,
     Trades,
 )
-from liqmap.run.job import MapJob, compute_map, load_job
-from liqmap.run.joint import JointJob, run_joint_job
+from liqmap.run.job import MapJob, compute_map, load_job, self_contained
+from liqmap.run.joint import JointJob, map_jobs, run_job, run_joint_job, with_jobs
+from liqmap.run.load import Loaded
+from liqmap.series import Series, SeriesKind
+from liqmap.store.feeds import note_feed
+from liqmap.store.liquidations import append_liquidations
 from liqmap.store.merged import merged_parts
 from liqmap.store.reading import read_table
 from liqmap.store.segments import Origin, Part, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.text import left_out_text
+from liqmap.text import interest_text, interest_warnings, left_out_text, realised_text
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, random_trades, trades_from
 
@@ -44,6 +56,28 @@ def job_of(request: MapRequest, parts: dict[Market, Part], *left_out: LeftOut) -
     coverage = Coverage(WINDOW, (WINDOW,))
     jobs = [MapJob(request.alone(market), (part,), coverage) for market, part in parts.items()]
     return JointJob(request, tuple(jobs), left_out)
+
+
+def load_job_of(parts: dict[Market, Part]) -> Loaded:
+    return load_job(job_of(MapRequest(MARKETS, WINDOW, TopN(1)), parts).jobs[0])
+
+
+def share_of(drawn: LiquidationMap, exchange: Exchange, path: PricePath) -> MarketShare:
+    return MarketShare(
+        Market(exchange, "BTCUSDT"),
+        1.0,
+        float(path.close[-1]),
+        path,
+        drawn.buckets,
+        drawn.buys,
+        drawn.sells,
+        drawn.trade_count,
+        0.0,
+        0.0,
+        0.0,
+        drawn.margin,
+        drawn.coverage,
+    )
 
 
 @pytest.fixture
@@ -101,6 +135,91 @@ def test_exchange_that_is_left_out_is_named(parts: dict[Market, Part], tmp_path:
     assert texts[0] == "Bybit is left out (Bybit refuses to answer)"
     assert texts[1].startswith("OKX is left out (its price is +")
     assert [each.market for each in result.summary.by_market] == [MARKETS[0]]
+
+
+def with_interest(job: JointJob, *values: float | None) -> JointJob:
+    """Return a job of which each market's open interest is so many coins, None where it is not known."""
+    kind = SeriesKind.OPEN_INTEREST
+    starts = range(WINDOW.start_ms - kind.step_ms, WINDOW.end_ms, kind.step_ms)
+    jobs = [
+        each if coins is None else replace(each, interest=Series.of(kind, starts, [(coins,)] * len(starts)))
+        for each, coins in zip(job.jobs, values, strict=True)
+    ]
+    return replace(job, jobs=tuple(jobs))
+
+
+def test_open_interest_is_given_per_exchange_and_summed_over_those_where_it_is_known(
+    parts: dict[Market, Part],
+):
+    request = MapRequest(MARKETS, WINDOW, TopN(100))
+    summary = run_joint_job(with_interest(job_of(request, parts), 1000.0, None, 0.5)).summary
+    first, second, third = (each.open_interest for each in summary.by_market)
+    assert first is not None
+    assert second is None
+    assert third is not None
+    together = summary.open_interest
+    assert together is not None
+    assert (together.end, together.start) == (1000.5, 1000.5)
+    assert together.notional == pytest.approx(first.notional + third.notional)
+    known = [summary.by_market[0], summary.by_market[2]]
+    assert together.share_long * together.notional == pytest.approx(sum(each.standing_long for each in known))
+    assert interest_text(together).endswith("open interest of Binance and OKX")
+    warnings = interest_warnings(summary)
+    assert [each.partition(":")[0] for each in warnings] == ["OKX"]
+
+
+def test_exchange_that_open_interest_says_nothing_of_is_left_out_of_a_map_by_it(parts: dict[Market, Part]):
+    request = MapRequest(MARKETS, WINDOW, TopN(100), positions=PositionModel.OPEN_INTEREST)
+    result = run_joint_job(with_interest(job_of(request, parts), 1000.0, 900.0, None))
+    assert [left_out_text(each) for each in result.summary.left_out] == [
+        "OKX is left out (the open interest of BTCUSDT is not known in this window)"
+    ]
+    assert [each.market for each in result.summary.by_market] == list(MARKETS[:2])
+    with pytest.raises(RequestError, match="use positions trades"):
+        run_joint_job(job_of(request, parts))
+
+
+def test_liquidations_are_given_per_exchange_and_summed_over_those_that_report(
+    parts: dict[Market, Part], tmp_path: Path
+):
+    root, at = tmp_path / "store", WINDOW.end_ms - 1000
+    for exchange, position, size in (
+        (Exchange.BINANCE, Side.BUY, 2.0),
+        (Exchange.BYBIT, Side.SELL, 1.0),
+    ):
+        found = [Liquidation("BTCUSDT", at, position, 28_000.0, size)]
+        append_liquidations(root, exchange, found, complete=exchange is Exchange.BYBIT)
+        note_feed(root, exchange, "BTCUSDT", WINDOW)
+    job = job_of(MapRequest(MARKETS, WINDOW, TopN(100)), parts)
+    job = replace(job, jobs=tuple(replace(each, root=root) for each in job.jobs))
+    result = run_joint_job(job)
+    assert [each.realised and each.realised.long for each in result.summary.by_market] == [56_000, 0, None]
+    together = result.summary.realised
+    assert together is not None
+    assert realised_text(together) == (
+        "longs at least $56.0K in 1, shorts at least $28.0K in 1"
+        " (sampled, only of Binance and Bybit, at fill or bankruptcy prices)"
+    )
+    elsewhere = with_jobs(job, [self_contained(each) for each in map_jobs(job)])
+    shutil.rmtree(root)
+    assert run_job(elsewhere).summary == result.summary
+
+
+def test_liquidation_lies_as_far_from_the_reference_s_price_as_from_its_own(parts: dict[Market, Part]):
+    paths = {
+        Exchange.BINANCE: PricePath(np.array([0, 60_000]), *[np.array([100.0, 200.0])] * 3),
+        Exchange.BYBIT: PricePath(np.array([0, 60_000]), *[np.array([101.0, 198.0])] * 3),
+    }
+    drawn = compute_map(job_of(MapRequest(MARKETS, WINDOW, TopN(1)), parts).jobs[0], load_job_of(parts))
+    shares = [share_of(drawn, exchange, path) for exchange, path in paths.items()]
+    sums = RealisedSums(long=1.0, short=0.0, longs=1, shorts=0, complete=True, at_fills=True)
+    gone = Realised(np.array([30_000]), np.array([98.98]), np.ones(1), np.ones(1, np.bool_), sums)
+    joint = with_series(
+        replace(drawn, shares=tuple(shares)), interest=[None, None], realised=[None, gone], factors=[1, 1]
+    )
+    assert joint.realised is not None
+    assert joint.realised.price.tolist() == pytest.approx([98.0])  # 2 % below, as on Bybit
+    assert joint.realised.sums.of == (Exchange.BYBIT,)
 
 
 def test_nothing_selected_anywhere_is_one_sentence(parts: dict[Market, Part]):
