@@ -115,6 +115,19 @@ async def exists(session: Session, url: str) -> bool:
     return True
 
 
+def read_checksum(content: bytes, *, host: str) -> str:
+    """Return the sha256 in a `.CHECKSUM` file. Raises TransientError if it holds none.
+
+    ::
+
+        0b7a…c1f4  BTCUSDT-aggTrades-2023-08-01.zip
+    """
+    found = _CHECKSUM.fullmatch(content.decode("utf-8", "replace"))
+    if not found:
+        raise TransientError(f"{host} sent a checksum that cannot be read; try again later.")
+    return found[1].lower()
+
+
 @dataclass(frozen=True, slots=True)
 class _Fetch:
     session: Session
@@ -132,10 +145,7 @@ class _Fetch:
                         break
         except NotPublished:  # the file itself may still exist
             return None
-        found = _CHECKSUM.fullmatch(text.decode("utf-8", "replace"))
-        if not found:
-            raise TransientError(f"{self.host} sent a checksum that cannot be read; try again later.")
-        return found[1].lower()
+        return read_checksum(text, host=self.host)
 
     def verify(self, url: str, downloaded: Downloaded, expected: str | None) -> None:
         if expected not in {None, downloaded.sha256}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from bot.ops.backup_file import read_backup
 from liqmap.brackets import find_brackets, table_name
 from liqmap.brackets.tiers import tiers_text
 from liqmap.exchanges import EXCHANGES
-from liqmap.exchanges.messages import Liquidation, StreamTrade, SymbolTiers
+from liqmap.exchanges.messages import Backfill, Liquidation, StreamTrade, SymbolTiers
 from liqmap.exchanges.protocol import (
     ExchangeRow,
     InstrumentFormat,
@@ -25,17 +26,20 @@ from liqmap.exchanges.protocol import (
     RiskLimitFormat,
     SeriesFiles,
     SeriesPages,
+    TimeFormat,
     VolumeFormat,
 )
 from liqmap.model import Exchange, Trades
 from liqmap.net.attempts import retry_after
+from liqmap.net.download import read_checksum
 from liqmap.net.rest import _parsed
 from liqmap.series import Series
 from liqmap.window import TimeWindow
 from tests.doors.mutations import Mutation, bytewise, fieldwise, valuewise
-from tests.doors.samples import BACKUP, BRACKET_TABLE, DAY, Samples, encoded, samples_of
+from tests.doors.samples import BACKUP, BRACKET_TABLE, CHECKSUM, DAY, Samples, encoded, samples_of
 
 _NOW = datetime(2023, 8, 2, tzinfo=UTC)
+_ASKED_MS = 1_690_848_000_000
 _SENT = "Wed, 21 Oct 2026 07:00:00 GMT"
 _TABLE_DAY = date(2030, 1, 1)
 _LARGEST_FILE = 1_000_000
@@ -61,6 +65,7 @@ def doors(folder: Path) -> dict[str, Door]:
     }
     return found | {
         "answers": Door(_answer, (encoded([1, {"a": "b"}]),)),
+        "checksums": Door(_checksum, (CHECKSUM,), (bytewise,)),
         "retry-after": Door(_wait, (b"120", b"Wed, 21 Oct 2026 07:28:00 GMT"), (bytewise,)),
         "bracket tables": Door(partial(_table, folder), (BRACKET_TABLE,), (bytewise, fieldwise)),
         "backups": Door(partial(read_backup, now=_NOW), (encoded(BACKUP),), most_lines=22),
@@ -79,6 +84,7 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
         yield "files of liquidations", Door(read, (its.liquidations,), (bytewise, *inside))
     yield "messages", Door(lambda data: _events(row.live.read(_text(data))), _inputs(its.messages))
     yield "newest", _of_answers(its.newest, partial(row.live.newest, asked=_NOW))
+    yield "times", _of_answers(its.times, partial(_time, row.time))
     yield "listings", _of_answers(its.listings, partial(_paged, row.listing, row.listing.read))
     yield from _series_doors_of(row, its, folder)
     if row.instruments is not None:
@@ -90,17 +96,13 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
     if row.volumes is not None:
         yield "volumes", _of_answers(its.volumes, partial(_volumes, row.volumes))
     if row.backfill is not None:
-        yield "pages", _of_answers(its.pages, row.backfill.read_page)
+        yield "pages", _of_answers(its.pages, partial(_page, row.backfill))
         yield "refusals", _of_answers(its.refusals, partial(row.backfill.explained, symbol="BTCUSDT"))
+    if its.busy:
+        yield "busy answers", _of_answers(its.busy, partial(_busy, row))
     if its.weights:
-        yield (
-            "weights",
-            Door(
-                lambda data: row.used_weight({"X-MBX-USED-WEIGHT-1M": _text(data)}),
-                tuple(each.encode() for each in its.weights),
-                (bytewise,),
-            ),
-        )
+        inputs = tuple(each.encode() for each in its.weights)
+        yield "weights", Door(partial(_weight, row), inputs, (bytewise,))
 
 
 def _series_doors_of(row: ExchangeRow, its: Samples, folder: Path) -> Iterator[tuple[str, Door]]:
@@ -157,6 +159,30 @@ def _text(data: bytes) -> str:
 def _wait(data: bytes) -> None:
     seconds = retry_after({"Retry-After": _text(data), "Date": _SENT})
     assert seconds is None or seconds >= 0
+
+
+def _checksum(data: bytes) -> None:
+    assert re.fullmatch("[0-9a-f]{64}", read_checksum(data, host="example.org"))
+
+
+def _time(form: TimeFormat, answer: object) -> None:
+    assert 10**12 <= form.read(answer) < 10**13
+
+
+def _busy(row: ExchangeRow, answer: object) -> None:
+    wait = row.busy(answer)
+    assert wait is None or 0 < wait < 60
+
+
+def _weight(row: ExchangeRow, data: bytes) -> None:
+    weight = row.used_weight({"X-MBX-USED-WEIGHT-1M": _text(data)})
+    assert weight is None or weight >= 0
+
+
+def _page(backfill: Backfill, answer: object) -> None:
+    page = backfill.read_page(answer)
+    assert len(page.ids) == len(page.trades)
+    backfill.first_id(page, _ASKED_MS)
 
 
 def _table(folder: Path, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -46,10 +47,12 @@ class Samples:
     messages: Sequence[object]
     newest: Sequence[object]
     listings: Sequence[object]
+    times: Sequence[object]
     pages: Sequence[object] = ()
     refusals: Sequence[object] = ()
     risk_limits: Sequence[object] = ()
     volumes: Sequence[object] = ()
+    busy: Sequence[object] = ()
     weights: Sequence[str] = ()
     liquidations: bytes = b""
     series_files: Mapping[SeriesKind, bytes] = field(default_factory=dict)
@@ -67,6 +70,7 @@ def samples_of(exchange: Exchange) -> Samples:
                 inside=in_zip,
                 messages=[binance.TRADE, binance.LIQUIDATION, binance.CONTRACT, {"result": None, "id": 3}],
                 newest=[[binance.ROW]],
+                times=[{"serverTime": 1499827319559}],
                 listings=[
                     {"symbols": [{"symbol": name, "status": "TRADING"} for name in ("BTCUSDT", "ETHUSDT")]}
                 ],
@@ -89,10 +93,12 @@ def samples_of(exchange: Exchange) -> Samples:
         case Exchange.BYBIT:
             acknowledged = {"op": "subscribe", "success": False, "ret_msg": "already subscribed"}
             return Samples(
-                files={name: bybit_csv_gz(_day(name)) for name in ("BTCUSDT", "BTCUSD")},
+                files={"BTCUSDT": _with_row_twice(bybit_csv_gz(_day("BTCUSDT")))}
+                | {"BTCUSD": bybit_csv_gz(_day("BTCUSD"))},
                 inside=in_gzip,
                 messages=[bybit.TRADES, bybit.LIQUIDATIONS, acknowledged | {"req_id": "3"}],
                 newest=[bybit.ANSWER],
+                times=[{"retCode": 0, "retMsg": "OK", "result": {}, "time": 1688639403423}],
                 listings=[_page(*({"symbol": name, "status": "Trading"} for name in ("BTCUSDT", "BTCUSD")))],
                 risk_limits=[_page(*_RISK_LIMITS)],
                 series_pages={
@@ -110,6 +116,8 @@ def samples_of(exchange: Exchange) -> Samples:
                 inside=in_zip,
                 messages=[okx.TRADE, okx.LIQUIDATION, okx.SUBSCRIBED, okx.NOTICE, okx.REFUSED],
                 newest=[okx.answer(okx.ROW)],
+                times=[okx.answer({"ts": "1597026383085"})],
+                busy=[{"code": "50011", "data": [], "msg": "Too Many Requests"}],
                 listings=[okx.answer(okx.INSTRUMENT, okx.INVERSE)],
                 pages=[okx.answer(okx.ROW, okx.ROW | {"tradeId": "242720721"})],
                 refusals=[okx.UNKNOWN],
@@ -129,6 +137,12 @@ def encoded(value: object) -> bytes:
 
 def _day(symbol: str) -> MarketDay:
     return SimulatedMarket(scale=0.001).day(symbol, DAY).part(0, _ROWS)
+
+
+def _with_row_twice(content: bytes) -> bytes:
+    """Return a gzip of one table with its last row once more."""
+    lines = gzip.decompress(content).splitlines(keepends=True)
+    return gzip.compress(b"".join([*lines, lines[-1]]), mtime=0)
 
 
 def _first_rows(content: bytes) -> bytes:
@@ -162,6 +176,8 @@ _RISK_LIMITS = [
 ]
 
 BRACKET_TABLE = b"# Binance, 2030-01-01\nBTCUSDT 50000,0.004,125 600000,0.005,100\nETHUSDT 50000,0.005,100\n"
+
+CHECKSUM = b"0123456789abcdef" * 4 + b"  BTCUSDT-aggTrades-2023-08-01.zip\n"
 
 _WHO = {"guild_id": 1, "channel_id": 2, "creator_id": 3}
 BACKUP = {

@@ -179,6 +179,18 @@ async def test_passing_failure_is_retried_by_the_clock(answer: Answer):
             await driven(api.clock, client.get(url, weight=20))
 
 
+@pytest.mark.parametrize("charset", ["zlib_codec", "no-such-charset", "utf-7", "idna", "\\x00", ""])
+async def test_charset_of_an_answer_does_not_matter(charset: str):
+    async with asking() as (api, client, url):
+        said = {"Content-Type": f"application/json; charset={charset}"}
+        api.planned = [lambda: web.Response(body=b'{"price":"1"}', headers=said)]
+        assert await client.get(url, weight=20) == {"price": "1"}
+        assert len(api.asked) == 1
+        api.planned = [lambda: web.Response(body=b"x\x9c", headers=said)] * 3
+        with pytest.raises(DataError, match=r"^127\.0\.0\.1 sent an answer that cannot be read; try again"):
+            await driven(api.clock, client.get(url, weight=20))
+
+
 async def test_refusal_with_a_code_is_not_retried():
     async with asking() as (api, client, url):
         api.planned = [lambda: web.json_response({"code": -1121, "msg": "Invalid symbol."}, status=400)]
