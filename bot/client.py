@@ -131,6 +131,7 @@ class LiqmapBot(commands.AutoShardedBot):
             self._draw,
             clock=self._clock,
             positions=self._settings.alerts.positions,
+            symbols=self._symbols,
         )
         scheduler.every(EVERY, watch.check, name="alerts")
         scheduler.every(TOKENS_LIVE, self._forget_dead_tokens, name="tokens")

@@ -27,7 +27,7 @@ from liqmap.model import (
     TopN,
 )
 from liqmap.parsing import parse_exchange, parse_mode, parse_symbol
-from liqmap.run.calls import in_own_loop
+from liqmap.run.calls import completed, in_own_loop
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
 from liqmap.window import TimeWindow
@@ -96,7 +96,7 @@ class HistoricalMapping:
                     Listings(settings, clock=SystemClock()) as listings,
                     Engine(settings, executor=executor) as engine,
                 ):
-                    return await engine.draw(await listings.completed(request))
+                    return await engine.draw(await completed(listings, request))
 
         return in_own_loop(draw)
 

@@ -44,7 +44,9 @@ class Accuracy(commands.Cog):
         async def send() -> None:
             # Sending consumes the file, so each attempt makes it anew.
             files = [] if found.png is None else [_picture(found, found.png)]
-            await interaction.edit_original_response(embed=_embed(found), attachments=files)
+            await interaction.edit_original_response(
+                content=found.completion, embed=_embed(found), attachments=files
+            )
 
         await patiently(send)
 

@@ -128,8 +128,8 @@ class Alerts(
             number = await self._store.alerts.add(new, most=most)
         text = below_completion(
             f"Alert {number} is set: {_line(new)}. It looks at the last day of trades.",
-            typed=request.market,
-            drawn=meant.market,
+            typed=request.markets,
+            drawn=meant.markets,
         )
         await patiently(lambda: interaction.edit_original_response(content=text))
 

@@ -34,7 +34,7 @@ from liqmap.parsing import (
 from liqmap.text import completion_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from bot.interaction.limits import Limits
@@ -152,18 +152,18 @@ class Maps(commands.Cog):
         meant = await self._symbols.completed(request)
         try:
             async with self._symbols.explaining(meant, typed=typed):
-                await self._draw_and_show(interaction, meant, typed=request.market)
+                await self._draw_and_show(interaction, meant, typed=request.markets)
         except NotCovered as error:
             await _offer_whole(interaction, meant, error)
 
     async def _draw_and_show(
-        self, interaction: discord.Interaction, request: MapRequest, *, typed: Market
+        self, interaction: discord.Interaction, request: MapRequest, *, typed: Sequence[Market]
     ) -> None:
         result = await drawn(self._draw, interaction, request, partial=True)
 
         async def send(reply: Reply) -> None:
             await interaction.edit_original_response(
-                content=completion_text(typed, request.market),
+                content=completion_text(typed, request.markets),
                 embeds=reply.embeds,
                 attachments=reply.files,
                 view=answer_view(interaction, result),

@@ -114,7 +114,7 @@ class Subscriptions(commands.Cog):
             async with self._symbols.explaining(meant, typed=symbol):
                 result = await drawn(self._draw, interaction, meant)
             draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
-            await self.desk.preview(interaction, new, draft_id, result, typed=request.market)
+            await self.desk.preview(interaction, new, draft_id, result, typed=request.markets)
 
     @app_commands.command(
         name="subscriptions", description="List scheduled posts; pause, resume or remove them"

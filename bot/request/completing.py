@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from bot.request.times import COMMON_ZONES, parse_days, parse_time_of_day
 from bot.request.times import time_zones as known_zones
-from liqmap import DEFAULT_EXCHANGE, Mode, RequestError
+from liqmap import DEFAULT_EXCHANGE, EXCHANGES, Mode, RequestError
 from liqmap.parsing import (
     COMMON_WINDOWS,
     DEFAULT_LEVERAGES,
@@ -86,7 +86,16 @@ def symbols(typed: Typed) -> list[str]:
     if not word:
         return [] if typed.text.strip() else list(offered[:_MOST])
     ranks = ((_rank(_letters(symbol), word), place) for place, symbol in enumerate(offered))
-    return [offered[place] for rank, place in sorted(ranks) if rank < _FAR][:_MOST]
+    found = [offered[place] for rank, place in sorted(ranks) if rank < _FAR][:_MOST]
+    return found or [name for name in _spellings(typed) if name in offered]
+
+
+def _spellings(typed: Typed) -> tuple[str, ...]:
+    """Return what a whole symbol means that is written as the exchange itself does: BTC-USDT-SWAP."""
+    try:
+        return EXCHANGES[typed.exchange].listing.spellings(parse_symbol(typed.text)).names
+    except RequestError:
+        return ()
 
 
 def windows(typed: Typed) -> list[str]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.interaction.patience import UNSENT, failure_text, is_refused, may_pass
 from bot.request.asking import usual_selection
 from bot.request.spec import encode_number
+from bot.request.symbols import Symbols
 from liqmap import Cluster, LiqmapError, MapRequest, Market, PositionModel, TimeWindow
 from liqmap.parsing import parse_end
 from liqmap.text import cluster_price, exchanges_text, money, percent, price, price_step
@@ -77,9 +78,11 @@ class AlertWatch:
         *,
         clock: Clock,
         positions: PositionModel = PositionModel.TRADES,
+        symbols: Symbols | None = None,
     ) -> None:
         self._store = store
         self._positions = positions
+        self._symbols = symbols or Symbols()
         self._speaker = speaker
         self._draw = draw
         self._clock = clock
@@ -128,6 +131,8 @@ class AlertWatch:
         window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
         try:
             request = MapRequest(markets, window, selection, positions=self._positions)
+            # An alert has the first exchange's symbol, which may have another name on the others.
+            request = await self._symbols.completed(request)
             async with self._slots:
                 summary = (await self._draw(request)).summary
         except LiqmapError as error:

@@ -19,6 +19,8 @@ from bot.views.subscriptions import confirm_view, list_reply, one_line, one_repl
 from liqmap import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bot.schedule.scheduler import Scheduler
     from bot.settings import SubscriptionsSettings
     from bot.store import Store
@@ -105,11 +107,11 @@ class SubscriptionDesk:
         draft_id: int,
         result: MapResult,
         *,
-        typed: Market,
+        typed: Sequence[Market],
     ) -> None:
         """Show what would be posted, and what the `typed` symbol means, with Confirm and Cancel."""
         text = below_completion(
-            f"**Preview.** {one_line(new)}. Post it like this?", typed=typed, drawn=result.request.market
+            f"**Preview.** {one_line(new)}. Post it like this?", typed=typed, drawn=result.request.markets
         )
 
         async def send(reply: Reply) -> None:

@@ -104,7 +104,7 @@ def progress_text(progress: Progress, *, elapsed: float) -> str:
     return f"{text}, about {duration_text(timedelta(seconds=left))} left"
 
 
-def below_completion(sentence: str, *, typed: Market, drawn: Market) -> str:
+def below_completion(sentence: str, *, typed: Sequence[Market], drawn: Sequence[Market]) -> str:
     """Return `sentence`, below a line on what the typed symbol was taken to mean where that differs."""
     completion = completion_text(typed, drawn)
     return f"{completion}\n{sentence}" if completion else sentence

@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING
 
 from liqmap.cli.progress import ProgressBar
 from liqmap.clock import SystemClock
+from liqmap.collect.listings import Listings
 from liqmap.errors import RequestError
+from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
 from liqmap.ledger.file import verify_ledger
 from liqmap.ledger.lines import newest_boundary
 from liqmap.model import DEFAULT_EXCHANGE, Exchange, Market
-from liqmap.parsing import parse_end, parse_exchange, parse_symbol
+from liqmap.parsing import parse_end, parse_exchange, parse_symbol, parse_window
 from liqmap.run.accuracy import ledger_path
 from liqmap.run.accuracy_report import ReportJob, run_report_job
 from liqmap.run.backtest import Backtest
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
+from liqmap.text import completion_text
 from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap.run.accuracy import Accuracy
     from liqmap.run.accuracy_report import DrawnReport
     from liqmap.settings import Settings
 
@@ -77,30 +79,32 @@ async def _with_engine(options: argparse.Namespace, settings: Settings) -> None:
             server = await stack.enter_async_context(MarketServer(SimulatedMarket(), weight_limit=GENEROUS))
             settings = server.redirect(settings)
         engine = await stack.enter_async_context(Engine(settings))
-        await _ENGINED[options.command](options, engine.accuracy)
+        await _ENGINED[options.command](options, engine)
 
 
-async def _seal(options: argparse.Namespace, accuracy: Accuracy) -> None:
+async def _seal(options: argparse.Namespace, engine: Engine) -> None:
     now = datetime.now(UTC)
     end = newest_boundary(now) if options.end is None else parse_end(options.end, now=now)
-    path = options.file or accuracy.path
-    seal = await accuracy.seal(_market(options), end, path=path)
+    path = options.file or engine.accuracy.path
+    window = TimeWindow.ending(end, parse_window(engine.settings.ledger.window))
+    seal = await engine.accuracy.seal(await _market(options, engine, window), end, path=path)
     _say(f"sealed  {seal.market.symbol} at {seal.time:%Y-%m-%d %H:%M} UTC, {len(seal.marked)} zones marked")
     _say(f"hash    {seal.digest}")
     _say(f"file    {path}")
 
 
-async def _score(options: argparse.Namespace, accuracy: Accuracy) -> None:
-    outcomes = await accuracy.score(options.file or accuracy.path)
+async def _score(options: argparse.Namespace, engine: Engine) -> None:
+    outcomes = await engine.accuracy.score(options.file or engine.accuracy.path)
     for outcome in outcomes:
         _say(f"{outcome.seal[:16]}  {outcome.state}, {outcome.events} liquidations, feed {outcome.feed:.0%}")
     if not outcomes:
         _say("No sealed window has ended since the last time.")
 
 
-async def _backtest(options: argparse.Namespace, accuracy: Accuracy) -> None:
-    start, last = _day(options.start), _day(options.until)
-    window, market = TimeWindow(start, last + DAY), _market(options)
+async def _backtest(options: argparse.Namespace, engine: Engine) -> None:
+    accuracy, start, last = engine.accuracy, _day(options.start), _day(options.until)
+    window = TimeWindow(start, last + DAY)
+    market = await _market(options, engine, window)
     name = f"{market.exchange}-{market.symbol}-{start:%Y%m%d}-{last:%Y%m%d}.jsonl"
     path = options.file or accuracy.path.parent / "backtest" / name
     with ProgressBar() as bar:
@@ -113,6 +117,8 @@ async def _backtest(options: argparse.Namespace, accuracy: Accuracy) -> None:
 
 
 def _show(drawn: DrawnReport, out: Path | None) -> None:
+    if drawn.completion:
+        _say(drawn.completion)
     _say(drawn.sentence)
     for name, text in drawn.figures:
         _say(f"  {name:<28} {text}")
@@ -121,7 +127,17 @@ def _show(drawn: DrawnReport, out: Path | None) -> None:
         _say(f"  {'picture':<28} {out}")
 
 
-def _market(options: argparse.Namespace) -> Market:
+async def _market(options: argparse.Namespace, engine: Engine, window: TimeWindow) -> Market:
+    """Return the market that the symbol means, and say so where that is not what was typed."""
+    typed = _typed(options)
+    async with Listings(engine.settings, clock=SystemClock()) as listings:
+        market = await listings.meant(typed, window)
+    if completion := completion_text([typed], [market]):
+        _say(f"{completion} on {EXCHANGES[market.exchange].label}")
+    return market
+
+
+def _typed(options: argparse.Namespace) -> Market:
     return Market(parse_exchange(options.exchange), parse_symbol(options.symbol))
 
 

@@ -90,7 +90,7 @@ def map_command(words: Sequence[str]) -> int:
     make_folder(options.out)  # fail before minutes are spent on a map that could not be saved
     result, files = asyncio.run(_draw(request, options, settings))
     write = as_json if options.json else as_text
-    sys.stdout.write(write(result, files, typed=request.market))
+    sys.stdout.write(write(result, files, typed=request.markets))
     return 0
 
 

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 from liqmap.text import gap_text, lacking_text, left_out_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from liqmap.model import Coverage, MarginBasis, Market, MarketSummary, OpenInterest, PositionBasis
     from liqmap.run.result import MapResult
 
 
-def as_json(result: MapResult, files: dict[str, Path], *, typed: Market) -> str:
+def as_json(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market]) -> str:
     """Return a map as a line of JSON: the request, its numbers, and where its `files` are."""
     request, summary = result.request, result.summary
     report: dict[str, Any] = {
         "request": {
-            "typed": typed.symbol,
+            "typed": typed[0].symbol,
             "exchange": request.market.exchange,
             "symbol": request.market.symbol,
             "markets": [{"exchange": each.exchange, "symbol": each.symbol} for each in request.markets],

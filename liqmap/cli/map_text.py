@@ -28,13 +28,14 @@ from liqmap.text import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from liqmap.model import MapSummary, Market
     from liqmap.run.result import MapResult
 
 
-def as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str:
+def as_text(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market]) -> str:
     """Return a map as lines of text: its numbers, and where its `files` are."""
     request, summary, coverage = result.request, result.summary, result.coverage
     simulated = "  SIMULATED DATA" if coverage.simulated else ""
@@ -43,7 +44,7 @@ def as_text(result: MapResult, files: dict[str, Path], *, typed: Market) -> str:
         f" {money(summary.selected_notional_buy)} bought, {money(summary.selected_notional_sell)} sold"
     )
     step = price_step(summary.last_price, bucket_size=summary.bucket_size)
-    completion = completion_text(typed, request.market)
+    completion = completion_text(typed, request.markets)
     rows = [
         *([("symbol", completion)] if completion else []),
         ("window", window_text(request.window)),

@@ -49,10 +49,8 @@ def record(arguments: Sequence[str]) -> int:
     options = _record_parser().parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     settings = load_settings(options.config)
-    exchanges = [parse_exchange(options.exchange)] if options.exchange else list(Exchange)
     try:
-        markets = [Market(exchange, parse_symbol(text)) for text in options.symbols for exchange in exchanges]
-        markets = asyncio.run(_meant(markets, settings, simulated=options.simulated))
+        markets = asyncio.run(_meant(_typed(options), settings, simulated=options.simulated))
     except RequestError as error:
         return mistyped(error)
     named = [f"{each.exchange}:{each.symbol}" for each in markets]
@@ -121,6 +119,11 @@ async def _record(settings: Settings, *, simulated: bool) -> None:
         raise RequestError("The exchanges know none of these symbols, so nothing is recorded; check them.")
 
 
+def _typed(options: argparse.Namespace) -> list[Market]:
+    exchanges = [parse_exchange(options.exchange)] if options.exchange else list(Exchange)
+    return [Market(exchange, parse_symbol(text)) for text in options.symbols for exchange in exchanges]
+
+
 async def _meant(markets: Sequence[Market], settings: Settings, *, simulated: bool) -> list[Market]:
     """Return the markets that the symbols mean. Raises RequestError for what has no stream."""
     meant, today = [], TimeWindow.ending(utc_now().replace(microsecond=0), _LOOKED_FOR)
@@ -131,7 +134,7 @@ async def _meant(markets: Sequence[Market], settings: Settings, *, simulated: bo
             row = EXCHANGES[market.exchange]
             if not row.live.records(market.symbol):
                 raise RequestError(unrecordable_text(market))
-            if completion := completion_text(typed, market):
+            if completion := completion_text([typed], [market]):
                 _say(f"{completion} on {row.label}")
             meant.append(market)
     return meant

@@ -67,7 +67,7 @@ async def _scanned(request: ScanRequest, settings: Settings, *, simulated: bool)
         engine = await stack.enter_async_context(Engine(settings))
         meant = [await listings.meant(each, request.window) for each in request.markets]
         for typed, market in zip(request.markets, meant, strict=True):
-            if completion := completion_text(typed, market):
+            if completion := completion_text([typed], [market]):
                 sys.stderr.write(f"{completion} on {_label(market)}\n")
         return await engine.scan(replace(request, markets=tuple(dict.fromkeys(meant))))
 

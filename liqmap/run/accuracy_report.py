@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import LiqmapError, RequestError
 from liqmap.ledger.file import read_ledger
-from liqmap.ledger.lines import State
+from liqmap.ledger.lines import State, windows_of
 from liqmap.ledger.report import SIGMA_EDGES, report_of
 from liqmap.ledger.words import details, sentence
+from liqmap.model import Market
+from liqmap.parsing import complete_symbol
+from liqmap.text import completion_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from liqmap.ledger.report import Report
@@ -25,7 +27,7 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class ReportJob:
-    """The ledger to report, and a symbol if only its windows are wanted."""
+    """The ledger to report, and a symbol, as it was typed, if only its windows are wanted."""
 
     path: Path
     symbol: str | None = None
@@ -33,12 +35,16 @@ class ReportJob:
 
 @dataclass(frozen=True, slots=True)
 class DrawnReport:
-    """What a ledger says: the sentence that the rule chooses, the figures, the last hash, and a picture."""
+    """What a ledger says: the sentence that the rule chooses, the figures, the last hash, and a picture.
+
+    `completion` is what a typed symbol was taken to mean, such as "BTC: BTCUSDT", if that differs.
+    """
 
     sentence: str = NOTHING
     figures: tuple[tuple[str, str], ...] = ()
     last_hash: str = ""
     simulated: bool = False
+    completion: str | None = None
     png: bytes | None = field(default=None, repr=False)
 
 
@@ -50,8 +56,12 @@ def run_report_job(job: ReportJob) -> DrawnReport:
     from liqmap.render.accuracy import draw_accuracy  # noqa: PLC0415 - only workers import matplotlib
 
     content = read_ledger(job.path)
-    symbols = sorted({line["symbol"] for line in content.lines if line["kind"] == "seal"})
-    symbol = _meant(job.symbol, symbols) if job.symbol and symbols else None
+    sealed = frozenset(seal.market for seal, _ in windows_of(content.lines))
+    symbol = completion = None
+    if job.symbol and sealed:
+        meant = _meant(job.symbol, sealed)
+        symbol = meant.symbol
+        completion = completion_text([Market(meant.exchange, job.symbol)], [meant])
     report = report_of(content, symbol=symbol)
     if report is None:
         return DrawnReport()
@@ -60,6 +70,7 @@ def run_report_job(job: ReportJob) -> DrawnReport:
         tuple(details(report)),
         report.last_hash,
         report.simulated,
+        completion,
         draw_accuracy(_picture(report)),
     )
 
@@ -75,19 +86,23 @@ def sealed_text(path: Path) -> str | None:
     return f"{maps} sealed, last hash {content.last_hash}" if count else None
 
 
-def _meant(typed: str, symbols: Sequence[str]) -> str:
-    """Return the sealed symbol that is typed, or of which alone it is the beginning. Raises RequestError."""
-    plain = _plain(typed)
-    same = [each for each in symbols if _plain(each) == plain]
-    found = same or [each for each in symbols if _plain(each).startswith(plain)]
-    if len(found) != 1:
-        raise RequestError(f"No map of {typed} is sealed; try {', '.join(symbols[:_MOST_NAMED])}.")
-    return found[0]
+def _meant(typed: str, sealed: frozenset[Market]) -> Market:
+    """Return a sealed market of the symbol that is typed, else of the one that it means on its exchange.
 
-
-def _plain(symbol: str) -> str:
-    """Return a symbol without what stands between its parts: BTC-USDT is BTCUSDT."""
-    return "".join(filter(str.isalnum, symbol))
+    Raises RequestError if there is none, or if it means one symbol here and another there.
+    """
+    exchanges = {each.exchange for each in sealed}
+    found = sealed & {Market(each, typed) for each in exchanges}
+    if not found:
+        meant = (
+            complete_symbol(Market(each, typed), is_known=sealed.__contains__, are_all_known=True)
+            for each in exchanges
+        )
+        found = sealed.intersection(meant)
+    if len({each.symbol for each in found}) != 1:
+        names = sorted({each.symbol for each in found or sealed})
+        raise RequestError(f"No map of {typed} is sealed; try {', '.join(names[:_MOST_NAMED])}.")
+    return next(iter(found))
 
 
 def _picture(report: Report) -> AccuracyPicture:

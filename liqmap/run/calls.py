@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -46,6 +47,7 @@ from liqmap.parsing import (
 )
 from liqmap.run.engine import Engine
 from liqmap.settings import Settings, load_settings
+from liqmap.text import completion_text
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 
     from liqmap.model import Picture, Selection, Stack
     from liqmap.run.result import MapResult
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -129,11 +133,20 @@ async def adraw(
             else Engine(settings, executor=executor)
         )
         listings = await stack.enter_async_context(Listings(engine.settings, clock=SystemClock()))
-        request = await listings.completed(request)
+        request = await completed(listings, request)
         try:
             return await engine.draw(request)
         except (RequestError, NotPublished) as error:
             raise await listings.suggesting(error, request, typed=symbol) from None
+
+
+async def completed(listings: Listings, request: MapRequest) -> MapRequest:
+    """Return `request` for the markets that its symbols mean, and log what they were taken to mean."""
+    meant = await listings.completed(request)
+    if completion := completion_text(request.markets, meant.markets):
+        # A script's user reads no reply: what is drawn must not differ silently from what was typed.
+        log.warning("%s", completion)
+    return meant
 
 
 def in_own_loop(start: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

@@ -45,10 +45,19 @@ def exchanges_text(markets: Sequence[Market]) -> str:
     return " + ".join(EXCHANGES[each.exchange].label for each in markets)
 
 
-def completion_text(typed: Market, drawn: Market) -> str | None:
-    """Return how a symbol was completed, such as "BTC: BTCUSDT"; None if only its spelling differs."""
-    letters, symbol = typed.symbol.replace("-", ""), drawn.symbol
-    return None if letters == symbol.replace("-", "") else f"{typed.symbol}: {symbol}"
+def completion_text(typed: Sequence[Market], drawn: Sequence[Market]) -> str | None:
+    """Return how a symbol was completed, such as "BTC: BTCUSDT"; None if only its spelling differs.
+
+    Of several exchanges, those on which it means something else are named: "BTCUSD: BTCUSD_PERP on Binance".
+    """
+    letters = {each.exchange: each.symbol.replace("-", "") for each in typed}
+    changed = [each for each in drawn if each.symbol.replace("-", "") != letters[each.exchange]]
+    if not changed:
+        return None
+    names = dict.fromkeys(each.symbol for each in changed)
+    if len(changed) < len(drawn) or len(names) > 1:
+        names = dict.fromkeys(f"{each.symbol} on {EXCHANGES[each.exchange].label}" for each in changed)
+    return f"{typed[0].symbol}: {', '.join(names)}"
 
 
 def unrecordable_text(market: Market) -> str:

@@ -212,7 +212,7 @@ def new_bot(
 
 
 async def _completed(request: MapRequest) -> MapRequest:
-    return replace(request, markets=(KNOWN.completed(request.market),))
+    return replace(request, markets=tuple(map(KNOWN.completed, request.markets)))
 
 
 class Floor(NamedTuple):

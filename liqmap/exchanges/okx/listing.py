@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _WHAT = "its symbols"
 _PERPETUAL: Final = re.compile(r"(?<=.)(?:PERP|SWAP)$")
-_WHOLE: Final = re.compile(r"[^\W_]+(?:USDT|USDC)")
+# BTCUSDT; also what is not drawn here and must not become that: inverse BTC-USD-SWAP, dated BTC-USDT-260327.
+_WHOLE: Final = re.compile(r"[^\W_]+(?:USDT|USDC|USD)|[^\W_]+-USD[TC]?-\d{6}")
 _MOST_LEVERAGE = 1000
 
 
@@ -57,7 +58,7 @@ class OkxListing(_Instruments):
         joined = re.sub(r"[-_]", "", word)
         coin = _PERPETUAL.sub("", joined)
         names = [word, joined, f"{joined}USDT"]
-        whole = next((name for name in (coin, joined) if _WHOLE.fullmatch(name)), None)
+        whole = next((name for name in (coin, joined, word) if _WHOLE.fullmatch(name)), None)
         default = f"{coin}USDT" if whole is None else whole
         return Spellings.of([*names, coin, default], default=default)
 

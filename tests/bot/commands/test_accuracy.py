@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,12 @@ async def test_a_bad_result_is_shown_like_a_good_one(floor: Floor, report: FakeR
 async def test_one_symbol_can_be_asked_for(floor: Floor, report: FakeReport):
     await accuracy(floor, symbol="btc/usdt")
     assert report.symbols == ["BTC-USDT"]
+
+
+async def test_what_a_symbol_was_taken_to_mean_is_said(floor: Floor, report: FakeReport):
+    assert not (await accuracy(floor, symbol="BTCUSDT")).content
+    report.answer = replace(report.answer, completion="BTC: BTCUSDT")
+    assert (await accuracy(floor, symbol="btc")).content == "BTC: BTCUSDT"
 
 
 @pytest.mark.simcord(check_errors=False)

@@ -93,6 +93,19 @@ async def test_alert_keeps_the_symbol_as_the_exchange_spells_it(floor: Floor, st
     assert [each.symbol for each in await store.alerts.all()] == ["BTCUSD_PERP"]
 
 
+async def test_alert_on_several_exchanges_watches_each_by_its_own_symbol(floor: Floor, draw: Market):
+    answer = await near(floor, floor.manager(), symbol="BTCUSD", exchange="all")
+    assert shown(answer).content.startswith("BTCUSD: BTCUSD_PERP on Binance\nAlert 1 is set: BTCUSD_PERP on")
+    await floor.env.advance_time(MINUTE)
+    for request in draw.requests:
+        assert [(each.exchange, each.symbol) for each in request.markets] == [
+            (Exchange.BINANCE, "BTCUSD_PERP"),
+            (Exchange.BYBIT, "BTCUSD"),
+            (Exchange.OKX, "BTCUSD"),
+        ]
+    assert len(draw.requests) == 2
+
+
 async def test_price_near_a_large_cluster_is_posted_once_per_cooldown(floor: Floor, draw: Market):
     await near(floor, floor.manager())
     await floor.env.advance_time(2 * MINUTE)

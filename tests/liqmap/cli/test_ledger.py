@@ -57,21 +57,33 @@ def test_a_ledger_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
     )
 
 
-def test_a_symbol_may_be_typed_in_part_and_one_that_is_not_sealed_is_refused(
-    path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("typed", "completion"), [("btc", "BTC: BTCUSDT\n"), ("btc/usdt", ""), ("BTCUSDT", "")]
+)
+def test_symbol_of_a_report_is_completed_and_that_is_said(
+    path: Path, capsys: pytest.CaptureFixture[str], typed: str, completion: str
 ):
-    for typed in ("btc", "btc/usdt", "BTCUSDT"):
-        assert "10 of 90 days" in run(capsys, "report", "--file", str(path), "--symbol", typed)[1]
-    sentence = "No map of ETH is sealed; try BTCUSDT.\n"
-    assert run(capsys, "report", "--file", str(path), "--symbol", "eth") == (1, sentence)
+    code, reported = run(capsys, "report", "--file", str(path), "--symbol", typed)
+    assert (code, reported.startswith(f"{completion}Simulated data. Being measured")) == (0, True)
+
+
+@pytest.mark.parametrize("typed", ["ETH", "BTCUSD", "BT", "BTCUSDC"])
+def test_report_of_another_symbol_than_those_sealed_is_refused(
+    path: Path, capsys: pytest.CaptureFixture[str], typed: str
+):
+    sentence = f"No map of {typed} is sealed; try BTCUSDT.\n"
+    assert run(capsys, "report", "--file", str(path), "--symbol", typed) == (1, sentence)
 
 
 def test_a_simulated_map_is_sealed_scored_and_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     config = tmp_path / "liqmap.toml"
     config.write_text(f'storage.path = "{tmp_path / "store"}"\n')
     common = ("--simulated", "--config", str(config))
-    code, reported = run(capsys, "seal", "btcusd_perp", "--end", "2023-08-02 08:00", *common)
-    assert (code, "sealed  BTCUSD_PERP at 2023-08-02 08:00 UTC, 10 zones marked" in reported) == (0, True)
+    code, reported = run(capsys, "seal", "btcusd", "--end", "2023-08-02 08:00", *common)
+    assert code == 0
+    assert reported.startswith(
+        "BTCUSD: BTCUSD_PERP on Binance\nsealed  BTCUSD_PERP at 2023-08-02 08:00 UTC, 10 zones marked\n"
+    )
     code, reported = run(capsys, "score", *common)
     assert (code, "warming, " in reported) == (0, True)
     code, reported = run(capsys, "verify", *common)

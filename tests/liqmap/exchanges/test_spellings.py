@@ -45,6 +45,8 @@ BINANCE, BYBIT, OKX = Exchange.BINANCE, Exchange.BYBIT, Exchange.OKX
         (OKX, "ETH-USDC-SWAP", "ETHUSDC"),
         (OKX, "BTCUSDTPERP", "BTCUSDT"),
         (OKX, "SWAP", "SWAPUSDT"),
+        (OKX, "BTC-USD-SWAP", "BTCUSD"),
+        (OKX, "BTC-USDT-260327", "BTC-USDT-260327"),
     ],
 )
 def test_word_means_its_usual_contract_if_no_symbols_are_known(exchange: Exchange, word: str, symbol: str):

@@ -59,7 +59,9 @@ def test_call_takes_text_and_values_alike(folder: Path):
     assert draw(folder, "3h", "top_n 40", leverages=[50, 100]).request.leverages == (50, 100)
 
 
-async def test_call_in_a_running_loop_with_values_draws_the_same(drawn: MapResult, folder: Path):
+async def test_call_in_a_running_loop_with_values_draws_the_same(
+    drawn: MapResult, folder: Path, caplog: pytest.LogCaptureFixture
+):
     again = draw(folder, drawn.request.window, TopN(40), pictures=[Picture.DEPTH])
     assert again.summary == drawn.summary
     awaited = await liqmap.adraw(
@@ -71,6 +73,8 @@ async def test_call_in_a_running_loop_with_values_draws_the_same(drawn: MapResul
         settings=folder / "liqmap.toml",
     )
     assert awaited.summary == drawn.summary
+    said = [each.message for each in caplog.records if each.name == "liqmap.run.calls"]
+    assert said == ["BTC: BTCUSDT"]
 
 
 def test_tables_add_up_to_the_numbers_of_the_summary(drawn: MapResult):
