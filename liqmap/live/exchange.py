@@ -34,15 +34,12 @@ if TYPE_CHECKING:
 
     from filelock import FileLock
 
-    from liqmap.clock import Clock
+    from liqmap.collect.supply import Supply
     from liqmap.exchanges.messages import Events
     from liqmap.live.registry import Recordings
     from liqmap.live.repair import Repair
     from liqmap.live.writer import SegmentWriter
     from liqmap.model import Exchange
-    from liqmap.net.rest import RestClient
-    from liqmap.net.session import Session
-    from liqmap.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -58,19 +55,16 @@ class ExchangeRecorder:
     def __init__(
         self,
         exchange: Exchange,
-        settings: Settings,
+        supply: Supply,
         *,
-        session: Session,
-        client: RestClient,
         writer: SegmentWriter,
         repair: Repair,
         recordings: Recordings,
-        clock: Clock,
         on_forgotten: Callable[[], None],
     ) -> None:
+        settings, clock, client = supply.settings, supply.clock, supply.clients[exchange]
         self._exchange = exchange
         self._settings = settings
-        self._client = client
         self.writer = writer
         self.repair = repair
         self._recordings = recordings
@@ -79,18 +73,18 @@ class ExchangeRecorder:
         self._on_forgotten = on_forgotten
         self._live = EXCHANGES[exchange].live
         self._label = EXCHANGES[exchange].label
-        self._urls = settings.exchanges.of(exchange)
+        urls = settings.exchanges.of(exchange)
         self._stream = Stream(
-            session,
+            supply.session,
             self._live,
-            self._urls.stream_url,
+            urls.stream_url,
             clock=clock,
             on_live=self._go_live,
             on_refused=self._refuse,
             on_events=self.take,
             on_unreadable=self._note_unreadable,
         )
-        self._newest = NewestTrades(exchange, client=client, base_url=self._urls.api_url, clock=clock)
+        self._newest = NewestTrades(exchange, client=client, base_url=urls.api_url, clock=clock)
         self._complaints = Complaints(log, clock)
         self._wanted = WantedSymbols(clock, keep_days=settings.recorder.keep_days)
         self._recorders: dict[str, SymbolRecorder] = {}

@@ -26,15 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from liqmap.clock import Clock
     from liqmap.collect.brackets import BracketTables
-    from liqmap.collect.clients import Clients
-    from liqmap.collect.contracts import Contracts
-    from liqmap.collect.days import DayFiles
-    from liqmap.collect.recent import RecentTrades
-    from liqmap.net.session import Session
+    from liqmap.collect.supply import Supply
     from liqmap.settings import Settings
-    from liqmap.store.local import SegmentStore
 
 log = logging.getLogger(__name__)
 
@@ -48,42 +42,38 @@ class Recorder:
 
     def __init__(
         self,
-        settings: Settings,
+        supply: Supply,
         *,
-        store: SegmentStore,
-        session: Session,
-        days: DayFiles,
-        recent: Mapping[Exchange, RecentTrades],
-        clients: Clients,
         brackets: BracketTables,
-        contracts: Contracts,
-        clock: Clock,
     ) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._recordings = Recordings(store.root)
+        self._settings = supply.settings
+        self._clock = supply.clock
+        self._recordings = Recordings(supply.store.root)
 
         def exchange_recorder(exchange: Exchange) -> ExchangeRecorder:
             live = EXCHANGES[exchange].live
-            repair = Repair(exchange, store=store, days=days, recent=recent.get(exchange), clock=clock)
+            repair = Repair(
+                exchange,
+                store=supply.store,
+                days=supply.days,
+                recent=supply.recent.get(exchange),
+                clock=supply.clock,
+            )
             writer = SegmentWriter(
                 exchange,
-                source=live.stream_url(settings.exchanges.of(exchange).stream_url),
+                source=live.stream_url(supply.settings.exchanges.of(exchange).stream_url),
                 complete_liquidations=live.complete_liquidations,
-                store=store,
+                store=supply.store,
                 repair=repair,
                 brackets=brackets,
-                contracts=contracts,
+                contracts=supply.contracts,
             )
             return ExchangeRecorder(
                 exchange,
-                settings,
-                session=session,
-                client=clients[exchange],
+                supply,
                 writer=writer,
                 repair=repair,
                 recordings=self._recordings,
-                clock=clock,
                 on_forgotten=self._note_forgotten,
             )
 

@@ -15,14 +15,10 @@ from liqmap.model import Exchange
 from liqmap.window import HOUR, TimeWindow, split_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from liqmap.clock import Clock
-    from liqmap.collect.clients import Clients
-    from liqmap.collect.days import DayFiles
-    from liqmap.collect.recent import RecentTrades
-    from liqmap.settings import Settings
+    from liqmap.collect.supply import Supply
 
 log = logging.getLogger(__name__)
 
@@ -42,23 +38,12 @@ class WarmMarkets:
     goes on where the last one ended. Use it as `async with`.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        want: Callable[[Exchange, str], None],
-        days: DayFiles,
-        recent: Mapping[Exchange, RecentTrades],
-        clients: Clients,
-        clock: Clock,
-    ) -> None:
-        self._settings = settings
+    def __init__(self, supply: Supply, *, want: Callable[[Exchange, str], None]) -> None:
+        self._supply = supply
+        self._settings = supply.settings
         self._want = want
-        self._days = days
-        self._recent = recent
-        self._clients = clients
-        self._clock = clock
-        self._background = Background(clock, on_failed=_note)
+        self._clock = supply.clock
+        self._background = Background(supply.clock, on_failed=_note)
 
     async def __aenter__(self) -> Self:
         for exchange in Exchange:
@@ -92,7 +77,7 @@ class WarmMarkets:
         if row.volumes is None or not count:
             return []
         url = row.volumes.url(self._settings.exchanges.of(exchange).api_url)
-        volumes = row.volumes.read(await self._clients[exchange].get(url, weight=row.volumes.weight))
+        volumes = row.volumes.read(await self._supply.clients[exchange].get(url, weight=row.volumes.weight))
         recordable = [symbol for symbol in volumes if row.live.records(symbol)]
         return sorted(recordable, key=lambda symbol: (-volumes[symbol], symbol))[:count]
 
@@ -104,7 +89,7 @@ class WarmMarkets:
         await self._clock.sleep(_STREAMS_BEGIN.total_seconds())
         window = TimeWindow.ending(self._clock.now().replace(second=0, microsecond=0), backfill)
         whole = await self._fill_days(exchange, symbols, window)
-        recent = self._recent.get(exchange)
+        recent = self._supply.recent.get(exchange)
         if recent is None:
             return whole
         hours = sorted(split_at(window, HOUR), key=lambda each: each.start, reverse=True)
@@ -124,7 +109,7 @@ class WarmMarkets:
         for symbol in symbols:
             for day in Day.touched(exchange, symbol, [window]):
                 if day.window.end <= self._clock.now():
-                    outcome = await self._days.obtain(day, _ignore)
+                    outcome = await self._supply.days.obtain(day, _ignore)
                     whole = whole and not isinstance(outcome, LiqmapError)
         return whole
 

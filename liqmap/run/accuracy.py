@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -33,15 +33,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from liqmap.clock import Clock
-    from liqmap.collect.brackets import BracketTables
-    from liqmap.collect.collector import Collector
-    from liqmap.collect.liquidations import LiquidationDays
     from liqmap.exchanges.messages import Liquidation
     from liqmap.ledger.lines import Outcome, Seal
     from liqmap.ledger.score import Standing
     from liqmap.model import Exchange, Progress
     from liqmap.run.accuracy_report import DrawnReport
+    from liqmap.run.gathering import Sources
     from liqmap.settings import LedgerSettings, Settings
     from liqmap.store.bars import Bars
     from liqmap.store.segments import Part
@@ -59,23 +56,25 @@ _LONGEST_SLEEP = 600.0  # seconds, after which what was not available is looked 
 _MINUTE = 60  # seconds
 
 
-class Supplies(NamedTuple):
-    """What an engine lends to its ledger."""
-
-    collector: Collector
-    brackets: BracketTables
-    liquidations: LiquidationDays
-    run: Run
-    is_recorded: Callable[[Exchange, str], bool]
-
-
 class Accuracy:
-    """Seals maps and scores them, in a ledger for each version and setting below the store's folder."""
+    """Seals maps and scores them, in a ledger for each version and setting below the store's folder.
 
-    def __init__(self, settings: Settings, supplies: Supplies, *, clock: Clock) -> None:
+    `run` runs jobs in the workers; `is_recorded` returns whether a market is recorded now.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sources: Sources,
+        *,
+        run: Run,
+        is_recorded: Callable[[Exchange, str], bool],
+    ) -> None:
         self._settings = settings
-        self._supplies = supplies
-        self._clock = clock
+        self._sources = sources
+        self._run = run
+        self._records = is_recorded
+        self._clock = sources.clock
         self._root = settings.storage.path
 
     @property
@@ -162,7 +161,7 @@ class Accuracy:
         return markets_named(self._settings.ledger.markets, self._root, setting="ledger.markets")
 
     def _is_recorded(self, market: Market, end: datetime) -> bool:
-        if not self._supplies.is_recorded(market.exchange, market.symbol):
+        if not self._records(market.exchange, market.symbol):
             return False
         # The last minute may not be stored yet. A recording that has just begun lacks the one before, too: a
         # day would be fetched for it, for which others would have to wait.
@@ -174,7 +173,7 @@ class Accuracy:
 
         Raises RequestError for a symbol of which nothing is sealed, BrokenLedger, StoreError, JobFailed.
         """
-        return await self._supplies.run(run_report_job, ReportJob(path or self.path, symbol))
+        return await self._run(run_report_job, ReportJob(path or self.path, symbol))
 
     def sealed(self) -> str | None:
         """Return how many maps are sealed and the last hash, or what is wrong; None if none are."""
@@ -183,12 +182,12 @@ class Accuracy:
     async def standing(self, market: Market, end: datetime, ledger: LedgerSettings) -> Standing:
         """Return what stands of the map of `market` that ends at `end`. Raises what drawing raises."""
         request = _request(market, end, ledger)
-        holdings = await self._supplies.collector.collect(
+        holdings = await self._sources.collector.collect(
             market.exchange, market.symbol, window=request.window, progress=_ignore
         )
-        await self._supplies.brackets.current(request.model, market.symbol)
-        job = MapJob(request, holdings.parts, holdings.coverage, (self._supplies.brackets.folder,))
-        return await self._supplies.run(run_standing_job, job)
+        await self._sources.brackets.current(request.model, market.symbol)
+        job = MapJob(request, holdings.parts, holdings.coverage, (self._sources.brackets.folder,))
+        return await self._run(run_standing_job, job)
 
     async def came(self, market: Market, window: TimeWindow, *, price: float) -> tuple[Feed, Travelled]:
         """Return the feed of a window's liquidations, which is not read yet, and how far the price went.
@@ -200,8 +199,8 @@ class Accuracy:
         contract, files = row.contract(market.symbol), row.liquidation_files
         published = files is not None and files.day_file("", market.symbol, window.start.date()) is not None
         try:
-            await self._supplies.liquidations.obtain(market, window.start.date())
-            holdings = await self._supplies.collector.collect(
+            await self._sources.liquidations.obtain(market, window.start.date())
+            holdings = await self._sources.collector.collect(
                 market.exchange, market.symbol, window=window, progress=_ignore
             )
             low, high = await asyncio.to_thread(_extremes, holdings.parts, price)

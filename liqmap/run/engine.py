@@ -6,38 +6,22 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
 
 from cachetools import LRUCache
 
 from liqmap.clock import SystemClock
-from liqmap.collect.brackets import BracketTables
-from liqmap.collect.clients import rest_clients
-from liqmap.collect.collector import Collector
-from liqmap.collect.contracts import Contracts
-from liqmap.collect.days import DayFiles
-from liqmap.collect.liquidations import LiquidationDays
-from liqmap.collect.recent import recent_trades
-from liqmap.collect.series import SeriesCollector
-from liqmap.errors import ClusterAway, DamagedSegment, EngineBusy, LiqmapError, UnreadableStore
-from liqmap.live.recorder import Recorder
-from liqmap.live.series import keep_series
+from liqmap.errors import ClusterAway, DamagedSegment, LiqmapError, UnreadableStore
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
-from liqmap.live.warm import WarmMarkets
 from liqmap.model import MapRequest, Progress
-from liqmap.net.session import open_session
-from liqmap.run.accuracy import Accuracy, Supplies
-from liqmap.run.dask import ClusterStatus, DaskPool
 from liqmap.run.gathering import Gathering
 from liqmap.run.job import MapJob
 from liqmap.run.joint import JointJob, run_job
+from liqmap.run.parts import Manner, open_parts
 from liqmap.run.scanner import Scanner
+from liqmap.run.sharing import Listener, SharedJobs
 from liqmap.settings import load_settings
-from liqmap.store.local import SegmentStore
-from liqmap.store.shared import SharedStore
-from liqmap.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -49,7 +33,10 @@ if TYPE_CHECKING:
 
     from liqmap.clock import Clock
     from liqmap.compute.scan import ScanRequest, ScanResult
+    from liqmap.run.accuracy import Accuracy
+    from liqmap.run.dask import ClusterStatus
     from liqmap.run.gathering import Gathered
+    from liqmap.run.parts import Parts
     from liqmap.run.result import MapResult
     from liqmap.settings import Settings
     from liqmap.store.shared import Observe
@@ -58,36 +45,6 @@ log = logging.getLogger(__name__)
 
 _STORE_TRIES = 2
 _STORE_WAIT = 1.0  # seconds; file descriptors or memory may be free again by then
-
-
-class Listener(NamedTuple):
-    """A caller who waits for a map: receives its progress, and a partial map if it takes long."""
-
-    progress: Callable[[Progress], None]
-    partial: Callable[[MapResult], None]
-
-
-@dataclass(slots=True)
-class _Job:
-    task: asyncio.Task[MapResult]
-    listeners: list[Listener] = field(default_factory=list)
-    partial: MapResult | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What an engine works with while it is open."""
-
-    pool: WorkerPool
-    store: SegmentStore
-    cluster: DaskPool | None
-    shared: SharedStore | None
-    brackets: BracketTables
-    recorder: Recorder
-    collector: Collector
-    series: SeriesCollector
-    liquidations: LiquidationDays
-    accuracy: Accuracy
 
 
 class Engine:
@@ -116,16 +73,19 @@ class Engine:
         observe_shared: Observe = lambda _seconds, _succeeded: None,
     ) -> None:
         self._settings = settings
-        self._traces = list(traces)
-        self._observe_shared = observe_shared
-        self._executor = executor
         self._clock = clock or SystemClock()
-        self._record = record
-        self._resident = resident or record
-        self._draws_here = draws_here
-        self._jobs: dict[MapRequest, _Job] = {}
+        self._manner = Manner(
+            clock=self._clock,
+            executor=executor,
+            record=record,
+            resident=resident or record,
+            draws_here=draws_here,
+            traces=traces,
+            observe_shared=observe_shared,
+        )
+        self._jobs = SharedJobs(self._draw, most=settings.engine.queue_size)
         self._results: LRUCache[MapRequest, MapResult] = LRUCache(settings.engine.cached_results)
-        self._open: _Parts | None = None
+        self._open: Parts | None = None
         self._stack = AsyncExitStack()
         self.answered_from_memory = 0
         self.drawn_instead = 0
@@ -133,8 +93,8 @@ class Engine:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._open = await self._enter(stack)
-            stack.push_async_callback(self._cancel_jobs)
+            self._open = await open_parts(self._settings, self._manner, stack)
+            stack.push_async_callback(self._jobs.cancel)
             self._stack = stack.pop_all()
         return self
 
@@ -216,21 +176,7 @@ class Engine:
         if request in self._results:
             self.answered_from_memory += 1
             return self._results[request]
-        job = self._jobs.get(request)
-        if job is None:
-            self._refuse_if_full()
-            job = self._start(request)
-        listener = Listener(progress or _ignore, partial or _ignore)
-        job.listeners.append(listener)
-        if job.partial is not None:
-            listener.partial(job.partial)
-        try:
-            return await asyncio.shield(job.task)
-        finally:
-            job.listeners.remove(listener)
-            if not job.listeners:  # nobody waits any more
-                self._forget(request, job)
-                job.task.cancel()
+        return await self._jobs.result(request, Listener(progress or _ignore, partial or _ignore))
 
     async def scan(self, request: ScanRequest) -> ScanResult:
         """Find the markets whose price is nearest to a large cluster, and draw them as one picture.
@@ -238,123 +184,13 @@ class Engine:
         Raises RequestError if there is nothing to scan, and JobFailed.
         """
         parts = self._parts
-        scanner = Scanner(
-            parts.store,
-            parts.collector,
-            parts.series,
-            run=parts.pool.run,
-            bracket_folder=parts.brackets.folder,
-            clock=self._clock,
-        )
-        return await scanner.scan(request)
+        return await Scanner(parts.store, parts.sources, run=parts.pool.run).scan(request)
 
     @property
-    def _parts(self) -> _Parts:
+    def _parts(self) -> Parts:
         if self._open is None:
             raise RuntimeError("An engine draws only inside `async with`.")
         return self._open
-
-    async def _enter(self, stack: AsyncExitStack) -> _Parts:
-        settings, clock = self._settings, self._clock
-        pool = await stack.enter_async_context(
-            WorkerPool(
-                workers=settings.engine.workers,
-                timeout=settings.engine.job_timeout,
-                executor=self._executor,
-                warm=not self._draws_here,
-            )
-        )
-        session = await stack.enter_async_context(open_session(settings.network, traces=self._traces))
-        store = SegmentStore(settings.storage.path, max_size=settings.storage.max_size)
-        store.open(now=clock.now())
-        shared = self._shared()
-        cluster = None
-        if settings.engine.executor == "dask":
-            cluster = await stack.enter_async_context(DaskPool(settings, shared=shared))
-        clients = rest_clients(settings, session=session, clock=clock, warns_of_clock=True)
-        contracts = Contracts(settings, clients=clients, clock=clock)
-        days = DayFiles(
-            settings,
-            store=store,
-            session=session,
-            run=pool.run,
-            clock=clock,
-            contracts=contracts,
-            shared=shared,
-        )
-        stack.push_async_callback(days.close)
-        brackets = await stack.enter_async_context(
-            BracketTables(settings, clients=clients, contracts=contracts, clock=clock, daily=self._resident)
-        )
-        recent = recent_trades(settings, store=store, clients=clients, contracts=contracts)
-        series = SeriesCollector(settings, session=session, clients=clients, clock=clock)
-        stack.push_async_callback(series.close)
-        recorder = Recorder(
-            settings,
-            store=store,
-            session=session,
-            days=days,
-            recent=recent,
-            clients=clients,
-            brackets=brackets,
-            contracts=contracts,
-            clock=clock,
-        )
-        if self._record:
-            await stack.enter_async_context(recorder)
-            warm = WarmMarkets(
-                settings, want=recorder.keep, days=days, recent=recent, clients=clients, clock=clock
-            )
-            await stack.enter_async_context(warm)
-            keeping = keep_series(series, root=settings.storage.path, clock=clock)
-            stack.push_async_callback(_cancelled, asyncio.create_task(keeping))
-        collector = Collector(
-            store=store,
-            days=days,
-            recent=recent,
-            clock=clock,
-            longest_fill=timedelta(seconds=settings.recent.longest),
-            is_recorded=recorder.is_recorded,
-        )
-        liquidations = LiquidationDays(settings, store=store, session=session)
-        supplies = Supplies(collector, brackets, liquidations, pool.run, recorder.is_recorded)
-        accuracy = Accuracy(settings, supplies, clock=clock)
-        if self._record:
-            accuracy.check_settings()
-            sealing = asyncio.create_task(accuracy.run())
-            stack.push_async_callback(_cancelled, sealing)
-        return _Parts(
-            pool, store, cluster, shared, brackets, recorder, collector, series, liquidations, accuracy
-        )
-
-    def _shared(self) -> SharedStore | None:
-        storage = self._settings.storage
-        if not storage.shared_url:
-            return None
-        proxy_for, silence = self._settings.network.proxy_for, storage.shared_timeout
-        observe = self._observe_shared
-        return SharedStore(storage.shared_url, proxy_for=proxy_for, silence=silence, observe=observe)
-
-    def _refuse_if_full(self) -> None:
-        waiting = len(self._jobs)
-        if waiting >= self._settings.engine.queue_size:
-            raise EngineBusy(f"{waiting} maps are being drawn already; please try again in a few seconds.")
-
-    def _start(self, request: MapRequest) -> _Job:
-        job = self._jobs[request] = _Job(asyncio.create_task(self._draw(request)))
-
-        def done(task: asyncio.Task[MapResult]) -> None:
-            self._forget(request, job)
-            # Waiting callers get the error. If none is left, asyncio need not log that nobody retrieved it.
-            if not task.cancelled():
-                task.exception()
-
-        job.task.add_done_callback(done)
-        return job
-
-    def _forget(self, request: MapRequest, job: _Job) -> None:
-        if self._jobs.get(request) is job:
-            del self._jobs[request]
 
     async def _draw(self, request: MapRequest) -> MapResult:
         """Draw; set damaged segments aside and fetch them again, and try an unreadable store twice."""
@@ -377,13 +213,7 @@ class Engine:
     async def _draw_once(self, request: MapRequest) -> MapResult:
         started = time.perf_counter()
         gathering = Gathering(
-            request,
-            collector=self._parts.collector,
-            brackets=self._parts.brackets,
-            series=self._parts.series,
-            liquidations=self._parts.liquidations,
-            clock=self._clock,
-            progress=lambda progress: self._tell(request, progress),
+            request, self._parts.sources, progress=lambda progress: self._jobs.report(request, progress)
         )
         try:
             await self._offer_partial(request, gathering)
@@ -391,7 +221,7 @@ class Engine:
         finally:
             gathering.cancel()
         collected = time.perf_counter()
-        self._tell(request, Progress("Drawing"))
+        self._jobs.report(request, Progress("Drawing"))
         result = await self._drawn(request, gathered)
         result = replace(
             result,
@@ -409,7 +239,7 @@ class Engine:
         return result
 
     async def _drawn(self, request: MapRequest, gathered: Gathered) -> MapResult:
-        folders = (self._parts.brackets.folder,)
+        folders = (self._parts.sources.brackets.folder,)
         jobs = tuple(
             MapJob(
                 each.request,
@@ -432,7 +262,7 @@ class Engine:
                     raise
                 self.drawn_instead += 1
                 log.warning("a map is drawn on this machine: %s", error)
-        if self._draws_here:
+        if self._manner.draws_here:
             return await asyncio.to_thread(run_job, job)
         return await self._parts.pool.run(run_job, job)
 
@@ -443,37 +273,18 @@ class Engine:
             await asyncio.wait({gathering.collected, patience}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             patience.cancel()
-        job = self._jobs.get(request)
-        if gathering.collected.done() or job is None:
+        if gathering.collected.done() or request not in self._jobs:
             return
         held = gathering.held()
         if not held.markets:
             return
         try:
-            job.partial = await self._drawn(request, held)
-        except (
-            LiqmapError
-        ) as error:  # nothing to show of so little, or the workers are busy: the whole counts
+            partial = await self._drawn(request, held)
+        except LiqmapError as error:
+            # There is nothing to show of so little, or the workers are busy. The whole map counts.
             log.debug("no partial map: %s", error)
             return
-        for listener in tuple(job.listeners):
-            listener.partial(job.partial)
-
-    def _tell(self, request: MapRequest, progress: Progress) -> None:
-        job = self._jobs.get(request)
-        for listener in tuple(job.listeners) if job else ():
-            listener.progress(progress)
-
-    async def _cancel_jobs(self) -> None:
-        tasks = [job.task for job in self._jobs.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+        self._jobs.offer(request, partial)
 
 
 def _ignore(_: Progress | MapResult) -> None:

@@ -43,28 +43,35 @@ class Gathered:
     is_final: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where what a map needs comes from, and the clock by which it is waited for."""
+
+    collector: Collector
+    brackets: BracketTables
+    series: SeriesCollector
+    liquidations: LiquidationDays
+    clock: Clock
+
+
 class _One:
     """Gathers what there is of one market."""
 
     def __init__(
-        self,
-        request: MapRequest,
-        *,
-        collector: Collector,
-        brackets: BracketTables,
-        series: SeriesCollector,
-        liquidations: LiquidationDays,
-        clock: Clock,
-        progress: Callable[[Progress], None],
+        self, request: MapRequest, sources: Sources, *, progress: Callable[[Progress], None]
     ) -> None:
         self.request = request
-        self._collector = collector
+        self._collector = sources.collector
         market = request.market
         self.collecting = asyncio.create_task(
-            collector.collect(market.exchange, market.symbol, window=request.window, progress=progress)
+            sources.collector.collect(
+                market.exchange, market.symbol, window=request.window, progress=progress
+            )
         )
-        self._bracketing = asyncio.create_task(brackets.current(request.model, market.symbol))
-        self._fetch = SeriesFetch(request, collector=series, liquidations=liquidations, clock=clock)
+        self._bracketing = asyncio.create_task(sources.brackets.current(request.model, market.symbol))
+        self._fetch = SeriesFetch(
+            request, collector=sources.series, liquidations=sources.liquidations, clock=sources.clock
+        )
 
     def held(self) -> OfMarket | None:
         """Return what the store has now, None if that is nothing."""
@@ -91,28 +98,12 @@ class Gathering:
     """Gathers what a request needs, of all its markets at once. `cancel` it at the end."""
 
     def __init__(
-        self,
-        request: MapRequest,
-        *,
-        collector: Collector,
-        brackets: BracketTables,
-        series: SeriesCollector,
-        liquidations: LiquidationDays,
-        clock: Clock,
-        progress: Callable[[Progress], None],
+        self, request: MapRequest, sources: Sources, *, progress: Callable[[Progress], None]
     ) -> None:
         self._progress = progress
         self._shares = [0.0] * len(request.markets)
         self._each = [
-            _One(
-                request.alone(market),
-                collector=collector,
-                brackets=brackets,
-                series=series,
-                liquidations=liquidations,
-                clock=clock,
-                progress=self._heard(place),
-            )
+            _One(request.alone(market), sources, progress=self._heard(place))
             for place, market in enumerate(request.markets)
         ]
         self.collected: asyncio.Future[Any] = asyncio.gather(

@@ -17,11 +17,9 @@ from liqmap.store.segments import segment_windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from liqmap.clock import Clock
-    from liqmap.collect.collector import Collector, Holdings
-    from liqmap.collect.series import SeriesCollector
+    from liqmap.collect.collector import Holdings
+    from liqmap.run.gathering import Sources
     from liqmap.run.series import MapSeries
     from liqmap.store.local import SegmentStore
     from liqmap.workers.pool import Run
@@ -31,24 +29,21 @@ _FETCHED_AT_ONCE = 4  # markets whose trades are fetched side by side
 
 
 class Scanner:
-    """Scans the markets of one store. `bracket_folder` is where fetched bracket tables are kept."""
+    """Scans the markets of one store; `run` runs jobs in the workers."""
 
     def __init__(
         self,
         store: SegmentStore,
-        collector: Collector,
-        series: SeriesCollector,
+        sources: Sources,
         *,
         run: Run,
-        bracket_folder: Path,
-        clock: Clock,
     ) -> None:
         self._store = store
-        self._collector = collector
-        self._series = series
-        self._clock = clock
+        self._collector = sources.collector
+        self._series = sources.series
+        self._clock = sources.clock
         self._run = run
-        self._bracket_folder = bracket_folder
+        self._bracket_folder = sources.brackets.folder
         self._fetching = asyncio.Semaphore(_FETCHED_AT_ONCE)
 
     async def scan(self, request: ScanRequest) -> ScanResult:

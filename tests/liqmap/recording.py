@@ -143,17 +143,10 @@ async def recording(
     chosen = RecorderSettings(symbols=symbols, **options)
     async with supplies(folder, server, machine, retry_wait=retry_wait, recorder=chosen) as by:
         recorder = Recorder(
-            by.settings,
-            store=by.store,
-            session=by.session,
-            days=by.days,
-            recent=by.recent,
-            clients=by.clients,
+            by,
             brackets=BracketTables(
                 by.settings, clients=by.clients, contracts=by.contracts, clock=machine, daily=False
             ),
-            contracts=by.contracts,
-            clock=machine,
         )
         async with recorder:
             yield Recording(recorder, server, by.store, clock)

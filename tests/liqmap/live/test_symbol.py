@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -101,15 +102,18 @@ async def test_liquidation_of_another_day_or_symbol_is_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     clock, written = SimulatedClock(NOW), Written()
+    supply = SimpleNamespace(
+        settings=Settings(),
+        clock=clock,
+        session=NoConnection(),
+        clients={Exchange.BYBIT: NoAnswer(clock)},
+    )
     bybit = ExchangeRecorder(
         Exchange.BYBIT,
-        Settings(),
-        session=cast(Any, NoConnection()),
-        client=cast(Any, NoAnswer(clock)),
+        cast(Any, supply),
         writer=cast(Any, written),
         repair=cast(Any, written),
         recordings=Recordings(tmp_path),
-        clock=clock,
         on_forgotten=lambda: None,
     )
     bybit.want("BTCUSDT", asked=None)

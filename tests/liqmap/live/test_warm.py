@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from liqmap.collect.supply import Supply
 from liqmap.live.warm import WarmMarkets
 from liqmap.model import Exchange
 from liqmap.settings import RecorderSettings
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.window import TimeWindow
-from tests.liqmap.supplies import Supplies, supplies
+from tests.liqmap.supplies import supplies
 
 NOW = datetime(2023, 8, 3, 12, 0, 30, tzinfo=UTC)
 PAGES = "/binance/fapi/v1/aggTrades"
@@ -24,17 +25,10 @@ HOURS = {count: timedelta(hours=count) for count in (1, 20)}
 class Warm:
     """Markets that are kept warm, and all that a test may want to touch."""
 
-    def __init__(self, server: MarketServer, clock: SimulatedClock, by: Supplies) -> None:
+    def __init__(self, server: MarketServer, clock: SimulatedClock, by: Supply) -> None:
         self.server, self.clock, self.by = server, clock, by
         self.wanted: list[tuple[Exchange, str]] = []
-        self.markets = WarmMarkets(
-            by.settings,
-            want=lambda exchange, symbol: self.wanted.append((exchange, symbol)),
-            days=by.days,
-            recent=by.recent,
-            clients=by.clients,
-            clock=clock,
-        )
+        self.markets = WarmMarkets(by, want=lambda exchange, symbol: self.wanted.append((exchange, symbol)))
 
     def again(self) -> Warm:
         """Return what the next start of the process is."""

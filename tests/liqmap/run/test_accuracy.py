@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from liqmap.model import Exchange, Market, Progress, Side
 from liqmap.run.accuracy import Accuracy, at_traded_prices, ledger_path
 from liqmap.run.backtest import CANDIDATES, Backtest
 from liqmap.run.engine import Engine
+from liqmap.run.gathering import Sources
 from liqmap.settings import LedgerSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.bars import Bars
@@ -143,12 +144,14 @@ BYBIT = Market(Exchange.BYBIT, "BTCUSDT")
 
 
 def invented(root: Path, clock: SimulatedClock, **ledger: Any) -> Invented:
-    class Supplies:
-        def is_recorded(self, exchange: Exchange, symbol: str) -> bool:
-            return (exchange, symbol) == (Exchange.BYBIT, "BTCUSDT")
-
     settings = Settings(storage=StorageSettings(path=root), ledger=LedgerSettings(**ledger))
-    return Invented(settings, Supplies(), clock=clock)  # type: ignore[arg-type]
+    nothing = cast(Any, None)
+    return Invented(
+        settings,
+        Sources(nothing, nothing, nothing, nothing, clock),
+        run=nothing,
+        is_recorded=lambda exchange, symbol: (exchange, symbol) == (Exchange.BYBIT, "BTCUSDT"),
+    )
 
 
 async def test_real_trades_are_sealed_within_half_an_hour_or_not_at_all(tmp_path: Path):

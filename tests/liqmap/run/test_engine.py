@@ -150,7 +150,7 @@ async def test_map_drawn_without_brackets_is_drawn_again_with_them(tmp_path: Pat
             MarginModel.SIMPLE,
             "no Bybit brackets of ETHUSDT are known",
         )
-        engine._parts.brackets._retried_at.clear()
+        engine._parts.sources.brackets._retried_at.clear()
         assert (await engine.draw(ether)).summary.margin.model is MarginModel.BYBIT
 
 
@@ -475,14 +475,14 @@ def of_today(hours: int, exchange: Exchange = Exchange.BINANCE) -> MapRequest:
 async def test_partial_map_is_shown_when_patience_is_over(tmp_path: Path, gate: Gate):
     async with live(tmp_path, gate) as (engine, _, clock):
         await engine.draw(of_today(2))
-        fetch = engine._parts.collector._fetch
+        fetch = engine._parts.sources.collector._fetch
         go_on = asyncio.Event()
 
         async def slow(*arguments: Any) -> None:
             await go_on.wait()
             await fetch(*arguments)
 
-        engine._parts.collector._fetch = slow  # an exchange that takes its time
+        engine._parts.sources.collector._fetch = slow  # an exchange that takes its time
         partial: list[list[MapResult]] = [[], []]
         first = asyncio.create_task(engine.draw(of_today(6), partial=partial[0].append))
         await until(lambda: bool(clock.alarms))
@@ -501,14 +501,14 @@ async def test_partial_map_is_shown_when_patience_is_over(tmp_path: Path, gate: 
 
 async def test_no_partial_map_is_shown_where_the_store_has_no_trades(tmp_path: Path, gate: Gate):
     async with live(tmp_path, gate) as (engine, _, clock):
-        fetch = engine._parts.collector._fetch
+        fetch = engine._parts.sources.collector._fetch
         go_on = asyncio.Event()
 
         async def slow(*arguments: Any) -> None:
             await go_on.wait()
             await fetch(*arguments)
 
-        engine._parts.collector._fetch = slow  # an exchange that takes its time
+        engine._parts.sources.collector._fetch = slow  # an exchange that takes its time
         partial: list[MapResult] = []
         drawing = asyncio.create_task(engine.draw(of_today(2), partial=partial.append))
         await until(lambda: bool(clock.alarms))

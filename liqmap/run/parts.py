@@ -1,0 +1,154 @@
+"""Open what an engine works with, each part over those opened before it, and close it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from liqmap.collect.brackets import BracketTables
+from liqmap.collect.collector import Collector
+from liqmap.collect.liquidations import LiquidationDays
+from liqmap.collect.series import SeriesCollector
+from liqmap.collect.supply import open_supply
+from liqmap.live.recorder import Recorder
+from liqmap.live.series import keep_series
+from liqmap.live.warm import WarmMarkets
+from liqmap.run.accuracy import Accuracy
+from liqmap.run.dask import DaskPool
+from liqmap.run.gathering import Sources
+from liqmap.store.shared import SharedStore
+from liqmap.workers.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from concurrent.futures import Executor
+    from contextlib import AsyncExitStack
+    from typing import Any
+
+    import aiohttp
+
+    from liqmap.clock import Clock
+    from liqmap.collect.supply import Supply
+    from liqmap.settings import Settings
+    from liqmap.store.local import SegmentStore
+    from liqmap.store.shared import Observe
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an engine works with while it is open."""
+
+    pool: WorkerPool
+    store: SegmentStore
+    cluster: DaskPool | None
+    shared: SharedStore | None
+    sources: Sources
+    recorder: Recorder
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How an engine works, as its owner has chosen; `Engine` says what each choice means."""
+
+    clock: Clock
+    executor: Executor | None
+    record: bool
+    resident: bool
+    draws_here: bool
+    traces: Sequence[aiohttp.TraceConfig]
+    observe_shared: Observe
+
+
+async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) -> Parts:
+    """Open all parts and have `stack` close them."""
+    pool = await stack.enter_async_context(
+        WorkerPool(
+            workers=settings.engine.workers,
+            timeout=settings.engine.job_timeout,
+            executor=manner.executor,
+            warm=not manner.draws_here,
+        )
+    )
+    shared = _shared_store(settings, manner.observe_shared)
+    cluster = None
+    if settings.engine.executor == "dask":
+        cluster = await stack.enter_async_context(DaskPool(settings, shared=shared))
+    supply = await stack.enter_async_context(
+        open_supply(
+            settings,
+            run=pool.run,
+            clock=manner.clock,
+            shared=shared,
+            traces=manner.traces,
+            warns_of_clock=True,
+        )
+    )
+    brackets = await stack.enter_async_context(
+        BracketTables(
+            settings,
+            clients=supply.clients,
+            contracts=supply.contracts,
+            clock=supply.clock,
+            daily=manner.resident,
+        )
+    )
+    series = SeriesCollector(settings, session=supply.session, clients=supply.clients, clock=supply.clock)
+    stack.push_async_callback(series.close)
+    recorder = Recorder(supply, brackets=brackets)
+    if manner.record:
+        await _start_recording(recorder, supply, series, stack)
+    sources = Sources(
+        Collector(
+            store=supply.store,
+            days=supply.days,
+            recent=supply.recent,
+            clock=supply.clock,
+            longest_fill=timedelta(seconds=settings.recent.longest),
+            is_recorded=recorder.is_recorded,
+        ),
+        brackets,
+        series,
+        LiquidationDays(settings, store=supply.store, session=supply.session),
+        supply.clock,
+    )
+    accuracy = Accuracy(settings, sources, run=pool.run, is_recorded=recorder.is_recorded)
+    if manner.record:
+        accuracy.check_settings()
+        await stack.enter_async_context(_in_background(accuracy.run()))
+    return Parts(pool, supply.store, cluster, shared, sources, recorder, accuracy)
+
+
+async def _start_recording(
+    recorder: Recorder, supply: Supply, series: SeriesCollector, stack: AsyncExitStack
+) -> None:
+    await stack.enter_async_context(recorder)
+    await stack.enter_async_context(WarmMarkets(supply, want=recorder.keep))
+    keeping = keep_series(series, root=supply.store.root, clock=supply.clock)
+    await stack.enter_async_context(_in_background(keeping))
+
+
+def _shared_store(settings: Settings, observe: Observe) -> SharedStore | None:
+    storage = settings.storage
+    if not storage.shared_url:
+        return None
+    return SharedStore(
+        storage.shared_url,
+        proxy_for=settings.network.proxy_for,
+        silence=storage.shared_timeout,
+        observe=observe,
+    )
+
+
+@asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do work for as long as the engine is open."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
