@@ -7,7 +7,8 @@ find mistakes in the parsers.
 from liqmap.simulator.clock import SimulatedClock, remote_clock
 from liqmap.simulator.crash import CrashServer
 from liqmap.simulator.faults import Fault
-from liqmap.simulator.market import LISTINGS, MarketDay, SimulatedMarket
+from liqmap.simulator.listings import LISTINGS, MarketDay
+from liqmap.simulator.market import SimulatedMarket
 from liqmap.simulator.messages import Bracket
 from liqmap.simulator.server import GENEROUS, MarketServer, simulated_store
 

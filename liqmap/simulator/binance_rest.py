@@ -12,7 +12,7 @@ from aiohttp import web
 
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.limits import Charge, WeightLimit
-from liqmap.simulator.market import LISTINGS, Listing
+from liqmap.simulator.listings import LISTINGS, Listing
 from liqmap.simulator.messages import binance_rows
 from liqmap.simulator.tape import linear_symbols
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from liqmap.clock import Clock
-    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.listings import MarketDay
     from liqmap.simulator.tape import Tape
 
 _HOUR_MS = 3_600_000

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.formats import risk_limits
-from liqmap.simulator.market import LISTINGS, Listing
+from liqmap.simulator.listings import LISTINGS, Listing
 from liqmap.simulator.messages import bybit_rows
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from liqmap.simulator.liquidations import Liquidations
-    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.listings import MarketDay
 
 _BINANCE_MOST_STREAMS = 1024
 _BYBIT_MOST_CHARACTERS = 21_000

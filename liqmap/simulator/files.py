@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.formats import binance_checksum, binance_liquidations_zip, binance_zip, bybit_csv_gz
-from liqmap.simulator.market import LISTINGS
+from liqmap.simulator.listings import LISTINGS
 from liqmap.simulator.okx_messages import okx_zip, symbol_named
 from liqmap.simulator.series_formats import binance_mark_zip, binance_metrics_zip
 from liqmap.window import TimeWindow

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.simulator.liquidations import Liquidations
-    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.listings import MarketDay
 
 MAINTENANCE = 0.004  # how far beyond its fill a liquidation order's limit lies
 _FASTEST = 1  # of deflate's levels: these files are read once, on this machine

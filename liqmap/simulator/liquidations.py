@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.simulator.market import Listing, MarketDay
+    from liqmap.simulator.listings import Listing, MarketDay
 
 _A_DAY: Final = 200
 _AT_LEAST: Final = 4

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.simulator.liquidations import Liquidations
-    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.listings import MarketDay
 
 BINANCE_CONTRACTS: Final = "!contractInfo"
 """The stream of all contracts' changes."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.simulator.liquidations import Liquidations
-    from liqmap.simulator.market import Listing, MarketDay
+    from liqmap.simulator.listings import Listing, MarketDay
 
 FILLS: Final = 2
 """So many fills has every order of the simulated market at OKX: the first takes the larger part."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from liqmap.simulator.clock import epoch_ms
-from liqmap.simulator.market import LISTINGS
+from liqmap.simulator.listings import LISTINGS
 from liqmap.simulator.okx_messages import (
     CONTRACTS,
     FILLS,
@@ -25,7 +25,7 @@ from liqmap.simulator.okx_messages import (
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock
-    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.listings import MarketDay
     from liqmap.simulator.tape import Tape
 
 _HISTORY_DAYS = 92

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from liqmap.simulator.liquidations import Liquidations
-    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.listings import MarketDay
 
 _MOST_CHARACTERS = 65_536
 _CONNECTION: Final = "a4d3ae55"

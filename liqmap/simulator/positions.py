@@ -18,7 +18,7 @@ from liqmap.simulator.series import MINUTE_MS, STEP_MS, STEPS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.listings import MarketDay
     from liqmap.simulator.series import SeriesDay
 
 LEVERAGES: Final = (10, 25, 50, 100)

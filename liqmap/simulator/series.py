@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.simulator.market import Listing, MarketDay
+    from liqmap.simulator.listings import Listing, MarketDay
 
 MINUTE_MS: Final = 60_000
 STEP_MS: Final = 300_000

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from liqmap.simulator.clock import epoch_ms, from_epoch_ms
-from liqmap.simulator.market import LISTINGS
+from liqmap.simulator.listings import LISTINGS
 from liqmap.simulator.okx_messages import symbol_named
 from liqmap.simulator.series import STEP_MS
 from liqmap.simulator.series_formats import (

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 from liqmap.simulator.clock import from_epoch_ms
-from liqmap.simulator.market import LISTINGS, SimulatedMarket
+from liqmap.simulator.listings import LISTINGS
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.simulator.liquidations import Liquidations
-    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.listings import MarketDay
+    from liqmap.simulator.market import SimulatedMarket
     from liqmap.simulator.series import SeriesDay
 
 # As many as a stream across midnight and a search two days back need, for every symbol.

@@ -28,7 +28,7 @@ from tests.liqmap.conftest import DAY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from liqmap.simulator.market import MarketDay
+    from liqmap.simulator.listings import MarketDay
 
 SYMBOL = "BTCUSDT"
 ROWS = 10_000_000

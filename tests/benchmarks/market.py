@@ -18,7 +18,7 @@ from liqmap import Exchange, Settings, TimeWindow
 from liqmap.exchanges import EXCHANGES
 from liqmap.simulator import SimulatedMarket
 from liqmap.simulator.formats import binance_checksum, binance_zip, bybit_csv_gz
-from liqmap.simulator.market import MarketDay
+from liqmap.simulator.listings import MarketDay
 from liqmap.store.segments import Origin, segment_path
 from liqmap.store.writer import write_segment
 

@@ -16,7 +16,8 @@ from bot.request.spec import MapSpec, encode_spec
 from liqmap.model import Exchange
 from liqmap.series import SeriesKind
 from liqmap.simulator.formats import binance_liquidations_zip, binance_zip, bybit_csv_gz
-from liqmap.simulator.market import MarketDay, SimulatedMarket
+from liqmap.simulator.listings import MarketDay
+from liqmap.simulator.market import SimulatedMarket
 from liqmap.simulator.okx_messages import okx_zip
 from liqmap.simulator.series_formats import (
     binance_candles,

@@ -12,7 +12,7 @@ from liqmap.collect.collector import Collector, Holdings
 from liqmap.errors import DataError
 from liqmap.model import Exchange, GapKind, Side, Trades
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
-from liqmap.simulator.market import MarketDay
+from liqmap.simulator.listings import MarketDay
 from liqmap.store.reading import read_table
 from liqmap.store.segments import Segment
 from liqmap.text import gap_text

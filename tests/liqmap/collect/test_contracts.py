@@ -15,7 +15,7 @@ from liqmap.model import Exchange
 from liqmap.net.session import open_session
 from liqmap.settings import ExchangesSettings, NetworkSettings, OkxSettings, Settings, StorageSettings
 from liqmap.simulator import SimulatedClock
-from liqmap.simulator.market import LISTINGS
+from liqmap.simulator.listings import LISTINGS
 from liqmap.simulator.okx_messages import okx_instrument
 from tests.served import served
 

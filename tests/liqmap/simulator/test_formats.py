@@ -6,7 +6,7 @@ import pytest
 
 from liqmap.model import Trades
 from liqmap.simulator.formats import bybit_csv_gz
-from liqmap.simulator.market import LISTINGS, MarketDay
+from liqmap.simulator.listings import LISTINGS, MarketDay
 
 COLUMNS = ("size", "homeNotional", "foreignNotional")
 
