@@ -2,64 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from liqmap.model import MapSummary, MarketSummary
 from liqmap.window import at_ms
 
 if TYPE_CHECKING:
-    from liqmap.compute.values import LiquidationMap, MarketShare
+    from liqmap.compute.values import Computed, LiquidationMap
 
 
 def summarize(liquidation_map: LiquidationMap) -> MapSummary:
     """Return the numbers of a map. They are computed from the same values that the pictures show."""
-    buckets = liquidation_map.buckets
+    path = liquidation_map.path
     return MapSummary(
-        last_price=liquidation_map.last_price,
-        newest_low=float(liquidation_map.path.low[-1]),
-        newest_high=float(liquidation_map.path.high[-1]),
-        newest_since=at_ms(int(liquidation_map.path.time[-1])),
-        trades=liquidation_map.trade_count,
-        selected_buy=liquidation_map.buys.count,
-        selected_sell=liquidation_map.sells.count,
-        selected_notional_buy=liquidation_map.buys.notional,
-        selected_notional_sell=liquidation_map.sells.notional,
-        standing_long=float(buckets.long.sum()),
-        standing_short=float(buckets.short.sum()),
-        swept_long=liquidation_map.swept_long,
-        swept_short=liquidation_map.swept_short,
-        unplaced=liquidation_map.unplaced,
-        margin=liquidation_map.margin,
-        bucket_size=buckets.size,
+        **_numbers(liquidation_map),
+        newest_low=float(path.low[-1]),
+        newest_high=float(path.high[-1]),
+        newest_since=at_ms(int(path.time[-1])),
+        bucket_size=liquidation_map.buckets.size,
         bands=liquidation_map.bands,
         clusters=liquidation_map.clusters,
-        not_opened=liquidation_map.not_opened,
-        closed=liquidation_map.closed,
-        open_interest=liquidation_map.open_interest,
-        realised=None if liquidation_map.realised is None else liquidation_map.realised.sums,
-        by_market=tuple(_of_market(each) for each in liquidation_map.shares),
+        by_market=tuple(
+            MarketSummary(**_numbers(each), market=each.market, coverage=each.coverage)
+            for each in liquidation_map.shares
+        ),
         left_out=liquidation_map.left_out,
     )
 
 
-def _of_market(share: MarketShare) -> MarketSummary:
-    return MarketSummary(
-        market=share.market,
-        last_price=share.last_price,
-        trades=share.trade_count,
-        selected_buy=share.buys.count,
-        selected_sell=share.sells.count,
-        selected_notional_buy=share.buys.notional,
-        selected_notional_sell=share.sells.notional,
-        standing_long=float(share.buckets.long.sum()),
-        standing_short=float(share.buckets.short.sum()),
-        swept_long=share.swept_long,
-        swept_short=share.swept_short,
-        unplaced=share.unplaced,
-        margin=share.margin,
-        coverage=share.coverage,
-        not_opened=share.not_opened,
-        closed=share.closed,
-        open_interest=share.open_interest,
-        realised=None if share.realised is None else share.realised.sums,
-    )
+def _numbers(computed: Computed) -> dict[str, Any]:
+    """Return the fields of `MapNumbers`."""
+    return {
+        "last_price": computed.last_price,
+        "trades": computed.trade_count,
+        "selected_buy": computed.buys.count,
+        "selected_sell": computed.sells.count,
+        "selected_notional_buy": computed.buys.notional,
+        "selected_notional_sell": computed.sells.notional,
+        "standing_long": float(computed.buckets.long.sum()),
+        "standing_short": float(computed.buckets.short.sum()),
+        "swept_long": computed.swept_long,
+        "swept_short": computed.swept_short,
+        "unplaced": computed.unplaced,
+        "margin": computed.margin,
+        "not_opened": computed.not_opened,
+        "closed": computed.closed,
+        "open_interest": computed.open_interest,
+        "realised": None if computed.realised is None else computed.realised.sums,
+    }

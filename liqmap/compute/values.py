@@ -181,41 +181,50 @@ class Realised:
         return self.time[rows], self.price[rows], self.notional[rows]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LiquidationMap:
-    """All that the pictures show, computed; drawing adds no numbers.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Computed:
+    """What is computed of one market, or of all the markets of a map.
 
-    `swept_long` and `swept_short` are the notional of levels that the price has touched since their entry;
-    `swept_outside` is the part of both that lies outside the buckets. `unplaced` is the notional of selected
-    trades that are too large for any of the leverages. `clusters` has the longs', nearest first, then the
-    shorts'. `labelled` has those of them that get a label, the most important first. All pictures and words
-    of an answer name clusters from this one list. `not_opened`, `closed` and `open_interest` are as in
-    `MapSummary`; `realised` is None where no liquidations were received. A map of several markets has their
-    `shares`, the reference first, and says which are `left_out`.
+    `swept_long` and `swept_short` are the notional of levels that the price has touched since their entry.
+    `unplaced` is the notional of selected trades that are too large for any of the leverages. `not_opened`,
+    `closed` and `open_interest` are as in `MapSummary`; `realised` is None where no liquidations were
+    received.
     """
 
-    request: MapRequest
     coverage: Coverage
     path: PricePath
+    last_price: float
     buys: Selected
     sells: Selected
     trade_count: int
-    last_price: float
     buckets: LevelBuckets
-    long_depth: DepthCurve
-    short_depth: DepthCurve
     swept_long: float
     swept_short: float
-    swept_outside: float
     unplaced: float
     margin: MarginBasis
-    bands: tuple[Band, ...]
-    clusters: tuple[Cluster, ...] = ()
-    labelled: tuple[Cluster, ...] = ()
     not_opened: float = 0.0
     closed: float = 0.0
     open_interest: OpenInterest | None = None
     realised: Realised | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LiquidationMap(Computed):
+    """All that the pictures show, computed; drawing adds no numbers.
+
+    `swept_outside` is the part of what was swept that lies outside the buckets. `clusters` has the longs',
+    nearest first, then the shorts'. `labelled` has those of them that get a label, the most important first.
+    All pictures and words of an answer name clusters from this one list. A map of several markets has their
+    `shares`, the reference first, and says which are `left_out`.
+    """
+
+    request: MapRequest
+    long_depth: DepthCurve
+    short_depth: DepthCurve
+    swept_outside: float
+    bands: tuple[Band, ...]
+    clusters: tuple[Cluster, ...] = ()
+    labelled: tuple[Cluster, ...] = ()
     shares: tuple[MarketShare, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
@@ -231,8 +240,8 @@ class LiquidationMap:
         return self.shares[0].coverage.missing if self.shares else self.coverage.missing
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MarketShare:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class MarketShare(Computed):
     """One market's share of a map of several.
 
     `buckets` are what it has in those of the map, aligned: its own prices times `ratio`, so that distances
@@ -241,21 +250,6 @@ class MarketShare:
 
     market: Market
     ratio: float
-    last_price: float
-    path: PricePath
-    buckets: LevelBuckets
-    buys: Selected
-    sells: Selected
-    trade_count: int
-    swept_long: float
-    swept_short: float
-    unplaced: float
-    margin: MarginBasis
-    coverage: Coverage
-    not_opened: float = 0.0
-    closed: float = 0.0
-    open_interest: OpenInterest | None = None
-    realised: Realised | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -138,14 +138,14 @@ class LeftOut:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MarketSummary:
-    """One market's own numbers in a map of several: sums as it has them, and prices as it trades.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapNumbers:
+    """The numbers of one market, or of all the markets of a map.
 
-    `open_interest` is None where it is not known, and `realised` where no liquidations were received.
+    By open interest, `not_opened` is the selected notional that opened nothing and `closed` what was closed
+    since. `open_interest` is None where it is not known, and `realised` where no liquidations were received.
     """
 
-    market: Market
     last_price: float
     trades: int
     selected_buy: int
@@ -158,46 +158,35 @@ class MarketSummary:
     swept_short: float
     unplaced: float
     margin: MarginBasis
-    coverage: Coverage
     not_opened: float = 0.0
     closed: float = 0.0
     open_interest: OpenInterest | None = None
     realised: RealisedSums | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MapSummary:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketSummary(MapNumbers):
+    """One market's own numbers in a map of several: sums as it has them, and prices as it trades."""
+
+    market: Market
+    coverage: Coverage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapSummary(MapNumbers):
     """The numbers that a person reads beside a map; `clusters` are the map's.
 
     `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
-    `newest_since` and ends with the last price. Prices of clusters are exact to `bucket_size`. By open
-    interest, `not_opened` is the selected notional that opened nothing and `closed` what was closed since;
-    `open_interest` is None where it is not known, and `realised` where no liquidations were received. A map
-    of several markets has each one's own numbers `by_market`, and says which are `left_out`.
+    `newest_since` and ends with the last price. Prices of clusters are exact to `bucket_size`. A map of
+    several markets has each one's own numbers `by_market`, and says which are `left_out`.
     """
 
-    last_price: float
     newest_low: float
     newest_high: float
     newest_since: datetime
-    trades: int
-    selected_buy: int
-    selected_sell: int
-    selected_notional_buy: float
-    selected_notional_sell: float
-    standing_long: float
-    standing_short: float
-    swept_long: float
-    swept_short: float
-    unplaced: float
-    margin: MarginBasis
     bucket_size: float
     bands: tuple[Band, ...]
     clusters: tuple[Cluster, ...] = ()
-    not_opened: float = 0.0
-    closed: float = 0.0
-    open_interest: OpenInterest | None = None
-    realised: RealisedSums | None = None
     by_market: tuple[MarketSummary, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 

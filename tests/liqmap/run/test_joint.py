@@ -64,19 +64,19 @@ def load_job_of(parts: dict[Market, Part]) -> Loaded:
 
 def share_of(drawn: LiquidationMap, exchange: Exchange, path: PricePath) -> MarketShare:
     return MarketShare(
-        Market(exchange, "BTCUSDT"),
-        1.0,
-        float(path.close[-1]),
-        path,
-        drawn.buckets,
-        drawn.buys,
-        drawn.sells,
-        drawn.trade_count,
-        0.0,
-        0.0,
-        0.0,
-        drawn.margin,
-        drawn.coverage,
+        market=Market(exchange, "BTCUSDT"),
+        ratio=1.0,
+        last_price=float(path.close[-1]),
+        path=path,
+        buckets=drawn.buckets,
+        buys=drawn.buys,
+        sells=drawn.sells,
+        trade_count=drawn.trade_count,
+        swept_long=0.0,
+        swept_short=0.0,
+        unplaced=0.0,
+        margin=drawn.margin,
+        coverage=drawn.coverage,
     )
 
 
