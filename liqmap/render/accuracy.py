@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from liqmap.model import Theme
-from liqmap.render.canvas import Box, Canvas, text_width
+from liqmap.render.canvas import Box, Canvas
+from liqmap.render.fonts import text_width
 from liqmap.render.panel import Panel, round_ticks
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH, Palette
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liqmap.render.canvas import Canvas, text_box, text_width
+from liqmap.render.canvas import Canvas, text_box
+from liqmap.render.fonts import text_width
 from liqmap.render.panel import Panel, round_ticks
 from liqmap.render.style import SIZES, WIDTH, Palette
 from liqmap.text import money_ticks, price, price_step

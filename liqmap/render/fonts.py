@@ -6,15 +6,19 @@ first such text is drawn. Where there is none, the code points stand for the let
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 from fontTools.ttLib import TTCollection, TTFont, TTLibError
 from matplotlib.font_manager import findSystemFonts
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 _FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
+_REGULAR, _BOLD = _FONTS / "DejaVuSans.ttf", _FONTS / "DejaVuSans-Bold.ttf"
+_FREETYPE_UNITS = 64  # a pixel
 
 
 def drawable(text: str) -> str:
@@ -25,17 +29,81 @@ def drawable(text: str) -> str:
     return "".join(f"U+{ord(each):04X} " if each in missing else each for each in text)
 
 
+def text_width(text: str, *, size: int, bold: bool = False) -> float:
+    """Return how many pixels a line of text takes."""
+    text = drawable(text)
+    return _width(text, font_of(text, size, bold=bold))
+
+
+class Mask(NamedTuple):
+    """How much each pixel is covered by letters, whose pen starts in pixel 0 of the row in their middle."""
+
+    letters: Image.Image
+    left: int
+    top: int
+
+
+# Most lines are on every picture of a symbol: 77 make a map and a depth.
+@lru_cache(maxsize=512)
+def text_mask(
+    text: str, size: int, *, bold: bool, rest: float, stroke: int = 0, opacity: float = 1.0
+) -> Mask:
+    """Return the mask of a drawable text, with a `stroke` around it [px], which begins `rest` into a pixel.
+
+    A line with a number that no picture has had yet is put together of words that others have had.
+    """
+    font = font_of(text, size, bold=bold)
+    words, pen = [], rest
+    for word in text.split(" "):
+        if word:
+            column = math.floor(pen)
+            units = math.floor((pen - column) * _FREETYPE_UNITS + 0.5)
+            mask = _word_mask(word, font, rest=units, stroke=stroke)
+            words.append(mask._replace(left=column + mask.left))
+        pen += _width(word + " ", font)
+    left, top = min(each.left for each in words), min(each.top for each in words)
+    right = max(each.left + each.letters.width for each in words)
+    bottom = max(each.top + each.letters.height for each in words)
+    letters = Image.new("L", (right - left, bottom - top))
+    for each in words:
+        letters.paste(round(255 * opacity), (each.left - left, each.top - top), each.letters)
+    return Mask(letters, left, top)
+
+
+@lru_cache(maxsize=2048)
+def _word_mask(word: str, font: ImageFont.FreeTypeFont, *, rest: int, stroke: int) -> Mask:
+    left, top, right, bottom = font.getbbox(word, anchor="lm", stroke_width=stroke)
+    place = math.floor(left), math.floor(top)
+    # The pen can push the letters one pixel further.
+    letters = Image.new("L", (math.ceil(right) - place[0] + 1, math.ceil(bottom) - place[1]))
+    ImageDraw.Draw(letters).text(
+        (rest / _FREETYPE_UNITS - place[0], -place[1]),
+        word,
+        255,
+        font,
+        anchor="lm",
+        stroke_width=stroke,
+        stroke_fill=255 if stroke else None,
+    )
+    return Mask(letters, *place)
+
+
+@lru_cache(maxsize=4096)
+def _width(text: str, font: ImageFont.FreeTypeFont) -> float:
+    return font.getlength(text)
+
+
 def font_of(text: str, size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return the font that a drawable text is written in, `size` pixels high."""
     missing = _lacking(text)
     fallback = _fallback(missing) if missing else None
     if fallback is None:
-        return _loaded(_FONTS / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), 0, size)
+        return _loaded(_BOLD if bold else _REGULAR, 0, size)
     return _loaded(*fallback, size)
 
 
 def _lacking(text: str) -> frozenset[str]:
-    return frozenset() if text.isascii() else frozenset(text) - _letters(_FONTS / "DejaVuSans.ttf", 0)
+    return frozenset() if text.isascii() else frozenset(text) - _letters(_REGULAR, 0)
 
 
 @lru_cache

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from liqmap.render.canvas import Canvas, text_width
+from liqmap.render.canvas import Canvas
+from liqmap.render.fonts import text_width
 from liqmap.render.style import HEIGHT, SIZES, WIDTH, Palette
 from liqmap.text import (
     BARELY_COVERED,

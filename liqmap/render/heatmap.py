@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from liqmap.render.axes import draw_bottom_axis, draw_left_axis, price_ticks, step_of, tick_width
-from liqmap.render.canvas import Box, Canvas, text_width
+from liqmap.render.canvas import Box, Canvas
+from liqmap.render.fonts import text_width
 from liqmap.render.frame import MARGIN, PLOT_BOTTOM, PLOT_TOP, fitting_size, framed, nothing_text, watermark
 from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, pill_width
 from liqmap.render.panel import Panel, time_ticks

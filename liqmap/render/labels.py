@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.model import Side
-from liqmap.render.canvas import Box, Canvas, text_width
+from liqmap.render.fonts import text_width
 from liqmap.render.frame import fitting_size
 from liqmap.render.style import SIZES, WIDTH, Palette
 from liqmap.text import cluster_label
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.model import Cluster
+    from liqmap.render.canvas import Box, Canvas
     from liqmap.render.panel import Panel
 
 PILL_HEIGHT: Final = 34
@@ -68,7 +69,7 @@ class LabelColumn:
         for cluster, height in heights.items():
             text = cluster_label(cluster, step=step)
             size = fitting_size(text, self.size, left=left, right=WIDTH - 4)
-            boxes.append(canvas.text(left, height, text, palette.text, size=size, halo=self.ground))
+            boxes.append(canvas.text(left, height, text, palette.text, size=size))
         # Letters lie over all shapes. Their ground hides what would show between them, such as outlines.
         canvas.boxes([box.widened(3, 2) for box in boxes], self.ground)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from liqmap.render.bars import stacks
-from liqmap.render.canvas import Box, Canvas, text_width
+from liqmap.render.canvas import Box, Canvas
+from liqmap.render.fonts import text_width
 from liqmap.render.style import SIZES, Palette
 
 if TYPE_CHECKING:

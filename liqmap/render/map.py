@@ -15,7 +15,8 @@ from liqmap.render.axes import (
     tick_width,
 )
 from liqmap.render.bars import draw_bars, level_range, standing_totals
-from liqmap.render.canvas import Box, Canvas, text_width
+from liqmap.render.canvas import Box, Canvas
+from liqmap.render.fonts import text_width
 from liqmap.render.frame import (
     MARGIN,
     PLOT_BOTTOM,

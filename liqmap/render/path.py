@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.render.axes import draw_bottom_axis, draw_left_axis, price_ticks, step_of
-from liqmap.render.canvas import Box, Canvas, text_width
+from liqmap.render.canvas import Box, Canvas
+from liqmap.render.fonts import text_width
 from liqmap.render.panel import Panel, time_ticks
 from liqmap.render.style import SIZES, Palette
 from liqmap.text import last_trade_text, price

@@ -8,10 +8,6 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgba
-from matplotlib.image import FigureImage
-from matplotlib.lines import Line2D
-from matplotlib.patches import PathPatch
 from PIL import Image
 
 from liqmap.compute.aftermath import aftermath
@@ -45,6 +41,7 @@ from liqmap.render.depth import depth_canvas
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, map_canvas
 from liqmap.render.path import path_pieces
+from liqmap.render.shapes import Area, Line, Pixels, Rings
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH
 from liqmap.text import cluster_label, last_price_text, price, standing_text
 from liqmap.window import TimeWindow
@@ -165,12 +162,21 @@ MADE["much to say"] = replace(
 VARIANTS = {name: each.map for name, each in MADE.items()}
 
 
-def lines_of(canvas: Canvas) -> list[Line2D]:
-    return [artist for artist in canvas.figure.get_children() if isinstance(artist, Line2D)]
+def lines_of(canvas: Canvas) -> list[Line]:
+    return [shape for shape in canvas.shapes if isinstance(shape, Line)]
 
 
-def patches_of(canvas: Canvas) -> list[PathPatch]:
-    return [artist for artist in canvas.figure.get_children() if isinstance(artist, PathPatch)]
+def areas_of(canvas: Canvas) -> list[Area]:
+    return [shape for shape in canvas.shapes if isinstance(shape, Area)]
+
+
+def rings_of(canvas: Canvas) -> list[Rings]:
+    return [shape for shape in canvas.shapes if isinstance(shape, Rings)]
+
+
+def image_of(canvas: Canvas) -> Pixels:
+    """Return the first image on a canvas."""
+    return next(shape for shape in canvas.shapes if isinstance(shape, Pixels))
 
 
 def heatmap_of(liquidation_map: LiquidationMap) -> Heatmap:
@@ -289,10 +295,10 @@ def test_gap_is_hatched_and_named_and_no_line_crosses_it():
     canvas = map_canvas(VARIANTS["gap"], label=LABEL)
     assert "no data" in texts(canvas)
     assert any("missing 02:00–03:30 (not published yet)" in text for text in texts(canvas))
-    (hatched,) = [patch for patch in patches_of(canvas) if patch.get_hatch()]
-    box = hatched.get_path().get_extents()
+    (hatched,) = [area for area in areas_of(canvas) if area.hatch]
+    box = hatched.outline.get_extents()
     for line in lines_of(canvas):
-        x = np.asarray(line.get_xdata(), float)
+        x = line.x
         if len(x) > 100 and np.isfinite(x).all():  # the price path
             assert not ((x > box.x0 + 1) & (x < box.x1 - 1)).any()
             assert len(x) < len(VARIANTS["gap"].path.time)
@@ -300,8 +306,8 @@ def test_gap_is_hatched_and_named_and_no_line_crosses_it():
 
 def longest_bar(canvas: Canvas, colour: str) -> float:
     """Return the right end [px] of the longest bar of a colour."""
-    bars = [patch for patch in patches_of(canvas) if patch.get_facecolor() == to_rgba(colour)]
-    return max(float(np.asarray(patch.get_path().vertices)[:, 0].max()) for patch in bars)
+    bars = [area for area in areas_of(canvas) if area.colour == colour]
+    return max(float(np.asarray(area.outline.vertices)[:, 0].max()) for area in bars)
 
 
 def test_bars_end_where_their_totals_do():
@@ -360,8 +366,8 @@ def test_map_and_heatmap_name_the_same_clusters_by_the_same_numbers(name: str):
 def test_every_labelled_cluster_has_a_bracket_even_without_a_label():
     drawn = VARIANTS["plain"]
     canvas, (_, panel) = map_canvas(drawn, label=LABEL), _map_panels(drawn)
-    white = to_rgba(PALETTES[Theme.DARK].text)
-    _, brackets = (patch.get_path() for patch in patches_of(canvas) if patch.get_facecolor() == white)
+    white = PALETTES[Theme.DARK].text
+    _, brackets = (area.outline for area in areas_of(canvas) if area.colour == white)
     assert not all(each.is_named for each in drawn.labelled)
     corners = np.asarray(brackets.vertices).reshape(-1, 5, 2)
     for cluster, each in zip(drawn.labelled, corners, strict=True):
@@ -381,7 +387,7 @@ def test_watermark_takes_no_label_its_place(name: str):
 
 
 def circles(canvas: Canvas) -> int:
-    return sum(len(np.asarray(line.get_xdata())) for line in lines_of(canvas) if line.get_marker() == "o")
+    return sum(len(rings.x) for rings in rings_of(canvas))
 
 
 def test_every_selected_trade_is_a_circle_up_to_a_number_that_is_said():
@@ -394,8 +400,7 @@ def test_every_selected_trade_is_a_circle_up_to_a_number_that_is_said():
 
 def test_circles_grow_with_the_notional():
     canvas = map_canvas(made(trades=100, sides=(Side.BUY,)).map, label=LABEL)
-    rings = [line for line in lines_of(canvas) if line.get_marker() == "o"][2:]
-    sizes = [line.get_markersize() for line in rings]
+    sizes = [rings.radius for rings in rings_of(canvas)][2:]  # after the two in the legend
     assert len(set(sizes)) > 2
     assert max(sizes) == sizes[0]  # the largest are drawn first, so that none hides another
 
@@ -422,9 +427,9 @@ def test_line_of_the_last_price_ends_where_the_data_does(name: str, hours: float
     panel, _ = _map_panels(drawn)
     y = float(panel.y(drawn.last_price))
     (dashed,) = [
-        np.asarray(line.get_xdata(), float)
+        line.x
         for line in lines_of(map_canvas(drawn, label=LABEL))
-        if line.get_color() == PALETTES[Theme.DARK].text and np.all(np.asarray(line.get_ydata()) == y)
+        if line.colour == PALETTES[Theme.DARK].text and np.all(line.y == y)
     ]
     end = drawn.request.window.start_ms + hours * 3_600_000
     assert dashed[-1] == pytest.approx(float(panel.x(end)))
@@ -478,8 +483,8 @@ def test_swept_levels_are_outlined_and_named():
     assert drawn.buckets.swept.any()
     for canvas in (map_canvas(drawn, label=LABEL), depth_canvas(drawn, label=LABEL)):
         assert "swept since" in texts(canvas)
-        ghosts = [line for line in lines_of(canvas) if line.get_color() == PALETTES[Theme.DARK].ghost]
-        assert any(np.isfinite(np.asarray(line.get_xdata(), float)).any() for line in ghosts)
+        ghosts = [line for line in lines_of(canvas) if line.colour == PALETTES[Theme.DARK].ghost]
+        assert any(np.isfinite(line.x).any() for line in ghosts)
 
 
 @pytest.mark.parametrize(("canvas_of", "upright"), [(map_canvas, False), (depth_canvas, True)])
@@ -488,8 +493,8 @@ def test_outline_that_continues_beyond_the_panel_or_the_pill_stays_open(canvas_o
     buckets = drawn.buckets
     drawn = replace(drawn, buckets=replace(buckets, swept=np.full(len(buckets.swept), 1e12)))
     canvas = canvas_of(drawn, label=LABEL)
-    (ghosts,) = [line for line in lines_of(canvas) if line.get_color() == PALETTES[Theme.DARK].ghost]
-    across = np.asarray(ghosts.get_ydata() if upright else ghosts.get_xdata(), float)
+    (ghosts,) = [line for line in lines_of(canvas) if line.colour == PALETTES[Theme.DARK].ghost]
+    across = ghosts.y if upright else ghosts.x
     (pill,) = [label.box for label in canvas.labels if label.text.startswith("last ")]
     ends = {across.reshape(-1, 5)[row, 1] for row in range(len(buckets.swept))}
     assert np.isnan(across.reshape(-1, 5)[:, 2]).all()  # no edge where nothing ends
@@ -520,17 +525,16 @@ def test_gap_covers_the_heatmap_to_the_end_of_the_bin_that_the_window_cuts():
     heatmap = build_heatmap(computed.map, computed.stretches, bin_seconds=BIN)
     assert heatmap.time[-1] > computed.map.request.window.end_ms
     canvas = heatmap_canvas(computed.map, heatmap, label=LABEL)
-    (hatched,) = [patch for patch in patches_of(canvas) if patch.get_hatch()]
-    (image,) = [each for each in canvas.figure.get_children() if isinstance(each, FigureImage)][:1]
-    assert hatched.get_path().get_extents().x1 == image.ox + np.asarray(image.get_array()).shape[1]
+    (hatched,) = [area for area in areas_of(canvas) if area.hatch]
+    image = image_of(canvas)
+    assert hatched.outline.get_extents().x1 == image.left + image.colours.shape[1]
 
 
 def test_heatmap_is_brightest_where_most_stands():
     drawn = VARIANTS["swept"]
     heatmap = heatmap_of(drawn)
     canvas = heatmap_canvas(drawn, heatmap, label=LABEL)
-    (image,) = [each for each in canvas.figure.get_children() if isinstance(each, FigureImage)][:1]
-    pixels = np.asarray(image.get_array())
+    pixels = image_of(canvas).colours
     row, column = np.unravel_index(heatmap.value.argmax(), heatmap.value.shape)
     at = (
         round((row + 0.5) / heatmap.value.shape[0] * pixels.shape[0]),
@@ -556,7 +560,7 @@ def test_map_labels_keep_order_and_side_and_their_leaders_cross_no_bar(name: str
         assert (label.box.bottom > last) == (names[label.text].distance > 0)
         assert label.box.left > float(ends.max())
     edges = panel.y(drawn.buckets.edges)
-    points = [np.asarray(line.get_xydata(), np.float64) for line in lines_of(canvas)]
+    points = [np.column_stack([line.x, line.y]) for line in lines_of(canvas)]
     # All leaders are one line with breaks: two level points, one at the label, and none.
     broken = [each for each in points if len(each) == 4 * len(labels) and np.isnan(each[3::4]).all()]
     assert bool(broken) == bool(labels)

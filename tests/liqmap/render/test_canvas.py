@@ -3,7 +3,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from liqmap.render.canvas import Box, Canvas, text_box, text_width
+from liqmap.render.canvas import Box, Canvas, text_box
+from liqmap.render.fonts import text_width
 
 
 def opened(png: bytes) -> Image.Image:
