@@ -1,22 +1,29 @@
-"""Choose the simulated market's liquidations: some of each day's trades, where the price moved fastest."""
+"""The simulated market's liquidations: positions whose levels the mark price reaches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from liqmap.simulator.positions import PositionBook
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from numpy.typing import NDArray
 
     from liqmap.simulator.listings import Listing, MarketDay
+    from liqmap.simulator.series import SeriesDay
 
-_A_DAY: Final = 200
-_AT_LEAST: Final = 4
-_MOVE_MS: Final = 30_000  # the time over which a move is measured
+WARM_DAYS: Final = 1
+"""So many days before the first liquidation the positions begin; what was open before has no levels."""
+
+_OPENERS: Final = 40  # of five minutes, so that a busy day has some thousand liquidations
+_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,17 +58,35 @@ class Liquidations:
         return Liquidations(self.symbol, self.day, self.listing, time, price, size, is_long)
 
 
-def liquidations_of(day: MarketDay, *, seed: int, scale: float) -> Liquidations:
-    """Return a day's liquidations: trades in fast moves. A fall liquidates longs, a rise shorts."""
-    trades = day.trades
-    rng = np.random.default_rng([seed, *f"{day.symbol} liquidations".encode(), day.day.toordinal()])
-    before = trades.price[trades.time.searchsorted(trades.time - _MOVE_MS)]
-    move = np.log(trades.price / before)
-    # To the fourth power, so that they cluster: a move twice as fast liquidates sixteen times as often.
-    weight = move**4 + 1e-30
-    number = min(len(trades), max(_AT_LEAST, round(_A_DAY * scale)))
-    rows = np.sort(rng.choice(len(trades), number, replace=False, p=weight / weight.sum()))
-    is_long = move[rows] < 0
+def liquidation_days(day: date) -> list[date]:
+    """Return the days, oldest first, whose trades a day's liquidations come from."""
+    return [day - timedelta(days=back) for back in range(WARM_DAYS, -1, -1)]
+
+
+def liquidations_of(days: Sequence[tuple[MarketDay, SeriesDay]], *, seed: int) -> Liquidations:
+    """Return the liquidations of the last of some days, whose positions began with the first of them.
+
+    A position is liquidated within a second after the mark price has reached its level, at the last price
+    that was paid.
+    """
+    day, series = days[-1]
+    inverse = day.listing.dollars is not None
+    interest = float(days[0][1].interest[0])
+    book = PositionBook(seed=seed, interest=interest, inverse=inverse, most_openers=_OPENERS)
+    for each, its in days:
+        book.add(each, its)
+    second = np.concatenate([np.empty(0, np.int64), *(each.second for each in book.forced)])
+    size = np.concatenate([np.empty(0), *(each.size for each in book.forced)])
+    is_long = np.repeat([each.is_long for each in book.forced], [len(each.size) for each in book.forced])
+    rng = np.random.default_rng([seed, 19, day.day.toordinal()])
+    time = np.minimum((second + 1) * 1000 + rng.integers(0, 1000, len(second)), _DAY_MS - 1)
+    lots = day.listing.dollars or 10.0**-day.listing.size_decimals
+    size = np.round(np.rint(size / lots) * lots, day.listing.size_decimals)
+    order = np.argsort(time, kind="stable")
+    order = order[size[order] > 0]  # a rest smaller than a lot is nothing that could be traded
+    time = time[order] + series.start_ms
+    last = np.maximum(day.trades.time.searchsorted(time, side="right") - 1, 0)
+    price = day.trades.price[last]
     return Liquidations(
-        day.symbol, day.day, day.listing, trades.time[rows], trades.price[rows], trades.size[rows], is_long
+        day.symbol, day.day, day.listing, time, price, size[order], is_long[order].astype(np.bool_)
     )

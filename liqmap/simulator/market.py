@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.model import Trades
-from liqmap.simulator.liquidations import Liquidations, liquidations_of
+from liqmap.simulator.liquidations import Liquidations, liquidation_days, liquidations_of
 from liqmap.simulator.listings import LISTINGS, Listing, MarketDay
 from liqmap.simulator.series import SeriesDay, series_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 SECONDS: Final = 86_400
@@ -60,11 +62,11 @@ class SimulatedMarket:
 
     def liquidations(self, symbol: str, day: date) -> Liquidations:
         """Return the liquidations of a UTC day. Raises KeyError for a symbol that is not listed."""
-        return self.liquidations_in(self.day(symbol, day))
+        return self.liquidations_in([self.day(symbol, each) for each in liquidation_days(day)])
 
-    def liquidations_in(self, day: MarketDay) -> Liquidations:
-        """Return the liquidations of a day that is made already."""
-        return liquidations_of(day, seed=self.seed, scale=self.scale)
+    def liquidations_in(self, days: Sequence[MarketDay]) -> Liquidations:
+        """Return the liquidations of the last of the `liquidation_days`, which are made already."""
+        return liquidations_of([(each, self.series_in(each)) for each in days], seed=self.seed)
 
     def series_in(self, day: MarketDay) -> SeriesDay:
         """Return open interest and mark prices of a day that is made already."""

@@ -9,15 +9,16 @@ people close early, and losers hold on. What was open before the book began has 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from liqmap.simulator.series import MINUTE_MS, STEP_MS, STEPS
+from liqmap.simulator.series import STEP_MS, STEPS, mark_seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from liqmap.model import Trades
     from liqmap.simulator.listings import MarketDay
     from liqmap.simulator.series import SeriesDay
 
@@ -28,7 +29,15 @@ _TURNOVER = 0.3  # of the offsetting volume of a step: what changes standing pos
 _TEMPER = 0.8  # sigma of the logarithm of how readily people close
 _LOSERS = 0.67  # as readily as winners
 _GONE = 1e-12
-_MINUTES = STEP_MS // MINUTE_MS
+_STEP_SECONDS = STEP_MS // 1000
+
+
+class Forced(NamedTuple):
+    """Positions that were liquidated: the second of the day after which each was, its size, and its side."""
+
+    second: NDArray[np.int64]
+    size: NDArray[np.float64]
+    is_long: bool
 
 
 @dataclass(slots=True)
@@ -37,6 +46,7 @@ class OpenPositions:
 
     is_long: bool
     before: float
+    inverse: bool = False
     size: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     entry: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     level: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
@@ -47,12 +57,18 @@ class OpenPositions:
         """What is open, with and without levels."""
         return self.before + float(self.size.sum())
 
-    def liquidate(self, low: float, high: float) -> float:
-        """Close the positions whose levels lie within the mark prices of a step, and return their size."""
-        reached = self.level >= low if self.is_long else self.level <= high
-        closed = float(self.size[reached].sum())
+    def liquidate(self, marks: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Close the positions whose levels the `marks` of some seconds reach.
+
+        Return in which of them each one's level was first reached, and its size.
+        """
+        # Shorts are mirrored, so that a level of either side is reached by a price that is not above it.
+        sign = 1 if self.is_long else -1
+        lowest = np.minimum.accumulate(sign * marks)
+        (reached,) = np.nonzero((sign * self.level >= lowest[-1]) & (self.size > _GONE))
+        size = self.size[reached]
         self.size[reached] = 0.0
-        return closed
+        return np.searchsorted(-lowest, -sign * self.level[reached]), size
 
     def close(self, size: float, mark: float) -> None:
         """Close so much in all, each position by its temper, and what was there before like the average."""
@@ -70,10 +86,13 @@ class OpenPositions:
         """Add positions, each with a leverage and a temper of its own."""
         sign = -1 if self.is_long else 1
         leverage = rng.choice(LEVERAGES, len(size))
-        level = entry * (1 + sign / leverage) / (1 + sign * MAINTENANCE)
-        self.size, self.entry = np.r_[self.size, size], np.r_[self.entry, entry]
-        self.level = np.r_[self.level, level]
-        self.temper = np.r_[self.temper, np.exp(_TEMPER * rng.standard_normal(len(size)))]
+        if self.inverse:  # margin and losses are in coins, which are worth less the lower the price is
+            level = entry * (1 - sign * MAINTENANCE) / (1 - sign / leverage)
+        else:
+            level = entry * (1 + sign / leverage) / (1 + sign * MAINTENANCE)
+        temper = np.exp(_TEMPER * rng.standard_normal(len(size)))
+        for name, more in (("size", size), ("entry", entry), ("level", level), ("temper", temper)):
+            setattr(self, name, np.concatenate([getattr(self, name), more]))
 
     def forget_closed(self) -> None:
         """Drop what is closed."""
@@ -94,63 +113,86 @@ class Step:
 class PositionBook:
     """The positions of a market from one day on. Days are added in order.
 
-    `steps` are the steps of the longs and of the shorts of the last day that was added.
+    `steps` are the steps of the longs and of the shorts of the last day that was added, and `forced` its
+    liquidations. With `most_openers`, only so many of a step's trades open positions with a level on each
+    side, the largest ones mostly: liquidating those of all trades of a busy day would take long.
     """
 
-    def __init__(self, *, seed: int, interest: float) -> None:
-        self._rng = np.random.default_rng([seed, 18])
-        self.longs = OpenPositions(is_long=True, before=interest)
-        self.shorts = OpenPositions(is_long=False, before=interest)
+    def __init__(
+        self, *, seed: int, interest: float, inverse: bool = False, most_openers: int | None = None
+    ) -> None:
+        self._seed = seed
+        self._most_openers = most_openers
+        self.longs = OpenPositions(is_long=True, before=interest, inverse=inverse)
+        self.shorts = OpenPositions(is_long=False, before=interest, inverse=inverse)
         self.steps: tuple[list[Step], list[Step]] = ([], [])
+        self.forced: list[Forced] = []
 
     def add(self, day: MarketDay, series: SeriesDay) -> None:
         """Let the positions live through a day."""
-        self.steps = ([], [])
+        # Of the day alone, so that its positions are the same in books that began on other days.
+        rng = np.random.default_rng([self._seed, 18, day.day.toordinal()])
+        self.steps, self.forced = ([], []), []
         bounds = day.trades.time.searchsorted(series.start_ms + STEP_MS * np.arange(STEPS + 1))
-        change = np.diff(series.interest)
+        change, marks = np.diff(series.interest), mark_seconds(day)
         for step in range(STEPS):
             rows = slice(int(bounds[step]), int(bounds[step + 1]))
-            minutes = slice(step * _MINUTES, (step + 1) * _MINUTES)
-            low, high = float(series.low[minutes].min()), float(series.high[minutes].max())
-            mark = float(series.close[minutes][-1])
+            first = step * _STEP_SECONDS
             for side, done in zip((self.longs, self.shorts), self.steps, strict=True):
-                done.append(self._live(side, day, rows, float(change[step]), (low, high, mark)))
+                place, size = side.liquidate(marks[first : first + _STEP_SECONDS])
+                if len(size):
+                    self.forced.append(Forced(first + place, size, side.is_long))
+                mark = float(marks[first + _STEP_SECONDS - 1])
+                done.append(
+                    self._live(
+                        side,
+                        day.part(rows.start, rows.stop).trades,
+                        float(change[step]),
+                        liquidated=float(size.sum()),
+                        mark=mark,
+                        rng=rng,
+                    )
+                )
         self.longs.forget_closed()
         self.shorts.forget_closed()
 
     def _live(
         self,
         side: OpenPositions,
-        day: MarketDay,
-        rows: slice,
+        trades: Trades,
         change: float,
-        marks: tuple[float, float, float],
+        *,
+        liquidated: float,
+        mark: float,
+        rng: np.random.Generator,
     ) -> Step:
-        low, high, mark = marks
-        trades = day.trades
-        liquidated = side.liquidate(low, high)
-        volume = float(trades.size[rows].sum())
+        """Let one side close and open what a step's trades and its change of open interest leave."""
+        volume = float(trades.size.sum())
         turnover = _TURNOVER * max(0.0, volume - abs(change)) / 2
         closed = max(0.0, max(-change, 0.0) + turnover - liquidated)
         opened = change + closed + liquidated
         side.close(closed, mark)
-        mine = trades.is_buy[rows] == side.is_long
-        size, price = trades.size[rows][mine], trades.price[rows][mine]
-        parts = self._parts(size, opened)
-        side.open(parts, price, self._rng)
+        mine = trades.is_buy == side.is_long
+        size, price = trades.size[mine], trades.price[mine]
+        wanted = size * rng.exponential(size=len(size))
+        if self._most_openers is not None and len(size) > self._most_openers:
+            largest = np.sort(np.argpartition(-wanted, self._most_openers)[: self._most_openers])
+            size, price, wanted = size[largest], price[largest], wanted[largest]
+        parts = _parts(size, wanted, opened)
+        side.open(parts, price, rng)
         side.before += opened - float(parts.sum())  # by people whose trades were too few
         return Step(opened, closed, liquidated)
 
-    def _parts(self, size: NDArray[np.float64], opened: float) -> NDArray[np.float64]:
-        """Return how much of each trade opens a position, so much in all, as far as the trades reach."""
-        wanted = size * self._rng.exponential(size=len(size))
-        parts = np.zeros(len(size))
-        for _ in range(8):
-            left, room = opened - parts.sum(), wanted * (parts < size)
-            if left <= _GONE or not room.any():
-                break
-            parts = np.minimum(size, parts + room * left / room.sum())
-        return parts
+
+def _parts(size: NDArray[np.float64], wanted: NDArray[np.float64], opened: float) -> NDArray[np.float64]:
+    """Return how much of each trade opens a position, so much in all, as far as the trades reach."""
+    parts = np.zeros(len(size))
+    for _ in range(8):
+        left, room = opened - parts.sum(), wanted * (parts < size)
+        if left <= _GONE or not room.any():
+            break
+        parts = np.minimum(size, parts + room * left / room.sum())
+    return parts
 
 
 def standing_notional(side: OpenPositions, edges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 from liqmap.simulator.clock import from_epoch_ms
+from liqmap.simulator.liquidations import liquidation_days
 from liqmap.simulator.listings import LISTINGS
 from liqmap.window import TimeWindow
 
@@ -23,6 +24,9 @@ _KEPT_DAYS = 3 * len(LISTINGS)
 _KEPT_SERIES = 400  # of a day each, of some 60 KiB
 _DAY = timedelta(days=1)
 
+# Of all tapes of a process: they take a second of a busy day, and tests make many tapes of one market.
+_LIQUIDATIONS: LRUCache[tuple[SimulatedMarket, str, date], Liquidations] = LRUCache(_KEPT_DAYS)
+
 
 def linear_symbols() -> list[str]:
     """Return the symbols of linear contracts, which all exchanges list."""
@@ -35,7 +39,6 @@ class Tape:
     def __init__(self, market: SimulatedMarket) -> None:
         self._market = market
         self._days: LRUCache[tuple[str, date], asyncio.Task[MarketDay]] = LRUCache(_KEPT_DAYS)
-        self._liquidations: LRUCache[tuple[str, date], Liquidations] = LRUCache(_KEPT_DAYS)
         self._series: LRUCache[tuple[str, date], SeriesDay] = LRUCache(_KEPT_SERIES)
 
     async def day(self, symbol: str, day: date) -> MarketDay:
@@ -61,11 +64,11 @@ class Tape:
         return [day.between(start_ms, end_ms) for day in days]
 
     async def _liquidations_of(self, symbol: str, day: date) -> Liquidations:
-        key = (symbol, day)
-        if key not in self._liquidations:
-            made = await self.day(symbol, day)
-            self._liquidations[key] = await asyncio.to_thread(self._market.liquidations_in, made)
-        return self._liquidations[key]
+        key = (self._market, symbol, day)
+        if key not in _LIQUIDATIONS:
+            made = [await self.day(symbol, each) for each in liquidation_days(day)]
+            _LIQUIDATIONS[key] = await asyncio.to_thread(self._market.liquidations_in, made)
+        return _LIQUIDATIONS[key]
 
     async def between(
         self, symbol: str, start_ms: int, end_ms: int, *, limit: int | None = None

@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import date, timedelta
 
 import aiohttp
 import numpy as np
@@ -7,11 +7,14 @@ import pytest
 from liqmap.model import Exchange
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.clock import epoch_ms
+from liqmap.simulator.positions import PositionBook
+from liqmap.simulator.series import mark_seconds
+from liqmap.window import TimeWindow
 from tests.liqmap.simulator.conftest import NOON
 from tests.liqmap.simulator.test_streams import binance, bybit, connected, deliver, subscribe
 
 NOON_MS = epoch_ms(NOON)
-MARKET = SimulatedMarket(scale=0.5)
+MARKET = SimulatedMarket(scale=0.1)
 ALL = MARKET.liquidations("SOLUSDT", NOON.date())
 AFTERNOON = ALL.between(NOON_MS + 1, NOON_MS + 11 * 3_600_000)
 
@@ -21,25 +24,47 @@ def test_liquidations_are_the_same_every_time_and_others_every_day():
     other = MARKET.liquidations("SOLUSDT", date(2023, 8, 2))
     for name in ("time", "price", "size", "is_long"):
         np.testing.assert_array_equal(getattr(again, name), getattr(ALL, name))
-    assert len(ALL) == 100
+    assert len(ALL) > 100
     assert not np.array_equal(other.size, ALL.size)
     assert (np.diff(ALL.time) >= 0).all()
 
 
-def test_liquidations_follow_fast_moves_against_the_position():
-    trades = MARKET.day("SOLUSDT", NOON.date()).trades
-    at = trades.time.searchsorted(ALL.time)
-    before = trades.price[trades.time.searchsorted(ALL.time - 30_000)]
-    move = np.log(ALL.price / before)
-    assert ((move < 0) == ALL.is_long).all()
-    assert np.median(abs(move)) > 3 * np.median(abs(np.log(trades.price[30:] / trades.price[:-30])))
-    assert (trades.time[at] == ALL.time).all()
+def test_liquidations_come_when_the_mark_price_reaches_a_new_extreme():
+    marks = mark_seconds(MARKET.day("SOLUSDT", NOON.date()))
+    # Within a second after the mark price that reached the level, of a step of five minutes.
+    second = np.maximum((ALL.time - TimeWindow.of_day(NOON.date()).start_ms) // 1000 - 1, 0)
+    for at, is_long in zip(second.tolist(), ALL.is_long.tolist(), strict=True):
+        so_far = marks[at // 300 * 300 : at + 1]
+        assert marks[at] == (so_far.min() if is_long else so_far.max())
     assert 0 < ALL.is_long.sum() < len(ALL)
+
+
+@pytest.mark.parametrize("symbol", ["SOLUSDT", "BTCUSD"])
+def test_liquidations_are_those_of_positions_that_open_interest_counts(symbol: str):
+    days = [MARKET.day(symbol, NOON.date() - timedelta(days=back)) for back in (1, 0)]
+    book = PositionBook(
+        seed=MARKET.seed,
+        interest=float(MARKET.series_in(days[0]).interest[0]),
+        inverse=symbol == "BTCUSD",
+        most_openers=40,
+    )
+    for day in days:
+        series = MARKET.series_in(day)
+        book.add(day, series)
+        for steps in book.steps:
+            change = [each.opened - each.closed - each.liquidated for each in steps]
+            assert change == pytest.approx(np.diff(series.interest), abs=1e-3)
+    told = MARKET.liquidations(symbol, NOON.date())
+    for steps, is_long in zip(book.steps, (True, False), strict=True):
+        # Each is told in whole lots, here of one coin or dollar.
+        number = int((told.is_long == is_long).sum())
+        liquidated = sum(each.liquidated for each in steps)
+        assert told.size[told.is_long == is_long].sum() == pytest.approx(liquidated, abs=number + 50)
 
 
 @pytest.mark.parametrize("symbol", ["SHIBUSDT", "BTCUSD"])
 def test_small_markets_have_a_few(symbol: str):
-    assert len(SimulatedMarket(scale=0.001).liquidations(symbol, NOON.date())) == 4
+    assert 0 < len(SimulatedMarket(scale=0.001).liquidations(symbol, NOON.date())) < 100
 
 
 @pytest.mark.parametrize("step", [1000, 357.3, 0.1])
