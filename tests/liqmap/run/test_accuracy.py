@@ -266,4 +266,4 @@ async def test_liquidations_of_a_day_are_fetched_once(engine: Engine, tmp_path: 
     for _ in range(2):
         await engine.accuracy.came(PERP, TimeWindow(END, END + timedelta(hours=8)), price=1.0)
     path = feed_path(root, PERP.exchange, PERP.symbol, date(2023, 8, 2))
-    assert path.read_text() == "1690934400000,1691020800000\n"
+    assert path.read_text().splitlines()[-1] == "1690934400000,1691020800000"
