@@ -22,6 +22,7 @@ from liqmap.files import write_file
 from liqmap.model import Exchange, Market, Mode, Side, Theme
 from liqmap.parsing import POPULAR_SYMBOLS, parse_end, parse_exchange, parse_selection, parse_symbol
 from liqmap.run.engine import Engine
+from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
 from liqmap.text import completion_text, near_text, price, price_step
 
@@ -56,13 +57,10 @@ def scan(words: Sequence[str]) -> int:
 async def _scanned(request: ScanRequest, settings: Settings, *, simulated: bool) -> ScanResult:
     async with AsyncExitStack() as stack:
         if simulated:
-            from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
-
-            invented = SimulatedMarket(scale=_SIMULATED_SCALE)
-            server = await stack.enter_async_context(MarketServer(invented, weight_limit=GENEROUS))
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="liqmap-")))
             storage = settings.storage.model_copy(update={"path": folder})
-            settings = server.redirect(settings.model_copy(update={"storage": storage}))
+            settings = settings.model_copy(update={"storage": storage})
+            settings = await stack.enter_async_context(simulated_market(settings, scale=_SIMULATED_SCALE))
         listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
         engine = await stack.enter_async_context(Engine(settings))
         meant = [await listings.meant(each, request.window) for each in request.markets]
