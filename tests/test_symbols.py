@@ -32,6 +32,7 @@ from liqmap.live.recorder import configured
 from liqmap.mapping import HistoricalMapping
 from liqmap.parsing import parse_symbol
 from liqmap.run import accuracy_report
+from liqmap.run.typed import MapOptions, parse_request
 from liqmap.settings import NetworkSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import SimulatedClock
 from liqmap.text import completion_text
@@ -150,7 +151,8 @@ PARSING = frozenset(
     {
         *("bot.commands.accuracy", "bot.commands.alerts", "bot.request.asking", "bot.request.completing"),
         *("liqmap.cli.ledger", "liqmap.cli.record", "liqmap.cli.scan"),
-        *("liqmap.live.recorder", "liqmap.mapping", "liqmap.parsing", "liqmap.run.typed"),
+        *("liqmap.live.recorder", "liqmap.mapping", "liqmap.run.typed"),
+        *("liqmap.parsing.__init__", "liqmap.parsing.markets"),
     }
 )
 """The modules that parse symbols. Each is behind one of the doors, or in `come_back` itself."""

@@ -19,8 +19,8 @@ from liqmap.compute.scan import MOST_LISTED, ScanRequest
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
-from liqmap.model import Exchange, Market, Mode, Side, Theme
-from liqmap.parsing import POPULAR_SYMBOLS, parse_end, parse_exchange, parse_selection, parse_symbol
+from liqmap.model import Exchange, Market, Side, Theme
+from liqmap.parsing import POPULAR_SYMBOLS, parse_distance, parse_end, parse_exchange, parse_symbol
 from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
@@ -128,17 +128,10 @@ def _request(options: argparse.Namespace) -> ScanRequest:
         ),
         exchanges=exchanges,
         side=_SIDES.get(options.side or ""),
-        within=_share(options.within),
+        within=parse_distance(options.within, example="5%"),
         top=options.top,
         theme=Theme(options.theme),
     )
-
-
-def _share(text: str) -> float:
-    try:
-        return float(parse_selection(Mode.PORTION, text).value)
-    except RequestError:
-        raise RequestError("--within takes a share above 0 and up to 100%, such as 5%.") from None
 
 
 def _as_text(result: ScanResult, path: Path | None) -> str:
