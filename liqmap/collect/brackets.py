@@ -7,6 +7,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from liqmap.brackets import bracketed_symbols
 from liqmap.brackets.save import Saved, save_tiers
 from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError, RequestError
@@ -47,8 +48,8 @@ class Refreshed(NamedTuple):
 class BracketTables:
     """The bracket tables of a store. Use it as `async with BracketTables(…)`.
 
-    With `daily`, all published brackets are fetched at the start and once a day, otherwise those of a symbol
-    at its first use.
+    With `daily`, all published brackets are fetched at the start and once a day. Those of a symbol that no
+    fetch of the last day has had are fetched at its first use.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class BracketTables:
         if exchange is None or limits is None:
             return True
         key = f"{exchange}:{symbol}"
-        if self._is_fresh(exchange) or self._is_fresh(key):
+        if self._is_fresh(key) or (self._is_fresh(exchange) and self._names(exchange, symbol)):
             return True
         retried_at = self._retried_at.get(key)
         if retried_at is not None and self._clock.now() < retried_at:
@@ -143,9 +144,6 @@ class BracketTables:
 
     async def _refresh_daily(self, exchange: Exchange) -> None:
         while True:
-            checked = await asyncio.to_thread(self._checks.read, exchange.value)
-            due = self._clock.now() if checked is None else checked + KEPT_FOR
-            await self._clock.sleep(max(0.0, (due - self._clock.now()).total_seconds()))
             try:
                 refreshed = await self.refresh(exchange)
             except LiqmapError as error:
@@ -154,6 +152,7 @@ class BracketTables:
             else:
                 changed = len(refreshed.saved.changed)
                 log.info("%s has brackets of %d symbols, %d changed", exchange, refreshed.symbols, changed)
+                await self._clock.sleep(KEPT_FOR.total_seconds())
 
     async def _fetch_symbol(self, exchange: Exchange, limits: RiskLimitFormat, symbol: str) -> None:
         key = f"{exchange}:{symbol}"
@@ -207,9 +206,18 @@ class BracketTables:
             log.warning("invalid brackets of %s are left out: %s", exchange, names)
         return saved
 
+    def _names(self, exchange: Exchange, symbol: str) -> bool:
+        """Return whether a table names `symbol`. One that was listed since the fetch is in none."""
+        try:
+            return symbol in bracketed_symbols(exchange, (self.folder,))
+        except DataError as error:
+            log.warning("%s", error)
+            return False
+
     def _is_fresh(self, key: str) -> bool:
         checked = self._checks.read(key)
-        return checked is not None and self._clock.now() - checked < KEPT_FOR
+        # A time in the future means that the clock was set back since.
+        return checked is not None and timedelta(0) <= self._clock.now() - checked < KEPT_FOR
 
 
 class _Checks:
@@ -224,7 +232,9 @@ class _Checks:
 
     def note(self, key: str, now: datetime) -> None:
         """Note that the brackets of `key` were fetched. Raises RequestError if that cannot be written."""
-        fresh = {each: moment for each, moment in self._all().items() if now - moment < KEPT_FOR}
+        fresh = {
+            each: moment for each, moment in self._all().items() if timedelta(0) <= now - moment < KEPT_FOR
+        }
         content = {each: moment.isoformat() for each, moment in (fresh | {key: now}).items()}
         write_file(self._path, sealed_json(content))
 

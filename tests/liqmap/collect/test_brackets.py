@@ -226,16 +226,40 @@ async def test_brackets_are_fetched_at_the_start_and_once_a_day(
         await until((tables.folder / "checked.json").exists)
         assert found(tables, "ETHUSDT").date == TODAY
         assert len(bybit.asked) == 3
-        assert await tables.current(MarginModel.BYBIT, "NEWUSDT")
+        assert await tables.current(MarginModel.BYBIT, "ETHUSDT")
         assert len(bybit.asked) == 3
         bybit.rows["linear"].append(row("NEWUSDT"))
         await until(lambda: bool(clock.alarms))
         await clock.advance(KEPT_FOR.total_seconds())
         await until(lambda: b"2027-01-02" in (tables.folder / "checked.json").read_bytes())
         assert found(tables, "NEWUSDT", on=date(2027, 1, 2)).date == date(2027, 1, 2)
-    async with tables_of(tmp_path, url, clock, daily=True):
-        await until(lambda: bool(clock.alarms))
-    assert len(bybit.asked) == 7, "what was fetched a moment ago is not fetched again at the next start"
+        assert len(bybit.asked) == 7
+    bybit.rows["linear"][0] = row("BTCUSDT", "3000")
+    async with tables_of(tmp_path, url, clock, daily=True) as tables:
+        await until(lambda: found(tables, "BTCUSDT", on=date(2027, 1, 2)).brackets.cap.tolist() == [3000])
+    assert len(bybit.asked) == 11
+
+
+async def test_symbol_that_was_listed_after_the_daily_fetch_is_fetched_at_its_first_use(
+    tmp_path: Path, url: str, bybit: Bybit, clock: SimulatedClock
+):
+    async with tables_of(tmp_path, url, clock, daily=True) as tables:
+        await until((tables.folder / "checked.json").exists)
+        bybit.rows["linear"].append(row("NEWUSDT", "700"))
+        asked = len(bybit.asked)
+        for _ in range(2):
+            assert await tables.current(MarginModel.BYBIT, "NEWUSDT")
+        assert bybit.asked[asked:] == [{"category": "linear", "symbol": "NEWUSDT"}]
+        assert found(tables, "NEWUSDT").brackets.cap.tolist() == [700]
+
+
+async def test_clock_that_was_set_back_leaves_no_brackets_current_for_ever(
+    tables: BracketTables, bybit: Bybit, clock: SimulatedClock
+):
+    await tables.refresh(BYBIT)
+    asked, clock._now = len(bybit.asked), clock.now() - 2 * KEPT_FOR
+    assert await tables.current(MarginModel.BYBIT, "ETHUSDT")
+    assert bybit.asked[asked:] == [{"category": "linear", "symbol": "ETHUSDT"}]
 
 
 async def test_daily_fetch_that_fails_is_tried_again_soon(
