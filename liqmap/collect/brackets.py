@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from liqmap.brackets import bracketed_symbols
+from liqmap.brackets import bracketed_symbols, read_table, tables_of
 from liqmap.brackets.save import Saved, save_tiers
 from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES, OWNERS
 from liqmap.files import write_file
 from liqmap.seals import sealed_json, unsealed_json
+from liqmap.store.damaged import set_file_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,11 +88,15 @@ class BracketTables:
     async def current(self, model: MarginModel, symbol: str) -> bool:
         """Wait up to `PATIENCE` until the brackets of `symbol` are current, and return whether they are.
 
+        Damaged tables are set aside first, so that older ones and what is fetched take their place.
         There is nothing to wait for if the exchange of `model` publishes no brackets without an account.
         """
         exchange = OWNERS.get(model)
-        limits = None if exchange is None else EXCHANGES[exchange].risk_limits
-        if exchange is None or limits is None:
+        if exchange is None:
+            return True
+        await asyncio.to_thread(self._set_damaged_aside, exchange)
+        limits = EXCHANGES[exchange].risk_limits
+        if limits is None:
             return True
         key = f"{exchange}:{symbol}"
         if self._is_fresh(key) or (self._is_fresh(exchange) and self._names(exchange, symbol)):
@@ -193,6 +199,7 @@ class BracketTables:
 
     async def _save(self, exchange: Exchange, published: Mapping[str, Iterable[RiskTier] | None]) -> Saved:
         published = await self._in_base(exchange, published)
+        await asyncio.to_thread(self._set_damaged_aside, exchange)
         saved = await asyncio.to_thread(
             save_tiers,
             self.folder,
@@ -205,6 +212,18 @@ class BracketTables:
             names = ", ".join(f"{symbol:.30}" for symbol in sorted(saved.left_out)[:10])
             log.warning("invalid brackets of %s are left out: %s", exchange, names)
         return saved
+
+    def _set_damaged_aside(self, exchange: Exchange) -> None:
+        for table in tables_of(exchange, (self.folder,)):
+            try:
+                read_table(table.path)
+            except DataError as error:
+                # Any other cause, such as a file of another user, is not the table's and may pass.
+                if isinstance(error.__cause__, ValueError) and table.path.parent == self.folder:
+                    log.warning("the table of brackets %s is damaged and set aside", table.path.name)
+                    with suppress(OSError):
+                        set_file_aside(self.folder.parent, table.path)
+                        self._checks.forget()  # what it held is to be fetched again
 
     def _names(self, exchange: Exchange, symbol: str) -> bool:
         """Return whether a table names `symbol`. One that was listed since the fetch is in none."""
@@ -237,6 +256,10 @@ class _Checks:
         }
         content = {each: moment.isoformat() for each, moment in (fresh | {key: now}).items()}
         write_file(self._path, sealed_json(content))
+
+    def forget(self) -> None:
+        """Forget all times. Raises OSError."""
+        self._path.unlink(missing_ok=True)
 
     def _all(self) -> dict[str, datetime]:
         try:

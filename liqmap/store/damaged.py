@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER: Final = "damaged"
-OTHER_FOLDERS: Final = ("liquidations", "series")
+OTHER_FOLDERS: Final = ("brackets", "liquidations", "series")
 """The folders of a store whose damaged files are set aside one by one."""
 
 _DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")

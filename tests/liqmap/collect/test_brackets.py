@@ -31,6 +31,7 @@ from liqmap.settings import (
     StorageSettings,
 )
 from liqmap.simulator import LISTINGS, Fault, MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.store.damaged import damage_in
 from tests.liqmap.market_time import until
 from tests.served import served
 
@@ -343,6 +344,27 @@ async def test_damaged_note_of_checks_means_fetched_again(tables: BracketTables,
         assert await tables.current(MarginModel.BYBIT, "ETHUSDT")
         assert len(bybit.asked) == 1
     assert list(json.loads((tables.folder / "checked.json").read_text())) == ["xxh3", "bybit:ETHUSDT"]
+
+
+@pytest.mark.parametrize("exchange", [BYBIT, BINANCE])
+async def test_damaged_table_is_set_aside_and_what_can_be_is_fetched_again(
+    tables: BracketTables, bybit: Bybit, tmp_path: Path, exchange: Exchange
+):
+    await tables.refresh(BYBIT)
+    await tables.keep(BINANCE, [SymbolTiers("ETHUSDT", (RiskTier(1000, 0.01, 20, 0.0),))])
+    path = tables.folder / f"{exchange}-{TODAY}.txt"
+    path.write_bytes(path.read_bytes().replace(b"0.01", b"0.02"))
+    model = {BYBIT: MarginModel.BYBIT, BINANCE: MarginModel.BINANCE}[exchange]
+    bybit.rows["linear"][1] = row("ETHUSDT", "2500")
+    assert await tables.current(model, "ETHUSDT")
+    assert [each.name.rpartition(".")[0] for each in (tmp_path / "damaged" / "brackets").iterdir()] == [
+        path.name
+    ]
+    brackets = found(tables, "ETHUSDT", exchange)
+    assert (brackets.date, brackets.brackets.cap[0]) == (
+        (TODAY, 2500) if exchange is BYBIT else (date(2026, 9, 1), 300_000)
+    )
+    assert damage_in(tmp_path).count == 1
 
 
 def test_command_says_what_it_fetched_and_what_is_without_brackets(
