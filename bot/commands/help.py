@@ -40,7 +40,7 @@ EXPLANATIONS: Final = {
         " leverage.\n"
         "**The wedge** between them shows which part of the right price scale the left one covers.\n"
         "**A bracket with a label** marks a cluster, a run of bars that stand out: its sum, and its price.\n"
-        "**An outline** marks levels that the price has touched since. Those positions are gone: swept.",
+        "**A grey outline** marks levels that the price has touched since. Those positions are gone: swept.",
         "A map: price and trades on the left, estimated liquidations by price on the right.",
     ),
     Picture.DEPTH: Explanation(

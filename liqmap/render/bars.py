@@ -9,7 +9,7 @@ import numpy as np
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Side, Stack
 from liqmap.render.panel import Panel, padded
-from liqmap.render.style import Palette, leverage_colours
+from liqmap.render.style import Palette, leverage_colours, mixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,7 +143,7 @@ def _draw_ghosts(
     pill: Box,
     upright: bool,
 ) -> None:
-    """Outline what was swept beyond the standing bars, all in pixels.
+    """Shade and outline what was swept beyond the standing bars, all in pixels.
 
     Bucket i lies between edges i and i + 1; its ghost reaches from `inner` to `outer`, or stays open
     where it goes on beyond the panel's `end` or below the last price's `pill`.
@@ -153,6 +153,13 @@ def _draw_ghosts(
     is_open = outer > limit
     outer = np.minimum(outer, limit)
     ghost = outer - inner >= 1
+    low, high, near, far = (each[ghost] for each in (edges[:-1], edges[1:], inner, outer))
+    # The shade makes one shape of what would be a tangle of lines over thousands of levels.
+    shade = ghost_shade(palette)
+    if upright:
+        canvas.rectangles(low, near, high, far, shade)
+    else:
+        canvas.rectangles(near, low, far, high, shade)
     before, after = np.r_[False, ghost[:-1]], np.r_[ghost[1:], False]
     # A silhouette: from bucket to bucket within a run, and down to the bars at its ends.
     start = np.where(before, np.r_[0.0, outer[:-1]], inner)
@@ -163,4 +170,9 @@ def _draw_ghosts(
     # One line with breaks between the runs: a line each would take much longer.
     along[~ghost], across[~ghost] = np.nan, np.nan
     x, y = (along.ravel(), across.ravel()) if upright else (across.ravel(), along.ravel())
-    canvas.line(x, y, palette.ghost, width=1.5)
+    canvas.line(x, y, palette.ghost, width=1.0)
+
+
+def ghost_shade(palette: Palette) -> str:
+    """Return the colour inside of the outlines of what was swept."""
+    return mixed(palette.panel, palette.ghost, 0.3)

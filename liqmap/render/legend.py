@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from liqmap.render.bars import stacks
+from liqmap.render.bars import ghost_shade, stacks
 from liqmap.render.canvas import Box, Canvas
 from liqmap.render.fonts import text_width
 from liqmap.render.style import SIZES, Palette
@@ -37,7 +37,7 @@ def draw_legend(
                 inset = 2
                 canvas.rectangle(
                     Box(swatch.left + inset, swatch.bottom + inset, swatch.right - inset, swatch.top - inset),
-                    palette.background,
+                    ghost_shade(palette),
                 )
             canvas.text(left + size, y, name, palette.text, size=size)
             left += _legend_width(name, size)

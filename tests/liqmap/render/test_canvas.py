@@ -1,10 +1,13 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from liqmap.model import Theme
 from liqmap.render.canvas import Box, Canvas, text_box
 from liqmap.render.fonts import text_width
+from liqmap.render.style import PALETTES
 
 
 def opened(png: bytes) -> Image.Image:
@@ -90,3 +93,17 @@ def test_the_same_canvas_is_the_same_png():
         return canvas.png()
 
     assert drawn() == drawn()
+
+
+@pytest.mark.parametrize("theme", Theme)
+def test_panel_stands_out_from_the_background_in_the_image_s_few_colours(theme: Theme):
+    # The colours are chosen by the highest bits of each channel, which two near colours can share.
+    palette, canvas = PALETTES[theme], Canvas(300, 300, background=PALETTES[theme].background)
+    canvas.rectangle(Box(50, 50, 250, 250), palette.panel)
+    canvas.line([50, 250], [150, 150], palette.grid, width=6)
+    canvas.text(60, 200, "letters of many shades", palette.text, size=20)
+    image = opened(canvas.png())
+    places = ((10, 10), (60, 240), (150, 150))
+    for place, colour in zip(places, (palette.background, palette.panel, palette.grid), strict=True):
+        found = np.array(image.getpixel(place), int)
+        assert np.abs(found - np.array(list(bytes.fromhex(colour[1:])))).max() <= 5, colour
