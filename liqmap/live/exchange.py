@@ -115,6 +115,7 @@ class ExchangeRecorder:
         self._wanted.clear()
         await self._background.close()
         await self._outbox.close()
+        self.writer.close()
         await self.repair.close()
 
     def want(self, symbol: str, *, asked: datetime | None) -> None:
@@ -296,9 +297,10 @@ class ExchangeRecorder:
             for symbol in self._wanted.expired():
                 # Its stream is ignored until the next connection, which does not subscribe to it.
                 self._let_go(symbol, asked=self._wanted.drop(symbol))
-            for symbol, recorder in list(self._recorders.items()):
-                settled_until = self._its_clock.now().replace(microsecond=0) - SETTLED_AFTER
-                await self.repair.maintain(symbol, until=recorder.open_from or settled_until)
+            settled_until = self._its_clock.now().replace(microsecond=0) - SETTLED_AFTER
+            await self.repair.maintain(
+                {each.symbol: each.open_from or settled_until for each in self._recorders.values()}
+            )
             await self.repair.evict()
             await self._outbox.retry()  # there may be room again
             self._wanted.retry_refused()

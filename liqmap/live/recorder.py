@@ -67,6 +67,7 @@ class Recorder:
                 repair=repair,
                 brackets=brackets,
                 contracts=supply.contracts,
+                clock=supply.clock,
             )
             return ExchangeRecorder(
                 exchange,

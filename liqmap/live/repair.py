@@ -14,7 +14,7 @@ from liqmap.store.segments import segment_path, segment_windows
 from liqmap.window import DAY, TimeWindow, at_ms, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from liqmap.clock import Clock
@@ -78,15 +78,19 @@ class Repair:
         except OSError as error:
             log.warning("%s %s lacks trades that came late: %s", self._exchange, symbol, error)
 
-    async def maintain(self, symbol: str, *, until: datetime) -> None:
-        """Compact a symbol's segments, fetch days published since, and fill the holes before `until`."""
+    async def maintain(self, until: Mapping[str, datetime]) -> None:
+        """Compact the segments of symbols, fetch days published since, and fill the holes before `until`."""
         try:
-            await asyncio.shield(self._compact(symbol))  # its thread cannot be cancelled
-            for day in self._recorded_days(symbol):
-                await self._days.obtain(day, lambda _: None)
+            await asyncio.shield(self._compact(list(until)))  # its thread cannot be cancelled
         except (LiqmapError, OSError) as error:
-            log.warning("%s %s could not be maintained: %s", self._exchange, symbol, error)
-        self.begin(symbol, until=until)
+            log.warning("%s could not be compacted: %s", self._exchange, error)
+        for symbol, end in until.items():
+            try:
+                for day in self._recorded_days(symbol):
+                    await self._days.obtain(day, lambda _: None)
+            except (LiqmapError, OSError) as error:
+                log.warning("%s %s could not be maintained: %s", self._exchange, symbol, error)
+            self.begin(symbol, until=end)
 
     async def evict(self) -> None:
         """Keep the store within its maximum size."""
@@ -95,9 +99,9 @@ class Repair:
         except OSError as error:
             log.warning("the store could not be kept below its size: %s", error.strerror)
 
-    async def _compact(self, symbol: str) -> None:
+    async def _compact(self, symbols: Sequence[str]) -> None:
         async with self._compacting:
-            await asyncio.to_thread(compact, self._store, self._exchange, symbol, now=self._clock.now())
+            await asyncio.to_thread(compact, self._store, self._exchange, symbols, now=self._clock.now())
 
     def _drop(self, symbol: str, moment: datetime) -> None:
         """Remove the recorded segments that hold `moment`; REST serves it whole."""

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.fills import in_base
+from liqmap.store.bundles import Journal
 from liqmap.store.feeds import note_feed
 from liqmap.store.liquidations import append_liquidations
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
-from liqmap.store.writer import write_segment
+from liqmap.store.writer import recorded
 from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
 
+    from liqmap.clock import Clock
     from liqmap.collect.brackets import BracketTables
     from liqmap.collect.contracts import Contracts
     from liqmap.exchanges.messages import Liquidation, SymbolTiers
@@ -50,6 +52,7 @@ class SegmentWriter:
         repair: Repair,
         brackets: BracketTables,
         contracts: Contracts,
+        clock: Clock,
     ) -> None:
         self._exchange = exchange
         self._label = EXCHANGES[exchange].label
@@ -59,6 +62,8 @@ class SegmentWriter:
         self._repair = repair
         self._brackets = brackets
         self._contracts = contracts
+        self._clock = clock
+        self._journal = Journal(store.root, exchange)
         self._stored_until: dict[str, datetime] = {}
         self._unstored: defaultdict[str, list[int]] = defaultdict(list)  # times of liquidations [ms]
 
@@ -119,6 +124,10 @@ class SegmentWriter:
             self._unstored[each.symbol].append(each.time)
         return kept
 
+    def close(self) -> None:
+        """Let go of the file that is written to."""
+        self._journal.close()
+
     async def write_tiers(self, tiers: Sequence[SymbolTiers]) -> bool:
         """Store the leverage brackets that the exchange announced; return whether that worked."""
         return not tiers or await self._brackets.keep(self._exchange, tiers)
@@ -144,7 +153,8 @@ class SegmentWriter:
             contract_size=unit,
         )
         path = segment_path(self._store.root, self._exchange, symbol, chunk.window)
-        write_segment(path, origin, in_base(chunk.trades, unit), incoming=self._store.incoming)
+        record = recorded(path, origin, in_base(chunk.trades, unit))
+        self._journal.append(record, now=self._clock.now())
         # Liquidations come over the same connection and are written before the chunks that they fall into.
         start, end = chunk.window.start_ms, chunk.window.end_ms
         if not any(start <= time < end for time in self._unstored[symbol]):

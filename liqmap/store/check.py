@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,10 +10,18 @@ from liqmap.errors import DamagedSegment, LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.seals import BrokenSeal, unsealed_json
+from liqmap.store.bundles import bundle_files, read_contents
 from liqmap.store.feeds import verify_feed
 from liqmap.store.liquidations import verify_liquidations
 from liqmap.store.reading import verify_segment
-from liqmap.store.segments import open_segment, segment_paths, unreadable, window_of
+from liqmap.store.segments import (
+    open_record,
+    open_segment,
+    segment_path,
+    segment_paths,
+    unreadable,
+    window_of,
+)
 from liqmap.store.series import FOLDER as SERIES
 from liqmap.store.series import verify_piece
 from liqmap.text import window_text
@@ -21,6 +29,8 @@ from liqmap.text import window_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from liqmap.store.bundles import Record
 
 
 class Finding(NamedTuple):
@@ -38,6 +48,8 @@ def check_store(root: Path, *, deep: bool) -> Iterator[Finding]:
     """
     for path in sorted(segment_paths(root)):
         yield _finding(path, _segment_name(path), partial(_verify_segment, deep=deep))
+    for file in bundle_files(root):
+        yield from _check_bundle(root, file, deep=deep)
     kinds: dict[str, Callable[[Path], object]] = {
         "liquidations/*/*/*.csv": verify_liquidations,
         "liquidations/*/*/*.feed": verify_feed,
@@ -79,8 +91,24 @@ def _readable() -> Iterator[None]:
         raise unreadable(error) from error
 
 
-def _verify_segment(path: Path, *, deep: bool) -> None:
-    segment = open_segment(path)
+def _check_bundle(root: Path, file: Path, *, deep: bool) -> Iterator[Finding]:
+    name = f"The file {file.relative_to(root)}"
+
+    def verify_spans(_: Path) -> None:
+        for start, end in read_contents(file).damaged:
+            raise BrokenSeal(f"bytes {start} to {end} are no segment")
+
+    yield _finding(file, name, verify_spans)
+    with suppress(OSError):  # which has been found just now
+        for symbol, each in read_contents(file).records.items():
+            for window, record in each.items():
+                path = segment_path(root, Exchange(file.parent.name), symbol, window)
+                verify = partial(_verify_segment, deep=deep, record=record)
+                yield _finding(path, _segment_name(path), verify)
+
+
+def _verify_segment(path: Path, *, deep: bool, record: Record | None = None) -> None:
+    segment = open_segment(path) if record is None else open_record(path, record)
     if segment is None:
         return
     origin = segment.origin

@@ -1,7 +1,7 @@
 """Damaged files: set aside in the store's folder `damaged`, because they may exist nowhere else.
 
-Segments lie there as EXCHANGE/SYMBOL/WINDOW.NUMBER, other files below the folder that they were found in,
-each as it was found.
+Segments lie there as EXCHANGE/SYMBOL/WINDOW.NUMBER (those of bundles in two files), other files below the
+folder that they were found in, each as it was found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from liqmap.model import Exchange
-from liqmap.store.segments import is_segment, names_in, segment_windows, window_of
+from liqmap.store.bundles import drop
+from liqmap.store.segments import MANIFEST, is_segment, names_in, record_at, segment_windows, window_of
 from liqmap.text import damage_text
 from liqmap.window import TimeWindow, missing
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER: Final = "damaged"
-OTHER_FOLDERS: Final = ("brackets", "liquidations", "series")
+OTHER_FOLDERS: Final = ("bundles", "liquidations", "series")
 """The folders of a store whose damaged files are set aside one by one."""
+
+TABLES_FILE: Final = "tables"
+"""The tables of a segment that was a record, one after the other, as they were found."""
 
 _DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
 
@@ -49,11 +53,20 @@ class SetAside(NamedTuple):
 
 
 def set_aside(root: Path, segment: Path) -> None:
-    """Move the segment in the folder `segment` out of the store at `root`. Raises OSError."""
+    """Move the segment that belongs at `segment` out of the store at `root`. Raises OSError."""
     symbol = segment.parent
     target = root / FOLDER / symbol.parent.name / symbol.name / f"{segment.name}.{uuid4().hex[:8]}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    segment.rename(target)
+    record = None if segment.is_dir() else record_at(segment)
+    if record is None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        segment.rename(target)
+        return
+    # A record lies among others that are whole: it is copied, and marked where it was.
+    contents = {MANIFEST: record.manifest(), TABLES_FILE: record.tables()}
+    target.mkdir(parents=True)
+    for name, content in contents.items():
+        (target / name).write_bytes(content)
+    drop(record)
 
 
 def set_file_aside(root: Path, file: Path) -> None:

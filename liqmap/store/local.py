@@ -6,21 +6,33 @@ import errno
 import logging
 import os
 import shutil
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import DamagedSegment, StoreError, UnreadableStore
+from liqmap.store.bundles import DAYS, bundle_files, drop
 from liqmap.store.damaged import remove_replaced, set_aside
 from liqmap.store.reading import verify_segment
-from liqmap.store.segments import Part, open_segment, segment_path, segment_paths, segment_windows, window_of
+from liqmap.store.segments import (
+    Part,
+    open_record,
+    open_segment,
+    record_at,
+    segment_path,
+    segment_paths,
+    stored_windows,
+    window_of,
+)
 from liqmap.window import DAY, HOUR, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from liqmap.model import Exchange
+    from liqmap.store.bundles import Record
     from liqmap.store.segments import Segment
     from liqmap.window import TimeWindow
 
@@ -33,6 +45,9 @@ ABANDONED_AFTER: Final = timedelta(hours=6)
 
 HALF_WRITTEN_FOR: Final = timedelta(days=1)
 """A file whose name ends in .part and that is older than this is nobody's any more."""
+
+ORDERS: Final = "orders"
+"""The folder of what a joint map makes of bundled fills."""
 
 IN_USE_FOR: Final = timedelta(minutes=10)
 """A segment is not evicted for this long after its last use, by whichever process: jobs end sooner."""
@@ -74,21 +89,26 @@ class SegmentStore:
 
         Asking for it counts as use, which keeps it from eviction for a while. Raises UnreadableStore.
         """
+        return self._get(exchange, symbol, window)
+
+    def _get(
+        self, exchange: Exchange, symbol: str, window: TimeWindow, record: Record | None = None
+    ) -> Segment | None:
         path = segment_path(self.root, exchange, symbol, window)
         if path in self._unmovable:
             return None
         try:
-            segment = _opened(path, exchange, symbol, window)
+            segment = _opened(path, exchange, symbol, window, record)
         except DamagedSegment as error:
             self._set_aside(error)
             return None
         if segment is not None:
             with suppress(OSError):  # another user's, or a disk that is only read: neither is evicted
-                os.utime(path)
+                _note_use(segment)
         return segment
 
     def heal(self, path: Path) -> None:
-        """Set the segment in the folder `path` aside if a second look finds it damaged, too.
+        """Set the segment at `path` aside if a second look finds it damaged, too.
 
         Then it can be fetched again. Raises UnreadableStore.
         """
@@ -107,14 +127,14 @@ class SegmentStore:
         ones are set aside, and those that are used are kept from eviction for a while. Raises
         UnreadableStore if a segment that is needed cannot be read: what is there must not seem missing.
         """
-        windows = segment_windows(self.root, exchange, symbol)
+        windows = stored_windows(self.root, exchange, symbol)
         found: list[Part] = []
         lacking = [window]
         troubles: list[tuple[TimeWindow, UnreadableStore]] = []
         for each in sorted(windows, key=lambda each: (-each.length, each.start)):
             wanted = [part for part in map(each.overlap, lacking) if part is not None]
             try:
-                segment = self.get(exchange, symbol, each) if wanted else None
+                segment = self._get(exchange, symbol, each, windows[each]) if wanted else None
             except UnreadableStore as error:  # shorter ones may hold the same
                 troubles.append((each, error))
                 continue
@@ -158,7 +178,9 @@ class SegmentStore:
         if self._looked_at is None or now - self._looked_at >= HOUR:
             self._looked_at = now
             self._remove_half_written(before=datetime.now(UTC) - HALF_WRITTEN_FOR)
-        used = sorted(use for path in segment_paths(self.root) if (use := _use(path)) is not None)
+            self._remove_unread_orders(before=datetime.now(UTC) - HALF_WRITTEN_FOR)
+        paths = [*segment_paths(self.root), *bundle_files(self.root)]
+        used = sorted(use for path in paths if (use := _use(path)) is not None)
         excess = sum(size for *_, size in used) - self._max_size
         for _, last_use, path, size in used:
             if excess <= 0:
@@ -166,7 +188,7 @@ class SegmentStore:
             if last_use > (now - IN_USE_FOR).timestamp():
                 continue
             try:
-                self.remove(path)
+                self.remove_files(path)
             except StoreError as error:  # of this one alone: another user's
                 log.warning("%s %s could not be evicted: %s", path.parent.name, path.name, error)
                 continue
@@ -174,16 +196,31 @@ class SegmentStore:
             excess -= size
 
     def remove(self, segment: Path) -> None:
-        """Remove the segment whose folder is `segment`, at once for whoever looks. Raises StoreError."""
+        """Remove the segment that belongs at `segment`, at once for whoever looks. Raises StoreError."""
+        self.remove_files(segment)
+        record = record_at(segment)
+        try:
+            if record is not None:
+                drop(record)
+        except FileNotFoundError:
+            return  # another process was faster
+        except OSError as error:
+            raise StoreError(f"Stored trades cannot be removed ({error.strerror}).") from error
+
+    def remove_files(self, path: Path) -> None:
+        """Remove a segment's folder or a file of bundles, at once for whoever looks. Raises StoreError."""
         # Renamed first: a folder that is half gone must not be seen under a segment's name.
         doomed = self.incoming / uuid4().hex
         try:
-            segment.rename(doomed)
+            path.rename(doomed)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and not segment.exists():
-                return  # another process was faster
+            if isinstance(error, FileNotFoundError) and not path.exists():
+                return  # it has none, or another process was faster
             raise StoreError(f"Stored trades cannot be removed ({error.strerror}).") from error
-        shutil.rmtree(doomed, ignore_errors=True)
+        if doomed.is_dir():
+            shutil.rmtree(doomed, ignore_errors=True)
+        else:
+            doomed.unlink(missing_ok=True)
 
     def _set_aside(self, error: DamagedSegment) -> None:
         name = " ".join(error.path.parts[-3:])
@@ -196,6 +233,12 @@ class SegmentStore:
             log.warning("damaged and cannot be set aside (%s): %s, %s", trouble.strerror, name, error.damage)
         else:
             log.warning("damaged and set aside: %s, %s", name, error.damage)
+
+    def _remove_unread_orders(self, *, before: datetime) -> None:
+        """Remove the orders of bundled segments that no map has read for a while: they are made anew."""
+        for path in self.root.glob(f"{ORDERS}/*/*/*"):
+            with suppress(OSError):  # another process's, and gone by now, or another user's
+                _remove_older(path, than=before)
 
     def _remove_half_written(self, *, before: datetime) -> None:
         """Remove what killed processes left of lists, tables and series, wherever in the store it lies."""
@@ -219,8 +262,10 @@ def _can_be_read(folder: Path) -> bool:
         return False
 
 
-def _opened(path: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> Segment | None:
-    segment = open_segment(path)
+def _opened(
+    path: Path, exchange: Exchange, symbol: str, window: TimeWindow, record: Record | None
+) -> Segment | None:
+    segment = open_segment(path) if record is None else open_record(path, record)
     if segment is not None:
         origin = segment.origin
         if (origin.exchange, origin.symbol, origin.window) != (exchange, symbol, window):
@@ -237,10 +282,24 @@ def _remove_older(path: Path, *, than: datetime) -> None:
         path.unlink(missing_ok=True)
 
 
-def _use(segment: Path) -> tuple[bool, float, Path, int] | None:
-    # What eviction goes by; None if another process has just removed it, or it cannot be looked at.
+def _note_use(segment: Segment) -> None:
+    if segment.record is None:
+        os.utime(segment.path)
+        return
+    # The time of a bundle's last change is its age; only that of its last reading says when it was used.
+    file = segment.record.file
+    times = file.stat()
+    os.utime(file, ns=(max(time.time_ns(), times.st_atime_ns), times.st_mtime_ns))
+
+
+def _use(path: Path) -> tuple[bool, float, Path, int] | None:
+    # What eviction goes by; None if another process has just removed it, or it cannot be looked at. What was
+    # recorded goes last.
     try:
-        size = sum(file.stat().st_size for file in segment.rglob("*"))
-        return window_of(segment.name).length < DAY, segment.stat().st_mtime, segment, size
+        times = path.stat()
+        if not path.is_dir():
+            return path.suffix != DAYS, max(times.st_atime, times.st_mtime), path, times.st_size
+        size = sum(file.stat().st_size for file in path.rglob("*"))
+        return window_of(path.name).length < DAY, times.st_mtime, path, size
     except OSError:
         return None

@@ -1,7 +1,8 @@
 """Merged segments: where an exchange publishes fills, the orders that they make up, kept beside the fills.
 
 Selecting the largest orders would take all fills of a day. So a segment's orders are stored once, as a
-segment in its folder `merged`, and go with it when it is evicted.
+segment in its folder `merged`, and go with it when it is evicted. Those of bundled segments are below
+`orders` in the store, named after the segment's content, and go when they have not been read for a while.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import xxhash
 
 from liqmap.exact import rounded
 from liqmap.model import Side, Trades
+from liqmap.store.local import ORDERS
 from liqmap.store.reading import read_table
-from liqmap.store.segments import Part, open_segment
+from liqmap.store.segments import TABLES, Part, open_segment
 from liqmap.store.writer import write_segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -36,7 +40,8 @@ def merged_parts(parts: Sequence[Part]) -> tuple[Part, ...]:
 
 
 def _merged(segment: Segment) -> Segment:
-    path = segment.path / MERGED
+    root = segment.path.parents[3]
+    path = segment.path / MERGED if segment.record is None else _beside(root, segment)
     found = open_segment(path)
     if found is not None:
         return found
@@ -44,8 +49,13 @@ def _merged(segment: Segment) -> Segment:
     time, price, size, is_buy = (np.concatenate(each) for each in zip(*columns, strict=True))
     order = np.argsort(time, kind="stable")
     trades = Trades(time[order], price[order], size[order], is_buy[order], segment.origin.inverse)
-    incoming = segment.path.parents[3] / "incoming"
-    return write_segment(path, segment.origin, trades, incoming=incoming)
+    return write_segment(path, segment.origin, trades, incoming=root / "incoming")
+
+
+def _beside(root: Path, segment: Segment) -> Path:
+    """Return the folder of the orders of a segment that has none of its own."""
+    name = xxhash.xxh3_64_hexdigest("".join(segment.checks[each] for each in TABLES).encode())
+    return root / ORDERS / segment.origin.exchange / segment.origin.symbol / name
 
 
 def _orders(

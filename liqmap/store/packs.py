@@ -65,7 +65,10 @@ def pack(segments: Iterable[Segment]) -> bytes:
     with tarfile.open(fileobj=content, mode="w") as tar:
         for segment in segments:
             for name in (*FILES, MANIFEST):
-                tar.add(segment.path / name, f"{segment.path.name}/{name}", recursive=False)
+                file = segment.file(name)
+                member = tarfile.TarInfo(f"{segment.path.name}/{name}")
+                member.size = len(file)
+                tar.addfile(member, io.BytesIO(file))
     return content.getvalue()
 
 

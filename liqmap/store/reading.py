@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 @contextmanager
 def reading(segment: Segment, name: str) -> Iterator[Table]:
     """Open a segment's table `name`. Raises DamagedSegment or UnreadableStore, also while it is read."""
-    with (
-        _explained(segment, name),
-        open_table(segment.path / f"{name}.arrow", segment.checks.get(name, "")) as table,
-    ):
+    file, at = segment.place(name)
+    with _explained(segment, name), open_table(file, segment.checks.get(name, ""), at=at) as table:
         yield table
 
 
@@ -66,7 +64,8 @@ def verify_segment(segment: Segment) -> None:
     """Verify all of a segment's tables. Raises DamagedSegment or UnreadableStore."""
     for name in TABLES:
         with _explained(segment, name):
-            verify_table(segment.path / f"{name}.arrow", segment.checks.get(name, ""))
+            file, at = segment.place(name)
+            verify_table(file, segment.checks.get(name, ""), at=at)
 
 
 def column_of(batches: Sequence[pa.RecordBatch], column: pa.Field) -> NDArray[Any]:

@@ -12,6 +12,9 @@ A segment is a folder::
 
 What is read of a file is verified. Segments of before there were checksums are read as they are.
 
+A segment that was recorded, or is of a quiet market's day, is the same bytes in a file with many others
+(`liqmap.store.bundles`), and has the same path, at which there is no folder then.
+
 The tables are Arrow IPC files (Feather V2, uncompressed), which any Arrow tool opens. `time` counts
 milliseconds and `second` seconds from the segment's start. Prices and sizes are stored as whole
 numbers of 10^-decimals (the field's metadata says how many) wherever that gives back exactly the
@@ -24,7 +27,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -33,10 +36,13 @@ from typing import TYPE_CHECKING, Final
 from liqmap.errors import DamagedSegment, LiqmapError, UnreadableStore
 from liqmap.model import Exchange, Hole
 from liqmap.seals import BrokenSeal, unsealed_json
+from liqmap.store.bundles import records_of
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from liqmap.store.bundles import Record
 
 
 FORMAT_VERSION: Final = 3
@@ -95,11 +101,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stored segment: its folder, its origin, the trades of each side, and its tables' sizes [bytes].
+    """A stored segment: its path, its origin, the trades of each side, and its tables' sizes [bytes].
 
-    `checks` are the tables' checksums, none where the segment is of before there were any. `first_ms` and
-    `last_ms` are the times of its first and last trade [ms since 1970], None where there is none or the
-    segment is of a version that did not keep them.
+    At `path` is its folder, or nothing where it is a `record` of a bundle. `checks` are the tables'
+    checksums, none where the segment is of before there were any. `first_ms` and `last_ms` are the times of
+    its first and last trade [ms since 1970], None where there is none or the segment is of a version that
+    did not keep them.
     """
 
     path: Path
@@ -110,11 +117,31 @@ class Segment:
     checks: Mapping[str, str] = field(hash=False, repr=False)
     first_ms: int | None = None
     last_ms: int | None = None
+    record: Record | None = None
 
     @property
     def size(self) -> int:
         """Bytes of all its tables."""
         return sum(self.sizes.values())
+
+    def place(self, table: str) -> tuple[Path, int]:
+        """Return the file that holds a table, and where in it the table begins."""
+        if self.record is None:
+            return self.path / f"{table}.arrow", 0
+        before = TABLES[: TABLES.index(table)]
+        return self.record.file, self.record.tables_at + sum(self.sizes[each] for each in before)
+
+    def file(self, name: str) -> bytes:
+        """Return the bytes of one of its files, `MANIFEST` or `buy.arrow`. Raises OSError."""
+        if self.record is None:
+            return (self.path / name).read_bytes()
+        if name == MANIFEST:
+            return self.record.manifest()
+        table = name.removesuffix(".arrow")
+        file, start = self.place(table)
+        with file.open("rb") as opened:
+            opened.seek(start)
+            return opened.read(self.sizes[table])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +164,28 @@ def segment_path(root: Path, exchange: Exchange, symbol: str, window: TimeWindow
 
 
 def segment_windows(root: Path, exchange: Exchange, symbol: str) -> list[TimeWindow]:
-    """Return the windows of a symbol's segments below `root`, by the names of their folders, in no order.
+    """Return the windows of a symbol's segments below `root`, each once, in no order.
 
     Raises UnreadableStore.
     """
+    return list(stored_windows(root, exchange, symbol))
+
+
+def stored_windows(root: Path, exchange: Exchange, symbol: str) -> dict[TimeWindow, Record | None]:
+    """Return the windows of a symbol's segments below `root`, with the record of each that has no folder.
+
+    They are known by the names of folders and the prefixes of records. Raises UnreadableStore.
+    """
     folder = symbol_folder(root, exchange, symbol)
-    return [window_of(name) for name in names_in(folder) if is_segment(name)]
+    folders = (window_of(name) for name in names_in(folder) if is_segment(name))
+    return {**_records(root, exchange, symbol), **dict.fromkeys(folders)}
+
+
+def _records(root: Path, exchange: str, symbol: str) -> Mapping[TimeWindow, Record]:
+    try:
+        return records_of(root, exchange, symbol)
+    except OSError as error:
+        raise unreadable(error) from error
 
 
 def names_in(folder: Path) -> list[str]:
@@ -171,7 +214,7 @@ def _moment(text: str) -> datetime:
 
 
 def segment_paths(root: Path) -> Iterator[Path]:
-    """Yield the folders of all segments below the store's `root`, in no order."""
+    """Yield the folders of all segments that have one of their own below the store's `root`, in no order."""
     yield from (path for path in root.glob(f"v{FORMAT_VERSION}/*/*/*") if is_segment(path.name))
 
 
@@ -190,13 +233,44 @@ def open_segment(path: Path) -> Segment | None:
                 raise DamagedSegment(path, f"{name}.arrow has {found} bytes instead of {size}")
     except (FileNotFoundError, NotADirectoryError) as error:
         if not path.exists():
-            return None
+            return open_record(path)
         raise DamagedSegment(path, f"{Path(error.filename).name} is missing") from error
     except IsADirectoryError as error:  # no passing trouble: reading it again would never help
         raise DamagedSegment(path, f"{MANIFEST} is a folder") from error
     except OSError as error:
         raise unreadable(error) from error
     return segment
+
+
+def open_record(path: Path, record: Record | None = None) -> Segment | None:
+    """Return the segment of the record that belongs at `path`, or of the given one; None if there is none.
+
+    Raises as `open_segment`.
+    """
+    if record is None:
+        record = record_at(path)
+        if record is None:
+            return None
+    try:
+        segment = replace(_segment_from(record.manifest(), path), record=record)
+    except FileNotFoundError:  # dropped or removed since
+        return None
+    except OSError as error:
+        raise unreadable(error) from error
+    if segment.size != record.tables_size or min(segment.sizes.values()) < 0:
+        raise DamagedSegment(path, f"its tables have {record.tables_size} bytes instead of {segment.size}")
+    return segment
+
+
+def record_at(path: Path) -> Record | None:
+    """Return the record of the segment that belongs at `path`, None if there is none.
+
+    Raises UnreadableStore.
+    """
+    if not is_segment(path.name):  # such as the orders in a segment's own folder
+        return None
+    root, exchange, symbol = path.parents[3], path.parts[-3], path.parts[-2]
+    return _records(root, exchange, symbol).get(window_of(path.name))
 
 
 def unreadable(error: OSError) -> UnreadableStore:

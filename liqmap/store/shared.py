@@ -167,9 +167,8 @@ class SharedStore:
         try:
             if key not in self._damaged and self._objects.sizes(key) == _sizes(day):
                 return  # another bot has put it there since the look before the claim
-            put = [partial(self._put, operation, day.path / name, f"{key}/{name}") for name in FILES]
-            operation.together(put)
-            self._put(operation, day.path / MANIFEST, f"{key}/{MANIFEST}")
+            operation.together([partial(self._put, operation, day, name) for name in FILES])
+            self._put(operation, day, MANIFEST)
         finally:
             self._objects.remove(claim)
         self._damaged.discard(key)
@@ -204,8 +203,12 @@ class SharedStore:
 
         operation.together([partial(put, key, hour) for key, hour in packs.items() if key not in known])
 
-    def _put(self, operation: Operation, source: Path, key: str) -> None:
-        self._objects.put(source, key, progress=operation.progress)
+    def _put(self, operation: Operation, day: Segment, name: str) -> None:
+        key = f"{_key_of(day.path)}/{name}"
+        if day.record is None:
+            self._objects.put(day.path / name, key, progress=operation.progress)
+        else:  # a quiet day's, which is small
+            self._objects.write(key, day.file(name))
 
     def _bring_in(
         self, operation: Operation, key: str, paths: Sequence[Path], *, incoming: Path
@@ -258,7 +261,8 @@ def _key_of(path: Path) -> str:
 
 
 def _sizes(segment: Segment) -> dict[str, int]:
-    return {name: (segment.path / name).stat().st_size for name in (*FILES, MANIFEST)}
+    tables = {f"{name}.arrow": size for name, size in segment.sizes.items()}
+    return tables | {MANIFEST: len(segment.file(MANIFEST))}
 
 
 def _reason(error: OSError) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from io import FileIO
     from pathlib import Path
+    from typing import BinaryIO
 
 ARROW_MAGIC: Final = b"ARROW1\0\0"
 _END_DIGITS = 10
@@ -52,46 +53,52 @@ def write_table(path: Path, batch: pa.RecordBatch, bounds: Sequence[int]) -> Wri
     Raises OSError.
     """
     with path.open("x+b") as file:
-        ends = [len(ARROW_MAGIC) + len(batch.schema.serialize())]
-        with pa.ipc.new_file(file, batch.schema) as writer:
-            for start, end in pairwise(bounds):
-                writer.write_batch(batch.slice(start, end - start))
-                ends.append(file.tell())
-        ends.append(file.tell())
+        written = put_table(file, batch, bounds)
         file.flush()
         os.fsync(file.fileno())
-        file.seek(0)
-        entries = (_entry(end, file.read(end - start)) for start, end in pairwise((0, *ends)))
-        return Written(ends[-1], "".join(entries))
+        return written
+
+
+def put_table(file: BinaryIO, batch: pa.RecordBatch, bounds: Sequence[int]) -> Written:
+    """Put the bytes of a table into an empty file, or into memory. Raises OSError."""
+    ends = [len(ARROW_MAGIC) + len(batch.schema.serialize())]
+    with pa.ipc.new_file(file, batch.schema) as writer:
+        for start, end in pairwise(bounds):
+            writer.write_batch(batch.slice(start, end - start))
+            ends.append(file.tell())
+    ends.append(file.tell())
+    file.seek(0)
+    entries = (_entry(end, file.read(end - start)) for start, end in pairwise((0, *ends)))
+    return Written(ends[-1], "".join(entries))
 
 
 @contextmanager
-def open_table(path: Path, checks: str) -> Iterator[Table]:
-    """Open the table at `path`. Files of before there were `checks` ("") are read unverified.
+def open_table(path: Path, checks: str, *, at: int = 0) -> Iterator[Table]:
+    """Open the table that begins `at` a byte of `path`.
 
-    Raises OSError, and BrokenTable for what is not as written; where there are no checks, whatever Arrow
-    makes of it.
+    Those of before there were `checks` ("") are read unverified. Raises OSError, and BrokenTable for what is
+    not as written; where there are no checks, whatever Arrow makes of it.
     """
     if not checks:
         with pa.OSFile(str(path)) as file:
             # An Arrow file is a stream between two marks. Read as that, its front needs nothing of its end.
-            file.seek(len(ARROW_MAGIC))
+            file.seek(at + len(ARROW_MAGIC))
             reader = pa.ipc.open_stream(file)
             yield Table(reader.schema, lambda _first, _end: iter(reader))
         return
     with path.open("rb", buffering=0) as file:
-        schema = _schema(read_part(file, checks, 0))
-        yield Table(schema, lambda first, end: _batches(file, checks, schema, first, end))
+        schema = _schema(read_part(file, checks, 0, at=at))
+        yield Table(schema, lambda first, end: _batches(file, checks, schema, first, end, at=at))
 
 
-def verify_table(path: Path, checks: str) -> None:
-    """Read all of the table at `path`. Raises as `open_table`."""
+def verify_table(path: Path, checks: str, *, at: int = 0) -> None:
+    """Read all of the table that begins `at` a byte of `path`. Raises as `open_table`."""
     if checks:
         with path.open("rb", buffering=0) as file:
             for number in range(len(checks) // _ENTRY):
-                read_part(file, checks, number)
+                read_part(file, checks, number, at=at)
     else:
-        with open_table(path, checks) as table:
+        with open_table(path, checks, at=at) as table:
             for _ in table.batches(0, None):
                 pass
 
@@ -102,17 +109,17 @@ def _schema(head: bytes) -> pa.Schema:
 
 
 def _batches(
-    file: FileIO, checks: str, schema: pa.Schema, first: int, end: int | None
+    file: FileIO, checks: str, schema: pa.Schema, first: int, end: int | None, *, at: int
 ) -> Iterator[pa.RecordBatch]:
     count = len(checks) // _ENTRY - 2  # besides the head and the end
     for number in range(first, count if end is None else min(end, count)):
-        yield pa.ipc.read_record_batch(pa.py_buffer(read_part(file, checks, number + 1)), schema)
+        yield pa.ipc.read_record_batch(pa.py_buffer(read_part(file, checks, number + 1, at=at)), schema)
 
 
-def read_part(file: FileIO, checks: str, number: int) -> bytes:
-    """Return the bytes of a part. Raises BrokenTable."""
+def read_part(file: FileIO, checks: str, number: int, *, at: int = 0) -> bytes:
+    """Return the bytes of a part of the table that begins `at` a byte of the file. Raises BrokenTable."""
     start, (end, expected) = _end(checks, number - 1), (_end(checks, number), _hash(checks, number))
-    file.seek(start)
+    file.seek(at + start)
     content = file.read(end - start)
     if xxhash.xxh3_64_hexdigest(content) != expected:
         raise BrokenTable(f"bytes {start} to {end}")

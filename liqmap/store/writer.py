@@ -6,6 +6,7 @@ import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, replace
+from io import BytesIO
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from liqmap.errors import StoreError
 from liqmap.model import Side
 from liqmap.seals import sealed_json
 from liqmap.store.borders import holes_between
+from liqmap.store.bundles import encoded, sync_folder
 from liqmap.store.columns import bars_of, bars_table, minutes_of, ordered_side, side_table
 from liqmap.store.reading import read_table
 from liqmap.store.segments import (
@@ -22,13 +24,14 @@ from liqmap.store.segments import (
     BATCH_SECONDS,
     FORMAT_VERSION,
     MANIFEST,
+    TABLES,
     VOLUME,
     Origin,
     Part,
     Segment,
     open_segment,
 )
-from liqmap.store.tables import write_table
+from liqmap.store.tables import put_table, write_table
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from liqmap.model import Trades
     from liqmap.store.columns import Columns
     from liqmap.store.tables import Written
+
+    _Tables = Mapping[str, Callable[[], pa.RecordBatch]]
 
 
 # A batch is read as a whole. The first ones are few rows, for windows of many days that take little of each.
@@ -53,6 +58,22 @@ def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path)
     It is written below `incoming` (same file system) and renamed when it is whole and on disk. Where
     another process came first, its segment is kept. Raises StoreError if the disk is full.
     """
+    segment, tables = _planned(path, origin, trades)
+    return _write(segment, tables, incoming=incoming)
+
+
+def recorded(path: Path, origin: Origin, trades: Trades) -> bytes:
+    """Return `trades`, ordered in time, as the record of the segment that belongs at `path`."""
+    return _encoded(*_planned(path, origin, trades))
+
+
+def copied(segment: Segment) -> bytes:
+    """Return a segment as a record, byte by byte. Raises OSError."""
+    tables = (segment.file(f"{name}.arrow") for name in TABLES)
+    return encoded(segment.origin.symbol, segment.origin.window, segment.file(MANIFEST), tables)
+
+
+def _planned(path: Path, origin: Origin, trades: Trades) -> tuple[Segment, _Tables]:
     buys = int(np.count_nonzero(trades.is_buy))
     bars = bars_of(trades, origin.window)
     tables = {
@@ -62,15 +83,14 @@ def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path)
         "sell": lambda: side_table(trades, Side.SELL, origin.window, bars),
     }
     first, last = map(int, trades.time[[0, -1]]) if len(trades) else (None, None)
-    segment = Segment(path, origin, buys, len(trades) - buys, {}, {}, first, last)
-    return _write(segment, tables, incoming=incoming)
+    return Segment(path, origin, buys, len(trades) - buys, {}, {}, first, last), tables
 
 
-def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -> Segment:
-    """Store the segments of one symbol, each following the one before, as one segment at `path`.
+def merged_record(path: Path, segments: Sequence[Segment]) -> bytes:
+    """Return the segments of one symbol, each following the one before, as the record of the one at `path`.
 
     Nothing is computed anew, so the result equals what all their trades would have been stored as. Raises
-    DamagedSegment or UnreadableStore if a segment cannot be read, StoreError if the disk is full.
+    DamagedSegment or UnreadableStore if a segment cannot be read.
     """
     origins = [segment.origin for segment in segments]
     window = TimeWindow(origins[0].window.start, origins[-1].window.end)
@@ -109,7 +129,23 @@ def merge_segments(path: Path, segments: Sequence[Segment], *, incoming: Path) -
     counts = (sum(segment.buys for segment in segments), sum(segment.sells for segment in segments))
     traded = [segment for segment in segments if segment.buys + segment.sells]
     bounds = (traded[0].first_ms, traded[-1].last_ms) if traded else (None, None)
-    return _write(Segment(path, origin, *counts, {}, {}, *bounds), tables, incoming=incoming)
+    return _encoded(Segment(path, origin, *counts, {}, {}, *bounds), tables)
+
+
+def _encoded(segment: Segment, tables: _Tables) -> bytes:
+    origin, contents, written = segment.origin, [], {}
+    for name in TABLES:
+        content = BytesIO()
+        batch, bounds = _divided(name, tables[name](), origin.window)
+        written[name] = put_table(content, batch, bounds)
+        contents.append(content.getvalue())
+    manifest = _manifest(_with_tables(segment, written))
+    return encoded(origin.symbol, origin.window, manifest, contents)
+
+
+def _with_tables(segment: Segment, written: Mapping[str, Written]) -> Segment:
+    sizes = {name: each.size for name, each in written.items()}
+    return replace(segment, sizes=sizes, checks={name: each.checks for name, each in written.items()})
 
 
 def restate_origin(segment: Segment, origin: Origin, *, incoming: Path) -> None:
@@ -143,34 +179,19 @@ def move_into_place(source: Path, target: Path) -> None:
         if not target.is_dir():
             raise
         return
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
-def _sync_folder(path: Path) -> None:
-    """Wait until the disk has the names in a folder, where a folder can be opened: not on Windows."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _write(
-    segment: Segment, tables: Mapping[str, Callable[[], pa.RecordBatch]], *, incoming: Path
-) -> Segment:
+def _write(segment: Segment, tables: _Tables, *, incoming: Path) -> Segment:
     temporary = incoming / uuid4().hex
     try:
         temporary.mkdir(parents=True)
         # One table after the other, because each takes as much memory again as its trades.
         written = {
-            name: _write_table(temporary / f"{name}.arrow", table(), segment.origin.window)
+            name: write_table(temporary / f"{name}.arrow", *_divided(name, table(), segment.origin.window))
             for name, table in tables.items()
         }
-        sizes = {name: each.size for name, each in written.items()}
-        checks = {name: each.checks for name, each in written.items()}
-        _write_manifest(temporary, replace(segment, sizes=sizes, checks=checks))
+        _write_manifest(temporary, _with_tables(segment, written))
         segment.path.parent.mkdir(parents=True, exist_ok=True)
         move_into_place(temporary, segment.path)
     except OSError as error:
@@ -206,8 +227,9 @@ def _joined(
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def _write_table(path: Path, batch: pa.RecordBatch, window: TimeWindow) -> Written:
-    match path.stem:
+def _divided(name: str, batch: pa.RecordBatch, window: TimeWindow) -> tuple[pa.RecordBatch, list[int]]:
+    """Return the table `name` and the bounds of its record batches."""
+    match name:
         case "minutes":
             bounds = [0, len(batch)]
         case "bars":
@@ -216,10 +238,17 @@ def _write_table(path: Path, batch: pa.RecordBatch, window: TimeWindow) -> Writt
             batch = batch.replace_schema_metadata({BATCH_SECONDS: str(_BAR_SECONDS)})
         case _:
             bounds = [0, *range(_FIRST_ROWS, len(batch), _ROWS), len(batch)]
-    return write_table(path, batch, bounds)
+    return batch, bounds
 
 
 def _write_manifest(folder: Path, segment: Segment) -> None:
+    with (folder / MANIFEST).open("xb") as file:
+        file.write(_manifest(segment))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _manifest(segment: Segment) -> bytes:
     origin = asdict(segment.origin)
     window = segment.origin.window
     origin["window"] = [window.start.isoformat(), window.end.isoformat()]
@@ -233,7 +262,4 @@ def _write_manifest(folder: Path, segment: Segment) -> None:
         "first_ms": segment.first_ms,
         "last_ms": segment.last_ms,
     }
-    with (folder / MANIFEST).open("xb") as file:
-        file.write(sealed_json(manifest))
-        file.flush()
-        os.fsync(file.fileno())
+    return sealed_json(manifest)

@@ -71,7 +71,7 @@ def test_scan_without_names_looks_at_what_is_recorded(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--within", "much"), "The distance is a share of the price"),
+        (("--within", "much"), "--within takes a share"),
         (("--top", "0"), "from 1 to 50"),
         (("--end", "soon"), "is not a time"),
         (("BTC!",), "symbol"),

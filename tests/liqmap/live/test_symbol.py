@@ -94,7 +94,14 @@ class Written(list[Liquidation]):
         self.extend(liquidations)
         return []
 
-    async def close(self) -> None:
+    def close(self) -> None:
+        pass
+
+
+class Unrepaired(Written):
+    """A repair that does nothing."""
+
+    async def close(self) -> None:  # type: ignore[override]
         pass
 
 
@@ -112,7 +119,7 @@ async def test_liquidation_of_another_day_or_symbol_is_left_out(
         Exchange.BYBIT,
         cast(Any, supply),
         writer=cast(Any, written),
-        repair=cast(Any, written),
+        repair=cast(Any, Unrepaired()),
         recordings=Recordings(tmp_path),
         on_forgotten=lambda: None,
     )

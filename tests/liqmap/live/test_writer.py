@@ -67,7 +67,7 @@ async def test_minutes_of_a_symbol_let_go_are_stored_at_the_end(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("liqmap.live.writer.write_segment", broken)
+        patched.setattr("liqmap.live.writer.recorded", broken)
         await made.live(125)
         await until(lambda: "bybit BTCUSDT could not be stored yet" in caplog.text)
         assert made.spans(BYBIT) == []
@@ -83,7 +83,7 @@ async def test_minutes_that_no_disk_takes_are_named_as_a_gap_at_the_end(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("liqmap.live.writer.write_segment", full)
+    monkeypatch.setattr("liqmap.live.writer.recorded", full)
     await made.live(61)
     await made.recorder.__aexit__(None, None, None)
     assert "bybit BTCUSDT could not be stored since 2051-05-06 11:57:1" in caplog.text
@@ -141,7 +141,7 @@ async def test_recorded_trades_are_replaced_by_the_published_day(tmp_path: Path,
         await clock.advance((day.end - clock.now()).total_seconds() + 610)
         await made.until_maintained()
         assert day in segment_windows(made.store.root, exchange, "BTCUSDT")
-        for _ in range(3):
+        for _ in range(8):  # what a journal holds goes with it, and it grows for an hour
             await clock.advance(600)
             await made.until_maintained()
         held = segment_windows(made.store.root, exchange, "BTCUSDT")
@@ -169,7 +169,7 @@ async def test_minute_whose_trades_came_late_is_fetched_again(
 
     monkeypatch.setattr("liqmap.live.repair.compact", slow)
     if while_compacting:
-        maintaining = asyncio.create_task(binance.repair.maintain("BTCUSDT", until=minute.end))
+        maintaining = asyncio.create_task(binance.repair.maintain({"BTCUSDT": minute.end}))
         await until(begun.is_set)
     late = [minute.start_ms + 30_000]
     writing = asyncio.create_task(binance.writer.write("BTCUSDT", [], late, simulated=True))
@@ -204,7 +204,7 @@ async def test_late_trades_are_fetched_though_there_is_no_room_for_the_newest(
         each for each in segment_windows(made.store.root, BINANCE, "BTCUSDT") if each.start.minute == 58
     )
     chunk = Chunk(TimeWindow(minute.end, minute.end + minute.length / 2), no_trades(), None, None)
-    monkeypatch.setattr("liqmap.live.writer.write_segment", full)
+    monkeypatch.setattr("liqmap.live.writer.recorded", full)
     assert not await made.on(BINANCE).writer.write(
         "BTCUSDT", [chunk], [minute.start_ms + 30_000], simulated=True
     )
@@ -226,7 +226,7 @@ async def test_earliest_segment_whose_trades_came_late_is_fetched_again(
         patched.setattr(RecentTrades, "fill", refused)
         await binance.writer.write("BTCUSDT", [], [first.start_ms], simulated=True)
         await until(lambda: "binance BTCUSDT could not be repaired yet" in caplog.text)
-    await binance.repair.maintain("BTCUSDT", until=first.end)
+    await binance.repair.maintain({"BTCUSDT": first.end})
     await until(lambda: by_rest(made, first))
     assert made.exact(BINANCE)
 
@@ -252,8 +252,8 @@ async def test_store_that_breaks_down_is_logged(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("liqmap.live.repair.compact", broken)
-    await made.on(BYBIT).repair.maintain("BTCUSDT", until=made.clock.now().replace(microsecond=0))
-    assert "bybit BTCUSDT could not be maintained" in caplog.text
+    await made.on(BYBIT).repair.maintain({"BTCUSDT": made.clock.now().replace(microsecond=0)})
+    assert "bybit could not be compacted" in caplog.text
 
 
 async def test_feeds_are_noted_where_the_stream_was_and_not_where_it_was_repaired(made: Recording):

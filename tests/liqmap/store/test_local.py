@@ -184,7 +184,7 @@ def test_temporary_read_error_is_reported_and_changes_nothing(
         ):
             times_of(store, hour)
         with suppress(UnreadableStore):  # which comes of listing the segments alone
-            compact(store, Exchange.BINANCE, "BTCUSDT", now=LATER)
+            compact(store, Exchange.BINANCE, ["BTCUSDT"], now=LATER)
         store.evict(now=LATER)
     assert sorted(tmp_path.rglob("*")) == files
     assert times_of(store, hour) == before
@@ -202,7 +202,7 @@ def test_table_whose_middle_cannot_be_read_is_not_damaged(
     assert segment.path.exists()
 
 
-def broken_disk(*_: object) -> bytes:
+def broken_disk(*_: object, **__: object) -> bytes:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
@@ -247,7 +247,7 @@ most = len(os.listdir("/proc/self/fd"))
 for spare in range(-1, 4):
     resource.setrlimit(resource.RLIMIT_NOFILE, (most + spare, 4096))
     try:
-        compact(store, Exchange.BINANCE, "BTCUSDT", now=now)
+        compact(store, Exchange.BINANCE, ["BTCUSDT"], now=now)
         print("compacted")
     except UnreadableStore as error:
         print(error)

@@ -86,7 +86,7 @@ def test_store_that_can_only_be_read_serves_all_that_it_holds_and_changes_nothin
         assert len(read_largest(part.segment, Side.BUY, window=WHOLE, cut=Cut(count=5)).trades) == 5
         assert len(recording_status(root, now=LATER)) == 1
         assert damage_warning(root) is None
-        compact(store, Exchange.BYBIT, "BTCUSDT", now=LATER)
+        compact(store, Exchange.BYBIT, ["BTCUSDT"], now=LATER)
         store.evict(now=LATER)
         with pytest.raises(StoreError, match="cannot be removed"):
             store.remove(part.segment.path)

@@ -26,10 +26,11 @@ from liqmap.store.columns import record_batch
 from liqmap.store.largest import _notional, read_largest
 from liqmap.store.reading import read_table, verify_segment
 from liqmap.store.segments import MANIFEST, TABLES, Origin, Segment, open_segment, segment_paths
-from liqmap.store.writer import merge_segments, write_segment
+from liqmap.store.writer import write_segment
 from liqmap.window import DAY as A_DAY
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
+from tests.liqmap.store.bundled import merged
 from tests.liqmap.store.old import as_of_before
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def test_segment_of_an_earlier_version_without_turns_is_read_and_merged(
     assert found.turn is not None
     assert (found.notional.tolist(), found.turn.tolist()) == ([3.0, 2.0], [0, 0])
     newer = write(seconds(60, 120), [(60_000, 1.0, 1.0, "buy")])
-    both = merge_segments(tmp_path / "both", [older, newer], incoming=tmp_path / "incoming")
+    both = merged(tmp_path, [older, newer])
     assert read_table(both, "buy")["turn"].tolist() == [0, 0, 0]
 
 
@@ -291,9 +292,9 @@ def test_segments_without_checksums_get_them_when_merged(stored: Stored, tmp_pat
         )
         for number in range(2)
     ]
-    merged = merge_segments(tmp_path / "merged", days, incoming=tmp_path / "incoming")
-    assert set(merged.checks) == set(TABLES)
-    verify_segment(merged)
+    both = merged(tmp_path, days)
+    assert set(both.checks) == set(TABLES)
+    verify_segment(both)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -351,7 +352,7 @@ from pathlib import Path
 from liqmap.model import Exchange
 from liqmap.window import DAY as A_DAY
 from liqmap.window import TimeWindow
-from liqmap.store.writer import merge_segments, write_segment
+from liqmap.store.writer import write_segment
 from liqmap.store.segments import Origin, segment_path
 from tests.liqmap.conftest import DAY, random_trades
 
@@ -427,9 +428,9 @@ def test_minutes_of_which_one_had_no_sale_are_merged(stored: Stored, tmp_path: P
             trades_from([(0, 101.5, 1.0, "buy")], start_ms=START_MS + 86_400_000), DAY + timedelta(days=1)
         ),
     ]
-    merged = merge_segments(tmp_path / "merged", days, incoming=tmp_path / "incoming")
-    assert (merged.buys, merged.sells) == (2, 1)
-    assert read_table(merged, "buy")["price"].tolist() == [101.5, 100.5]
+    both = merged(tmp_path, days)
+    assert (both.buys, both.sells) == (2, 1)
+    assert read_table(both, "buy")["price"].tolist() == [101.5, 100.5]
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["stored", "of before"])

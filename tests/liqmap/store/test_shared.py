@@ -67,10 +67,10 @@ def test_segment_without_its_manifest_is_not_there_yet(
 ):
     put = SharedStore._put
 
-    def interrupted(self: SharedStore, operation: Operation, source: Path, key: str) -> None:
-        if source.name == MANIFEST:
+    def interrupted(self: SharedStore, operation: Operation, day: Segment, name: str) -> None:
+        if name == MANIFEST:
             raise OSError("the connection is gone")
-        put(self, operation, source, key)
+        put(self, operation, day, name)
 
     with monkeypatch.context() as patch:
         patch.setattr(SharedStore, "_put", interrupted)

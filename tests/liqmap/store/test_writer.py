@@ -19,9 +19,10 @@ from liqmap.model import Exchange, Hole, Side, Trades
 from liqmap.store.bars import read_bars
 from liqmap.store.largest import read_largest
 from liqmap.store.segments import VIA_REST, VIA_STREAM, Origin, Segment, open_segment
-from liqmap.store.writer import merge_segments, write_segment
+from liqmap.store.writer import merged_record, write_segment
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, random_trades, trades_from
+from tests.liqmap.store.bundled import merged
 
 WHOLE = TimeWindow.of_day(DAY)
 TABLES = ("bars", "buy", "sell")
@@ -50,15 +51,11 @@ def written(folder: Path, trades: Trades, window: TimeWindow, **changes: object)
     return write_segment(path, origin, its, incoming=folder / "incoming")
 
 
-def merged(folder: Path, segments: list[Segment]) -> Segment:
-    return merge_segments(folder / os.urandom(8).hex(), segments, incoming=folder / "incoming")
-
-
 def tables_of(segment: Segment) -> dict[str, pa.Table]:
     tables = {}
     for name in TABLES:
-        with pa.memory_map(str(segment.path / f"{name}.arrow")) as file:
-            tables[name] = pa.ipc.open_file(file).read_all()
+        content = pa.BufferReader(segment.file(f"{name}.arrow"))
+        tables[name] = pa.ipc.open_file(content).read_all()
     return tables
 
 
@@ -179,21 +176,10 @@ def test_ids_lost_between_pieces_are_those_of_the_merged_segment(tmp_path: Path)
     assert merged(tmp_path, parts).origin.lost_ids == 2
 
 
-def test_merging_twice_keeps_the_first(tmp_path: Path):
-    trades = random_trades(5000)
-    parts = [written(tmp_path, trades, window) for window in cut_at([0, 60, 120])]
-    first = merge_segments(tmp_path / "whole", parts, incoming=tmp_path / "incoming")
-    again = merge_segments(tmp_path / "whole", parts, incoming=tmp_path / "incoming")
-    assert again == first
-    assert list((tmp_path / "incoming").iterdir()) == []
-
-
 @pytest.mark.parametrize("name", TABLES)
-def test_segment_gone_while_merging_is_a_data_error_and_leaves_nothing(tmp_path: Path, name: str):
+def test_segment_gone_while_merging_is_a_data_error_and(tmp_path: Path, name: str):
     trades = random_trades(5000)
     parts = [written(tmp_path, trades, window) for window in cut_at([0, 43_200, 86_400])]
     (parts[1].path / f"{name}.arrow").unlink()
     with pytest.raises(DataError, match="ask again"):
-        merge_segments(tmp_path / "whole", parts, incoming=tmp_path / "incoming")
-    assert not (tmp_path / "whole").exists()
-    assert list((tmp_path / "incoming").iterdir()) == []
+        merged_record(tmp_path / "whole", parts)

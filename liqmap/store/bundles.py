@@ -1,0 +1,381 @@
+"""Bundles: files that hold many segments of one exchange, so that a store is not millions of small files.
+
+A file's records follow each other, each a segment: a prefix that says of what market and window it is, the
+manifest, and the tables in the order of `TABLES`. Manifest and tables are the bytes that a segment's folder
+would have, with the same checksums. A record is found by the prefixes alone, and read as a slice::
+
+    bundles/EXCHANGE/TIME-ID.journal     minutes as they are recorded: it grows, and its end may be torn
+    bundles/EXCHANGE/TIME-ID.recorded    what compaction made of them, written whole
+    bundles/EXCHANGE/TIME-ID.days        published days of quiet markets, likewise
+
+A record that is no longer valid is marked in its place. Each file has one writer; whoever finds a record
+damaged or of no use may mark it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+from uuid import uuid4
+
+import xxhash
+
+from liqmap.window import TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from io import FileIO
+    from pathlib import Path
+
+    from liqmap.model import Exchange
+
+FOLDER: Final = "bundles"
+JOURNAL: Final = ".journal"
+RECORDED: Final = ".recorded"
+DAYS: Final = ".days"
+"""The suffixes of files: a journal grows, the others do not."""
+_SUFFIXES = (JOURNAL, RECORDED, DAYS)
+
+_MAGIC, _DROPPED = b"LIQSEG1\n", b"LIQGONE\n"
+# Magic, symbol, start and end [s since 1970], bytes of the manifest and of the tables, xxh3 of all but magic.
+_PREFIX = struct.Struct("<8s64sqqIQQ")
+_FIELDS = slice(8, _PREFIX.size - 8)
+_LONGEST_SYMBOL = 64  # bytes
+_READ_AT_ONCE = 1 << 20
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+class Record(NamedTuple):
+    """Where a segment lies in a file: its prefix at `offset`, then the manifest, then the tables [bytes]."""
+
+    file: Path
+    offset: int
+    manifest_size: int
+    tables_size: int
+
+    @property
+    def tables_at(self) -> int:
+        """Where in the file the first table begins."""
+        return self.offset + _PREFIX.size + self.manifest_size
+
+    @property
+    def end(self) -> int:
+        """Where in the file the next record begins."""
+        return self.tables_at + self.tables_size
+
+    def manifest(self) -> bytes:
+        """Return the manifest as it is in the file. Raises OSError: FileNotFoundError if it was dropped."""
+        with self.file.open("rb", buffering=0) as file:
+            file.seek(self.offset)
+            content = file.read(_PREFIX.size + self.manifest_size)
+        if content.startswith(_DROPPED):
+            _index.forget(self.file)
+            raise FileNotFoundError(self.file)
+        return content[_PREFIX.size :]
+
+    def tables(self) -> bytes:
+        """Return the bytes of all tables. Raises OSError."""
+        with self.file.open("rb", buffering=0) as file:
+            file.seek(self.tables_at)
+            return file.read(self.tables_size)
+
+
+class Contents(NamedTuple):
+    """What a file holds: records by symbol and window, how far it was read, and spans that are no record."""
+
+    records: dict[str, dict[TimeWindow, Record]]
+    end: int
+    damaged: list[tuple[int, int]]
+
+
+def folder_of(root: Path, exchange: str) -> Path:
+    """Return the folder of an exchange's bundles below the store's `root`."""
+    return root / FOLDER / exchange
+
+
+def records_of(root: Path, exchange: str, symbol: str) -> Mapping[TimeWindow, Record]:
+    """Return a market's records, of equal windows the one in the newest file. Raises OSError."""
+    return _index.records(folder_of(root, exchange), symbol)
+
+
+def bundle_files(root: Path) -> list[Path]:
+    """Return the files of all bundles below `root`, the oldest of each exchange first. Raises OSError."""
+    return [file for name in sorted(_names(root / FOLDER)) for file in files_in(root / FOLDER / name)]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files of bundles in the folder of an exchange, the oldest first. Raises OSError."""
+    return [folder / name for name in sorted(_names(folder)) if name.endswith(_SUFFIXES)]
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def begun(file: Path) -> datetime:
+    """Return when a file of bundles was begun, by its name. Raises ValueError for another's name."""
+    return datetime.strptime(file.name.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+
+
+def read_contents(path: Path) -> Contents:
+    """Read the prefixes of the file at `path`. Raises OSError."""
+    contents = Contents({}, 0, [])
+    return _read_on(path, contents, size=path.stat().st_size)
+
+
+def drop(record: Record) -> None:
+    """Mark a record as no longer valid; what has opened it already can still read it. Raises OSError."""
+    with record.file.open("r+b", buffering=0) as file:
+        file.seek(record.offset)
+        if file.read(len(_MAGIC)) == _MAGIC:
+            file.seek(record.offset)
+            file.write(_DROPPED)
+            os.fsync(file.fileno())
+    _index.forget(record.file)
+
+
+def encoded(symbol: str, window: TimeWindow, manifest: bytes, tables: Iterable[bytes]) -> bytes:
+    """Return a record. Raises ValueError for a symbol that is too long."""
+    name, body = symbol.encode(), b"".join(tables)
+    if len(name) > _LONGEST_SYMBOL:
+        raise ValueError("a symbol of more than 64 bytes")
+    seconds = (moment // 1000 for moment in (window.start_ms, window.end_ms))
+    prefix = _PREFIX.pack(_MAGIC, name, *seconds, len(manifest), len(body), 0)
+    check = xxhash.xxh3_64_intdigest(prefix[_FIELDS])
+    return prefix[:-8] + check.to_bytes(8, "little") + manifest + body
+
+
+class Journal:
+    """A file that grows record by record, each on the disk before `append` returns.
+
+    Another file begins with each hour of the clock, and after a failure; older journals are complete.
+    """
+
+    def __init__(self, root: Path, exchange: Exchange) -> None:
+        self._folder = folder_of(root, exchange)
+        self._file: FileIO | None = None
+        self._hour: datetime | None = None
+
+    def append(self, record: bytes, *, now: datetime) -> None:
+        """Append a record. Raises OSError; then nothing was appended."""
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        if hour != self._hour:
+            self.close()
+        if self._file is None:
+            self._file, self._hour = _created(self._folder, hour), hour
+        size = self._file.seek(0, os.SEEK_END)
+        try:
+            _write(self._file, record)
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):  # else its torn end is passed over
+                self._file.truncate(size)
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file; the next record begins another."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
+class Bundle:
+    """A file of records that is being written at `path`; it begins with the first record."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: FileIO | None = None
+
+    def add(self, record: bytes) -> None:
+        """Add a record. Raises OSError."""
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("xb", buffering=0)
+        _write(self._file, record)
+
+    def end(self, *, whole: bool) -> bool:
+        """Close the file, and remove it unless it is `whole`; return whether there is one. Raises OSError."""
+        if self._file is None:
+            return False
+        with self._file:
+            if whole:
+                os.fsync(self._file.fileno())
+        if not whole:
+            self.path.unlink(missing_ok=True)
+        return whole
+
+
+@contextmanager
+def bundling(
+    root: Path, exchange: Exchange, suffix: str, *, incoming: Path, now: datetime
+) -> Iterator[Bundle]:
+    """Write a file of records by way of the folder `incoming`; where there are none, there is no file.
+
+    Nothing of it is visible before all is on the disk. Raises OSError.
+    """
+    bundle = Bundle(incoming / f"{uuid4().hex}{suffix}")
+    try:
+        yield bundle
+    except BaseException:
+        bundle.end(whole=False)
+        raise
+    if bundle.end(whole=True):
+        folder = folder_of(root, exchange)
+        folder.mkdir(parents=True, exist_ok=True)
+        bundle.path.rename(folder / _name(now, suffix))
+        sync_folder(folder)
+
+
+def _write(file: FileIO, record: bytes) -> None:
+    if file.write(record) != len(record):  # a disk that is full takes a part
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the disk has the names in a folder, where a folder can be opened: not on Windows."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _created(folder: Path, hour: datetime) -> FileIO:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _name(hour, JOURNAL)
+    file = path.open("xb", buffering=0)
+    try:
+        sync_folder(folder)
+    except OSError:
+        file.close()
+        path.unlink(missing_ok=True)
+        raise
+    return file
+
+
+def _name(now: datetime, suffix: str) -> str:
+    return f"{now:{_STAMP}}-{uuid4().hex[:12]}{suffix}"
+
+
+class _Index:
+    """Remembers what files hold: of one that has grown only what is new is read."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[Path, dict[str, tuple[int, int, Contents]]] = {}  # by folder and name: size, time
+
+    def records(self, folder: Path, symbol: str) -> dict[TimeWindow, Record]:
+        """Return the records of a symbol. Raises OSError."""
+        with self._lock:
+            found: dict[TimeWindow, Record] = {}
+            for contents in self._look(folder):
+                found |= contents.records.get(symbol, {})
+            return found
+
+    def forget(self, file: Path) -> None:
+        """Read a file anew the next time."""
+        with self._lock:
+            self._known.get(file.parent, {}).pop(file.name, None)
+
+    def _look(self, folder: Path) -> list[Contents]:
+        try:
+            with os.scandir(folder) as entries:
+                stats = {entry.name: entry.stat() for entry in entries if entry.name.endswith(_SUFFIXES)}
+        except (FileNotFoundError, NotADirectoryError):
+            self._known.pop(folder, None)
+            return []
+        known, now = self._known.get(folder, {}), {}
+        for name in sorted(stats):
+            size, changed = stats[name].st_size, stats[name].st_mtime_ns
+            before = known.get(name)
+            if before is None or before[:2] != (size, changed):
+                grows = before is not None and name.endswith(JOURNAL) and size > before[0]
+                start = before[2] if before is not None and grows else Contents({}, 0, [])
+                try:
+                    before = size, changed, _read_on(folder / name, start, size=size)
+                except FileNotFoundError:  # another process has removed it since
+                    continue
+            now[name] = before
+        self._known[folder] = now
+        return [contents for *_, contents in now.values()]
+
+
+_index = _Index()
+
+
+def _read_on(path: Path, contents: Contents, *, size: int) -> Contents:
+    """Read prefixes from where `contents` ends, up to `size`."""
+    records = {symbol: dict(each) for symbol, each in contents.records.items()}
+    damaged, at = list(contents.damaged), contents.end
+    with path.open("rb", buffering=0) as file:
+        while at + _PREFIX.size <= size:
+            file.seek(at)
+            prefix = file.read(_PREFIX.size)
+            found = _understood(prefix, path, at)
+            if found is None:
+                following = _next_record(file, path, at + 1, size)
+                if following is None and path.suffix == JOURNAL:
+                    break  # torn, or about to be written
+                damaged.append((at, size if following is None else following))
+                at = damaged[-1][1]
+                continue
+            symbol, window, record = found
+            if record.end > size:
+                break
+            if prefix.startswith(_MAGIC):
+                records.setdefault(symbol, {})[window] = record
+            at = record.end
+    if at < size and path.suffix != JOURNAL:
+        damaged.append((at, size))
+    return Contents(records, at, damaged)
+
+
+def _understood(prefix: bytes, path: Path, at: int) -> tuple[str, TimeWindow, Record] | None:
+    """Return what a prefix says, None if it is none."""
+    if len(prefix) < _PREFIX.size or not prefix.startswith((_MAGIC, _DROPPED)):
+        return None
+    _, name, start, end, manifest_size, tables_size, check = _PREFIX.unpack(prefix)
+    if xxhash.xxh3_64_intdigest(prefix[_FIELDS]) != check:
+        return None
+    return name.rstrip(b"\0").decode(), _window(start, end), Record(path, at, manifest_size, tables_size)
+
+
+def _next_record(file: FileIO, path: Path, start: int, size: int) -> int | None:
+    """Return where the first record from `start` on begins, None if there is none."""
+    while start < size:
+        file.seek(start)
+        content = file.read(_READ_AT_ONCE)
+        places = sorted(
+            place for magic in (_MAGIC, _DROPPED) for place in _places(content, magic, start=start)
+        )
+        for place in places:
+            file.seek(place)
+            if _understood(file.read(_PREFIX.size), path, place) is not None:
+                return place
+        # A magic may lie across the end of what was read.
+        start += max(1, len(content) - len(_MAGIC) + 1) if content else size
+    return None
+
+
+def _places(content: bytes, magic: bytes, *, start: int) -> Iterator[int]:
+    place = content.find(magic)
+    while place >= 0:
+        yield start + place
+        place = content.find(magic, place + 1)
+
+
+@lru_cache(maxsize=1 << 14)  # the markets of a file share their windows
+def _window(start: int, end: int) -> TimeWindow:
+    return TimeWindow(*(datetime.fromtimestamp(each, UTC) for each in (start, end)))

@@ -1,0 +1,183 @@
+"""Remove from a store what is held twice: by a longer segment, or by a newer file of bundles."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from liqmap.errors import DamagedSegment, StoreError
+from liqmap.store.bars import read_bars
+from liqmap.store.bundles import JOURNAL, begun, files_in, folder_of, read_contents, records_of
+from liqmap.store.damaged import set_file_aside
+from liqmap.store.local import IN_USE_FOR
+from liqmap.store.reading import verify_segment
+from liqmap.store.segments import (
+    MANIFEST,
+    is_segment,
+    names_in,
+    open_record,
+    segment_path,
+    segment_windows,
+    symbol_folder,
+    window_of,
+)
+from liqmap.window import DAY, HOUR, TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from liqmap.model import Exchange
+    from liqmap.store.bundles import Record
+    from liqmap.store.local import SegmentStore
+    from liqmap.store.segments import Segment
+
+log = logging.getLogger(__name__)
+
+_JOURNAL_GROWS_FOR: Final = HOUR + IN_USE_FOR
+"""After this time by its name nobody appends to a journal any more."""
+
+
+class Holders:
+    """Finds the longest of some windows that holds another one."""
+
+    def __init__(self, windows: Iterable[TimeWindow]) -> None:
+        self._longest_first = sorted(windows, key=lambda each: (-each.length, each.start))
+
+    def of(self, window: TimeWindow) -> TimeWindow | None:
+        """Return the longest window that holds `window` and more, None if there is none."""
+        for each in self._longest_first:
+            if each.length <= window.length:
+                return None
+            if each.start <= window.start and window.end <= each.end:
+                return each
+        return None
+
+
+def remove_held(store: SegmentStore, exchange: Exchange, symbols: Sequence[str], *, now: datetime) -> None:
+    """Remove folders of `symbols`, and files of bundles, all of which is held elsewhere.
+
+    What holds it must have been there for a while, and be whole to the last byte. Trouble with one market or
+    file is logged, and what is damaged set aside. Raises UnreadableStore.
+    """
+    removal = _Removal(store, exchange, now)
+    for symbol in symbols:
+        for name in filter(is_segment, names_in(symbol_folder(store.root, exchange, symbol))):
+            removal.try_folder(symbol, window_of(name))
+    for file in files_in(folder_of(store.root, exchange)):
+        removal.try_file(file)
+
+
+class _Removal:
+    """One look through what an exchange's markets have, of which each holder is verified once."""
+
+    def __init__(self, store: SegmentStore, exchange: Exchange, now: datetime) -> None:
+        self._store = store
+        self._exchange = exchange
+        self._now = now
+        self._holders: dict[str, Holders] = {}
+        self._whole: set[tuple[Path, Record | None]] = set()
+
+    def try_folder(self, symbol: str, window: TimeWindow) -> None:
+        """Remove the folder of a segment if it is held."""
+        path = segment_path(self._store.root, self._exchange, symbol, window)
+        with self._going_on(path):
+            longer = self._longer(symbol, window)
+            if longer is None:
+                record = records_of(self._store.root, self._exchange, symbol).get(window)
+                copy = open_record(path, record) if record is not None else None
+                if copy is not None and self._holds(copy):
+                    self._store.remove_files(path)
+            elif self._holds(longer):
+                shorter = self._store.get(self._exchange, symbol, window)
+                if shorter is not None:
+                    _compare(shorter, longer)
+                    self._store.remove_files(path)
+
+    def try_file(self, file: Path) -> None:
+        """Remove a file of bundles if each of its records is held."""
+        with suppress(ValueError), self._going_on(file):  # a file of another name is nobody's business here
+            if file.suffix == JOURNAL and self._now - begun(file) < _JOURNAL_GROWS_FOR:
+                return
+            contents = read_contents(file)
+            records = [
+                (symbol, window, record)
+                for symbol, each in contents.records.items()
+                for window, record in each.items()
+            ]
+            if not all(self._is_held(*each) for each in records):
+                return
+            for symbol, window, record in records:
+                longer = self._longer(symbol, window)
+                path = segment_path(self._store.root, self._exchange, symbol, window)
+                shorter = open_record(path, record) if longer is not None else None
+                if longer is not None and shorter is not None:
+                    _compare(shorter, longer)
+            if contents.damaged:  # what it was may exist nowhere else
+                set_file_aside(self._store.root, file)
+            else:
+                self._store.remove_files(file)
+
+    def _is_held(self, symbol: str, window: TimeWindow, record: Record) -> bool:
+        longer = self._longer(symbol, window)
+        if longer is not None:
+            return self._holds(longer)
+        newest = records_of(self._store.root, self._exchange, symbol).get(window)
+        if newest is None or newest.file == record.file:
+            return False
+        copy = open_record(segment_path(self._store.root, self._exchange, symbol, window), newest)
+        return copy is not None and self._holds(copy)
+
+    def _longer(self, symbol: str, window: TimeWindow) -> Segment | None:
+        if symbol not in self._holders:
+            windows = segment_windows(self._store.root, self._exchange, symbol)
+            self._holders[symbol] = Holders(windows)
+        holder = self._holders[symbol].of(window)
+        return None if holder is None else self._store.get(self._exchange, symbol, holder)
+
+    def _holds(self, segment: Segment) -> bool:
+        """Return whether a segment has been there for a while and is whole. Raises DamagedSegment."""
+        if self._age(segment) < IN_USE_FOR.total_seconds():
+            return False
+        if (segment.path, segment.record) not in self._whole:
+            verify_segment(segment)
+            self._whole.add((segment.path, segment.record))
+        return True
+
+    def _age(self, segment: Segment) -> float:
+        # A folder's own time, and that of a file's last reading, are those of their last use.
+        file = segment.path / MANIFEST if segment.record is None else segment.record.file
+        try:
+            return self._now.timestamp() - file.stat().st_mtime
+        except FileNotFoundError:  # another process has removed it: it holds nothing any more
+            return 0.0
+
+    @contextmanager
+    def _going_on(self, path: Path) -> Iterator[None]:
+        """Set aside what turns out to be damaged, and log what else goes wrong."""
+        try:
+            yield
+        except DamagedSegment as error:
+            self._store.heal(error.path)
+        except StoreError as error:
+            log.warning("%s %s could not be compacted: %s", path.parent.name, path.name, error)
+        except OSError as error:
+            log.warning("%s %s could not be compacted: %s", path.parent.name, path.name, error.strerror)
+
+
+def _compare(shorter: Segment, longer: Segment) -> None:
+    """Say so if the published day does not have the trades that were recorded: it is kept all the same."""
+    if longer.origin.window.length < DAY or shorter.origin.window.length >= DAY:
+        return
+    bars = read_bars(longer, shorter.origin.window)
+    difference = shorter.buys + shorter.sells - bars.buys - bars.sells
+    if difference:
+        log.warning(
+            "%s %s: the published day has %d trades less than were recorded from %s on",
+            shorter.origin.exchange,
+            shorter.origin.symbol,
+            difference,
+            shorter.origin.window.start,
+        )
