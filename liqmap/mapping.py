@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from liqmap.clock import SystemClock
-from liqmap.collect.listings import Listings
 from liqmap.errors import RequestError
 from liqmap.files import write_file
 from liqmap.model import (
@@ -27,7 +25,7 @@ from liqmap.model import (
     TopN,
 )
 from liqmap.parsing import parse_exchange, parse_mode, parse_symbol
-from liqmap.run.calls import completed, in_own_loop
+from liqmap.run.calls import draw_for_script, in_own_loop
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
 from liqmap.window import TimeWindow
@@ -91,12 +89,8 @@ class HistoricalMapping:
         async def draw() -> MapResult:
             # A script without a main guard cannot spawn processes, so everything runs in this one.
             with ThreadPoolExecutor(1) as executor:
-                settings = load_settings()
-                async with (
-                    Listings(settings, clock=SystemClock()) as listings,
-                    Engine(settings, executor=executor) as engine,
-                ):
-                    return await engine.draw(await completed(listings, request))
+                async with Engine(load_settings(), executor=executor) as engine:
+                    return await draw_for_script(engine, request, typed=self._market.symbol)
 
         return in_own_loop(draw)
 

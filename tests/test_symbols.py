@@ -31,7 +31,8 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.live.recorder import configured
 from liqmap.mapping import HistoricalMapping
 from liqmap.parsing import parse_symbol
-from liqmap.run import accuracy_report, calls
+from liqmap.run import accuracy_report
+from liqmap.run.typed import MapOptions, parse_request
 from liqmap.settings import NetworkSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import SimulatedClock
 from liqmap.text import completion_text
@@ -121,8 +122,8 @@ def typed_for_the_ledger(market: Market, typed: str) -> Market:
 
 def given_to_the_library(market: Market, typed: str) -> Market:
     # liqmap.draw(…), liqmap.adraw(…)
-    options: calls.Options = {"exchange": market.exchange.value}
-    return calls._request(typed, "6h", "top_n 100", options, max_days=90).market
+    options: MapOptions = {"exchange": market.exchange.value}
+    return parse_request(typed, "6h", "top_n 100", options, max_days=90).market
 
 
 def given_to_the_mapping(market: Market, typed: str) -> Market:
@@ -149,8 +150,9 @@ DOORS = (
 PARSING = frozenset(
     {
         *("bot.commands.accuracy", "bot.commands.alerts", "bot.request.asking", "bot.request.completing"),
-        *("liqmap.cli.ledger", "liqmap.cli.map", "liqmap.cli.record", "liqmap.cli.scan"),
-        *("liqmap.live.recorder", "liqmap.mapping", "liqmap.parsing", "liqmap.run.calls"),
+        *("liqmap.cli.ledger", "liqmap.cli.record", "liqmap.cli.scan"),
+        *("liqmap.live.recorder", "liqmap.mapping", "liqmap.run.typed"),
+        *("liqmap.parsing.__init__", "liqmap.parsing.markets"),
     }
 )
 """The modules that parse symbols. Each is behind one of the doors, or in `come_back` itself."""

@@ -14,7 +14,7 @@ from discord.ext import commands
 from bot.commands.options import TO_ME, found_choices, options
 from bot.interaction.patience import acknowledge, is_refused, patiently
 from bot.interaction.permissions import CHANNEL_MANAGERS, check_bot, check_member
-from bot.request.asking import parse_distance, usual_selection
+from bot.request.asking import usual_selection
 from bot.request.ids import parse_id
 from bot.schedule.alerts import LONGEST_COOLDOWN, SHORTEST_COOLDOWN, WINDOW
 from bot.schedule.desk import fetch_channel
@@ -33,6 +33,7 @@ from liqmap import (
 from liqmap.parsing import (
     check_request,
     exchanges_word,
+    parse_distance,
     parse_end,
     parse_exchanges,
     parse_selection,

@@ -11,10 +11,9 @@ from discord.ext import commands
 from bot.commands.options import options
 from bot.interaction.limits import check_channel
 from bot.interaction.patience import acknowledge, patiently
-from bot.request.asking import parse_distance
 from bot.views.scan import scan_reply, scan_view
 from liqmap import EXCHANGES, ScanRequest, Side, Theme
-from liqmap.parsing import parse_end, parse_exchanges
+from liqmap.parsing import parse_distance, parse_end, parse_exchanges
 
 if TYPE_CHECKING:
     from collections.abc import Callable

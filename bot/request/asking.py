@@ -23,9 +23,7 @@ from liqmap import (
     Market,
     Mode,
     Picture,
-    Portion,
     PositionModel,
-    RequestError,
     Selection,
     Theme,
 )
@@ -54,19 +52,6 @@ class Words(TypedDict, total=False):
     exchange: str | None
     leverages: str | None
     theme: str | None
-
-
-def parse_distance(text: str, *, farthest: float = 1.0, example: str) -> float:
-    """Return a distance from the price as a share: `1%` and `1` are both a hundredth. Raises RequestError."""
-    try:
-        chosen = parse_selection(Mode.PORTION, text if "%" in text else f"{text}%")
-    except RequestError:
-        chosen = None
-    if not isinstance(chosen, Portion) or not chosen.fraction <= farthest:
-        raise RequestError(
-            f"The distance is a share of the price, above 0 and up to {farthest:.0%}; try {example}."
-        )
-    return chosen.fraction
 
 
 def build_spec(

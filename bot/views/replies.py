@@ -178,7 +178,7 @@ def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
         embed.add_field(name="Liquidated", value=realised_text(summary.realised), inline=False)
     for each in summary.by_market:
         label = EXCHANGES[each.market.exchange].label
-        embed.add_field(name=label, value=market_text(each), inline=False)
+        embed.add_field(name=label, value=market_text(each, step=_price_step(summary)), inline=False)
     embed.set_footer(text=_footer(result))
     return embed
 

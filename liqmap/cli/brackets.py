@@ -14,6 +14,7 @@ from liqmap.collect.brackets import BracketTables
 from liqmap.collect.clients import rest_clients
 from liqmap.collect.contracts import Contracts
 from liqmap.collect.listings import Listings
+from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.net.session import open_session
 from liqmap.settings import load_settings
@@ -28,7 +29,10 @@ _MOST_NAMES = 10
 
 
 def brackets(words: Sequence[str]) -> int:
-    """Fetch the published brackets into the store and return the exit code. Raises LiqmapError."""
+    """Fetch the published brackets into the store and return the exit code: 1 if an exchange's are missing.
+
+    Raises LiqmapError.
+    """
     parser = argparse.ArgumentParser(
         prog="liqmap brackets",
         description="Fetch today's leverage brackets from the exchanges that publish them without an account,"
@@ -36,23 +40,29 @@ def brackets(words: Sequence[str]) -> int:
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
     options = parser.parse_args(words)
-    asyncio.run(_refresh(load_settings(options.config)))
-    return 0
+    return asyncio.run(_refresh(load_settings(options.config)))
 
 
-async def _refresh(settings: Settings) -> None:
-    clock = SystemClock()
+async def _refresh(settings: Settings) -> int:
+    clock, failed = SystemClock(), False
     async with open_session(settings.network) as session, Listings(settings, clock=clock) as listings:
         clients = rest_clients(settings, session=session, clock=clock)
         contracts = Contracts(settings, clients=clients, clock=clock)
         tables = BracketTables(settings, clients=clients, contracts=contracts, clock=clock, daily=False)
         for exchange, row in EXCHANGES.items():
-            if row.risk_limits is not None:
+            if row.risk_limits is None:
+                continue
+            try:
                 refreshed = await tables.refresh(exchange)
+            except LiqmapError as error:
+                failed = True
+                sys.stderr.write(f"{error}\n")
+            else:
                 changed = len(refreshed.saved.changed)
                 _say(f"{row.label}: fetched {refreshed.symbols:,} symbols, {changed:,} of them changed")
         for exchange in EXCHANGES:
             _say_tables(exchange, tables.folder, await listings.symbols(exchange))
+    return 1 if failed else 0
 
 
 def _say_tables(exchange: Exchange, folder: Path, listed: frozenset[str]) -> None:

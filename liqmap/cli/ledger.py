@@ -24,6 +24,7 @@ from liqmap.run.accuracy import ledger_path
 from liqmap.run.accuracy_report import ReportJob, run_report_job
 from liqmap.run.backtest import Backtest
 from liqmap.run.engine import Engine
+from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
 from liqmap.text import completion_text
 from liqmap.window import DAY, TimeWindow
@@ -74,10 +75,7 @@ def _verify(path: Path) -> None:
 async def _with_engine(options: argparse.Namespace, settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         if options.simulated:
-            from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
-
-            server = await stack.enter_async_context(MarketServer(SimulatedMarket(), weight_limit=GENEROUS))
-            settings = server.redirect(settings)
+            settings = await stack.enter_async_context(simulated_market(settings))
         engine = await stack.enter_async_context(Engine(settings))
         await _ENGINED[options.command](options, engine)
 

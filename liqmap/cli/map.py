@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from liqmap.cli.progress import ProgressBar
 from liqmap.cli.record import mistyped
 from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
-from liqmap.errors import NotPublished, RequestError
+from liqmap.errors import RequestError
 from liqmap.files import make_folder
 from liqmap.model import (
     CHARTS,
@@ -26,7 +26,6 @@ from liqmap.model import (
     LevelFilter,
     MapRequest,
     MarginModel,
-    Market,
     PositionModel,
     Progress,
     SweepPrice,
@@ -34,27 +33,15 @@ from liqmap.model import (
 )
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
-    check_request,
-    parse_end,
-    parse_exchanges,
-    parse_levels,
-    parse_leverages,
     parse_mode,
-    parse_model,
-    parse_positions,
     parse_selection,
-    parse_stack,
-    parse_sweep,
-    parse_symbol,
-    parse_theme,
-    parse_turnover,
-    parse_window,
 )
 from liqmap.run.engine import Engine
+from liqmap.run.simulated import simulated_market
+from liqmap.run.typed import MapOptions, draw_typed, parse_request
 from liqmap.settings import load_settings
 from liqmap.text import CHART_TEXTS
 from liqmap.version import __version__
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,17 +88,12 @@ async def _draw(
         bar = stack.enter_context(ProgressBar())
         bar.show(Progress(f"Looking up {request.market.symbol}"))
         if options.simulated:
-            from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
-
-            server = await stack.enter_async_context(MarketServer(SimulatedMarket(), weight_limit=GENEROUS))
-            settings = server.redirect(settings)
+            settings = await stack.enter_async_context(simulated_market(settings))
         listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
         engine = await stack.enter_async_context(Engine(settings, draws_here=True))
-        request = await listings.completed(request)
-        try:
-            result = await engine.draw(request, progress=bar.show)
-        except (RequestError, NotPublished) as error:
-            raise await listings.suggesting(error, request, typed=options.symbol) from None
+        result = await draw_typed(
+            request, engine=engine, listings=listings, typed=options.symbol, progress=bar.show
+        )
     return result, result.save(options.out)
 
 
@@ -212,25 +194,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:
-    leverages, weights = parse_leverages(options.leverages)
-    end = parse_end(options.end, now=datetime.now(UTC))
-    symbol = parse_symbol(options.symbol)
-    request = MapRequest(
-        markets=tuple(Market(each, symbol) for each in parse_exchanges(options.exchange)),
-        window=TimeWindow.ending(end, parse_window(options.window)),
-        selection=parse_selection(parse_mode(options.mode), options.value),
-        theme=parse_theme(options.theme),
-        levels_csv=options.csv,
-        pictures=PICTURES.union(options.charts),
-        model=parse_model(options.model),
-        levels=parse_levels(options.levels),
-        sweep=parse_sweep(options.sweep),
-        positions=parse_positions(options.positions),
-        turnover=parse_turnover(options.turnover),
-        leverages=leverages,
-        weights=weights,
-        each=options.each,
-        merge=options.merge,
-        stack=None if options.stack is None else parse_stack(options.stack),
-    )
-    return check_request(request, max_days=settings.engine.max_window_days)
+    chosen: MapOptions = {
+        "end": options.end,
+        "exchange": options.exchange,
+        "pictures": PICTURES.union(options.charts),
+        "leverages": options.leverages,
+        "model": options.model,
+        "levels": options.levels,
+        "sweep": options.sweep,
+        "positions": options.positions,
+        "turnover": options.turnover,
+        "each": options.each,
+        "merge": options.merge,
+        "stack": options.stack,
+        "theme": options.theme,
+    }
+    selection = parse_selection(parse_mode(options.mode), options.value)
+    days = settings.engine.max_window_days
+    request = parse_request(options.symbol, options.window, selection, chosen, max_days=days)
+    return replace(request, levels_csv=options.csv)

@@ -65,7 +65,10 @@ def as_text(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
         *_interest_rows(summary),
         *([("liquidated", realised_text(summary.realised))] if summary.realised else []),
         *((f"within {share_text(band.distance)}", band_text(band, summary)) for band in summary.bands),
-        *((EXCHANGES[each.market.exchange].label, market_text(each)) for each in summary.by_market),
+        *(
+            (EXCHANGES[each.market.exchange].label, market_text(each, step=step))
+            for each in summary.by_market
+        ),
         *(("left out", left_out_text(each)) for each in summary.left_out),
         *((name, str(path)) for name, path in files.items()),
     ]

@@ -25,6 +25,7 @@ from liqmap.run.accuracy import ledger_path
 from liqmap.run.accuracy_report import sealed_text
 from liqmap.run.engine import Engine
 from liqmap.run.margin_check import margin_checks, margin_checks_text
+from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
 from liqmap.text import completion_text, duration_text, series_text, share_text, unrecordable_text
@@ -107,9 +108,7 @@ async def _record(settings: Settings, *, simulated: bool) -> None:
     call_at_signals(stop.set, signal.SIGINT, signal.SIGTERM)
     async with AsyncExitStack() as stack:
         if simulated:
-            from liqmap.simulator import MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
-
-            settings = (await stack.enter_async_context(MarketServer(SimulatedMarket()))).redirect(settings)
+            settings = await stack.enter_async_context(simulated_market(settings))
         engine = await stack.enter_async_context(Engine(settings, record=True))
         ends = [asyncio.create_task(each) for each in (stop.wait(), engine.refused())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

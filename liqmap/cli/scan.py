@@ -19,9 +19,10 @@ from liqmap.compute.scan import MOST_LISTED, ScanRequest
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
-from liqmap.model import Exchange, Market, Mode, Side, Theme
-from liqmap.parsing import POPULAR_SYMBOLS, parse_end, parse_exchange, parse_selection, parse_symbol
+from liqmap.model import Exchange, Market, Side, Theme
+from liqmap.parsing import POPULAR_SYMBOLS, parse_distance, parse_end, parse_exchange, parse_symbol
 from liqmap.run.engine import Engine
+from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
 from liqmap.text import completion_text, near_text, price, price_step
 
@@ -56,13 +57,10 @@ def scan(words: Sequence[str]) -> int:
 async def _scanned(request: ScanRequest, settings: Settings, *, simulated: bool) -> ScanResult:
     async with AsyncExitStack() as stack:
         if simulated:
-            from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
-
-            invented = SimulatedMarket(scale=_SIMULATED_SCALE)
-            server = await stack.enter_async_context(MarketServer(invented, weight_limit=GENEROUS))
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="liqmap-")))
             storage = settings.storage.model_copy(update={"path": folder})
-            settings = server.redirect(settings.model_copy(update={"storage": storage}))
+            settings = settings.model_copy(update={"storage": storage})
+            settings = await stack.enter_async_context(simulated_market(settings, scale=_SIMULATED_SCALE))
         listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
         engine = await stack.enter_async_context(Engine(settings))
         meant = [await listings.meant(each, request.window) for each in request.markets]
@@ -130,17 +128,10 @@ def _request(options: argparse.Namespace) -> ScanRequest:
         ),
         exchanges=exchanges,
         side=_SIDES.get(options.side or ""),
-        within=_share(options.within),
+        within=parse_distance(options.within, example="5%"),
         top=options.top,
         theme=Theme(options.theme),
     )
-
-
-def _share(text: str) -> float:
-    try:
-        return float(parse_selection(Mode.PORTION, text).value)
-    except RequestError:
-        raise RequestError("--within takes a share above 0 and up to 100%, such as 5%.") from None
 
 
 def _as_text(result: ScanResult, path: Path | None) -> str:

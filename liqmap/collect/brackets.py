@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from liqmap.brackets import bracketed_symbols, read_table, tables_of
 from liqmap.brackets.save import Saved, save_tiers
 from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES, OWNERS
 from liqmap.files import write_file
 from liqmap.seals import sealed_json, unsealed_json
+from liqmap.store.damaged import set_file_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,8 +50,8 @@ class Refreshed(NamedTuple):
 class BracketTables:
     """The bracket tables of a store. Use it as `async with BracketTables(…)`.
 
-    With `daily`, all published brackets are fetched at the start and once a day, otherwise those of a symbol
-    at its first use.
+    With `daily`, all published brackets are fetched at the start and once a day. Those of a symbol that no
+    fetch of the last day has had are fetched at its first use.
     """
 
     def __init__(
@@ -85,14 +88,18 @@ class BracketTables:
     async def current(self, model: MarginModel, symbol: str) -> bool:
         """Wait up to `PATIENCE` until the brackets of `symbol` are current, and return whether they are.
 
+        Damaged tables are set aside first, so that older ones and what is fetched take their place.
         There is nothing to wait for if the exchange of `model` publishes no brackets without an account.
         """
         exchange = OWNERS.get(model)
-        limits = None if exchange is None else EXCHANGES[exchange].risk_limits
-        if exchange is None or limits is None:
+        if exchange is None:
+            return True
+        await asyncio.to_thread(self._set_damaged_aside, exchange)
+        limits = EXCHANGES[exchange].risk_limits
+        if limits is None:
             return True
         key = f"{exchange}:{symbol}"
-        if self._is_fresh(exchange) or self._is_fresh(key):
+        if self._is_fresh(key) or (self._is_fresh(exchange) and self._names(exchange, symbol)):
             return True
         retried_at = self._retried_at.get(key)
         if retried_at is not None and self._clock.now() < retried_at:
@@ -143,9 +150,6 @@ class BracketTables:
 
     async def _refresh_daily(self, exchange: Exchange) -> None:
         while True:
-            checked = await asyncio.to_thread(self._checks.read, exchange.value)
-            due = self._clock.now() if checked is None else checked + KEPT_FOR
-            await self._clock.sleep(max(0.0, (due - self._clock.now()).total_seconds()))
             try:
                 refreshed = await self.refresh(exchange)
             except LiqmapError as error:
@@ -154,6 +158,7 @@ class BracketTables:
             else:
                 changed = len(refreshed.saved.changed)
                 log.info("%s has brackets of %d symbols, %d changed", exchange, refreshed.symbols, changed)
+                await self._clock.sleep(KEPT_FOR.total_seconds())
 
     async def _fetch_symbol(self, exchange: Exchange, limits: RiskLimitFormat, symbol: str) -> None:
         key = f"{exchange}:{symbol}"
@@ -194,6 +199,7 @@ class BracketTables:
 
     async def _save(self, exchange: Exchange, published: Mapping[str, Iterable[RiskTier] | None]) -> Saved:
         published = await self._in_base(exchange, published)
+        await asyncio.to_thread(self._set_damaged_aside, exchange)
         saved = await asyncio.to_thread(
             save_tiers,
             self.folder,
@@ -207,9 +213,30 @@ class BracketTables:
             log.warning("invalid brackets of %s are left out: %s", exchange, names)
         return saved
 
+    def _set_damaged_aside(self, exchange: Exchange) -> None:
+        for table in tables_of(exchange, (self.folder,)):
+            try:
+                read_table(table.path)
+            except DataError as error:
+                # Any other cause, such as a file of another user, is not the table's and may pass.
+                if isinstance(error.__cause__, ValueError) and table.path.parent == self.folder:
+                    log.warning("the table of brackets %s is damaged and set aside", table.path.name)
+                    with suppress(OSError):
+                        set_file_aside(self.folder.parent, table.path)
+                        self._checks.forget()  # what it held is to be fetched again
+
+    def _names(self, exchange: Exchange, symbol: str) -> bool:
+        """Return whether a table names `symbol`. One that was listed since the fetch is in none."""
+        try:
+            return symbol in bracketed_symbols(exchange, (self.folder,))
+        except DataError as error:
+            log.warning("%s", error)
+            return False
+
     def _is_fresh(self, key: str) -> bool:
         checked = self._checks.read(key)
-        return checked is not None and self._clock.now() - checked < KEPT_FOR
+        # A time in the future means that the clock was set back since.
+        return checked is not None and timedelta(0) <= self._clock.now() - checked < KEPT_FOR
 
 
 class _Checks:
@@ -224,9 +251,15 @@ class _Checks:
 
     def note(self, key: str, now: datetime) -> None:
         """Note that the brackets of `key` were fetched. Raises RequestError if that cannot be written."""
-        fresh = {each: moment for each, moment in self._all().items() if now - moment < KEPT_FOR}
+        fresh = {
+            each: moment for each, moment in self._all().items() if timedelta(0) <= now - moment < KEPT_FOR
+        }
         content = {each: moment.isoformat() for each, moment in (fresh | {key: now}).items()}
         write_file(self._path, sealed_json(content))
+
+    def forget(self) -> None:
+        """Forget all times. Raises OSError."""
+        self._path.unlink(missing_ok=True)
 
     def _all(self) -> dict[str, datetime]:
         try:

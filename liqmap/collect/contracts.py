@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEPT_FOR: Final = timedelta(days=1)
+LOOKED_AGAIN_AFTER: Final = timedelta(minutes=10)
+"""The age at which the contracts are fetched again for a symbol that is not among them."""
+
 RETRIED_AFTER: Final = timedelta(minutes=5)
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,6 +71,8 @@ class Contracts:
         dated = (await self.all(exchange)).get(symbol)
         if EXCHANGES[exchange].instruments is None:
             return _WHOLE
+        if dated is None:  # it may have been listed since this morning
+            dated = (await self.all(exchange, kept_for=LOOKED_AGAIN_AFTER)).get(symbol)
         if dated is None:
             label = EXCHANGES[exchange].label
             raise RequestError(f"{label} has no linear swap {symbol}; check the symbol.")
@@ -77,9 +82,10 @@ class Contracts:
         """Return the base currency of a contract of `symbol` on a day. Raises as `of`."""
         return (await self.of(exchange, symbol, on=on)).unit
 
-    async def all(self, exchange: Exchange) -> Mapping[str, _Dated]:
+    async def all(self, exchange: Exchange, *, kept_for: timedelta = KEPT_FOR) -> Mapping[str, _Dated]:
         """Return the dated contracts of all symbols of an exchange, none where sizes are in base coins.
 
+        They are fetched again once they are `kept_for` old.
         Raises DataError if none are known and the exchange cannot be asked.
         """
         instruments = EXCHANGES[exchange].instruments
@@ -88,7 +94,7 @@ class Contracts:
         async with self._locks[exchange]:
             now = self._clock.now()
             kept = self._kept.get(exchange) or await asyncio.to_thread(self._read, exchange)
-            if kept is None or not _NEVER <= kept.fetched <= now < kept.fetched + KEPT_FOR:
+            if kept is None or not _NEVER <= kept.fetched <= now < kept.fetched + kept_for:
                 kept = await self._fetched(exchange, instruments, kept, now)
             self._kept[exchange] = kept
             return kept.contracts

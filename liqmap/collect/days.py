@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from uuid import uuid4
 
 from liqmap.collect.borders import lacks_trades_of, reaches_into, store_quiet_day
@@ -89,6 +89,14 @@ class Day:
     def shifted(self, days: int) -> Day:
         """Return the day so many days later."""
         return replace(self, day=self.day + timedelta(days=days))
+
+
+class _DownloadedDay(NamedTuple):
+    """A day's file on this machine, and where it came from."""
+
+    file: Path
+    url: str
+    downloaded: Downloaded
 
 
 @dataclass(slots=True, eq=False)
@@ -227,7 +235,10 @@ class DayFiles:
         if self._stored(day) is not None:
             return True
         try:
-            return await exists(self._session, self._source(day).url)
+            source = self._source(day)
+            return await exists(self._session, source.url) or (
+                source.instead is not None and await exists(self._session, source.instead)
+            )
         except DataError:
             return False
 
@@ -278,25 +289,25 @@ class DayFiles:
             if segment is not None:
                 return segment
             async with AsyncExitStack() as files:
-                others = [((await self._downloaded(each, files))[0], each.day) for each in beside]
-                file, downloaded = await self._downloaded(day, files)
+                others = [((await self._downloaded(each, files)).file, each.day) for each in beside]
+                found = await self._downloaded(day, files)
                 self._report(day, DOWNLOAD_SHARE)
                 unit = await self._contracts.unit(day.exchange, day.symbol, on=day.day)
                 origin = Origin(
                     exchange=day.exchange,
                     symbol=day.symbol,
                     window=day.window,
-                    source=self._source(day).url,
-                    sha256=downloaded.sha256,
-                    simulated=downloaded.simulated,
-                    unverified=downloaded.unverified,
+                    source=found.url,
+                    sha256=found.downloaded.sha256,
+                    simulated=found.downloaded.simulated,
+                    unverified=found.downloaded.unverified,
                     contract_size=unit,
                 )
                 self._verified_again[day] = self._clock.now() + VERIFIED_AGAIN
                 segment = await self._run(
                     run_store_job,
                     StoreJob(
-                        file=file,
+                        file=found.file,
                         origin=origin,
                         root=self._store.root,
                         incoming=self._store.incoming,
@@ -312,19 +323,24 @@ class DayFiles:
         )
         return segment
 
-    async def _downloaded(self, day: Day, files: AsyncExitStack) -> tuple[Path, Downloaded]:
-        """Download a day's file, which `files` removes again."""
+    async def _downloaded(self, day: Day, files: AsyncExitStack) -> _DownloadedDay:
+        """Download a day's file, or the one of all symbols, which `files` removes again."""
         source, file = self._source(day), self._store.incoming / f"{uuid4().hex}.download"
         files.callback(file.unlink, missing_ok=True)
-        downloaded = await download(
+        fetch = partial(
+            download,
             self._session,
-            source.url,
-            file,
+            target=file,
             settings=self._settings.download,
-            checksum_url=source.checksum_url,
             on_bytes=lambda done, total: self._report(day, DOWNLOAD_SHARE * done / (total or math.inf)),
         )
-        return file, downloaded
+        try:
+            downloaded = await fetch(source.url, checksum_url=source.checksum_url)
+        except NotPublished:
+            if source.instead is None:
+                raise
+            return _DownloadedDay(file, source.instead, await fetch(source.instead))
+        return _DownloadedDay(file, source.url, downloaded)
 
     async def _bring_in(self, day: Day) -> Segment | None:
         """Return the day from the shared store; None if it is not available there, for any reason."""

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 AnyError = TypeVar("AnyError", bound=LiqmapError)
 
 KEPT_FOR: Final = timedelta(days=1)
+LOOKED_AGAIN_AFTER: Final = timedelta(minutes=10)
+"""The age at which a list is fetched again for a symbol that it lacks."""
+
 RETRIED_AFTER: Final = timedelta(minutes=5)
 _PATIENCE = 20.0  # seconds for all pages of an exchange
 _PATIENCE_FOR_VOLUMES = 5.0
@@ -93,14 +96,14 @@ class Listings:
         listing = self.known.listing(exchange)
         return () if listing is None else listing.ranked
 
-    async def symbols(self, exchange: Exchange) -> frozenset[str]:
-        """Return the symbols that trade now, from a list fetched at most a day ago.
+    async def symbols(self, exchange: Exchange, *, kept_for: timedelta = KEPT_FOR) -> frozenset[str]:
+        """Return the symbols that trade now, from a list fetched less than `kept_for` ago.
 
         If the exchange cannot be reached, the list is an older one or empty.
         """
         async with self._locks[exchange]:
             now = self._clock.now()
-            if now >= self._due(exchange, now):
+            if now >= self._due(exchange, now, kept_for=kept_for):
                 await self._refresh(exchange)
         return self.trading(exchange)
 
@@ -117,7 +120,8 @@ class Listings:
         """
         if market in self.known:
             return market
-        await self.symbols(market.exchange)
+        # It may have been listed since this morning.
+        await self.symbols(market.exchange, kept_for=LOOKED_AGAIN_AFTER)
         if market in self.known or await self._published_of([market], window):
             return market
         completed = self.known.completed(market)
@@ -155,17 +159,18 @@ class Listings:
         return type(error)(f"{label} lists no {quoted(typed)}; did you mean {names}?")
 
     async def _refresh_daily(self, exchange: Exchange) -> None:
+        await self.symbols(exchange, kept_for=timedelta(0))
         while True:
             await self.symbols(exchange)
             now = self._clock.now()
-            wait = self._due(exchange, now) - now
+            wait = self._due(exchange, now, kept_for=KEPT_FOR) - now
             await self._clock.sleep(max(_LEAST_WAIT, wait.total_seconds()))
 
-    def _due(self, exchange: Exchange, now: datetime) -> datetime:
+    def _due(self, exchange: Exchange, now: datetime, *, kept_for: timedelta) -> datetime:
         """Return when the list is due to be fetched: now, if there is none."""
         listing = self.known.listing(exchange)
         # A list from the future means that the clock was set back since; it would never be due.
-        due = now if listing is None or listing.fetched > now else listing.fetched + KEPT_FOR
+        due = now if listing is None or listing.fetched > now else listing.fetched + kept_for
         return max(due, self._retried_at.get(exchange, due))
 
     async def _refresh(self, exchange: Exchange) -> None:

@@ -22,13 +22,15 @@ _ZIP_NAMES = "cp437"  # how zipfile reads names that do not say that they are UT
 
 
 @contextmanager
-def opened_zip(path: Path, *, name: str, member: str, max_unpacked_size: int) -> Iterator[CappedReader]:
-    """Open the only member of a zip file, which must be named `member`. Messages call the file `name`.
+def opened_zip(
+    path: Path, *, name: str, member: str | tuple[str, ...], max_unpacked_size: int
+) -> Iterator[CappedReader]:
+    """Open the only member of a zip file, which must be named `member`, or as one of several.
 
-    Raises DataError for anything else, also while the stream is being read.
+    Messages call the file `name`. Raises DataError for anything else, also while the stream is being read.
     """
     with _sound(name, "zip"), zipfile.ZipFile(path) as archive:
-        found = _only_member(archive, name, member)
+        found = _only_member(archive, name, (member,) if isinstance(member, str) else member)
         if found.compress_type not in _METHODS or found.flag_bits & _ENCRYPTED:
             raise DataError(f"{name} is packed in a way that cannot be read; it may have been replaced.")
         with archive.open(found) as stream:
@@ -59,12 +61,12 @@ def _unsound(name: str, kind: str) -> DataError:
     return DataError(f"{name} is not a valid {kind} file; it may have been cut off or replaced, try again.")
 
 
-def _only_member(archive: zipfile.ZipFile, name: str, expected: str) -> zipfile.ZipInfo:
+def _only_member(archive: zipfile.ZipFile, name: str, expected: tuple[str, ...]) -> zipfile.ZipInfo:
     members = archive.infolist()
     # The name must match exactly, so a path in it, a second file or another market is refused.
-    if len(members) != 1 or not _is_named(members[0], expected):
+    if len(members) != 1 or not any(_is_named(members[0], each) for each in expected):
         found = ", ".join(printable(member.filename) for member in members[:3]) or "nothing"
-        raise DataError(f"{name} should hold {expected} but holds {found}.")
+        raise DataError(f"{name} should hold {expected[0]} but holds {found}.")
     return members[0]
 
 

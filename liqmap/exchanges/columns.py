@@ -112,13 +112,14 @@ def read_columns(
     names: Sequence[str] | None,
     name: str,
     skipped: int = 0,
+    kept: str | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Return the columns of a CSV stream that `columns` names, as arrays in the order of the rows.
 
     `names` are those of all columns where the file has no header; `skipped` lines before the rows are not
-    read. Text is parsed on one thread while
-    Arrow's reader thread already inflates what follows. Raises DataError if a column is missing or a
-    value is not of its type.
+    read. Only rows are returned for which the column `kept`, if one is named, is true. Text is parsed on one
+    thread while Arrow's reader thread already inflates what follows. Raises DataError if a column is missing
+    or a value is not of its type.
     """
     chunks: dict[str, list[NDArray[Any]]] = {column: [] for column in columns}
     try:
@@ -136,10 +137,11 @@ def read_columns(
             ),
         ) as reader:
             for count, batch in enumerate(reader, 1):
+                rows = _kept_rows(batch, columns, kept)
                 # Copied, so that the next batch takes this one's memory over.
                 for column, how in columns.items():
                     its = chunks[column]
-                    its.append(np.array(how.convert(batch.column(column))))
+                    its.append(np.array(how.convert(batch.column(column))[rows]))
                     if count % _JOINED_AT_ONCE == 0:
                         its[-_JOINED_AT_ONCE:] = [np.concatenate(its[-_JOINED_AT_ONCE:])]
     except pa.ArrowMemoryError:
@@ -154,6 +156,14 @@ def read_columns(
     }
     give_back_memory()
     return joined
+
+
+def _kept_rows(
+    batch: pa.RecordBatch, columns: Mapping[str, Column], kept: str | None
+) -> slice | NDArray[np.bool_]:
+    """Return which rows of a batch are kept."""
+    mine = None if kept is None else columns[kept].convert(batch.column(kept))
+    return slice(None) if mine is None or mine.all() else mine
 
 
 def from_booleans(chunk: pa.Array) -> NDArray[np.bool_]:

@@ -129,7 +129,8 @@ class LiveFormat(Protocol):
     `complete_liquidations` says whether the streams have every liquidation or only a sample, `tells_fills`
     whether with the price that its order was filled at. `heartbeat` is a message to send every
     `heartbeat_seconds`. A connection is renewed before it is `lifetime` old. If `numbered`, the ids of trades
-    are contiguous. The newest trade costs a request weight of `newest_weight`.
+    are contiguous. The newest trade costs a request weight of `newest_weight`. A connection may send
+    `subscriptions_an_hour` messages that ask for streams, any number if that is None.
     """
 
     numbered: bool
@@ -139,6 +140,7 @@ class LiveFormat(Protocol):
     heartbeat_seconds: float
     lifetime: timedelta | None
     newest_weight: int
+    subscriptions_an_hour: int | None
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` has a stream here: whether it is a USDT-margined future."""

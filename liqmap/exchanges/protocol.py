@@ -50,10 +50,14 @@ class Instrument(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DayFile:
-    """Where one day's trades are published."""
+    """Where one day's trades are published.
+
+    Where there is no file at `url`, one at `instead` may hold the trades of all symbols.
+    """
 
     url: str
     checksum_url: str | None
+    instead: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from contextlib import suppress
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from liqmap.net.session import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from liqmap.clock import Clock
     from liqmap.exchanges.messages import Events, LiveFormat
@@ -27,6 +30,7 @@ log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 100  # symbols in a message: Bybit accepts 21,000 characters
 _HANDOVER_SECONDS = 10.0  # for which an old connection is read on beside a new one
 _BETWEEN_SECONDS = 0.2  # Binance disconnects above ten messages a second, pongs included
+_HOUR = timedelta(hours=1)
 
 
 class Stream:
@@ -61,6 +65,7 @@ class Stream:
         self._doubtful: asyncio.Queue[str] = asyncio.Queue()
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._some = False
+        self._sent: deque[datetime] = deque()
 
     async def run(self, symbols: Callable[[], tuple[str, ...]]) -> None:
         """Connect, subscribe to `symbols`, and read until the connection ends.
@@ -88,6 +93,7 @@ class Stream:
 
     async def _open(self) -> aiohttp.ClientWebSocketResponse:
         self._socket = socket = await self._session.stream(self._url)
+        self._sent.clear()  # an exchange counts by the connection
         return socket
 
     async def _read_to_end(
@@ -129,17 +135,34 @@ class Stream:
         await socket.close()
 
     async def subscribe(self, symbols: tuple[str, ...]) -> None:
-        """Subscribe to more symbols if there is a connection; `on_live` or `on_refused` follows for each."""
+        """Subscribe to more symbols if there is a connection; `on_live` or `on_refused` follows for each.
+
+        What the exchange would not accept in this hour is not sent: what waits is to be asked for again.
+        """
         for first in range(0, len(symbols), _MOST_AT_ONCE):
             await self._send(symbols[first : first + _MOST_AT_ONCE])
 
     async def _send(self, symbols: tuple[str, ...]) -> None:
-        if self._socket is None:
+        if self._socket is None or not self._may_send():
             return
         number = next(self._numbers)
         self._requested[number] = symbols
         with suppress(ConnectionError):  # the reader notices it as well
             await self._socket.send_str(self._live.subscribe(symbols, number=number))
+
+    def _may_send(self) -> bool:
+        """Return whether the exchange accepts one more subscription in this hour, and count it."""
+        most, now = self._live.subscriptions_an_hour, self._clock.now()
+        if most is None:
+            return True
+        # A clock that was set back ends no hour early, and must not keep it from ending.
+        while self._sent and not timedelta(0) <= now - self._sent[0] < _HOUR:
+            self._sent.popleft()
+        if len(self._sent) >= most:
+            log.warning("%s accepts no more subscriptions in this hour; the rest waits", self._url)
+            return False
+        self._sent.append(now)
+        return True
 
     async def _subscribe_one_by_one(self) -> None:
         while True:

@@ -10,7 +10,7 @@ import numpy as np
 
 from liqmap.model import Theme
 from liqmap.render.canvas import Box, Canvas
-from liqmap.render.fonts import text_width
+from liqmap.render.fonts import text_width, wrapped
 from liqmap.render.panel import Panel, round_ticks
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH, Palette
 
@@ -79,7 +79,7 @@ def draw_accuracy(picture: AccuracyPicture) -> bytes:
             bold=True,
         )
     y = HEIGHT - 92
-    for line in _wrapped(picture.sentence, WIDTH - 2 * _MARGIN, size=SIZES.subtitle):
+    for line in wrapped(picture.sentence, WIDTH - 2 * _MARGIN, size=SIZES.subtitle):
         canvas.text(_MARGIN, y, line, palette.text, size=SIZES.subtitle)
         y -= _LINE
     box = Box(_MARGIN + 92, _STRIP_TOP + 112, WIDTH - _MARGIN, y - 40)
@@ -191,14 +191,3 @@ def _draw_watermark(canvas: Canvas, box: Box, palette: Palette) -> None:
     size = int(85 * box.width / text_width(words, size=100, bold=True))
     x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2
     canvas.text(x, y, words, palette.text, size=size, anchor="m", bold=True, opacity=0.1)
-
-
-def _wrapped(text: str, width: float, *, size: int) -> list[str]:
-    lines, line = [], ""
-    for word in text.split(" "):
-        longer = f"{line} {word}".strip()
-        if line and text_width(longer, size=size) > width:
-            lines.append(line)
-            longer = word
-        line = longer
-    return [*lines, line]

@@ -52,14 +52,19 @@ def draw_left_axis(
 
 
 def draw_bottom_axis(
-    canvas: Canvas, panel: Panel, palette: Palette, marks: Iterable[tuple[float, str]]
+    canvas: Canvas, panel: Panel, palette: Palette, marks: Iterable[tuple[float, str]], *, title: str = ""
 ) -> None:
-    """Write (value, text) below a panel, leaving out what would touch, and draw a grid line at each."""
-    taken = -np.inf
+    """Write (value, text) below a panel, leaving out what would touch, and draw a grid line at each.
+
+    A `title` stands at the axis' right end.
+    """
+    taken, end, y = -np.inf, float(WIDTH - 4), panel.box.bottom - 24
+    if title:
+        end = canvas.text(panel.box.right, y, title, palette.muted, size=SIZES.tick, anchor="r").left - 14
     for value, text in marks:
         x = float(panel.x(value))
         canvas.line([x, x], [panel.box.bottom, panel.box.top], palette.grid)
-        box = text_box(x, panel.box.bottom - 24, text, size=SIZES.tick, anchor="m")
-        if box.left > taken and box.right <= WIDTH - 4:
-            canvas.text(x, panel.box.bottom - 24, text, palette.muted, size=SIZES.tick, anchor="m")
+        box = text_box(x, y, text, size=SIZES.tick, anchor="m")
+        if box.left > taken and box.right <= end:
+            canvas.text(x, y, text, palette.muted, size=SIZES.tick, anchor="m")
             taken = box.right + 14

@@ -17,7 +17,7 @@ from liqmap.render.axes import (
 from liqmap.render.bars import draw_bars, level_range, standing_totals
 from liqmap.render.canvas import Box, Canvas
 from liqmap.render.fonts import text_width
-from liqmap.render.frame import MARGIN, PLOT_BOTTOM, PLOT_TOP, draw_nothing, framed, watermark
+from liqmap.render.frame import MARGIN, draw_nothing, framed, plot_ends, watermark
 from liqmap.render.labels import PILL_HEIGHT, draw_pill, pill_width
 from liqmap.render.legend import draw_legend
 from liqmap.render.panel import Panel
@@ -65,12 +65,14 @@ def depth_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
 
 
 def _depth_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
-    top = max(float(liquidation_map.long_depth.notional[-1]), float(liquidation_map.short_depth.notional[-1]))
+    curves = (liquidation_map.long_depth, liquidation_map.short_depth)
+    largest = max(float(curve.notional[-1]) for curve in curves)
     highest = float(standing_totals(liquidation_map).max(initial=0.0))
-    cumulative, each = (0.0, top * 1.14 or 1000.0), (0.0, highest / _BARS_SHARE or 1000.0)
+    cumulative, each = (0.0, largest * 1.14 or 1000.0), (0.0, highest / _BARS_SHARE or 1000.0)
     left = MARGIN + max(tick_width(money_scale(cumulative, count=6)), text_width("sum", size=SIZES.tick)) + 12
     right = WIDTH - MARGIN - text_width("$88.8M", size=SIZES.tick) - 12
-    box = Box(round(left), PLOT_BOTTOM, round(right), PLOT_TOP)
+    bottom, top = plot_ends(liquidation_map)
+    box = Box(round(left), bottom, round(right), top)
     prices = level_range(liquidation_map, share=0.03)
     return Panel(box, prices, cumulative), Panel(box, prices, each)
 

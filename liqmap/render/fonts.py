@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 _FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
 _REGULAR, _BOLD = _FONTS / "DejaVuSans.ttf", _FONTS / "DejaVuSans-Bold.ttf"
 _FREETYPE_UNITS = 64  # a pixel
+_SHARES = (0.6, 0.7, 0.8, 0.9)  # of the width, that lines of equal length are tried with
 
 
 def drawable(text: str) -> str:
@@ -33,6 +34,31 @@ def text_width(text: str, *, size: int, bold: bool = False) -> float:
     """Return how many pixels a line of text takes."""
     text = drawable(text)
     return _width(text, font_of(text, size, bold=bold))
+
+
+def wrapped(text: str, width: float, *, size: int) -> list[str]:
+    """Return the lines of a text that are at most `width` pixels wide, as far as its words allow.
+
+    They are about equally long.
+    """
+    if text_width(text, size=size) <= width:
+        return [text]
+    lines = _filled(text, width, size=size)
+    even = (_filled(text, share * width, size=size) for share in _SHARES)
+    return next((each for each in even if len(each) == len(lines)), lines)
+
+
+def _filled(text: str, width: float, *, size: int) -> list[str]:
+    """Return the lines of a text, each as long as it may be."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}" if line else word
+        if line and text_width(longer, size=size) > width:
+            lines.append(line.removesuffix(" ·"))  # between two facts the end of a line does the same
+            longer = "" if word == "·" else word
+        line = longer
+    return [*lines, line]
 
 
 class Mask(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from liqmap.render.canvas import Canvas
-from liqmap.render.fonts import text_width
+from liqmap.render.fonts import text_width, wrapped
 from liqmap.render.style import HEIGHT, SIZES, WIDTH, Palette
 from liqmap.text import (
     BARELY_COVERED,
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from liqmap.render.panel import Panel
 
 MARGIN: Final = 28
-PLOT_TOP: Final = HEIGHT - 182
-PLOT_BOTTOM: Final = 102
 
 _WARNING_Y = HEIGHT - 114
+_WARNING_STEP = 26
+_MOST_LINES = 3  # of warnings, and of what the picture is made of
+_FOOT_Y, _FOOT_STEP = 20, 24
 _SEPARATOR = "  ·  "
-_SMALLEST = 11  # of letters that would not fit otherwise [px]
+_SMALLEST = 16  # of letters inside of panels that would not fit otherwise [px]
 
 
 def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Palette) -> Canvas:
@@ -52,67 +53,84 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
         )
     canvas.text(WIDTH - MARGIN, HEIGHT - 42, label, palette.muted, size=SIZES.subtitle, anchor="r")
     _draw_subtitle(canvas, liquidation_map, palette)
-    doubts = interest_warnings(liquidation_map)
-    unswept = unswept_text(liquidation_map.coverages, liquidation_map.margin.sweep)
-    warnings = [text for text in (coverage_warning(coverage), unswept, *doubts[:1]) if text]
-    warnings += (f"{left_out_text(each)}." for each in liquidation_map.left_out)
-    if warnings:
-        words = "⚠ " + " ".join(warnings)
-        size = fitting_size(words, SIZES.foot, left=MARGIN)
-        canvas.text(MARGIN, _WARNING_Y, words, palette.warning, size=size, bold=False)
-    _draw_foot(canvas, liquidation_map, palette)
+    for place, line in enumerate(_warning_lines(liquidation_map)):
+        canvas.text(MARGIN, _WARNING_Y - place * _WARNING_STEP, line, palette.warning, size=SIZES.foot)
+    doubtful = coverage.missing or age_text(coverage)
+    made_of, worth = _foot_lines(liquidation_map)
+    colours = [palette.warning if doubtful else palette.muted] * len(made_of) + [palette.muted] * len(worth)
+    for place, (line, colour) in enumerate(zip(reversed([*made_of, *worth]), reversed(colours), strict=True)):
+        canvas.text(MARGIN, _FOOT_Y + place * _FOOT_STEP, line, colour, size=SIZES.foot)
     return canvas
+
+
+def plot_ends(liquidation_map: LiquidationMap) -> tuple[float, float]:
+    """Return the lower and the upper end of the plots [px], which leave room for the words around them."""
+    warnings = len(_warning_lines(liquidation_map))
+    # Over the plots there is a legend of up to two rows, which keeps off the warnings.
+    above = 192 + (warnings - 1) * _WARNING_STEP if warnings else 182
+    made_of, worth = _foot_lines(liquidation_map)
+    return 54 + (len(made_of) + len(worth)) * _FOOT_STEP, HEIGHT - above
+
+
+def _warning_lines(liquidation_map: LiquidationMap) -> list[str]:
+    """Return what makes the picture doubtful, the gravest first; the reply has what finds no room."""
+    coverage = liquidation_map.coverage
+    unswept = unswept_text(liquidation_map.coverages, liquidation_map.margin.sweep)
+    doubts = interest_warnings(liquidation_map)
+    left_out = [f"{left_out_text(each)}." for each in liquidation_map.left_out]
+    warnings = [each for each in (coverage_warning(coverage), unswept, *left_out, *doubts[:1]) if each]
+    return _lines("⚠ " + " ".join(warnings)) if warnings else []
 
 
 def _draw_subtitle(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette) -> None:
     request = liquidation_map.request
     left = "  ·  ".join([window_text(request.window), *asked_words(request)])
     count = liquidation_map.buys.count + liquidation_map.sells.count
-    notional = liquidation_map.buys.notional + liquidation_map.sells.notional
-    right = f"{count:,} {'trade' if count == 1 else 'trades'}, {money(notional)}"
+    notional = money(liquidation_map.buys.notional + liquidation_map.sells.notional)
+    choices = [f"{count:,} {'trade' if count == 1 else 'trades'}, {notional}", notional]
+    right = next((each for each in choices if _fits(f"{left}MMM{each}")), choices[-1])
     size = fitting_size(f"{left}MMM{right}", SIZES.subtitle)
     canvas.text(MARGIN, HEIGHT - 86, left, palette.text, size=size)
     canvas.text(WIDTH - MARGIN, HEIGHT - 86, right, palette.muted, size=size, anchor="r")
 
 
-def _draw_foot(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette) -> None:
-    """Write two lines: what the picture is made of, and what it is worth."""
-    coverage = liquidation_map.coverage
+def _foot_lines(liquidation_map: LiquidationMap) -> tuple[list[str], list[str]]:
+    """Return the lines below the plots: what the picture is made of, and what it is worth."""
     read = f"{liquidation_map.trade_count:,} trades"
     made_of = _made_of(liquidation_map, f"selected from {read}")
-    doubtful = coverage.missing or age_text(coverage)
-    _write_foot(canvas, 44, made_of, palette.warning if doubtful else palette.muted)
     count = liquidation_map.buys.count + liquidation_map.sells.count
-    words = "Estimated from {}, not financial advice: " + margin_text(liquidation_map.margin)
-    # The count is here where the first line has no room for it.
-    choices = ["trades"] if read in made_of else [f"{count:,} of {read}", "trades"]
-    _write_foot(canvas, 20, _fitting([words.format(each) for each in choices]), palette.muted)
+    model = margin_text(liquidation_map.margin)
+    # The count is here where the first lines have no room for it.
+    counted = [] if any(read in line for line in made_of) else [f" from {count:,} of {read}"]
+    choices = [f"Estimated{each}, not financial advice: {model}" for each in (*counted, " from trades", "")]
+    return made_of, _lines(_fitting(choices))
 
 
-def _made_of(liquidation_map: LiquidationMap, selected_from: str) -> str:
-    """Return the facts of the first line; what is missing needs it first, and the others what is left."""
+def _made_of(liquidation_map: LiquidationMap, selected_from: str) -> list[str]:
+    """Return the facts in lines: what is missing needs its room first, and the others what is left."""
     coverage, unplaced = liquidation_map.coverage, liquidation_map.unplaced
     too_large = [f"{money(unplaced)} too large for these leverages"] if unplaced else []
-    covered = [coverage_text(coverage), *filter(None, [age_text(coverage)])]
+    needed = [coverage_text(coverage), *filter(None, [age_text(coverage)]), *too_large]
     interest = liquidation_map.open_interest
-    details = [*too_large, *([interest_text(interest)] if interest else [])]
-    choices = [[*coverage.sources, selected_from, *details], [selected_from, *details], details]
-    text = _fitting([_SEPARATOR.join([*covered, *facts]) for facts in choices])
-    # The reply has all of it too, where the smallest letters are too large.
-    return text if _fits(text, _SMALLEST) else _SEPARATOR.join(covered)
+    details = [interest_text(interest)] if interest else []
+    choices = [[*coverage.sources, selected_from, *details], [selected_from, *details], details, []]
+    lines = [_lines(_SEPARATOR.join([*needed, *facts])) for facts in choices]
+    # As many facts as the lines take that are needed anyway.
+    return next(each for each in lines if len(each) <= len(lines[-1]))
 
 
 def _fitting(choices: list[str]) -> str:
     """Return the first text that fits at the foot's size, or the last."""
-    return next((text for text in choices if _fits(text, SIZES.foot)), choices[-1])
+    return next((text for text in choices if _fits(text)), choices[-1])
 
 
-def _fits(text: str, size: int) -> bool:
-    return text_width(text, size=size) <= WIDTH - 2 * MARGIN
+def _fits(text: str) -> bool:
+    return text_width(text, size=SIZES.foot) <= WIDTH - 2 * MARGIN
 
 
-def _write_foot(canvas: Canvas, y: float, text: str, colour: str) -> None:
-    canvas.text(MARGIN, y, text, colour, size=fitting_size(text, SIZES.foot))
+def _lines(text: str) -> list[str]:
+    lines = wrapped(text, WIDTH - 2 * MARGIN, size=SIZES.foot)
+    return lines if len(lines) <= _MOST_LINES else [*lines[: _MOST_LINES - 1], f"{lines[_MOST_LINES - 1]} …"]
 
 
 def fitting_size(text: str, size: int, *, left: float = MARGIN, right: float = WIDTH - MARGIN) -> int:

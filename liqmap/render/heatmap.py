@@ -9,7 +9,7 @@ import numpy as np
 from liqmap.render.axes import draw_bottom_axis, draw_left_axis, price_ticks, step_of, tick_width
 from liqmap.render.canvas import Box, Canvas
 from liqmap.render.fonts import text_width
-from liqmap.render.frame import MARGIN, PLOT_BOTTOM, PLOT_TOP, fitting_size, framed, nothing_text, watermark
+from liqmap.render.frame import MARGIN, fitting_size, framed, nothing_text, plot_ends, watermark
 from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, pill_width
 from liqmap.render.panel import Panel, time_ticks
 from liqmap.render.path import draw_gap, draw_path_line, known_until, last_price_label
@@ -63,7 +63,8 @@ def _panel(liquidation_map: LiquidationMap, heatmap: Heatmap) -> Panel:
     texts = [cluster_label(each, step=step) for each in liquidation_map.labelled]
     labels = max((text_width(text, size=SIZES.foot) for text in texts), default=0.0)
     widest = max(_ELBOW + LABEL_INDENT + labels, _PILL_INDENT + pill_width(last_price_label(liquidation_map)))
-    box = Box(round(left), PLOT_BOTTOM, WIDTH - round(min(widest, _WIDEST_LABELS)) - 16, PLOT_TOP)
+    bottom, top = plot_ends(liquidation_map)
+    box = Box(round(left), bottom, WIDTH - round(min(widest, _WIDEST_LABELS)) - 16, top)
     return Panel(box, (float(heatmap.time[0]), float(heatmap.time[-1])), prices)
 
 

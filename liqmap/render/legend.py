@@ -16,13 +16,20 @@ _LARGEST_IN_TWO_ROWS = 20  # letters of a legend that leaves the warning its lin
 _GHOSTS = "swept since"
 
 
-def draw_legend(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette, *, box: Box) -> None:
-    """Name the colours of the bars' parts above a panel, and the ghosts."""
+def draw_legend(
+    canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette, *, box: Box, free: float = 0.0
+) -> None:
+    """Name the colours of the bars' parts above a panel, and the ghosts.
+
+    Where they take more than the panel's width, they may begin up to `free` pixels left of it.
+    """
     colours = {each.name: each.colour for each in stacks(liquidation_map, palette)}
     names = [*colours, _GHOSTS] if liquidation_map.buckets.swept.any() else list(colours)
-    size, rows = _legend_rows(names, box.width)
+    size, rows = _legend_rows(names, box.width + free)
+    widest = max(sum(_legend_width(name, size) for name in row) - size for row in rows)
+    begin = min(box.left, box.right - widest)
     for place, row in enumerate(reversed(rows)):
-        left, y = box.left, box.top + 24 + place * (size + 10)
+        left, y = begin, box.top + 24 + place * (size + 10)
         for name in row:
             swatch = Box(left, y - size * 0.36, left + size * 0.72, y + size * 0.36)
             canvas.rectangle(swatch, colours.get(name, palette.ghost))

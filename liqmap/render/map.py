@@ -19,11 +19,10 @@ from liqmap.render.canvas import Box, Canvas
 from liqmap.render.fonts import text_width
 from liqmap.render.frame import (
     MARGIN,
-    PLOT_BOTTOM,
-    PLOT_TOP,
     draw_nothing,
     fitting_size,
     framed,
+    plot_ends,
     watermark,
 )
 from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, pill_width
@@ -45,6 +44,7 @@ _RADII = np.array([2.5, 3.5, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0])
 _BRACKET_DISTANCE = 8  # from a cluster's longest bar to its bracket [px]
 _BESIDE = 6  # from a bracket to where its leader may leave the bars [px]
 _LEVEL_TICKS = 7
+_OFF_PATH_WORDS = 30  # from the words over the left panel to the legend over the right one [px]
 _LEAST_ROOM = 0.25  # of the panel's width, for the longest bar
 _TOTALS_STRIP = 34  # at each end of the panel, where the totals are written [px]
 
@@ -60,7 +60,8 @@ def map_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
     _draw_connector(canvas, path_panel, level_panel, palette)
     draw_path(canvas, path_panel, liquidation_map, palette)
     _draw_trades(canvas, path_panel, liquidation_map, palette)
-    _draw_levels(canvas, level_panel, liquidation_map, palette)
+    free = level_panel.box.left - path_panel.box.right - _OFF_PATH_WORDS
+    _draw_levels(canvas, level_panel, liquidation_map, palette, free=free)
     _draw_last_price_across(canvas, path_panel, level_panel, liquidation_map, palette)
     return canvas
 
@@ -74,10 +75,11 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     right_labels = tick_width(price_ticks(prices, count=_LEVEL_TICKS, exact=step)) + 20
     usable = WIDTH - MARGIN - left - _CONNECTOR_WIDTH - right_labels
     middle = left + usable * 0.47
+    bottom, top = plot_ends(liquidation_map)
     path_panel = Panel(
-        Box(round(left), PLOT_BOTTOM, round(middle), PLOT_TOP), (window.start_ms, window.end_ms), path_range
+        Box(round(left), bottom, round(middle), top), (window.start_ms, window.end_ms), path_range
     )
-    level_box = Box(round(middle + _CONNECTOR_WIDTH + right_labels), PLOT_BOTTOM, WIDTH - MARGIN, PLOT_TOP)
+    level_box = Box(round(middle + _CONNECTOR_WIDTH + right_labels), bottom, WIDTH - MARGIN, top)
     # The longest bar leaves room for its bracket, the leaders, and the longest label or the last price.
     texts = [cluster_label(each, step=step) for each in liquidation_map.labelled]
     pill = pill_width(last_text(liquidation_map))
@@ -123,9 +125,9 @@ def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
         _write_realised(canvas, panel, liquidation_map.realised, palette)
     drawn = max(len(side.largest) for side in selected)
     if max(side.count for side in selected) > drawn:
-        _write_note(
-            canvas, panel, f"circles: the largest {drawn} per side", palette, right=panel.box.right - 10
-        )
+        text, left, y = f"circles: the largest {drawn} per side", panel.box.left + 10, panel.box.bottom + 18
+        size = fitting_size(text, SIZES.foot, left=left, right=panel.box.right - 10)
+        canvas.text(left, y, text, palette.muted, size=size, halo=palette.panel)
 
 
 def _write_realised(canvas: Canvas, panel: Panel, realised: Realised, palette: Palette) -> None:
@@ -134,13 +136,6 @@ def _write_realised(canvas: Canvas, panel: Panel, realised: Realised, palette: P
     if label is not None:
         size = fitting_size(label, SIZES.foot, left=left, right=panel.box.right - 10)
         canvas.text(left, panel.box.top - 18, label, palette.muted, size=size, halo=palette.panel)
-
-
-def _write_note(canvas: Canvas, panel: Panel, text: str, palette: Palette, *, right: float) -> None:
-    """Say what is drawn, small, in the free strip at a panel's lower end, up to `right`."""
-    x, y = panel.box.left + 10, panel.box.bottom + 18
-    size = fitting_size(text, SIZES.foot, left=x, right=right)
-    canvas.text(x, y, text, palette.muted, size=size, halo=palette.panel)
 
 
 def _draw_circles(canvas: Canvas, panel: Panel, trades: SideTrades, colour: str, *, largest: float) -> None:
@@ -153,35 +148,41 @@ def _draw_circles(canvas: Canvas, panel: Panel, trades: SideTrades, colour: str,
         canvas.circles(x[chosen], y[chosen], colour, radius=float(_RADII[index]), width=1.6)
 
 
-def _draw_levels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
+def _draw_levels(
+    canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette, *, free: float
+) -> None:
+    """Draw the bars with all that explains them; left of the panel, `free` pixels are free above it."""
     prices = price_ticks(panel.y_range, count=_LEVEL_TICKS, exact=step_of(liquidation_map))
     draw_left_axis(canvas, panel, palette, prices)
-    draw_legend(canvas, liquidation_map, palette, box=panel.box)
+    draw_legend(canvas, liquidation_map, palette, box=panel.box, free=free)
     stands = bool(standing_totals(liquidation_map).any())
     if stands:
-        draw_bottom_axis(canvas, panel, palette, money_scale(panel.x_range, count=5))
+        title = _per_bucket(liquidation_map.buckets.size, panel.box.width / 2)
+        draw_bottom_axis(canvas, panel, palette, money_scale(panel.x_range, count=5), title=title)
         pill = _pill(panel, liquidation_map)
         draw_bars(canvas, panel, liquidation_map, palette, pill=pill, upright=False)
     else:
         draw_nothing(canvas, panel, liquidation_map, palette)
-    lower = _draw_totals(canvas, panel, liquidation_map, palette)
-    if stands:
-        size = liquidation_map.buckets.size
-        note = f"bars per {price(size, step=size)}"
-        _write_note(canvas, panel, note, palette, right=lower.left - 12)
+    _draw_totals(canvas, panel, liquidation_map, palette)
 
 
-def _draw_totals(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> Box:
-    """Write how much stands on each side into the free strips at the panel's ends; return the lower box."""
+def _per_bucket(size: float, room: float) -> str:
+    """Return which span of prices a bar's amount is of, in the words that `room` [px] takes."""
+    short = f"per {price(size, step=size)}"
+    long = f"{short} of price"
+    return long if text_width(long, size=SIZES.tick) <= room else short
+
+
+def _draw_totals(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
+    """Write how much stands on each side into the free strips at the panel's ends."""
     for word, curve, y, colour in (
         ("shorts above", liquidation_map.short_depth, panel.box.top - 18, palette.short),
         ("longs below", liquidation_map.long_depth, panel.box.bottom + 18, palette.long),
     ):
         text = f"{word}  {money(float(curve.notional[-1]))}"
-        box = canvas.text(
+        canvas.text(
             panel.box.right - 10, y, text, colour, size=SIZES.label, anchor="r", bold=True, halo=palette.panel
         )
-    return box
 
 
 def _draw_last_price_across(

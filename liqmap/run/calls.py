@@ -4,65 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from liqmap.clock import SystemClock, utc_now
+from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
-from liqmap.errors import NotPublished, RequestError
-from liqmap.model import (
-    DEFAULT_EXCHANGE,
-    PICTURES,
-    Exchange,
-    LevelFilter,
-    MapRequest,
-    MarginModel,
-    Market,
-    PositionModel,
-    SweepPrice,
-    Theme,
-)
-from liqmap.parsing import (
-    DEFAULT_LEVERAGES,
-    check_request,
-    parse_end,
-    parse_exchanges,
-    parse_levels,
-    parse_leverages,
-    parse_mode,
-    parse_model,
-    parse_pictures,
-    parse_positions,
-    parse_selection,
-    parse_stack,
-    parse_sweep,
-    parse_symbol,
-    parse_theme,
-    parse_turnover,
-    parse_window,
-)
+from liqmap.errors import RequestError
 from liqmap.run.engine import Engine
+from liqmap.run.typed import MapOptions, draw_typed, parse_request
 from liqmap.settings import Settings, load_settings
 from liqmap.text import completion_text
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine
+    from datetime import timedelta
     from typing import Unpack
 
-    from liqmap.model import Picture, Selection, Stack
+    from liqmap.model import MapRequest, Selection
     from liqmap.run.result import MapResult
+    from liqmap.window import TimeWindow
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
 
-class Options(TypedDict, total=False):
+class Options(MapOptions, total=False):
     """What `draw` and `adraw` take by name; each may be text, as the command line takes it, or a value.
 
     end: when the window ends, in UTC (default: now). exchange: where the trades were made, such as "okx", or
@@ -77,20 +45,6 @@ class Options(TypedDict, total=False):
     file of settings, or them.
     """
 
-    end: str | datetime | None
-    exchange: str | Exchange
-    pictures: str | Iterable[Picture]
-    leverages: str | Sequence[int] | Mapping[int, float]
-    model: str | MarginModel
-    levels: str | LevelFilter
-    sweep: str | SweepPrice
-    positions: str | PositionModel
-    turnover: str | float
-    each: bool
-    merge: bool | None
-    stack: str | Stack | None
-    theme: str | Theme
-    tables: bool
     simulated: bool
     settings: Settings | Path | str | None
 
@@ -123,94 +77,26 @@ async def adraw(
     settings = options.get("settings")
     if not isinstance(settings, Settings):
         settings = load_settings(None if settings is None else Path(settings))
-    request = _request(symbol, window, selection, options, max_days=settings.engine.max_window_days)
-    async with AsyncExitStack() as stack:
-        # A script without a main guard cannot start processes, so everything runs in this one.
-        executor = stack.enter_context(ThreadPoolExecutor(1))
-        engine = await stack.enter_async_context(
-            Engine.simulated(settings, executor=executor)
-            if options.get("simulated", False)
-            else Engine(settings, executor=executor)
-        )
-        listings = await stack.enter_async_context(Listings(engine.settings, clock=SystemClock()))
-        request = await completed(listings, request)
-        try:
-            return await engine.draw(request)
-        except (RequestError, NotPublished) as error:
-            raise await listings.suggesting(error, request, typed=symbol) from None
+    request = parse_request(symbol, window, selection, options, max_days=settings.engine.max_window_days)
+    # A script without a main guard cannot start processes, so everything runs in this one.
+    with ThreadPoolExecutor(1) as executor:
+        invented = options.get("simulated", False)
+        opened = Engine.simulated if invented else Engine
+        async with opened(settings, executor=executor) as engine:
+            return await draw_for_script(engine, request, typed=symbol)
 
 
-async def completed(listings: Listings, request: MapRequest) -> MapRequest:
-    """Return `request` for the markets that its symbols mean, and log what they were taken to mean."""
-    meant = await listings.completed(request)
-    if completion := completion_text(request.markets, meant.markets):
+async def draw_for_script(engine: Engine, request: MapRequest, *, typed: str) -> MapResult:
+    """Draw as `draw_typed` does, and log what the symbol was taken to mean."""
+    async with Listings(engine.settings, clock=SystemClock()) as listings:
+        result = await draw_typed(request, engine=engine, listings=listings, typed=typed)
+    if completion := completion_text(request.markets, result.request.markets):
         # A script's user reads no reply: what is drawn must not differ silently from what was typed.
         log.warning("%s", completion)
-    return meant
+    return result
 
 
 def in_own_loop(start: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """Run a coroutine to its end in another thread, because a notebook's loop may be running in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(start())).result()
-
-
-def _request(
-    symbol: str,
-    window: str | timedelta | TimeWindow,
-    selection: str | Selection,
-    options: Options,
-    *,
-    max_days: int,
-) -> MapRequest:
-    leverages, weights = parse_leverages(_leverages(options.get("leverages", DEFAULT_LEVERAGES)))
-    exchanges, name = parse_exchanges(options.get("exchange", DEFAULT_EXCHANGE)), parse_symbol(symbol)
-    stack = options.get("stack")
-    request = MapRequest(
-        markets=tuple(Market(each, name) for each in exchanges),
-        window=_window(window, options.get("end")),
-        selection=_selection(selection) if isinstance(selection, str) else selection,
-        leverages=leverages,
-        weights=weights,
-        model=parse_model(options.get("model", MarginModel.EXCHANGE)),
-        levels=parse_levels(options.get("levels", LevelFilter.STANDING)),
-        sweep=parse_sweep(options.get("sweep", SweepPrice.AUTO)),
-        positions=parse_positions(options.get("positions", PositionModel.TRADES)),
-        turnover=parse_turnover(str(options.get("turnover", 0))),
-        each=options.get("each", False),
-        merge=options.get("merge"),
-        stack=None if stack is None else parse_stack(stack),
-        theme=parse_theme(options.get("theme", Theme.DARK)),
-        pictures=parse_pictures(options.get("pictures", PICTURES)),
-        tables=options.get("tables", False),
-    )
-    return check_request(request, max_days=max_days)
-
-
-def _leverages(leverages: str | Sequence[int] | Mapping[int, float]) -> str:
-    """Write leverages as the command line takes them."""
-    if isinstance(leverages, str):
-        return leverages
-    if isinstance(leverages, Mapping):
-        return ",".join(f"{leverage}:{weight}" for leverage, weight in leverages.items())
-    return ",".join(map(str, leverages))
-
-
-def _window(window: str | timedelta | TimeWindow, end: str | datetime | None) -> TimeWindow:
-    if isinstance(window, TimeWindow):
-        if end is not None:
-            raise RequestError("A TimeWindow has its own end; leave out `end`, or give a length such as 6h.")
-        return window
-    length = window if isinstance(window, timedelta) else parse_window(window)
-    if not isinstance(end, datetime):
-        end = parse_end(end, now=utc_now())
-    elif end.utcoffset() is None:
-        raise RequestError(
-            "The end of a window needs a time zone, such as datetime(2023, 8, 1, 6, tzinfo=UTC)."
-        )
-    return TimeWindow.ending(end.astimezone(UTC), length)
-
-
-def _selection(text: str) -> Selection:
-    mode, _, value = text.strip().partition(" ")
-    return parse_selection(parse_mode(mode), value.strip() or None)

@@ -21,6 +21,7 @@ from liqmap.run.joint import JointJob, run_job
 from liqmap.run.parts import Manner, open_parts
 from liqmap.run.scanner import Scanner
 from liqmap.run.sharing import Listener, SharedJobs
+from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
 
 if TYPE_CHECKING:
@@ -112,11 +113,9 @@ class Engine:
 
         Its trades are kept apart, in the folder `simulated` of the store.
         """
-        from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
-
         async with (
-            MarketServer(SimulatedMarket(), weight_limit=GENEROUS) as server,
-            cls(server.redirect(settings or load_settings()), executor=executor, record=record) as engine,
+            simulated_market(settings or load_settings()) as invented,
+            cls(invented, executor=executor, record=record) as engine,
         ):
             yield engine
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from liqmap.simulator.dialects import Dialect, Topic
+
+_HOUR_MS = 3_600_000
 
 GONE = (ConnectionError, aiohttp.ClientConnectionError)
 """What aiohttp raises when it sends to a client that has disconnected."""
@@ -44,10 +47,19 @@ class Connection:
         self.subscriptions: dict[str, Subscription | None] = {}
         self.subscribed = False
         self.sending = asyncio.Lock()
+        self._requests: deque[int] = deque()
         self._mute = mute
         self._silenced: set[str] = set()
         self._numbers = count()
         self._pings: dict[bytes, asyncio.Future[None]] = {}
+
+    def admits(self, now_ms: int) -> bool:
+        """Count a request to subscribe, and return whether the exchange's limit of an hour admits it."""
+        while self._requests and self._requests[0] <= now_ms - _HOUR_MS:
+            self._requests.popleft()
+        self._requests.append(now_ms)
+        most = self.dialect.requests_an_hour
+        return most is None or len(self._requests) <= most
 
     def silence(self, symbols: Collection[str]) -> None:
         """Send no more of `symbols`, or nothing at all if there are none."""

@@ -43,7 +43,8 @@ class Topic:
 class Reply:
     """An answer to a client: its text, the names it adds or removes, and whether the server then closes.
 
-    `more` are further answers, of an exchange that answers each argument on its own.
+    `more` are further answers, of an exchange that answers each argument on its own. A request `is_counted`
+    against the limit of an hour.
     """
 
     text: str
@@ -51,6 +52,7 @@ class Reply:
     subscribe: tuple[str, ...] = ()
     unsubscribe: tuple[str, ...] = ()
     closes: bool = False
+    is_counted: bool = False
 
 
 class Dialect(Protocol):
@@ -59,6 +61,13 @@ class Dialect(Protocol):
     @property
     def exchange(self) -> Exchange:
         """Whose streams these are."""
+
+    @property
+    def requests_an_hour(self) -> int | None:
+        """How many counted requests a connection may send in an hour; None for any number."""
+
+    def too_many(self, text: str) -> str:
+        """Return the answer to a request beyond that."""
 
     def topic(self, name: str) -> Topic | None:
         """Return what the topic `name` is about, or None if this exchange would send nothing for it."""
@@ -77,7 +86,17 @@ class Dialect(Protocol):
         """Return the messages about liquidations in whole periods that the topic sends at `sent_ms`."""
 
 
-class BinanceStream:
+class Unlimited:
+    """An exchange that counts no requests by the hour."""
+
+    requests_an_hour: int | None = None
+
+    def too_many(self, text: str) -> str:
+        """Never answer so."""
+        raise AssertionError(f"{text} is not counted")
+
+
+class BinanceStream(Unlimited):
     """Binance's combined streams below /market/stream, of `symbols`."""
 
     exchange: Final = Exchange.BINANCE
@@ -118,7 +137,7 @@ class BinanceStream:
         return binance_liquidations(name, part, sent_ms)
 
 
-class BybitStream:
+class BybitStream(Unlimited):
     """Bybit's public streams of linear contracts, of `symbols`."""
 
     exchange: Final = Exchange.BYBIT

@@ -14,11 +14,13 @@ from cachetools import LRUCache
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.formats import binance_checksum, binance_liquidations_zip, binance_zip, bybit_csv_gz
 from liqmap.simulator.listings import LISTINGS
-from liqmap.simulator.okx_messages import okx_zip, symbol_named
+from liqmap.simulator.okx_messages import okx_all_zip, okx_zip, symbol_named
 from liqmap.simulator.series_formats import binance_mark_zip, binance_metrics_zip
+from liqmap.simulator.tape import linear_symbols
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
+    from liqmap.simulator.listings import MarketDay
     from liqmap.simulator.tape import Tape
 
 _CACHED_FILES = 16
@@ -41,6 +43,7 @@ _BYBIT_FILE = re.compile(r"/trading/(?P<symbol>\w+)/(?P=symbol)(?P<day>[\d-]{10}
 _OKX_FILE = re.compile(
     r"/cdn/okex/traderecords/trades/daily/(?P<folder>\d{8})/(?P<name>[\w-]+)-trades-(?P<day>[\d-]{10})\.zip"
 )
+_OF_ALL_SWAPS = frozenset({"2023-03-01"})  # days of which OKX has one file of all swaps, and none of each
 _UTC_8 = timedelta(hours=8)
 _NO_SUCH_KEY = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -91,10 +94,13 @@ class DayFiles:
         if not request.headers.get("User-Agent"):
             return web.Response(status=403)
         found = _OKX_FILE.fullmatch(request.match_info["path"])
+        make: _Maker = self._okx_trades
         symbol = symbol_named(found["name"]) if found else None
+        if found is not None and found["day"] in _OF_ALL_SWAPS:
+            symbol, make = ("BTCUSDT" if found["name"] == "allswap" else None), self._okx_all
         if found is None or found["day"].replace("-", "") != found["folder"]:
             symbol = None
-        body = await self._file(self._okx_trades, found, symbol=symbol, ahead=_UTC_8)
+        body = await self._file(make, found, symbol=symbol, ahead=_UTC_8)
         return web.Response(status=404) if body is None else web.Response(body=body)
 
     async def _file(
@@ -136,9 +142,16 @@ class DayFiles:
         return await asyncio.to_thread(bybit_csv_gz, await self._tape.day(symbol, day))
 
     async def _okx_trades(self, symbol: str, day: date) -> bytes:
-        end_ms = TimeWindow.of_day(day).end_ms - int(_UTC_8.total_seconds() * 1000)
-        parts = await self._tape.between(symbol, end_ms - _DAY_MS, end_ms)
+        parts = await self._day_in_utc_8(symbol, day)
         return await asyncio.to_thread(okx_zip, parts, symbol, day)
+
+    async def _okx_all(self, _: str, day: date) -> bytes:
+        days = [await self._day_in_utc_8(symbol, day) for symbol in linear_symbols()]
+        return await asyncio.to_thread(okx_all_zip, days, day)
+
+    async def _day_in_utc_8(self, symbol: str, day: date) -> list[MarketDay]:
+        end_ms = TimeWindow.of_day(day).end_ms - int(_UTC_8.total_seconds() * 1000)
+        return await self._tape.between(symbol, end_ms - _DAY_MS, end_ms)
 
 
 def _of_snapshots(found: re.Match[str]) -> re.Match[str] | None:

@@ -81,10 +81,23 @@ def okx_zip(parts: Sequence[MarketDay], symbol: str, day: date, *, header: str |
 
     BTC-USDT-SWAP,2802853319,sell,64927.5,0.2,1784822400188,0. A hundredth is written 1E-2.
     """
-    file, name = io.BytesIO(), f"{instrument(symbol)}-trades-{day}"
-    lines = [",".join(COLUMNS) if header is None else header]
+    head = ",".join(COLUMNS) if header is None else header
     body = io.BytesIO()
-    body.write("".join(f"{line}\n" for line in lines if line).encode())
+    body.write("".join(f"{line}\n" for line in [head] if line).encode())
+    _write_rows(body, parts)
+    return _zipped(f"{instrument(symbol)}-trades-{day}", body.getvalue())
+
+
+def okx_all_zip(days: Sequence[Sequence[MarketDay]], day: date) -> bytes:
+    """Return a day in UTC+8 of several swaps in one file, as OKX publishes some days."""
+    body = io.BytesIO()
+    body.write(f"{','.join(COLUMNS)}\n".encode())
+    for parts in days:
+        _write_rows(body, parts)
+    return _zipped(f"allswap-trades-{day}", body.getvalue())
+
+
+def _write_rows(body: io.BytesIO, parts: Sequence[MarketDay]) -> None:
     for part in parts:
         fills = Fills.of(part)
         trades, trade = part.trades, fills.trade
@@ -92,7 +105,7 @@ def okx_zip(parts: Sequence[MarketDay], symbol: str, day: date, *, header: str |
         size = pc.if_else(pc.equal(fills.size, "0.01"), "1E-2", fills.size)
         table = pa.table(
             [
-                pa.repeat(instrument(symbol), len(trade)),
+                pa.repeat(instrument(part.symbol), len(trade)),
                 fills.ids,
                 choice(trades.is_buy[trade], ["sell", "buy"]),
                 price,
@@ -104,8 +117,12 @@ def okx_zip(parts: Sequence[MarketDay], symbol: str, day: date, *, header: str |
         )
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
         pyarrow.csv.write_csv(table, body, options)
+
+
+def _zipped(name: str, content: bytes) -> bytes:
+    file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(f"{name}.csv", body.getvalue())
+        archive.writestr(f"{name}.csv", content)
     return file.getvalue()
 
 

@@ -137,6 +137,9 @@ class Streams:
 
     async def _obey(self, connection: Connection, text: str) -> None:
         reply = connection.dialect.reply(text, connection.subscriptions)
+        if reply.is_counted and not connection.admits(epoch_ms(self._clock.now())):
+            await connection.socket.send_str(connection.dialect.too_many(text))
+            return
         for name in reply.unsubscribe:
             connection.subscriptions.pop(name, None)
         await self._subscribe(connection, reply.subscribe, acknowledgements=(reply.text, *reply.more))

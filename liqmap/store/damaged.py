@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER: Final = "damaged"
-OTHER_FOLDERS: Final = ("bundles", "liquidations", "series")
+OTHER_FOLDERS: Final = ("brackets", "bundles", "liquidations", "series")
 """The folders of a store whose damaged files are set aside one by one."""
 
 TABLES_FILE: Final = "tables"

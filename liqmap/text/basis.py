@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def margin_text(basis: MarginBasis) -> str:
     """Return what levels were computed with and swept by.
 
-    Such as "bybit model of 2025-09-02, brackets of 2026-09-01, swept by mark price".
+    Such as "Bybit model of 2025-09-02, brackets of 2026-09-01, swept by mark price".
     """
     swept = [] if basis.sweep is None else [sweep_text(basis.sweep)]
     weighed = [] if basis.positions is None else [positions_text(basis.positions)]
@@ -43,7 +43,8 @@ def positions_text(basis: PositionBasis) -> str:
 def _model_text(basis: MarginBasis) -> str:
     if basis.model is MarginModel.EXCHANGE:
         return "margin model of each exchange"
-    model = f"{basis.model} model"
+    owners = (row.label for row in EXCHANGES.values() if row.model is basis.model)
+    model = f"{next(owners, basis.model)} model"
     if basis.rule is not None and basis.rule.since is not None:
         model += f" of {basis.rule.since}"
     elif basis.rule is not None and basis.rule.until is not None:
@@ -51,8 +52,11 @@ def _model_text(basis: MarginBasis) -> str:
     if basis.brackets is not None:
         earliest = ", the earliest known" if basis.earliest else ""
         return f"{model}, brackets of {basis.brackets}{earliest}"
-    lacking = lacking_text(basis)
-    return f"{model} ({lacking})" if lacking else model
+    if basis.lacking is None:
+        return model
+    if basis.lacking.contracts:
+        return f"{model} ({lacking_text(basis)})"
+    return f"{model} (no {basis.lacking.exchange} brackets known)"
 
 
 def lacking_text(basis: MarginBasis) -> str | None:
@@ -61,7 +65,7 @@ def lacking_text(basis: MarginBasis) -> str | None:
     if lacking is None:
         return None
     if lacking.contracts is not None:
-        return f"the brackets of {lacking.contracts} contracts are not public"
+        return f"{lacking.contracts} brackets are not public"
     return f"no {lacking.exchange} brackets of {lacking.symbol} are known"
 
 

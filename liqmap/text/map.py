@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from liqmap.model import Band, Cluster, LeftOut, MapSummary, MarketSummary, RealisedSums
 
 _NOISE = 1e-9  # relative error of sums of floats
-_WIDE = 0.02  # a cluster wider than this share of its price is given as a range of prices
+_WIDE = 0.02  # of a cluster wider than this share of its price, words say from where to where it reaches
 
 
 def near_text(cluster: NearCluster, *, step: float) -> str:
@@ -70,13 +70,13 @@ def left_out_text(left_out: LeftOut) -> str:
     return f"{label} is left out ({reason})"
 
 
-def market_text(summary: MarketSummary) -> str:
+def market_text(summary: MarketSummary, *, step: float) -> str:
     """Return one exchange's own numbers in a map of several.
 
-    Last price, what stands, selected, of its open interest, liquidated, gaps.
+    Last price as exact as `step`, what stands, selected, of its open interest, liquidated, gaps.
     """
     parts = [
-        f"last {price(summary.last_price)}",
+        f"last {price(summary.last_price, step=step)}",
         f"{money(summary.standing_long)} longs, {money(summary.standing_short)} shorts",
         f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades",
     ]
@@ -116,20 +116,28 @@ def realised_text(sums: RealisedSums) -> str:
 
 def cluster_price(cluster: Cluster, *, step: float) -> str:
     """Return where a cluster lies, as exact as `step`: its mean price, or its bounds if it is wide."""
-    if cluster.high - cluster.low > _WIDE * cluster.price:
+    if _is_wide(cluster):
         return f"{price(cluster.low, step=step)}–{price(cluster.high, step=step)}"
     return price(cluster.price, step=step)
 
 
 def cluster_label(cluster: Cluster, *, step: float) -> str:
-    """Return a cluster's notional and price: $4.5M @ 26,650."""
-    return f"{money(cluster.notional)} @ {cluster_price(cluster, step=step)}"
+    """Return a cluster's notional and its mean price, as exact as `step`: $4.5M @ 26,650."""
+    return f"{money(cluster.notional)} @ {price(cluster.price, step=step)}"
 
 
 def _cluster(cluster: Cluster, *, step: float) -> str:
     where = percent(cluster.distance)
+    if _is_wide(cluster):
+        last_price = cluster.price / (1 + cluster.distance)
+        end = (cluster.low if cluster.side is Side.BUY else cluster.high) / last_price - 1
+        where += f", from {percent(cluster.near)} to {percent(end)}"
     # A cluster that begins within a band but has its mean price beyond it would seem to contradict the
     # band's sum, so its nearest level is given too.
-    if any(abs(cluster.near) <= distance < abs(cluster.distance) for distance in BAND_DISTANCES):
+    elif any(abs(cluster.near) <= distance < abs(cluster.distance) for distance in BAND_DISTANCES):
         where += f", from {percent(cluster.near)}"
     return f"{cluster_label(cluster, step=step)} ({where})"
+
+
+def _is_wide(cluster: Cluster) -> bool:
+    return cluster.high - cluster.low > _WIDE * cluster.price

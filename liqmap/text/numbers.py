@@ -37,14 +37,13 @@ def money_ticks(ticks: Sequence[float], *, step: float) -> list[str]:
 
 
 def price(value: float, *, step: float | None = None) -> str:
-    """Return a price with thousands separators: to five significant digits, or as exact as `step`."""
+    """Return a price with thousands separators: to five significant digits at most, or as exact as `step`."""
     if step is not None:
         return f"{value:,.{_decimals(step)}f}"
     if value == 0:
         return "0"
     decimals = max(0, _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(value))))
-    text = f"{value:,.{decimals}f}"
-    return without_zeros(text) if decimals > _SIGNIFICANT_DIGITS else text
+    return without_zeros(f"{value:,.{decimals}f}")
 
 
 def price_step(last_price: float, *, bucket_size: float) -> float:

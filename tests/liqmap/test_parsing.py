@@ -32,6 +32,7 @@ from liqmap.parsing import (
     check_request,
     complete_symbol,
     parse_chart,
+    parse_distance,
     parse_end,
     parse_exchange,
     parse_levels,
@@ -396,7 +397,7 @@ def test_invalid_leverages_are_refused_with_an_example(text: str):
 @pytest.mark.parametrize(
     ("parse", "text", "sentence"),
     [
-        (parse_model, "kraken", "try exchange, binance, bybit, okx, simple"),
+        (parse_model, "kraken", "try exchange, binance, bybit, okx or simple"),
         (parse_levels, "most", "try standing or all"),
         (parse_chart, "pie", f"try {' or '.join(CHARTS)}, or leave it out"),
     ],
@@ -435,3 +436,14 @@ def test_inverse_symbols_are_spelled_as_the_exchange_does(exchange: Exchange, ty
 def test_request_with_leverages_that_cannot_be_is_refused(options: dict[str, Any]):
     with pytest.raises(RequestError, match="everage"):
         checked(**options)
+
+
+@pytest.mark.parametrize("typed", ["5", "5%", " 5 % "])
+def test_distance_is_in_percent_with_or_without_the_sign(typed: str):
+    assert parse_distance(typed, example="5%") == 0.05
+
+
+@pytest.mark.parametrize(("typed", "farthest"), [("0", 1.0), ("101", 1.0), ("much", 1.0), ("11%", 0.1)])
+def test_distance_outside_its_bounds_is_refused(typed: str, farthest: float):
+    with pytest.raises(RequestError, match=f"up to {farthest:.0%}; try 1%"):
+        parse_distance(typed, farthest=farthest, example="1%")

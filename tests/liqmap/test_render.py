@@ -247,9 +247,9 @@ def test_picture_says_what_it_is_made_of(canvas_of):
 def test_picture_names_the_date_of_its_margin_rule(canvas_of):
     drawn, day = VARIANTS["plain"], date(2025, 9, 2)
     for rule, words in (
-        (MarginRule(Valuation.MARK, since=day), "bybit model of 2025-09-02, brackets of 2026-09-01"),
-        (MarginRule(Valuation.ENTRY, until=day), "bybit model before 2025-09-02, brackets of"),
-        (MarginRule(Valuation.MARK), "bybit model, brackets of 2026-09-01"),
+        (MarginRule(Valuation.MARK, since=day), "Bybit model of 2025-09-02, brackets of 2026-09-01"),
+        (MarginRule(Valuation.ENTRY, until=day), "Bybit model before 2025-09-02, brackets of"),
+        (MarginRule(Valuation.MARK), "Bybit model, brackets of 2026-09-01"),
     ):
         basis = MarginBasis(MarginModel.BYBIT, date(2026, 9, 1), rule=rule)
         with pytest.MonkeyPatch.context() as patch:
@@ -333,8 +333,7 @@ def test_largest_clusters_are_labelled_with_size_and_price():
     assert 2 <= len(labelled) <= 8
 
 
-# One of the ninety days' is so wide in words that the crowd around it leaves it only its bracket.
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "ninety days"])
+@pytest.mark.parametrize("name", VARIANTS)
 def test_clusters_that_words_name_are_labelled_in_the_map(name: str):
     drawn = VARIANTS[name]
     summary, words = summarize(drawn), texts(map_canvas(drawn, label=LABEL))
@@ -405,13 +404,16 @@ def test_circles_grow_with_the_notional():
     assert max(sizes) == sizes[0]  # the largest are drawn first, so that none hides another
 
 
-def test_note_of_a_cheap_coin_keeps_off_the_total_beside_it():
-    drawn = made(price=0.00001234, symbol="SHIBUSDT", trades=20_000).map
-    canvas = map_canvas(drawn, label=LABEL)
-    (note,) = [label for label in canvas.labels if label.text.startswith("bars per 0.000000")]
-    (total,) = [label for label in canvas.labels if label.text.startswith("longs below")]
-    assert note.box.right + 8 < total.box.left
-    assert note.size >= 14
+@pytest.mark.parametrize(("name", "words"), [("plain", "per 50 of price"), ("cheap", "per 0.00000002")])
+def test_axis_of_the_bars_says_what_their_amounts_are_per(name: str, words: str):
+    assert words in texts(map_canvas(VARIANTS[name], label=LABEL))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas, drawn_heatmap])
+def test_no_letters_are_smaller_than_those_of_the_foot(name: str, canvas_of):
+    labels = canvas_of(VARIANTS[name], label=LABEL).labels
+    assert not [label.text for label in labels if label.size < SIZES.foot]
 
 
 @pytest.mark.parametrize("canvas_of", [map_canvas, depth_canvas, drawn_heatmap])
@@ -475,7 +477,7 @@ def test_nothing_that_stands_has_no_scale():
     drawn = VARIANTS["nothing stands"]
     for canvas_of in (map_canvas, depth_canvas):
         words = texts(canvas_of(drawn, label=LABEL))
-        assert not [text for text in words if text.startswith(("$", "bars per", "per bar", "sum"))]
+        assert not [text for text in words if text.startswith(("$", "per ", "sum"))]
 
 
 def test_swept_levels_are_outlined_and_named():

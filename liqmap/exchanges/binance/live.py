@@ -49,6 +49,7 @@ class BinanceLive:
     heartbeat_seconds = 0.0
     lifetime: timedelta | None = timedelta(hours=23)  # the exchange cuts after 24
     newest_weight = 20
+    subscriptions_an_hour: int | None = None
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` is a USDⓈ-M future; COIN-M has a host of its own."""

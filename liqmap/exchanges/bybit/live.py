@@ -43,6 +43,7 @@ class BybitLive:
     heartbeat_seconds = 20.0
     lifetime: timedelta | None = None
     newest_weight = 1
+    subscriptions_an_hour: int | None = None
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` is a linear contract; inverse ones have a stream address of their own."""

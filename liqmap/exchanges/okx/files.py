@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("instrument_name", "trade_id", "side", "price", "size", "created_time", "source")
 _OLD_COLUMNS: Final = COLUMNS[:6]
 _SIDES = ("sell", "buy")
+_ALL: Final = "allswap"
 _MOST_HEADERS = 2
 _UTC_8: Final = timedelta(hours=8)
 _LATEST = 1e13  # in ms
@@ -52,9 +53,13 @@ class Okx:
         return _LINEAR
 
     def day_file(self, base_url: str, symbol: str, day: date) -> DayFile:
-        """Return where `symbol`'s trades of `day` are published below `base_url`; there are no checksums."""
-        name = f"{instrument_of(symbol)}-trades-{day}.zip"
-        return DayFile(f"{base_url}/cdn/okex/traderecords/trades/daily/{day:%Y%m%d}/{name}", None)
+        """Return where `symbol`'s trades of `day` are published below `base_url`; there are no checksums.
+
+        Some days, such as 2023-03-01, have one file of all swaps and none of each.
+        """
+        folder = f"{base_url}/cdn/okex/traderecords/trades/daily/{day:%Y%m%d}"
+        name, every = (f"{each}-trades-{day}.zip" for each in (instrument_of(symbol), _ALL))
+        return DayFile(f"{folder}/{name}", None, instead=f"{folder}/{every}")
 
     def span(self, day: date) -> TimeWindow:
         """Return the day in UTC+8, which begins at 16:00 of the day before in UTC."""
@@ -73,18 +78,23 @@ class Okx:
             return self._read(path, name, symbol, day, max_unpacked_size)
 
     def _read(self, path: Path, name: str, symbol: str, day: date, max_unpacked_size: int) -> DayTrades:
-        member = f"{name.removesuffix('.zip')}.csv"
-        with opened_zip(path, name=name, member=member, max_unpacked_size=max_unpacked_size) as reader:
+        members = (f"{name.removesuffix('.zip')}.csv", f"{_ALL}-trades-{day}.csv")
+        with opened_zip(path, name=name, member=members, max_unpacked_size=max_unpacked_size) as reader:
             lines = first_rows(reader, name, count=_MOST_HEADERS + 1)
             headers = _headers(lines, name)
             if headers == len(lines):
                 return DayTrades(no_trades())
             names = _names(lines[headers], name)
-            column = read_columns(reader, _columns(symbol, name), names=names, name=name, skipped=headers)
-        mine = column["instrument_name"]
-        if not mine.any():
+            column = read_columns(
+                reader,
+                _columns(symbol, name),
+                names=names,
+                name=name,
+                skipped=headers,
+                kept="instrument_name",
+            )
+        if not len(column["trade_id"]):
             raise DataError(f"{name} holds no trades of {instrument_of(symbol)}.")
-        column = column if mine.all() else {key: values[mine] for key, values in column.items()}
         rows = Trades(_times(column["created_time"], name), column["price"], column["size"], column["side"])
         ids = column["trade_id"]
         real = real_rows(name, rows)

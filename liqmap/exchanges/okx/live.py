@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 import numpy as np
@@ -39,6 +39,7 @@ _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 _POSITIONS = {"long": Side.BUY, "short": Side.SELL}
 _CLOSED = {"sell": Side.BUY, "buy": Side.SELL}  # of a position that is "net": the order's side closed it
 _LEAVING = "64008"
+_NOT_NOW: Final = frozenset({"60014", "64007"})  # too many subscriptions, and a failure of the exchange's own
 _NAMED = re.compile(r"instId:([\w-]+)")
 _WHAT = "recent trades"
 
@@ -57,6 +58,7 @@ class OkxLive:
     heartbeat_seconds = 20.0  # of the 30 after which a silent connection is closed
     lifetime: timedelta | None = None
     newest_weight = 1
+    subscriptions_an_hour: int | None = 480
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` is a linear swap."""
@@ -107,7 +109,10 @@ class OkxLive:
         match message:
             case {"event": "subscribe", "id": str(number), "arg": {"channel": "trades", "instId": str(name)}}:
                 return _acknowledged(number, name, accepted=True)
-            case {"event": "error", "id": str(number), "msg": str(words)}:
+            # Who is not accepted for now still waits, and is asked for again.
+            case {"event": "error", "id": str(number), "msg": str(words), **more} if (
+                more.get("code") not in _NOT_NOW
+            ):
                 found = _NAMED.search(words)
                 return _acknowledged(number, found[1] if found else None, accepted=False)
             case {"event": "notice", "code": code} if code == _LEAVING:

@@ -42,7 +42,7 @@ def test_numbers_stand_under_the_map():
         "±5 %: $20.0M longs, $10.0M shorts",
         "2023-08-01 00:00 → 06:00 UTC · 100 % covered · daily files of Binance USD-M",
         "Swept since: $3.00M longs, $2.00M shorts",
-        "Estimated by the binance model, brackets of 2026-09-01, not financial advice",
+        "Estimated by the Binance model, brackets of 2026-09-01, not financial advice",
         f"liqmap {__version__}",
     ):
         assert line in text

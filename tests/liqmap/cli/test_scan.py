@@ -71,7 +71,7 @@ def test_scan_without_names_looks_at_what_is_recorded(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--within", "much"), "--within takes a share"),
+        (("--within", "much"), "The distance is a share of the price"),
         (("--top", "0"), "from 1 to 50"),
         (("--end", "soon"), "is not a time"),
         (("BTC!",), "symbol"),

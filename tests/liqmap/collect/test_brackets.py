@@ -31,6 +31,7 @@ from liqmap.settings import (
     StorageSettings,
 )
 from liqmap.simulator import LISTINGS, Fault, MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.store.damaged import damage_in
 from tests.liqmap.market_time import until
 from tests.served import served
 
@@ -226,16 +227,40 @@ async def test_brackets_are_fetched_at_the_start_and_once_a_day(
         await until((tables.folder / "checked.json").exists)
         assert found(tables, "ETHUSDT").date == TODAY
         assert len(bybit.asked) == 3
-        assert await tables.current(MarginModel.BYBIT, "NEWUSDT")
+        assert await tables.current(MarginModel.BYBIT, "ETHUSDT")
         assert len(bybit.asked) == 3
         bybit.rows["linear"].append(row("NEWUSDT"))
         await until(lambda: bool(clock.alarms))
         await clock.advance(KEPT_FOR.total_seconds())
         await until(lambda: b"2027-01-02" in (tables.folder / "checked.json").read_bytes())
         assert found(tables, "NEWUSDT", on=date(2027, 1, 2)).date == date(2027, 1, 2)
-    async with tables_of(tmp_path, url, clock, daily=True):
-        await until(lambda: bool(clock.alarms))
-    assert len(bybit.asked) == 7, "what was fetched a moment ago is not fetched again at the next start"
+        assert len(bybit.asked) == 7
+    bybit.rows["linear"][0] = row("BTCUSDT", "3000")
+    async with tables_of(tmp_path, url, clock, daily=True) as tables:
+        await until(lambda: found(tables, "BTCUSDT", on=date(2027, 1, 2)).brackets.cap.tolist() == [3000])
+    assert len(bybit.asked) == 11
+
+
+async def test_symbol_that_was_listed_after_the_daily_fetch_is_fetched_at_its_first_use(
+    tmp_path: Path, url: str, bybit: Bybit, clock: SimulatedClock
+):
+    async with tables_of(tmp_path, url, clock, daily=True) as tables:
+        await until((tables.folder / "checked.json").exists)
+        bybit.rows["linear"].append(row("NEWUSDT", "700"))
+        asked = len(bybit.asked)
+        for _ in range(2):
+            assert await tables.current(MarginModel.BYBIT, "NEWUSDT")
+        assert bybit.asked[asked:] == [{"category": "linear", "symbol": "NEWUSDT"}]
+        assert found(tables, "NEWUSDT").brackets.cap.tolist() == [700]
+
+
+async def test_clock_that_was_set_back_leaves_no_brackets_current_for_ever(
+    tables: BracketTables, bybit: Bybit, clock: SimulatedClock
+):
+    await tables.refresh(BYBIT)
+    asked, clock._now = len(bybit.asked), clock.now() - 2 * KEPT_FOR
+    assert await tables.current(MarginModel.BYBIT, "ETHUSDT")
+    assert bybit.asked[asked:] == [{"category": "linear", "symbol": "ETHUSDT"}]
 
 
 async def test_daily_fetch_that_fails_is_tried_again_soon(
@@ -319,6 +344,27 @@ async def test_damaged_note_of_checks_means_fetched_again(tables: BracketTables,
         assert await tables.current(MarginModel.BYBIT, "ETHUSDT")
         assert len(bybit.asked) == 1
     assert list(json.loads((tables.folder / "checked.json").read_text())) == ["xxh3", "bybit:ETHUSDT"]
+
+
+@pytest.mark.parametrize("exchange", [BYBIT, BINANCE])
+async def test_damaged_table_is_set_aside_and_what_can_be_is_fetched_again(
+    tables: BracketTables, bybit: Bybit, tmp_path: Path, exchange: Exchange
+):
+    await tables.refresh(BYBIT)
+    await tables.keep(BINANCE, [SymbolTiers("ETHUSDT", (RiskTier(1000, 0.01, 20, 0.0),))])
+    path = tables.folder / f"{exchange}-{TODAY}.txt"
+    path.write_bytes(path.read_bytes().replace(b"0.01", b"0.02"))
+    model = {BYBIT: MarginModel.BYBIT, BINANCE: MarginModel.BINANCE}[exchange]
+    bybit.rows["linear"][1] = row("ETHUSDT", "2500")
+    assert await tables.current(model, "ETHUSDT")
+    assert [each.name.rpartition(".")[0] for each in (tmp_path / "damaged" / "brackets").iterdir()] == [
+        path.name
+    ]
+    brackets = found(tables, "ETHUSDT", exchange)
+    assert (brackets.date, brackets.brackets.cap[0]) == (
+        (TODAY, 2500) if exchange is BYBIT else (date(2026, 9, 1), 300_000)
+    )
+    assert damage_in(tmp_path).count == 1
 
 
 def test_command_says_what_it_fetched_and_what_is_without_brackets(

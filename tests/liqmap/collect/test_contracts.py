@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from liqmap.collect.clients import rest_clients
-from liqmap.collect.contracts import KEPT_FOR, Contracts
+from liqmap.collect.contracts import KEPT_FOR, LOOKED_AGAIN_AFTER, Contracts
 from liqmap.errors import DataError, RequestError, UnreadableStore
 from liqmap.model import Exchange
 from liqmap.net.session import open_session
@@ -86,6 +86,20 @@ async def test_exchange_that_counts_coins_is_not_asked(made: Any, okx: Okx):
 async def test_unknown_symbol_is_refused(made: Any):
     with pytest.raises(RequestError, match="OKX has no linear swap NOPEUSDT"):
         await made().of(OKX, "NOPEUSDT", on=NOW.date())
+
+
+async def test_contract_that_was_listed_since_is_found(made: Any, okx: Okx, clock: SimulatedClock):
+    contracts = made()
+    await contracts.of(OKX, "BTCUSDT", on=NOW.date())
+    okx.changes = {"instId": "NEW-USDT-SWAP", "instFamily": "NEW-USDT", "ctValCcy": "NEW", "ctVal": "10"}
+    for _ in range(2):
+        with pytest.raises(RequestError):
+            await contracts.of(OKX, "NEWUSDT", on=NOW.date())
+    assert okx.asked == 1
+    await clock.advance(LOOKED_AGAIN_AFTER.total_seconds())
+    assert await contracts.unit(OKX, "NEWUSDT", on=NOW.date()) == 10
+    assert await contracts.unit(OKX, "BTCUSDT", on=NOW.date()) == 0.01
+    assert okx.asked == 2
 
 
 async def test_what_is_kept_serves_while_the_exchange_is_away(made: Any, okx: Okx, clock: SimulatedClock):

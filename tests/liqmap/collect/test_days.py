@@ -13,6 +13,7 @@ from liqmap.errors import DataError, JobFailed, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.store.reading import read_table
 from liqmap.store.segments import Segment, segment_paths
 from liqmap.store.writer import restate_origin
 from tests.liqmap.market_time import until
@@ -285,3 +286,22 @@ async def test_stored_day_is_published_whatever_the_exchange_says(setup: Setup):
 async def test_day_of_an_unreachable_exchange_counts_as_not_published(setup: Setup):
     setup.server.plan("zip$", Fault.FORBIDDEN, times=100)
     assert not await setup.days.is_published(Day(Exchange.BINANCE, "BTCUSDT", AUGUST))
+
+
+async def test_day_of_okx_that_is_only_in_a_file_of_all_swaps_is_that_of_the_symbol(setup: Setup):
+    days = [date(2023, 3, 1), date(2023, 3, 2)]
+    segments = [await setup.obtain(day, exchange=Exchange.OKX) for day in days]
+    every, own = segments
+    assert isinstance(every, Segment)
+    assert isinstance(own, Segment)
+    assert every.origin.source.endswith("/20230301/allswap-trades-2023-03-01.zip")
+    assert own.origin.source.endswith("/20230302/BTC-USDT-SWAP-trades-2023-03-02.zip")
+    assert await setup.days.is_published(Day(Exchange.OKX, "ETHUSDT", days[0]))
+    window = every.origin.window
+    traded = [SimulatedMarket(scale=0.002).day("BTCUSDT", day).trades for day in window.days]
+    coins = sum(
+        float(each.size[(each.time >= window.start_ms) & (each.time < window.end_ms)].sum())
+        for each in traded
+    )
+    stored = sum(float(read_table(every, side)["size"].sum()) for side in ("buy", "sell"))
+    assert stored == pytest.approx(coins)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from liqmap.collect.listings import KEPT_FOR, RETRIED_AFTER, Listings
+from liqmap.collect.listings import KEPT_FOR, LOOKED_AGAIN_AFTER, RETRIED_AFTER, Listings
 from liqmap.errors import RequestError
 from liqmap.model import Exchange, MapRequest, Market, TopN
 from liqmap.parsing import parse_symbol
@@ -133,6 +133,19 @@ async def test_list_is_fetched_again_each_day(listings: Listings, exchanges: Exc
     exchanges.binance = {"symbols": [*LISTED["symbols"], {"symbol": "NEWUSDT", "status": "TRADING"}]}
     clock.time += KEPT_FOR
     assert "NEWUSDT" in await listings.symbols(Exchange.BINANCE)
+
+
+async def test_list_is_fetched_again_for_a_symbol_that_it_lacks(
+    listings: Listings, exchanges: Exchanges, clock: Hand
+):
+    window = TimeWindow.ending(clock.now(), timedelta(hours=6))
+    new = Market(BINANCE, "BTC")  # a contract of that name: not BTCUSDT
+    assert await listings.meant(new, window) == Market(BINANCE, "BTCUSDT")
+    exchanges.binance = {"symbols": [*LISTED["symbols"], {"symbol": "BTC", "status": "TRADING"}]}
+    assert await listings.meant(new, window) == Market(BINANCE, "BTCUSDT")
+    clock.time += LOOKED_AGAIN_AFTER
+    assert await listings.meant(new, window) == new
+    assert exchanges.asked.count("/fapi/v1/exchangeInfo") == 2
 
 
 @pytest.mark.parametrize("content", [{"symbols": None}, {}, {"symbols": [{"status": "TRADING"}]}])

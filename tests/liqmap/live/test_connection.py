@@ -38,7 +38,7 @@ class Peer:
         await socket.prepare(request)
         self.sockets.append(socket)
         async for message in socket:
-            self.heard.append(json.loads(message.data))
+            self.heard.append(message.data if message.data == "ping" else json.loads(message.data))
         return socket
 
 
@@ -248,3 +248,19 @@ def test_unreadable_message_of_an_unnumbered_stream_ends_the_connection():
     """What it told of is missing, and nothing but a new start says so."""
     with pytest.raises(TransientError, match="cannot be read"):
         stream(Exchange.BYBIT)._take('{"topic":"publicTrade.BTCUSDT","data":[{}]}')
+
+
+async def test_okx_is_sent_no_more_subscriptions_than_it_accepts_in_an_hour():
+    async with connected(Exchange.OKX) as (peer, stream, clock, _, got):
+        for place in range(500):
+            await stream.subscribe((f"COIN{place}USDT",))
+        await heard(peer, 480)  # with the first of the connection
+        await clock.advance(3599)
+        await stream.subscribe(("ETHUSDT",))
+        await clock.advance(2)
+        await stream.subscribe(("XRPUSDT",))
+        await until(lambda: any("XRP-USDT-SWAP" in str(each) for each in peer.heard))
+        subscriptions = [each for each in peer.heard if isinstance(each, dict)]
+        assert not any("ETH-USDT-SWAP" in str(each) for each in subscriptions)
+        await peer.sockets[0].send_json({"event": "error", "code": "60014", "msg": "x", "id": "1"})
+        assert got == []  # refused for now is not refused

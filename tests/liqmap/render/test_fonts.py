@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from liqmap.render import fonts
-from liqmap.render.fonts import drawable, font_of, text_mask, text_width
+from liqmap.render.fonts import drawable, font_of, text_mask, text_width, wrapped
 
 CHINESE = "币安人生USDT"
 
@@ -77,3 +77,16 @@ def test_faint_text_covers_a_share_of_its_pixels():
     )
     assert np.asarray(full).max() == 255
     assert np.asarray(faint).max() == 128
+
+
+def test_wrapped_text_has_even_lines_that_fit_and_end_in_no_separator():
+    words = "100 % covered  ·  selected from 1,234,567 trades  ·  standing $1M of $2M open interest"
+    assert wrapped(words, 2000, size=20) == [words]
+    lines = wrapped(words, 700, size=20)
+    assert lines == ["100 % covered · selected from 1,234,567 trades", "standing $1M of $2M open interest"]
+    widths = [text_width(line, size=20) for line in wrapped("some words " * 30, 700, size=20)]
+    assert max(widths) <= 700
+    assert not any(
+        line.endswith("·") or line.startswith("·") for line in wrapped("a · " * 80 + "b", 300, size=20)
+    )
+    assert wrapped("unbreakable" * 20, 100, size=20) == ["unbreakable" * 20]

@@ -297,9 +297,9 @@ def test_levels_are_swept_by_a_later_day_too(stored: Stored):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (MarginModel.EXCHANGE, "binance model, brackets of 2023-08-01"),
+        (MarginModel.EXCHANGE, "Binance model, brackets of 2023-08-01"),
         (MarginModel.SIMPLE, "simple model"),
-        (MarginModel.BYBIT, "bybit model before 2025-09-02, brackets of 2026-09-01, the earliest known"),
+        (MarginModel.BYBIT, "Bybit model before 2025-09-02, brackets of 2026-09-01, the earliest known"),
     ],
 )
 def test_result_names_what_its_levels_were_computed_with(stored: Stored, model: MarginModel, words: str):
@@ -315,15 +315,15 @@ def test_result_names_what_its_levels_were_computed_with(stored: Stored, model: 
 @pytest.mark.parametrize(
     ("exchange", "symbol", "model", "words"),
     [
-        (BINANCE, "NOPEUSDT", MarginModel.BINANCE, "no Binance brackets of NOPEUSDT are known"),
+        (BINANCE, "NOPEUSDT", MarginModel.BINANCE, "no Binance brackets known"),
         (
             BINANCE,
             "BTCUSD_PERP",
             MarginModel.BINANCE,
-            "the brackets of Binance COIN-M contracts are not public",
+            "Binance COIN-M brackets are not public",
         ),
-        (BINANCE, "BTCUSD_PERP", MarginModel.BYBIT, "no Bybit brackets of BTCUSD_PERP are known"),
-        (BYBIT, "BTCUSD", MarginModel.BYBIT, "no Bybit brackets of BTCUSD are known"),
+        (BINANCE, "BTCUSD_PERP", MarginModel.BYBIT, "no Bybit brackets known"),
+        (BYBIT, "BTCUSD", MarginModel.BYBIT, "no Bybit brackets known"),
     ],
 )
 def test_result_says_why_a_symbol_has_no_brackets(
@@ -339,9 +339,9 @@ def test_result_says_why_a_symbol_has_no_brackets(
 @pytest.mark.parametrize(
     ("end", "words", "long"),
     [
-        (datetime(2025, 9, 1, 23, 59, 59, tzinfo=UTC), "bybit model before 2025-09-02", 57_849.00),
-        (datetime(2025, 9, 2, tzinfo=UTC), "bybit model of 2025-09-02", 57_838.19),
-        (datetime(2026, 10, 1, tzinfo=UTC), "bybit model of 2025-09-02", 57_838.19),
+        (datetime(2025, 9, 1, 23, 59, 59, tzinfo=UTC), "Bybit model before 2025-09-02", 57_849.00),
+        (datetime(2025, 9, 2, tzinfo=UTC), "Bybit model of 2025-09-02", 57_838.19),
+        (datetime(2026, 10, 1, tzinfo=UTC), "Bybit model of 2025-09-02", 57_838.19),
     ],
 )
 def test_bybit_s_margin_is_that_of_the_window_s_end(end: datetime, words: str, long: float):

@@ -359,3 +359,19 @@ async def test_changed_contract_is_announced_to_its_subscribers(
         {"bs": 2, "bnf": 25_000, "bnc": 200_000, "mmr": 0.05, "cf": 500, "mi": 6, "ma": 10},
     ]
     assert listed["bks"] == []
+
+
+async def test_okx_accepts_480_subscriptions_an_hour_on_each_connection(
+    server: MarketServer, session: aiohttp.ClientSession, clock: SimulatedClock
+):
+    argument = {"channel": "trades", "instId": "BTC-USDT-SWAP"}
+    async with connected(session, f"{server.okx_stream_url}/ws/v5/public") as client:
+        for number in range(481):
+            await client.socket.send_json({"id": str(number), "op": "subscribe", "args": [argument]})
+        await until(lambda: len(client.got) == 481)
+        assert [each["event"] for each in client.got[-2:]] == ["subscribe", "error"]
+        assert client.got[-1]["code"] == "60014"
+        await clock.advance(3601)
+        await client.socket.send_json({"id": "482", "op": "subscribe", "args": [argument]})
+        await until(lambda: len(client.got) == 482)
+        assert client.got[-1]["event"] == "subscribe"

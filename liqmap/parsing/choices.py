@@ -1,0 +1,80 @@
+"""Parse choices: theme, margin model, levels, positions, sweeping price, pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from liqmap.errors import RequestError
+from liqmap.model import (
+    CHARTS,
+    PICTURES,
+    LevelFilter,
+    MarginModel,
+    Picture,
+    PositionModel,
+    Stack,
+    SweepPrice,
+    Theme,
+)
+from liqmap.parsing.plain import one_of, plain, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def parse_stack(text: str) -> Stack:
+    """Return what bars are stacked by. Raises RequestError."""
+    return one_of(Stack, text, "stack")
+
+
+def parse_theme(text: str) -> Theme:
+    """Return the theme of that name. Raises RequestError."""
+    return one_of(Theme, text, "theme")
+
+
+def parse_model(text: str) -> MarginModel:
+    """Return the margin model of that name. Raises RequestError."""
+    return one_of(MarginModel, text, "model")
+
+
+def parse_levels(text: str) -> LevelFilter:
+    """Return which levels a map shows. Raises RequestError."""
+    return one_of(LevelFilter, text, "levels")
+
+
+def parse_positions(text: str) -> PositionModel:
+    """Return how much of what trades opened is taken to stand. Raises RequestError."""
+    return one_of(PositionModel, plain(text, "positions").replace("_", "-"), "positions")
+
+
+def parse_sweep(text: str) -> SweepPrice:
+    """Return which price sweeps levels. Raises RequestError."""
+    return one_of(SweepPrice, text, "sweep")
+
+
+def parse_chart(text: str | None) -> frozenset[Picture]:
+    """Return the pictures to draw; a chart is drawn in addition to the usual ones. Raises RequestError."""
+    if text is None:
+        return PICTURES
+    word = plain(text, "chart").lower()
+    chart = next((each for each in CHARTS if each == word), None)
+    if chart is None:
+        raise RequestError(
+            f"The chart {quoted(text)} is not known; try {' or '.join(CHARTS)}, or leave it out."
+        )
+    return PICTURES | {chart}
+
+
+def parse_pictures(pictures: str | Iterable[str]) -> frozenset[Picture]:
+    """Return the pictures of a list such as `map,heatmap`, or of their names, one at least.
+
+    Raises RequestError.
+    """
+    names = plain(pictures, "pictures").lower().split(",") if isinstance(pictures, str) else list(pictures)
+    if not names:
+        raise RequestError(f"A map needs a picture at least; choose among {', '.join(Picture)}.")
+    found = [next((each for each in Picture if each == name.strip()), None) for name in names]
+    if None in found:
+        unknown = names[found.index(None)]
+        raise RequestError(f"The picture {quoted(unknown)} is not known; choose among {', '.join(Picture)}.")
+    return frozenset(each for each in found if each is not None)

@@ -1,0 +1,46 @@
+"""Read what was typed as plain text, and repeat it in a reply."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+from liqmap.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+_LONGEST_TEXT = 60
+
+
+def plain(text: object, option: str) -> str:
+    """Return what was typed for an option, without the spaces around it. Raises RequestError."""
+    # Notebooks have no type checker, so a number may come where text is wanted.
+    if not isinstance(text, str) or len(text) > _LONGEST_TEXT or not text.isprintable() or not text.strip():
+        raise RequestError(f"The {option} {quoted(str(text))} cannot be read; see the command's examples.")
+    return text.strip()
+
+
+def quoted(text: str) -> str:
+    """Return what was typed as a reply can repeat it: short, printable, without markup, mention or link."""
+    shown = "".join(char for char in text[:30] if char.isprintable() and char not in "`*_~|<>@#[]()\\")
+    shown = shown.replace("//", "")
+    return f"“{shown}…”" if len(text) > 30 else f"“{shown}”"
+
+
+def either(words: Sequence[str]) -> str:
+    """Return words as a choice: binance, bybit or okx."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def one_of(choices: type[Choice], text: str, option: str) -> Choice:
+    """Return the choice that was typed for an option. Raises RequestError that lists the choices."""
+    try:
+        return choices(plain(text, option).lower())
+    except ValueError:
+        verb = "are" if option.endswith("s") else "is"
+        raise RequestError(
+            f"The {option} {quoted(text)} {verb} not known; try {either([*choices])}."
+        ) from None
