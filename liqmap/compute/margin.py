@@ -86,9 +86,8 @@ class MarginRules:
         in_base = self.inverse != (self.valuation is Valuation.SIZE)
         if not in_base:
             return notional
-        tiered: NDArray[np.float64] = notional / entry_price
         # A position of just the cap is of its tier, whatever a float makes of it.
-        return rounded(tiered) if self.valuation is Valuation.SIZE else tiered
+        return rounded(notional / entry_price)
 
 
 UNOWNED: Final = {MarginModel.SIMPLE: MarginRules(split=False)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from numbers import Real
+from types import NoneType
 from typing import Final
 
 from liqmap.errors import RequestError
@@ -108,7 +110,7 @@ class GrossValue:
     mode = Mode.GROSS_VALUE
 
     def __post_init__(self) -> None:
-        if not 0 < self.minimum <= 1e12:
+        if not _is_number(self.minimum) or not 0 < self.minimum <= 1e12:
             raise RequestError("gross_value takes an amount above 0 in quote currency, such as 100k.")
 
     @property
@@ -125,7 +127,7 @@ class Portion:
     mode = Mode.PORTION
 
     def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
+        if not _is_number(self.fraction) or not 0 < self.fraction <= 1:
             raise RequestError("portion takes a share above 0 and up to 100%, such as 1% or 0.01.")
 
     @property
@@ -247,9 +249,23 @@ class MapRequest:
             "positions": (PositionModel,),
             "theme": (Theme,),
             "pictures": (frozenset,),
+            "levels_csv": (bool,),
+            "tables": (bool,),
+            "turnover": (float, int),
+            "each": (bool,),
+            "merge": (bool, NoneType),
+            "stack": (Stack, NoneType),
         }
         for name, allowed in kinds.items():
             value = getattr(self, name)
             if type(value) not in allowed:
-                wanted = " or ".join(kind.__name__ for kind in allowed)
+                wanted = " or ".join("None" if kind is NoneType else kind.__name__ for kind in allowed)
                 raise RequestError(f"A request's {name} must be a {wanted}, not {value!r:.60}.")
+        if not {type(each) for each in self.leverages} <= {int}:
+            raise RequestError("A request's leverages are whole numbers, such as (10, 25).")
+        if not all(map(_is_number, self.weights)):
+            raise RequestError("A request's weights are numbers, such as (1.0, 2.0).")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)

@@ -77,6 +77,9 @@ def test_window_of_other_than_whole_utc_seconds_is_refused(moment: datetime):
         (BTCUSDT, timedelta(hours=6), TopN(1)),
         (BTCUSDT, hours(0, 6), 100),
         (BTCUSDT, hours(0, 6), TopN(1), [10]),
+        (BTCUSDT, hours(0, 6), TopN(1), (10.5,)),
+        (BTCUSDT, hours(0, 6), TopN(1), ("10", "25")),
+        (BTCUSDT, hours(0, 6), TopN(1), (10, 25), ("1", "2")),
     ],
 )
 def test_request_of_other_things_than_it_takes_is_refused_at_once(arguments: Any):
@@ -87,7 +90,11 @@ def test_request_of_other_things_than_it_takes_is_refused_at_once(arguments: Any
 
 @pytest.mark.parametrize(
     "option",
-    [{"model": "simple"}, {"levels": "all"}, {"theme": "light"}, {"pictures": {"map"}}, {"weights": [1.0]}],
+    [
+        *({"model": "simple"}, {"levels": "all"}, {"theme": "light"}, {"pictures": {"map"}}),
+        *({"weights": [1.0]}, {"stack": "exchange"}, {"sweep": "mark"}, {"positions": "trades"}),
+        *({"merge": "yes"}, {"each": "no"}, {"tables": 1}, {"levels_csv": None}, {"turnover": "0"}),
+    ],
 )
 def test_option_as_a_plain_word_is_refused_rather_than_missed(option: Any):
     (name,) = option
@@ -99,6 +106,13 @@ def test_option_as_a_plain_word_is_refused_rather_than_missed(option: Any):
 def test_count_that_is_not_a_whole_number_is_refused(count: Any):
     with pytest.raises(RequestError, match="whole number"):
         TopN(count)
+
+
+@pytest.mark.parametrize("number", ["100k", None, float("nan"), -1])
+def test_number_that_is_none_is_refused_in_a_sentence(number: Any):
+    for selection in (GrossValue, Portion):
+        with pytest.raises(RequestError, match="takes"):
+            selection(number)
 
 
 def test_window_overlap_is_what_both_share():
@@ -143,7 +157,7 @@ def test_request_refuses_symbols_that_mean_something_in_a_path(symbol: str):
 
 @pytest.mark.parametrize("leverages", [(), (25, 10), (10, 10)])
 def test_request_refuses_leverages_out_of_order(leverages: tuple[int, ...]):
-    with pytest.raises(ValueError, match="ascending"):
+    with pytest.raises(RequestError, match="ascend"):
         MapRequest(BTCUSDT, hours(0, 6), TopN(1), leverages)
 
 
