@@ -36,6 +36,7 @@ from liqmap.parsing import (
     parse_distance,
     parse_end,
     parse_exchanges,
+    parse_positions,
     parse_selection,
     parse_symbol,
     parse_window,
@@ -84,7 +85,10 @@ class Alerts(
     @app_commands.command(
         name="near", description="Post here, or tell me, when the price is near a cluster or sweeps one"
     )
-    @options("symbol", "distance", "notional", "to", "cooldown", "exchange")
+    @options(
+        *("symbol", "distance", "notional", "to", "cooldown", "exchange"),
+        positions="What of the trades still stands (default: as the bot is set)",
+    )
     async def near(
         self,
         interaction: discord.Interaction,
@@ -94,6 +98,7 @@ class Alerts(
         to: str | None = None,
         cooldown: str = "1h",
         exchange: str | None = None,
+        positions: str | None = None,
     ) -> None:
         """Set an alert for this channel, or for the person alone."""
         guild_id, private = interaction.guild_id or 0, to == TO_ME
@@ -105,7 +110,11 @@ class Alerts(
             parse_symbol(symbol),
         )
         markets = tuple(Market(each, name) for each in chosen)
-        request = check_request(MapRequest(markets, window, usual_selection(defaults)), max_days=WINDOW.days)
+        stands = None if positions is None else parse_positions(positions)
+        request = MapRequest(
+            markets, window, usual_selection(defaults), positions=stands or self._settings.positions
+        )
+        request = check_request(request, max_days=WINDOW.days)
         near, large, rest = (
             parse_distance(distance, farthest=_FARTHEST, example="1%"),
             _notional(notional),
@@ -118,6 +127,7 @@ class Alerts(
             new = NewAlert(
                 *(guild_id, channel_id, interaction.user.id, exchanges_word(chosen), meant.market.symbol),
                 *(near, large, rest),
+                positions=stands,
             )
             most = self._settings.per_person if private else self._settings.per_guild
             await self._store.alerts.check_room(new, most=most)
@@ -225,9 +235,10 @@ def _cooldown(text: str) -> timedelta:
 
 def _words(alert: NewAlert) -> str:
     label = exchanges_text(alert.markets)
+    by = "" if alert.positions is None else f", by {alert.positions.replace('-', ' ')}"
     return (
         f"{alert.symbol} on {label} within {alert.distance * 100:.4g} % of a cluster"
-        f" of {limit_text(alert.notional)} or more, at most once every {length_text(alert.cooldown)}"
+        f" of {limit_text(alert.notional)} or more{by}, at most once every {length_text(alert.cooldown)}"
     )
 
 

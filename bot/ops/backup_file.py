@@ -18,7 +18,7 @@ from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.erase import NOBODY
 from bot.store.restore import Saved, SavedSubscription
 from bot.store.subscriptions import PostStyle, SubscriptionState
-from liqmap import LiqmapError, MapRequest, Mode, RequestError, Theme, TimeWindow, TopN
+from liqmap import LiqmapError, MapRequest, Mode, PositionModel, RequestError, Theme, TimeWindow, TopN
 from liqmap.parsing import exchanges_word, parse_end, parse_exchanges
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class _Alert(_Row):
     notional: Annotated[float, Field(gt=0, le=1e12)]
     cooldown: Annotated[int, Field(ge=60, le=10**7)]
     reason: Annotated[str, Field(max_length=300), _Text] = ""
+    positions: Annotated[PositionModel, _Word] | None = None
 
 
 class _Guild(_Row):

@@ -40,7 +40,7 @@ CLOSED: Final = "your private messages were closed to me; open them, and set the
 LONGEST_COOLDOWN: Final = timedelta(days=7)
 _NEWS_FOR = timedelta(minutes=15)
 _DRAWN_AT_ONCE = 2
-_Key = tuple[tuple[Market, ...], "Selection"]
+_Key = tuple[tuple[Market, ...], "Selection", PositionModel]
 
 
 class Speaker(Protocol):
@@ -98,7 +98,8 @@ class AlertWatch:
         watched: dict[_Key, list[Alert]] = {}
         for alert in await self._known():
             try:
-                key = alert.markets, usual_selection(self._store.guilds.get(alert.guild_id))
+                selection = usual_selection(self._store.guilds.get(alert.guild_id))
+                key = alert.markets, selection, alert.positions or self._positions
             except LiqmapError as error:
                 log.info("alert %d waits: %s", alert.id, error)
                 continue
@@ -127,10 +128,10 @@ class AlertWatch:
 
     async def _look(self, key: _Key, alerts: list[Alert]) -> None:
         now = self._clock.now()
-        markets, selection = key
+        markets, selection, positions = key
         window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
         try:
-            request = MapRequest(markets, window, selection, positions=self._positions)
+            request = MapRequest(markets, window, selection, positions=positions)
             # An alert has the first exchange's symbol, which may have another name on the others.
             request = await self._symbols.completed(request)
             async with self._slots:
@@ -241,9 +242,10 @@ def _sentence(alert: Alert, cluster: Cluster, what: str, summary: MapSummary) ->
     step = price_step(summary.last_price, bucket_size=summary.bucket_size)
     where, last = cluster_price(cluster, step=step), price(summary.last_price, step=step)
     label = exchanges_text(alert.markets)
+    made_of = "trades" if summary.margin.positions is None else "trades and open interest"
     return (
         f"🔔 **{alert.symbol}** on {label} {what} {money(cluster.notional)} of {side} at"
-        f" {where} ({away} from {last}), as estimated from trades."
+        f" {where} ({away} from {last}), as estimated from {made_of}."
     )
 
 

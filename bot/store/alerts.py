@@ -12,7 +12,7 @@ from bot.store.database import writing
 from bot.store.owner import EVERYBODY, Owner
 from bot.store.room import equal_id, free_place, until_unique
 from bot.store.tables import alerts
-from liqmap import Market, RequestError
+from liqmap import Market, PositionModel, RequestError
 from liqmap.parsing import parse_exchanges
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TO_CREATOR: Final = 0
 """The channel of an alert that its creator gets as a private message."""
 
-_KEY: Final = ("channel_id", "exchange", "symbol", "distance", "notional")
+_KEY: Final = ("channel_id", "exchange", "symbol", "distance", "notional", "positions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class NewAlert:
     """An alert as it is requested: `distance` 0.01 is 1 %, `notional` is in quote currency.
 
     `reason` says why it is paused, and is "" while it is watched.
-    `exchange` is what `parse_exchanges` reads, and `symbol` that of the first of them.
+    `exchange` is what `parse_exchanges` reads, and `symbol` that of the first of them. `positions` says what
+    of the trades stands; if it is None, the settings do.
     """
 
     guild_id: int
@@ -45,6 +46,7 @@ class NewAlert:
     notional: float
     cooldown: timedelta
     reason: str = ""
+    positions: PositionModel | None = None
 
     @property
     def is_private(self) -> bool:
@@ -190,8 +192,10 @@ async def alert_place(connection: AsyncConnection, row: Mapping[str, Any], *, mo
 
 def alert_columns(new: NewAlert) -> dict[str, Any]:
     """Return the columns of an alert as it is requested."""
-    return asdict(new) | {"cooldown": int(new.cooldown.total_seconds())}
+    positions = "" if new.positions is None else new.positions.value
+    return asdict(new) | {"cooldown": int(new.cooldown.total_seconds()), "positions": positions}
 
 
 def _alert(row: dict[str, Any]) -> Alert:
-    return Alert(**row | {"cooldown": timedelta(seconds=row["cooldown"])})
+    positions = PositionModel(row["positions"]) if row["positions"] else None
+    return Alert(**row | {"cooldown": timedelta(seconds=row["cooldown"]), "positions": positions})

@@ -118,7 +118,7 @@ guilds = Table(
     CheckConstraint("guild_id > 0", name="ck_guilds_guild_id"),
 )
 
-_WATCHED = ("exchange", "symbol", "distance", "notional")
+_WATCHED = ("exchange", "symbol", "distance", "notional", "positions")
 
 # An alert of the channel 0 goes to its creator.
 alerts = Table(
@@ -137,6 +137,7 @@ alerts = Table(
     Column("fired_at", UtcSeconds),
     Column("place", Integer),
     Column("reason", String(300), nullable=False, server_default=text("''")),
+    Column("positions", String(20), nullable=False, server_default=text("''")),
     CheckConstraint("guild_id > 0", name="ck_alerts_guild_id"),
     *(
         Index(

@@ -16,7 +16,7 @@ from bot.settings import AlertsSettings, BotSettings, LimitsSettings
 from bot.store import Store
 from bot.store.alerts import NewAlert
 from liqmap.errors import DataError, RequestError
-from liqmap.model import Cluster, Exchange, MapRequest, Portion, Side, TopN
+from liqmap.model import Cluster, Exchange, MapRequest, Portion, PositionModel, Side, TopN
 from liqmap.run.result import MapResult
 from tests.bot.commands.test_maps import refusal, shown
 from tests.bot.conftest import SUMMARY, FakeDraw, Floor, SimulatedClock, new_bot
@@ -221,6 +221,22 @@ async def test_symbol_is_drawn_once_a_minute_for_all_its_alerts(floor: Floor, dr
     await floor.env.advance_time(MINUTE)
     assert sorted(request.market.symbol for request in draw.requests[drawn:]) == ["BTCUSDT", "ETHUSDT"]
     assert {request.selection for request in draw.requests} == {TopN(100)}
+
+
+@EXPECTS_ERRORS
+async def test_alert_says_itself_what_of_the_trades_stands(floor: Floor, draw: Market, store: Store):
+    mona = floor.manager()
+    await near(floor, mona)
+    answer = await near(floor, mona, positions="open-interest")
+    assert "a cluster of $1M or more, by open interest, at most once" in shown(answer).content
+    assert draw.requests[-1].positions is PositionModel.OPEN_INTEREST
+    drawn = len(draw.requests)
+    await floor.env.advance_time(MINUTE)
+    watched = [request.positions for request in draw.requests[drawn:]]
+    assert sorted(watched) == [PositionModel.OPEN_INTEREST, PositionModel.TRADES]
+    assert [each.positions for each in await store.alerts.all()] == [None, PositionModel.OPEN_INTEREST]
+    again = await near(floor, mona, positions="open-interest")
+    assert "already has this alert" in shown(again).content
 
 
 async def test_server_s_mode_is_what_its_alerts_watch(floor: Floor, draw: Market):
