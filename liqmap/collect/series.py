@@ -12,8 +12,8 @@ from uuid import uuid4
 from liqmap.errors import LiqmapError, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Gap, GapKind, Market
+from liqmap.model.series import Series, SeriesKind
 from liqmap.net.download import download
-from liqmap.series import Series, SeriesKind
 from liqmap.store.series import Piece, SeriesStore
 from liqmap.window import TimeWindow, at_ms, missing
 

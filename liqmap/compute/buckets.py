@@ -8,8 +8,8 @@ import numpy as np
 
 from liqmap.compute.grid import PriceGrid
 from liqmap.compute.values import DepthCurve, LevelBuckets
-from liqmap.exact import rounded
 from liqmap.model import BAND_DISTANCES, Band, Side
+from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from liqmap.compute.buckets import band_bound
-from liqmap.exact import rounded
 from liqmap.model import Cluster, Side
+from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

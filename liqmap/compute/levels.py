@@ -20,8 +20,8 @@ from liqmap.compute.values import (
     Selected,
     SideTrades,
 )
-from liqmap.exact import rounded
 from liqmap.model import Coverage, LevelFilter, MapRequest, Side
+from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from liqmap.exact import rounded
 from liqmap.model import MarginModel, Side, Valuation
+from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

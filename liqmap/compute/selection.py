@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 
 from liqmap.compute.values import SideTrades
-from liqmap.exact import rounded
 from liqmap.model import GrossValue, Portion, Selection, TopN
+from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from liqmap.compute.sweep import SweepPath
     from liqmap.compute.values import LiquidationLevels
-    from liqmap.series import Series
+    from liqmap.model.series import Series
     from liqmap.window import TimeWindow
 
 GRID_MS: Final = 900_000

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.series import Series
+    from liqmap.model.series import Series
     from liqmap.window import TimeWindow
 
 MINUTE_MS: Final = 60_000

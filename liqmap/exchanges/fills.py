@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liqmap.exact import rounded
 from liqmap.model import Trades
+from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from liqmap.exchanges.messages import Backfill, Liquidation, LiveFormat, RiskTier
     from liqmap.model import Hole, MarginModel, MarginRule, Trades
-    from liqmap.series import Series, SeriesKind
+    from liqmap.model.series import Series, SeriesKind
     from liqmap.window import TimeWindow
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from liqmap.errors import DataError
 from liqmap.exchanges.archives import opened_zip
 from liqmap.exchanges.fields import FIRST_MS, LAST_MS, MOST
-from liqmap.series import Series, SeriesKind
+from liqmap.model.series import Series, SeriesKind
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from liqmap.errors import DamagedSegment, UnreadableStore
 from liqmap.live.registry import Recordings
 from liqmap.model import Market
-from liqmap.series import SeriesKind
+from liqmap.model.series import SeriesKind
 from liqmap.store.segments import open_segment, segment_path, segment_windows
 from liqmap.store.series import SeriesStore
 from liqmap.text import clock_text

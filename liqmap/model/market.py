@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import RequestError
-from liqmap.exact import rounded
+from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
     import numpy as np

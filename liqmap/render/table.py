@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from liqmap.exact import rounded
+from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from liqmap.brackets import DatedBrackets
     from liqmap.compute.values import Heatmap, LiquidationLevels, LiquidationMap, Realised
+    from liqmap.model.series import Series
     from liqmap.run.load import Loaded
-    from liqmap.series import Series
     from liqmap.store.segments import Part
 
 PATH_BINS = 720

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.model import MapRequest
-    from liqmap.series import Series
+    from liqmap.model.series import Series
     from liqmap.store.largest import Largest
     from liqmap.store.segments import Part
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from liqmap.compute.standing import OpenShares
     from liqmap.compute.values import LevelBuckets
     from liqmap.model import Coverage, MapRequest, MarginBasis
+    from liqmap.model.series import Series
     from liqmap.run.load import Loaded
-    from liqmap.series import Series
 
 MOSTLY_MARKED: Final = 0.99
 """From this share of a window's minutes on, the mark price sweeps levels unless a request says otherwise."""

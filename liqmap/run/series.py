@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from liqmap.errors import DataError
 from liqmap.model import GapKind, LevelFilter, PositionModel, SweepPrice
-from liqmap.series import SeriesKind
+from liqmap.model.series import SeriesKind
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from liqmap.collect.liquidations import LiquidationDays
     from liqmap.collect.series import SeriesCollector, SeriesHoldings
     from liqmap.model import Gap, MapRequest
-    from liqmap.series import Series
+    from liqmap.model.series import Series
 
 PATIENCE: Final = timedelta(seconds=2)
 """How much longer than for its trades a map waits for series that it can do without."""

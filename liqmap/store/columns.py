@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from liqmap.exact import rounded
 from liqmap.model import Side, notional_of
+from liqmap.model.exact import rounded
 from liqmap.store.segments import VOLUME
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from liqmap.compute.values import SideTrades
-from liqmap.exact import DIGITS
 from liqmap.model import Side, notional_of
+from liqmap.model.exact import DIGITS
 from liqmap.store.reading import decimals_of, reading, unscaled
 
 if TYPE_CHECKING:

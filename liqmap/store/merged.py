@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import xxhash
 
-from liqmap.exact import rounded
 from liqmap.model import Side, Trades
+from liqmap.model.exact import rounded
 from liqmap.store.local import ORDERS
 from liqmap.store.reading import read_table
 from liqmap.store.segments import TABLES, Part, open_segment

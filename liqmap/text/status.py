@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from liqmap.model import Exchange
-    from liqmap.series import SeriesKind
+    from liqmap.model.series import SeriesKind
 
 
 def series_text(newest: Iterable[tuple[SeriesKind, datetime]]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from bot.ops.backup_file import VERSION
 from bot.request.spec import MapSpec, encode_spec
 from liqmap.model import Exchange
-from liqmap.series import SeriesKind
+from liqmap.model.series import SeriesKind
 from liqmap.simulator.formats import binance_liquidations_zip, binance_zip, bybit_csv_gz
 from liqmap.simulator.listings import MarketDay
 from liqmap.simulator.market import SimulatedMarket

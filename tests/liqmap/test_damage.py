@@ -30,7 +30,7 @@ from liqmap.files import write_file
 from liqmap.ledger.file import verify_ledger, writing
 from liqmap.live.registry import Recording, Recordings
 from liqmap.model import Exchange, Market, Side
-from liqmap.series import Series, SeriesKind
+from liqmap.model.series import Series, SeriesKind
 from liqmap.settings import Settings, StorageSettings
 from liqmap.simulator import SimulatedClock
 from liqmap.store.bars import path_of, read_bars, read_path_around

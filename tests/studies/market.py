@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from liqmap.model import Coverage, Exchange, MapRequest
+from liqmap.model.series import Series, SeriesKind
 from liqmap.run.job import MapJob
-from liqmap.series import Series, SeriesKind
 from liqmap.simulator import MarketDay, SimulatedMarket
 from liqmap.simulator.series import MINUTE_MS, STEP_MS, STEPS, SeriesDay
 from liqmap.store.segments import Origin, Part, Segment, segment_path

@@ -15,7 +15,7 @@ from liqmap.exchanges.binance.files import Binance
 from liqmap.exchanges.fields import time_of
 from liqmap.exchanges.protocol import DayFile, SeriesFormat
 from liqmap.exchanges.series_rows import Row, check_header, check_of_day, mark_row, rows_of_zip, series_of
-from liqmap.series import Series, SeriesKind
+from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

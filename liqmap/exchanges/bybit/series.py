@@ -14,7 +14,7 @@ from liqmap.exchanges.bybit.pages import rows_of
 from liqmap.exchanges.fields import written_time_of
 from liqmap.exchanges.protocol import SeriesFormat
 from liqmap.exchanges.series_rows import Row, mark_row, series_of, without_outliers
-from liqmap.series import Series, SeriesKind
+from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

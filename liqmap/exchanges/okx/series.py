@@ -16,7 +16,7 @@ from liqmap.exchanges.okx.names import instrument_of, is_linear
 from liqmap.exchanges.okx.pages import rows_of
 from liqmap.exchanges.protocol import SeriesFormat
 from liqmap.exchanges.series_rows import mark_row, series_of
-from liqmap.series import Series, SeriesKind
+from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

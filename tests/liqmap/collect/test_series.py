@@ -12,7 +12,7 @@ import pytest
 from liqmap.collect.series import SeriesCollector, SeriesHoldings
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, GapKind, Market
-from liqmap.series import SeriesKind
+from liqmap.model.series import SeriesKind
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.window import TimeWindow
 from tests.liqmap.market_time import driven

@@ -11,7 +11,7 @@ from liqmap.compute.standing import GRID_MS, OpenShares, Positions, Volume, open
 from liqmap.compute.sweep import SweepPath
 from liqmap.compute.values import PricePath
 from liqmap.model import Side
-from liqmap.series import Series, SeriesKind
+from liqmap.model.series import Series, SeriesKind
 from liqmap.window import TimeWindow
 
 START = datetime(2023, 8, 1, tzinfo=UTC)

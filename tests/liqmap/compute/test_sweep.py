@@ -11,7 +11,7 @@ from liqmap.compute.margin import Brackets, MarginRules, least_distance, liquida
 from liqmap.compute.sweep import MINUTE_MS, SweepPath
 from liqmap.compute.values import PricePath
 from liqmap.model import Side, Valuation
-from liqmap.series import Series, SeriesKind
+from liqmap.model.series import Series, SeriesKind
 from liqmap.window import TimeWindow
 
 START = datetime(2023, 8, 1, 0, 3, tzinfo=UTC)

@@ -13,7 +13,7 @@ from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.binance.series import BinanceMarkFiles, BinanceMetrics
 from liqmap.model import Exchange
-from liqmap.series import Series, SeriesKind
+from liqmap.model.series import Series, SeriesKind
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "more"
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real rows of ../shared/data are not here")

@@ -9,7 +9,7 @@ from liqmap.live.registry import Recording, Recordings
 from liqmap.live.series import EVERY, keep_series
 from liqmap.live.status import recording_status
 from liqmap.model import Exchange, Market
-from liqmap.series import SeriesKind
+from liqmap.model.series import SeriesKind
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.text import series_text
 from tests.liqmap.market_time import until

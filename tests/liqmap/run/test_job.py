@@ -41,10 +41,10 @@ from liqmap.model import (
     TopN,
     Trades,
 )
+from liqmap.model.series import Series, SeriesKind
 from liqmap.parsing import parse_selection
 from liqmap.run.job import MapJob, compute_map, load_job, margin_of, run_map_job
 from liqmap.run.positions import positions_of
-from liqmap.series import Series, SeriesKind
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment

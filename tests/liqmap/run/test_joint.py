@@ -28,10 +28,10 @@ from liqmap.model import (
     TopN,
     Trades,
 )
+from liqmap.model.series import Series, SeriesKind
 from liqmap.run.job import MapJob, compute_map, load_job, self_contained
 from liqmap.run.joint import JointJob, map_jobs, run_job, run_joint_job, with_jobs
 from liqmap.run.load import Loaded
-from liqmap.series import Series, SeriesKind
 from liqmap.store.feeds import note_feed
 from liqmap.store.liquidations import append_liquidations
 from liqmap.store.merged import merged_parts

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from liqmap.model import Exchange, Market
-from liqmap.series import Series, SeriesKind
+from liqmap.model.series import Series, SeriesKind
 from liqmap.store.damaged import files_aside
 from liqmap.store.series import Piece, SeriesStore
 from liqmap.window import TimeWindow

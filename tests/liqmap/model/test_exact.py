@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from liqmap.exact import DIGITS, rounded
+from liqmap.model.exact import DIGITS, rounded
 
 DECADES = [float(f"1e{power}") for power in range(-11, 13)]
 
