@@ -1,66 +1,36 @@
-"""Typed settings of the engine, from a TOML file and the environment (`LIQMAP__SECTION__KEY`)."""
+"""The sections of the settings besides the exchanges'."""
 
 from __future__ import annotations
 
-import math
-import os
 import re
-import tomllib
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.request import proxy_bypass
 
 import platformdirs
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from liqmap.errors import SettingsError
+from liqmap.settings.proxies import PROXY_SCHEMES, environment_proxies, is_this_machine
+from liqmap.settings.section import Section
 
-if TYPE_CHECKING:
-    from liqmap.model import Exchange
-
-CONFIG_VARIABLE = "LIQMAP_CONFIG"
-_PREFIX, _DELIMITER = "LIQMAP__", "__"
-# Sections of the same file that only the bot reads; the engine ignores them.
-BOT_SECTIONS = frozenset({"discord", "limits", "health", "database", "subscriptions", "alerts", "logging"})
-_MOVED: Final = {
-    f"download.{name}": f"network.{name}"
-    for name in ("attempts", "stall_timeout", "retry_wait", "retry_wait_max")
-}
 _LENGTH = re.compile(r"(\d{1,3}) ?([hd])", re.ASCII)
-_PROXY_SCHEMES = ("http://", "https://")
+
 # A websocket begins as an HTTP request and uses the same proxy.
 _PROXIED_AS: Final = {"wss": "https", "ws": "http"}
 
 
-def _http_url(text: str) -> str:
-    if not text.startswith(("https://", "http://")):
-        raise ValueError("must start with https:// or http://")
-    return text.rstrip("/")
-
-
-def _websocket_url(text: str) -> str:
-    if not text.startswith(("wss://", "ws://")):
-        raise ValueError("must start with wss:// or ws://")
-    return text
-
-
 def _proxy_url(text: SecretStr) -> SecretStr:
     # The address may contain a password, so no message repeats it.
-    if text.get_secret_value() and not text.get_secret_value().startswith(_PROXY_SCHEMES):
+    if text.get_secret_value() and not text.get_secret_value().startswith(PROXY_SCHEMES):
         raise ValueError("must start with http:// or https://; SOCKS is not supported")
     return text
 
@@ -75,14 +45,6 @@ def _length(value: object) -> object:
 
 
 Length = Annotated[timedelta, BeforeValidator(_length), Field(le=timedelta(days=2))]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-WebsocketUrl = Annotated[str, AfterValidator(_websocket_url)]
-
-
-class Section(BaseModel):
-    """One table of the settings file: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class StorageSettings(Section):
@@ -131,7 +93,7 @@ class EngineSettings(Section):
             raise ValueError("a tls:// address needs dask_tls_ca, dask_tls_cert and dask_tls_key")
         if address.scheme == "tcp" and any(certificates):
             raise ValueError("with certificates, dask_address must begin with tls://")
-        if address.scheme == "tcp" and not (self.dask_insecure or _is_this_machine(address.hostname or "")):
+        if address.scheme == "tcp" and not (self.dask_insecure or is_this_machine(address.hostname or "")):
             raise ValueError(
                 "a plain tcp:// address lets anybody who reaches that port run programs as you; use tls://,"
                 " or set dask_insecure = true where only trusted machines reach it"
@@ -157,7 +119,7 @@ class NetworkSettings(Section):
         """
         parts = urlsplit(url)
         host = parts.hostname or ""
-        if _is_this_machine(host) or proxy_bypass(host):
+        if is_this_machine(host) or proxy_bypass(host):
             return None
         if configured := self.proxy.get_secret_value():
             return configured
@@ -211,177 +173,3 @@ class LedgerSettings(Section):
     def prior_path(self) -> Path | None:
         """Where that ledger is, None without one."""
         return Path(self.prior) if self.prior else None
-
-
-class ExchangeSettings(Section):
-    """The addresses of one exchange's files, REST API and streams."""
-
-    archive_url: HttpUrl
-    api_url: HttpUrl
-    stream_url: WebsocketUrl
-
-    @property
-    def budget(self) -> float:
-        """Request weight that may be spent in each of the exchange's periods, in its own unit."""
-        return math.inf
-
-
-class BinanceSettings(ExchangeSettings):
-    """Binance's addresses, its limit of request weight a minute, and the share of it to use."""
-
-    archive_url: HttpUrl = "https://data.binance.vision"
-    api_url: HttpUrl = "https://fapi.binance.com"
-    stream_url: WebsocketUrl = "wss://fstream.binance.com"
-    weight_a_minute: int = Field(default=2400, ge=100)
-    weight_share: float = Field(default=0.5, gt=0, le=1)
-
-    @property
-    def budget(self) -> float:
-        """Request weight that may be spent in a minute."""
-        return self.weight_a_minute * self.weight_share
-
-
-class BybitSettings(ExchangeSettings):
-    """Bybit's addresses."""
-
-    archive_url: HttpUrl = "https://public.bybit.com"
-    api_url: HttpUrl = "https://api.bybit.com"
-    stream_url: WebsocketUrl = "wss://stream.bybit.com"
-
-
-class OkxSettings(ExchangeSettings):
-    """OKX's addresses, and how many requests of the 20 that it allows in two seconds to use."""
-
-    archive_url: HttpUrl = "https://static.okx.com"
-    api_url: HttpUrl = "https://www.okx.com"
-    stream_url: WebsocketUrl = "wss://ws.okx.com:8443"
-    requests_in_2_seconds: int = Field(default=18, ge=1)
-
-    @property
-    def budget(self) -> float:
-        """Requests that may be sent in two seconds."""
-        return self.requests_in_2_seconds
-
-
-class ExchangesSettings(Section):
-    """One section for each exchange, named after it."""
-
-    binance: BinanceSettings = BinanceSettings()
-    bybit: BybitSettings = BybitSettings()
-    okx: OkxSettings = OkxSettings()
-    shared_by: int = Field(default=1, ge=1, le=1000)
-
-    def of(self, exchange: Exchange) -> ExchangeSettings:
-        """Return the section of `exchange`."""
-        section: ExchangeSettings = getattr(self, exchange.value)
-        return section
-
-
-class Settings(BaseSettings):
-    """All settings of the engine. `load_settings` loads them and words errors as one sentence."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
-        env_nested_delimiter=_DELIMITER,
-        extra="forbid",
-        frozen=True,
-        nested_model_default_partial_update=True,
-    )
-
-    storage: StorageSettings = Field(default_factory=StorageSettings)
-    engine: EngineSettings = EngineSettings()
-    network: NetworkSettings = NetworkSettings()
-    download: DownloadSettings = DownloadSettings()
-    recent: RecentSettings = RecentSettings()
-    recorder: RecorderSettings = RecorderSettings()
-    ledger: LedgerSettings = LedgerSettings()
-    exchanges: ExchangesSettings = ExchangesSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, whose values come in as arguments."""
-        return env_settings, init_settings
-
-
-AnySettings = TypeVar("AnySettings", bound=Settings)
-
-
-def load_settings(path: Path | None = None) -> Settings:
-    """Return the engine's settings from `path`, else from the file in `LIQMAP_CONFIG`, else the defaults.
-
-    Raises SettingsError, one line that names the key and what was expected.
-    """
-    values = {key: value for key, value in read_settings_file(path).items() if key not in BOT_SECTIONS}
-    return build_settings(Settings, values)
-
-
-def read_settings_file(path: Path | None) -> dict[str, Any]:
-    """Return the tables of the settings file as written; {} if no file is named.
-
-    Raises SettingsError.
-    """
-    if path is None:
-        named = os.environ.get(CONFIG_VARIABLE)
-        if not named:
-            return {}
-        path = Path(named)
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
-
-
-def build_settings(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
-    """Return settings of `kind` from `values` and the environment. Raises SettingsError."""
-    _check_variables(set(kind.model_fields) | BOT_SECTIONS)
-    environment_proxies()
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        problem = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            problem = f"it is now {_MOVED[key]}" if key in _MOVED else "unknown key"
-        raise SettingsError(f"Setting {key}: {problem[0].lower()}{problem[1:]}.") from None
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def environment_proxies() -> dict[str, str]:
-    """Return the addresses of the proxies in HTTP_PROXY and HTTPS_PROXY, by scheme.
-
-    Raises SettingsError for an unsupported proxy, without repeating its address.
-    """
-    found = {}
-    for scheme, address in getproxies_environment().items():
-        if scheme in {"http", "https"}:
-            # Like curl, read "proxy:3128" as the address of an HTTP proxy.
-            found[scheme] = address if "://" in address else f"http://{address}"
-            if not found[scheme].startswith(_PROXY_SCHEMES):
-                name = f"{scheme.upper()}_PROXY"
-                raise SettingsError(f"{name} must start with http:// or https://; SOCKS is not supported.")
-    return found
-
-
-def _check_variables(sections: set[str]) -> None:
-    # pydantic-settings only looks up known variables, so it would not notice a misspelt section.
-    for name in os.environ:
-        section = name.removeprefix(_PREFIX).partition(_DELIMITER)[0].lower()
-        if name.startswith(_PREFIX) and section not in sections:
-            known = ", ".join(sorted(sections))
-            raise SettingsError(f"Setting {name}: unknown key; sections are {known}.")

@@ -1,0 +1,96 @@
+"""The settings of each exchange: addresses and limits."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import (
+    AfterValidator,
+    Field,
+)
+
+from liqmap.settings.section import Section
+
+if TYPE_CHECKING:
+    from liqmap.model import Exchange
+
+
+def _http_url(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("must start with https:// or http://")
+    return text.rstrip("/")
+
+
+def _websocket_url(text: str) -> str:
+    if not text.startswith(("wss://", "ws://")):
+        raise ValueError("must start with wss:// or ws://")
+    return text
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+WebsocketUrl = Annotated[str, AfterValidator(_websocket_url)]
+
+
+class ExchangeSettings(Section):
+    """The addresses of one exchange's files, REST API and streams."""
+
+    archive_url: HttpUrl
+    api_url: HttpUrl
+    stream_url: WebsocketUrl
+
+    @property
+    def budget(self) -> float:
+        """Request weight that may be spent in each of the exchange's periods, in its own unit."""
+        return math.inf
+
+
+class BinanceSettings(ExchangeSettings):
+    """Binance's addresses, its limit of request weight a minute, and the share of it to use."""
+
+    archive_url: HttpUrl = "https://data.binance.vision"
+    api_url: HttpUrl = "https://fapi.binance.com"
+    stream_url: WebsocketUrl = "wss://fstream.binance.com"
+    weight_a_minute: int = Field(default=2400, ge=100)
+    weight_share: float = Field(default=0.5, gt=0, le=1)
+
+    @property
+    def budget(self) -> float:
+        """Request weight that may be spent in a minute."""
+        return self.weight_a_minute * self.weight_share
+
+
+class BybitSettings(ExchangeSettings):
+    """Bybit's addresses."""
+
+    archive_url: HttpUrl = "https://public.bybit.com"
+    api_url: HttpUrl = "https://api.bybit.com"
+    stream_url: WebsocketUrl = "wss://stream.bybit.com"
+
+
+class OkxSettings(ExchangeSettings):
+    """OKX's addresses, and how many requests of the 20 that it allows in two seconds to use."""
+
+    archive_url: HttpUrl = "https://static.okx.com"
+    api_url: HttpUrl = "https://www.okx.com"
+    stream_url: WebsocketUrl = "wss://ws.okx.com:8443"
+    requests_in_2_seconds: int = Field(default=18, ge=1)
+
+    @property
+    def budget(self) -> float:
+        """Requests that may be sent in two seconds."""
+        return self.requests_in_2_seconds
+
+
+class ExchangesSettings(Section):
+    """One section for each exchange, named after it."""
+
+    binance: BinanceSettings = BinanceSettings()
+    bybit: BybitSettings = BybitSettings()
+    okx: OkxSettings = OkxSettings()
+    shared_by: int = Field(default=1, ge=1, le=1000)
+
+    def of(self, exchange: Exchange) -> ExchangeSettings:
+        """Return the section of `exchange`."""
+        section: ExchangeSettings = getattr(self, exchange.value)
+        return section
