@@ -59,9 +59,11 @@ def run_store_job(job: StoreJob) -> Segment:
     give_back_memory()
     if job.replaces:
         SegmentStore(job.root, max_size=0).remove(path)
+    origin = _origin_of(trades, origin)
     made = in_base(trades.trades, origin.contract_size)
-    segment = write_segment(path, _origin_of(trades, origin), made, incoming=job.incoming)
     del trades
+    segment = write_segment(path, origin, made, incoming=job.incoming)
+    del made
     give_back_memory()
     return segment
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from liqmap.errors import DataError
 from liqmap.exchanges.fields import FIRST_ID, LAST_ID, LEAST_PRICE, LEAST_SIZE, MOST
-from liqmap.exchanges.fills import merged_fills
+from liqmap.exchanges.fills import first_fills, parts, summed
 from liqmap.exchanges.protocol import DayTrades, NumberedTrades
 from liqmap.model import LEAST_HOLE_MS, Hole, Trades
 from liqmap.window import DAY
@@ -21,80 +21,92 @@ if TYPE_CHECKING:
     from liqmap.window import TimeWindow
 
 _MOST_HOLES = 200
+_NOWHERE = np.empty(0, np.int64)
 _OVERLAP = timedelta(hours=1)  # of the files of two days that follow each other
 
 
-def real_rows(name: str, rows: Trades) -> NDArray[np.bool_]:
+@dataclass(slots=True, eq=False)
+class Rows:
+    """The columns of a file's rows, as `Trades` has them, and `ids` where an exchange numbers its trades.
+
+    Whoever hands them on gives them up: columns are replaced one by one, because two of each of a large day's
+    would take more memory than a worker has.
+    """
+
+    time: NDArray[np.int64]
+    price: NDArray[np.float64]
+    size: NDArray[np.float64]
+    is_buy: NDArray[np.bool_]
+    ids: NDArray[np.int64] | None = None
+    inverse: bool = False
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def pick(self, places: NDArray[np.bool_] | NDArray[np.uint32] | slice) -> None:
+        """Keep the rows at `places`, in that order."""
+        self.time = self.time[places]
+        self.price = self.price[places]
+        self.size = self.size[places]
+        self.is_buy = self.is_buy[places]
+        self.ids = None if self.ids is None else self.ids[places]
+
+    def trades(self) -> Trades:
+        """Return the rows as trades, uncopied."""
+        return Trades(self.time, self.price, self.size, self.is_buy, self.inverse)
+
+
+def real_rows(name: str, rows: Rows) -> NDArray[np.bool_]:
     """Return which rows of a file are trades: those of size 0 are none.
 
     Binance published 200,000 of them in May 2023 (binance-public-data, issues #263 and #342). Raises
     DataError naming the file as `name`, and a size or a price that cannot be right.
     """
     check_range(name, "size", rows.size, least=0)
-    real = rows.size >= LEAST_SIZE
+    real = _is_real(rows)
     check_range(name, "price", rows.price if real.all() else rows.price[real], least=LEAST_PRICE)
     return real
 
 
 def trades_of_day(
-    name: str,
-    day: TimeWindow,
-    rows: Trades,
-    *,
-    real: NDArray[np.bool_],
-    order: NDArray[np.int64] | None,
-    ids: NDArray[np.int64] | None = None,
-    are_fills: bool = False,
+    name: str, day: TimeWindow, rows: Rows, *, duplicates: int = 0, are_fills: bool = False
 ) -> DayTrades:
     """Return the trades of a `day` among the `rows` of a file that is named to a user as `name`.
 
-    `real` says which of the rows are trades. `order` are the places of the rows, each once, in which those
-    of one millisecond were made, None where the rows stand so; `ids` are those of all rows, where an exchange
-    numbers its trades one by one. If the rows `are_fills`, those of one order at one price become one trade.
-    Rows up to an hour outside the day are left to the neighbouring day, if others lie inside it. Raises
-    DataError naming the file and what cannot be right.
+    Rows of one millisecond were made in the order of their ids or, without ids, as they stand. If the rows
+    `are_fills`, those of one order at one price become one trade. Rows up to an hour outside the day are left
+    to the neighbouring day, if others lie inside it. `duplicates` rows that repeat others were left out
+    before. `rows` are used up. Raises DataError naming the file and what cannot be right.
     """
-    if order is None and not are_fills and _is_plain(day, rows.time, real):
-        return _plain_day(name, rows, ids)
-    order = np.arange(len(rows)) if order is None else order
-    _check_day(name, day, rows.time[real])
-    inside = _inside_day(rows.time, day, order)
-    keep = _in_time_order(rows.time, inside[real[inside]])
-    first, last, lost = (None, None, 0) if ids is None else _numbers(name, ids, order, inside)
-    holes = holes_in(ids[inside], rows.time[inside]) if ids is not None and lost else ()
-    trades = _picked(rows, keep)
+    count = len(rows)
+    _order_by_id(rows)
+    duplicates += count - len(rows)
+    real, inside = _is_real(rows), (rows.time >= day.start_ms) & (rows.time < day.end_ms)
+    _check_day(name, day, rows.time if real.all() else rows.time[real])
+    first, last, lost = _numbers(name, rows.ids, inside)
+    holes = () if rows.ids is None or not lost else holes_in(*_chosen(inside, rows.ids, rows.time))
+    beside = real & ~inside
+    outside = None
+    if rows.ids is not None and not inside.all():
+        outside = NumberedTrades(_at(rows.trades(), beside), rows.ids[beside])
+    zero_sizes = int(np.count_nonzero(inside & ~real))
+    keep = inside & real
+    if not keep.all():
+        rows.pick(keep)
+    del real, inside, beside, keep
+    _order_by_time(rows)
+    if are_fills and rows.ids is not None:
+        _merge(rows, rows.ids)
     return DayTrades(
-        merged_fills(trades, ids[keep]) if are_fills and ids is not None else trades,
+        rows.trades(),
         first_id=first,
         last_id=last,
         lost_ids=lost,
-        duplicates=len(rows) - len(order),
-        zero_sizes=len(inside) - len(keep),
+        duplicates=duplicates,
+        zero_sizes=zero_sizes,
         holes=holes,
-        outside=None
-        if ids is None or len(inside) == len(order)
-        else _outside(rows, ids, order[real[order]], day),
+        outside=outside,
     )
-
-
-def _is_plain(day: TimeWindow, time: NDArray[np.int64], real: NDArray[np.bool_]) -> bool:
-    """Return whether all rows are trades of the day in the order of time, as in nearly every file.
-
-    Nothing has to be picked then, which would take several times the memory of the rows.
-    """
-    if not len(time) or time[0] < day.start_ms or time[-1] >= day.end_ms or not real.all():
-        return False
-    return bool((time[1:] >= time[:-1]).all())
-
-
-def _plain_day(name: str, rows: Trades, ids: NDArray[np.int64] | None) -> DayTrades:
-    """Return the trades of a file that holds nothing else, with ids that only rise."""
-    if ids is None:
-        return DayTrades(rows)
-    first, last = _checked_ids(name, int(ids[0]), int(ids[-1]))
-    lost = last - first + 1 - len(ids)
-    holes = holes_in(ids, rows.time) if lost else ()
-    return DayTrades(rows, first_id=first, last_id=last, lost_ids=lost, holes=holes)
 
 
 def completed(day: DayTrades, beside: NumberedTrades, *, own: TimeWindow) -> DayTrades:
@@ -108,17 +120,16 @@ def completed(day: DayTrades, beside: NumberedTrades, *, own: TimeWindow) -> Day
     new = np.flatnonzero(inside & ((beside.ids < day.first_id) | (beside.ids > day.last_id)))
     if not len(new):
         return day
-    ids, added, trades = beside.ids[new], _picked(beside.trades, new), day.trades
+    ids, added, trades = beside.ids[new], _at(beside.trades, new), day.trades
     first, last = min(day.first_id, int(ids[0])), max(day.last_id, int(ids[-1]))
     # What was known of the day itself stays; looked at are the stretches before its first and after its last.
     known = holes_in(
         np.append(ids, (day.first_id, day.last_id)), np.append(added.time, (trades.time[0], trades.time[-1]))
     )
     beyond = [hole for hole in known if not trades.time[0] <= hole.start_ms < trades.time[-1]]
-    joined = _joined(added, trades)
     return replace(
         day,
-        trades=_picked(joined, _in_time_order(joined.time, np.arange(len(joined)))),
+        trades=_inserted(trades, added, is_before=ids < day.first_id),
         first_id=first,
         last_id=last,
         lost_ids=day.lost_ids + (day.first_id - first) + (last - day.last_id) - len(new),
@@ -128,12 +139,13 @@ def completed(day: DayTrades, beside: NumberedTrades, *, own: TimeWindow) -> Day
 
 def holes_in(ids: NDArray[np.int64], time: NDArray[np.int64]) -> tuple[Hole, ...]:
     """Return the longest stretches of at least ten seconds in which ids are skipped, oldest first."""
-    order = np.argsort(ids, kind="stable")
-    numbers, moments = ids[order], time[order]
-    lost, length = np.diff(numbers) - 1, np.diff(moments)
-    places = np.flatnonzero((lost > 0) & (length >= LEAST_HOLE_MS))
-    longest = np.sort(places[np.argsort(-length[places], kind="stable")[:_MOST_HOLES]])
-    return tuple(Hole(int(moments[at]), int(moments[at + 1]), int(lost[at])) for at in longest)
+    if not _is_rising(ids):
+        order = np.argsort(ids, kind="stable")
+        ids, time = ids[order], time[order]
+    found = np.concatenate([_hole_places(ids, time, part) for part in parts(len(ids))] or [_NOWHERE])
+    length = time[found + 1] - time[found]
+    longest = np.sort(found[np.argsort(-length, kind="stable")[:_MOST_HOLES]])
+    return tuple(Hole(int(time[at]), int(time[at + 1]), int(ids[at + 1] - ids[at] - 1)) for at in longest)
 
 
 def check_range(
@@ -151,6 +163,55 @@ def no_trades() -> Trades:
     return Trades(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.bool_))
 
 
+def _is_real(rows: Rows) -> NDArray[np.bool_]:
+    real: NDArray[np.bool_] = rows.size >= LEAST_SIZE
+    return real
+
+
+def _is_rising(ids: NDArray[np.int64]) -> bool:
+    return bool((ids[1:] > ids[:-1]).all())
+
+
+def _order_by_id(rows: Rows) -> None:
+    """Put numbered rows in the order of their ids, and keep only the first row of each id."""
+    if rows.ids is None or _is_rising(rows.ids):
+        return
+    rows.pick(np.argsort(rows.ids, kind="stable").astype(np.uint32))
+    is_first = np.ones(len(rows), np.bool_)
+    np.not_equal(rows.ids[1:], rows.ids[:-1], out=is_first[1:])
+    if not is_first.all():
+        rows.pick(is_first)
+
+
+def _order_by_time(rows: Rows) -> None:
+    """Put rows in the order of time, those of equal time as they stand."""
+    if not (rows.time[1:] >= rows.time[:-1]).all():
+        rows.pick(np.argsort(rows.time, kind="stable").astype(np.uint32))
+
+
+def _merge(fills: Rows, ids: NDArray[np.int64]) -> None:
+    """Put the fills of one order and price together, as `merged_fills` does."""
+    first = first_fills(fills.trades(), ids)
+    fills.ids = None
+    if first is not None:
+        size = summed(fills.size, first)
+        fills.pick(first)
+        fills.size = size
+
+
+def _chosen(mask: NDArray[np.bool_], *columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Return the rows of columns that a mask chooses, uncopied where those are all."""
+    return columns if mask.all() else tuple(column[mask] for column in columns)
+
+
+def _hole_places(ids: NDArray[np.int64], time: NDArray[np.int64], part: slice) -> NDArray[np.int64]:
+    """Return the places in `part` after which rising ids skip some, for long enough to be a hole."""
+    its = slice(part.start, part.stop + 1)
+    holes = (np.diff(ids[its]) > 1) & (np.diff(time[its]) >= LEAST_HOLE_MS)
+    places: NDArray[np.int64] = np.flatnonzero(holes) + part.start
+    return places
+
+
 def _check_day(name: str, window: TimeWindow, time: NDArray[np.int64]) -> None:
     slack = int(_OVERLAP.total_seconds() * 1000)
     if not len(time):
@@ -160,57 +221,34 @@ def _check_day(name: str, window: TimeWindow, time: NDArray[np.int64]) -> None:
         raise DataError(f"{name} holds trades of another day than {(window.end - DAY / 2).date()}.")
 
 
-def _inside_day(time: NDArray[np.int64], window: TimeWindow, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return those of `rows` that lie inside the day; the others belong to its neighbours' files."""
-    inside = (time >= window.start_ms) & (time < window.end_ms)
-    return rows if inside.all() else rows[inside[rows]]
-
-
-def _in_time_order(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `rows` ordered by time, rows of equal time as they stand."""
-    ordered = time[rows]
-    if (ordered[1:] >= ordered[:-1]).all():
-        return rows
-    return rows[np.argsort(ordered, kind="stable")]
-
-
 def _numbers(
-    name: str, ids: NDArray[np.int64], order: NDArray[np.int64], inside: NDArray[np.int64]
+    name: str, ids: NDArray[np.int64] | None, inside: NDArray[np.bool_]
 ) -> tuple[int | None, int | None, int]:
     """Return the first and the last id of a day, and how many in between its file does not have."""
-    if not len(inside):
+    if ids is None or not inside.any():
         return None, None, 0
-    first, last = _checked_ids(name, int(ids[inside].min()), int(ids[inside].max()))
-    # Rows of size 0 and those just outside the day are no trades of it, but not lost either.
-    found = int(np.count_nonzero((ids[order] >= first) & (ids[order] <= last)))
-    return first, last, last - first + 1 - found
-
-
-def _checked_ids(name: str, first: int, last: int) -> tuple[int, int]:
+    start, end = int(inside.argmax()), len(inside) - 1 - int(inside[::-1].argmax())
+    first, last = int(ids[start]), int(ids[end])
     if first < FIRST_ID or last > LAST_ID:
         raise DataError(f"{name} is not a file of trades: it holds the id {first if first < 0 else last}.")
-    return first, last
+    # Rows of size 0 and those just outside the day are no trades of it, but not lost either.
+    return first, last, last - first - (end - start)
 
 
-def _picked(rows: Trades, places: NDArray[np.int64]) -> Trades:
-    """Return the trades at `places`, uncopied where those are all of them in order, as in most files."""
-    if len(places) == len(rows) and (places[1:] > places[:-1]).all():
-        return rows
-    return Trades(rows.time[places], rows.price[places], rows.size[places], rows.is_buy[places], rows.inverse)
+def _at(trades: Trades, places: NDArray[np.bool_] | NDArray[np.intp]) -> Trades:
+    of = trades
+    return Trades(of.time[places], of.price[places], of.size[places], of.is_buy[places], of.inverse)
 
 
-def _outside(
-    rows: Trades, ids: NDArray[np.int64], places: NDArray[np.int64], day: TimeWindow
-) -> NumberedTrades:
-    """Return the trades at `places` that lie outside the day."""
-    time = rows.time[places]
-    others = places[(time < day.start_ms) | (time >= day.end_ms)]
-    return NumberedTrades(_picked(rows, others), ids[others])
-
-
-def _joined(first: Trades, second: Trades) -> Trades:
-    time, price, size, is_buy = (
-        np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("time", "price", "size", "is_buy")
+def _inserted(trades: Trades, added: Trades, *, is_before: NDArray[np.bool_]) -> Trades:
+    """Return the trades of a day with those added that were made before it or, the others, after it."""
+    earlier, later = np.flatnonzero(is_before), np.flatnonzero(~is_before)
+    rows = Rows(
+        np.concatenate([added.time[earlier], trades.time, added.time[later]]),
+        np.concatenate([added.price[earlier], trades.price, added.price[later]]),
+        np.concatenate([added.size[earlier], trades.size, added.size[later]]),
+        np.concatenate([added.is_buy[earlier], trades.is_buy, added.is_buy[later]]),
+        inverse=trades.inverse,
     )
-    return Trades(time, price, size, is_buy, second.inverse)
+    _order_by_time(rows)
+    return rows.trades()

@@ -80,51 +80,70 @@ def bars_table(bars: Columns) -> pa.RecordBatch:
 
 def side_table(trades: Trades, side: Side, window: TimeWindow, bars: Columns) -> pa.RecordBatch:
     """Return the table of one side's trades, largest notional first."""
-    rows = trades.is_buy if side is Side.BUY else ~trades.is_buy
-    time = (trades.time[rows] - window.start_ms).astype(np.uint32)
-    columns: Columns = {
-        "time": time,
-        "price": trades.price[rows],
-        "size": trades.size[rows],
-        "turn": _turns(time),
-    }
-    del time
-    return ordered_side(side, columns, bars, inverse=trades.inverse)
+    places = np.flatnonzero(trades.is_buy if side is Side.BUY else ~trades.is_buy).astype(np.uint32)
+    columns: Columns = {"time": trades.time, "price": trades.price, "size": trades.size}
+    turn = _turns(_taken(trades.time, places, less=window.start_ms))
+    return _ordered_side(side, columns, turn, places, bars, inverse=trades.inverse, start_ms=window.start_ms)
 
 
 def ordered_side(side: Side, columns: Columns, bars: Columns, *, inverse: bool) -> pa.RecordBatch:
-    """Return the table of a side, whose `columns` it takes one by one: they are as large as all of a day."""
-    order = _largest_first(columns["price"], columns["size"], inverse=inverse)
-    price, size = _scaled(columns.pop("price")[order]), _scaled(columns.pop("size")[order])
+    """Return the table of a side, whose trades `columns` has in the order of time, largest notional first."""
+    places = np.arange(len(columns["time"]), dtype=np.uint32)
     # Segments of earlier versions have no turns.
-    turn = columns.pop("turn", np.zeros(len(order), np.uint8))
-    turn = turn.astype(np.min_scalar_type(turn.max(initial=0)))[order]
-    time = columns.pop("time")[order]
+    turn = columns.get("turn", np.zeros(len(places), np.uint8))
+    turn = turn.astype(np.min_scalar_type(turn.max(initial=0)))
+    return _ordered_side(side, columns, turn, places, bars, inverse=inverse, start_ms=0)
+
+
+def _ordered_side(
+    side: Side,
+    columns: Columns,
+    turn: NDArray[Any],
+    places: NDArray[np.uint32],
+    bars: Columns,
+    *,
+    inverse: bool,
+    start_ms: int,
+) -> pa.RecordBatch:
+    """Return the table of the trades that `columns` has at `places`. Copied is one column at a time."""
+    order = _largest_first(columns["price"], columns["size"], places, inverse=inverse)
+    turn, places = turn[order], places[order]
     del order
+    time = _taken(columns["time"], places, less=start_ms)
     return record_batch(
         time=(time, None),
-        price=price,
-        size=size,
+        price=_scaled(columns["price"][places]),
+        size=_scaled(columns["size"][places]),
         extreme=_scaled(_extreme_after(side, time, bars)),
         turn=(turn, None),
     )
 
 
-def _turns(time: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _taken(time: NDArray[Any], places: NDArray[np.uint32], *, less: int) -> NDArray[np.uint32]:
+    """Return the times at `places`, counted from `less` on."""
+    taken = np.empty(len(places), np.uint32)
+    for part in _parts(len(places)):
+        taken[part] = time[places[part]] - less
+    return taken
+
+
+def _turns(time: NDArray[np.uint32]) -> NDArray[Any]:
     """Return each trade's place among those of its millisecond; trades come as they were made."""
     place = np.arange(len(time), dtype=np.uint32)
     is_first = np.r_[True, time[1:] != time[:-1]][: len(time)]
-    return place - np.maximum.accumulate(np.where(is_first, place, 0))
+    turn = place - np.maximum.accumulate(np.where(is_first, place, np.uint32(0)))
+    return turn.astype(np.min_scalar_type(turn.max(initial=0)))
 
 
 def _largest_first(
-    price: NDArray[np.float64], size: NDArray[np.float64], *, inverse: bool
-) -> NDArray[np.int64]:
-    """Return the order of trades by notional. It is stable: of equal ones the earlier stays in front."""
-    below_zero = np.empty(len(price))
-    for part in _parts(len(price)):
-        np.negative(notional_of(price[part], size[part], inverse=inverse), out=below_zero[part])
-    return np.argsort(below_zero, kind="stable")
+    price: NDArray[np.float64], size: NDArray[np.float64], places: NDArray[np.uint32], *, inverse: bool
+) -> NDArray[np.uint32]:
+    """Return the order of the trades at `places` by notional. Of equal ones the earlier stays in front."""
+    below_zero = np.empty(len(places))
+    for part in _parts(len(places)):
+        its = places[part]
+        np.negative(notional_of(price[its], size[its], inverse=inverse), out=below_zero[part])
+    return np.argsort(below_zero, kind="stable").astype(np.uint32)
 
 
 def _extreme_after(side: Side, time: NDArray[np.uint32], bars: Columns) -> NDArray[np.float64]:

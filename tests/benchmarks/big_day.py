@@ -1,6 +1,7 @@
-"""A crash day: 10 million trades of one file are stored, in a process of its own.
+"""A crash day: a file of 10 million rows is stored, in a process of its own.
 
-`python -m tests.benchmarks.big_day [ROWS]` prints time and memory for each exchange.
+`python -m tests.benchmarks.big_day [ROWS]` prints time and memory for each exchange: for a file as it is
+published, and for one whose rows are not in the order of time.
 """
 
 from __future__ import annotations
@@ -8,25 +9,28 @@ from __future__ import annotations
 import gzip
 import io
 import multiprocessing
+import random
 import sys
 import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from liqmap.collect.ingest import StoreJob, run_store_job
+from liqmap.exchanges import EXCHANGES
 from liqmap.memory import tune_memory
 from liqmap.model import Exchange
 from liqmap.simulator import SimulatedMarket
 from liqmap.simulator.formats import binance_csv_name, binance_zip, bybit_csv_gz
+from liqmap.simulator.okx_messages import FILLS, okx_zip
 from liqmap.store.segments import Origin
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from liqmap.simulator.listings import MarketDay
 
@@ -36,56 +40,101 @@ _AT_ONCE = 500_000
 
 
 def main() -> None:
-    """Measure both exchanges and print a line for each."""
+    """Measure each exchange and print a line for each file."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    day = SimulatedMarket(scale=rows * 1.3e-6).day(SYMBOL, DAY)
-    if len(day.trades) < rows:
-        raise SystemExit(f"The invented day has only {len(day.trades):,} trades.")
-    for exchange, write in ((Exchange.BINANCE, write_zip), (Exchange.BYBIT, write_gzip)):
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "day"
-            write(file, [day.part(start, min(start + _AT_ONCE, rows)) for start in range(0, rows, _AT_ONCE)])
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(1, mp_context=context, initializer=tune_memory) as pool:
-                seconds, peak = pool.submit(measure, exchange, file).result()
-        sys.stdout.write(f"{exchange}: {rows:,} trades stored in {seconds:.2f} s, {peak:.0f} MiB\n")
+    market = SimulatedMarket(scale=rows * 1.3e-6)
+    for exchange, texts in _TEXTS.items():
+        for order in ("as published", "not in order"):
+            with TemporaryDirectory() as folder:
+                file = Path(folder) / "day"
+                _write(
+                    exchange, file, texts(_parts(market, exchange, rows, shuffled=order == "not in order"))
+                )
+                context = multiprocessing.get_context("spawn")
+                with ProcessPoolExecutor(1, mp_context=context, initializer=tune_memory) as pool:
+                    seconds, peak, trades = pool.submit(measure, exchange, file).result()
+            sys.stdout.write(
+                f"{exchange}, {order}: {rows:,} rows, {trades:,} trades stored in {seconds:.2f} s,"
+                f" {peak:.0f} MiB\n"
+            )
 
 
-def measure(exchange: Exchange, file: Path) -> tuple[float, float]:
-    """Store a file and return how long that took [s] and the most memory of this process [MiB]."""
-    origin = Origin(exchange, SYMBOL, TimeWindow.of_day(DAY), "", "", simulated=True)
+def measure(exchange: Exchange, file: Path) -> tuple[float, float, int]:
+    """Store a file; return how long that took [s], the most memory of this process [MiB], and the trades."""
+    origin = Origin(exchange, SYMBOL, EXCHANGES[exchange].files.span(DAY), "", "", simulated=True)
+    unit = 0.01 if exchange is Exchange.OKX else 1.0
     begun = time.perf_counter()
-    run_store_job(StoreJob(file, origin, file.parent, file.parent / "incoming", 1 << 32))
+    segment = run_store_job(
+        StoreJob(file, replace(origin, contract_size=unit), file.parent, file.parent / "incoming", 1 << 32)
+    )
     seconds = time.perf_counter() - begun
     # Not by getrusage, whose peak counts what the process that began this one had.
     lines = Path("/proc/self/status").read_text().splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
-    return seconds, int(peak) / 1024
+    return seconds, int(peak) / 1024, segment.buys + segment.sells
 
 
-def write_zip(file: Path, parts: list[MarketDay]) -> None:
-    """Write Binance's file of a day, part by part."""
+def _parts(market: SimulatedMarket, exchange: Exchange, rows: int, *, shuffled: bool) -> list[MarketDay]:
+    """Return a day of so many rows in parts, which are in another order if `shuffled`."""
+    span, parts, wanted = EXCHANGES[exchange].files.span(DAY), [], rows
+    for utc in span.days:  # the days of some exchanges lie in two of UTC
+        day = market.day(SYMBOL, utc)
+        inside = (day.trades.time >= span.start_ms) & (day.trades.time < span.end_ms)
+        first = int(inside.argmax())
+        count = min(int(inside.sum()), wanted // (FILLS if exchange is Exchange.OKX else 1))
+        ends = range(first, first + count, _AT_ONCE)
+        parts += [day.part(start, min(start + _AT_ONCE, first + count)) for start in ends]
+        wanted -= count * (FILLS if exchange is Exchange.OKX else 1)
+    if wanted:
+        raise SystemExit(f"The invented day lacks {wanted:,} rows.")
+    if shuffled:
+        random.Random(1).shuffle(parts)
+    return parts
+
+
+def _write(exchange: Exchange, file: Path, texts: Iterable[bytes]) -> None:
+    """Write a day's file, packed as its exchange does."""
+    if exchange is Exchange.BYBIT:
+        with gzip.open(file, "wb", compresslevel=1) as stream:
+            stream.writelines(texts)
+        return
+    name = (
+        binance_csv_name(SYMBOL, DAY) if exchange is Exchange.BINANCE else f"BTC-USDT-SWAP-trades-{DAY}.csv"
+    )
     with (
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open(binance_csv_name(SYMBOL, DAY), "w", force_zip64=True) as stream,
+        archive.open(name, "w", force_zip64=True) as stream,
     ):
-        for part in parts:
-            packed = io.BytesIO(binance_zip(part, header=part is parts[0]))
-            with zipfile.ZipFile(packed) as one:
-                stream.write(one.read(one.namelist()[0]))
+        stream.writelines(texts)
 
 
-def write_gzip(file: Path, parts: list[MarketDay]) -> None:
-    """Write Bybit's file of a day, newest first as it is published, part by part."""
-    with gzip.open(file, "wb", compresslevel=1) as stream:
-        for text in _texts(parts):
-            stream.write(text)
+def _binance_texts(parts: list[MarketDay]) -> Iterator[bytes]:
+    for part in parts:
+        yield _unzipped(binance_zip(part, header=part is parts[0]))
 
 
-def _texts(parts: list[MarketDay]) -> Iterator[bytes]:
+def _okx_texts(parts: list[MarketDay]) -> Iterator[bytes]:
+    for number, part in enumerate(parts):
+        yield _unzipped(okx_zip([part], SYMBOL, DAY, header="" if number else None))
+
+
+def _bybit_texts(parts: list[MarketDay]) -> Iterator[bytes]:
+    """Yield the text of Bybit's file, newest first as it is published."""
     for number, part in enumerate(reversed(parts)):
         header, rows = gzip.decompress(bybit_csv_gz(part)).split(b"\n", 1)
         yield rows if number else header + b"\n" + rows
+
+
+def _unzipped(packed: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(packed)) as one:
+        return one.read(one.namelist()[0])
+
+
+_TEXTS: dict[Exchange, Callable[[list[MarketDay]], Iterator[bytes]]] = {
+    Exchange.BINANCE: _binance_texts,
+    Exchange.BYBIT: _bybit_texts,
+    Exchange.OKX: _okx_texts,
+}
 
 
 if __name__ == "__main__":

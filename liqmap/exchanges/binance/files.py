@@ -22,15 +22,12 @@ from liqmap.exchanges.columns import (
     read_columns,
 )
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
-from liqmap.exchanges.rows import no_trades, real_rows, trades_of_day
-from liqmap.model import Trades
+from liqmap.exchanges.rows import Rows, no_trades, real_rows, trades_of_day
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 # A row:
 #   3474393766,84710.5,1.5,8143941190,8143941190,1791072000005,true
@@ -100,12 +97,15 @@ class Binance:
             names = None if _is_header(row, name) else COLUMNS
             column = read_columns(reader, _READ, names=names, name=name)
         contract = self.contract(symbol)
-        size = column["quantity"] * contract.dollars if contract.inverse else column["quantity"]
-        time, is_buy = milliseconds(column["transact_time"]), ~column["is_buyer_maker"]
-        rows = Trades(time, column["price"], size, is_buy, contract.inverse)
-        ids = column["agg_trade_id"]
-        real = real_rows(name, rows)
-        return trades_of_day(name, self.span(day), rows, real=real, order=_each_once(ids), ids=ids)
+        if contract.inverse:
+            column["quantity"] *= contract.dollars
+        time, is_buy = milliseconds(column.pop("transact_time")), column.pop("is_buyer_maker")
+        np.logical_not(is_buy, out=is_buy)
+        price, size, ids = (column.pop(each) for each in ("price", "quantity", "agg_trade_id"))
+        rows = Rows(time, price, size, is_buy, ids, contract.inverse)
+        del time, price, size, is_buy, ids
+        real_rows(name, rows)
+        return trades_of_day(name, self.span(day), rows)
 
 
 def _is_header(row: Sequence[str], name: str) -> bool:
@@ -119,10 +119,3 @@ def _is_header(row: Sequence[str], name: str) -> bool:
     if _SPOT_COLUMN in row:
         raise DataError(f"{name} is a spot file: it has a column {_SPOT_COLUMN}.")
     return True
-
-
-def _each_once(ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return row numbers in order of the ids, with only the first row of each id; None if ids only rise."""
-    if (ids[1:] > ids[:-1]).all():
-        return None
-    return np.unique(ids, return_index=True)[1]

@@ -25,8 +25,7 @@ from liqmap.exchanges.columns import (
     read_columns,
 )
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
-from liqmap.exchanges.rows import check_range, no_trades, real_rows, trades_of_day
-from liqmap.model import Trades
+from liqmap.exchanges.rows import Rows, check_range, no_trades, real_rows, trades_of_day
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -90,18 +89,24 @@ class Bybit:
                 del wanted[_ID]
             check_columns(name, header, wanted)
             column = read_columns(reader, wanted, names=None, name=name)
-        ids = column.pop(_ID, None)
-        order = None if ids is None or all_differ(ids) else each_once(ids)
-        del ids
+        once = _once(column.pop(_ID, None))
         time, is_buy = _timestamps(column.pop("timestamp"), name), column.pop("side") == _SIDES.index("Buy")
-        rows = Trades(time, column.pop("price"), column.pop("size"), is_buy, self.contract(symbol).inverse)
+        price, size = column.pop("price"), column.pop("size")
+        rows = Rows(time, price, size, is_buy, inverse=self.contract(symbol).inverse)
+        del time, price, size, is_buy
         real = real_rows(name, rows)
         _check_kind(name, rows, column.pop("foreignNotional"), real=real)
-        if order is not None:
-            order = _oldest_first(time, order)
-        elif len(time) and time[0] > time[-1]:  # views: nothing is copied
-            rows, real = _turned_round(rows), real[::-1]
-        return trades_of_day(name, self.span(day), rows, real=real, order=order)
+        count = len(rows)
+        if once is not None:
+            rows.pick(once)
+        if len(rows) and rows.time[0] > rows.time[-1]:  # newest first: views, so nothing is copied
+            rows.pick(slice(None, None, -1))
+        return trades_of_day(name, self.span(day), rows, duplicates=count - len(rows))
+
+
+def _once(ids: NDArray[np.uint64] | None) -> NDArray[np.bool_] | None:
+    """Return which rows are the first of their id or without one, None if all are."""
+    return None if ids is None or all_differ(ids) else each_once(ids)
 
 
 def _columns(symbol: str, name: str) -> dict[str, Column]:
@@ -129,7 +134,7 @@ def _codes(chunk: pa.Array, *, words: tuple[str, ...], complaint: str) -> NDArra
     return places[np.from_dlpack(chunk.indices).astype(np.intp)]
 
 
-def _check_kind(name: str, rows: Trades, foreign: NDArray[np.float64], *, real: NDArray[np.bool_]) -> None:
+def _check_kind(name: str, rows: Rows, foreign: NDArray[np.float64], *, real: NDArray[np.bool_]) -> None:
     """Check by foreignNotional that sizes are what the contract counts. Raises DataError."""
 
     def fits(worth: np.ufunc) -> bool:
@@ -157,12 +162,3 @@ def _timestamps(time: NDArray[np.float64], name: str) -> NDArray[np.int64]:
         # A float of that size is off by up to 0.24 µs, which must not floor 0.117 s to 116 ms.
         return np.floor(time * 1000 + 4e-4).astype(np.int64)
     return milliseconds(time.astype(np.int64))
-
-
-def _turned_round(rows: Trades) -> Trades:
-    return Trades(rows.time[::-1], rows.price[::-1], rows.size[::-1], rows.is_buy[::-1], rows.inverse)
-
-
-def _oldest_first(time: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `rows`, reversed if the file begins with its newest, so that equal times are in order too."""
-    return rows[::-1] if len(rows) and time[rows[0]] > time[rows[-1]] else rows

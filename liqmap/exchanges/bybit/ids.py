@@ -48,10 +48,13 @@ def all_differ(ids: NDArray[np.uint64]) -> bool:
     return not ((ordered[1:] == ordered[:-1]) & (ordered[1:] != NO_ID)).any()
 
 
-def each_once(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the indices of each id's first row and of all rows without an id, in ascending order."""
-    first = np.unique(ids, return_index=True)[1]
-    return np.union1d(first, np.flatnonzero(ids == NO_ID))
+def each_once(ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which rows are the first of their id, or have none."""
+    order = np.argsort(ids, kind="stable").astype(np.uint32)
+    ordered = ids[order]
+    repeats = np.zeros(len(ids), np.bool_)
+    repeats[order[1:][(ordered[1:] == ordered[:-1]) & (ordered[1:] != NO_ID)]] = True
+    return ~repeats
 
 
 def _of_text(text: str) -> int:

@@ -18,8 +18,7 @@ from liqmap.exchanges.archives import opened_zip
 from liqmap.exchanges.columns import Column, first_rows, printable, read_columns
 from liqmap.exchanges.okx.names import instrument_of
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
-from liqmap.exchanges.rows import check_range, no_trades, real_rows, trades_of_day
-from liqmap.model import Trades
+from liqmap.exchanges.rows import Rows, check_range, no_trades, real_rows, trades_of_day
 from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
@@ -95,11 +94,12 @@ class Okx:
             )
         if not len(column["trade_id"]):
             raise DataError(f"{name} holds no trades of {instrument_of(symbol)}.")
-        rows = Trades(_times(column["created_time"], name), column["price"], column["size"], column["side"])
-        ids = column["trade_id"]
-        real = real_rows(name, rows)
-        order = _each_once(ids)
-        return trades_of_day(name, self.span(day), rows, real=real, order=order, ids=ids, are_fills=True)
+        time = _times(column.pop("created_time"), name)
+        price, size, is_buy = column.pop("price"), column.pop("size"), column.pop("side")
+        rows = Rows(time, price, size, is_buy, column.pop("trade_id"))
+        del time, price, size, is_buy
+        real_rows(name, rows)
+        return trades_of_day(name, self.span(day), rows, are_fills=True)
 
 
 def _headers(lines: Sequence[tuple[str, ...]], name: str) -> int:
@@ -150,10 +150,3 @@ def _times(time: NDArray[np.float64], name: str) -> NDArray[np.int64]:
     """Return times in ms, which are written with an exponent at times."""
     check_range(name, "time", time, least=0, most=_LATEST)
     return time.astype(np.int64)
-
-
-def _each_once(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return row numbers in the order of the ids, each id's first row only."""
-    if (ids[1:] > ids[:-1]).all():
-        return np.arange(len(ids))
-    return np.unique(ids, return_index=True)[1]
