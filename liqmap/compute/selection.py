@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import numpy as np
 
@@ -17,16 +18,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_FIRST: Final = 1000  # trades of a part: reading fewer is no faster
+_MORE: Final = 1.25  # times its share
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """Where a list of one side's trades, largest first, is cut.
 
-    It keeps at most `count` trades, of at least `minimum` notional, and of more than `above`.
+    It keeps at most `count` trades, of at least `minimum` notional.
     """
 
     count: int | None = None
     minimum: float = 0.0
-    above: float = 0.0
 
 
 def cut_for(selection: Selection, *, side_trades: int) -> Cut:
@@ -69,31 +73,39 @@ def shared_out(count: int, *, parts: int, read: Callable[[int, Cut], NDArray[np.
     each other in time; of equal notionals the earlier trade comes first. Held at once are the notionals
     newly read and fewer than twice `count` others.
     """
-    kept: list[NDArray[np.float64]] = []
-    cut = Cut(count=count)
-    for part in range(parts):
-        kept.append(read(part, cut))
-        # Trimming shows how large later trades must be, so less is read. It costs a partition, which pays
-        # only once twice `count` are held.
-        if count and sum(map(len, kept)) >= 2 * count:
-            kept, cut = _trimmed(kept, count)
-    lengths = [len(each) for each in _trimmed(kept, count)[0]]
-    return (*lengths,)
+    # The parts are mostly alike. What they hold of a little more than their share shows how large the
+    # selected trades are at least, and few parts hold more of those.
+    share = min(count, max(_FIRST, math.ceil(_MORE * count / max(1, parts))))
+    kept = [read(part, Cut(count=share)) for part in range(parts)]
+    ends = [float(each[-1]) if len(each) == share and each.size else -np.inf for each in kept]
+    kept, smallest = _trimmed(kept, count)
+    for part in range(parts) if share < count else ():
+        if ends[part] >= smallest:
+            kept[part] = read(part, Cut(count=count, minimum=smallest))
+            # It costs a partition, which pays only once twice `count` are held.
+            if sum(map(len, kept)) >= 2 * count:
+                kept, smallest = _trimmed(kept, count)
+    return tuple(len(each) for each in _trimmed(kept, count)[0])
 
 
-def _trimmed(kept: list[NDArray[np.float64]], count: int) -> tuple[list[NDArray[np.float64]], Cut]:
-    """Cut off what is not among the `count` largest, and return the cut that later trades must pass."""
-    everything = np.concatenate(kept)
+def _trimmed(kept: list[NDArray[np.float64]], count: int) -> tuple[list[NDArray[np.float64]], float]:
+    """Cut off what is not among the `count` largest; return the smallest of these, too, 0 of fewer."""
+    everything = np.concatenate([np.empty(0), *kept])
     if len(everything) <= count or not count:
-        return [each[:count] for each in kept], Cut(count=count)
-    smallest = float(np.partition(everything, -count)[-count])
-    # Of trades that equal the smallest, the earliest fill the room that the larger ones leave. Later parts
-    # come later in time, so from them only larger trades can still enter: hence `above`.
-    room = count - int(np.count_nonzero(everything > smallest))
+        return [each[:count] for each in kept], 0.0
+    everything.partition(len(everything) - count)
+    smallest = float(everything[-count])
+    # Of trades that equal the smallest, the earliest fill the room that the larger ones leave.
+    larger = [_count_above(each, smallest) for each in kept]
+    room = count - sum(larger)
     trimmed = []
-    for each in kept:
-        larger = int(np.count_nonzero(each > smallest))
-        ties = min(room, int(np.count_nonzero(each == smallest)))
+    for each, above in zip(kept, larger, strict=True):
+        ties = min(room, len(each) - int(np.searchsorted(each[::-1], smallest)) - above)
         room -= ties
-        trimmed.append(each[: larger + ties])
-    return trimmed, Cut(count=count, above=smallest)
+        trimmed.append(each[: above + ties])
+    return trimmed, smallest
+
+
+def _count_above(notional: NDArray[np.float64], bound: float) -> int:
+    """Return how many notionals, largest first, are larger than `bound`."""
+    return len(notional) - int(np.searchsorted(notional[::-1], bound, side="right"))

@@ -113,9 +113,7 @@ def _notional(
 def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[Rows, bool]:
     time, _, notional, *_ = batch
     # Largest first, so the cut is a place; a batch that it leaves whole is not copied.
-    reached = len(notional) - int(np.searchsorted(notional[::-1], cut.minimum))
-    beaten = len(notional) - int(np.searchsorted(notional[::-1], cut.above, side="right"))
-    end = min(reached, beaten)
+    end = len(notional) - int(np.searchsorted(notional[::-1], cut.minimum))
     kept: slice | NDArray[np.bool_] = slice(end)
     if bounds is not None:
         kept = (time >= bounds[0]) & (time < bounds[1])

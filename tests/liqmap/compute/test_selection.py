@@ -1,8 +1,11 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liqmap.compute import selection
 from liqmap.compute.selection import Cut, cut_for, merge, shared_out
 from liqmap.compute.values import SideTrades
 from liqmap.model import GrossValue, Portion, Side, TopN
@@ -59,7 +62,7 @@ def test_shared_out_counts_what_each_part_has_of_the_largest():
 def shared(parts: list[list[float]], count: int) -> tuple[int, ...]:
     def read(part: int, cut: Cut) -> np.ndarray:
         notional = np.array(parts[part], np.float64)
-        return notional[notional > cut.above][: cut.count]
+        return notional[notional >= cut.minimum][: cut.count]
 
     return shared_out(count, parts=len(parts), read=read)
 
@@ -67,9 +70,26 @@ def shared(parts: list[list[float]], count: int) -> tuple[int, ...]:
 @given(
     days=st.lists(st.lists(st.integers(1, 5), max_size=8), min_size=1, max_size=4),
     count=st.integers(1, 10),
+    first=st.integers(1, 12),
 )
-def test_shared_out_equals_sorting_everything(days: list[list[int]], count: int):
+def test_shared_out_equals_sorting_everything(days: list[list[int]], count: int, first: int):
     parts = [sorted(map(float, sizes), reverse=True) for sizes in days]
     rows = [(-notional, day) for day, sizes in enumerate(parts) for notional in sizes]
     expected = [day for _, day in sorted(rows)[:count]]
-    assert shared(parts, count) == tuple(expected.count(day) for day in range(len(days)))
+    with mock.patch.object(selection, "_FIRST", first):
+        assert shared(parts, count) == tuple(expected.count(day) for day in range(len(days)))
+
+
+def test_shared_out_reads_little_of_parts_that_are_alike_and_all_of_one_that_is_not():
+    parts = [np.sort(np.random.default_rng(day).exponential(1, 9000))[::-1] for day in range(10)]
+    parts[4] = parts[4] + 99
+    reads: list[tuple[int, int]] = []
+
+    def read(part: int, cut: Cut) -> np.ndarray:
+        found = parts[part][parts[part] >= cut.minimum][: cut.count]
+        reads.append((part, len(found)))
+        return found
+
+    assert sum(shared_out(10_000, parts=10, read=read)) == 10_000
+    assert [part for part, _ in reads] == [*range(10), 4]
+    assert [most for _, most in reads] == [1250] * 10 + [9000]

@@ -76,12 +76,6 @@ def test_read_largest_by_minimum_includes_the_minimum_itself(stored: Stored):
     assert found.notional.tolist() == [30.0, 20.0]
 
 
-def test_read_largest_above_excludes_the_bound_itself(stored: Stored):
-    trades = trades_from([(0, 10.0, 2.0, "buy"), (1, 10.0, 1.0, "buy"), (2, 10.0, 3.0, "buy")])
-    found = read_largest(stored(trades), Side.BUY, window=WHOLE, cut=Cut(count=2, above=20.0)).trades
-    assert found.notional.tolist() == [30.0]
-
-
 def test_read_window_is_half_open(stored: Stored):
     trades = trades_from(
         [(999, 1.0, 1.0, "buy"), (1000, 2.0, 1.0, "buy"), (1999, 3.0, 1.0, "buy"), (2000, 4.0, 1.0, "buy")]
