@@ -54,14 +54,21 @@ class LevelSums:
 
     def add(self, levels: Sequence[LiquidationLevels]) -> None:
         """Add levels of one side, leverages in the order of the sums."""
-        fine = len(self._grid)
         for row, each in enumerate(levels):
-            # One bincount for both: swept levels are counted in a second set of buckets behind the first.
-            place = self._grid.bucket_of(each.price) + fine * ~each.standing
-            sums = np.bincount(place, weights=each.notional, minlength=2 * fine)
-            self._standing[each.side][row] += sums[:fine]
-            self._swept[each.side] += sums[fine:]
-            self._add_cut(each, place)
+            if not len(each.price):
+                continue
+            # One bincount for both, over the few buckets that a stretch reaches: what stands is summed in
+            # even places, what is swept in odd ones.
+            place = self._grid.bucket_of(each.price)
+            lowest = int(place.min())
+            place -= lowest
+            place *= 2
+            place += ~each.standing
+            sums = np.bincount(place, weights=each.notional).astype(np.float64, copy=False)
+            standing, swept = sums[::2], sums[1::2]
+            self._standing[each.side][row, lowest : lowest + len(standing)] += standing
+            self._swept[each.side][lowest : lowest + len(swept)] += swept
+            self._add_cut(each, place, standing, lowest=lowest)
 
     def add_sums(self, other: LevelSums) -> None:
         """Add the sums of another market, which were made over the same range around the same last price."""
@@ -143,11 +150,18 @@ class LevelSums:
             swept=total(self._swept[Side.BUY] + self._swept[Side.SELL]),
         )
 
-    def _add_cut(self, levels: LiquidationLevels, place: NDArray[np.int64]) -> None:
+    def _add_cut(
+        self,
+        levels: LiquidationLevels,
+        place: NDArray[np.int64],
+        standing: NDArray[np.float64],
+        *,
+        lowest: int,
+    ) -> None:
+        """Add what stands in the buckets that bands cut; places and sums begin with the bucket `lowest`."""
         for number, (bound, bucket) in enumerate(self._bounds[levels.side]):
-            # A bound beyond the grid cuts nothing. Swept levels have places behind the last bucket.
-            if 0 <= bucket < len(self._grid):
-                (cut,) = np.nonzero(place == bucket)
+            if 0 <= bucket - lowest < len(standing) and standing[bucket - lowest]:
+                (cut,) = np.nonzero(place == 2 * (bucket - lowest))
                 price = levels.price[cut]
                 inside = price >= bound if levels.side is Side.BUY else price <= bound
                 self._cut[levels.side][number] += float(levels.notional[cut[inside]].sum())

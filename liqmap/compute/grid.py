@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+_ROUNDING: Final = 1e-15  # of a quotient of floats, at most; and of an edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,15 @@ def _edge(index: NDArray[Any], digits: int, power: int) -> NDArray[np.float64]:
 
 
 def _index(price: NDArray[np.float64], digits: int, power: int) -> NDArray[np.int64]:
-    index = np.floor(price / _edge(np.array([1]), digits, power))
-    # The division may round across an edge; comparing with the edges themselves settles it.
-    index -= price < _edge(index, digits, power)
-    index += price >= _edge(index + 1, digits, power)
+    steps = price / _edge(np.array([1]), digits, power)
+    index = np.floor(steps)
+    # The division may round across an edge. Comparing prices near one with the edges themselves settles it.
+    error = _ROUNDING * (1 + np.abs(index).max(initial=0.0))
+    steps -= np.rint(steps)
+    (near,) = np.nonzero(np.abs(steps, out=steps) <= error)
+    if len(near):
+        found = index[near]
+        found -= price[near] < _edge(found, digits, power)
+        found += price[near] >= _edge(found + 1, digits, power)
+        index[near] = found
     return index.astype(np.int64)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.compute.buckets import MAX_BUCKETS, LevelSums
+from liqmap.compute.grid import PriceGrid
 from liqmap.compute.values import Aftermath, LevelBuckets, LiquidationLevels
 from liqmap.model import Side
 
@@ -134,3 +135,13 @@ def test_bands_wider_than_all_levels_hold_them_all():
     sums = LevelSums(99.0, 100.5, leverages=[100], last_price=100.0)
     sums.add([levels([99.2], [5.0], last=100.0)])
     assert [band.long for band in sums.bands()] == [5.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    "grid", [PriceGrid(1, 0, 3, 50_000), PriceGrid(2, -7, 1, 900), PriceGrid(5, 3, 0, 40)]
+)
+def test_price_at_an_edge_and_the_floats_beside_it_are_on_their_sides_of_it(grid: PriceGrid):
+    edges, place = grid.edges[1:], np.arange(1, len(grid) + 1)
+    assert np.array_equal(grid.bucket_of(edges), place)
+    assert np.array_equal(grid.bucket_of(np.nextafter(edges, np.inf)), place)
+    assert np.array_equal(grid.bucket_of(np.nextafter(edges, 0.0)), place - 1)
