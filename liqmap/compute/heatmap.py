@@ -27,6 +27,10 @@ MARGIN_SHARE: Final = 0.04
 
 _FINER = 4  # times as many buckets has each market of several, before it is aligned
 
+LAST_PRICE_SHARE: Final = 0.09
+LABEL_SHARE: Final = 0.06
+"""Parts of the range that the last price, with its time, and a label take at most, written beside it."""
+
 LEFT_OUT: Final = 0.01
 """At most this share of what stands lies below the heatmap, and at most as much above it."""
 
@@ -195,7 +199,20 @@ def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
         low, high = min(low, float(buckets.edges[first])), max(high, float(buckets.edges[last + 1]))
     # What is shown keeps off the ends, where sums are written.
     margin = MARGIN_SHARE * max(high - low, liquidation_map.last_price / 1000)
-    return PriceGrid.over(max(0.0, low - margin), high + margin, buckets=MAX_ROWS, least_span=0.0)
+    low, high = _with_room(low - margin, high + margin, liquidation_map)
+    return PriceGrid.over(max(0.0, low), high, buckets=MAX_ROWS, least_span=0.0)
+
+
+def _with_room(low: float, high: float, liquidation_map: LiquidationMap) -> tuple[float, float]:
+    """Return a range of prices with room beside it, on each side of the last one, for all named clusters."""
+    last = liquidation_map.last_price
+    below, above = (
+        LAST_PRICE_SHARE
+        + LABEL_SHARE * sum(each.is_named for each in liquidation_map.labelled if each.side is side)
+        for side in Side
+    )
+    low = min(low, last - (high - last) * below / (1 - below))
+    return low, max(high, last + (last - low) * above / (1 - above))
 
 
 def _must_show(liquidation_map: LiquidationMap) -> tuple[float, float]:

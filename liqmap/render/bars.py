@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import Exchange, Side, Stack
+from liqmap.model import Exchange, Stack
 from liqmap.render.panel import Panel, padded
 from liqmap.render.style import Palette, leverage_colours, mixed
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from liqmap.render.canvas import Box, Canvas
 
 _LAST_PRICE_INSET = 0.06
-_LABELS_INSET = 0.16
 _THINNEST_BAR = 2.0  # where a few levels lie far apart, a bucket can be less than a pixel [px]
 _VISIBLE_BAR = 8.0  # on a phone too, where the neighbours leave the room [px]
 
@@ -27,13 +26,9 @@ def level_range(liquidation_map: LiquidationMap, *, share: float) -> tuple[float
     """Return the prices that standing levels and the price path span, widened by `share` at each end."""
     edges, path, last = liquidation_map.buckets.edges, liquidation_map.path, liquidation_map.last_price
     low, high = min(float(edges[0]), float(path.low.min())), max(float(edges[-1]), float(path.high.max()))
-    # The last price keeps off the ends, where the totals are written, even if nothing stands beyond it; and
-    # it leaves room for the labels of the named clusters on the sides that have them.
-    labelled = {cluster.side for cluster in liquidation_map.labelled}
-    below, above = (
-        (high - low) * (_LABELS_INSET if side in labelled else _LAST_PRICE_INSET) for side in Side
-    )
-    return padded(min(low, last - below), max(high, last + above), share=share)
+    # The last price keeps off the ends, where the totals are written, even if nothing stands beyond it.
+    inset = (high - low) * _LAST_PRICE_INSET
+    return padded(min(low, last - inset), max(high, last + inset), share=share)
 
 
 def standing_totals(liquidation_map: LiquidationMap) -> NDArray[np.float64]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib as mpl
 from fontTools.ttLib import TTCollection, TTFont, TTLibError
 from matplotlib.font_manager import findSystemFonts
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
 _REGULAR, _BOLD = _FONTS / "DejaVuSans.ttf", _FONTS / "DejaVuSans-Bold.ttf"
@@ -36,29 +39,35 @@ def text_width(text: str, *, size: int, bold: bool = False) -> float:
     return _width(text, font_of(text, size, bold=bold))
 
 
-def wrapped(text: str, width: float, *, size: int) -> list[str]:
+# A map, its depth and its heatmap have the same lines around them, and ask twice for each.
+@lru_cache(maxsize=256)
+def wrapped(text: str, width: float, *, size: int) -> tuple[str, ...]:
     """Return the lines of a text that are at most `width` pixels wide, as far as its words allow.
 
     They are about equally long.
     """
     if text_width(text, size=size) <= width:
-        return [text]
-    lines = _filled(text, width, size=size)
-    even = (_filled(text, share * width, size=size) for share in _SHARES)
+        return (text,)
+    words = [(word, text_width(f"{word} ", size=size)) for word in text.split()]
+    room = width + text_width(" ", size=size)  # behind the last word nothing follows
+    lines = _filled(words, room)
+    even = (_filled(words, share * room) for share in _SHARES)
     return next((each for each in even if len(each) == len(lines)), lines)
 
 
-def _filled(text: str, width: float, *, size: int) -> list[str]:
-    """Return the lines of a text, each as long as it may be."""
-    lines: list[str] = []
-    line = ""
-    for word in text.split():
-        longer = f"{line} {word}" if line else word
-        if line and text_width(longer, size=size) > width:
-            lines.append(line.removesuffix(" ·"))  # between two facts the end of a line does the same
-            longer = "" if word == "·" else word
-        line = longer
-    return [*lines, line]
+def _filled(words: Sequence[tuple[str, float]], width: float) -> tuple[str, ...]:
+    """Return the lines of words, of the widths [px] beside them, each as long as it may be."""
+    lines: list[list[str]] = [[]]
+    taken = 0.0
+    for word, its_width in words:
+        if lines[-1] and taken + its_width > width:
+            lines.append([])
+            taken = 0.0
+        if word != "·" or lines[-1]:
+            lines[-1].append(word)
+            taken += its_width
+    # Between two facts the end of a line does the same.
+    return tuple(" ".join(line).removesuffix(" ·") for line in lines)
 
 
 class Mask(NamedTuple):

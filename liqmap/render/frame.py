@@ -130,7 +130,8 @@ def _fits(text: str) -> bool:
 
 def _lines(text: str) -> list[str]:
     lines = wrapped(text, WIDTH - 2 * MARGIN, size=SIZES.foot)
-    return lines if len(lines) <= _MOST_LINES else [*lines[: _MOST_LINES - 1], f"{lines[_MOST_LINES - 1]} …"]
+    fitting = lines[: _MOST_LINES - 1]
+    return [*lines] if len(lines) <= _MOST_LINES else [*fitting, f"{lines[_MOST_LINES - 1]} …"]
 
 
 def fitting_size(text: str, size: int, *, left: float = MARGIN, right: float = WIDTH - MARGIN) -> int:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _TICKS = 8
 _ELBOW = 4  # from the panel to where leaders begin to climb [px]
+_TIME_BELOW = 12  # from the last price's box to the middle of its time [px]
 _PILL_INDENT = 10  # from the panel to the last price [px]
 _WIDEST_LABELS = 280
 _SCALE_WIDTH = 300
@@ -144,18 +145,30 @@ def _draw_beyond(canvas: Canvas, panel: Panel, heatmap: Heatmap, palette: Palett
 
 def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
     """Write the last price and the clusters still standing at the right edge."""
-    box, left = panel.box, panel.box.right + _PILL_INDENT
-    y, text = float(panel.y(liquidation_map.last_price)), last_price_label(liquidation_map)
-    pill = Box(left, y - PILL_HEIGHT / 2, left + pill_width(text), y + PILL_HEIGHT / 2)
+    pill = _pill(panel, liquidation_map)
+    y = (pill.bottom + pill.top) / 2
     # Where the window's end is missing, nobody knows whether the last price held.
     until = known_until(liquidation_map)
-    end = left if until == liquidation_map.request.window.end_ms else float(panel.x(until))
-    canvas.line([box.left, end], [y, y], palette.text, width=1.6, dashes=(7, 5))
-    draw_pill(canvas, pill, text, palette)
+    end = pill.left if until == liquidation_map.request.window.end_ms else float(panel.x(until))
+    canvas.line([panel.box.left, end], [y, y], palette.text, width=1.6, dashes=(7, 5))
+    draw_pill(canvas, pill, last_price_label(liquidation_map), palette)
     when = last_trade_text(liquidation_map.coverage)
     if when is not None:
-        time = canvas.text(left + 10, pill.bottom - 12, when, palette.text, size=SIZES.foot)
-        pill = Box(pill.left, time.bottom, pill.right, pill.top)
-    column = LabelColumn(panel, pill, box.right + _ELBOW, 0, SIZES.foot, palette.background)
-    starts = dict.fromkeys(liquidation_map.labelled, box.right)
-    column.draw(canvas, starts, step=step_of(liquidation_map), palette=palette)
+        canvas.text(pill.left + 10, pill.bottom - _TIME_BELOW, when, palette.text, size=SIZES.foot)
+    column = _label_column(panel, liquidation_map, palette)
+    starts = dict.fromkeys(liquidation_map.labelled, panel.box.right)
+    column.draw(canvas, column.placed(starts, step=step_of(liquidation_map)), palette)
+
+
+def _pill(panel: Panel, liquidation_map: LiquidationMap) -> Box:
+    """Return the box that the last price is written on."""
+    left, y = panel.box.right + _PILL_INDENT, float(panel.y(liquidation_map.last_price))
+    width = pill_width(last_price_label(liquidation_map))
+    return Box(left, y - PILL_HEIGHT / 2, left + width, y + PILL_HEIGHT / 2)
+
+
+def _label_column(panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> LabelColumn:
+    pill = _pill(panel, liquidation_map)
+    if last_trade_text(liquidation_map.coverage) is not None:
+        pill = Box(pill.left, pill.bottom - _TIME_BELOW - SIZES.foot / 2, pill.right, pill.top)
+    return LabelColumn(panel, pill, panel.box.right + _ELBOW, 0, SIZES.foot, palette.background)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from liqmap.model import Side
+from liqmap.render.canvas import text_box
 from liqmap.render.fonts import text_width
 from liqmap.render.frame import fitting_size
 from liqmap.render.style import SIZES, WIDTH, Palette
@@ -32,12 +33,23 @@ PILL_HEIGHT: Final = 34
 LABEL_SPACING: Final = SIZES.label + 6
 """From the middle of one label to that of the next, at least [px]."""
 
+_SMALLEST = 16  # letters of the last price [px]
 _OFF_PILL = 3  # from the last price to the nearest label [px]
 _ASLANT = 20  # the width in which a leader climbs to its label [px]
 _BESIDE = 6  # from a leader to its label [px]
 
 LABEL_INDENT: Final = _ASLANT + _BESIDE
 """From where leaders leave the bars to where labels begin [px]."""
+
+
+class Placed(NamedTuple):
+    """A label as it is placed: its letters, the box that they take, and the points of its leader [px]."""
+
+    cluster: Cluster
+    text: str
+    size: int
+    box: Box
+    leader: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +67,33 @@ class LabelColumn:
     size: int
     ground: str
 
-    def draw(self, canvas: Canvas, starts: Mapping[Cluster, float], *, step: float, palette: Palette) -> None:
-        """Label the clusters that have room, by leaders from `starts` [px]; prices are as exact as `step`."""
+    def placed(self, starts: Mapping[Cluster, float], *, step: float) -> list[Placed]:
+        """Place the labels of the clusters that have room; leaders begin at `starts` [px].
+
+        Prices are as exact as `step`.
+        """
         heights = cluster_heights(list(starts), panel=self.panel, pill=self.pill, strip=self.strip)
-        if not heights:
+        left, found = self.elbow + LABEL_INDENT, []
+        for cluster, height in heights.items():
+            text, level = cluster_label(cluster, step=step), float(self.panel.y(cluster.price))
+            size = fitting_size(text, self.size, left=left, right=WIDTH - 4)
+            box = text_box(left, height, text, size=size)
+            leader = ((starts[cluster], level), (self.elbow, level), (self.elbow + _ASLANT, height))
+            found.append(Placed(cluster, text, size, box, leader))
+        return found
+
+    def draw(self, canvas: Canvas, placed: Sequence[Placed], palette: Palette) -> None:
+        """Write placed labels, and draw their leaders."""
+        if not placed:
             return
         # One line with breaks: a line each would take a millisecond.
-        middles = self.panel.y([cluster.price for cluster in heights])
-        x = [(starts[cluster], self.elbow, self.elbow + _ASLANT, np.nan) for cluster in heights]
-        y = [(level, level, end, np.nan) for level, end in zip(middles, heights.values(), strict=True)]
-        canvas.line(np.ravel(x), np.ravel(y), palette.muted, width=1.5)
-        left, boxes = self.elbow + LABEL_INDENT, []
-        for cluster, height in heights.items():
-            text = cluster_label(cluster, step=step)
-            size = fitting_size(text, self.size, left=left, right=WIDTH - 4)
-            boxes.append(canvas.text(left, height, text, palette.text, size=size))
+        points = np.array([[*each.leader, (np.nan, np.nan)] for each in placed]).reshape(-1, 2)
+        canvas.line(points[:, 0], points[:, 1], palette.muted, width=1.5)
+        for each in placed:
+            y = (each.box.bottom + each.box.top) / 2
+            canvas.text(each.box.left, y, each.text, palette.text, size=each.size, halo=self.ground)
         # Letters lie over all shapes. Their ground hides what would show between them, such as outlines.
-        canvas.boxes([box.widened(3, 2) for box in boxes], self.ground)
+        canvas.boxes([each.box.widened(3, 2) for each in placed], self.ground)
 
 
 def pill_width(text: str) -> float:
@@ -80,10 +102,12 @@ def pill_width(text: str) -> float:
 
 
 def draw_pill(canvas: Canvas, pill: Box, text: str, palette: Palette) -> None:
-    """Write the last price on its box."""
+    """Write the last price on its box, in letters that fit into it."""
     canvas.rectangle(pill, palette.text)
+    widths = ((size, text_width(text, size=size, bold=True)) for size in range(SIZES.label, _SMALLEST, -1))
+    size = next((size for size, width in widths if width + 19 <= pill.width), _SMALLEST)
     y = (pill.bottom + pill.top) / 2
-    canvas.text(pill.left + 10, y, text, palette.background, size=SIZES.label, bold=True)
+    canvas.text(pill.left + 10, y, text, palette.background, size=size, bold=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +122,20 @@ class Stretch:
         return max(0, math.floor((self.high - self.low) / spacing + 1e-9))
 
 
+def label_room(clusters: Sequence[Cluster], side: Side, *, strip: float) -> float:
+    """Return how far the last price must lie from a panel's end for all named clusters to have room [px]."""
+    named = sum(each.is_named for each in clusters if each.side is side)
+    return strip + PILL_HEIGHT / 2 + _OFF_PILL + named * LABEL_SPACING + 1
+
+
 def cluster_heights(
     clusters: Sequence[Cluster], *, panel: Panel, pill: Box, strip: float
 ) -> dict[Cluster, float]:
     """Return the heights [px] of the labels of the clusters that have room for one.
 
     Clusters below the last price are labelled below its `pill`, those above it above. The panel's ends are
-    kept free by `strip` pixels. Those that words name are dropped last, then the largest.
+    kept free by `strip` pixels. A side's largest and nearest large ones are dropped last, then those that
+    words name, then the largest.
     """
     stretches = {
         Side.BUY: Stretch(panel.box.bottom + strip, pill.bottom - _OFF_PILL),
@@ -112,12 +143,16 @@ def cluster_heights(
     }
     heights: dict[Cluster, float] = {}
     for side, stretch in stretches.items():
-        mine = [each for each in clusters if each.side is side]
+        mine = sorted((each for each in clusters if each.side is side), key=_importance)
         middles = [float(panel.y(each.price)) for each in mine]
-        importance = [math.inf if each.is_named else each.notional for each in mine]
-        found = laid_out(middles, importance, stretch, spacing=LABEL_SPACING)
+        found = laid_out(middles, range(len(mine)), stretch, spacing=LABEL_SPACING)
         heights |= {mine[index]: height for index, height in found.items()}
     return heights
+
+
+def _importance(cluster: Cluster) -> tuple[bool, bool, float]:
+    """Return a sort key: the least important cluster first."""
+    return cluster.is_largest or cluster.is_nearest_large, cluster.is_named, cluster.notional
 
 
 def laid_out(

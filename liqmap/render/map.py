@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from liqmap.model import Side
 from liqmap.render.axes import (
     draw_bottom_axis,
     draw_left_axis,
@@ -25,7 +26,7 @@ from liqmap.render.frame import (
     plot_ends,
     watermark,
 )
-from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, pill_width
+from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, label_room, pill_width
 from liqmap.render.legend import draw_legend
 from liqmap.render.panel import Panel, padded
 from liqmap.render.path import PATH_TICKS, draw_path, known_until, last_text
@@ -69,13 +70,13 @@ def map_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
 def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     path, window = liquidation_map.path, liquidation_map.request.window
     path_range = padded(float(path.low.min()), float(path.high.max()), share=0.05)
-    prices = level_range(liquidation_map, share=0.08)
+    bottom, top = plot_ends(liquidation_map)
+    prices = _level_prices(liquidation_map, height=top - bottom)
     step = step_of(liquidation_map)
     left = MARGIN + tick_width(price_ticks(path_range, count=PATH_TICKS, exact=step)) + 12
     right_labels = tick_width(price_ticks(prices, count=_LEVEL_TICKS, exact=step)) + 20
     usable = WIDTH - MARGIN - left - _CONNECTOR_WIDTH - right_labels
     middle = left + usable * 0.47
-    bottom, top = plot_ends(liquidation_map)
     path_panel = Panel(
         Box(round(left), bottom, round(middle), top), (window.start_ms, window.end_ms), path_range
     )
@@ -89,6 +90,15 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     room = max(_LEAST_ROOM, 1 - (widest + beside + 8) / level_box.width)
     longest = float(standing_totals(liquidation_map).max(initial=0.0))
     return path_panel, Panel(level_box, (0.0, longest / room or 1000.0), prices)
+
+
+def _level_prices(liquidation_map: LiquidationMap, *, height: float) -> tuple[float, float]:
+    """Return the prices over which bars are drawn: on each side of the last one labels have their room."""
+    (low, high), last = level_range(liquidation_map, share=0.08), liquidation_map.last_price
+    below, above = (label_room(liquidation_map.labelled, side, strip=_TOTALS_STRIP) for side in Side)
+    # The panel is much higher than both rooms together, so what one needs the other has to spare.
+    low = min(low, last - (high - last) * below / (height - below))
+    return low, max(high, last + (last - low) * above / (height - above))
 
 
 def _draw_connector(canvas: Canvas, path_panel: Panel, level_panel: Panel, palette: Palette) -> None:
@@ -159,7 +169,7 @@ def _draw_levels(
     if stands:
         title = _per_bucket(liquidation_map.buckets.size, panel.box.width / 2)
         draw_bottom_axis(canvas, panel, palette, money_scale(panel.x_range, count=5), title=title)
-        pill = _pill(panel, liquidation_map)
+        pill, _ = _pill(panel, liquidation_map)
         draw_bars(canvas, panel, liquidation_map, palette, pill=pill, upright=False)
     else:
         draw_nothing(canvas, panel, liquidation_map, palette)
@@ -194,33 +204,50 @@ def _draw_last_price_across(
     for panel, end in zip((path_panel, level_panel), ends, strict=True):
         y = float(panel.y(last))
         canvas.line([panel.box.left, end], [y, y], palette.text, width=1.6, dashes=(7, 5))
-    pill = _pill(level_panel, liquidation_map)
-    draw_pill(canvas, pill, last_text(liquidation_map), palette)
+    pill, text = _pill(level_panel, liquidation_map)
+    draw_pill(canvas, pill, text, palette)
     _label_clusters(canvas, level_panel, liquidation_map, palette, pill=pill)
 
 
-def _pill(panel: Panel, liquidation_map: LiquidationMap) -> Box:
-    """Return the box that the last price is written on."""
-    y = float(panel.y(liquidation_map.last_price))
-    left = panel.box.right - pill_width(last_text(liquidation_map))
-    return Box(left, y - PILL_HEIGHT / 2, panel.box.right, y + PILL_HEIGHT / 2)
+def _pill(panel: Panel, liquidation_map: LiquidationMap) -> tuple[Box, str]:
+    """Return the box that the last price is written on, which no leader crosses, and its words."""
+    y, text = float(panel.y(liquidation_map.last_price)), last_text(liquidation_map)
+    room = panel.box.right - _elbow(panel, liquidation_map) - LABEL_INDENT
+    if pill_width(text) > room:
+        text = text.removeprefix("last ")
+    left = panel.box.right - min(pill_width(text), room)
+    return Box(left, y - PILL_HEIGHT / 2, panel.box.right, y + PILL_HEIGHT / 2), text
+
+
+def _elbow(panel: Panel, liquidation_map: LiquidationMap) -> float:
+    """Return where leaders leave the bars: level across those of its own cluster, aslant beyond all bars."""
+    longest = float(standing_totals(liquidation_map).max(initial=0.0))
+    return float(panel.x(longest)) + _BRACKET_DISTANCE + 1.5 + _BESIDE
 
 
 def _label_clusters(
     canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette, *, pill: Box
 ) -> None:
     """Mark clusters with brackets, and join them to a column of labels right of all bars."""
-    ends = panel.x(standing_totals(liquidation_map))
-    clusters = liquidation_map.labelled
-    brackets = {each: _bracket(panel, each, liquidation_map, ends) for each in clusters}
+    brackets = _brackets(panel, liquidation_map)
     if not brackets:
         return
     canvas.boxes(list(brackets.values()), palette.text)
-    # Level across the bars of its own cluster, aslant only where there are no bars any more.
-    elbow = float(ends.max()) + _BRACKET_DISTANCE + 1.5 + _BESIDE
-    column = LabelColumn(panel, pill, elbow, _TOTALS_STRIP, SIZES.label, palette.panel)
+    column = _label_column(panel, liquidation_map, palette, pill=pill)
     starts = {cluster: bracket.right for cluster, bracket in brackets.items()}
-    column.draw(canvas, starts, step=step_of(liquidation_map), palette=palette)
+    column.draw(canvas, column.placed(starts, step=step_of(liquidation_map)), palette)
+
+
+def _label_column(
+    panel: Panel, liquidation_map: LiquidationMap, palette: Palette, *, pill: Box
+) -> LabelColumn:
+    elbow = _elbow(panel, liquidation_map)
+    return LabelColumn(panel, pill, elbow, _TOTALS_STRIP, SIZES.label, palette.panel)
+
+
+def _brackets(panel: Panel, liquidation_map: LiquidationMap) -> dict[Cluster, Box]:
+    ends = panel.x(standing_totals(liquidation_map))
+    return {each: _bracket(panel, each, liquidation_map, ends) for each in liquidation_map.labelled}
 
 
 def _bracket(
