@@ -26,7 +26,7 @@ from bot.commands.subscriptions import Subscriptions
 from bot.interaction.announce import announce
 from bot.interaction.errors import answer_error
 from bot.interaction.gate import Gate
-from bot.interaction.limits import Limits
+from bot.interaction.limits import Limits, Places
 from bot.interaction.permissions import Access
 from bot.interaction.state import set_state, state_of
 from bot.interaction.waiting import Waiting
@@ -49,6 +49,7 @@ from bot.views.press import answer_stale
 from liqmap import LiqmapError, damage_warning
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from contextvars import Context
 
     from bot.request.drawing import Draw
@@ -164,6 +165,7 @@ class LiqmapBot(commands.AutoShardedBot):
             )
             return
         await self._forget_dead_tokens()
+        await self._store.under_way.forget(application, process=self._process)
         owed = await self._store.pending.of(application, process=self._process)
         self.waiting.answer_left(self, owed)
 
@@ -192,7 +194,7 @@ class LiqmapBot(commands.AutoShardedBot):
         return Scheduler(job, clock=self._clock, jitter=settings.jitter, context=context, rewind=self._rewind)
 
     async def _add_cogs(self, scheduler: Scheduler) -> None:
-        limits = Limits(self._settings.limits, clock=self._clock)
+        limits = Limits(self._settings.limits, clock=self._clock, places=self._places())
         max_days = self._settings.engine.max_window_days
         draw = self.waiting.until_stopped(self._draw)
         await self.add_cog(
@@ -245,6 +247,19 @@ class LiqmapBot(commands.AutoShardedBot):
             )
         )
         scheduler.every(timedelta(hours=1), partial(desk.tidy, self), name="tidy")
+
+    def _places(self) -> Places | None:
+        """Return what counts a person's maps at all processes, None if this one is the only one."""
+        if not self._settings.discord.shard_ids:
+            return None
+        application = self.application_id or 0
+
+        def counted(user_id: int, most: int) -> AbstractAsyncContextManager[bool]:
+            return self._store.under_way.counted(
+                application, user_id, most=most, process=self._process, now=self._clock.now()
+            )
+
+        return counted
 
     def typed(self, interaction: discord.Interaction, text: str) -> Typed:
         """Return what is known while somebody types `text` into an option."""

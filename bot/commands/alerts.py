@@ -120,7 +120,7 @@ class Alerts(
             _notional(notional),
             _cooldown(cooldown),
         )
-        with self._limits.counted(interaction.user.id, guild_id):
+        async with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel_id = TO_CREATOR if private else (await _postable(interaction)).id
             meant = await self._symbols.completed(request)

@@ -108,7 +108,7 @@ class Maps(commands.Cog):
         )
         request = self._checked(spec, parse_end(end, now=self._now()))
         self._check_channel(interaction)
-        with self._limits.counted(interaction.user.id, interaction.guild_id):
+        async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=private, thinking=True)
             await self._answer(interaction, request, typed=symbol)
 
@@ -116,7 +116,7 @@ class Maps(commands.Cog):
         """Draw `spec` up to `end` or now: replace an answer, or answer a scheduled post privately."""
         request = self._checked(spec, parse_end(None, now=self._now()) if end is None else end)
         self._check_channel(interaction)
-        with self._limits.counted(interaction.user.id, interaction.guild_id):
+        async with self._limits.counted(interaction.user.id, interaction.guild_id):
             message = interaction.message
             # A scheduled post is everybody's: a press must not change it, so the answer is a private message.
             aside = message is not None and message.interaction_metadata is None
@@ -130,7 +130,7 @@ class Maps(commands.Cog):
         """Draw `spec` up to `end` beside a message, visible only to the person who asked."""
         request = self._checked(spec, end)
         self._check_channel(interaction)
-        with self._limits.counted(interaction.user.id, interaction.guild_id):
+        async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             await self._answer(interaction, request, typed=spec.market.symbol)
 
@@ -138,7 +138,7 @@ class Maps(commands.Cog):
         """Send the table of all levels, visible only to the person who asked."""
         request = self._checked(spec, end, levels_csv=True)
         self._check_channel(interaction)
-        with self._limits.counted(interaction.user.id, interaction.guild_id):
+        async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             result = await drawn(self._draw, interaction, request)
             name, content = await asyncio.to_thread(csv_file, result, most=interaction.filesize_limit)

@@ -66,7 +66,7 @@ class Scans(commands.Cog):
             theme=Theme(theme or defaults.theme or Theme.DARK),
         )
         check_channel(interaction, defaults.channels)
-        with self._limits.counted(interaction.user.id, interaction.guild_id):
+        async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=False, thinking=True)
             result = await self._scan(request)
             embed, file = scan_reply(result)

@@ -96,7 +96,7 @@ class Subscriptions(commands.Cog):
         schedule = build_schedule(
             self._store.guilds.get(guild_id), every=every, at=at, days=days, timezone=timezone
         )
-        with self._limits.counted(interaction.user.id, guild_id):
+        async with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             target = await fetch_channel(
                 interaction.client, channel.id if channel else interaction.channel_id or 0

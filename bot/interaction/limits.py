@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cachetools import TTLCache
 from discord.app_commands import Cooldown
@@ -12,7 +12,7 @@ from discord.app_commands import Cooldown
 from liqmap import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
 
     import discord
 
@@ -23,32 +23,49 @@ _MINUTE: Final = 60.0
 _MOST_REMEMBERED = 100_000
 
 
-class Limits:
-    """Counts the maps under way and those of the last minute. Setting the clock changes neither."""
+class Places(Protocol):
+    """Counts a person's maps at all processes of a bot."""
 
-    def __init__(self, settings: LimitsSettings, *, clock: SteadyClock) -> None:
+    def __call__(self, user_id: int, most: int, /) -> AbstractAsyncContextManager[bool]:
+        """Count a map inside the block, which gets False if the person has `most` under way already."""
+
+
+class Limits:
+    """Counts the maps under way and those of the last minute. Setting the clock changes neither.
+
+    `places` counts a person's maps where a bot has several processes.
+    """
+
+    def __init__(self, settings: LimitsSettings, *, clock: SteadyClock, places: Places | None = None) -> None:
         self._settings = settings
         self._clock = clock
+        self._places = places
         self._under_way: Counter[int] = Counter()
         self._users = self._buckets()
         self._guilds = self._buckets()
 
-    @contextmanager
-    def counted(self, user_id: int, guild_id: int | None) -> Iterator[None]:
+    @asynccontextmanager
+    async def counted(self, user_id: int, guild_id: int | None) -> AsyncIterator[None]:
         """Count one map while it is under way. Raises RequestError if it is one too many."""
         most = self._settings.maps_per_user
         if self._under_way[user_id] >= most:
-            raise RequestError(f"You already have {most} maps under way; wait until one is done, please.")
+            raise _too_many(most)
         buckets = [self._bucket(self._users, user_id, self._settings.maps_per_user_a_minute, "You have")]
         if guild_id is not None:
-            most = self._settings.maps_per_guild_a_minute
-            buckets.append(self._bucket(self._guilds, guild_id, most, "This server has"))
+            a_minute = self._settings.maps_per_guild_a_minute
+            buckets.append(self._bucket(self._guilds, guild_id, a_minute, "This server has"))
         # Both buckets are checked before either is charged: a refused request costs nothing.
         for bucket in buckets:
             bucket.update_rate_limit(self._clock.steady())
         self._under_way[user_id] += 1
         try:
-            yield
+            if self._places is None:
+                yield
+                return
+            async with self._places(user_id, most) as has_place:
+                if not has_place:
+                    raise _too_many(most)
+                yield
         finally:
             self._under_way[user_id] -= 1
             # Deleted at zero: otherwise the counter would grow with everybody who ever drew a map.
@@ -67,6 +84,10 @@ class Limits:
     def _buckets(self) -> TTLCache[int, Cooldown]:
         # A bucket has to outlive its minute; dropped earlier, it would start full again.
         return TTLCache(_MOST_REMEMBERED, ttl=2 * _MINUTE, timer=self._clock.steady)
+
+
+def _too_many(most: int) -> RequestError:
+    return RequestError(f"You already have {most} maps under way; wait until one is done, please.")
 
 
 def check_channel(interaction: discord.Interaction, allowed: tuple[int, ...]) -> None:

@@ -212,6 +212,7 @@ class SubscriptionDesk:
         await self._store.subscriptions.remove_drafts(before=now - _DRAFTS_LIVE)
         await self._store.snapshots.remove_old(before=now - timedelta(days=30))
         await self._store.interactions.forget_old(now=now)
+        await self._store.under_way.forget_old(now=now)
         await self._schedule_missing()
         if client.is_ready():
             await self._claim_left(client)

@@ -17,6 +17,7 @@ from bot.store.owner import EVERYBODY, Owner, Shards
 from bot.store.pending import PendingTable
 from bot.store.snapshots import SnapshotTable
 from bot.store.subscriptions import SubscriptionTable
+from bot.store.under_way import MapsUnderWay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,6 +43,7 @@ class Store:
     claims: Claims
     pending: PendingTable
     interactions: InteractionTable
+    under_way: MapsUnderWay
     processes: ProcessLocks
 
     async def of(self, application_id: int, shards: Shards | None = None) -> Store:
@@ -75,6 +77,7 @@ async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
             **_owned_tables(engine, EVERYBODY),
             pending=PendingTable(engine),
             interactions=InteractionTable(engine),
+            under_way=MapsUnderWay(engine),
             processes=processes,
         )
         await store.guilds.load()

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, update
 from bot.store.alerts import TO_CREATOR
 from bot.store.database import writing
 from bot.store.subscriptions import SubscriptionState
-from bot.store.tables import alerts, metadata, subscriptions
+from bot.store.tables import alerts, maps_under_way, metadata, subscriptions
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -44,6 +44,7 @@ async def erase_user(engine: AsyncEngine, user_id: int) -> int:
         named += (await connection.execute(delete(subscriptions).where(*drafts))).rowcount
         private = (alerts.c.creator_id == user_id, alerts.c.channel_id == TO_CREATOR)
         named += (await connection.execute(delete(alerts).where(*private))).rowcount
+        await connection.execute(delete(maps_under_way).where(maps_under_way.c.user_id == user_id))
         for table in metadata.sorted_tables:
             if "creator_id" in table.c:
                 theirs = update(table).where(table.c.creator_id == user_id)

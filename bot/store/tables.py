@@ -177,3 +177,13 @@ interactions = Table(
     Column("application_id", BigInteger, nullable=False),
     Column("taken_at", UtcSeconds, nullable=False, index=True),
 )
+
+maps_under_way = Table(
+    "maps_under_way",
+    metadata,
+    Column("application_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("process", Integer, nullable=False),
+    Column("begun_at", UtcSeconds, nullable=False),
+)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -28,67 +30,83 @@ class Hand:
         self.time += timedelta(seconds=seconds)
 
 
-def ask(limits: Limits, times: int, *, user: int = 1, guild: int | None = None) -> None:
+async def ask(limits: Limits, times: int, *, user: int = 1, guild: int | None = None) -> None:
     for _ in range(times):
-        with limits.counted(user, guild):
+        async with limits.counted(user, guild):
             pass
 
 
-def test_person_over_the_limit_a_minute_learns_when_to_retry():
+async def test_person_over_the_limit_a_minute_learns_when_to_retry():
     clock = Hand()
     limits = Limits(LimitsSettings(maps_per_user_a_minute=3), clock=clock)
-    ask(limits, 3)
+    await ask(limits, 3)
     with pytest.raises(
         RequestError, match=r"^You have asked for 3 maps within a minute; try again <t:\d+:R>\.$"
     ):
-        ask(limits, 1)
-    ask(limits, 1, user=2)
+        await ask(limits, 1)
+    await ask(limits, 1, user=2)
     clock.time += timedelta(seconds=61)
-    ask(limits, 3)
+    await ask(limits, 3)
 
 
-def test_server_has_a_limit_of_maps_a_minute():
+async def test_server_has_a_limit_of_maps_a_minute():
     limits = Limits(LimitsSettings(maps_per_guild_a_minute=2), clock=Hand())
-    ask(limits, 1, user=1, guild=9)
-    ask(limits, 1, user=2, guild=9)
+    await ask(limits, 1, user=1, guild=9)
+    await ask(limits, 1, user=2, guild=9)
     with pytest.raises(RequestError, match="This server has asked for 2 maps"):
-        ask(limits, 1, user=3, guild=9)
-    ask(limits, 1, user=3, guild=8)
-    ask(limits, 1, user=4)
+        await ask(limits, 1, user=3, guild=9)
+    await ask(limits, 1, user=3, guild=8)
+    await ask(limits, 1, user=4)
 
 
-def test_refusal_for_the_server_spends_nothing_of_the_person():
+async def test_refusal_for_the_server_spends_nothing_of_the_person():
     limits = Limits(LimitsSettings(maps_per_user_a_minute=2, maps_per_guild_a_minute=1), clock=Hand())
-    ask(limits, 1, user=1, guild=9)
+    await ask(limits, 1, user=1, guild=9)
     for _ in range(3):
         with pytest.raises(RequestError, match="This server has asked"):
-            ask(limits, 1, user=2, guild=9)
-    ask(limits, 2, user=2, guild=None)
+            await ask(limits, 1, user=2, guild=9)
+    await ask(limits, 2, user=2, guild=None)
 
 
-def test_refusal_for_the_person_spends_nothing_of_the_server():
+async def test_refusal_for_the_person_spends_nothing_of_the_server():
     limits = Limits(LimitsSettings(maps_per_user_a_minute=1, maps_per_guild_a_minute=2), clock=Hand())
-    ask(limits, 1, user=1, guild=9)
+    await ask(limits, 1, user=1, guild=9)
     for _ in range(3):
         with pytest.raises(RequestError, match="You have asked"):
-            ask(limits, 1, user=1, guild=9)
-    ask(limits, 1, user=2, guild=9)
+            await ask(limits, 1, user=1, guild=9)
+    await ask(limits, 1, user=2, guild=9)
 
 
-def test_maps_under_way_are_counted_while_they_are():
+async def test_maps_under_way_are_counted_while_they_are():
     limits = Limits(LimitsSettings(maps_per_user=1), clock=Hand())
-    with limits.counted(1, None), pytest.raises(RequestError, match="1 maps under way"):
-        ask(limits, 1)
-    ask(limits, 1)
+    async with limits.counted(1, None):
+        with pytest.raises(RequestError, match="1 maps under way"):
+            await ask(limits, 1)
+    await ask(limits, 1)
 
 
-def test_clock_that_is_set_back_keeps_nobody_waiting():
+async def test_clock_that_is_set_back_keeps_nobody_waiting():
     clock = Hand()
     limits = Limits(LimitsSettings(maps_per_user_a_minute=1), clock=clock)
-    ask(limits, 1)
+    await ask(limits, 1)
     clock.back = timedelta(hours=5)
     again = int(clock.now().timestamp()) + 61
     with pytest.raises(RequestError, match=f"try again <t:{again}:R>"):
-        ask(limits, 1)
+        await ask(limits, 1)
     clock.time += timedelta(seconds=61)
-    ask(limits, 1)
+    await ask(limits, 1)
+
+
+async def test_maps_at_other_processes_count_too():
+    places = [True, False, True]
+
+    @asynccontextmanager
+    async def elsewhere(user_id: int, most: int) -> AsyncIterator[bool]:
+        assert (user_id, most) == (1, 1)
+        yield places.pop(0)
+
+    limits = Limits(LimitsSettings(maps_per_user=1), clock=Hand(), places=elsewhere)
+    await ask(limits, 1)
+    with pytest.raises(RequestError, match="1 maps under way"):
+        await ask(limits, 1)
+    await ask(limits, 1)

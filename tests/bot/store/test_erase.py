@@ -67,7 +67,7 @@ async def rows(store: Store) -> dict[str, list[dict[str, Any]]]:
 
 def test_every_column_that_may_name_somebody_is_known():
     ids = {column.name for table in metadata.sorted_tables for column in table.c if "_id" in column.name}
-    assert ids - NAMES_NOBODY == {"guild_id", "creator_id"}
+    assert ids - NAMES_NOBODY == {"guild_id", "creator_id", "user_id"}
 
 
 async def test_erased_server_is_in_no_table_and_others_stay(filled: Store):
