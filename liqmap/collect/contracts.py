@@ -17,12 +17,14 @@ from liqmap.files import write_file
 from liqmap.model import Exchange
 from liqmap.seals import sealed_json, unsealed_json
 from liqmap.store.segments import unreadable
+from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
+    from liqmap.exchanges.messages import Liquidation
     from liqmap.exchanges.protocol import InstrumentFormat
     from liqmap.settings import Settings
 
@@ -149,6 +151,12 @@ class Contracts:
 
     def _path(self, exchange: Exchange) -> Path:
         return self._folder / f"{exchange}.json"
+
+
+async def counted_in_base(contracts: Contracts, exchange: Exchange, liquidation: Liquidation) -> Liquidation:
+    """Return a liquidation with its size in base currency. Raises as `Contracts.of`."""
+    unit = await contracts.unit(exchange, liquidation.symbol, on=at_ms(liquidation.time).date())
+    return liquidation._replace(size=float(f"{liquidation.size * unit:.12g}"))
 
 
 def _written(kept: _Kept) -> bytes:

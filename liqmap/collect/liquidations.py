@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from liqmap.collect.recent_liquidations import RecentLiquidations
     from liqmap.exchanges.protocol import DayFile, LiquidationFiles
     from liqmap.model import Market
     from liqmap.net.session import Session
@@ -27,11 +28,27 @@ if TYPE_CHECKING:
 class LiquidationDays:
     """Fetches the liquidations of days that an exchange has published into the store."""
 
-    def __init__(self, settings: Settings, *, store: SegmentStore, session: Session) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: SegmentStore,
+        session: Session,
+        recent: RecentLiquidations | None = None,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._session = session
+        self._recent = recent
         self._one_at_a_time = asyncio.Lock()  # the windows of a day ask for the same file
+
+    async def obtain_recent(self, market: Market, window: TimeWindow) -> None:
+        """Bring what an exchange still reports by REST of a window's liquidations into the store.
+
+        Raises DataError if that is not available, StoreError.
+        """
+        if self._recent is not None:
+            await self._recent.obtain(market, window)
 
     async def obtain(self, market: Market, day: date) -> None:
         """Make sure that a day's liquidations are in the store, if the exchange publishes such files.

@@ -168,6 +168,25 @@ class LiveFormat(Protocol):
         """
 
 
+class LiquidationPages(Protocol):
+    """An exchange's recent liquidations by REST.
+
+    `reach` is how far back they go, `late` how long after its time one may appear. A page that is not the
+    last has `page_rows`, and costs `weight`. One may be empty although there is more.
+    """
+
+    reach: timedelta
+    late: timedelta
+    page_rows: int
+    weight: int
+
+    def page_url(self, base_url: str, symbol: str, *, before_ms: int) -> str:
+        """Return the address of the newest liquidations before a time."""
+
+    def read_page(self, answer: object, symbol: str) -> tuple[Liquidation, ...]:
+        """Return the liquidations of a symbol on a page, in any order. Raises DataError if it is none."""
+
+
 class Backfill(Protocol):
     """An exchange's recent trades by REST, page by page.
 

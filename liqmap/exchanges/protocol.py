@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from liqmap.exchanges.messages import Backfill, Liquidation, LiveFormat, RiskTier
+    from liqmap.exchanges.messages import Backfill, Liquidation, LiquidationPages, LiveFormat, RiskTier
     from liqmap.model import Hole, MarginModel, MarginRule, Trades
     from liqmap.model.series import Series, SeriesKind
     from liqmap.window import TimeWindow
@@ -286,9 +286,10 @@ class ExchangeRow:
     long to wait [s] if it only says to ask again, and `limited_wait` is the wait after a status that says so
     without a time [s]. `brackets_source` names the source of leverage brackets. `backfill` is None
     if the trades of the last hours can only be recorded, `risk_limits` if brackets are not published without
-    an account, `liquidation_files` if liquidations can only be recorded, and `volumes` if no answer has those
-    of all symbols. `series` are the kinds of series that the exchange publishes. `instruments` is None if
-    sizes are in base currency already. What is stored are fills, not orders, if it `stores_fills`.
+    an account, and `volumes` if no answer has those of all symbols. Without `liquidation_files` and
+    `liquidation_pages`, liquidations can only be recorded. `series` are the kinds of series that the exchange
+    publishes. `instruments` is None if sizes are in base currency already. What is stored are fills, not
+    orders, if it `stores_fills`.
     """
 
     label: str
@@ -306,6 +307,7 @@ class ExchangeRow:
     backfill: Backfill | None = None
     risk_limits: RiskLimitFormat | None = None
     liquidation_files: LiquidationFiles | None = None
+    liquidation_pages: LiquidationPages | None = None
     series: Mapping[SeriesKind, SeriesFormat] = field(default_factory=dict)
     volumes: VolumeFormat | None = None
     instruments: InstrumentFormat | None = None

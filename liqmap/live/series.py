@@ -1,6 +1,7 @@
-"""Keep the open interest and the mark prices of recorded markets in the store.
+"""Keep what exchanges report of recorded markets, beside their streams, in the store.
 
-Exchanges forget: OKX has five days of open interest in steps of five minutes, Binance's REST API thirty.
+Open interest, mark prices, and liquidations that a stream has missed. Exchanges forget: OKX has five days of
+open interest in steps of five minutes and one of liquidations, Binance's REST API thirty of open interest.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from liqmap.clock import Clock
+    from liqmap.collect.liquidations import LiquidationDays
     from liqmap.collect.series import SeriesCollector
     from liqmap.exchanges.protocol import SeriesFormat
 
@@ -32,15 +34,25 @@ _BACK: Final = timedelta(days=1)
 """How far back what is missing is fetched, where it can also be fetched later."""
 
 
-async def keep_series(collector: SeriesCollector, *, root: Path, clock: Clock) -> None:
-    """Fetch what is new of the series of all live recordings, again and again."""
+async def keep_series(
+    collector: SeriesCollector, liquidations: LiquidationDays, *, root: Path, clock: Clock
+) -> None:
+    """Fetch what is new of the series of all live recordings, and what their streams missed of liquidations.
+
+    Again and again.
+    """
     while True:
         await clock.sleep(EVERY.total_seconds())
         now = clock.now().replace(second=0, microsecond=0)
         for recording in Recordings(root).all():
             if recording.is_alive(now):
                 end = now - timedelta(minutes=now.minute % 5)
-                await _fetch(collector, Market(recording.exchange, recording.symbol), end)
+                market = Market(recording.exchange, recording.symbol)
+                await _fetch(collector, market, end)
+                try:
+                    await liquidations.obtain_recent(market, TimeWindow.ending(end, _BACK))
+                except LiqmapError as error:
+                    log.info("no recent liquidations of %s: %s", market.symbol, error)
 
 
 async def _fetch(collector: SeriesCollector, market: Market, end: datetime) -> None:

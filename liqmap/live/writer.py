@@ -7,12 +7,13 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from liqmap.collect.contracts import counted_in_base
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.fills import in_base
 from liqmap.store.bundles import Journal
 from liqmap.store.feeds import note_feed
-from liqmap.store.liquidations import append_liquidations
+from liqmap.store.liquidations import append_liquidations, merge_liquidations
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import recorded
 from liqmap.window import at_ms
@@ -58,6 +59,7 @@ class SegmentWriter:
         self._label = EXCHANGES[exchange].label
         self._source = source
         self._complete_liquidations = complete_liquidations
+        self._reported_twice = EXCHANGES[exchange].liquidation_pages is not None
         self._store = store
         self._repair = repair
         self._brackets = brackets
@@ -106,9 +108,10 @@ class SegmentWriter:
         # Table by table, so that what is tried again is not in a table yet.
         for (symbol, _), its in tables.items():
             try:
-                in_base = [await self._in_base(each) for each in its]
+                in_base = [await counted_in_base(self._contracts, self._exchange, each) for each in its]
                 await asyncio.to_thread(
-                    append_liquidations,
+                    # What REST reports too may be there already.
+                    merge_liquidations if self._reported_twice else append_liquidations,
                     self._store.root,
                     self._exchange,
                     in_base,
@@ -131,11 +134,6 @@ class SegmentWriter:
     async def write_tiers(self, tiers: Sequence[SymbolTiers]) -> bool:
         """Store the leverage brackets that the exchange announced; return whether that worked."""
         return not tiers or await self._brackets.keep(self._exchange, tiers)
-
-    async def _in_base(self, liquidation: Liquidation) -> Liquidation:
-        day = at_ms(liquidation.time).date()
-        unit = await self._contracts.unit(self._exchange, liquidation.symbol, on=day)
-        return liquidation._replace(size=float(f"{liquidation.size * unit:.12g}"))
 
     def _write(self, symbol: str, chunk: Chunk, *, unit: float, simulated: bool) -> None:
         origin = Origin(

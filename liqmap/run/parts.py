@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from liqmap.collect.brackets import BracketTables
 from liqmap.collect.collector import Collector
 from liqmap.collect.liquidations import LiquidationDays
+from liqmap.collect.recent_liquidations import RecentLiquidations
 from liqmap.collect.series import SeriesCollector
 from liqmap.collect.supply import open_supply
 from liqmap.live.recorder import Recorder
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     import aiohttp
 
     from liqmap.clock import Clock
-    from liqmap.collect.supply import Supply
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
     from liqmap.store.shared import Observe
@@ -98,9 +98,16 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
     )
     series = SeriesCollector(settings, session=supply.session, clients=supply.clients, clock=supply.clock)
     stack.push_async_callback(series.close)
+    recent = RecentLiquidations(
+        settings, store=supply.store, clients=supply.clients, contracts=supply.contracts
+    )
+    liquidations = LiquidationDays(settings, store=supply.store, session=supply.session, recent=recent)
     recorder = Recorder(supply, brackets=brackets)
     if manner.record:
-        await _start_recording(recorder, supply, series, stack)
+        await stack.enter_async_context(recorder)
+        await stack.enter_async_context(WarmMarkets(supply, want=recorder.keep))
+        keeping = keep_series(series, liquidations, root=supply.store.root, clock=supply.clock)
+        await stack.enter_async_context(_in_background(keeping))
     sources = Sources(
         Collector(
             store=supply.store,
@@ -112,7 +119,7 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
         ),
         brackets,
         series,
-        LiquidationDays(settings, store=supply.store, session=supply.session),
+        liquidations,
         supply.clock,
     )
     accuracy = Accuracy(settings, sources, run=pool.run, is_recorded=recorder.is_recorded)
@@ -120,15 +127,6 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
         accuracy.check_settings()
         await stack.enter_async_context(_in_background(accuracy.run()))
     return Parts(pool, supply.store, cluster, shared, sources, recorder, accuracy)
-
-
-async def _start_recording(
-    recorder: Recorder, supply: Supply, series: SeriesCollector, stack: AsyncExitStack
-) -> None:
-    await stack.enter_async_context(recorder)
-    await stack.enter_async_context(WarmMarkets(supply, want=recorder.keep))
-    keeping = keep_series(series, root=supply.store.root, clock=supply.clock)
-    await stack.enter_async_context(_in_background(keeping))
 
 
 def _shared_store(settings: Settings, observe: Observe) -> SharedStore | None:

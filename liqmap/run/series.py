@@ -88,9 +88,11 @@ def held_series(request: MapRequest, collector: SeriesCollector) -> MapSeries:
 
 
 async def _published_liquidations(request: MapRequest, liquidations: LiquidationDays | None) -> None:
-    """Bring the liquidations of a window's days into the store, where files of them are published."""
+    """Bring the liquidations of a window into the store, where files or REST have them."""
     if liquidations is None or request.levels is LevelFilter.ALL:
         return
+    with suppress(DataError):
+        await liquidations.obtain_recent(request.market, request.window)
     for day in request.window.days:
         # Without them, a map has no dots.
         with suppress(DataError):

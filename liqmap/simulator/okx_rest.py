@@ -17,6 +17,7 @@ from liqmap.simulator.okx_messages import (
     FILLS,
     instrument,
     okx_instrument,
+    okx_liquidations,
     okx_rows,
     okx_ticker,
     okx_tiers,
@@ -32,6 +33,8 @@ _HISTORY_DAYS = 92
 _LARGEST_PAGE, _LARGEST_NEWEST = 100, 500
 _FAMILIES = 5
 _PERIOD_MS = 2000
+_LIQUIDATIONS_MS = 86_400_000
+_ODD = 5  # every so manieth page before a time is empty at first
 _UNKNOWN = "Instrument ID, Instrument ID code, or Spread ID doesn't exist."
 
 _Refusal = tuple[str, str, int]
@@ -45,6 +48,7 @@ class OkxRest:
         self._clock = clock
         self._limit = limit
         self._period = self._asked = 0
+        self._hesitated: set[tuple[str, int]] = set()
 
     async def history(self, request: web.Request) -> web.Response:
         """Answer GET /api/v5/market/history-trades: up to 100 fills before an id or time, newest first."""
@@ -72,6 +76,27 @@ class OkxRest:
         symbol = symbol_named(request.query["instId"]) or ""
         limit = _limit(request.query.get("limit"), _LARGEST_NEWEST)
         return _answer(await self._before(symbol, epoch_ms(self._clock.now()) + 1, limit))
+
+    async def liquidations(self, request: web.Request) -> web.Response:
+        """Answer GET /api/v5/public/liquidation-orders: up to 100 of the last day, newest first.
+
+        A page before a time is empty at first now and then, although there is more.
+        """
+        query = request.query
+        name = f"{query.get('uly', '')}-SWAP"
+        if (refusal := self._refusal(name)) is not None:
+            return _refused(*refusal)
+        now = epoch_ms(self._clock.now())
+        after, symbol = query.get("after", ""), symbol_named(name) or ""
+        before = min(int(after), now + 1) if after.isascii() and after.isdigit() else now + 1
+        if after and before % _ODD == 0 and (name, before) not in self._hesitated:
+            self._hesitated.add((name, before))
+            return _answer([])
+        parts = await self._tape.liquidations(symbol, max(now - _LIQUIDATIONS_MS, 0), before)
+        rows = [row for part in parts for row in okx_liquidations(name, part)]
+        details = [each for row in rows for each in row["details"]][::-1]
+        shown = details[: _limit(query.get("limit"), _LARGEST_PAGE)]
+        return _answer([rows[0] | {"details": shown}] if shown else [])
 
     async def time(self, request: web.Request) -> web.Response:  # noqa: ARG002 - it takes no parameters
         """Answer GET /api/v5/public/time."""

@@ -138,6 +138,7 @@ class MarketServer:
             ("/okx/api/v5/public/time", self._okx.time),
             ("/okx/api/v5/public/instruments", self._okx.instruments),
             ("/okx/api/v5/public/position-tiers", self._okx.tiers),
+            ("/okx/api/v5/public/liquidation-orders", self._okx.liquidations),
             ("/okx/api/v5/market/history-mark-price-candles", self._okx_series.marks),
             ("/okx/api/v5/rubik/stat/contracts/open-interest-history", self._okx_series.interest),
             ("/okx{path:/.*}", self._files.okx),

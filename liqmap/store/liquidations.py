@@ -13,9 +13,11 @@ form when something is added::
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+
+from filelock import FileLock
 
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
@@ -42,6 +44,7 @@ COLUMNS: Final = ("time_ms", "position", "price", "size", "stream", "bankruptcy"
 _HEADER = ",".join(COLUMNS) + "\n"
 _HEADER_BEFORE = ",".join(COLUMNS[:-1]) + "\n"
 _COMMENT = "# liquidations\n"
+_LOCK_SECONDS = 10.0
 
 
 def append_liquidations(
@@ -57,6 +60,27 @@ def append_liquidations(
         tables[path].append(_row(each, complete=complete))
     for path, rows in tables.items():
         _write(path, _kept(root, path) + "".join(rows))
+
+
+def merge_liquidations(
+    root: Path, exchange: Exchange, liquidations: Iterable[Liquidation], *, complete: bool
+) -> None:
+    """Add liquidations as `append_liquidations` does, but those that are in their table already.
+
+    Other processes that merge wait. Raises OSError if a table cannot be written, in time for this one.
+    """
+    tables: defaultdict[Path, list[str]] = defaultdict(list)
+    for each in liquidations:
+        path = liquidations_path(root, exchange, each.symbol, at_ms(each.time).date())
+        tables[path].append(_row(each, complete=complete))
+    for path, rows in tables.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.parent / "lock", timeout=_LOCK_SECONDS):
+            there = _kept(root, path)
+            # Two of one moment, price and size can both be real, if one report has both.
+            new = Counter(rows) - Counter(there.splitlines(keepends=True))
+            if new:
+                _write(path, there + "".join(new.elements()))
 
 
 def write_liquidations(path: Path, liquidations: Iterable[Liquidation], *, complete: bool) -> None:

@@ -17,7 +17,7 @@ from bot.ops.backup_file import read_backup
 from liqmap.brackets import find_brackets, table_name
 from liqmap.brackets.tiers import tiers_text
 from liqmap.exchanges import EXCHANGES
-from liqmap.exchanges.messages import Backfill, Liquidation, StreamTrade, SymbolTiers
+from liqmap.exchanges.messages import Backfill, Liquidation, LiquidationPages, StreamTrade, SymbolTiers
 from liqmap.exchanges.protocol import (
     ExchangeRow,
     InstrumentFormat,
@@ -82,6 +82,9 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
         inside = (its.inside(bytewise), its.inside(fieldwise), its.inside(fieldwise))
         read = partial(_liquidations, row.liquidation_files, folder / "day")
         yield "files of liquidations", Door(read, (its.liquidations,), (bytewise, *inside))
+    if row.liquidation_pages is not None:
+        read_told = partial(_liquidation_page, row.liquidation_pages)
+        yield "pages of liquidations", _of_answers(its.liquidation_pages, read_told)
     yield "messages", Door(lambda data: _events(row.live.read(_text(data))), _inputs(its.messages))
     yield "newest", _of_answers(its.newest, partial(row.live.newest, asked=_NOW))
     yield "times", _of_answers(its.times, partial(_time, row.time))
@@ -205,6 +208,13 @@ def _liquidations(files: LiquidationFiles, file: Path, data: bytes) -> None:
     assert [each.time for each in found] == sorted(each.time for each in found)
     for each in found:
         assert window.start_ms <= each.time < window.end_ms
+        assert 1e-12 <= each.price <= 1e15
+        assert 0 < each.size <= 1e17
+
+
+def _liquidation_page(pages: LiquidationPages, answer: object) -> None:
+    for each in pages.read_page(answer, "BTCUSDT"):
+        assert (each.symbol, each.time > 0) == ("BTCUSDT", True)
         assert 1e-12 <= each.price <= 1e15
         assert 0 < each.size <= 1e17
 

@@ -56,6 +56,7 @@ class Samples:
     busy: Sequence[object] = ()
     weights: Sequence[str] = ()
     liquidations: bytes = b""
+    liquidation_pages: Sequence[object] = ()
     series_files: Mapping[SeriesKind, bytes] = field(default_factory=dict)
     series_pages: Mapping[SeriesKind, object] = field(default_factory=dict)
 
@@ -123,6 +124,7 @@ def samples_of(exchange: Exchange) -> Samples:
                 pages=[okx.answer(okx.ROW, okx.ROW | {"tradeId": "242720721"})],
                 refusals=[okx.UNKNOWN],
                 risk_limits=[okx.answer(*okx.TIERS)],
+                liquidation_pages=[okx.answer(*okx.LIQUIDATION["data"])],
                 series_pages={
                     SeriesKind.OPEN_INTEREST: {"code": "0", "data": okx_interest(series)[:_ROWS]},
                     SeriesKind.MARK_PRICE: {"code": "0", "data": okx_candles(series)[:_ROWS]},

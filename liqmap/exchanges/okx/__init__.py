@@ -5,7 +5,7 @@ from typing import Final
 
 from liqmap.exchanges.okx.files import MARKETS, Okx
 from liqmap.exchanges.okx.listing import OkxInstruments, OkxListing
-from liqmap.exchanges.okx.live import OkxBackfill, OkxLive
+from liqmap.exchanges.okx.live import OkxBackfill, OkxLiquidationPages, OkxLive
 from liqmap.exchanges.okx.pages import busy
 from liqmap.exchanges.okx.risk_limits import OkxPositionTiers
 from liqmap.exchanges.okx.series import SERIES
@@ -38,5 +38,6 @@ ROW: Final = ExchangeRow(
     budget_period=timedelta(seconds=2),
     busy=busy,
     limited_wait=2.0,
+    liquidation_pages=OkxLiquidationPages(),
     series=SERIES,
 )

@@ -27,7 +27,7 @@ from liqmap.exchanges.messages import (
     StreamTrade,
     json_object,
 )
-from liqmap.exchanges.okx.names import instrument_of, is_linear, symbol_of_swap
+from liqmap.exchanges.okx.names import family_of, instrument_of, is_linear, symbol_of_swap
 from liqmap.exchanges.okx.pages import is_unknown, rows_of
 from liqmap.model import Side, Trades
 
@@ -136,6 +136,26 @@ class OkxLive:
         """
         times = OkxBackfill().read_page(answer).trades.time
         return Newest(int(times[-1]) if len(times) else None, int(asked.timestamp() * 1000))
+
+
+class OkxLiquidationPages:
+    """The liquidations of about a day by REST; some of each moment, as in the stream."""
+
+    reach = timedelta(hours=24)
+    late = timedelta(minutes=1)
+    page_rows = 100
+    weight = 1
+
+    def page_url(self, base_url: str, symbol: str, *, before_ms: int) -> str:
+        """Return the address of the newest 100 before a time."""
+        query = {"instType": "SWAP", "uly": family_of(symbol), "state": "filled", "limit": self.page_rows}
+        return f"{base_url}/api/v5/public/liquidation-orders?{urlencode(query | {'after': before_ms})}"
+
+    def read_page(self, answer: object, symbol: str) -> tuple[Liquidation, ...]:
+        """Return the liquidations of a page, whose rows are as in the stream. Raises DataError."""
+        rows = rows_of(answer, what="liquidations")
+        with parser_door("OKX's answer about liquidations cannot be read; try again later."):
+            return tuple(each for each in _liquidations(rows) if each.symbol == symbol)
 
 
 class OkxBackfill:

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
+from liqmap.collect.liquidations import LiquidationDays
 from liqmap.collect.series import SeriesCollector
 from liqmap.live.registry import Recording, Recordings
 from liqmap.live.series import EVERY, keep_series
@@ -28,7 +29,8 @@ async def test_series_of_live_recordings_are_kept_and_their_freshness_is_said(tm
         live = Recording(Exchange.BYBIT, "BTCUSDT", updated=NOW + EVERY, since=NOW, connected=True)
         Recordings(root).write(live)
         series = SeriesCollector(its.settings, session=its.session, clients=its.clients, clock=clock)
-        keeping = asyncio.create_task(keep_series(series, root=root, clock=clock))
+        liquidations = LiquidationDays(its.settings, store=its.store, session=its.session)
+        keeping = asyncio.create_task(keep_series(series, liquidations, root=root, clock=clock))
         await clock.advance(EVERY.total_seconds())
         market = Market(Exchange.BYBIT, "BTCUSDT")
         await until(lambda: all(series.store.newest(market, kind) for kind in SeriesKind))

@@ -1,0 +1,114 @@
+"""Liquidations of the last hours, by REST into the store, where an exchange reports them so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from liqmap.collect.contracts import counted_in_base
+from liqmap.errors import StoreError
+from liqmap.exchanges import EXCHANGES
+from liqmap.store.feeds import feed_windows, note_feed
+from liqmap.store.liquidations import merge_liquidations
+from liqmap.window import DAY, TimeWindow, at_ms, missing, split_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from liqmap.collect.clients import Clients
+    from liqmap.collect.contracts import Contracts
+    from liqmap.exchanges.messages import Liquidation, LiquidationPages
+    from liqmap.model import Market
+    from liqmap.settings import Settings
+    from liqmap.store.local import SegmentStore
+
+log = logging.getLogger(__name__)
+
+_MOST_PAGES: Final = 60
+_EMPTY_AGAIN: Final = 1.0  # seconds, after which an empty page is asked for once more
+
+
+class RecentLiquidations:
+    """Fetches what the store lacks of the last hours' liquidations, one market after the other."""
+
+    def __init__(
+        self, settings: Settings, *, store: SegmentStore, clients: Clients, contracts: Contracts
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clients = clients
+        self._contracts = contracts
+        self._one_at_a_time = asyncio.Lock()
+
+    async def obtain(self, market: Market, window: TimeWindow) -> None:
+        """Bring what the exchange still reports of a window's liquidations into the store.
+
+        Raises DataError if it does not answer, StoreError.
+        """
+        pages = EXCHANGES[market.exchange].liquidation_pages
+        if pages is None:
+            return
+        async with self._one_at_a_time:
+            now = self._clients[market.exchange].clock.now().replace(microsecond=0)
+            reached = window.overlap(TimeWindow(now - pages.reach, now - pages.late))
+            lacking = [] if reached is None else self._lacking(market, reached)
+            if lacking:
+                await self._fetch(pages, market, lacking)
+
+    def _lacking(self, market: Market, window: TimeWindow) -> Sequence[TimeWindow]:
+        days = [feed_windows(self._store.root, market.exchange, market.symbol, day) for day in window.days]
+        return missing(window, [each for day in days for each in day])
+
+    async def _fetch(self, pages: LiquidationPages, market: Market, lacking: Sequence[TimeWindow]) -> None:
+        whole = TimeWindow(lacking[0].start, lacking[-1].end)
+        found, since = await self._read(pages, market, whole)
+        in_base = [await counted_in_base(self._contracts, market.exchange, each) for each in found]
+        parts = [part for each in lacking if (part := each.overlap(TimeWindow(since, whole.end)))]
+        try:
+            await asyncio.to_thread(self._keep, market, in_base, parts)
+        except OSError as error:
+            raise StoreError(f"Liquidations cannot be stored ({error.strerror}).") from error
+
+    async def _read(
+        self, pages: LiquidationPages, market: Market, whole: TimeWindow
+    ) -> tuple[list[Liquidation], datetime]:
+        """Return the liquidations of a window, and from when on they are all that the exchange reports."""
+        found: list[Liquidation] = []
+        before = whole.end_ms
+        for _ in range(_MOST_PAGES):
+            page = await self._page(pages, market, before)
+            # The page has all of the time at which the one before it broke off.
+            found = [each for each in found if each.time >= before]
+            found += [each for each in page if whole.start_ms <= each.time < whole.end_ms]
+            oldest = min((each.time for each in page), default=before)
+            is_last = 0 < len(page) < pages.page_rows or (not page and before == whole.end_ms)
+            if oldest <= whole.start_ms or is_last:
+                return found, whole.start
+            if oldest >= before:
+                break  # empty though there was more: what lies before is not known
+            # What has the oldest one's time may go on over the page's end.
+            before = oldest + 1 if oldest + 1 < before else oldest
+        # Rounded up to a whole second: others of the oldest one's may be missing.
+        return found, at_ms(-(-(before + 1) // 1000) * 1000)
+
+    async def _page(self, pages: LiquidationPages, market: Market, before: int) -> tuple[Liquidation, ...]:
+        client = self._clients[market.exchange]
+        base_url = self._settings.exchanges.of(market.exchange).api_url
+        url = pages.page_url(base_url, market.symbol, before_ms=before)
+        for last in (False, True):
+            page = pages.read_page(await client.get(url, weight=pages.weight), market.symbol)
+            if page or last:
+                return page
+            await client.clock.sleep(_EMPTY_AGAIN)
+        raise AssertionError("the last attempt returns")  # pragma: no cover
+
+    def _keep(self, market: Market, found: Sequence[Liquidation], parts: Sequence[TimeWindow]) -> None:
+        complete = EXCHANGES[market.exchange].live.complete_liquidations
+        merge_liquidations(self._store.root, market.exchange, found, complete=complete)
+        # Noted last, so that where a span is there, its liquidations are.
+        for part in parts:
+            for span in split_at(part, DAY):
+                note_feed(self._store.root, market.exchange, market.symbol, span)
+        log.info("fetched %d liquidations of %s %s", len(found), market.exchange, market.symbol)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from liqmap.collect.recent_liquidations import RecentLiquidations
+from liqmap.collect.supply import Supply
+from liqmap.exchanges.messages import Liquidation
+from liqmap.model import Exchange, Market, Side
+from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.store.feeds import feed_coverage, note_feed
+from liqmap.store.liquidations import merge_liquidations, read_liquidations
+from liqmap.window import TimeWindow
+from tests.liqmap.market_time import driven
+from tests.liqmap.supplies import supplies
+
+NOW = datetime(2026, 7, 2, 7, 33, 20, tzinfo=UTC)
+MARKET = SimulatedMarket(scale=0.002)
+OKX = Market(Exchange.OKX, "BTCUSDT")
+
+
+@asynccontextmanager
+async def fetching(
+    folder: Path,
+) -> AsyncIterator[tuple[RecentLiquidations, Supply, SimulatedClock, MarketServer]]:
+    clock = SimulatedClock(NOW)
+    async with (
+        MarketServer(MARKET, clock=clock, pump_every=None) as server,
+        supplies(folder, server, clock) as its,
+    ):
+        recent = RecentLiquidations(
+            its.settings, store=its.store, clients=its.clients, contracts=its.contracts
+        )
+        yield recent, its, clock, server
+
+
+def held(its: Supply, window: TimeWindow) -> list[Liquidation]:
+    rows = [
+        each
+        for day in window.days
+        for each in read_liquidations(its.store.root, OKX.exchange, OKX.symbol, day)
+    ]
+    return sorted(rows, key=lambda each: (each.time, each.price, each.size))
+
+
+def reported(window: TimeWindow) -> list[tuple[int, bool, float, float]]:
+    """Return what the market has liquidated, as it is stored."""
+    days = [MARKET.liquidations("BTCUSDT", day) for day in window.days]
+    inside = [day.between(window.start_ms, window.end_ms) for day in days]
+    rows = [
+        (int(time), bool(is_long), float(price), float(f"{size:.12g}"))
+        for each in inside
+        for time, is_long, price, size in zip(each.time, each.is_long, each.price, each.size, strict=True)
+    ]
+    return sorted(rows)
+
+
+async def test_last_day_is_whole_across_pages_that_are_empty_at_first(tmp_path: Path):
+    window = TimeWindow.ending(NOW.replace(second=0), timedelta(hours=36))
+    async with fetching(tmp_path) as (recent, its, clock, server):
+        await driven(clock, recent.obtain(OKX, window))
+        told = TimeWindow(NOW - timedelta(hours=24), NOW - timedelta(minutes=1))
+        told = told.overlap(window) or told
+        found = [(each.time, each.position is Side.BUY, each.price, each.size) for each in held(its, window)]
+        assert sorted(found) == reported(told)
+        assert len(found) > 200
+        assert feed_coverage(its.store.root, OKX.exchange, OKX.symbol, told) == pytest.approx(1, abs=2e-5)
+        asked = server.requests["/okx/api/v5/public/liquidation-orders"]
+        await driven(clock, recent.obtain(OKX, window.overlap(told) or told))
+        assert server.requests["/okx/api/v5/public/liquidation-orders"] == asked  # nothing is lacking
+
+
+async def test_what_was_recorded_is_neither_fetched_nor_kept_twice(tmp_path: Path):
+    window = TimeWindow.ending(NOW.replace(second=0) - timedelta(hours=8), timedelta(hours=6))
+    made = MARKET.liquidations("BTCUSDT", window.start.date()).between(window.start_ms, window.end_ms)
+    first = Liquidation(
+        *("BTCUSDT", int(made.time[0]), Side.BUY if made.is_long[0] else Side.SELL),
+        *(float(made.price[0]), float(made.size[0])),
+    )
+    async with fetching(tmp_path) as (recent, its, clock, server):
+        root = its.store.root
+        for _ in range(2):
+            merge_liquidations(root, OKX.exchange, [first], complete=False)
+        await driven(clock, recent.obtain(OKX, window))
+        found = held(its, window)
+        assert [each.time for each in found] == [row[0] for row in reported(window)]
+        assert found.count(first) == 1
+        note_feed(root, Exchange.OKX, "ETHUSDT", TimeWindow.of_day(window.start.date()))
+        asked = server.requests.total()
+        await driven(clock, recent.obtain(Market(Exchange.OKX, "ETHUSDT"), window))
+        await driven(clock, recent.obtain(Market(Exchange.BYBIT, "BTCUSDT"), window))
+        assert server.requests.total() == asked
