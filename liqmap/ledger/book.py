@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from liqmap.errors import RequestError
 from liqmap.ledger.file import read_ledger, writing
-from liqmap.ledger.lines import LedgerOrigin, Outcome, Seal, Window, begin_line, windows_of
+from liqmap.ledger.lines import LedgerOrigin, Outcome, Seal, Window, begin_line, first_line, windows_of
 from liqmap.ledger.score import known_levels, outcome_of, seal_of
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class Book:
     def begin(self, *, origin: LedgerOrigin, version: str, terms: Mapping[str, Any], now: datetime) -> None:
         """Begin the ledger, or check that it was begun for the same maps. Raises RequestError."""
         wanted = begin_line(origin=origin, version=version, terms=terms, begun=now)
-        if not self._writer.lines:
+        first = first_line(self._writer.lines)
+        if first is None:
             self._writer.append(wanted)
             return
-        first = self._writer.lines[0]
         for key, what in _SAME.items():
             if first.get(key) != wanted[key]:
                 raise RequestError(f"This ledger was begun with {what}; name another file with --file.")

@@ -78,13 +78,9 @@ def baseline(preceding: Sequence[tuple[float, NDArray[np.float64]]], sigma: floa
     uniform = np.full(COUNT, 1 / COUNT)
     if not preceding:
         return uniform
-    sigmas = np.array([[each] for each, _ in preceding])
-    usd = np.stack([each for _, each in preceding])
-    # Every window's cells behind those of the window before, so that one count does for all.
-    place = (cells(sigmas) + CELLS * np.arange(len(sigmas))[:, None]).ravel()
-    shares = (usd / usd.sum(axis=1, keepdims=True)).ravel()
-    share = np.bincount(place, weights=shares, minlength=CELLS * len(sigmas)).reshape(-1, CELLS)
-    width = np.bincount(place, minlength=CELLS * len(sigmas)).reshape(-1, CELLS) * STEP / sigmas
+    shares = [usd / usd.sum() for _, usd in preceding]
+    share, width = _by_cell([each for each, _ in preceding], shares)
+    width = width * STEP / np.array([[each] for each, _ in preceding])
     rates = np.divide(share, width, out=np.zeros_like(share), where=width > 0)
     within_reach = (width > 0).sum(axis=0)
     rate = np.divide(rates.sum(axis=0), within_reach, out=np.zeros(CELLS), where=within_reach > 0)
@@ -93,6 +89,34 @@ def baseline(preceding: Sequence[tuple[float, NDArray[np.float64]]], sigma: floa
         return uniform
     mixed: NDArray[np.float64] = (1 - _UNIFORM) * density / density.sum() + _UNIFORM * uniform
     return mixed
+
+
+def reach(preceding: Sequence[tuple[float, NDArray[np.bool_]]], sigma: float) -> NDArray[np.float64]:
+    """Return how likely the price gets to each bucket, which depends on side and distance alone.
+
+    `preceding` are the sigma and the touched buckets of earlier windows, not nothing: the share of a cell's
+    buckets that were touched, each window counting equally. Half a window is added on either side (Jeffreys),
+    so that nothing is impossible, and farther cells are never likelier than nearer ones.
+    """
+    touches, width = _by_cell([each for each, _ in preceding], [each for _, each in preceding])
+    came = np.divide(touches, width, out=np.zeros_like(touches), where=width > 0).sum(axis=0)
+    seen = (width > 0).sum(axis=0)
+    # A cell that no window had a bucket in is as likely as the next nearer one, the nearest of all certain.
+    rate = np.where(seen > 0, (came + 0.5) / (seen + 1), 1.0)
+    outwards: NDArray[np.float64] = np.minimum.accumulate(rate.reshape(2, -1), axis=1).ravel()[cells(sigma)]
+    return outwards
+
+
+def _by_cell(
+    sigmas: Sequence[float], values: Sequence[NDArray[np.float64] | NDArray[np.bool_]]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the sum of each window's values, and the number of its buckets, in each cell."""
+    windows = len(sigmas)
+    # Every window's cells behind those of the window before, so that one count does for all.
+    place = (cells(np.array(sigmas)[:, None]) + CELLS * np.arange(windows)[:, None]).ravel()
+    sums = np.bincount(place, weights=np.stack(values).ravel(), minlength=CELLS * windows)
+    width = np.bincount(place, minlength=CELLS * windows)
+    return sums.astype(np.float64).reshape(windows, CELLS), width.reshape(windows, CELLS)
 
 
 def top_buckets(density: NDArray[np.float64]) -> NDArray[np.int64]:

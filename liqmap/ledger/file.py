@@ -164,6 +164,8 @@ def _opened(text: bytes) -> tuple[Line, str]:
     if tail != _BEFORE_HASH + digest.encode() + _AFTER_HASH:
         raise ValueError("another hash")
     line: Line = json.loads(text)
+    if not isinstance(line.get("kind"), str):
+        raise ValueError("no kind")  # noqa: TRY004 - of what stands in the file
     return line, digest
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 
+from liqmap.errors import RequestError, parser_door
 from liqmap.ledger.buckets import COUNT
 from liqmap.model import Exchange, Market
 from liqmap.window import TimeWindow
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 HORIZON: Final = timedelta(hours=8)
 """How long after its sealing a map is compared with what came; maps are sealed at its multiples (UTC)."""
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Of the lines; a ledger of another format is not read."""
+
 _DIGITS = 8  # significant, of what is written
 
 
@@ -51,11 +54,13 @@ class State(StrEnum):
 class Seal:
     """One market's map as it was sealed at `time`, before its outcome was known.
 
-    `density` and `baseline` have one element a bucket and sum to 1; there is no baseline before there are
-    enough windows. `standing` is the notional that the density is a share of. `marked` are the buckets that
-    the map marks, `cells` each bucket's cell of equal distance, `sigma` the volatility of eight hours.
-    `written` is when the line was written, `coverage` which share of the map's window had trades, `rate` the
-    maintenance margin rate of the first bracket, None without brackets.
+    `density` and `baseline` have one element a bucket and sum to 1, `reach` is how likely the price gets to
+    each bucket, and `counts` what a dollar that is liquidated there counts in each figure. There is no
+    baseline, reach or count before there are enough windows. `standing` is the notional that the density is a
+    share of. `marked` are the buckets that the map marks, `cells` each bucket's cell of equal distance,
+    `sigma` the volatility of eight hours. `written` is when the line was written, `coverage` which share of
+    the map's window had trades, `rate` the maintenance margin rate of the first bracket, None without
+    brackets.
     """
 
     market: Market
@@ -71,6 +76,8 @@ class Seal:
     marked: tuple[int, ...]
     simulated: bool
     rate: float | None = None
+    reach: NDArray[np.float64] | None = None
+    counts: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     digest: str = ""
 
     @property
@@ -92,6 +99,8 @@ class Seal:
             "standing": _rounded(self.standing),
             "density": _list(self.density),
             "baseline": None if self.baseline is None else _list(self.baseline),
+            "reach": None if self.reach is None else _list(self.reach),
+            "counts": {name: _list(each) for name, each in self.counts.items()},
             "cells": self.cells.tolist(),
             "marked": list(self.marked),
             "simulated": self.simulated,
@@ -110,7 +119,9 @@ class Seal:
             coverage=line["coverage"],
             standing=line["standing"],
             density=np.array(line["density"], np.float64),
-            baseline=None if line["baseline"] is None else np.array(line["baseline"], np.float64),
+            baseline=_array(line["baseline"]),
+            reach=_array(line["reach"]),
+            counts={name: np.array(each, np.float64) for name, each in line["counts"].items()},
             cells=np.array(line["cells"], np.int64),
             marked=tuple(line["marked"]),
             simulated=line["simulated"],
@@ -126,9 +137,9 @@ class Outcome:
     `feed` is which share of those hours the liquidations' feed covers, `complete` whether it has all of
     them. A void window has no more than that. `usd` is what was liquidated in each bucket, `outside` what lay
     in none, `events` how many liquidations there were. `low` and `high` are how far the price went, `touched`
-    the buckets that it reached. `counted` are the buckets that were not there before at this price, and
-    `known` all prices of buckets by then that the price has not left. `margin_gap` is the median distance of
-    bankruptcy prices from the fills.
+    the buckets that it reached. `fresh` is what reaching each bucket counts: only those count that were not
+    there before at this price, and `known` are all prices of buckets by then that the price has not left.
+    `margin_gap` is the median distance of bankruptcy prices from the fills.
     """
 
     seal: str
@@ -141,7 +152,7 @@ class Outcome:
     low: float = 0.0
     high: float = 0.0
     touched: tuple[int, ...] = ()
-    counted: tuple[int, ...] = ()
+    fresh: NDArray[np.float64] | None = None
     known: tuple[float, ...] = ()
     margin_gap: float | None = None
 
@@ -159,7 +170,7 @@ class Outcome:
             "low": self.low,
             "high": self.high,
             "touched": list(self.touched),
-            "counted": list(self.counted),
+            "fresh": None if self.fresh is None else _list(self.fresh),
             "known": list(self.known),
             "margin_gap": self.margin_gap,
         }
@@ -173,12 +184,12 @@ class Outcome:
             feed=line["feed"],
             complete=line["complete"],
             events=line["events"],
-            usd=None if line["usd"] is None else np.array(line["usd"], np.float64),
+            usd=_array(line["usd"]),
             outside=line["outside"],
             low=line["low"],
             high=line["high"],
             touched=tuple(line["touched"]),
-            counted=tuple(line["counted"]),
+            fresh=_array(line["fresh"]),
             known=tuple(line["known"]),
             margin_gap=line["margin_gap"],
         )
@@ -210,9 +221,34 @@ def begin_line(
 
 
 def windows_of(lines: Sequence[Line]) -> list[Window]:
-    """Return the sealed windows of a ledger's lines, in the order in which they were sealed."""
-    outcomes = {line["seal"]: Outcome.read(line) for line in lines if line["kind"] == "outcome"}
-    return [Window(Seal.read(line), outcomes.get(line["sha256"])) for line in lines if line["kind"] == "seal"]
+    """Return the sealed windows of a ledger's lines, in the order in which they were sealed.
+
+    Raises RequestError for a ledger of another format, DataError for lines that make no sense.
+    """
+    begin = first_line(lines)
+    with parser_door("The ledger has lines that no version of liqmap writes; name another file with --file."):
+        if begin is not None and begin["format"] != FORMAT:
+            raise RequestError(
+                f"This ledger was written by version {begin['version']}, whose lines this version does not"
+                " read; use that one, or name another file with --file."
+            )
+        outcomes = {line["seal"]: Outcome.read(line) for line in lines if line["kind"] == "outcome"}
+        return [
+            Window(Seal.read(line), outcomes.get(line["sha256"])) for line in lines if line["kind"] == "seal"
+        ]
+
+
+def first_line(lines: Sequence[Line]) -> Line | None:
+    """Return the line that says by what a ledger's maps are made, None if it is not begun.
+
+    Before it there may be a repair: of the same line, which a killed writer left half-written.
+    """
+    return next((line for line in lines if line["kind"] == "begin"), None)
+
+
+def market_name(market: Market) -> str:
+    """Return a market as figures name it, such as bybit:BTCUSDT."""
+    return f"{market.exchange.value}:{market.symbol}"
 
 
 def newest_boundary(now: datetime) -> datetime:
@@ -220,9 +256,14 @@ def newest_boundary(now: datetime) -> datetime:
     return now - (now - datetime(1970, 1, 1, tzinfo=UTC)) % HORIZON
 
 
+def _array(values: list[float] | None) -> NDArray[np.float64] | None:
+    return None if values is None else np.array(values, np.float64)
+
+
 def _list(values: NDArray[np.float64]) -> list[float]:
     return [_rounded(float(each)) for each in values]
 
 
 def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+    # Most of what counts is nothing, which takes a third less room as a whole number.
+    return float(f"{value:.{_DIGITS}g}") or 0

@@ -1,10 +1,16 @@
-"""How well one map did: what its density, and its marked buckets, knew beyond the distance."""
+"""How well one map did: what its density, and its marked buckets, knew beyond the distance.
+
+Every figure of a window is a sum over buckets: the share of USD that was liquidated there, times what a
+dollar there counts. What it counts is known, and sealed, before anything is liquidated.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+
+from liqmap.ledger.buckets import CELL_EDGES, IS_SHORT, shifted, top_buckets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +19,24 @@ if TYPE_CHECKING:
 
 MAP_SHARE: Final = 0.95
 """The map's share of the mixed density; the rest is the baseline's, so that no loss is infinite."""
+
+GAIN: Final = "information gain"
+MATCHED_GAIN: Final = "gain at equal distance"
+MARKED: Final = "marked zones"
+DIFFERENCE: Final = "difference"
+PLACEBO: Final = "shifted maps"
+SIDES: Final = ("longs", "shorts")
+
+SIGMA_EDGES: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+"""Where the bins of distance begin that a report shows [sigmas]; the last has no end."""
+
+BINS: Final = tuple(f"{side} from {edge:g} sigma" for side in SIDES for edge in SIGMA_EDGES)
+
+SHIFTS: Final = tuple(sign * step / 1000 for sign in (-1, 1) for step in range(3, 11))
+"""By how much of the price a map is moved as a placebo: 0.3 to 1 % both ways, in steps of a bucket."""
+
+
+_BIN_OF_CELL = np.searchsorted(SIGMA_EDGES, CELL_EDGES, side="right") - 1
 
 
 class Capture(NamedTuple):
@@ -27,20 +51,50 @@ class Capture(NamedTuple):
         return self.marked - self.matched
 
 
-def information_gain(
-    usd: NDArray[np.float64],
+def counts_of(
     density: NDArray[np.float64],
+    reach: NDArray[np.float64],
     baseline: NDArray[np.float64],
-    *,
-    map_share: float = MAP_SHARE,
-) -> float:
-    """Return how many bits a liquidated dollar is less surprising by the map than by the baseline.
+    cells: NDArray[np.int64],
+) -> dict[str, NDArray[np.float64]]:
+    """Return what a dollar in each bucket counts in each figure, by the figure's name.
 
-    Both densities sum to 1; `usd` is what was liquidated in each bucket, not nothing.
+    `density` is the map's and `reach` how likely the price gets to each bucket.
     """
-    mixed = map_share * density + (1 - map_share) * baseline
-    hit = usd > 0
-    return float((usd[hit] / usd.sum() * np.log2(mixed[hit] / baseline[hit])).sum())
+    difference = contrast(top_buckets(density), cells)
+    # Marked buckets and their peers are of one cell, and so of one bin.
+    bins = len(SIGMA_EDGES) * IS_SHORT + _BIN_OF_CELL[cells % len(CELL_EDGES)]
+    placebo = [contrast(top_buckets(shifted(density, distance)), cells) for distance in SHIFTS]
+    return {
+        GAIN: bits(reachable(density, reach), baseline),
+        MATCHED_GAIN: bits(at_equal_distance(density, baseline, cells), baseline),
+        MARKED: np.where(difference > 0, 1.0, 0.0),
+        DIFFERENCE: difference,
+        PLACEBO: np.mean(placebo, axis=0),
+        **{name: np.where(side == IS_SHORT, difference, 0.0) for side, name in enumerate(SIDES)},
+        **{name: np.where(bins == number, difference, 0.0) for number, name in enumerate(BINS)},
+    }
+
+
+def bits(
+    density: NDArray[np.float64], baseline: NDArray[np.float64], *, map_share: float = MAP_SHARE
+) -> NDArray[np.float64]:
+    """Return by how many bits a dollar in each bucket is less surprising by the map than by the baseline.
+
+    Both densities sum to 1. The mean over all liquidated dollars is the information gain.
+    """
+    found: NDArray[np.float64] = np.log2((map_share * density + (1 - map_share) * baseline) / baseline)
+    return found
+
+
+def reachable(density: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the map's density over what the price can reach: each bucket's, times how likely that is.
+
+    Most of a map stands where the price does not come within hours. That is no mistake of the map, which
+    says what would be liquidated at a price and not how likely the price gets there.
+    """
+    likely = density * reach
+    return likely / likely.sum() if likely.any() else likely
 
 
 def at_equal_distance(
@@ -55,39 +109,23 @@ def at_equal_distance(
     return np.where(its > 0, density * np.divide(share, its, out=np.zeros(len(its)), where=its > 0), baseline)
 
 
-def capture(
-    values: NDArray[np.float64], marked: Sequence[int] | NDArray[np.int64], cells: NDArray[np.int64]
-) -> Capture:
-    """Return the values in the marked buckets, and in those that match them.
-
-    Each marked bucket is matched by the mean of all unmarked ones of its cell; where there are none, it
-    counts on neither side.
-    """
-    pairs = matches(values, marked, cells)
-    return Capture(sum(each.marked for _, each in pairs), sum(each.matched for _, each in pairs))
-
-
-def matches(
-    values: NDArray[np.float64],
+def contrast(
     marked: Sequence[int] | NDArray[np.int64],
     cells: NDArray[np.int64],
     *,
     among: Sequence[int] | None = None,
-) -> list[tuple[int, Capture]]:
-    """Return each marked bucket that has peers, with its own value and its peers' mean.
+) -> NDArray[np.float64]:
+    """Return 1 for each marked bucket, and for its unmarked peers what takes their mean off again.
 
-    With `among`, other buckets count on neither side.
+    Peers are of the same cell. A marked bucket without any counts nothing. With `among`, other buckets count
+    on neither side.
     """
-    counts = np.ones(len(values), np.bool_) if among is None else np.isin(np.arange(len(values)), among)
-    unmarked = counts.copy()
-    unmarked[list(marked)] = False
-    peers = np.bincount(cells[unmarked], minlength=cells.max() + 1)
-    sums = np.bincount(cells[unmarked], weights=values[unmarked], minlength=cells.max() + 1)
-    return [
-        (int(bucket), Capture(float(values[bucket]), float(sums[cells[bucket]] / peers[cells[bucket]])))
-        for bucket in marked
-        if peers[cells[bucket]] and counts[bucket]
-    ]
+    counts = np.ones(len(cells), np.bool_) if among is None else np.isin(np.arange(len(cells)), among)
+    is_marked = np.isin(np.arange(len(cells)), marked) & counts
+    is_peer = ~np.isin(np.arange(len(cells)), marked) & counts
+    of_cell, peers = (np.bincount(cells, weights=each)[cells] for each in (is_marked, is_peer))
+    taken_off = np.divide(of_cell, peers, out=np.zeros(len(cells)), where=peers > 0)
+    return np.where(is_marked & (peers > 0), 1.0, 0.0) - np.where(is_peer, taken_off, 0.0)
 
 
 def margin_gap(price: NDArray[np.float64], bankruptcy: NDArray[np.float64]) -> float | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
-from liqmap.ledger.buckets import CELL_EDGES, IS_SHORT, shifted, top_buckets
 from liqmap.ledger.chance import LOOK_LEVEL, LOOKS, Interval, drawn_means, holm, interval, p_value
-from liqmap.ledger.lines import LedgerOrigin, State, Window, windows_of
-from liqmap.ledger.metrics import Capture, at_equal_distance, capture, information_gain, matches
+from liqmap.ledger.lines import LedgerOrigin, State, Window, first_line, market_name, windows_of
+from liqmap.ledger.metrics import BINS, DIFFERENCE, GAIN, MARKED, MATCHED_GAIN, PLACEBO, SIDES, Capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
 
     from liqmap.ledger.file import Content, Line
 
-SHIFTS: Final = tuple(sign * step / 1000 for sign in (-1, 1) for step in range(3, 11))
-"""By how much of the price a map is moved as a placebo: 0.3 to 1 % both ways, in steps of a bucket."""
-
-SIGMA_EDGES: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
-"""Where the bins of distance begin that a report shows [sigmas]; the last has no end."""
-
-_BIN_OF_CELL = np.searchsorted(SIGMA_EDGES, np.tile(CELL_EDGES, 2), side="right") - 1
 _BAND = (2.5, 97.5)
 
 
@@ -61,14 +53,15 @@ class Figures:
     """What scored windows say. Shares of USD count every window equally; `weighted` counts every dollar.
 
     `gain` is in bits a window, the primary metric; `matched_gain` is what is left of it between buckets of
-    equal distance. `lift` is the difference of `capture`. `placebo` is the lift of shifted maps. `profile`
-    and its bounds are the lift by side and bin of distance (2, bins). `swept` is modelled swept over realised
-    USD by month, `margin` the margin check of each market that has one. `touch` is None where no marked
-    level was new.
+    equal distance, `weighted_gain` the gain in bits a dollar. `lift` is the difference of `capture`, and
+    `placebo` that of shifted maps. `profile` and its bounds are the lift by side and bin of distance (2,
+    bins). `swept` is modelled swept over realised USD by month, `margin` the margin check of each market that
+    has one. `touch` is None where no marked level was new.
     """
 
     gain: Interval
     matched_gain: Interval
+    weighted_gain: Interval
     capture: Capture
     lift: Interval
     weighted: Interval
@@ -125,27 +118,23 @@ class Scored:
     def of(cls, window: Window) -> Self:
         """Return the numbers of a window that is scored."""
         seal, outcome = window
-        if outcome is None or outcome.usd is None or seal.baseline is None:
+        if outcome is None or outcome.usd is None or outcome.fresh is None or not seal.counts:
             raise ValueError("only a scored window has numbers")
         total = float(outcome.usd.sum())
-        share = outcome.usd / total
-        hit = np.zeros(len(share))
+        share, hit = outcome.usd / total, np.zeros(len(outcome.usd))
         hit[list(outcome.touched)] = 1
-        pairs = matches(hit, seal.marked, seal.cells, among=outcome.counted)
-        touches = [pair.lift for _, pair in pairs]
+        found = {name: float(share @ counts) for name, counts in seal.counts.items()}
         return cls(
             day=seal.time.date(),
-            market=f"{seal.market.exchange.value}:{seal.market.symbol}",
+            market=market_name(seal.market),
             total=total,
-            gain=information_gain(outcome.usd, seal.density, seal.baseline),
-            matched_gain=information_gain(
-                outcome.usd, at_equal_distance(seal.density, seal.baseline, seal.cells), seal.baseline
-            ),
-            capture=capture(share, seal.marked, seal.cells),
-            profile=_profile(share, seal.marked, seal.cells),
-            placebo=_placebo(share, seal.density, seal.cells),
-            touch=sum(touches),
-            levels=len(touches),
+            gain=found[GAIN],
+            matched_gain=found[MATCHED_GAIN],
+            capture=Capture(found[MARKED], found[MARKED] - found[DIFFERENCE]),
+            profile=np.array([found[name] for name in BINS]).reshape(len(SIDES), -1),
+            placebo=found[PLACEBO],
+            touch=float(hit @ outcome.fresh),
+            levels=int(np.count_nonzero(outcome.fresh > 0)),
             swept=seal.standing * float(seal.density @ hit),
             margin=None if outcome.margin_gap is None else MarginCheck(outcome.margin_gap, seal.rate),
         )
@@ -156,7 +145,7 @@ def report_of(content: Content, *, symbol: str | None = None) -> Report | None:
 
     Windows of complete feeds count alone; those of sampled ones count where there are no others.
     """
-    begin = next((line for line in content.lines if line["kind"] == "begin"), None)
+    begin = first_line(content.lines)
     windows = [each for each in windows_of(content.lines) if symbol in {None, each.seal.market.symbol}]
     if begin is None or not windows:
         return None
@@ -179,7 +168,7 @@ def _report(begin: Line, last_hash: str, windows: Sequence[Window], *, complete:
         since=min(each.seal.time for each in windows).date(),
         version=begin["version"],
         last_hash=last_hash,
-        markets=tuple(sorted({f"{each.seal.market.exchange}:{each.seal.market.symbol}" for each in windows})),
+        markets=tuple(sorted({market_name(each.seal.market) for each in windows})),
         complete=complete,
         simulated=any(each.seal.simulated for each in windows),
         days=len({each.day for each in scored}),
@@ -204,6 +193,7 @@ def figures_of(scored: Sequence[Scored], *, fixed_end: bool = False) -> Figures:
     return Figures(
         gain=mean([each.gain for each in scored]),
         matched_gain=mean([each.matched_gain for each in scored]),
+        weighted_gain=mean([each.gain for each in scored], totals),
         capture=_mean_capture(scored),
         lift=mean(lifts),
         weighted=mean(lifts, totals),
@@ -222,20 +212,6 @@ def figures_of(scored: Sequence[Scored], *, fixed_end: bool = False) -> Figures:
 _RANKS = (State.SCORED, State.FEW, State.WARMING, None, State.VOID)
 
 
-def _profile(
-    share: NDArray[np.float64], marked: Sequence[int], cells: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    found = np.zeros((2, len(SIGMA_EDGES)))
-    for bucket, pair in matches(share, marked, cells):
-        found[int(IS_SHORT[bucket]), _BIN_OF_CELL[cells[bucket]]] += pair.lift
-    return found
-
-
-def _placebo(share: NDArray[np.float64], density: NDArray[np.float64], cells: NDArray[np.int64]) -> float:
-    moved = (top_buckets(shifted(density, distance)) for distance in SHIFTS)
-    return float(np.mean([capture(share, marked, cells).lift for marked in moved]))
-
-
 def _mean_capture(scored: Sequence[Scored]) -> Capture:
     return Capture(*np.mean([each.capture for each in scored], axis=0).tolist())
 
@@ -249,8 +225,8 @@ def _touch(counted: Sequence[Scored]) -> Interval:
 
 def _questions(scored: Sequence[Scored]) -> Iterator[Question]:
     """Yield the secondary family, whose p-values are corrected for their number."""
-    sides = [(name, [float(each.profile[side].sum()) for each in scored]) for side, name in enumerate(_SIDES)]
-    asked = [("the difference", scored, [each.capture.lift for each in scored], np.ones(len(scored)))]
+    sides = [(name, [float(each.profile[side].sum()) for each in scored]) for side, name in enumerate(SIDES)]
+    asked = [(DIFFERENCE, scored, [each.capture.lift for each in scored], np.ones(len(scored)))]
     asked += [(name, scored, values, np.ones(len(scored))) for name, values in sides]
     counted = [each for each in scored if each.levels]
     if counted:
@@ -266,9 +242,6 @@ def _questions(scored: Sequence[Scored]) -> Iterator[Question]:
         found.append((name, interval(days, array, weights), p_value(drawn_means(days, array, weights))))
     corrected = holm([p for *_, p in found])
     return (Question(*each, overall) for each, overall in zip(found, corrected, strict=True))
-
-
-_SIDES = ("longs", "shorts")
 
 
 def _swept(scored: Sequence[Scored]) -> dict[str, float]:

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from liqmap.ledger.buckets import (
+    COUNT,
     LEAST_WINDOWS,
     baseline,
     bucket_of,
     cells,
     first_touches,
+    reach,
     still_known,
     summed,
     top_buckets,
     touched,
 )
-from liqmap.ledger.lines import Outcome, Seal, State, Window
-from liqmap.ledger.metrics import margin_gap
+from liqmap.ledger.lines import Outcome, Seal, State, Window, market_name
+from liqmap.ledger.metrics import DIFFERENCE, contrast, counts_of, margin_gap
 from liqmap.model import Side
 
 if TYPE_CHECKING:
@@ -78,13 +80,22 @@ def seal_of(
 ) -> Seal:
     """Return the seal of a map; `before` are the windows of this market that the baseline may know."""
     preceding = [
-        (each.seal.sigma, each.outcome.usd)
+        (each.seal.sigma, each.outcome)
         for each in before
-        if each.seal.window.end <= time and each.outcome is not None and each.outcome.usd is not None
+        if each.seal.window.end <= time and each.outcome is not None
         if each.outcome.state in {State.SCORED, State.WARMING}
     ]
     total = float(standing.notional.sum())
     density = standing.notional / total if total else np.zeros(len(standing.notional))
+    cell, chance, likely = cells(standing.sigma), None, None
+    counts: dict[str, NDArray[np.float64]] = {}
+    if len(preceding) >= LEAST_WINDOWS:
+        liquidated = [(sigma, outcome.usd) for sigma, outcome in preceding if outcome.usd is not None]
+        chance = baseline(liquidated, standing.sigma)
+        touches = [(sigma, _mask(outcome.touched)) for sigma, outcome in preceding]
+        likely = reach(touches, standing.sigma)
+        counts = counts_of(density, likely, chance, cell)
+        counts[market_name(market)] = counts[DIFFERENCE]
     return Seal(
         market=market,
         time=time,
@@ -94,8 +105,10 @@ def seal_of(
         coverage=standing.coverage,
         standing=total,
         density=density,
-        baseline=baseline(preceding, standing.sigma) if len(preceding) >= LEAST_WINDOWS else None,
-        cells=cells(standing.sigma),
+        baseline=chance,
+        reach=likely,
+        counts=counts,
+        cells=cell,
         marked=tuple(top_buckets(density).tolist()),
         simulated=standing.simulated,
         rate=standing.rate,
@@ -129,7 +142,7 @@ def outcome_of(seal: Seal, feed: Feed, path: Travelled, *, known: Sequence[float
         low=path.low,
         high=path.high,
         touched=tuple(np.flatnonzero(touched(path.low, path.high, last_price=seal.price)).tolist()),
-        counted=tuple(counted),
+        fresh=contrast(seal.marked, seal.cells, among=counted),
         known=tuple(still_known(seen, low=path.low, high=path.high)),
         margin_gap=margin_gap(price, bankruptcy),
     )
@@ -142,6 +155,10 @@ def known_levels(windows: Iterable[Window]) -> tuple[float, ...]:
         if window.outcome is not None:
             known = window.outcome.known
     return known
+
+
+def _mask(buckets: Sequence[int]) -> NDArray[np.bool_]:
+    return np.isin(np.arange(COUNT), buckets)
 
 
 def _by_bucket(

@@ -42,6 +42,7 @@ def details(report: Report) -> list[tuple[str, str]]:
         rows += [
             ("information gain", _bits(figures.gain)),
             ("gain at equal distance", _bits(figures.matched_gain)),
+            ("gain weighted by USD", _bits(figures.weighted_gain)),
             ("marked zones", f"{figures.capture.marked * 100:.1f} % of USD"),
             ("equally distant", f"{figures.capture.matched * 100:.1f} % of USD"),
             ("difference", _difference(figures.lift)),

@@ -13,7 +13,7 @@ from liqmap.errors import DataError, LiqmapError, NotPublished, RequestError, Se
 from liqmap.exchanges import EXCHANGES
 from liqmap.ledger.book import opened
 from liqmap.ledger.file import digest_of, read_ledger
-from liqmap.ledger.lines import HORIZON, LedgerOrigin, newest_boundary, windows_of
+from liqmap.ledger.lines import FORMAT, HORIZON, LedgerOrigin, newest_boundary, windows_of
 from liqmap.ledger.score import LEAST_COVERAGE, Feed, Travelled
 from liqmap.live.recorder import markets_named
 from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, MapRequest, Market, SweepPrice
@@ -252,6 +252,7 @@ def terms_of(ledger: LedgerSettings) -> dict[str, Any]:
         "leverages": list(LEVERAGES),
         "sweep": _SWEEP.value,
         "horizon_hours": HORIZON / timedelta(hours=1),
+        "format": FORMAT,
         "prior": None if ledger.prior_path is None else read_ledger(ledger.prior_path).last_hash,
     }
 

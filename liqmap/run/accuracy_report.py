@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from liqmap.errors import LiqmapError, RequestError
 from liqmap.ledger.file import read_ledger
 from liqmap.ledger.lines import State, windows_of
-from liqmap.ledger.report import SIGMA_EDGES, report_of
+from liqmap.ledger.metrics import SIGMA_EDGES
+from liqmap.ledger.report import report_of
 from liqmap.ledger.words import details, sentence
 from liqmap.model import Market
 from liqmap.parsing import complete_symbol

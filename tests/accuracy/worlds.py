@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from liqmap.exchanges.messages import Liquidation
 from liqmap.ledger.book import opened
-from liqmap.ledger.buckets import A_SIDE, COUNT, IS_SHORT, LEAST_WINDOWS, NEAR_EDGES, STEP, touched
+from liqmap.ledger.buckets import A_SIDE, COUNT, IS_SHORT, LEAST_WINDOWS, NEAR_EDGES, STEP, bucket_of, touched
 from liqmap.ledger.chance import Interval, interval
 from liqmap.ledger.lines import HORIZON, LedgerOrigin, State, Window
 from liqmap.ledger.report import Scored
@@ -80,6 +80,18 @@ def gain_after(scored: Sequence[Scored], days: int, *, matched: bool = False) ->
     end = scored[0].day + timedelta(days)
     some = [each for each in scored if each.day < end]
     return _mean(some, lambda each: each.matched_gain if matched else each.gain, 0.95)
+
+
+def empty_share(world: World, days: int) -> float:
+    """Return the mean share of liquidated USD that falls into buckets in which nothing stands."""
+    shares = []
+    for standing, liquidations, _ in _windows(world, days):
+        empty = [
+            standing.notional[bucket_of(np.array([each.price]), each.position, last_price=PRICE)[0]] == 0
+            for each in liquidations
+        ]
+        shares.append(np.mean(empty))
+    return float(np.mean(shares))
 
 
 def _mean(scored: Sequence[Scored], value: Callable[[Scored], float], level: float) -> Interval:

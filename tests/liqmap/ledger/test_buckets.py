@@ -13,6 +13,7 @@ from liqmap.ledger.buckets import (
     bucket_of,
     cells,
     first_touches,
+    reach,
     shifted,
     still_known,
     summed,
@@ -72,6 +73,28 @@ def test_baseline_finds_again_what_depends_on_the_distance_alone():
 
     windows = [(sigma, rng.multinomial(50, law(sigma)).astype(np.float64)) for sigma in sigmas]
     assert np.abs(baseline(windows, 0.012) - law(0.012)).sum() < 0.15
+
+
+def test_reach_is_how_often_the_price_came_so_far():
+    # Of two windows of one sigma, both went 0.5 sigma down, one went 1 sigma: 2.5 and 1.5 of three.
+    windows = [(0.01, np.arange(COUNT) < count) for count in (3, 8)]
+    found = reach(windows, 0.01)
+    assert found[:3] == pytest.approx(2.5 / 3)
+    assert found[5:8] == pytest.approx(1.5 / 3)
+    assert found[8:A_SIDE] == pytest.approx(0.5 / 3)
+    assert found[A_SIDE:] == pytest.approx(0.5 / 3)
+    # Nearer than any cell of theirs is certain, farther is as likely as the farthest.
+    assert reach(windows, 0.1)[0] == 1
+    assert reach(windows, 0.001)[40] == pytest.approx(0.5 / 3)
+
+
+@given(sigma=st.floats(0.0005, 0.1), seed=st.integers(0, 99))
+def test_reach_never_grows_outwards_and_is_never_nothing(sigma: float, seed: int):
+    rng = np.random.default_rng(seed)
+    windows = [(float(each), rng.random(COUNT) < 0.3) for each in rng.uniform(0.001, 0.05, 40)]
+    found = reach(windows, sigma).reshape(2, A_SIDE)
+    assert (np.diff(found, axis=1) <= 0).all()
+    assert ((found > 0) & (found <= 1)).all()
 
 
 def test_a_tenth_is_marked_the_densest_first():

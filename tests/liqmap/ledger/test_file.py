@@ -2,16 +2,24 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqmap.errors import RequestError, StoreError
+from liqmap.errors import LiqmapError, RequestError, StoreError
 from liqmap.ledger import file as ledger_file
+from liqmap.ledger.book import opened
 from liqmap.ledger.file import FIRST, BrokenLedger, read_ledger, verify_ledger, writing
+from liqmap.ledger.lines import LedgerOrigin, windows_of
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -75,6 +83,52 @@ def test_a_line_cut_off_by_a_kill_is_found_and_its_repair_is_written_down(path: 
     lines = verify_ledger(path).lines
     assert [line["kind"] for line in lines] == ["seal", "seal", "repair", "seal"]
     assert lines[2]["removed_bytes"] == len(last[:kept])
+
+
+def test_a_ledger_killed_in_its_first_line_is_begun_after_the_repair(tmp_path: Path):
+    path = tmp_path / "one.jsonl"
+    path.write_bytes(b'{"kind":"begin","format":')
+    for _ in range(2):
+        with opened(path) as book:
+            book.begin(origin=LedgerOrigin.LIVE, version="1", terms={}, now=NOW)
+    assert [line["kind"] for line in verify_ledger(path).lines] == ["repair", "begin"]
+    with opened(path) as book, pytest.raises(RequestError, match="begun with another version"):
+        book.begin(origin=LedgerOrigin.LIVE, version="2", terms={}, now=NOW)
+
+
+def test_two_processes_that_write_at_once_make_one_chain(path: Path):
+    code = (
+        "import sys; from pathlib import Path; from liqmap.ledger.file import writing\n"
+        "for number in range(20):\n"
+        "    with writing(Path(sys.argv[1])) as writer:\n"
+        "        writer.append({'kind': 'seal', 'number': number})\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(2)]  # noqa: S603
+    assert [each.wait() for each in writers] == [0, 0]
+    assert verify_ledger(path).size == 3 + 40
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            {"kind": "begin", "format": 1, "version": "0.0.9"},
+            "written by version 0.0.9, whose lines this version does not read",
+        ),
+        ({"kind": "seal", "time": "soon"}, "lines that no version of liqmap writes"),
+        ({"kind": "begin"}, "lines that no version of liqmap writes"),
+    ],
+)
+def test_lines_that_are_whole_but_not_known_are_refused_in_a_sentence(
+    tmp_path: Path, line: dict[str, Any], sentence: str
+):
+    path = tmp_path / "one.jsonl"
+    with writing(path) as writer:
+        writer.append(line)
+    with pytest.raises(LiqmapError, match=sentence):
+        windows_of(verify_ledger(path).lines)
+    with pytest.raises(LiqmapError, match=sentence), opened(path):
+        pass
 
 
 def test_a_second_writer_is_asked_to_wait(path: Path, monkeypatch: pytest.MonkeyPatch):

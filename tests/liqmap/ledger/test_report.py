@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ from liqmap.ledger.book import opened
 from liqmap.ledger.chance import LOOK_LEVEL, Interval
 from liqmap.ledger.file import read_ledger, verify_ledger
 from liqmap.ledger.lines import LedgerOrigin, State
-from liqmap.ledger.metrics import Capture
+from liqmap.ledger.metrics import BINS, SIDES, Capture
 from liqmap.ledger.report import Look, MarginCheck, Report, figures_of, report_of
 from liqmap.ledger.words import details, sentence
 from tests.accuracy.worlds import MARKET, START, World, lift_after, scored_windows, written
@@ -64,30 +65,38 @@ def test_the_script_of_the_docs_computes_the_same_from_the_lines_alone(
     script = tmp_path / "script.py"
     script.write_text(text)
     assert "liqmap" not in text
+    assert len([line for line in text.splitlines() if line]) == 20
     reported = subprocess.run(  # noqa: S603
         [sys.executable, str(script), str(path)], capture_output=True, text=True, check=True
     )
-    found = dict(line.split(": ") for line in reported.stdout.splitlines())
+    found = {name: (value, p) for name, value, p in re.findall(r"(.*): (.*), p (.*)\n", reported.stdout)}
     figures = report.figures
     assert figures is not None
     assert figures.touch is not None
-    by_name = {each.name: each.lift for each in figures.questions}
+    profile = zip(
+        BINS,
+        map(Interval, figures.profile.ravel(), figures.profile_low.ravel(), figures.profile_high.ravel()),
+        strict=True,
+    )
     expected = {
         "information gain": figures.gain,
         "gain at equal distance": figures.matched_gain,
+        "information gain, by USD": figures.weighted_gain,
         "difference": figures.lift,
-        "weighted by USD": figures.weighted,
+        "difference, by USD": figures.weighted,
         "shifted maps": figures.placebo,
-        "longs": by_name["longs"],
-        "shorts": by_name["shorts"],
         "touched levels": figures.touch,
+        **{each.name: each.lift for each in figures.questions if each.name in SIDES},
+        **dict(profile),
     }
-    assert {name: found[name] for name in expected} == {
+    assert {name: found[name][0] for name in expected} == {
         name: f"{each.value:.6f} ({each.low:.6f} to {each.high:.6f})" for name, each in expected.items()
     }
-    assert found["marked zones"].startswith(f"{figures.capture.marked:.6f} ")
+    p_values = {each.name: f"{each.p:.6f}" for each in figures.questions}
+    assert {name: found[name][1] for name in p_values} == p_values
+    assert found["marked zones"][0].startswith(f"{figures.capture.marked:.6f} ")
     (ratio,) = figures.swept.values()
-    assert found["swept / realised"].startswith(f"{ratio:.6f} ")
+    assert found["swept / realised 2026-01"][0].startswith(f"{ratio:.6f} ")
 
 
 def test_a_void_window_has_no_outcome_and_is_shown(tmp_path: Path):

@@ -20,6 +20,7 @@ def test_liquidations_where_positions_stand_are_found_within_thirty_days():
     for seed in SEEDS[:4]:
         scored = scored_windows(World(1.0, seed), 30)
         assert lift_after(scored, 30).low > 0
+        assert gain_after(scored, 30).low > 0
         assert gain_after(scored, 30, matched=True).low > 0
 
 
