@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from liqmap.collect.contracts import counted_in_base
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
     from liqmap.collect.contracts import Contracts
     from liqmap.exchanges.messages import Liquidation, LiquidationPages
@@ -26,46 +28,74 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RETRIED_AFTER: Final = timedelta(minutes=5)
+"""How long a market that failed is not asked for again."""
+
 _MOST_PAGES: Final = 60
 _EMPTY_AGAIN: Final = 1.0  # seconds, after which an empty page is asked for once more
 
 
 class RecentLiquidations:
-    """Fetches what the store lacks of the last hours' liquidations, one market after the other."""
+    """Fetches what the store lacks of the last hours' liquidations, each market once however many wait."""
 
     def __init__(
-        self, settings: Settings, *, store: SegmentStore, clients: Clients, contracts: Contracts
+        self, settings: Settings, *, store: SegmentStore, clients: Clients, contracts: Contracts, clock: Clock
     ) -> None:
         self._settings = settings
         self._store = store
         self._clients = clients
         self._contracts = contracts
-        self._one_at_a_time = asyncio.Lock()
+        self._clock = clock
+        self._fetches: dict[Market, asyncio.Task[None]] = {}
+        self._failed: dict[Market, datetime] = {}
+
+    async def close(self) -> None:
+        """Stop what is being fetched; the next run fetches it again."""
+        tasks = list(self._fetches.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def obtain(self, market: Market, window: TimeWindow) -> None:
-        """Bring what the exchange still reports of a window's liquidations into the store.
+        """Bring what the exchange still reports of a window's liquidations into the store, if it is lacking.
 
-        Raises DataError if it does not answer, StoreError.
+        Whoever gives up waiting stops nothing. Raises DataError if the exchange does not answer, StoreError.
         """
         pages = EXCHANGES[market.exchange].liquidation_pages
-        if pages is None:
+        reached = None if pages is None else self._reached(pages, market).overlap(window)
+        if pages is None or reached is None or not self._lacking(market, reached) or self._rests(market):
             return
-        async with self._one_at_a_time:
-            now = self._clients[market.exchange].clock.now().replace(microsecond=0)
-            reached = window.overlap(TimeWindow(now - pages.reach, now - pages.late))
-            lacking = [] if reached is None else self._lacking(market, reached)
-            if lacking:
-                await self._fetch(pages, market, lacking)
+        if market not in self._fetches:
+            task = self._fetches[market] = asyncio.create_task(self._fetch(pages, market))
+            task.add_done_callback(lambda done: self._note_done(market, done))
+        await asyncio.shield(self._fetches[market])
+
+    def _note_done(self, market: Market, done: asyncio.Task[None]) -> None:
+        self._fetches.pop(market, None)
+        self._failed.pop(market, None)
+        if not done.cancelled() and done.exception() is not None:
+            self._failed[market] = self._clock.now()
+
+    def _rests(self, market: Market) -> bool:
+        failed = self._failed.get(market)
+        return failed is not None and abs(self._clock.now() - failed) < RETRIED_AFTER
+
+    def _reached(self, pages: LiquidationPages, market: Market) -> TimeWindow:
+        now = self._clients[market.exchange].clock.now().replace(microsecond=0)
+        return TimeWindow(now - pages.reach, now - pages.late)
 
     def _lacking(self, market: Market, window: TimeWindow) -> Sequence[TimeWindow]:
         days = [feed_windows(self._store.root, market.exchange, market.symbol, day) for day in window.days]
         return missing(window, [each for day in days for each in day])
 
-    async def _fetch(self, pages: LiquidationPages, market: Market, lacking: Sequence[TimeWindow]) -> None:
+    async def _fetch(self, pages: LiquidationPages, market: Market) -> None:
+        """Fetch all that is lacking of what the exchange reports: the next map may look further back."""
+        lacking = self._lacking(market, self._reached(pages, market))
         whole = TimeWindow(lacking[0].start, lacking[-1].end)
         found, since = await self._read(pages, market, whole)
         in_base = [await counted_in_base(self._contracts, market.exchange, each) for each in found]
-        parts = [part for each in lacking if (part := each.overlap(TimeWindow(since, whole.end)))]
+        rest = TimeWindow(since, whole.end) if since < whole.end else None
+        parts = [part for each in lacking if rest is not None and (part := each.overlap(rest))]
         try:
             await asyncio.to_thread(self._keep, market, in_base, parts)
         except OSError as error:

@@ -99,8 +99,13 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
     series = SeriesCollector(settings, session=supply.session, clients=supply.clients, clock=supply.clock)
     stack.push_async_callback(series.close)
     recent = RecentLiquidations(
-        settings, store=supply.store, clients=supply.clients, contracts=supply.contracts
+        settings,
+        store=supply.store,
+        clients=supply.clients,
+        contracts=supply.contracts,
+        clock=supply.clock,
     )
+    stack.push_async_callback(recent.close)
     liquidations = LiquidationDays(settings, store=supply.store, session=supply.session, recent=recent)
     recorder = Recorder(supply, brackets=brackets)
     if manner.record:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,10 @@ import pytest
 
 from liqmap.collect.recent_liquidations import RecentLiquidations
 from liqmap.collect.supply import Supply
+from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
 from liqmap.model import Exchange, Market, Side
-from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.feeds import feed_coverage, note_feed
 from liqmap.store.liquidations import merge_liquidations, read_liquidations
 from liqmap.window import TimeWindow
@@ -33,9 +35,10 @@ async def fetching(
         supplies(folder, server, clock) as its,
     ):
         recent = RecentLiquidations(
-            its.settings, store=its.store, clients=its.clients, contracts=its.contracts
+            its.settings, store=its.store, clients=its.clients, contracts=its.contracts, clock=clock
         )
         yield recent, its, clock, server
+        await recent.close()
 
 
 def held(its: Supply, window: TimeWindow) -> list[Liquidation]:
@@ -86,11 +89,28 @@ async def test_what_was_recorded_is_neither_fetched_nor_kept_twice(tmp_path: Pat
         for _ in range(2):
             merge_liquidations(root, OKX.exchange, [first], complete=False)
         await driven(clock, recent.obtain(OKX, window))
-        found = held(its, window)
+        found = [each for each in held(its, window) if window.start_ms <= each.time < window.end_ms]
         assert [each.time for each in found] == [row[0] for row in reported(window)]
         assert found.count(first) == 1
         note_feed(root, Exchange.OKX, "ETHUSDT", TimeWindow.of_day(window.start.date()))
         asked = server.requests.total()
         await driven(clock, recent.obtain(Market(Exchange.OKX, "ETHUSDT"), window))
         await driven(clock, recent.obtain(Market(Exchange.BYBIT, "BTCUSDT"), window))
+        assert server.requests.total() == asked
+
+
+async def test_fetch_goes_on_without_who_gave_up_and_a_failed_one_rests(tmp_path: Path):
+    window = TimeWindow.ending(NOW.replace(second=0), timedelta(hours=3))
+    async with fetching(tmp_path) as (recent, its, clock, server):
+        waiting = asyncio.create_task(recent.obtain(OKX, window))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await driven(clock, recent.obtain(OKX, window))
+        assert feed_coverage(its.store.root, OKX.exchange, OKX.symbol, window) > 0.98
+        server.plan("liquidation-orders", Fault.NOT_FOUND, times=9)
+        other = Market(Exchange.OKX, "ETHUSDT")
+        with pytest.raises(DataError):
+            await driven(clock, recent.obtain(other, window))
+        asked = server.requests.total()
+        await driven(clock, recent.obtain(other, window))
         assert server.requests.total() == asked
