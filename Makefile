@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench big-day soak damage truth-study ledger-study gallery lock clean
+.PHONY: demo test check format bench big-day soak damage files-study truth-study ledger-study gallery lock clean
 
 demo: $(READY) ## post a map in a simulated Discord, save its images under out/, stay open on a terminal
 	$(RUN)/python -m bot playground --out out
@@ -34,6 +34,9 @@ soak: $(READY) ## ten minutes of 500 subscriptions by a fast clock, with kills a
 
 truth-study: $(READY) ## compare maps with the simulated market's truth, and print the tables of docs/design.md
 	$(RUN)/python -m tests.studies
+
+files-study: $(READY) ## count the files and bytes that recording 600 quiet markets takes a day
+	$(RUN)/python -m tests.studies.files
 
 damage: $(READY) ## damage the files of a store 2,000 times: the clean result or a sentence each time
 	LIQMAP_DAMAGE_TRIALS=2000 $(RUN)/pytest tests/liqmap/test_damage.py

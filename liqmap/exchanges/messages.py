@@ -130,7 +130,8 @@ class LiveFormat(Protocol):
     whether with the price that its order was filled at. `heartbeat` is a message to send every
     `heartbeat_seconds`. A connection is renewed before it is `lifetime` old. If `numbered`, the ids of trades
     are contiguous. The newest trade costs a request weight of `newest_weight`. A connection may send
-    `subscriptions_an_hour` messages that ask for streams, any number if that is None.
+    `subscriptions_an_hour` messages that ask for streams, any number if that is None, and takes the streams
+    of `most_symbols`.
     """
 
     numbered: bool
@@ -141,6 +142,7 @@ class LiveFormat(Protocol):
     lifetime: timedelta | None
     newest_weight: int
     subscriptions_an_hour: int | None
+    most_symbols: int
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` has a stream here: whether it is a USDT-margined future."""

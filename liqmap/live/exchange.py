@@ -1,6 +1,6 @@
-"""Record the symbols of one exchange over one connection.
+"""Record the symbols of one exchange.
 
-The connection is kept alive, but its silence is never taken for proof that nobody trades.
+Its connections are kept alive, but their silence is never taken for proof that nobody trades.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from liqmap.live.background import Background
 from liqmap.live.buffer import TradeBuffer
 from liqmap.live.complaints import Complaints
 from liqmap.live.connection import Stream
+from liqmap.live.connections import Connections
 from liqmap.live.newest import NewestTrades
 from liqmap.live.outbox import Outbox
 from liqmap.live.registry import Recording
@@ -74,16 +75,20 @@ class ExchangeRecorder:
         self._live = EXCHANGES[exchange].live
         self._label = EXCHANGES[exchange].label
         urls = settings.exchanges.of(exchange)
-        self._stream = Stream(
-            supply.session,
-            self._live,
-            urls.stream_url,
-            clock=clock,
-            on_live=self._go_live,
-            on_refused=self._refuse,
-            on_events=self.take,
-            on_unreadable=self._note_unreadable,
-        )
+
+        def stream() -> Stream:
+            return Stream(
+                supply.session,
+                self._live,
+                urls.stream_url,
+                clock=clock,
+                on_live=self._go_live,
+                on_refused=self._refuse,
+                on_events=self.take,
+                on_unreadable=self._note_unreadable,
+            )
+
+        self.connections = Connections(stream, most_symbols=self._live.most_symbols)
         self._newest = NewestTrades(exchange, client=client, base_url=urls.api_url, clock=clock)
         self._complaints = Complaints(log, clock)
         self._wanted = WantedSymbols(clock, keep_days=settings.recorder.keep_days)
@@ -171,7 +176,8 @@ class ExchangeRecorder:
         return [each for each in self._wanted.to_admit() if each not in self._recorders]
 
     def _has_room(self) -> bool:
-        return len(self._recorders) < self._settings.recorder.most_symbols
+        its = self._settings.recorder
+        return len(self._recorders) < its.most_symbols + its.most_traded
 
     async def _admit_wanted(self) -> None:
         """Start recording the wanted symbols that no process records yet, as far as there is room."""
@@ -194,7 +200,7 @@ class ExchangeRecorder:
             admitted.append(symbol)
         if admitted:
             self._some.set()
-            await self._stream.subscribe(tuple(admitted))
+            await self.connections.subscribe(tuple(admitted))
             await asyncio.gather(*(self._look_up(symbol) for symbol in admitted))
 
     def _claim(self, symbol: str) -> FileLock | None:
@@ -224,7 +230,7 @@ class ExchangeRecorder:
             async for attempt in attempts(self._settings.network, times=None, sleep=self._clock.sleep):
                 with attempt:
                     try:
-                        await self._stream.run(lambda: tuple(self._recorders))
+                        await self.connections.run(lambda: tuple(self._recorders))
                     except TransientError as error:
                         self._complaints.note(f"{self._label}'s streams", error)
                         raise
@@ -272,13 +278,13 @@ class ExchangeRecorder:
             await self._clock.sleep(_WATCH_SECONDS)
             now = self._its_clock.now()
             self._complaints.flush()
-            await self._stream.subscribe(
+            await self.connections.subscribe(
                 tuple(each.symbol for each in self._recorders.values() if each.note_waiting(now))
             )
             for recorder in list(self._recorders.values()):
                 if recorder.recording.connected and await self._newest.show_dead(recorder, now):
-                    await self._stream.drop()
-                    break  # all symbols share the connection
+                    await self.connections.drop()
+                    break  # all symbols begin anew
                 # An answer can prove that a quiet time is complete, which closes a chunk.
                 if recorder.has_news and recorder.symbol in self._recorders:
                     self.store_soon(recorder.symbol)

@@ -50,6 +50,7 @@ class BinanceLive:
     lifetime: timedelta | None = timedelta(hours=23)  # the exchange cuts after 24
     newest_weight = 20
     subscriptions_an_hour: int | None = None
+    most_symbols = 500  # a connection takes 1024 streams, two of each symbol
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` is a USDⓈ-M future; COIN-M has a host of its own."""

@@ -44,6 +44,7 @@ class BybitLive:
     lifetime: timedelta | None = None
     newest_weight = 1
     subscriptions_an_hour: int | None = None
+    most_symbols = 250  # a connection takes topics of 21,000 characters, of each symbol up to 75
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` is a linear contract; inverse ones have a stream address of their own."""

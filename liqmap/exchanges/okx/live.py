@@ -59,6 +59,7 @@ class OkxLive:
     lifetime: timedelta | None = None
     newest_weight = 1
     subscriptions_an_hour: int | None = 480
+    most_symbols = 400  # of the 480 subscriptions in an hour, if each has to be made anew on its own
 
     def records(self, symbol: str) -> bool:
         """Return whether `symbol` is a linear swap."""

@@ -197,7 +197,10 @@ async def test_recorder_closing_during_a_write_stores_its_final_state(
 
 
 async def test_recorded_symbols_stay_within_the_limit(tmp_path: Path):
-    async with market() as (server, clock), recording(tmp_path, server, clock, most_symbols=1) as made:
+    async with (
+        market() as (server, clock),
+        recording(tmp_path, server, clock, most_symbols=1, most_traded=0) as made,
+    ):
         made.recorder.want(BYBIT, "BTCUSDT", until=clock.now())
         made.recorder.want(BYBIT, "ETHUSDT", until=clock.now())
         await until(lambda: made.subscribed(BYBIT, "BTCUSDT"))
