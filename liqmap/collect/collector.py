@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from liqmap.collect.borders import has_trades, outer_holes, silent_sides
 from liqmap.collect.coverage import coverage_of
-from liqmap.collect.days import Day, absence, file_days
+from liqmap.collect.day import Day, absence, file_days
 from liqmap.collect.gaps import PUBLISHED_WITHIN, GapReasons
 from liqmap.collect.progress import FetchProgress
 from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError

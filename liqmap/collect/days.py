@@ -9,10 +9,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import uuid4
 
 from liqmap.collect.borders import lacks_trades_of, reaches_into, store_quiet_day
+from liqmap.collect.day import Day, absence
 from liqmap.collect.ingest import StoreJob, run_store_job
 from liqmap.errors import DataError, EmptyDay, JobFailed, NotPublished, StoreError
 from liqmap.exchanges import EXCHANGES
@@ -21,11 +22,9 @@ from liqmap.net.download import download, exists, published_checksum
 from liqmap.store.bounded import in_thread
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import restate_origin
-from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import date
     from pathlib import Path
 
     from liqmap.clock import Clock
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
     from liqmap.store.shared import SharedStore
-    from liqmap.window import TimeWindow
     from liqmap.workers.pool import Run
 
 log = logging.getLogger(__name__)
@@ -46,49 +44,10 @@ ABSENT_FOR: Final = timedelta(minutes=5)
 
 VERIFIED_AGAIN: Final = timedelta(hours=1)
 """The time between two looks for a checksum that is not published yet."""
-
 _MOST_QUIET_DAYS = 7  # how many days without trades are passed over in the search for ids
+
 DOWNLOAD_SHARE: Final = 0.8
 """Of a day's work; the rest is parsing and storing."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileDay:
-    """A day as an exchange's files have it, and its 24 hours."""
-
-    day: date
-    window: TimeWindow
-
-
-def file_days(exchange: Exchange, window: TimeWindow) -> list[FileDay]:
-    """Return the days of an exchange's files that a window touches, oldest first."""
-    span = EXCHANGES[exchange].files.span
-    days = [window.days[0] - DAY, *window.days, window.days[-1] + DAY]
-    return [each for each in (FileDay(day, span(day)) for day in days) if each.window.overlap(window)]
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """One symbol's day at one exchange, as its files have it."""
-
-    exchange: Exchange
-    symbol: str
-    day: date
-
-    @property
-    def window(self) -> TimeWindow:
-        """Its 24 hours."""
-        return EXCHANGES[self.exchange].files.span(self.day)
-
-    @classmethod
-    def touched(cls, exchange: Exchange, symbol: str, windows: Iterable[TimeWindow]) -> list[Self]:
-        """Return the days of the exchange's files that windows touch, each once, oldest first in each."""
-        days = (each.day for window in windows for each in file_days(exchange, window))
-        return [cls(exchange, symbol, day) for day in dict.fromkeys(days)]
-
-    def shifted(self, days: int) -> Day:
-        """Return the day so many days later."""
-        return replace(self, day=self.day + timedelta(days=days))
 
 
 class _DownloadedDay(NamedTuple):
@@ -372,9 +331,3 @@ class DayFiles:
         fetch = self._fetches.get(day)
         for listener in tuple(fetch.listeners) if fetch else ():
             listener(share)
-
-
-def absence(day: Day) -> NotPublished:
-    """Return the error that says that the exchange has no file of `day`."""
-    market = EXCHANGES[day.exchange].contract(day.symbol).label
-    return NotPublished(f"{market} has published no {day.symbol} trades of {day.day}.")

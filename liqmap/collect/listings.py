@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from cachetools import LRUCache
 
 from liqmap.collect.clients import rest_clients
-from liqmap.collect.days import file_days
+from liqmap.collect.day import file_days
 from liqmap.collect.pages import pages_of
 from liqmap.collect.symbols import KnownSymbols
 from liqmap.errors import DataError, LiqmapError, NotCovered

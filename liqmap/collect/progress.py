@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from liqmap.collect.days import DOWNLOAD_SHARE, Day
+from liqmap.collect.day import Day
+from liqmap.collect.days import DOWNLOAD_SHARE
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Progress
 

@@ -7,7 +7,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from liqmap.collect.days import Day
+from liqmap.collect.day import Day
 from liqmap.errors import LiqmapError
 from liqmap.store.compact import compact
 from liqmap.store.segments import segment_path, segment_windows

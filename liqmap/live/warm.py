@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self
 
-from liqmap.collect.days import Day
+from liqmap.collect.day import Day
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.background import Background

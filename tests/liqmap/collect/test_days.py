@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from liqmap.collect.days import ABSENT_FOR, VERIFIED_AGAIN, Day, DayFiles
+from liqmap.collect.day import Day
+from liqmap.collect.days import ABSENT_FOR, VERIFIED_AGAIN, DayFiles
 from liqmap.errors import DataError, JobFailed, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
