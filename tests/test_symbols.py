@@ -55,7 +55,7 @@ def typed_into_the_bot(market: Market, typed: str) -> Market:
 def pressed_on_a_button(market: Market, typed: str) -> Market:
     # the id of a button under a map, and what is stored of a subscription
     request = replace(REQUEST, markets=(typed_into_the_bot(market, typed),))
-    return decode_spec(encode_spec(MapSpec.of(request))).market
+    return decode_spec(encode_spec(MapSpec(request))).request.market
 
 
 def suggested_while_typing(market: Market, typed: str) -> Market:
@@ -80,13 +80,13 @@ def watched_by_an_alert(market: Market, typed: str) -> Market:
 def imported_from_a_backup(market: Market, typed: str) -> Market:
     # liqmap-bot import
     spec, backup = pressed_on_a_button(market, typed), cast("Any", BACKUP)
-    code = encode_spec(MapSpec.of(replace(REQUEST, markets=(spec,))))
+    code = encode_spec(MapSpec(replace(REQUEST, markets=(spec,))))
     content = backup | {
         "subscriptions": [backup["subscriptions"][0] | {"spec": code}],
         "alerts": [backup["alerts"][0] | {"exchange": market.exchange.value, "symbol": spec.symbol}],
     }
     saved = read_backup(json.dumps(content).encode(), now=NOW)
-    assert saved.alerts[0].markets == saved.subscriptions[0].spec.markets
+    assert saved.alerts[0].markets == saved.subscriptions[0].spec.request.markets
     return saved.alerts[0].markets[0]
 
 

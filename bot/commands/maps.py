@@ -124,7 +124,7 @@ class Maps(commands.Cog):
                 # The map stays while the next one is drawn; an error only has to remove the progress line.
                 set_state(interaction, replace(state_of(interaction), kept=KeptMessage(None)))
             await acknowledge(interaction, ephemeral=aside, thinking=aside)
-            await self._answer(interaction, request, typed=spec.market.symbol)
+            await self._answer(interaction, request, typed=spec.request.market.symbol)
 
     async def open_beside(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
         """Draw `spec` up to `end` beside a message, visible only to the person who asked."""
@@ -132,7 +132,7 @@ class Maps(commands.Cog):
         self._check_channel(interaction)
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
-            await self._answer(interaction, request, typed=spec.market.symbol)
+            await self._answer(interaction, request, typed=spec.request.market.symbol)
 
     async def send_csv(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
         """Send the table of all levels, visible only to the person who asked."""
@@ -179,7 +179,7 @@ class Maps(commands.Cog):
 
 
 async def _offer_whole(interaction: discord.Interaction, request: MapRequest, error: NotCovered) -> None:
-    view = whole_view(MapSpec.of(request), error.whole_end, author_id=interaction.user.id)
+    view = whole_view(MapSpec(request), error.whole_end, author_id=interaction.user.id)
     if state_of(interaction).reply is ReplyKind.KEPT:
         await say_beside(interaction, str(error), view=view)
         return

@@ -106,7 +106,7 @@ class Subscriptions(commands.Cog):
                 check_publishable(target)
             meant = await self._symbols.completed(request)
             new = NewSubscription(
-                *(guild_id, target.id, interaction.user.id, MapSpec.of(meant), schedule, chosen),
+                *(guild_id, target.id, interaction.user.id, MapSpec(meant), schedule, chosen),
                 role_id=role.id if role else None,
                 publish=publish,
             )

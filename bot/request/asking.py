@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from bot.request.due import Schedule, parse_interval
-from bot.request.spec import MapSpec
+from bot.request.spec import ANY_END, MapSpec
 from bot.request.times import (
     EVERY_DAY,
     MIDNIGHT,
@@ -19,6 +18,7 @@ from liqmap import (
     DEFAULT_EXCHANGE,
     PICTURES,
     LevelFilter,
+    MapRequest,
     MarginModel,
     Market,
     Mode,
@@ -26,6 +26,7 @@ from liqmap import (
     PositionModel,
     Selection,
     Theme,
+    TimeWindow,
 )
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
@@ -68,16 +69,18 @@ def build_spec(
     exchanges = parse_exchanges(words.get("exchange") or defaults.exchange or DEFAULT_EXCHANGE)
     symbol, length = parse_symbol(words["symbol"]), parse_window(words["window"])
     return MapSpec(
-        markets=tuple(Market(exchange, symbol) for exchange in exchanges),
-        length=length,
-        selection=_selection(words.get("mode"), words.get("value"), defaults),
-        leverages=leverages,
-        weights=weights,
-        model=model,
-        levels=levels,
-        theme=parse_theme(words.get("theme") or defaults.theme or Theme.DARK),
-        pictures=pictures,
-        positions=positions,
+        MapRequest(
+            markets=tuple(Market(exchange, symbol) for exchange in exchanges),
+            window=TimeWindow.ending(ANY_END, length),
+            selection=_selection(words.get("mode"), words.get("value"), defaults),
+            leverages=leverages,
+            weights=weights,
+            model=model,
+            levels=levels,
+            theme=parse_theme(words.get("theme") or defaults.theme or Theme.DARK),
+            pictures=pictures,
+            positions=positions,
+        )
     )
 
 
@@ -95,9 +98,7 @@ def build_schedule(
 
 def check_defaults(defaults: GuildDefaults) -> None:
     """Raise a RequestError that names the option unless maps can be drawn with a server's defaults."""
-    spec = build_spec(defaults, symbol="BTCUSDT", window="1d", value=defaults.value)
-    # A request checks what it is made of, whenever its window ends.
-    spec.ending(datetime(2026, 1, 1, tzinfo=UTC))
+    build_spec(defaults, symbol="BTCUSDT", window="1d", value=defaults.value)
 
 
 def usual_selection(defaults: GuildDefaults) -> Selection:

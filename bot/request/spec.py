@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Self, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from liqmap import (
     EXCHANGES,
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 STALE: Final = "This button is too old; run /liqmap again, please."
 
+ANY_END: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""Where the windows of all specs end; it means nothing."""
+
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 # These letters and the form of the code are in the buttons of old messages: add to them, never change them.
 _MODES = {"t": Mode.TOP_N, "g": Mode.GROSS_VALUE, "p": Mode.PORTION}
@@ -52,64 +55,53 @@ _CODE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class MapSpec:
-    """A `MapRequest` without its end, so that the same map can be drawn again and again."""
+    """A `MapRequest` whenever its window ends, so that the same map can be drawn again and again.
 
-    markets: tuple[Market, ...]
-    length: timedelta
-    selection: Selection
-    leverages: tuple[int, ...]
-    weights: tuple[float, ...]
-    model: MarginModel
-    levels: LevelFilter
-    theme: Theme
-    pictures: frozenset[Picture]
-    positions: PositionModel = PositionModel.TRADES
+    The window of `request` only has the right length. It ends at the same time in all specs, so that those of
+    the same map are equal.
+    """
+
+    request: MapRequest
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "request", replace(self.ending(ANY_END), tables=False))
 
     @property
-    def market(self) -> Market:
-        """The market that is drawn, or the reference of several."""
-        return self.markets[0]
-
-    @classmethod
-    def of(cls, request: MapRequest) -> Self:
-        """Return the spec of `request`, without the end of its window."""
-        same = {each.name: getattr(request, each.name) for each in fields(cls) if each.name != "length"}
-        return cls(length=request.window.length, **same)
+    def length(self) -> timedelta:
+        """The length of the window."""
+        return self.request.window.length
 
     def ending(self, end: datetime, *, levels_csv: bool = False) -> MapRequest:
         """Return the request for the window that ends at `end`."""
-        return MapRequest(
-            markets=self.markets,
-            window=TimeWindow.ending(end, self.length),
-            selection=self.selection,
-            leverages=self.leverages,
-            weights=self.weights,
-            model=self.model,
-            levels=self.levels,
-            theme=self.theme,
-            pictures=self.pictures,
-            positions=self.positions,
-            levels_csv=levels_csv,
-        )
+        return replace(self.request, window=TimeWindow.ending(end, self.length), levels_csv=levels_csv)
+
+    def lasting(self, length: timedelta) -> MapSpec:
+        """Return the spec with a window of another length."""
+        return MapSpec(replace(self.request, window=TimeWindow.ending(ANY_END, length)))
+
+    def on(self, markets: tuple[Market, ...], *, model: MarginModel) -> MapSpec:
+        """Return the spec for other markets; what depends on their number is as usual for them."""
+        return MapSpec(replace(self.request, markets=markets, model=model, merge=None, stack=None))
 
 
 def encode_spec(spec: MapSpec) -> str:
     """Return `spec` as a short text of printable characters, usually about 30."""
+    request = spec.request
     flags = (
-        _letter(_MODELS, spec.model)
-        + _letter(_LEVELS, spec.levels)
-        + _letter(_THEMES, spec.theme)
-        + next((letter for letter, chart in _CHARTS.items() if chart in spec.pictures), _NO_CHART)
-        + ("o" if spec.positions is PositionModel.OPEN_INTEREST else "")
+        _letter(_MODELS, request.model)
+        + _letter(_LEVELS, request.levels)
+        + _letter(_THEMES, request.theme)
+        + next((letter for letter, chart in _CHARTS.items() if chart in request.pictures), _NO_CHART)
+        + ("o" if request.positions is PositionModel.OPEN_INTEREST else "")
     )
     return "~".join(
         (
-            "".join(_letter(_EXCHANGES, each.exchange) for each in spec.markets),
-            _encode_symbols(spec),
+            "".join(_letter(_EXCHANGES, each.exchange) for each in request.markets),
+            _encode_symbols(request),
             encode_number(int(spec.length.total_seconds())),
-            f"{_letter(_MODES, spec.selection.mode)}{spec.selection.value:.12g}",
+            f"{_letter(_MODES, request.selection.mode)}{request.selection.value:.12g}",
             flags,
-            _encode_leverages(spec),
+            _encode_leverages(request),
         )
     )
 
@@ -123,20 +115,20 @@ def decode_spec(code: str) -> MapSpec:
         letters, symbols, length, mode, value, *flags, leverages = found.groups()
         model, levels, theme, chart, positions = flags
         chosen, weights = _decode_leverages(leverages)
-        spec = MapSpec(
-            markets=_markets(letters, symbols.split(",")),
-            length=timedelta(seconds=decode_number(length)),
-            selection=_selection(_MODES[mode], value),
-            leverages=chosen,
-            weights=weights,
-            model=_MODELS[model],
-            levels=_LEVELS[levels],
-            theme=_THEMES[theme],
-            pictures=PICTURES if chart == _NO_CHART else PICTURES | {_CHARTS[chart]},
-            positions=PositionModel.OPEN_INTEREST if positions else PositionModel.TRADES,
+        return MapSpec(
+            MapRequest(
+                markets=_markets(letters, symbols.split(",")),
+                window=TimeWindow.ending(ANY_END, timedelta(seconds=decode_number(length))),
+                selection=_selection(_MODES[mode], value),
+                leverages=chosen,
+                weights=weights,
+                model=_MODELS[model],
+                levels=_LEVELS[levels],
+                theme=_THEMES[theme],
+                pictures=PICTURES if chart == _NO_CHART else PICTURES | {_CHARTS[chart]},
+                positions=PositionModel.OPEN_INTEREST if positions else PositionModel.TRADES,
+            )
         )
-        # Through a request, which checks the values and fills in defaults.
-        return MapSpec.of(spec.ending(datetime(2026, 1, 1, tzinfo=UTC)))
     except (KeyError, ValueError, OverflowError) as error:
         raise RequestError(STALE) from error
 
@@ -155,9 +147,9 @@ def decode_number(text: str) -> int:
     return int(text, 36)
 
 
-def _encode_symbols(spec: MapSpec) -> str:
+def _encode_symbols(request: MapRequest) -> str:
     """Return the symbol of all markets, or that of each where they differ."""
-    symbols = [each.symbol for each in spec.markets]
+    symbols = [each.symbol for each in request.markets]
     return symbols[0] if len(set(symbols)) == 1 else ",".join(symbols)
 
 
@@ -179,13 +171,13 @@ def _selection(mode: Mode, value: str) -> Selection:
             assert_never(mode)
 
 
-def _encode_leverages(spec: MapSpec) -> str:
-    equal = set(spec.weights) == {1.0}
-    if equal and spec.leverages == LEVERAGES:
+def _encode_leverages(request: MapRequest) -> str:
+    equal = set(request.weights) == {1.0}
+    if equal and request.leverages == LEVERAGES:
         return ""
     if equal:
-        return ",".join(map(str, spec.leverages))
-    pairs = zip(spec.leverages, spec.weights, strict=True)
+        return ",".join(map(str, request.leverages))
+    pairs = zip(request.leverages, request.weights, strict=True)
     return ",".join(f"{leverage}x{weight:.9g}" for leverage, weight in pairs)
 
 

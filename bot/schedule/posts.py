@@ -179,7 +179,7 @@ class Posts:
         return self._client.get_partial_messageable(subscription.channel_id, guild_id=subscription.guild_id)
 
     def _view(self, subscription: Subscription, result: MapResult) -> discord.ui.View:
-        spec, end = MapSpec.of(result.request), result.request.window.end
+        spec, end = MapSpec(result.request), result.request.window.end
         return map_view(spec, end, author_id=subscription.creator_id)
 
 

@@ -201,7 +201,7 @@ class SnapshotJob:
             if await self._store.subscriptions.stop_publishing(subscription.id):
                 await self._poster.inform(
                     subscription.creator_id,
-                    f"I cannot publish the posts of {subscription.spec.market.symbol} in"
+                    f"I cannot publish the posts of {subscription.spec.request.market.symbol} in"
                     f" <#{subscription.channel_id}> (Discord says: {error.text}). They go on without being"
                     " published; subscribe anew to try it again.",
                 )
@@ -249,8 +249,8 @@ class SnapshotJob:
         self._on_outcome("paused")
         await self._poster.inform(
             subscription.creator_id,
-            f"I have paused the posts of {subscription.spec.market.symbol} in <#{subscription.channel_id}>:"
-            f" {reason.rstrip('.')}. Resume them there with /subscriptions.",
+            f"I have paused the posts of {subscription.spec.request.market.symbol} in"
+            f" <#{subscription.channel_id}>: {reason.rstrip('.')}. Resume them there with /subscriptions.",
         )
 
 

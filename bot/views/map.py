@@ -83,7 +83,7 @@ class MapButton(
                 await presses.open_beside(interaction, spec, end)
             case window:
                 length = timedelta(hours=int(window[1:]))
-                await presses.redraw(interaction, replace(spec, length=length), end)
+                await presses.redraw(interaction, spec.lasting(length), end)
 
 
 class MapMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"map:(m|x):(.+)", access=USERS_OF_COMMANDS):
@@ -155,7 +155,7 @@ def answer_view(interaction: discord.Interaction[Any], result: MapResult) -> ui.
     """Return the buttons under an answer. It keeps its author, no matter who presses them."""
     asked = interaction.message and interaction.message.interaction_metadata
     return map_view(
-        MapSpec.of(result.request),
+        MapSpec(result.request),
         result.request.window.end,
         author_id=(asked or interaction).user.id,
         whole_end=result.coverage.whole_end,
@@ -214,29 +214,28 @@ def _decode(code: str) -> tuple[MapSpec, datetime]:
 def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
     if action == "m" and value in set(Mode):
         mode = Mode(value)
-        return spec if mode is spec.selection.mode else replace(spec, selection=parse_selection(mode))
+        if mode is spec.request.selection.mode:
+            return spec
+        return MapSpec(replace(spec.request, selection=parse_selection(mode)))
     if action == "x" and value in {ALL_EXCHANGES, *Exchange}:
         exchanges = parse_exchanges(value)
         # The model follows the exchange, unless another model was chosen.
-        own = spec.model in {MarginModel.EXCHANGE, EXCHANGES[spec.market.exchange].model}
+        own = spec.request.model in {MarginModel.EXCHANGE, EXCHANGES[spec.request.market.exchange].model}
         model = EXCHANGES[exchanges[0]].model if len(exchanges) == 1 else MarginModel.EXCHANGE
-        return replace(
-            spec,
-            markets=tuple(Market(each, spec.market.symbol) for each in exchanges),
-            model=model if own else spec.model,
-        )
+        markets = tuple(Market(each, spec.request.market.symbol) for each in exchanges)
+        return spec.on(markets, model=model if own else spec.request.model)
     raise RequestError(STALE)
 
 
 def _modes(spec: MapSpec) -> list[discord.SelectOption]:
     return [
-        discord.SelectOption(label=name, value=mode.value, default=mode is spec.selection.mode)
+        discord.SelectOption(label=name, value=mode.value, default=mode is spec.request.selection.mode)
         for mode, name in MODE_NAMES.items()
     ]
 
 
 def _exchanges(spec: MapSpec) -> list[discord.SelectOption]:
-    chosen = exchanges_word([each.exchange for each in spec.markets])
+    chosen = exchanges_word([each.exchange for each in spec.request.markets])
     names = {ALL_EXCHANGES: "All exchanges"} | {each.value: row.label for each, row in EXCHANGES.items()}
     return [
         discord.SelectOption(label=label, value=value, default=value == chosen)

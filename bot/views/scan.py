@@ -47,7 +47,7 @@ def scan_view(result: ScanResult, *, author_id: int) -> ui.View:
     for place, each in enumerate(result.markets[:_MOST_BUTTONS]):
         drawn = MapRequest((each.market,), window, TopN(_LARGEST_TRADES), theme=result.request.theme)
         label = f"{each.market.symbol} {EXCHANGES[each.market.exchange].label}"
-        button = open_button(MapSpec.of(drawn), window.end, label=label, row=place // _A_ROW)
+        button = open_button(MapSpec(drawn), window.end, label=label, row=place // _A_ROW)
         if button is not None:
             view.add_item(button)
     view.add_item(DeleteButton(author_id, row=2))

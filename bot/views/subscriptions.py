@@ -116,8 +116,8 @@ def one_line(subscription: NewSubscription, *, mention: bool = True) -> str:
     """Return what is posted, how often and how; and where, where that can be a link."""
     spec = subscription.spec
     parts = [
-        f"{spec.market.symbol} {length_text(spec.length)} on {exchanges_text(spec.markets)}",
-        selection_text(spec.selection),
+        f"{spec.request.market.symbol} {length_text(spec.length)} on {exchanges_text(spec.request.markets)}",
+        selection_text(spec.request.selection),
         str(subscription.schedule),
     ]
     if subscription.style is PostStyle.EDIT:
@@ -169,7 +169,9 @@ def one_reply(
     """Return one subscription with its buttons, as the arguments of an edit."""
     state = _state(subscription, last, now=now, jitter=jitter)
     embed = discord.Embed(
-        title=subscription.spec.market.symbol, description=f"{one_line(subscription)}\n{state}", colour=COLOUR
+        title=subscription.spec.request.market.symbol,
+        description=f"{one_line(subscription)}\n{state}",
+        colour=COLOUR,
     )
     view = ui.View(timeout=None)
     if subscription.state is SubscriptionState.ACTIVE:

@@ -244,7 +244,7 @@ async def test_clock_set_back_by_hours_stops_no_upkeep(
     floor: Floor, store: Store, set_back: Callable[[float], None]
 ):
     set_back(5 * HOUR)
-    old = NewSubscription(floor.env.guild.id, 55, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
+    old = NewSubscription(floor.env.guild.id, 55, 42, MapSpec(REQUEST), Schedule(timedelta(hours=1)))
     number = await store.subscriptions.draft(old, now=NOW - timedelta(days=2))
     await floor.env.advance_time(HOUR + 120)
     assert await store.subscriptions.get(number) is None

@@ -160,8 +160,7 @@ async def test_connection_that_is_silently_dead_is_reopened(tmp_path: Path):
 
 async def subscribed(folder: Path, style: PostStyle = PostStyle.NEW_POST) -> None:
     """Store a subscription whose newest snapshot was missed."""
-    spec = MapSpec.of(REQUEST)
-    long = MapSpec(**{name: getattr(spec, name) for name in spec.__slots__} | {"length": timedelta(days=4)})
+    long = MapSpec(REQUEST).lasting(timedelta(days=4))
     new = NewSubscription(GUILD_ID, CHANNEL_ID, 42, long, Schedule(timedelta(days=1)), style)
     async with open_store(BotSettings(storage=StorageSettings(path=folder / "store"))) as store:
         number = await store.subscriptions.draft(new, now=utc_now())

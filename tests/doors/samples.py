@@ -188,7 +188,7 @@ BACKUP = {
     "subscriptions": [
         _WHO
         | {
-            "spec": encode_spec(MapSpec.of(REQUEST)),
+            "spec": encode_spec(MapSpec(REQUEST)),
             "every": 3600,
             "style": "new",
             "role_id": None,

@@ -66,11 +66,11 @@ class Soak:
 
     async def subscribe(self) -> None:
         """Store the subscriptions: a few different maps, many channels, several schedules, some published."""
-        spec = MapSpec.of(REQUEST)
+        spec = MapSpec(REQUEST)
         async with open_store(self._settings) as store:
             for place in range(SUBSCRIPTIONS):
                 schedule, publish = SCHEDULES[place % len(SCHEDULES)], place % 10 == 0
-                chosen = replace(spec, selection=TopN(100 + place // CHANNELS))
+                chosen = MapSpec(replace(spec.request, selection=TopN(100 + place // CHANNELS)))
                 channel = CHANNEL_ID + place % CHANNELS
                 number = await store.subscriptions.draft(
                     NewSubscription(GUILD_ID, channel, 42, chosen, schedule, publish=publish),

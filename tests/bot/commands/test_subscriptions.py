@@ -61,7 +61,7 @@ async def test_confirm_is_acknowledged_though_the_connection_is_reset(
 
 async def test_server_that_was_left_unseen_is_forgotten_within_the_hour(floor: Floor, store: Store):
     await floor.subscribed(floor.manager())
-    new = NewSubscription(5, 55, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
+    new = NewSubscription(5, 55, 42, MapSpec(REQUEST), Schedule(timedelta(hours=1)))
     await store.subscriptions.activate(await store.subscriptions.draft(new, now=NOW), now=NOW)
     await store.guilds.put(6, GuildDefaults(theme="light"))
     await floor.env.advance_time(3600)
@@ -72,7 +72,7 @@ async def test_server_that_was_left_unseen_is_forgotten_within_the_hour(floor: F
 async def test_another_bot_s_servers_are_neither_posted_nor_tidied(floor: Floor, store: Store):
     other = await store.of(APPLICATION + 1)
     new = NewSubscription(
-        floor.env.guild.id, floor.channel.id, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1))
+        floor.env.guild.id, floor.channel.id, 42, MapSpec(REQUEST), Schedule(timedelta(hours=1))
     )
     for each in (new, replace(new, guild_id=5, channel_id=55)):
         await other.subscriptions.activate(await other.subscriptions.draft(each, now=NOW), now=NOW)
@@ -88,7 +88,7 @@ async def test_unclaimed_rows_are_claimed_at_the_start_and_posted(
     floor: Floor, settings: BotSettings, store: Store, caplog: pytest.LogCaptureFixture
 ):
     guild, channel = floor.env.guild.id, floor.channel.id
-    new = NewSubscription(guild, channel, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
+    new = NewSubscription(guild, channel, 42, MapSpec(REQUEST), Schedule(timedelta(hours=1)))
     async with open_store(settings) as keeper:
         for each in (new, replace(new, guild_id=5, channel_id=55)):
             number = await keeper.subscriptions.draft(each, now=NOW)
@@ -111,7 +111,7 @@ async def test_import_into_a_running_bot_is_claimed_within_the_hour(
 ):
     async with open_store(settings) as keeper:
         new = NewSubscription(
-            floor.env.guild.id, floor.channel.id, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1))
+            floor.env.guild.id, floor.channel.id, 42, MapSpec(REQUEST), Schedule(timedelta(hours=1))
         )
         await keeper.subscriptions.activate(await keeper.subscriptions.draft(new, now=NOW), now=NOW)
         await floor.env.advance_time(3600)
@@ -155,7 +155,7 @@ async def test_every_option_is_kept(floor: Floor, store: Store):
     )
     (saved,) = await store.subscriptions.active()
     assert (saved.channel_id, saved.role_id, saved.style) == (other.id, role.id, PostStyle.EDIT)
-    assert (saved.spec.market.exchange, saved.spec.selection, saved.spec.theme) == (
+    assert (saved.spec.request.market.exchange, saved.spec.request.selection, saved.spec.request.theme) == (
         *(Exchange.BYBIT, Portion(0.02), "light"),
     )
 
@@ -463,7 +463,7 @@ async def test_removed_channel_thread_and_server_are_forgotten(floor: Floor, sto
 
 
 async def test_drafts_of_yesterday_are_tidied_up(floor: Floor, store: Store):
-    new = NewSubscription(floor.env.guild.id, 55, 42, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
+    new = NewSubscription(floor.env.guild.id, 55, 42, MapSpec(REQUEST), Schedule(timedelta(hours=1)))
     old, young = [
         await store.subscriptions.draft(new, now=NOW - timedelta(hours=hours)) for hours in (25, 22)
     ]

@@ -32,7 +32,7 @@ from tests.bot.conftest import REQUEST
 
 NOW = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
 WORKDAYS = Schedule(timedelta(days=1), timedelta(hours=8), frozenset(range(5)), "Europe/Berlin")
-NEW = NewSubscription(2**62, 5, 6, MapSpec.of(REQUEST), WORKDAYS, PostStyle.EDIT, 7, publish=True)
+NEW = NewSubscription(2**62, 5, 6, MapSpec(REQUEST), WORKDAYS, PostStyle.EDIT, 7, publish=True)
 ALERT = NewAlert(
     *(1, 2, 3, Exchange.BYBIT, "BTCUSDT", 0.01, 1e6, timedelta(hours=1)),
     positions=PositionModel.OPEN_INTEREST,

@@ -19,6 +19,7 @@ from liqmap.model import (
     Theme,
     TopN,
 )
+from liqmap.window import TimeWindow
 from tests.bot.conftest import REQUEST
 
 LEVERAGES = st.lists(st.integers(2, 150), min_size=1, max_size=8, unique=True).map(sorted)
@@ -35,9 +36,10 @@ def specs(draw: st.DrawFn) -> MapSpec:
     weights = draw(st.lists(st.integers(1, 9999), min_size=len(leverages), max_size=len(leverages)))
     exchanges = draw(st.lists(st.sampled_from(Exchange), min_size=1, unique=True))
     symbols = st.sampled_from(["BTCUSDT", "1000PEPEUSDT", "BTCUSD_PERP", "币安人生USDT"])
-    return MapSpec(
+    length = timedelta(minutes=draw(st.integers(1, 90 * 24 * 60)))
+    request = MapRequest(
         markets=tuple(Market(each, draw(symbols)) for each in exchanges),
-        length=timedelta(minutes=draw(st.integers(1, 90 * 24 * 60))),
+        window=TimeWindow.ending(REQUEST.window.end, length),
         selection=draw(SELECTIONS),
         leverages=leverages,
         weights=tuple(each / 10 for each in weights),
@@ -46,6 +48,7 @@ def specs(draw: st.DrawFn) -> MapSpec:
         theme=draw(st.sampled_from(Theme)),
         pictures=draw(st.sampled_from([PICTURES, *(PICTURES | {chart} for chart in CHARTS)])),
     )
+    return MapSpec(request)
 
 
 @given(specs())
@@ -61,13 +64,13 @@ def test_decoded_number_is_the_encoded_number(number: int):
 
 
 def test_usual_code_is_short():
-    assert encode_spec(MapSpec.of(REQUEST)) == "b~BTCUSDT~go0~t100~bsd-~"
+    assert encode_spec(MapSpec(REQUEST)) == "b~BTCUSDT~go0~t100~bsd-~"
 
 
 def test_spec_makes_the_request_again():
-    assert MapSpec.of(REQUEST).ending(REQUEST.window.end) == REQUEST
+    assert MapSpec(REQUEST).ending(REQUEST.window.end) == REQUEST
     later = datetime(2026, 1, 1, tzinfo=UTC)
-    request = MapSpec.of(REQUEST).ending(later, levels_csv=True)
+    request = MapSpec(REQUEST).ending(later, levels_csv=True)
     assert isinstance(request, MapRequest)
     assert (request.window.end, request.window.length, request.levels_csv) == (
         later,

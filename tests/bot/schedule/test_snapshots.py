@@ -37,7 +37,7 @@ from tests.bot.conftest import REQUEST, FakeDraw, result_of
 
 NOW = datetime(2026, 1, 1, 10, 30, tzinfo=UTC)
 TEN = datetime(2026, 1, 1, 10, tzinfo=UTC)
-NEW = NewSubscription(1, 2, 3, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
+NEW = NewSubscription(1, 2, 3, MapSpec(REQUEST), Schedule(timedelta(hours=1)))
 
 
 class Hand:
@@ -415,7 +415,7 @@ async def test_failed_draw_is_not_kept():
         await shared(REQUEST)
     await shared(REQUEST)
     draw.errors = [DataError("No."), DataError("No."), DataError("No.")]
-    other = MapSpec.of(REQUEST).ending(TEN)
+    other = MapSpec(REQUEST).ending(TEN)
     with pytest.raises(DataError):
         await shared(other)
     assert len(draw.requests) == 5

@@ -27,7 +27,7 @@ NOW = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
 # As long as Discord's, so that none of them stands in the file by chance.
 GUILD, OTHER_GUILD = 0x1357_9BDF_0246_8ACE, 0x1122_3344_5566_7788
 USER, OTHER_USER = 0x0123_4567_89AB_CDEF, 0x0FED_CBA9_8765_4321
-SUBSCRIPTION = NewSubscription(GUILD, 2, USER, MapSpec.of(REQUEST), Schedule(timedelta(hours=1)))
+SUBSCRIPTION = NewSubscription(GUILD, 2, USER, MapSpec(REQUEST), Schedule(timedelta(hours=1)))
 ALERT = NewAlert(GUILD, 2, USER, Exchange.BYBIT, "BTCUSDT", 0.01, 1e6, timedelta(hours=1))
 NAMES_NOBODY = {"application_id", "channel_id", "interaction_id", "message_id", "role_id", "subscription_id"}
 

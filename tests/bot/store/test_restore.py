@@ -28,7 +28,7 @@ from tests.bot.conftest import REQUEST
 
 NOW = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
 PAUSED = SavedSubscription(
-    *(1, 2, 3, MapSpec.of(REQUEST), Schedule(timedelta(hours=1))),
+    *(1, 2, 3, MapSpec(REQUEST), Schedule(timedelta(hours=1))),
     state=SubscriptionState.PAUSED,
     reason="by mona",
 )

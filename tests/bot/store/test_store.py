@@ -20,7 +20,7 @@ from tests.bot.conftest import REQUEST
 NOW = datetime(2026, 1, 1, 9, 30, 15, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 # Discord's ids need 63 bits.
-NEW = NewSubscription(2**62, 2**62 + 1, 2**62 + 2, MapSpec.of(REQUEST), Schedule(HOUR), PostStyle.EDIT, 7)
+NEW = NewSubscription(2**62, 2**62 + 1, 2**62 + 2, MapSpec(REQUEST), Schedule(HOUR), PostStyle.EDIT, 7)
 
 
 async def subscribed(store: Store, new: NewSubscription = NEW) -> int:
@@ -73,9 +73,11 @@ async def test_removing_a_subscription_removes_only_its_own_rows(store: Store):
 
 
 async def test_row_that_cannot_be_understood_is_passed_over_and_logged(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    number = await subscribed(store, replace(NEW, spec=replace(NEW.spec, leverages=(1,))))
+    with monkeypatch.context() as patch:
+        patch.setattr("bot.store.subscriptions.encode_spec", lambda _: "of another version")
+        number = await subscribed(store)
     whole = await subscribed(store)
     assert [each.id for each in await store.subscriptions.active()] == [whole]
     assert await store.subscriptions.get(number) is None

@@ -237,11 +237,11 @@ def codes(view: discord.ui.View) -> list[str]:
 
 
 async def test_every_custom_id_is_short_and_a_spec_that_is_too_long_leaves_delete():
-    spec = MapSpec.of(REQUEST)
+    spec = MapSpec(REQUEST)
     assert all(len(code) <= 100 for code in codes(map_view(spec, END, author_id=2**63)))
     weights = tuple(float(each) + 0.123456 for each in range(8))
     leverages = (101, 102, 103, 104, 105, 106, 107, 108)
-    long = MapSpec.of(replace(REQUEST, selection=TopN(1), leverages=leverages, weights=weights))
+    long = MapSpec(replace(REQUEST, selection=TopN(1), leverages=leverages, weights=weights))
     assert codes(map_view(long, END, author_id=1)) == ["delete:1"]
 
 

@@ -9,7 +9,7 @@ from bot.views.subscriptions import list_reply
 from tests.bot.conftest import REQUEST
 
 NOW = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
-SPEC = MapSpec.of(REQUEST)
+SPEC = MapSpec(REQUEST)
 ID = 1234567890123456789
 
 
