@@ -195,7 +195,7 @@ def _row(each: SymbolStatus) -> tuple[str, ...]:
         "live" if each.is_alive else "stopped",
         ", ".join(each.sources),
         f"{each.first:%Y-%m-%d %H:%M} UTC" if each.first else "",
-        f"{duration_text(each.age)} ago" if each.age is not None else "none yet",
+        f"{duration_text(each.age)} ago" if each.age is not None else "no trade yet",
         lag,
         share_text(each.filled),
         gaps,

@@ -1,7 +1,8 @@
 """Fonts: matplotlib's DejaVu Sans for nearly all text, and a system font for scripts that it lacks.
 
-Exchanges list symbols in Chinese (币安人生USDT). A font of that script is looked for on this machine when the
-first such text is drawn. Where there is none, the code points stand for the letters, never empty boxes.
+Exchanges list symbols in Chinese (币安人生USDT). The fonts of this machine are read when a process that draws
+starts. Letters that none of them has, or not the one that has most of a line's, are written as code points,
+never as empty boxes.
 """
 
 from __future__ import annotations
@@ -21,15 +22,24 @@ if TYPE_CHECKING:
 
 _FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
 _REGULAR, _BOLD = _FONTS / "DejaVuSans.ttf", _FONTS / "DejaVuSans-Bold.ttf"
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 $@.,_-")
+_LISTED = frozenset("币安人生")
 _FREETYPE_UNITS = 64  # a pixel
 _SHARES = (0.6, 0.7, 0.8, 0.9)  # of the width, that lines of equal length are tried with
 
 
+def find_fonts() -> None:
+    """Read the fonts of this machine up to one of the script that symbols are listed in besides Latin."""
+    _fallback(_LISTED)
+
+
 def drawable(text: str) -> str:
-    """Return `text` with code points in place of the letters that no font of this machine has."""
-    missing = _lacking(text)
-    if not missing or _fallback(missing) is not None:
+    """Return `text` with code points in place of the letters that its font does not have."""
+    special = _special(text)
+    if not special:
         return text
+    found = _fallback(special)
+    missing = _special(text, only_missing=True) if found is None else special - found.letters
     return "".join(f"U+{ord(each):04X} " if each in missing else each for each in text)
 
 
@@ -130,26 +140,54 @@ def _width(text: str, font: ImageFont.FreeTypeFont) -> float:
 
 def font_of(text: str, size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return the font that a drawable text is written in, `size` pixels high."""
-    missing = _lacking(text)
-    fallback = _fallback(missing) if missing else None
-    if fallback is None:
+    special = _special(text)
+    found = _fallback(special) if special else None
+    if found is None:
         return _loaded(_BOLD if bold else _REGULAR, 0, size)
-    return _loaded(*fallback, size)
+    return _loaded(found.path, found.face, size)
 
 
-def _lacking(text: str) -> frozenset[str]:
-    return frozenset() if text.isascii() else frozenset(text) - _letters(_REGULAR, 0)
+def _special(text: str, *, only_missing: bool = False) -> frozenset[str]:
+    """Return the letters beyond ASCII of a text that the usual font cannot write, else none.
+
+    With `only_missing` they are those that the usual font does not have.
+    """
+    if text.isascii():
+        return frozenset()
+    missing = frozenset(text) - _letters(_REGULAR, 0)
+    return missing if only_missing or not missing else frozenset(each for each in text if not each.isascii())
+
+
+class _Found(NamedTuple):
+    """A font of this machine, and which of the letters that it was looked for it has."""
+
+    path: Path
+    face: int
+    letters: frozenset[str]
 
 
 @lru_cache
-def _fallback(missing: frozenset[str]) -> tuple[Path, int] | None:
-    """Return the first font of this machine, by name, that has all of `missing` and the digits."""
-    needed = missing | frozenset("0123456789 $@.,")
-    for path in sorted(Path(each) for each in findSystemFonts()):
-        for index in range(_faces(path)):
-            if needed <= _letters(path, index):
-                return path, index
-    return None
+def _fallback(special: frozenset[str]) -> _Found | None:
+    """Return the font of this machine that has most of the letters, and what stands beside symbols.
+
+    Of several it is the first by name.
+    """
+    best = None
+    for path, index in _system_fonts():
+        letters = _letters(path, index)
+        held = special & letters
+        if held and letters >= _PLAIN and (best is None or len(held) > len(best.letters)):
+            best = _Found(path, index, held)
+            if held == special:
+                break
+    return best
+
+
+@lru_cache
+def _system_fonts() -> tuple[tuple[Path, int], ...]:
+    """Return the files of all fonts of this machine, each with the index in its file, by name."""
+    paths = sorted(Path(each) for each in findSystemFonts())
+    return tuple((path, index) for path in paths for index in range(_faces(path)))
 
 
 def _faces(path: Path) -> int:

@@ -20,6 +20,9 @@ def prepare_process() -> None:
         threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
     tune_memory()
     importlib.import_module("liqmap.render")
+    fonts = importlib.import_module("liqmap.render.fonts")
+    # Beside the first job, which rarely needs them.
+    threading.Thread(target=fonts.find_fonts, daemon=True).start()
 
 
 def _exit_with(sentinel: int) -> None:

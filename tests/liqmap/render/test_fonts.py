@@ -16,6 +16,7 @@ CHINESE = "币安人生USDT"
 @pytest.fixture(autouse=True)
 def _forgotten() -> None:
     fonts._fallback.cache_clear()
+    fonts._system_fonts.cache_clear()
 
 
 def test_latin_text_is_written_in_the_usual_font():
@@ -35,6 +36,38 @@ def test_broken_font_files_of_the_system_are_passed_over(monkeypatch: pytest.Mon
         (tmp_path / name).write_bytes(b"\0\1" if name != "empty.otf" else b"")
     monkeypatch.setattr(fonts, "findSystemFonts", lambda: [str(each) for each in tmp_path.iterdir()])
     assert drawable(CHINESE).startswith("U+5E01 ")
+
+
+CHINESE_FONT, OTHER_FONT = Path("chinese.ttf"), Path("other.ttf")
+
+
+@pytest.fixture
+def two_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a font with Chinese and one with Thai and Greek on this machine."""
+    real = fonts._letters
+    letters = {CHINESE_FONT: "币安人生", OTHER_FONT: "ไทยΩ"}
+
+    def letters_of(path: Path, index: int) -> frozenset[str]:
+        return fonts._PLAIN | frozenset(letters[path]) if path in letters else real(path, index)
+
+    monkeypatch.setattr(fonts, "findSystemFonts", lambda: [str(path) for path in letters])
+    monkeypatch.setattr(fonts, "_letters", letters_of)
+
+
+@pytest.mark.usefixtures("two_fonts")
+def test_symbol_of_two_scripts_is_drawn_in_the_font_that_has_most_of_it():
+    assert drawable("币安ไทยUSDT") == "U+5E01 U+5B89 ไทยUSDT"
+    assert fonts._fallback(frozenset("币安ไทย")) == (OTHER_FONT, 0, frozenset("ไทย"))
+    # Letters that only the usual font has are not left to the other one as boxes either.
+    assert drawable("⚠ 币安 is left out") == "U+26A0  币安 is left out"
+    assert drawable("⚠ USDT") == "⚠ USDT"
+
+
+@pytest.mark.usefixtures("two_fonts")
+def test_fonts_that_are_found_at_the_start_are_not_looked_for_again(monkeypatch: pytest.MonkeyPatch):
+    fonts.find_fonts()
+    monkeypatch.setattr(fonts, "findSystemFonts", None)
+    assert drawable("人生USDT") == "人生USDT"
 
 
 def test_script_with_a_font_on_this_machine_is_drawn_in_it():
