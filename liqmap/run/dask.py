@@ -194,8 +194,10 @@ class DaskPool:
         return client
 
     async def _run_once(self, function: Callable[[Any], Any], argument: object) -> Any:  # noqa: ANN401
+        from liqmap.run.dask_worker import JOB  # noqa: PLC0415
+
         client, limit = self._reached(), self._settings.engine.job_timeout
-        name = f"liqmap-{uuid4().hex}"
+        name = f"{JOB}{uuid4().hex}"
         future = self._link.submit(client, function, argument, name=name)
         result = asyncio.ensure_future(_outcome(future, client))
         # asyncio need not log an error that nobody waits for any more.

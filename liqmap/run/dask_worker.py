@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
+import os
 import shutil
 import tempfile
 import time
@@ -36,13 +38,22 @@ if TYPE_CHECKING:
     from liqmap.run.result import MapResult
     from liqmap.store.segments import Segment
 
+log = logging.getLogger(__name__)
+
 REPORTS: Final = "liqmap workers"
 """Where in the scheduler's metadata workers report: {address: [when, why it is unfit or ""]}."""
 
 RETRIAL_SECONDS: Final = 60.0
 """How long a worker that is unfit waits before its next trial."""
 
+ABANDONED_GRACE: Final = 5.0
+"""Seconds that a job may go on after the bot that wants it is gone, before its process ends."""
+
+JOB: Final = "liqmap-"
+"""What the names of jobs begin with."""
+
 _LEAST_FREE: Final = 100_000_000  # bytes on the disk; a day of one market takes up to 30 MB
+_RUNNING = frozenset({"executing", "long-running"})
 _LIBRARIES = ("numpy", "matplotlib", "pyarrow", "pillow")
 _OWN_FAULTS = (StoreError, OSError, MemoryError, ImportError)
 
@@ -100,7 +111,8 @@ def resource_of(build: str) -> str:
 class DrawingTrial(WorkerPlugin):
     """Lets a worker of the same build draw, one job at a time, once it has drawn a small map.
 
-    A worker that fails the trial, or a job for a cause of its own, offers nothing until a trial succeeds.
+    A worker that fails the trial, or a job for a cause of its own, offers nothing until a trial succeeds. A
+    job whose bot has died is stopped by ending this process, which the worker's nanny starts again.
     """
 
     idempotent = True
@@ -111,10 +123,12 @@ class DrawingTrial(WorkerPlugin):
         self._retrial = retrial
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._worker: Any = None
 
     def setup(self, worker: Worker) -> None:
         """Begin the trial; the worker's start does not wait for it."""
         self._loop = asyncio.get_running_loop()
+        self._worker = worker
         if build_id() == self._build:
             begin = self._prove(worker, after=0.0)
         else:
@@ -126,6 +140,18 @@ class DrawingTrial(WorkerPlugin):
         del worker
         if self._task is not None:
             self._task.cancel()
+
+    def transition(self, key: Any, start: str, finish: str, **_: object) -> None:  # noqa: ANN401 - Dask's
+        """See to it that a job which the scheduler has given up does not run on; Dask calls this."""
+        was_running = start in _RUNNING and finish == "released"
+        if was_running and self._loop is not None and str(key).startswith(JOB):
+            self._loop.call_later(ABANDONED_GRACE, self._end_abandoned, key)
+
+    def _end_abandoned(self, key: Any) -> None:  # noqa: ANN401 - Dask's
+        task = self._worker.state.tasks.get(key)
+        if task is not None and task.state == "cancelled":
+            log.warning("a job goes on though nobody wants it any more; its process ends")
+            end_process()
 
     def withdraw_from_thread(self, worker: Worker, reason: str) -> None:
         """Withdraw, called by a job; return once no more jobs come."""
@@ -154,6 +180,11 @@ class DrawingTrial(WorkerPlugin):
     async def _report(self, worker: Worker, unfit: str) -> None:
         reports: Any = worker.scheduler
         await reports.set_metadata(keys=[REPORTS, worker.address], value=[time.time(), unfit])
+
+
+def end_process() -> None:
+    """End this process at once: a thread that computes cannot be stopped otherwise."""
+    os._exit(1)
 
 
 def draw_small_map() -> None:

@@ -51,6 +51,7 @@ SILENCE: Final = 15.0
 """Seconds without an answer after which the shared store counts as away."""
 
 _CLAIM_HOLDS = timedelta(minutes=10)
+_RIVALS_WITHDRAW_WITHIN = 1.0  # seconds: two requests
 _PATH_PARTS = 4  # of a segment's path: version, exchange, symbol, window
 
 
@@ -70,8 +71,10 @@ class SharedStore:
         proxy_for: Callable[[str], str | None] = lambda _: None,
         silence: float = SILENCE,
         observe: Observe = lambda _seconds, _succeeded: None,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
         check_place(url)
+        self._pause = pause
         self._calls = BoundedCalls(silence=silence, observe=observe)
         self._objects = Objects(url, proxy_for=proxy_for)
         self._seen: dict[str, float] = {}  # keys that are there, and until when that is believed
@@ -176,19 +179,27 @@ class SharedStore:
         self._objects.remove_folder(f"recorded/{key.rpartition('/')[0]}/{day.origin.window.start:%Y%m%d}")
 
     def _claims(self, claim: str) -> bool:
-        """Return whether no other bot has claimed the same before.
+        """Return whether this bot alone may put there what it claims; if not, its claim is withdrawn.
 
-        Two that claim at the same moment may both be told so. Then both upload the same, which does no harm.
+        Of several claims, all but the earliest are withdrawn at once. The earliest looks once more, later.
+        A claim that is still there then is of a bot that had looked before this one came, and is at work.
         """
-        folder, _, mine = claim.rpartition("/")
         self._objects.write(claim, b"")
+        claims = self._alive(claim)
+        if len(claims) > 1 and claims[0] == claim:
+            self._pause(_RIVALS_WITHDRAW_WITHIN)
+            claims = self._alive(claim)
+        if len(claims) > 1:
+            self._objects.remove(claim)
+        return len(claims) <= 1
+
+    def _alive(self, claim: str) -> list[str]:
+        """Return the claims of the same as `claim` that are not of long ago, the earliest first."""
+        folder, _, mine = claim.rpartition("/")
         claims = self._objects.times(folder)
-        # All times are the store's own. Of equal ones the smaller name was first.
+        # All times are the store's own, of whole seconds in some. Of equal ones the smaller name is first.
         alive = [(at, name) for name, at in claims.items() if claims[mine] - at < _CLAIM_HOLDS]
-        if min(alive) == (claims[mine], mine):
-            return True
-        self._objects.remove(claim)
-        return False
+        return [f"{folder}/{name}" for _, name in sorted(alive)]
 
     def _publish_packs(self, operation: Operation, packs: Mapping[str, Sequence[Segment]]) -> None:
         folders = list(dict.fromkeys(packed_day(hour[0]) for hour in packs.values()))

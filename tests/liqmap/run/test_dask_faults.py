@@ -32,6 +32,7 @@ from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY, Stored, random_trades
 from tests.liqmap.run.dask_in_process import (
+    _dask,
     certificates,
     forget_settings,
     scheduler,
@@ -288,6 +289,26 @@ async def test_cancelled_job_frees_its_worker(address: str, tmp_path: Path, monk
         await until_seen(pool, lambda: not pool._link._started)
         assert stopped == [busy.address]
         Job.go_on.set()
+
+
+async def test_job_of_a_bot_that_has_died_is_stopped_on_its_worker(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ended = asyncio.Event()
+    monkeypatch.setattr(dask_worker, "ABANDONED_GRACE", 0.0)
+    monkeypatch.setattr(dask_worker, "end_process", ended.set)
+    async with DaskPool(settings_of(address, tmp_path), shared=None) as pool, worker(address):
+        await until_it_draws(pool)
+        resources = {dask_worker.resource_of(dask_worker.build_id()): 1}
+        bot = await _dask.Client(address, asynchronous=True)
+        job = bot.submit(name_after_waiting, 0, key=f"{dask_worker.JOB}1", resources=resources)
+        await until_seen(pool, Job.begun.is_set)
+        assert not ended.is_set()
+        await bot.close()
+        del job
+        await until_seen(pool, ended.is_set)
+        Job.go_on.set()
+        assert await pool.run(name_of, 0)
 
 
 async def test_job_under_way_is_given_in_again_after_its_scheduler(tmp_path: Path):

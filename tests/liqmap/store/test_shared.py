@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -172,6 +173,48 @@ def test_damage_of_unchanged_size_is_not_brought_in_and_is_replaced(tmp_path: Pa
     assert other.bring_in_day(segment.path, incoming=tmp_path / "incoming") is None
     other.publish([segment])
     assert there.read_bytes() == (segment.path / "buy.arrow").read_bytes()
+
+
+class Claimed:
+    """A bucket of claims, all written in one second of its clock."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def write(self, key: str, _: bytes) -> None:
+        self.names.append(key.rpartition("/")[2])
+
+    def remove(self, key: str) -> None:
+        self.names.remove(key.rpartition("/")[2])
+
+    def times(self, _: str) -> dict[str, datetime]:
+        return dict.fromkeys(self.names, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def claiming(
+    tmp_path: Path, bucket: Claimed, *, meanwhile: Callable[[], object] = int
+) -> Callable[[str], bool]:
+    store = SharedStore(str(tmp_path), pause=lambda _: meanwhile())
+    store._objects = bucket  # type: ignore[assignment] # what claiming needs of it
+    return lambda name: store._claims(f"claims/day/{name}")
+
+
+def test_one_of_two_that_claim_in_one_second_puts_the_day_there(tmp_path: Path):
+    bucket, outcomes = Claimed(), list[bool]()
+    later = claiming(tmp_path, bucket)
+    earlier = claiming(tmp_path, bucket, meanwhile=lambda: bucket.remove("b"))
+    bucket.write("b", b"")  # of a bot that withdraws, because it sees that "a" is before it
+    outcomes.append(earlier("a"))
+    outcomes.append(later("c"))
+    assert outcomes == [True, False]
+    assert bucket.names == ["a"]
+
+
+def test_who_claims_while_another_is_at_work_withdraws_though_it_would_be_first(tmp_path: Path):
+    bucket = Claimed()
+    assert claiming(tmp_path, bucket)("b")
+    assert not claiming(tmp_path, bucket)("a")
+    assert bucket.names == ["b"]
 
 
 def test_half_written_files_of_a_shared_folder_are_removed_after_a_day(tmp_path: Path, segment: Segment):
