@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -21,6 +22,7 @@ from bot.request.drawing import Draw, EngineFacts, Scan
 from bot.request.symbols import Symbols
 from bot.settings import BotSettings
 from bot.store import Store, open_store
+from bot.store.database import SQLITE_FILE
 from liqmap import Picture
 from liqmap.collect.symbols import KnownSymbols
 from liqmap.model import (
@@ -255,6 +257,14 @@ class Floor(NamedTuple):
         return await self.member.slash(self.channel, "liqmap", **said)
 
 
+def put_database(file: Path, settings: BotSettings) -> None:
+    """Put a database's file where the bot looks for it, with the rights that it would give it."""
+    settings.storage.path.mkdir(parents=True, exist_ok=True)
+    path = settings.storage.path / SQLITE_FILE
+    shutil.copyfile(file, path)
+    path.chmod(0o600)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> BotSettings:
     return BotSettings(storage=StorageSettings(path=tmp_path / "store"))
@@ -265,8 +275,22 @@ def draw() -> FakeDraw:
     return FakeDraw()
 
 
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the file of a database without rows, once: that takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("database")
+
+    async def make() -> None:
+        async with open_store(BotSettings(storage=StorageSettings(path=folder))):
+            pass
+
+    asyncio.run(make())
+    return folder / SQLITE_FILE
+
+
 @pytest.fixture
-async def store(settings: BotSettings) -> AsyncIterator[Store]:
+async def store(settings: BotSettings, new_database: Path) -> AsyncIterator[Store]:
+    put_database(new_database, settings)
     async with open_store(settings) as store:
         yield await store.of(APPLICATION)
 

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from bot.settings import BotSettings, DatabaseSettings
 from bot.store import Store, open_store
-from tests.bot.conftest import APPLICATION
+from tests.bot.conftest import APPLICATION, put_database
 
 PASSWORD = "pass-of-this-test"  # noqa: S105 - of a server that lives for a test run
 
@@ -127,6 +127,8 @@ def stored_settings(settings: BotSettings, database: str) -> BotSettings:
 
 
 @pytest.fixture
-async def store(stored_settings: BotSettings) -> AsyncIterator[Store]:
+async def store(stored_settings: BotSettings, database: str, new_database: Path) -> AsyncIterator[Store]:
+    if not database:
+        put_database(new_database, stored_settings)
     async with open_store(stored_settings) as store:
         yield await store.of(APPLICATION)
