@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -61,6 +62,7 @@ class Samples:
     series_pages: Mapping[SeriesKind, object] = field(default_factory=dict)
 
 
+@cache
 def samples_of(exchange: Exchange) -> Samples:
     """Return what an exchange sends. Every exchange has its samples, or nothing shows that it is safe."""
     market = SimulatedMarket(scale=0.001)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -213,17 +214,24 @@ async def test_liquidations_that_can_be_read_are_taken_beside_one_that_cannot():
         assert got[1].symbol == "ROSEUSDT"
 
 
-async def test_connection_renewed_after_a_day_loses_nothing_on_binance(tmp_path: Path):
+async def test_connection_that_is_renewed_before_its_end_loses_nothing_on_binance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    live = EXCHANGES[BINANCE].live
+    assert live.lifetime == timedelta(hours=23)  # Binance cuts after 24
+    monkeypatch.setattr(live, "lifetime", timedelta(hours=1))
     # Time passes in long steps here, in which nothing is sent.
     async with (
-        market(scale=0.002) as (server, clock),
+        market(scale=0.02) as (server, clock),
         recording(tmp_path, server, clock, "binance:BTCUSDT", silence=600) as made,
     ):
         await until(lambda: made.subscribed(BINANCE, "BTCUSDT"))
-        await made.live(23 * 3600 + 900, step=60)
+        await made.live(3600 - 60, step=60)
+        assert server.stream_connections[BINANCE] == 1
+        await made.live(960, step=60)
         assert server.stream_connections[BINANCE] == 2
         await until(lambda: len(made.spans(BINANCE)) == 1)
-        assert made.exact(BINANCE, scale=0.002)
+        assert made.exact(BINANCE, scale=0.02)
 
 
 def stream(exchange: Exchange) -> Stream:

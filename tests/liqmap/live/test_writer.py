@@ -5,6 +5,7 @@ import errno
 import os
 import threading
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +130,17 @@ async def test_minutes_become_hours(tmp_path: Path, exchange: Exchange):
 
 @pytest.mark.parametrize("exchange", Exchange)
 async def test_recorded_trades_are_replaced_by_the_published_day(tmp_path: Path, exchange: Exchange):
-    async with market() as (server, clock), recording(tmp_path, server, clock, f"{exchange}:BTCUSDT") as made:
+    day = EXCHANGES[exchange].files.span(START.date())
+    start = START + (day.end - timedelta(minutes=13) - START.replace(second=0, microsecond=0))
+    async with (
+        market(start=start) as (server, clock),
+        recording(tmp_path, server, clock, f"{exchange}:BTCUSDT") as made,
+    ):
         await until(lambda: made.subscribed(exchange, "BTCUSDT"))
         await made.live(300)
         await until(lambda: len(made.spans(exchange)) == 1)
         server.cut_streams()
         await until(lambda: server.stream_connections[exchange] == 2)
-        day = EXCHANGES[exchange].files.span(clock.now().date())
         # Over the day's end, when there is no more to record of that day.
         made.symbol(exchange).cut()
         await clock.advance((day.end - clock.now()).total_seconds() + 610)
