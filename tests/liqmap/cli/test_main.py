@@ -282,7 +282,18 @@ def test_interrupt_ends_quietly_with_130(monkeypatch: pytest.MonkeyPatch):
 
 def test_module_runs_on_the_simulated_market(tmp_path: Path):
     """The one run as a process: the way a person starts it, with the engine's own worker processes."""
-    command = [sys.executable, "-m", "liqmap", "BTCUSDT", "6h", "top_n", "100", *END, "--simulated", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "liqmap",
+        "DOGEUSDT",
+        "6h",
+        "top_n",
+        "100",
+        *END,
+        "--simulated",
+        "--json",
+    ]
     done = subprocess.run(  # noqa: S603 - our own command
         [*command, "--out", "out"],
         cwd=tmp_path,
@@ -293,5 +304,5 @@ def test_module_runs_on_the_simulated_market(tmp_path: Path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
-    assert report["trades"] > 100_000
+    assert report["trades"] > 20_000
     assert (tmp_path / report["files"]["map"]).read_bytes().startswith(b"\x89PNG")

@@ -141,6 +141,9 @@ def test_largest_lag_is_that_of_live_recordings(store: Path):
 def test_unrecordable_symbol_prints_one_sentence(
     store: Path, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ):
+    nowhere = "".join(f'exchanges.binance.{each}_url = "http://127.0.0.1:9"\n' for each in ("api", "archive"))
+    with (store.parent / "liqmap.toml").open("a") as config:
+        config.write(f"network.attempts = 1\n{nowhere}")
     assert main(["record", *words, "--config", str(store.parent / "liqmap.toml")]) == 2
     reported = capsys.readouterr().err
     assert sentence in reported

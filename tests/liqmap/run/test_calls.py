@@ -10,8 +10,9 @@ import pytest
 
 import liqmap
 from liqmap.errors import RequestError
-from liqmap.model import ALL_PICTURES, Exchange, Picture, TopN
+from liqmap.model import ALL_PICTURES, Exchange, MapRequest, Picture, TopN
 from liqmap.run.result import MapResult
+from liqmap.run.typed import parse_request
 from liqmap.window import TimeWindow
 
 END = "2023-08-01 06:00"
@@ -43,10 +44,13 @@ def test_call_in_text_draws_its_request(drawn: MapResult):
     assert drawn.coverage.simulated
 
 
-def test_call_takes_text_and_values_alike(folder: Path):
-    text = draw(folder, "3h", "top_n 40", leverages="25:65, 10:35", pictures="heatmap, map", exchange="all")
-    values = draw(
-        folder,
+def requested(window: str | timedelta, selection: str | TopN, **options: object) -> MapRequest:
+    return parse_request("BTCUSDT", window, selection, {"end": END, **options}, max_days=90)  # type: ignore[typeddict-item]
+
+
+def test_call_takes_text_and_values_alike():
+    text = requested("3h", "top_n 40", leverages="25:65, 10:35", pictures="heatmap, map", exchange="all")
+    values = requested(
         timedelta(hours=3),
         TopN(40),
         leverages={10: 35, 25: 65},
@@ -55,8 +59,8 @@ def test_call_takes_text_and_values_alike(folder: Path):
         stack="exchange",
         turnover=0,
     )
-    assert text.request == values.request
-    assert draw(folder, "3h", "top_n 40", leverages=[50, 100]).request.leverages == (50, 100)
+    assert text == values
+    assert requested("3h", "top_n 40", leverages=[50, 100]).leverages == (50, 100)
 
 
 async def test_call_in_a_running_loop_with_values_draws_the_same(
