@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from liqmap.model import Coverage, MarginBasis, Market, MarketSummary, OpenInterest, PositionBasis
+    from liqmap.model import (
+        Coverage,
+        MapNumbers,
+        MarginBasis,
+        Market,
+        MarketSummary,
+        OpenInterest,
+        PositionBasis,
+    )
     from liqmap.run.result import MapResult
 
 
@@ -38,13 +46,7 @@ def as_json(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
             "merge": request.merge,
         },
         "files": {name: str(path) for name, path in files.items()},
-        "last_price": summary.last_price,
-        "trades": summary.trades,
-        "selected": {"buy": summary.selected_buy, "sell": summary.selected_sell},
-        "selected_notional": {"buy": summary.selected_notional_buy, "sell": summary.selected_notional_sell},
-        "standing_notional": {"long": summary.standing_long, "short": summary.standing_short},
-        "swept_notional": {"long": summary.swept_long, "short": summary.swept_short},
-        "unplaced_notional": summary.unplaced,
+        **_numbers(summary),
         "not_opened_notional": summary.not_opened,
         "closed_notional": summary.closed,
         "open_interest": summary.open_interest and _interest_report(summary.open_interest),
@@ -72,10 +74,9 @@ def as_json(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
     return json.dumps(report, allow_nan=False) + "\n"
 
 
-def _market_report(summary: MarketSummary) -> dict[str, Any]:
+def _numbers(summary: MapNumbers) -> dict[str, Any]:
+    """Report what a map and each of its markets have alike."""
     return {
-        "exchange": summary.market.exchange,
-        "symbol": summary.market.symbol,
         "last_price": summary.last_price,
         "trades": summary.trades,
         "selected": {"buy": summary.selected_buy, "sell": summary.selected_sell},
@@ -83,6 +84,14 @@ def _market_report(summary: MarketSummary) -> dict[str, Any]:
         "standing_notional": {"long": summary.standing_long, "short": summary.standing_short},
         "swept_notional": {"long": summary.swept_long, "short": summary.swept_short},
         "unplaced_notional": summary.unplaced,
+    }
+
+
+def _market_report(summary: MarketSummary) -> dict[str, Any]:
+    return {
+        "exchange": summary.market.exchange,
+        "symbol": summary.market.symbol,
+        **_numbers(summary),
         "not_opened_notional": summary.not_opened,
         "closed_notional": summary.closed,
         "open_interest": summary.open_interest and _interest_report(summary.open_interest),

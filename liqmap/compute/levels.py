@@ -24,7 +24,7 @@ from liqmap.model import Coverage, LevelFilter, MapRequest, Side
 from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -32,11 +32,9 @@ if TYPE_CHECKING:
     from liqmap.compute.standing import Positions
     from liqmap.model import MarginBasis
 
+
 LARGEST_KEPT: Final = 100
 """How many of each side's largest trades a map keeps, for drawing; all others only count in its sums."""
-
-# Each divides a day, and each above a minute is whole minutes, so that bins align to UTC and to minute bars.
-_PATH_BINS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -228,37 +226,6 @@ def all_levels(
                 positions=positions,
             )
         )
-
-
-def path_bin_seconds(window_seconds: int, *, bins: int) -> int:
-    """Return the shortest bin that cuts a window into at most `bins` parts, or the longest there is."""
-    return next((s for s in _PATH_BINS_SECONDS if window_seconds <= s * bins), _PATH_BINS_SECONDS[-1])
-
-
-def coarsened(path: PricePath, bin_seconds: int) -> PricePath:
-    """Return `path` in bins of `bin_seconds`, aligned to UTC, ascending; empty bins are left out."""
-    width = bin_seconds * 1000
-    start = path.time // width * width
-    first = np.flatnonzero(np.diff(start, prepend=-1))
-    if not len(first):
-        return path
-    last = np.r_[first[1:], len(start)] - 1
-    return PricePath(
-        start[first],
-        np.minimum.reduceat(path.low, first),
-        np.maximum.reduceat(path.high, first),
-        path.close[last],
-    )
-
-
-def joined(paths: Sequence[PricePath]) -> PricePath:
-    """Join paths that follow each other in time."""
-    return PricePath(
-        *(
-            np.concatenate([getattr(path, name) for path in paths])
-            for name in ("time", "low", "high", "close")
-        )
-    )
 
 
 def _bound(

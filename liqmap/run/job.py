@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from liqmap.brackets import find_brackets
 from liqmap.compute.heatmap import build_heatmap
-from liqmap.compute.levels import all_levels, build_map, path_bin_seconds
+from liqmap.compute.levels import all_levels, build_map
 from liqmap.compute.margin import UNOWNED, MarginRules, least_distance
+from liqmap.compute.path import path_bin_seconds
 from liqmap.compute.selection import Cut
 from liqmap.compute.summary import summarize
 from liqmap.errors import RequestError
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from liqmap.brackets import DatedBrackets
     from liqmap.compute.values import Heatmap, LiquidationLevels, LiquidationMap, Realised
     from liqmap.model.series import Series
-    from liqmap.run.load import Loaded
+    from liqmap.run.loaded import Loaded
     from liqmap.store.segments import Part
 
 PATH_BINS = 720

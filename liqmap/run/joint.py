@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from liqmap.compute.standing import Positions
     from liqmap.compute.values import Heatmap, LiquidationLevels, MarketShare
     from liqmap.model import OpenInterest
-    from liqmap.run.load import Loaded
+    from liqmap.run.loaded import Loaded
     from liqmap.run.result import MapResult
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from liqmap.compute.values import LevelBuckets
     from liqmap.model import Coverage, MapRequest, MarginBasis
     from liqmap.model.series import Series
-    from liqmap.run.load import Loaded
+    from liqmap.run.loaded import Loaded
 
 MOSTLY_MARKED: Final = 0.99
 """From this share of a window's minutes on, the mark price sweeps levels unless a request says otherwise."""

@@ -18,7 +18,8 @@ import pandas as pd
 
 from liqmap import Engine, GrossValue, MapRequest, Selection, Settings, TopN
 from liqmap.compute.aftermath import aftermath
-from liqmap.compute.levels import build_map, coarsened, path_bin_seconds
+from liqmap.compute.levels import build_map
+from liqmap.compute.path import coarsened, path_bin_seconds
 from liqmap.compute.values import Entries, PricePath, SideTrades
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Coverage, Side

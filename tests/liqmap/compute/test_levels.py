@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.compute.aftermath import aftermath
-from liqmap.compute.levels import LARGEST_KEPT, coarsened, joined, levels_of, path_bin_seconds
+from liqmap.compute.levels import LARGEST_KEPT, levels_of
 from liqmap.compute.margin import Brackets, MarginRules
+from liqmap.compute.path import coarsened, joined, path_bin_seconds
 from liqmap.compute.values import Aftermath, Entries, LiquidationMap, PricePath, SideTrades
 from liqmap.model import LevelFilter, MapRequest, MarginModel, Side, TopN
 from liqmap.window import TimeWindow

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from liqmap.collect.ingest import StoreJob, run_store_job
 from liqmap.compute.heatmap import build_heatmap
-from liqmap.compute.levels import LARGEST_KEPT, all_levels, path_bin_seconds
+from liqmap.compute.levels import LARGEST_KEPT, all_levels
 from liqmap.compute.margin import liquidation_price
+from liqmap.compute.path import path_bin_seconds
 from liqmap.compute.values import LiquidationLevels, LiquidationMap
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.fields import LEAST_PRICE, LEAST_SIZE, MOST

@@ -31,7 +31,7 @@ from liqmap.model import (
 from liqmap.model.series import Series, SeriesKind
 from liqmap.run.job import MapJob, compute_map, load_job, self_contained
 from liqmap.run.joint import JointJob, map_jobs, run_job, run_joint_job, with_jobs
-from liqmap.run.load import Loaded
+from liqmap.run.loaded import Loaded
 from liqmap.store.feeds import note_feed
 from liqmap.store.liquidations import append_liquidations
 from liqmap.store.merged import merged_parts

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import liqmap.run.load
+import liqmap.run.loaded
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.selection import Cut
 from liqmap.model import (
@@ -22,7 +22,8 @@ from liqmap.model import (
     Side,
     TopN,
 )
-from liqmap.run.load import Loaded, load, together
+from liqmap.run.load import load
+from liqmap.run.loaded import Loaded, together
 from liqmap.store.bars import path_of, read_bars
 from liqmap.store.largest import Largest, read_largest
 from liqmap.store.segments import Origin, Part, Segment, segment_path
@@ -60,7 +61,7 @@ def cut_at(segment: Segment, *seconds: int) -> tuple[Part, ...]:
 def test_parts_give_the_same_levels_as_the_whole(
     stored: Stored, monkeypatch: pytest.MonkeyPatch, selection: Selection, bin_seconds: int, few: int
 ):
-    monkeypatch.setattr(liqmap.run.load, "_STRETCH", few)
+    monkeypatch.setattr(liqmap.run.loaded, "_STRETCH", few)
     segment = stored(random_trades(30_000))
     whole = loaded((Part(segment, WHOLE),), selection, bin_seconds=bin_seconds, pictures=ALL_PICTURES)
     # Within a bin, twice within one bin, within a second bar's minute, and at a bin's end.
@@ -120,7 +121,7 @@ def test_stored_aftermath_equals_that_computed_from_seconds(
 
 
 def test_entries_are_read_one_stretch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(liqmap.run.load, "_STRETCH", 1)
+    monkeypatch.setattr(liqmap.run.loaded, "_STRETCH", 1)
     parts = []
     for day in (DATE, DATE + DAY, DATE + 2 * DAY):
         window = TimeWindow.of_day(day)
@@ -134,7 +135,7 @@ def test_entries_are_read_one_stretch_at_a_time(tmp_path: Path, monkeypatch: pyt
         reads.append(window)
         return read_largest(segment, side, window=window, cut=cut, turns=turns)
 
-    monkeypatch.setattr(liqmap.run.load, "read_largest", counted)
+    monkeypatch.setattr(liqmap.run.loaded, "read_largest", counted)
     stretches = loaded(tuple(parts), GrossValue(1.0), bin_seconds=600).entries()
     assert reads == []
     newest = next(stretches)

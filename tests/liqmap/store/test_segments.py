@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import liqmap.store.columns
 import liqmap.store.segments
-from liqmap.compute.levels import coarsened
+from liqmap.compute.path import coarsened
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment, DataError
 from liqmap.model import Exchange, Side, Trades, notional_of

@@ -1,0 +1,47 @@
+"""Price paths: how fine they are, and how they are made coarser and joined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from liqmap.compute.values import PricePath
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+# Each divides a day, and each above a minute is whole minutes, so that bins align to UTC and to minute bars.
+_PATH_BINS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+
+
+def path_bin_seconds(window_seconds: int, *, bins: int) -> int:
+    """Return the shortest bin that cuts a window into at most `bins` parts, or the longest there is."""
+    return next((s for s in _PATH_BINS_SECONDS if window_seconds <= s * bins), _PATH_BINS_SECONDS[-1])
+
+
+def coarsened(path: PricePath, bin_seconds: int) -> PricePath:
+    """Return `path` in bins of `bin_seconds`, aligned to UTC, ascending; empty bins are left out."""
+    width = bin_seconds * 1000
+    start = path.time // width * width
+    first = np.flatnonzero(np.diff(start, prepend=-1))
+    if not len(first):
+        return path
+    last = np.r_[first[1:], len(start)] - 1
+    return PricePath(
+        start[first],
+        np.minimum.reduceat(path.low, first),
+        np.maximum.reduceat(path.high, first),
+        path.close[last],
+    )
+
+
+def joined(paths: Sequence[PricePath]) -> PricePath:
+    """Join paths that follow each other in time."""
+    return PricePath(
+        *(
+            np.concatenate([getattr(path, name) for path in paths])
+            for name in ("time", "low", "high", "close")
+        )
+    )

@@ -1,0 +1,214 @@
+"""What a request needs of its parts: small values, and entries that are read stretch by stretch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from liqmap.compute.aftermath import aftermath
+from liqmap.compute.path import coarsened, joined
+from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
+from liqmap.model import GrossValue, Side
+from liqmap.store.bars import path_of, read_bars, read_path_around
+from liqmap.store.largest import read_largest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from liqmap.compute.selection import Cut
+    from liqmap.compute.standing import Volume
+    from liqmap.compute.sweep import SweepPath
+    from liqmap.model import MapRequest
+    from liqmap.store.largest import Largest
+    from liqmap.store.segments import Part
+
+_STRETCH = 20_000  # entries computed at once: enough for numpy to be fast, few enough for the CPU cache
+_NEVER: Final = {Side.BUY: np.inf, Side.SELL: -np.inf}  # prices that sweep nothing
+_NO_PATH = PricePath(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
+
+
+class Marks(NamedTuple):
+    """What sweeps levels where it is the mark price, and how far from its entry every level is at least."""
+
+    path: SweepPath
+    least_distance: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """What a request needs of its parts: small values, and `entries`, which are read on demand.
+
+    `last_trade` is the second of the window's newest trade. `paths` are the parts' price paths in bins of
+    `bin_seconds`, `trade_count` the number of each side's trades in the window. `cuts` says how many of each
+    part's largest trades are selected, and `held` keeps those trades themselves where they are few.
+    `minutes` are the parts' traded prices by the minute, where `marks` sweep the levels, open interest weighs
+    them, or there is a heatmap. For open interest, there are the path by which levels are swept and the
+    `volume` by the minute.
+    """
+
+    request: MapRequest
+    parts: tuple[Part, ...]
+    bin_seconds: int
+    last_trade: datetime
+    paths: tuple[PricePath, ...]
+    trade_count: Mapping[Side, int]
+    cuts: Mapping[Side, Sequence[Cut]]
+    held: Mapping[tuple[int, Side], Largest]
+    minutes: tuple[PricePath, ...] = ()
+    marks: Marks | None = None
+    path_by_minutes: SweepPath | None = None
+    volume: Volume | None = None
+
+    @property
+    def path(self) -> PricePath:
+        """The price path of the whole window."""
+        return coarsened(joined(self.paths), self.bin_seconds)
+
+    def entries(self, *, timed: bool = False) -> Iterator[Entries]:
+        """Read the selected trades in stretches, newest first, with what the price did after them.
+
+        A stretch is several parts with few entries, or one with many. If `timed`, what the price did in the
+        rest of each entry's bin is among it: a heatmap shows when a level was swept.
+        """
+        waiting: list[Entries] = []
+        for entries in self._by_part(timed=timed):
+            waiting.append(entries)
+            if sum(map(_count, waiting)) >= _STRETCH:
+                yield together(waiting)
+                waiting = []
+        if waiting:
+            yield together(waiting)
+
+    def _by_part(self, *, timed: bool) -> Iterator[Entries]:
+        later = {Side.BUY: np.inf, Side.SELL: -np.inf}  # extremes of the price in the parts after this one
+        for index in reversed(range(len(self.parts))):
+            found = {side: self._selected(index, side) for side in Side}
+            trades = {side: each.trades for side, each in found.items()}
+            if any(map(len, trades.values())):
+                part = self.parts[index]
+                if self.marks is not None:
+                    yield Entries(trades, self._by_marks(self.marks, index, found))
+                    continue
+                # A segment stores what the price did after each trade, until the segment's end. A part that
+                # ends earlier needs the seconds instead.
+                if timed or part.window.end < part.segment.origin.window.end:
+                    yield Entries(trades, self._by_seconds(index, trades, later))
+                else:
+                    yield Entries(trades, {side: _until_end(found[side], later[side]) for side in Side})
+            path = self.paths[index]
+            later[Side.BUY] = min(later[Side.BUY], path.low.min(initial=np.inf))
+            later[Side.SELL] = max(later[Side.SELL], path.high.max(initial=-np.inf))
+
+    def _selected(self, index: int, side: Side) -> Largest:
+        part, cut = self.parts[index], self.cuts[side][index]
+        if (index, side) in self.held:
+            return self.held[index, side].first(cut.count)
+        return read_largest(part.segment, side, window=part.window, cut=cut, turns=self._in_order)
+
+    @property
+    def _in_order(self) -> bool:
+        """Whether to read the order in which the trades were made, for a table of levels."""
+        # The tables of every other mode list the largest trades first.
+        wanted = self.request.levels_csv or self.request.tables
+        return wanted and isinstance(self.request.selection, GrossValue)
+
+    def _by_marks(self, marks: Marks, index: int, found: Mapping[Side, Largest]) -> dict[Side, Aftermath]:
+        """Return what came after the entries by mark price, and in each entry's own minute by trades.
+
+        Seconds are read only of minutes in which a traded price after the entry may have reached a level.
+        """
+        own = {side: np.full(len(each.trades), _NEVER[side]) for side, each in found.items()}
+        near = {side: self._near(marks, index, each) for side, each in found.items()}
+        times = [each.trades.time[near[side]] for side, each in found.items()]
+        if any(map(len, times)):
+            part = self.parts[index]
+            minutes = self.minutes[index]
+            bars = read_path_around(part.segment, part.window, np.concatenate(times), minutes=minutes)
+            for side, each in found.items():
+                if len(near[side]):
+                    chosen = each.trades.chosen(near[side])
+                    after = aftermath(bars, chosen, bin_seconds=60, later=_NEVER[side])
+                    own[side][near[side]] = after.extreme if after.soon is None else after.soon
+        return {side: marks.path.after(side, each.trades.time, own[side]) for side, each in found.items()}
+
+    def _near(self, marks: Marks, index: int, found: Largest) -> NDArray[np.int64]:
+        """Return the places of trades whose nearest level trades of their own minute may have reached."""
+        trades, minutes = found.trades, self.minutes[index]
+        place = np.searchsorted(minutes.time, trades.time // 60_000 * 60_000)
+        if trades.side is Side.BUY:
+            worst = np.maximum(minutes.low[place], found.extreme)
+            reached = worst <= trades.price * (1 - marks.least_distance)
+        else:
+            worst = np.minimum(minutes.high[place], found.extreme)
+            reached = worst >= trades.price * (1 + marks.least_distance)
+        return np.flatnonzero(reached)
+
+    def _by_seconds(
+        self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]
+    ) -> dict[Side, Aftermath]:
+        part, rest = self.parts[index], self._rest_of_bin(index)
+        if self.bin_seconds % 60:
+            bars = path_of(read_bars(part.segment, part.window))
+        else:  # what follows a trade in its own minute takes seconds, the rest of its bin does not
+            times = np.concatenate([each.time for each in trades.values()])
+            minutes = self.minutes[index] if self.minutes else None
+            bars = read_path_around(part.segment, part.window, times, minutes=minutes)
+        bars = joined([bars, rest]) if len(rest.time) else bars
+        return {
+            side: aftermath(bars, trades[side], bin_seconds=self.bin_seconds, later=later[side])
+            for side in Side
+        }
+
+    def _rest_of_bin(self, index: int) -> PricePath:
+        """Return the prices of later parts in the bin in which a part ends, as one second after its end."""
+        end_ms, width = self.parts[index].window.end_ms, self.bin_seconds * 1000
+        bin_start = end_ms // width * width
+        rest = []
+        for path in self.paths[index + 1 :]:
+            if len(path.time) and (path.time[0] != bin_start or bin_start == end_ms):
+                break
+            rest.append(PricePath(path.time[:1], path.low[:1], path.high[:1], path.close[:1]))
+        whole = coarsened(joined([_NO_PATH, *rest]), self.bin_seconds)
+        return PricePath(np.full(len(whole.time), end_ms), whole.low, whole.high, whole.close)
+
+
+def together(parts: Sequence[Entries]) -> Entries:
+    """Join the entries of several parts, newest part first, into one stretch."""
+    if len(parts) == 1:
+        return parts[0]
+    trades, after = {}, {}
+    for side in Side:
+        # Oldest first, so that of equal trades the earlier stays in front.
+        selected = [part.trades[side] for part in reversed(parts)]
+        order = np.argsort(-np.concatenate([each.notional for each in selected]), kind="stable")
+        time, price, notional = (
+            np.concatenate([getattr(each, name) for each in selected])[order]
+            for name in ("time", "price", "notional")
+        )
+        turns = [each.turn for each in selected if each.turn is not None]
+        turn = np.concatenate(turns)[order] if len(turns) == len(selected) else None
+        trades[side] = SideTrades(side, time, price, notional, turn)
+        after[side] = _joined_after([part.after[side] for part in reversed(parts)]).chosen(order)
+    return Entries(trades, after)
+
+
+def _joined_after(parts: Sequence[Aftermath]) -> Aftermath:
+    soon = [part.soon for part in parts if part.soon is not None]
+    return Aftermath(
+        np.concatenate([part.extreme for part in parts]),
+        np.concatenate(soon) if len(soon) == len(parts) else None,
+    )
+
+
+def _until_end(found: Largest, later: float) -> Aftermath:
+    worst = np.minimum if found.trades.side is Side.BUY else np.maximum
+    return Aftermath(worst(found.extreme, later))
+
+
+def _count(entries: Entries) -> int:
+    return sum(map(len, entries.trades.values()))
