@@ -24,6 +24,7 @@ from liqmap.model import (
     Exchange,
     GapKind,
     GrossValue,
+    LeftOutKind,
     LevelFilter,
     MapRequest,
     MarginModel,
@@ -499,6 +500,36 @@ async def test_partial_map_is_shown_when_patience_is_over(tmp_path: Path, gate: 
     assert [each.coverage.fraction for each in partial[0]] == [pytest.approx(1 / 3)]
     assert [gap.kind for gap in partial[0][0].coverage.missing] == [GapKind.BEING_FETCHED]
     assert whole.coverage.fraction == 1
+
+
+async def test_slow_exchange_keeps_nobody_from_the_others_and_completes_the_map(tmp_path: Path, gate: Gate):
+    async with live(tmp_path, gate) as (engine, _, clock):
+        markets = (Market(Exchange.BINANCE, "BTCUSDT"), Market(Exchange.BYBIT, "BTCUSDT"))
+        midnight = NOON.replace(hour=0, minute=0, second=0, microsecond=0)
+        asked = MapRequest(markets, TimeWindow.ending(midnight, timedelta(hours=2)), TEN)
+        await engine.draw(asked.alone(markets[0]))
+        fetch = engine._parts.sources.collector._fetch
+        go_on = asyncio.Event()
+
+        async def slow(*arguments: Any) -> None:
+            await go_on.wait()
+            await fetch(*arguments)
+
+        engine._parts.sources.collector._fetch = slow  # Binance's trades are in the store
+        partial: list[MapResult] = []
+        drawing = asyncio.create_task(engine.draw(asked, partial=partial.append))
+        await until(lambda: bool(clock.alarms))
+        await clock.advance(16)
+        await until(lambda: bool(partial))
+        go_on.set()
+        whole = await drawing
+    (shown,) = partial
+    assert [each.market for each in shown.summary.by_market] == [markets[0]]
+    assert [(each.market, each.kind) for each in shown.summary.left_out] == [
+        (markets[1], LeftOutKind.BEING_FETCHED)
+    ]
+    assert [each.market for each in whole.summary.by_market] == list(markets)
+    assert whole.summary.left_out == ()
 
 
 async def test_no_partial_map_is_shown_where_the_store_has_no_trades(tmp_path: Path, gate: Gate):
