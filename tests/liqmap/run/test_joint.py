@@ -168,6 +168,32 @@ def test_open_interest_is_given_per_exchange_and_summed_over_those_where_it_is_k
     assert [each.partition(":")[0] for each in warnings] == ["OKX"]
 
 
+def test_by_open_interest_nothing_of_what_each_exchange_selected_is_lost(parts: dict[Market, Part]):
+    kind = SeriesKind.OPEN_INTEREST
+    starts = range(WINDOW.start_ms - kind.step_ms, WINDOW.end_ms, kind.step_ms)
+    request = MapRequest(MARKETS, WINDOW, TopN(100), positions=PositionModel.OPEN_INTEREST, turnover=0.5)
+    job = job_of(request, parts)
+    jobs = [
+        replace(
+            each,
+            interest=Series.of(
+                kind, starts, [(size,) for size in np.linspace(100, 100 + grown, len(starts))]
+            ),
+        )
+        for each, grown in zip(job.jobs, (1.0, -2.0, 3.0), strict=True)
+    ]
+    summary = run_joint_job(replace(job, jobs=tuple(jobs))).summary
+    assert len(summary.by_market) == 3
+    for each in summary.by_market:
+        selected = each.selected_notional_buy + each.selected_notional_sell
+        stands = each.standing_long + each.standing_short + each.swept_long + each.swept_short
+        assert stands + each.unplaced + each.not_opened + each.closed == pytest.approx(selected)
+        assert each.not_opened > 0
+    for name in ("standing_long", "swept_short", "unplaced", "not_opened", "closed"):
+        total = sum(getattr(each, name) for each in summary.by_market)
+        assert getattr(summary, name) == pytest.approx(total)
+
+
 def test_exchange_that_open_interest_says_nothing_of_is_left_out_of_a_map_by_it(parts: dict[Market, Part]):
     request = MapRequest(MARKETS, WINDOW, TopN(100), positions=PositionModel.OPEN_INTEREST)
     result = run_joint_job(with_interest(job_of(request, parts), 1000.0, 900.0, None))

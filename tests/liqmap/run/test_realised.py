@@ -96,13 +96,17 @@ def test_label_of_the_marks_names_only_the_sides_that_have_some(tmp_path: Path):
 
 @pytest.mark.shared
 @real
-@pytest.mark.parametrize(("exchange", "line", "long"), [(BINANCE, 0, 15_703.86), (BYBIT, 1, 3_625.36)])
+@pytest.mark.parametrize(
+    ("exchange", "line", "contract", "long"),
+    [(BINANCE, 0, 1, 15_703.86), (BYBIT, 1, 1, 3_625.36), (Exchange.OKX, 2, 0.01, 7_067.06)],
+)
 def test_real_messages_of_one_event_are_a_liquidated_long(
-    tmp_path: Path, exchange: Exchange, line: int, long: float
+    tmp_path: Path, exchange: Exchange, line: int, contract: float, long: float
 ):
     text = (SHARED / "liquidation_frames" / "frames.jsonl").read_text().splitlines()[line]
     live = EXCHANGES[exchange].live
     events = [each for each in live.read(text) or () if isinstance(each, Liquidation)]
+    events = [each._replace(size=each.size * contract) for each in events]
     append_liquidations(tmp_path, exchange, events, complete=live.complete_liquidations)
     found = realised_in(tmp_path, Market(exchange, "BTCUSDT"), TimeWindow.of_day(START.date()))
     assert found is not None
