@@ -61,7 +61,10 @@ class SeriesFetch:
         patience = asyncio.ensure_future(self._clock.sleep(PATIENCE.total_seconds()))
         try:
             await asyncio.wait({everything, patience}, return_when=asyncio.FIRST_COMPLETED)
-            return everything.result() if everything.done() else self.held()
+            if everything.done():
+                return everything.result()
+            held = self.held()
+            return held if self._published.done() else held._replace(is_final=False)
         finally:
             patience.cancel()
             everything.cancel()

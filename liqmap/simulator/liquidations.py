@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 WARM_DAYS: Final = 1
 """So many days before the first liquidation the positions begin; what was open before has no levels."""
 
-_OPENERS: Final = 40  # of five minutes, so that a busy day has some thousand liquidations
+OPENERS: Final = 10
+"""So many trades of five minutes open positions with levels: a busy day has some thousand liquidations."""
+
 _DAY_MS: Final = 86_400_000
 
 
@@ -72,7 +74,7 @@ def liquidations_of(days: Sequence[tuple[MarketDay, SeriesDay]], *, seed: int) -
     day, series = days[-1]
     inverse = day.listing.dollars is not None
     interest = float(days[0][1].interest[0])
-    book = PositionBook(seed=seed, interest=interest, inverse=inverse, most_openers=_OPENERS)
+    book = PositionBook(seed=seed, interest=interest, inverse=inverse, most_openers=OPENERS)
     for each, its in days:
         book.add(each, its)
     second = np.concatenate([np.empty(0, np.int64), *(each.second for each in book.forced)])

@@ -7,6 +7,7 @@ import pytest
 from liqmap.model import Exchange
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.clock import epoch_ms
+from liqmap.simulator.liquidations import OPENERS
 from liqmap.simulator.positions import PositionBook
 from liqmap.simulator.series import mark_seconds
 from liqmap.window import TimeWindow
@@ -46,7 +47,7 @@ def test_liquidations_are_those_of_positions_that_open_interest_counts(symbol: s
         seed=MARKET.seed,
         interest=float(MARKET.series_in(days[0]).interest[0]),
         inverse=symbol == "BTCUSD",
-        most_openers=40,
+        most_openers=OPENERS,
     )
     for day in days:
         series = MARKET.series_in(day)
