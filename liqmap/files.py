@@ -1,17 +1,18 @@
-"""Name and write the files of a drawn map, each whole or not at all."""
+"""Name the files of a drawn map, write files whole or not at all, and list those of the store."""
 
 from __future__ import annotations
 
 import errno
 import os
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from liqmap.errors import RequestError
+from liqmap.errors import RequestError, UnreadableStore
 from liqmap.model import (
     DEFAULT_EXCHANGE,
     LEVERAGES,
@@ -139,6 +140,36 @@ def remove_abandoned(folder: Path, *, before: float) -> None:
         with suppress(OSError):  # another process has removed it, or it belongs to another user
             if path.stat().st_mtime < before:
                 path.unlink()
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Return what lies below `folder` under names like `*/*.json`, in order. Raises UnreadableStore.
+
+    A folder that is not there holds nothing. `Path.glob` passes over one that cannot be read, too.
+    """
+    paths = [folder]
+    for part in pattern.split("/"):
+        paths = [path / name for path in paths for name in sorted(names_in(path)) if fnmatchcase(name, part)]
+    return paths
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what is in `folder`, none if there is no such folder. Raises UnreadableStore."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are all that is wanted of thousands
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error: OSError) -> UnreadableStore:
+    """Return the error that says that the store cannot be read, and what to do."""
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        advice = "check who owns the store's files"
+    else:
+        advice = "please try again in a moment"
+    return UnreadableStore(f"The stored trades cannot be read ({error.strerror}); {advice}.")
 
 
 def _open_unnamed(folder: Path, mode: int) -> int | None:

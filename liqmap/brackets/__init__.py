@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from liqmap.compute.margin import Brackets
 from liqmap.errors import DataError
+from liqmap.files import matching
 from liqmap.seals import unsealed_table
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def tables_of(exchange: Exchange, folders: tuple[Path, ...] = ()) -> list[Table]
     tables = [
         Table(date.fromisoformat(path.stem.removeprefix(f"{exchange}-")), path)
         for folder in (SHIPPED, *folders)
-        for path in folder.glob(f"{exchange}-????-??-??.txt")
+        for path in matching(folder, f"{exchange}-????-??-??.txt")
     ]
     # The sort is stable, so of the same date a fetched table is found before the shipped one.
     return sorted(tables, key=lambda table: table.date)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from liqmap.brackets import read_table
 from liqmap.errors import LiqmapError
+from liqmap.files import matching
 from liqmap.ledger.file import verify_ledger
 from liqmap.run.margin_check import margin_checks
 from liqmap.settings import load_settings
@@ -59,7 +60,7 @@ def findings(root: Path, *, deep: bool) -> Iterator[Finding]:
         "ledger/*.jsonl": verify_ledger,
     }
     for pattern, read in readers.items():
-        for path in sorted(root.glob(pattern)):
+        for path in matching(root, pattern):
             try:
                 read(path)
             except LiqmapError as error:

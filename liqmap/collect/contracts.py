@@ -13,10 +13,9 @@ from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.protocol import Instrument
-from liqmap.files import write_file
+from liqmap.files import unreadable, write_file
 from liqmap.model import Exchange
 from liqmap.seals import sealed_json, unsealed_json
-from liqmap.store.segments import unreadable
 from liqmap.window import at_ms
 
 if TYPE_CHECKING:

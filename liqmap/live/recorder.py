@@ -12,7 +12,7 @@ from liqmap.collect.symbols import KnownSymbols
 from liqmap.errors import SettingsError
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.exchange import ExchangeRecorder
-from liqmap.live.registry import Recordings
+from liqmap.live.registry import Recordings, readable
 from liqmap.live.repair import Repair
 from liqmap.live.writer import SegmentWriter
 from liqmap.model import Exchange, Market
@@ -88,7 +88,7 @@ class Recorder:
         for exchange, symbol in configured(self._settings):
             self._exchanges[exchange].want(symbol, asked=None)
         now = self._clock.now()
-        for recording in self._recordings.all():
+        for recording in readable(self._recordings):
             if (
                 recording.asked is not None
                 and (now - recording.asked) / DAY < self._settings.recorder.keep_days

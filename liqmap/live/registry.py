@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
-from liqmap.errors import DataError
-from liqmap.files import write_file
+from liqmap.errors import DataError, UnreadableStore
+from liqmap.files import matching, write_file
 from liqmap.model import Exchange
 from liqmap.seals import sealed_json, unsealed_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 ALIVE_FOR: Final = timedelta(minutes=3)
 """A recording whose description is older than this has stopped."""
@@ -93,14 +96,23 @@ class Recordings:
         return _read(self._path(exchange, symbol, "json"))
 
     def all(self) -> Iterator[Recording]:
-        """Yield the last description of every recording, by exchange and symbol."""
-        for path in sorted(self._folder.glob("*/*.json")):
+        """Yield the last description of every recording, by exchange and symbol. Raises UnreadableStore."""
+        for path in matching(self._folder, "*/*.json"):
             recording = _read(path)
             if recording is not None:
                 yield recording
 
     def _path(self, exchange: Exchange, symbol: str, suffix: str) -> Path:
         return self._folder / exchange / f"{symbol}.{suffix}"
+
+
+def readable(recordings: Recordings) -> list[Recording]:
+    """Return the last description of every recording; none, with a warning, if they cannot be read."""
+    try:
+        return list(recordings.all())
+    except UnreadableStore as error:
+        log.warning("it is not known what is recorded: %s", error)
+        return []
 
 
 def _read(path: Path) -> Recording | None:

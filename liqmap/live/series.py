@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
-from liqmap.live.registry import Recordings
+from liqmap.live.registry import Recordings, readable
 from liqmap.model import Market
 from liqmap.window import TimeWindow
 
@@ -44,7 +44,7 @@ async def keep_series(
     while True:
         await clock.sleep(EVERY.total_seconds())
         now = clock.now().replace(second=0, microsecond=0)
-        for recording in Recordings(root).all():
+        for recording in readable(Recordings(root)):
             if recording.is_alive(now):
                 end = now - timedelta(minutes=now.minute % 5)
                 market = Market(recording.exchange, recording.symbol)

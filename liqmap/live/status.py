@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DamagedSegment, UnreadableStore
-from liqmap.live.registry import Recordings
+from liqmap.live.registry import Recordings, readable
 from liqmap.model import Market
 from liqmap.model.series import SeriesKind
 from liqmap.store.segments import open_segment, segment_path, segment_windows
@@ -59,7 +59,7 @@ def recording_status(root: Path, *, now: datetime) -> list[SymbolStatus]:
 
 def largest_lag(root: Path, *, now: datetime) -> float:
     """Return the lag [s] of the slowest stream recorded now, 0 if there is none."""
-    lags = (each.lag or 0.0 for each in Recordings(root).all() if each.is_alive(now))
+    lags = (each.lag or 0.0 for each in readable(Recordings(root)) if each.is_alive(now))
     return max(lags, default=0.0)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from liqmap.brackets import find_brackets
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
+from liqmap.files import matching
 from liqmap.ledger.metrics import margin_gap
 from liqmap.model import Exchange, Market, Side
 from liqmap.store.liquidations import read_liquidations
@@ -73,9 +74,9 @@ def margin_checks(root: Path) -> list[MarginCheck]:
     """Return the check of each market with recorded liquidations whose bankruptcy price is known."""
     found = []
     for exchange in Exchange:
-        for folder in sorted((root / "liquidations" / exchange).glob("*")):
+        for folder in matching(root / "liquidations" / exchange, "*"):
             market = Market(exchange, folder.name)
-            days = sorted(path.stem for path in folder.glob("*.csv"))
+            days = [path.stem for path in matching(folder, "*.csv")]
             check = margin_check(market, _read(root, market, days), folders=(root / "brackets",))
             if check is not None:
                 found.append(check)

@@ -26,6 +26,7 @@ from uuid import uuid4
 
 import xxhash
 
+from liqmap.files import names_in
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -105,20 +106,13 @@ def records_of(root: Path, exchange: str, symbol: str) -> Mapping[TimeWindow, Re
 
 
 def bundle_files(root: Path) -> list[Path]:
-    """Return the files of all bundles below `root`, the oldest of each exchange first. Raises OSError."""
-    return [file for name in sorted(_names(root / FOLDER)) for file in files_in(root / FOLDER / name)]
+    """Return the files of all bundles, the oldest of each exchange first. Raises UnreadableStore."""
+    return [file for name in sorted(names_in(root / FOLDER)) for file in files_in(root / FOLDER / name)]
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return the files of bundles in the folder of an exchange, the oldest first. Raises OSError."""
-    return [folder / name for name in sorted(_names(folder)) if name.endswith(_SUFFIXES)]
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    """Return the files of bundles in the folder of an exchange, the oldest first. Raises UnreadableStore."""
+    return [folder / name for name in sorted(names_in(folder)) if name.endswith(_SUFFIXES)]
 
 
 def begun(file: Path) -> datetime:

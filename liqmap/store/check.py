@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from liqmap.errors import DamagedSegment, LiqmapError
 from liqmap.exchanges import EXCHANGES
+from liqmap.files import matching, unreadable
 from liqmap.model import Exchange
 from liqmap.seals import BrokenSeal, unsealed_json
 from liqmap.store.bundles import bundle_files, read_contents
@@ -19,7 +20,6 @@ from liqmap.store.segments import (
     open_segment,
     segment_path,
     segment_paths,
-    unreadable,
     window_of,
 )
 from liqmap.store.series import FOLDER as SERIES
@@ -60,7 +60,7 @@ def check_store(root: Path, *, deep: bool) -> Iterator[Finding]:
         "contracts/*.json": _verify_json,
     }
     for pattern, verify in kinds.items():
-        for path in sorted(root.glob(pattern)):
+        for path in matching(root, pattern):
             yield _finding(path, f"The file {path.relative_to(root)}", verify)
 
 

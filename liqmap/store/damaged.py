@@ -14,9 +14,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
+from liqmap.files import names_in
 from liqmap.model import Exchange
 from liqmap.store.bundles import drop
-from liqmap.store.segments import MANIFEST, is_segment, names_in, record_at, segment_windows, window_of
+from liqmap.store.segments import MANIFEST, is_segment, record_at, segment_windows, window_of
 from liqmap.text import damage_text
 from liqmap.window import TimeWindow, missing
 

@@ -15,10 +15,9 @@ import logging
 import re
 from typing import TYPE_CHECKING, Final
 
-from liqmap.files import replace_file
+from liqmap.files import replace_file, unreadable
 from liqmap.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.store.damaged import set_file_aside
-from liqmap.store.segments import unreadable
 from liqmap.window import TimeWindow, at_ms, merged
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DamagedSegment, StoreError
+from liqmap.files import names_in
 from liqmap.store.bars import read_bars
 from liqmap.store.bundles import JOURNAL, begun, files_in, folder_of, read_contents, records_of
 from liqmap.store.damaged import set_file_aside
@@ -15,7 +16,6 @@ from liqmap.store.reading import verify_segment
 from liqmap.store.segments import (
     MANIFEST,
     is_segment,
-    names_in,
     open_record,
     segment_path,
     segment_windows,

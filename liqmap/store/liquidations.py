@@ -21,11 +21,10 @@ from filelock import FileLock
 
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
-from liqmap.files import replace_file
+from liqmap.files import replace_file, unreadable
 from liqmap.model import Side
 from liqmap.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.store.damaged import files_aside, set_file_aside
-from liqmap.store.segments import unreadable
 from liqmap.window import at_ms
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import DamagedSegment, StoreError, UnreadableStore
+from liqmap.files import matching
 from liqmap.store.bundles import DAYS, bundle_files, drop
 from liqmap.store.damaged import remove_replaced, set_aside
 from liqmap.store.reading import verify_segment
@@ -236,7 +237,7 @@ class SegmentStore:
 
     def _remove_unread_orders(self, *, before: datetime) -> None:
         """Remove the orders of bundled segments that no map has read for a while: they are made anew."""
-        for path in self.root.glob(f"{ORDERS}/*/*/*"):
+        for path in matching(self.root, f"{ORDERS}/*/*/*"):
             with suppress(OSError):  # another process's, and gone by now, or another user's
                 _remove_older(path, than=before)
 

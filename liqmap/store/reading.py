@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from liqmap.errors import DamagedSegment, UnreadableStore
-from liqmap.store.segments import TABLES, unreadable
+from liqmap.files import unreadable
+from liqmap.store.segments import TABLES
 from liqmap.store.tables import BrokenTable, Table, open_table, verify_table
 
 if TYPE_CHECKING:

@@ -24,8 +24,6 @@ stored with each trade because a map asks for them of every trade that it reads.
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -33,7 +31,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from liqmap.errors import DamagedSegment, LiqmapError, UnreadableStore
+from liqmap.errors import DamagedSegment, LiqmapError
+from liqmap.files import matching, names_in, unreadable
 from liqmap.model import Exchange, Hole
 from liqmap.seals import BrokenSeal, unsealed_json
 from liqmap.store.bundles import records_of
@@ -188,16 +187,6 @@ def _records(root: Path, exchange: str, symbol: str) -> Mapping[TimeWindow, Reco
         raise unreadable(error) from error
 
 
-def names_in(folder: Path) -> list[str]:
-    """Return the names of what is in `folder`, none if there is no such folder. Raises UnreadableStore."""
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - names are all that is wanted of thousands
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise unreadable(error) from error
-
-
 def is_segment(name: str) -> bool:
     """Return whether a folder's name is that of a segment."""
     return _NAME.fullmatch(name) is not None
@@ -214,8 +203,11 @@ def _moment(text: str) -> datetime:
 
 
 def segment_paths(root: Path) -> Iterator[Path]:
-    """Yield the folders of all segments that have one of their own below the store's `root`, in no order."""
-    yield from (path for path in root.glob(f"v{FORMAT_VERSION}/*/*/*") if is_segment(path.name))
+    """Yield the folders of all segments that have one of their own below the store's `root`.
+
+    Raises UnreadableStore.
+    """
+    yield from (path for path in matching(root, f"v{FORMAT_VERSION}/*/*/*") if is_segment(path.name))
 
 
 def open_segment(path: Path) -> Segment | None:
@@ -271,15 +263,6 @@ def record_at(path: Path) -> Record | None:
         return None
     root, exchange, symbol = path.parents[3], path.parts[-3], path.parts[-2]
     return _records(root, exchange, symbol).get(window_of(path.name))
-
-
-def unreadable(error: OSError) -> UnreadableStore:
-    """Return the error that says that the store cannot be read, and what to do."""
-    if error.errno in {errno.EACCES, errno.EPERM}:
-        advice = "check who owns the store's files"
-    else:
-        advice = "please try again in a moment"
-    return UnreadableStore(f"The stored trades cannot be read ({error.strerror}); {advice}.")
 
 
 def _segment_from(content: bytes, path: Path) -> Segment:

@@ -21,12 +21,12 @@ import xxhash
 from cachetools import LRUCache
 
 from liqmap.errors import StoreError
-from liqmap.files import replace_file
+from liqmap.files import names_in, replace_file
 from liqmap.model import Exchange, Market
 from liqmap.model.series import Series, SeriesKind
 from liqmap.seals import BrokenSeal
 from liqmap.store.damaged import set_file_aside
-from liqmap.store.segments import is_segment, names_in, segment_path, window_of
+from liqmap.store.segments import is_segment, segment_path, window_of
 from liqmap.window import DAY, TimeWindow, merged, missing
 
 if TYPE_CHECKING:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from datetime import date
 from pathlib import Path
 
@@ -84,3 +86,28 @@ def test_every_other_problem_is_a_sentence_too(
         "Line 1 of 1.0.0-ab12.jsonl is not as it was written; what follows it cannot be trusted." in problems
     )
     assert all(problem.endswith(".") for problem in problems)
+
+
+@pytest.mark.parametrize("words", [("check", "--deep"), ("status",), ("BTCUSDT", "6h", "top_n", "10")])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+def test_folder_that_cannot_be_listed_is_a_sentence_and_never_an_empty_one(
+    tmp_path: Path,
+    segment: Segment,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    number: int,
+):
+    config = tmp_path / "liqmap.toml"
+    config.write_text(f'storage.path = "{tmp_path / "store"}"\n')
+
+    def failing(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "listdir", failing)
+    monkeypatch.setattr(os, "scandir", failing)
+    assert main([*words, "--config", str(config)]) == 1
+    out, err = capsys.readouterr()
+    assert os.strerror(number) in out + err
+    assert "Traceback" not in out + err
+    assert segment.path.is_dir()
