@@ -133,6 +133,7 @@ class LiqmapBot(commands.AutoShardedBot):
             clock=self._clock,
             positions=self._settings.alerts.positions,
             symbols=self._symbols,
+            scan=self._facts.scan,
         )
         scheduler.every(EVERY, watch.check, name="alerts")
         scheduler.every(TOKENS_LIVE, self._forget_dead_tokens, name="tokens")

@@ -18,11 +18,12 @@ from bot.request.asking import usual_selection
 from bot.request.ids import parse_id
 from bot.schedule.alerts import LONGEST_COOLDOWN, SHORTEST_COOLDOWN, WINDOW
 from bot.schedule.desk import fetch_channel
-from bot.store.alerts import TO_CREATOR, NewAlert
+from bot.store.alerts import ANYWHERE, TO_CREATOR, NewAlert
 from bot.views.progress import drawn
 from bot.views.replies import COLOUR, below_completion, fitting
 from liqmap import (
     DEFAULT_EXCHANGE,
+    EXCHANGES,
     GrossValue,
     MapRequest,
     Market,
@@ -144,6 +145,41 @@ class Alerts(
         )
         await patiently(lambda: interaction.edit_original_response(content=text))
 
+    @app_commands.command(name="any", description="Tell when any recorded market's price is near a cluster")
+    @options("distance", "notional", "to", "cooldown", exchange="Only this exchange (default: all)")
+    async def anywhere(
+        self,
+        interaction: discord.Interaction,
+        distance: str,
+        notional: str,
+        to: str | None = None,
+        cooldown: str = "1h",
+        exchange: str | None = None,
+    ) -> None:
+        """Set an alert that watches all recorded markets."""
+        guild_id, private = interaction.guild_id or 0, to == TO_ME
+        _check_managing(interaction, private=private)
+        chosen = parse_exchanges(exchange) if exchange else tuple(EXCHANGES)
+        near, large, rest = (
+            parse_distance(distance, farthest=_FARTHEST, example="0.5%"),
+            _notional(notional),
+            _cooldown(cooldown),
+        )
+        async with self._limits.counted(interaction.user.id, guild_id):
+            await acknowledge(interaction, ephemeral=True, thinking=True)
+            channel_id = TO_CREATOR if private else (await _postable(interaction)).id
+            new = NewAlert(
+                *(guild_id, channel_id, interaction.user.id, exchanges_word(chosen), ANYWHERE),
+                *(near, large, rest),
+            )
+            most = self._settings.per_person if private else self._settings.per_guild
+            await self._store.alerts.check_room(new, most=most)
+            if private:
+                await _greet(interaction.user, new)
+            number = await self._store.alerts.add(new, most=most)
+        text = f"Alert {number} is set: {_line(new)}. It looks at what is recorded of the last day."
+        await patiently(lambda: interaction.edit_original_response(content=text))
+
     @app_commands.command(
         name="list", description="List your own alerts, and the server's if you manage them"
     )
@@ -235,9 +271,10 @@ def _cooldown(text: str) -> timedelta:
 
 def _words(alert: NewAlert) -> str:
     label = exchanges_text(alert.markets)
+    name = "any recorded market" if alert.is_of_all else alert.symbol
     by = "" if alert.positions is None else f", by {alert.positions.replace('-', ' ')}"
     return (
-        f"{alert.symbol} on {label} within {alert.distance * 100:.4g} % of a cluster"
+        f"{name} on {label} within {alert.distance * 100:.4g} % of a cluster"
         f" of {limit_text(alert.notional)} or more{by}, at most once every {length_text(alert.cooldown)}"
     )
 

@@ -15,6 +15,7 @@ from bot.interaction.patience import UNSENT, failure_text, is_refused, may_pass
 from bot.request.asking import usual_selection
 from bot.request.spec import encode_number
 from bot.request.symbols import Symbols
+from bot.schedule.anywhere import sentences
 from liqmap import Cluster, LiqmapError, MapRequest, Market, PositionModel, TimeWindow
 from liqmap.parsing import parse_end
 from liqmap.text import cluster_price, exchanges_text, money, percent, price, price_step
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
+    from bot.request.drawing import Scan
     from bot.store import Store
     from bot.store.alerts import Alert
     from liqmap import Clock, MapResult, MapSummary, Selection
@@ -79,10 +81,12 @@ class AlertWatch:
         clock: Clock,
         positions: PositionModel = PositionModel.TRADES,
         symbols: Symbols | None = None,
+        scan: Scan | None = None,
     ) -> None:
         self._store = store
         self._positions = positions
         self._symbols = symbols or Symbols()
+        self._scan = scan
         self._speaker = speaker
         self._draw = draw
         self._clock = clock
@@ -96,7 +100,11 @@ class AlertWatch:
     async def check(self) -> None:
         """Draw what is watched, and post the alerts whose condition holds."""
         watched: dict[_Key, list[Alert]] = {}
+        everywhere: list[Alert] = []
         for alert in await self._known():
+            if alert.is_of_all:
+                everywhere.append(alert)
+                continue
             try:
                 selection = usual_selection(self._store.guilds.get(alert.guild_id))
                 key = alert.markets, selection, alert.positions or self._positions
@@ -107,7 +115,8 @@ class AlertWatch:
         self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
         known = {alert.id for alerts in watched.values() for alert in alerts}
         self._unposted = {number: what for number, what in self._unposted.items() if number in known}
-        looks = (self._look(key, alerts) for key, alerts in watched.items())
+        looks = [self._look(key, alerts) for key, alerts in watched.items()]
+        looks.append(self._look_everywhere(everywhere))
         faults = [each for each in await asyncio.gather(*looks, return_exceptions=True) if each is not None]
         for fault in faults:
             # Logged once: the same fault would recur every minute.
@@ -152,6 +161,13 @@ class AlertWatch:
             if sentence and not _is_resting(alert, now):
                 await self._post(alert, sentence, now)
 
+    async def _look_everywhere(self, alerts: Sequence[Alert]) -> None:
+        now = self._clock.now()
+        awake = [alert for alert in alerts if not _is_resting(alert, now)]
+        if self._scan is not None and awake:
+            for alert, sentence in await sentences(awake, self._scan, end=parse_end(None, now=now)):
+                await self._post(alert, sentence, now)
+
     async def _post(self, alert: Alert, sentence: str, now: datetime) -> None:
         # The nonce stays the same until the post is noted, so Discord recognises a repeated one.
         last = 0 if alert.fired_at is None else int(alert.fired_at.timestamp())
@@ -188,10 +204,11 @@ class AlertWatch:
 
     async def _remove(self, alert: Alert) -> None:
         await self._store.alerts.remove(alert.id)
+        name, command = ("any market", "any") if alert.is_of_all else (alert.symbol, "near")
         await self._speaker.inform(
             alert.creator_id,
-            f"I have removed the alert of {alert.symbol} in <#{alert.channel_id}>:"
-            " I can no longer post there. Set it again with /alert near.",
+            f"I have removed the alert of {name} in <#{alert.channel_id}>:"
+            f" I can no longer post there. Set it again with /alert {command}.",
         )
 
 

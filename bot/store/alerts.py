@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 TO_CREATOR: Final = 0
 """The channel of an alert that its creator gets as a private message."""
 
+ANYWHERE: Final = "ANY"
+"""The symbol of an alert that watches all recorded markets of its exchanges; no contract has that name."""
+
 _KEY: Final = ("channel_id", "exchange", "symbol", "distance", "notional", "positions")
 
 
@@ -52,6 +55,11 @@ class NewAlert:
     def is_private(self) -> bool:
         """Whether it goes to its creator alone."""
         return self.channel_id == TO_CREATOR
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it watches all recorded markets."""
+        return self.symbol == ANYWHERE
 
     @property
     def markets(self) -> tuple[Market, ...]:

@@ -29,7 +29,9 @@ class ScanRequest:
     """What to scan: the `top` markets whose price is nearest to a large cluster, within a relative distance.
 
     `markets` are fetched as far as the store lacks them; without any, all recorded markets of `exchanges`
-    are scanned as they are in the store. `side` looks at the clusters of one side's trades only.
+    are scanned as they are in the store. `side` looks at the clusters of one side's trades only. With `least`
+    [quote currency], the nearest cluster of a side is the nearest of at least that size, whether it stands
+    out in its market or not. A picture is drawn if `pictured`.
     """
 
     end: datetime
@@ -38,6 +40,8 @@ class ScanRequest:
     side: Side | None = None
     within: float = 0.05
     top: int = 10
+    least: float = 0.0
+    pictured: bool = True
     theme: Theme = Theme.DARK
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from liqmap.compute.scan import NearCluster, ScannedMarket
 from liqmap.compute.selection import Cut
@@ -18,14 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from liqmap.compute.scan import ScanResult
-    from liqmap.model import Cluster
+    from liqmap.model import Cluster, MapSummary
     from liqmap.run.job import MapJob
     from liqmap.store.segments import Part
 
 
-def scan_markets(jobs: Sequence[MapJob]) -> list[ScannedMarket | LiqmapError]:
+class ScanJob(NamedTuple):
+    """Markets to scan, and how large their clusters have to be (`ScanRequest.least`)."""
+
+    markets: Sequence[MapJob]
+    least: float = 0.0
+
+
+def scan_markets(job: ScanJob) -> list[ScannedMarket | LiqmapError]:
     """Return what a scan reports of several markets, or the error in the place of each that fails."""
-    return [_tried(job) for job in jobs]
+    return [_tried(each, job.least) for each in job.markets]
 
 
 def draw_scan(result: ScanResult) -> bytes:
@@ -35,17 +42,18 @@ def draw_scan(result: ScanResult) -> bytes:
     return scan_canvas(result).png()
 
 
-def _tried(job: MapJob) -> ScannedMarket | LiqmapError:
+def _tried(job: MapJob, least: float) -> ScannedMarket | LiqmapError:
     try:
-        return scanned(job)
+        return scanned(job, least=least)
     except LiqmapError as error:  # one market without trades, or damaged, does not end the scan
         return error
 
 
-def scanned(job: MapJob) -> ScannedMarket:
+def scanned(job: MapJob, *, least: float = 0.0) -> ScannedMarket:
     """Compute the map of one job and return what a scan reports of it. Raises as `run_map_job`."""
     found = compute_map(job, load_job(job))
     summary, volatility = summarize(found), hourly_volatility(found.path)
+    below, above = _nearest_of(summary, least) if least else (summary.nearest_long, summary.nearest_short)
     traded = _traded(job.parts, TimeWindow.ending(job.request.window.end, HOUR))
     return ScannedMarket(
         market=job.request.market,
@@ -54,10 +62,18 @@ def scanned(job: MapJob) -> ScannedMarket:
         covered=found.coverage.fraction,
         volatility=volatility,
         hour_notional=traded,
-        long=_near(summary.nearest_long, volatility, traded),
-        short=_near(summary.nearest_short, volatility, traded),
+        long=_near(below, volatility, traded),
+        short=_near(above, volatility, traded),
         simulated=found.coverage.simulated,
     )
+
+
+def _nearest_of(summary: MapSummary, least: float) -> tuple[Cluster | None, Cluster | None]:
+    """Return the nearest cluster of longs and of shorts among those of a notional of at least `least`."""
+    large = [each for each in summary.clusters if each.notional >= least]
+    below, above = ([each for each in large if (each.distance < 0) is longs] for longs in (True, False))
+    near = [min(each, key=lambda cluster: abs(cluster.distance), default=None) for each in (below, above)]
+    return near[0], near[1]
 
 
 def _near(cluster: Cluster | None, volatility: float | None, traded: float) -> NearCluster | None:

@@ -11,7 +11,7 @@ from liqmap.errors import LiqmapError, RequestError
 from liqmap.live.registry import Recordings
 from liqmap.model import MapRequest, Market, Progress, TopN
 from liqmap.run.job import MapJob
-from liqmap.run.scan import draw_scan, scan_markets
+from liqmap.run.scan import ScanJob, draw_scan, scan_markets
 from liqmap.run.series import SeriesFetch, held_series
 from liqmap.store.segments import segment_windows
 
@@ -69,7 +69,7 @@ class Scanner:
         scanned = [report for _, report in reports if isinstance(report, ScannedMarket)]
         failed = [(market, str(report)) for market, report in reports if isinstance(report, LiqmapError)]
         result = ScanResult(request, nearest(scanned, request), len(scanned), tuple(failed))
-        return replace(result, picture=await self._run(draw_scan, result))
+        return replace(result, picture=await self._run(draw_scan, result)) if request.pictured else result
 
     def _recorded(self, request: ScanRequest) -> tuple[Market, ...]:
         """Return the recorded markets that have trades in the scan's window."""
@@ -91,7 +91,7 @@ class Scanner:
         """Return the report of each market that has trades, or what prevents it."""
         found = dict(zip(markets, await self._jobs(markets, request), strict=True))
         jobs = [job for job in found.values() if isinstance(job, MapJob) and job.parts]
-        reports = await self._run(scan_markets, jobs)
+        reports = await self._run(scan_markets, ScanJob(jobs, request.least))
         failed = [(market, error) for market, error in found.items() if isinstance(error, LiqmapError)]
         return [*zip((job.request.market for job in jobs), reports, strict=True), *failed]
 

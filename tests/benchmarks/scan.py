@@ -16,8 +16,10 @@ from liqmap.brackets import bracketed_symbols
 from liqmap.live.registry import Recording, Recordings
 from liqmap.model import Trades
 from liqmap.settings import EngineSettings, StorageSettings
+from liqmap.store.bundles import RECORDED, bundling
+from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
-from liqmap.store.writer import write_segment
+from liqmap.store.writer import copied, write_segment
 from liqmap.window import HOUR, split_at
 from tests.benchmarks.table import Table
 
@@ -34,6 +36,7 @@ async def measure_scan(folder: Path, table: Table) -> None:
     busy = np.geomspace(BUSIEST, QUIETEST, MARKETS).astype(int).tolist()
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
         list(executor.map(_record, [folder] * MARKETS, symbols, busy, range(MARKETS), chunksize=8))
+    _bundle(folder, symbols)
     settings = Settings(storage=StorageSettings(path=folder), engine=EngineSettings(workers=2))
     times: list[float] = []
     async with Engine(settings) as engine:
@@ -44,6 +47,18 @@ async def measure_scan(folder: Path, table: Table) -> None:
     assert result.scanned == MARKETS
     table.heading("A scan of the market")
     table.row(f"{MARKETS} recorded markets, 24 hours of each, and the picture", times[1:])
+
+
+def _bundle(folder: Path, symbols: list[str]) -> None:
+    """Leave the hours in files of many markets, an hour in each, as a recorder does."""
+    store = SegmentStore(folder, max_size=10**12)
+    for hour in split_at(DAY, HOUR):
+        with bundling(folder, Exchange.BINANCE, RECORDED, incoming=store.incoming, now=hour.end) as bundle:
+            for symbol in symbols:
+                segment = store.get(Exchange.BINANCE, symbol, hour)
+                if segment is not None and segment.record is None:
+                    bundle.add(copied(segment))
+                    store.remove_files(segment.path)
 
 
 def _record(folder: Path, symbol: str, trades_an_hour: int, seed: int) -> None:

@@ -42,6 +42,7 @@ OPTIONS = {
     "subscribe": {"symbol": "BTCUSDT", "window": "6h", "every": "1h"},
     "unsubscribe": {"subscription": "BTC"},
     "alert near": {"symbol": "BTCUSDT", "distance": "1%", "notional": "1m"},
+    "alert any": {"distance": "1%", "notional": "1m"},
     "alert remove": {"alert": "BTC"},
 }
 

@@ -89,3 +89,43 @@ def test_fifty_markets_fit_into_one_message():
     embed, file = scan_reply(ScanResult(ScanRequest(NOW, top=50), found, 600, picture=PNG))
     assert len(str(embed.description)) <= 4096
     assert len(str(file.description)) <= 1024
+
+
+async def alert(floor: Floor, **options: str) -> str:
+    typed = {"distance": "0.5%", "notional": "2m", "cooldown": "1h"} | options
+    answer = await floor.manager().slash(floor.channel, "alert any", **typed)
+    assert answer.response is not None
+    return str(answer.response.message.content)
+
+
+async def test_alert_of_any_market_names_the_nearest_once_a_cooldown(
+    floor: Floor, scan: FakeScan, store: Store
+):
+    assert await alert(floor) == (
+        "Alert 1 is set: any recorded market on Binance + Bybit + OKX within 0.5 % of a cluster of $2M or"
+        f" more, at most once every 1h, in <#{floor.channel.id}>. It looks at what is recorded of the last"
+        " day."
+    )
+    for _ in range(3):
+        await floor.env.advance_time(60.0)
+    request = scan.requests[0]
+    assert (request.least, request.within, request.pictured) == (2e6, 0.005, False)
+    (message,) = [each.content for each in floor.channel.history() if "🔔" in each.content]
+    assert "**BTCUSDT** on Binance" in message
+    assert "ETHUSDT" not in message  # farther than the alert's distance
+    assert "$2.50M" in message
+    (stored,) = await store.alerts.all()
+    assert stored.fired_at is not None
+
+
+async def test_alerts_of_any_market_share_a_scan_and_wait_where_nothing_is_recorded(
+    floor: Floor, scan: FakeScan
+):
+    await alert(floor)
+    await alert(floor, distance="3%")
+    await alert(floor, exchange="bybit")
+    await floor.env.advance_time(60.0)
+    assert [each.within for each in scan.requests] == [0.03]
+    said = [each.content for each in floor.channel.history() if "🔔" in each.content]
+    assert len(said) == 2  # nothing of Bybit's is near
+    assert any("ETHUSDT" in each for each in said)
