@@ -108,6 +108,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("window", help="length of time: 90m, 6h, 7d, 1d12h")
     parser.add_argument("mode", nargs="?", default="top_n", help="top_n (default), gross_value or portion")
     parser.add_argument("value", nargs="?", help="value of the mode (defaults: 100, 100k, 1%%)")
+    _add_exchanges(parser)
+    _add_positions(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_exchanges(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exchange",
         metavar="NAMES",
@@ -127,23 +134,9 @@ def _parser() -> argparse.ArgumentParser:
         help="put the fills of one order together, where an exchange publishes fills (default: if there are"
         " several exchanges)",
     )
-    parser.add_argument(
-        "--end", metavar="TIME", help='end of the window in UTC, "2023-08-01 06:00" (default: now)'
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, default=Path(), help="folder for the files (default: here)"
-    )
-    parser.add_argument("--csv", action="store_true", help="also write every level as CSV")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    for chart in CHARTS:
-        parser.add_argument(
-            f"--{chart}",
-            dest="charts",
-            action="append_const",
-            const=chart,
-            default=[],
-            help=f"also draw a {chart}: {CHART_TEXTS[chart]}",
-        )
+
+
+def _add_positions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME",
@@ -180,6 +173,26 @@ def _parser() -> argparse.ArgumentParser:
         default="0",
         help="of open interest: part of the offsetting volume that is turnover, 0 (default), 0.5, 1",
     )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--end", metavar="TIME", help='end of the window in UTC, "2023-08-01 06:00" (default: now)'
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path(), help="folder for the files (default: here)"
+    )
+    parser.add_argument("--csv", action="store_true", help="also write every level as CSV")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    for chart in CHARTS:
+        parser.add_argument(
+            f"--{chart}",
+            dest="charts",
+            action="append_const",
+            const=chart,
+            default=[],
+            help=f"also draw a {chart}: {CHART_TEXTS[chart]}",
+        )
     parser.add_argument(
         "--theme",
         choices=[each.value for each in Theme],
@@ -190,7 +203,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
     parser.add_argument("--simulated", action="store_true", help="use the built-in invented market")
     parser.add_argument("--version", action="version", version=f"liqmap {__version__}")
-    return parser
 
 
 def _request(options: argparse.Namespace, settings: Settings) -> MapRequest:

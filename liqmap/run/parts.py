@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from liqmap.clock import Clock
+    from liqmap.collect.supply import Supply
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
     from liqmap.store.shared import Observe
@@ -113,25 +114,23 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
         await stack.enter_async_context(WarmMarkets(supply, want=recorder.keep))
         keeping = keep_series(series, liquidations, root=supply.store.root, clock=supply.clock)
         await stack.enter_async_context(_in_background(keeping))
-    sources = Sources(
-        Collector(
-            store=supply.store,
-            days=supply.days,
-            recent=supply.recent,
-            clock=supply.clock,
-            longest_fill=timedelta(seconds=settings.recent.longest),
-            is_recorded=recorder.is_recorded,
-        ),
-        brackets,
-        series,
-        liquidations,
-        supply.clock,
-    )
+    sources = Sources(_collector(supply, recorder), brackets, series, liquidations, supply.clock)
     accuracy = Accuracy(settings, sources, run=pool.run, is_recorded=recorder.is_recorded)
     if manner.record:
         accuracy.check_settings()
         await stack.enter_async_context(_in_background(accuracy.run()))
     return Parts(pool, supply.store, cluster, shared, sources, recorder, accuracy)
+
+
+def _collector(supply: Supply, recorder: Recorder) -> Collector:
+    return Collector(
+        store=supply.store,
+        days=supply.days,
+        recent=supply.recent,
+        clock=supply.clock,
+        longest_fill=timedelta(seconds=supply.settings.recent.longest),
+        is_recorded=recorder.is_recorded,
+    )
 
 
 def _shared_store(settings: Settings, observe: Observe) -> SharedStore | None:
