@@ -33,7 +33,9 @@ EXPLANATIONS: Final = {
         "The map",
         "**Left:** the price over the window. Each circle is one of the largest trades, blue for a buy and"
         " orange for a sell; the larger, the more money. Ticks at its right edge are liquidations that"
-        " really came, where they were recorded. Hatched times are not covered by data.\n"
+        " really came, where they were recorded.\n"
+        "**Hatched times are gaps** in the data. No line of the price crosses one, and levels from before it"
+        " may have been swept in it; the warning above names it.\n"
         "**Right:** the estimated notional of the positions that those trades opened, at the prices at which"
         " they would be liquidated: longs below the last price, shorts above it. A long bar is a price at"
         " which much forced selling or buying would come at once. The legend names the colours, one for each"
@@ -52,7 +54,9 @@ EXPLANATIONS: Final = {
     ),
     Picture.HEATMAP: Explanation(
         "The heatmap, with `chart: heatmap`",
-        "What stood at each price, as it was known at each moment: the brighter, the more.\n"
+        "What stood at each price, as it was known at each moment. The further a colour is along the scale"
+        " above, the more. The scale follows the square root: its middle is a quarter of the most, so that"
+        " small bands show beside the largest.\n"
         "**A band** begins with the trades that opened its positions and ends where the price met it.\n"
         "**Dots** are liquidations that really came, where they were recorded.\n"
         "**The labels** name the same clusters as the map, and a triangle at an edge says how much stands"

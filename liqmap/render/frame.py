@@ -113,7 +113,13 @@ def _made_of(liquidation_map: LiquidationMap, selected_from: str) -> list[str]:
     needed = [coverage_text(coverage), *filter(None, [age_text(coverage)]), *too_large]
     interest = liquidation_map.open_interest
     details = [interest_text(interest)] if interest else []
-    choices = [[*coverage.sources, selected_from, *details], [selected_from, *details], details, []]
+    choices = [
+        [*coverage.sources, selected_from, *details],
+        [selected_from, *details],
+        details,
+        [selected_from],
+        [],
+    ]
     lines = [_lines(_SEPARATOR.join([*needed, *facts])) for facts in choices]
     # As many facts as the lines take that are needed anyway.
     return next(each for each in lines if len(each) <= len(lines[-1]))

@@ -142,8 +142,8 @@ async def settled(page: Page) -> None:
 
 
 def button_of(message: Locator, label: str) -> Locator:
-    """Return the bot's button; the page has some of its own."""
-    return message.locator(".component-button").filter(has_text=re.compile(f"^{label}$"))
+    """Return the bot's first button whose label matches; the page has some of its own."""
+    return message.locator(".component-button").filter(has_text=re.compile(f"^{label}$")).first
 
 
 async def press(page: Page, message: Locator, label: str) -> None:
@@ -195,6 +195,28 @@ async def try_map(page: Page) -> None:
     await press_gone(page, answer, "Delete", left=before)
 
 
+async def try_whole_window(page: Page) -> None:
+    """Ask for a window that is not covered to its end, and press the button of the newest whole one."""
+    answer = await answer_to(page, "liqmap")
+    await press(page, answer, "7d")
+    await choose(page, answer, 1, "Bybit")  # whose days are published when they are over
+    await expect(answer).to_contain_text("% covered, missing")
+    await press(page, answer, r"The whole 7d until .* UTC")
+    await expect(answer).to_contain_text("100 % covered")
+
+
+async def try_scan(page: Page) -> None:
+    """Scan the recorded markets, and open the map of the first beside the answer."""
+    answer = await answer_to(page, "scan")
+    await expect(answer).to_contain_text("Nearest large clusters")
+    messages = page.locator(MESSAGES)
+    before = await messages.count()
+    await press(page, answer, r"\w+ (Binance|Bybit|OKX)")
+    await expect(messages).to_have_count(before + 1)
+    await complete(messages.nth(before))
+    await expect(messages.nth(before)).to_contain_text("liquidation map")
+
+
 async def press_gone(page: Page, message: Locator, label: str, *, left: int) -> None:
     """Press a button that deletes its message, after which `left` messages are there."""
     await button_of(message, label).click()
@@ -239,10 +261,13 @@ async def test_every_command_button_and_menu_works_in_the_browser(page: Page):
     await expect(page.locator(MESSAGES)).to_have_count(1)
     names = await commands_of(page)
     await try_map(page)
+    await try_whole_window(page)
+    await try_scan(page)
     await try_subscriptions(page)
     await try_alerts(page)
     tried = {
         "liqmap",
+        "scan",
         "subscribe",
         "subscriptions",
         "unsubscribe",

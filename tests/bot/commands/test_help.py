@@ -28,7 +28,9 @@ async def test_help_explains_each_picture_below_it_and_every_command(floor: Floo
     assert sum(map(len, message.embeds)) < 6000  # Discord's limit
 
 
-@pytest.mark.parametrize("word", ["wedge", "bracket", "outline", "colours", "band", "ticks", "dots"])
+@pytest.mark.parametrize(
+    "word", ["wedge", "bracket", "outline", "colours", "band", "ticks", "dots", "gaps", "square root"]
+)
 def test_help_names_what_the_pictures_show(word: str):
     assert word in " ".join(each.text for each in EXPLANATIONS.values()).lower()
 
