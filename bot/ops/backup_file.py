@@ -90,7 +90,9 @@ class _Guild(_Row):
     channels: Annotated[list[_Id], Field(max_length=50)]
 
 
-class _File(_Row):
+class Backup(_Row):
+    """A backup's file; its rows are looked at one by one."""
+
     version: Literal[1]
     subscriptions: list[Any]
     alerts: list[Any]
@@ -104,7 +106,7 @@ _Meaning = TypeVar("_Meaning")
 def read_backup(content: bytes, *, now: datetime) -> Saved:
     """Return what a file holds. Raises a RequestError that names the first 20 wrong rows and counts all."""
     try:
-        file = _File.model_validate(from_json(content))
+        file = Backup.model_validate(from_json(content))
     except ValidationError as error:
         raise RequestError(
             f"The backup cannot be used: {_sentence(error) or 'it is not a backup file.'}"

@@ -10,6 +10,7 @@ from pydantic import (
     Field,
 )
 
+from liqmap.settings.proxies import is_address
 from liqmap.settings.section import Section
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def _http_url(text: str) -> str:
-    if not text.startswith(("https://", "http://")):
-        raise ValueError("must start with https:// or http://")
+    if not is_address(text, ("https", "http")):
+        raise ValueError("must start with https:// or http:// and name a host")
     return text.rstrip("/")
 
 
 def _websocket_url(text: str) -> str:
-    if not text.startswith(("wss://", "ws://")):
-        raise ValueError("must start with wss:// or ws://")
+    if not is_address(text, ("wss", "ws")):
+        raise ValueError("must start with wss:// or ws:// and name a host")
     return text
 
 

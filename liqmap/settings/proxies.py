@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
 from liqmap.errors import SettingsError
 
-PROXY_SCHEMES = ("http://", "https://")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NOT_A_PROXY: Final = "must start with http:// or https:// and name a host; SOCKS is not supported"
+
+_SCHEMES: Final = ("http", "https")
+
+
+def is_address(url: str, schemes: Iterable[str]) -> bool:
+    """Return whether `url` has one of the schemes, a host, and no port that is none."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:  # a bracket that is not closed, or a port beyond 65535
+        return False
+
+
+def is_proxy(url: str) -> bool:
+    """Return whether `url` can be the address of a proxy."""
+    return is_address(url, _SCHEMES)
 
 
 def is_this_machine(host: str) -> bool:
@@ -28,7 +49,6 @@ def environment_proxies() -> dict[str, str]:
         if scheme in {"http", "https"}:
             # Like curl, read "proxy:3128" as the address of an HTTP proxy.
             found[scheme] = address if "://" in address else f"http://{address}"
-            if not found[scheme].startswith(PROXY_SCHEMES):
-                name = f"{scheme.upper()}_PROXY"
-                raise SettingsError(f"{name} must start with http:// or https://; SOCKS is not supported.")
+            if not is_proxy(found[scheme]):
+                raise SettingsError(f"{scheme.upper()}_PROXY {NOT_A_PROXY}.")
     return found

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from liqmap.settings.proxies import PROXY_SCHEMES, environment_proxies, is_this_machine
+from liqmap.settings.proxies import NOT_A_PROXY, environment_proxies, is_proxy, is_this_machine
 from liqmap.settings.section import Section
 
 _LENGTH = re.compile(r"(\d{1,3}) ?([hd])", re.ASCII)
@@ -30,8 +30,8 @@ _PROXIED_AS: Final = {"wss": "https", "ws": "http"}
 
 def _proxy_url(text: SecretStr) -> SecretStr:
     # The address may contain a password, so no message repeats it.
-    if text.get_secret_value() and not text.get_secret_value().startswith(PROXY_SCHEMES):
-        raise ValueError("must start with http:// or https://; SOCKS is not supported")
+    if text.get_secret_value() and not is_proxy(text.get_secret_value()):
+        raise ValueError(NOT_A_PROXY)
     return text
 
 

@@ -44,7 +44,12 @@ def open_place(url: str, *, proxy_for: Callable[[str], str | None]) -> tuple[fs.
 
 def check_place(url: str) -> None:
     """Raise SettingsError for a URL that is of no store, without reaching for it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise SettingsError(NOT_A_STORE) from error
+    if not url.isprintable():
+        raise SettingsError(NOT_A_STORE)
     if parts.scheme == "s3":
         if not parts.netloc.rpartition("@")[2] or parse_qs(parts.query).keys() - _OPTIONS:
             raise SettingsError(NOT_A_STORE)

@@ -159,10 +159,25 @@ def test_proxy_setting_wins_over_the_environment(
     assert load_settings().network.proxy_for(url) == proxy
 
 
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy"])
-def test_unsupported_proxy_is_one_line_that_hides_its_password(name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(name, "socks5://user:hush@p:1080")
-    with pytest.raises(SettingsError, match=r"^HTTPS?_PROXY must start with http:// or https://") as caught:
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy", "LIQMAP__NETWORK__PROXY"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://user:hush@p:1080",
+        "http://user:hush@[p",
+        "http://user:hush@p:99999",
+        "http://user:hush@p:port",
+        "http://user:hush@",
+        "http://user:hush@p\n:1",
+    ],
+)
+def test_unsupported_proxy_is_one_line_that_hides_its_password(
+    name: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(name, proxy)
+    with pytest.raises(
+        SettingsError, match=r"(HTTPS?_PROXY|network\.proxy:) must start with http:// or h"
+    ) as caught:
         load_settings()
     assert "hush" not in str(caught.value)
 

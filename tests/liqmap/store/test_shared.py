@@ -253,7 +253,7 @@ def test_store_that_refuses_raises_one_sentence(tmp_path: Path, segment: Segment
         shared.bring_in_day(elsewhere(tmp_path, segment), incoming=tmp_path / "incoming")
 
 
-@pytest.mark.parametrize("url", ["ftp://example.org/x", "s3://"])
+@pytest.mark.parametrize("url", ["ftp://example.org/x", "s3://", "/srv/\0shared", "s3://[bucket/x"])
 def test_url_of_no_store_is_a_sentence(url: str):
     with pytest.raises(SettingsError, match=r"Setting storage\.shared_url"):
         SharedStore(url)
