@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from liqmap.errors import LiqmapError, NotPublished
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import Gap, GapKind, Market
+from liqmap.model import Exchange, Gap, GapKind, Market
 from liqmap.model.series import Series, SeriesKind
 from liqmap.net.download import download
 from liqmap.store.series import Piece, SeriesStore
@@ -72,6 +72,7 @@ class SeriesCollector:
         self._slots = asyncio.Semaphore(settings.download.concurrency)
         self._fetches: dict[_Day, asyncio.Task[None]] = {}
         self._problems: dict[_Day, tuple[datetime, LiqmapError]] = {}
+        self._unreachable = {each: asyncio.Event() for each in Exchange}
 
     async def close(self) -> None:
         """Stop what is being fetched; the next run fetches it again."""
@@ -93,6 +94,10 @@ class SeriesCollector:
             await asyncio.gather(*(asyncio.shield(self._fetch(each)) for each in due if self._may_try(each)))
         return await asyncio.to_thread(self.held, market, kind, window)
 
+    async def unreachable(self, exchange: Exchange) -> None:
+        """Wait until an exchange could not be connected to, so that another attempt is needed at least."""
+        await self._unreachable[exchange].wait()
+
     def held(self, market: Market, kind: SeriesKind, window: TimeWindow) -> SeriesHoldings:
         """Return what the store has of `window` now. Raises UnreadableStore."""
         held = self.store.read(market, kind, window)
@@ -113,6 +118,8 @@ class SeriesCollector:
 
     def _fetch(self, day: _Day) -> asyncio.Task[None]:
         task = self._fetches.get(day)
+        if not any(each.market.exchange is day.market.exchange for each in self._fetches):
+            self._unreachable[day.market.exchange].clear()
         if task is None:
             task = self._fetches[day] = asyncio.create_task(self._obtain(day))
             task.add_done_callback(lambda _: self._fetches.pop(day, None))
@@ -146,6 +153,7 @@ class SeriesCollector:
                 path,
                 settings=self._settings.download,
                 checksum_url=source.checksum_url,
+                on_unreachable=self._unreachable[day.market.exchange].set,
             )
             series = await asyncio.to_thread(
                 files.read_day, path, symbol, day.day, max_unpacked_size=_LARGEST_FILE
@@ -177,7 +185,11 @@ class SeriesCollector:
         step, parts, found = day.kind.step, _parts(window, day.kind.step * pages.page_rows), []
         for part in parts:
             weight = pages.weight(part.length // step)
-            answer = await client.get(pages.page_url(base_url, day.market.symbol, part), weight=weight)
+            answer = await client.get(
+                pages.page_url(base_url, day.market.symbol, part),
+                weight=weight,
+                on_unreachable=self._unreachable[day.market.exchange].set,
+            )
             series = pages.read_page(answer, day.market.symbol).within(part)
             if len(series):
                 found.append(series)

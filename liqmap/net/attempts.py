@@ -84,15 +84,21 @@ def check_status(response: aiohttp.ClientResponse, host: str, *, longest_wait: f
     raise TransientError(f"{host} is busy (HTTP {status}); try again in a few minutes.", retry_after=wait)
 
 
+def ignored() -> None:
+    """Do nothing, where nobody needs to know."""
+
+
 def attempts(
     settings: NetworkSettings,
     *,
     times: int | None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    on_unreachable: Callable[[], None] = ignored,
 ) -> AsyncRetrying:
     """Return `times` attempts (None: endless) at a block that may raise `TransientError`.
 
-    The last failure is raised.
+    The last failure is raised. `on_unreachable` is called when another attempt follows one that could not
+    connect.
     """
     jittered = wait_random_exponential(multiplier=settings.retry_wait, max=settings.retry_wait_max)
 
@@ -101,11 +107,17 @@ def attempts(
         named = error.retry_after if isinstance(error, TransientError) else None
         return jittered(state) if named is None else named
 
+    def failed(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None and isinstance(error.__cause__, aiohttp.ClientConnectorError):
+            on_unreachable()
+
     return AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
         stop=stop_never if times is None else stop_after_attempt(times),
         wait=wait,
         sleep=sleep,
+        before_sleep=failed,
         reraise=True,
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from liqmap.errors import DataError, NotPublished
-from liqmap.net.attempts import SIMULATED_HEADER, USER_AGENT, TransientError, attempts, check_status
+from liqmap.net.attempts import SIMULATED_HEADER, USER_AGENT, TransientError, attempts, check_status, ignored
 from liqmap.net.pace import Pace, ended_by, overdue
 from liqmap.net.session import host_of
 
@@ -53,13 +53,15 @@ async def download(
     settings: DownloadSettings,
     checksum_url: str | None = None,
     on_bytes: Callable[[int, int | None], None] | None = None,
+    on_unreachable: Callable[[], None] = ignored,
 ) -> Downloaded:
     """Stream `url` to `target`, verified against its length and the sha256 at `checksum_url`, if any.
 
     `target` appears only when it is whole; on any failure nothing is left behind. `on_bytes` is called with
     (bytes so far, bytes in all or None). Failures that may pass (timeouts, resets, a slow drip, 429, 5xx, a
     wrong checksum) are retried after growing, jittered waits, or after the time that the server names, for
-    `settings.longest` in all. Raises NotPublished on 404, and DataError on every other failure that stays.
+    `settings.longest` in all; `on_unreachable` is called where it cannot be reached. Raises NotPublished on
+    404, and DataError on every other failure that stays.
     """
     partial = target.with_name(target.name + ".part")
     fetch = _Fetch(session, settings, host=host_of(url))
@@ -68,7 +70,8 @@ async def download(
     )
     try:
         async with ended_by(overdue(late, after=settings.longest, sleep=session.sleep)):
-            async for attempt in attempts(session.network, times=session.network.attempts):
+            tries = attempts(session.network, times=session.network.attempts, on_unreachable=on_unreachable)
+            async for attempt in tries:
                 with attempt:
                     expected = await fetch.checksum(checksum_url) if checksum_url else None
                     downloaded = await fetch.file(url, partial, on_bytes)

@@ -7,7 +7,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DataError
-from liqmap.net.attempts import SIMULATED_HEADER, TransientError, attempts, check_status, date_of, retry_after
+from liqmap.net.attempts import (
+    SIMULATED_HEADER,
+    TransientError,
+    attempts,
+    check_status,
+    date_of,
+    ignored,
+    retry_after,
+)
 from liqmap.net.budget import LONGEST_WAIT, WeightBudget, limited, never
 from liqmap.net.pace import ended_by, overdue
 from liqmap.net.session import host_of
@@ -66,15 +74,25 @@ class RestClient:
         """Return a block during which patient requests are held back."""
         return self._budget.hurry()
 
-    async def get(self, url: str, *, weight: int, is_patient: Callable[[], bool] = never) -> object:
+    async def get(
+        self,
+        url: str,
+        *,
+        weight: int,
+        is_patient: Callable[[], bool] = never,
+        on_unreachable: Callable[[], None] = ignored,
+    ) -> object:
         """Return the JSON answer of `url` (with its query), a request that costs `weight` of the budget.
 
-        While it `is_patient`, requests that somebody waits for go first. Raises RejectedRequest on HTTP 400,
-        DataError on other failures.
+        While it `is_patient`, requests that somebody waits for go first. `on_unreachable` is called
+        where the exchange cannot be reached. Raises RejectedRequest on HTTP 400, DataError on other failures.
         """
         try:
             async for attempt in attempts(
-                self._network, times=self._network.attempts, sleep=self.clock.sleep
+                self._network,
+                times=self._network.attempts,
+                sleep=self.clock.sleep,
+                on_unreachable=on_unreachable,
             ):
                 with attempt:
                     return await self._get_once(url, weight, is_patient)

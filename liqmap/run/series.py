@@ -55,19 +55,27 @@ class SeriesFetch:
         self._published = asyncio.create_task(_published_liquidations(request, liquidations))
 
     async def result(self) -> MapSeries:
-        """Return the series, waiting for those that the request cannot do without. Raises UnreadableStore."""
+        """Return the series, waiting for those that the request cannot do without.
+
+        The others are waited for as long as `PATIENCE`, but not if the exchange cannot be reached. Raises
+        UnreadableStore.
+        """
         await asyncio.gather(*(self._tasks[kind] for kind in _required(self._request)))
         everything = asyncio.create_task(self._everything())
-        patience = asyncio.ensure_future(self._clock.sleep(PATIENCE.total_seconds()))
+        ends = (
+            everything,
+            asyncio.ensure_future(self._clock.sleep(PATIENCE.total_seconds())),
+            asyncio.ensure_future(self._collector.unreachable(self._request.market.exchange)),
+        )
         try:
-            await asyncio.wait({everything, patience}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if everything.done():
                 return everything.result()
             held = self.held()
             return held if self._published.done() else held._replace(is_final=False)
         finally:
-            patience.cancel()
-            everything.cancel()
+            for each in ends:
+                each.cancel()
 
     async def _everything(self) -> MapSeries:
         await self._published

@@ -53,7 +53,7 @@ class WorkerPool:
         self._slots = asyncio.Semaphore(workers)
         self._jobs: set[asyncio.Task[Any]] = set()
         self._closing = False
-        self._executor: Executor
+        self._executor = executor
         self._processes: tuple[BaseProcess, ...] = ()
         self._unguarded = False
 
@@ -62,7 +62,8 @@ class WorkerPool:
         # exit code lets the parent say so once; a message from here would appear once for each worker.
         if self._foreign is None and getattr(multiprocessing.current_process(), "_inheriting", False):
             raise SystemExit(_UNGUARDED)
-        self._executor = self._foreign or self._start()
+        if self._warm and self._executor is None:
+            self._executor = self._start()
         return self
 
     async def __aexit__(
@@ -72,7 +73,7 @@ class WorkerPool:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        if self._foreign is None:
+        if self._foreign is None and self._executor is not None:
             _kill(self._executor)
 
     async def run(self, function: Callable[[Argument], Result], argument: Argument, /) -> Result:
@@ -98,7 +99,7 @@ class WorkerPool:
 
     async def _run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
         for _ in range(2):
-            executor = self._executor
+            executor = self._executor = self._executor or self._start()
             try:
                 return await self._run_once(executor, function, argument)
             except BrokenExecutor:

@@ -11,8 +11,9 @@ import pytest
 
 from liqmap.collect.series import SeriesCollector, SeriesHoldings
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import Exchange, GapKind, Market
+from liqmap.model import Exchange, GapKind, MapRequest, Market, TopN
 from liqmap.model.series import SeriesKind
+from liqmap.run.series import MapSeries, SeriesFetch
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.window import TimeWindow
 from tests.liqmap.market_time import driven
@@ -26,12 +27,12 @@ HAVE_SERIES = [exchange for exchange, row in EXCHANGES.items() if row.series]
 
 @asynccontextmanager
 async def collecting(
-    folder: Path, clock: SimulatedClock | None = None
+    folder: Path, clock: SimulatedClock | None = None, *, retry_wait: float = 0
 ) -> AsyncIterator[tuple[SeriesCollector, MarketServer]]:
     clock = clock or SimulatedClock(NOW)
     async with (
         MarketServer(MARKET, clock=clock, pump_every=None) as server,
-        supplies(folder, server, clock) as its,
+        supplies(folder, server, clock, retry_wait=retry_wait) as its,
     ):
         series = SeriesCollector(its.settings, session=its.session, clients=its.clients, clock=clock)
         yield series, server
@@ -121,3 +122,13 @@ async def test_simulated_interest_never_changes_by_more_than_the_volume():
     assert (np.abs(np.diff(made.interest)) <= volume + 1e-9).all()
     following = MARKET.series_in(MARKET.day("BTCUSDT", NOW.date() + timedelta(days=1)))
     assert following.interest[0] == made.interest[-1]
+
+
+async def test_map_waits_no_longer_for_series_where_the_exchange_cannot_be_reached(tmp_path: Path):
+    clock = SimulatedClock(NOW)  # by which no patience ever ends
+    async with collecting(tmp_path, clock, retry_wait=3600) as (series, server):
+        await server.host.stop()
+        request = MapRequest((Market(Exchange.BINANCE, "BTCUSDT"),), last(4), TopN(100))
+        fetch = SeriesFetch(request, collector=series, clock=clock)
+        assert await fetch.result() == MapSeries(None, None, is_final=False)
+        fetch.cancel()
