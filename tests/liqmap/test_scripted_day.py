@@ -1,4 +1,4 @@
-"""A day of recording in which much goes wrong: the store has every trade in the end, or says what not."""
+"""A night of recording in which much goes wrong: the store has every trade in the end, or says what not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from liqmap.window import TimeWindow
 
 START = datetime(2026, 3, 1, 23, 40, tzinfo=UTC)
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
-PUBLISHED_AFTER = timedelta(hours=11)  # three hours later than on most days
+PUBLISHED_AFTER = timedelta(hours=2, minutes=40)
 SYMBOL = "BTCUSDT"
 MARKET = SimulatedMarket(scale=0.02)
 # Minutes pass at once, so that a few of them without trades say nothing.
@@ -208,28 +208,28 @@ def _sorted(rows: np.ndarray) -> np.ndarray:
 @pytest.mark.timeout(900)
 async def test_scripted_day_ends_with_every_trade_or_a_declared_gap(tmp_path: Path):
     async with script(tmp_path) as day:
-        await day.until("2:00")
+        await day.until("0:30")
         await day.cut(*Exchange)
-        await day.until("5:00")
+        await day.until("1:00")
         await day.cut(Exchange.BINANCE)
-        await day.until("6:00")
+        await day.until("1:15")
         await day.silence()
-        await day.until("9:00")
+        await day.until("2:10")
         await day.kill()
-        await day.until("9:07")
+        await day.until("2:17")
         await day.start()
-        await day.until("13:00")  # the day before has been published meanwhile, late
+        await day.until("3:00")  # the day before has been published meanwhile
         day.server.plan("aggTrades", Fault.IP_BAN)
         await day.cut(*Exchange)
-        await day.until("15:30")
+        await day.until("3:45")
         await day.pass_time(20)
         await day.kill()
         await day.start()
-        await day.until("18:00")
+        await day.until("4:30")
         await day.cut(*Exchange)
-        await day.until("23:50")
+        await day.until("5:40")
         began = day.store.missing(Exchange.BINANCE, SYMBOL, TimeWindow(START, DAY))
-        whole = TimeWindow(began[0].end if began else START, DAY + timedelta(hours=23, minutes=49))
+        whole = TimeWindow(began[0].end if began else START, DAY + timedelta(hours=5, minutes=39))
         for _ in range(30):  # until the last repair is done
             if not day.store.missing(Exchange.BINANCE, SYMBOL, whole):
                 break
