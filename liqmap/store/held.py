@@ -25,7 +25,7 @@ from liqmap.store.segments import (
 from liqmap.window import DAY, HOUR, TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -78,6 +78,7 @@ class _Removal:
         self._exchange = exchange
         self._now = now
         self._holders: dict[str, Holders] = {}
+        self._records: dict[str, Mapping[TimeWindow, Record]] = {}
         self._whole: set[tuple[Path, Record | None]] = set()
 
     def try_folder(self, symbol: str, window: TimeWindow) -> None:
@@ -86,7 +87,7 @@ class _Removal:
         with self._going_on(path):
             longer = self._longer(symbol, window)
             if longer is None:
-                record = records_of(self._store.root, self._exchange, symbol).get(window)
+                record = self._record(symbol, window)
                 copy = open_record(path, record) if record is not None else None
                 if copy is not None and self._holds(copy):
                     self._store.remove_files(path)
@@ -124,11 +125,17 @@ class _Removal:
         longer = self._longer(symbol, window)
         if longer is not None:
             return self._holds(longer)
-        newest = records_of(self._store.root, self._exchange, symbol).get(window)
+        newest = self._record(symbol, window)
         if newest is None or newest.file == record.file:
             return False
         copy = open_record(segment_path(self._store.root, self._exchange, symbol, window), newest)
         return copy is not None and self._holds(copy)
+
+    def _record(self, symbol: str, window: TimeWindow) -> Record | None:
+        # Looked up once for each market: a store may have a year's folders of each.
+        if symbol not in self._records:
+            self._records[symbol] = records_of(self._store.root, self._exchange, symbol)
+        return self._records[symbol].get(window)
 
     def _longer(self, symbol: str, window: TimeWindow) -> Segment | None:
         if symbol not in self._holders:
