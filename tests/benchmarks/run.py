@@ -14,6 +14,7 @@ from tests.benchmarks.live import measure_crash, measure_fill, measure_many_stre
 from tests.benchmarks.maps import measure_cold, measure_warm
 from tests.benchmarks.market import make_market, served
 from tests.benchmarks.parts import measure_parts
+from tests.benchmarks.queries import measure_queries
 from tests.benchmarks.rivals import measure_rivals
 from tests.benchmarks.scan import measure_scan
 from tests.benchmarks.start import measure_start
@@ -42,6 +43,7 @@ async def run() -> None:
         await measure_start(store, table)
         await measure_throughput(settings, table)
         await measure_rivals(files, Path(temporary), settings, table)
+        measure_queries(store, Path(temporary) / "parquet", table)
         await measure_fill(Path(temporary) / "fill", table)
         await measure_crash(Path(temporary), table)
         await measure_scan(Path(temporary) / "scan", table)
