@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(
 PATIENCE_MS = 20_000
 MESSAGES = "#channel-message-list .channel-message"
 SELECTED = re.compile(r"[\d,]+ of [\d,]+ trades, \S+")
+WHOLE = r"The whole 1d until .* UTC"
 UNDER_WAY = re.compile(r"Thinking|[░▓]|Drawing …|is being fetched")
 
 # A market of few trades: what is tested is the page, and not how long a day takes to be invented.
@@ -198,10 +199,10 @@ async def try_map(page: Page) -> None:
 async def try_whole_window(page: Page) -> None:
     """Ask for a window that is not covered to its end, and press the button of the newest whole one."""
     answer = await answer_to(page, "liqmap")
-    await press(page, answer, "7d")
+    await press(page, answer, "24h")
     await choose(page, answer, 1, "Bybit")  # whose days are published when they are over
-    await expect(answer).to_contain_text("% covered, missing")
-    await press(page, answer, r"The whole 7d until .* UTC")
+    await expect(button_of(answer, WHOLE)).to_be_visible(timeout=3 * PATIENCE_MS)
+    await press(page, answer, WHOLE)
     await expect(answer).to_contain_text("100 % covered")
 
 
