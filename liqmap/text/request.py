@@ -32,12 +32,23 @@ def selection_text(selection: Selection) -> str:
 
 
 def asked_words(request: MapRequest) -> list[str]:
-    """Return in words which trades a map is made of, and which levels if not the standing ones."""
+    """Return in words which trades a map is made of, which levels if not the standing ones, in what money.
+
+    Such as "top 10 trades per side", "all levels", "amounts in BTC, not dollars".
+    """
     levels = ["all levels"] if request.levels is LevelFilter.ALL else []
     selected = selection_text(request.selection)
     if request.is_joint and not isinstance(request.selection, GrossValue):
         selected += " on each exchange" if request.each else " of all exchanges"
-    return [selected, *levels]
+    # Amounts have a dollar sign everywhere. ETHBTC is priced in bitcoin: its amounts would read as dollars.
+    coins = ["amounts in BTC, not dollars"] if any(map(_is_in_bitcoin, request.markets)) else []
+    return [selected, *levels, *coins]
+
+
+def _is_in_bitcoin(market: Market) -> bool:
+    # The notional of inverse contracts is in dollars, whatever they are named.
+    inverse = EXCHANGES[market.exchange].contract(market.symbol).inverse
+    return market.symbol.endswith("BTC") and not inverse
 
 
 def exchanges_text(markets: Sequence[Market]) -> str:

@@ -12,6 +12,8 @@ from liqmap.model import (
     Gap,
     GapKind,
     GrossValue,
+    MapRequest,
+    Market,
     Portion,
     Selection,
     Side,
@@ -20,6 +22,7 @@ from liqmap.model import (
     TopN,
 )
 from liqmap.text import (
+    asked_words,
     band_text,
     cluster_label,
     coverage_text,
@@ -141,6 +144,21 @@ def test_window_text_is_as_short_as_possible(start: str, end: str, text: str):
 )
 def test_selection_in_words(selection: Selection, text: str):
     assert selection_text(selection) == text
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "words"),
+    [
+        (Exchange.BINANCE, "ETHBTC", ["trades ≥ $50", "amounts in BTC, not dollars"]),
+        (Exchange.BINANCE, "BTCUSDT", ["trades ≥ $50"]),
+        (Exchange.BINANCE, "BTCUSD_PERP", ["trades ≥ $50"]),
+        (Exchange.BYBIT, "BTCPERP", ["trades ≥ $50"]),
+        (Exchange.OKX, "BTCUSDT", ["trades ≥ $50"]),
+    ],
+)
+def test_amounts_that_are_not_dollars_are_named(exchange: Exchange, symbol: str, words: list[str]):
+    window = span("2026-10-04 00:00", "2026-10-04 06:00")
+    assert asked_words(MapRequest((Market(exchange, symbol),), window, GrossValue(50))) == words
 
 
 def test_coverage_is_never_silent():
