@@ -185,7 +185,12 @@ class DayFiles:
                 log.warning(
                     "%s %s %s differs from its checksum; fetching it again", day.exchange, day.symbol, day.day
                 )
-                await self._fetch_whole(day, replaces=True)
+                try:
+                    await self._fetch_whole(day, replaces=True)
+                except asyncio.CancelledError:
+                    # A command ends before this is done. Its next run fetches the day before it draws.
+                    self._store.remove(segment.path)
+                    raise
         except (DataError, JobFailed) as error:
             log.info("%s %s %s could not be verified: %s", day.exchange, day.symbol, day.day, error)
 

@@ -181,6 +181,7 @@ def load_job(job: MapJob, *, selects: bool = True) -> Loaded:
         merged_parts(job.parts) if merges else job.parts,
         bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS),
         lost=sum(gap.lost for gap in job.coverage.missing),
+        covered=job.coverage.fraction,
         mark=mark,
         least_distance=0.0 if mark is None else least_distance(margin_of(job)[0], job.request.leverages),
         weighs=job.request.positions is PositionModel.OPEN_INTEREST,

@@ -17,6 +17,7 @@ from liqmap.model import Picture, Side
 from liqmap.run.loaded import Loaded, Marks
 from liqmap.store.bars import path_of, read_bars, read_volume
 from liqmap.store.largest import read_largest
+from liqmap.text import known_share
 from liqmap.window import TimeWindow, at_ms
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def load(
     *,
     bin_seconds: int,
     lost: int = 0,
+    covered: float = 1.0,
     mark: Series | None = None,
     least_distance: float = 0.0,
     weighs: bool = False,
@@ -47,10 +49,11 @@ def load(
 ) -> Loaded:
     """Read the price path and find how many of each part's largest trades are selected.
 
-    `parts` come oldest first; `lost` trades are known to be missing in the window. Where there is a `mark`
-    price, it sweeps the levels, all of which are at least `least_distance` away from their entries. With
-    `weighs`, minutes and volumes are read, by which open interest weighs positions. Unless it `selects`,
-    `select_together` is to follow. Raises RequestError if nobody traded, DataError if all trades are missing
+    `parts` come oldest first; `lost` trades are known to be missing in the window, of which the share
+    `covered` is known. Where there is a `mark` price, it sweeps the levels, all of which are at least
+    `least_distance` away from their entries. With `weighs`, minutes and volumes are read, by which open
+    interest weighs positions. Unless it `selects`, `select_together` is to follow. Raises RequestError if
+    nobody traded, DataError if all trades are missing
     or a segment is gone.
     """
     paths, trade_count = [], dict.fromkeys(Side, 0)
@@ -68,8 +71,9 @@ def load(
                 f"Up to {lost:,} {request.market.symbol} trades are missing in this window, and there are no"
                 " others; try another window."
             )
+        where = "this window" if covered == 1 else f"the {known_share(covered)} of this window that is known"
         raise RequestError(
-            f"Nobody traded {request.market.symbol} in this window; try a longer one or another symbol."
+            f"Nobody traded {request.market.symbol} in {where}; try a longer one or another symbol."
         )
     held: dict[tuple[int, Side], Largest] = {}
     cuts: dict[Side, tuple[Cut, ...]] = {}

@@ -32,6 +32,7 @@ from liqmap.text.map import (
     standing_text,
 )
 from liqmap.text.numbers import (
+    known_share,
     limit_text,
     money,
     money_ticks,
@@ -79,6 +80,7 @@ __all__ = [
     "interest_shares_text",
     "interest_text",
     "interest_warnings",
+    "known_share",
     "lacking_text",
     "last_price_text",
     "last_trade_text",

@@ -194,6 +194,28 @@ async def test_day_that_is_not_as_its_checksum_says_is_replaced(setup: Setup):
     assert setup.left_behind() == []
 
 
+async def test_day_whose_replacement_is_cut_off_by_the_end_of_a_command_is_fetched_by_the_next(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+):
+    segment = await unverified(setup)
+    foreign = replace(segment.origin, sha256="ab" * 32)
+    restate_origin(segment, foreign, incoming=setup.root / "incoming")
+    begun = asyncio.Event()
+
+    async def fetch_for_ever(*_: object, **__: object) -> Segment:
+        begun.set()
+        return await asyncio.Future()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(setup.days, "_fetch_whole", fetch_for_ever)
+        await setup.clock.advance(VERIFIED_AGAIN.total_seconds())
+        setup.days.verify_later([replace(segment, origin=foreign)])
+        await begun.wait()
+        await setup.days.close()
+    stored = await setup.obtain()
+    assert stored == replace(segment, origin=replace(segment.origin, unverified=False))
+
+
 async def test_day_whose_replacement_cannot_be_fetched_stays(setup: Setup):
     segment = await unverified(setup)
     foreign = replace(segment.origin, sha256="ab" * 32)

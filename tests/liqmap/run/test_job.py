@@ -207,6 +207,17 @@ def test_window_without_trades_raises_one_sentence(stored: Stored):
         run_map_job(job([stored(trades_from(ROWS))], window, TopN(5)))
 
 
+def test_window_without_trades_that_is_half_known_does_not_claim_that_nobody_traded_in_it(stored: Stored):
+    window = TimeWindow(MIDNIGHT - timedelta(hours=2), MIDNIGHT)
+    known = TimeWindow(window.start, MIDNIGHT - timedelta(hours=1))
+    gap = Gap(TimeWindow(known.end, MIDNIGHT), GapKind.NOT_PUBLISHED)
+    asked = replace(
+        job([stored(trades_from(ROWS))], window, TopN(5)), coverage=Coverage(window, (known,), (gap,))
+    )
+    with pytest.raises(RequestError, match="Nobody traded BTCUSDT in the 50 % of this window that is known"):
+        run_map_job(asked)
+
+
 @pytest.mark.parametrize(
     ("rows", "selection"),
     [
