@@ -1,1 +1,1 @@
-"""Commands, one file a topic."""
+"""The slash commands, one file for each topic."""

@@ -1,4 +1,4 @@
-"""/accuracy: how right earlier maps were, whatever that is."""
+"""/accuracy: how right earlier maps were, be the result good or bad."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Accuracy(commands.Cog):
     async def accuracy(self, interaction: discord.Interaction, symbol: str | None = None) -> None:
         """Answer with one sentence, one picture, and the last hash."""
         wanted = None if symbol is None else parse_symbol(symbol)
+        # Verifying and drawing a long ledger can take longer than the three seconds that Discord allows.
         await acknowledge(interaction, ephemeral=False, thinking=True)
         found = await self._report(wanted)
 
@@ -61,7 +62,7 @@ def _embed(found: DrawnReport) -> discord.Embed:
     for name in _SHOWN:
         if name in figures:
             embed.add_field(name=name.capitalize(), value=figures[name], inline=False)
-    # Whoever keeps it can show later that nothing before it was changed.
+    # A person who keeps it can show later that no line before it was changed.
     embed.add_field(name="Last hash", value=f"`{found.last_hash}`", inline=False)
     embed.set_footer(text=_HOW)
     embed.set_image(url="attachment://accuracy.png")

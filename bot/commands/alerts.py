@@ -64,7 +64,7 @@ _GONE = "That alert no longer exists; /alert list shows the others."
 class Alerts(
     commands.GroupCog, name="alert", description="Get a message when the price nears a large cluster"
 ):
-    """Commands about alerts: of channels for those who manage them, and of everybody's own."""
+    """Commands about alerts: those of channels, for people who manage them, and everybody's own."""
 
     def __init__(
         self,
@@ -131,6 +131,7 @@ class Alerts(
                 positions=stands,
             )
             most = self._settings.per_person if private else self._settings.per_guild
+            # Before the map is drawn, to refuse at once; `add` checks it again, in its transaction.
             await self._store.alerts.check_room(new, most=most)
             # An alert for a symbol that cannot be drawn would never fire.
             async with self._symbols.explaining(meant, typed=symbol):
@@ -197,6 +198,7 @@ class Alerts(
         """Remove an alert of the person's own, or of the server."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
         found = await self._alerts_of(interaction)
+        # Only among those that the person may remove: the option can be any number, not only a suggested one.
         chosen = next((each for each in found if each.id == parse_id(alert.strip())), None)
         if chosen is None or not await self._store.alerts.remove(chosen.id):
             raise RequestError(_GONE)
@@ -212,12 +214,13 @@ class Alerts(
         return found_choices({str(each.id): f"{each.id}. {_words(each)}" for each in found}, typed)
 
     async def _alerts_of(self, interaction: discord.Interaction) -> list[Alert]:
-        """Return the person's own alerts, after those of the server's channels for whoever manages them."""
+        """Return the server's alerts, if the person manages its channels, and then the person's own."""
         manages = CHANNEL_MANAGERS.admits(interaction)
         shared = await self._store.alerts.of_guild(interaction.guild_id or 0) if manages else []
         return [*shared, *await self._store.alerts.of_person(interaction.user.id)]
 
 
+# Not a `default_permissions` of the command, because everybody may set alerts of their own with it.
 def _check_managing(interaction: discord.Interaction, *, private: bool) -> None:
     if not private and not CHANNEL_MANAGERS.admits(interaction):
         raise RequestError(
@@ -227,7 +230,8 @@ def _check_managing(interaction: discord.Interaction, *, private: bool) -> None:
 
 
 async def _greet(user: discord.User | discord.Member, new: NewAlert) -> None:
-    """Write to a person that alerts come there, which shows that they can. Raises RequestError if not."""
+    """Write to a person that alerts will come there. Raises RequestError if Discord does not deliver it."""
+    # With a nonce Discord sends a repeated message only once.
     text, nonce = f"Alerts come here: {_words(new)}. /alert remove ends them.", uuid4().hex[:25]
     try:
         await patiently(partial(user.send, text, nonce=nonce))

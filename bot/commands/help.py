@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Explanation(NamedTuple):
-    """How to read one picture: a title, a text, and what the example shows for those who cannot see it."""
+    """How to read one picture: a title, a text, and a description of the example for screen readers."""
 
     title: str
     text: str

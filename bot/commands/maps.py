@@ -106,6 +106,8 @@ class Maps(commands.Cog):
             positions=parse_positions(positions),
             pictures=parse_chart(chart),
         )
+        # What can be refused is checked before the acknowledgement: after it, a refusal would be as public as
+        # the acknowledgement was.
         request = self._checked(spec, parse_end(end, now=self._now()))
         self._check_channel(interaction)
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
@@ -118,7 +120,7 @@ class Maps(commands.Cog):
         self._check_channel(interaction)
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
             message = interaction.message
-            # A scheduled post is everybody's: a press must not change it, so the answer is a private message.
+            # A scheduled post belongs to everybody, so a press must not change it: the answer is private.
             aside = message is not None and message.interaction_metadata is None
             if not aside:
                 # The map stays while the next one is drawn; an error only has to remove the progress line.
@@ -141,6 +143,7 @@ class Maps(commands.Cog):
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             result = await drawn(self._draw, interaction, request)
+            # In a thread: packing a large table would hold up all other answers.
             name, content = await asyncio.to_thread(csv_file, result, most=interaction.filesize_limit)
             await patiently(
                 lambda: interaction.edit_original_response(
@@ -179,6 +182,7 @@ class Maps(commands.Cog):
 
 
 async def _offer_whole(interaction: discord.Interaction, request: MapRequest, error: NotCovered) -> None:
+    # A sentence in the place of a map that was there would lose it, so the offer comes beside it.
     view = whole_view(MapSpec(request), error.whole_end, author_id=interaction.user.id)
     if state_of(interaction).reply is ReplyKind.KEPT:
         await say_beside(interaction, str(error), view=view)

@@ -27,7 +27,7 @@ Function = TypeVar("Function")
 
 
 class _PostTarget(app_commands.Transformer):
-    """A channel that can take posts, as Discord sends it; the bot may lack the permission to see it."""
+    """A channel that can take posts, as Discord sends it, even if the bot may not see the channel."""
 
     @property
     def type(self) -> discord.AppCommandOptionType:
@@ -39,6 +39,7 @@ class _PostTarget(app_commands.Transformer):
         return [kinds.text, kinds.news, kinds.news_thread, kinds.public_thread, kinds.private_thread]
 
     async def transform(self, interaction: discord.Interaction[Any], value: _Channel, /) -> _Channel:
+        # discord.py would resolve it to a channel in its cache, which lacks those that the bot cannot see.
         del interaction
         return value
 
@@ -60,7 +61,7 @@ MapTarget = app_commands.Transform[_Channel, _MapTarget]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What people see of an option: its text, and its choices by value or what is suggested."""
+    """What people see of an option: its text, and either its choices by value or suggestions."""
 
     text: str
     choices: Mapping[Any, str] | None = None
@@ -163,11 +164,11 @@ OPTIONS: Final = {
     "disallow": Option("Remove a channel from the allowed ones"),
     "reset": Option("Reset all defaults before applying the other options"),
 }
-"""Every option by its name. A command may have a text of its own for one."""
+"""Every option by its name. A command may describe an option with a text of its own."""
 
 
 def options(*names: str, **texts: str) -> Callable[[Function], Function]:
-    """Return a decorator that describes a command's options: by `names` as usual, or with other `texts`."""
+    """Return a decorator that describes a command's options: `names` as in `OPTIONS`, others by `texts`."""
     chosen = {name: OPTIONS[name] for name in (*names, *texts)}
     described = {name: option.text for name, option in chosen.items()} | texts
     choices = {
@@ -189,7 +190,8 @@ def options(*names: str, **texts: str) -> Callable[[Function], Function]:
 
 
 def found_choices(names: Mapping[str, str], typed: str) -> list[app_commands.Choice[str]]:
-    """Return as many as Discord takes of `names` by value that contain what is typed."""
+    """Return choices for the `names` (by value) that contain what is typed, as many as Discord takes."""
+    # Discord refuses more than 25 choices, and names longer than 100 characters.
     found = [(name[:100], value) for value, name in names.items() if typed.lower() in name.lower()]
     return [app_commands.Choice(name=name, value=value) for name, value in found[:25]]
 

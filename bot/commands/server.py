@@ -72,7 +72,7 @@ class Server(commands.Cog):
         now = change(before)
         await acknowledge(interaction, ephemeral=True, thinking=True)
         if now != before:
-            # Changes the stored defaults, not a copy from before: somebody else may be changing them too.
+            # Made again on the stored defaults, because somebody else may have changed them in the meantime.
             now = await self._guilds.change(guild_id, change)
         embed = _shown(now)
         await patiently(lambda: interaction.edit_original_response(embed=embed))
@@ -92,7 +92,7 @@ def _with_words(
     if theme is not None:
         changes["theme"] = parse_theme(theme).value
     if leverages is not None:
-        # Kept as typed: a number that is formatted again may not parse.
+        # Kept as typed, because a number that is formatted anew may no longer be understood.
         changes["leverages"] = leverages.replace(" ", "")
     if timezone is not None:
         changes["timezone"] = parse_time_zone(timezone)

@@ -48,6 +48,7 @@ class Status(commands.Cog):
     async def status(self, interaction: discord.Interaction) -> None:
         """Answer with one embed."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
+        # It reads the store's disk, which must not hold up the event loop.
         found = await asyncio.to_thread(self._facts.recorded)
         lines = recorded_lines(found)
         embed = discord.Embed(

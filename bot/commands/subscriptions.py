@@ -101,6 +101,7 @@ class Subscriptions(commands.Cog):
             target = await fetch_channel(
                 interaction.client, channel.id if channel else interaction.channel_id or 0
             )
+            # The target may be another channel than this one, for which Discord has checked no permission.
             self.desk.check_rights(interaction, target, role)
             if publish:
                 check_publishable(target)
@@ -113,6 +114,7 @@ class Subscriptions(commands.Cog):
             await self.desk.check_room(new)
             async with self._symbols.explaining(meant, typed=symbol):
                 result = await drawn(self._draw, interaction, meant)
+            # Stored before it is confirmed: a `custom_id` has no room for it, and buttons outlive a restart.
             draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
             await self.desk.preview(interaction, new, draft_id, result, typed=request.markets)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bot.store import Store
     from bot.store.subscriptions import Subscription
 
-_LARGEST: Final = 64 << 20  # bytes: some 150,000 subscriptions
+_LARGEST: Final = 64 << 20  # bytes, which hold some 150,000 subscriptions
 
 
 async def export_to(store: Store, path: Path) -> int:
@@ -38,7 +38,7 @@ async def export_to(store: Store, path: Path) -> int:
 
 
 async def import_from(store: Store, path: Path, *, now: datetime) -> int:
-    """Add the rows of a file, equal ones once; return the number of added subscriptions.
+    """Add the rows of a file that are not there yet; return the number of added subscriptions.
 
     Raises RequestError if any row is wrong. In that case, or if the process ends midway, nothing is added.
     """
@@ -48,6 +48,7 @@ async def import_from(store: Store, path: Path, *, now: datetime) -> int:
     return added
 
 
+# Row ids and posted messages are left out: in another database they would mean something else.
 def _subscription_row(each: Subscription) -> dict[str, Any]:
     return {
         "guild_id": each.guild_id,
@@ -73,6 +74,7 @@ def _alert_row(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path, *, now: datetime) -> Saved:
     try:
+        # One byte more than is taken: so a huge file or an endless device is noticed without reading it all.
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Read a backup file: check its rows one by one, and report what is wrong with them."""
+"""Read a backup file, check its rows one by one, and report what is wrong with them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _without_nul(text: str) -> str:
 _Id = Annotated[int, Field(gt=0, lt=2**63)]
 _CreatorId = Annotated[int, Field(ge=NOBODY, lt=2**63)]
 _Text = AfterValidator(_without_nul)
-# Words of enumerations are converted; all other fields of a row must have their exact type.
+# JSON has no enumerations, so their words are converted. All other fields must have their exact type.
 _Word = Field(strict=False)
 
 
@@ -104,7 +104,7 @@ _Meaning = TypeVar("_Meaning")
 
 
 def read_backup(content: bytes, *, now: datetime) -> Saved:
-    """Return what a file holds. Raises a RequestError that names the first 20 wrong rows and counts all."""
+    """Return what a file holds. Raises a RequestError with the first 20 wrong rows and the number of all."""
     try:
         file = Backup.model_validate(from_json(content))
     except ValidationError as error:
@@ -199,7 +199,7 @@ def _days(days: Sequence[int]) -> frozenset[int]:
 def _spec(code: str) -> MapSpec:
     try:
         spec = decode_spec(code)
-        # The store encodes the spec again, so what it writes must decode to the same.
+        # The store encodes the spec again, and what it writes must decode to the same spec.
         if decode_spec(encode_spec(spec)) == spec:
             return spec
     except LiqmapError:
@@ -208,6 +208,7 @@ def _spec(code: str) -> MapSpec:
 
 
 def _alert(row: _Alert, *, now: datetime) -> NewAlert:
+    # A request for the alert's map is made below only because its checks are those that `/alert` makes.
     window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
     exchange = exchanges_word(parse_exchanges(row.exchange))
     new = NewAlert(**row.model_dump() | {"exchange": exchange, "cooldown": timedelta(seconds=row.cooldown)})

@@ -1,4 +1,4 @@
-"""`python -m bot check`: report whether everything that the bot needs is there."""
+"""`python -m bot check`: report whether everything that the bot needs is available."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ _Check = Callable[[], Awaitable[str]]
 
 async def check(settings: BotSettings, *, say: Callable[[str], object]) -> bool:
     """Report one line for each thing that the bot needs; return whether all of them are fine."""
+    # From this machine outwards: if the store is missing, what follows is still worth knowing.
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         checks: list[tuple[str, _Check]] = [
             ("store", lambda: _store(settings.storage.path)),
@@ -72,6 +73,7 @@ async def _store(folder: Path) -> str:
 
 
 def _try_to_write(folder: Path) -> None:
+    # Rights alone do not tell: the disk may be mounted read-only.
     probe = folder / f".{uuid4().hex}.probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,6 +131,7 @@ async def _reach(session: aiohttp.ClientSession, settings: BotSettings, url: str
         raise SettingsError(
             f"{url} cannot be reached; check the network, and its address in the settings."
         ) from error
+    # Other answers, such as 404 for an address without a path, show that the exchange is reached.
     if status >= 500 or status in {403, 451}:
         raise SettingsError(f"{url} answers with HTTP {status}; the exchange may refuse this country.")
     return "reached"

@@ -1,4 +1,4 @@
-"""What an operator learns of the cluster that draws and of the shared store."""
+"""Show an operator the state of the cluster that draws and of the shared store."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def cluster_draws(engine: Engine) -> bool:
 
 
 def trouble_text(engine: Engine) -> str:
-    """Return what is away for now, "" if nothing is."""
+    """Return what is not available now, "" if everything is."""
     status, found = engine.cluster, []
     if status is not None and not status.connected:
         found.append("the cluster's scheduler is away")

@@ -32,7 +32,7 @@ class DrawingHealth:
 
     @property
     def works(self) -> bool:
-        """Whether maps can be drawn, as far as is known."""
+        """Whether maps can be drawn, judged by the last ones."""
         return self._faults < _BROKEN_AFTER
 
     def watched(self, draw: Draw) -> Draw:
@@ -41,6 +41,7 @@ class DrawingHealth:
         async def run(request: MapRequest, **listeners: Unpack[Listeners]) -> MapResult:
             try:
                 result = await draw(request, **listeners)
+            # Counted and raised again, whatever it is; a LiqmapError other than JobFailed is no fault.
             except Exception as error:
                 if isinstance(error, JobFailed) or not isinstance(error, LiqmapError):
                     self._faults += 1
@@ -60,10 +61,10 @@ async def health_server(
     metrics: Callable[[], bytes],
     trouble: Callable[[], str] = lambda: "",
 ) -> AsyncIterator[None]:
-    """Answer /metrics, and /healthz with 200 while `connected` and `drawing` or else 503.
+    """Serve /metrics, and /healthz with 200 while `connected` and `drawing` are true, otherwise 503.
 
-    `trouble` returns what else an operator should know, while maps are drawn all the same.
-    With port 0 there is no server. Raises SettingsError if the port is taken.
+    `trouble` returns what else an operator should know although maps can be drawn. With port 0 there is no
+    server. Raises SettingsError if the port is taken.
     """
     if not settings.port:
         yield

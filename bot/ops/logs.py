@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # At INFO they write hundreds of lines a day about shards, sessions and jobs.
 _LOUD = ("discord", "apscheduler", "alembic")
-# discord.py reconnects by itself, and nobody misses a suggestion that came too late.
+# Without a traceback: discord.py reconnects by itself, and nobody misses a suggestion that came too late.
 _EXPECTED = (
     *(discord.HTTPException, discord.GatewayNotFound, discord.ConnectionClosed, aiohttp.ClientError),
     *(ConnectionError, TimeoutError, SQLAlchemyError),
@@ -84,5 +84,6 @@ def _short(record: logging.LogRecord) -> logging.LogRecord:
         return record
     short = copy(record)
     short.msg, short.args = f"{record.getMessage()} ({failure_text(error)})", ()
+    # Also the text that another formatter may have cached in the record.
     short.exc_info = short.exc_text = None
     return short

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bot.request.drawing import Draw, Listeners
     from liqmap import MapRequest, MapResult
 
+# From an answer out of the cache to the longest fetch; 3 is the limit within which Discord must be answered.
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 

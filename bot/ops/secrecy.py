@@ -47,11 +47,12 @@ def withhold_secrets(settings: BotSettings) -> None:
 
 
 def pattern_of(secrets: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern that finds `secrets` in a text, also if JSON, repr or a URL escapes them, repeatedly.
+    """Return a pattern that finds `secrets` in a text, even escaped by JSON, repr or a URL, or several times.
 
-    Longer secrets come first: one may contain another.
+    Longer secrets come first, because one may contain another.
     """
     longest_first = sorted(filter(None, secrets), key=len, reverse=True)
+    # Without secrets, a pattern that matches nothing: an empty one would match everywhere.
     return re.compile("|".join(map(_forms, longest_first)) or r"(?!)")
 
 

@@ -1,4 +1,4 @@
-"""Word what /status says about the bot: versions, uptime, queue and last post."""
+"""Word what /status says: versions, uptime, queue, recordings and the last post."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from liqmap import SymbolStatus
 
 
-_AS_GOOD_AS_WHOLE = 0.995  # the newest minute is always still open
+_AS_GOOD_AS_WHOLE = 0.995  # it never reaches 1, because the newest minute is still open
 
 
 def versions_text() -> str:
@@ -26,12 +26,12 @@ def versions_text() -> str:
 
 
 def uptime_text(started: datetime) -> str:
-    """Return since when the bot has been running, as a timestamp in each reader's own time zone."""
+    """Return when the bot was started, as a timestamp that Discord shows in each reader's time zone."""
     return f"since <t:{int(started.timestamp())}:R>"
 
 
 def queue_text(under_way: int, most: int) -> str:
-    """Return how many maps are under way, and how many can be."""
+    """Return how many maps are under way, and how many can be at once."""
     return f"{under_way} of {most} maps under way"
 
 

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The tables, with the rows of one owner, the database that they are in, and who else uses it."""
+    """The tables as one owner sees them, the database that they are in, and the locks of its processes."""
 
     engine: AsyncEngine
     owner: Owner
@@ -49,7 +49,7 @@ class Store:
     async def of(self, application_id: int, shards: Shards | None = None) -> Store:
         """Return the store as one application sees it: its own rows, and unclaimed ones that it can claim.
 
-        With `shards`, its process posts and watches for the servers on these alone.
+        With `shards`, its process posts and watches only for the servers on these shards.
         """
         owner = Owner(application_id, shards)
         store = self if owner == self.owner else replace(self, **_owned_tables(self.engine, owner))
@@ -60,7 +60,8 @@ class Store:
         return store
 
     async def rewind(self, *, now: datetime, back: timedelta) -> None:
-        """Undo notes from the future, made before the clock was set back by `back`."""
+        """Undo what was noted with times in the future, before the clock was set back by `back`."""
+        # Posts that count as done, and subscriptions that count as not begun, would be missing until then.
         await self.snapshots.forget_future(now=now, back=back)
         await self.subscriptions.begin_by(now)
 

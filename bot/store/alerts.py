@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 TO_CREATOR: Final = 0
-"""The channel of an alert that its creator gets as a private message."""
+"""The channel of an alert that goes to its creator as a private message."""
 
 ANYWHERE: Final = "ANY"
 """The symbol of an alert that watches all recorded markets of its exchanges; no contract has that name."""
@@ -35,9 +35,9 @@ _KEY: Final = ("channel_id", "exchange", "symbol", "distance", "notional", "posi
 class NewAlert:
     """An alert as it is requested: `distance` 0.01 is 1 %, `notional` is in quote currency.
 
-    `reason` says why it is paused, and is "" while it is watched.
-    `exchange` is what `parse_exchanges` reads, and `symbol` that of the first of them. `positions` says what
-    of the trades stands; if it is None, the settings do.
+    `exchange` is text for `parse_exchanges`, and `symbol` is spelled as on the first of these exchanges.
+    `positions` says how much of the trades stands; None leaves that to the settings. `reason` says why the
+    alert is paused, and is "" while it is watched.
     """
 
     guild_id: int
@@ -63,7 +63,7 @@ class NewAlert:
 
     @property
     def markets(self) -> tuple[Market, ...]:
-        """The markets whose map is watched, as one."""
+        """The markets that are watched in one map."""
         return tuple(Market(each, self.symbol) for each in parse_exchanges(self.exchange))
 
 
@@ -88,14 +88,14 @@ class AlertTable:
         self._own = owner.owns(alerts)
 
     async def add(self, new: NewAlert, *, most: int | None = None) -> int:
-        """Store an alert, or let an equal one that is paused be watched again; return its id.
+        """Store an alert, or resume an equal one that is paused; return its id.
 
-        Raises RequestError if its server or person already has `most`, or already has an equal one.
+        Raises RequestError if its server or person already has `most` alerts, or an equal one that is active.
         """
         return await until_unique(lambda: self._add(new, most=most))
 
     async def check_room(self, new: NewAlert, *, most: int) -> None:
-        """Raise RequestError if `new` could not be added at this moment, as `add` will check for good."""
+        """Raise RequestError if `new` could not be added now. Only the check that `add` makes is binding."""
         async with self._engine.connect() as connection:
             await _place_for(connection, self._row(new), most=most)
 
@@ -170,28 +170,28 @@ async def _place_for(connection: AsyncConnection, row: Mapping[str, Any], *, mos
         who = "You already have" if row["channel_id"] == TO_CREATOR else f"<#{row['channel_id']}> already has"
         raise RequestError(f"{who} this alert; see /alert list.")
     if await equal_alert(connection, row) is not None:
-        return 0  # of the paused one, which has a place
+        return 0  # not used: the paused one is resumed in its own place
     return await alert_place(connection, row, most=most)
 
 
 def alert_key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the columns that make two alerts one: they would be posted together."""
+    """Return the columns that equal alerts have in common: they would be posted together."""
     return ("creator_id", *_KEY) if row["channel_id"] == TO_CREATOR else _KEY
 
 
 async def equal_alert(
     connection: AsyncConnection, row: Mapping[str, Any], *, there: ColumnElement[bool] | None = None
 ) -> int | None:
-    """Return the id of an alert that is one with `row`, None if there is none."""
+    """Return the id of an alert that equals `row`, None if there is none."""
     return await equal_id(
         connection, alerts, row, key=alert_key(row), there=true() if there is None else there
     )
 
 
 async def alert_place(connection: AsyncConnection, row: Mapping[str, Any], *, most: int | None) -> int:
-    """Return a place that is free for an alert, among its server's or its person's.
+    """Return a free place for an alert, among those of its server or of its person.
 
-    Raises RequestError if those are `most` already.
+    Raises RequestError if there are `most` already.
     """
     private = row["channel_id"] == TO_CREATOR
     there, owner = (_PRIVATE, "creator_id") if private else (~_PRIVATE, "guild_id")
@@ -200,6 +200,7 @@ async def alert_place(connection: AsyncConnection, row: Mapping[str, Any], *, mo
 
 def alert_columns(new: NewAlert) -> dict[str, Any]:
     """Return the columns of an alert as it is requested."""
+    # "" and not NULL: a unique key takes any number of equal rows with NULL in one of its columns.
     positions = "" if new.positions is None else new.positions.value
     return asdict(new) | {"cooldown": int(new.cooldown.total_seconds()), "positions": positions}
 

@@ -42,7 +42,7 @@ class ProcessLocks:
 
         Returns False if another process has it. Raises SettingsError if the lock file cannot be written.
         """
-        # Ids of applications are far apart.
+        # Discord's ids are far apart, so the sums of ids and small process numbers do not collide.
         number = application_id + process
         if number in self._held:
             return True

@@ -1,7 +1,7 @@
-"""Changes by other processes: what they write into the database is noticed within seconds.
+"""Notice within seconds what other processes change in the database.
 
-PostgreSQL notifies, by triggers on the tables that are held in memory. SQLite counts the writes of others,
-and that number is looked at every few seconds.
+PostgreSQL sends notifications, by triggers on the tables that are kept in memory. SQLite counts the writes of
+other processes, and that number is read every few seconds.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHANNEL: Final = "liqmap_changes"
-"""The channel of PostgreSQL's notifications, which the triggers of the migration name."""
+"""The channel of PostgreSQL's notifications. Triggers in the migrations name it, so it must not change."""
 
 LOOK_SECONDS: Final = 2.0
-_ALIVE_SECONDS: Final = 30.0
+_ALIVE_SECONDS: Final = 30.0  # after which a silent connection is tested
 
 
 class Changes:
@@ -58,7 +58,7 @@ class Changes:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _watch(self) -> None:
-        """Watch until cancelled. A database that is away is asked again."""
+        """Watch until cancelled. If the database cannot be reached, try again."""
         watch = self._count_writes if self._engine.dialect.name == "sqlite" else self._listen
         while True:
             try:
@@ -77,7 +77,10 @@ class Changes:
                 await self._on_change()
 
     async def _data_version(self) -> int:
-        """Return SQLite's number of the database's contents, which only writes of other processes change."""
+        """Return SQLite's version of the data.
+
+        Only writes of other connections change it, and this process has only one connection.
+        """
         async with self._engine.connect() as connection:
             found = await connection.exec_driver_sql("PRAGMA data_version")
             return int(found.scalar_one())
@@ -88,11 +91,12 @@ class Changes:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             await driver.add_listener(CHANNEL, self._notify)
             try:
-                # What was written before somebody listened is not told.
+                # PostgreSQL does not repeat notifications from the time before this connection listened.
                 await self._on_change()
                 while True:
                     await self._until_notified(connection)
                     await self._on_change()
+                    # Notifications during this wait become one call: each call reads whole tables.
                     await self._sleep(LOOK_SECONDS)
             finally:
                 await driver.remove_listener(CHANNEL, self._notify)

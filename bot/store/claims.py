@@ -1,4 +1,7 @@
-"""Claim rows that belong to no bot, imported or of earlier versions, for the first bot in their server."""
+"""Claim rows that belong to no bot for the first bot in their server.
+
+Such rows were imported, or written by versions that knew no owners.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,7 @@ class Claims:
 
     async def claim(self, guild_id: int) -> Claimed | None:
         """Claim the unclaimed rows of a server for this application; return them, None if there were none."""
+        # From memory, because this is called for every server at the start, and nearly none has such rows.
         if guild_id not in self._guilds:
             return None
         claimed = await until_unique(lambda: self._claim(guild_id))
@@ -70,9 +74,11 @@ class Claims:
         rows = await self._left(connection, subscriptions, guild_id)
         for row in rows:
             mine = row | {"application_id": self._owner.of_new_rows}
+            # Without a limit: what a server had before must not be lost because it is too much now.
             if row["state"] != SubscriptionState.DRAFT:
                 mine["place"] = await free_place(connection, subscriptions, mine, most=None)
             active = subscriptions.c.state == SubscriptionState.ACTIVE
+            # Paused instead of deleted, so that people see it and can decide.
             equal = await equal_id(connection, subscriptions, mine, there=active, key=SUBSCRIPTION_KEY)
             if row["state"] == SubscriptionState.ACTIVE and equal is not None:
                 mine |= {"state": SubscriptionState.PAUSED, "reason": DOUBLED}

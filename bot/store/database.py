@@ -42,9 +42,9 @@ _UPGRADE_LOCK: Final = 0x6C69716D6170  # "liqmap", among the advisory locks of a
 
 @asynccontextmanager
 async def open_database(url: SecretStr, *, folder: Path) -> AsyncIterator[AsyncEngine]:
-    """Open the database at `url`, or the SQLite file in `folder` if it is empty, with its tables up to date.
+    """Open the database at `url`, or the SQLite file in `folder` if `url` is empty, and update its tables.
 
-    Raises SettingsError, which repeats no part of the URL: that may contain a password.
+    Raises SettingsError, which repeats no part of the URL, because that may contain a password.
     """
     address = _address(url.get_secret_value(), folder)
     if address.get_backend_name() == "sqlite" and address.database:
@@ -63,8 +63,8 @@ async def open_database(url: SecretStr, *, folder: Path) -> AsyncIterator[AsyncE
 def writing(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
     """Begin a transaction that writes.
 
-    In SQLite, which has one writer at a time, what it reads stays true until it has written. In PostgreSQL
-    that is not so; unique keys catch the conflict instead (see `bot.store.room`).
+    SQLite has one writer at a time, so what the transaction reads stays true until it has written. PostgreSQL
+    does not promise that; there, unique keys catch conflicts (see `bot.store.room`).
     """
     return engine.execution_options(**_WRITES).begin()
 
@@ -120,7 +120,7 @@ def _address(text: str, folder: Path) -> URL:
         raise SettingsError(
             "Setting database.url: must be like postgresql://user:password@host/name or sqlite:///file."
         )
-    # Every other client of PostgreSQL calls this option sslmode; asyncpg calls it ssl.
+    # asyncpg calls this option ssl; every other client of PostgreSQL calls it sslmode.
     query = {"ssl" if name == "sslmode" else name: value for name, value in address.query.items()}
     return address.set(drivername=_DRIVERS[address.get_backend_name()], query=query)
 
@@ -154,7 +154,7 @@ def _connect(
     try:
         return dialect.connect(*arguments, **options)
     except OSError as error:
-        # asyncpg raises it unchanged, and callers would take it for a broken connection to Discord.
+        # asyncpg raises OSError as it is, and callers would take it for a broken connection to Discord.
         raise OperationalError("connect", None, error) from error
 
 
@@ -172,7 +172,7 @@ def _set_up_sqlite(connection: DBAPIConnection, _: object) -> None:
 
 
 def _begin_in_sqlite(connection: Connection) -> None:
-    # A plain BEGIN that reads first can no longer write once another process has written.
+    # After a plain BEGIN and a read, SQLite refuses to write as soon as another process has written.
     writes = _WRITES.items() <= connection.get_execution_options().items()
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -1,4 +1,4 @@
-"""Erase what the database has about a server or a person from all tables, in one transaction."""
+"""Erase a server or a person from all tables of the database, in one transaction."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 NOBODY: Final = 0
-"""The creator of what a server keeps after its creator has been erased."""
+"""The creator of a server's rows after their real creator has been erased."""
 
-_TEXTS: Final = frozenset({"content", "reason"})
+_TEXTS: Final = frozenset({"content", "reason"})  # columns with sentences, which can mention a person
 
 
 async def erase_guild(engine: AsyncEngine, guild_id: int) -> int:
@@ -25,6 +25,7 @@ async def erase_guild(engine: AsyncEngine, guild_id: int) -> int:
     gone = 0
     async with writing(engine) as connection:
         await _overwrite_what_goes(connection)
+        # By the columns and not by a list of tables, so that a new table cannot be forgotten.
         for table in metadata.sorted_tables:
             if "guild_id" in table.c:
                 gone += (await connection.execute(delete(table).where(table.c.guild_id == guild_id))).rowcount
@@ -34,8 +35,8 @@ async def erase_guild(engine: AsyncEngine, guild_id: int) -> int:
 async def erase_user(engine: AsyncEngine, user_id: int) -> int:
     """Erase a person; return how many rows named them.
 
-    Their drafts, and the alerts that they get themselves, are deleted. What they set up for a server stays
-    with the server, without their id, so nobody is informed if one of its posts fails.
+    Their drafts and private alerts are deleted. What they set up for a server stays with the server, without
+    their id: so nobody is informed if one of its posts fails.
     """
     named = 0
     drafts = (subscriptions.c.creator_id == user_id, subscriptions.c.state == SubscriptionState.DRAFT)
@@ -58,6 +59,6 @@ async def erase_user(engine: AsyncEngine, user_id: int) -> int:
 
 
 async def _overwrite_what_goes(connection: AsyncConnection) -> None:
-    # By default SQLite leaves deleted bytes in the file until their place is needed.
+    # By default SQLite leaves deleted bytes in the file until the space is needed.
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("PRAGMA secure_delete = ON")

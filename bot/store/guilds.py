@@ -47,7 +47,7 @@ class GuildTable:
         return dict(self._known)
 
     async def change(self, guild_id: int, change: Callable[[GuildDefaults], GuildDefaults]) -> GuildDefaults:
-        """Replace a guild's defaults by what `change` returns for them, and return that.
+        """Replace a guild's defaults by what `change` makes of them, and return the new ones.
 
         It happens in one transaction, so concurrent changes are not lost. Raises what `change` raises.
         """
@@ -79,6 +79,7 @@ class GuildTable:
         key = {"application_id": self._owner.of_new_rows, "guild_id": guild_id}
         one = and_(*(guilds.c[name] == value for name, value in key.items()))
         async with writing(self._engine) as connection:
+            # Read in the transaction and not from memory, where another process's change may be missing.
             row = (await connection.execute(select(guilds).where(one).with_for_update())).first()
             now = change(GuildDefaults() if row is None else _defaults(row))
             values = guild_columns(guild_id, now)

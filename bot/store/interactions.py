@@ -25,6 +25,7 @@ class InteractionTable:
 
     async def take(self, interaction_id: int, *, application_id: int, now: datetime) -> bool:
         """Take an interaction for this process; return False if it has been taken before."""
+        # The insert itself is the test: of two processes that looked first, both would find nothing.
         row = {"id": interaction_id, "application_id": application_id, "taken_at": now}
         try:
             async with writing(self._engine) as connection:

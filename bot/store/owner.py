@@ -16,7 +16,7 @@ UNCLAIMED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Shards:
-    """The shards that one process of a bot serves, of `count` in all. Each has the servers of a remainder."""
+    """The shards that one process of a bot serves, out of `count`."""
 
     ids: tuple[int, ...]
     count: int
@@ -31,10 +31,10 @@ class Shards:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An application, which sees and changes only its own rows, or with None the operator.
+    """Whose rows a table shows: those of an application, or with None all rows, for the operator.
 
-    The operator sees all rows. Rows that the operator adds belong to no bot until one claims them. `shards`
-    are those of one process, if an application has several.
+    Rows that the operator adds belong to no bot until one claims them. `shards` are those of one process, if
+    the application runs in several.
     """
 
     application_id: int | None
@@ -50,7 +50,10 @@ class Owner:
         return true() if self.application_id is None else table.c.application_id == self.application_id
 
     def serves(self, table: Table) -> ColumnElement[bool]:
-        """Return the condition that this process posts for a row of `table`."""
+        """Return the condition that this process posts for a row of `table`.
+
+        Other processes of the application may still change the row, at a press in its server for instance.
+        """
         return self.owns(table) if self.shards is None else self.owns(table) & self.shards.serve(table)
 
 

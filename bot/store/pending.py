@@ -1,4 +1,4 @@
-"""Remember who waits for an answer, so that the next start can answer them after a kill."""
+"""Remember which answers people wait for, so that after a kill the next start can give them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class PendingTable:
     """The table of pending answers. A row exists from the acknowledgement to the answer.
 
-    Commands come in bursts, and Discord allows three seconds. So all changes that arrive while one
-    transaction is being written are written together in the next; of an interaction's changes only the last.
+    Commands come in bursts, and Discord allows three seconds for each. So all changes that arrive during one
+    transaction are written together in the next. Of several changes for an interaction, only the last counts.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -60,11 +60,12 @@ class PendingTable:
         self._changes[interaction_id] = answer
         if self._next is None:
             self._next = asyncio.create_task(self._write())
-        # Shielded: one caller that is cancelled must not cancel the write for the others.
+        # Shielded, so that a caller who is cancelled does not cancel the write of the others.
         await asyncio.shield(self._next)
 
     async def _write(self) -> None:
         async with self._writing:
+            # Taken only once the lock is free: until then this transaction collects more changes.
             changes, self._changes, self._next = self._changes, {}, None
             rows = [_row(answer) for answer in changes.values() if answer is not None]
             async with writing(self._engine) as connection:

@@ -1,4 +1,4 @@
-"""Restore a backup into the tables, in one transaction: all of it or nothing."""
+"""Restore a backup into the tables, in one transaction: everything or nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedSubscription(NewSubscription):
-    """A subscription as a backup holds it: active, or paused for a reason."""
+    """A subscription in a backup: active, or paused for a reason."""
 
     state: SubscriptionState
     reason: str
@@ -45,7 +45,7 @@ class Saved:
 async def restore(engine: AsyncEngine, saved: Saved, *, now: datetime) -> int:
     """Add the rows that are new, and the guilds' defaults; return the number of added subscriptions.
 
-    All of them belong to no bot until one claims them. Claimed defaults replace that bot's own.
+    All rows belong to no bot until one claims them. When a bot claims defaults, they replace its own.
     """
     async with writing(engine) as connection:
         added = await _add_subscriptions(connection, saved.subscriptions, now=now)
@@ -58,6 +58,7 @@ async def _add_subscriptions(
     connection: AsyncConnection, saved: Sequence[SavedSubscription], *, now: datetime
 ) -> int:
     query = select(subscriptions).where(subscriptions.c.state != SubscriptionState.DRAFT)
+    # Compared after decoding: an older version may have encoded the same spec in another way.
     found = [understood(row) for row in await connection.execute(query)]
     there = {_mark(each) for each in found if each is not None}
     rows: dict[object, dict[str, Any]] = {}
@@ -96,5 +97,5 @@ def _alert_mark(row: Mapping[Any, Any]) -> tuple[object, ...]:
 
 
 def _mark(each: NewSubscription) -> tuple[object, ...]:
-    """Return a key that is equal for subscriptions that would post the same at the same time."""
+    """Return a key that subscriptions have in common which would post the same at the same time."""
     return (each.channel_id, each.spec, each.schedule)

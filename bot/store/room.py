@@ -1,8 +1,8 @@
 """Check whether a server or person has room for one more subscription or alert, even if several come at once.
 
-Each row has a place among those of its server or person, a number that is unique in the database. Two
-transactions at once find the same free place; one of them gets it, and the other fails and looks again. So a
-limit that a transaction has checked holds, and no two equal rows are added.
+Each row has a place among the rows of its server or person: a number that is unique there. Two simultaneous
+transactions find the same free place. One of them gets it; the other one fails, and starts again. So limits
+hold, and no two equal rows are added.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 Outcome = TypeVar("Outcome")
 
-_ATTEMPTS: Final = 100
+_ATTEMPTS: Final = 100  # each attempt that fails means that another transaction has succeeded
 _ALL: Final = true()
 
 
 async def until_unique(transaction: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """Run `transaction`, and run it again whenever another one has taken its keys in between."""
+    """Run `transaction`, and run it again whenever another one has taken its keys meanwhile."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(IntegrityError), stop=stop_after_attempt(_ATTEMPTS), reraise=True
     ):
@@ -49,7 +49,7 @@ async def free_place(
 ) -> int:
     """Return the lowest free place for `row` among the rows of its `owner` for which `there` holds.
 
-    The owner is a server, or a person (`creator_id`). Raises RequestError if it already has `most` of those.
+    The owner is a server, or a person (`creator_id`). Raises RequestError if it already has `most` such rows.
     """
     # One statement for counting and choosing: between two, another transaction could add a row.
     query = select(table.c.place).where(_beside(table, row), there, table.c[owner] == row[owner])
@@ -69,12 +69,13 @@ async def equal_id(
     key: Iterable[str],
     there: ColumnElement[bool] = _ALL,
 ) -> int | None:
-    """Return the id of a row for which `there` holds with the `key` columns of `row`, None without one."""
+    """Return the id of a row that has the `key` columns of `row` and for which `there` holds, else None."""
     same = (table.c[name] == row[name] for name in key)
     query = select(table.c.id).where(_beside(table, row), there, *same)
     return (await connection.execute(query)).scalars().first()
 
 
+# Only rows of the same application: a test bot in the same database must not fill another one's limits.
 def _beside(table: Table, row: Mapping[str, Any]) -> ColumnElement[bool]:
     beside: ColumnElement[bool] = table.c.application_id == row["application_id"]
     return beside

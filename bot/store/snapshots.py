@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 class SnapshotState(StrEnum):
     """How far a snapshot has come.
 
-    CLAIMED: due, nothing sent. SENDING: perhaps sent; Discord's answer is not known. POSTED, FAILED: done.
+    CLAIMED: due, and nothing was sent. SENDING: perhaps sent, but Discord has not confirmed it. POSTED and
+    FAILED: over.
     """
 
     CLAIMED = "claimed"
@@ -38,7 +39,7 @@ class SnapshotState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One result that was posted, or is to be."""
+    """One scheduled result that was posted, or is to be posted."""
 
     subscription_id: int
     due: datetime
@@ -62,7 +63,8 @@ class SnapshotTable:
         self._own = snapshots.c.subscription_id.in_(select(subscriptions.c.id).where(self._owns))
 
     async def claim(self, subscription_id: int, due: datetime, *, now: datetime) -> Snapshot | None:
-        """Return the snapshot of that due time, made if it is new; None if its subscription is gone."""
+        """Return the snapshot of a due time, made if it is new; None if its subscription is gone."""
+        # Inserted from a SELECT, so that no row is made for a subscription that is being removed.
         row = {
             "due": literal(due, UtcSeconds),
             "state": literal(SnapshotState.CLAIMED.value),
@@ -80,14 +82,14 @@ class SnapshotTable:
         return await self._get(subscription_id, due)
 
     async def sending(self, snapshot: Snapshot, *, now: datetime) -> bool:
-        """Note that the message is about to be sent; return whether it may be.
+        """Note that the message is about to be sent; return whether it may be sent.
 
-        It may not if the subscription has been stopped, or another process has begun to send it.
+        It may not if the subscription was stopped, or if another process has begun to send it.
         """
         runs = select(subscriptions.c.id).where(
             subscriptions.c.id == snapshot.subscription_id, subscriptions.c.state == SubscriptionState.ACTIVE
         )
-        # The first attempt's time is kept: the message may have been sent then, so `find` looks from there.
+        # The first attempt's time is kept: the message may have been sent then, and is searched from there.
         since = now if snapshot.state is SnapshotState.CLAIMED else snapshot.changed_at
         async with writing(self._engine) as connection:
             noted = await connection.execute(
@@ -157,16 +159,16 @@ class SnapshotTable:
         )
 
     async def ahead(self, *, now: datetime) -> timedelta:
-        """Return by how much the newest change is ahead of `now`; it is, after the clock was set back."""
+        """Return by how much the newest change is ahead of `now`, as it is after the clock was set back."""
         query = select(func.max(snapshots.c.changed_at)).where(self._own)
         async with self._engine.connect() as connection:
             newest: datetime | None = (await connection.execute(query)).scalar_one()
         return timedelta() if newest is None else max(newest - now, timedelta())
 
     async def forget_future(self, *, now: datetime, back: timedelta) -> None:
-        """Forget snapshots whose due times come again, because the clock was set back by `back`.
+        """Forget snapshots whose due times come a second time, because the clock was set back by `back`.
 
-        If a due time comes again within half of its interval, it is kept: its post is still recent.
+        A snapshot is kept if its due time comes again within half of its interval: its post is recent enough.
         """
         often = subscriptions.c.every <= 2 * int(back.total_seconds())
         own = select(subscriptions.c.id).where(self._owns, often)

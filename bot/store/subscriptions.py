@@ -33,18 +33,18 @@ SUBSCRIPTION_KEY: Final = ("channel_id", "spec", "every", "at_minute", "weekdays
 """The columns in which active subscriptions must differ. Equal ones would post the same at the same time."""
 
 DOUBLED: Final = "the channel already gets exactly these posts"
-"""Why a subscription that comes to an equal one is paused."""
+"""Why a subscription is paused that equals one which runs already."""
 
 
 class PostStyle(StrEnum):
-    """Whether each snapshot is a new message, or replaces the previous one."""
+    """Whether each snapshot is a new message or replaces the previous one."""
 
     NEW_POST = "new"
     EDIT = "edit"
 
 
 class SubscriptionState(StrEnum):
-    """A subscription begins as a draft, until somebody presses Confirm."""
+    """A subscription is a draft until somebody presses Confirm."""
 
     DRAFT = "draft"
     ACTIVE = "active"
@@ -69,7 +69,8 @@ class NewSubscription:
 class Subscription(NewSubscription):
     """A subscription as it is stored.
 
-    `reason` says why it is paused; `failures` counts those in a row; `message_id` is the newest post.
+    `reason` says why it is paused; `failures` is the number of failures in a row; `message_id` is the newest
+    post.
     """
 
     id: int
@@ -122,7 +123,7 @@ class SubscriptionTable:
         return await until_unique(lambda: self._activate(subscription_id, now=now, most=most))
 
     async def check_room(self, new: NewSubscription, *, most: int) -> None:
-        """Raise RequestError if `new` could not run at this moment, as `activate` will check for good."""
+        """Raise RequestError if `new` could not run now. Only the check that `activate` makes is binding."""
         row = subscription_columns(new) | {"application_id": self._owner.of_new_rows}
         async with self._engine.connect() as connection:
             await _check_equal(connection, row, there=_NOT_DRAFT)
@@ -141,17 +142,17 @@ class SubscriptionTable:
         await self._change({"message_id": None}, subscriptions.c.id == subscription_id)
 
     async def stop_publishing(self, subscription_id: int) -> bool:
-        """Let posts no longer be published; return whether they were."""
+        """Stop publishing a subscription's posts; return whether they were published."""
         return await self._change(
             {"publish": False}, subscriptions.c.id == subscription_id, subscriptions.c.publish
         )
 
     async def note_failures(self, subscription_id: int, count: int) -> None:
-        """Remember how often in a row a subscription has failed."""
+        """Note the number of a subscription's failures in a row."""
         await self._change({"failures": count}, subscriptions.c.id == subscription_id)
 
     async def begin_by(self, now: datetime) -> None:
-        """Activate at `now` the subscriptions whose start a clock that was ahead put into the future."""
+        """Let subscriptions start at `now` that a clock which was ahead would start in the future."""
         await self._change({"active_since": now}, subscriptions.c.active_since > now)
 
     async def get(self, subscription_id: int) -> Subscription | None:
@@ -200,6 +201,7 @@ class SubscriptionTable:
             row = dict(found or {})
             if found is None or row["state"] == SubscriptionState.ACTIVE:
                 return found is not None
+            # A draft has no place yet; a paused subscription has kept its own, so it needs no room.
             if row["state"] == SubscriptionState.DRAFT:
                 await _check_equal(connection, row, there=_NOT_DRAFT)
                 values["place"] = await free_place(
@@ -261,7 +263,7 @@ def understood(row: Row[Any]) -> Subscription | None:
     try:
         return _subscription(row)
     except RequestError:
-        # One row must not keep all the others from being posted.
+        # A single bad row must not stop the posts of all others.
         log.warning("subscription %d is skipped: its row cannot be decoded", row.id)
         return None
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class UtcSeconds(TypeDecorator[datetime]):
-    """A time in whole seconds since 1970: the one form that every database keeps the same."""
+    """A time in whole seconds since 1970, the only form that all databases store alike."""
 
     impl = BigInteger
     cache_ok = True
@@ -86,7 +86,7 @@ subscriptions = Table(
         sqlite_where=text("state = 'active'"),
         postgresql_where=text("state = 'active'"),
     ),
-    # A button that was left behind must not mean what has come since.
+    # Ids are never given out again: an old button must not act on a row that was added later.
     sqlite_autoincrement=True,
 )
 
@@ -120,7 +120,7 @@ guilds = Table(
 
 _WATCHED = ("exchange", "symbol", "distance", "notional", "positions")
 
-# An alert of the channel 0 goes to its creator.
+# An alert with the channel 0 goes to its creator, so its keys are by person and not by channel or server.
 alerts = Table(
     "alerts",
     metadata,

@@ -1,4 +1,4 @@
-"""Why a database cannot be opened, as far as its driver says so."""
+"""Explain why a database cannot be opened, as far as its driver says so."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ _NEWER: Final = (
 
 
 def opening_failure(error: BaseException) -> str:
-    """Return one sentence for what opening a database has raised. It repeats nothing of the URL."""
+    """Return one sentence for an error that was raised while a database was opened, without its URL."""
+    # SQLAlchemy wraps the driver's error, and its adapter of asyncpg wraps asyncpg's, which has the code.
     cause = getattr(error, "orig", None) or error
     reason = _NEWER if isinstance(error, CommandError) else _known(cause) or _known(cause.__cause__)
     if reason is None:

@@ -1,4 +1,4 @@
-"""Count the maps that a person has under way at all processes of a bot."""
+"""Count the maps that a person has under way in all processes of a bot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class MapsUnderWay:
-    """The table of maps under way. Each has a place among its person's, which is unique in the database."""
+    """The table of maps under way. Each has a unique place among its person's maps (see `bot.store.room`)."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -35,7 +35,7 @@ class MapsUnderWay:
     async def counted(
         self, application_id: int, user_id: int, *, most: int, process: int, now: datetime
     ) -> AsyncIterator[bool]:
-        """Count a map inside the block, which gets False if the person has `most` under way already."""
+        """Count a map while the block runs. Yields False if the person already has `most` under way."""
         row = {"application_id": application_id, "user_id": user_id, "process": process}
         place = await until_unique(lambda: self._take(row, most=most, now=now))
         try:
@@ -59,6 +59,7 @@ class MapsUnderWay:
         table = maps_under_way
         its = (table.c.application_id == row["application_id"], table.c.user_id == row["user_id"])
         async with writing(self._engine) as connection:
+            # Rows that a killed process left would otherwise count against the person for ever.
             await connection.execute(delete(table).where(*its, _is_over(now)))
             taken = (await connection.execute(select(table.c.place).where(*its))).scalars().all()
             if len(taken) >= most:

@@ -1,4 +1,4 @@
-"""Buttons and menus under a map. All that a press needs is in the `custom_id`, so they outlive a restart."""
+"""Buttons and menus under a map. They outlive a restart, because a `custom_id` has all that a press needs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WINDOWS = {"1h": 1, "6h": 6, "24h": 24, "7d": 168}
 
 
 class Presses(Protocol):
-    """Who answers presses: the cog of the maps."""
+    """What answers presses: `bot.commands.maps.Maps`."""
 
     async def redraw(
         self, interaction: discord.Interaction[Any], spec: MapSpec, end: datetime | None
@@ -52,7 +52,10 @@ class MapButton(
     template=r"map:(r|c|e|o|w\d{1,3}):(.+)",
     access=USERS_OF_COMMANDS,
 ):
-    """Refresh, CSV, this very end, the same beside the message, or another window."""
+    """A button that draws again: Refresh, CSV, another end, beside the message, or another window.
+
+    The actions are r, c, e, o, and w with a number of hours.
+    """
 
     def __init__(
         self, action: str, code: str, *, label: str = "…", row: int | None = None, now: bool = False
@@ -87,7 +90,7 @@ class MapButton(
 
 
 class MapMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"map:(m|x):(.+)", access=USERS_OF_COMMANDS):
-    """Another mode, or another exchange."""
+    """A menu that draws again with another mode (m) or exchange (x)."""
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ ITEMS: Final = (MapButton, MapMenu, DeleteButton)
 
 
 def whole_view(spec: MapSpec, whole_end: datetime, *, author_id: int) -> ui.View:
-    """Return the buttons under the answer that a window is not covered: the newest whole one, and Delete."""
+    """Return the buttons under a refusal of an uncovered window: the newest covered one, and Delete."""
     view = ui.View(timeout=None)
     _add_whole(view, spec, whole_end, row=0)
     view.add_item(DeleteButton(author_id, row=0))
@@ -152,7 +155,8 @@ def whole_view(spec: MapSpec, whole_end: datetime, *, author_id: int) -> ui.View
 
 
 def answer_view(interaction: discord.Interaction[Any], result: MapResult) -> ui.View:
-    """Return the buttons under an answer. It keeps its author, no matter who presses them."""
+    """Return the buttons under an answer. Its author stays the same, no matter who presses them."""
+    # After a press, only the message knows whose command it answered.
     asked = interaction.message and interaction.message.interaction_metadata
     return map_view(
         MapSpec(result.request),
@@ -165,8 +169,9 @@ def answer_view(interaction: discord.Interaction[Any], result: MapResult) -> ui.
 def map_view(spec: MapSpec, end: datetime, *, author_id: int, whole_end: datetime | None = None) -> ui.View:
     """Return the buttons under a map, or only Delete if the spec is too long for the others.
 
-    With `whole_end` it offers the window that ends there, too.
+    With `whole_end`, there is a button for the window that ends there, too.
     """
+    # Without a timeout: the buttons last as long as their message.
     view = ui.View(timeout=None)
     code = _code(spec, end)
     # The window button has the longest prefix: if it fits, all the others do.
@@ -215,7 +220,7 @@ def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
     if action == "m" and value in set(Mode):
         mode = Mode(value)
         if mode is spec.request.selection.mode:
-            return spec
+            return spec  # keeps its value; another mode begins with its default
         return MapSpec(replace(spec.request, selection=parse_selection(mode)))
     if action == "x" and value in {ALL_EXCHANGES, *Exchange}:
         exchanges = parse_exchanges(value)
@@ -244,5 +249,5 @@ def _exchanges(spec: MapSpec) -> list[discord.SelectOption]:
 
 
 def _presses(interaction: discord.Interaction[Any]) -> Presses:
-    # A press brings only its client, so the cog has to be found there.
+    # The only way from a press to the cog: Discord sends the `custom_id`, and discord.py adds its client.
     return cast("Presses", interaction.client.get_cog("Maps"))

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 class Gated(Protocol):
-    """A client with the gate that every press passes, and with those who wait: `bot.client.LiqmapBot`."""
+    """A client with the gate for presses and the list of pending answers: `bot.client.LiqmapBot`."""
 
     gate: Gate
     waiting: Waiting
 
 
 class Press(ABC):
-    """Base of dynamic items, to stand before `discord.ui.DynamicItem`.
+    """Base of dynamic items; name it before `discord.ui.DynamicItem` among the bases.
 
-    A press reaches the bot with nothing but its `custom_id`, so the groups of the item's `template` are the
-    texts that it is made of. Each press is checked against `access` anew: who was shown a button may have
-    lost the right to press it since.
+    A press reaches the bot with nothing but its `custom_id`. The item is made of the texts that the groups of
+    its `template` match there. Each press is checked against `access`, because a person may have lost the
+    right since the button was shown.
     """
 
     _template: ClassVar[re.Pattern[str]]
@@ -42,7 +42,7 @@ class Press(ABC):
     def __init_subclass__(cls, *, template: str, access: Access) -> None:
         cls._template = re.compile(template, re.ASCII)
         cls._access = access
-        # The rest of it is `DynamicItem`, which takes the template.
+        # The next base is `DynamicItem`, which takes the template as well.
         cast("Any", super()).__init_subclass__(template=cls._template)
 
     @classmethod
@@ -52,7 +52,7 @@ class Press(ABC):
 
     @abstractmethod
     async def pressed(self, interaction: discord.Interaction[Any]) -> None:
-        """Do what the item says; what is raised becomes the person's sentence."""
+        """Do what the item says. The text of an error that it raises is shown to the person."""
 
     @classmethod
     def understands(cls, custom_id: str) -> bool:
@@ -68,7 +68,7 @@ class Press(ABC):
         return cls.made_of(*match.groups())
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Do what the item says, once, for those who may."""
+        """Do what the item says, once for each press, and only for people who have the right."""
         async with funnel(interaction):
             if await _admits(interaction):
                 self._access.check(interaction)
@@ -76,7 +76,7 @@ class Press(ABC):
 
 
 async def answer_stale(interaction: discord.Interaction[Any], items: Iterable[type[Press]]) -> None:
-    """Answer a press that none of `items` understands: of an earlier version, or made up."""
+    """Answer a press that none of `items` understands: it is from an earlier version, or invented."""
     pressed = str((cast("Any", interaction.data) or {}).get("custom_id", ""))
     if any(item.understands(pressed) for item in items):
         return
@@ -94,6 +94,7 @@ def chosen_value(interaction: discord.Interaction[Any]) -> str:
 async def _admits(interaction: discord.Interaction[Any]) -> bool:
     client = cast("Gated", interaction.client)
     client.waiting.begin(interaction)
+    # Discord may deliver a press twice, and to several processes; one of them answers it.
     if not await client.gate.admits(interaction):
         return False
     client.waiting.check_open()

@@ -1,4 +1,4 @@
-"""Show progress in the announced reply while a map is drawn, and say when it takes too long."""
+"""Show progress in the acknowledged reply while a map is drawn, and say when it takes too long."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY: Final = 2.0
-"""Seconds before the first word of progress, and between two: Discord limits edits."""
+"""Seconds before progress is first shown, and between two edits: Discord limits how many there may be."""
 
 _STAYED = "The rest could not be fetched, so this map is incomplete; press Refresh to try again."
 _SO_FAR = "This map is incomplete; the rest is being fetched, and the complete map will replace it."
@@ -31,7 +31,7 @@ _SO_FAR = "This map is incomplete; the rest is being fetched, and the complete m
 async def drawn(
     draw: Draw, interaction: discord.Interaction[Any], request: MapRequest, *, partial: bool = False
 ) -> MapResult:
-    """Draw `request` for an announced reply that shows progress and, with `partial`, an incomplete map.
+    """Draw `request` for an acknowledged reply that shows progress and, with `partial`, an incomplete map.
 
     Raises RequestError when it is too late to answer.
     """
@@ -48,7 +48,7 @@ async def drawn(
 
 
 class ProgressTicker:
-    """Edits a deferred reply as the work gets on: not at once, not too often, never after `async with`."""
+    """Edits a deferred reply as the work goes on: not at once, not too often, never after `async with`."""
 
     def __init__(self, interaction: discord.Interaction[Any]) -> None:
         self._interaction = interaction
@@ -64,7 +64,7 @@ class ProgressTicker:
         self._edit = asyncio.create_task(self._send(progress_text(progress, elapsed=now - self._started)))
 
     def show_partial(self, result: MapResult) -> None:
-        """Show a map of what there is so far; progress goes on above it."""
+        """Show a map of the trades so far; progress is shown above it from then on."""
         before, self._edited = self._edit, self._time()
         self._edit = asyncio.create_task(self._send_partial(result, before))
 
@@ -83,6 +83,7 @@ class ProgressTicker:
         await self._edit_reply(content=text)
 
     async def _send_partial(self, result: MapResult, before: asyncio.Task[None] | None) -> None:
+        # Two edits on their way at once may arrive in either order.
         if before is not None:
             await before
         reply = map_reply(result)

@@ -47,7 +47,7 @@ COLOUR = discord.Colour(0x129FB4)
 WARNING_COLOUR = discord.Colour(0xFFD166)
 
 ANSWER_WITHIN: Final = timedelta(minutes=14)
-"""An answer that comes later than this is not sent any more; Discord takes it for 15 minutes."""
+"""An answer that comes later than this is not sent. Discord takes it for 15 minutes, sending included."""
 
 TOO_LONG: Final = (
     "This will take longer than the 15 minutes that Discord waits for an answer; the data fetched by then is"
@@ -67,17 +67,17 @@ class Reply(NamedTuple):
 
 
 def map_reply(result: MapResult) -> Reply:
-    """Return the answer to a request: the picture first, with three short lines, and the numbers last.
+    """Return the answer to a request: the map first, with three short lines above it, and the numbers last.
 
-    Each picture is the image of an embed of its own: plain attachments would be shown side by side, too
-    small to read on a phone.
+    Each picture is the image of its own embed. Discord shows plain attachments side by side, where they are
+    too small to read on a phone.
     """
     colour = COLOUR if result.coverage.fraction >= MOSTLY_COVERED else WARNING_COLOUR
     first = discord.Embed(title=_title(result), description="\n".join(_opening_lines(result)), colour=colour)
     embeds = [first, *(discord.Embed(colour=colour) for _ in range(1, len(result.pictures)))]
     alt_text, files = _alt_text(result), []
     for embed, (kind, png) in zip(embeds, result.pictures.items(), strict=True):
-        # Discord rewrites names with letters of other scripts, which symbols can have.
+        # Without the symbol: Discord changes names with non-Latin letters, and the embed would miss its file.
         name = f"liquidation_{kind}.png"
         embed.set_image(url=f"attachment://{name}")
         text = f"Liquidation {kind}. {alt_text}"[:_ALT_TEXT_LENGTH]
@@ -86,9 +86,9 @@ def map_reply(result: MapResult) -> Reply:
 
 
 def progress_text(progress: Progress, *, elapsed: float) -> str:
-    """Return what is being done, a bar, and the time left as the pace so far suggests [s].
+    """Return what is being done, a bar, and the time left at the pace of the `elapsed` seconds.
 
-    Where that is more than an answer may take, a second line says so.
+    If that is more than an answer may take, a second line says so.
     """
     share = progress.fraction
     if share is None:
@@ -105,13 +105,13 @@ def progress_text(progress: Progress, *, elapsed: float) -> str:
 
 
 def below_completion(sentence: str, *, typed: Sequence[Market], drawn: Sequence[Market]) -> str:
-    """Return `sentence`, below a line on what the typed symbol was taken to mean where that differs."""
+    """Return `sentence`, below a line that says what the typed symbol was taken to mean if that differs."""
     completion = completion_text(typed, drawn)
     return f"{completion}\n{sentence}" if completion else sentence
 
 
 def fitting(lines: Sequence[str], *, most: int | None = None, hint: str = "") -> str:
-    """Return as many lines as an embed takes, `most` of them, and how many are left out with a `hint`."""
+    """Return as many lines as an embed takes, at most `most`, and how many are left out with a `hint`."""
     text = ""
     for place, line in enumerate(lines):
         rest = f"… and {len(lines) - place} more{hint}"
@@ -122,9 +122,9 @@ def fitting(lines: Sequence[str], *, most: int | None = None, hint: str = "") ->
 
 
 def csv_file(result: MapResult, *, most: int) -> tuple[str, bytes]:
-    """Return the name and content of the table of levels, packed if it is larger than `most` bytes.
+    """Return the name and content of the table of levels, compressed if it is larger than `most` bytes.
 
-    Raises RequestError if it is too large even so.
+    Raises RequestError if it is still too large then.
     """
     name, content = f"{file_stem(result.request)}.csv", result.levels_csv or b""
     if len(content) > most:
@@ -152,12 +152,13 @@ def _price_step(summary: MapSummary) -> float:
 
 
 def _opening_lines(result: MapResult) -> list[str]:
-    """Return what is read before the map: each side's clusters, and a warning if there is one."""
+    """Return the lines above the map: each side's clusters, and a warning if there is one."""
     coverage = result.coverage
     warnings = [coverage_text(coverage)] if coverage.missing or coverage.lost_ids else []
     warnings += filter(None, [age_text(coverage)])
     warning = [f"⚠️ {', '.join(warnings)}"] if warnings else []
     sides = [f"**{name}** {text}" for name, text in _sides(result.summary)]
+    # A warning comes first only if it changes how the clusters are to be read.
     return [*warning, *sides] if coverage.fraction < MOSTLY_COVERED else [*sides, *warning]
 
 
@@ -184,7 +185,7 @@ def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
 
 
 def _notes(result: MapResult) -> list[str]:
-    """Return what else a reader must know of the numbers, each as a sentence."""
+    """Return what else a reader must know about the numbers, each as a sentence."""
     notes = []
     if result.coverage.simulated:
         notes.append("**Simulated data**: an invented market, not an exchange.")

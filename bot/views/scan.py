@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from liqmap import ScannedMarket, ScanResult
 
 _MOST_BUTTONS = 10
-_A_ROW = 5
+_A_ROW = 5  # Discord's limit
 _LARGEST_TRADES = 100
 _NAME = "liquidation_scan.png"
 

@@ -30,10 +30,10 @@ async def send_map(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Answer:
-    """Return what `send` returns for the answer with all pictures, or else with a small first one alone.
+    """Send the answer with all pictures, or with only the first one in half size if Discord refuses them.
 
-    It must be harmless to send twice. Raises RequestError if that one is too large too, and else one of
-    `bot.interaction.patience.UNSENT`.
+    Returns what `send` returns; it must be harmless to call `send` twice. Raises RequestError if the small
+    picture is too large as well, and otherwise one of `bot.interaction.patience.UNSENT`.
     """
     try:
         # Sending consumes the files, so each attempt builds the reply anew.
@@ -42,6 +42,7 @@ async def send_map(
         if not is_too_large(error):
             raise
         log.info("a map is sent again in a smaller size: %s", failure_text(error))
+    # The limit depends on the server and can change, so it is not predicted but tried.
     small = await asyncio.to_thread(_smaller, result)
     try:
         return await patiently(lambda: send(map_reply(small)), sleep=sleep)

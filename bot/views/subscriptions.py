@@ -1,4 +1,4 @@
-"""How subscriptions are listed, and the buttons under them."""
+"""Lists of subscriptions, and the buttons under them."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _MOST_LISTED = 25
 
 
 class Desk(Protocol):
-    """Who answers the buttons: `bot.schedule.desk.SubscriptionDesk`."""
+    """What answers the buttons: `bot.schedule.desk.SubscriptionDesk`."""
 
     async def confirm(self, interaction: discord.Interaction[Any], draft_id: int) -> None:
-        """Let a previewed subscription run."""
+        """Start a previewed subscription."""
 
     async def cancel(self, interaction: discord.Interaction[Any], draft_id: int) -> None:
         """Drop a preview."""
 
     async def act(self, interaction: discord.Interaction[Any], action: str, number: int) -> None:
-        """Pause, resume or remove one."""
+        """Pause, resume or remove a subscription."""
 
     async def show_list(self, interaction: discord.Interaction[Any], channel_id: int | None) -> None:
         """Show the list."""
 
     async def show_one(self, interaction: discord.Interaction[Any], number: int) -> None:
-        """Show one."""
+        """Show one subscription."""
 
 
 class DeskButton(
@@ -88,7 +88,7 @@ class DeskButton(
 
 
 class DeskMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"sub:pick", access=CHANNEL_MANAGERS):
-    """Chooses a subscription of the list."""
+    """A menu that chooses a subscription from the list."""
 
     def __init__(self, options: list[discord.SelectOption] | None = None) -> None:
         options = options or [discord.SelectOption(label="…")]
@@ -113,7 +113,10 @@ ITEMS: Final = (DeskButton, DeskMenu)
 
 
 def one_line(subscription: NewSubscription, *, mention: bool = True) -> str:
-    """Return what is posted, how often and how; and where, where that can be a link."""
+    """Return what is posted, how often and how. With `mention`, also where and which role is mentioned.
+
+    Discord shows links to channels and roles in messages, but not in the labels of menus.
+    """
     spec = subscription.spec
     parts = [
         f"{spec.request.market.symbol} {length_text(spec.length)} on {exchanges_text(spec.request.markets)}",
@@ -130,7 +133,7 @@ def one_line(subscription: NewSubscription, *, mention: bool = True) -> str:
 
 
 def confirm_view(draft_id: int) -> ui.View:
-    """Return Confirm and Cancel."""
+    """Return the buttons Confirm and Cancel."""
     view = ui.View(timeout=None)
     view.add_item(DeskButton("confirm", draft_id, label="Confirm", style=discord.ButtonStyle.success))
     view.add_item(DeskButton("cancel", draft_id, label="Cancel"))
@@ -189,6 +192,7 @@ def _state(subscription: Subscription, last: Snapshot | None, *, now: datetime, 
     if subscription.state is SubscriptionState.PAUSED:
         state = f"⏸ paused: {subscription.reason}"
     else:
+        # With this subscription's jitter: without it, the time shown would be too early.
         when = next_post(subscription.id, subscription.schedule, now=now, jitter=jitter)
         state = f"next <t:{int(when.timestamp())}:R>"
     if last is None:

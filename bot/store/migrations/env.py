@@ -6,6 +6,7 @@ from alembic import context
 
 from bot.store.tables import metadata
 
+# Batches, because SQLite cannot alter most things in place: Alembic copies the table instead.
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
 )

@@ -1,1 +1,1 @@
-"""One step a file."""
+"""One change in each file."""

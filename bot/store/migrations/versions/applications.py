@@ -1,4 +1,4 @@
-"""Rows belong to an application, of each kind one; limits and duplicates are unique keys."""
+"""Each row belongs to an application. Unique keys enforce limits and forbid duplicates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ down_revision = "interactions"
 
 log = logging.getLogger(__name__)
 
-# Of those that are equal the oldest stays as it is.
+# The oldest of several equal ones stays as it is.
 _POSTED_TWICE = """
 UPDATE subscriptions SET state = 'paused', reason = 'the channel already gets exactly these posts'
 WHERE state = 'active' AND EXISTS (
@@ -33,10 +33,10 @@ DELETE FROM alerts WHERE EXISTS (
 
 
 def upgrade() -> None:
-    """Give the tables their owner, and put away what presses at once have made twice."""
+    """Give each row an owner, and resolve duplicates that simultaneous presses have made."""
     for table in ("subscriptions", "alerts"):
         op.execute(f"DELETE FROM {table} WHERE guild_id <= 0")  # noqa: S608 - a name of above
-        # What is here already belongs to no bot, until one claims it.
+        # Existing rows belong to no bot until one claims them.
         op.execute(
             f"ALTER TABLE {table} ADD COLUMN application_id BIGINT DEFAULT 0 NOT NULL"
             f" CONSTRAINT ck_{table}_guild_id CHECK (guild_id > 0)"
@@ -63,10 +63,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Change nothing: the columns have defaults, and the code of before takes these tables too."""
+    """Change nothing: the columns have defaults, so the earlier code works with these tables too."""
 
 
 def _make_guilds_anew() -> None:
+    # SQLite cannot change a primary key, so the table is made anew from a copy.
     op.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM guilds WHERE guild_id > 0")
     op.drop_table("guilds")
     op.create_table(

@@ -1,4 +1,4 @@
-"""Interactions that a process has taken, so that no other answers them too."""
+"""Interactions that a process has taken, so that no other process answers them as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of subscriptions and alerts that are gone are not given out again, by SQLite either."""
+"""Do not give out ids of removed subscriptions and alerts again, in SQLite either."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ down_revision = "first"
 
 
 def upgrade() -> None:
-    """Make both tables anew, with all that is in them."""
+    """Make both tables anew with all of their rows."""
     if op.get_bind().dialect.name != "sqlite":
-        return  # others count on by themselves
-    # The old table goes, and would take with it the snapshots that belong to its rows.
+        return  # other databases never give out an id again
+    # Dropping the old table deletes the snapshots of its rows, so these are kept aside.
     op.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM snapshots")
     for table in ("subscriptions", "alerts"):
         with op.batch_alter_table(table, recreate="always", table_kwargs={"sqlite_autoincrement": True}):
@@ -22,4 +22,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Change nothing: the code of before takes these tables too."""
+    """Change nothing: the earlier code works with these tables too."""

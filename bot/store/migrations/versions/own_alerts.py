@@ -1,4 +1,4 @@
-"""Alerts can go to their creator, with keys and places of their own, and they can be paused."""
+"""Alerts can go to their creator, with separate keys and places, and they can be paused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WATCHED = ["exchange", "symbol", "distance", "notional"]
 
 
 def upgrade() -> None:
-    """Add why an alert is paused, and let each key hold for alerts of channels or of persons."""
+    """Add the reason of a pause, and split each unique key into one for channels and one for persons."""
     op.add_column("alerts", sa.Column("reason", sa.String(300), nullable=False, server_default=sa.text("''")))
     for name in ("uq_alerts_place", "uq_alerts_watched"):
         op.drop_index(name, "alerts")
@@ -33,4 +33,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Change nothing: the column has a default, and the code of before takes these tables too."""
+    """Change nothing: the column has a default, so the earlier code works with these tables too."""

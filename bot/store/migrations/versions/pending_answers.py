@@ -1,4 +1,4 @@
-"""Answers that people wait for, so that the next start can give them after a kill."""
+"""Answers that people wait for, so that after a kill the next start can give them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts can say what of the trades they take to stand."""
+"""Alerts can have a position model of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WATCHED = ["exchange", "symbol", "distance", "notional", "positions"]
 
 
 def upgrade() -> None:
-    """Add the column. What is there goes on with what the settings say, which is what "" means."""
+    """Add the column. Existing alerts get "", which means the model of the settings."""
     op.add_column(
         "alerts", sa.Column("positions", sa.String(20), nullable=False, server_default=sa.text("''"))
     )
@@ -32,4 +32,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Change nothing: the column has a default, and the code of before takes these tables too."""
+    """Change nothing: the column has a default, so the earlier code works with these tables too."""

@@ -1,4 +1,4 @@
-"""Several processes of one bot: whose the pending answers are, and notifications of changes."""
+"""Several processes of one bot: pending answers belong to a process, and changes are notified."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEGIN
 END
 $$ LANGUAGE plpgsql
 """
-# Posts change a subscription's other columns all the time, and nobody holds those in memory.
+# Only columns that processes keep in memory: posts change the other ones all the time.
 _TRIGGERS = {
     "subscriptions": "INSERT OR DELETE OR UPDATE OF state, application_id",
     "guilds": "INSERT OR DELETE OR UPDATE",
@@ -38,4 +38,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Change nothing: the column has a default, and a notification that nobody hears does no harm."""
+    """Change nothing: the column has a default, and notifications do no harm if nobody listens."""

@@ -1,4 +1,4 @@
-"""Subscriptions get a time of day, weekdays, a time zone and whether to publish; servers get a time zone."""
+"""Subscriptions get a time of day, weekdays, a time zone and publishing; servers get a time zone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ACTIVE = sa.text("state = 'active'")
 
 
 def upgrade() -> None:
-    """Add the columns. What is there goes on as before: at full hours of UTC, every day, not published."""
+    """Add the columns. Existing subscriptions post as before: at full hours UTC, every day, unpublished."""
     for name, default, check in (
         ("at_minute", 0, "at_minute BETWEEN 0 AND 1439"),
         ("weekdays", 127, "weekdays BETWEEN 1 AND 127"),
@@ -40,4 +40,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Change nothing: the columns have defaults, and the code of before takes these tables too."""
+    """Change nothing: the columns have defaults, so the earlier code works with these tables too."""
