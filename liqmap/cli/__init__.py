@@ -1,1 +1,1 @@
-"""The command line: `liqmap BTCUSDT 6h top_n 100` and its subcommands."""
+"""The command line: `liqmap BTCUSDT 6h top_n 100`, and subcommands such as `liqmap record`."""

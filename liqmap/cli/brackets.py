@@ -57,6 +57,7 @@ async def _refresh(settings: Settings) -> int:
             except LiqmapError as error:
                 failed = True
                 sys.stderr.write(f"{error}\n")
+            # A failure of one exchange keeps nothing from the others; the exit code says that there was one.
             else:
                 changed = len(refreshed.saved.changed)
                 _say(f"{row.label}: fetched {refreshed.symbols:,} symbols, {changed:,} of them changed")

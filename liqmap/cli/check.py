@@ -1,4 +1,4 @@
-"""`liqmap check`: look whether the files of the store are as they were written."""
+"""`liqmap check`: check whether the files of the store are as they were written."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def check(words: Sequence[str]) -> int:
         checked += 1
         if finding.problem is not None:
             problems += 1
+            # Not `print`, which would write into the line of the progress bar.
             tqdm.write(finding.problem, file=sys.stdout)
+    # These are remarks on the brackets, not on damage, so they leave the exit code alone.
     for each in margin_checks(root):
         if each.problem is not None:
             sys.stdout.write(f"{each.problem}\n")
@@ -53,7 +55,7 @@ def check(words: Sequence[str]) -> int:
 
 
 def findings(root: Path, *, deep: bool) -> Iterator[Finding]:
-    """Yield what is found out about each file of the store at `root`, also bracket tables and ledgers."""
+    """Yield a finding for each file of the store at `root`, including bracket tables and ledgers."""
     yield from check_store(root, deep=deep)
     readers: dict[str, Callable[[Path], object]] = {
         "brackets/*.txt": read_table,

@@ -1,4 +1,4 @@
-"""`liqmap ledger`: seal maps, compare them with what came, and show what that says."""
+"""`liqmap ledger`: seal maps, compare them with what came, and show the result."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def ledger(words: Sequence[str]) -> int:
     """Run the command in `words` and return the exit code. Raises LiqmapError."""
     options = _parser().parse_args(words)
     settings = load_settings(options.config)
+    # Verifying and reporting read only the file, so they start no engine and need no network.
     match options.command:
         case "verify":
             _verify(_path(options, settings))
@@ -126,7 +127,7 @@ def _show(drawn: DrawnReport, out: Path | None) -> None:
 
 
 async def _market(options: argparse.Namespace, engine: Engine, window: TimeWindow) -> Market:
-    """Return the market that the symbol means, and say so where that is not what was typed."""
+    """Return the market that the symbol means, and say which if it is spelled otherwise."""
     typed = _typed(options)
     async with Listings(engine.settings, clock=SystemClock()) as listings:
         market = await listings.meant(typed, window)

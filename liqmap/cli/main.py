@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_any_text()
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        # A coin with the name of a subcommand can still be typed in capitals.
         subcommand = _SUBCOMMANDS.get(words[0]) if words else None
         return map_command(words) if subcommand is None else subcommand(words[1:])
     except LiqmapError as error:

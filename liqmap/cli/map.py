@@ -74,7 +74,7 @@ def map_command(words: Sequence[str]) -> int:
         request = _request(options, settings)
     except RequestError as error:
         return mistyped(error)
-    make_folder(options.out)  # fail before minutes are spent on a map that could not be saved
+    make_folder(options.out)  # fails before minutes are spent on a map that could not be saved
     result, files = asyncio.run(_draw(request, options, settings))
     write = as_json if options.json else as_text
     sys.stdout.write(write(result, files, typed=request.markets))
@@ -90,6 +90,7 @@ async def _draw(
         if options.simulated:
             settings = await stack.enter_async_context(simulated_market(settings))
         listings = await stack.enter_async_context(Listings(settings, clock=SystemClock()))
+        # For one map, starting worker processes would take longer than drawing in this one.
         engine = await stack.enter_async_context(Engine(settings, draws_here=True))
         result = await draw_typed(
             request, engine=engine, listings=listings, typed=options.symbol, progress=bar.show

@@ -75,7 +75,7 @@ def as_json(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
 
 
 def _numbers(summary: MapNumbers) -> dict[str, Any]:
-    """Report what a map and each of its markets have alike."""
+    """Report the numbers that a map and each of its markets have in common."""
     return {
         "last_price": summary.last_price,
         "trades": summary.trades,

@@ -80,7 +80,7 @@ def as_text(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
 
 
 def _interest_rows(summary: MapSummary) -> list[tuple[str, str]]:
-    """Return what open interest says of a map."""
+    """Return the rows about open interest."""
     rows = []
     if summary.margin.positions is not None:
         rows.append(("not opened", f"{money(summary.not_opened)}, and {money(summary.closed)} closed since"))

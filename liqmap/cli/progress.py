@@ -33,11 +33,11 @@ class ProgressBar:
         self._bar.close()
 
     def show(self, progress: Progress) -> None:
-        """Show words at once, a bar as soon as a part is done, and the time left once the pace is known."""
+        """Show words at once, a bar once a part is done, and the time left once the pace is known."""
         percent = round((progress.fraction or 0.0) * 100)
         left = progress.seconds_left(time.monotonic() - self._started) or 0.0
         words = f"about {duration_text(timedelta(seconds=left))} left" if percent and left >= 1 else ""
-        # Many reports come at once, and most of them change nothing that is seen.
+        # Reports come in bursts, and most of them change nothing that is visible.
         shown = f"{progress.text} {percent} {words}"
         if shown == self._shown:
             return

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from liqmap.live.status import SymbolStatus
     from liqmap.settings import Settings
 
-_LOOKED_FOR = timedelta(days=4)  # the first and last whole day in it may have a file of a symbol
+_LOOKED_FOR = timedelta(days=4)  # long enough for a published day, whose file shows that a symbol exists
 
 _HEAD = (
     *("exchange", "symbol", "state", "source", "recorded since", "last trade", "lag", "last 24 h", "gaps"),
@@ -56,6 +56,7 @@ def record(arguments: Sequence[str]) -> int:
         return mistyped(error)
     named = [f"{each.exchange}:{each.symbol}" for each in markets]
     recorder = settings.recorder.model_copy(
+        # The settings' list of most traded symbols is for the bot; here only named symbols are recorded.
         update={"symbols": (*settings.recorder.symbols, *named), "most_traded": 0}
     )
     _say(f"Recording {', '.join(map(_in_words, markets))}; Ctrl-C stops it.")
@@ -92,7 +93,7 @@ def status(arguments: Sequence[str]) -> int:
         if sealed := sealed_text(ledger_path(root, settings.ledger)):
             _say(f"Ledger: {sealed}")
     if damage := damage_warning(root):
-        # Beside the output: a program that reads the list gets the list.
+        # On stderr, so that a program that reads the output gets only the list.
         sys.stderr.write(f"{damage}\n")
     return 0
 
@@ -105,6 +106,7 @@ def mistyped(error: RequestError) -> int:
 
 async def _record(settings: Settings, *, simulated: bool) -> None:
     stop = asyncio.Event()
+    # A signal must not end the process at once: what was received in the open minute is still to be stored.
     call_at_signals(stop.set, signal.SIGINT, signal.SIGTERM)
     async with AsyncExitStack() as stack:
         if simulated:
@@ -124,11 +126,11 @@ def _typed(options: argparse.Namespace) -> list[Market]:
 
 
 async def _meant(markets: Sequence[Market], settings: Settings, *, simulated: bool) -> list[Market]:
-    """Return the markets that the symbols mean. Raises RequestError for what has no stream."""
+    """Return the markets that the symbols mean. Raises RequestError for a contract without a stream."""
     meant, today = [], TimeWindow.ending(utc_now().replace(microsecond=0), _LOOKED_FOR)
     async with Listings(settings, clock=SystemClock()) as listings:
         for typed in markets:
-            # The invented market is on no list.
+            # The exchanges' lists do not have the invented market's symbols.
             market = listings.known.completed(typed) if simulated else await listings.meant(typed, today)
             row = EXCHANGES[market.exchange]
             if not row.live.records(market.symbol):

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from liqmap.settings import Settings
 
 _SIDES = {"long": Side.BUY, "short": Side.SELL}
-_SIMULATED_SCALE = 0.02  # of a market's trades: a scan of invented ones shows how it looks, fast
-_SIMULATED_SYMBOLS = POPULAR_SYMBOLS[:5]  # that the invented market has
+_SIMULATED_SCALE = 0.02  # share of the usual number of trades: enough to show a scan, and invented fast
+_SIMULATED_SYMBOLS = POPULAR_SYMBOLS[:5]
 
 
 def scan(words: Sequence[str]) -> int:
@@ -57,6 +57,7 @@ def scan(words: Sequence[str]) -> int:
 async def _scanned(request: ScanRequest, settings: Settings, *, simulated: bool) -> ScanResult:
     async with AsyncExitStack() as stack:
         if simulated:
+            # Scaled trades must not stay in the store, where full ones are expected.
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="liqmap-")))
             storage = settings.storage.model_copy(update={"path": folder})
             settings = settings.model_copy(update={"storage": storage})
@@ -119,7 +120,7 @@ def _request(options: argparse.Namespace) -> ScanRequest:
     names, end = options.symbols, parse_end(options.end, now=now)
     if options.simulated:
         names = names or _SIMULATED_SYMBOLS
-        # A day that is over is there at once on every exchange.
+        # Every exchange has published a day that is over, so nothing has to be recorded first.
         end = end if options.end else now.replace(hour=0, minute=0, second=0, microsecond=0)
     return ScanRequest(
         end=end,

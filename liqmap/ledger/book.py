@@ -1,4 +1,4 @@
-"""A ledger that is open for writing: seals follow from what is written already, outcomes from their seals."""
+"""A ledger that is open for writing: it adds seals and their outcomes, each made of the lines before it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from liqmap.model import Market
 
 
-# What is the same for all lines of a ledger, and what differs where it is not.
+# Figures are means over a ledger's windows, so all of its maps must be alike in these fields of the first
+# line. Each field has the words for a difference.
 _SAME = {"version": "another version", "terms": "other settings", "origin": "other data"}
 
 
 class Book:
-    """The windows of a ledger; made by `opened`. The baseline may know the `prior` windows, too."""
+    """A ledger's windows, and the means to add more; made by `opened`.
+
+    `prior` are windows of another ledger, from which the baseline may learn as well.
+    """
 
     def __init__(self, writer: Writer, *, prior: Sequence[Window]) -> None:
         self._writer = writer
@@ -48,7 +52,7 @@ class Book:
                 raise RequestError(f"This ledger was begun with {what}; name another file with --file.")
 
     def find(self, market: Market, time: datetime) -> Window | None:
-        """Return the window that was sealed then, if any."""
+        """Return the window that was sealed at `time`, if any."""
         return next((each for each in self._windows[market] if each.seal.time == time), None)
 
     def seal(self, market: Market, time: datetime, standing: Standing, *, now: datetime) -> Seal:
@@ -57,16 +61,18 @@ class Book:
             return found.seal
         before = chain(self._prior, self._windows[market])
         seal = seal_of(market, time, standing, before=before, written=now)
+        # Read back, because a line has rounded numbers, and the outcome must follow from the line alone.
         written = Seal.read(self._writer.append(seal.body()))
         self._windows[market].append(Window(written, None))
         return written
 
     def outcome(self, seal: Seal, feed: Feed, path: Travelled) -> Outcome:
-        """Write what came of a seal and return it, or what was written before."""
+        """Write what came of a seal and return it, or the outcome that was written before."""
         windows = self._windows[seal.market]
         place = next(number for number, each in enumerate(windows) if each.seal.digest == seal.digest)
         if (found := windows[place].outcome) is not None:
             return found
+        # Only earlier windows: several may be scored at once, and later ones must not decide what was new.
         known = known_levels(windows[:place])
         written = Outcome.read(self._writer.append(outcome_of(seal, feed, path, known=known).body()))
         windows[place] = Window(windows[place].seal, written)

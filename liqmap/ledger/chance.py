@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DRAWS: Final = 10_000
+# A fixed seed, so that anybody who computes a report from the same lines gets the same intervals.
 SEED: Final = 20
 
 LOOKS: Final = (90, 180, 360)
-"""After so many scored days a verdict is given."""
+"""The numbers of scored days after which a verdict is given."""
 
 LOOK_LEVEL: Final = 1 - 0.0221
-"""Level of a look's interval: by Pocock, three looks together err in 5 % of cases."""
+"""Level of a look's interval. By Pocock, three looks that err in 2.21 % of cases err together in 5 %."""
 
 
 class Interval(NamedTuple):
@@ -41,10 +42,11 @@ def drawn_means(
 ) -> NDArray[np.float64]:
     """Return weighted means of `draws` samples of whole days, drawn with replacement.
 
-    What happens on one day is one event, whatever the number of windows and symbols: they move together.
+    Days are drawn instead of windows, because the windows and symbols of one day move together.
     `values` has a row a window, and may have further axes; the result has a row a draw.
     """
     unique, day = np.unique(np.array(days, "datetime64[D]"), return_inverse=True)
+    # A sample of days depends only on the days' sums, so all samples are one product of matrices.
     sums = np.zeros((len(unique), *values.shape[1:]))
     np.add.at(sums, day, (values.T * weights).T)
     weight = np.bincount(day, weights=weights)
@@ -70,7 +72,8 @@ def interval(
 
 
 def p_value(means: NDArray[np.float64]) -> float:
-    """Return how likely means at least this far from zero are by chance, on either side."""
+    """Return the two-sided p-value of `means` of samples: how likely they are if the true mean is zero."""
+    # One is added to both counts: no finite number of samples shows that something is impossible.
     below, above = np.count_nonzero(means <= 0), np.count_nonzero(means >= 0)
     return float(min(1.0, 2 * (min(below, above) + 1) / (len(means) + 1)))
 
@@ -80,6 +83,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     order = np.argsort(p_values)
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(order):
+        # Never below the one before: a smaller p-value must stay smaller after the correction.
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = largest
     return corrected

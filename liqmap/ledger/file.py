@@ -1,10 +1,10 @@
 """The ledger's file: lines of JSON, each chained to the one before by SHA-256, that are only ever appended.
 
-A line ends with the hash of all that stands before it, and names the hash of the line before::
+A line names the hash of the line before, and ends with the hash of its own text up to there::
 
     {"kind":"seal",…,"previous":"9f86d0…","sha256":"60303a…"}
 
-Whoever knows the last hash knows that nothing before it was changed.
+A person who has noted the last hash can tell later whether any line before it was changed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ FIRST: Final = "0" * 64
 """What the first line names as the hash of the line before."""
 
 _PATIENCE = 10.0  # seconds; a line is written in a few milliseconds
+# The end of a line has a fixed form, so the hash covers bytes and not what a JSON parser makes of them.
 _BEFORE_HASH, _AFTER_HASH = b',"sha256":"', b'"}'
 _TAIL = len(_BEFORE_HASH) + len(FIRST) + len(_AFTER_HASH)
 
@@ -43,7 +44,7 @@ class BrokenLedger(RequestError):
 
 
 class Content(NamedTuple):
-    """What a ledger holds: its lines, its last hash, and what a killed writer left behind them."""
+    """What a ledger holds: its lines, its last hash, and the part of a line that a killed writer left."""
 
     lines: list[Line]
     last_hash: str
@@ -66,6 +67,7 @@ def read_ledger(path: Path) -> Content:
         return Content([], FIRST, b"")
     except OSError as error:
         raise StoreError(f"The ledger {path.name} cannot be read ({error.strerror}).") from error
+    # A line is complete once its line break is there; what follows the last one was cut off.
     *whole, fragment = content.split(b"\n")
     lines, previous = [], FIRST
     for number, text in enumerate(whole, 1):
@@ -102,7 +104,7 @@ class Writer:
         self.last_hash = content.last_hash
 
     def append(self, body: Mapping[str, Any]) -> Line:
-        """Append a line and return it. Raises StoreError if it cannot be stored; then nothing is."""
+        """Append a line and return it. Raises StoreError if it cannot be stored, with the file unchanged."""
         text = _text({**body, "previous": self.last_hash})
         digest = hashlib.sha256(text).hexdigest()
         sealed = text + _BEFORE_HASH + digest.encode() + _AFTER_HASH + b"\n"
@@ -119,7 +121,7 @@ class Writer:
 def writing(path: Path) -> Iterator[Writer]:
     """Lock the ledger in `path`, made if need be, to append to it.
 
-    A line that a killed writer has left half-written is taken off, and a line of kind `repair` says so.
+    A line that a killed writer has left half-written is removed, and a line of kind `repair` says so.
     Raises BrokenLedger, StoreError, or RequestError while another process writes.
     """
     try:
@@ -134,6 +136,7 @@ def writing(path: Path) -> Iterator[Writer]:
         content = read_ledger(path)
         writer = Writer(path, content)
         if content.fragment:
+            # A removal without a trace would look like a ledger that somebody has changed.
             _take_off(path, content.fragment)
             writer.append(
                 {
@@ -148,7 +151,7 @@ def writing(path: Path) -> Iterator[Writer]:
 
 
 def digest_of(value: Mapping[str, Any]) -> str:
-    """Return eight digits that stand for `value`."""
+    """Return the first eight hexadecimal digits of the hash of `value`."""
     return hashlib.sha256(_text(value)).hexdigest()[:8]
 
 
@@ -165,19 +168,21 @@ def _opened(text: bytes) -> tuple[Line, str]:
         raise ValueError("another hash")
     line: Line = json.loads(text)
     if not isinstance(line.get("kind"), str):
-        raise ValueError("no kind")  # noqa: TRY004 - of what stands in the file
+        raise ValueError("no kind")  # noqa: TRY004 - the file is wrong, not an argument's type
     return line, digest
 
 
 def _append(path: Path, text: bytes) -> None:
-    # Unbuffered, so that what a full disk does not take is not lost without a word.
+    # Unbuffered, because a buffer would report a full disk only later, when the line seems to be written.
     with open(path, "ab", buffering=0, opener=_private) as file:
         before = file.seek(0, os.SEEK_END)
         try:
             if file.write(text) != len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - undone below
+            # A seal must be on disk before its outcome is known, even if the machine loses power.
             os.fsync(file.fileno())
         except OSError:
+            # Half a line would break the chain for everybody who reads the ledger.
             file.truncate(before)
             raise
 

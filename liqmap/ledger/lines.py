@@ -1,4 +1,4 @@
-"""What a ledger's lines say: how it was begun, what was sealed, and what came of it."""
+"""A ledger's lines: how it was begun, what was sealed, and what came of it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from liqmap.ledger.file import Line
 
 HORIZON: Final = timedelta(hours=8)
-"""How long after its sealing a map is compared with what came; maps are sealed at its multiples (UTC)."""
+"""The time after its sealing for which a map is compared with what came.
+
+Maps are sealed at multiples of it (UTC).
+"""
 
 FORMAT: Final = 2
-"""Of the lines; a ledger of another format is not read."""
+"""The version of the lines' format; a ledger of another format is refused."""
 
-_DIGITS = 8  # significant, of what is written
+_DIGITS = 8  # significant digits of the numbers in a line
 
 
 class LedgerOrigin(StrEnum):
@@ -43,7 +46,7 @@ class State(StrEnum):
 
     SCORED = "scored"
     VOID = "void"
-    """The trades or the feed of liquidations were not covered well enough; its outcome was not looked at."""
+    """Too few of the trades or of the feed of liquidations were received; no liquidation was looked at."""
     FEW = "few"
     """Too few liquidations to compare."""
     WARMING = "warming"
@@ -54,13 +57,13 @@ class State(StrEnum):
 class Seal:
     """One market's map as it was sealed at `time`, before its outcome was known.
 
-    `density` and `baseline` have one element a bucket and sum to 1, `reach` is how likely the price gets to
-    each bucket, and `counts` what a dollar that is liquidated there counts in each figure. There is no
-    baseline, reach or count before there are enough windows. `standing` is the notional that the density is a
-    share of. `marked` are the buckets that the map marks, `cells` each bucket's cell of equal distance,
-    `sigma` the volatility of eight hours. `written` is when the line was written, `coverage` which share of
-    the map's window had trades, `rate` the maintenance margin rate of the first bracket, None without
-    brackets.
+    `density` and `baseline` have one element a bucket and sum to 1. `reach` is how likely the price reaches
+    each bucket. `counts` has an array for each figure: what a dollar that is liquidated in each bucket adds
+    to it. Until there are enough earlier windows, baseline, reach and counts are missing. `standing` is the
+    whole notional, of which the density gives the shares. `marked` are the buckets that the map marks,
+    `cells` each bucket's cell of equal distance, `sigma` the volatility of eight hours. `written` is when the
+    line was written, `coverage` the share of the map's window that has trades, `rate` the maintenance margin
+    rate of the first bracket, None without brackets.
     """
 
     market: Market
@@ -100,6 +103,7 @@ class Seal:
             "density": _list(self.density),
             "baseline": None if self.baseline is None else _list(self.baseline),
             "reach": None if self.reach is None else _list(self.reach),
+            # These follow from the fields above, but only what is sealed cannot be chosen afterwards.
             "counts": {name: _list(each) for name, each in self.counts.items()},
             "cells": self.cells.tolist(),
             "marked": list(self.marked),
@@ -134,12 +138,13 @@ class Seal:
 class Outcome:
     """What came in the hours after a seal, whose line has the hash `seal`.
 
-    `feed` is which share of those hours the liquidations' feed covers, `complete` whether it has all of
-    them. A void window has no more than that. `usd` is what was liquidated in each bucket, `outside` what lay
-    in none, `events` how many liquidations there were. `low` and `high` are how far the price went, `touched`
-    the buckets that it reached. `fresh` is what reaching each bucket counts: only those count that were not
-    there before at this price, and `known` are all prices of buckets by then that the price has not left.
-    `margin_gap` is the median distance of bankruptcy prices from the fills.
+    `feed` is the share of those hours in which liquidations were received. `complete` says whether the
+    exchange reports all of them. A void window has nothing but these two. `usd` is what was liquidated in
+    each bucket, `outside` what was liquidated outside of all buckets, `events` the number of liquidations
+    inside. `low` and `high` are how far the price went, `touched` the buckets that it reached. `fresh` is
+    what reaching each bucket adds to the figure of touched levels: nothing for a bucket whose price was known
+    from an earlier seal. `known` are the prices of this and earlier seals' buckets from which the price has
+    not been 1 % away since. `margin_gap` is the median distance of bankruptcy prices from the fills.
     """
 
     seal: str
@@ -196,7 +201,7 @@ class Outcome:
 
 
 class Window(NamedTuple):
-    """A sealed map and its outcome, None while that is not known yet."""
+    """A sealed map and its outcome; None if it has no outcome yet."""
 
     seal: Seal
     outcome: Outcome | None
@@ -205,9 +210,9 @@ class Window(NamedTuple):
 def begin_line(
     *, origin: LedgerOrigin, version: str, terms: Mapping[str, Any], begun: datetime
 ) -> dict[str, Any]:
-    """Return the first line of a ledger: by what all of its maps are made.
+    """Return the first line of a ledger: what all of its maps have in common.
 
-    What is compared is the same for all lines: `terms` are the settings of the map.
+    `terms` are the settings that a map is made with.
     """
     return {
         "kind": "begin",
@@ -239,15 +244,15 @@ def windows_of(lines: Sequence[Line]) -> list[Window]:
 
 
 def first_line(lines: Sequence[Line]) -> Line | None:
-    """Return the line that says by what a ledger's maps are made, None if it is not begun.
+    """Return the line with which a ledger begins, None if the ledger is empty.
 
-    Before it there may be a repair: of the same line, which a killed writer left half-written.
+    A line of kind `repair` may stand before it, if a killed writer left this very line half-written.
     """
     return next((line for line in lines if line["kind"] == "begin"), None)
 
 
 def market_name(market: Market) -> str:
-    """Return a market as figures name it, such as bybit:BTCUSDT."""
+    """Return a market's name among the figures, such as bybit:BTCUSDT."""
     return f"{market.exchange.value}:{market.symbol}"
 
 
@@ -265,5 +270,5 @@ def _list(values: NDArray[np.float64]) -> list[float]:
 
 
 def _rounded(value: float) -> float:
-    # Most of what counts is nothing, which takes a third less room as a whole number.
+    # Most values are zero. Written as `0` instead of `0.0`, they make lines a third shorter.
     return float(f"{value:.{_DIGITS}g}") or 0

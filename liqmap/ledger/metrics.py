@@ -1,7 +1,7 @@
-"""How well one map did: what its density, and its marked buckets, knew beyond the distance.
+"""How well one map did: what its density and its marked buckets knew beyond the distance from the price.
 
 Every figure of a window is a sum over buckets: the share of USD that was liquidated there, times what a
-dollar there counts. What it counts is known, and sealed, before anything is liquidated.
+dollar there counts. What a dollar counts is sealed before anything is liquidated.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ PLACEBO: Final = "shifted maps"
 SIDES: Final = ("longs", "shorts")
 
 SIGMA_EDGES: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
-"""Where the bins of distance begin that a report shows [sigmas]; the last has no end."""
+"""Where a report's bins of distance begin [sigmas]; the last has no end."""
 
 BINS: Final = tuple(f"{side} from {edge:g} sigma" for side in SIDES for edge in SIGMA_EDGES)
 
 SHIFTS: Final = tuple(sign * step / 1000 for sign in (-1, 1) for step in range(3, 11))
 """By how much of the price a map is moved as a placebo: 0.3 to 1 % both ways, in steps of a bucket."""
 
-
+# Every bin begins where a cell begins, so a cell lies in one bin.
 _BIN_OF_CELL = np.searchsorted(SIGMA_EDGES, CELL_EDGES, side="right") - 1
 
 
 class Capture(NamedTuple):
-    """What fell into marked buckets, and into equally distant unmarked ones."""
+    """The share of USD in marked buckets, and in equally distant unmarked ones."""
 
     marked: float
     matched: float
@@ -62,8 +62,10 @@ def counts_of(
     `density` is the map's and `reach` how likely the price gets to each bucket.
     """
     difference = contrast(top_buckets(density), cells)
-    # Marked buckets and their peers are of one cell, and so of one bin.
+    # A marked bucket and its peers lie in one cell and so in one bin: the bins' differences add up to the
+    # whole one.
     bins = len(SIGMA_EDGES) * IS_SHORT + _BIN_OF_CELL[cells % len(CELL_EDGES)]
+    # If a shifted map did as well as the map, its shape alone would explain the difference.
     placebo = [contrast(top_buckets(shifted(density, distance)), cells) for distance in SHIFTS]
     return {
         GAIN: bits(reachable(density, reach), baseline),
@@ -88,10 +90,10 @@ def bits(
 
 
 def reachable(density: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the map's density over what the price can reach: each bucket's, times how likely that is.
+    """Return the map's density, weighted by how likely the price reaches each bucket, with the sum 1.
 
-    Most of a map stands where the price does not come within hours. That is no mistake of the map, which
-    says what would be liquidated at a price and not how likely the price gets there.
+    Most of a map stands at prices that are not reached within hours. That is no mistake of the map: it says
+    what would be liquidated at a price, and not how likely the price gets there.
     """
     likely = density * reach
     return likely / likely.sum() if likely.any() else likely
@@ -100,9 +102,10 @@ def reachable(density: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArr
 def at_equal_distance(
     density: NDArray[np.float64], baseline: NDArray[np.float64], cells: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the map's density with the baseline's share of each cell, where the map has something in it.
+    """Return the map's density, scaled to the baseline's share of each cell.
 
-    What the map says of distances, which the baseline knows better, is left out.
+    Cells in which the map has nothing take the baseline's density. So only what the map knows inside cells is
+    left: of distances the baseline knows more.
     """
     share = np.bincount(cells, weights=baseline)[cells]
     its = np.bincount(cells, weights=density)[cells]
@@ -115,10 +118,10 @@ def contrast(
     *,
     among: Sequence[int] | None = None,
 ) -> NDArray[np.float64]:
-    """Return 1 for each marked bucket, and for its unmarked peers what takes their mean off again.
+    """Return weights whose sum over USD is that in marked buckets minus the mean of their unmarked peers.
 
-    Peers are of the same cell. A marked bucket without any counts nothing. With `among`, other buckets count
-    on neither side.
+    Peers are unmarked buckets of the same cell. A marked bucket counts 1, or 0 if it has no peers, and its
+    peers share −1. With `among`, all other buckets count 0.
     """
     counts = np.ones(len(cells), np.bool_) if among is None else np.isin(np.arange(len(cells)), among)
     is_marked = np.isin(np.arange(len(cells)), marked) & counts
@@ -129,8 +132,9 @@ def contrast(
 
 
 def margin_gap(price: NDArray[np.float64], bankruptcy: NDArray[np.float64]) -> float | None:
-    """Return the median distance of bankruptcy prices from the fills, None without any.
+    """Return the median distance of bankruptcy prices from the fills, None without liquidations.
 
-    It estimates the maintenance margin rate, whatever the leverage was.
+    It estimates the maintenance margin rate whatever the leverage was: a position is liquidated when just
+    that share of its value is left, and at the bankruptcy price nothing is left.
     """
     return float(np.median(np.abs(1 - bankruptcy / price))) if len(price) else None

@@ -1,4 +1,4 @@
-"""All that the ledger says so far, computed from its lines alone."""
+"""A ledger's report, computed from its lines alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class MarginCheck(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A secondary question: its answer, and how likely chance answers so, for one and for all of them."""
+    """A secondary question: its answer, its p-value, and the p-value corrected for all questions."""
 
     name: str
     lift: Interval
@@ -78,10 +78,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """A ledger's windows, those of complete feeds or those of sampled ones, and what they say.
+    """What a ledger's windows say: only those of complete feeds, or only those of sampled ones.
 
-    `days` counts days with a scored window, `states` windows by what became of them, None those whose outcome
-    is not written yet. `strip` is each day's best state.
+    `days` is the number of days with a scored window. `states` counts windows by state, where None means that
+    the outcome is not written yet. `strip` is each day's best state.
     """
 
     origin: LedgerOrigin
@@ -99,7 +99,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """One scored window's numbers; `touch` is the sum over marked levels that were new, `levels` of them."""
+    """One scored window's numbers.
+
+    `touch` is the sum of what the reached buckets count, `levels` the number of marked levels that were new.
+    """
 
     day: date
     market: str
@@ -143,7 +146,8 @@ class Scored:
 def report_of(content: Content, *, symbol: str | None = None) -> Report | None:
     """Return the report of a ledger, or of its windows of one symbol; None if it has none.
 
-    Windows of complete feeds count alone; those of sampled ones count where there are no others.
+    Windows of complete feeds and of sampled ones are never added up. Sampled ones count only if there are no
+    others.
     """
     begin = first_line(content.lines)
     windows = [each for each in windows_of(content.lines) if symbol in {None, each.seal.market.symbol}]
@@ -158,6 +162,7 @@ def report_of(content: Content, *, symbol: str | None = None) -> Report | None:
 def _report(begin: Line, last_hash: str, windows: Sequence[Window], *, complete: bool) -> Report:
     states, strip = Counter[State | None](), dict[date, State | None]()
     for each in windows:
+        # The best of a day's windows is shown: one bad window does not make a day void.
         state, day = None if each.outcome is None else each.outcome.state, each.seal.time.date()
         states[state] += 1
         strip[day] = min(strip.get(day, state), state, key=_RANKS.index)
@@ -179,7 +184,7 @@ def _report(begin: Line, last_hash: str, windows: Sequence[Window], *, complete:
 
 
 def figures_of(scored: Sequence[Scored], *, fixed_end: bool = False) -> Figures:
-    """Return what scored windows say, one at least. With `fixed_end` there is one look, at the end."""
+    """Return what one or more scored windows say. With `fixed_end` there is one look, at the end."""
     days, ones = [each.day for each in scored], np.ones(len(scored))
 
     def mean(values: Sequence[float], weights: NDArray[np.float64] = ones) -> Interval:
@@ -209,6 +214,7 @@ def figures_of(scored: Sequence[Scored], *, fixed_end: bool = False) -> Figures:
     )
 
 
+# From the best to the worst, for the strip of days.
 _RANKS = (State.SCORED, State.FEW, State.WARMING, None, State.VOID)
 
 
@@ -232,6 +238,7 @@ def _questions(scored: Sequence[Scored]) -> Iterator[Question]:
     if counted:
         levels = np.array([each.levels for each in counted], np.float64)
         asked.append(("touched levels", counted, [each.touch / each.levels for each in counted], levels))
+    # A single market would repeat the first question, and each question makes the others' p-values larger.
     markets = sorted({each.market for each in scored})
     for market in markets if len(markets) > 1 else ():
         its = [each for each in scored if each.market == market]
@@ -257,7 +264,9 @@ def _look(scored: Sequence[Scored], *, fixed_end: bool) -> Look | None:
     reached = [len(days)] if fixed_end and len(days) >= LOOKS[0] else [n for n in LOOKS if n <= len(days)]
     if not reached:
         return None
+    # A back-test is looked at once, so nothing has to be corrected for several looks.
     level = 0.95 if fixed_end else LOOK_LEVEL
+    # Only the days up to the look: a verdict that changed every day would be a look every day.
     first = set(days[: reached[-1]])
     seen = [each for each in scored if each.day in first]
     lifts = np.array([each.capture.lift for each in seen])

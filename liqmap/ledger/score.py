@@ -1,4 +1,4 @@
-"""From what stands, a seal; from what came, its outcome."""
+"""Make the seal of what stands, and the outcome of what came."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from liqmap.model import Market
 
 LEAST_COVERAGE: Final = 0.95
-"""Below this coverage of the trades or of the feed a window is void."""
+"""A window is void if less than this share of its trades or of its feed was received."""
 
 LEAST_EVENTS: Final = 10
-"""With fewer liquidations in its buckets a window is counted and not scored."""
+"""A window with fewer liquidations in its buckets is counted, but not scored."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standing:
-    """What stands of a map at its end: notional a bucket, last price, volatility of eight hours, coverage.
+    """What stands at a map's end: notional by bucket, last price, volatility of eight hours, coverage.
 
     `rate` is the maintenance margin rate of the first bracket, None without brackets.
     """
@@ -68,7 +68,7 @@ class Feed(NamedTuple):
 
 
 class Travelled(NamedTuple):
-    """How far the price went in a window, and which share of it has trades."""
+    """How far the price went in a window, and the share of the window that has trades."""
 
     low: float
     high: float
@@ -79,6 +79,7 @@ def seal_of(
     market: Market, time: datetime, standing: Standing, *, before: Iterable[Window], written: datetime
 ) -> Seal:
     """Return the seal of a map; `before` are the windows of this market that the baseline may know."""
+    # A window that is still open at `time` is left out: what comes of it was not known when this was sealed.
     preceding = [
         (each.seal.sigma, each.outcome)
         for each in before
@@ -95,6 +96,7 @@ def seal_of(
         touches = [(sigma, _mask(outcome.touched)) for sigma, outcome in preceding]
         likely = reach(touches, standing.sigma)
         counts = counts_of(density, likely, chance, cell)
+        # Named by the market as well, so that a reader of the lines gets each market's own figure.
         counts[market_name(market)] = counts[DIFFERENCE]
     return Seal(
         market=market,
@@ -116,17 +118,18 @@ def seal_of(
 
 
 def outcome_of(seal: Seal, feed: Feed, path: Travelled, *, known: Sequence[float]) -> Outcome:
-    """Return what came of a seal. `known` are the prices that earlier seals had and price has not left.
+    """Return what came of a seal.
 
-    Whether the window counts is decided by the coverage, before any liquidation is read.
+    `known` are the prices of earlier seals' buckets from which the price has not been 1 % away since.
     """
+    # Before any liquidation is read, so that nobody can drop a window because of its result.
     if min(feed.coverage, path.coverage, seal.coverage) < LEAST_COVERAGE:
         return Outcome(seal.digest, State.VOID, feed.coverage, feed.complete, known=tuple(known))
     liquidations = feed.read()
     usd, outside, events = _by_bucket(seal, liquidations, feed.worth)
     counted, seen = first_touches(seal.price, known=known)
     state = State.SCORED if seal.baseline is not None else State.WARMING
-    # A map in which nothing stands marks nothing, so that there is nothing to compare.
+    # A map in which nothing stands marks no bucket, so there is nothing to compare.
     if events < LEAST_EVENTS or not seal.marked:
         state = State.FEW
     reported = [(each.price, each.bankruptcy) for each in liquidations if each.bankruptcy is not None]
@@ -149,7 +152,7 @@ def outcome_of(seal: Seal, feed: Feed, path: Travelled, *, known: Sequence[float
 
 
 def known_levels(windows: Iterable[Window]) -> tuple[float, ...]:
-    """Return what the newest outcome of one market's windows says is known."""
+    """Return the known prices of the newest outcome among one market's windows."""
     known: tuple[float, ...] = ()
     for window in windows:
         if window.outcome is not None:

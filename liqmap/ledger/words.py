@@ -1,4 +1,4 @@
-"""What a report says in words; which sentence is chosen is a rule, and no setting leaves it out."""
+"""Word a report. A rule chooses its sentence, and no setting hides it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def sentence(report: Report) -> str:
-    """Return the one sentence that the rule chooses by the interval of the newest look."""
+    """Return the report's sentence, which the interval of the newest look decides."""
     look = None if report.figures is None else report.figures.look
     prefix = f"{'Simulated data. ' if report.simulated else ''}{_ORIGINS.get(report.origin, '')}"
+    # No verdict before the first look: intervals over a few days exclude zero too often.
     if look is None:
         return (
             f"{prefix}Being measured since {report.since}: {report.days} of {LOOKS[0]} days. No verdict yet."

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 LEAST_HOLE_MS: Final = 10_000
-"""Shorter holes are no gaps; their trades are only counted."""
+"""Holes shorter than this are not gaps; only their lost trades are counted."""
 
 
 class Hole(NamedTuple):
-    """A stretch between two trades in a row [ms since 1970] between whose ids `lost` others are missing."""
+    """A stretch between two stored trades [ms since 1970]; their ids say that `lost` trades lie between."""
 
     start_ms: int
     end_ms: int
@@ -36,9 +36,11 @@ class GapKind(StrEnum):
 
     BEING_FETCHED = "being_fetched"
     NOT_FETCHED_YET = "not_fetched_yet"
+    # The window ends in the exchange's future, because this machine's clock is ahead.
     NOT_REACHED_YET = "not_reached_yet"
     NOT_PUBLISHED_YET = "not_published_yet"
     NOT_PUBLISHED = "not_published"
+    # The next three: the exchange publishes only whole days, and a stream has to record the hours until then.
     NOT_RECORDED = "not_recorded"
     RECORDING_STARTS_NOW = "recording_starts_now"
     RECORDING_STARTED_LATER = "recording_started_later"
@@ -46,6 +48,7 @@ class GapKind(StrEnum):
     NOT_STORED_YET = "not_stored_yet"
     DAMAGED = "damaged"
     FAILED = "failed"
+    # The exchange published the part, and the ids of its trades show that some are missing.
     LOST = "lost"
 
 
@@ -99,5 +102,6 @@ class Coverage:
     @property
     def end_gap(self) -> Gap | None:
         """The gap that lasts to the window's end, None if its end is covered."""
+        # Gaps are in the order of time, so no other one can last to the end.
         last = self.missing[-1] if self.missing else None
         return last if last and last.window.end == self.window.end else None

@@ -38,7 +38,7 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(values):
         return values
     first, last = (bisect_right(_DECADE_LIST, float(end)) for end in (values.min(), values.max()))
-    # Prices and levels mostly lie within one decade or two, and that is ten times faster.
+    # Prices and levels mostly lie within one or two decades, where one scale or two are ten times faster.
     if first == last:
         scale = _SCALES[first]
     elif first + 1 == last:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Valuation(StrEnum):
-    """Which value of a position its maintenance margin is based on: that at entry, or by the mark price.
+    """The value of a position that its maintenance margin is a share of: at entry, or at the mark price.
 
-    `SIZE` is by the mark price too, at the rate of the tier of the position's size, whatever it is worth.
+    `SIZE` takes the value at the mark price too, but the tier depends on the position's size alone.
     """
 
     ENTRY = "entry"
@@ -38,7 +38,7 @@ class MarginRule:
 
 @dataclass(frozen=True, slots=True)
 class LackingBrackets:
-    """The brackets that are not known: those of `symbol` at `exchange` (its label).
+    """Brackets that are not known: those of `symbol` at `exchange` (its label).
 
     `contracts` names the kind of contract, such as `Binance COIN-M`, if the exchange publishes none of it.
     """
@@ -52,7 +52,7 @@ class LackingBrackets:
 class SweepBasis:
     """Which price swept a map's levels.
 
-    `share` is the part of the window's minutes in which it did; in the others it was the traded price.
+    `share` is the part of the window's minutes in which it did. In the others the traded price did.
     """
 
     price: SweepPrice
@@ -63,8 +63,9 @@ class SweepBasis:
 class PositionBasis:
     """What a map by open interest was computed with.
 
-    `known_from` is where open interest is known from on, None where that is the whole window; trades before
-    it are taken as not opened. Of `judged` intervals, `unfit` had a change of it beyond their volume.
+    `known_from` is the time from which open interest is known, None if that is the whole window. Earlier
+    trades count as not opened. `judged` intervals were compared with their volume; in `unfit` of them open
+    interest changed by more than was traded.
     """
 
     turnover: float
@@ -79,8 +80,8 @@ class MarginBasis:
 
     `earliest` means that the window is older than the oldest known brackets, which were used. `rule` is the
     exchange's rule, if it has had several. `lacking` says why the simple model replaces the requested one.
-    `sweep` is which price swept the levels, None where none did, and `positions` how open interest weighed
-    them, None where all that was traded counts.
+    `sweep` says which price swept the levels, None if no price did. `positions` says how open interest
+    weighed the trades, None if they count in full.
     """
 
     model: MarginModel

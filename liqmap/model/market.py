@@ -1,4 +1,4 @@
-"""Markets, and the trades that are made there."""
+"""Markets, and the trades on them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _SYMBOL = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
 class Exchange(StrEnum):
     """A futures exchange whose trades can be drawn."""
 
+    # In the order in which they are shown; in a map of all exchanges, the first is the reference.
     BINANCE = "binance"
     BYBIT = "bybit"
     OKX = "okx"
 
 
 DEFAULT_EXCHANGE: Final = Exchange.BINANCE
-"""The exchange where none is named."""
+"""The exchange of a request that names none."""
 
 
 class Side(StrEnum):
@@ -56,6 +57,7 @@ class Market:
             raise RequestError("A symbol is letters and digits, such as BTCUSDT.")
 
 
+# Without `==`: arrays compare by element, which is no answer to whether two values are equal.
 @dataclass(frozen=True, slots=True, eq=False)
 class Trades:
     """Trades as arrays of one length: time int64 [ms since 1970], price and size float64, is_buy bool.

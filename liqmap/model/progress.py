@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-_TELLING_SHARE: Final = 0.05  # the pace is meaningful after this share of the work, or this time
+# The pace means something only after this share of the work or this time; before, the left time would jump.
+_TELLING_SHARE: Final = 0.05
 _TELLING_SECONDS: Final = 30.0
 _TELLING_BUDGET_SECONDS: Final = 75.0  # more than the minute in which a budget is spent
-_SMALLEST_SHARE: Final = 1e-6
+_SMALLEST_SHARE: Final = 1e-6  # nothing is done yet, and the time left must still be a number
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a request has come: a short sentence, and the share that is done (None if unknown).
 
-    `left` is the least time that the rest will take [s], if an exchange's request limit determines it.
+    `left` is the least time that the rest can take [s], if an exchange's request limit decides it.
     """
 
     text: str

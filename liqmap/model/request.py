@@ -1,4 +1,4 @@
-"""What is requested: the choices that a map takes, and a request of one."""
+"""What is requested: the options of a map, and the request itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MarginModel(StrEnum):
 
 
 class Picture(StrEnum):
-    """A picture that an answer can have, in the order in which an answer shows them."""
+    """A picture that an answer can have. Answers show them in this order."""
 
     MAP = "map"
     DEPTH = "depth"
@@ -72,7 +72,7 @@ class SweepPrice(StrEnum):
 
 
 class PositionModel(StrEnum):
-    """How much of what trades may have opened stands: all of it, or what open interest leaves of it."""
+    """How much of the positions that trades may have opened stands: all, or what open interest leaves."""
 
     TRADES = "trades"
     OPEN_INTEREST = "open-interest"
@@ -90,9 +90,11 @@ class TopN:
     """Select the `count` largest trades of each side."""
 
     count: int
+    # Without an annotation this is an attribute of the class, and not a field that a caller could set.
     mode = Mode.TOP_N
 
     def __post_init__(self) -> None:
+        # By `type`, because True is an instance of int.
         if type(self.count) is not int or not 1 <= self.count <= 1_000_000:
             raise RequestError("top_n takes a whole number from 1 to 1,000,000, such as 100.")
 
@@ -116,6 +118,7 @@ class GrossValue:
     @property
     def value(self) -> int | float:
         """The number that the mode takes, as the command line and file names write it."""
+        # 100000.0 would look in a file's name like something else than what was typed.
         return int(self.minimum) if self.minimum == int(self.minimum) else self.minimum
 
 
@@ -148,14 +151,14 @@ The codes of buttons leave them out (`bot.request.spec`), so a change here chang
 """
 
 TURNOVERS: Final = (0.0, 0.5, 1.0)
-"""Parts of the offsetting volume that may count as turnover of positions (`liqmap.compute.standing`)."""
+"""Shares of the offsetting volume that can count as turnover of positions (`liqmap.compute.standing`)."""
 
 PICTURES: Final = frozenset({Picture.MAP, Picture.DEPTH})
 """The pictures that are drawn if a request names none."""
 ALL_PICTURES: Final = frozenset(Picture)
 
 CHARTS: Final = tuple(each for each in Picture if each not in PICTURES)
-"""The pictures that are drawn only on request, beside the usual ones."""
+"""The pictures that are drawn only on request, in addition to the usual ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +169,10 @@ class MapRequest:
     `tables`, the result has the numbers behind the pictures as Arrow tables.
 
     Several `markets` make one map, in the prices of the first, the reference. Each keeps its own margin model
-    if `model` is the exchange's own. `top_n` and `portion` then select among the trades of all, unless they
-    select on `each` exchange. `merge` puts the fills of one order together where the exchange publishes
-    fills: so it is with several exchanges, and not with one, if it is None. `stack` is by exchange if there
-    are several.
+    if `model` is `EXCHANGE`. `top_n` and `portion` select among the trades of all markets together, or of
+    each market if `each` is set. `merge` joins the fills of one order, where an exchange publishes fills; if
+    it is None, they are joined in a map of several markets only. `stack` is by exchange in a map of several
+    markets, unless the request says otherwise, and always by leverage in a map of one.
     """
 
     markets: tuple[Market, ...]
@@ -213,6 +216,7 @@ class MapRequest:
         self._complete()
 
     def _complete(self) -> None:
+        # What has no effect on a map of one market is set to one value: requests for the same map are equal.
         if self.model is MarginModel.EXCHANGE and not self.is_joint:
             object.__setattr__(self, "model", MarginModel(self.market.exchange.value))
         if self.merge is None:
@@ -232,7 +236,8 @@ class MapRequest:
         return len(self.markets) > 1
 
     def alone(self, market: Market) -> MapRequest:
-        """Return the request for one of several markets, with the margin model that it takes then."""
+        """Return the request for one of several markets, with that market's own margin model."""
+        # `replace` runs the checks again, and they put the market's own model in the place of `EXCHANGE`.
         return replace(self, markets=(market,))
 
     def _check_types(self) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SeriesKind(StrEnum):
-    """What a series is of; the values are the names of its folders in the store."""
+    """What a series has values of; the members' values are the names of folders in the store."""
 
     OPEN_INTEREST = "open_interest"
     MARK_PRICE = "mark_price"
@@ -30,7 +30,7 @@ class SeriesKind(StrEnum):
 
     @property
     def step_ms(self) -> int:
-        """The same in milliseconds."""
+        """The step in milliseconds."""
         return int(self.step.total_seconds()) * 1000
 
     @property
@@ -40,6 +40,7 @@ class SeriesKind(StrEnum):
 
 
 _STEPS: Final = {
+    # The finest step of open interest that all exchanges publish.
     SeriesKind.OPEN_INTEREST: timedelta(minutes=5),
     SeriesKind.MARK_PRICE: timedelta(minutes=1),
 }
@@ -51,7 +52,7 @@ _COLUMNS: Final = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """Rows of one kind in the order of time, each step at most once; steps without a row are gaps.
+    """Rows of one kind in the order of time, at most one for each step; steps without a row are gaps.
 
     `time` int64 [ms since 1970] is where each row's step starts, a multiple of the step. `values` float64
     has the shape (columns, rows). Open interest is one-sided, in the unit of the market's sizes (base
@@ -69,7 +70,7 @@ class Series:
 
     @classmethod
     def of(cls, kind: SeriesKind, time: Sequence[int], values: Sequence[Sequence[float]]) -> Self:
-        """Return the series of rows in any order; of rows of one step, the first counts."""
+        """Return the series of rows in any order; of several rows of one step, the first counts."""
         starts = np.array(time, np.int64) // kind.step_ms * kind.step_ms
         each, first = np.unique(starts, return_index=True)
         rows = np.array(values, np.float64).reshape(len(time), len(kind.columns))
@@ -77,7 +78,7 @@ class Series:
 
     @classmethod
     def joined(cls, kind: SeriesKind, parts: Iterable[Series]) -> Self:
-        """Return the rows of all parts; of rows of one step, that of the first part counts."""
+        """Return the rows of all parts; of several rows of one step, that of the first part counts."""
         known = [part for part in parts if len(part)]
         if not known:
             return cls(kind, np.empty(0, np.int64), np.empty((len(kind.columns), 0)))
@@ -101,4 +102,5 @@ class Series:
 def whole_steps(kind: SeriesKind, window: TimeWindow) -> range:
     """Return the starts [ms] of all steps that begin inside `window`."""
     step = kind.step_ms
+    # The first is rounded up: a step that began before the window lies only partly inside.
     return range(-(-window.start_ms // step) * step, window.end_ms, step)

@@ -1,4 +1,4 @@
-"""What a map shows, in numbers: sums, clusters, bands, and those of each market of several."""
+"""What a map shows, in numbers: sums, clusters and bands, and the sums of each of several markets."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
 
 
 WHOLE_FEED: Final = 0.999
-"""From this covered share of a window on, its reported liquidations count as all that there were."""
+"""If at least this share of a window is covered, its reported liquidations count as all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenInterest:
     """The one-sided open interest of a market at a window's start and end, in the unit of its sizes.
 
-    The start's is None where it is not known. `notional` is what that at the end is worth in quote currency;
-    `share_long` and `share_short` are the standing notional of each side as shares of it. In a map of several
-    exchanges it is the sum over those where it is known, and the shares are of what stands there; `of` names
-    them if they are not all.
+    `start` is None if it is not known. `notional` is the value of `end` in quote currency; `share_long` and
+    `share_short` are each side's standing notional as a share of it. In a map of several exchanges, all these
+    numbers are sums over the exchanges whose open interest is known. `of` names these, unless it is all.
     """
 
     start: float | None
@@ -41,11 +40,12 @@ class OpenInterest:
     @property
     def share_standing(self) -> float:
         """The standing notional of both sides as a share of the open interest of both sides."""
+        # Every open contract has a long and a short, so open interest of both sides is twice the one-sided.
         return (self.share_long + self.share_short) / 2
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether more of a side stands than is open at all."""
+        """Whether more stands on a side than is open at all: then many positions have been closed since."""
         return max(self.share_long, self.share_short) > 1
 
 
@@ -53,10 +53,10 @@ class OpenInterest:
 class RealisedSums:
     """What an exchange reported of liquidations in a window: notional and number of each side.
 
-    Where it is not `complete`, the exchange reports a sample only. `covered` is the share of the window in
-    which its reports were received. Prices are those of the fills (`at_fills`), bankruptcy prices, or of both
-    kinds (None). In a map of several exchanges, `of` names those whose reports were received, unless all
-    were.
+    If it is not `complete`, the exchange reports only a sample. `covered` is the share of the window in which
+    its reports were received. `at_fills` says whether prices are those of the fills, or bankruptcy prices, or
+    of both kinds (None). In a map of several exchanges, `of` names those whose reports were received, unless
+    it is all.
     """
 
     long: float
@@ -79,9 +79,9 @@ class Cluster:
     """A run of buckets that stand out: its bounds, the mean price of what stands there, and the sum.
 
     `side` is that of the trades: buys opened longs. `distance` is the relative distance of `price` from the
-    last price, negative below it; `near` is that of the nearest level. Of each side that has clusters, one is
-    the largest and one the nearest large one; they can be the same. If neither lies in the narrowest band
-    that holds anything, a cluster that does is the nearest small one.
+    last price, negative below it; `near` is the distance of the nearest level. Each side that has clusters
+    has a largest one and a nearest large one; they can be the same. If neither of them lies in the narrowest
+    band that holds anything, the nearest small one is a cluster that does.
     """
 
     side: Side
@@ -97,7 +97,7 @@ class Cluster:
 
     @property
     def is_named(self) -> bool:
-        """Whether words and pictures name it."""
+        """Whether replies and pictures name it."""
         return self.is_largest or self.is_nearest_large or self.is_nearest_small
 
 
@@ -127,8 +127,8 @@ class LeftOutKind(StrEnum):
 class LeftOut:
     """A market that is left out of a map of several, and why.
 
-    `since` is its newest trade if its price is stale, `off` how far its price is from the reference's, as a
-    share of that, and `problem` why its trades are not available.
+    `since` is the time of its newest trade if its price is stale. `off` is how far its price is from the
+    reference's, as a share of the latter. `problem` says why its trades are not available.
     """
 
     market: Market
@@ -142,8 +142,9 @@ class LeftOut:
 class MapNumbers:
     """The numbers of one market, or of all the markets of a map.
 
-    By open interest, `not_opened` is the selected notional that opened nothing and `closed` what was closed
-    since. `open_interest` is None where it is not known, and `realised` where no liquidations were received.
+    In a map by open interest, `not_opened` is the selected notional that opened nothing, and `closed` what
+    was closed since. `open_interest` is None if it is not known, and `realised` if no liquidations were
+    received.
     """
 
     last_price: float
@@ -166,7 +167,7 @@ class MapNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketSummary(MapNumbers):
-    """One market's own numbers in a map of several: sums as it has them, and prices as it trades."""
+    """One market's numbers in a map of several: its own sums, in its own prices and not the reference's."""
 
     market: Market
     coverage: Coverage
@@ -174,7 +175,7 @@ class MarketSummary(MapNumbers):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapSummary(MapNumbers):
-    """The numbers that a person reads beside a map; `clusters` are the map's.
+    """The numbers that a person reads beside a map.
 
     `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
     `newest_since` and ends with the last price. Prices of clusters are exact to `bucket_size`. A map of
@@ -192,13 +193,13 @@ class MapSummary(MapNumbers):
 
     @property
     def long_share(self) -> float | None:
-        """Longs' share of everything standing, 0 to 1; None where nothing stands."""
+        """Longs' share of everything standing, 0 to 1; None if nothing stands."""
         total = self.standing_long + self.standing_short
         return self.standing_long / total if total else None
 
     @property
     def largest_long(self) -> Cluster | None:
-        """The longs' largest cluster; None where none stand."""
+        """The longs' largest cluster; None if no longs stand."""
         return next((each for each in self._of(Side.BUY) if each.is_largest), None)
 
     @property

@@ -1,4 +1,4 @@
-"""Parse the words that people type into the model. All commands use it, so all understand the same words."""
+"""Turn the words that people type into values of the model, the same words in all commands."""
 
 from liqmap.parsing.choices import (
     parse_chart,

@@ -43,7 +43,8 @@ def parse_levels(text: str) -> LevelFilter:
 
 
 def parse_positions(text: str) -> PositionModel:
-    """Return how much of what trades opened is taken to stand. Raises RequestError."""
+    """Return the position model of that name. Raises RequestError."""
+    # The name has a hyphen; people write an underscore as well, as in gross_value.
     return one_of(PositionModel, plain(text, "positions").replace("_", "-"), "positions")
 
 
@@ -66,7 +67,7 @@ def parse_chart(text: str | None) -> frozenset[Picture]:
 
 
 def parse_pictures(pictures: str | Iterable[str]) -> frozenset[Picture]:
-    """Return the pictures of a list such as `map,heatmap`, or of their names, one at least.
+    """Return the pictures of a list such as `map,heatmap`, or of several names, at least one.
 
     Raises RequestError.
     """

@@ -33,7 +33,7 @@ _SYMBOL = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
 def parse_symbol(text: str) -> str:
     """Return `text` in the form of a symbol, such as BTC-USDT for `btc/usdt`. Raises RequestError.
 
-    No exchange needs to list it in this form; `complete_symbol` finds the symbol that it means.
+    No exchange has to list that symbol: `complete_symbol` finds the one that it means.
     """
     # Other programs write perpetual contracts as BTCUSDT.P or BTC/USDT:USDT.
     word = re.sub(r"\.P(?:ERP)?$|(?<=/USD[TC]):USD[TC]$", "", plain(text, "symbol").upper())
@@ -46,11 +46,12 @@ def parse_symbol(text: str) -> str:
 def complete_symbol(market: Market, *, is_known: Callable[[Market], bool], are_all_known: bool) -> Market:
     """Return the market that a symbol means: the first known one among those that it may mean.
 
-    If none is known, the answer depends on whether all symbols of the exchange are. If they are, the symbol
-    is kept as it is. If not, it is completed in the usual way: BTC means the contract in USDT, as on the
-    exchanges' own pages. A complete symbol never becomes another contract.
+    If none of them is known, the exchange's list decides. If the whole list is known, the symbol is kept as
+    it is. Otherwise it is completed in the usual way: BTC means the contract in USDT, as on the exchanges'
+    own pages. A complete symbol never becomes another contract.
     """
     spellings = EXCHANGES[market.exchange].listing.spellings(market.symbol)
+    # 1000PEPE and PEPE are one coin. Only a complete list shows that the one that was typed does not exist.
     names = [*spellings.names, *(spellings.counts if are_all_known else ())]
     possible = (Market(market.exchange, name) for name in names)
     usual = market if are_all_known else Market(market.exchange, spellings.default)

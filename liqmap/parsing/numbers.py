@@ -1,4 +1,4 @@
-"""Parse what chooses and weighs trades: modes with their values, leverages, turnover."""
+"""Parse the options that choose and weigh trades: modes with their values, leverages, turnover."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ _MODES = {
     **dict.fromkeys(("portion", "share", "percent"), Mode.PORTION),
 }
 _SCALES = {"": 0, "k": 3, "m": 6, "b": 9, "%": -2}
+# Limited digits, so that a hostile number costs nothing. ASCII, because \d matches digits of every script.
 _NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})([kmb]?)(%?)", re.ASCII)
 _LEVERAGE = re.compile(r"(\d{1,3})x?(?::(\d{1,6}(?:\.\d{1,6})?)%?)?", re.ASCII)
 _MOST_LEVERAGES = 8
@@ -43,6 +44,7 @@ def parse_mode(text: str) -> Mode:
     word = plain(text, "mode").lower()
     mode = _MODES.get(word.replace("-", "_").replace(" ", "_"))
     if mode is None:
+        # The usual mistake: the value without its mode.
         if _NUMBER.fullmatch(word):
             raise RequestError(
                 f"The value {quoted(text)} needs its mode before it, such as top_n 100 or gross_value 100k."
@@ -61,7 +63,7 @@ def parse_selection(mode: Mode, value: str | None = None) -> Selection:
     found = _NUMBER.fullmatch(word)
     if not found or (found[3] and mode is not Mode.PORTION):
         raise RequestError(f"The value {quoted(text)} does not fit {mode}; try {DEFAULT_VALUES[mode]}.")
-    # As Decimal, because scaling a float by a million does not always give the number that was typed.
+    # As Decimal, because a float times a million is not always the number that was typed.
     number = float(Decimal(found[1]).scaleb(_SCALES[found[2]] + _SCALES[found[3]]))
     match mode:
         case Mode.TOP_N:
@@ -76,6 +78,7 @@ def parse_selection(mode: Mode, value: str | None = None) -> Selection:
 
 def parse_distance(text: str, *, farthest: float = 1.0, example: str) -> float:
     """Return a distance from the price as a share: `1%` and `1` are both a hundredth. Raises RequestError."""
+    # A bare number is a percentage here, other than in `portion`: nobody means a distance of the whole price.
     try:
         chosen = parse_selection(Mode.PORTION, text if "%" in text else f"{text}%")
     except RequestError:

@@ -1,4 +1,4 @@
-"""Read what was typed as plain text, and repeat it in a reply."""
+"""Read what was typed as plain text, and quote it in a reply."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LONGEST_TEXT = 60
 
 def plain(text: object, option: str) -> str:
     """Return what was typed for an option, without the spaces around it. Raises RequestError."""
-    # Notebooks have no type checker, so a number may come where text is wanted.
+    # Notebooks have no type checker, so a number may arrive where text is expected.
     if not isinstance(text, str) or len(text) > _LONGEST_TEXT or not text.isprintable() or not text.strip():
         raise RequestError(f"The {option} {quoted(str(text))} cannot be read; see the command's examples.")
     return text.strip()
 
 
 def quoted(text: str) -> str:
-    """Return what was typed as a reply can repeat it: short, printable, without markup, mention or link."""
+    """Return what was typed in a form that is safe in a reply: short, without markup, mention or link."""
     shown = "".join(char for char in text[:30] if char.isprintable() and char not in "`*_~|<>@#[]()\\")
     shown = shown.replace("//", "")
     return f"“{shown}…”" if len(text) > 30 else f"“{shown}”"

@@ -1,4 +1,4 @@
-"""Parse lengths and ends of windows, and check which can be drawn."""
+"""Parse lengths and ends of windows, and check whether a request can be drawn."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def check_request(request: MapRequest, *, max_days: int) -> MapRequest:
     """
     if request.window.length > timedelta(days=max_days):
         raise RequestError(f"The window is longer than {max_days} days, the most that is drawn here.")
+    # The earliest of several exchanges counts: a map shows those that have trades and names the others.
     contracts = [EXCHANGES[each.exchange].contract(each.symbol) for each in request.markets]
     contract = min(contracts, key=lambda each: each.first_day)
     if request.window.end.date() < contract.first_day:

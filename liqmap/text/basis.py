@@ -43,6 +43,7 @@ def positions_text(basis: PositionBasis) -> str:
 def _model_text(basis: MarginBasis) -> str:
     if basis.model is MarginModel.EXCHANGE:
         return "margin model of each exchange"
+    # A model that belongs to no exchange, such as the simple one, goes by its own name.
     owners = (row.label for row in EXCHANGES.values() if row.model is basis.model)
     model = f"{next(owners, basis.model)} model"
     if basis.rule is not None and basis.rule.since is not None:
@@ -60,7 +61,7 @@ def _model_text(basis: MarginBasis) -> str:
 
 
 def lacking_text(basis: MarginBasis) -> str | None:
-    """Return which brackets are missing, such as "no Binance brackets of NEWUSDT are known", else None."""
+    """Return which brackets are missing: no Binance brackets of NEWUSDT are known. None if all are known."""
     lacking = basis.lacking
     if lacking is None:
         return None
@@ -70,19 +71,19 @@ def lacking_text(basis: MarginBasis) -> str | None:
 
 
 def interest_text(interest: OpenInterest) -> str:
-    """Return what stands of the open interest: standing $40M of $7.9B open interest."""
+    """Return how much of the open interest stands: standing $40M of $7.9B open interest."""
     standing = money((interest.share_long + interest.share_short) * interest.notional)
     return f"standing {standing} of {money(interest.notional)} open interest{of_text(interest.of)}"
 
 
 def interest_shares_text(interest: OpenInterest) -> str:
-    """Return the same with each side's share: … open interest (longs 0.3 %, shorts 0.2 % of it)."""
+    """Return `interest_text` and each side's share: … open interest (longs 0.3 %, shorts 0.2 % of it)."""
     longs, shorts = (part_text(each) for each in (interest.share_long, interest.share_short))
     return f"{interest_text(interest)} (longs {longs}, shorts {shorts} of it)"
 
 
 def of_text(exchanges: Sequence[Exchange]) -> str:
-    """Return of which exchanges alone a sum is: " of Binance and OKX"; "" for none."""
+    """Return the exchanges that a sum is limited to: " of Binance and OKX"; "" if it is not limited."""
     labels = [EXCHANGES[each].label for each in exchanges]
     return f" of {' and '.join(filter(None, [', '.join(labels[:-1]), labels[-1]]))}" if labels else ""
 
@@ -105,6 +106,7 @@ def interest_warnings(drawn: MapSummary | LiquidationMap) -> list[str]:
 
 def _interest_warnings(interest: OpenInterest | None, basis: PositionBasis | None) -> list[str]:
     found = []
+    # A map by open interest is weighed so that it cannot exceed it.
     if basis is None and interest is not None and interest.is_exceeded:
         share, side = max((interest.share_long, "longs"), (interest.share_short, "shorts"))
         found.append(

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from liqmap.model import Coverage, Exchange, Gap, SweepBasis
 
 _NOTABLE_AGE = timedelta(minutes=2)  # quiet symbols go without a trade for a minute or so
-_APART = timedelta(minutes=1)  # gaps that are less apart are worded as one
+_APART = timedelta(minutes=1)  # gaps that are closer together are worded as one
 _NAMED_GAPS = 2
 
 MOSTLY_COVERED: Final = 0.9
 """Below this covered share of a window, an answer begins with a warning."""
 
 BARELY_COVERED: Final = 0.2
-"""Below this covered share, an answer is a warning with a picture."""
+"""Below this covered share, the warning takes the place of an answer's title."""
 
 _GAP_TEXTS: Final = {
     GapKind.BEING_FETCHED: "still being fetched",
@@ -53,6 +53,7 @@ def coverage_text(coverage: Coverage) -> str:
     they may lie outside the window.
     """
     parts = [_missing_text(coverage) if coverage.missing else "100 % covered"]
+    # The words about a gap already name the trades that were lost in it.
     lost = coverage.lost_ids - sum(gap.lost for gap in coverage.missing)
     if lost > 0:
         parts.append(f"up to {counted(lost, 'trade')} lost")
@@ -68,6 +69,7 @@ def gap_text(gap: Gap) -> str:
     exchange = EXCHANGES[gap.exchange].label if gap.exchange else "The exchange"
     lost = counted(gap.lost, "trade")
     reason = _GAP_TEXTS[gap.kind].format(exchange=exchange, since=gap.since, problem=gap.problem, lost=lost)
+    # Some reasons begin with the exchange's name, which must not be there twice.
     of = EXCHANGES[gap.of].label if gap.of else ""
     return reason if not of or of in reason else f"{of}: {reason}"
 
@@ -89,10 +91,10 @@ def last_price_text(value: float, coverage: Coverage, *, step: float) -> str:
 def unswept_text(coverages: Mapping[Exchange, Coverage], sweep: SweepBasis | None) -> str | None:
     """Return a sentence on the levels that price may have swept in gaps, None if there are none.
 
-    `coverages` are those of each exchange in the map. Gaps parted by seconds count as one. The two longest
-    are named, the others counted.
+    `coverages` are those of each exchange in the map. Gaps that lie seconds apart count as one. The two
+    longest are named, the others counted.
     """
-    # No level is older than a gap at the window's start.
+    # A gap at the window's start is left out: no level of the map is older than it.
     gaps = {
         exchange: [gap.window for gap in each.missing if gap.window.start > each.window.start]
         for exchange, each in coverages.items()
@@ -110,6 +112,7 @@ def unswept_text(coverages: Mapping[Exchange, Coverage], sweep: SweepBasis | Non
     whose = ""
     if len(lacking) < len(coverages):
         whose = f" of {_listed([EXCHANGES[each].label for each in lacking])}"
+    # Mark prices are known there, but the traded ones that may have gone farther are not.
     marked = sweep is not None and sweep.price is SweepPrice.MARK and sweep.share == 1
     known = ", where only mark prices are known" if marked else ""
     gap = "gaps" if len(spans) > 1 else "gap"
@@ -118,7 +121,7 @@ def unswept_text(coverages: Mapping[Exchange, Coverage], sweep: SweepBasis | Non
 
 
 def _joined(windows: Iterable[TimeWindow]) -> list[TimeWindow]:
-    """Return the windows in order of time, those that overlap or are parted by seconds as one."""
+    """Return the windows in order of time, joining those that overlap or lie seconds apart."""
     joined: list[TimeWindow] = []
     for each in sorted(windows, key=lambda each: each.start):
         if joined and each.start - joined[-1].end < _APART:
@@ -131,6 +134,7 @@ def _joined(windows: Iterable[TimeWindow]) -> list[TimeWindow]:
 def _span_text(span: TimeWindow, window: TimeWindow) -> str:
     """Return a part of a window, with dates where the window has several: Nov 28 00:00–03:31."""
     start, end = span.start, span.end
+    # Seconds only where a gap within one minute would look as if it had no length.
     clock = "%H:%M:%S" if f"{start:%b %d %H:%M}" == f"{end:%b %d %H:%M}" else "%H:%M"
     if start.date() != end.date():
         return f"{start:%b %d {clock}}–{end:%b %d {clock}}"

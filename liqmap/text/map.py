@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from liqmap.model import Band, Cluster, LeftOut, MapSummary, MarketSummary, RealisedSums
 
 _NOISE = 1e-9  # relative error of sums of floats
-_WIDE = 0.02  # of a cluster wider than this share of its price, words say from where to where it reaches
+_WIDE = 0.02  # a cluster wider than this share of its price is worded with both of its ends
 
 
 def near_text(cluster: NearCluster, *, step: float) -> str:
-    """Return where a market's nearest large cluster is, and how much it is."""
+    """Return how much stands in a market's nearest large cluster, and where it is."""
     facts = [percent(cluster.distance)]
     if cluster.hours is not None:
         facts.append(f"{cluster.hours:.1f} hourly volatilities")
@@ -39,7 +39,7 @@ def standing_text(total: float, nearest: Cluster | None, largest: Cluster | None
 
 
 def band_text(band: Band, summary: MapSummary) -> str:
-    """Return what stands in a band, with a side's nearest small cluster where no larger one lies in it."""
+    """Return what stands in a band. A side without a larger cluster in it has its nearest small one named."""
     return ", ".join(_held(band, side, summary) for side in Side)
 
 
@@ -73,7 +73,8 @@ def left_out_text(left_out: LeftOut) -> str:
 def market_text(summary: MarketSummary, *, step: float) -> str:
     """Return one exchange's own numbers in a map of several.
 
-    Last price as exact as `step`, what stands, selected, of its open interest, liquidated, gaps.
+    They are the last price (as exact as `step`), what stands, what was selected, the share of its open
+    interest, what was liquidated, and its gaps.
     """
     parts = [
         f"last {price(summary.last_price, step=step)}",
@@ -101,6 +102,7 @@ def realised_text(sums: RealisedSums) -> str:
         known.append(f"received in {known_share(sums.covered)} of the window")
     if sums.of:
         known.append(f"only{of_text(sums.of)}")
+    # "At least $0" would say nothing; that none were received says it.
     if not sums.longs + sums.shorts:
         return f"none received ({', '.join(filter(None, known))})"
     kinds = {True: "fill", False: "bankruptcy", None: "fill or bankruptcy"}

@@ -16,7 +16,7 @@ _SIGNIFICANT_DIGITS = 5
 def money(value: float) -> str:
     """Return a measured amount of quote currency: always three digits, and a unit: $1.25B, $34.0M, $950."""
     for unit, letter in _UNITS:
-        # 0.9995 and 1.0005: what rounds up to the next unit or digit is written so, $1.00M and not $1,000K.
+        # 0.9995 and 1.0005: an amount that is rounded up to the next unit gets that unit, $1.00M for $1,000K.
         if abs(value) >= unit * 0.9995:
             digits = max(0, 2 - math.floor(math.log10(max(abs(value) / unit, 1) * 1.0005)))
             return f"${value / unit:.{digits}f}{letter}"
@@ -24,13 +24,14 @@ def money(value: float) -> str:
 
 
 def limit_text(value: float) -> str:
-    """Return an amount that somebody chose, with all of its digits and no others: $100K, $2.01M, $950."""
+    """Return an amount that somebody chose, with all of its digits and no more: $100K, $2.01M, $950."""
     unit, letter = next(((unit, letter) for unit, letter in _UNITS if value >= unit), (1.0, ""))
+    # As Decimal: a division of floats can add digits that nobody typed.
     return f"${without_zeros(f'{Decimal(str(value)) / Decimal(unit):,f}')}{letter}"
 
 
 def money_ticks(ticks: Sequence[float], *, step: float) -> list[str]:
-    """Return the round amounts along an axis, `step` apart, in one unit: $0, $0.5M, $1.0M."""
+    """Return the amounts along an axis, `step` apart, all in one unit: $0, $0.5M, $1.0M."""
     largest = max(ticks, default=0.0)
     unit, letter = next(((unit, letter) for unit, letter in _UNITS if largest >= unit), (1.0, ""))
     return [f"${price(tick / unit, step=step / unit)}{letter}" if tick else "$0" for tick in ticks]
@@ -47,12 +48,16 @@ def price(value: float, *, step: float | None = None) -> str:
 
 
 def price_step(last_price: float, *, bucket_size: float) -> float:
-    """Return what all prices of one answer are as exact as: the last price's five digits, or its buckets."""
+    """Return the step to which an answer's prices are rounded: that of the last price or of its buckets.
+
+    The finer of both counts, so that no two buckets have the same price.
+    """
     _, _, decimals = price(last_price).partition(".")
     return 10.0 ** -max(len(decimals), _decimals(bucket_size))
 
 
 def _decimals(step: float) -> int:
+    # The logarithm of 0.001 may come out just below -3, which would be a fourth decimal.
     return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
@@ -79,7 +84,7 @@ def size_text(size: int) -> str:
 
 
 def known_share(value: float) -> str:
-    """Return which share of something is known, rounded down: what lacks a second must not claim 100 %."""
+    """Return the known share of something, rounded down: a window that lacks a second must not show 100 %."""
     rounded = math.floor(value * 1000) / 10
     return f"{rounded:g} %" if rounded or not value else "less than 0.1 %"
 

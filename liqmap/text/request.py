@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 CHART_TEXTS: Final = {Picture.HEATMAP: "how the levels came and went"}
-"""What each picture shows that is drawn only on request."""
+"""What the pictures show that are drawn only on request."""
 
 
 def selection_text(selection: Selection) -> str:
@@ -32,7 +32,7 @@ def selection_text(selection: Selection) -> str:
 
 
 def asked_words(request: MapRequest) -> list[str]:
-    """Return in words which trades a map is made of, which levels if not the standing ones, in what money.
+    """Return in words which trades a map is made of, and what is unusual about its levels and amounts.
 
     Such as "top 10 trades per side", "all levels", "amounts in BTC, not dollars".
     """
@@ -59,8 +59,9 @@ def exchanges_text(markets: Sequence[Market]) -> str:
 def completion_text(typed: Sequence[Market], drawn: Sequence[Market]) -> str | None:
     """Return how a symbol was completed, such as "BTC: BTCUSDT"; None if only its spelling differs.
 
-    Of several exchanges, those on which it means something else are named: "BTCUSD: BTCUSD_PERP on Binance".
+    If it differs on only some of several exchanges, these are named: "BTCUSD: BTCUSD_PERP on Binance".
     """
+    # Hyphens are spelling only, so BTC-USDT for BTCUSDT is nothing that a reader has to know.
     letters = {each.exchange: each.symbol.replace("-", "") for each in typed}
     changed = [each for each in drawn if each.symbol.replace("-", "") != letters[each.exchange]]
     if not changed:

@@ -1,4 +1,4 @@
-"""Word how this machine and its store are: clock, series, damaged files."""
+"""Word the state of this machine and its store: clock, series, damaged files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def series_text(newest: Iterable[tuple[SeriesKind, datetime]]) -> str:
-    """Return until when series are there: mark price until Oct 09 12:09 UTC; "" if there are none."""
+    """Return the end of each stored series: mark price until Oct 09 12:09 UTC; "" if none is stored."""
     parts = [f"{kind.replace('_', ' ')} until {end:%b %d %H:%M}" for kind, end in newest]
     return f"{', '.join(parts)} UTC" if parts else ""
 

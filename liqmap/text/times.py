@@ -28,6 +28,7 @@ def duration_text(length: timedelta) -> str:
     units = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
     largest = next((place for place, (size, _) in enumerate(units) if seconds >= size), len(units) - 1)
     parts: list[str] = []
+    # Two units are as exact as anybody reads: 3 d 4 h, without the minutes.
     for size, unit in units[largest : largest + 2]:
         count, seconds = divmod(seconds, size)
         if count or not parts:
