@@ -1,1 +1,1 @@
-"""Run: the one corridor from a request to its result."""
+"""The one way from a request to its result: `MapRequest`, `Engine.draw`, `MapResult`."""

@@ -47,12 +47,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SEALED_WITHIN: Final = timedelta(minutes=30)
-"""A map of real trades is sealed this long after its end at most: next to nothing of what comes is known."""
+"""A map of real trades is sealed at most this long after its end: hardly anything is known by then."""
 
-_SWEEP = SweepPrice.TRADED  # whether mark prices are known at once must not make two kinds of maps
+_SWEEP = SweepPrice.TRADED  # mark prices are not always known in time, and all maps must be alike
 _SETTLED_AFTER = timedelta(minutes=2)  # by then what the streams sent of a window is stored
-_PATIENCE = timedelta(days=2)  # with trades that are not available yet
-_LONGEST_SLEEP = 600.0  # seconds, after which what was not available is looked for again
+_PATIENCE = timedelta(days=2)  # for trades that are not available yet; afterwards the window is void
+_LONGEST_SLEEP = 600.0  # seconds between two attempts to score
 _MINUTE = 60  # seconds
 
 
@@ -79,13 +79,13 @@ class Accuracy:
 
     @property
     def path(self) -> Path:
-        """Where the ledger of this version and these settings is."""
+        """The ledger's file for this version and these settings."""
         return ledger_path(self._root, self._settings.ledger)
 
     async def seal(self, market: Market, end: datetime, *, path: Path) -> Seal:
         """Seal the map of `market` that ends at `end`, and return what was written, now or before.
 
-        Raises RequestError for an end at which none are sealed or that is long over, and what drawing raises.
+        Raises RequestError for an end at which no map is sealed or that is long over, or what drawing raises.
         """
         if end != newest_boundary(end):
             raise RequestError("Maps are sealed at 00:00, 08:00 and 16:00 UTC; choose such an end.")
@@ -108,7 +108,8 @@ class Accuracy:
     async def score(self, path: Path) -> list[Outcome]:
         """Write the outcome of every sealed window that is over, and return what was written.
 
-        What is not available yet is left for the next time. Raises RequestError or StoreError for the ledger.
+        Windows whose data is not available yet are left for the next call. Raises RequestError or StoreError
+        for the ledger.
         """
         content, written = await asyncio.to_thread(read_ledger, path), []
         for seal, outcome in windows_of(content.lines):
@@ -119,6 +120,7 @@ class Accuracy:
             except DataError as error:
                 log.info("%s %s is not scored yet: %s", seal.market.symbol, seal.time, error)
                 continue
+            # The liquidations are there, and the trades are not: the exchange may still publish their day.
             may_be_had = self._clock.now() - seal.window.end < _PATIENCE
             if travelled.coverage < LEAST_COVERAGE <= feed.coverage and may_be_had:
                 continue
@@ -128,7 +130,7 @@ class Accuracy:
     async def run(self) -> None:
         """Seal the markets in the settings at 00, 08 and 16 UTC as far as they are recorded, and score them.
 
-        Trouble is logged: what was not sealed in time is missing in the ledger, as it should be.
+        Trouble is logged. A map that was not sealed in time stays missing in the ledger, as it should.
         """
         sealed: datetime | None = None
         while True:
@@ -163,13 +165,13 @@ class Accuracy:
     def _is_recorded(self, market: Market, end: datetime) -> bool:
         if not self._records(market.exchange, market.symbol):
             return False
-        # The last minute may not be stored yet. A recording that has just begun lacks the one before, too: a
-        # day would be fetched for it, for which others would have to wait.
+        # The last minute may not be stored yet, so the one before is looked for. A recording that has just
+        # begun lacks it, too: its map would need a whole day fetched, for which others would have to wait.
         minute = TimeWindow.ending(end - timedelta(minutes=1), timedelta(minutes=1))
         return any(map(minute.overlap, segment_windows(self._root, market.exchange, market.symbol)))
 
     async def report(self, symbol: str | None = None, /, *, path: Path | None = None) -> DrawnReport:
-        """Draw what the ledger in `path`, that of these settings by default, says of all maps or a symbol's.
+        """Draw the report of the ledger in `path` (default: that of these settings), of all or one symbol.
 
         Raises RequestError for a symbol of which nothing is sealed, BrokenLedger, StoreError, JobFailed.
         """
@@ -190,10 +192,10 @@ class Accuracy:
         return await self._run(run_standing_job, job)
 
     async def came(self, market: Market, window: TimeWindow, *, price: float) -> tuple[Feed, Travelled]:
-        """Return the feed of a window's liquidations, which is not read yet, and how far the price went.
+        """Return the feed of a window's liquidations, still unread, and how far the price went.
 
-        What is not published counts as not covered, and the price as not moved from `price`. Raises DataError
-        for what may be available later.
+        If the trades are not published, the window counts as not covered, and the price as unmoved from
+        `price`. Raises DataError for data that may be available later.
         """
         row = EXCHANGES[market.exchange]
         contract, files = row.contract(market.symbol), row.liquidation_files
@@ -219,10 +221,10 @@ class Accuracy:
         return feed, travelled
 
     def _liquidations(self, market: Market, window: TimeWindow, parts: Sequence[Part]) -> list[Liquidation]:
-        """Read a window of eight hours, which lies within a day.
+        """Read the liquidations of a window of eight hours, which lies within a day.
 
-        Where only bankruptcy prices are known, which lie beyond the level, `parts` are the trades by whose
-        price at that second each liquidation is placed.
+        Bankruptcy prices lie beyond the level. Where only these are known, `parts` are the trades whose price
+        in its second each liquidation gets instead.
         """
         day = window.start.date()
         found = [
@@ -245,7 +247,7 @@ def ledger_path(root: Path, ledger: LedgerSettings) -> Path:
 
 
 def terms_of(ledger: LedgerSettings) -> dict[str, Any]:
-    """Return the settings of the maps that are sealed; others begin another ledger."""
+    """Return the settings of the maps that are sealed. Different ones begin another ledger."""
     return {
         "window": ledger.window,
         "selection": ledger.selection,
@@ -262,13 +264,13 @@ def _write_outcome(path: Path, seal: Seal, feed: Feed, travelled: Travelled) -> 
         try:
             return book.outcome(seal, feed, travelled)
         except StoreError:
-            raise  # says nothing about what was recorded
-        except DataError:  # the day's liquidations are damaged, which is no better than not received
+            raise  # the disk has a problem, which says nothing about what was recorded
+        except DataError:  # the day's liquidations are damaged, so they count as not received
             return book.outcome(seal, feed._replace(coverage=0.0), travelled)
 
 
 def at_traded_prices(liquidations: Sequence[Liquidation], bars: Sequence[Bars]) -> list[Liquidation]:
-    """Return `liquidations` at the last price of their second, or before it; as they are without bars."""
+    """Return `liquidations` at the last price traded by the end of their second; unchanged without bars."""
     if not bars:
         return list(liquidations)
     time = np.concatenate([each.time for each in bars])

@@ -36,7 +36,7 @@ class ReportJob:
 
 @dataclass(frozen=True, slots=True)
 class DrawnReport:
-    """What a ledger says: the sentence that the rule chooses, the figures, the last hash, and a picture.
+    """A ledger's report: the sentence that the rule chooses, the figures, the last hash, and a picture.
 
     `completion` is what a typed symbol was taken to mean, such as "BTC: BTCUSDT", if that differs.
     """
@@ -88,9 +88,9 @@ def sealed_text(path: Path) -> str | None:
 
 
 def _meant(typed: str, sealed: frozenset[Market]) -> Market:
-    """Return a sealed market of the symbol that is typed, else of the one that it means on its exchange.
+    """Return a sealed market with the symbol as typed, or else with the one that it means on its exchange.
 
-    Raises RequestError if there is none, or if it means one symbol here and another there.
+    Raises RequestError if there is none, or if the symbol means different ones on different exchanges.
     """
     exchanges = {each.exchange for each in sealed}
     found = sealed & {Market(each, typed) for each in exchanges}

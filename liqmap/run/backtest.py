@@ -41,7 +41,7 @@ CANDIDATES: Final = tuple(
 )
 """The settings among which the first half chooses, the defaults first."""
 
-_AT_ONCE = 4  # windows: two cores stay busy while the next are fetched
+_AT_ONCE = 4  # windows; enough to keep two cores busy while the next days are fetched
 
 
 class Chosen(NamedTuple):
@@ -91,7 +91,7 @@ class Backtest:
             half = path.with_name(f"{path.stem}.first-{digest_of(terms_of(ledger))}.jsonl")
             await self._fill(_Half(half, ledger, self._first))
             found.append((_gain(half), ledger, half))
-        # Of equal ones the first; those that nothing could be said of come last.
+        # Of equal gains the first, which is the default. Candidates without a gain come last.
         gain, chosen, prior = max(found, key=lambda each: -1e9 if each[0] is None else each[0])
         with_prior = chosen.model_copy(update={"prior": str(prior)})
         await self._fill(_Half(path, with_prior, self._second))
@@ -123,7 +123,7 @@ class Backtest:
     async def _window(
         self, moment: datetime, ledger: LedgerSettings
     ) -> tuple[Standing, Feed, Travelled] | None:
-        """Return what stands and what came of one window; None where no trades were published before it."""
+        """Return what stands and what came of one window; None if no trades were published before it."""
         with suppress(NotPublished):
             standing = await self._accuracy.standing(self._market, moment, ledger)
             window = TimeWindow(moment, moment + HORIZON)

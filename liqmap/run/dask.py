@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CANCEL_GRACE: Final = 5.0
-"""Seconds that a job nobody waits for may go on before its worker is restarted."""
+"""Seconds that a job may go on after its last caller has left, before its worker is restarted."""
 
 BACK_WITHIN: Final = 5.0
-"""Seconds within which a lost scheduler has to be back, with workers, for its jobs to be given in again."""
+"""Seconds to wait for a lost scheduler and its workers; if they come back, its jobs are submitted again."""
 
 _TRIES: Final = 3
 _LOOK_SECONDS = 0.5
@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 
 class _Displaced(Exception):
-    """A job that has not begun has to be given in again, because the worker where it may wait is unfit."""
+    """A job that has not begun must be submitted again, because it may wait at a worker that is unfit."""
 
 
 class _SchedulerLost(_Displaced):
@@ -64,7 +64,7 @@ class _SchedulerLost(_Displaced):
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """The state of the cluster: its workers that draw, jobs there, and what has happened since the start."""
+    """The state of the cluster: workers that draw, jobs, and retries and unfit workers since the start."""
 
     connected: bool
     workers: int
@@ -129,9 +129,10 @@ class DaskPool:
         from liqmap.run.dask_worker import NotShared, RemoteJob, draw_remote  # noqa: PLC0415
 
         self._reached()
-        # The tables that this machine has fetched are nowhere else.
+        # The brackets that this machine has fetched are not on the workers' disks: they travel with the job.
         job = await asyncio.to_thread(_portable, job)
         parts = [part for each in map_jobs(job) for part in each.parts]
+        # Twice: the shared store may have lost segments that are still noted as published there.
         for _ in range(2):
             keys = await self._published(parts)
             places = tuple(keys.get(part.segment.path, "") for part in parts)
@@ -158,6 +159,7 @@ class DaskPool:
                     result: Result = await self._run_once(function, argument)
                 except (_Displaced, WorkerUnfit) as error:
                     log.info("a job is given to the cluster again: %s", error)
+                    # A displaced job has not run at all, so it costs no try.
                     tries += isinstance(error, (_SchedulerLost, WorkerUnfit))
                     self._retries += isinstance(error, (_SchedulerLost, WorkerUnfit))
                     if isinstance(error, _SchedulerLost):
@@ -200,7 +202,7 @@ class DaskPool:
         name = f"{JOB}{uuid4().hex}"
         future = self._link.submit(client, function, argument, name=name)
         result = asyncio.ensure_future(_outcome(future, client))
-        # asyncio need not log an error that nobody waits for any more.
+        # Retrieved here, because asyncio logs errors of tasks whose callers have left.
         result.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             await self._begun(client, result, name)
@@ -238,7 +240,7 @@ class DaskPool:
                     raise _SchedulerLost(client)
                 if displaced.done():
                     raise _Displaced("a worker has become unfit")
-                # The job itself may have killed them: then it is given up, and others come.
+                # The job itself may have killed the workers. Then it is given up, and other workers start.
                 had_workers = loop.time() if link.workers else had_workers
                 if loop.time() - had_workers > BACK_WITHIN:
                     raise ClusterAway(_NO_WORKERS)
@@ -246,7 +248,7 @@ class DaskPool:
             displaced.cancel()
 
     def _displace(self) -> None:
-        """Give in again what has not begun: it may wait at the worker that has become unfit."""
+        """Submit again the jobs that have not begun, as they may wait at the worker that has become unfit."""
         self._displaced.set()
         self._displaced = asyncio.Event()
 
@@ -262,7 +264,7 @@ class DaskPool:
         ending.add_done_callback(lambda _: self._link.forget(name))
 
     async def _stopped(self, future: Future[Any], result: asyncio.Future[Any], worker: str | None) -> None:
-        """Free the worker of a job that nobody waits for any more."""
+        """Free the worker of a job whose callers have all left."""
         if worker is not None:
             await asyncio.wait({result}, timeout=CANCEL_GRACE)
         done = result.done()
@@ -276,7 +278,7 @@ class DaskPool:
 
 
 def _portable(job: Job) -> Job:
-    """Return `job` with all that it would read from this machine's tables."""
+    """Return `job` together with everything that it would read from this machine's tables."""
     return with_jobs(job, [self_contained(each) for each in map_jobs(job)])
 
 

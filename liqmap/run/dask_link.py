@@ -1,4 +1,4 @@
-"""The link to a Dask scheduler: made again for as long as it takes, and watched for its workers."""
+"""The link to a Dask scheduler: it reconnects for as long as it takes, and watches the workers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 10.0
 class DaskLink:
     """A connection to the scheduler of the settings. Use it as `async with DaskLink(settings) as link`.
 
-    A link that is lost is made again, after growing waits. `on_unfit` is called when a worker has become
-    unfit: what waits may wait there. `retired` counts workers that have become unfit.
+    A lost connection is made again, after growing waits. `on_unfit` is called when a worker has become unfit,
+    because waiting jobs may wait at that worker. `retired` counts workers that have become unfit.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class DaskLink:
         """Workers that draw nothing for now, and why."""
 
     async def __aenter__(self) -> Self:
-        # The library logs, with tracebacks, what is said here in a sentence.
+        # The library logs tracebacks for what is logged here in one sentence.
         for name in ("distributed", "distributed.client"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._task = asyncio.create_task(self._keep())
@@ -89,7 +89,7 @@ class DaskLink:
     def submit(
         self, client: Client, function: Callable[[Any], Any], argument: object, *, name: str
     ) -> Future[Any]:
-        """Send a call to a worker that draws; `started` tells when it begins there."""
+        """Send a call to a worker that draws. Await `started` to know when it begins there."""
         self._started[name] = asyncio.get_running_loop().create_future()
         call = RemoteCall(function, argument, self.build, self._topic, name)
         resources = {resource_of(self.build): 1}
@@ -107,7 +107,7 @@ class DaskLink:
     async def stop(self, worker: str) -> None:
         """Restart a worker, with whatever runs on it."""
         if self._client is not None:
-            with suppress(OSError, ValueError, TimeoutError):  # it is gone, or nobody would start it again
+            with suppress(OSError, ValueError, TimeoutError):  # it is gone, or has no nanny to start it again
                 await self._client.restart_workers([worker], raise_for_error=False)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -154,7 +154,7 @@ class DaskLink:
             set_as_default=False,
         )
         try:
-            # The library bounds the connecting, but not the talk that follows.
+            # The library limits the time for connecting, but not for the exchange of messages that follows.
             async with asyncio.timeout(2 * CONNECT_SECONDS):
                 await client
                 self._topic = f"liqmap-{client.id}"
@@ -174,7 +174,7 @@ class DaskLink:
 
     async def _watch(self, client: Client) -> None:
         """Return once the connection is lost."""
-        # Dask's own way back ends after its timeout, for good, and a new scheduler would lack the plugins.
+        # Dask's client gives up for good after its timeout, and a new scheduler would lack the plugins.
         while client.status == "running":
             try:
                 if await self._count(client) != self._scheduler:
@@ -202,7 +202,7 @@ class DaskLink:
 
     async def _closed(self, client: Client) -> None:
         """Close a connection, within a time."""
-        # In a task of its own: the library would take a cancellation of this one for its own.
+        # In a separate task: the library would take a cancellation of this task for one of its own.
         closing = asyncio.create_task(_close(client))
         self._closings.add(closing)
         closing.add_done_callback(self._closings.discard)
@@ -242,10 +242,10 @@ def security_of(engine: EngineSettings) -> Any:  # noqa: ANN401 - distributed.Se
 
 
 def _scheduler_rules() -> distributed.SchedulerPlugin:
-    """Return what a scheduler needs to know of the jobs.
+    """Return the rules by which a scheduler handles the jobs.
 
-    A job is given up once it has killed two workers. One that found no worker is looked at again: the library
-    does so only for workers that join, not for those that offer themselves later.
+    A job that has killed two workers is given up. A job that found no worker is offered again and again: the
+    library itself does so only when a worker joins, not when one offers its resource later.
     """
 
     # Local, so that it is sent as code: the scheduler's machine needs no liqmap.

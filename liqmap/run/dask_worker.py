@@ -1,4 +1,4 @@
-"""What runs on the workers of a Dask cluster: the trial that lets them draw, and the jobs."""
+"""The code that runs on the workers of a Dask cluster: the trial that lets them draw, and the jobs."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ RETRIAL_SECONDS: Final = 60.0
 """How long a worker that is unfit waits before its next trial."""
 
 ABANDONED_GRACE: Final = 5.0
-"""Seconds that a job may go on after the bot that wants it is gone, before its process ends."""
+"""Seconds that a job may go on after its bot is gone, before its process is ended."""
 
 JOB: Final = "liqmap-"
-"""What the names of jobs begin with."""
+"""The beginning of the names of jobs."""
 
 _LEAST_FREE: Final = 100_000_000  # bytes on the disk; a day of one market takes up to 30 MB
 _RUNNING = frozenset({"executing", "long-running"})
@@ -59,20 +59,20 @@ _OWN_FAULTS = (StoreError, OSError, MemoryError, ImportError)
 
 
 class WorkerUnfit(Exception):
-    """A worker failed a job for a cause of its own; another one may do."""
+    """A worker failed a job for a reason of its own, so another worker may succeed."""
 
 
 class NotShared(Exception):
-    """What a job reads is neither on the worker's disk nor under `keys` in the shared store."""
+    """Segments that a job reads are neither on the worker's disk nor under `keys` in the shared store."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
-        super().__init__(keys)  # which is what crosses from one process to another
+        super().__init__(keys)  # an exception crosses processes by its arguments
         self.keys = keys
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteJob:
-    """A job for another machine, and under which key of the shared store each part's segment is."""
+    """A job for another machine, with the key in the shared store of each part's segment."""
 
     job: Job
     keys: tuple[str, ...]
@@ -92,7 +92,7 @@ class RemoteCall:
 
 @lru_cache(maxsize=1)
 def build_id() -> str:
-    """Return what tells apart versions that may draw differently: the code itself, and its libraries."""
+    """Return an id that differs between versions that may draw differently, by their code and libraries."""
     root = Path(__file__).parents[1]
     code = hashlib.sha256(f"{FORMAT_VERSION}".encode())
     for path in sorted(root.rglob("*.py")):
@@ -142,7 +142,7 @@ class DrawingTrial(WorkerPlugin):
             self._task.cancel()
 
     def transition(self, key: Any, start: str, finish: str, **_: object) -> None:  # noqa: ANN401 - Dask's
-        """See to it that a job which the scheduler has given up does not run on; Dask calls this."""
+        """End a job that the scheduler has given up, if it goes on running. Dask calls this."""
         was_running = start in _RUNNING and finish == "released"
         if was_running and self._loop is not None and str(key).startswith(JOB):
             self._loop.call_later(ABANDONED_GRACE, self._end_abandoned, key)
@@ -229,7 +229,7 @@ def reason_of(failure: BaseException) -> str:
 def run_call(call: RemoteCall) -> object:
     """Run a call on this worker. Raises what it raises, WorkerUnfit, and SharedStoreAway.
 
-    Whoever is unfit withdraws first, so that the job goes elsewhere.
+    A worker that is unfit withdraws before it raises, so that the job goes to another one.
     """
     worker = get_worker()
     worker.log_event(call.topic, {"started": call.name, "worker": worker.address})
@@ -294,7 +294,7 @@ def _parts_here(remote: RemoteJob, store: SegmentStore) -> tuple[Part, ...]:
 
 
 def _held(part: Part, store: SegmentStore) -> Segment | None:
-    """Return this machine's copy of a part's segment, None where it is another one."""
+    """Return this machine's copy of a part's segment, None if it has none or a different one."""
     origin = part.segment.origin
     found = store.get(origin.exchange, origin.symbol, origin.window)
     return found if found is not None and found.checks == part.segment.checks else None

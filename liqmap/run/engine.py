@@ -142,7 +142,7 @@ class Engine:
 
     @property
     def accuracy(self) -> Accuracy:
-        """What seals maps and compares them with what came."""
+        """The part that seals maps and compares them with what came."""
         return self._parts.accuracy
 
     def status(self) -> list[SymbolStatus]:
@@ -170,6 +170,7 @@ class Engine:
         `recent.patience`, `partial` is called once with a map of the trades fetched by then. Raises
         RequestError, DataError, EngineBusy or JobFailed.
         """
+        # Before the cache is asked: a market whose maps are all cached has to stay recorded, too.
         for market in request.markets:
             self._parts.recorder.want(market.exchange, market.symbol, until=request.window.end)
         if request in self._results:
@@ -230,7 +231,7 @@ class Engine:
                 "total": (time.perf_counter() - started) * 1000,
             },
         )
-        # The next day file may complete an incomplete window, so only maps of complete ones are kept.
+        # Only maps of complete windows are kept: the next day file may complete an incomplete one.
         is_final = gathered.is_final and not result.summary.left_out
         if is_final and not (request.levels_csv or request.tables) and self._results.maxsize:
             self._results[request] = result
@@ -280,7 +281,7 @@ class Engine:
         try:
             partial = await self._drawn(request, held)
         except LiqmapError as error:
-            # There is nothing to show of so little, or the workers are busy. The whole map counts.
+            # So few trades show nothing, or the workers are busy. It does not matter: the whole map follows.
             log.debug("no partial map: %s", error)
             return
         self._jobs.offer(request, partial)

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from liqmap.run.series import MapSeries
 
 
-_RETRIED = DamagedSegment | UnreadableStore  # by the engine, for all markets
+_RETRIED = DamagedSegment | UnreadableStore  # the engine draws all markets again after these
 
 
 @dataclass(frozen=True, slots=True)
 class OfMarket:
-    """What there is of one market: the request for it alone, its trades, and its series."""
+    """The data of one market: the request for it alone, its trades, and its series."""
 
     request: MapRequest
     holdings: Holdings
@@ -36,7 +36,7 @@ class OfMarket:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What there is of a request's markets. `is_final` says that it will not change any more."""
+    """The data of a request's markets. `is_final` says that it will not change any more."""
 
     markets: tuple[OfMarket, ...]
     left_out: tuple[LeftOut, ...] = ()
@@ -45,7 +45,7 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where what a map needs comes from, and the clock by which it is waited for."""
+    """The sources of all that a map needs, and the clock by which they are waited for."""
 
     collector: Collector
     brackets: BracketTables
@@ -55,7 +55,7 @@ class Sources:
 
 
 class _One:
-    """Gathers what there is of one market."""
+    """Gathers the data of one market."""
 
     def __init__(
         self, request: MapRequest, sources: Sources, *, progress: Callable[[Progress], None]
@@ -74,13 +74,13 @@ class _One:
         )
 
     def held(self) -> OfMarket | None:
-        """Return what the store has now, None if that is nothing."""
+        """Return what the store has now, None if it has no trades."""
         market = self.request.market
         holdings = self._collector.held(market.exchange, market.symbol, window=self.request.window)
         return OfMarket(self.request, holdings, self._fetch.held()) if holdings.parts else None
 
     async def result(self) -> tuple[OfMarket, bool]:
-        """Return all there is, and whether that is final. Raises LiqmapError."""
+        """Return the market's data, and whether it is final. Raises LiqmapError."""
         holdings = await self.collecting
         brackets_are_current = await self._bracketing
         series = await self._fetch.result()
@@ -112,16 +112,17 @@ class Gathering:
         """Done once the trades of all markets are there, or are known not to be available."""
 
     def held(self) -> Gathered:
-        """Return what the store has now; markets of which it has nothing are left out."""
+        """Return what the store has now; markets without any trades there are left out."""
         found = [(each.request.market, each.held()) for each in self._each]
         left_out = [LeftOut(market, LeftOutKind.BEING_FETCHED) for market, held in found if held is None]
         return Gathered(tuple(held for _, held in found if held is not None), tuple(left_out))
 
     async def result(self) -> Gathered:
-        """Return all there is; of several markets, those that are not available are left out.
+        """Return the data of all markets; of several markets, those that are not available are left out.
 
         Raises LiqmapError if none is available.
         """
+        # With `return_exceptions`, so that one exchange's failure does not end the others' fetching.
         outcomes = await asyncio.gather(*(each.result() for each in self._each), return_exceptions=True)
         found, left_out, is_final = [], [], True
         for each, outcome in zip(self._each, outcomes, strict=True):

@@ -61,7 +61,7 @@ class MapJob:
 
     Brackets are read from `bracket_folders` as well as from the tables that ship, unless they are given.
     `mark` are the mark prices and `interest` the open interest of the window, as far as they are known.
-    Liquidations are read from the store at `root`, unless that is None: then they are `realised`.
+    Liquidations are read from the store at `root`; if that is None, they are in `realised`.
     """
 
     request: MapRequest
@@ -76,7 +76,7 @@ class MapJob:
 
     @property
     def market(self) -> Market:
-        """The market whose trades these are."""
+        """The market of the trades."""
         return self.request.market
 
 
@@ -91,6 +91,7 @@ def run_map_job(job: MapJob) -> MapResult:
     liquidation_map = compute_map(job, loaded)
     watch.lap("compute")
     last_price = liquidation_map.last_price
+    # The computed map has sums only. Heatmap and tables need every level, so the entries are read once more.
     again = bool(request.tables or request.levels_csv or Picture.HEATMAP in request.pictures)
     positions = positions_of(request, job.coverage, loaded, job.interest) if again else None
 
@@ -122,8 +123,8 @@ def drawn(
 ) -> MapResult:
     """Draw a computed map, which `label` names, and write its tables.
 
-    `heatmap` and `levels` compute what only some requests want; `levels` are by exchange where there are
-    several.
+    `heatmap` and `levels` are called only for requests that want them. `levels` has a function for each
+    exchange, or one for a single exchange.
     """
     # matplotlib takes a second to import, so only workers do; the process that hands out jobs does not.
     from liqmap.render import draw_depth, draw_heatmap, draw_map, table  # noqa: PLC0415
@@ -171,7 +172,7 @@ def drawn(
 def load_job(job: MapJob, *, selects: bool = True) -> Loaded:
     """Read the price path of `job` and find which trades it selects. Raises as `run_map_job`.
 
-    Unless it `selects`, that is left to `select_together`.
+    Without `selects`, nothing is selected yet: `select_together` does it for several markets.
     """
     seconds = int(job.request.window.length.total_seconds())
     mark = sweeping(job.request, job.mark)
@@ -223,12 +224,12 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
 
 
 def realised_of(job: MapJob) -> Realised | None:
-    """Return the liquidations of the job's window, None where none were received."""
+    """Return the liquidations of the job's window, None if none were received."""
     return job.realised if job.root is None else realised_in(job.root, job.market, job.request.window)
 
 
 def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
-    """Return the margin rules of the request's model, or the simple rules where there are no brackets."""
+    """Return the margin rules of the request's model, or the simple rules if there are no brackets."""
     request = job.request
     inverse = EXCHANGES[request.market.exchange].contract(request.market.symbol).inverse
     if request.model in UNOWNED:
@@ -245,7 +246,7 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
 
 
 def self_contained(job: MapJob) -> MapJob:
-    """Return `job` with its brackets and liquidations, to be drawn where this machine's tables are not."""
+    """Return `job` with its brackets and liquidations inside, to be drawn on another machine."""
     unowned = job.request.model in UNOWNED
     brackets = None if unowned else _brackets_of(job, OWNERS[job.request.model])
     return replace(job, brackets=brackets, bracket_folders=(), realised=realised_of(job), root=None)
@@ -276,6 +277,7 @@ def nothing_selected(request: MapRequest, jobs: Sequence[MapJob], trades: Mappin
             )
         case Portion(fraction):
             most = max(trades.values())
+            # Five percent more than one trade needs, so that the suggestion works after rounding, too.
             works = _rounded(min(100, 105 / most), 2, ROUND_UP)
             return (
                 f"{_rounded(fraction * 100, 4, ROUND_HALF_EVEN)}% of {most:,} {symbol} trades a side is less"

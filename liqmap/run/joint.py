@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 class JointJob:
     """A request for several markets, and the job of each that has trades, the reference first.
 
-    `left_out` are those that have none.
+    `left_out` are the markets without trades.
     """
 
     request: MapRequest
@@ -52,9 +52,9 @@ class JointJob:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """One market: its job, what it needs of its trades, and the same as a source of the map.
+    """One market: its job, what was loaded of its trades, and both as a source of the map.
 
-    `positions` is what is left of its positions by open interest, None where that does not weigh them.
+    `positions` says how open interest weighs its positions, None if it does not.
     """
 
     job: MapJob
@@ -63,7 +63,7 @@ class _Part:
 
     @property
     def factor(self) -> int:
-        """By how many coins its contract counts."""
+        """The number of coins that its symbol counts as one: 1000 for 1000PEPEUSDT."""
         return counted(self.job.market.symbol).factor
 
     def source(self) -> Source:
@@ -85,7 +85,7 @@ class _Part:
         )
 
     def interest(self, share: MarketShare) -> OpenInterest | None:
-        """Return its own open interest, and how much of it its share of the map is."""
+        """Return the market's open interest, and how much of it its share of the map is."""
         return open_interest(
             self.job.request,
             self.job.interest,
@@ -117,7 +117,7 @@ def map_jobs(job: Job) -> tuple[MapJob, ...]:
 
 
 def with_jobs(job: Job, jobs: Sequence[MapJob]) -> Job:
-    """Return `job` with another job of each market, in the order of `map_jobs`."""
+    """Return `job` with its markets' jobs replaced by `jobs`, in the order of `map_jobs`."""
     return replace(job, jobs=tuple(jobs)) if isinstance(job, JointJob) else jobs[0]
 
 
@@ -173,11 +173,11 @@ def run_joint_job(job: JointJob) -> MapResult:
 
 
 def _loaded(job: MapJob, *, selects: bool) -> _Part | LiqmapError:
-    """Return what there is of one market, or why it cannot be drawn as requested."""
+    """Return what was loaded of one market, or the error that keeps it from being drawn."""
     try:
         loaded = load_job(job, selects=selects)
         return _Part(job, loaded, positions_of(job.request, job.coverage, loaded, job.interest))
-    except (DamagedSegment, StoreError):  # which the engine mends, for all markets
+    except (DamagedSegment, StoreError):  # the engine mends these, and draws all markets again
         raise
     except LiqmapError as error:
         return error

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from liqmap.store.largest import Largest
     from liqmap.store.segments import Part
 
-_HELD = 1000  # trades of a side: so few are kept when they are read for counting
+_HELD = 1000  # up to so many trades of a side are kept when they are read for counting, not read twice
 
 
 def load(
@@ -49,12 +49,11 @@ def load(
 ) -> Loaded:
     """Read the price path and find how many of each part's largest trades are selected.
 
-    `parts` come oldest first; `lost` trades are known to be missing in the window, of which the share
-    `covered` is known. Where there is a `mark` price, it sweeps the levels, all of which are at least
-    `least_distance` away from their entries. With `weighs`, minutes and volumes are read, by which open
-    interest weighs positions. Unless it `selects`, `select_together` is to follow. Raises RequestError if
-    nobody traded, DataError if all trades are missing
-    or a segment is gone.
+    `parts` come oldest first. `lost` trades are known to be missing in the window, of which the share
+    `covered` is known. If there are `mark` prices, they sweep the levels, all of which are at least
+    `least_distance` away from their entries. With `weighs`, minutes and volumes are read too, by which open
+    interest weighs positions. Without `selects`, the caller calls `select_together` afterwards. Raises
+    RequestError if nobody traded, DataError if all trades are missing or a segment is gone.
     """
     paths, trade_count = [], dict.fromkeys(Side, 0)
     minutes: list[PricePath] = []
@@ -79,6 +78,7 @@ def load(
     cuts: dict[Side, tuple[Cut, ...]] = {}
     if selects:
         cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
+    # The path has bins, and the last second of the newest one is read anew to be exact.
     newest, path = [each for each in zip(parts, paths, strict=True) if len(each[1].time)][-1]
     last_trade = _last_second(newest, since=int(path.time[-1]))
     path_by_minutes = volume = None
@@ -108,7 +108,7 @@ def select_together(every: Sequence[Loaded]) -> list[Loaded]:
     """Find which trades of several markets are selected, the largest of all together."""
     held: list[dict[tuple[int, Side], Largest]] = [{} for _ in every]
     cuts: list[dict[Side, tuple[Cut, ...]]] = [{} for _ in every]
-    # Of equal trades the earlier is selected, so all parts are looked through in the order of time.
+    # Of equal trades the earlier one is selected, so the parts are searched in the order of time.
     places = [(which, index) for which, each in enumerate(every) for index in range(len(each.parts))]
     places.sort(key=lambda place: every[place[0]].parts[place[1]].window.start)
     for side in Side:

@@ -33,7 +33,7 @@ _NO_PATH = PricePath(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0
 
 
 class Marks(NamedTuple):
-    """What sweeps levels where it is the mark price, and how far from its entry every level is at least."""
+    """The path by mark price that sweeps levels, and the least distance of a level from its entry."""
 
     path: SweepPath
     least_distance: float
@@ -45,9 +45,9 @@ class Loaded:
 
     `last_trade` is the second of the window's newest trade. `paths` are the parts' price paths in bins of
     `bin_seconds`, `trade_count` the number of each side's trades in the window. `cuts` says how many of each
-    part's largest trades are selected, and `held` keeps those trades themselves where they are few.
-    `minutes` are the parts' traded prices by the minute, where `marks` sweep the levels, open interest weighs
-    them, or there is a heatmap. For open interest, there are the path by which levels are swept and the
+    part's largest trades are selected, and `held` has these trades themselves if they are few. `minutes` are
+    the parts' traded prices by the minute; they are read if `marks` sweep the levels, if open interest weighs
+    them, or for a heatmap. Open interest also needs `path_by_minutes`, by which levels are swept, and the
     `volume` by the minute.
     """
 
@@ -72,8 +72,8 @@ class Loaded:
     def entries(self, *, timed: bool = False) -> Iterator[Entries]:
         """Read the selected trades in stretches, newest first, with what the price did after them.
 
-        A stretch is several parts with few entries, or one with many. If `timed`, what the price did in the
-        rest of each entry's bin is among it: a heatmap shows when a level was swept.
+        A stretch is several parts with few entries, or one with many. With `timed`, it includes what the
+        price did in the rest of each entry's bin, because a heatmap shows when a level was swept.
         """
         waiting: list[Entries] = []
         for entries in self._by_part(timed=timed):
@@ -85,7 +85,8 @@ class Loaded:
             yield together(waiting)
 
     def _by_part(self, *, timed: bool) -> Iterator[Entries]:
-        later = {Side.BUY: np.inf, Side.SELL: -np.inf}  # extremes of the price in the parts after this one
+        # Newest first, so that the extremes of the price after each part are known when it is read.
+        later = {Side.BUY: np.inf, Side.SELL: -np.inf}
         for index in reversed(range(len(self.parts))):
             found = {side: self._selected(index, side) for side in Side}
             trades = {side: each.trades for side, each in found.items()}
@@ -113,7 +114,7 @@ class Loaded:
     @property
     def _in_order(self) -> bool:
         """Whether to read the order in which the trades were made, for a table of levels."""
-        # The tables of every other mode list the largest trades first.
+        # Only that mode lists trades as they were made; the tables of the others begin with the largest.
         wanted = self.request.levels_csv or self.request.tables
         return wanted and isinstance(self.request.selection, GrossValue)
 
@@ -154,7 +155,7 @@ class Loaded:
         part, rest = self.parts[index], self._rest_of_bin(index)
         if self.bin_seconds % 60:
             bars = path_of(read_bars(part.segment, part.window))
-        else:  # what follows a trade in its own minute takes seconds, the rest of its bin does not
+        else:  # only the rest of a trade's own minute needs seconds; minutes do for the rest of its bin
             times = np.concatenate([each.time for each in trades.values()])
             minutes = self.minutes[index] if self.minutes else None
             bars = read_path_around(part.segment, part.window, times, minutes=minutes)

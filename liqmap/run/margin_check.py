@@ -1,4 +1,4 @@
-"""The margin check: what recorded liquidations say of the brackets.
+"""The margin check: compare recorded liquidations with the brackets.
 
 An exchange closes a position at its liquidation price with an order at the bankruptcy price. By its formula
 the two are the maintenance rate apart, so the median of |1 - bankruptcy / fill| over a symbol's liquidations
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from liqmap.exchanges.messages import Liquidation
 
 ENOUGH: Final = 30
-"""Fewer liquidations say nothing about a bracket."""
+"""The number of liquidations below which nothing is said about a bracket."""
 
+# Lopsided, because fills slip: the median comes out low, and hardly ever high.
 FITS: Final = (0.5, 1.2)
-"""Between which parts of the bracket's rate the median lies where it fits."""
+"""A bracket fits if the median is between these multiples of its rate."""
 
 SIDES_RIGHT: Final = 0.5
-"""If fewer of the bankruptcy prices lie on the losing side, sides are read the wrong way round."""
+"""If less than this share of the bankruptcy prices is on the losing side, sides are read the wrong way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class MarginCheck:
 
     @property
     def problem(self) -> str | None:
-        """What does not fit, as a sentence; None where all does or too little is known."""
+        """What does not fit, as a sentence; None if everything fits or too little is known."""
         if self.count < ENOUGH:
             return None
         name = f"{EXCHANGES[self.market.exchange].label} {self.market.symbol}"
@@ -119,6 +120,6 @@ def margin_checks_text(checks: Iterable[MarginCheck]) -> str:
 
 def _read(root: Path, market: Market, days: list[str]) -> Iterable[Liquidation]:
     for day in days:
-        # A damaged table is named by `liqmap check`, and other files are no day's table.
+        # `liqmap check` reports damaged tables, and a file that is not named by a day is not a table.
         with suppress(DataError, ValueError):
             yield from read_liquidations(root, market.exchange, market.symbol, date.fromisoformat(day))

@@ -1,4 +1,4 @@
-"""Open what an engine works with, each part over those opened before it, and close it in reverse."""
+"""Open the parts of an engine, each on top of those opened before it, and close them in reverse order."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an engine works with while it is open."""
+    """The parts of an engine while it is open."""
 
     pool: WorkerPool
     store: SegmentStore
@@ -147,7 +147,7 @@ def _shared_store(settings: Settings, observe: Observe) -> SharedStore | None:
 
 @asynccontextmanager
 async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Do work for as long as the engine is open."""
+    """Run `work` for as long as the engine is open."""
     task = asyncio.create_task(work)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the series say of a map's positions: which price sweeps them, and how much of them stands."""
+"""Apply the series to a map's positions: which price sweeps them, and how much of them stands."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from liqmap.run.loaded import Loaded
 
 MOSTLY_MARKED: Final = 0.99
-"""From this share of a window's minutes on, the mark price sweeps levels unless a request says otherwise."""
+"""If mark prices of at least this share of a window's minutes are known, they sweep the levels by default."""
 
 MOST_UNFIT: Final = 0.05
-"""If open interest changes by more than the volume in more of the intervals, a map by it is refused."""
+"""A map by open interest is refused if in more than this share of the intervals it changes by more than the
+volume."""
 
 LEAST_KNOWN: Final = 0.5
-"""If open interest is known in less of the window, a map by it is refused."""
+"""A map by open interest is refused if it is known in less than this share of the window."""
 
 _RATHER_TRADES = "use positions trades"
 
@@ -52,7 +53,7 @@ def sweeping(request: MapRequest, mark: Series | None) -> Series | None:
 
 
 def sweep_basis(request: MapRequest, loaded: Loaded) -> SweepBasis | None:
-    """Return which price sweeps the levels of a map, None where none does."""
+    """Return which price sweeps the levels of a map, None if no price does."""
     if request.levels is LevelFilter.ALL:
         return None
     if loaded.marks is None:
@@ -63,9 +64,9 @@ def sweep_basis(request: MapRequest, loaded: Loaded) -> SweepBasis | None:
 def positions_of(
     request: MapRequest, coverage: Coverage, loaded: Loaded, interest: Series | None
 ) -> Positions | None:
-    """Return how open interest weighs the positions of a map, None where all that was traded counts.
+    """Return how open interest weighs the positions of a map, None if all trades count in full.
 
-    Raises RequestError where open interest does not say enough.
+    Raises RequestError if too little of the open interest is known.
     """
     if request.positions is PositionModel.TRADES:
         return None
@@ -79,7 +80,7 @@ def positions_of(
             f"The open interest of {symbol} is known only from {since:%b %d %H:%M} UTC on;"
             f" try a shorter window or {_RATHER_TRADES}."
         )
-    if not shares.interest[-1] >= 0:  # nor does NaN
+    if not shares.interest[-1] >= 0:  # true for NaN as well, which stands for unknown
         raise RequestError(
             f"The open interest of {symbol} is not known until the end of this window; {_RATHER_TRADES}."
         )
@@ -120,6 +121,7 @@ def open_interest(
         return None
     window, value = request.window, interest.values[0]
     at = interest.time + interest.kind.step_ms
+    # Exchanges publish it some minutes late, so a value up to three steps old counts as that of the end.
     late = 3 * interest.kind.step_ms
     if at[-1] < window.end_ms - late or not value[-1] > 0:
         return None

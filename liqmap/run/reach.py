@@ -1,4 +1,4 @@
-"""Whether what several machines share can be reached: the cluster that draws, and the shared store."""
+"""Check whether the cluster that draws and the shared store can be reached."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from liqmap.settings import Settings
 
 TRIAL_SECONDS: Final = 20.0
-"""How long to wait for a worker that may be proving itself just now."""
+"""How long to wait for a worker whose trial may be running."""
 
 
 async def reach_cluster(settings: Settings) -> str:
-    """Let a worker of the settings' cluster run a small job; return what the cluster is like.
+    """Let a worker of the settings' cluster run a small job; return how many workers draw.
 
-    Raises LiqmapError, which says what is wrong.
+    Raises a LiqmapError that says what is wrong.
     """
     engine = settings.engine.model_copy(update={"job_timeout": TRIAL_SECONDS})
     async with DaskPool(settings.model_copy(update={"engine": engine}), shared=None) as cluster:
@@ -44,7 +44,7 @@ async def reach_cluster(settings: Settings) -> str:
 async def reach_shared_store(settings: Settings) -> str:
     """Write an object into the shared store and remove it again.
 
-    Raises LiqmapError, which says what is wrong.
+    Raises a LiqmapError that says what is wrong.
     """
     storage = settings.storage
     shared = SharedStore(

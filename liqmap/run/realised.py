@@ -1,4 +1,4 @@
-"""The liquidations that an exchange reported, out of the store, for the pictures of a window."""
+"""Read from the store, for the pictures of a window, the liquidations that an exchange reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def realised_in(root: Path, market: Market, window: TimeWindow) -> Realised | None:
-    """Return the liquidations of a window, None where none of it was received or can be read."""
+    """Return the liquidations of a window, None if none were received or they cannot be read."""
     row = EXCHANGES[market.exchange]
     covered = feed_coverage(root, market.exchange, market.symbol, window)
     try:
@@ -32,7 +32,7 @@ def realised_in(root: Path, market: Market, window: TimeWindow) -> Realised | No
             for each in read_liquidations(root, market.exchange, market.symbol, day)
             if window.start_ms <= each.time < window.end_ms
         ]
-    except DataError:  # a damaged table is named by `liqmap status`; what is left would seem to be all
+    except DataError:  # reported by `liqmap status`; the rows that are left would look like all of them
         return None
     if not found and not covered:
         return None

@@ -1,4 +1,4 @@
-"""The result of a request: its pictures and numbers, as files, as tables, and as a notebook shows them."""
+"""The result of a request: pictures and numbers, as files, as tables, and in notebooks."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class MapResult:
     tables: Mapping[str, pa.Table] = field(default_factory=dict, repr=False)
 
     def save(self, folder: Path | str) -> dict[str, Path]:
-        """Write all that was drawn into `folder`, made if need be; return the paths by what they are.
+        """Write the pictures and the CSV into `folder`, made if need be; return their paths by name.
 
-        Raises RequestError if that is not possible.
+        The names are those of the pictures, and csv. Raises RequestError if a file cannot be written.
         """
         contents = {
             picture.value: ("" if picture is Picture.MAP else f"_{picture}", ".png", png)

@@ -1,4 +1,4 @@
-"""Compute what a scan reports of each market, in a worker process: one map of each, undrawn."""
+"""Compute in a worker process what a scan reports of each market: its map, which is not drawn."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ScanJob(NamedTuple):
 
 
 def scan_markets(job: ScanJob) -> list[ScannedMarket | LiqmapError]:
-    """Return what a scan reports of several markets, or the error in the place of each that fails."""
+    """Return what a scan reports of several markets, with an error in the place of each one that fails."""
     return [_tried(each, job.least) for each in job.markets]
 
 

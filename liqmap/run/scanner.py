@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from liqmap.store.local import SegmentStore
     from liqmap.workers.pool import Run
 
-_CHUNKS = 8  # several for each worker, so that none waits long for the one with the busiest markets
+_CHUNKS = 8  # several for each worker, so that the scan does not wait long for the slowest one
 _FETCHED_AT_ONCE = 4  # markets whose trades are fetched side by side
 
 
@@ -58,8 +58,8 @@ class Scanner:
                 "No market has been recorded in the last 24 hours; try: liqmap record BTCUSDT, or name"
                 " symbols to scan."
             )
-        # In turns, so that each chunk has busy and quiet markets, as the list has them by name. The workers
-        # compute one chunk while the next is being looked up.
+        # The list is in the order of names. Dealt out in turns, each chunk gets busy and quiet markets. The
+        # workers compute one chunk while the next is being looked up.
         chunks = [markets[first::_CHUNKS] for first in range(min(_CHUNKS, len(markets)))]
         reports = [
             report
@@ -121,7 +121,7 @@ class Scanner:
                     market.exchange, market.symbol, window=wanted.window, progress=_ignore
                 )
                 return self._job(wanted, holdings, await fetch.result())
-            except LiqmapError as error:  # one market's matter, not the scan's
+            except LiqmapError as error:  # it fails this market, and not the scan
                 return error
             finally:
                 fetch.cancel()

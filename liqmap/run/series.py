@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from liqmap.model.series import Series
 
 PATIENCE: Final = timedelta(seconds=2)
-"""How much longer than for its trades a map waits for series that it can do without."""
+"""How much longer than for its trades a map waits for series that it does not need."""
 
-_NEWEST: Final = timedelta(minutes=15)  # which an exchange may publish late, and a map does without
+# Exchanges publish the newest minutes late. A map that lacks only those is final, or none would ever be.
+_NEWEST: Final = timedelta(minutes=15)
 _STILL_TO_COME: Final = frozenset({GapKind.BEING_FETCHED, GapKind.NOT_FETCHED_YET, GapKind.FAILED})
 
 
 class MapSeries(NamedTuple):
-    """The series of a map, each None where no row is known; `is_final` where no more will be known."""
+    """The series of a map, each None if no row is known. `is_final` says that nothing more will be known."""
 
     mark: Series | None = None
     interest: Series | None = None
@@ -55,7 +56,7 @@ class SeriesFetch:
         self._published = asyncio.create_task(_published_liquidations(request, liquidations))
 
     async def result(self) -> MapSeries:
-        """Return the series, waiting for those that the request cannot do without.
+        """Return the series, however long those take that the request needs.
 
         The others are waited for as long as `PATIENCE`, but not if the exchange cannot be reached. Raises
         UnreadableStore.
@@ -82,36 +83,36 @@ class SeriesFetch:
         return _known({kind: await task for kind, task in self._tasks.items()})
 
     def held(self) -> MapSeries:
-        """Return what there is by now. Raises UnreadableStore."""
+        """Return the series that are stored by now. Raises UnreadableStore."""
         return held_series(self._request, self._collector)
 
     def cancel(self) -> None:
-        """Wait no longer; what is being fetched is there for the next map."""
+        """Wait no longer. The fetching goes on by itself, for the next map."""
         for task in (*self._tasks.values(), self._published):
             task.cancel()
 
 
 def held_series(request: MapRequest, collector: SeriesCollector) -> MapSeries:
-    """Return what the store has of a map's series, without fetching any. Raises UnreadableStore."""
+    """Return what the store has of a map's series, without fetching. Raises UnreadableStore."""
     return _known(
         {kind: collector.held(request.market, kind, _span(kind, request.window)) for kind in _kinds(request)}
     )
 
 
 async def _published_liquidations(request: MapRequest, liquidations: LiquidationDays | None) -> None:
-    """Bring the liquidations of a window into the store, where files or REST have them."""
+    """Bring the liquidations of a window into the store, if files or REST have them."""
     if liquidations is None or request.levels is LevelFilter.ALL:
         return
     with suppress(DataError):
         await liquidations.obtain_recent(request.market, request.window)
     for day in request.window.days:
-        # Without them, a map has no dots.
+        # A failure is no reason to refuse a map: it only has no dots then.
         with suppress(DataError):
             await liquidations.obtain(request.market, day)
 
 
 def _kinds(request: MapRequest) -> list[SeriesKind]:
-    # What py-liquidation-map draws, all levels of all trades, needs neither.
+    # `ALL` draws what py-liquidation-map draws, which needs neither of them.
     if request.levels is LevelFilter.ALL:
         return _required(request)
     marks = [] if request.sweep is SweepPrice.TRADED else [SeriesKind.MARK_PRICE]
@@ -128,7 +129,9 @@ def _required(request: MapRequest) -> list[SeriesKind]:
 def _span(kind: SeriesKind, window: TimeWindow) -> TimeWindow:
     """Return the whole steps that a window touches."""
     start, end = _floored(window.start, kind), _floored(window.end, kind)
-    if kind is SeriesKind.OPEN_INTEREST:  # as known at the window's start, which is the end of a step
+    if (
+        kind is SeriesKind.OPEN_INTEREST
+    ):  # one step more: its value at the window's start ends the step before
         return TimeWindow(start - kind.step, max(end, start))
     return TimeWindow(start, _floored(window.end + kind.step - timedelta(seconds=1), kind))
 

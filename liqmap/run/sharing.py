@@ -1,4 +1,4 @@
-"""Share one job among all who request the same map."""
+"""Share one job among all callers who request the same map."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class SharedJobs:
         job.listeners.append(listener)
         if job.partial is not None:
             listener.partial(job.partial)
+        # Shielded: a caller who is cancelled must not cancel the job of the others.
         try:
             return await asyncio.shield(job.task)
         finally:
@@ -93,7 +94,7 @@ class SharedJobs:
 
         def done(task: asyncio.Task[MapResult]) -> None:
             self._forget(request, job)
-            # Waiting callers get the error. If none is left, asyncio need not log that nobody retrieved it.
+            # Waiting callers get the error. If none is left, asyncio would log one that is not retrieved.
             if not task.cancelled():
                 task.exception()
 

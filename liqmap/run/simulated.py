@@ -1,4 +1,4 @@
-"""Work over an invented market on this machine, to try everything without a network."""
+"""Serve an invented market on this machine, to try everything without a network."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from liqmap.run.job import MapJob
 
 _DAY_MS = 86_400_000
-_LEAST_SIGMA = 1e-4  # a price that did not move at all has no distance to be measured in
+_LEAST_SIGMA = 1e-4  # distances are divided by sigma, which is 0 if the price did not move at all
 
 
 def run_standing_job(job: MapJob) -> Standing:

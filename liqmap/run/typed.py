@@ -1,4 +1,4 @@
-"""From what a person typed to a map: parse options into a request, complete its symbols, draw it."""
+"""Draw a map from what a person typed: parse the options, complete the symbols, draw."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def parse_request(
     *,
     max_days: int,
 ) -> MapRequest:
-    """Return the request that the options mean, of `max_days` at most. Raises RequestError."""
+    """Return the request that the options mean, with a window of at most `max_days`. Raises RequestError."""
     leverages, weights = parse_leverages(_leverages(options.get("leverages", DEFAULT_LEVERAGES)))
     exchanges, name = parse_exchanges(options.get("exchange", DEFAULT_EXCHANGE)), parse_symbol(symbol)
     stack = options.get("stack")
@@ -110,7 +110,7 @@ async def draw_typed(
     typed: str,
     progress: Callable[[Progress], None] | None = None,
 ) -> MapResult:
-    """Draw `request` once its symbols are completed; of a symbol that nobody lists, name similar ones.
+    """Complete the symbols of `request` and draw it; the error for an unknown symbol names similar ones.
 
     `typed` is the symbol as it was typed. Raises what `Engine.draw` raises.
     """

@@ -1,7 +1,7 @@
 """A market that runs on this machine: a seeded generator, and a server with the exchanges' formats.
 
-It imports nothing of `liqmap.exchanges`: it is written from the exchanges' published rows, so that it can
-find mistakes in the parsers.
+It imports nothing of `liqmap.exchanges`. It is written from the exchanges' published rows and not from the
+parsers, so that it can find mistakes in them.
 """
 
 from liqmap.simulator.clock import SimulatedClock, remote_clock

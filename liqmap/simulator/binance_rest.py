@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 _HOUR_MS = 3_600_000
 _HISTORY_MS = 48 * _HOUR_MS
-_TRADES_WEIGHT = 20  # whatever the limit
+_TRADES_WEIGHT = 20  # whatever the `limit` of the request is
 _LISTINGS_WEIGHT = _TIME_WEIGHT = 1
-_VOLUMES_WEIGHT = 40  # without a symbol
+_VOLUMES_WEIGHT = 40  # of a request without a symbol
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 500, 1000
 
 
@@ -120,6 +120,7 @@ class BinanceRest:
         return _answer({"serverTime": epoch_ms(self._clock.now())}, charge)
 
     async def _parts(self, query: _Query) -> list[MarketDay]:
+        # Binance answers older times with an error, and not with the rows that are still there.
         now = epoch_ms(self._clock.now())
         oldest = now - _HISTORY_MS
         stop = 1 + (now if query.end is None else min(query.end, now))

@@ -1,4 +1,4 @@
-"""Write very many trades as stream messages: rows of text of one length, so that numpy writes all digits."""
+"""Write very many trades as stream messages: all rows have one length, so that numpy can write the digits."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MOST_ROWS: Final = 1024
 """Trades of one symbol in one burst, and in one message of Bybit's."""
 
 _DIGITS = 12
-# The digits of each number below 10,000. A number of twelve digits is three of those.
+# The digits of each number below 10,000. A number of twelve digits is three of these.
 _FOURS = np.array([list(b"%04d" % number) for number in range(10_000)], np.uint8)
-_PRICES = 4096  # distinct rows before they repeat
+_PRICES = 4096  # different rows, after which they repeat
 _TEXT_FRAME, _LONG = 0x81, 126  # of RFC 6455: a whole text message; a length in two bytes follows
 
 

@@ -136,7 +136,7 @@ def _listed(symbol: str, listing: Listing) -> dict[str, Any]:
 def _traded(symbol: str, listing: Listing) -> dict[str, Any]:
     coins = listing.day_notional / listing.price
     inverse = listing.dollars is not None
-    # An inverse contract counts dollars, and what it turns over is coins.
+    # Sizes of an inverse contract are dollars, so its volume is in dollars and its turnover in coins.
     turnover, volume = (coins, listing.day_notional) if inverse else (listing.day_notional, coins)
     return {
         "symbol": symbol,

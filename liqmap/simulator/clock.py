@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MILLISECOND: Final = timedelta(milliseconds=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Turns of the event loop after each wake: a woken task may wake others, and those yet others.
+# Turns of the event loop after each wake, because a woken task may wake others, and those more.
 _SETTLING_TURNS = 50
 _SHORTEST_SLEEP = timedelta(microseconds=1)
 
@@ -62,7 +62,7 @@ class SimulatedClock:
         return tuple(each.due for each in self._sleepers if not each.woken.done())
 
     async def sleep(self, seconds: float, /) -> None:
-        """Return once this clock has been moved forward by `seconds`; at once if that is not above 0."""
+        """Return once this clock has been moved forward by `seconds`; at once if that is 0 or less."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return

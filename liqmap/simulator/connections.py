@@ -71,7 +71,10 @@ class Connection:
         return self._mute or symbol in self._silenced
 
     async def processed(self) -> None:
-        """Return when the client has answered a ping, and so read all that was sent before, or is gone."""
+        """Return when the client has answered a ping, or is gone.
+
+        A client that has answered has read everything that was sent before the ping.
+        """
         payload = b"%d" % next(self._numbers)
         answered = self._pings[payload] = asyncio.get_running_loop().create_future()
         with suppress(*GONE):
@@ -85,6 +88,6 @@ class Connection:
             answered.set_result(None)
 
     def release(self) -> None:
-        """Wake whoever waits for this client, which is gone."""
+        """Wake the callers that wait for this client, which is gone."""
         for payload in list(self._pings):
             self.answer_ping(payload)

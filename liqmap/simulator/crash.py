@@ -1,7 +1,7 @@
 """Simulate a crash: a few symbols that trade tens of thousands of times a second, to test a client's limits.
 
-Only streams are served, and what OKX's contracts are. As on the exchanges, a client that does not keep up is
-disconnected.
+Only streams are served, and OKX's list of contracts, which a recorder needs. As on the exchanges, a client
+that does not keep up is disconnected.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class CrashServer:
         most_buffered: int = MOST_BUFFERED,
         port: int = 0,
     ) -> None:
-        # Of one length, as the rows of text are.
+        # All names have one length, because all rows of text must.
         width = max(2, len(str(symbols - 1)))
         self.symbols = [f"CRASH{number:0{width}}USDT" for number in range(symbols)]
         self.host = Host(port)
@@ -105,7 +105,7 @@ class CrashServer:
         await self._streams.barrier()
 
     async def _contracts(self, request: web.Request) -> web.Response:  # noqa: ARG002 - there is one list
-        """Answer what OKX's contracts are, which a recorder must know: one coin each."""
+        """Answer with OKX's contracts, which a recorder must know: one coin each."""
         rows = [
             {"instId": instrument(symbol), "ctType": "linear", "ctVal": "1", "ctMult": "1", "lever": "100"}
             | {"ctValCcy": symbol.removesuffix("USDT"), "state": "live"}
@@ -146,7 +146,7 @@ class CrashServer:
             for each in client.subscriptions.values()
             if each is not None and each.topic.kind is Kind.TRADES
         ]
-        # Written past aiohttp, which would frame each message anew; these are complete frames already.
+        # Not through aiohttp, which would put each message into a frame: these are complete frames already.
         client.transport.write(b"".join(wanted))
         if client.transport.get_write_buffer_size() > self._most_buffered:
             self.dropped += 1

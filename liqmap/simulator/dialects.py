@@ -67,7 +67,7 @@ class Dialect(Protocol):
         """How many counted requests a connection may send in an hour; None for any number."""
 
     def too_many(self, text: str) -> str:
-        """Return the answer to a request beyond that."""
+        """Return the answer to a request above that number."""
 
     def topic(self, name: str) -> Topic | None:
         """Return what the topic `name` is about, or None if this exchange would send nothing for it."""
@@ -92,7 +92,7 @@ class Unlimited:
     requests_an_hour: int | None = None
 
     def too_many(self, text: str) -> str:
-        """Never answer so."""
+        """Raise AssertionError: there is no such limit."""
         raise AssertionError(f"{text} is not counted")
 
 

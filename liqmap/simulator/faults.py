@@ -39,7 +39,7 @@ class Fault(Enum):
 
 @dataclass(slots=True)
 class PlannedFault:
-    """A fault for the next `times` requests whose path matches `pattern` (a regular expression)."""
+    """A fault for the next `times` requests with a path that matches the regular expression `pattern`."""
 
     pattern: str
     fault: Fault

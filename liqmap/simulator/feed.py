@@ -1,4 +1,4 @@
-"""Send every stream client what has happened since it was last sent something."""
+"""Send every stream client what has happened since the last time."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ class Feed:
         await asyncio.gather(*(self._send(connection) for connection in self._streams.connections))
 
     async def run(self, every: float) -> None:
-        """Send what is due every `every` seconds of the clock. Clients that do not read delay no other."""
+        """Send what is due every `every` seconds of the clock. A client that does not read delays nobody."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await self._streams.occupied()  # without clients there is no reason to wake up
                 await self._clock.sleep(every)
                 for connection in self._streams.connections:
+                    # One that is still being sent to gets the rest the next time.
                     if not connection.sending.locked():
                         tasks.create_task(self._send(connection))
 
@@ -51,7 +52,7 @@ class Feed:
         dialect, topic = connection.dialect, subscription.topic
         now = until = epoch_ms(self._clock.now())
         if topic.kind is Kind.LIQUIDATIONS:
-            # They are sent by the period, and the current one is not over.
+            # Liquidations are sent for whole periods, and the current period is not over.
             until = max(now - now % dialect.liquidation_period_ms - 1, subscription.sent_ms)
         since, subscription.sent_ms = subscription.sent_ms + 1, until
         if connection.is_silent(topic.symbol):

@@ -31,7 +31,7 @@ _BINANCE_FILE = re.compile(
 _BINANCE_LIQUIDATIONS = re.compile(
     r"/data/futures/cm/daily/liquidationSnapshot/(?P<symbol>\w+)/(?P=symbol)-liquidationSnapshot-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
 )
-_SNAPSHOT_DAYS = ("2023-06-25", "2024-10-14")  # the first and the last of which there is a file
+_SNAPSHOT_DAYS = ("2023-06-25", "2024-10-14")  # the first and the last day with a published file
 _DAY_MS = 86_400_000
 _BINANCE_METRICS = re.compile(
     r"/data/futures/(?P<market>um|cm)/daily/metrics/(?P<symbol>\w+)/(?P=symbol)-metrics-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
@@ -43,7 +43,7 @@ _BYBIT_FILE = re.compile(r"/trading/(?P<symbol>\w+)/(?P=symbol)(?P<day>[\d-]{10}
 _OKX_FILE = re.compile(
     r"/cdn/okex/traderecords/trades/daily/(?P<folder>\d{8})/(?P<name>[\w-]+)-trades-(?P<day>[\d-]{10})\.zip"
 )
-_OF_ALL_SWAPS = frozenset({"2023-03-01"})  # days of which OKX has one file of all swaps, and none of each
+_OF_ALL_SWAPS = frozenset({"2023-03-01"})  # days on which OKX has one file of all swaps, not one of each
 _UTC_8 = timedelta(hours=8)
 _NO_SUCH_KEY = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -53,7 +53,7 @@ _Maker = Callable[[str, date], Coroutine[None, None, bytes]]
 
 
 class DayFiles:
-    """Files of whole days; `published` returns whether a day's file, which ended then, exists."""
+    """Files of whole days. `published` returns whether a day's file exists, given the day and its end."""
 
     def __init__(self, tape: Tape, *, published: Callable[[date, datetime], bool]) -> None:
         self._tape = tape
@@ -90,7 +90,7 @@ class DayFiles:
         return web.Response(status=404) if body is None else web.Response(body=body)
 
     async def okx(self, request: web.Request) -> web.Response:
-        """Answer for a zip of a day in UTC+8; 403 to clients that do not say who they are."""
+        """Answer a request for a zip of a day in UTC+8, with 403 to clients without a User-Agent."""
         if not request.headers.get("User-Agent"):
             return web.Response(status=403)
         found = _OKX_FILE.fullmatch(request.match_info["path"])
@@ -111,7 +111,7 @@ class DayFiles:
         symbol: str | None = None,
         ahead: timedelta = timedelta(0),
     ) -> bytes | None:
-        """Return the file that a path names, None if there is none; its day begins `ahead` of that of UTC."""
+        """Return the file that a path names, None if there is none. Its day begins `ahead` of UTC's."""
         symbol = symbol or (found.groupdict().get("symbol") if found else None)
         if found is None or symbol is None:
             return None
@@ -120,7 +120,7 @@ class DayFiles:
             return None
         key = (make.__name__, symbol, day)
         if key not in self._files:
-            # A task, so that two requests at once make a file once; the work itself runs in a thread.
+            # A task, so that two simultaneous requests make a file only once; the work runs in a thread.
             self._files[key] = asyncio.create_task(make(symbol, day))
         return await asyncio.shield(self._files[key])
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.listings import MarketDay
 
-MAINTENANCE = 0.004  # how far beyond its fill a liquidation order's limit lies
+MAINTENANCE = 0.004  # how far the limit of a liquidation order lies beyond its fill, as a share
 _FASTEST = 1  # of deflate's levels: these files are read once, on this machine
 
 
@@ -154,6 +154,7 @@ def bybit_trade_ids(ids: NDArray[np.int64]) -> pa.Array:
 
 def decimals(values: NDArray[np.float64], places: int) -> pa.Array:
     """Return decimals that CSV writes with all their places, never as 1.2e-05."""
+    # A decimal of 128 bits is two words, and every price and size fits into the first.
     words = np.zeros((len(values), 2), np.int64)
     words[:, 0] = np.rint(values * 10.0**places)
     return pa.Array.from_buffers(pa.decimal128(18, places), len(values), [None, pa.py_buffer(words)])

@@ -17,7 +17,7 @@ _WARNINGS = 11  # calls refused with 429 in one minute: the first, and ten more
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The outcome of a request: the weight used in this minute, and if refused, how and for how long [s]."""
+    """The outcome of a request: the weight used in this minute, and the status and wait [s] of a refusal."""
 
     used: int
     refusal: int | None = None
@@ -25,7 +25,7 @@ class Charge:
 
 
 class WeightLimit:
-    """The weight that one address may use in a UTC clock minute, `limit`; refused calls cost too."""
+    """The weight that one address may use in a UTC clock minute: `limit`. Refused calls count, too."""
 
     def __init__(self, clock: Clock, limit: int) -> None:
         self._clock = clock

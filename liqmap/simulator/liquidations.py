@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from liqmap.simulator.series import SeriesDay
 
 WARM_DAYS: Final = 1
-"""So many days before the first liquidation the positions begin; what was open before has no levels."""
+"""The days before the first liquidation on which positions begin; older open interest has no levels."""
 
 OPENERS: Final = 10
-"""So many trades of five minutes open positions with levels: a busy day has some thousand liquidations."""
+"""The trades in five minutes that open positions with levels: a busy day has some thousand liquidations."""
 
 _DAY_MS: Final = 86_400_000
 
@@ -61,7 +61,7 @@ class Liquidations:
 
 
 def liquidation_days(day: date) -> list[date]:
-    """Return the days, oldest first, whose trades a day's liquidations come from."""
+    """Return the days, oldest first, in which the positions opened that a day liquidates."""
     return [day - timedelta(days=back) for back in range(WARM_DAYS, -1, -1)]
 
 
@@ -85,7 +85,7 @@ def liquidations_of(days: Sequence[tuple[MarketDay, SeriesDay]], *, seed: int) -
     lots = day.listing.dollars or 10.0**-day.listing.size_decimals
     size = np.round(np.rint(size / lots) * lots, day.listing.size_decimals)
     order = np.argsort(time, kind="stable")
-    order = order[size[order] > 0]  # a rest smaller than a lot is nothing that could be traded
+    order = order[size[order] > 0]  # a remainder smaller than a lot cannot be traded
     time = time[order] + series.start_ms
     last = np.maximum(day.trades.time.searchsorted(time, side="right") - 1, 0)
     price = day.trades.price[last]

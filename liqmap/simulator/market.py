@@ -1,4 +1,4 @@
-"""Invent a market from a seed: the same symbol, day and seed give the same trades, for any day.
+"""Invent a market from a seed: the same symbol, day and seed always give the same trades.
 
 It resembles real ones: sizes have a fat tail, volatility comes in clusters, trades arrive in bursts, and the
 largest of them occur in fast moves.
@@ -27,7 +27,7 @@ _EPOCH = date(2015, 1, 1).toordinal()
 
 # Days over which the price wanders, and by how much of a day's volatility each adds to its level.
 _OCTAVES = ((1, 0.7), (4, 1.6), (16, 3.2), (64, 6.0), (256, 12.0))
-_INTEREST: Final = 0.4  # of a day's volume, about which open interest wanders
+_INTEREST: Final = 0.4  # open interest wanders around this share of a day's volume
 _INTEREST_SPREAD: Final = 0.05
 _MEAN_TO_MEDIAN: Final = 5.5  # of notionals
 
@@ -98,7 +98,7 @@ class SimulatedMarket:
         open_, close = (self._level(symbol, listing, each) for each in (ordinal, ordinal + 1))
         steps = rng.standard_t(4, SECONDS) / np.sqrt(2) * pace * listing.volatility / np.sqrt(SECONDS)
         walk = np.r_[0.0, np.cumsum(steps)]
-        # Pinned at both ends, so that the next day opens where this one closes, whichever is made first.
+        # Both ends are fixed, so that the next day opens where this one closes, whichever is made first.
         clock = np.r_[0.0, np.cumsum(pace**2)] / np.sum(pace**2)
         walk += (np.log(close / open_) - walk[-1]) * clock
         path: NDArray[np.float64] = open_ * np.exp(walk)

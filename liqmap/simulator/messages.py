@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from liqmap.simulator.listings import MarketDay
 
 BINANCE_CONTRACTS: Final = "!contractInfo"
-"""The stream of all contracts' changes."""
+"""The stream that announces changes of all contracts."""
 
 _BYBIT_LARGEST = 1024  # trades in one message, since 2025-08-05
 

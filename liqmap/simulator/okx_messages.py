@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from liqmap.simulator.listings import Listing, MarketDay
 
 FILLS: Final = 2
-"""So many fills has every order of the simulated market at OKX: the first takes the larger part."""
+"""The number of fills of each order of the simulated market at OKX; the first takes the larger part."""
 
 CONTRACTS: Final = {
     "BTCUSDT": 0.01,
@@ -191,7 +191,7 @@ def okx_liquidations(name: str, part: Liquidations) -> list[dict[str, Any]]:
 
 
 def okx_instrument(symbol: str, listing: Listing) -> dict[str, Any]:
-    """Return a row of GET /api/v5/public/instruments, with the keys that tell of the contract."""
+    """Return a row of GET /api/v5/public/instruments, with the keys that describe the contract."""
     places, family = _decimals(symbol, listing), instrument(symbol).removesuffix("-SWAP")
     lot = f"{10.0**-places:.{places}f}"
     return {
@@ -239,11 +239,11 @@ def okx_tiers(family: str) -> list[dict[str, Any]]:
 
 
 def _decimals(symbol: str, listing: Listing) -> int:
-    """Return the decimals of contracts: so many that the smallest trade has ten lots."""
+    """Return the number of decimals of contracts, such that the smallest trade has ten lots."""
     return max(0, round(math.log10(CONTRACTS[symbol])) + listing.size_decimals + 1)
 
 
 def _short(lots: NDArray[np.float64], places: int) -> pa.Array:
-    """Return contracts without zeros at their end: 0.2, 8."""
+    """Return contracts without trailing zeros: 0.2, 8."""
     text = decimals(lots / 10.0**places, places).cast(pa.string())
     return text if places == 0 else pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")

@@ -1,7 +1,7 @@
 """OKX's REST API over the simulated market: trades page by page, instruments, position tiers, the time.
 
-Source: OKX's documentation of its API v5, and errors as recorded. Success is code "0"; what is refused comes
-with HTTP 200 as a rule.
+Source: OKX's documentation of its API v5, and recorded errors. Code "0" means success; most refusals have
+HTTP status 200 too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LARGEST_PAGE, _LARGEST_NEWEST = 100, 500
 _FAMILIES = 5
 _PERIOD_MS = 2000
 _LIQUIDATIONS_MS = 86_400_000
-_ODD = 5  # every so manieth page before a time is empty at first
+_ODD = 5  # pages before a time that is a multiple of this are empty at first
 _UNKNOWN = "Instrument ID, Instrument ID code, or Spread ID doesn't exist."
 
 _Refusal = tuple[str, str, int]
@@ -80,7 +80,7 @@ class OkxRest:
     async def liquidations(self, request: web.Request) -> web.Response:
         """Answer GET /api/v5/public/liquidation-orders: up to 100 of the last day, newest first.
 
-        A page before a time is empty at first now and then, although there is more.
+        Now and then, a page before a time is empty on the first request, although there are rows.
         """
         query = request.query
         name = f"{query.get('uly', '')}-SWAP"
@@ -142,7 +142,8 @@ class OkxRest:
         count = fill // FILLS - first + 1
         parts = await self._tape.from_id(symbol, first, stop_ms, limit=count, days=_HISTORY_DAYS)
         newest = await self._tape.before(symbol, stop_ms, limit=1)
-        if newest and int(newest[-1].ids[-1]) < fill // FILLS:  # all of them are older
+        # For an id beyond the newest one, OKX answers with the newest fills.
+        if newest and int(newest[-1].ids[-1]) < fill // FILLS:
             return await self._before(symbol, stop_ms, limit)
         rows = _newest_first(parts, count * FILLS)
         return [row for row in rows if int(row["tradeId"]) < fill][:limit]

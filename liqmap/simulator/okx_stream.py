@@ -1,4 +1,4 @@
-"""What clients of OKX's public streams may say, and what they are answered.
+"""Answer the messages of clients of OKX's public streams.
 
 Source: OKX's documentation of its API v5, WebSocket; frames as recorded in 2022 and in 2026.
 """
@@ -33,11 +33,14 @@ LEAVING: Final = json.dumps(
         "connId": _CONNECTION,
     }
 )
-"""What OKX says before it closes a connection for an upgrade."""
+"""OKX's message before it closes a connection for an upgrade."""
 
 
 class OkxStream:
-    """OKX's public streams of swaps, of `symbols`. Liquidations come of all swaps whose trades do."""
+    """OKX's public streams of swaps, of `symbols`.
+
+    Liquidations are sent of all swaps whose trades are subscribed to.
+    """
 
     exchange: Final = Exchange.OKX
     liquidation_period_ms: Final = 1000
@@ -57,7 +60,7 @@ class OkxStream:
     def reply(self, text: str, subscribed: Collection[str]) -> Reply:
         """Answer ping, or {"id":"1","op":"subscribe","args":[{"channel":"trades","instId":"…"}]}.
 
-        Each argument is answered on its own; one that is wrong keeps the others from nothing.
+        Each argument is answered separately; a wrong one does not affect the others.
         """
         if text == "ping":
             return Reply("pong")

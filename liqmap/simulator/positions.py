@@ -1,9 +1,9 @@
 """Positions of the simulated market: opened by trades, closed at will or by force, within open interest.
 
-In every step of five minutes and on each side, what is opened less what is closed is the change of the
-market's open interest. A position is opened by a part of a trade, has one leverage, and is liquidated as soon
-as the mark price reaches its level. What else is closed is spread over all positions by their temper: some
-people close early, and losers hold on. What was open before the book began has no levels.
+In every step of five minutes and on each side, opened minus closed size is the change of the market's open
+interest. A position is opened by a part of a trade, has one leverage, and is liquidated as soon as the mark
+price reaches its level. The other closes are spread over all positions by their temper: some people close
+early, and losers hold on. Positions from before the book began have no levels.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 LEVERAGES: Final = (10, 25, 50, 100)
 MAINTENANCE: Final = 0.004
 
-_TURNOVER = 0.3  # of the offsetting volume of a step: what changes standing positions
+_TURNOVER = 0.3  # the share of a step's offsetting volume that opens and closes positions
 _TEMPER = 0.8  # sigma of the logarithm of how readily people close
-_LOSERS = 0.67  # as readily as winners
-_GONE = 1e-12
+_LOSERS = 0.67  # how readily losers close, compared with winners
+_GONE = 1e-12  # sizes below this are rounding errors of a closed position
 _STEP_SECONDS = STEP_MS // 1000
 
 
@@ -60,7 +60,7 @@ class OpenPositions:
     def liquidate(self, marks: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Close the positions whose levels the `marks` of some seconds reach.
 
-        Return in which of them each one's level was first reached, and its size.
+        Return the place in `marks` at which each closed position's level was first reached, and its size.
         """
         # Shorts are mirrored, so that a level of either side is reached by a price that is not above it.
         sign = 1 if self.is_long else -1
@@ -71,7 +71,7 @@ class OpenPositions:
         return np.searchsorted(-lowest, -sign * self.level[reached]), size
 
     def close(self, size: float, mark: float) -> None:
-        """Close so much in all, each position by its temper, and what was there before like the average."""
+        """Close `size` in total: each position by its temper, and what was open before like the average."""
         loses = self.entry > mark if self.is_long else self.entry < mark
         temper = self.temper * np.where(loses, _LOSERS, 1.0)
         while size > _GONE and self.total > _GONE:
@@ -113,9 +113,9 @@ class Step:
 class PositionBook:
     """The positions of a market from one day on. Days are added in order.
 
-    `steps` are the steps of the longs and of the shorts of the last day that was added, and `forced` its
-    liquidations. With `most_openers`, only so many of a step's trades open positions with a level on each
-    side, the largest ones mostly: liquidating those of all trades of a busy day would take long.
+    `steps` are the steps of the longs and of the shorts on the last day that was added, and `forced` its
+    liquidations. With `most_openers`, at most that many of a step's trades open positions with a level on
+    each side, mostly the largest ones: it would take long to liquidate those of all trades of a busy day.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class PositionBook:
 
     def add(self, day: MarketDay, series: SeriesDay) -> None:
         """Let the positions live through a day."""
-        # Of the day alone, so that its positions are the same in books that began on other days.
+        # Seeded by the day, so that its positions are the same in books that began on other days.
         rng = np.random.default_rng([self._seed, 18, day.day.toordinal()])
         self.steps, self.forced = ([], []), []
         bounds = day.trades.time.searchsorted(series.start_ms + STEP_MS * np.arange(STEPS + 1))
@@ -180,12 +180,12 @@ class PositionBook:
             size, price, wanted = size[largest], price[largest], wanted[largest]
         parts = _parts(size, wanted, opened)
         side.open(parts, price, rng)
-        side.before += opened - float(parts.sum())  # by people whose trades were too few
+        side.before += opened - float(parts.sum())  # more than the trades of this side can have opened
         return Step(opened, closed, liquidated)
 
 
 def _parts(size: NDArray[np.float64], wanted: NDArray[np.float64], opened: float) -> NDArray[np.float64]:
-    """Return how much of each trade opens a position, so much in all, as far as the trades reach."""
+    """Return how much of each trade opens a position: `opened` in total, as far as the trades suffice."""
     parts = np.zeros(len(size))
     for _ in range(8):
         left, room = opened - parts.sum(), wanted * (parts < size)

@@ -23,7 +23,7 @@ STEPS: Final = 288
 
 _SECONDS = 86_400
 _SMOOTHED_OVER = 20  # seconds, so that short wicks of the trades do not reach the mark price
-_WIGGLE = 0.05  # of the volume of five minutes: how far open interest strays from its way through the day
+_WIGGLE = 0.05  # how far open interest strays from its trend, as a share of the volume of five minutes
 _MOST_SIGMA = 2.0
 
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from liqmap.simulator.series import SeriesDay
 
 LABELS_MOVED: Final = date(2026, 6, 25)
-"""From this day on, the time of a row of metrics is the start of its five minutes, before it their end."""
+"""From this day on, the time of a row of metrics is the start of its five minutes; before, their end."""
 
 ONE_SIDED_SINCE_MS: Final = int(datetime(2026, 6, 11, tzinfo=UTC).timestamp()) * 1000
 """Since then Bybit also reports the open interest of one side."""
 
-_DOUBLED_UNTIL = date(2022, 1, 1)  # files of before have every row twice
-_HEADERS_SINCE = date(2022, 1, 1)  # files of candles
+_DOUBLED_UNTIL = date(2022, 1, 1)  # files of earlier days have every row twice
+_HEADERS_SINCE = date(2022, 1, 1)  # files of candles have a header from this day on
 _METRICS = (
     "create_time,symbol,sum_open_interest,sum_open_interest_value,count_toptrader_long_short_ratio,"
     "sum_toptrader_long_short_ratio,count_long_short_ratio,sum_taker_long_short_vol_ratio"

@@ -42,7 +42,7 @@ Row = TypeVar("Row")
 
 
 class _Rows:
-    """Rows of the days of a window, none that is yet to come."""
+    """The rows of a window's days, up to the clock's time."""
 
     def __init__(self, tape: Tape, clock: Clock) -> None:
         self._tape = tape
@@ -60,7 +60,7 @@ class _Rows:
         rows: Callable[[SeriesDay], list[Row]],
         time: Callable[[Row], int],
     ) -> list[Row]:
-        """Return the rows with first_ms <= time <= last_ms that there are by now, oldest first."""
+        """Return the rows with first_ms <= time <= last_ms that exist by now, oldest first."""
         last_ms = min(last_ms, self.now())
         # The value of midnight is the last one of the day before.
         day, last = from_epoch_ms(max(first_ms - STEP_MS, 0)).date(), from_epoch_ms(last_ms).date()
@@ -72,7 +72,7 @@ class _Rows:
 
 
 class BinanceSeries(_Rows):
-    """Binance's answers, of which the mark prices count against the API's weight limit."""
+    """Binance's answers. Only those with mark prices count against the API's weight limit."""
 
     def __init__(self, tape: Tape, clock: Clock, budget: WeightLimit) -> None:
         super().__init__(tape, clock)
@@ -171,6 +171,7 @@ class OkxSeries(_Rows):
         end = int(query.get("after", str(self.now()))) - 1
         start = int(query.get("before", str(end - _OKX_LIMIT * 60_000))) + 1
         rows = await self.between(symbol, start, end, rows=okx_candles, time=lambda row: int(row[0]))
+        # The last value of a row is "0" while its minute is not over.
         if rows and int(rows[-1][0]) + 60_000 > self.now():
             rows[-1][5] = "0"
         return _okx_page(rows[::-1][: min(int(query.get("limit", "100")), _OKX_LIMIT)])

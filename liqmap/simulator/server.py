@@ -46,11 +46,11 @@ GENEROUS: Final = 1_000_000
 """A weight limit with which the last hours of a busy symbol come in seconds, for demonstrations."""
 
 SIMULATED_HEADER = {"X-Simulated-Market": "1"}
-"""Every answer carries this header, by which the engine marks what comes of it as simulated."""
+"""Every answer has this header. The engine marks everything that comes from such an answer as simulated."""
 
 
 def simulated_store(settings: AnySettings) -> AnySettings:
-    """Return `settings` with the store of simulated data, which lies beside that of real data."""
+    """Return `settings` with the store of simulated data, which is apart from that of real data."""
     storage = settings.storage
     update = {"path": storage.path / "simulated", "shared_url": ""}
     return settings.model_copy(update={"storage": storage.model_copy(update=update)})
@@ -59,7 +59,7 @@ def simulated_store(settings: AnySettings) -> AnySettings:
 class MarketServer:
     """Serves `market` on 127.0.0.1. Use it as `async with MarketServer(market) as server`.
 
-    The server lives by `clock`: nothing later has happened yet. A day's file is published `publish_delay`
+    The server goes by `clock`: nothing later has happened yet. A day's file is published `publish_delay`
     after the day's end. Days after `published_until`, which may be changed at any time, are not published.
     Binance's API grants a weight of `weight_limit` a minute, and OKX's as many requests. Streams send what is
     due every `pump_every` seconds of the clock, or with None only when `pump` is called. Use None to simulate
@@ -191,7 +191,7 @@ class MarketServer:
 
     @property
     def clock_url(self) -> str:
-        """Where `remote_clock` finds this server's time."""
+        """The address at which `remote_clock` finds this server's time."""
         return self.host.url("/clock", scheme="ws")
 
     @property
@@ -201,7 +201,7 @@ class MarketServer:
 
     @property
     def subscribed_connections(self) -> Counter[Exchange]:
-        """How many of them have subscribed: a client may give up before its handshake has come through."""
+        """How many of them have subscribed: a client may give up before its handshake is done."""
         return self._streams.subscribed
 
     def redirect(self, settings: AnySettings) -> AnySettings:
@@ -254,7 +254,7 @@ class MarketServer:
         await self._streams.connected(exchange, count)
 
     async def announce(self, symbol: str, brackets: Sequence[Bracket] = ()) -> None:
-        """Send Binance's message about a changed contract to every client that has subscribed to those."""
+        """Send Binance's message about a changed contract to every client that has subscribed to them."""
         await self._streams.announce(
             BINANCE_CONTRACTS, binance_contract(symbol, brackets, epoch_ms(self._clock.now()))
         )

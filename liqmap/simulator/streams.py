@@ -48,7 +48,7 @@ class Streams:
         if self._refusals[dialect.exchange]:
             self._refusals[dialect.exchange] -= 1
             return web.Response(status=self._refusal_status)
-        # Without autoping, pongs are delivered here: they show how far a client has read.
+        # With autoping, aiohttp would hide the pongs, which show how far a client has read.
         socket = web.WebSocketResponse(autoping=False, compress=False)
         socket.headers.update(self._headers)
         await socket.prepare(request)
@@ -76,7 +76,7 @@ class Streams:
             await self._news.wait_for(lambda: self.subscribed[exchange] >= number)
 
     async def announce(self, name: str, message: str) -> None:
-        """Send `message` to every client that has subscribed to the stream `name`, which is of no symbol."""
+        """Send `message` to every client that has subscribed to the stream `name`, which has no symbol."""
         for connection in list(self.connections):
             if name in connection.subscriptions and not connection.is_silent(name):
                 with suppress(*GONE):

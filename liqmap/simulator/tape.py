@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from liqmap.simulator.market import SimulatedMarket
     from liqmap.simulator.series import SeriesDay
 
-# As many as a stream across midnight and a search two days back need, for every symbol.
+# Enough for every symbol's stream across midnight and for a search two days back.
 _KEPT_DAYS = 3 * len(LISTINGS)
-_KEPT_SERIES = 400  # of a day each, of some 60 KiB
+_KEPT_SERIES = 400  # days, of some 60 KiB each
 _DAY = timedelta(days=1)
 
-# Of all tapes of a process: they take a second of a busy day, and tests make many tapes of one market.
+# Shared by all tapes of a process: a busy day's take a second, and tests make many tapes of one market.
 _LIQUIDATIONS: LRUCache[tuple[SimulatedMarket, str, date], Liquidations] = LRUCache(_KEPT_DAYS)
 
 
@@ -42,10 +42,10 @@ class Tape:
         self._series: LRUCache[tuple[str, date], SeriesDay] = LRUCache(_KEPT_SERIES)
 
     async def day(self, symbol: str, day: date) -> MarketDay:
-        """Return a whole day, which is made in a thread at first. Raises KeyError for an unlisted symbol."""
+        """Return a whole day, made in a thread if it is new. Raises KeyError for an unlisted symbol."""
         key = (symbol, day)
         if key not in self._days:
-            # A task, so that two requests at once make a day once; the work itself runs in a thread.
+            # A task, so that two simultaneous requests make a day only once; the work runs in a thread.
             self._days[key] = asyncio.create_task(asyncio.to_thread(self._market.day, symbol, day))
         return await asyncio.shield(self._days[key])
 
@@ -104,7 +104,7 @@ class Tape:
     ) -> list[MarketDay]:
         """Return the first `limit` trades from `trade_id` on with time < end_ms.
 
-        It looks back so many `days` from `end_ms`; for an older id, the answer begins there.
+        It looks back at most `days` days from `end_ms`. For an older id, the answer begins there.
         """
         day = today = from_epoch_ms(end_ms - 1).date()
         while today - day < days * _DAY and trade_id < self._market.first_id(symbol, day):

@@ -1,4 +1,4 @@
-"""The server's side of a clock that other processes follow: send them the time and wait for them."""
+"""The server's side of a clock that other processes follow: send the time, and wait until they have acted."""
 
 from __future__ import annotations
 
