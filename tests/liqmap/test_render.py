@@ -389,7 +389,7 @@ def circles(canvas: Canvas) -> int:
     return sum(len(rings.x) for rings in rings_of(canvas))
 
 
-def test_every_selected_trade_is_a_circle_up_to_a_number_that_is_said():
+def test_every_selected_trade_is_a_circle_up_to_a_number_that_is_reported():
     few, many = (map_canvas(VARIANTS[name], label=LABEL) for name in ("plain", "many trades"))
     assert circles(few) == 200 + 2  # and two in the legend
     assert circles(many) == 2 * LARGEST_KEPT + 2
@@ -507,7 +507,7 @@ def test_nothing_swept_has_no_ghosts():
     assert "swept since" not in texts(map_canvas(VARIANTS["one price"], label=LABEL))
 
 
-def test_nothing_standing_is_said():
+def test_nothing_standing_is_reported():
     for canvas_of in (map_canvas, depth_canvas):
         assert "nothing stands" in texts(canvas_of(VARIANTS["nothing stands"], label=LABEL))
         assert "nothing stands" not in texts(canvas_of(VARIANTS["plain"], label=LABEL))

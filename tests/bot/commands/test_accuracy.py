@@ -70,7 +70,7 @@ async def test_one_symbol_can_be_asked_for(floor: Floor, report: FakeReport):
     assert report.symbols == ["BTC-USDT"]
 
 
-async def test_what_a_symbol_was_taken_to_mean_is_said(floor: Floor, report: FakeReport):
+async def test_what_a_symbol_was_taken_to_mean_is_reported(floor: Floor, report: FakeReport):
     assert not (await accuracy(floor, symbol="BTCUSDT")).content
     report.answer = replace(report.answer, completion="BTC: BTCUSDT")
     assert (await accuracy(floor, symbol="btc")).content == "BTC: BTCUSDT"

@@ -478,7 +478,7 @@ def mail(member: simcord.MemberActor) -> list[str]:
     return [message.content for message in member.user.dm_channel.history()]
 
 
-async def test_own_alert_comes_as_a_private_message_and_is_nobody_else_s_to_see(floor: Floor, draw: Market):
+async def test_own_alert_is_a_private_message_that_nobody_else_sees(floor: Floor, draw: Market):
     answer = await member_near(floor, floor.member, symbol="BTCUSDT")
     words = "BTCUSDT on Binance within 1 % of a cluster of $1M or more, at most once every 1h"
     assert shown(answer).content == (
@@ -497,7 +497,7 @@ async def test_own_alert_comes_as_a_private_message_and_is_nobody_else_s_to_see(
 
 
 @EXPECTS_ERRORS
-async def test_closed_private_messages_are_said_and_no_alert_is_set(floor: Floor, store: Store):
+async def test_closed_private_messages_are_reported_and_no_alert_is_set(floor: Floor, store: Store):
     floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50007)
     sentence = refusal(await member_near(floor, floor.member))
     assert sentence.startswith("I cannot send you private messages: allow direct messages")

@@ -310,5 +310,5 @@ async def test_suggestions_start_with_what_is_typed(
     assert len(choices) <= 25
 
 
-async def test_suggestions_for_nonsense_are_none(floor: Floor):
+async def test_nonsense_gets_no_suggestions(floor: Floor):
     assert await floor.member.autocomplete(floor.channel, "liqmap", "symbol", "\x00" * 90) == []

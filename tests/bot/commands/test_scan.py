@@ -77,7 +77,7 @@ async def test_scan_that_finds_nothing_says_what_to_try(floor: Floor, scan: Fake
 
 
 @pytest.mark.simcord(check_errors=False)
-async def test_distance_that_is_none_is_refused_before_anything_is_scanned(floor: Floor, scan: FakeScan):
+async def test_invalid_distance_is_refused_before_anything_is_scanned(floor: Floor, scan: FakeScan):
     answer = await floor.member.slash(floor.channel, "scan", distance="near")
     assert answer.response is not None
     assert "share of the price" in answer.response.message.content

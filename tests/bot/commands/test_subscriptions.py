@@ -269,7 +269,7 @@ async def test_missing_right_of_the_bot_is_named_with_its_channel(
 
 
 @EXPECTS_ERRORS
-async def test_channel_that_the_bot_cannot_see_is_said(floor: Floor):
+async def test_channel_that_the_bot_cannot_see_is_reported(floor: Floor):
     sentence = refusal(await floor.subscribe(floor.manager(), channel=closed(floor, view_channel=False)))
     assert "View Channel" in sentence
 
@@ -302,7 +302,7 @@ async def test_role_is_mentioned_only_by_people_with_the_right(floor: Floor):
 
 
 @EXPECTS_ERRORS
-async def test_role_that_is_gone_before_confirm_is_said(floor: Floor, store: Store):
+async def test_role_that_is_gone_before_confirm_is_reported(floor: Floor, store: Store):
     mona = floor.manager(mention_everyone=True)
     role = floor.env.guild.create_role("traders")
     preview = await floor.subscribe(mona, role=role)

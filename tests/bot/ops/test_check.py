@@ -56,7 +56,9 @@ async def outside():
             yield outside
 
 
-async def test_all_is_well(outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_check_reports_each_part_that_works(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
     lines: list[str] = []
     assert await check(outside.settings(tmp_path), say=lines.append)
@@ -73,7 +75,7 @@ async def test_all_is_well(outside: Outside, tmp_path: Path, monkeypatch: pytest
     ]
 
 
-async def test_damaged_files_are_said(outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_damaged_files_are_reported(outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
     aside = tmp_path / "damaged" / "bybit" / "BTCUSDT" / "20230801T000000Z-20230801T000100Z.0a1b2c3d"
     aside.mkdir(parents=True)
@@ -83,7 +85,9 @@ async def test_damaged_files_are_said(outside: Outside, tmp_path: Path, monkeypa
     assert "the oldest of 2023-08-01" in lines[0]
 
 
-async def test_clock_that_is_off_is_said(outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_clock_that_is_off_is_reported(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
     outside.behind = timedelta(hours=3)
     lines: list[str] = []
@@ -95,7 +99,7 @@ async def test_clock_that_is_off_is_said(outside: Outside, tmp_path: Path, monke
     ]
 
 
-async def test_everything_that_is_wrong_is_said_without_secrets(
+async def test_everything_that_is_wrong_is_reported_without_secrets(
     outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN[::-1])
@@ -139,7 +143,7 @@ async def test_something_else_than_discord_is_not_called_unreachable(
     assert "wrong  discord: What answers is not Discord; check the setting discord.api_url." in lines
 
 
-async def test_nothing_to_reach_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_nothing_to_reach_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
     nowhere = "http://127.0.0.1:1"
     settings = BotSettings(

@@ -202,7 +202,7 @@ async def test_transient_failure_is_waited_for_and_not_counted(
     assert subscription.failures == 0
 
 
-async def test_reset_token_is_said_in_the_log(
+async def test_reset_token_is_reported_in_the_log(
     job: SnapshotJob, poster: FakePoster, caplog: pytest.LogCaptureFixture
 ):
     poster.errors = [refused(401)]

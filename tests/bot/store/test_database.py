@@ -106,7 +106,7 @@ async def test_transaction_that_reads_first_can_write_though_another_wants_to(
     assert sorted(found) == list(range(21))
 
 
-async def test_steps_that_break_off_leave_nothing_half_done(
+async def test_interrupted_steps_leave_nothing_half_done(
     settings: BotSettings, monkeypatch: pytest.MonkeyPatch
 ):
     def broken(*_: object) -> None:

@@ -136,7 +136,7 @@ async def test_bots_may_have_the_same_in_one_channel(store: Store):
     assert len(await other.subscriptions.active()) == len(await store.subscriptions.active()) == 1
 
 
-async def test_store_of_one_s_own_application_is_the_same(store: Store):
+async def test_store_for_its_own_application_is_the_same_object(store: Store):
     assert await store.of(APPLICATION) is store
 
 

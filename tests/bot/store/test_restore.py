@@ -104,7 +104,9 @@ async def test_equal_rows_of_one_file_are_restored_once(stored_settings: BotSett
     assert await contents(stored_settings) == WHOLE
 
 
-async def test_what_runs_is_not_touched(stored_settings: BotSettings, store: Store):
+async def test_restore_of_an_active_row_leaves_the_stored_one_unchanged(
+    stored_settings: BotSettings, store: Store
+):
     await restore(store.engine, SAVED, now=NOW)
     awake = replace(PAUSED, state=SubscriptionState.ACTIVE, reason="")
     await restore(store.engine, replace(SAVED, subscriptions=[awake]), now=NOW)

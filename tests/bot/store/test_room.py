@@ -132,7 +132,7 @@ async def test_equal_subscriptions_that_are_confirmed_at_once_are_one(processes:
     assert await outcomes(*confirming) == [""] + [there] * 7
 
 
-async def test_one_draft_that_is_confirmed_and_cancelled_at_once_ends_as_one_of_both(
+async def test_draft_that_is_confirmed_and_cancelled_at_once_is_either_active_or_gone(
     processes: Sequence[Store],
 ):
     one, *others = processes

@@ -141,7 +141,7 @@ async def test_snapshot_of_a_due_time_is_there_once(store: Store):
     assert await store.snapshots.last_posted_at() == NOW + HOUR
 
 
-async def test_snapshot_of_a_removed_subscription_is_none(store: Store):
+async def test_claim_for_a_removed_subscription_makes_no_snapshot(store: Store):
     assert await store.snapshots.claim(12345, NOW, now=NOW) is None
     assert await store.snapshots.last_posted_at() is None
 

@@ -150,7 +150,7 @@ async def test_progress_is_removed_from_a_map_after_any_error(floor: Floor, monk
 
 
 @EXPECTS_ERRORS
-async def test_press_that_fails_after_a_partial_map_says_that_it_stayed_that(floor: Floor):
+async def test_press_that_fails_after_a_partial_map_says_that_the_map_stays_incomplete(floor: Floor):
     message = await answered(floor, symbol="eth")
     floor.draw.partial = result_of()
     floor.draw.errors = [DataError("Not there.")]

@@ -144,7 +144,7 @@ async def test_command_of_an_earlier_version_is_one_sentence(floor: Floor, data:
 
 
 @EXPECTS_ERRORS
-async def test_preview_is_its_creator_s_to_confirm_or_cancel(floor: Floor, store: Store):
+async def test_preview_can_be_confirmed_or_cancelled_only_by_its_creator(floor: Floor, store: Store):
     preview = shown(await floor.subscribe(floor.manager()))
     otto = floor.manager("otto")
     for action in ("confirm", "cancel"):
@@ -299,7 +299,7 @@ async def test_interactions_that_come_twice_have_one_effect_and_one_answer(floor
 
 @EXPECTS_ERRORS
 @pytest.mark.usefixtures("twice")
-async def test_refusals_that_come_twice_are_said_once(floor: Floor):
+async def test_refusals_that_come_twice_are_reported_once(floor: Floor):
     refused = await floor.liqmap(window="soon")
     assert "“soon”" in refusal(refused)
     assert refused.followups == []

@@ -58,7 +58,7 @@ def test_nearest_and_largest_cluster_are_distinguished():
     assert "nearest large $4.50M @ 26,650 (-8.75 %) · largest $9.00M @ 25,000 (-14.40 %)" in text
 
 
-def test_nothing_standing_is_said():
+def test_nothing_standing_is_reported():
     summary = replace(
         SUMMARY,
         standing_long=0.0,
@@ -70,7 +70,7 @@ def test_nothing_standing_is_said():
     assert "**Longs below** nothing stands" in text
 
 
-def test_missing_part_is_said_with_its_reason_and_coloured():
+def test_missing_part_is_reported_with_its_reason_and_coloured():
     gap = Gap(TimeWindow(HALF.end, WINDOW.end), GapKind.NOT_PUBLISHED_YET)
     coverage = Coverage(WINDOW, (HALF,), (gap,), ("daily files",))
     assert "⚠️ 50 % covered, missing 03:00–06:00 (not published yet)" in text_of(coverage=coverage)
@@ -80,7 +80,7 @@ def test_missing_part_is_said_with_its_reason_and_coloured():
     assert map_reply(result_of()).embeds[0].colour == COLOUR
 
 
-def test_lost_trades_are_said_first_and_last():
+def test_lost_trades_are_reported_first_and_last():
     (numbers, *_, last) = map_reply(result_of(coverage=Coverage(WINDOW, (WINDOW,), lost_ids=1234))).embeds
     assert "⚠️ 100 % covered, up to 1,234 trades lost" in (numbers.description or "")
     assert "100 % covered, up to 1,234 trades lost" in (last.footer.text or "")
@@ -110,7 +110,7 @@ def test_simulated_data_is_marked_wherever_it_shows():
     assert all("simulated data" in (file.description or "") for file in reply.files)
 
 
-def test_missing_brackets_and_trades_too_large_are_said():
+def test_missing_brackets_and_trades_too_large_are_reported():
     basis = MarginBasis(MarginModel.SIMPLE, lacking=LackingBrackets("Binance", "NOPEUSDT"))
     text = text_of(summary=replace(SUMMARY, margin=basis, unplaced=2e6))
     assert "⚠️ No Binance brackets of NOPEUSDT are known: levels by the simple model." in text
@@ -139,7 +139,7 @@ def test_answer_for_a_window_that_is_barely_covered_is_a_warning():
     assert first.colour == WARNING_COLOUR
 
 
-def test_levels_from_before_a_gap_are_marked_as_possibly_swept_in_it():
+def test_levels_older_than_a_gap_are_marked_as_possibly_swept_in_it():
     hole = TimeWindow(HALF.end, HALF.end + timedelta(hours=1))
     rest = TimeWindow(hole.end, WINDOW.end)
     coverage = Coverage(WINDOW, (HALF, rest), (Gap(hole, GapKind.RECORDING_INTERRUPTED),))

@@ -60,7 +60,7 @@ def test_a_ledger_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("typed", "completion"), [("btc", "BTC: BTCUSDT\n"), ("btc/usdt", ""), ("BTCUSDT", "")]
 )
-def test_symbol_of_a_report_is_completed_and_that_is_said(
+def test_symbol_of_a_report_is_completed_and_that_is_reported(
     path: Path, capsys: pytest.CaptureFixture[str], typed: str, completion: str
 ):
     code, reported = run(capsys, "report", "--file", str(path), "--symbol", typed)
@@ -98,7 +98,7 @@ def test_a_simulated_map_is_sealed_scored_and_verified(tmp_path: Path, capsys: p
         (("backtest", "BTCUSD_PERP", "2023-08-02", "2023-07-30"), "its start must lie before its end"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(
+def test_what_cannot_be_done_is_reported_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], named: str
 ):
     config = tmp_path / "liqmap.toml"

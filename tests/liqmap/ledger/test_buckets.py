@@ -63,7 +63,7 @@ def test_baseline_is_a_density_without_zeros(sigma: float, other: float, seed: i
     assert density.min() > 0
 
 
-def test_baseline_finds_again_what_depends_on_the_distance_alone():
+def test_baseline_recovers_a_density_that_depends_on_distance_alone():
     rng, sigmas = np.random.default_rng(3), np.linspace(0.005, 0.03, 400).tolist()
     distance = np.tile(np.arange(A_SIDE), 2) * 0.001 + 0.0025
 

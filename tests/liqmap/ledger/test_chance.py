@@ -13,7 +13,7 @@ LIFT = (np.array([4.0, 1, 0]) - np.array([2.0, 1, 3])) / 5
 FIVE = np.full(3, 5.0)
 
 
-def test_three_days_say_nothing_by_hand():
+def test_interval_over_three_days_includes_zero_by_hand():
     found = interval(DAYS, LIFT, FIVE)
     assert found.value == pytest.approx((5 - 6) / 15)
     assert found.low == pytest.approx(-0.6)  # the third day three times
@@ -27,7 +27,7 @@ def test_windows_of_one_day_are_drawn_together():
     assert together.high == pytest.approx(0.4)
 
 
-def test_draws_are_the_same_every_time_and_take_further_axes():
+def test_bootstrap_draws_are_reproducible_and_take_further_axes():
     means = drawn_means(DAYS, np.stack([LIFT, -LIFT], axis=1), FIVE)
     assert means.shape == (10_000, 2)
     assert np.allclose(means[:, 0], -means[:, 1])

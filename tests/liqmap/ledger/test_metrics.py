@@ -67,7 +67,7 @@ def test_buckets_that_do_not_count_are_on_neither_side():
 
 
 @given(st.data())
-def test_what_counts_adds_up(data: st.DataObject):
+def test_counts_of_sides_and_bins_add_up_to_the_difference(data: st.DataObject):
     rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
     density, chance = rng.dirichlet(np.full(COUNT, 0.1)), rng.dirichlet(np.ones(COUNT))
     counts = counts_of(density, rng.uniform(0, 1, COUNT), chance, cells(data.draw(st.floats(0.001, 0.05))))

@@ -19,7 +19,7 @@ from tests.liqmap.supplies import supplies
 NOW = datetime(2026, 7, 2, 7, 33, 20, tzinfo=UTC)
 
 
-async def test_series_of_live_recordings_are_kept_and_their_freshness_is_said(tmp_path: Path):
+async def test_series_of_live_recordings_are_kept_and_their_freshness_is_reported(tmp_path: Path):
     clock = SimulatedClock(NOW)
     async with (
         MarketServer(SimulatedMarket(scale=0.002), clock=clock, pump_every=None) as server,

@@ -109,7 +109,7 @@ def test_count_that_is_not_a_whole_number_is_refused(count: Any):
 
 
 @pytest.mark.parametrize("number", ["100k", None, float("nan"), -1])
-def test_number_that_is_none_is_refused_in_a_sentence(number: Any):
+def test_value_that_is_not_a_number_is_refused_in_a_sentence(number: Any):
     for selection in (GrossValue, Portion):
         with pytest.raises(RequestError, match="takes"):
             selection(number)

@@ -222,7 +222,7 @@ async def test_recorded_markets_are_sealed_and_scored_by_the_clock(tmp_path: Pat
     assert [(each.market, each.time) for each in seals] == [(BYBIT, END), (BYBIT, END + timedelta(hours=8))]
 
 
-async def test_what_cannot_be_had_yet_is_waited_for_two_days(tmp_path: Path):
+async def test_unavailable_trades_are_waited_for_two_days(tmp_path: Path):
     clock = SimulatedClock(END)
     accuracy = invented(tmp_path, clock)
     await accuracy.seal(BYBIT, END, path=accuracy.path)

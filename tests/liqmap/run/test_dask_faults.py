@@ -158,7 +158,7 @@ async def test_check_lets_a_worker_run_something_or_says_why_none_does(
             await reach_cluster(settings)
 
 
-async def test_cluster_is_reached_by_those_whom_its_authority_knows(tmp_path: Path):
+async def test_cluster_accepts_only_clients_with_its_authority_s_certificate(tmp_path: Path):
     tls = certificates(tmp_path)
     security = security_of(tls)
     async with scheduler(security=security) as running, worker(running.address, security=security):
@@ -173,7 +173,7 @@ async def test_cluster_is_reached_by_those_whom_its_authority_knows(tmp_path: Pa
                 await pool.run(name_of, 0)
 
 
-async def test_cluster_without_workers_is_said(address: str, tmp_path: Path):
+async def test_cluster_without_workers_is_reported(address: str, tmp_path: Path):
     async with DaskPool(settings_of(address, tmp_path), shared=None) as pool:
         with pytest.raises(ClusterAway, match="has no workers"):
             await pool.run(name_of, 0)
@@ -392,7 +392,7 @@ async def test_brackets_of_the_bot_s_machine_are_those_of_the_worker(
     assert drawn.pictures[Picture.MAP] != run_map_job(job_of(stored)).pictures[Picture.MAP]
 
 
-async def test_trades_that_no_worker_can_read_are_said(address: str, tmp_path: Path, stored: Stored):
+async def test_trades_that_no_worker_can_read_are_reported(address: str, tmp_path: Path, stored: Stored):
     async with DaskPool(settings_of(address, tmp_path), shared=None) as pool, worker(address):
         await until_it_draws(pool)
         with pytest.raises(ClusterAway, match=r"set storage\.shared_url"):

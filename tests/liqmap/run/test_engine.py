@@ -127,7 +127,7 @@ async def test_request_becomes_two_pictures_and_numbers(
 
 
 @pytest.mark.parametrize(("resident", "pages"), [(False, 1), (True, 3)])
-async def test_brackets_of_now_are_fetched_for_a_map(tmp_path: Path, gate: Gate, resident: bool, pages: int):
+async def test_current_brackets_are_fetched_for_a_map(tmp_path: Path, gate: Gate, resident: bool, pages: int):
     settings = Settings(storage=StorageSettings(path=tmp_path))
     ether = replace(request(), markets=(Market(Exchange.BYBIT, "ETHUSDT"),), model=MarginModel.BYBIT)
     async with (

@@ -20,7 +20,7 @@ ALL = MARKET.liquidations("SOLUSDT", NOON.date())
 AFTERNOON = ALL.between(NOON_MS + 1, NOON_MS + 11 * 3_600_000)
 
 
-def test_liquidations_are_the_same_every_time_and_others_every_day():
+def test_liquidations_of_a_day_are_always_the_same_and_differ_between_days():
     again = MARKET.liquidations("SOLUSDT", NOON.date())
     other = MARKET.liquidations("SOLUSDT", date(2023, 8, 2))
     for name in ("time", "price", "size", "is_long"):

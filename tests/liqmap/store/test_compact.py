@@ -165,7 +165,7 @@ def test_minutes_hours_and_the_published_day_end_as_the_day(store: SegmentStore)
     assert times_of(store) == TRADES.time.tolist()
 
 
-def test_published_day_with_other_trades_is_said_and_kept(
+def test_published_day_with_other_trades_is_reported_and_kept(
     store: SegmentStore, caplog: pytest.LogCaptureFixture
 ):
     without = Trades(TRADES.time[::2], TRADES.price[::2], TRADES.size[::2], TRADES.is_buy[::2])
@@ -268,7 +268,7 @@ def test_killed_at_any_step_nothing_is_lost_and_the_next_time_ends_alike(
         assert times_of(store) == expected
 
 
-def test_unreadable_segments_are_said_and_the_others_compacted(
+def test_unreadable_segments_are_reported_and_the_others_compacted(
     store: SegmentStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     unreadable, *_ = put(store, (0, 60), (60, 120), (3600, 3660), (3660, 3720))

@@ -57,7 +57,7 @@ def test_segment_is_the_same_bytes_on_another_machine(url: str, tmp_path: Path, 
     assert list((tmp_path / "other" / "incoming").iterdir()) == []
 
 
-def test_what_is_not_there_is_none(url: str, tmp_path: Path, segment: Segment):
+def test_missing_object_is_none(url: str, tmp_path: Path, segment: Segment):
     path = elsewhere(tmp_path, segment)
     assert SharedStore(url).bring_in_day(path, incoming=tmp_path / "other" / "incoming") is None
     assert not path.exists()

@@ -161,7 +161,7 @@ def test_amounts_that_are_not_dollars_are_named(exchange: Exchange, symbol: str,
     assert asked_words(MapRequest((Market(exchange, symbol),), window, GrossValue(50))) == words
 
 
-def test_coverage_is_never_silent():
+def test_coverage_text_names_the_covered_share_and_the_longest_gap():
     window = span("2023-08-01T00:00", "2023-08-01T08:00")
     covered, missing = (
         span("2023-08-01T00:00", "2023-08-01T07:00"),
@@ -204,7 +204,7 @@ def test_coverage_that_lacks_a_minute_is_not_whole():
     ("lost", "text"),
     [(1, "100 % covered, up to 1 trade lost"), (1234, "100 % covered, up to 1,234 trades lost")],
 )
-def test_lost_trades_are_said(lost: int, text: str):
+def test_lost_trades_are_reported(lost: int, text: str):
     window = span("2023-08-01T00:00", "2023-08-01T08:00")
     assert coverage_text(Coverage(window, (window,), lost_ids=lost)) == text
 
@@ -279,7 +279,7 @@ def test_gaps_in_which_levels_may_have_been_swept_are_all_said(
     assert unswept_text({Exchange.BYBIT: coverage}, sweep) == sentence
 
 
-def test_gaps_of_some_of_several_exchanges_are_said_to_be_theirs():
+def test_gaps_of_some_of_several_exchanges_are_reported_to_be_theirs():
     each = {
         Exchange.BINANCE: gapped(("00:00", "02:00")),
         Exchange.BYBIT: gapped(("01:00", "04:00")),

@@ -72,7 +72,7 @@ def test_refusal_is_an_error_though_the_status_is_that_of_success():
         ("1INCHUSDT", 1, "1INCHUSDT"),
     ],
 )
-def test_symbol_tells_by_how_many_coins_it_counts(symbol: str, factor: int, single: str):
+def test_symbol_says_how_many_coins_it_counts_as_one(symbol: str, factor: int, single: str):
     assert counted(symbol) == (factor, single)
     if factor > 1:
         assert other_counts(symbol) == (single,)

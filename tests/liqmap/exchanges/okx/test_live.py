@@ -56,7 +56,7 @@ def test_trade_without_a_count_is_one_fill():
         ("net", "buy", Side.SELL),
     ],
 )
-def test_liquidation_tells_the_side_of_the_position(position: str, side: str, closed: Side):
+def test_liquidation_has_the_side_of_the_position(position: str, side: str, closed: Side):
     row = LIQUIDATION["data"][0]
     detail = row["details"][0] | {"posSide": position, "side": side}
     expected = Liquidation("BTCUSDT", 1791565600771, closed, 82655.7, 8.55)
@@ -117,7 +117,7 @@ def test_newest_trade_is_of_the_answer_and_as_old_as_the_question():
     assert LIVE.newest(answer(), asked=NOW).trade is None
 
 
-def test_unknown_symbol_is_said_so_though_the_status_is_that_of_success():
+def test_unknown_symbol_is_reported_so_though_the_status_is_that_of_success():
     with pytest.raises(RequestError, match="no such swap"):
         LIVE.newest(UNKNOWN, asked=NOW)
     assert isinstance(BACKFILL.explained(UNKNOWN, "NOUSDT"), RequestError)
