@@ -98,8 +98,15 @@ def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     parts = plain(text, "leverages").lower().replace(" ", "").split(",")
     found = [_LEVERAGE.fullmatch(part) for part in parts]
     if not all(found):
+        wrong = next(part for part, match in zip(parts, found, strict=True) if not match)
+        leverage, _, weight = wrong.partition(":")
+        if weight and _LEVERAGE.fullmatch(leverage):
+            raise RequestError(
+                f"The weight {quoted(weight)} of leverage {leverage} must be a plain number above 0;"
+                f" try {WEIGHTED_LEVERAGES}."
+            )
         raise RequestError(
-            f"The leverages {quoted(text)} must be whole numbers, with or without weights; try"
+            f"The leverages {quoted(text)} must be whole numbers up to 150, with or without weights; try"
             f" {DEFAULT_LEVERAGES} or {WEIGHTED_LEVERAGES}."
         )
     if len(parts) > _MOST_LEVERAGES:

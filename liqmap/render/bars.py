@@ -10,6 +10,7 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Stack
 from liqmap.render.panel import Panel, padded
 from liqmap.render.style import Palette, leverage_colours, mixed
+from liqmap.text import price
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,11 @@ def standing_totals(liquidation_map: LiquidationMap) -> NDArray[np.float64]:
     buckets = liquidation_map.buckets
     totals: NDArray[np.float64] = (buckets.long + buckets.short).sum(axis=0)
     return totals
+
+
+def bucket_words(size: float) -> tuple[str, str]:
+    """Return which span of prices a bar's amount is of, in two parts: "per 50", "of price"."""
+    return f"per {price(size, step=size)}", "of price"
 
 
 def bar_edges(

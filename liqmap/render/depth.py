@@ -14,7 +14,7 @@ from liqmap.render.axes import (
     step_of,
     tick_width,
 )
-from liqmap.render.bars import draw_bars, level_range, standing_totals
+from liqmap.render.bars import bucket_words, draw_bars, level_range, standing_totals
 from liqmap.render.canvas import Box, Canvas
 from liqmap.render.fonts import text_width
 from liqmap.render.frame import MARGIN, draw_nothing, framed, plot_ends, watermark
@@ -49,7 +49,7 @@ def depth_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
         (liquidation_map.short_depth, curves.box.right, palette.short),
     )
     if standing_totals(liquidation_map).any():
-        _draw_scales(canvas, curves, bars, palette)
+        _draw_scales(canvas, curves, bars, liquidation_map, palette)
         for curve, end, colour in sides:
             (x, y), bottom = _outline(curves, curve, end), curves.box.bottom
             canvas.area(np.r_[x, end, x[0]], np.r_[y, bottom, bottom], colour, opacity=0.16)
@@ -70,14 +70,17 @@ def _depth_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
     highest = float(standing_totals(liquidation_map).max(initial=0.0))
     cumulative, each = (0.0, largest * 1.14 or 1000.0), (0.0, highest / _BARS_SHARE or 1000.0)
     left = MARGIN + max(tick_width(money_scale(cumulative, count=6)), text_width("sum", size=SIZES.tick)) + 12
-    right = WIDTH - MARGIN - text_width("$88.8M", size=SIZES.tick) - 12
+    words = ("$88.8M", *bucket_words(liquidation_map.buckets.size))
+    right = WIDTH - MARGIN - max(text_width(each, size=SIZES.tick) for each in words) - 12
     bottom, top = plot_ends(liquidation_map)
     box = Box(round(left), bottom, round(right), top)
     prices = level_range(liquidation_map, share=0.03)
     return Panel(box, prices, cumulative), Panel(box, prices, each)
 
 
-def _draw_scales(canvas: Canvas, curves: Panel, bars: Panel, palette: Palette) -> None:
+def _draw_scales(
+    canvas: Canvas, curves: Panel, bars: Panel, liquidation_map: LiquidationMap, palette: Palette
+) -> None:
     """Write what the curves mean at the left, and at the right what the bars mean."""
     box = curves.box
     sums = money_scale(curves.y_range, count=6)
@@ -89,7 +92,9 @@ def _draw_scales(canvas: Canvas, curves: Panel, bars: Panel, palette: Palette) -
     highest = bars.y_range[1] * (_BARS_SHARE + 0.02)
     for tick, text in money_scale((0.0, highest), count=4):
         canvas.text(box.right + 12, float(bars.y(tick)), text, palette.muted, size=SIZES.tick)
-    canvas.text(box.right + 12, float(bars.y(highest)) + 34, "per bar", palette.muted, size=SIZES.tick)
+    for line, words in enumerate(reversed(bucket_words(liquidation_map.buckets.size))):
+        y = float(bars.y(highest)) + 34 + line * (SIZES.tick + 4)
+        canvas.text(box.right + 12, y, words, palette.muted, size=SIZES.tick)
 
 
 def _outline(panel: Panel, curve: DepthCurve, end: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -11,6 +11,7 @@ from liqmap.render.canvas import Box, Canvas
 from liqmap.render.fonts import text_width
 from liqmap.render.frame import MARGIN, fitting_size, framed, nothing_text, plot_ends, watermark
 from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, pill_width
+from liqmap.render.map import labelled_clusters
 from liqmap.render.panel import Panel, time_ticks
 from liqmap.render.path import draw_gap, draw_path_line, known_until, last_price_label
 from liqmap.render.realised import draw_dots, realised_label
@@ -156,7 +157,8 @@ def _draw_labels(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
     if when is not None:
         canvas.text(pill.left + 10, pill.bottom - _TIME_BELOW, when, palette.text, size=SIZES.foot)
     column = _label_column(panel, liquidation_map, palette)
-    starts = dict.fromkeys(liquidation_map.labelled, panel.box.right)
+    # All pictures of an answer name the same clusters.
+    starts = dict.fromkeys(labelled_clusters(liquidation_map), panel.box.right)
     column.draw(canvas, column.placed(starts, step=step_of(liquidation_map)), palette)
 
 

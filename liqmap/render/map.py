@@ -15,7 +15,7 @@ from liqmap.render.axes import (
     step_of,
     tick_width,
 )
-from liqmap.render.bars import draw_bars, level_range, standing_totals
+from liqmap.render.bars import bucket_words, draw_bars, level_range, standing_totals
 from liqmap.render.canvas import Box, Canvas
 from liqmap.render.fonts import text_width
 from liqmap.render.frame import (
@@ -26,13 +26,21 @@ from liqmap.render.frame import (
     plot_ends,
     watermark,
 )
-from liqmap.render.labels import LABEL_INDENT, PILL_HEIGHT, LabelColumn, draw_pill, label_room, pill_width
+from liqmap.render.labels import (
+    LABEL_INDENT,
+    PILL_HEIGHT,
+    LabelColumn,
+    cluster_heights,
+    draw_pill,
+    label_room,
+    pill_width,
+)
 from liqmap.render.legend import draw_legend
 from liqmap.render.panel import Panel, padded
 from liqmap.render.path import PATH_TICKS, draw_path, known_until, last_text
 from liqmap.render.realised import draw_ticks, realised_label
 from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette
-from liqmap.text import cluster_label, money, price
+from liqmap.text import cluster_label, money
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +73,13 @@ def map_canvas(liquidation_map: LiquidationMap, *, label: str) -> Canvas:
     _draw_levels(canvas, level_panel, liquidation_map, palette, free=free)
     _draw_last_price_across(canvas, path_panel, level_panel, liquidation_map, palette)
     return canvas
+
+
+def labelled_clusters(liquidation_map: LiquidationMap) -> list[Cluster]:
+    """Return the clusters that have room for their label in the map."""
+    _, panel = _map_panels(liquidation_map)
+    pill, _ = _pill(panel, liquidation_map)
+    return list(cluster_heights(liquidation_map.labelled, panel=panel, pill=pill, strip=_TOTALS_STRIP))
 
 
 def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
@@ -167,20 +182,15 @@ def _draw_levels(
     draw_legend(canvas, liquidation_map, palette, box=panel.box, free=free)
     stands = bool(standing_totals(liquidation_map).any())
     if stands:
-        title = _per_bucket(liquidation_map.buckets.size, panel.box.width / 2)
+        title = " ".join(bucket_words(liquidation_map.buckets.size))
+        if text_width(title, size=SIZES.tick) > panel.box.width / 2:
+            title = bucket_words(liquidation_map.buckets.size)[0]
         draw_bottom_axis(canvas, panel, palette, money_scale(panel.x_range, count=5), title=title)
         pill, _ = _pill(panel, liquidation_map)
         draw_bars(canvas, panel, liquidation_map, palette, pill=pill, upright=False)
     else:
         draw_nothing(canvas, panel, liquidation_map, palette)
     _draw_totals(canvas, panel, liquidation_map, palette)
-
-
-def _per_bucket(size: float, room: float) -> str:
-    """Return which span of prices a bar's amount is of, in the words that `room` [px] takes."""
-    short = f"per {price(size, step=size)}"
-    long = f"{short} of price"
-    return long if text_width(long, size=SIZES.tick) <= room else short
 
 
 def _draw_totals(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
@@ -230,12 +240,13 @@ def _label_clusters(
 ) -> None:
     """Mark clusters with brackets, and join them to a column of labels right of all bars."""
     brackets = _brackets(panel, liquidation_map)
-    if not brackets:
-        return
-    canvas.boxes(list(brackets.values()), palette.text)
     column = _label_column(panel, liquidation_map, palette, pill=pill)
     starts = {cluster: bracket.right for cluster, bracket in brackets.items()}
-    column.draw(canvas, column.placed(starts, step=step_of(liquidation_map)), palette)
+    placed = column.placed(starts, step=step_of(liquidation_map))
+    if placed:
+        # A bracket without a label would ask what it means.
+        canvas.boxes([brackets[each.cluster] for each in placed], palette.text)
+        column.draw(canvas, placed, palette)
 
 
 def _label_column(

@@ -71,13 +71,16 @@ def lacking_text(basis: MarginBasis) -> str | None:
 
 
 def interest_text(interest: OpenInterest) -> str:
-    """Return how much of the open interest stands: standing $40M of $7.9B open interest."""
+    """Return what stands beside the open interest: standing $40M, open interest $7.9B each side.
+
+    Open interest counts a long and its short once. Both can stand, so up to twice the open interest does.
+    """
     standing = money((interest.share_long + interest.share_short) * interest.notional)
-    return f"standing {standing} of {money(interest.notional)} open interest{of_text(interest.of)}"
+    return f"standing {standing}{of_text(interest.of)}, open interest {money(interest.notional)} each side"
 
 
 def interest_shares_text(interest: OpenInterest) -> str:
-    """Return `interest_text` and each side's share: … open interest (longs 0.3 %, shorts 0.2 % of it)."""
+    """Return `interest_text` and each side's share: … each side (longs 0.3 %, shorts 0.2 % of it)."""
     longs, shorts = (part_text(each) for each in (interest.share_long, interest.share_short))
     return f"{interest_text(interest)} (longs {longs}, shorts {shorts} of it)"
 

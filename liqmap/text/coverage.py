@@ -151,7 +151,9 @@ def coverage_warning(coverage: Coverage) -> str | None:
     """Return a sentence on how little of the window is covered, None if most of it is."""
     if coverage.fraction >= MOSTLY_COVERED:
         return None
-    return f"Only {known_share(coverage.fraction)} of this window is covered."
+    share = known_share(coverage.fraction)
+    few = f"Only {share}" if share[0].isdigit() else share.capitalize()  # never "only less than"
+    return f"{few} of this window is covered."
 
 
 def last_trade_text(coverage: Coverage) -> str | None:

@@ -39,11 +39,11 @@ from liqmap.render.bars import bar_edges, standing_totals
 from liqmap.render.canvas import Canvas
 from liqmap.render.depth import depth_canvas
 from liqmap.render.heatmap import heatmap_canvas
-from liqmap.render.map import _map_panels, map_canvas
+from liqmap.render.map import _map_panels, labelled_clusters, map_canvas
 from liqmap.render.path import path_pieces
 from liqmap.render.shapes import Area, Line, Pixels, Rings
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH
-from liqmap.text import cluster_label, last_price_text, price, standing_text
+from liqmap.text import cluster_label, coverage_warning, last_price_text, price, standing_text
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import Computed, compute, entries_of
 
@@ -353,25 +353,36 @@ def test_clusters_that_words_name_are_labelled_in_the_map(name: str):
 def test_map_and_heatmap_name_the_same_clusters_by_the_same_numbers(name: str):
     drawn = VARIANTS[name]
     step = step_of(drawn)
-    labels, named = (
-        {cluster_label(each, step=step) for each in drawn.labelled if each.is_named or not only_named}
-        for only_named in (False, True)
+    named = {cluster_label(each, step=step) for each in drawn.labelled if each.is_named}
+    in_map, in_heatmap = (
+        {text for text in texts(canvas_of(drawn, label=LABEL)) if " @ " in text}
+        for canvas_of in (map_canvas, drawn_heatmap)
     )
-    for canvas_of in (map_canvas, drawn_heatmap):
-        written = {text for text in texts(canvas_of(drawn, label=LABEL)) if " @ " in text}
-        assert named <= written <= labels
+    assert named <= in_map == in_heatmap
+    assert in_map == {cluster_label(each, step=step) for each in labelled_clusters(drawn)}
 
 
-def test_every_labelled_cluster_has_a_bracket_even_without_a_label():
-    drawn = VARIANTS["plain"]
+@pytest.mark.parametrize("name", ["plain", "ninety days"])
+def test_clusters_with_a_label_have_a_bracket_and_no_others(name: str):
+    drawn = VARIANTS[name]
     canvas, (_, panel) = map_canvas(drawn, label=LABEL), _map_panels(drawn)
     white = PALETTES[Theme.DARK].text
     _, brackets = (area.outline for area in areas_of(canvas) if area.colour == white)
-    assert not all(each.is_named for each in drawn.labelled)
     corners = np.asarray(brackets.vertices).reshape(-1, 5, 2)
-    for cluster, each in zip(drawn.labelled, corners, strict=True):
-        assert each[:, 1].min() == pytest.approx(float(panel.y(cluster.low)), abs=1)
-        assert each[:, 1].max() == pytest.approx(float(panel.y(cluster.high)), abs=2)
+    found = sorted((float(each[:, 1].min()), float(each[:, 1].max())) for each in corners)
+    with_label = sorted(labelled_clusters(drawn), key=lambda each: each.low)
+    assert len(with_label) < len(drawn.labelled) or name == "plain"  # not all of them have room
+    for cluster, (low, high) in zip(with_label, found, strict=True):
+        assert low == pytest.approx(float(panel.y(cluster.low)), abs=1)
+        assert high == pytest.approx(float(panel.y(cluster.high)), abs=2)
+
+
+@pytest.mark.parametrize(("name", "span"), [("plain", "per 50"), ("cheap", "per 0.00000002")])
+def test_depth_says_which_span_of_prices_a_bar_is_of(name: str, span: str):
+    canvas = depth_canvas(VARIANTS[name], label=LABEL)
+    boxes = {label.text: label.box for label in canvas.labels}
+    assert boxes[span].bottom > boxes["of price"].top
+    assert all(each.right <= WIDTH for each in boxes.values())
 
 
 @pytest.mark.parametrize("name", ["plain", "light", "dear", "swept", "many trades"])
@@ -592,6 +603,10 @@ def test_picture_of_a_partly_covered_window_begins_with_a_warning():
     window, (gap,) = drawn.request.window, drawn.coverage.missing
     parts = TimeWindow(window.start, gap.window.start), TimeWindow(gap.window.end, window.end)
     drawn = replace(drawn, coverage=replace(drawn.coverage, covered=parts))
+    assert coverage_warning(replace(drawn.coverage, covered=())) == "Only 0 % of this window is covered."
+    seconds = TimeWindow(window.start, window.start + timedelta(seconds=5))
+    barely = replace(drawn.coverage, covered=(seconds,))
+    assert coverage_warning(barely) == "Less than 0.1 % of this window is covered."
     words = texts(map_canvas(drawn, label=LABEL))
     assert any(text.startswith("⚠ Only 75 % of this window is covered. Older levels may") for text in words)
     assert not any(text.startswith("⚠") for text in texts(map_canvas(VARIANTS["plain"], label=LABEL)))

@@ -377,10 +377,9 @@ def test_leverages_are_understood_with_their_weights(
     [
         ("10,10", "have one of them twice"),
         ("1,2,3,4,5,6,7,8,9", "At most 8 leverages are drawn, and these are 9."),
-        (
-            "10:a",
-            "with or without weights; try 10,25,50,100 or 10:35,25:30,50:20,100:15.",
-        ),
+        ("10:a", "The weight “a” of leverage 10 must be a plain number above 0; try 10:35,25:30,50:20,"),
+        ("10:5,25:-1", "The weight “-1” of leverage 25 must be"),
+        ("1000", "must be whole numbers up to 150, with or without weights; try 10,25,50,100 or 10:35,25:30"),
     ],
 )
 def test_leverages_are_refused_with_a_sentence_that_fits(text: str, sentence: str):

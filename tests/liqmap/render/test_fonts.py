@@ -113,10 +113,13 @@ def test_faint_text_covers_a_share_of_its_pixels():
 
 
 def test_wrapped_text_has_even_lines_that_fit_and_end_in_no_separator():
-    words = "100 % covered  ·  selected from 1,234,567 trades  ·  standing $1M of $2M open interest"
+    words = "100 % covered  ·  selected from 1,234,567 trades  ·  standing $1M, open interest $2M each side"
     assert wrapped(words, 2000, size=20) == (words,)
     lines = wrapped(words, 700, size=20)
-    assert lines == ("100 % covered · selected from 1,234,567 trades", "standing $1M of $2M open interest")
+    assert lines == (
+        "100 % covered · selected from 1,234,567 trades",
+        "standing $1M, open interest $2M each side",
+    )
     widths = [text_width(line, size=20) for line in wrapped("some words " * 30, 700, size=20)]
     assert max(widths) <= 700
     assert not any(

@@ -38,7 +38,7 @@ from liqmap.store.merged import merged_parts
 from liqmap.store.reading import read_table
 from liqmap.store.segments import Origin, Part, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.text import interest_text, interest_warnings, left_out_text, realised_text
+from liqmap.text import interest_text, interest_warnings, left_out_text, money, realised_text
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, random_trades, trades_from
 
@@ -163,7 +163,10 @@ def test_open_interest_is_given_per_exchange_and_summed_over_those_where_it_is_k
     assert together.notional == pytest.approx(first.notional + third.notional)
     known = [summary.by_market[0], summary.by_market[2]]
     assert together.share_long * together.notional == pytest.approx(sum(each.standing_long for each in known))
-    assert interest_text(together).endswith("open interest of Binance and OKX")
+    standing = sum(each.standing_long + each.standing_short for each in known)
+    assert interest_text(together) == (
+        f"standing {money(standing)} of Binance and OKX, open interest {money(together.notional)} each side"
+    )
     warnings = interest_warnings(summary)
     assert [each.partition(":")[0] for each in warnings] == ["OKX"]
 
