@@ -36,7 +36,8 @@ def scan_reply(result: ScanResult) -> tuple[discord.Embed, discord.File]:
         text=f"{result.scanned:,} recorded markets, the last 24 hours · estimated, not financial advice"
         f" · liqmap {__version__}"
     )
-    alt_text = "; ".join([f"Nearest large clusters of {result.scanned:,} recorded markets", *lines])
+    words = [f"Nearest large clusters of {result.scanned:,} recorded markets", *lines]
+    alt_text = "; ".join(words).replace("*", "")  # it is read aloud, and its markup with it
     return embed, discord.File(io.BytesIO(result.picture), filename=_NAME, description=alt_text[:1024])
 
 

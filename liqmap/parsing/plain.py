@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 Choice = TypeVar("Choice", bound=StrEnum)
 
 _LONGEST_TEXT = 60
+_MARKUP_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 
 
 def plain(text: object, option: str) -> str:
@@ -25,8 +27,9 @@ def plain(text: object, option: str) -> str:
 
 def quoted(text: str) -> str:
     """Return what was typed in a form that is safe in a reply: short, without markup, mention or link."""
-    shown = "".join(char for char in text[:30] if char.isprintable() and char not in "`*_~|<>@#[]()\\")
-    shown = shown.replace("//", "")
+    shown = "".join(char for char in text[:30] if char.isprintable() and char not in "`*~|<>@#[]()\\")
+    # A single underscore inside a word is no markup, and symbols and modes have it: BTCUSD_PERP, top_n.
+    shown = _MARKUP_UNDERSCORE.sub("", shown.replace("//", ""))
     return f"“{shown}…”" if len(text) > 30 else f"“{shown}”"
 
 

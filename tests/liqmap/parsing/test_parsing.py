@@ -44,6 +44,7 @@ from liqmap.parsing import (
     parse_theme,
     parse_window,
 )
+from liqmap.parsing.plain import quoted
 from liqmap.text import CHART_TEXTS
 from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
@@ -319,6 +320,14 @@ def test_what_doors_suggest_is_understood():
         assert complete_symbol(market, is_known=lambda _: False, are_all_known=False) == market
     assert all(parse_window(window) <= timedelta(days=90) for window in COMMON_WINDOWS)
     assert all(parse_selection(mode, value) for mode, value in DEFAULT_VALUES.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("BTCUSD_PERP", "“BTCUSD_PERP”"), ("_x_", "“x”"), ("a_*_b", "“ab”"), ("__u__ top_m", "“u top_m”")],
+)
+def test_words_are_quoted_as_they_were_typed_but_for_markup(text: str, shown: str):
+    assert quoted(text) == shown
 
 
 @given(text=st.text(max_size=100))
