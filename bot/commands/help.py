@@ -84,6 +84,7 @@ class Help(commands.Cog):
         """Explain each picture below an example of it, and list the commands."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
         embeds = [_explained(kind, each) for kind, each in EXPLANATIONS.items()]
+        # Read from the tree and not from a list, so that a new command cannot be missing.
         embeds.append(_listed(list(_commands(interaction.client.tree.get_commands()))))
 
         async def send() -> None:

@@ -65,6 +65,7 @@ class Scans(commands.Cog):
             within=parse_distance(distance, example="5%"),
             theme=Theme(theme or defaults.theme or Theme.DARK),
         )
+        # Before the acknowledgement, so that a refusal is private.
         check_channel(interaction, defaults.channels)
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=False, thinking=True)

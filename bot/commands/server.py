@@ -63,12 +63,14 @@ class Server(commands.Cog):
             now = _with_words(now, exchange=exchange, theme=theme, leverages=leverages, timezone=timezone)
             now = _with_mode(now, mode, value)
             now = _with_channels(now, allow.id if allow else None, disallow.id if disallow else None)
+            # Checked together: each option may be valid by itself and not with what was set before.
             if now != before:
                 check_defaults(now)
             return now
 
         guild_id = interaction.guild_id or 0
         before = self._guilds.get(guild_id)
+        # Tried before the acknowledgement, so that a mistake is answered at once.
         now = change(before)
         await acknowledge(interaction, ephemeral=True, thinking=True)
         if now != before:

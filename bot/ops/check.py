@@ -106,6 +106,7 @@ async def _discord(session: aiohttp.ClientSession, settings: BotSettings) -> str
             if response.status != 200:
                 raise SettingsError(f"Discord answers with HTTP {response.status}; try again later.")
             user = await response.json()
+    # Before the network errors, because ContentTypeError is a ClientError as well.
     except (aiohttp.ContentTypeError, ValueError) as error:
         raise SettingsError(_NOT_DISCORD) from error
     except (aiohttp.ClientError, TimeoutError) as error:

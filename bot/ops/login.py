@@ -11,6 +11,7 @@ from liqmap import LiqmapError, SettingsError
 
 UNREACHABLE: Final = "Discord cannot be reached; check the network, and the setting discord.api_url."
 
+# Source: Discord's documentation of the gateway's close codes after which a client must not reconnect.
 _CLOSE_CODES: Final = {
     4004: TOKEN_RESET,
     4010: "Discord refuses the number of shards; set discord.shards = 0 to let Discord choose it.",

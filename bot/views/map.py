@@ -21,7 +21,7 @@ from liqmap.text import length_text
 if TYPE_CHECKING:
     from liqmap import MapResult
 
-CUSTOM_ID_LENGTH: Final = 100
+CUSTOM_ID_LENGTH: Final = 100  # Discord's limit
 _LABEL_LENGTH = 80  # Discord's limit
 MODE_NAMES: Final = {
     Mode.TOP_N: "top_n: the largest trades of each side",
@@ -138,6 +138,7 @@ class DeleteButton(Press, ui.DynamicItem[ui.Button[Any]], template=r"delete:([0-
         moderates = interaction.guild_id is not None and interaction.permissions.manage_messages
         if interaction.user.id != self._author_id and not moderates:
             raise RequestError("Only the person who asked for this map, or a moderator, can delete it.")
+        # Acknowledged first, because deleting may take several attempts.
         await acknowledge(interaction)
         with suppress(discord.NotFound):  # an earlier attempt arrived after all, or somebody else deleted it
             await patiently(interaction.delete_original_response)

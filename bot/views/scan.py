@@ -45,6 +45,7 @@ def scan_view(result: ScanResult, *, author_id: int) -> ui.View:
     """Return a button to the map of each market that is listed, and Delete."""
     view = ui.View(timeout=None)
     window = result.request.window
+    # Two rows of buttons; Delete is in the third.
     for place, each in enumerate(result.markets[:_MOST_BUTTONS]):
         drawn = MapRequest((each.market,), window, TopN(_LARGEST_TRADES), theme=result.request.theme)
         label = f"{each.market.symbol} {EXCHANGES[each.market.exchange].label}"

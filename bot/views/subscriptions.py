@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bot.store.snapshots import Snapshot
     from bot.store.subscriptions import NewSubscription, Subscription
 
-_MOST_LISTED = 25
+_MOST_LISTED = 25  # Discord's limit for the options of a menu
 
 
 class Desk(Protocol):

@@ -101,6 +101,7 @@ async def _score(options: argparse.Namespace, engine: Engine) -> None:
 
 
 async def _backtest(options: argparse.Namespace, engine: Engine) -> None:
+    # The last day is included, as people mean it; a window ends before its end.
     accuracy, start, last = engine.accuracy, _day(options.start), _day(options.until)
     window = TimeWindow(start, last + DAY)
     market = await _market(options, engine, window)

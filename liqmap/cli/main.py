@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: failed. 2: the arguments or the settings are wrong. 130: interrupted. One sentence on stderr
     gives the reason.
     """
+    # Before anything is printed: a console whose encoding lacks arrows must not raise an error.
     write_any_text()
     words = sys.argv[1:] if arguments is None else arguments
     try:

@@ -70,6 +70,7 @@ def map_command(words: Sequence[str]) -> int:
     """Draw the map that `words` describe and return the exit code, 2 if they are wrong."""
     options = _parser().parse_args(words)
     settings = load_settings(options.config)
+    # Checked before anything is opened, so that a typing mistake is answered at once.
     try:
         request = _request(options, settings)
     except RequestError as error:
@@ -86,6 +87,7 @@ async def _draw(
 ) -> tuple[MapResult, dict[str, Path]]:
     async with AsyncExitStack() as stack:
         bar = stack.enter_context(ProgressBar())
+        # The first words, because the lists of symbols may have to be fetched.
         bar.show(Progress(f"Looking up {request.market.symbol}"))
         if options.simulated:
             settings = await stack.enter_async_context(simulated_market(settings))
@@ -108,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("symbol", help="such as BTCUSDT, btc or BTC/USDT")
     parser.add_argument("window", help="length of time: 90m, 6h, 7d, 1d12h")
     parser.add_argument("mode", nargs="?", default="top_n", help="top_n (default), gross_value or portion")
+    # argparse formats help texts, so a percent sign is written twice.
     parser.add_argument("value", nargs="?", help="value of the mode (defaults: 100, 100k, 1%%)")
     _add_exchanges(parser)
     _add_positions(parser)

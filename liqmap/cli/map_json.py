@@ -71,6 +71,7 @@ def as_json(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
         "coverage": _coverage_report(result.coverage),
         "timings_ms": {name: round(value, 3) for name, value in result.timings_ms.items()},
     }
+    # NaN is not JSON, though Python writes it; an error is better than a file that other programs refuse.
     return json.dumps(report, allow_nan=False) + "\n"
 
 
@@ -135,6 +136,7 @@ def _coverage_report(coverage: Coverage) -> dict[str, Any]:
             "start": gap.window.start.isoformat(),
             "end": gap.window.end.isoformat(),
             "kind": gap.kind,
+            # The kind is for programs; its words may change from version to version.
             "reason": gap_text(gap),
         }
         for gap in coverage.missing

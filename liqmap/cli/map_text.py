@@ -72,6 +72,7 @@ def as_text(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
         *(("left out", left_out_text(each)) for each in summary.left_out),
         *((name, str(path)) for name, path in files.items()),
     ]
+    # Only the first symbol: in a map of several exchanges, the others are the same coin by another spelling.
     market = f"{request.market.symbol} on {exchanges_text(request.markets)}"
     title = f"{market}, {', '.join(asked_words(request))}{simulated}"
     lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]

@@ -24,6 +24,7 @@ class ProgressBar:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._shown = ""
+        # Nothing goes into a log file or pipe, where each update would be a line of its own.
         self._bar = tqdm(total=100, leave=False, disable=not sys.stderr.isatty(), bar_format=" ")
 
     def __enter__(self) -> Self:

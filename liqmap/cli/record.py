@@ -112,6 +112,7 @@ async def _record(settings: Settings, *, simulated: bool) -> None:
         if simulated:
             settings = await stack.enter_async_context(simulated_market(settings))
         engine = await stack.enter_async_context(Engine(settings, record=True))
+        # It also ends if no exchange knows any of the symbols: waiting would look like recording.
         ends = [asyncio.create_task(each) for each in (stop.wait(), engine.refused())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in ends:
@@ -229,4 +230,5 @@ def _as_json(found: Sequence[SymbolStatus]) -> str:
 
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+    # Into a pipe, the first line would otherwise come only when recording ends.
     sys.stdout.flush()

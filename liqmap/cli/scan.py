@@ -67,7 +67,9 @@ async def _scanned(request: ScanRequest, settings: Settings, *, simulated: bool)
         meant = [await listings.meant(each, request.window) for each in request.markets]
         for typed, market in zip(request.markets, meant, strict=True):
             if completion := completion_text([typed], [market]):
+                # On stderr, where it does not spoil the JSON.
                 sys.stderr.write(f"{completion} on {_label(market)}\n")
+        # Two spellings of one market, such as btc and BTCUSDT, are scanned once.
         return await engine.scan(replace(request, markets=tuple(dict.fromkeys(meant))))
 
 

@@ -194,6 +194,7 @@ class MapRequest:
     stack: Stack | None = None
 
     def __post_init__(self) -> None:
+        # Types first: the checks below would fail on other types with errors that explain nothing.
         self._check_types()
         if {type(each) for each in self.markets} != {Market}:
             raise RequestError('A request takes markets: (Market(Exchange.BINANCE, "BTCUSDT"),).')

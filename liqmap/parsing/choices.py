@@ -57,6 +57,7 @@ def parse_chart(text: str | None) -> frozenset[Picture]:
     """Return the pictures to draw; a chart is drawn in addition to the usual ones. Raises RequestError."""
     if text is None:
         return PICTURES
+    # Map and depth are always drawn, so they are not among the charts to choose.
     word = plain(text, "chart").lower()
     chart = next((each for each in CHARTS if each == word), None)
     if chart is None:

@@ -68,6 +68,7 @@ def parse_exchanges(text: str) -> tuple[Exchange, ...]:
 
     Raises RequestError.
     """
+    # The order is kept, because prices of the map are those of the first.
     words = [word.strip() for word in plain(text, "exchange").lower().split(",")]
     if words == [ALL_EXCHANGES]:
         return (*Exchange,)

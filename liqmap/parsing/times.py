@@ -54,6 +54,7 @@ def parse_end(text: str | None, *, now: datetime) -> datetime:
     Now is floored to the minute, so that requests within one minute are equal and share one job. Raises
     RequestError.
     """
+    # Seconds are dropped only here: an end that was typed is meant as it is.
     if text is None:
         return now.replace(second=0, microsecond=0)
     found = _END.fullmatch(plain(text, "end").lower())

@@ -97,6 +97,7 @@ class Accuracy:
                 " sealed; use liqmap ledger backtest for past days."
             )
 
+        # Opened only once the map is computed, so that the file is locked for a moment only.
         def write() -> Seal:
             ledger, now = self._settings.ledger, self._clock.now()
             with opened(path, prior=ledger.prior_path) as book:
@@ -135,6 +136,7 @@ class Accuracy:
         sealed: datetime | None = None
         while True:
             end = newest_boundary(self._clock.now())
+            # Sealing comes first, because it has a deadline and scoring has none.
             if sealed != end and self._clock.now() - end <= SEALED_WITHIN:
                 await self.seal_recorded(end)
                 sealed = end

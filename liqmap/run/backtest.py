@@ -93,6 +93,7 @@ class Backtest:
             found.append((_gain(half), ledger, half))
         # Of equal gains the first, which is the default. Candidates without a gain come last.
         gain, chosen, prior = max(found, key=lambda each: -1e9 if each[0] is None else each[0])
+        # The baseline of the second half may learn from the first, or its first thirty windows were lost.
         with_prior = chosen.model_copy(update={"prior": str(prior)})
         await self._fill(_Half(path, with_prior, self._second))
         return Chosen(chosen, gain)

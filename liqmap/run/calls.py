@@ -71,6 +71,7 @@ async def adraw(
     **options: Unpack[Options],
 ) -> MapResult:
     """Draw as `draw` does, awaited in a running event loop. For many maps, use one `Engine`."""
+    # A misspelled option would otherwise be ignored, and the map would silently be another one.
     if unknown := sorted(options.keys() - Options.__optional_keys__):
         known = ", ".join(sorted(Options.__optional_keys__))
         raise RequestError(f"draw has no option {unknown[0]}; it takes {known}.")

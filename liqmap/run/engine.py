@@ -200,6 +200,7 @@ class Engine:
             try:
                 return await self._draw_once(request)
             except DamagedSegment as error:
+                # Damaged again after it was fetched: the disk is at fault, and another try would not help.
                 if error.path in healed:
                     raise
                 healed.add(error.path)

@@ -68,6 +68,7 @@ class _One:
                 market.exchange, market.symbol, window=request.window, progress=progress
             )
         )
+        # Brackets and series are fetched at the same time; the trades take longest anyway.
         self._bracketing = asyncio.create_task(sources.brackets.current(request.model, market.symbol))
         self._fetch = SeriesFetch(
             request, collector=sources.series, liquidations=sources.liquidations, clock=sources.clock

@@ -139,6 +139,7 @@ class Loaded:
 
     def _near(self, marks: Marks, index: int, found: Largest) -> NDArray[np.int64]:
         """Return the places of trades whose nearest level trades of their own minute may have reached."""
+        # Few levels lie within the extremes of their first minute, so the seconds of few minutes are read.
         trades, minutes = found.trades, self.minutes[index]
         place = np.searchsorted(minutes.time, trades.time // 60_000 * 60_000)
         if trades.side is Side.BUY:

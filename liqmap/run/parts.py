@@ -117,6 +117,7 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
     sources = Sources(_collector(supply, recorder), brackets, series, liquidations, supply.clock)
     accuracy = Accuracy(settings, sources, run=pool.run, is_recorded=recorder.is_recorded)
     if manner.record:
+        # Now, so that wrong settings end the start, and are not just logged three times a day.
         accuracy.check_settings()
         await stack.enter_async_context(_in_background(accuracy.run()))
     return Parts(pool, supply.store, cluster, shared, sources, recorder, accuracy)

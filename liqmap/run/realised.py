@@ -34,6 +34,7 @@ def realised_in(root: Path, market: Market, window: TimeWindow) -> Realised | No
         ]
     except DataError:  # reported by `liqmap status`; the rows that are left would look like all of them
         return None
+    # No rows from a feed that was received mean that nobody was liquidated, which is worth saying.
     if not found and not covered:
         return None
     files = row.liquidation_files

@@ -54,6 +54,7 @@ def scanned(job: MapJob, *, least: float = 0.0) -> ScannedMarket:
     found = compute_map(job, load_job(job))
     summary, volatility = summarize(found), hourly_volatility(found.path)
     below, above = _nearest_of(summary, least) if least else (summary.nearest_long, summary.nearest_short)
+    # A cluster is compared with the volume of an hour: what a quiet market cannot absorb, a busy one may.
     traded = _traded(job.parts, TimeWindow.ending(job.request.window.end, HOUR))
     return ScannedMarket(
         market=job.request.market,

@@ -51,6 +51,7 @@ class SharedJobs:
             self._refuse_if_full()
             job = self._start(request)
         job.listeners.append(listener)
+        # A caller who comes later sees what the others see.
         if job.partial is not None:
             listener.partial(job.partial)
         # Shielded: a caller who is cancelled must not cancel the job of the others.

@@ -43,6 +43,7 @@ def run_standing_job(job: MapJob) -> Standing:
 
 def volatility(path: PricePath, *, end_ms: int) -> float:
     """Return the realised volatility of the 24 hours before `end_ms`, scaled to the ledger's horizon."""
+    # Squared log returns add up over time, so the length of the path's bins does not change the scale.
     close = path.close[path.time >= end_ms - _DAY_MS]
     daily = float(np.sqrt(np.sum(np.diff(np.log(close)) ** 2)))
     return max(daily * float(np.sqrt(HORIZON / DAY)), _LEAST_SIGMA)

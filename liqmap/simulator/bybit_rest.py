@@ -108,6 +108,7 @@ def _page(groups: Sequence[list[dict[str, Any]]], request: web.Request) -> web.R
     found = re.fullmatch(r"first=(\d+)&last=\d+", request.query.get("cursor") or "first=0&last=0")
     if found is None:
         return _refused("params error: cursor invalid")
+    # A client must send the cursor as it got it: quoted twice, it does not match.
     first = int(found[1])
     more = first + _SYMBOLS_A_PAGE
     result = {

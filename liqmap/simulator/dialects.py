@@ -123,6 +123,7 @@ class BinanceStream(Unlimited):
         answer = json.dumps({"result": None, "id": number})
         if method == "UNSUBSCRIBE":
             return Reply(answer, unsubscribe=names)
+        # Names that are subscribed to already do not count twice.
         if len({*subscribed, *names}) > _BINANCE_MOST_STREAMS:
             error = {"code": 2, "msg": f"Invalid request: more than {_BINANCE_MOST_STREAMS} streams"}
             return Reply(json.dumps({"error": error, "id": number}), closes=True)

@@ -23,6 +23,7 @@ class Host:
         )
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
+        # The port that the system has chosen, if it was 0.
         self._port = runner.addresses[0][1]
 
     async def stop(self) -> None:

@@ -92,6 +92,7 @@ def binance_liquidations(stream: str, part: Liquidations, sent_ms: int) -> list[
     "o":"LIMIT","f":"IOC","q":"0.190","p":"82338.30","ap":"82651.90","X":"FILLED","l":"0.155",
     "z":"0.190","T":1791565602120}}}
     """
+    # Binance sends at most one liquidation a second and symbol, so the others are never seen.
     reported = part.latest_a_second()
     beyond = 1 + np.where(reported.is_long, -MAINTENANCE, MAINTENANCE)
     limit = decimals(reported.price * beyond, part.listing.price_decimals)

@@ -102,6 +102,7 @@ def _write_rows(body: io.BytesIO, parts: Sequence[MarketDay]) -> None:
         fills = Fills.of(part)
         trades, trade = part.trades, fills.trade
         price = decimals(trades.price, part.listing.price_decimals).take(pa.array(trade))
+        # OKX's files have exponents for this value alone, which a parser must be able to read.
         size = pc.if_else(pc.equal(fills.size, "0.01"), "1E-2", fills.size)
         table = pa.table(
             [

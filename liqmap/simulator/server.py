@@ -123,6 +123,7 @@ class MarketServer:
             ("/binance/fapi/v1/time", self._binance.time),
             ("/binance/fapi/v1/markPriceKlines", self._binance_series.marks),
             ("/binance/futures/data/openInterestHist", self._binance_series.interest),
+            # After the API's routes, because it matches every path; so for the other exchanges.
             ("/binance{path:/.*}", self._files.binance),
             ("/bybit/v5/market/recent-trade", self._bybit.trades),
             ("/bybit/v5/market/instruments-info", self._bybit.listings),

@@ -153,6 +153,7 @@ class Streams:
         await asyncio.gather(*(self._prepare(topic.symbol) for topic in topics.values() if topic is not None))
         now = epoch_ms(self._clock.now())
         for name, topic in topics.items():
+            # A name that is subscribed to already goes on from where it is.
             connection.subscriptions.setdefault(name, None if topic is None else Subscription(topic, now))
         for text in acknowledgements:
             await connection.socket.send_str(text)

@@ -29,6 +29,7 @@ def sweep_text(basis: SweepBasis) -> str:
     """Return which price swept the levels: swept by mark price."""
     if basis.price is SweepPrice.TRADED:
         return "swept by traded prices"
+    # A share is named only if both prices swept.
     if basis.share < 1:
         return f"swept by mark price ({known_share(basis.share)} of the window, else by traded)"
     return "swept by mark price"
