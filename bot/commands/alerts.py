@@ -136,6 +136,7 @@ class Alerts(
             # An alert for a symbol that cannot be drawn would never fire.
             async with self._symbols.explaining(meant, typed=symbol):
                 await drawn(self._draw, interaction, meant)
+            # Before it is stored: an alert that cannot be delivered must not be set.
             if private:
                 await _greet(interaction.user, new)
             number = await self._store.alerts.add(new, most=most)

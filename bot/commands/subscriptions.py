@@ -112,6 +112,7 @@ class Subscriptions(commands.Cog):
                 publish=publish,
             )
             await self.desk.check_room(new)
+            # Drawn before it is saved, so that nobody subscribes to a map that cannot be drawn.
             async with self._symbols.explaining(meant, typed=symbol):
                 result = await drawn(self._draw, interaction, meant)
             # Stored before it is confirmed: a `custom_id` has no room for it, and buttons outlive a restart.
@@ -155,6 +156,7 @@ class Subscriptions(commands.Cog):
         found = await self._store.subscriptions.of_guild(interaction.guild_id or 0)
         return found_choices({str(each.id): self._name(interaction, each) for each in found}, typed)
 
+    # Servers arrive one by one after the start, each as soon as Discord reports it.
     @commands.Cog.listener()
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Claim the rows of this server that belong to no bot yet."""

@@ -71,6 +71,7 @@ class Claims:
             )
 
     async def _claim_subscriptions(self, connection: AsyncConnection, guild_id: int) -> list[int]:
+        # One by one, because the place that a row gets depends on those claimed before it.
         rows = await self._left(connection, subscriptions, guild_id)
         for row in rows:
             mine = row | {"application_id": self._owner.of_new_rows}
@@ -89,6 +90,7 @@ class Claims:
         claimed = []
         for row in await self._left(connection, alerts, guild_id):
             mine = row | {"application_id": self._owner.of_new_rows}
+            # An equal alert of the bot's own would be posted together with it, so one is enough.
             if await equal_alert(connection, mine) is not None:
                 await connection.execute(delete(alerts).where(alerts.c.id == row["id"]))
                 continue

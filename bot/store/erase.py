@@ -50,6 +50,7 @@ async def erase_user(engine: AsyncEngine, user_id: int) -> int:
             if "creator_id" in table.c:
                 theirs = update(table).where(table.c.creator_id == user_id)
                 named += (await connection.execute(theirs.values(creator_id=NOBODY))).rowcount
+            # A reason or a kept answer can name the person in its text.
             for column in table.c:
                 if column.name in _TEXTS:
                     mentioning = update(table).where(column.contains(f"<@{user_id}>"))

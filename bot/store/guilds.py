@@ -71,6 +71,7 @@ class GuildTable:
             left = tuple(each for each in defaults.channels if each != channel_id)
             return replace(defaults, channels=left)
 
+        # Only guilds in memory are searched: a channel's id does not say which guild it belongs to.
         for guild_id, defaults in self.all().items():
             if channel_id in defaults.channels:
                 await self.change(guild_id, without)

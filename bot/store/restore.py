@@ -79,6 +79,7 @@ async def _add_alerts(connection: AsyncConnection, saved: Sequence[NewAlert]) ->
 
 
 async def _replace_guilds(connection: AsyncConnection, saved: Mapping[int, GuildDefaults]) -> None:
+    # Only unclaimed defaults are replaced here; a bot's own are replaced when it claims these.
     if saved:
         replaced = delete(guilds).where(
             guilds.c.application_id == UNCLAIMED, guilds.c.guild_id == bindparam("replaced")

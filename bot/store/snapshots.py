@@ -96,6 +96,7 @@ class SnapshotTable:
                 update(snapshots)
                 .where(
                     self._row_of(snapshot),
+                    # Unchanged since it was read: another process may have begun to send it meanwhile.
                     snapshots.c.state == snapshot.state,
                     snapshots.c.changed_at == snapshot.changed_at,
                     runs.exists(),
@@ -112,6 +113,7 @@ class SnapshotTable:
                 .where(self._row_of(snapshot))
                 .values(state=SnapshotState.POSTED, message_id=message_id, changed_at=now)
             )
+            # In the same transaction: a post that is noted without its message could not be edited later.
             changes: dict[str, Any] = {"failures": 0}
             if message_id is not None:
                 changes["message_id"] = message_id

@@ -250,6 +250,7 @@ def subscription_columns(new: NewSubscription) -> dict[str, Any]:
         "spec": encode_spec(new.spec),
         "every": int(new.schedule.every.total_seconds()),
         "at_minute": new.schedule.at // _MINUTE,
+        # One number, because it is part of the unique key of active subscriptions.
         "weekdays": sum(1 << day for day in new.schedule.days),
         "timezone": new.schedule.timezone,
         "style": new.style,

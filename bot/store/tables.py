@@ -74,6 +74,7 @@ subscriptions = Table(
     Column("failures", Integer, nullable=False),
     Column("message_id", BigInteger),
     Column("active_since", UtcSeconds, nullable=False),
+    # None for drafts, which take no place: a unique key allows any number of rows with NULL.
     Column("place", Integer),
     CheckConstraint("guild_id > 0", name="ck_subscriptions_guild_id"),
     CheckConstraint("at_minute BETWEEN 0 AND 1439", name="ck_subscriptions_at_minute"),

@@ -64,6 +64,7 @@ class MapsUnderWay:
             taken = (await connection.execute(select(table.c.place).where(*its))).scalars().all()
             if len(taken) >= most:
                 return None
+            # A row that another process adds at the same time takes the place, and this one tries again.
             place = next(number for number in count() if number not in taken)
             await connection.execute(insert(table).values(row | {"place": place, "begun_at": now}))
         return place

@@ -268,7 +268,7 @@ class Engine:
         return await self._parts.pool.run(run_job, job)
 
     async def _offer_partial(self, request: MapRequest, gathering: Gathering) -> None:
-        """Wait for the trades; after `recent.patience`, give the listeners a map of what there is."""
+        """Wait for the trades; after `recent.patience`, give the listeners a map of those in the store."""
         patience = asyncio.ensure_future(self._clock.sleep(self._settings.recent.patience))
         try:
             await asyncio.wait({gathering.collected, patience}, return_when=asyncio.FIRST_COMPLETED)

@@ -296,7 +296,7 @@ def _largest_notional(job: MapJob) -> float:
 
 
 def _rounded(value: float, digits: int, rounding: str) -> str:
-    """Write `value` with so many significant digits and no exponent: 82,300 becomes 80,000."""
+    """Write `value` with `digits` significant digits and no exponent: 82,300 becomes 80,000."""
     rounded = Context(prec=digits, rounding=rounding).create_decimal(value)
     return f"{rounded.normalize():,f}"
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from liqmap.store.largest import Largest
     from liqmap.store.segments import Part
 
-_HELD = 1000  # up to so many trades of a side are kept when they are read for counting, not read twice
+_HELD = 1000  # selections of at most this many trades a side stay in memory after counting: no second read
 
 
 def load(

@@ -87,7 +87,7 @@ def margin_checks(root: Path) -> list[MarginCheck]:
 def margin_check(
     market: Market, liquidations: Iterable[Liquidation], *, folders: tuple[Path, ...] = ()
 ) -> MarginCheck | None:
-    """Return what liquidations of one market say, None where no bankruptcy price is known."""
+    """Return the check of one market by its liquidations, None if no bankruptcy price is known."""
     known = [each for each in liquidations if each.bankruptcy is not None]
     price = np.array([each.price for each in known], np.float64)
     bankruptcy = np.array([each.bankruptcy for each in known], np.float64)

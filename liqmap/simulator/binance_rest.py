@@ -80,7 +80,7 @@ class BinanceRest:
         self.budget = WeightLimit(clock, weight_limit)
 
     async def trades(self, request: web.Request) -> web.Response:
-        """Answer GET /fapi/v1/aggTrades: rows in order of their ids, none later than the clock."""
+        """Answer GET /fapi/v1/aggTrades: rows in the order of their ids, up to the clock's time."""
         charge = self.budget.charge(_TRADES_WEIGHT)
         if charge.refusal is not None:
             return _refused(charge, charge.refusal)

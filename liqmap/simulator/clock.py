@@ -1,4 +1,4 @@
-"""Clocks for tests: one that moves only when told to, and one that follows that of another process."""
+"""Clocks for tests: one that moves only when a test advances it, and one that follows another process's."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Subscription:
 
 
 class Connection:
-    """A client on `socket`. `subscriptions` are by name, None for names for which nothing is sent.
+    """A client on `socket`. `subscriptions` are by name; a name for which nothing is sent has None.
 
     Hold the lock `sending` while sending what is due, so that nothing is sent twice.
     """

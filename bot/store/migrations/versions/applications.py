@@ -35,7 +35,7 @@ DELETE FROM alerts WHERE EXISTS (
 def upgrade() -> None:
     """Give each row an owner, and resolve duplicates that simultaneous presses have made."""
     for table in ("subscriptions", "alerts"):
-        op.execute(f"DELETE FROM {table} WHERE guild_id <= 0")  # noqa: S608 - a name of above
+        op.execute(f"DELETE FROM {table} WHERE guild_id <= 0")  # noqa: S608 - one of the two names above
         # Existing rows belong to no bot until one claims them.
         op.execute(
             f"ALTER TABLE {table} ADD COLUMN application_id BIGINT DEFAULT 0 NOT NULL"
