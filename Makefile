@@ -39,7 +39,7 @@ files-study: $(READY) ## count the files and bytes that recording 600 quiet mark
 	$(RUN)/python -m tests.studies.files
 
 damage: $(READY) ## damage the files of a store 2,000 times: the clean result or a sentence each time
-	LIQMAP_DAMAGE_TRIALS=2000 $(RUN)/pytest tests/liqmap/test_damage.py
+	LIQMAP_DAMAGE_TRIALS=2000 $(RUN)/pytest tests/liqmap/test_damage.py tests/liqmap/store/test_faults.py
 
 ledger-study: $(READY) ## put the ledger into invented markets, and print what it finds there
 	$(RUN)/python -m tests.accuracy

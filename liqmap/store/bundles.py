@@ -21,18 +21,18 @@ import threading
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 import xxhash
 
 from liqmap.files import names_in
-from liqmap.window import TimeWindow
+from liqmap.window import HOUR, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from io import FileIO
-    from pathlib import Path
 
     from liqmap.model import Exchange
 
@@ -115,9 +115,14 @@ def files_in(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names_in(folder)) if name.endswith(_SUFFIXES)]
 
 
-def begun(file: Path) -> datetime:
-    """Return when a file of bundles was begun, by its name. Raises ValueError for another's name."""
-    return datetime.strptime(file.name.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+def grows_until(file: Path) -> datetime | None:
+    """Return until when a file may be appended to, by its name: None for all but journals.
+
+    Raises ValueError for a journal of another's name.
+    """
+    if file.suffix != JOURNAL:
+        return None
+    return datetime.strptime(file.name.partition("-")[0], _STAMP).replace(tzinfo=UTC) + HOUR
 
 
 def read_contents(path: Path) -> Contents:
@@ -164,12 +169,18 @@ class Journal:
         hour = now.replace(minute=0, second=0, microsecond=0)
         if hour != self._hour:
             self.close()
+        while not self._append(record, hour):
+            self.close()
+
+    def _append(self, record: bytes, hour: datetime) -> bool:
+        """Append a record; return False if the file has been removed meanwhile, and the record with it."""
         if self._file is None:
             self._file, self._hour = _created(self._folder, hour), hour
         size = self._file.seek(0, os.SEEK_END)
         try:
             _write(self._file, record)
             os.fsync(self._file.fileno())
+            return Path(self._file.name).exists()
         except OSError:
             with suppress(OSError):  # else its torn end is passed over
                 self._file.truncate(size)
@@ -197,16 +208,22 @@ class Bundle:
             self._file = self.path.open("xb", buffering=0)
         _write(self._file, record)
 
-    def end(self, *, whole: bool) -> bool:
-        """Close the file, and remove it unless it is `whole`; return whether there is one. Raises OSError."""
+    def move(self, folder: Path, name: str) -> None:
+        """Move the file, if there is one, to where it belongs once it is on the disk. Raises OSError."""
         if self._file is None:
-            return False
-        with self._file:
-            if whole:
-                os.fsync(self._file.fileno())
-        if not whole:
-            self.path.unlink(missing_ok=True)
-        return whole
+            return
+        os.fsync(self._file.fileno())
+        self._file.close()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path.rename(folder / name)
+        sync_folder(folder)
+
+    def discard(self) -> None:
+        """Remove what has been written and not moved."""
+        if self._file is not None:
+            self._file.close()
+            with suppress(OSError):  # it is removed later, as what a killed process leaves
+                self.path.unlink()
 
 
 @contextmanager
@@ -220,14 +237,9 @@ def bundling(
     bundle = Bundle(incoming / f"{uuid4().hex}{suffix}")
     try:
         yield bundle
-    except BaseException:
-        bundle.end(whole=False)
-        raise
-    if bundle.end(whole=True):
-        folder = folder_of(root, exchange)
-        folder.mkdir(parents=True, exist_ok=True)
-        bundle.path.rename(folder / _name(now, suffix))
-        sync_folder(folder)
+        bundle.move(folder_of(root, exchange), _name(now, suffix))
+    finally:
+        bundle.discard()
 
 
 def _write(file: FileIO, record: bytes) -> None:
@@ -312,27 +324,28 @@ _index = _Index()
 def _read_on(path: Path, contents: Contents, *, size: int) -> Contents:
     """Read prefixes from where `contents` ends, up to `size`."""
     records = {symbol: dict(each) for symbol, each in contents.records.items()}
-    damaged, at = list(contents.damaged), contents.end
+    at = searched_from = contents.end
+    damaged = [span for span in contents.damaged if span[0] < at]
     with path.open("rb", buffering=0) as file:
-        while at + _PREFIX.size <= size:
+        while at < size:
             file.seek(at)
             prefix = file.read(_PREFIX.size)
             found = _understood(prefix, path, at)
-            if found is None:
-                following = _next_record(file, path, at + 1, size)
-                if following is None and path.suffix == JOURNAL:
-                    break  # torn, or about to be written
-                damaged.append((at, size if following is None else following))
-                at = damaged[-1][1]
+            if found is None or found[2].end > size:
+                # Where a stretch is gone, the next record begins before this one's end.
+                following = _next_record(file, path, max(searched_from, at + 1 if found else 0), size)
+                if following is None:
+                    if path.suffix != JOURNAL or (found is None and len(prefix) == _PREFIX.size):
+                        damaged.append((at, size))
+                    break  # of a journal, it may be torn or about to be written
+                if following > at:
+                    damaged.append((at, following))
+                at = searched_from = following
                 continue
             symbol, window, record = found
-            if record.end > size:
-                break
             if prefix.startswith(_MAGIC):
                 records.setdefault(symbol, {})[window] = record
-            at = record.end
-    if at < size and path.suffix != JOURNAL:
-        damaged.append((at, size))
+            at, searched_from = record.end, record.offset + _PREFIX.size
     return Contents(records, at, damaged)
 
 

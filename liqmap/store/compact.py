@@ -42,8 +42,9 @@ def compact(store: SegmentStore, exchange: Exchange, symbols: Sequence[str], *, 
             bundling(store.root, exchange, DAYS, incoming=store.incoming, now=now) as days,
         ):
             for symbol in symbols:
-                merged = _merge_minutes(store, exchange, symbol, into=recorded)
-                _bundle_folders(store, exchange, symbol, merged, recorded=recorded, days=days)
+                with _going_on(store, symbol):
+                    merged = _merge_minutes(store, exchange, symbol, into=recorded)
+                    _bundle_folders(store, exchange, symbol, merged, recorded=recorded, days=days)
     except OSError as error:
         log.warning("%s could not be compacted: %s", exchange, error.strerror or error)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from liqmap.errors import DamagedSegment, StoreError
 from liqmap.files import names_in
 from liqmap.store.bars import read_bars
-from liqmap.store.bundles import JOURNAL, begun, files_in, folder_of, read_contents, records_of
+from liqmap.store.bundles import files_in, folder_of, grows_until, read_contents, records_of
 from liqmap.store.damaged import set_file_aside
 from liqmap.store.local import IN_USE_FOR
 from liqmap.store.reading import verify_segment
@@ -22,7 +22,7 @@ from liqmap.store.segments import (
     symbol_folder,
     window_of,
 )
-from liqmap.window import DAY, HOUR, TimeWindow
+from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from liqmap.store.segments import Segment
 
 log = logging.getLogger(__name__)
-
-_JOURNAL_GROWS_FOR: Final = HOUR + IN_USE_FOR
-"""After this time by its name nobody appends to a journal any more."""
 
 
 class Holders:
@@ -64,8 +61,7 @@ def remove_held(store: SegmentStore, exchange: Exchange, symbols: Sequence[str],
     """
     removal = _Removal(store, exchange, now)
     for symbol in symbols:
-        for name in filter(is_segment, names_in(symbol_folder(store.root, exchange, symbol))):
-            removal.try_folder(symbol, window_of(name))
+        removal.try_folders(symbol)
     for file in files_in(folder_of(store.root, exchange)):
         removal.try_file(file)
 
@@ -81,8 +77,14 @@ class _Removal:
         self._records: dict[str, Mapping[TimeWindow, Record]] = {}
         self._whole: set[tuple[Path, Record | None]] = set()
 
-    def try_folder(self, symbol: str, window: TimeWindow) -> None:
-        """Remove the folder of a segment if it is held."""
+    def try_folders(self, symbol: str) -> None:
+        """Remove those folders of a market's segments that are held."""
+        folder = symbol_folder(self._store.root, self._exchange, symbol)
+        with self._going_on(folder):
+            for name in filter(is_segment, names_in(folder)):
+                self._try_folder(symbol, window_of(name))
+
+    def _try_folder(self, symbol: str, window: TimeWindow) -> None:
         path = segment_path(self._store.root, self._exchange, symbol, window)
         with self._going_on(path):
             longer = self._longer(symbol, window)
@@ -100,7 +102,8 @@ class _Removal:
     def try_file(self, file: Path) -> None:
         """Remove a file of bundles if each of its records is held."""
         with suppress(ValueError), self._going_on(file):  # a file of another name is nobody's business here
-            if file.suffix == JOURNAL and self._now - begun(file) < _JOURNAL_GROWS_FOR:
+            grows = grows_until(file)
+            if grows is not None and self._now - grows < IN_USE_FOR:
                 return
             contents = read_contents(file)
             records = [
@@ -116,6 +119,8 @@ class _Removal:
                 shorter = open_record(path, record) if longer is not None else None
                 if longer is not None and shorter is not None:
                     _compare(shorter, longer)
+            if read_contents(file) != contents:  # a clock that was set has made it look complete
+                return
             if contents.damaged:  # what it was may exist nowhere else
                 set_file_aside(self._store.root, file)
             else:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from liqmap.errors import DamagedSegment, StoreError, UnreadableStore
 from liqmap.files import matching
-from liqmap.store.bundles import DAYS, bundle_files, drop
+from liqmap.store.bundles import DAYS, bundle_files, drop, grows_until
 from liqmap.store.damaged import remove_replaced, set_aside
 from liqmap.store.reading import verify_segment
 from liqmap.store.segments import (
@@ -221,7 +221,8 @@ class SegmentStore:
         if doomed.is_dir():
             shutil.rmtree(doomed, ignore_errors=True)
         else:
-            doomed.unlink(missing_ok=True)
+            with suppress(OSError):  # it is removed later, as what a killed process leaves
+                doomed.unlink()
 
     def _set_aside(self, error: DamagedSegment) -> None:
         name = " ".join(error.path.parts[-3:])
@@ -299,8 +300,10 @@ def _use(path: Path) -> tuple[bool, float, Path, int] | None:
     try:
         times = path.stat()
         if not path.is_dir():
-            return path.suffix != DAYS, max(times.st_atime, times.st_mtime), path, times.st_size
+            grows = grows_until(path)  # a recorder has it open until then
+            last = max(times.st_atime, times.st_mtime, grows.timestamp() if grows is not None else 0.0)
+            return path.suffix != DAYS, last, path, times.st_size
         size = sum(file.stat().st_size for file in path.rglob("*"))
         return window_of(path.name).length < DAY, times.st_mtime, path, size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: the name is another's
         return None

@@ -34,6 +34,7 @@ from liqmap.model.series import Series, SeriesKind
 from liqmap.settings import Settings, StorageSettings
 from liqmap.simulator import SimulatedClock
 from liqmap.store.bars import path_of, read_bars, read_path_around
+from liqmap.store.bundles import DAYS, JOURNAL, RECORDED
 from liqmap.store.feeds import feed_path, feed_windows, note_feed
 from liqmap.store.largest import read_largest
 from liqmap.store.liquidations import append_liquidations, liquidations_path, read_liquidations
@@ -41,9 +42,11 @@ from liqmap.store.segments import Origin, open_segment, segment_path
 from liqmap.store.series import Piece, SeriesStore
 from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
+from tests.liqmap.bundle_samples import bundle_samples
 from tests.liqmap.conftest import DAY, random_trades
 
 TRIALS = int(os.environ.get("LIQMAP_DAMAGE_TRIALS", "500"))
+BUNDLE_TRIALS = int(os.environ.get("LIQMAP_DAMAGE_TRIALS", "150"))
 SEED = 20261128
 WHOLE = TimeWindow.of_day(DAY)
 PART = TimeWindow(WHOLE.start + timedelta(hours=5, seconds=7), WHOLE.start + timedelta(hours=9))
@@ -157,6 +160,29 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
             return (content[:at] + bytes(length) + content[at + length :])[: len(content)]
         case _:
             return (content[:at] + rng.randbytes(length) + content[at + length :])[: len(content)]
+
+
+def test_damage_to_a_bundle_costs_the_records_that_it_hits_and_no_other(tmp_path: Path):
+    samples = bundle_samples(tmp_path)
+    clean = [sample.read() for sample in samples]
+    assert {sample.file.suffix for sample in samples} == {JOURNAL, RECORDED, DAYS}
+    assert all(values is not None for each in clean for values in each.values())
+    rng, lost, clock = random.Random(SEED), Counter[int](), itertools.count(1)
+    for trial in range(BUNDLE_TRIALS):
+        sample, expected = samples[trial % len(samples)], clean[trial % len(samples)]
+        content = sample.file.read_bytes()
+        broken = damaged(content, rng)
+        sample.file.write_bytes(broken)
+        os.utime(sample.file, ns=(0, next(clock)))  # caches go by it
+        problems = sum(each.problem is not None for each in findings(tmp_path, deep=True))
+        outcome = sample.read()
+        sample.verify(outcome, clean=expected, content=content, broken=broken, problems=problems)
+        lost[sum(values is None for values in outcome.values())] += 1
+        sample.file.write_bytes(content)
+        os.utime(sample.file, ns=(0, next(clock)))
+    assert lost[0] > BUNDLE_TRIALS / 50
+    assert lost[1] > BUNDLE_TRIALS / 10
+    assert [each for each in findings(tmp_path, deep=True) if each.problem] == []
 
 
 def test_damage_gives_the_clean_result_or_a_sentence_and_check_finds_it(tmp_path: Path):
