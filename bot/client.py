@@ -37,13 +37,14 @@ from bot.request.pending import TOKENS_LIVE
 from bot.request.symbols import Symbols
 from bot.schedule.alerts import EVERY, AlertWatch
 from bot.schedule.desk import SubscriptionDesk
-from bot.schedule.draws import SharedDraws
+from bot.schedule.draws import SharedDraws, drawing
 from bot.schedule.posts import Posts
 from bot.schedule.scheduler import Scheduler
 from bot.schedule.set_back import NOTICED
 from bot.schedule.snapshots import SnapshotJob
 from bot.store.owner import Shards
 from bot.views import map as buttons
+from bot.views import scan as scan_buttons
 from bot.views import subscriptions as panels
 from bot.views.press import answer_stale
 from liqmap import LiqmapError, damage_warning
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ITEMS: Final = (*buttons.ITEMS, *panels.ITEMS)
+_ITEMS: Final = (*buttons.ITEMS, *scan_buttons.ITEMS, *panels.ITEMS)
 
 
 class LiqmapBot(commands.AutoShardedBot):
@@ -185,7 +186,7 @@ class LiqmapBot(commands.AutoShardedBot):
         job = SnapshotJob(
             self._store,
             posts,
-            SharedDraws(self._draw, clock=self._clock, keep=keep),
+            SharedDraws(drawing(self._draw, self._facts.scan), clock=self._clock, keep=keep),
             clock=self._clock,
             settings=settings,
             on_outcome=self.metrics.count_snapshot,
@@ -219,6 +220,7 @@ class LiqmapBot(commands.AutoShardedBot):
                 self._store,
                 desk,
                 draw=draw,
+                scan=self._facts.scan,
                 clock=self._clock,
                 limits=limits,
                 max_days=max_days,

@@ -128,7 +128,7 @@ def test_command_reference_names_every_option():
 
 def test_every_command_of_the_bot_is_named():
     rows = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `/")]
-    named = {name for row in rows for name in re.findall(r"`/(\w+)", row)}
+    named = {name for row in rows for name in re.findall(r"`/([\w-]+)", row)}
     groups = {command.name for cog in COGS for command in cog.__cog_app_commands__}
     assert named == groups - {"any", "near", "list", "remove"} | {"alert"}
 

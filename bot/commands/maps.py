@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import discord
@@ -14,14 +13,14 @@ from discord.ext import commands
 from bot.commands.options import options
 from bot.interaction.errors import say_beside
 from bot.interaction.limits import check_channel
-from bot.interaction.patience import acknowledge, patiently
-from bot.interaction.state import KeptMessage, ReplyKind, set_state, state_of
+from bot.interaction.patience import acknowledge, acknowledge_redraw, patiently
+from bot.interaction.state import ReplyKind, state_of
 from bot.request.asking import build_spec
 from bot.request.spec import MapSpec
 from bot.views.map import answer_view, whole_view
 from bot.views.progress import drawn
 from bot.views.replies import csv_file
-from bot.views.sending import send_map
+from bot.views.sending import send_drawn
 from liqmap import LevelFilter, MapRequest, MarginModel, NotCovered, PositionModel
 from liqmap.parsing import (
     check_request,
@@ -119,13 +118,7 @@ class Maps(commands.Cog):
         request = self._checked(spec, parse_end(None, now=self._now()) if end is None else end)
         self._check_channel(interaction)
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
-            message = interaction.message
-            # A scheduled post belongs to everybody, so a press must not change it: the answer is private.
-            aside = message is not None and message.interaction_metadata is None
-            if not aside:
-                # The map stays while the next one is drawn; an error only has to remove the progress line.
-                set_state(interaction, replace(state_of(interaction), kept=KeptMessage(None)))
-            await acknowledge(interaction, ephemeral=aside, thinking=aside)
+            await acknowledge_redraw(interaction)
             await self._answer(interaction, request, typed=spec.request.market.symbol)
 
     async def open_beside(self, interaction: discord.Interaction, spec: MapSpec, end: datetime) -> None:
@@ -172,7 +165,7 @@ class Maps(commands.Cog):
                 view=answer_view(interaction, result),
             )
 
-        await send_map(result, send)
+        await send_drawn(result, send)
 
     def _checked(self, spec: MapSpec, end: datetime, *, levels_csv: bool = False) -> MapRequest:
         return check_request(spec.ending(end, levels_csv=levels_csv), max_days=self._max_days)

@@ -8,12 +8,13 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.options import options
+from bot.commands.options import ONE_EXCHANGE, SCAN_DISTANCE, options
 from bot.interaction.limits import check_channel
-from bot.interaction.patience import acknowledge, patiently
-from bot.views.scan import scan_reply, scan_view
-from liqmap import EXCHANGES, ScanRequest, Side, Theme
-from liqmap.parsing import parse_distance, parse_end, parse_exchanges
+from bot.interaction.patience import acknowledge, acknowledge_redraw
+from bot.request.asking import build_scan
+from bot.views.scan import scan_view
+from bot.views.sending import send_drawn
+from liqmap.parsing import parse_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from bot.interaction.limits import Limits
     from bot.request.defaults import GuildDefaults
     from bot.request.drawing import Scan
-
-_SIDES = {"long": Side.BUY, "short": Side.SELL}
+    from bot.request.posted import ScanSpec
+    from bot.views.replies import Reply
 
 
 class Scans(commands.Cog):
@@ -45,7 +46,7 @@ class Scans(commands.Cog):
     @app_commands.command(
         name="scan", description="Show the recorded markets whose price is nearest to a large cluster"
     )
-    @options("side", "theme", exchange="Only this exchange (default: all)", distance="How near, such as 5%")
+    @options("side", "theme", exchange=ONE_EXCHANGE, distance=SCAN_DISTANCE)
     @app_commands.allowed_installs(guilds=True, users=True)
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     async def scan(
@@ -58,22 +59,31 @@ class Scans(commands.Cog):
     ) -> None:
         """Answer with one picture and ten lines, each with a button to its map."""
         defaults = self._defaults(interaction.guild_id)
-        request = ScanRequest(
-            end=parse_end(None, now=self._now()),
-            exchanges=frozenset(parse_exchanges(exchange) if exchange else EXCHANGES),
-            side=_SIDES.get(side or ""),
-            within=parse_distance(distance, example="5%"),
-            theme=Theme(theme or defaults.theme or Theme.DARK),
-        )
+        spec = build_scan(defaults, exchange=exchange, side=side, distance=distance, theme=theme)
         # Before the acknowledgement, so that a refusal is private.
         check_channel(interaction, defaults.channels)
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=False, thinking=True)
-            result = await self._scan(request)
-            embed, file = scan_reply(result)
-            view = scan_view(result, author_id=interaction.user.id)
-            await patiently(
-                lambda: interaction.edit_original_response(
-                    content=None, embed=embed, attachments=[file], view=view
-                )
+            await self._answer(interaction, spec, author_id=interaction.user.id)
+
+    async def rescan(self, interaction: discord.Interaction, spec: ScanSpec) -> None:
+        """Make a scan again as of now: replace an answer, or answer a scheduled post privately."""
+        check_channel(interaction, self._defaults(interaction.guild_id).channels)
+        async with self._limits.counted(interaction.user.id, interaction.guild_id):
+            await acknowledge_redraw(interaction)
+            # An answer keeps its author, no matter who presses.
+            asked = interaction.message and interaction.message.interaction_metadata
+            await self._answer(interaction, spec, author_id=(asked or interaction).user.id)
+
+    async def _answer(self, interaction: discord.Interaction, spec: ScanSpec, *, author_id: int) -> None:
+        result = await self._scan(spec.ending(parse_end(None, now=self._now())))
+
+        async def send(reply: Reply) -> None:
+            await interaction.edit_original_response(
+                content=None,
+                embeds=reply.embeds,
+                attachments=reply.files,
+                view=scan_view(result, author_id=author_id),
             )
+
+        await send_drawn(result, send)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.options import PostTarget, found_choices, options
+from bot.commands.options import ONE_EXCHANGE, SCAN_DISTANCE, PostTarget, found_choices, options
 from bot.interaction.patience import acknowledge, patiently
 from bot.interaction.permissions import check_publishable
-from bot.request.asking import build_schedule, build_spec
+from bot.request.asking import build_scan, build_schedule, build_spec
 from bot.request.ids import parse_id
 from bot.request.spec import MapSpec
 from bot.schedule.desk import fetch_channel
@@ -23,12 +24,35 @@ from liqmap.parsing import check_request, parse_end
 
 if TYPE_CHECKING:
     from bot.interaction.limits import Limits
-    from bot.request.drawing import Draw
+    from bot.interaction.permissions import Postable
+    from bot.request.drawing import Draw, Scan
+    from bot.request.due import Schedule
+    from bot.request.posted import Posted
     from bot.request.symbols import Symbols
     from bot.schedule.desk import SubscriptionDesk
     from bot.store import Store
     from bot.store.subscriptions import Subscription
     from liqmap import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where and how posts come, as the options say; without a channel, where the command is used."""
+
+    channel: PostTarget | None
+    style: PostStyle
+    role: discord.Role | None
+    publish: bool
+
+    def subscription(
+        self, interaction: discord.Interaction, target: Postable, posted: Posted, schedule: Schedule
+    ) -> NewSubscription:
+        """Return what is subscribed to."""
+        return NewSubscription(
+            *(interaction.guild_id or 0, target.id, interaction.user.id, posted, schedule, self.style),
+            role_id=self.role.id if self.role else None,
+            publish=self.publish,
+        )
 
 
 class Subscriptions(commands.Cog):
@@ -40,6 +64,7 @@ class Subscriptions(commands.Cog):
         desk: SubscriptionDesk,
         *,
         draw: Draw,
+        scan: Scan,
         clock: Clock,
         limits: Limits,
         max_days: int,
@@ -48,6 +73,7 @@ class Subscriptions(commands.Cog):
         self._store = store
         self.desk = desk
         self._draw = draw
+        self._scan = scan
         self._clock = clock
         self._limits = limits
         self._max_days = max_days
@@ -92,25 +118,15 @@ class Subscriptions(commands.Cog):
             theme=theme,
         )
         request = check_request(spec.ending(parse_end(None, now=self._clock.now())), max_days=self._max_days)
-        chosen = _style(style)
+        place = _Place(channel, _style(style), role, publish)
         schedule = build_schedule(
             self._store.guilds.get(guild_id), every=every, at=at, days=days, timezone=timezone
         )
         async with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
-            target = await fetch_channel(
-                interaction.client, channel.id if channel else interaction.channel_id or 0
-            )
-            # The target may be another channel than this one, for which Discord has checked no permission.
-            self.desk.check_rights(interaction, target, role)
-            if publish:
-                check_publishable(target)
+            target = await self._target(interaction, place)
             meant = await self._symbols.completed(request)
-            new = NewSubscription(
-                *(guild_id, target.id, interaction.user.id, MapSpec(meant), schedule, chosen),
-                role_id=role.id if role else None,
-                publish=publish,
-            )
+            new = place.subscription(interaction, target, MapSpec(meant), schedule)
             await self.desk.check_room(new)
             # Drawn before it is saved, so that nobody subscribes to a map that cannot be drawn.
             async with self._symbols.explaining(meant, typed=symbol):
@@ -118,6 +134,48 @@ class Subscriptions(commands.Cog):
             # Stored before it is confirmed: a `custom_id` has no room for it, and buttons outlive a restart.
             draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
             await self.desk.preview(interaction, new, draft_id, result, typed=request.markets)
+
+    @app_commands.command(
+        name="subscribe-scan", description="Post the market scan here on a schedule, as /scan shows it"
+    )
+    @options(
+        *("every", "side", "at", "days", "timezone", "channel", "style", "publish", "role", "theme"),
+        exchange=ONE_EXCHANGE,
+        distance=SCAN_DISTANCE,
+    )
+    @app_commands.guild_only()
+    @app_commands.allowed_installs(guilds=True, users=False)
+    @app_commands.default_permissions(manage_channels=True)
+    async def subscribe_scan(  # noqa: PLR0913, PLR0917 - the arguments are the command's options
+        self,
+        interaction: discord.Interaction,
+        every: str,
+        exchange: str | None = None,
+        side: str | None = None,
+        distance: str = "5%",
+        at: str | None = None,
+        days: str | None = None,
+        timezone: str | None = None,
+        channel: PostTarget | None = None,
+        style: str = PostStyle.NEW_POST.value,
+        publish: bool = False,
+        role: discord.Role | None = None,
+        theme: str | None = None,
+    ) -> None:
+        """Show a preview of the scan and ask for confirmation."""
+        guild_id = interaction.guild_id or 0
+        defaults = self._store.guilds.get(guild_id)
+        spec = build_scan(defaults, exchange=exchange, side=side, distance=distance, theme=theme)
+        place = _Place(channel, _style(style), role, publish)
+        schedule = build_schedule(defaults, every=every, at=at, days=days, timezone=timezone)
+        async with self._limits.counted(interaction.user.id, guild_id):
+            await acknowledge(interaction, ephemeral=True, thinking=True)
+            target = await self._target(interaction, place)
+            new = place.subscription(interaction, target, spec, schedule)
+            await self.desk.check_room(new)
+            result = await self._scan(spec.ending(parse_end(None, now=self._clock.now())))
+            draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
+            await self.desk.preview(interaction, new, draft_id, result)
 
     @app_commands.command(
         name="subscriptions", description="List scheduled posts; pause, resume or remove them"
@@ -181,6 +239,16 @@ class Subscriptions(commands.Cog):
     async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
         """Remove the subscriptions and alerts of a deleted thread."""
         await self.desk.forget_channel(event.thread_id)
+
+    async def _target(self, interaction: discord.Interaction, place: _Place) -> Postable:
+        """Return the channel to post in. Raises RequestError unless all that is wanted may be done there."""
+        number = place.channel.id if place.channel else interaction.channel_id or 0
+        target = await fetch_channel(interaction.client, number)
+        # The target may be another channel than this one, for which Discord has checked no permission.
+        self.desk.check_rights(interaction, target, place.role)
+        if place.publish:
+            check_publishable(target)
+        return target
 
     def _name(self, interaction: discord.Interaction, subscription: Subscription) -> str:
         channel = (

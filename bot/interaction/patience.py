@@ -13,7 +13,7 @@ import aiohttp
 import discord
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
-from bot.interaction.state import ReplyKind, set_state, state_of
+from bot.interaction.state import KeptMessage, ReplyKind, set_state, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,6 +72,17 @@ async def acknowledge(
     await interaction.client.waiting.remember(interaction)
     await respond(lambda: interaction.response.defer(ephemeral=ephemeral, thinking=thinking))
     set_state(interaction, replace(state_of(interaction), acknowledged=time.perf_counter()))
+
+
+async def acknowledge_redraw(interaction: discord.Interaction[Any]) -> None:
+    """Announce that a press draws anew: in place of an answer, but beside a scheduled post, privately."""
+    message = interaction.message
+    # A scheduled post belongs to everybody, so a press must not change it: the answer is private.
+    aside = message is not None and message.interaction_metadata is None
+    if not aside:
+        # What is shown stays while the next one is drawn; an error only has to remove the progress line.
+        set_state(interaction, replace(state_of(interaction), kept=KeptMessage(None)))
+    await acknowledge(interaction, ephemeral=aside, thinking=aside)
 
 
 async def respond(send: Callable[[], Awaitable[object]]) -> bool:

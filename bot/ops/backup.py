@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from bot.ops.backup_file import VERSION, read_backup
-from bot.request.spec import encode_spec
+from bot.request.posted import encode_posted
 from bot.store.restore import Saved, restore
 from liqmap import RequestError
 from liqmap.files import ABANDONED_AFTER, remove_abandoned, replace_file
@@ -54,7 +54,7 @@ def _subscription_row(each: Subscription) -> dict[str, Any]:
         "guild_id": each.guild_id,
         "channel_id": each.channel_id,
         "creator_id": each.creator_id,
-        "spec": encode_spec(each.spec),
+        "spec": encode_posted(each.spec),
         "every": int(each.schedule.every.total_seconds()),
         "at_minute": each.schedule.at // timedelta(minutes=1),
         "days": sorted(each.schedule.days),

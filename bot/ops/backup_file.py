@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError, from_json
 from bot.request.asking import check_defaults
 from bot.request.defaults import GuildDefaults
 from bot.request.due import INTERVALS, Schedule
-from bot.request.spec import decode_spec, encode_spec
+from bot.request.posted import decode_posted, encode_posted
 from bot.request.times import EVERY_DAY, UTC_NAME, parse_time_zone
 from bot.schedule.alerts import WINDOW
 from bot.store.alerts import TO_CREATOR, NewAlert
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from bot.request.spec import MapSpec
+    from bot.request.posted import Posted
 
 VERSION: Final = 1
 _MOST_PROBLEMS: Final = 20
@@ -196,11 +196,11 @@ def _days(days: Sequence[int]) -> frozenset[int]:
     return frozenset(days)
 
 
-def _spec(code: str) -> MapSpec:
+def _spec(code: str) -> Posted:
     try:
-        spec = decode_spec(code)
+        spec = decode_posted(code)
         # The store encodes the spec again, and what it writes must decode to the same spec.
-        if decode_spec(encode_spec(spec)) == spec:
+        if decode_posted(encode_posted(spec)) == spec:
             return spec
     except LiqmapError:
         pass

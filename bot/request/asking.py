@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from bot.request.due import Schedule, parse_interval
+from bot.request.posted import ScanSpec
 from bot.request.spec import ANY_END, MapSpec
 from bot.request.times import (
     EVERY_DAY,
@@ -16,6 +17,7 @@ from bot.request.times import (
 )
 from liqmap import (
     DEFAULT_EXCHANGE,
+    EXCHANGES,
     PICTURES,
     LevelFilter,
     MapRequest,
@@ -24,12 +26,16 @@ from liqmap import (
     Mode,
     Picture,
     PositionModel,
+    RequestError,
+    ScanRequest,
     Selection,
+    Side,
     Theme,
     TimeWindow,
 )
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
+    parse_distance,
     parse_exchanges,
     parse_leverages,
     parse_mode,
@@ -41,6 +47,9 @@ from liqmap.parsing import (
 
 if TYPE_CHECKING:
     from bot.request.defaults import GuildDefaults
+
+
+_SIDES = {None: None, "long": Side.BUY, "short": Side.SELL}
 
 
 class Words(TypedDict, total=False):
@@ -80,6 +89,23 @@ def build_spec(
             theme=parse_theme(words.get("theme") or defaults.theme or Theme.DARK),
             pictures=pictures,
             positions=positions,
+        )
+    )
+
+
+def build_scan(
+    defaults: GuildDefaults, *, exchange: str | None, side: str | None, distance: str, theme: str | None
+) -> ScanSpec:
+    """Return the scan that the options mean, of all exchanges unless one is named. Raises RequestError."""
+    if side not in _SIDES:
+        raise RequestError("The side is “long” or “short”; leave it out for both.")
+    return ScanSpec(
+        ScanRequest(
+            ANY_END,
+            exchanges=frozenset(parse_exchanges(exchange) if exchange else EXCHANGES),
+            side=_SIDES[side],
+            within=parse_distance(distance, example="5%"),
+            theme=parse_theme(theme or defaults.theme or Theme.DARK),
         )
     )
 

@@ -14,19 +14,20 @@ from bot.interaction.permissions import Postable, check_bot, check_member, check
 from bot.request.due import next_post
 from bot.store.subscriptions import SubscriptionState
 from bot.views.replies import below_completion
-from bot.views.sending import send_map
+from bot.views.sending import send_drawn
 from bot.views.subscriptions import confirm_view, list_reply, one_line, one_reply
 from liqmap import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bot.request.posted import Drawn
     from bot.schedule.scheduler import Scheduler
     from bot.settings import SubscriptionsSettings
     from bot.store import Store
     from bot.store.subscriptions import NewSubscription, Subscription
     from bot.views.replies import Reply
-    from liqmap import Clock, MapResult, Market
+    from liqmap import Clock, Market
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,9 @@ class SubscriptionDesk:
         interaction: discord.Interaction,
         new: NewSubscription,
         draft_id: int,
-        result: MapResult,
+        result: Drawn,
         *,
-        typed: Sequence[Market],
+        typed: Sequence[Market] = (),
     ) -> None:
         """Show what would be posted, and what the `typed` symbol means, with Confirm and Cancel."""
         text = below_completion(
@@ -119,7 +120,7 @@ class SubscriptionDesk:
                 content=text, embeds=reply.embeds, attachments=reply.files, view=confirm_view(draft_id)
             )
 
-        await send_map(result, send)
+        await send_drawn(result, send)
 
     def check_rights(
         self, interaction: discord.Interaction, target: Postable, role: discord.Role | None

@@ -1,4 +1,4 @@
-"""Draws that are shared: equal requests that are due together are drawn once."""
+"""What scheduled posts show: maps and scans; equal requests that are due together are drawn once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,33 @@ from typing import TYPE_CHECKING, Any
 from cachetools import TTLCache
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from liqmap import DataError, EngineBusy, MapRequest, MapResult
+from liqmap import DataError, EngineBusy, MapRequest, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
+    from bot.request.drawing import Draw, Scan
+    from bot.request.posted import Asked, Drawn
     from liqmap import SteadyClock
 
 _DRAW_ATTEMPTS = 3
 _MOST_SHARED = 32
+
+
+def drawing(draw: Draw, scan: Scan) -> Callable[[Asked], Coroutine[Any, Any, Drawn]]:
+    """Return a function that draws a post's map or scan."""
+
+    async def drawn(request: Asked) -> Drawn:
+        if isinstance(request, MapRequest):
+            return await draw(request)
+        try:
+            return await scan(request)
+        except RequestError as error:
+            # A stored scan is a valid one: it fails where nothing is recorded now, which does not last.
+            raise DataError(str(error)) from error
+
+    return drawn
 
 
 class SharedDraws:
@@ -25,18 +42,18 @@ class SharedDraws:
 
     def __init__(
         self,
-        draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
+        draw: Callable[[Asked], Coroutine[Any, Any, Drawn]],
         *,
         clock: SteadyClock,
         keep: timedelta,
     ) -> None:
         self._draw = draw
         self._clock = clock
-        self._tasks: TTLCache[MapRequest, asyncio.Task[MapResult]] = TTLCache(
+        self._tasks: TTLCache[Asked, asyncio.Task[Drawn]] = TTLCache(
             _MOST_SHARED, ttl=keep.total_seconds(), timer=clock.steady
         )
 
-    async def __call__(self, request: MapRequest) -> MapResult:
+    async def __call__(self, request: Asked) -> Drawn:
         """Draw `request`, or return what was drawn for an equal one."""
         task = self._tasks.get(request)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
@@ -44,7 +61,7 @@ class SharedDraws:
         # Shielded: a job that is cancelled must not cancel the draw that others wait for.
         return await asyncio.shield(task)
 
-    async def _patient_draw(self, request: MapRequest) -> MapResult:
+    async def _patient_draw(self, request: Asked) -> Drawn:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type((EngineBusy, DataError)),
             stop=stop_after_attempt(_DRAW_ATTEMPTS),

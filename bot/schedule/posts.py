@@ -13,18 +13,21 @@ import discord
 from aiolimiter import AsyncLimiter
 
 from bot.interaction.patience import UNSENT, failure_text, patiently
+from bot.request.posted import ScanSpec
 from bot.request.spec import MapSpec, encode_number
 from bot.store.erase import NOBODY
 from bot.views.map import map_view
-from bot.views.sending import send_map
+from bot.views.scan import scan_marks, scan_view
+from bot.views.sending import send_drawn
+from liqmap import MapResult
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from datetime import datetime
 
+    from bot.request.posted import Drawn
     from bot.store.subscriptions import Subscription
     from bot.views.replies import Reply
-    from liqmap import MapResult
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -61,8 +64,8 @@ class Posts:
         # AsyncLimiter needs a capacity of at least 1. Below one post a second, its period is made longer.
         self._rate = AsyncLimiter(max(1.0, per_second), max(1.0, per_second) / per_second)
 
-    async def send(self, subscription: Subscription, due: datetime, result: MapResult) -> int:
-        """Post; return the message's id. Raises what `send_map` does, and TimeoutError.
+    async def send(self, subscription: Subscription, due: datetime, result: Drawn) -> int:
+        """Post; return the message's id. Raises what `send_drawn` does, and TimeoutError.
 
         The nonce is the same for the same due time, so a message that was sent already is not sent again.
         """
@@ -80,12 +83,12 @@ class Posts:
             )
 
         await self._rate.acquire()
-        return (await self._in_time(send_map(result, send, sleep=self._sleep))).id
+        return (await self._in_time(send_drawn(result, send, sleep=self._sleep))).id
 
-    async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
-        """Replace the message's map by a new result; return whether the message could be edited.
+    async def edit(self, subscription: Subscription, message_id: int, result: Drawn) -> bool:
+        """Replace what the message shows by a new result; return whether the message could be edited.
 
-        Raises what `send_map` raises.
+        Raises what `send_drawn` raises.
         """
         message = self._channel(subscription).get_partial_message(message_id)
 
@@ -96,7 +99,7 @@ class Posts:
 
         await self._rate.acquire()
         try:
-            await send_map(result, edit, sleep=self._sleep)
+            await send_drawn(result, edit, sleep=self._sleep)
         except discord.HTTPException as error:
             if error.code not in _NOT_TO_BE_EDITED:
                 raise
@@ -122,8 +125,7 @@ class Posts:
 
         Raises one of `bot.interaction.patience.UNSENT`.
         """
-        view = map_view(subscription.spec, due, author_id=subscription.creator_id)
-        marks = {getattr(item, "custom_id", "") for item in view.children}
+        marks = _marks(subscription, due)
         channel, after = self._channel(subscription), since - _CLOCKS_DIFFER
 
         async def read() -> list[discord.Message]:
@@ -133,7 +135,7 @@ class Posts:
         for message in await patiently(read, sleep=self._sleep):
             rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
             ids = {getattr(item, "custom_id", "") for row in rows for item in row.children}
-            if message.author == self._client.user and ids == marks:
+            if message.author == self._client.user and marks <= ids:
                 return message.id
         return None
 
@@ -178,9 +180,19 @@ class Posts:
     def _channel(self, subscription: Subscription) -> discord.PartialMessageable:
         return self._client.get_partial_messageable(subscription.channel_id, guild_id=subscription.guild_id)
 
-    def _view(self, subscription: Subscription, result: MapResult) -> discord.ui.View:
-        spec, end = MapSpec(result.request), result.request.window.end
-        return map_view(spec, end, author_id=subscription.creator_id)
+    def _view(self, subscription: Subscription, result: Drawn) -> discord.ui.View:
+        author_id = subscription.creator_id
+        if isinstance(result, MapResult):
+            return map_view(MapSpec(result.request), result.request.window.end, author_id=author_id)
+        return scan_view(result, author_id=author_id)
+
+
+def _marks(subscription: Subscription, due: datetime) -> set[str]:
+    """Return the buttons' ids by which a post is found again: those that do not depend on the data."""
+    spec, author_id = subscription.spec, subscription.creator_id
+    if isinstance(spec, ScanSpec):
+        return scan_marks(spec, due, author_id=author_id)
+    return {getattr(item, "custom_id", "") for item in map_view(spec, due, author_id=author_id).children}
 
 
 def _mentions(role_id: int | None) -> discord.AllowedMentions:

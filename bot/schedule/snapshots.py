@@ -18,13 +18,12 @@ from tenacity import (
 
 from bot.interaction.patience import UNSENT, failure_text, is_refused, may_pass
 from bot.request.due import jitter_of
+from bot.request.posted import subject
 from bot.schedule.posts import NONCE_HOLDS
 from bot.store.snapshots import SnapshotState
 from bot.store.subscriptions import SubscriptionState
 from liqmap import (
     LiqmapError,
-    MapRequest,
-    MapResult,
     NotCovered,
     NotPublished,
     RequestError,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
+    from bot.request.posted import Asked, Drawn
     from bot.settings import SubscriptionsSettings
     from bot.store import Store
     from bot.store.snapshots import Snapshot
@@ -55,12 +55,12 @@ class _Overtaken(Exception):
 class Poster(Protocol):
     """How snapshots reach Discord: `bot.schedule.posts.Posts`."""
 
-    async def send(self, subscription: Subscription, due: datetime, result: MapResult) -> int:
+    async def send(self, subscription: Subscription, due: datetime, result: Drawn) -> int:
         """Post; return the message's id."""
         ...
 
-    async def edit(self, subscription: Subscription, message_id: int, result: MapResult) -> bool:
-        """Replace the message's map with a new result; return whether the message could be edited."""
+    async def edit(self, subscription: Subscription, message_id: int, result: Drawn) -> bool:
+        """Replace what the message shows with a new result; return whether the message could be edited."""
         ...
 
     async def publish(self, subscription: Subscription, message_id: int) -> None:
@@ -83,7 +83,7 @@ class SnapshotJob:
         self,
         store: Store,
         poster: Poster,
-        draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
+        draw: Callable[[Asked], Coroutine[Any, Any, Drawn]],
         *,
         clock: SteadyClock,
         settings: SubscriptionsSettings,
@@ -201,7 +201,7 @@ class SnapshotJob:
             if await self._store.subscriptions.stop_publishing(subscription.id):
                 await self._poster.inform(
                     subscription.creator_id,
-                    f"I cannot publish the posts of {subscription.spec.request.market.symbol} in"
+                    f"I cannot publish the posts of {subject(subscription.spec)} in"
                     f" <#{subscription.channel_id}> (Discord says: {error.text}). They go on without being"
                     " published; subscribe anew to try it again.",
                 )
@@ -249,7 +249,7 @@ class SnapshotJob:
         self._on_outcome("paused")
         await self._poster.inform(
             subscription.creator_id,
-            f"I have paused the posts of {subscription.spec.request.market.symbol} in"
+            f"I have paused the posts of {subject(subscription.spec)} in"
             f" <#{subscription.channel_id}>: {reason.rstrip('.')}. Resume them there with /subscriptions.",
         )
 

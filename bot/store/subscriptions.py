@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, delete, insert, select, update
 
 from bot.request.due import Schedule
-from bot.request.spec import MapSpec, decode_spec, encode_spec
+from bot.request.posted import Posted, decode_posted, encode_posted
 from bot.request.times import EVERY_DAY
 from bot.store.database import writing
 from bot.store.owner import EVERYBODY, Owner
@@ -58,7 +58,7 @@ class NewSubscription:
     guild_id: int
     channel_id: int
     creator_id: int
-    spec: MapSpec
+    spec: Posted
     schedule: Schedule
     style: PostStyle = PostStyle.NEW_POST
     role_id: int | None = None
@@ -247,7 +247,7 @@ def subscription_columns(new: NewSubscription) -> dict[str, Any]:
         "guild_id": new.guild_id,
         "channel_id": new.channel_id,
         "creator_id": new.creator_id,
-        "spec": encode_spec(new.spec),
+        "spec": encode_posted(new.spec),
         "every": int(new.schedule.every.total_seconds()),
         "at_minute": new.schedule.at // _MINUTE,
         # One number, because it is part of the unique key of active subscriptions.
@@ -275,7 +275,7 @@ def _subscription(row: Row[Any]) -> Subscription:
         guild_id=row.guild_id,
         channel_id=row.channel_id,
         creator_id=row.creator_id,
-        spec=decode_spec(row.spec),
+        spec=decode_posted(row.spec),
         schedule=Schedule(
             timedelta(seconds=row.every),
             row.at_minute * _MINUTE,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 import discord
 from discord import ui
 
-from bot.request.spec import MapSpec
+from bot.interaction.permissions import USERS_OF_COMMANDS
+from bot.request.posted import ScanSpec, decode_scan, encode_scan
+from bot.request.spec import MapSpec, encode_number
 from bot.views.map import DeleteButton, open_button
-from bot.views.replies import COLOUR, fitting
+from bot.views.press import Press
+from bot.views.replies import COLOUR, Reply, fitting
 from liqmap import EXCHANGES, MapRequest, TopN, __version__
-from liqmap.text import near_text, price, price_step
+from liqmap.text import near_text, price, price_step, window_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from liqmap import ScannedMarket, ScanResult
 
 _MOST_BUTTONS = 10
@@ -23,7 +28,39 @@ _LARGEST_TRADES = 100
 _NAME = "liquidation_scan.png"
 
 
-def scan_reply(result: ScanResult) -> tuple[discord.Embed, discord.File]:
+class Presses(Protocol):
+    """Who answers presses: the cog of the scans."""
+
+    async def rescan(self, interaction: discord.Interaction[Any], spec: ScanSpec) -> None:
+        """Make the scan again, as of now."""
+
+
+class ScanButton(
+    Press, ui.DynamicItem[ui.Button[Any]], template=r"scan:(.+):([0-9a-z]{1,13})", access=USERS_OF_COMMANDS
+):
+    """Refresh. It says of which day the scan is, too, by which a scheduled post is found again."""
+
+    def __init__(self, code: str, end: str, *, row: int | None = None) -> None:
+        super().__init__(ui.Button(label="Refresh", custom_id=f"scan:{code}:{end}", row=row))
+        self._code = code
+
+    @classmethod
+    def made_of(cls, *groups: str) -> Self:
+        """Return the button that was pressed."""
+        code, end = groups
+        return cls(code, end)
+
+    async def pressed(self, interaction: discord.Interaction[Any]) -> None:
+        """Make the scan again."""
+        await cast("Presses", interaction.client.get_cog("Scans")).rescan(
+            interaction, decode_scan(self._code)
+        )
+
+
+ITEMS: Final = (ScanButton,)
+
+
+def scan_reply(result: ScanResult) -> Reply:
     """Return the embed of a scan and the picture that it shows."""
     simulated = " · simulated" if any(each.simulated for each in result.markets) else ""
     lines = [_line(each, result) for each in result.markets]
@@ -33,27 +70,39 @@ def scan_reply(result: ScanResult) -> tuple[discord.Embed, discord.File]:
     )
     embed.set_image(url=f"attachment://{_NAME}")
     embed.set_footer(
-        text=f"{result.scanned:,} recorded markets, the last 24 hours · estimated, not financial advice"
-        f" · liqmap {__version__}"
+        text=f"{result.scanned:,} recorded markets · {window_text(result.request.window)}"
+        f" · estimated, not financial advice · liqmap {__version__}"
     )
     words = [f"Nearest large clusters of {result.scanned:,} recorded markets", *lines]
     alt_text = "; ".join(words).replace("*", "")  # it is read aloud, and its markup with it
-    return embed, discord.File(io.BytesIO(result.picture), filename=_NAME, description=alt_text[:1024])
+    file = discord.File(io.BytesIO(result.picture), filename=_NAME, description=alt_text[:1024])
+    return Reply([embed], [file])
 
 
 def scan_view(result: ScanResult, *, author_id: int) -> ui.View:
-    """Return a button to the map of each market that is listed, and Delete."""
+    """Return a button to the map of each market that is listed, Refresh, and Delete."""
     view = ui.View(timeout=None)
     window = result.request.window
-    # Two rows of buttons; Delete is in the third.
+    # Two rows of buttons; Refresh and Delete are in the third.
     for place, each in enumerate(result.markets[:_MOST_BUTTONS]):
         drawn = MapRequest((each.market,), window, TopN(_LARGEST_TRADES), theme=result.request.theme)
         label = f"{each.market.symbol} {EXCHANGES[each.market.exchange].label}"
         button = open_button(MapSpec(drawn), window.end, label=label, row=place // _A_ROW)
         if button is not None:
             view.add_item(button)
-    view.add_item(DeleteButton(author_id, row=2))
+    for item in _lasting(ScanSpec(result.request), window.end, author_id=author_id):
+        view.add_item(item)
     return view
+
+
+def scan_marks(spec: ScanSpec, end: datetime, *, author_id: int) -> set[str]:
+    """Return the ids of the buttons that a scan has, whatever it finds."""
+    return {item.custom_id for item in _lasting(spec, end, author_id=author_id)}
+
+
+def _lasting(spec: ScanSpec, end: datetime, *, author_id: int) -> tuple[ScanButton, DeleteButton]:
+    code, seconds = encode_scan(spec), encode_number(int(end.timestamp()))
+    return ScanButton(code, seconds, row=2), DeleteButton(author_id, row=2)
 
 
 def _line(each: ScannedMarket, result: ScanResult) -> str:

@@ -11,19 +11,23 @@ from bot.interaction.patience import acknowledge
 from bot.interaction.permissions import CHANNEL_MANAGERS
 from bot.request.due import next_post
 from bot.request.ids import parse_id
+from bot.request.posted import ScanSpec
 from bot.store.subscriptions import PostStyle, SubscriptionState
 from bot.views.press import Press, chosen_value
 from bot.views.replies import COLOUR, fitting
+from liqmap import EXCHANGES, Side
 from liqmap.text import exchanges_text, length_text, selection_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from bot.request.posted import Posted
     from bot.store.snapshots import Snapshot
     from bot.store.subscriptions import NewSubscription, Subscription
 
 _MOST_LISTED = 25  # Discord's limit for the options of a menu
+_SIDES = {Side.BUY: "longs", Side.SELL: "shorts", None: "clusters"}
 
 
 class Desk(Protocol):
@@ -117,12 +121,7 @@ def one_line(subscription: NewSubscription, *, mention: bool = True) -> str:
 
     Discord shows links to channels and roles in messages, but not in the labels of menus.
     """
-    spec = subscription.spec
-    parts = [
-        f"{spec.request.market.symbol} {length_text(spec.length)} on {exchanges_text(spec.request.markets)}",
-        selection_text(spec.request.selection),
-        str(subscription.schedule),
-    ]
+    parts = [*_what(subscription.spec), str(subscription.schedule)]
     if subscription.style is PostStyle.EDIT:
         parts.append("edited in place")
     if subscription.publish:
@@ -172,7 +171,7 @@ def one_reply(
     """Return one subscription with its buttons, as the arguments of an edit."""
     state = _state(subscription, last, now=now, jitter=jitter)
     embed = discord.Embed(
-        title=subscription.spec.request.market.symbol,
+        title=_title(subscription.spec),
         description=f"{one_line(subscription)}\n{state}",
         colour=COLOUR,
     )
@@ -186,6 +185,23 @@ def one_reply(
     view.add_item(DeskButton("remove", subscription.id, label="Remove", style=discord.ButtonStyle.danger))
     view.add_item(DeskButton("list", subscription.id, label="Back"))
     return {"content": None, "embeds": [embed], "attachments": [], "view": view}
+
+
+def _what(posted: Posted) -> list[str]:
+    """Return what is posted, in parts."""
+    if isinstance(posted, ScanSpec):
+        request = posted.request
+        where = " + ".join(row.label for each, row in EXCHANGES.items() if each in request.exchanges)
+        return [f"Market scan of {where}", f"{_SIDES[request.side]} within {request.within * 100:.4g} %"]
+    drawn = posted.request
+    return [
+        f"{drawn.market.symbol} {length_text(posted.length)} on {exchanges_text(drawn.markets)}",
+        selection_text(drawn.selection),
+    ]
+
+
+def _title(posted: Posted) -> str:
+    return "Market scan" if isinstance(posted, ScanSpec) else posted.request.market.symbol
 
 
 def _state(subscription: Subscription, last: Snapshot | None, *, now: datetime, jitter: float) -> str:

@@ -41,6 +41,7 @@ if __name__ == "__main__":
 OPTIONS = {
     "liqmap": {"symbol": "ETHUSDT", "window": "12h"},
     "subscribe": {"symbol": "BTCUSDT", "window": "6h", "every": "1h"},
+    "subscribe-scan": {"every": "1h"},
     "unsubscribe": {"subscription": "BTC"},
     "alert near": {"symbol": "BTCUSDT", "distance": "1%", "notional": "1m"},
     "alert any": {"distance": "1%", "notional": "1m"},

@@ -1,17 +1,36 @@
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import simcord
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.client import LiqmapBot
+from bot.request.posted import ScanSpec, decode_posted, encode_posted
+from bot.schedule.posts import Posts
 from bot.settings import BotSettings
 from bot.store import Store
+from bot.views.map import CUSTOM_ID_LENGTH
 from bot.views.scan import scan_reply
-from liqmap import Exchange, Market, NearCluster, ScannedMarket, ScanRequest, ScanResult, Side
+from liqmap import (
+    Exchange,
+    Market,
+    NearCluster,
+    RequestError,
+    ScannedMarket,
+    ScanRequest,
+    ScanResult,
+    Side,
+    Theme,
+)
 from tests.bot.conftest import NOW, FakeDraw, Floor, new_bot
 
 PNG = b"\x89PNG\r\n\x1a\n"
+HOUR = 3600.0
 
 
 def market(symbol: str, distance: float) -> ScannedMarket:
@@ -88,7 +107,7 @@ async def test_invalid_distance_is_refused_before_anything_is_scanned(floor: Flo
 
 def test_fifty_markets_fit_into_one_message():
     found = tuple(market(f"{'X' * 30}{number}", -0.001 * number) for number in range(1, 51))
-    embed, file = scan_reply(ScanResult(ScanRequest(NOW, top=50), found, 600, picture=PNG))
+    (embed,), (file,) = scan_reply(ScanResult(ScanRequest(NOW, top=50), found, 600, picture=PNG))
     assert len(str(embed.description)) <= 4096
     assert len(str(file.description)) <= 1024
 
@@ -131,3 +150,118 @@ async def test_alerts_of_any_market_share_a_scan_and_wait_where_nothing_is_recor
     said = [each.content for each in floor.channel.history() if "🔔" in each.content]
     assert len(said) == 2  # nothing of Bybit's is near
     assert any("ETHUSDT" in each for each in said)
+
+
+async def subscribed(floor: Floor, **options: object) -> tuple[simcord.MemberActor, str]:
+    """Let somebody use /subscribe-scan and confirm; return who, and what the preview said."""
+    mona = floor.manager()
+    preview = await mona.slash(floor.channel, "subscribe-scan", **{"every": "1h"} | options)
+    assert preview.response is not None
+    text, message = preview.response.content, preview.response.message
+    assert [each.filename for each in preview.response.attachments] == ["liquidation_scan.png"]
+    await mona.click(message, label="Confirm")
+    return mona, text
+
+
+async def test_scan_is_previewed_saved_listed_paused_and_resumed_as_a_map_is(
+    floor: Floor, scan: FakeScan, store: Store
+):
+    mona, text = await subscribed(floor, side="long", distance="2%", exchange="okx", at="08:00", every="1d")
+    assert text == (
+        "**Preview.** Market scan of OKX, longs within 2 %, every 1d at 08:00"
+        f" in <#{floor.channel.id}>. Post it like this?"
+    )
+    (saved,) = await store.subscriptions.active()
+    request = ScanRequest(NOW, exchanges=frozenset({Exchange.OKX}), side=Side.BUY, within=0.02)
+    assert saved.spec == ScanSpec(request)
+    assert scan.requests[0] == ScanSpec(request).ending(scan.requests[0].end)
+    listed = await mona.slash(floor.channel, "subscriptions")
+    assert listed.response is not None
+    assert "Market scan of OKX" in str(listed.response.message.embeds[0].description)
+    await mona.select(listed.response.message, [str(saved.id)], custom_id="sub:pick")
+    await mona.click(listed.response.message, label="Pause")
+    assert await store.subscriptions.active() == []
+    await mona.click(listed.response.message, label="Resume")
+    assert await store.subscriptions.active() == [saved]
+    removed = await mona.slash(floor.channel, "unsubscribe", subscription=str(saved.id))
+    assert removed.response is not None
+    assert removed.response.content.startswith("Removed: Market scan of OKX")
+
+
+@pytest.mark.simcord(check_errors=False)
+async def test_equal_scans_of_a_channel_are_one(floor: Floor, store: Store):
+    mona, _ = await subscribed(floor)
+    again = await mona.slash(floor.channel, "subscribe-scan", every="1h", distance="5 %")
+    assert again.response is not None
+    assert "already gets exactly these posts" in again.response.content
+    assert len(await store.subscriptions.active()) == 1
+
+
+async def test_due_scans_are_posted_once_with_buttons_and_can_be_found_again(
+    floor: Floor, scan: FakeScan, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    mona, _ = await subscribed(floor)
+    await floor.env.advance_time(HOUR)
+    (message,) = floor.channel.history()
+    due = scan.requests[-1].end
+    assert due == NOW.replace(hour=10, minute=0, second=0)
+    assert message.embeds[0].title == "Nearest large clusters · simulated"
+    assert "2025-12-31 10:00 → 2026-01-01 10:00 UTC" in str(message.embeds[0].footer.text)
+    (posted,) = await store.subscriptions.active()
+    # Discord's simulation stamps messages with a time of its own.
+    monkeypatch.setattr("bot.schedule.posts._CLOCKS_DIFFER", timedelta(days=9999))
+    posts = Posts(floor.bot, per_second=50, sleep=asyncio.sleep)
+    assert await posts.find(posted, due, since=NOW) == message.id
+    other = replace(posted, spec=ScanSpec(ScanRequest(NOW, within=0.01)))
+    assert await posts.find(other, due, since=NOW) is None
+    assert await posts.find(posted, due + timedelta(hours=1), since=NOW) is None
+    # What is everybody's stays as it is: who presses gets an answer of their own, as of now.
+    fresh = await mona.click(message, label="Refresh")
+    assert fresh.response is not None
+    assert fresh.response.ephemeral
+    assert scan.requests[-1].end > due
+    assert len(floor.channel.history()) == 1
+
+
+async def test_scan_is_edited_in_place(floor: Floor):
+    await subscribed(floor, style="edit")
+    await floor.env.advance_time(HOUR)
+    (first,) = floor.channel.history()
+    await floor.env.advance_time(HOUR)
+    assert [each.id for each in floor.channel.history()] == [first.id]
+
+
+@given(
+    exchanges=st.frozensets(st.sampled_from(Exchange), min_size=1),
+    side=st.sampled_from((None, *Side)),
+    within=st.integers(1, 10_000).map(lambda number: number / 10_000),
+    top=st.integers(1, 50),
+    theme=st.sampled_from(Theme),
+)
+def test_decoded_scan_is_the_encoded_one(
+    exchanges: frozenset[Exchange], side: Side | None, within: float, top: int, theme: Theme
+):
+    request = ScanRequest(NOW, exchanges=exchanges, side=side, within=within, top=top, theme=theme)
+    spec = ScanSpec(request)
+    assert decode_posted(encode_posted(spec)) == spec
+    assert spec.ending(NOW) == request
+    assert len(f"scan:{encode_posted(spec)}:{'z' * 13}") <= CUSTOM_ID_LENGTH
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        ".",
+        ".scan~",
+        ".scan~bo~ed~e~10",
+        ".scan~bo~ed~2~10",
+        ".scan~bo~ed~0.05~0",
+        ".scan~bo~xd~0.05~10",
+        ".scan~q~ed~0.05~10",
+        ".scan~bo~ed~0.05~10~",
+        "scan~bo~ed~0.05~10",
+    ],
+)
+def test_code_of_no_scan_is_refused_with_a_sentence(code: str):
+    with pytest.raises(RequestError, match=r"\.$"):
+        decode_posted(code)

@@ -155,6 +155,7 @@ async def test_every_option_is_kept(floor: Floor, store: Store):
     )
     (saved,) = await store.subscriptions.active()
     assert (saved.channel_id, saved.role_id, saved.style) == (other.id, role.id, PostStyle.EDIT)
+    assert isinstance(saved.spec, MapSpec)
     assert (saved.spec.request.market.exchange, saved.spec.request.selection, saved.spec.request.theme) == (
         *(Exchange.BYBIT, Portion(0.02), "light"),
     )

@@ -20,13 +20,15 @@ from bot.ops.backup import export_to, import_from
 from bot.ops.backup_file import read_backup
 from bot.request.defaults import GuildDefaults
 from bot.request.due import Schedule
-from bot.request.spec import MapSpec, encode_spec
+from bot.request.posted import ScanSpec, encode_posted
+from bot.request.spec import MapSpec
 from bot.settings import BotSettings
 from bot.store import Store, open_store
 from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.subscriptions import NewSubscription, PostStyle, SubscriptionState
+from liqmap import ScanRequest
 from liqmap.errors import RequestError
-from liqmap.model import Exchange, PositionModel
+from liqmap.model import Exchange, PositionModel, Side
 from liqmap.settings import StorageSettings
 from tests.bot.conftest import REQUEST
 
@@ -102,6 +104,18 @@ async def test_import_brings_everything_back_once(backup: Path, tmp_path: Path):
         assert store.guilds.all() == {1: GuildDefaults(theme="light", timezone="Asia/Tokyo", channels=(2, 3))}
 
 
+async def test_scan_comes_back_from_a_backup_once(store: Store, tmp_path: Path):
+    scan = ScanSpec(ScanRequest(NOW, exchanges=frozenset({Exchange.OKX}), side=Side.SELL, within=0.02))
+    number = await store.subscriptions.draft(replace(NEW, spec=scan), now=NOW)
+    await store.subscriptions.activate(number, now=NOW)
+    assert await export_to(store, tmp_path / "backup.json") == 1
+    async with open_store(BotSettings(storage=StorageSettings(path=tmp_path / "new"))) as other:
+        assert await import_from(other, tmp_path / "backup.json", now=NOW) == 1
+        assert await import_from(other, tmp_path / "backup.json", now=NOW) == 0
+        (found,) = await other.subscriptions.every_one()
+        assert (found.spec, found.schedule, found.style) == (scan, WORKDAYS, PostStyle.EDIT)
+
+
 ANYTHING = st.recursive(
     st.none()
     | st.booleans()
@@ -109,14 +123,14 @@ ANYTHING = st.recursive(
     | st.integers(min_value=10**30)
     | st.floats()
     | st.text()
-    | st.sampled_from(["\0", "1h", "b~BTC~1~t1~bsd-~", "é" * 300]),
+    | st.sampled_from(["\0", "1h", "b~BTC~1~t1~bsd-~", ".scan~bo~ld~0.05~10", "é" * 300]),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
 ROWS: dict[str, dict[str, Any]] = {
     "subscriptions": {
         **dict.fromkeys(("guild_id", "channel_id", "creator_id", "role_id"), 1),
-        "spec": encode_spec(NEW.spec),
+        "spec": encode_posted(NEW.spec),
         "every": 3600,
         "style": "new",
         "state": "paused",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -15,14 +16,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bot.interaction.patience import TOKEN_RESET
+from bot.request.drawing import EngineFacts
 from bot.request.due import Schedule
+from bot.request.posted import Asked, Drawn, ScanSpec
 from bot.request.spec import MapSpec
-from bot.schedule.draws import SharedDraws
+from bot.schedule.draws import SharedDraws, drawing
 from bot.schedule.snapshots import SnapshotJob
 from bot.settings import SubscriptionsSettings
 from bot.store import Store
 from bot.store.snapshots import SnapshotState
 from bot.store.subscriptions import NewSubscription, PostStyle, SubscriptionState
+from liqmap import ScanRequest, ScanResult
 from liqmap.errors import (
     DataError,
     EngineBusy,
@@ -71,13 +75,13 @@ class FakePoster:
         self.error: Exception | None = None
         self.errors: list[Exception] = []
 
-    async def send(self, subscription: Any, due: datetime, result: MapResult) -> int:
+    async def send(self, subscription: Any, due: datetime, result: Drawn) -> int:
         del subscription, result
         self._fail()
         self.posts.append(due)
         return 99
 
-    async def edit(self, subscription: Any, message_id: int, result: MapResult) -> bool:
+    async def edit(self, subscription: Any, message_id: int, result: Drawn) -> bool:
         del subscription, result
         self._fail()
         self.edits.append(message_id)
@@ -113,6 +117,11 @@ def refused(status: int, *, code: int = 0) -> discord.HTTPException:
     return kind(response, {"code": code, "message": "Missing Access"})
 
 
+def posted(draw: FakeDraw) -> Callable[[Asked], Coroutine[Any, Any, Drawn]]:
+    """Return what draws posts: maps by `draw`, and scans that find nothing."""
+    return drawing(draw, EngineFacts().scan)
+
+
 @pytest.fixture
 def hand() -> Hand:
     return Hand()
@@ -128,7 +137,7 @@ async def job(store: Store, poster: FakePoster, hand: Hand, draw: FakeDraw) -> S
     number = await store.subscriptions.draft(NEW, now=NOW)
     await store.subscriptions.activate(number, now=TEN - timedelta(minutes=1))
     settings = SubscriptionsSettings(jitter=0)
-    return SnapshotJob(store, poster, draw, clock=hand, settings=settings)
+    return SnapshotJob(store, poster, posted(draw), clock=hand, settings=settings)
 
 
 async def sent_long_ago(store: Store) -> None:
@@ -247,6 +256,26 @@ async def test_request_that_is_refused_three_times_is_paused(
     assert subscription is not None
     assert (subscription.state, subscription.reason) == (SubscriptionState.PAUSED, str(error))
     assert len(poster.informed) == 1
+
+
+async def test_scan_of_a_bot_that_records_nothing_yet_waits_instead_of_being_paused(
+    store: Store, poster: FakePoster, hand: Hand
+):
+    asked: list[ScanRequest] = []
+
+    async def scan(request: ScanRequest) -> ScanResult:
+        asked.append(request)
+        if len(asked) < 9:
+            raise RequestError("No market has been recorded in the last 24 hours.")
+        return ScanResult(request, (), 20)
+
+    number = await store.subscriptions.draft(replace(NEW, spec=ScanSpec(ScanRequest(NOW))), now=NOW)
+    await store.subscriptions.activate(number, now=TEN - timedelta(minutes=1))
+    draw = drawing(FakeDraw(), scan)
+    job = SnapshotJob(store, poster, draw, clock=hand, settings=SubscriptionsSettings(jitter=0))
+    assert await job(number)
+    assert [each.end for each in asked[:1]] == [TEN]
+    assert (len(poster.posts), poster.informed) == (1, [])
 
 
 @pytest.mark.parametrize("status", [400, 413])
@@ -385,7 +414,9 @@ async def test_of_two_processes_one_posts(store: Store, poster: FakePoster, job:
         assert await other(1)  # the other one is done while this one draws
         return result_of()
 
-    other = SnapshotJob(store, poster, FakeDraw(), clock=Hand(), settings=SubscriptionsSettings(jitter=0))
+    other = SnapshotJob(
+        store, poster, posted(FakeDraw()), clock=Hand(), settings=SubscriptionsSettings(jitter=0)
+    )
     job._draw = slow
     assert await job(1)
     assert poster.posts == [TEN]
@@ -399,7 +430,7 @@ async def test_job_of_a_subscription_that_is_gone_or_paused_ends(job: SnapshotJo
 
 async def test_equal_requests_share_a_draw_until_it_is_old():
     clock, draw = Hand(), FakeDraw()
-    shared = SharedDraws(draw, clock=clock, keep=timedelta(minutes=5))
+    shared = SharedDraws(posted(draw), clock=clock, keep=timedelta(minutes=5))
     first, second = await asyncio.gather(shared(REQUEST), shared(REQUEST))
     assert first is second
     clock.time += timedelta(minutes=6)
@@ -409,7 +440,7 @@ async def test_equal_requests_share_a_draw_until_it_is_old():
 
 async def test_failed_draw_is_not_kept():
     draw = FakeDraw()
-    shared = SharedDraws(draw, clock=Hand(), keep=timedelta(minutes=5))
+    shared = SharedDraws(posted(draw), clock=Hand(), keep=timedelta(minutes=5))
     draw.errors = [JobFailed("Too long.")]
     with pytest.raises(JobFailed):
         await shared(REQUEST)

@@ -76,7 +76,7 @@ async def test_row_that_cannot_be_understood_is_passed_over_and_logged(
     store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr("bot.store.subscriptions.encode_spec", lambda _: "of another version")
+        patch.setattr("bot.store.subscriptions.encode_posted", lambda _: "of another version")
         number = await subscribed(store)
     whole = await subscribed(store)
     assert [each.id for each in await store.subscriptions.active()] == [whole]

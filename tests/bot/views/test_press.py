@@ -98,6 +98,7 @@ async def forged(floor: Floor, name: str, **options: Any) -> simcord.Interaction
     [
         ("settings", {"theme": "light"}),
         ("subscribe", {"symbol": "BTC", "window": "6h", "mode": "top_n", "every": "1h"}),
+        ("subscribe-scan", {"every": "1h"}),
         ("subscriptions", {}),
         ("unsubscribe", {"subscription": "1"}),
         ("alert near", {"symbol": "BTC", "distance": "1%", "notional": "1m"}),

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bot.interaction.refusals import TOO_LARGE
 from bot.views.replies import Reply
-from bot.views.sending import send_map
+from bot.views.sending import send_drawn
 from liqmap.errors import RequestError
 from tests.bot.conftest import NOW, PNG, Floor, result_of
 
@@ -40,7 +40,7 @@ class Sent:
 @pytest.mark.parametrize("error", [refused(413), refused(413, 40005), refused(400, 40005)])
 async def test_map_that_is_too_large_is_sent_again_as_one_small_picture(error: Exception):
     sent = Sent(error)
-    assert await send_map(result_of(), sent) == "there"
+    assert await send_drawn(result_of(), sent) == "there"
     whole, (small,) = sent.replies
     assert whole == [PNG + b"map", PNG + b"depth"]
     with Image.open(BytesIO(small)) as picture, Image.open(BytesIO(PNG)) as before:
@@ -51,14 +51,14 @@ async def test_map_that_is_too_large_is_sent_again_as_one_small_picture(error: E
 async def test_map_that_is_too_large_at_half_size_ends_as_a_sentence():
     sent = Sent(refused(413), refused(413, 40005))
     with pytest.raises(RequestError, match=TOO_LARGE):
-        await send_map(result_of(), sent)
+        await send_drawn(result_of(), sent)
     assert len(sent.replies) == 2
 
 
 @pytest.mark.parametrize("errors", [[refused(400, 50035)], [refused(413), refused(400, 50035)]])
 async def test_other_refusals_are_raised_as_they_are(errors: list[Exception]):
     with pytest.raises(discord.HTTPException) as caught:
-        await send_map(result_of(), Sent(*errors))
+        await send_drawn(result_of(), Sent(*errors))
     assert caught.value.code == 50035
 
 
