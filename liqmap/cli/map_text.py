@@ -87,5 +87,5 @@ def _interest_rows(summary: MapSummary) -> list[tuple[str, str]]:
         rows.append(("not opened", f"{money(summary.not_opened)}, and {money(summary.closed)} closed since"))
     interest = summary.open_interest
     if interest is not None:
-        rows.append(("open interest", interest_shares_text(interest)))
+        rows.append(("in all", interest_shares_text(interest)))
     return [*rows, *(("note", each) for each in interest_warnings(summary))]
