@@ -18,6 +18,7 @@ from liqmap.text import (
     asked_words,
     band_text,
     completion_text,
+    counted,
     coverage_text,
     coverage_warning,
     duration_text,
@@ -201,7 +202,8 @@ def _notes(result: MapResult) -> list[str]:
 def _selected(result: MapResult) -> str:
     summary = result.summary
     notional = summary.selected_notional_buy + summary.selected_notional_sell
-    return f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades, {money(notional)}"
+    count = summary.selected_buy + summary.selected_sell
+    return f"{count:,} of {counted(summary.trades, 'trade')}, {money(notional)}"
 
 
 def _balance(summary: MapSummary) -> str:

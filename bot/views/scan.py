@@ -15,7 +15,7 @@ from bot.views.map import DeleteButton, open_button
 from bot.views.press import Press
 from bot.views.replies import COLOUR, Reply, fitting
 from liqmap import EXCHANGES, MapRequest, TopN, __version__
-from liqmap.text import near_text, price, price_step, window_text
+from liqmap.text import counted, near_text, price, price_step, window_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,6 +63,7 @@ ITEMS: Final = (ScanButton,)
 def scan_reply(result: ScanResult) -> Reply:
     """Return the embed of a scan and the picture that it shows."""
     simulated = " · simulated" if any(each.simulated for each in result.markets) else ""
+    scanned = counted(result.scanned, "recorded market")
     lines = [_line(each, result) for each in result.markets]
     nothing = f"No large cluster is within {result.request.within:.2%} of a price; try a larger distance."
     embed = discord.Embed(
@@ -70,10 +71,10 @@ def scan_reply(result: ScanResult) -> Reply:
     )
     embed.set_image(url=f"attachment://{_NAME}")
     embed.set_footer(
-        text=f"{result.scanned:,} recorded markets · {window_text(result.request.window)}"
+        text=f"{scanned} · {window_text(result.request.window)}"
         f" · estimated, not financial advice · liqmap {__version__}"
     )
-    words = [f"Nearest large clusters of {result.scanned:,} recorded markets", *lines]
+    words = [f"Nearest large clusters of {scanned}", *lines]
     alt_text = "; ".join(words).replace("*", "")  # it is read aloud, and its markup with it
     file = discord.File(io.BytesIO(result.picture), filename=_NAME, description=alt_text[:1024])
     return Reply([embed], [file])

@@ -10,6 +10,7 @@ from liqmap.text import (
     asked_words,
     band_text,
     completion_text,
+    counted,
     coverage_text,
     exchanges_text,
     interest_shares_text,
@@ -40,7 +41,7 @@ def as_text(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
     request, summary, coverage = result.request, result.summary, result.coverage
     simulated = "  SIMULATED DATA" if coverage.simulated else ""
     selected = (
-        f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades,"
+        f"{summary.selected_buy + summary.selected_sell:,} of {counted(summary.trades, 'trade')},"
         f" {money(summary.selected_notional_buy)} bought, {money(summary.selected_notional_sell)} sold"
     )
     step = price_step(summary.last_price, bucket_size=summary.bucket_size)

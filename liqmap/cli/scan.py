@@ -24,7 +24,7 @@ from liqmap.parsing import POPULAR_SYMBOLS, parse_distance, parse_end, parse_exc
 from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
-from liqmap.text import completion_text, near_text, price, price_step
+from liqmap.text import completion_text, counted, near_text, price, price_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +140,9 @@ def _request(options: argparse.Namespace) -> ScanRequest:
 def _as_text(result: ScanResult, path: Path | None) -> str:
     request = result.request
     simulated = "  SIMULATED DATA" if any(each.simulated for each in result.markets) else ""
-    head = f"{result.scanned:,} markets, the 24 hours until {request.end:%Y-%m-%d %H:%M} UTC{simulated}"
+    head = (
+        f"{counted(result.scanned, 'market')}, the 24 hours until {request.end:%Y-%m-%d %H:%M} UTC{simulated}"
+    )
     lines = [head, *(_line(each, result) for each in result.markets)]
     if not result.markets:
         lines.append(

@@ -11,6 +11,7 @@ from liqmap.text import (
     BARELY_COVERED,
     age_text,
     asked_words,
+    counted,
     coverage_text,
     coverage_warning,
     interest_text,
@@ -87,7 +88,7 @@ def _draw_subtitle(canvas: Canvas, liquidation_map: LiquidationMap, palette: Pal
     left = "  ·  ".join([window_text(request.window), *asked_words(request)])
     count = liquidation_map.buys.count + liquidation_map.sells.count
     notional = money(liquidation_map.buys.notional + liquidation_map.sells.notional)
-    choices = [f"{count:,} {'trade' if count == 1 else 'trades'}, {notional}", notional]
+    choices = [f"{counted(count, 'trade')}, {notional}", notional]
     right = next((each for each in choices if _fits(f"{left}MMM{each}")), choices[-1])
     size = fitting_size(f"{left}MMM{right}", SIZES.subtitle)
     canvas.text(MARGIN, HEIGHT - 86, left, palette.text, size=size)
@@ -96,13 +97,14 @@ def _draw_subtitle(canvas: Canvas, liquidation_map: LiquidationMap, palette: Pal
 
 def _foot_lines(liquidation_map: LiquidationMap) -> tuple[list[str], list[str]]:
     """Return the lines below the plots: what the picture is made of, and what it is worth."""
-    read = f"{liquidation_map.trade_count:,} trades"
+    read = counted(liquidation_map.trade_count, "trade")
     made_of = _made_of(liquidation_map, f"selected from {read}")
     count = liquidation_map.buys.count + liquidation_map.sells.count
     model = margin_text(liquidation_map.margin)
     # The count is here where the first lines have no room for it.
-    counted = [] if any(read in line for line in made_of) else [f" from {count:,} of {read}"]
-    choices = [f"Estimated{each}, not financial advice: {model}" for each in (*counted, " from trades", "")]
+    from_count = [] if any(read in line for line in made_of) else [f" from {count:,} of {read}"]
+    origins = (*from_count, " from trades", "")
+    choices = [f"Estimated{each}, not financial advice: {model}" for each in origins]
     return made_of, _lines(_fitting(choices))
 
 

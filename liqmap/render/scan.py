@@ -9,7 +9,7 @@ import numpy as np
 from liqmap.exchanges import EXCHANGES
 from liqmap.render.canvas import Box, Canvas
 from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette
-from liqmap.text import money, percent
+from liqmap.text import counted, money, percent
 
 if TYPE_CHECKING:
     from liqmap.compute.scan import NearCluster, ScannedMarket, ScanResult
@@ -41,7 +41,7 @@ def scan_canvas(result: ScanResult) -> Canvas:
     box = Box(_NAMES, _FOOT, WIDTH - _MARGIN, height - _TOP)
     canvas.rectangle(box, palette.panel)
     foot = (
-        f"{result.scanned:,} markets, the 24 hours until {result.request.end:%Y-%m-%d %H:%M} UTC."
+        f"{counted(result.scanned, 'market')}, the 24 hours until {result.request.end:%Y-%m-%d %H:%M} UTC."
         " Estimated from trades; not financial advice."
     )
     canvas.text(_MARGIN, _FOOT / 2, foot, palette.muted, size=SIZES.foot)

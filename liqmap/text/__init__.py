@@ -32,6 +32,7 @@ from liqmap.text.map import (
     standing_text,
 )
 from liqmap.text.numbers import (
+    counted,
     known_share,
     limit_text,
     money,
@@ -71,6 +72,7 @@ __all__ = [
     "cluster_label",
     "cluster_price",
     "completion_text",
+    "counted",
     "coverage_text",
     "coverage_warning",
     "damage_text",

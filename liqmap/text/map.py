@@ -8,7 +8,7 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model import BAND_DISTANCES, WHOLE_FEED, LeftOutKind, Side
 from liqmap.text.basis import interest_shares_text, lacking_text, of_text
 from liqmap.text.coverage import coverage_text
-from liqmap.text.numbers import known_share, money, percent, price, price_step, share_text
+from liqmap.text.numbers import counted, known_share, money, percent, price, price_step, share_text
 
 if TYPE_CHECKING:
     from liqmap.compute.scan import NearCluster
@@ -79,7 +79,7 @@ def market_text(summary: MarketSummary, *, step: float) -> str:
     parts = [
         f"last {price(summary.last_price, step=step)}",
         f"{money(summary.standing_long)} longs, {money(summary.standing_short)} shorts",
-        f"{summary.selected_buy + summary.selected_sell:,} of {summary.trades:,} trades",
+        f"{summary.selected_buy + summary.selected_sell:,} of {counted(summary.trades, 'trade')}",
     ]
     if summary.open_interest is not None:
         parts.append(interest_shares_text(summary.open_interest))

@@ -598,6 +598,11 @@ def test_bars_grow_into_the_room_beside_them_and_no_further():
     assert last[shown].tolist() == pytest.approx([4.0, 11.0, 35.0])
 
 
+def test_one_trade_is_no_trades():
+    words = texts(map_canvas(replace(VARIANTS["one trade"], trade_count=1), label=LABEL))
+    assert any(text.endswith("selected from 1 trade") for text in words)
+
+
 def test_picture_of_a_partly_covered_window_begins_with_a_warning():
     drawn = VARIANTS["gap"]
     window, (gap,) = drawn.request.window, drawn.coverage.missing
