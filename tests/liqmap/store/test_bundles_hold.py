@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from liqmap.store.bundles import JOURNAL, Contents, Journal, bundle_files, read_contents
+from liqmap.store.bundles import JOURNAL, RECORDED, Contents, Journal, bundle_files, read_contents
 from liqmap.store.compact import compact
 from liqmap.store.local import IN_USE_FOR, SegmentStore
-from liqmap.store.segments import segment_windows
+from liqmap.store.segments import Origin, segment_path, segment_paths, segment_windows
+from liqmap.store.writer import write_segment
+from tests.liqmap.store.old import as_of_before
 from tests.liqmap.store.test_bundles import (
     BYBIT,
     NOW,
@@ -110,6 +112,21 @@ def test_clock_set_back_begins_a_file_and_loses_and_doubles_nothing(store: Segme
         assert times(store, "BTCUSDT") == first_minutes(len(clock))
     (hours,) = bundle_files(store.root)
     assert len(read_contents(hours).records["BTCUSDT"]) == 1
+
+
+def test_folders_of_an_earlier_version_are_read_compacted_and_evicted(store: SegmentStore):
+    for number in range(3):
+        path = segment_path(store.root, BYBIT, "BTCUSDT", minute(number))
+        origin = Origin(BYBIT, "BTCUSDT", minute(number), "wss://example.org", "")
+        as_of_before(write_segment(path, origin, trades_in(minute(number)), incoming=store.incoming))
+    later = datetime.now(UTC) + IN_USE_FOR + timedelta(hours=1)
+    for _ in range(3):
+        assert times(store, "BTCUSDT") == first_minutes(3)
+        compact(store, BYBIT, SYMBOLS, now=later)
+    assert list(segment_paths(store.root)) == []
+    assert [file.suffix for file in bundle_files(store.root)] == [RECORDED]
+    SegmentStore(store.root, max_size=0).evict(now=later)
+    assert bundle_files(store.root) == []
 
 
 @pytest.mark.parametrize("failing", ["fsync", "rename"])

@@ -157,8 +157,11 @@ def until(minute: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store of all ages: folders of minutes, a bundle that holds some, journals, quiet days."""
-    root = tmp_path_factory.mktemp("before")
+    return store_of_all_ages(tmp_path_factory.mktemp("before"))
+
+
+def store_of_all_ages(root: Path) -> Path:
+    """Fill a store with folders of minutes, a bundle that holds some, journals and quiet days."""
     store, journal = opened(root), Journal(root, BYBIT)
     for symbol in SYMBOLS:
         for number in range(4):

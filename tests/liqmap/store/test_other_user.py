@@ -17,18 +17,20 @@ from liqmap.errors import StoreError
 from liqmap.live.registry import Recording, Recordings
 from liqmap.live.status import recording_status
 from liqmap.model import Exchange, Side
+from liqmap.store.bundles import Journal, bundle_files, read_contents
 from liqmap.store.compact import compact
 from liqmap.store.damaged import damage_warning
 from liqmap.store.largest import read_largest
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
-from liqmap.store.writer import write_segment
+from liqmap.store.writer import recorded, write_segment
 from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, START_MS, random_trades, trades_from
 
 NOBODY = 65534
 LATER = datetime.now(UTC) + timedelta(days=1)
 WHOLE = TimeWindow.of_day(DAY)
+MINUTE, DAY_LONG = timedelta(minutes=1), timedelta(days=1)
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "seteuid") or os.geteuid() != 0, reason="only root can become another user"
@@ -94,6 +96,43 @@ def test_store_that_can_only_be_read_serves_all_that_it_holds_and_changes_nothin
     assert len(list(segment_paths(root))) == 5
     assert "could not be" in caplog.text
     assert ("can only be read" in caplog.text) is not incoming
+
+
+def test_bundles_that_can_only_be_read_serve_all_but_a_damaged_record(
+    root: Path, caplog: pytest.LogCaptureFixture
+):
+    windows = [TimeWindow(WHOLE.end + each * MINUTE, WHOLE.end + (each + 1) * MINUTE) for each in range(5, 8)]
+    journal = Journal(root, Exchange.BYBIT)
+    for window in windows:
+        origin = Origin(Exchange.BYBIT, "BTCUSDT", window, "wss://", "", via=(VIA_STREAM,))
+        path = segment_path(root, origin.exchange, origin.symbol, window)
+        journal.append(
+            recorded(path, origin, trades_from([], start_ms=window.start_ms)), now=LATER - DAY_LONG
+        )
+    journal.close()
+    (file,) = bundle_files(root)
+    broken = read_contents(file).records["BTCUSDT"][windows[1]]
+    with file.open("r+b") as opened:
+        opened.seek(broken.offset + 200)
+        opened.write(b"?")
+    for path in (root / "bundles", file.parent):
+        path.chmod(0o755)
+    file.chmod(0o644)
+    before = {path: path.stat().st_size for path in root.rglob("*")}
+    store = SegmentStore(root, max_size=1)
+    with nobody():
+        store.open(now=LATER)
+        for _ in range(2):
+            parts = store.parts(Exchange.BYBIT, "BTCUSDT", TimeWindow(windows[0].start, windows[2].end))
+            assert [part.window for part in parts] == [windows[0], windows[2]]
+            compact(store, Exchange.BYBIT, ["BTCUSDT"], now=LATER)
+            store.evict(now=LATER)
+        with pytest.raises(StoreError, match="cannot be removed"):
+            store.remove(parts[0].segment.path)
+        with pytest.raises(PermissionError):
+            Journal(root, Exchange.BYBIT).append(b"", now=LATER)
+    assert {path: path.stat().st_size for path in root.rglob("*")} == before
+    assert "damaged and cannot be set aside" in caplog.text
 
 
 def test_folder_that_may_not_be_looked_into_is_an_error(root: Path):
