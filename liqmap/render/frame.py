@@ -36,23 +36,15 @@ _WARNING_STEP = 26
 _MOST_LINES = 3  # of warnings, and of what the picture is made of
 _FOOT_Y, _FOOT_STEP = 20, 24
 _SEPARATOR = "  ·  "
-_SMALLEST = 16  # of letters inside of panels that would not fit otherwise [px]
+_SMALLEST = 16  # of letters that would not fit otherwise [px]
+_APART = 28  # from the title to what stands beside it [px]
 
 
 def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Palette) -> Canvas:
     """Return a canvas with all that stands around the plots: title, subtitle, and what it is made of."""
-    request, coverage = liquidation_map.request, liquidation_map.coverage
+    coverage = liquidation_map.coverage
     canvas = Canvas(WIDTH, HEIGHT, background=palette.background)
-    name = canvas.text(MARGIN, HEIGHT - 42, request.market.symbol, palette.text, size=SIZES.title, bold=True)
-    barely = coverage.fraction < BARELY_COVERED
-    title_box = canvas.text(
-        *(name.right + 14, HEIGHT - 42, title), palette.warning if barely else palette.text, size=SIZES.title
-    )
-    if coverage.simulated:
-        canvas.text(
-            title_box.right + 28, HEIGHT - 42, "SIMULATED DATA", palette.warning, size=SIZES.label, bold=True
-        )
-    canvas.text(WIDTH - MARGIN, HEIGHT - 42, label, palette.muted, size=SIZES.subtitle, anchor="r")
+    _draw_title(canvas, liquidation_map, title, label, palette)
     _draw_subtitle(canvas, liquidation_map, palette)
     for place, line in enumerate(_warning_lines(liquidation_map)):
         canvas.text(MARGIN, _WARNING_Y - place * _WARNING_STEP, line, palette.warning, size=SIZES.foot)
@@ -62,6 +54,28 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
     for place, (line, colour) in enumerate(zip(reversed([*made_of, *worth]), reversed(colours), strict=True)):
         canvas.text(MARGIN, _FOOT_Y + place * _FOOT_STEP, line, colour, size=SIZES.foot)
     return canvas
+
+
+def _draw_title(
+    canvas: Canvas, liquidation_map: LiquidationMap, title: str, label: str, palette: Palette
+) -> None:
+    """Write the title in one line, in letters as large as what stands beside it allows."""
+    symbol, coverage, y = liquidation_map.request.market.symbol, liquidation_map.coverage, HEIGHT - 42
+    right = canvas.text(WIDTH - MARGIN, y, label, palette.muted, size=SIZES.subtitle, anchor="r").left
+    simulated = "SIMULATED DATA" if coverage.simulated else ""
+    room = right - _APART - MARGIN - 14
+    if simulated:
+        room -= _APART + text_width(simulated, size=SIZES.label, bold=True)
+    sizes = range(SIZES.title, _SMALLEST, -1)
+    widths = (
+        (size, text_width(symbol, size=size, bold=True) + text_width(title, size=size)) for size in sizes
+    )
+    size = next((size for size, width in widths if width <= room), _SMALLEST)
+    left = canvas.text(MARGIN, y, symbol, palette.text, size=size, bold=True).right + 14
+    colour = palette.warning if coverage.fraction < BARELY_COVERED else palette.text
+    left = canvas.text(left, y, title, colour, size=size).right + _APART
+    if simulated:
+        canvas.text(left, y, simulated, palette.warning, size=SIZES.label, bold=True)
 
 
 def plot_ends(liquidation_map: LiquidationMap) -> tuple[float, float]:

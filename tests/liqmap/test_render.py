@@ -4,7 +4,7 @@ import io
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ from liqmap.render.axes import step_of
 from liqmap.render.bars import bar_edges, standing_totals
 from liqmap.render.canvas import Canvas
 from liqmap.render.depth import depth_canvas
+from liqmap.render.frame import framed
 from liqmap.render.heatmap import heatmap_canvas
 from liqmap.render.map import _map_panels, labelled_clusters, map_canvas
 from liqmap.render.path import path_pieces
@@ -596,6 +597,24 @@ def test_bars_grow_into_the_room_beside_them_and_no_further():
     first, last = bar_edges(edges, shown)
     assert first[shown].tolist() == pytest.approx([-3.0, 4.0, 27.0])
     assert last[shown].tolist() == pytest.approx([4.0, 11.0, 35.0])
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "BTCUSD_PERP", "1000BTTCUSDT_260327"])
+def test_title_keeps_off_what_stands_beside_it(symbol: str, simulated: bool):
+    plain = VARIANTS["plain"]
+    market = replace(plain.request.market, symbol=symbol)
+    drawn = replace(
+        plain,
+        request=replace(plain.request, markets=(market,)),
+        coverage=replace(plain.coverage, simulated=simulated),
+    )
+    canvas = framed(drawn, "liquidation heatmap", "Binance + Bybit + OKX", PALETTES[Theme.DARK])
+    line = sorted(
+        (each.box for each in canvas.labels if each.box.top > HEIGHT - 60), key=lambda box: box.left
+    )
+    assert len(line) == 3 + simulated
+    assert all(one.right + 8 < other.left for one, other in pairwise(line))
 
 
 def test_one_trade_is_no_trades():
