@@ -90,6 +90,22 @@ async def test_scan_answers_with_a_picture_and_a_line_and_a_button_for_each_mark
     assert shown.response.ephemeral
 
 
+async def test_refresh_replaces_the_answer_and_keeps_whose_it_is(floor: Floor, scan: FakeScan):
+    answer = await floor.member.slash(floor.channel, "scan", side="long", distance="3")
+    assert answer.response is not None
+    scan.found = MARKETS[:1]
+    await floor.env.advance_time(120)
+    await floor.manager().click(answer.response.message, label="Refresh")
+    asked, again = scan.requests
+    assert replace(again, end=asked.end) == asked
+    assert again.end > asked.end
+    (message,) = floor.channel.history()
+    assert "ETHUSDT" not in str(message.embeds[0].description)
+    # Whoever pressed it: only the person who asked can delete it.
+    await floor.member.click(message, label="Delete")
+    assert floor.channel.history() == []
+
+
 async def test_scan_that_finds_nothing_says_what_to_try(floor: Floor, scan: FakeScan):
     scan.found = ()
     answer = await floor.member.slash(floor.channel, "scan")
