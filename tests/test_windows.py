@@ -41,7 +41,7 @@ def fsync_what_is_written(file):
     fsync(file)
 
 os.open, os.fsync = open_no_folder, fsync_what_is_written
-del os.O_DIRECTORY, os.fork, os.mkfifo, signal.SIGHUP, signal.SIGUSR1
+del os.O_DIRECTORY, os.O_TMPFILE, os.fork, os.mkfifo, signal.SIGHUP, signal.SIGUSR1
 for name in ("grp", "pwd", "resource", "termios", "tty"):
     sys.modules[name] = None
 sys.stderr.write("as on Windows\\n")
