@@ -183,8 +183,10 @@ class SegmentStore:
         paths = [*segment_paths(self.root), *bundle_files(self.root)]
         used = sorted(use for path in paths if (use := _use(path)) is not None)
         excess = sum(size for *_, size in used) - self._max_size
-        for _, last_use, path, size in used:
-            if excess <= 0:
+        failed = False
+        for was_recorded, last_use, path, size in used:
+            # What may exist nowhere else does not go for a day that could not be removed just now.
+            if excess <= 0 or (was_recorded and failed):
                 return
             if last_use > (now - IN_USE_FOR).timestamp():
                 continue
@@ -192,6 +194,7 @@ class SegmentStore:
                 self.remove_files(path)
             except StoreError as error:  # of this one alone: another user's
                 log.warning("%s %s could not be evicted: %s", path.parent.name, path.name, error)
+                failed = failed or not was_recorded
                 continue
             log.info("evicted %s %s", path.parent.name, path.name)
             excess -= size

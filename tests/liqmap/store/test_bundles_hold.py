@@ -20,6 +20,7 @@ from tests.liqmap.store.test_bundles import (
     BYBIT,
     NOW,
     SYMBOLS,
+    WHOLE,
     first_minutes,
     minute,
     problems,
@@ -127,6 +128,23 @@ def test_folders_of_an_earlier_version_are_read_compacted_and_evicted(store: Seg
     assert [file.suffix for file in bundle_files(store.root)] == [RECORDED]
     SegmentStore(store.root, max_size=0).evict(now=later)
     assert bundle_files(store.root) == []
+
+
+def test_nothing_recorded_is_evicted_for_a_day_that_cannot_be_removed_now(
+    store: SegmentStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    def busy(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    recorded_minutes(store, journal, 2)
+    path = segment_path(store.root, BYBIT, "BTCUSDT", WHOLE)
+    origin = Origin(BYBIT, "BTCUSDT", WHOLE, "https://example.org", "")
+    day = write_segment(path, origin, trades_in(minute(7)), incoming=store.incoming)
+    plain = Path.rename
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", lambda it, to: busy() if it == day.path else plain(it, to))
+        SegmentStore(store.root, max_size=0).evict(now=datetime.now(UTC) + timedelta(hours=3))
+    assert times(store, "ETHUSDT") == first_minutes(2)
 
 
 @pytest.mark.parametrize("failing", ["fsync", "rename"])
