@@ -44,10 +44,10 @@ DAYS: Final = ".days"
 _SUFFIXES = (JOURNAL, RECORDED, DAYS)
 
 _MAGIC, _DROPPED = b"LIQSEG1\n", b"LIQGONE\n"
+_LONGEST_SYMBOL = 160  # bytes: the forty characters that a `Market` takes, of four bytes each at most
 # Magic, symbol, start and end [s since 1970], bytes of the manifest and of the tables, xxh3 of all but magic.
-_PREFIX = struct.Struct("<8s64sqqIQQ")
+_PREFIX = struct.Struct(f"<8s{_LONGEST_SYMBOL}sqqIQQ")
 _FIELDS = slice(8, _PREFIX.size - 8)
-_LONGEST_SYMBOL = 64  # bytes
 _READ_AT_ONCE = 1 << 20
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -146,7 +146,7 @@ def encoded(symbol: str, window: TimeWindow, manifest: bytes, tables: Iterable[b
     """Return a record. Raises ValueError for a symbol that is too long."""
     name, body = symbol.encode(), b"".join(tables)
     if len(name) > _LONGEST_SYMBOL:
-        raise ValueError("a symbol of more than 64 bytes")
+        raise ValueError(f"a symbol of more than {_LONGEST_SYMBOL} bytes")
     seconds = (moment // 1000 for moment in (window.start_ms, window.end_ms))
     prefix = _PREFIX.pack(_MAGIC, name, *seconds, len(manifest), len(body), 0)
     check = xxhash.xxh3_64_intdigest(prefix[_FIELDS])

@@ -12,7 +12,7 @@ import pytest
 
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment
-from liqmap.model import Exchange, Side, Trades
+from liqmap.model import Exchange, Market, Side, Trades
 from liqmap.store.bundles import JOURNAL, Journal, bundle_files, read_contents
 from liqmap.store.check import check_store
 from liqmap.store.compact import compact
@@ -40,6 +40,7 @@ WHOLE = TimeWindow.of_day(DAY)
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # files get the machine's time
 TRADES = random_trades(20_000)
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "币安人生USDT")
+LONGEST = "𠀀" * 36 + "USDT"  # as many characters as a market's symbol may have, most of four bytes
 
 
 @pytest.fixture
@@ -105,6 +106,12 @@ def test_minutes_of_many_markets_are_one_file_and_read_alone(store: SegmentStore
         assert times(store, symbol) == first_minutes(5)
     assert segment_windows(store.root, BYBIT, "SOLUSDT") == []
     assert segment_windows(store.root, Exchange.OKX, "BTCUSDT") == []
+
+
+def test_record_of_the_longest_symbol_is_found_by_it(store: SegmentStore, journal: Journal):
+    symbol = Market(BYBIT, LONGEST).symbol
+    journal.append(record(store.root, symbol, minute(0)), now=NOW)
+    assert times(store, symbol) == first_minutes(1)
 
 
 def test_what_is_appended_later_is_found_and_each_hour_begins_a_file(store: SegmentStore, journal: Journal):
