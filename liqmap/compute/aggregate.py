@@ -242,6 +242,7 @@ def _realised_together(shares: Sequence[MarketShare]) -> Realised | None:
             complete=all(each.complete for each in sums),
             at_fills=kinds.pop() if len(kinds) == 1 else None,
             covered=min(each.covered for each in sums),
+            most_covered=max(each.covered for each in sums),
             of=_unless_all(shares, [share for share, _ in known]),
         ),
     )

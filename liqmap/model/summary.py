@@ -55,8 +55,8 @@ class RealisedSums:
 
     If it is not `complete`, the exchange reports only a sample. `covered` is the share of the window in which
     its reports were received. `at_fills` says whether prices are those of the fills, or bankruptcy prices, or
-    of both kinds (None). In a map of several exchanges, `of` names those whose reports were received, unless
-    it is all.
+    of both kinds (None). In a map of several exchanges, `covered` is the least share and `most_covered` the
+    largest, and `of` names those whose reports were received, unless it is all.
     """
 
     long: float
@@ -66,6 +66,7 @@ class RealisedSums:
     complete: bool
     at_fills: bool | None
     covered: float = 1.0
+    most_covered: float | None = None
     of: tuple[Exchange, ...] = ()
 
     @property

@@ -11,11 +11,6 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.parsing.plain import plain, quoted
 
 if TYPE_CHECKING:
-    from liqmap.model import (
-        MapRequest,
-    )
-
-if TYPE_CHECKING:
     from liqmap.model import MapRequest
 
 COMMON_WINDOWS: Final = ("15m", "1h", "4h", "6h", "12h", "24h", "3d", "7d", "30d", "90d")

@@ -32,7 +32,6 @@ _BINANCE_LIQUIDATIONS = re.compile(
     r"/data/futures/cm/daily/liquidationSnapshot/(?P<symbol>\w+)/(?P=symbol)-liquidationSnapshot-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
 )
 _SNAPSHOT_DAYS = ("2023-06-25", "2024-10-14")  # the first and the last day with a published file
-_DAY_MS = 86_400_000
 _BINANCE_METRICS = re.compile(
     r"/data/futures/(?P<market>um|cm)/daily/metrics/(?P<symbol>\w+)/(?P=symbol)-metrics-(?P<day>[\d-]{10})\.zip(?P<checksum>\.CHECKSUM)?"
 )

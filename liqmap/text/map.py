@@ -99,7 +99,7 @@ def realised_text(sums: RealisedSums) -> str:
     is_all = sums.complete and sums.covered >= WHOLE_FEED
     known = ["complete" if is_all else "sampled" if not sums.complete else ""]
     if sums.covered < WHOLE_FEED:
-        known.append(f"received in {known_share(sums.covered)} of the window")
+        known.append(f"received in {_received_text(sums)} of the window")
     if sums.of:
         known.append(f"only{of_text(sums.of)}")
     # "At least $0" would say nothing; that none were received says it.
@@ -114,6 +114,12 @@ def realised_text(sums: RealisedSums) -> str:
         for notional, count, name in sides
     ]
     return f"{', '.join(found)} ({', '.join(filter(None, known))})"
+
+
+def _received_text(sums: RealisedSums) -> str:
+    least = known_share(sums.covered)
+    most = least if sums.most_covered is None else known_share(sums.most_covered)
+    return least if most == least else f"{least} to {most}"
 
 
 def cluster_price(cluster: Cluster, *, step: float) -> str:

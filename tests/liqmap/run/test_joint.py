@@ -251,6 +251,20 @@ def test_liquidation_lies_as_far_from_the_reference_s_price_as_from_its_own(part
     assert joint.realised.sums.of == (Exchange.BYBIT,)
 
 
+def test_joint_liquidations_say_how_much_each_exchange_s_reports_cover(parts: dict[Market, Part]):
+    drawn = compute_map(job_of(MapRequest(MARKETS, WINDOW, TopN(1)), parts).jobs[0], load_job_of(parts))
+    path = PricePath(np.array([0]), *[np.array([100.0])] * 3)
+    shares = tuple(share_of(drawn, exchange, path) for exchange in (Exchange.BINANCE, Exchange.BYBIT))
+    sums = RealisedSums(long=1e6, short=0.0, longs=1, shorts=0, complete=True, at_fills=True)
+    one = Realised(np.array([0]), np.ones(1), np.ones(1), np.ones(1, np.bool_), sums)
+    scarce = replace(one, sums=replace(sums, covered=0.0003))
+    joint = with_series(
+        replace(drawn, shares=shares), interest=[None, None], realised=[scarce, one], factors=[1, 1]
+    )
+    assert joint.realised is not None
+    assert "received in less than 0.1 % to 100 % of the window" in realised_text(joint.realised.sums)
+
+
 def test_nothing_selected_anywhere_is_one_sentence(parts: dict[Market, Part]):
     request = MapRequest(MARKETS, WINDOW, GrossValue(1e12))
     with pytest.raises(RequestError, match="the largest is"):

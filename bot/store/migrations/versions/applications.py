@@ -22,7 +22,7 @@ WHERE state = 'active' AND EXISTS (
     AND older.spec = subscriptions.spec AND older.every = subscriptions.every
 )
 """
-_TOLD_TWICE = """
+_REPEATED = """
 DELETE FROM alerts WHERE EXISTS (
     SELECT 1 FROM alerts AS older
     WHERE older.id < alerts.id AND older.channel_id = alerts.channel_id
@@ -52,7 +52,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'active'"),
         postgresql_where=sa.text("state = 'active'"),
     )
-    _change(_TOLD_TWICE, "removed %d alerts that were there twice")
+    _change(_REPEATED, "removed %d alerts that were there twice")
     op.create_index(
         "uq_alerts_watched",
         "alerts",
