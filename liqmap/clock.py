@@ -161,3 +161,11 @@ def _overlap(one: _Bounds, other: _Bounds) -> bool:
 def utc_now() -> datetime:
     """Return the current time of this machine, aware, in UTC."""
     return datetime.now(UTC)
+
+
+def is_recent(moment: datetime | None, *, now: datetime, within: timedelta) -> bool:
+    """Return whether `moment` is less than `within` before `now`; False for None.
+
+    It is False for one in the future, too: the clock was set back since, and nothing must rest for hours.
+    """
+    return moment is not None and timedelta(0) <= now - moment < within

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from liqmap.brackets import bracketed_symbols, read_table, tables_of
 from liqmap.brackets.save import Saved, save_tiers
+from liqmap.clock import is_recent
 from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES, OWNERS
@@ -64,7 +65,7 @@ class BracketTables:
         self._clock = clock
         self._daily = daily
         self._checks = _Checks(self.folder / "checked.json")
-        self._retried_at: dict[str, datetime] = {}
+        self._failed_at: dict[str, datetime] = {}
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -101,8 +102,7 @@ class BracketTables:
         key = f"{exchange}:{symbol}"
         if self._is_fresh(key) or (self._is_fresh(exchange) and self._names(exchange, symbol)):
             return True
-        retried_at = self._retried_at.get(key)
-        if retried_at is not None and self._clock.now() < retried_at:
+        if is_recent(self._failed_at.get(key), now=self._clock.now(), within=RETRIED_AFTER):
             return False
         if key not in self._fetches:
             task = self._fetches[key] = asyncio.create_task(self._fetch_symbol(exchange, limits, symbol))
@@ -168,7 +168,7 @@ class BracketTables:
             await self._save(exchange, {each: tiers for each, tiers in published.items() if each == symbol})
             await asyncio.to_thread(self._checks.note, key, self._clock.now())
         except LiqmapError as error:
-            self._retried_at[key] = self._clock.now() + RETRIED_AFTER
+            self._failed_at[key] = self._clock.now()
             log.info("the brackets of %s %s could not be fetched: %s", exchange, symbol, error)
 
     async def _in_base(
@@ -234,9 +234,7 @@ class BracketTables:
             return False
 
     def _is_fresh(self, key: str) -> bool:
-        checked = self._checks.read(key)
-        # A time in the future means that the clock was set back since.
-        return checked is not None and timedelta(0) <= self._clock.now() - checked < KEPT_FOR
+        return is_recent(self._checks.read(key), now=self._clock.now(), within=KEPT_FOR)
 
 
 class _Checks:
@@ -252,7 +250,9 @@ class _Checks:
     def note(self, key: str, now: datetime) -> None:
         """Note that the brackets of `key` were fetched. Raises RequestError if that cannot be written."""
         fresh = {
-            each: moment for each, moment in self._all().items() if timedelta(0) <= now - moment < KEPT_FOR
+            each: moment
+            for each, moment in self._all().items()
+            if is_recent(moment, now=now, within=KEPT_FOR)
         }
         content = {each: moment.isoformat() for each, moment in (fresh | {key: now}).items()}
         write_file(self._path, sealed_json(content))

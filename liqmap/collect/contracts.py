@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from liqmap.clock import is_recent
 from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES
@@ -61,7 +62,7 @@ class Contracts:
         self._clients = clients
         self._clock = clock
         self._kept: dict[Exchange, _Kept] = {}
-        self._retried_at: dict[Exchange, datetime] = {}
+        self._failed_at: dict[Exchange, datetime] = {}
         self._locks = {each: asyncio.Lock() for each in Exchange}
 
     async def of(self, exchange: Exchange, symbol: str, *, on: date) -> Instrument:
@@ -103,14 +104,15 @@ class Contracts:
     async def _fetched(
         self, exchange: Exchange, instruments: InstrumentFormat, kept: _Kept | None, now: datetime
     ) -> _Kept:
-        if kept is not None and now < self._retried_at.get(exchange, now):
+        rests = is_recent(self._failed_at.get(exchange), now=now, within=RETRIED_AFTER)
+        if kept is not None and rests:
             return kept
         base_url = self._settings.exchanges.of(exchange).api_url
         try:
             pages = pages_of(self._clients[exchange], instruments.first_urls(base_url), instruments.next_url)
             found = {symbol: each async for page in pages for symbol, each in instruments.read(page).items()}
         except DataError as error:
-            self._retried_at[exchange] = now + RETRIED_AFTER
+            self._failed_at[exchange] = now
             if kept is None:
                 raise
             log.warning("the contracts of %s could not be fetched: %s", exchange, error)

@@ -7,11 +7,12 @@ import logging
 import math
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import uuid4
 
+from liqmap.clock import is_recent
 from liqmap.collect.borders import lacks_trades_of, reaches_into, store_quiet_day
 from liqmap.collect.day import Day, absence
 from liqmap.collect.ingest import StoreJob, run_store_job
@@ -91,8 +92,8 @@ class DayFiles:
         self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
         self._fetches: dict[Day, _Fetch] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._absent_until: dict[Day, datetime] = {}
-        self._verified_again: dict[Day, datetime] = {}
+        self._absent_at: dict[Day, datetime] = {}
+        self._verified_at: dict[Day, datetime] = {}
         self._completing = asyncio.Lock()
 
     async def close(self) -> None:
@@ -140,7 +141,7 @@ class DayFiles:
         stored = self._stored(day)
         if stored is not None:
             return stored
-        if self._clock.now() < self._absent_until.get(day, datetime.min.replace(tzinfo=UTC)):
+        if is_recent(self._absent_at.get(day), now=self._clock.now(), within=ABSENT_FOR):
             return absence(day)
         fetch = self._fetches.get(day) or self._begin(day)
         fetch.listeners.append(report)
@@ -148,7 +149,7 @@ class DayFiles:
             # Shielded, because others may wait for the same day when this caller gives up.
             return await asyncio.shield(fetch.task)
         except NotPublished:
-            self._absent_until[day] = self._clock.now() + ABSENT_FOR
+            self._absent_at[day] = self._clock.now()
             return absence(day)
         except JobFailed:  # it took too long, or its worker died twice: other days may still be readable
             return DataError(f"The {day.symbol} trades of {day.day} could not be read; try again later.")
@@ -166,8 +167,9 @@ class DayFiles:
         for segment in segments:
             origin = segment.origin
             day = Day.touched(origin.exchange, origin.symbol, [origin.window])[0]
-            if origin.unverified and self._verified_again.get(day, now) <= now:
-                self._verified_again[day] = now + VERIFIED_AGAIN
+            looked = is_recent(self._verified_at.get(day), now=now, within=VERIFIED_AGAIN)
+            if origin.unverified and not looked:
+                self._verified_at[day] = now
                 task = asyncio.create_task(self._verify(day, segment))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -267,7 +269,7 @@ class DayFiles:
                     unverified=found.downloaded.unverified,
                     contract_size=unit,
                 )
-                self._verified_again[day] = self._clock.now() + VERIFIED_AGAIN
+                self._verified_at[day] = self._clock.now()
                 segment = await self._run(
                     run_store_job,
                     StoreJob(

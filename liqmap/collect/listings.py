@@ -65,7 +65,7 @@ class Listings:
         self._daily = daily
         self.known: Final = KnownSymbols(settings.storage.path)
         """What is known without a request to an exchange."""
-        self._retried_at: dict[Exchange, datetime] = {}
+        self._failed_at: dict[Exchange, datetime] = {}
         self._published: LRUCache[tuple[Market, date], bool] = LRUCache(_MOST_LOOKED_FOR)
         self._locks = {each: asyncio.Lock() for each in Exchange}
         self._stack = AsyncExitStack()
@@ -171,7 +171,10 @@ class Listings:
         listing = self.known.listing(exchange)
         # A list from the future means that the clock was set back since; it would never be due.
         due = now if listing is None or listing.fetched > now else listing.fetched + kept_for
-        return max(due, self._retried_at.get(exchange, due))
+        failed = self._failed_at.get(exchange)
+        if failed is None or failed > now:  # the same holds for a failure from the future
+            return due
+        return max(due, failed + RETRIED_AFTER)
 
     async def _refresh(self, exchange: Exchange) -> None:
         try:
@@ -181,7 +184,7 @@ class Listings:
             await asyncio.to_thread(self.known.keep, exchange, found, volumes=volumes, now=self._clock.now())
         except (LiqmapError, TimeoutError) as error:
             log.warning("the symbols of %s could not be fetched: %s", exchange, error)
-            self._retried_at[exchange] = self._clock.now() + RETRIED_AFTER
+            self._failed_at[exchange] = self._clock.now()
             return
         log.info("%s lists %d symbols", exchange, len(found))
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import uuid4
 
+from liqmap.clock import is_recent
 from liqmap.errors import LiqmapError, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Gap, GapKind, Market
@@ -69,7 +70,8 @@ class SeriesCollector:
         self._clients = clients
         self._clock = clock
         self._incoming = settings.storage.path / "incoming"
-        self._slots = asyncio.Semaphore(settings.download.concurrency)
+        # For each exchange separately, so that a slow one does not keep the others waiting.
+        self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
         self._fetches: dict[_Day, asyncio.Task[None]] = {}
         self._problems: dict[_Day, tuple[datetime, LiqmapError]] = {}
         self._unreachable = {each: asyncio.Event() for each in Exchange}
@@ -114,7 +116,8 @@ class SeriesCollector:
 
     def _may_try(self, day: _Day) -> bool:
         failed = self._problems.get(day)
-        return failed is None or self._clock.now() >= failed[0] + RETRIED_AFTER
+        since = failed and failed[0]
+        return not is_recent(since, now=self._clock.now(), within=RETRIED_AFTER)
 
     def _fetch(self, day: _Day) -> asyncio.Task[None]:
         task = self._fetches.get(day)
@@ -130,7 +133,7 @@ class SeriesCollector:
         row = EXCHANGES[day.market.exchange].series[day.kind]
         self._problems.pop(day, None)
         try:
-            async with self._slots:
+            async with self._slots[day.market.exchange]:
                 is_over = day.window.end <= self._now(day.market)
                 if row.files is not None and is_over and await self._from_file(day, row.files):
                     return

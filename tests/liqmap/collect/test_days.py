@@ -136,6 +136,9 @@ async def test_absent_day_is_requested_again_only_after_a_while(setup: Setup):
     await setup.clock.advance((ABSENT_FOR + timedelta(seconds=1)).total_seconds())
     await setup.obtain(today)
     assert setup.server.requests[checksum] == 2
+    setup.clock._now -= timedelta(hours=6)  # set back
+    await setup.obtain(today)
+    assert setup.server.requests[checksum] == 3
 
 
 async def unverified(setup: Setup) -> Segment:
@@ -182,6 +185,9 @@ async def test_missing_checksum_is_looked_for_once_an_hour(setup: Setup):
     setup.days.verify_later([segment])
     await asyncio.gather(*setup.days._tasks)
     assert setup.server.requests[checksum] == 1
+    setup.clock._now -= timedelta(hours=6)  # set back
+    setup.days.verify_later([segment])
+    assert len(setup.days._tasks) == 1
 
 
 async def test_day_that_is_not_as_its_checksum_says_is_replaced(setup: Setup):

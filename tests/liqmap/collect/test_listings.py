@@ -197,6 +197,16 @@ async def test_exchange_that_refuses_is_tried_again_later(
     assert await listings.near(Exchange.BINANCE, "BTCUSTD") == ("BTCUSDT",)
 
 
+async def test_exchange_that_refused_before_the_clock_was_set_back_is_asked_at_once(
+    listings: Listings, exchanges: Exchanges, clock: Hand
+):
+    exchanges.status = 503
+    await listings.symbols(Exchange.BINANCE)
+    exchanges.status = 200
+    clock.time -= timedelta(hours=6)
+    assert await listings.symbols(Exchange.BINANCE) == {"BTCUSDT", "ETHUSDT"}
+
+
 async def test_near_names_are_those_spelt_alike(listings: Listings):
     assert (await listings.near(Exchange.BINANCE, "ETHUSTD"))[0] == "ETHUSDT"
     assert await listings.near(Exchange.BINANCE, "BTCUSDT") == ()

@@ -14,9 +14,9 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, GapKind, MapRequest, Market, TopN
 from liqmap.model.series import SeriesKind
 from liqmap.run.series import MapSeries, SeriesFetch
-from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.window import TimeWindow
-from tests.liqmap.market_time import driven
+from tests.liqmap.market_time import driven, until
 from tests.liqmap.supplies import supplies
 
 NOW = datetime(2026, 6, 27, 7, 33, 20, tzinfo=UTC)
@@ -112,6 +112,31 @@ async def test_series_that_no_one_publishes_is_a_gap_with_its_reason(tmp_path: P
         unknown = await series.collect(Market(Exchange.BINANCE, "NEWUSDT"), INTEREST, last(2))
     assert [gap.kind for gap in held.missing] == [GapKind.NOT_FETCHED_YET]
     assert [gap.kind for gap in unknown.missing] == [GapKind.FAILED]
+
+
+async def test_files_of_one_exchange_that_stall_keep_no_other_waiting(tmp_path: Path):
+    async with collecting(tmp_path) as (series, server):
+        server.plan("metrics.*zip$", Fault.STALL, times=4)
+        waiting = asyncio.create_task(
+            series.collect(Market(Exchange.BINANCE, "BTCUSDT"), INTEREST, last(120))
+        )
+        await until(lambda: len(list(tmp_path.rglob("*.part"))) == 4)
+        held = await series.collect(Market(Exchange.BYBIT, "BTCUSDT"), INTEREST, last(2))
+        assert not waiting.done()
+        waiting.cancel()
+    assert held.missing == ()
+
+
+async def test_failed_day_is_tried_again_at_once_when_the_clock_was_set_back(tmp_path: Path):
+    market = Market(Exchange.BYBIT, "BTCUSDT")
+    async with collecting(tmp_path, clock := SimulatedClock(NOW)) as (series, server):
+        server.plan("open-interest", Fault.HTML, times=2)
+        for _ in range(2):
+            held = await series.collect(market, INTEREST, last(7))
+            assert [gap.kind for gap in held.missing] == [GapKind.FAILED]
+        clock._now -= timedelta(hours=6)
+        window = last(1, clock.now())
+        assert (await series.collect(market, INTEREST, window)).missing == ()
 
 
 async def test_simulated_interest_never_changes_by_more_than_the_volume():

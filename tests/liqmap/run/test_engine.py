@@ -151,7 +151,7 @@ async def test_map_drawn_without_brackets_is_drawn_again_with_them(tmp_path: Pat
             MarginModel.SIMPLE,
             "no Bybit brackets of ETHUSDT are known",
         )
-        engine._parts.sources.brackets._retried_at.clear()
+        engine._parts.sources.brackets._failed_at.clear()
         assert (await engine.draw(ether)).summary.margin.model is MarginModel.BYBIT
 
 
