@@ -210,11 +210,12 @@ class Stream:
 
     async def _keep(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Say that this end is alive, where the exchange wants that, and end the connection in good time."""
-        opened, lifetime = self._clock.now(), self._live.lifetime
+        age, lifetime = timedelta(), self._live.lifetime
         step = self._live.heartbeat_seconds or (lifetime.total_seconds() if lifetime else None)
         while step is not None:
             await self._clock.sleep(step)
-            if lifetime is not None and self._clock.now() - opened >= lifetime:
+            age += timedelta(seconds=step)  # by what was slept, because the clock may have been set meanwhile
+            if lifetime is not None and age >= lifetime:
                 await socket.close()
                 return
             if self._live.heartbeat is not None:

@@ -248,6 +248,24 @@ def stream(exchange: Exchange) -> Stream:
     )
 
 
+async def test_connection_ends_in_good_time_though_the_clock_is_set_back():
+    class Hand(SimulatedClock):
+        async def sleep(self, seconds: float, /) -> None:
+            assert not slept, "the exchange cuts the connection in this time"
+            slept.append(seconds)
+            self._now -= timedelta(hours=6)
+
+    class Socket:
+        async def close(self) -> None:
+            slept.append(0.0)
+
+    slept: list[float] = []
+    connection = stream(BINANCE)
+    connection._clock = Hand(START)
+    await connection._keep(cast(Any, Socket()))
+    assert slept == [23 * 3600.0, 0.0]
+
+
 def test_unreadable_message_of_a_numbered_stream_shows_in_the_ids():
     assert stream(Exchange.BINANCE)._take("{") is False
 
