@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.interaction.patience import AnsweredElsewhere, failure_text, token_is_refused
+from bot.interaction.patience import AnsweredElsewhere, failure_text, may_pass, token_is_refused
 
 TOO_LARGE: Final = (
     "The answer is too large for this server; ask for fewer pictures or trades, or for a shorter window."
@@ -93,7 +93,7 @@ def _by_discord(error: discord.HTTPException, number: str) -> Refusal:
 
 
 def _by_status(error: discord.HTTPException, number: str) -> Refusal:
-    if error.status == 429 or error.status >= 500:
+    if may_pass(error):  # also a 403 or 404 of a proxy before Discord
         return Refusal(_IN_TROUBLE, failure_text(error))
     if error.status == 403:
         return Refusal(_NO_RIGHT, failure_text(error), logging.INFO)

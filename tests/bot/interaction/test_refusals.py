@@ -38,6 +38,9 @@ def refused(status: int, code: int = 0) -> discord.HTTPException:
         (refused(403, 50013), "I lack a permission in this channel; "),
         (refused(503), "Discord has trouble right now; ask again in a few minutes."),
         (refused(429), "Discord has trouble right now; ask again in a few minutes."),
+        # Without a code and JSON, these are answers of a proxy in between.
+        (refused(403), "Discord has trouble right now; ask again in a few minutes."),
+        (refused(404), "Discord has trouble right now; ask again in a few minutes."),
         (
             refused(400, 50035),
             f"Discord refused the answer; please report this number to the bot's operator: {NUMBER}.",
