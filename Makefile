@@ -10,7 +10,7 @@ demo: $(READY) ## post a map in a simulated Discord, save its images under out/,
 	$(RUN)/python -m bot playground --out out
 
 test: $(READY) ## run the tests, with branch coverage
-	$(RUN)/pytest -n auto --cov --cov-report=term
+	$(RUN)/pytest -n auto --dist worksteal --cov --cov-report=term
 
 check: $(READY) ## lint, types, layers, Dockerfile
 	$(RUN)/ruff check
