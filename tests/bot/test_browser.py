@@ -24,6 +24,7 @@ MESSAGES = "#channel-message-list .channel-message"
 SELECTED = re.compile(r"[\d,]+ of [\d,]+ trades, \S+")
 WHOLE = r"The whole 1d until .* UTC"
 UNDER_WAY = re.compile(r"Thinking|[░▓]|Drawing …|is being fetched")
+NOT_YET = "not pressed yet"
 
 # A market of few trades: what is tested is the page, and not how long a day takes to be invented.
 SMALL_PLAYGROUND = """
@@ -143,6 +144,18 @@ async def settled(page: Page) -> None:
     await expect(status).not_to_have_text(re.compile("uncertain|not completed"))
 
 
+async def taken_up(page: Page, button: Locator) -> None:
+    """Press a button until the page says what it does: a press is lost where the page draws itself anew."""
+    status = page.locator("#action-status")
+    await status.evaluate("(node, text) => { node.textContent = text }", NOT_YET)
+    await button.click()
+    try:
+        await expect(status).not_to_have_text(NOT_YET, timeout=5_000)
+    except AssertionError:
+        await button.click()
+        await expect(status).not_to_have_text(NOT_YET)
+
+
 def button_of(message: Locator, label: str) -> Locator:
     """Return the bot's first button whose label matches; the page has some of its own."""
     return message.locator(".component-button").filter(has_text=re.compile(f"^{label}$")).first
@@ -150,7 +163,7 @@ def button_of(message: Locator, label: str) -> Locator:
 
 async def press(page: Page, message: Locator, label: str) -> None:
     """Press a button of a message, and wait for what comes of it."""
-    await button_of(message, label).click()
+    await taken_up(page, button_of(message, label))
     await settled(page)
     await complete(message)
 
