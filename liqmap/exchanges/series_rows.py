@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from liqmap.model.series import Series, SeriesKind
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -42,12 +42,14 @@ def series_of(kind: SeriesKind, rows: Iterable[Row]) -> Series:
     return Series.of(kind, [time for time, _ in known], [values for _, values in known])
 
 
-def mark_row(time: int, opening: str, high: str, low: str, close: str) -> Row:
-    """Return the row of a candle of mark prices. Raises ValueError for one that contradicts itself."""
-    first, highest, lowest, last = map(float, (opening, high, low, close))
-    if not 0 < lowest <= min(first, last) <= max(first, last) <= highest:
-        raise ValueError("a candle's prices contradict each other")
-    return time, (lowest, highest, last)
+def marks_of(candles: Iterable[Sequence[Any]], *, time_of: Callable[[Any], int]) -> Series:
+    """Return the mark prices of candles of a minute, in any order.
+
+    A candle begins with its time, which `time_of` reads, and its opening, highest, lowest and last price.
+    Raises ValueError for one that contradicts itself.
+    """
+    rows = [_mark_row(time_of(candle[0]), *candle[1:5]) for candle in candles]
+    return series_of(SeriesKind.MARK_PRICE, rows)
 
 
 def without_outliers(series: Series) -> Series:
@@ -92,3 +94,10 @@ def check_header(name: str, row: Sequence[str], expected: Sequence[str]) -> None
     """Check that a file begins with the columns that are expected. Raises DataError naming it."""
     if tuple(row[: len(expected)]) != tuple(expected):
         raise DataError(f"{name} has other columns than expected; it may have been replaced, try again.")
+
+
+def _mark_row(time: int, opening: str, high: str, low: str, close: str) -> Row:
+    first, highest, lowest, last = map(float, (opening, high, low, close))
+    if not 0 < lowest <= min(first, last) <= max(first, last) <= highest:
+        raise ValueError("a candle's prices contradict each other")
+    return time, (lowest, highest, last)

@@ -14,7 +14,7 @@ from liqmap.errors import DataError, parser_door
 from liqmap.exchanges.binance.files import Binance
 from liqmap.exchanges.fields import time_of
 from liqmap.exchanges.protocol import DayFile, SeriesFormat
-from liqmap.exchanges.series_rows import Row, check_header, check_of_day, mark_row, rows_of_zip, series_of
+from liqmap.exchanges.series_rows import Row, check_header, check_of_day, marks_of, rows_of_zip, series_of
 from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ class BinanceMarkFiles:
             rows = rows_of_zip(path, name, max_unpacked_size=max_unpacked_size)
             if rows and not rows[0][0].isdecimal():
                 check_header(name, rows.pop(0), _KLINES)
-            found = [mark_row(_milliseconds(row[0]), *row[1:5]) for row in rows]
-            return check_of_day(series_of(SeriesKind.MARK_PRICE, found), day, name)
+            return check_of_day(marks_of(rows, time_of=_milliseconds), day, name)
 
 
 class BinanceMarkPages:
@@ -145,9 +144,7 @@ class BinanceMarkPages:
               1591256519999,"0",60,"0","0","0"]]
         """
         with parser_door(_ODD_PAGE.format("mark prices")):
-            return series_of(
-                SeriesKind.MARK_PRICE, [mark_row(time_of(row[0]), *row[1:5]) for row in _rows(answer)]
-            )
+            return marks_of(_rows(answer), time_of=time_of)
 
 
 def _is_usd_m(symbol: str) -> bool:

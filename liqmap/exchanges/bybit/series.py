@@ -13,7 +13,7 @@ from liqmap.exchanges.bybit.files import Bybit
 from liqmap.exchanges.bybit.pages import rows_of
 from liqmap.exchanges.fields import written_time_of
 from liqmap.exchanges.protocol import SeriesFormat
-from liqmap.exchanges.series_rows import Row, mark_row, series_of, without_outliers
+from liqmap.exchanges.series_rows import Row, marks_of, series_of, without_outliers
 from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
@@ -82,9 +82,7 @@ class BybitMarkPages:
         """
         rows = rows_of(answer, what="mark prices")
         with parser_door("Bybit's answer about mark prices cannot be read; try again later."):
-            return series_of(
-                SeriesKind.MARK_PRICE, [mark_row(written_time_of(row[0]), *row[1:5]) for row in rows]
-            )
+            return marks_of(rows, time_of=written_time_of)
 
 
 SERIES: Final[Mapping[SeriesKind, SeriesFormat]] = {

@@ -15,7 +15,7 @@ from liqmap.exchanges.fields import written_time_of
 from liqmap.exchanges.okx.names import instrument_of, is_linear
 from liqmap.exchanges.okx.pages import rows_of
 from liqmap.exchanges.protocol import SeriesFormat
-from liqmap.exchanges.series_rows import mark_row, series_of
+from liqmap.exchanges.series_rows import marks_of, series_of
 from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
@@ -88,10 +88,7 @@ class OkxMarkPages:
         """
         rows = rows_of(answer, what="mark prices")
         with parser_door(_ODD_PAGE.format("mark prices")):
-            closed = [row for row in rows if row[5] == _CLOSED]
-            return series_of(
-                SeriesKind.MARK_PRICE, [mark_row(written_time_of(row[0]), *row[1:5]) for row in closed]
-            )
+            return marks_of([row for row in rows if row[5] == _CLOSED], time_of=written_time_of)
 
 
 SERIES: Final[Mapping[SeriesKind, SeriesFormat]] = {
