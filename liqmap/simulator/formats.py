@@ -42,10 +42,7 @@ def binance_zip(day: MarketDay, *, header: bool = True) -> bytes:
             "is_buyer_maker": ~trades.is_buy,
         }
     )
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as archive:
-        archive.writestr(binance_csv_name(day.symbol, day.day), _csv(table, header=header))
-    return file.getvalue()
+    return zipped(binance_csv_name(day.symbol, day.day), csv_of(table, header=header))
 
 
 def binance_liquidations_zip(day: Liquidations) -> bytes:
@@ -72,10 +69,7 @@ def binance_liquidations_zip(day: Liquidations) -> bytes:
             "accumulated_fill_quantity": decimals(contracts, 0),
         }
     ).take(np.repeat(np.arange(len(reported)), 2))
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as archive:
-        archive.writestr(f"{day.symbol}-liquidationSnapshot-{day.day}.csv", _csv(table, header=True))
-    return file.getvalue()
+    return zipped(f"{day.symbol}-liquidationSnapshot-{day.day}.csv", csv_of(table, header=True))
 
 
 def binance_checksum(content: bytes, name: str) -> bytes:
@@ -110,7 +104,7 @@ def bybit_csv_gz(day: MarketDay) -> bytes:
             "RPI": pa.repeat(0, count),
         }
     )
-    return gzip.compress(_csv(table, header=True), _FASTEST)
+    return gzip.compress(csv_of(table, header=True), _FASTEST)
 
 
 def risk_limits(symbol: str, *, inverse: bool) -> list[dict[str, Any]]:
@@ -152,6 +146,14 @@ def bybit_trade_ids(ids: NDArray[np.int64]) -> pa.Array:
     return pc.binary_join_element_wise("00000000-0000-4000-8000", number, "-")
 
 
+def zipped(name: str, content: bytes | str) -> bytes:
+    """Return a zip with one file, `name`."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
 def decimals(values: NDArray[np.float64], places: int) -> pa.Array:
     """Return decimals that CSV writes with all their places, never as 1.2e-05."""
     # A decimal of 128 bits is two words, and every price and size fits into the first.
@@ -165,7 +167,8 @@ def choice(index: NDArray[np.bool_], words: list[str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(index.astype(np.int8), words).cast(pa.string())
 
 
-def _csv(table: pa.Table, *, header: bool) -> bytes:
+def csv_of(table: pa.Table, *, header: bool) -> bytes:
+    """Return the rows of a table as lines of text, without quotes."""
     file = io.BytesIO()
     if header:
         file.write((",".join(table.column_names) + "\n").encode())

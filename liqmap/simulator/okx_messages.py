@@ -5,18 +5,15 @@ Sources: files below static.okx.com and frames of the public streams, as recorde
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
-from liqmap.simulator.formats import choice, decimals
+from liqmap.simulator.formats import choice, csv_of, decimals, zipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,28 +73,21 @@ class Fills:
         return cls(ids, trade, _short(np.stack([first, lots - first], axis=1).ravel(), places))
 
 
-def okx_zip(parts: Sequence[MarketDay], symbol: str, day: date, *, header: str | None = None) -> bytes:
+def okx_zip(parts: Sequence[MarketDay], symbol: str, day: date, *, header: bool = True) -> bytes:
     """Return a day in UTC+8 as OKX publishes it: a zip of one CSV, a row a fill, its size in contracts.
 
     BTC-USDT-SWAP,2802853319,sell,64927.5,0.2,1784822400188,0. A hundredth is written 1E-2.
     """
-    head = ",".join(COLUMNS) if header is None else header
-    body = io.BytesIO()
-    body.write("".join(f"{line}\n" for line in [head] if line).encode())
-    _write_rows(body, parts)
-    return _zipped(f"{instrument(symbol)}-trades-{day}", body.getvalue())
+    return zipped(f"{instrument(symbol)}-trades-{day}.csv", _text(parts, header=header))
 
 
 def okx_all_zip(days: Sequence[Sequence[MarketDay]], day: date) -> bytes:
     """Return a day in UTC+8 of several swaps in one file, as OKX publishes some days."""
-    body = io.BytesIO()
-    body.write(f"{','.join(COLUMNS)}\n".encode())
-    for parts in days:
-        _write_rows(body, parts)
-    return _zipped(f"allswap-trades-{day}", body.getvalue())
+    return zipped(f"allswap-trades-{day}.csv", _text([part for parts in days for part in parts]))
 
 
-def _write_rows(body: io.BytesIO, parts: Sequence[MarketDay]) -> None:
+def _text(parts: Sequence[MarketDay], *, header: bool = True) -> bytes:
+    texts = [f"{','.join(COLUMNS)}\n".encode()] if header else []
     for part in parts:
         fills = Fills.of(part)
         trades, trade = part.trades, fills.trade
@@ -116,15 +106,8 @@ def _write_rows(body: io.BytesIO, parts: Sequence[MarketDay]) -> None:
             ],
             names=COLUMNS,
         )
-        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
-        pyarrow.csv.write_csv(table, body, options)
-
-
-def _zipped(name: str, content: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(f"{name}.csv", content)
-    return file.getvalue()
+        texts.append(csv_of(table, header=False))
+    return b"".join(texts)
 
 
 def okx_rows(part: MarketDay) -> list[dict[str, Any]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from liqmap.simulator.formats import zipped
 from liqmap.simulator.okx_messages import CONTRACTS
 from liqmap.simulator.series import MINUTE_MS, STEP_MS, STEPS
 
@@ -51,14 +50,14 @@ def binance_metrics_zip(series: SeriesDay) -> bytes:
         written = datetime.fromtimestamp(label / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
         row = f"{written},{series.symbol},{size:.8f},{value:.8f},{ratios}"
         rows += [row] * (2 if series.day < _DOUBLED_UNTIL else 1)
-    return _zipped(f"{series.symbol}-metrics-{series.day}.csv", [_METRICS, *rows])
+    return zipped(f"{series.symbol}-metrics-{series.day}.csv", _text([_METRICS, *rows]))
 
 
 def binance_mark_zip(series: SeriesDay) -> bytes:
     """Return a day as Binance publishes its mark prices, with a header since 2022."""
     rows = [",".join(map(str, row)) for row in binance_candles(series)]
     header = [_CANDLES] if series.day >= _HEADERS_SINCE else []
-    return _zipped(f"{series.symbol}-1m-{series.day}.csv", [*header, *rows])
+    return zipped(f"{series.symbol}-1m-{series.day}.csv", _text([*header, *rows]))
 
 
 def binance_candles(series: SeriesDay) -> list[list[Any]]:
@@ -134,8 +133,5 @@ def _candles(series: SeriesDay) -> list[list[str]]:
     return [[f"{value:.{decimals}f}" for value in row] for row in zip(*columns, strict=True)]
 
 
-def _zipped(name: str, lines: list[str]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(name, "\n".join([*lines, ""]))
-    return file.getvalue()
+def _text(lines: list[str]) -> str:
+    return "\n".join([*lines, ""])

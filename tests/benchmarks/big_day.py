@@ -114,8 +114,8 @@ def _binance_texts(parts: list[MarketDay]) -> Iterator[bytes]:
 
 
 def _okx_texts(parts: list[MarketDay]) -> Iterator[bytes]:
-    for number, part in enumerate(parts):
-        yield _unzipped(okx_zip([part], SYMBOL, DAY, header="" if number else None))
+    for part in parts:
+        yield _unzipped(okx_zip([part], SYMBOL, DAY, header=part is parts[0]))
 
 
 def _bybit_texts(parts: list[MarketDay]) -> Iterator[bytes]:
