@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from liqmap.clock import is_recent
@@ -36,7 +36,6 @@ LOOKED_AGAIN_AFTER: Final = timedelta(minutes=10)
 
 RETRIED_AFTER: Final = timedelta(minutes=5)
 
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE = Instrument(1.0, float("inf"))
 _Dated = Mapping[date, Instrument]
 
@@ -96,7 +95,7 @@ class Contracts:
         async with self._locks[exchange]:
             now = self._clock.now()
             kept = self._kept.get(exchange) or await asyncio.to_thread(self._read, exchange)
-            if kept is None or not _NEVER <= kept.fetched <= now < kept.fetched + kept_for:
+            if kept is None or not is_recent(kept.fetched, now=now, within=kept_for):
                 kept = await self._fetched(exchange, instruments, kept, now)
             self._kept[exchange] = kept
             return kept.contracts

@@ -169,12 +169,10 @@ class Listings:
     def _due(self, exchange: Exchange, now: datetime, *, kept_for: timedelta) -> datetime:
         """Return when the list is due to be fetched: now, if there is none."""
         listing = self.known.listing(exchange)
-        # A list from the future means that the clock was set back since; it would never be due.
-        due = now if listing is None or listing.fetched > now else listing.fetched + kept_for
-        failed = self._failed_at.get(exchange)
-        if failed is None or failed > now:  # the same holds for a failure from the future
-            return due
-        return max(due, failed + RETRIED_AFTER)
+        fetched, failed = None if listing is None else listing.fetched, self._failed_at.get(exchange)
+        pauses = ((fetched, kept_for), (failed, RETRIED_AFTER))
+        # What lies in the future was noted before the clock was set back; its pause would never end.
+        return max((at + pause for at, pause in pauses if at is not None and at <= now), default=now)
 
     async def _refresh(self, exchange: Exchange) -> None:
         try:

@@ -7,6 +7,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from liqmap.clock import is_recent
 from liqmap.collect.contracts import counted_in_base
 from liqmap.errors import StoreError
 from liqmap.exchanges import EXCHANGES
@@ -47,7 +48,7 @@ class RecentLiquidations:
         self._contracts = contracts
         self._clock = clock
         self._fetches: dict[Market, asyncio.Task[None]] = {}
-        self._failed: dict[Market, datetime] = {}
+        self._failed_at: dict[Market, datetime] = {}
 
     async def close(self) -> None:
         """Stop what is being fetched; the next run fetches it again."""
@@ -63,7 +64,9 @@ class RecentLiquidations:
         """
         pages = EXCHANGES[market.exchange].liquidation_pages
         reached = None if pages is None else self._reached(pages, market).overlap(window)
-        if pages is None or reached is None or not self._lacking(market, reached) or self._rests(market):
+        if pages is None or reached is None or not self._lacking(market, reached):
+            return
+        if is_recent(self._failed_at.get(market), now=self._clock.now(), within=RETRIED_AFTER):
             return
         if market not in self._fetches:
             task = self._fetches[market] = asyncio.create_task(self._fetch(pages, market))
@@ -72,13 +75,9 @@ class RecentLiquidations:
 
     def _note_done(self, market: Market, done: asyncio.Task[None]) -> None:
         self._fetches.pop(market, None)
-        self._failed.pop(market, None)
+        self._failed_at.pop(market, None)
         if not done.cancelled() and done.exception() is not None:
-            self._failed[market] = self._clock.now()
-
-    def _rests(self, market: Market) -> bool:
-        failed = self._failed.get(market)
-        return failed is not None and abs(self._clock.now() - failed) < RETRIED_AFTER
+            self._failed_at[market] = self._clock.now()
 
     def _reached(self, pages: LiquidationPages, market: Market) -> TimeWindow:
         now = self._clients[market.exchange].clock.now().replace(microsecond=0)

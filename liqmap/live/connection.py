@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from liqmap.clock import is_recent
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Acknowledged, Leaving, PartlyUnreadable
 from liqmap.net.attempts import TransientError
 from liqmap.net.session import host_of
+from liqmap.window import HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,6 @@ log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 100  # symbols in a message: Bybit accepts 21,000 characters
 _HANDOVER_SECONDS = 10.0  # for which an old connection is read on beside a new one
 _BETWEEN_SECONDS = 0.2  # Binance disconnects above ten messages a second, pongs included
-_HOUR = timedelta(hours=1)
 
 
 class Stream:
@@ -156,7 +157,7 @@ class Stream:
         if most is None:
             return True
         # A clock that was set back ends no hour early, and must not keep it from ending.
-        while self._sent and not timedelta(0) <= now - self._sent[0] < _HOUR:
+        while self._sent and not is_recent(self._sent[0], now=now, within=HOUR):
             self._sent.popleft()
         if len(self._sent) >= most:
             log.warning("%s accepts no more subscriptions in this hour; the rest waits", self._url)
