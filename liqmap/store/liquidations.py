@@ -28,7 +28,7 @@ from liqmap.store.damaged import files_aside, set_file_aside
 from liqmap.window import at_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -53,11 +53,7 @@ def append_liquidations(
 
     A damaged table is set aside, and a new one begins. Raises OSError if a table cannot be written.
     """
-    tables: defaultdict[Path, list[str]] = defaultdict(list)
-    for each in liquidations:
-        path = liquidations_path(root, exchange, each.symbol, at_ms(each.time).date())
-        tables[path].append(_row(each, complete=complete))
-    for path, rows in tables.items():
+    for path, rows in _rows_by_table(root, exchange, liquidations, complete=complete).items():
         _write(path, _kept(root, path) + "".join(rows))
 
 
@@ -66,13 +62,9 @@ def merge_liquidations(
 ) -> None:
     """Add liquidations as `append_liquidations` does, but those that are in their table already.
 
-    Other processes that merge wait. Raises OSError if a table cannot be written, in time for this one.
+    Other processes that merge wait. Raises OSError if a table cannot be written, or waits for too long.
     """
-    tables: defaultdict[Path, list[str]] = defaultdict(list)
-    for each in liquidations:
-        path = liquidations_path(root, exchange, each.symbol, at_ms(each.time).date())
-        tables[path].append(_row(each, complete=complete))
-    for path, rows in tables.items():
+    for path, rows in _rows_by_table(root, exchange, liquidations, complete=complete).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.parent / "lock", timeout=_LOCK_SECONDS):
             there = _kept(root, path)
@@ -143,6 +135,17 @@ def _rows(content: bytes) -> str:
     if not text.startswith(_HEADER):
         raise BrokenSeal("other columns")
     return text.removeprefix(_HEADER)
+
+
+def _rows_by_table(
+    root: Path, exchange: Exchange, liquidations: Iterable[Liquidation], *, complete: bool
+) -> Mapping[Path, Sequence[str]]:
+    """Return the rows of liquidations by the table that each belongs in: that of its symbol and day."""
+    tables: defaultdict[Path, list[str]] = defaultdict(list)
+    for each in liquidations:
+        path = liquidations_path(root, exchange, each.symbol, at_ms(each.time).date())
+        tables[path].append(_row(each, complete=complete))
+    return tables
 
 
 def _in_all_columns(text: str) -> str:
