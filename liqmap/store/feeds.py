@@ -66,12 +66,20 @@ def feed_windows(root: Path, exchange: Exchange, symbol: str, day: date) -> list
         raise unreadable(error) from error
 
 
+def received_windows(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> list[TimeWindow]:
+    """Return when the liquidations of the days that `window` touches were received, oldest first.
+
+    Raises UnreadableStore.
+    """
+    return [each for day in window.days for each in feed_windows(root, exchange, symbol, day)]
+
+
 def feed_coverage(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> float:
     """Return which share of `window` the liquidations of a symbol were received in.
 
     Raises UnreadableStore.
     """
-    received = [each for day in window.days for each in feed_windows(root, exchange, symbol, day)]
+    received = received_windows(root, exchange, symbol, window)
     inside = [part for part in map(window.overlap, received) if part is not None]
     return sum(part.length / window.length for part in inside)
 
