@@ -11,7 +11,7 @@ from liqmap.clock import is_recent
 from liqmap.collect.contracts import counted_in_base
 from liqmap.errors import StoreError
 from liqmap.exchanges import EXCHANGES
-from liqmap.store.feeds import feed_windows, note_feed
+from liqmap.store.feeds import note_feed, received_windows
 from liqmap.store.liquidations import merge_liquidations
 from liqmap.window import DAY, TimeWindow, at_ms, missing, split_at
 
@@ -84,8 +84,7 @@ class RecentLiquidations:
         return TimeWindow(now - pages.reach, now - pages.late)
 
     def _lacking(self, market: Market, window: TimeWindow) -> Sequence[TimeWindow]:
-        days = [feed_windows(self._store.root, market.exchange, market.symbol, day) for day in window.days]
-        return missing(window, [each for day in days for each in day])
+        return missing(window, received_windows(self._store.root, market.exchange, market.symbol, window))
 
     async def _fetch(self, pages: LiquidationPages, market: Market) -> None:
         """Fetch all that is lacking of what the exchange reports: the next map may look further back."""
@@ -126,12 +125,11 @@ class RecentLiquidations:
         client = self._clients[market.exchange]
         base_url = self._settings.exchanges.of(market.exchange).api_url
         url = pages.page_url(base_url, market.symbol, before_ms=before)
-        for last in (False, True):
-            page = pages.read_page(await client.get(url, weight=pages.weight), market.symbol)
-            if page or last:
-                return page
+        page = pages.read_page(await client.get(url, weight=pages.weight), market.symbol)
+        if not page:  # OKX's are empty now and then, though there is more
             await client.clock.sleep(_EMPTY_AGAIN)
-        raise AssertionError("the last attempt returns")  # pragma: no cover
+            page = pages.read_page(await client.get(url, weight=pages.weight), market.symbol)
+        return page
 
     def _keep(self, market: Market, found: Sequence[Liquidation], parts: Sequence[TimeWindow]) -> None:
         complete = EXCHANGES[market.exchange].live.complete_liquidations
