@@ -97,7 +97,7 @@ class SeriesCollector:
         return await asyncio.to_thread(self.held, market, kind, window)
 
     async def unreachable(self, exchange: Exchange) -> None:
-        """Wait until an exchange could not be connected to, so that another attempt is needed at least."""
+        """Wait until an attempt to connect to an exchange has failed, so that another one is needed."""
         await self._unreachable[exchange].wait()
 
     def held(self, market: Market, kind: SeriesKind, window: TimeWindow) -> SeriesHoldings:
@@ -121,9 +121,9 @@ class SeriesCollector:
 
     def _fetch(self, day: _Day) -> asyncio.Task[None]:
         task = self._fetches.get(day)
-        if not any(each.market.exchange is day.market.exchange for each in self._fetches):
-            self._unreachable[day.market.exchange].clear()
         if task is None:
+            if not any(each.market.exchange is day.market.exchange for each in self._fetches):
+                self._unreachable[day.market.exchange].clear()
             task = self._fetches[day] = asyncio.create_task(self._obtain(day))
             task.add_done_callback(lambda _: self._fetches.pop(day, None))
         return task
