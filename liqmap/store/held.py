@@ -85,13 +85,11 @@ class _Removal:
                 self._try_folder(symbol, window_of(name))
 
     def _try_folder(self, symbol: str, window: TimeWindow) -> None:
-        path = segment_path(self._store.root, self._exchange, symbol, window)
+        path = self._path(symbol, window)
         with self._going_on(path):
             longer = self._longer(symbol, window)
             if longer is None:
-                record = self._record(symbol, window)
-                copy = open_record(path, record) if record is not None else None
-                if copy is not None and self._holds(copy):
+                if self._is_copied(symbol, window):
                     self._store.remove_files(path)
             elif self._holds(longer):
                 shorter = self._store.get(self._exchange, symbol, window)
@@ -115,9 +113,10 @@ class _Removal:
                 return
             for symbol, window, record in records:
                 longer = self._longer(symbol, window)
-                path = segment_path(self._store.root, self._exchange, symbol, window)
-                shorter = open_record(path, record) if longer is not None else None
-                if longer is not None and shorter is not None:
+                if longer is None:
+                    continue
+                shorter = open_record(self._path(symbol, window), record)
+                if shorter is not None:
                     _compare(shorter, longer)
             if read_contents(file) != contents:  # a clock that was set has made it look complete
                 return
@@ -130,11 +129,18 @@ class _Removal:
         longer = self._longer(symbol, window)
         if longer is not None:
             return self._holds(longer)
+        return self._is_copied(symbol, window, outside=record.file)
+
+    def _is_copied(self, symbol: str, window: TimeWindow, *, outside: Path | None = None) -> bool:
+        """Return whether the newest record of a segment lies outside a file and holds it."""
         newest = self._record(symbol, window)
-        if newest is None or newest.file == record.file:
+        if newest is None or newest.file == outside:
             return False
-        copy = open_record(segment_path(self._store.root, self._exchange, symbol, window), newest)
+        copy = open_record(self._path(symbol, window), newest)
         return copy is not None and self._holds(copy)
+
+    def _path(self, symbol: str, window: TimeWindow) -> Path:
+        return segment_path(self._store.root, self._exchange, symbol, window)
 
     def _record(self, symbol: str, window: TimeWindow) -> Record | None:
         # Looked up once for each market: a store may have a year's folders of each.
