@@ -45,10 +45,11 @@ ABSENT_FOR: Final = timedelta(minutes=5)
 
 VERIFIED_AGAIN: Final = timedelta(hours=1)
 """The time between two looks for a checksum that is not published yet."""
-_MOST_QUIET_DAYS = 7  # how many days without trades are passed over in the search for ids
 
 DOWNLOAD_SHARE: Final = 0.8
 """Of a day's work; the rest is parsing and storing."""
+
+_MOST_QUIET_DAYS = 7  # how many days without trades are passed over in the search for ids
 
 
 class _DownloadedDay(NamedTuple):

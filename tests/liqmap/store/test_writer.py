@@ -177,7 +177,7 @@ def test_ids_lost_between_pieces_are_those_of_the_merged_segment(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_segment_gone_while_merging_is_a_data_error_and(tmp_path: Path, name: str):
+def test_segment_gone_while_merging_is_a_data_error(tmp_path: Path, name: str):
     trades = random_trades(5000)
     parts = [written(tmp_path, trades, window) for window in cut_at([0, 43_200, 86_400])]
     (parts[1].path / f"{name}.arrow").unlink()
