@@ -35,8 +35,8 @@ def merged_fills(fills: Trades, ids: NDArray[np.int64] | None = None) -> Trades:
 def first_fills(fills: Trades, ids: NDArray[np.int64] | None) -> NDArray[np.uint32] | None:
     """Return the place of each order's first fill, as `merged_fills` puts them together; None if all are."""
     is_first = np.ones(len(fills), np.bool_)
-    for part in parts(len(fills) - 1):
-        its, following = part, slice(part.start + 1, part.stop + 1)
+    for its in parts(len(fills) - 1):
+        following = slice(its.start + 1, its.stop + 1)
         goes_on = (fills.time[following] == fills.time[its]) & (fills.price[following] == fills.price[its])
         goes_on &= fills.is_buy[following] == fills.is_buy[its]
         if ids is not None:

@@ -235,8 +235,7 @@ def _numbers(
     return first, last, last - first - (end - start)
 
 
-def _at(trades: Trades, places: NDArray[np.bool_] | NDArray[np.intp]) -> Trades:
-    of = trades
+def _at(of: Trades, places: NDArray[np.bool_] | NDArray[np.intp]) -> Trades:
     return Trades(of.time[places], of.price[places], of.size[places], of.is_buy[places], of.inverse)
 
 

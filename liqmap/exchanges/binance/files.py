@@ -99,11 +99,16 @@ class Binance:
         contract = self.contract(symbol)
         if contract.inverse:
             column["quantity"] *= contract.dollars
-        time, is_buy = milliseconds(column.pop("transact_time")), column.pop("is_buyer_maker")
-        np.logical_not(is_buy, out=is_buy)
-        price, size, ids = (column.pop(each) for each in ("price", "quantity", "agg_trade_id"))
-        rows = Rows(time, price, size, is_buy, ids, contract.inverse)
-        del time, price, size, is_buy, ids
+        np.logical_not(column["is_buyer_maker"], out=column["is_buyer_maker"])
+        # Popped, so that `rows` alone holds the columns.
+        rows = Rows(
+            time=milliseconds(column.pop("transact_time")),
+            price=column.pop("price"),
+            size=column.pop("quantity"),
+            is_buy=column.pop("is_buyer_maker"),
+            ids=column.pop("agg_trade_id"),
+            inverse=contract.inverse,
+        )
         real_rows(name, rows)
         return trades_of_day(name, self.span(day), rows)
 

@@ -90,10 +90,14 @@ class Bybit:
             check_columns(name, header, wanted)
             column = read_columns(reader, wanted, names=None, name=name)
         once = _once(column.pop(_ID, None))
-        time, is_buy = _timestamps(column.pop("timestamp"), name), column.pop("side") == _SIDES.index("Buy")
-        price, size = column.pop("price"), column.pop("size")
-        rows = Rows(time, price, size, is_buy, inverse=self.contract(symbol).inverse)
-        del time, price, size, is_buy
+        # Popped, so that `rows` alone holds the columns.
+        rows = Rows(
+            time=_timestamps(column.pop("timestamp"), name),
+            price=column.pop("price"),
+            size=column.pop("size"),
+            is_buy=column.pop("side") == _SIDES.index("Buy"),
+            inverse=self.contract(symbol).inverse,
+        )
         real = real_rows(name, rows)
         _check_kind(name, rows, column.pop("foreignNotional"), real=real)
         count = len(rows)

@@ -94,10 +94,14 @@ class Okx:
             )
         if not len(column["trade_id"]):
             raise DataError(f"{name} holds no trades of {instrument_of(symbol)}.")
-        time = _times(column.pop("created_time"), name)
-        price, size, is_buy = column.pop("price"), column.pop("size"), column.pop("side")
-        rows = Rows(time, price, size, is_buy, column.pop("trade_id"))
-        del time, price, size, is_buy
+        # Popped, so that `rows` alone holds the columns.
+        rows = Rows(
+            time=_times(column.pop("created_time"), name),
+            price=column.pop("price"),
+            size=column.pop("size"),
+            is_buy=column.pop("side"),
+            ids=column.pop("trade_id"),
+        )
         real_rows(name, rows)
         return trades_of_day(name, self.span(day), rows, are_fills=True)
 
