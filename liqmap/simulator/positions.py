@@ -136,23 +136,16 @@ class PositionBook:
         bounds = day.trades.time.searchsorted(series.start_ms + STEP_MS * np.arange(STEPS + 1))
         change, marks = np.diff(series.interest), mark_seconds(day)
         for step in range(STEPS):
-            rows = slice(int(bounds[step]), int(bounds[step + 1]))
+            trades = day.part(int(bounds[step]), int(bounds[step + 1])).trades
             first = step * _STEP_SECONDS
+            its_marks = marks[first : first + _STEP_SECONDS]
+            more, mark = float(change[step]), float(its_marks[-1])
             for side, done in zip((self.longs, self.shorts), self.steps, strict=True):
-                place, size = side.liquidate(marks[first : first + _STEP_SECONDS])
+                place, size = side.liquidate(its_marks)
                 if len(size):
                     self.forced.append(Forced(first + place, size, side.is_long))
-                mark = float(marks[first + _STEP_SECONDS - 1])
-                done.append(
-                    self._live(
-                        side,
-                        day.part(rows.start, rows.stop).trades,
-                        float(change[step]),
-                        liquidated=float(size.sum()),
-                        mark=mark,
-                        rng=rng,
-                    )
-                )
+                liquidated = float(size.sum())
+                done.append(self._live(side, trades, more, liquidated=liquidated, mark=mark, rng=rng))
         self.longs.forget_closed()
         self.shorts.forget_closed()
 
