@@ -43,8 +43,8 @@ class Topic:
 class Reply:
     """An answer to a client: its text, the names it adds or removes, and whether the server then closes.
 
-    `more` are further answers, of an exchange that answers each argument on its own. A request `is_counted`
-    against the limit of an hour.
+    `more` are further answers, of an exchange that answers each argument on its own. With `too_many`, the
+    request counts against the limit of an hour, and this is the whole answer if it is above the limit.
     """
 
     text: str
@@ -52,7 +52,7 @@ class Reply:
     subscribe: tuple[str, ...] = ()
     unsubscribe: tuple[str, ...] = ()
     closes: bool = False
-    is_counted: bool = False
+    too_many: str | None = None
 
 
 class Dialect(Protocol):
@@ -65,9 +65,6 @@ class Dialect(Protocol):
     @property
     def requests_an_hour(self) -> int | None:
         """How many counted requests a connection may send in an hour; None for any number."""
-
-    def too_many(self, text: str) -> str:
-        """Return the answer to a request above that number."""
 
     def topic(self, name: str) -> Topic | None:
         """Return what the topic `name` is about, or None if this exchange would send nothing for it."""
@@ -86,21 +83,12 @@ class Dialect(Protocol):
         """Return the messages about liquidations in whole periods that the topic sends at `sent_ms`."""
 
 
-class Unlimited:
-    """An exchange that counts no requests by the hour."""
-
-    requests_an_hour: int | None = None
-
-    def too_many(self, text: str) -> str:
-        """Raise AssertionError: there is no such limit."""
-        raise AssertionError(f"{text} is not counted")
-
-
-class BinanceStream(Unlimited):
+class BinanceStream:
     """Binance's combined streams below /market/stream, of `symbols`."""
 
     exchange: Final = Exchange.BINANCE
     liquidation_period_ms: Final = 1000
+    requests_an_hour: int | None = None
     _KINDS: Final = {"aggTrade": Kind.TRADES, "forceOrder": Kind.LIQUIDATIONS}
 
     def __init__(self, symbols: Collection[str]) -> None:
@@ -138,11 +126,12 @@ class BinanceStream(Unlimited):
         return binance_liquidations(name, part, sent_ms)
 
 
-class BybitStream(Unlimited):
+class BybitStream:
     """Bybit's public streams of linear contracts, of `symbols`."""
 
     exchange: Final = Exchange.BYBIT
     liquidation_period_ms: Final = 500
+    requests_an_hour: int | None = None
     _KINDS: Final = {"publicTrade": Kind.TRADES, "allLiquidation": Kind.LIQUIDATIONS}
 
     def __init__(self, symbols: Collection[str]) -> None:

@@ -80,15 +80,14 @@ class OkxStream:
         ]
         texts = [json.dumps(each) for each in answers]
         names = tuple(self._names(known, subscribed))
-        if operation == "unsubscribe":
-            return Reply(texts[0], more=tuple(texts[1:]), unsubscribe=names, is_counted=True)
-        return Reply(texts[0], more=tuple(texts[1:]), subscribe=names, is_counted=True)
-
-    def too_many(self, text: str) -> str:
-        """Return the error of requests that are too frequent."""
-        number = {"id": str(parsed(text).get("id", ""))}
         error = {"event": "error", "code": "60014", "msg": "Requests too frequent"}
-        return json.dumps(number | error | {"connId": _CONNECTION})
+        return Reply(
+            texts[0],
+            more=tuple(texts[1:]),
+            subscribe=names if operation == "subscribe" else (),
+            unsubscribe=names if operation == "unsubscribe" else (),
+            too_many=json.dumps(number | error | {"connId": _CONNECTION}),
+        )
 
     def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:  # noqa: ARG002 - it is not sent
         """Return one message for each trade."""

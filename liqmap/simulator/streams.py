@@ -137,8 +137,8 @@ class Streams:
 
     async def _obey(self, connection: Connection, text: str) -> None:
         reply = connection.dialect.reply(text, connection.subscriptions)
-        if reply.is_counted and not connection.admits(epoch_ms(self._clock.now())):
-            await connection.socket.send_str(connection.dialect.too_many(text))
+        if reply.too_many is not None and not connection.admits(epoch_ms(self._clock.now())):
+            await connection.socket.send_str(reply.too_many)
             return
         for name in reply.unsubscribe:
             connection.subscriptions.pop(name, None)
