@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import discord
 
 from liqmap import RequestError
+from liqmap.text import list_text
 
 if TYPE_CHECKING:
     from discord import app_commands
@@ -105,5 +106,4 @@ def _sending(channel: Postable) -> str:
 
 
 def _listed(rights: list[str]) -> str:
-    names = [_NAMES[name] for name in rights]
-    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
+    return list_text([_NAMES[name] for name in rights])

@@ -22,6 +22,7 @@ from liqmap.model import Exchange, Market
 from liqmap.net.download import exists
 from liqmap.net.session import open_session
 from liqmap.parsing import quoted
+from liqmap.text import list_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,8 +155,7 @@ class Listings:
         near = await self.near(request.market.exchange, request.market.symbol)
         if not near:
             return error
-        names = " or ".join((", ".join(near[:-1]), near[-1])) if len(near) > 1 else near[0]
-        label = EXCHANGES[request.market.exchange].label
+        names, label = list_text(near, "or"), EXCHANGES[request.market.exchange].label
         return type(error)(f"{label} lists no {quoted(typed)}; did you mean {names}?")
 
     async def _refresh_daily(self, exchange: Exchange) -> None:

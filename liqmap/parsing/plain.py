@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from liqmap.errors import RequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from liqmap.text import list_text
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -33,17 +31,11 @@ def quoted(text: str) -> str:
     return f"“{shown}…”" if len(text) > 30 else f"“{shown}”"
 
 
-def either(words: Sequence[str]) -> str:
-    """Return words as a choice: binance, bybit or okx."""
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
 def one_of(choices: type[Choice], text: str, option: str) -> Choice:
     """Return the choice that was typed for an option. Raises RequestError that lists the choices."""
     try:
         return choices(plain(text, option).lower())
     except ValueError:
         verb = "are" if option.endswith("s") else "is"
-        raise RequestError(
-            f"The {option} {quoted(text)} {verb} not known; try {either([*choices])}."
-        ) from None
+        names = list_text([*choices], "or")
+        raise RequestError(f"The {option} {quoted(text)} {verb} not known; try {names}.") from None

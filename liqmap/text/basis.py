@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import MapSummary, MarginModel, SweepPrice
-from liqmap.text.numbers import known_share, money, part_text
+from liqmap.text.numbers import known_share, list_text, money, part_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ def interest_shares_text(interest: OpenInterest) -> str:
 def of_text(exchanges: Sequence[Exchange]) -> str:
     """Return the exchanges that a sum is limited to: " of Binance and OKX"; "" if it is not limited."""
     labels = [EXCHANGES[each].label for each in exchanges]
-    return f" of {' and '.join(filter(None, [', '.join(labels[:-1]), labels[-1]]))}" if labels else ""
+    return f" of {list_text(labels)}" if labels else ""
 
 
 def interest_warnings(drawn: MapSummary | LiquidationMap) -> list[str]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import GapKind, SweepPrice
-from liqmap.text.numbers import counted, known_share, price
+from liqmap.text.numbers import counted, known_share, list_text, price
 from liqmap.text.times import duration_text
 from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from liqmap.model import Coverage, Exchange, Gap, SweepBasis
@@ -111,12 +111,12 @@ def unswept_text(coverages: Mapping[Exchange, Coverage], sweep: SweepBasis | Non
     shorter = f", and in {counted(others, 'shorter one')}" if others else ""
     whose = ""
     if len(lacking) < len(coverages):
-        whose = f" of {_listed([EXCHANGES[each].label for each in lacking])}"
+        whose = f" of {list_text([EXCHANGES[each].label for each in lacking])}"
     # Mark prices are known there, but the traded ones that may have gone farther are not.
     marked = sweep is not None and sweep.price is SweepPrice.MARK and sweep.share == 1
     known = ", where only mark prices are known" if marked else ""
     gap = "gaps" if len(spans) > 1 else "gap"
-    where = f"{_listed(words)} UTC{shorter}{known}"
+    where = f"{list_text(words)} UTC{shorter}{known}"
     return f"Older levels{whose} may have been swept in the {gap} {where}."
 
 
@@ -140,11 +140,6 @@ def _span_text(span: TimeWindow, window: TimeWindow) -> str:
         return f"{start:%b %d {clock}}–{end:%b %d {clock}}"
     date = f"{start:%b %d} " if len(window.days) > 1 else ""
     return f"{date}{start:{clock}}–{end:{clock}}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def coverage_warning(coverage: Coverage) -> str | None:

@@ -1,4 +1,4 @@
-"""Word amounts of money, prices, shares and counts."""
+"""Word amounts of money, prices, shares, counts and lists."""
 
 from __future__ import annotations
 
@@ -92,6 +92,11 @@ def known_share(value: float) -> str:
 def counted(count: int, what: str) -> str:
     """Return a number of things: 1 day, 2,000 days."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def list_text(words: Sequence[str], last: str = "and") -> str:
+    """Return words as a list, with `last` before the last of them: Binance, Bybit and OKX."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def without_zeros(text: str) -> str:
