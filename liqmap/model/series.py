@@ -97,10 +97,3 @@ class Series:
         """Return the rows whose steps start inside `window`."""
         rows = slice(*np.searchsorted(self.time, (window.start_ms, window.end_ms)).tolist())
         return Series(self.kind, self.time[rows], self.values[:, rows])
-
-
-def whole_steps(kind: SeriesKind, window: TimeWindow) -> range:
-    """Return the starts [ms] of all steps that begin inside `window`."""
-    step = kind.step_ms
-    # The first is rounded up: a step that began before the window lies only partly inside.
-    return range(-(-window.start_ms // step) * step, window.end_ms, step)
