@@ -71,10 +71,12 @@ def scanned(job: MapJob, *, least: float = 0.0) -> ScannedMarket:
 
 def _nearest_of(summary: MapSummary, least: float) -> tuple[Cluster | None, Cluster | None]:
     """Return the nearest cluster of longs and of shorts among those of a notional of at least `least`."""
-    large = [each for each in summary.clusters if each.notional >= least]
-    below, above = ([each for each in large if (each.distance < 0) is longs] for longs in (True, False))
-    near = [min(each, key=lambda cluster: abs(cluster.distance), default=None) for each in (below, above)]
-    return near[0], near[1]
+
+    def nearest(side: Side) -> Cluster | None:
+        large = (each for each in summary.clusters if each.side is side and each.notional >= least)
+        return min(large, key=lambda each: abs(each.distance), default=None)
+
+    return nearest(Side.BUY), nearest(Side.SELL)
 
 
 def _near(cluster: Cluster | None, volatility: float | None, traded: float) -> NearCluster | None:
