@@ -14,7 +14,6 @@ from liqmap.cli.progress import ProgressBar
 from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
 from liqmap.errors import RequestError
-from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
 from liqmap.ledger.file import verify_ledger
 from liqmap.ledger.lines import newest_boundary
@@ -26,7 +25,7 @@ from liqmap.run.backtest import Backtest
 from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
-from liqmap.text import completion_text
+from liqmap.text import meant_text
 from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
@@ -132,8 +131,8 @@ async def _market(options: argparse.Namespace, engine: Engine, window: TimeWindo
     typed = _typed(options)
     async with Listings(engine.settings, clock=SystemClock()) as listings:
         market = await listings.meant(typed, window)
-    if completion := completion_text([typed], [market]):
-        _say(f"{completion} on {EXCHANGES[market.exchange].label}")
+    if completion := meant_text(typed, market):
+        _say(completion)
     return market
 
 

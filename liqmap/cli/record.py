@@ -28,7 +28,7 @@ from liqmap.run.margin_check import margin_checks, margin_checks_text
 from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
-from liqmap.text import completion_text, duration_text, series_text, share_text, unrecordable_text
+from liqmap.text import duration_text, meant_text, series_text, share_text, unrecordable_text
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -133,11 +133,10 @@ async def _meant(markets: Sequence[Market], settings: Settings, *, simulated: bo
         for typed in markets:
             # The exchanges' lists do not have the invented market's symbols.
             market = listings.known.completed(typed) if simulated else await listings.meant(typed, today)
-            row = EXCHANGES[market.exchange]
-            if not row.live.records(market.symbol):
+            if not EXCHANGES[market.exchange].live.records(market.symbol):
                 raise RequestError(unrecordable_text(market))
-            if completion := completion_text([typed], [market]):
-                _say(f"{completion} on {row.label}")
+            if completion := meant_text(typed, market):
+                _say(completion)
             meant.append(market)
     return meant
 

@@ -24,7 +24,7 @@ from liqmap.parsing import POPULAR_SYMBOLS, parse_distance, parse_end, parse_exc
 from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
-from liqmap.text import completion_text, counted, near_text, price, price_step
+from liqmap.text import counted, meant_text, near_text, price, price_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,9 +66,9 @@ async def _scanned(request: ScanRequest, settings: Settings, *, simulated: bool)
         engine = await stack.enter_async_context(Engine(settings))
         meant = [await listings.meant(each, request.window) for each in request.markets]
         for typed, market in zip(request.markets, meant, strict=True):
-            if completion := completion_text([typed], [market]):
+            if completion := meant_text(typed, market):
                 # On stderr, where it does not spoil the JSON.
-                sys.stderr.write(f"{completion} on {_label(market)}\n")
+                sys.stderr.write(f"{completion}\n")
         # Two spellings of one market, such as btc and BTCUSDT, are scanned once.
         return await engine.scan(replace(request, markets=tuple(dict.fromkeys(meant))))
 

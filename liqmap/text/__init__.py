@@ -48,6 +48,7 @@ from liqmap.text.request import (
     asked_words,
     completion_text,
     exchanges_text,
+    meant_text,
     selection_text,
     unrecordable_text,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "list_text",
     "margin_text",
     "market_text",
+    "meant_text",
     "money",
     "money_ticks",
     "near_text",

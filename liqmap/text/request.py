@@ -72,6 +72,15 @@ def completion_text(typed: Sequence[Market], drawn: Sequence[Market]) -> str | N
     return f"{typed[0].symbol}: {', '.join(names)}"
 
 
+def meant_text(typed: Market, meant: Market) -> str | None:
+    """Return which contract of an exchange a symbol means: "BTC: BTCUSDT on Binance".
+
+    None if only its spelling differs.
+    """
+    completion = completion_text([typed], [meant])
+    return completion and f"{completion} on {EXCHANGES[meant.exchange].label}"
+
+
 def unrecordable_text(market: Market) -> str:
     """Return that a market's kind of contract cannot be recorded, and what can, as a sentence."""
     kind = EXCHANGES[market.exchange].contract(market.symbol).label
