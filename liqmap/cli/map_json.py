@@ -47,9 +47,6 @@ def as_json(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
         },
         "files": {name: str(path) for name, path in files.items()},
         **_numbers(summary),
-        "not_opened_notional": summary.not_opened,
-        "closed_notional": summary.closed,
-        "open_interest": summary.open_interest and _interest_report(summary.open_interest),
         "clusters": {
             name: None if cluster is None else asdict(cluster)
             for name, cluster in (
@@ -85,6 +82,9 @@ def _numbers(summary: MapNumbers) -> dict[str, Any]:
         "standing_notional": {"long": summary.standing_long, "short": summary.standing_short},
         "swept_notional": {"long": summary.swept_long, "short": summary.swept_short},
         "unplaced_notional": summary.unplaced,
+        "not_opened_notional": summary.not_opened,
+        "closed_notional": summary.closed,
+        "open_interest": summary.open_interest and _interest_report(summary.open_interest),
     }
 
 
@@ -93,9 +93,6 @@ def _market_report(summary: MarketSummary) -> dict[str, Any]:
         "exchange": summary.market.exchange,
         "symbol": summary.market.symbol,
         **_numbers(summary),
-        "not_opened_notional": summary.not_opened,
-        "closed_notional": summary.closed,
-        "open_interest": summary.open_interest and _interest_report(summary.open_interest),
         "liquidated": summary.realised and asdict(summary.realised),
         "margin": _margin_report(summary.margin),
         "coverage": _coverage_report(summary.coverage),
