@@ -55,9 +55,9 @@ async def _refresh(settings: Settings) -> int:
             try:
                 refreshed = await tables.refresh(exchange)
             except LiqmapError as error:
+                # The other exchanges are fetched all the same; the exit code says that one failed.
                 failed = True
                 sys.stderr.write(f"{error}\n")
-            # A failure of one exchange keeps nothing from the others; the exit code says that there was one.
             else:
                 changed = len(refreshed.saved.changed)
                 _say(f"{row.label}: fetched {refreshed.symbols:,} symbols, {changed:,} of them changed")

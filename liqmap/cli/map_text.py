@@ -46,6 +46,7 @@ def as_text(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
     )
     step = price_step(summary.last_price, bucket_size=summary.bucket_size)
     completion = completion_text(typed, request.markets)
+    unswept = unswept_text(result.coverages, summary.margin.sweep)
     rows = [
         *([("symbol", completion)] if completion else []),
         ("window", window_text(request.window)),
@@ -62,7 +63,7 @@ def as_text(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
         ),
         ("swept since", f"{money(summary.swept_long)} of longs, {money(summary.swept_short)} of shorts"),
         *([("too large", f"{money(summary.unplaced)}, for these leverages")] if summary.unplaced else []),
-        *(("note", each) for each in filter(None, [unswept_text(result.coverages, summary.margin.sweep)])),
+        *([("note", unswept)] if unswept else []),
         *_interest_rows(summary),
         *([("liquidated", realised_text(summary.realised))] if summary.realised else []),
         *((f"within {share_text(band.distance)}", band_text(band, summary)) for band in summary.bands),
