@@ -134,6 +134,17 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o666, sync: bool = 
         partial.unlink(missing_ok=True)
 
 
+def sync_folder(path: Path) -> None:
+    """Wait until the disk has the names in a folder, where a folder can be opened: not on Windows."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def remove_abandoned(folder: Path, *, before: float) -> None:
     """Remove files that killed processes left half-written. Ages are by the file system's clock."""
     for path in folder.glob(f".{'[0-9a-f]' * 32}.part"):

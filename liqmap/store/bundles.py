@@ -9,19 +9,16 @@ would have, with the same checksums. A record is found by the prefixes alone, an
     bundles/EXCHANGE/TIME-ID.days        published days of quiet markets, likewise
 
 A record that is no longer valid is marked in its place. Each file has one writer; whoever finds a record
-damaged or of no use may mark it.
+damaged or of no use may mark it. What writes files is in `liqmap.store.bundling`.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import struct
 import threading
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
@@ -33,8 +30,7 @@ from liqmap.window import HOUR, TimeWindow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from io import FileIO
-
-    from liqmap.model import Exchange
+    from pathlib import Path
 
 FOLDER: Final = "bundles"
 JOURNAL: Final = ".journal"
@@ -115,6 +111,11 @@ def files_in(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names_in(folder)) if name.endswith(_SUFFIXES)]
 
 
+def new_name(now: datetime, suffix: str) -> str:
+    """Return a name that no other file of bundles has; names of later times sort behind it."""
+    return f"{now:{_STAMP}}-{uuid4().hex[:12]}{suffix}"
+
+
 def grows_until(file: Path) -> datetime | None:
     """Return until when a file may be appended to, by its name: None for all but journals.
 
@@ -151,128 +152,6 @@ def encoded(symbol: str, window: TimeWindow, manifest: bytes, tables: Iterable[b
     prefix = _PREFIX.pack(_MAGIC, name, *seconds, len(manifest), len(body), 0)
     check = xxhash.xxh3_64_intdigest(prefix[_FIELDS])
     return prefix[:-8] + check.to_bytes(8, "little") + manifest + body
-
-
-class Journal:
-    """A file that grows record by record, each on the disk before `append` returns.
-
-    Another file begins with each hour of the clock, and after a failure; older journals are complete.
-    """
-
-    def __init__(self, root: Path, exchange: Exchange) -> None:
-        self._folder = folder_of(root, exchange)
-        self._file: FileIO | None = None
-        self._hour: datetime | None = None
-
-    def append(self, record: bytes, *, now: datetime) -> None:
-        """Append a record. Raises OSError; then nothing was appended."""
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        if hour != self._hour:
-            self.close()
-        while not self._append(record, hour):
-            self.close()
-
-    def _append(self, record: bytes, hour: datetime) -> bool:
-        """Append a record; return False if the file has been removed meanwhile, and the record with it."""
-        if self._file is None:
-            self._file, self._hour = _created(self._folder, hour), hour
-        size = self._file.seek(0, os.SEEK_END)
-        try:
-            _write(self._file, record)
-            os.fsync(self._file.fileno())
-            return Path(self._file.name).exists()
-        except OSError:
-            with suppress(OSError):  # else its torn end is passed over
-                self._file.truncate(size)
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Let go of the file; the next record begins another."""
-        if self._file is not None:
-            self._file.close()
-        self._file = None
-
-
-class Bundle:
-    """A file of records that is being written at `path`; it begins with the first record."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: FileIO | None = None
-
-    def add(self, record: bytes) -> None:
-        """Add a record. Raises OSError."""
-        if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("xb", buffering=0)
-        _write(self._file, record)
-
-    def move(self, folder: Path, name: str) -> None:
-        """Move the file, if there is one, to where it belongs once it is on the disk. Raises OSError."""
-        if self._file is None:
-            return
-        os.fsync(self._file.fileno())
-        self._file.close()
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path.rename(folder / name)
-        sync_folder(folder)
-
-    def discard(self) -> None:
-        """Remove what has been written and not moved."""
-        if self._file is not None:
-            self._file.close()
-            with suppress(OSError):  # it is removed later, as what a killed process leaves
-                self.path.unlink()
-
-
-@contextmanager
-def bundling(
-    root: Path, exchange: Exchange, suffix: str, *, incoming: Path, now: datetime
-) -> Iterator[Bundle]:
-    """Write a file of records by way of the folder `incoming`; where there are none, there is no file.
-
-    Nothing of it is visible before all is on the disk. Raises OSError.
-    """
-    bundle = Bundle(incoming / f"{uuid4().hex}{suffix}")
-    try:
-        yield bundle
-        bundle.move(folder_of(root, exchange), _name(now, suffix))
-    finally:
-        bundle.discard()
-
-
-def _write(file: FileIO, record: bytes) -> None:
-    if file.write(record) != len(record):  # a disk that is full takes a part
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the disk has the names in a folder, where a folder can be opened: not on Windows."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _created(folder: Path, hour: datetime) -> FileIO:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _name(hour, JOURNAL)
-    file = path.open("xb", buffering=0)
-    try:
-        sync_folder(folder)
-    except OSError:
-        file.close()
-        path.unlink(missing_ok=True)
-        raise
-    return file
-
-
-def _name(now: datetime, suffix: str) -> str:
-    return f"{now:{_STAMP}}-{uuid4().hex[:12]}{suffix}"
 
 
 class _Index:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DamagedSegment, StoreError
-from liqmap.store.bundles import DAYS, RECORDED, bundling, records_of
+from liqmap.store.bundles import DAYS, RECORDED, records_of
+from liqmap.store.bundling import bundling
 from liqmap.store.held import Holders, remove_held
 from liqmap.store.reading import verify_segment
 from liqmap.store.segments import segment_path, segment_windows
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from liqmap.model import Exchange
-    from liqmap.store.bundles import Bundle
+    from liqmap.store.bundling import Bundle
     from liqmap.store.local import SegmentStore
 
 log = logging.getLogger(__name__)

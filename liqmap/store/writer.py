@@ -13,10 +13,11 @@ from uuid import uuid4
 import numpy as np
 
 from liqmap.errors import StoreError
+from liqmap.files import sync_folder
 from liqmap.model import Side
 from liqmap.seals import sealed_json
 from liqmap.store.borders import holes_between
-from liqmap.store.bundles import encoded, sync_folder
+from liqmap.store.bundles import encoded
 from liqmap.store.columns import bars_of, bars_table, minutes_of, ordered_side, side_table
 from liqmap.store.reading import read_table
 from liqmap.store.segments import (

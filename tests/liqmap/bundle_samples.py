@@ -12,8 +12,9 @@ from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment
 from liqmap.model import Exchange, Side, Trades
 from liqmap.store.bars import read_bars
-from liqmap.store.bundles import DAYS, JOURNAL, RECORDED, Journal, Record, bundling, files_in, folder_of
+from liqmap.store.bundles import DAYS, JOURNAL, RECORDED, Record, files_in, folder_of
 from liqmap.store.bundles import read_contents as read_records
+from liqmap.store.bundling import Journal, bundling
 from liqmap.store.largest import read_largest
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_FILES, VIA_STREAM, Origin, segment_path

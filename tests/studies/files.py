@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from liqmap.model import Exchange, Trades
-from liqmap.store.bundles import Journal
+from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from liqmap.model import Exchange
-from liqmap.store.bundles import RECORDED, bundling, read_contents
+from liqmap.store.bundles import RECORDED, read_contents
+from liqmap.store.bundling import bundling
 from liqmap.store.segments import Segment, open_record, segment_path
 from liqmap.store.writer import copied, merged_record
 from liqmap.window import TimeWindow

@@ -13,7 +13,8 @@ import pytest
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment
 from liqmap.model import Exchange, Market, Side, Trades
-from liqmap.store.bundles import JOURNAL, Journal, bundle_files, read_contents
+from liqmap.store.bundles import JOURNAL, bundle_files, read_contents
+from liqmap.store.bundling import Journal
 from liqmap.store.check import check_store
 from liqmap.store.compact import compact
 from liqmap.store.largest import read_largest

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from liqmap.store.bundles import JOURNAL, RECORDED, Contents, Journal, bundle_files, read_contents
+from liqmap.store.bundles import JOURNAL, RECORDED, Contents, bundle_files, read_contents
+from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import Origin, segment_path, segment_paths, segment_windows

@@ -12,7 +12,8 @@ import pytest
 
 from liqmap.errors import LiqmapError
 from liqmap.model import Exchange
-from liqmap.store.bundles import Journal, Record
+from liqmap.store.bundles import Record
+from liqmap.store.bundling import Journal
 from liqmap.store.check import check_store
 from liqmap.store.compact import compact
 from liqmap.store.segments import segment_paths, segment_windows, stored_windows

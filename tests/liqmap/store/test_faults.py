@@ -21,8 +21,9 @@ import pytest
 from liqmap.compute.selection import Cut
 from liqmap.errors import LiqmapError
 from liqmap.model import Exchange, Side, Trades
-from liqmap.store import bundles
-from liqmap.store.bundles import Journal, bundle_files
+from liqmap.store import bundles, bundling
+from liqmap.store.bundles import bundle_files
+from liqmap.store.bundling import Journal
 from liqmap.store.check import check_store
 from liqmap.store.compact import compact
 from liqmap.store.largest import read_largest
@@ -82,7 +83,7 @@ class Disk:
 
     def break_in(self, patch: pytest.MonkeyPatch) -> None:
         """Put itself in front of the calls."""
-        plain_open, plain_write = io.open, bundles._write
+        plain_open, plain_write = io.open, bundling._write
 
         def opened(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
             if ALL_CALLS or set(mode) & set("wxa+"):
@@ -100,7 +101,7 @@ class Disk:
         for name in (*_CHANGES, *_READS):
             patch.setattr(os, name, self._counted(getattr(os, name)))
         patch.setattr(io, "open", opened)
-        patch.setattr(bundles, "_write", write)
+        patch.setattr(bundling, "_write", write)
 
     def _counted(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:

@@ -17,7 +17,8 @@ from liqmap.errors import StoreError
 from liqmap.live.registry import Recording, Recordings
 from liqmap.live.status import recording_status
 from liqmap.model import Exchange, Side
-from liqmap.store.bundles import Journal, bundle_files, read_contents
+from liqmap.store.bundles import bundle_files, read_contents
+from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
 from liqmap.store.damaged import damage_warning
 from liqmap.store.largest import read_largest
