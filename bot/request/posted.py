@@ -6,8 +6,16 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from bot.request.spec import ANY_END, STALE, MapSpec, decode_spec, encode_spec
-from liqmap import EXCHANGES, MapRequest, MapResult, RequestError, ScanRequest, ScanResult, Side, Theme
+from bot.request.spec import (
+    ANY_END,
+    EXCHANGES_BY_LETTER,
+    THEMES_BY_LETTER,
+    MapSpec,
+    decode_spec,
+    encode_spec,
+    letter_of,
+)
+from liqmap import EXCHANGES, MapRequest, MapResult, RequestError, ScanRequest, ScanResult, Side
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,11 +26,11 @@ Asked: TypeAlias = MapRequest | ScanRequest
 Drawn: TypeAlias = MapResult | ScanResult
 """What comes of it."""
 
+_STALE: Final = "This button is too old; run /scan again, please."
+
 # These letters and the form of the code are in the database and in the buttons of old messages: add to them,
 # never change them. No map's code begins like this one, because no exchange's letter is a dot.
-_EXCHANGES: Final = {row.letter: exchange for exchange, row in EXCHANGES.items()}
 _SIDES: Final = {"l": Side.BUY, "s": Side.SELL, "e": None}
-_THEMES: Final = {"d": Theme.DARK, "l": Theme.LIGHT}
 _CODE: Final = re.compile(r"\.scan~([a-z]{1,8})~([a-z])([a-z])~([0-9.e-]{1,20})~([0-9]{1,2})", re.ASCII)
 
 
@@ -70,10 +78,9 @@ def decode_posted(code: str) -> Posted:
 def encode_scan(spec: ScanSpec) -> str:
     """Return `spec` as a text of about 20 characters, such as `.scan~byo~ed~0.05~10`."""
     request = spec.request
-    letters = "".join(letter for letter, each in _EXCHANGES.items() if each in request.exchanges)
-    side = next(letter for letter, each in _SIDES.items() if each is request.side)
-    theme = next(letter for letter, each in _THEMES.items() if each is request.theme)
-    return f".scan~{letters}~{side}{theme}~{request.within:.12g}~{request.top}"
+    letters = "".join(letter for letter, each in EXCHANGES_BY_LETTER.items() if each in request.exchanges)
+    flags = letter_of(_SIDES, request.side) + letter_of(THEMES_BY_LETTER, request.theme)
+    return f".scan~{letters}~{flags}~{request.within:.12g}~{request.top}"
 
 
 def decode_scan(code: str) -> ScanSpec:
@@ -86,12 +93,12 @@ def decode_scan(code: str) -> ScanSpec:
         return ScanSpec(
             ScanRequest(
                 ANY_END,
-                exchanges=frozenset(_EXCHANGES[letter] for letter in letters),
+                exchanges=frozenset(EXCHANGES_BY_LETTER[letter] for letter in letters),
                 side=_SIDES[side],
                 within=float(within),
                 top=int(top),
-                theme=_THEMES[theme],
+                theme=THEMES_BY_LETTER[theme],
             )
         )
     except (KeyError, ValueError) as error:
-        raise RequestError(STALE) from error
+        raise RequestError(_STALE) from error

@@ -29,7 +29,6 @@ from liqmap import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from enum import StrEnum
 
 STALE: Final = "This button is too old; run /liqmap again, please."
 
@@ -39,11 +38,11 @@ ANY_END: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 # These letters and the form of the code are in the buttons of old messages: add to them, never change them.
 _MODES = {"t": Mode.TOP_N, "g": Mode.GROSS_VALUE, "p": Mode.PORTION}
-_EXCHANGES = {row.letter: exchange for exchange, row in EXCHANGES.items()}
+EXCHANGES_BY_LETTER: Final = {row.letter: exchange for exchange, row in EXCHANGES.items()}
 _MODELS = {row.letter: row.model for row in EXCHANGES.values()} | {"s": MarginModel.SIMPLE}
 _MODELS |= {"e": MarginModel.EXCHANGE}  # of several exchanges, each its own
 _LEVELS = {"s": LevelFilter.STANDING, "a": LevelFilter.ALL}
-_THEMES = {"d": Theme.DARK, "l": Theme.LIGHT}
+THEMES_BY_LETTER: Final = {"d": Theme.DARK, "l": Theme.LIGHT}
 _CHARTS = {"h": Picture.HEATMAP}
 _NO_CHART = "-"
 _CODE = re.compile(
@@ -88,18 +87,18 @@ def encode_spec(spec: MapSpec) -> str:
     """Return `spec` as a short text of printable characters, usually about 30."""
     request = spec.request
     flags = (
-        _letter(_MODELS, request.model)
-        + _letter(_LEVELS, request.levels)
-        + _letter(_THEMES, request.theme)
+        letter_of(_MODELS, request.model)
+        + letter_of(_LEVELS, request.levels)
+        + letter_of(THEMES_BY_LETTER, request.theme)
         + next((letter for letter, chart in _CHARTS.items() if chart in request.pictures), _NO_CHART)
         + ("o" if request.positions is PositionModel.OPEN_INTEREST else "")
     )
     return "~".join(
         (
-            "".join(_letter(_EXCHANGES, each.exchange) for each in request.markets),
+            "".join(letter_of(EXCHANGES_BY_LETTER, each.exchange) for each in request.markets),
             _encode_symbols(request),
             encode_number(int(spec.length.total_seconds())),
-            f"{_letter(_MODES, request.selection.mode)}{request.selection.value:.12g}",
+            f"{letter_of(_MODES, request.selection.mode)}{request.selection.value:.12g}",
             flags,
             _encode_leverages(request),
         )
@@ -124,7 +123,7 @@ def decode_spec(code: str) -> MapSpec:
                 weights=weights,
                 model=_MODELS[model],
                 levels=_LEVELS[levels],
-                theme=_THEMES[theme],
+                theme=THEMES_BY_LETTER[theme],
                 pictures=PICTURES if chart == _NO_CHART else PICTURES | {_CHARTS[chart]},
                 positions=PositionModel.OPEN_INTEREST if positions else PositionModel.TRADES,
             )
@@ -156,7 +155,7 @@ def _encode_symbols(request: MapRequest) -> str:
 def _markets(letters: str, symbols: list[str]) -> tuple[Market, ...]:
     every = symbols * len(letters) if len(symbols) == 1 else symbols
     pairs = zip(letters, every, strict=True)
-    return tuple(Market(_EXCHANGES[letter], symbol) for letter, symbol in pairs)
+    return tuple(Market(EXCHANGES_BY_LETTER[letter], symbol) for letter, symbol in pairs)
 
 
 def _selection(mode: Mode, value: str) -> Selection:
@@ -189,5 +188,6 @@ def _decode_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     return leverages, tuple(float(weight or 1) for _, _, weight in pairs)
 
 
-def _letter(letters: Mapping[str, StrEnum], value: StrEnum) -> str:
+def letter_of(letters: Mapping[str, object], value: object) -> str:
+    """Return the letter that stands for `value`."""
     return next(letter for letter, each in letters.items() if each == value)
