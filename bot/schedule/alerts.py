@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.interaction.patience import UNSENT, failure_text, is_refused, may_pass
 from bot.request.asking import usual_selection
 from bot.request.spec import encode_number
-from bot.request.symbols import Symbols
 from bot.schedule.anywhere import sentences
 from liqmap import Cluster, LiqmapError, MapRequest, Market, PositionModel, TimeWindow
 from liqmap.parsing import parse_end
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bot.request.drawing import Scan
+    from bot.request.symbols import Symbols
     from bot.store import Store
     from bot.store.alerts import Alert
     from liqmap import Clock, MapResult, MapSummary, Selection
@@ -70,7 +70,7 @@ class Sight:
 
 
 class AlertWatch:
-    """Draws each watched symbol once, for all its alerts."""
+    """Draws each watched symbol once for all its alerts, and scans for those of any market."""
 
     def __init__(
         self,
@@ -79,13 +79,13 @@ class AlertWatch:
         draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]],
         *,
         clock: Clock,
-        positions: PositionModel = PositionModel.TRADES,
-        symbols: Symbols | None = None,
-        scan: Scan | None = None,
+        positions: PositionModel,
+        symbols: Symbols,
+        scan: Scan,
     ) -> None:
         self._store = store
         self._positions = positions
-        self._symbols = symbols or Symbols()
+        self._symbols = symbols
         self._scan = scan
         self._speaker = speaker
         self._draw = draw
@@ -164,9 +164,8 @@ class AlertWatch:
     async def _look_everywhere(self, alerts: Sequence[Alert]) -> None:
         now = self._clock.now()
         awake = [alert for alert in alerts if not _is_resting(alert, now)]
-        if self._scan is not None and awake:
-            for alert, sentence in await sentences(awake, self._scan, end=parse_end(None, now=now)):
-                await self._post(alert, sentence, now)
+        for alert, sentence in await sentences(awake, self._scan, end=parse_end(None, now=now)):
+            await self._post(alert, sentence, now)
 
     async def _post(self, alert: Alert, sentence: str, now: datetime) -> None:
         # The nonce stays the same until the post is noted, so Discord recognises a repeated one.
