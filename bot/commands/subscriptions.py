@@ -131,9 +131,7 @@ class Subscriptions(commands.Cog):
             # Drawn before it is saved, so that nobody subscribes to a map that cannot be drawn.
             async with self._symbols.explaining(meant, typed=symbol):
                 result = await drawn(self._draw, interaction, meant)
-            # Stored before it is confirmed: a `custom_id` has no room for it, and buttons outlive a restart.
-            draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
-            await self.desk.preview(interaction, new, draft_id, result, typed=request.markets)
+            await self.desk.preview(interaction, new, result, typed=request.markets)
 
     @app_commands.command(
         name="subscribe-scan", description="Post the market scan here on a schedule, as /scan shows it"
@@ -174,8 +172,7 @@ class Subscriptions(commands.Cog):
             new = place.subscription(interaction, target, spec, schedule)
             await self.desk.check_room(new)
             result = await self._scan(spec.ending(parse_end(None, now=self._clock.now())))
-            draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
-            await self.desk.preview(interaction, new, draft_id, result)
+            await self.desk.preview(interaction, new, result)
 
     @app_commands.command(
         name="subscriptions", description="List scheduled posts; pause, resume or remove them"

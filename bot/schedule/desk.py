@@ -105,12 +105,13 @@ class SubscriptionDesk:
         self,
         interaction: discord.Interaction,
         new: NewSubscription,
-        draft_id: int,
         result: Drawn,
         *,
         typed: Sequence[Market] = (),
     ) -> None:
         """Show what would be posted, and what the `typed` symbol means, with Confirm and Cancel."""
+        # Stored before it is confirmed: a `custom_id` has no room for it, and buttons outlive a restart.
+        draft_id = await self._store.subscriptions.draft(new, now=self._clock.now())
         text = below_completion(
             f"**Preview.** {one_line(new)}. Post it like this?", typed=typed, drawn=result.request.markets
         )
