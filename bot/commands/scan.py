@@ -12,6 +12,7 @@ from bot.commands.options import ONE_EXCHANGE, SCAN_DISTANCE, options
 from bot.interaction.limits import check_channel
 from bot.interaction.patience import acknowledge, acknowledge_redraw
 from bot.request.asking import build_scan
+from bot.views.map import author_of
 from bot.views.scan import scan_view
 from bot.views.sending import send_drawn
 from liqmap.parsing import parse_end
@@ -64,18 +65,16 @@ class Scans(commands.Cog):
         check_channel(interaction, defaults.channels)
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=False, thinking=True)
-            await self._answer(interaction, spec, author_id=interaction.user.id)
+            await self._answer(interaction, spec)
 
     async def rescan(self, interaction: discord.Interaction, spec: ScanSpec) -> None:
         """Make a scan again as of now: replace an answer, or answer a scheduled post privately."""
         check_channel(interaction, self._defaults(interaction.guild_id).channels)
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge_redraw(interaction)
-            # An answer keeps its author, no matter who presses.
-            asked = interaction.message and interaction.message.interaction_metadata
-            await self._answer(interaction, spec, author_id=(asked or interaction).user.id)
+            await self._answer(interaction, spec)
 
-    async def _answer(self, interaction: discord.Interaction, spec: ScanSpec, *, author_id: int) -> None:
+    async def _answer(self, interaction: discord.Interaction, spec: ScanSpec) -> None:
         result = await self._scan(spec.ending(parse_end(None, now=self._now())))
 
         async def send(reply: Reply) -> None:
@@ -83,7 +82,7 @@ class Scans(commands.Cog):
                 content=None,
                 embeds=reply.embeds,
                 attachments=reply.files,
-                view=scan_view(result, author_id=author_id),
+                view=scan_view(result, author_id=author_of(interaction)),
             )
 
         await send_drawn(result, send)

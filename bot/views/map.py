@@ -155,14 +155,19 @@ def whole_view(spec: MapSpec, whole_end: datetime, *, author_id: int) -> ui.View
     return view
 
 
-def answer_view(interaction: discord.Interaction[Any], result: MapResult) -> ui.View:
-    """Return the buttons under an answer. Its author stays the same, no matter who presses them."""
+def author_of(interaction: discord.Interaction[Any]) -> int:
+    """Return the id of the person whose command is answered, no matter who presses a button under it."""
     # After a press, only the message knows whose command it answered.
     asked = interaction.message and interaction.message.interaction_metadata
+    return (asked or interaction).user.id
+
+
+def answer_view(interaction: discord.Interaction[Any], result: MapResult) -> ui.View:
+    """Return the buttons under an answer."""
     return map_view(
         MapSpec(result.request),
         result.request.window.end,
-        author_id=(asked or interaction).user.id,
+        author_id=author_of(interaction),
         whole_end=result.coverage.whole_end,
     )
 
