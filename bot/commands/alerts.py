@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.options import TO_ME, found_choices, options
+from bot.commands.options import ONE_EXCHANGE, TO_ME, found_choices, options
 from bot.interaction.patience import acknowledge, is_refused, patiently
 from bot.interaction.permissions import CHANNEL_MANAGERS, check_bot, check_member
 from bot.request.asking import usual_selection
@@ -123,23 +123,19 @@ class Alerts(
         )
         async with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
-            channel_id = TO_CREATOR if private else (await _postable(interaction)).id
+            channel_id = await _channel_id(interaction, private=private)
             meant = await self._symbols.completed(request)
             new = NewAlert(
                 *(guild_id, channel_id, interaction.user.id, exchanges_word(chosen), meant.market.symbol),
                 *(near, large, rest),
                 positions=stands,
             )
-            most = self._settings.per_person if private else self._settings.per_guild
-            # Before the map is drawn, to refuse at once; `add` checks it again, in its transaction.
-            await self._store.alerts.check_room(new, most=most)
+            # Before the map is drawn, to refuse at once; `_set` checks it again, in its transaction.
+            await self._store.alerts.check_room(new, most=self._most(new))
             # An alert for a symbol that cannot be drawn would never fire.
             async with self._symbols.explaining(meant, typed=symbol):
                 await drawn(self._draw, interaction, meant)
-            # Before it is stored: an alert that cannot be delivered must not be set.
-            if private:
-                await _greet(interaction.user, new)
-            number = await self._store.alerts.add(new, most=most)
+            number = await self._set(interaction.user, new)
         text = below_completion(
             f"Alert {number} is set: {_line(new)}. It looks at the last day of trades.",
             typed=request.markets,
@@ -148,7 +144,7 @@ class Alerts(
         await patiently(lambda: interaction.edit_original_response(content=text))
 
     @app_commands.command(name="any", description="Tell when any recorded market's price is near a cluster")
-    @options("distance", "notional", "to", "cooldown", exchange="Only this exchange (default: all)")
+    @options("distance", "notional", "to", "cooldown", exchange=ONE_EXCHANGE)
     async def anywhere(
         self,
         interaction: discord.Interaction,
@@ -169,16 +165,14 @@ class Alerts(
         )
         async with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
-            channel_id = TO_CREATOR if private else (await _postable(interaction)).id
+            channel_id = await _channel_id(interaction, private=private)
             new = NewAlert(
                 *(guild_id, channel_id, interaction.user.id, exchanges_word(chosen), ANYWHERE),
                 *(near, large, rest),
             )
-            most = self._settings.per_person if private else self._settings.per_guild
-            await self._store.alerts.check_room(new, most=most)
-            if private:
-                await _greet(interaction.user, new)
-            number = await self._store.alerts.add(new, most=most)
+            # Before the person is written to.
+            await self._store.alerts.check_room(new, most=self._most(new))
+            number = await self._set(interaction.user, new)
         text = f"Alert {number} is set: {_line(new)}. It looks at what is recorded of the last day."
         await patiently(lambda: interaction.edit_original_response(content=text))
 
@@ -214,6 +208,17 @@ class Alerts(
         found = await self._alerts_of(interaction)
         return found_choices({str(each.id): f"{each.id}. {_words(each)}" for each in found}, typed)
 
+    async def _set(self, user: discord.User | discord.Member, new: NewAlert) -> int:
+        """Store an alert; return its id. Raises RequestError if it cannot be delivered or has no room."""
+        # Before it is stored: an alert that cannot be delivered must not be set.
+        if new.is_private:
+            await _greet(user, new)
+        return await self._store.alerts.add(new, most=self._most(new))
+
+    def _most(self, new: NewAlert) -> int:
+        """Return how many alerts the person may have if `new` is private, and otherwise the server."""
+        return self._settings.per_person if new.is_private else self._settings.per_guild
+
     async def _alerts_of(self, interaction: discord.Interaction) -> list[Alert]:
         """Return the server's alerts, if the person manages its channels, and then the person's own."""
         manages = CHANNEL_MANAGERS.admits(interaction)
@@ -245,13 +250,16 @@ async def _greet(user: discord.User | discord.Member, new: NewAlert) -> None:
         ) from error
 
 
-async def _postable(interaction: discord.Interaction) -> discord.abc.Snowflake:
+async def _channel_id(interaction: discord.Interaction, *, private: bool) -> int:
+    """Return where an alert goes: to its creator, or to this channel. Raises RequestError if it cannot."""
+    if private:
+        return TO_CREATOR
     channel = await fetch_channel(interaction.client, interaction.channel_id or 0)
     if not isinstance(interaction.user, discord.Member):
         raise RequestError("Alerts work only in servers; use the command in one, please.")
     check_member(channel, interaction.user)
     check_bot(channel)
-    return channel
+    return channel.id
 
 
 def _notional(text: str) -> float:

@@ -93,7 +93,7 @@ _STYLES: Final = {PostStyle.NEW_POST: "new post", PostStyle.EDIT: "edit in place
 
 ONE_EXCHANGE: Final = "Only this exchange (default: all)"
 SCAN_DISTANCE: Final = "How near, such as 5%"
-"""What a scan's options mean, for /scan and /subscribe-scan alike."""
+"""What the options of /scan, /subscribe-scan and /alert any mean."""
 
 TO_ME: Final = "me"
 """The value of the option `to` for an alert that comes as a private message."""
