@@ -1,4 +1,4 @@
-"""What a subscription posts: a map or a scan of the market, without when, and its short code."""
+"""What a subscription posts: a map or a scan of the market, whenever it ends, and its short code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 Asked: TypeAlias = MapRequest | ScanRequest
-"""What is drawn for one post."""
+"""What is requested for one post."""
 
 Drawn: TypeAlias = MapResult | ScanResult
-"""What comes of it."""
+"""What was drawn for one post."""
 
 _STALE: Final = "This button is too old; run /scan again, please."
 

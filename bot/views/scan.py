@@ -29,7 +29,7 @@ _NAME = "liquidation_scan.png"
 
 
 class Presses(Protocol):
-    """Who answers presses: the cog of the scans."""
+    """What answers presses: `bot.commands.scan.Scans`."""
 
     async def rescan(self, interaction: discord.Interaction[Any], spec: ScanSpec) -> None:
         """Make the scan again, as of now."""
@@ -38,7 +38,7 @@ class Presses(Protocol):
 class ScanButton(
     Press, ui.DynamicItem[ui.Button[Any]], template=r"scan:(.+):([0-9a-z]{1,13})", access=USERS_OF_COMMANDS
 ):
-    """Refresh. It says of which day the scan is, too, by which a scheduled post is found again."""
+    """The Refresh button. Its id also names the end of the scan, by which a scheduled post is found again."""
 
     def __init__(self, code: str, end: str, *, row: int | None = None) -> None:
         super().__init__(ui.Button(label="Refresh", custom_id=f"scan:{code}:{end}", row=row))
