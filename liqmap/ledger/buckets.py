@@ -146,9 +146,14 @@ def shifted(density: NDArray[np.float64], distance: float) -> NDArray[np.float64
 
 def touched(low: float, high: float, *, last_price: float) -> NDArray[np.bool_]:
     """Return which buckets' nearer edge the price has reached, if it went from `low` to `high`."""
-    reach: NDArray[np.float64] = np.where(IS_SHORT, high / last_price - 1, 1 - low / last_price)
-    reached: NDArray[np.bool_] = reach >= NEAR_EDGES
+    distance: NDArray[np.float64] = np.where(IS_SHORT, high / last_price - 1, 1 - low / last_price)
+    reached: NDArray[np.bool_] = distance >= NEAR_EDGES
     return reached
+
+
+def mask(buckets: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which of all buckets are among `buckets`."""
+    return np.isin(np.arange(COUNT), buckets)
 
 
 def edge_prices(last_price: float) -> NDArray[np.float64]:

@@ -124,8 +124,8 @@ def contrast(
     peers share −1. With `among`, all other buckets count 0.
     """
     counts = np.ones(len(cells), np.bool_) if among is None else np.isin(np.arange(len(cells)), among)
-    is_marked = np.isin(np.arange(len(cells)), marked) & counts
-    is_peer = ~np.isin(np.arange(len(cells)), marked) & counts
+    chosen = np.isin(np.arange(len(cells)), marked)
+    is_marked, is_peer = chosen & counts, ~chosen & counts
     of_cell, peers = (np.bincount(cells, weights=each)[cells] for each in (is_marked, is_peer))
     taken_off = np.divide(of_cell, peers, out=np.zeros(len(cells)), where=peers > 0)
     return np.where(is_marked & (peers > 0), 1.0, 0.0) - np.where(is_peer, taken_off, 0.0)

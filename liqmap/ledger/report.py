@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from liqmap.ledger.buckets import mask
 from liqmap.ledger.chance import LOOK_LEVEL, LOOKS, Interval, drawn_means, holm, interval, p_value
 from liqmap.ledger.lines import LedgerOrigin, State, Window, first_line, market_name, windows_of
 from liqmap.ledger.metrics import BINS, DIFFERENCE, GAIN, MARKED, MATCHED_GAIN, PLACEBO, SIDES, Capture
@@ -124,8 +125,7 @@ class Scored:
         if outcome is None or outcome.usd is None or outcome.fresh is None or not seal.counts:
             raise ValueError("only a scored window has numbers")
         total = float(outcome.usd.sum())
-        share, hit = outcome.usd / total, np.zeros(len(outcome.usd))
-        hit[list(outcome.touched)] = 1
+        share, hit = outcome.usd / total, mask(outcome.touched)
         found = {name: float(share @ counts) for name, counts in seal.counts.items()}
         return cls(
             day=seal.time.date(),

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from liqmap.ledger.buckets import (
-    COUNT,
     LEAST_WINDOWS,
     baseline,
     bucket_of,
     cells,
     first_touches,
+    mask,
     reach,
     still_known,
     summed,
@@ -93,7 +93,7 @@ def seal_of(
     if len(preceding) >= LEAST_WINDOWS:
         liquidated = [(sigma, outcome.usd) for sigma, outcome in preceding if outcome.usd is not None]
         chance = baseline(liquidated, standing.sigma)
-        touches = [(sigma, _mask(outcome.touched)) for sigma, outcome in preceding]
+        touches = [(sigma, mask(outcome.touched)) for sigma, outcome in preceding]
         likely = reach(touches, standing.sigma)
         counts = counts_of(density, likely, chance, cell)
         # Named by the market as well, so that a reader of the lines gets each market's own figure.
@@ -158,10 +158,6 @@ def known_levels(windows: Iterable[Window]) -> tuple[float, ...]:
         if window.outcome is not None:
             known = window.outcome.known
     return known
-
-
-def _mask(buckets: Sequence[int]) -> NDArray[np.bool_]:
-    return np.isin(np.arange(COUNT), buckets)
 
 
 def _by_bucket(
