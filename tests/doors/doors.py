@@ -208,15 +208,18 @@ def _liquidations(files: LiquidationFiles, file: Path, data: bytes) -> None:
     assert [each.time for each in found] == sorted(each.time for each in found)
     for each in found:
         assert window.start_ms <= each.time < window.end_ms
-        assert 1e-12 <= each.price <= 1e15
-        assert 0 < each.size <= 1e17
+        _check_liquidation(each)
 
 
 def _liquidation_page(pages: LiquidationPages, answer: object) -> None:
     for each in pages.read_page(answer, "BTCUSDT"):
         assert (each.symbol, each.time > 0) == ("BTCUSDT", True)
-        assert 1e-12 <= each.price <= 1e15
-        assert 0 < each.size <= 1e17
+        _check_liquidation(each)
+
+
+def _check_liquidation(each: Liquidation) -> None:
+    assert 1e-12 <= each.price <= 1e15
+    assert 0 < each.size <= 1e17
 
 
 def _series_day(files: SeriesFiles, file: Path, data: bytes) -> None:
