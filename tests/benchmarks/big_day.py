@@ -14,7 +14,6 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ from liqmap.memory import tune_memory
 from liqmap.model import Exchange
 from liqmap.simulator import SimulatedMarket
 from liqmap.simulator.formats import binance_csv_name, binance_zip, bybit_csv_gz
-from liqmap.simulator.okx_messages import FILLS, okx_zip
+from liqmap.simulator.okx_messages import CONTRACTS, FILLS, instrument, okx_zip
 from liqmap.store.segments import Origin
 from tests.liqmap.conftest import DAY
 
@@ -43,30 +42,31 @@ def main() -> None:
     """Measure each exchange and print a line for each file."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
     market = SimulatedMarket(scale=rows * 1.3e-6)
-    for exchange, texts in _TEXTS.items():
-        for order in ("as published", "not in order"):
-            with TemporaryDirectory() as folder:
-                file = Path(folder) / "day"
-                _write(
-                    exchange, file, texts(_parts(market, exchange, rows, shuffled=order == "not in order"))
-                )
-                context = multiprocessing.get_context("spawn")
-                with ProcessPoolExecutor(1, mp_context=context, initializer=tune_memory) as pool:
-                    seconds, peak, trades = pool.submit(measure, exchange, file).result()
+    for exchange in _TEXTS:
+        for order, shuffled in (("as published", False), ("not in order", True)):
+            seconds, peak, trades = _measured(exchange, _parts(market, exchange, rows, shuffled=shuffled))
             sys.stdout.write(
                 f"{exchange}, {order}: {rows:,} rows, {trades:,} trades stored in {seconds:.2f} s,"
                 f" {peak:.0f} MiB\n"
             )
 
 
+def _measured(exchange: Exchange, parts: list[MarketDay]) -> tuple[float, float, int]:
+    """Write a day's file and measure in a process of its own how it is stored."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "day"
+        _write(exchange, file, _TEXTS[exchange](parts))
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context, initializer=tune_memory) as pool:
+            return pool.submit(measure, exchange, file).result()
+
+
 def measure(exchange: Exchange, file: Path) -> tuple[float, float, int]:
     """Store a file; return how long that took [s], the most memory of this process [MiB], and the trades."""
-    origin = Origin(exchange, SYMBOL, EXCHANGES[exchange].files.span(DAY), "", "", simulated=True)
-    unit = 0.01 if exchange is Exchange.OKX else 1.0
+    span, unit = EXCHANGES[exchange].files.span(DAY), CONTRACTS[SYMBOL] if exchange is Exchange.OKX else 1.0
+    origin = Origin(exchange, SYMBOL, span, "", "", simulated=True, contract_size=unit)
     begun = time.perf_counter()
-    segment = run_store_job(
-        StoreJob(file, replace(origin, contract_size=unit), file.parent, file.parent / "incoming", 1 << 32)
-    )
+    segment = run_store_job(StoreJob(file, origin, file.parent, file.parent / "incoming", 1 << 32))
     seconds = time.perf_counter() - begun
     # Not by getrusage, whose peak counts what the process that began this one had.
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -77,14 +77,15 @@ def measure(exchange: Exchange, file: Path) -> tuple[float, float, int]:
 def _parts(market: SimulatedMarket, exchange: Exchange, rows: int, *, shuffled: bool) -> list[MarketDay]:
     """Return a day of so many rows in parts, which are in another order if `shuffled`."""
     span, parts, wanted = EXCHANGES[exchange].files.span(DAY), [], rows
+    fills = FILLS if exchange is Exchange.OKX else 1  # rows of each trade
     for utc in span.days:  # the days of some exchanges lie in two of UTC
         day = market.day(SYMBOL, utc)
         inside = (day.trades.time >= span.start_ms) & (day.trades.time < span.end_ms)
         first = int(inside.argmax())
-        count = min(int(inside.sum()), wanted // (FILLS if exchange is Exchange.OKX else 1))
+        count = min(int(inside.sum()), wanted // fills)
         ends = range(first, first + count, _AT_ONCE)
         parts += [day.part(start, min(start + _AT_ONCE, first + count)) for start in ends]
-        wanted -= count * (FILLS if exchange is Exchange.OKX else 1)
+        wanted -= count * fills
     if wanted:
         raise SystemExit(f"The invented day lacks {wanted:,} rows.")
     if shuffled:
@@ -98,9 +99,8 @@ def _write(exchange: Exchange, file: Path, texts: Iterable[bytes]) -> None:
         with gzip.open(file, "wb", compresslevel=1) as stream:
             stream.writelines(texts)
         return
-    name = (
-        binance_csv_name(SYMBOL, DAY) if exchange is Exchange.BINANCE else f"BTC-USDT-SWAP-trades-{DAY}.csv"
-    )
+    is_okx = exchange is Exchange.OKX
+    name = f"{instrument(SYMBOL)}-trades-{DAY}.csv" if is_okx else binance_csv_name(SYMBOL, DAY)
     with (
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open(name, "w", force_zip64=True) as stream,
