@@ -3,27 +3,21 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment
-from liqmap.model import Exchange, Market, Side, Trades
+from liqmap.model import Exchange, Market
 from liqmap.store.bundles import JOURNAL, bundle_files, read_contents
 from liqmap.store.bundling import Journal
-from liqmap.store.check import check_store
 from liqmap.store.compact import compact
-from liqmap.store.largest import read_largest
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.merged import merged_parts
 from liqmap.store.packs import pack, unpack
 from liqmap.store.reading import verify_segment
 from liqmap.store.segments import (
-    VIA_STREAM,
     Origin,
     Part,
     open_segment,
@@ -31,70 +25,24 @@ from liqmap.store.segments import (
     segment_windows,
 )
 from liqmap.store.shared import SharedStore
-from liqmap.store.writer import recorded, write_segment
+from liqmap.store.writer import write_segment
 from liqmap.window import TimeWindow
-from tests.liqmap.conftest import DAY, random_trades
-from tests.liqmap.store.bundled import moved
+from tests.liqmap.store.bundled import (
+    BYBIT,
+    NOW,
+    SYMBOLS,
+    WHOLE,
+    first_minutes,
+    minute,
+    moved,
+    problems,
+    record,
+    recorded_minutes,
+    times,
+    trades_in,
+)
 
-BYBIT = Exchange.BYBIT
-WHOLE = TimeWindow.of_day(DAY)
-NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # files get the machine's time
-TRADES = random_trades(20_000)
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "币安人生USDT")
 LONGEST = "𠀀" * 36 + "USDT"  # as many characters as a market's symbol may have, most of four bytes
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SegmentStore:
-    store = SegmentStore(tmp_path, max_size=10**12)
-    store.open(now=NOW)
-    return store
-
-
-@pytest.fixture
-def journal(store: SegmentStore) -> Iterator[Journal]:
-    journal = Journal(store.root, BYBIT)
-    yield journal
-    journal.close()
-
-
-def minute(number: int) -> TimeWindow:
-    start = WHOLE.start + timedelta(minutes=number)
-    return TimeWindow(start, start + timedelta(minutes=1))
-
-
-def trades_in(window: TimeWindow) -> Trades:
-    rows = (TRADES.time >= window.start_ms) & (TRADES.time < window.end_ms)
-    return Trades(TRADES.time[rows], TRADES.price[rows], TRADES.size[rows], TRADES.is_buy[rows])
-
-
-def record(root: Path, symbol: str, window: TimeWindow) -> bytes:
-    origin = Origin(BYBIT, symbol, window, "wss://example.org", "", via=(VIA_STREAM,))
-    return recorded(segment_path(root, BYBIT, symbol, window), origin, trades_in(window))
-
-
-def recorded_minutes(store: SegmentStore, journal: Journal, count: int, *, now: datetime = NOW) -> None:
-    for number in range(count):
-        for symbol in SYMBOLS:
-            journal.append(record(store.root, symbol, minute(number)), now=now)
-
-
-def times(store: SegmentStore, symbol: str, window: TimeWindow = WHOLE) -> list[int]:
-    parts = store.parts(BYBIT, symbol, window)
-    found = [
-        read_largest(part.segment, side, window=part.window, cut=Cut()).trades.time
-        for part in parts
-        for side in Side
-    ]
-    return sorted(np.concatenate(found).tolist()) if found else []
-
-
-def first_minutes(count: int) -> list[int]:
-    return [int(time) for time in TRADES.time if time < minute(count).start_ms]
-
-
-def problems(root: Path) -> list[str]:
-    return [each.problem for each in check_store(root, deep=True) if each.problem]
 
 
 def test_minutes_of_many_markets_are_one_file_and_read_alone(store: SegmentStore, journal: Journal):

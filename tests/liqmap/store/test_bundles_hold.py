@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from liqmap.store.compact import compact
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import Origin, segment_path, segment_paths, segment_windows
 from liqmap.store.writer import write_segment
-from tests.liqmap.store.old import as_of_before
-from tests.liqmap.store.test_bundles import (
+from tests.liqmap.store.bundled import (
     BYBIT,
     NOW,
     SYMBOLS,
@@ -30,20 +28,7 @@ from tests.liqmap.store.test_bundles import (
     times,
     trades_in,
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SegmentStore:
-    store = SegmentStore(tmp_path, max_size=10**12)
-    store.open(now=NOW)
-    return store
-
-
-@pytest.fixture
-def journal(store: SegmentStore) -> Iterator[Journal]:
-    journal = Journal(store.root, BYBIT)
-    yield journal
-    journal.close()
+from tests.liqmap.store.old import as_of_before
 
 
 def test_journal_that_is_removed_while_it_grows_takes_nothing_with_it(store: SegmentStore, journal: Journal):

@@ -18,11 +18,10 @@ from liqmap.store.check import check_store
 from liqmap.store.compact import compact
 from liqmap.store.segments import segment_paths, segment_windows, stored_windows
 from liqmap.window import TimeWindow
+from tests.liqmap.store.bundled import BYBIT, NOW
 from tests.liqmap.store.test_faults import (
-    BYBIT,
     FAULTS,
     LATER,
-    NOW,
     QUIET,
     SYMBOLS,
     Disk,

@@ -11,33 +11,26 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 
-from liqmap.compute.selection import Cut
 from liqmap.errors import LiqmapError
-from liqmap.model import Exchange, Side, Trades
 from liqmap.store import bundles, bundling
 from liqmap.store.bundles import bundle_files
 from liqmap.store.bundling import Journal
 from liqmap.store.check import check_store
 from liqmap.store.compact import compact
-from liqmap.store.largest import read_largest
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
 from liqmap.store.writer import recorded, write_segment
 from liqmap.window import TimeWindow
-from tests.liqmap.conftest import DAY, random_trades
+from tests.liqmap.store.bundled import BYBIT, NOW, TRADES, WHOLE, trades_in
+from tests.liqmap.store.bundled import times as times_in
 
-BYBIT = Exchange.BYBIT
-WHOLE = TimeWindow.of_day(DAY)
-NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # files get the machine's time
 LATER = NOW + IN_USE_FOR + timedelta(hours=3)
-TRADES = random_trades(20_000)
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUIET = ("ADAUSDT", "XRPUSDT", "SOLUSDT")
 ALL_CALLS = "LIQMAP_DAMAGE_TRIALS" in os.environ
@@ -115,11 +108,6 @@ def minutes(first: int, last: int) -> TimeWindow:
     return TimeWindow(WHOLE.start + timedelta(minutes=first), WHOLE.start + timedelta(minutes=last))
 
 
-def trades_in(window: TimeWindow) -> Trades:
-    rows = (TRADES.time >= window.start_ms) & (TRADES.time < window.end_ms)
-    return Trades(TRADES.time[rows], TRADES.price[rows], TRADES.size[rows], TRADES.is_buy[rows])
-
-
 def origin(symbol: str, window: TimeWindow) -> Origin:
     return Origin(BYBIT, symbol, window, "wss://example.org", "", via=(VIA_STREAM,))
 
@@ -143,13 +131,7 @@ def opened(root: Path) -> SegmentStore:
 
 def times(root: Path, symbol: str) -> list[int]:
     bundles._index.__init__()  # type: ignore[misc]  # another process remembers nothing
-    parts = SegmentStore(root, max_size=10**12).parts(BYBIT, symbol, WHOLE)
-    found = [
-        read_largest(part.segment, side, window=part.window, cut=Cut()).trades.time
-        for part in parts
-        for side in Side
-    ]
-    return sorted(np.concatenate(found).tolist()) if found else []
+    return times_in(SegmentStore(root, max_size=10**12), symbol)
 
 
 def until(minute: int) -> list[int]:
