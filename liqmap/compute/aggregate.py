@@ -15,6 +15,7 @@ import numpy as np
 
 from liqmap.compute.buckets import LevelSums
 from liqmap.compute.levels import LARGEST_KEPT, Added, add_up, level_bounds, map_of
+from liqmap.compute.path import price_at
 from liqmap.compute.selection import Cut, merge
 from liqmap.compute.values import (
     Entries,
@@ -41,8 +42,6 @@ from liqmap.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
-
-    from numpy.typing import NDArray
 
     from liqmap.compute.margin import MarginRules
     from liqmap.compute.standing import Positions
@@ -175,10 +174,10 @@ def with_series(
     realised: Sequence[Realised | None],
     factors: Sequence[int],
 ) -> LiquidationMap:
-    """Return a map of several markets with what each one's open interest and liquidations are, and together.
+    """Return a map of several markets with the open interest and liquidations of each, and their sums.
 
-    Sums are over the markets where they are known, never scaled up to the others. A contract of a market
-    counts as many coins as its factor says.
+    Sums are over the markets where they are known, never scaled up to the others. A size of 1 in a market is
+    as many coins as its factor says.
     """
     shares = tuple(
         replace(each, open_interest=open_, realised=gone)
@@ -193,7 +192,10 @@ def with_series(
 
 
 def _interest_together(shares: Sequence[MarketShare], coins: Sequence[float]) -> OpenInterest | None:
-    """Return the sum of what is known; a size of a market is so many `coins` of the first one's."""
+    """Return the sum of the open interest that is known, in the first market's unit of sizes.
+
+    `coins` is what a size of 1 in each market is in that unit.
+    """
     known = [
         (share, share.open_interest, each)
         for share, each in zip(shares, coins, strict=True)
@@ -223,7 +225,7 @@ def _realised_together(shares: Sequence[MarketShare]) -> Realised | None:
     order = np.argsort(time, kind="stable")
     price = np.concatenate(
         [
-            each.price * _price_at(reference, each.time) / _price_at(share.path, each.time)
+            each.price * price_at(reference, each.time) / price_at(share.path, each.time)
             for share, each in known
         ]
     )
@@ -246,13 +248,6 @@ def _realised_together(shares: Sequence[MarketShare]) -> Realised | None:
             of=_unless_all(shares, [share for share, _ in known]),
         ),
     )
-
-
-def _price_at(path: PricePath, time: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the price at the end of each time's bin: the last that was paid, before any the first."""
-    place = np.searchsorted(path.time, time, side="right") - 1
-    price: NDArray[np.float64] = path.close[np.maximum(place, 0)]
-    return price
 
 
 def _unless_all(shares: Sequence[MarketShare], known: Sequence[MarketShare]) -> tuple[Exchange, ...]:

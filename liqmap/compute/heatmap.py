@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.compute.grid import PriceGrid
+from liqmap.compute.path import price_at
 from liqmap.compute.values import Heatmap
 from liqmap.model import Side
 
@@ -119,9 +120,7 @@ def _times(columns: range, bin_seconds: int) -> NDArray[np.int64]:
 
 def _closes(path: PricePath, columns: range, *, width: int) -> NDArray[np.float64]:
     """Return the price at the end of each column: the last that was paid, before any the first."""
-    place = np.searchsorted(path.time // width, np.arange(columns.start, columns.stop), side="right") - 1
-    closes: NDArray[np.float64] = path.close[np.maximum(place, 0)].copy()
-    return closes
+    return price_at(path, np.arange(columns.start + 1, columns.stop + 1) * width - 1)
 
 
 def _over_time(

@@ -1,4 +1,4 @@
-"""Price paths: how fine they are, and how they are made coarser and joined."""
+"""Price paths: how fine they are, how they are made coarser and joined, and the price at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from liqmap.compute.values import PricePath
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
 
 # Each divides a day, and each above a minute is whole minutes, so that bins align to UTC and to minute bars.
 _PATH_BINS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
@@ -45,3 +46,13 @@ def joined(paths: Sequence[PricePath]) -> PricePath:
             for name in ("time", "low", "high", "close")
         )
     )
+
+
+def price_at(path: PricePath, time: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return, for each time [ms since 1970], the last price of the newest bin that had begun by then.
+
+    Times before the path have the last price of its first bin.
+    """
+    place = np.searchsorted(path.time, time, side="right") - 1
+    price: NDArray[np.float64] = path.close[np.maximum(place, 0)]
+    return price

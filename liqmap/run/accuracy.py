@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from liqmap.compute.path import joined, price_at
 from liqmap.errors import DataError, LiqmapError, NotPublished, RequestError, SettingsError, StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.ledger.book import opened
@@ -21,7 +22,7 @@ from liqmap.parsing import parse_mode, parse_selection, parse_window
 from liqmap.run.accuracy_report import ReportJob, run_report_job, sealed_text
 from liqmap.run.job import MapJob
 from liqmap.run.standing import run_standing_job
-from liqmap.store.bars import read_bars
+from liqmap.store.bars import path_of, read_bars
 from liqmap.store.feeds import feed_coverage
 from liqmap.store.liquidations import read_liquidations
 from liqmap.store.segments import segment_windows
@@ -275,13 +276,9 @@ def at_traded_prices(liquidations: Sequence[Liquidation], bars: Sequence[Bars]) 
     """Return `liquidations` at the last price traded by the end of their second; unchanged without bars."""
     if not bars:
         return list(liquidations)
-    time = np.concatenate([each.time for each in bars])
-    close = np.concatenate([each.close for each in bars])
-    placed = []
-    for each in liquidations:
-        place = int(np.searchsorted(time, each.time, side="right")) - 1
-        placed.append(each._replace(price=float(close[max(place, 0)])))
-    return placed
+    times = np.array([each.time for each in liquidations], np.int64)
+    prices = price_at(joined([path_of(each) for each in bars]), times)
+    return [each._replace(price=price) for each, price in zip(liquidations, prices.tolist(), strict=True)]
 
 
 def _request(market: Market, end: datetime, ledger: LedgerSettings) -> MapRequest:
