@@ -50,8 +50,9 @@ def framed(liquidation_map: LiquidationMap, title: str, label: str, palette: Pal
         canvas.text(MARGIN, _WARNING_Y - place * _WARNING_STEP, line, palette.warning, size=SIZES.foot)
     doubtful = coverage.missing or age_text(coverage)
     made_of, worth = _foot_lines(liquidation_map)
-    colours = [palette.warning if doubtful else palette.muted] * len(made_of) + [palette.muted] * len(worth)
-    for place, (line, colour) in enumerate(zip(reversed([*made_of, *worth]), reversed(colours), strict=True)):
+    first_colour = palette.warning if doubtful else palette.muted
+    lines = [(line, first_colour) for line in made_of] + [(line, palette.muted) for line in worth]
+    for place, (line, colour) in enumerate(reversed(lines)):
         canvas.text(MARGIN, _FOOT_Y + place * _FOOT_STEP, line, colour, size=SIZES.foot)
     return canvas
 
@@ -99,7 +100,7 @@ def _warning_lines(liquidation_map: LiquidationMap) -> list[str]:
 
 def _draw_subtitle(canvas: Canvas, liquidation_map: LiquidationMap, palette: Palette) -> None:
     request = liquidation_map.request
-    left = "  ·  ".join([window_text(request.window), *asked_words(request)])
+    left = _SEPARATOR.join([window_text(request.window), *asked_words(request)])
     count = liquidation_map.buys.count + liquidation_map.sells.count
     notional = money(liquidation_map.buys.notional + liquidation_map.sells.notional)
     choices = [f"{counted(count, 'trade')}, {notional}", notional]
@@ -156,12 +157,12 @@ def _lines(text: str) -> list[str]:
     return [*lines] if len(lines) <= _MOST_LINES else [*fitting, f"{lines[_MOST_LINES - 1]} …"]
 
 
-def fitting_size(text: str, size: int, *, left: float = MARGIN, right: float = WIDTH - MARGIN) -> int:
+def fitting_size(
+    text: str, size: int, *, left: float = MARGIN, right: float = WIDTH - MARGIN, bold: bool = False
+) -> int:
     """Return the largest size, up to `size`, at which `text` fits between `left` and `right`."""
-    room = right - left
-    return next(
-        (each for each in range(size, _SMALLEST, -1) if text_width(text, size=each) <= room), _SMALLEST
-    )
+    room, sizes = right - left, range(size, _SMALLEST, -1)
+    return next((each for each in sizes if text_width(text, size=each, bold=bold) <= room), _SMALLEST)
 
 
 def draw_nothing(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:

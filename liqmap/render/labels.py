@@ -33,7 +33,6 @@ PILL_HEIGHT: Final = 34
 LABEL_SPACING: Final = SIZES.label + 6
 """From the middle of one label to that of the next, at least [px]."""
 
-_SMALLEST = 16  # letters of the last price [px]
 _OFF_PILL = 3  # from the last price to the nearest label [px]
 _ASLANT = 20  # the width in which a leader climbs to its label [px]
 _BESIDE = 6  # from a leader to its label [px]
@@ -104,10 +103,9 @@ def pill_width(text: str) -> float:
 def draw_pill(canvas: Canvas, pill: Box, text: str, palette: Palette) -> None:
     """Write the last price on its box, in letters that fit into it."""
     canvas.rectangle(pill, palette.text)
-    widths = ((size, text_width(text, size=size, bold=True)) for size in range(SIZES.label, _SMALLEST, -1))
-    size = next((size for size, width in widths if width + 19 <= pill.width), _SMALLEST)
-    y = (pill.bottom + pill.top) / 2
-    canvas.text(pill.left + 10, y, text, palette.background, size=size, bold=True)
+    left, y = pill.left + 10, (pill.bottom + pill.top) / 2
+    size = fitting_size(text, SIZES.label, left=left, right=pill.right - 9, bold=True)
+    canvas.text(left, y, text, palette.background, size=size, bold=True)
 
 
 @dataclass(frozen=True, slots=True)
