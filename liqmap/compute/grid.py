@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_ROUNDING: Final = 1e-15  # of a quotient of floats, at most; and of an edge
+_ROUNDING: Final = 1e-15  # relative error of a quotient of floats, and of an edge, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,19 @@ def _nice_step(minimum: float) -> tuple[int, int]:
         if digits * 10.0**power >= minimum:
             return digits, power
     return 1, power + 1
+
+
+def with_room(
+    low: float, high: float, *, last_price: float, below: float, above: float
+) -> tuple[float, float]:
+    """Return [low, high], widened so that the last price keeps off its ends.
+
+    At least the share `below` of the new range lies below the last price, and at least `above` above it. The
+    two are together less than 1.
+    """
+    low = min(low, last_price - (high - last_price) * below / (1 - below))
+    # If this takes some of the share below again, what is left of it is 1 - above, and so is enough.
+    return low, max(high, last_price + (last_price - low) * above / (1 - above))
 
 
 def _edge(index: NDArray[Any], digits: int, power: int) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from liqmap.compute.grid import PriceGrid
+from liqmap.compute.grid import PriceGrid, with_room
 from liqmap.compute.path import price_at
 from liqmap.compute.values import Heatmap
 from liqmap.model import Side
@@ -28,9 +28,9 @@ MARGIN_SHARE: Final = 0.04
 
 _FINER = 4  # times as many buckets has each market of several, before it is aligned
 
-LAST_PRICE_SHARE: Final = 0.09
-LABEL_SHARE: Final = 0.06
-"""Parts of the range that the last price, with its time, and a label take at most, written beside it."""
+# The last price with its time, and each label, take at most these shares of the picture's height.
+_LAST_PRICE_SHARE: Final = 0.09
+_LABEL_SHARE: Final = 0.06
 
 LEFT_OUT: Final = 0.01
 """At most this share of what stands lies below the heatmap, and at most as much above it."""
@@ -198,20 +198,19 @@ def _grid(liquidation_map: LiquidationMap) -> PriceGrid:
         low, high = min(low, float(buckets.edges[first])), max(high, float(buckets.edges[last + 1]))
     # What is shown keeps off the ends, where sums are written.
     margin = MARGIN_SHARE * max(high - low, liquidation_map.last_price / 1000)
-    low, high = _with_room(low - margin, high + margin, liquidation_map)
+    last, (below, above) = liquidation_map.last_price, _room(liquidation_map)
+    low, high = with_room(low - margin, high + margin, last_price=last, below=below, above=above)
     return PriceGrid.over(max(0.0, low), high, buckets=MAX_ROWS, least_span=0.0)
 
 
-def _with_room(low: float, high: float, liquidation_map: LiquidationMap) -> tuple[float, float]:
-    """Return a range of prices with room beside it, on each side of the last one, for all named clusters."""
-    last = liquidation_map.last_price
+def _room(liquidation_map: LiquidationMap) -> tuple[float, float]:
+    """Return the shares of the range below and above the last price that labels of named clusters need."""
     below, above = (
-        LAST_PRICE_SHARE
-        + LABEL_SHARE * sum(each.is_named for each in liquidation_map.labelled if each.side is side)
+        _LAST_PRICE_SHARE
+        + _LABEL_SHARE * sum(each.is_named for each in liquidation_map.labelled if each.side is side)
         for side in Side
     )
-    low = min(low, last - (high - last) * below / (1 - below))
-    return low, max(high, last + (last - low) * above / (1 - above))
+    return below, above
 
 
 def _must_show(liquidation_map: LiquidationMap) -> tuple[float, float]:

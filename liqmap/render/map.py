@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from liqmap.compute.grid import with_room
 from liqmap.model import Side
 from liqmap.render.axes import (
     draw_bottom_axis,
@@ -109,11 +110,9 @@ def _map_panels(liquidation_map: LiquidationMap) -> tuple[Panel, Panel]:
 
 def _level_prices(liquidation_map: LiquidationMap, *, height: float) -> tuple[float, float]:
     """Return the prices over which bars are drawn: on each side of the last one labels have their room."""
-    (low, high), last = level_range(liquidation_map, share=0.08), liquidation_map.last_price
-    below, above = (label_room(liquidation_map.labelled, side, strip=_TOTALS_STRIP) for side in Side)
-    # The panel is much higher than both rooms together, so what one needs the other has to spare.
-    low = min(low, last - (high - last) * below / (height - below))
-    return low, max(high, last + (last - low) * above / (height - above))
+    low, high = level_range(liquidation_map, share=0.08)
+    below, above = (label_room(liquidation_map.labelled, side, strip=_TOTALS_STRIP) / height for side in Side)
+    return with_room(low, high, last_price=liquidation_map.last_price, below=below, above=above)
 
 
 def _draw_connector(canvas: Canvas, path_panel: Panel, level_panel: Panel, palette: Palette) -> None:
