@@ -25,11 +25,6 @@ class Connections:
         self._begun = asyncio.Event()  # one more has begun to run
         self._places: dict[str, int] = {}
 
-    @property
-    def streams(self) -> tuple[Stream, ...]:
-        """The connections, whether open or not."""
-        return tuple(self._streams)
-
     async def run(self, symbols: Callable[[], tuple[str, ...]]) -> None:
         """Read the streams of `symbols`, and those subscribed later, until a connection ends.
 

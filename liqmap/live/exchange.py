@@ -88,7 +88,7 @@ class ExchangeRecorder:
                 on_unreadable=self._note_unreadable,
             )
 
-        self.connections = Connections(stream, most_symbols=self._live.most_symbols)
+        self._connections = Connections(stream, most_symbols=self._live.most_symbols)
         self._newest = NewestTrades(exchange, client=client, base_url=urls.api_url, clock=clock)
         self._complaints = Complaints(log, clock)
         self._wanted = WantedSymbols(clock, keep_days=settings.recorder.keep_days)
@@ -200,7 +200,7 @@ class ExchangeRecorder:
             admitted.append(symbol)
         if admitted:
             self._some.set()
-            await self.connections.subscribe(tuple(admitted))
+            await self._connections.subscribe(tuple(admitted))
             await asyncio.gather(*(self._look_up(symbol) for symbol in admitted))
 
     def _claim(self, symbol: str) -> FileLock | None:
@@ -230,7 +230,7 @@ class ExchangeRecorder:
             async for attempt in attempts(self._settings.network, times=None, sleep=self._clock.sleep):
                 with attempt:
                     try:
-                        await self.connections.run(lambda: tuple(self._recorders))
+                        await self._connections.run(lambda: tuple(self._recorders))
                     except TransientError as error:
                         self._complaints.note(f"{self._label}'s streams", error)
                         raise
@@ -278,12 +278,12 @@ class ExchangeRecorder:
             await self._clock.sleep(_WATCH_SECONDS)
             now = self._its_clock.now()
             self._complaints.flush()
-            await self.connections.subscribe(
+            await self._connections.subscribe(
                 tuple(each.symbol for each in self._recorders.values() if each.note_waiting(now))
             )
             for recorder in list(self._recorders.values()):
                 if recorder.recording.connected and await self._newest.show_dead(recorder, now):
-                    await self.connections.drop()
+                    await self._connections.drop()
                     break  # all symbols begin anew
                 # An answer can prove that a quiet time is complete, which closes a chunk.
                 if recorder.has_news and recorder.symbol in self._recorders:

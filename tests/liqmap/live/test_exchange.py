@@ -321,7 +321,7 @@ async def test_unreadable_messages_are_skipped_and_logged_once_a_minute(
     made: Recording, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.WARNING)
-    stream = made.on(BINANCE).connections.streams[0]
+    stream = made.on(BINANCE)._connections._streams[0]
     for text in ("not JSON", '{"stream":"x","data":{"e":"aggTrade"}}', '["a list"]') * 100:
         assert not stream._take(text)
     await made.clock.advance(70)
