@@ -166,6 +166,6 @@ def utc_now() -> datetime:
 def is_recent(moment: datetime | None, *, now: datetime, within: timedelta) -> bool:
     """Return whether `moment` is less than `within` before `now`; False for None.
 
-    It is False for one in the future, too: the clock was set back since, and nothing must rest for hours.
+    It is False for a future one, too: the clock was set back since, and nobody must wait for it to catch up.
     """
     return moment is not None and timedelta(0) <= now - moment < within

@@ -143,7 +143,7 @@ class Contracts:
             return _Kept(fetched, contracts) if is_sound else None
         except FileNotFoundError:
             return None
-        except OSError as error:  # fetched anew, it would lack the dates of before
+        except OSError as error:  # what is fetched now lacks the earlier dates
             raise unreadable(error) from error
         except (ValueError, LookupError, AttributeError, TypeError) as error:
             log.warning("the kept contracts of %s are damaged (%s) and fetched again", exchange, error)

@@ -118,7 +118,7 @@ class RecentLiquidations:
                 break  # empty though there was more: what lies before is not known
             # What has the oldest one's time may go on over the page's end.
             before = oldest + 1 if oldest + 1 < before else oldest
-        # Rounded up to a whole second: others of the oldest one's may be missing.
+        # Rounded up to a whole second: other liquidations in the oldest one's second may be missing.
         return found, at_ms(-(-(before + 1) // 1000) * 1000)
 
     async def _page(self, pages: LiquidationPages, market: Market, before: int) -> tuple[Liquidation, ...]:

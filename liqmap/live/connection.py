@@ -138,7 +138,7 @@ class Stream:
     async def subscribe(self, symbols: tuple[str, ...]) -> None:
         """Subscribe to more symbols if there is a connection; `on_live` or `on_refused` follows for each.
 
-        What the exchange would not accept in this hour is not sent: what waits is to be asked for again.
+        What the exchange would not accept in this hour is not sent; call this again for what still waits.
         """
         for first in range(0, len(symbols), _MOST_AT_ONCE):
             await self._send(symbols[first : first + _MOST_AT_ONCE])
@@ -156,7 +156,7 @@ class Stream:
         most, now = self._live.subscriptions_an_hour, self._clock.now()
         if most is None:
             return True
-        # A clock that was set back ends no hour early, and must not keep it from ending.
+        # Those of before the clock was set back are forgotten, or they would count for longer than an hour.
         while self._sent and not is_recent(self._sent[0], now=now, within=HOUR):
             self._sent.popleft()
         if len(self._sent) >= most:

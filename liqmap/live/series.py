@@ -37,10 +37,7 @@ _BACK: Final = timedelta(days=1)
 async def keep_series(
     collector: SeriesCollector, liquidations: LiquidationDays, *, root: Path, clock: Clock
 ) -> None:
-    """Fetch what is new of the series of all live recordings, and what their streams missed of liquidations.
-
-    Again and again.
-    """
+    """Fetch again and again what is new of live recordings' series, and liquidations that streams missed."""
     while True:
         await clock.sleep(EVERY.total_seconds())
         now = clock.now().replace(second=0, microsecond=0)

@@ -119,7 +119,7 @@ def new_name(now: datetime, suffix: str) -> str:
 def grows_until(file: Path) -> datetime | None:
     """Return until when a file may be appended to, by its name: None for all but journals.
 
-    Raises ValueError for a journal of another's name.
+    Raises ValueError for a journal whose name does not begin with a time.
     """
     if file.suffix != JOURNAL:
         return None

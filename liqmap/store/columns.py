@@ -105,7 +105,7 @@ def _ordered_side(
     inverse: bool,
     start_ms: int,
 ) -> pa.RecordBatch:
-    """Return the table of the trades that `columns` has at `places`. Copied is one column at a time."""
+    """Return the table of the trades that `columns` has at `places`. One column is copied at a time."""
     order = _largest_first(columns["price"], columns["size"], places, inverse=inverse)
     turn, places = turn[order], places[order]
     del order

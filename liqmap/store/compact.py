@@ -32,9 +32,9 @@ QUIET_DAY: Final = 1 << 20
 def compact(store: SegmentStore, exchange: Exchange, symbols: Sequence[str], *, now: datetime) -> None:
     """Merge what follows each other inside an hour, bundle what is small, remove what is held twice.
 
-    Removed is only what has been held elsewhere for a while, whole to the last byte: maps under way may still
-    read it. What is found damaged is set aside, and what cannot be done now is logged: the same can be done
-    again at any time, and killed at any moment nothing is lost. Raises UnreadableStore.
+    A segment is removed only when it has been held elsewhere for a while, whole to the last byte: maps under
+    way may still read it. What is found damaged is set aside, and what cannot be done now is logged. It can
+    be called again at any time, and a process that is killed meanwhile loses nothing. Raises UnreadableStore.
     """
     try:
         remove_held(store, exchange, symbols, now=now)

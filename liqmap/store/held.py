@@ -99,7 +99,7 @@ class _Removal:
 
     def try_file(self, file: Path) -> None:
         """Remove a file of bundles if each of its records is held."""
-        with suppress(ValueError), self._going_on(file):  # a file of another name is nobody's business here
+        with suppress(ValueError), self._going_on(file):  # files that liqmap did not name stay
             grows = grows_until(file)
             if grows is not None and self._now - grows < IN_USE_FOR:
                 return

@@ -219,7 +219,7 @@ class SegmentStore:
             path.rename(doomed)
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not path.exists():
-                return  # it has none, or another process was faster
+                return  # there is none, or another process was faster
             raise StoreError(f"Stored trades cannot be removed ({error.strerror}).") from error
         if doomed.is_dir():
             shutil.rmtree(doomed, ignore_errors=True)
@@ -308,5 +308,5 @@ def _use(path: Path) -> tuple[bool, float, Path, int] | None:
             return path.suffix != DAYS, last, path, times.st_size
         size = sum(file.stat().st_size for file in path.rglob("*"))
         return window_of(path.name).length < DAY, times.st_mtime, path, size
-    except (OSError, ValueError):  # ValueError: the name is another's
+    except (OSError, ValueError):  # ValueError: liqmap gave no such name
         return None
