@@ -1,4 +1,4 @@
-"""OKX's REST API over the simulated market: trades page by page, instruments, position tiers, the time.
+"""OKX's REST API over the simulated market: trades and liquidations, instruments, position tiers, the time.
 
 Source: OKX's documentation of its API v5, and recorded errors. Code "0" means success; most refusals have
 HTTP status 200 too.
@@ -6,7 +6,7 @@ HTTP status 200 too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
@@ -25,6 +25,8 @@ from liqmap.simulator.okx_messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from liqmap.clock import Clock
     from liqmap.simulator.listings import MarketDay
     from liqmap.simulator.tape import Tape
@@ -35,9 +37,15 @@ _FAMILIES = 5
 _PERIOD_MS = 2000
 _LIQUIDATIONS_MS = 86_400_000
 _ODD = 5  # pages before a time that is a multiple of this are empty at first
-_UNKNOWN = "Instrument ID, Instrument ID code, or Spread ID doesn't exist."
 
 _Refusal = tuple[str, str, int]
+
+UNKNOWN: Final[_Refusal] = (
+    "51001",
+    "Instrument ID, Instrument ID code, or Spread ID doesn't exist.",
+    200,
+)
+"""The code, text and HTTP status of the refusal of a name that OKX does not list."""
 
 
 class OkxRest:
@@ -54,28 +62,28 @@ class OkxRest:
         """Answer GET /api/v5/market/history-trades: up to 100 fills before an id or time, newest first."""
         query = request.query
         if (refusal := self._refusal(query.get("instId", ""))) is not None:
-            return _refused(*refusal)
+            return okx_refused(*refusal)
         symbol, after = symbol_named(query["instId"]) or "", query.get("after", "")
         if query.get("type", "1") == "2" and "before" in query:
-            return _refused("50039", "before is not allowed with this type", 200)
+            return okx_refused("50039", "before is not allowed with this type", 200)
         if after and not (after.isascii() and after.isdigit()):
-            return _refused("51000", "Parameter after error", 200)
-        limit, stop = _limit(query.get("limit"), _LARGEST_PAGE), epoch_ms(self._clock.now()) + 1
+            return okx_refused("51000", "Parameter after error", 200)
+        limit, stop = okx_limit(query.get("limit"), _LARGEST_PAGE), epoch_ms(self._clock.now()) + 1
         if after and query.get("type", "1") == "2":
             rows = await self._before(symbol, min(int(after), stop), limit)
         elif after:
             rows = await self._older(symbol, int(after), stop, limit)
         else:
             rows = await self._before(symbol, stop, limit)
-        return _answer(rows)
+        return okx_answer(rows)
 
     async def newest(self, request: web.Request) -> web.Response:
         """Answer GET /api/v5/market/trades: the newest fills, newest first."""
         if (refusal := self._refusal(request.query.get("instId", ""))) is not None:
-            return _refused(*refusal)
+            return okx_refused(*refusal)
         symbol = symbol_named(request.query["instId"]) or ""
-        limit = _limit(request.query.get("limit"), _LARGEST_NEWEST)
-        return _answer(await self._before(symbol, epoch_ms(self._clock.now()) + 1, limit))
+        limit = okx_limit(request.query.get("limit"), _LARGEST_NEWEST)
+        return okx_answer(await self._before(symbol, epoch_ms(self._clock.now()) + 1, limit))
 
     async def liquidations(self, request: web.Request) -> web.Response:
         """Answer GET /api/v5/public/liquidation-orders: up to 100 of the last day, newest first.
@@ -85,44 +93,44 @@ class OkxRest:
         query = request.query
         name = f"{query.get('uly', '')}-SWAP"
         if (refusal := self._refusal(name)) is not None:
-            return _refused(*refusal)
+            return okx_refused(*refusal)
         now = epoch_ms(self._clock.now())
         after, symbol = query.get("after", ""), symbol_named(name) or ""
         before = min(int(after), now + 1) if after.isascii() and after.isdigit() else now + 1
         if after and before % _ODD == 0 and (name, before) not in self._hesitated:
             self._hesitated.add((name, before))
-            return _answer([])
+            return okx_answer([])
         parts = await self._tape.liquidations(symbol, max(now - _LIQUIDATIONS_MS, 0), before)
         rows = [row for part in parts for row in okx_liquidations(name, part)]
         details = [each for row in rows for each in row["details"]][::-1]
-        shown = details[: _limit(query.get("limit"), _LARGEST_PAGE)]
-        return _answer([rows[0] | {"details": shown}] if shown else [])
+        shown = details[: okx_limit(query.get("limit"), _LARGEST_PAGE)]
+        return okx_answer([rows[0] | {"details": shown}] if shown else [])
 
     async def time(self, request: web.Request) -> web.Response:  # noqa: ARG002 - it takes no parameters
         """Answer GET /api/v5/public/time."""
-        return _answer([{"ts": str(epoch_ms(self._clock.now()))}])
+        return okx_answer([{"ts": str(epoch_ms(self._clock.now()))}])
 
     async def instruments(self, request: web.Request) -> web.Response:
         """Answer GET /api/v5/public/instruments: every swap, an inverse one among them."""
         if request.query.get("instType") != "SWAP":
-            return _refused("51000", "Parameter instType error", 200)
+            return okx_refused("51000", "Parameter instType error", 200)
         inverse = {"ctType": "inverse", "ctVal": "100", "ctMult": "1", "ctValCcy": "USD", "settleCcy": "BTC"}
         inverse |= {"instId": "BTC-USD-SWAP", "instType": "SWAP", "lever": "100", "state": "live"}
-        return _answer([*(okx_instrument(symbol, LISTINGS[symbol]) for symbol in CONTRACTS), inverse])
+        return okx_answer([*(okx_instrument(symbol, LISTINGS[symbol]) for symbol in CONTRACTS), inverse])
 
     async def volumes(self, request: web.Request) -> web.Response:
         """Answer GET /api/v5/market/tickers, all swaps at once."""
         if request.query.get("instType") != "SWAP":
-            return _refused("51000", "Parameter instType error", 200)
-        return _answer([okx_ticker(symbol, LISTINGS[symbol]) for symbol in CONTRACTS])
+            return okx_refused("51000", "Parameter instType error", 200)
+        return okx_answer([okx_ticker(symbol, LISTINGS[symbol]) for symbol in CONTRACTS])
 
     async def tiers(self, request: web.Request) -> web.Response:
         """Answer GET /api/v5/public/position-tiers, of up to five families of instruments."""
         families = request.query.get("instFamily", "").split(",")
         known = {instrument(symbol).removesuffix("-SWAP") for symbol in CONTRACTS}
         if len(families) > _FAMILIES or not known.issuperset(families):
-            return _refused("51000", "Parameter instFamily error", 200)
-        return _answer([row for family in families for row in okx_tiers(family)])
+            return okx_refused("51000", "Parameter instFamily error", 200)
+        return okx_answer([row for family in families for row in okx_tiers(family)])
 
     def _refusal(self, name: str) -> _Refusal | None:
         period = epoch_ms(self._clock.now()) // _PERIOD_MS
@@ -131,7 +139,7 @@ class OkxRest:
         self._asked += 1
         if self._asked > self._limit:
             return "50011", "Too Many Requests", 429
-        return None if symbol_named(name) else ("51001", _UNKNOWN, 200)
+        return None if symbol_named(name) else UNKNOWN
 
     async def _before(self, symbol: str, stop_ms: int, limit: int) -> list[dict[str, Any]]:
         return _newest_first(await self._tape.before(symbol, stop_ms, limit=limit), limit)
@@ -153,13 +161,16 @@ def _newest_first(parts: list[MarketDay], limit: int) -> list[dict[str, Any]]:
     return [row for part in parts for row in okx_rows(part)][::-1][:limit]
 
 
-def _limit(text: str | None, most: int) -> int:
+def okx_limit(text: str | None, most: int) -> int:
+    """Return how many rows the `limit` of a request asks for: `most` at most, and without a limit."""
     return min(int(text), most) if text and text.isascii() and text.isdigit() else most
 
 
-def _answer(rows: list[dict[str, Any]]) -> web.Response:
+def okx_answer(rows: Sequence[object]) -> web.Response:
+    """Return an answer of OKX's API with `rows`."""
     return web.json_response({"code": "0", "msg": "", "data": rows})
 
 
-def _refused(code: str, text: str, status: int) -> web.Response:
+def okx_refused(code: str, text: str, status: int) -> web.Response:
+    """Return a refusal of OKX's API."""
     return web.json_response({"code": code, "data": [], "msg": text}, status=status)

@@ -15,6 +15,7 @@ from aiohttp import web
 from liqmap.simulator.clock import epoch_ms, from_epoch_ms
 from liqmap.simulator.listings import LISTINGS
 from liqmap.simulator.okx_messages import symbol_named
+from liqmap.simulator.okx_rest import UNKNOWN, okx_answer, okx_limit, okx_refused
 from liqmap.simulator.series import STEP_MS
 from liqmap.simulator.series_formats import (
     binance_candles,
@@ -156,33 +157,25 @@ class OkxSeries(_Rows):
         """
         query, symbol = request.query, symbol_named(request.query.get("instId", "")) or ""
         if symbol not in linear_symbols() or query.get("period") != "5m":
-            return _okx_refused()
+            return okx_refused(*UNKNOWN)
         end = int(query.get("end", str(self.now() + 1))) - 1
         oldest = self.now() - _OKX_INTEREST_KEPT * STEP_MS
         start = max(int(query.get("begin", "0")) + 1, oldest)
         rows = await self.between(symbol, start, end, rows=okx_interest, time=lambda row: int(row[0]))
-        return _okx_page(rows[::-1][: min(int(query.get("limit", "100")), _OKX_LIMIT)])
+        return okx_answer(rows[::-1][: okx_limit(query.get("limit"), _OKX_LIMIT)])
 
     async def marks(self, request: web.Request) -> web.Response:
         """Answer GET /api/v5/market/history-mark-price-candles; both bounds are exclusive."""
         query, symbol = request.query, symbol_named(request.query.get("instId", "")) or ""
         if symbol not in linear_symbols() or query.get("bar") != "1m":
-            return _okx_refused()
+            return okx_refused(*UNKNOWN)
         end = int(query.get("after", str(self.now()))) - 1
         start = int(query.get("before", str(end - _OKX_LIMIT * 60_000))) + 1
         rows = await self.between(symbol, start, end, rows=okx_candles, time=lambda row: int(row[0]))
         # The last value of a row is "0" while its minute is not over.
         if rows and int(rows[-1][0]) + 60_000 > self.now():
             rows[-1][5] = "0"
-        return _okx_page(rows[::-1][: min(int(query.get("limit", "100")), _OKX_LIMIT)])
-
-
-def _okx_page(rows: list[list[str]]) -> web.Response:
-    return web.json_response({"code": "0", "msg": "", "data": rows})
-
-
-def _okx_refused() -> web.Response:
-    return web.json_response({"code": "51001", "msg": "Instrument ID does not exist.", "data": []})
+        return okx_answer(rows[::-1][: okx_limit(query.get("limit"), _OKX_LIMIT)])
 
 
 def _lists(request: web.Request) -> bool:
