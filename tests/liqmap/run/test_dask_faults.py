@@ -43,6 +43,7 @@ from tests.liqmap.run.dask_in_process import (
     worker,
 )
 from tests.liqmap.run.test_dask import REQUEST
+from tests.liqmap.store.test_shared import sharing
 
 pytestmark = pytest.mark.dask
 
@@ -336,10 +337,7 @@ def job_of(stored: Stored) -> MapJob:
 async def test_each_worker_has_its_own_store(address: str, tmp_path: Path, stored: Stored):
     job = job_of(stored)
     shared = SharedStore(str(tmp_path / "shared"))
-    settings = settings_of(address, tmp_path)
-    settings = settings.model_copy(
-        update={"storage": settings.storage.model_copy(update={"shared_url": str(tmp_path / "shared")})}
-    )
+    settings = sharing(settings_of(address, tmp_path), str(tmp_path / "shared"))
     async with DaskPool(settings, shared=shared) as pool, worker(address):
         await until_it_draws(pool)
         drawn = await pool.draw(job)
@@ -361,10 +359,7 @@ async def test_map_of_several_exchanges_is_drawn_in_the_cluster_with_what_the_bo
     alone = replace(alone, root=root)
     job = JointJob(alone.request, (alone, alone))
     shared = SharedStore(str(tmp_path / "shared"))
-    settings = settings_of(address, tmp_path)
-    settings = settings.model_copy(
-        update={"storage": settings.storage.model_copy(update={"shared_url": str(tmp_path / "shared")})}
-    )
+    settings = sharing(settings_of(address, tmp_path), str(tmp_path / "shared"))
     async with DaskPool(settings, shared=shared) as pool, worker(address):
         await until_it_draws(pool)
         drawn = await pool.draw(job)
@@ -381,10 +376,7 @@ async def test_brackets_of_the_bot_s_machine_are_those_of_the_worker(
     (folder / "binance-2023-08-02.txt").write_text(f"# invented\nBTCUSDT {tiers}\n")
     job = replace(job_of(stored), bracket_folders=(folder,))
     shared = SharedStore(str(tmp_path / "shared"))
-    settings = settings_of(address, tmp_path)
-    settings = settings.model_copy(
-        update={"storage": settings.storage.model_copy(update={"shared_url": str(tmp_path / "shared")})}
-    )
+    settings = sharing(settings_of(address, tmp_path), str(tmp_path / "shared"))
     async with DaskPool(settings, shared=shared) as pool, worker(address):
         await until_it_draws(pool)
         drawn = await pool.draw(job)
@@ -405,10 +397,7 @@ async def test_bucket_heals_from_the_machine_that_has_the_day(
 ):
     job, root = job_of(stored), tmp_path / "shared"
     shared = SharedStore(str(root))
-    settings = settings_of(address, tmp_path)
-    settings = settings.model_copy(
-        update={"storage": settings.storage.model_copy(update={"shared_url": str(root)})}
-    )
+    settings = sharing(settings_of(address, tmp_path), str(root))
     shared.publish([job.parts[0].segment])
     (there,) = root.rglob("buy.arrow")
     whole = there.read_bytes()

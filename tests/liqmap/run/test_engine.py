@@ -470,6 +470,19 @@ async def live(folder: Path, executor: Executor, **options: Any):
         yield made, server, clock
 
 
+def slowed(engine: Engine) -> asyncio.Event:
+    """Let the exchanges take their time: an engine fetches no trades until the returned event is set."""
+    collector: Any = engine._parts.sources.collector
+    fetch, go_on = collector._fetch, asyncio.Event()
+
+    async def slow(*arguments: Any) -> None:
+        await go_on.wait()
+        await fetch(*arguments)
+
+    collector._fetch = slow
+    return go_on
+
+
 def of_today(hours: int, exchange: Exchange = Exchange.BINANCE) -> MapRequest:
     end = NOON.replace(second=0, microsecond=0)
     return MapRequest((Market(exchange, "BTCUSDT"),), TimeWindow.ending(end, timedelta(hours=hours)), TEN)
@@ -478,14 +491,7 @@ def of_today(hours: int, exchange: Exchange = Exchange.BINANCE) -> MapRequest:
 async def test_partial_map_is_shown_when_patience_is_over(tmp_path: Path, gate: Gate):
     async with live(tmp_path, gate) as (engine, _, clock):
         await engine.draw(of_today(2))
-        fetch = engine._parts.sources.collector._fetch
-        go_on = asyncio.Event()
-
-        async def slow(*arguments: Any) -> None:
-            await go_on.wait()
-            await fetch(*arguments)
-
-        engine._parts.sources.collector._fetch = slow  # an exchange that takes its time
+        go_on = slowed(engine)
         partial: list[list[MapResult]] = [[], []]
         first = asyncio.create_task(engine.draw(of_today(6), partial=partial[0].append))
         await until(lambda: bool(clock.alarms))
@@ -508,14 +514,7 @@ async def test_slow_exchange_keeps_nobody_from_the_others_and_completes_the_map(
         midnight = NOON.replace(hour=0, minute=0, second=0, microsecond=0)
         asked = MapRequest(markets, TimeWindow.ending(midnight, timedelta(hours=2)), TEN)
         await engine.draw(asked.alone(markets[0]))
-        fetch = engine._parts.sources.collector._fetch
-        go_on = asyncio.Event()
-
-        async def slow(*arguments: Any) -> None:
-            await go_on.wait()
-            await fetch(*arguments)
-
-        engine._parts.sources.collector._fetch = slow  # Binance's trades are in the store
+        go_on = slowed(engine)  # Binance's trades are in the store
         partial: list[MapResult] = []
         drawing = asyncio.create_task(engine.draw(asked, partial=partial.append))
         await until(lambda: bool(clock.alarms))
@@ -534,14 +533,7 @@ async def test_slow_exchange_keeps_nobody_from_the_others_and_completes_the_map(
 
 async def test_no_partial_map_is_shown_where_the_store_has_no_trades(tmp_path: Path, gate: Gate):
     async with live(tmp_path, gate) as (engine, _, clock):
-        fetch = engine._parts.sources.collector._fetch
-        go_on = asyncio.Event()
-
-        async def slow(*arguments: Any) -> None:
-            await go_on.wait()
-            await fetch(*arguments)
-
-        engine._parts.sources.collector._fetch = slow  # an exchange that takes its time
+        go_on = slowed(engine)
         partial: list[MapResult] = []
         drawing = asyncio.create_task(engine.draw(of_today(2), partial=partial.append))
         await until(lambda: bool(clock.alarms))
