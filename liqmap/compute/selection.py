@@ -70,8 +70,11 @@ def shared_out(count: int, *, parts: int, read: Callable[[int, Cut], NDArray[np.
     """Return how many of each part's largest trades are among the `count` largest of all parts.
 
     `read(part, cut)` returns a part's notionals, largest first, as far as the cut keeps them. Parts follow
-    each other in time; of equal notionals the earlier trade comes first. Held at once are the notionals
-    newly read and fewer than twice `count` others.
+    each other in time; of equal notionals the earlier trade comes first.
+
+    Each part is first read as far as a little more than its share of `count`, or 1,000 trades. If that may
+    not be enough, it is read again. What is held is then cut to `count` each time that it reaches twice as
+    many.
     """
     # The parts are mostly alike. What they hold of a little more than their share shows how large the
     # selected trades are at least, and few parts hold more of those.
@@ -79,7 +82,9 @@ def shared_out(count: int, *, parts: int, read: Callable[[int, Cut], NDArray[np.
     kept = [read(part, Cut(count=share)) for part in range(parts)]
     ends = [float(each[-1]) if len(each) == share and each.size else -np.inf for each in kept]
     kept, smallest = _trimmed(kept, count)
-    for part in range(parts) if share < count else ():
+    # If the share was `count`, each part has been read as far as it can matter.
+    again = range(parts) if share < count else ()
+    for part in again:
         if ends[part] >= smallest:
             kept[part] = read(part, Cut(count=count, minimum=smallest))
             # It costs a partition, which pays only once twice `count` are held.
@@ -89,7 +94,10 @@ def shared_out(count: int, *, parts: int, read: Callable[[int, Cut], NDArray[np.
 
 
 def _trimmed(kept: list[NDArray[np.float64]], count: int) -> tuple[list[NDArray[np.float64]], float]:
-    """Cut off what is not among the `count` largest; return the smallest of these, too, 0 of fewer."""
+    """Cut off what is not among the `count` largest, and return the smallest of these.
+
+    If there are no more than `count`, nothing is cut off, and the smallest is given as 0.
+    """
     everything = np.concatenate([np.empty(0), *kept])
     if len(everything) <= count or not count:
         return [each[:count] for each in kept], 0.0

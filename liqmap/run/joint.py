@@ -201,5 +201,5 @@ def _comparable(job: JointJob, loaded: Sequence[_Part | LiqmapError]) -> tuple[l
     ]
     left_out = comparable(quotes)
     gone = {each.market for each in left_out}
-    drawn = [each for each in parts if each.job.market not in gone]
-    return drawn, [*job.left_out, *failed, *left_out]
+    remaining = [each for each in parts if each.job.market not in gone]
+    return remaining, [*job.left_out, *failed, *left_out]

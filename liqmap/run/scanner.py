@@ -31,13 +31,7 @@ _FETCHED_AT_ONCE = 4  # markets whose trades are fetched side by side
 class Scanner:
     """Scans the markets of one store; `run` runs jobs in the workers."""
 
-    def __init__(
-        self,
-        store: SegmentStore,
-        sources: Sources,
-        *,
-        run: Run,
-    ) -> None:
+    def __init__(self, store: SegmentStore, sources: Sources, *, run: Run) -> None:
         self._store = store
         self._collector = sources.collector
         self._series = sources.series

@@ -129,9 +129,8 @@ def _required(request: MapRequest) -> list[SeriesKind]:
 def _span(kind: SeriesKind, window: TimeWindow) -> TimeWindow:
     """Return the whole steps that a window touches."""
     start, end = _floored(window.start, kind), _floored(window.end, kind)
-    if (
-        kind is SeriesKind.OPEN_INTEREST
-    ):  # one step more: its value at the window's start ends the step before
+    if kind is SeriesKind.OPEN_INTEREST:
+        # One step more: the value at the window's start belongs to the step that ends there.
         return TimeWindow(start - kind.step, max(end, start))
     return TimeWindow(start, _floored(window.end + kind.step - timedelta(seconds=1), kind))
 
