@@ -35,6 +35,8 @@ from tests.benchmarks.table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
 RUNS = 5
 
 
@@ -95,31 +97,39 @@ def by_store(store: Path, wanted: MapRequest) -> tuple[int, int]:
 
 def by_duckdb(files: list[str], wanted: MapRequest) -> tuple[int, int]:
     """Return the same by DuckDB."""
-    width, limit, minimum = _terms(wanted)
-    within = f"time >= {wanted.window.start_ms} AND time < {wanted.window.end_ms}"
     with duckdb.connect() as connection:
         bars = connection.sql(
-            f"""SELECT time // {width} AS bin, min(price), max(price), arg_max(price, time)
-                FROM read_parquet({files}) WHERE {within} GROUP BY bin ORDER BY bin"""  # noqa: S608 - ours
+            f"""SELECT time // {_bin_ms(wanted)} AS bin, min(price), max(price), arg_max(price, time)
+                FROM read_parquet({files}) WHERE {within(wanted)} GROUP BY bin ORDER BY bin"""  # noqa: S608 - ours
         ).fetchnumpy()
-        sides = [
-            connection.sql(
-                f"""SELECT time, price, price * size AS notional FROM read_parquet({files})
-                    WHERE {within} AND is_buy = {side is Side.BUY} AND price * size >= {minimum}
-                    ORDER BY notional DESC, time {f"LIMIT {limit}" if limit else ""}"""  # noqa: S608
-            ).fetchnumpy()
-            for side in Side
-        ]
+        sides = [selected_by_duckdb(connection, files, wanted, side) for side in Side]
     return len(bars["bin"]), sum(len(side["time"]) for side in sides)
+
+
+def selected_by_duckdb(
+    connection: duckdb.DuckDBPyConnection, files: list[str], wanted: MapRequest, side: Side
+) -> dict[str, NDArray[Any]]:
+    """Return time, price and notional of a side's selected trades, the largest first."""
+    limit, minimum = _terms(wanted.selection)
+    return connection.sql(
+        f"""SELECT time, price, price * size AS notional FROM read_parquet({files})
+            WHERE {within(wanted)} AND is_buy = {side is Side.BUY} AND price * size >= {minimum}
+            ORDER BY notional DESC, time {f"LIMIT {limit}" if limit else ""}"""  # noqa: S608
+    ).fetchnumpy()
+
+
+def within(wanted: MapRequest) -> str:
+    """Return the condition of SQL for the trades of a window."""
+    return f"time >= {wanted.window.start_ms} AND time < {wanted.window.end_ms}"
 
 
 def by_polars(files: list[str], wanted: MapRequest) -> tuple[int, int]:
     """Return the same by Polars, its two sides and its path in one plan."""
-    width, limit, minimum = _terms(wanted)
+    limit, minimum = _terms(wanted.selection)
     inside = pl.col("time").is_between(wanted.window.start_ms, wanted.window.end_ms, closed="left")
     trades = pl.scan_parquet(files).filter(inside)
     price = pl.col("price")
-    bars = trades.group_by((pl.col("time") // width).alias("bin")).agg(
+    bars = trades.group_by((pl.col("time") // _bin_ms(wanted)).alias("bin")).agg(
         price.min().alias("low"), price.max().alias("high"), price.last().alias("close")
     )
     valued = trades.with_columns((price * pl.col("size")).alias("notional"))
@@ -133,13 +143,15 @@ def by_polars(files: list[str], wanted: MapRequest) -> tuple[int, int]:
     return len(found[0]), sum(map(len, found[1:]))
 
 
-def _terms(wanted: MapRequest) -> tuple[int, int | None, float]:
-    """Return the width of a bin [ms], the most trades of a side, and the least notional."""
-    width = 1000 * path_bin_seconds(int(wanted.window.length.total_seconds()), bins=PATH_BINS)
-    selection: Selection = wanted.selection
+def _bin_ms(wanted: MapRequest) -> int:
+    return 1000 * path_bin_seconds(int(wanted.window.length.total_seconds()), bins=PATH_BINS)
+
+
+def _terms(selection: Selection) -> tuple[int | None, float]:
+    """Return the most trades of a side, and the least notional."""
     if isinstance(selection, TopN):
-        return width, selection.count, 0.0
-    return width, None, float(selection.value)
+        return selection.count, 0.0
+    return None, float(selection.value)
 
 
 if __name__ == "__main__":

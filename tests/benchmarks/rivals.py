@@ -16,7 +16,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from liqmap import Engine, GrossValue, MapRequest, Selection, Settings, TopN
+from liqmap import Engine, GrossValue, MapRequest, Settings, TopN
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.levels import build_map
 from liqmap.compute.path import coarsened, path_bin_seconds
@@ -27,6 +27,7 @@ from liqmap.render import draw_depth, draw_map
 from liqmap.run.job import PATH_BINS, MapJob, margin_of
 from tests.benchmarks.maps import clocked, request
 from tests.benchmarks.market import END, SYMBOL
+from tests.benchmarks.queries import selected_by_duckdb, within
 from tests.benchmarks.table import Table
 
 RUNS = 5
@@ -136,14 +137,17 @@ def _store_parquet(csv: Path, parquet: Path) -> None:
 
 def by_duckdb(parquet: Path, wanted: MapRequest) -> list[bytes]:
     """Query trades in time order, and draw with what this project draws with."""
-    window = f"time >= {wanted.window.start_ms} AND time < {wanted.window.end_ms}"
     with duckdb.connect() as connection:
         bars = connection.sql(
             f"""SELECT time // 1000 * 1000 AS second, min(price) AS low, max(price) AS high,
                        arg_max(price, time) AS close, count(*) AS trades
-                FROM '{parquet}' WHERE {window} GROUP BY second ORDER BY second"""  # noqa: S608
+                FROM '{parquet}' WHERE {within(wanted)} GROUP BY second ORDER BY second"""  # noqa: S608
         ).fetchnumpy()
-        trades = {side: _largest(connection, parquet, window, side, wanted.selection) for side in Side}
+        found = {side: selected_by_duckdb(connection, [str(parquet)], wanted, side) for side in Side}
+    trades = {
+        side: SideTrades(side, *(np.asarray(its[name]) for name in ("time", "price", "notional")))
+        for side, its in found.items()
+    }
     path = PricePath(bars["second"], bars["low"], bars["high"], bars["close"])
     seconds = path_bin_seconds(int(wanted.window.length.total_seconds()), bins=PATH_BINS)
     after = {
@@ -162,19 +166,6 @@ def by_duckdb(parquet: Path, wanted: MapRequest) -> list[bytes]:
         basis=basis,
     )
     return [draw_map(drawn, label="Binance USD-M"), draw_depth(drawn, label="Binance USD-M")]
-
-
-def _largest(
-    connection: duckdb.DuckDBPyConnection, parquet: Path, window: str, side: Side, selection: Selection
-) -> SideTrades:
-    limit = f"LIMIT {selection.count}" if isinstance(selection, TopN) else ""
-    minimum = selection.value if isinstance(selection, GrossValue) else 0
-    found = connection.sql(
-        f"""SELECT time, price, price * size AS notional FROM '{parquet}'
-            WHERE {window} AND is_buy = {side is Side.BUY} AND price * size >= {minimum}
-            ORDER BY notional DESC, time {limit}"""  # noqa: S608
-    ).fetchnumpy()
-    return SideTrades(side, *(np.asarray(found[name]) for name in ("time", "price", "notional")))
 
 
 def _clocked(draw: Callable[[], list[bytes]]) -> float:
