@@ -46,12 +46,11 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
-
 TABLES: Final = ("bars", "minutes", "buy", "sell")
 """The names of a segment's tables, whose files end in .arrow."""
+
 VIA_FILES: Final = "daily files"
 VIA_REST: Final = "REST"
-
 VIA_STREAM: Final = "live stream"
 """How trades came from the exchange, in words that fit into a list of sources."""
 
@@ -63,6 +62,7 @@ VOLUME: Final = "volume"
 
 BATCH_SECONDS: Final = b"batch_seconds"
 """Key in the metadata of a table of bars: how many seconds each of its batches covers, traded or not."""
+
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z")
 

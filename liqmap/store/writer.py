@@ -77,12 +77,7 @@ def copied(segment: Segment) -> bytes:
 def _planned(path: Path, origin: Origin, trades: Trades) -> tuple[Segment, _Tables]:
     buys = int(np.count_nonzero(trades.is_buy))
     bars = bars_of(trades, origin.window)
-    tables = {
-        "bars": lambda: bars_table(bars),
-        "minutes": lambda: bars_table(minutes_of(bars)),
-        "buy": lambda: side_table(trades, Side.BUY, origin.window, bars),
-        "sell": lambda: side_table(trades, Side.SELL, origin.window, bars),
-    }
+    tables = _tables_of(bars, lambda side: side_table(trades, side, origin.window, bars))
     first, last = map(int, trades.time[[0, -1]]) if len(trades) else (None, None)
     return Segment(path, origin, buys, len(trades) - buys, {}, {}, first, last), tables
 
@@ -121,16 +116,21 @@ def merged_record(path: Path, segments: Sequence[Segment]) -> bytes:
     )
     joined = _joined(segments, "bars", "second", window, units_per_ms=1 / 1000)
     bars: Columns = {name: joined[name] for name in ("second", *BAR_COLUMNS, VOLUME) if name in joined}
-    tables = {
-        "bars": lambda: bars_table(bars),
-        "minutes": lambda: bars_table(minutes_of(bars)),
-        "buy": lambda: _merged_side(segments, Side.BUY, window, bars),
-        "sell": lambda: _merged_side(segments, Side.SELL, window, bars),
-    }
+    tables = _tables_of(bars, lambda side: _merged_side(segments, side, window, bars))
     counts = (sum(segment.buys for segment in segments), sum(segment.sells for segment in segments))
     traded = [segment for segment in segments if segment.buys + segment.sells]
     bounds = (traded[0].first_ms, traded[-1].last_ms) if traded else (None, None)
     return _encoded(Segment(path, origin, *counts, {}, {}, *bounds), tables)
+
+
+def _tables_of(bars: Columns, side_of: Callable[[Side], pa.RecordBatch]) -> _Tables:
+    """Return what makes each table of a segment: one is made at a time, because each is large."""
+    return {
+        "bars": lambda: bars_table(bars),
+        "minutes": lambda: bars_table(minutes_of(bars)),
+        "buy": lambda: side_of(Side.BUY),
+        "sell": lambda: side_of(Side.SELL),
+    }
 
 
 def _encoded(segment: Segment, tables: _Tables) -> bytes:
