@@ -51,21 +51,24 @@ class Rows:
         self.is_buy = self.is_buy[places]
         self.ids = None if self.ids is None else self.ids[places]
 
+    def real(self) -> NDArray[np.bool_]:
+        """Return which rows are trades: those of size 0 are none.
+
+        Binance published 200,000 of them in May 2023 (binance-public-data, issues #263 and #342).
+        """
+        real: NDArray[np.bool_] = self.size >= LEAST_SIZE
+        return real
+
     def trades(self) -> Trades:
         """Return the rows as trades, uncopied."""
         return Trades(self.time, self.price, self.size, self.is_buy, self.inverse)
 
 
-def real_rows(name: str, rows: Rows) -> NDArray[np.bool_]:
-    """Return which rows of a file are trades: those of size 0 are none.
-
-    Binance published 200,000 of them in May 2023 (binance-public-data, issues #263 and #342). Raises
-    DataError naming the file as `name`, and a size or a price that cannot be right.
-    """
+def check_rows(name: str, rows: Rows) -> None:
+    """Raise DataError naming the file as `name`, if a size or the price of a trade cannot be right."""
     check_range(name, "size", rows.size, least=0)
-    real = _is_real(rows)
+    real = rows.real()
     check_range(name, "price", rows.price if real.all() else rows.price[real], least=LEAST_PRICE)
-    return real
 
 
 def trades_of_day(
@@ -81,7 +84,7 @@ def trades_of_day(
     count = len(rows)
     _order_by_id(rows)
     duplicates += count - len(rows)
-    real, inside = _is_real(rows), (rows.time >= day.start_ms) & (rows.time < day.end_ms)
+    real, inside = rows.real(), (rows.time >= day.start_ms) & (rows.time < day.end_ms)
     _check_day(name, day, rows.time if real.all() else rows.time[real])
     first, last, lost = _numbers(name, rows.ids, inside)
     holes = () if rows.ids is None or not lost else holes_in(*_chosen(inside, rows.ids, rows.time))
@@ -161,11 +164,6 @@ def check_range(
 def no_trades() -> Trades:
     """Return the trades of a day without any."""
     return Trades(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.bool_))
-
-
-def _is_real(rows: Rows) -> NDArray[np.bool_]:
-    real: NDArray[np.bool_] = rows.size >= LEAST_SIZE
-    return real
 
 
 def _is_rising(ids: NDArray[np.int64]) -> bool:

@@ -22,7 +22,7 @@ from liqmap.exchanges.columns import (
     read_columns,
 )
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
-from liqmap.exchanges.rows import Rows, no_trades, real_rows, trades_of_day
+from liqmap.exchanges.rows import Rows, check_rows, no_trades, trades_of_day
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Binance:
             ids=column.pop("agg_trade_id"),
             inverse=contract.inverse,
         )
-        real_rows(name, rows)
+        check_rows(name, rows)
         return trades_of_day(name, self.span(day), rows)
 
 

@@ -24,8 +24,9 @@ from liqmap.exchanges.columns import (
     printable,
     read_columns,
 )
+from liqmap.exchanges.fills import parts
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
-from liqmap.exchanges.rows import Rows, check_range, no_trades, real_rows, trades_of_day
+from liqmap.exchanges.rows import Rows, check_range, check_rows, no_trades, trades_of_day
 from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 # homeNotional equals it in both. foreignNotional is the other currency: size × price, or size / price.
 _SIDES = ("Sell", "Buy")
 _ID = "trdMatchID"
-_CHECKED_AT_ONCE = 500_000  # rows
 _LATEST = 1e16  # in µs, the unit with the largest numbers
 _ROUNDING = 1e-6  # tolerance for foreignNotional, which inverse files truncate at 1e-8
 
@@ -98,8 +98,8 @@ class Bybit:
             is_buy=column.pop("side") == _SIDES.index("Buy"),
             inverse=self.contract(symbol).inverse,
         )
-        real = real_rows(name, rows)
-        _check_kind(name, rows, column.pop("foreignNotional"), real=real)
+        check_rows(name, rows)
+        _check_kind(name, rows, column.pop("foreignNotional"))
         count = len(rows)
         if once is not None:
             rows.pick(once)
@@ -138,13 +138,13 @@ def _codes(chunk: pa.Array, *, words: tuple[str, ...], complaint: str) -> NDArra
     return places[np.from_dlpack(chunk.indices).astype(np.intp)]
 
 
-def _check_kind(name: str, rows: Rows, foreign: NDArray[np.float64], *, real: NDArray[np.bool_]) -> None:
+def _check_kind(name: str, rows: Rows, foreign: NDArray[np.float64]) -> None:
     """Check by foreignNotional that sizes are what the contract counts. Raises DataError."""
+    real = rows.real()
 
     def fits(worth: np.ufunc) -> bool:
         # Part by part: in one go, this would take more memory than everything else.
-        for start in range(0, len(rows), _CHECKED_AT_ONCE):
-            part = slice(start, start + _CHECKED_AT_ONCE)
+        for part in parts(len(rows)):
             its = real[part]
             expected = worth(rows.size[part][its], rows.price[part][its])
             if not np.allclose(foreign[part][its], expected, rtol=1e-3, atol=_ROUNDING):

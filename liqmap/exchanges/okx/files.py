@@ -18,7 +18,7 @@ from liqmap.exchanges.archives import opened_zip
 from liqmap.exchanges.columns import Column, first_rows, printable, read_columns
 from liqmap.exchanges.okx.names import instrument_of
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
-from liqmap.exchanges.rows import Rows, check_range, no_trades, real_rows, trades_of_day
+from liqmap.exchanges.rows import Rows, check_range, check_rows, no_trades, trades_of_day
 from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Okx:
             is_buy=column.pop("side"),
             ids=column.pop("trade_id"),
         )
-        real_rows(name, rows)
+        check_rows(name, rows)
         return trades_of_day(name, self.span(day), rows, are_fills=True)
 
 
