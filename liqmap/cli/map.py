@@ -31,11 +31,7 @@ from liqmap.model import (
     SweepPrice,
     Theme,
 )
-from liqmap.parsing import (
-    DEFAULT_LEVERAGES,
-    parse_mode,
-    parse_selection,
-)
+from liqmap.parsing import DEFAULT_LEVERAGES, parse_mode, parse_selection
 from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
 from liqmap.run.typed import MapOptions, draw_typed, parse_request

@@ -26,9 +26,7 @@ from liqmap.model.market import (
     Trades,
     notional_of,
 )
-from liqmap.model.progress import (
-    Progress,
-)
+from liqmap.model.progress import Progress
 from liqmap.model.request import (
     ALL_PICTURES,
     BAND_DISTANCES,

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import (
-    Exchange,
-    Market,
-)
+from liqmap.model import Exchange, Market
 from liqmap.parsing.plain import one_of, plain, quoted
 
 if TYPE_CHECKING:

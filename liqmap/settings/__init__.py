@@ -18,12 +18,8 @@ from liqmap.settings.load import (
     load_settings,
     read_settings_file,
 )
-from liqmap.settings.proxies import (
-    environment_proxies,
-)
-from liqmap.settings.section import (
-    Section,
-)
+from liqmap.settings.proxies import environment_proxies
+from liqmap.settings.section import Section
 from liqmap.settings.sections import (
     DownloadSettings,
     EngineSettings,

@@ -7,10 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pydantic import (
-    Field,
-    ValidationError,
-)
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from liqmap.errors import SettingsError

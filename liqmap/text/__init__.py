@@ -52,16 +52,8 @@ from liqmap.text.request import (
     selection_text,
     unrecordable_text,
 )
-from liqmap.text.status import (
-    clock_text,
-    damage_text,
-    series_text,
-)
-from liqmap.text.times import (
-    duration_text,
-    length_text,
-    window_text,
-)
+from liqmap.text.status import clock_text, damage_text, series_text
+from liqmap.text.times import duration_text, length_text, window_text
 
 __all__ = [
     "BARELY_COVERED",
