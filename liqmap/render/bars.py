@@ -40,7 +40,7 @@ def standing_totals(liquidation_map: LiquidationMap) -> NDArray[np.float64]:
 
 
 def bucket_words(size: float) -> tuple[str, str]:
-    """Return which span of prices a bar's amount is of, in two parts: "per 50", "of price"."""
+    """Return the span of prices that each bar's amount belongs to, in two parts: "per 50", "of price"."""
     return f"per {price(size, step=size)}", "of price"
 
 

@@ -29,7 +29,7 @@ _SHARES = (0.6, 0.7, 0.8, 0.9)  # of the width, that lines of equal length are t
 
 
 def find_fonts() -> None:
-    """Read the fonts of this machine up to one of the script that symbols are listed in besides Latin."""
+    """Read the fonts of this machine until one has the Chinese letters of the symbols that exchanges list."""
     _fallback(_LISTED)
 
 
@@ -76,7 +76,7 @@ def _filled(words: Sequence[tuple[str, float]], width: float) -> tuple[str, ...]
         if word != "·" or lines[-1]:
             lines[-1].append(word)
             taken += its_width
-    # Between two facts the end of a line does the same.
+    # The end of a line separates two facts as well as a dot.
     return tuple(" ".join(line).removesuffix(" ·") for line in lines)
 
 
@@ -88,7 +88,7 @@ class Mask(NamedTuple):
     top: int
 
 
-# Most lines are on every picture of a symbol: 77 make a map and a depth.
+# A map and its depth have 77 lines, and most of them are on every picture of a symbol.
 @lru_cache(maxsize=512)
 def text_mask(
     text: str, size: int, *, bold: bool, rest: float, stroke: int = 0, opacity: float = 1.0
@@ -148,9 +148,9 @@ def font_of(text: str, size: int, *, bold: bool = False) -> ImageFont.FreeTypeFo
 
 
 def _special(text: str, *, only_missing: bool = False) -> frozenset[str]:
-    """Return the letters beyond ASCII of a text that the usual font cannot write, else none.
+    """Return the letters of a text that are not ASCII if the usual font lacks one of them, else none.
 
-    With `only_missing` they are those that the usual font does not have.
+    With `only_missing`, return only those that the usual font lacks.
     """
     if text.isascii():
         return frozenset()
@@ -168,9 +168,9 @@ class _Found(NamedTuple):
 
 @lru_cache
 def _fallback(special: frozenset[str]) -> _Found | None:
-    """Return the font of this machine that has most of the letters, and what stands beside symbols.
+    """Return the font of this machine that has most of the letters, the first by name of several.
 
-    Of several it is the first by name.
+    It also has all that is written beside symbols, such as digits.
     """
     best = None
     for path, index in _system_fonts():

@@ -138,7 +138,7 @@ def _made_of(liquidation_map: LiquidationMap, selected_from: str) -> list[str]:
         [],
     ]
     lines = [_lines(_SEPARATOR.join([*needed, *facts])) for facts in choices]
-    # As many facts as the lines take that are needed anyway.
+    # As many facts as fit into the lines that the needed ones take anyway.
     return next(each for each in lines if len(each) <= len(lines[-1]))
 
 

@@ -229,7 +229,7 @@ def _pill(panel: Panel, liquidation_map: LiquidationMap) -> tuple[Box, str]:
 
 
 def _elbow(panel: Panel, liquidation_map: LiquidationMap) -> float:
-    """Return where leaders leave the bars: level across those of its own cluster, aslant beyond all bars."""
+    """Return where leaders turn: they are level across the bars, and aslant beyond the longest one."""
     longest = float(standing_totals(liquidation_map).max(initial=0.0))
     return float(panel.x(longest)) + _BRACKET_DISTANCE + 1.5 + _BESIDE
 
@@ -243,7 +243,7 @@ def _label_clusters(
     starts = {cluster: bracket.right for cluster, bracket in brackets.items()}
     placed = column.placed(starts, step=step_of(liquidation_map))
     if placed:
-        # A bracket without a label would ask what it means.
+        # Nobody could tell what a bracket without a label means.
         canvas.boxes([brackets[each.cluster] for each in placed], palette.text)
         column.draw(canvas, placed, palette)
 

@@ -22,7 +22,7 @@ _TICK = 9.0  # [px]
 def realised_label(realised: Realised, *, marks: str) -> str | None:
     """Return what the `marks` of a picture add up to: "dots: liquidated longs ≥ $16.0K".
 
-    None if there are no marks because not all liquidations were received.
+    None if there are no marks, which may be because not all liquidations were received.
     """
     sums = realised.sums
     if not sums.longs + sums.shorts:

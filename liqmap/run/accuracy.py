@@ -226,8 +226,8 @@ class Accuracy:
     def _liquidations(self, market: Market, window: TimeWindow, parts: Sequence[Part]) -> list[Liquidation]:
         """Read the liquidations of a window of eight hours, which lies within a day.
 
-        Bankruptcy prices lie beyond the level. Where only these are known, `parts` are the trades whose price
-        in its second each liquidation gets instead.
+        Bankruptcy prices lie beyond the level. Where only these are known, each liquidation gets the traded
+        price of its second instead, which is read from `parts`.
         """
         day = window.start.date()
         found = [

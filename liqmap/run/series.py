@@ -56,9 +56,9 @@ class SeriesFetch:
         self._published = asyncio.create_task(_published_liquidations(request, liquidations))
 
     async def result(self) -> MapSeries:
-        """Return the series, however long those take that the request needs.
+        """Return the series. Those that the request needs are waited for, however long they take.
 
-        The others are waited for as long as `PATIENCE`, but not if the exchange cannot be reached. Raises
+        The others are waited for up to `PATIENCE`, and not at all if the exchange cannot be reached. Raises
         UnreadableStore.
         """
         await asyncio.gather(*(self._tasks[kind] for kind in _required(self._request)))
