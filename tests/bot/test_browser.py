@@ -24,7 +24,6 @@ MESSAGES = "#channel-message-list .channel-message"
 SELECTED = re.compile(r"[\d,]+ of [\d,]+ trades, \S+")
 WHOLE = r"The whole 1d until .* UTC"
 UNDER_WAY = re.compile(r"Thinking|[░▓]|Drawing …|is being fetched")
-NOT_YET = "not pressed yet"
 
 # A market of few trades: what is tested is the page, and not how long a day takes to be invented.
 SMALL_PLAYGROUND = """
@@ -144,16 +143,9 @@ async def settled(page: Page) -> None:
     await expect(status).not_to_have_text(re.compile("uncertain|not completed"))
 
 
-async def taken_up(page: Page, button: Locator) -> None:
-    """Press a button until the page says what it does: a press is lost where the page draws itself anew."""
-    status = page.locator("#action-status")
-    await status.evaluate("(node, text) => { node.textContent = text }", NOT_YET)
-    await button.click()
-    try:
-        await expect(status).not_to_have_text(NOT_YET, timeout=5_000)
-    except AssertionError:
-        await button.click()
-        await expect(status).not_to_have_text(NOT_YET)
+async def forget_outcome(page: Page) -> None:
+    """Clear the outcome of the last action, so that `settled` waits for the next one."""
+    await page.locator("#action-status").evaluate("node => { node.textContent = '' }")
 
 
 def button_of(message: Locator, label: str) -> Locator:
@@ -163,9 +155,18 @@ def button_of(message: Locator, label: str) -> Locator:
 
 async def press(page: Page, message: Locator, label: str) -> None:
     """Press a button of a message, and wait for what comes of it."""
-    await taken_up(page, button_of(message, label))
+    await forget_outcome(page)
+    await button_of(message, label).click()
     await settled(page)
     await complete(message)
+
+
+async def press_window(page: Page, answer: Locator, label: str) -> None:
+    """Press the button of another window, and wait for its map, which has another number of trades."""
+    selected = SELECTED.search(await answer.inner_text())
+    assert selected is not None
+    await press(page, answer, label)
+    await expect(answer).not_to_contain_text(selected[0])
 
 
 async def choose(page: Page, message: Locator, menu: int, option: str) -> None:
@@ -175,6 +176,7 @@ async def choose(page: Page, message: Locator, menu: int, option: str) -> None:
     box = await trigger.bounding_box()
     assert box is not None
     await page.mouse.click(box["x"] + 40, box["y"] + box["height"] / 2)
+    await forget_outcome(page)
     await page.locator("[role=option]:visible", has_text=option).first.click()
     await settled(page)
     await complete(message)
@@ -192,11 +194,7 @@ async def try_map(page: Page) -> None:
     await expect(answer.get_by_role("img", name="Embed 1 image")).to_be_visible()
     await shoot(page, "liqmap")
     for label in ("1h", "6h", "24h", "7d"):
-        selected = SELECTED.search(await answer.inner_text())
-        assert selected is not None
-        await press(page, answer, label)
-        # Another map has come when its number of trades is another one.
-        await expect(answer).not_to_contain_text(selected[0])
+        await press_window(page, answer, label)
     await choose(page, answer, 0, "gross_value")
     await expect(answer).to_contain_text("Binance · trades ≥ $100K")
     await shoot(page, "menu")
@@ -213,7 +211,7 @@ async def try_map(page: Page) -> None:
 async def try_whole_window(page: Page) -> None:
     """Ask for a window that is not covered to its end, and press the button of the newest whole one."""
     answer = await answer_to(page, "liqmap")
-    await press(page, answer, "24h")
+    await press_window(page, answer, "24h")
     await choose(page, answer, 1, "Bybit")  # whose days are published when they are over
     await expect(button_of(answer, WHOLE)).to_be_visible(timeout=3 * PATIENCE_MS)
     await press(page, answer, WHOLE)
@@ -271,8 +269,6 @@ async def try_alerts(page: Page) -> None:
     await expect(await answer_to(page, "alert remove")).to_contain_text("Removed:")
 
 
-# The page sometimes misses a change of a message and then shows the old one until it is loaded again.
-@pytest.mark.flaky(reruns=2)
 @pytest.mark.timeout(300)
 async def test_every_command_button_and_menu_works_in_the_browser(page: Page):
     await expect(page.locator(MESSAGES)).to_have_count(1)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import simcord
@@ -9,7 +12,9 @@ import simcord
 from bot import playground
 from bot.app import main
 from bot.playground import play
+from bot.playground.page import LivePage
 from bot.settings import BotSettings
+from liqmap import utc_now
 from liqmap.errors import DataError
 from liqmap.settings import EngineSettings
 from liqmap.simulator import LISTINGS, SimulatedMarket
@@ -63,6 +68,66 @@ async def test_playground_names_near_symbols_and_offers_what_the_market_lists(
     sentence, *choices = reported
     assert str(sentence).startswith("Binance lists no “BTCUSTDT”; did you mean BTCUSDT")
     assert choices == ["NEWLYUSDT"]
+
+
+async def test_page_shows_once_whatever_the_bot_has_sent():
+    requests: list[str] = []
+    drawn: list[str] = []
+
+    def draw(page: SimpleNamespace, *, reason: str) -> None:
+        page.revision += 1
+        drawn.append(f"{page.id}: {reason}")
+
+    async def act(context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+        assert body["published_revision"] == pages[str(context_id)].revision  # whatever the browser shows
+        requests.append("an answer")
+        if body["draws"]:
+            draw(pages[str(context_id)], reason="action")
+        return {}
+
+    pages = {name: SimpleNamespace(id=name, revision=1) for name in ("mine", "other")}
+    preview = SimpleNamespace(
+        _action=act,
+        _server=SimpleNamespace(_static=None),
+        _pages=pages,
+        _active_action=None,
+        _publish=draw,
+        _advance_presentation_time=lambda: None,
+    )
+    backend = SimpleNamespace(http_requests=requests, advance_clock=lambda _: None)
+    env = SimpleNamespace(backend=backend, now=utc_now)
+    live = LivePage(cast("simcord.Env", env), cast("simcord.Preview", preview))
+    async with live.kept_live():
+        live.show_changes()
+        drawn.clear()
+
+        # SimCord announces no change of an answer that one person alone sees; the bot's request shows it.
+        requests.append("an edit of an ephemeral answer")
+        live.show_changes()
+        live.show_changes()
+        assert drawn == ["mine: refresh", "other: refresh"]
+
+        # An action that draws its page is not followed by another drawing, which would take a press with it.
+        drawn.clear()
+        await preview._action("mine", {"published_revision": 0, "draws": True})
+        live.show_changes()
+        live.show_changes()
+        assert drawn == ["mine: action", "other: refresh"]
+
+        drawn.clear()
+        await preview._action("mine", {"published_revision": 0, "draws": False})
+        live.show_changes()
+        assert drawn == ["mine: refresh", "other: refresh"]
+
+        # While an action runs, nothing moves under it; what came meanwhile is shown when it is over.
+        drawn.clear()
+        requests.append("progress")
+        preview._active_action = object()
+        live.show_changes()
+        assert drawn == []
+        preview._active_action = None
+        live.show_changes()
+        assert drawn == ["mine: refresh", "other: refresh"]
 
 
 def test_playground_is_a_command_of_the_bot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
