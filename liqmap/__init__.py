@@ -57,8 +57,8 @@ from liqmap.model import (
     Theme,
     TopN,
 )
+from liqmap.model.window import TimeWindow
 from liqmap.version import __version__
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock, SteadyClock, SystemClock, utc_now

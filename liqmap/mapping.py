@@ -24,11 +24,11 @@ from liqmap.model import (
     Selection,
     TopN,
 )
+from liqmap.model.window import TimeWindow
 from liqmap.parsing import parse_exchange, parse_mode, parse_symbol
 from liqmap.run.calls import draw_for_script, in_own_loop
 from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.run.result import MapResult

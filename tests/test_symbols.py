@@ -30,13 +30,13 @@ from liqmap.collect.symbols import KnownSymbols
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.recorder import configured
 from liqmap.mapping import HistoricalMapping
+from liqmap.model.window import TimeWindow
 from liqmap.parsing import parse_symbol
 from liqmap.run import accuracy_report
 from liqmap.run.typed import MapOptions, parse_request
 from liqmap.settings import NetworkSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import SimulatedClock
 from liqmap.text import completion_text
-from liqmap.window import TimeWindow
 from tests.bot.conftest import REQUEST
 from tests.doors.samples import BACKUP
 

@@ -18,6 +18,7 @@ from liqmap.files import write_file
 from liqmap.ledger.file import verify_ledger
 from liqmap.ledger.lines import newest_boundary
 from liqmap.model import DEFAULT_EXCHANGE, Exchange, Market
+from liqmap.model.window import DAY, TimeWindow
 from liqmap.parsing import parse_end, parse_exchange, parse_symbol, parse_window
 from liqmap.run.accuracy import ledger_path
 from liqmap.run.accuracy_report import ReportJob, run_report_job
@@ -26,7 +27,6 @@ from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
 from liqmap.text import meant_text
-from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

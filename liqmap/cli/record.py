@@ -20,6 +20,7 @@ from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.status import clock_warning, recording_status
 from liqmap.model import Exchange, Market
+from liqmap.model.window import TimeWindow
 from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.run.accuracy import ledger_path
 from liqmap.run.accuracy_report import sealed_text
@@ -29,7 +30,6 @@ from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
 from liqmap.text import duration_text, meant_text, series_text, share_text, unrecordable_text
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

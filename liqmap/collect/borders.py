@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from liqmap.errors import DataError
 from liqmap.exchanges.rows import no_trades
 from liqmap.model import LEAST_HOLE_MS
+from liqmap.model.window import DAY, TimeWindow
 from liqmap.store.borders import holes_between
 from liqmap.store.segments import Origin, Part, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

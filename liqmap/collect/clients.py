@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from liqmap.clock import ExchangeClock, SystemClock
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
+from liqmap.model.window import at_ms
 from liqmap.net.budget import WeightBudget
 from liqmap.net.rest import RestClient
 from liqmap.net.session import open_session
 from liqmap.text import clock_text
-from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock

@@ -15,9 +15,9 @@ from liqmap.collect.progress import FetchProgress
 from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Coverage, Exchange, Gap, GapKind, Market, Progress
+from liqmap.model.window import DAY, TimeWindow, missing
 from liqmap.store.segments import segment_windows
 from liqmap.text import gap_text
-from liqmap.window import DAY, TimeWindow, missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

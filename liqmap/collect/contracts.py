@@ -16,8 +16,8 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.protocol import Instrument
 from liqmap.files import unreadable, write_file
 from liqmap.model import Exchange
+from liqmap.model.window import at_ms
 from liqmap.seals import sealed_json, unsealed_json
-from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from pathlib import Path

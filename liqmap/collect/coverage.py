@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from liqmap.model import Coverage, Gap, GapKind
+from liqmap.model.window import DAY, TimeWindow, at_ms, merged, missing, split_at
 from liqmap.store.borders import holes_between
-from liqmap.window import DAY, TimeWindow, at_ms, merged, missing, split_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Self
 
 from liqmap.errors import NotPublished
 from liqmap.exchanges import EXCHANGES
-from liqmap.window import DAY
+from liqmap.model.window import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
     from liqmap.model import Exchange
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 
 @dataclass(frozen=True, slots=True)

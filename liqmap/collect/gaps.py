@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from liqmap.errors import NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Gap, GapKind
+from liqmap.model.window import DAY
 from liqmap.store.damaged import damaged_windows
 from liqmap.store.segments import segment_windows
-from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from liqmap.collect.recent import RecentTrades
     from liqmap.errors import LiqmapError
     from liqmap.model import Exchange, Market
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 PUBLISHED_WITHIN: Final = timedelta(days=3)
 """Exchanges publish a day within this time. A day that is missing longer will not be published any more."""

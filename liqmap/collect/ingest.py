@@ -10,10 +10,10 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.fills import in_base
 from liqmap.exchanges.rows import completed
 from liqmap.memory import give_back_memory
+from liqmap.model.window import DAY
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from datetime import date

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 from liqmap.errors import StoreError
 from liqmap.exchanges import EXCHANGES
+from liqmap.model.window import TimeWindow
 from liqmap.net.download import download
 from liqmap.store.feeds import feed_coverage, note_feed
 from liqmap.store.liquidations import liquidations_path, write_liquidations
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from datetime import date

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
     from liqmap.model import MapRequest
+    from liqmap.model.window import TimeWindow
     from liqmap.net.session import Session
     from liqmap.settings import Settings
-    from liqmap.window import TimeWindow
 
 log = logging.getLogger(__name__)
 

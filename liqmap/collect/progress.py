@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from liqmap.model import Exchange
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 _LEAST_HOURS = 0.1
 

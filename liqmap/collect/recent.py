@@ -19,10 +19,10 @@ from liqmap.exchanges.fills import in_base, merged_fills
 from liqmap.exchanges.messages import Page
 from liqmap.exchanges.rows import holes_in, no_trades
 from liqmap.model import Trades
+from liqmap.model.window import HOUR, TimeWindow, split_at
 from liqmap.net.rest import RejectedRequest
 from liqmap.store.segments import VIA_REST, Origin, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import HOUR, TimeWindow, split_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

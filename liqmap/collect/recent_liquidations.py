@@ -11,9 +11,9 @@ from liqmap.clock import is_recent
 from liqmap.collect.contracts import counted_in_base
 from liqmap.errors import StoreError
 from liqmap.exchanges import EXCHANGES
+from liqmap.model.window import DAY, TimeWindow, at_ms, missing, split_at
 from liqmap.store.feeds import note_feed, received_windows
 from liqmap.store.liquidations import merge_liquidations
-from liqmap.window import DAY, TimeWindow, at_ms, missing, split_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

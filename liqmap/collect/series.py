@@ -14,9 +14,9 @@ from liqmap.errors import LiqmapError, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Gap, GapKind, Market
 from liqmap.model.series import Series, SeriesKind
+from liqmap.model.window import TimeWindow, at_ms, missing
 from liqmap.net.download import download
 from liqmap.store.series import Piece, SeriesStore
-from liqmap.window import TimeWindow, at_ms, missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

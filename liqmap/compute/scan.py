@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import RequestError
 from liqmap.model import Side, Theme
-from liqmap.window import DAY, TimeWindow
+from liqmap.model.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from liqmap.compute.sweep import SweepPath
     from liqmap.compute.values import LiquidationLevels
     from liqmap.model.series import Series
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 GRID_MS: Final = 900_000
 """The intervals: finer ones would find more turnover in the same data, and coarser ones less."""

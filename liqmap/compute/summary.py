@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from liqmap.model import MapSummary, MarketSummary
-from liqmap.window import at_ms
+from liqmap.model.window import at_ms
 
 if TYPE_CHECKING:
     from liqmap.compute.values import Computed, LiquidationMap

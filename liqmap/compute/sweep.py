@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.model.series import Series
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 MINUTE_MS: Final = 60_000
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from liqmap.exchanges.messages import Backfill, Liquidation, LiquidationPages, LiveFormat, RiskTier
     from liqmap.model import Hole, MarginModel, MarginRule, Trades
     from liqmap.model.series import Series, SeriesKind
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 
 @dataclass(frozen=True, slots=True)

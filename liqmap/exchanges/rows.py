@@ -13,12 +13,12 @@ from liqmap.exchanges.fields import FIRST_ID, LAST_ID, LEAST_PRICE, LEAST_SIZE, 
 from liqmap.exchanges.fills import first_fills, parts, summed
 from liqmap.exchanges.protocol import DayTrades, NumberedTrades
 from liqmap.model import LEAST_HOLE_MS, Hole, Trades
-from liqmap.window import DAY
+from liqmap.model.window import DAY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 _MOST_HOLES = 200
 _NOWHERE = np.empty(0, np.int64)

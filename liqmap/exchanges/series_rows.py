@@ -10,7 +10,7 @@ from liqmap.errors import DataError
 from liqmap.exchanges.archives import opened_zip
 from liqmap.exchanges.fields import FIRST_MS, LAST_MS, MOST
 from liqmap.model.series import Series, SeriesKind
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

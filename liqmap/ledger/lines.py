@@ -12,7 +12,7 @@ import numpy as np
 from liqmap.errors import RequestError, parser_door
 from liqmap.ledger.buckets import COUNT
 from liqmap.model import Exchange, Market
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

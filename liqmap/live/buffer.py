@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.model import Trades
-from liqmap.window import HOUR, TimeWindow, at_ms, split_at
+from liqmap.model.window import HOUR, TimeWindow, at_ms, split_at
 
 if TYPE_CHECKING:
     from liqmap.exchanges.messages import StreamTrade

@@ -15,9 +15,9 @@ import aiohttp
 from liqmap.clock import is_recent
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Acknowledged, Leaving, PartlyUnreadable
+from liqmap.model.window import HOUR
 from liqmap.net.attempts import TransientError
 from liqmap.net.session import host_of
-from liqmap.window import HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,8 +25,8 @@ from liqmap.live.outbox import Outbox
 from liqmap.live.registry import Recording
 from liqmap.live.symbol import SymbolRecorder
 from liqmap.live.wanted import WantedSymbols
+from liqmap.model.window import at_ms
 from liqmap.net.attempts import TransientError, attempts
-from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,9 +16,9 @@ from liqmap.live.registry import Recordings, readable
 from liqmap.live.repair import Repair
 from liqmap.live.writer import SegmentWriter
 from liqmap.model import Exchange, Market
+from liqmap.model.window import DAY
 from liqmap.parsing import parse_exchange, parse_symbol
 from liqmap.text import unrecordable_text
-from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from liqmap.collect.day import Day
 from liqmap.errors import LiqmapError
+from liqmap.model.window import DAY, TimeWindow, at_ms, missing
 from liqmap.store.compact import compact
 from liqmap.store.segments import segment_path, segment_windows
-from liqmap.window import DAY, TimeWindow, at_ms, missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

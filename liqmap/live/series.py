@@ -14,7 +14,7 @@ from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.registry import Recordings, readable
 from liqmap.model import Market
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,10 +11,10 @@ from liqmap.errors import DamagedSegment, UnreadableStore
 from liqmap.live.registry import Recordings, readable
 from liqmap.model import Market
 from liqmap.model.series import SeriesKind
+from liqmap.model.window import DAY, TimeWindow, missing
 from liqmap.store.segments import open_segment, segment_path, segment_windows
 from liqmap.store.series import SeriesStore
 from liqmap.text import clock_text
-from liqmap.window import DAY, TimeWindow, missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

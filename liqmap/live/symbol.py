@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from liqmap.exchanges.messages import StreamTrade
-from liqmap.window import at_ms
+from liqmap.model.window import at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

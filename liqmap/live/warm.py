@@ -12,7 +12,7 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.live.background import Background
 from liqmap.live.recorder import configured
 from liqmap.model import Exchange
-from liqmap.window import HOUR, TimeWindow, split_at
+from liqmap.model.window import HOUR, TimeWindow, split_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,12 +11,12 @@ from liqmap.collect.contracts import counted_in_base
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.fills import in_base
+from liqmap.model.window import at_ms
 from liqmap.store.bundling import Journal
 from liqmap.store.feeds import note_feed
 from liqmap.store.liquidations import append_liquidations, merge_liquidations
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import recorded
-from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

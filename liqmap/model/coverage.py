@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from liqmap.model.market import Exchange
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 
 LEAST_HOLE_MS: Final = 10_000

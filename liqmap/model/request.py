@@ -10,7 +10,7 @@ from typing import Final
 
 from liqmap.errors import RequestError
 from liqmap.model.market import Market
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 
 class Mode(StrEnum):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 
 class SeriesKind(StrEnum):

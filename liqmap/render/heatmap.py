@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.compute.values import Heatmap, LiquidationMap, Realised
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 _TICKS = 8
 _ELBOW = 4  # from the panel to where leaders begin to climb [px]

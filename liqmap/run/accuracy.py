@@ -18,6 +18,7 @@ from liqmap.ledger.lines import FORMAT, HORIZON, LedgerOrigin, newest_boundary, 
 from liqmap.ledger.score import LEAST_COVERAGE, Feed, Travelled
 from liqmap.live.recorder import markets_named
 from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, MapRequest, Market, SweepPrice
+from liqmap.model.window import TimeWindow, at_ms
 from liqmap.parsing import parse_mode, parse_selection, parse_window
 from liqmap.run.accuracy_report import ReportJob, run_report_job, sealed_text
 from liqmap.run.job import MapJob
@@ -27,7 +28,6 @@ from liqmap.store.feeds import feed_coverage
 from liqmap.store.liquidations import read_liquidations
 from liqmap.store.segments import segment_windows
 from liqmap.version import __version__
-from liqmap.window import TimeWindow, at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence

@@ -17,10 +17,10 @@ from liqmap.ledger.file import digest_of, read_ledger
 from liqmap.ledger.lines import HORIZON, LedgerOrigin
 from liqmap.ledger.report import report_of
 from liqmap.model import Progress
+from liqmap.model.window import TimeWindow
 from liqmap.run.accuracy import terms_of
 from liqmap.settings import LedgerSettings
 from liqmap.version import __version__
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

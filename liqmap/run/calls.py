@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from liqmap.model import MapRequest, Selection
+    from liqmap.model.window import TimeWindow
     from liqmap.run.result import MapResult
-    from liqmap.window import TimeWindow
 
 log = logging.getLogger(__name__)
 

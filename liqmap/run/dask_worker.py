@@ -22,6 +22,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from liqmap.errors import DamagedSegment, LiqmapError, SharedStoreAway, StoreError
 from liqmap.model import DEFAULT_EXCHANGE, Coverage, MapRequest, Market, TopN, Trades
+from liqmap.model.window import TimeWindow
 from liqmap.run.job import MapJob, run_map_job
 from liqmap.run.joint import Job, map_jobs, run_job, with_jobs
 from liqmap.settings import Settings, load_settings
@@ -30,7 +31,6 @@ from liqmap.store.segments import FORMAT_VERSION, Origin, Part, segment_path
 from liqmap.store.shared import SharedStore
 from liqmap.store.writer import write_segment
 from liqmap.version import __version__
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,11 +14,11 @@ from liqmap.compute.standing import Volume
 from liqmap.compute.sweep import SweepPath
 from liqmap.errors import DataError, RequestError
 from liqmap.model import Picture, Side
+from liqmap.model.window import TimeWindow, at_ms
 from liqmap.run.loaded import Loaded, Marks
 from liqmap.store.bars import path_of, read_bars, read_volume
 from liqmap.store.largest import read_largest
 from liqmap.text import known_share
-from liqmap.window import TimeWindow, at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,8 +20,8 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.files import matching
 from liqmap.ledger.metrics import margin_gap
 from liqmap.model import Exchange, Market, Side
+from liqmap.model.window import at_ms
 from liqmap.store.liquidations import read_liquidations
-from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,7 +16,7 @@ from liqmap.model import (
     SweepBasis,
     SweepPrice,
 )
-from liqmap.window import at_ms
+from liqmap.model.window import at_ms
 
 if TYPE_CHECKING:
     from liqmap.compute.standing import OpenShares

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from liqmap.exchanges.messages import Liquidation
     from liqmap.model import Market
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 
 def realised_in(root: Path, market: Market, window: TimeWindow) -> Realised | None:

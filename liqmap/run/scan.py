@@ -10,9 +10,9 @@ from liqmap.compute.summary import summarize
 from liqmap.compute.volatility import hourly_volatility
 from liqmap.errors import LiqmapError
 from liqmap.model import Side
+from liqmap.model.window import HOUR, TimeWindow
 from liqmap.run.job import compute_map, load_job
 from liqmap.store.largest import read_largest
-from liqmap.window import HOUR, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

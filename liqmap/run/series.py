@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from liqmap.errors import DataError
 from liqmap.model import GapKind, LevelFilter, PositionModel, SweepPrice
 from liqmap.model.series import SeriesKind
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.clock import Clock

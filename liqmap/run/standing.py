@@ -10,8 +10,8 @@ from liqmap.compute.levels import all_levels
 from liqmap.ledger.buckets import COUNT, bucket_of, summed
 from liqmap.ledger.lines import HORIZON
 from liqmap.ledger.score import Standing
+from liqmap.model.window import DAY
 from liqmap.run.job import load_job, margin_of
-from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from liqmap.compute.values import PricePath

@@ -20,6 +20,7 @@ from liqmap.model import (
     SweepPrice,
     Theme,
 )
+from liqmap.model.window import TimeWindow
 from liqmap.parsing import (
     DEFAULT_LEVERAGES,
     check_request,
@@ -39,7 +40,6 @@ from liqmap.parsing import (
     parse_turnover,
     parse_window,
 )
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

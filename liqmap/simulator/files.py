@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from cachetools import LRUCache
 
+from liqmap.model.window import TimeWindow
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.formats import binance_checksum, binance_liquidations_zip, binance_zip, bybit_csv_gz
 from liqmap.simulator.listings import LISTINGS
 from liqmap.simulator.okx_messages import okx_all_zip, okx_zip, symbol_named
 from liqmap.simulator.series_formats import binance_mark_zip, binance_metrics_zip
 from liqmap.simulator.tape import linear_symbols
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.simulator.listings import MarketDay

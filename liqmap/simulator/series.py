@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 if TYPE_CHECKING:
     from datetime import date

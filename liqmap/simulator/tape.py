@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
+from liqmap.model.window import TimeWindow
 from liqmap.simulator.clock import from_epoch_ms
 from liqmap.simulator.liquidations import liquidation_days
 from liqmap.simulator.listings import LISTINGS
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from liqmap.simulator.liquidations import Liquidations

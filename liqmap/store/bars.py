@@ -15,9 +15,9 @@ from liqmap.store.segments import BAR_COLUMNS, BATCH_SECONDS, VOLUME
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from liqmap.model.window import TimeWindow
     from liqmap.store.segments import Segment
     from liqmap.store.tables import Table
-    from liqmap.window import TimeWindow
 
 _PATH_COLUMNS = ("second", "low", "high", "close")
 

@@ -25,7 +25,7 @@ from uuid import uuid4
 import xxhash
 
 from liqmap.files import names_in
-from liqmap.window import HOUR, TimeWindow
+from liqmap.model.window import HOUR, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.model import Trades
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 _MAX_DECIMALS = 12
 _PASSED_AT_ONCE = 1 << 17  # rows: they fit into the CPU's cache

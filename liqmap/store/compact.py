@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DamagedSegment, StoreError
+from liqmap.model.window import DAY, HOUR, TimeWindow, split_at
 from liqmap.store.bundles import DAYS, RECORDED, records_of
 from liqmap.store.bundling import bundling
 from liqmap.store.held import Holders, remove_held
 from liqmap.store.reading import verify_segment
 from liqmap.store.segments import segment_path, segment_windows
 from liqmap.store.writer import copied, merged_record
-from liqmap.window import DAY, HOUR, TimeWindow, split_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

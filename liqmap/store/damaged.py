@@ -16,10 +16,10 @@ from uuid import uuid4
 
 from liqmap.files import names_in
 from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow, missing
 from liqmap.store.bundles import drop
 from liqmap.store.segments import MANIFEST, is_segment, record_at, segment_windows, window_of
 from liqmap.text import damage_text
-from liqmap.window import TimeWindow, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

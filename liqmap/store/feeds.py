@@ -16,9 +16,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from liqmap.files import replace_file, unreadable
+from liqmap.model.window import TimeWindow, at_ms, merged
 from liqmap.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.store.damaged import set_file_aside
-from liqmap.window import TimeWindow, at_ms, merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from liqmap.errors import DamagedSegment, StoreError
 from liqmap.files import names_in
+from liqmap.model.window import DAY, TimeWindow
 from liqmap.store.bars import read_bars
 from liqmap.store.bundles import files_in, folder_of, grows_until, read_contents, records_of
 from liqmap.store.damaged import set_file_aside
@@ -22,7 +23,6 @@ from liqmap.store.segments import (
     symbol_folder,
     window_of,
 )
-from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.compute.selection import Cut
+    from liqmap.model.window import TimeWindow
     from liqmap.store.segments import Segment
-    from liqmap.window import TimeWindow
 
 _TRADE_COLUMNS = ("price", "size", "extreme")  # besides the time, and all perhaps scaled
 _EXACT_POWERS = 22  # of ten are floats

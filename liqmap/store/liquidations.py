@@ -23,9 +23,9 @@ from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
 from liqmap.files import replace_file, unreadable
 from liqmap.model import Side
+from liqmap.model.window import at_ms
 from liqmap.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.store.damaged import files_aside, set_file_aside
-from liqmap.window import at_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

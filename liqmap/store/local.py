@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from liqmap.errors import DamagedSegment, StoreError, UnreadableStore
 from liqmap.files import matching
+from liqmap.model.window import DAY, HOUR, missing
 from liqmap.store.bundles import DAYS, bundle_files, drop, grows_until
 from liqmap.store.damaged import remove_replaced, set_aside
 from liqmap.store.reading import verify_segment
@@ -27,15 +28,14 @@ from liqmap.store.segments import (
     stored_windows,
     window_of,
 )
-from liqmap.window import DAY, HOUR, missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from liqmap.model import Exchange
+    from liqmap.model.window import TimeWindow
     from liqmap.store.bundles import Record
     from liqmap.store.segments import Segment
-    from liqmap.window import TimeWindow
 
 log = logging.getLogger(__name__)
 

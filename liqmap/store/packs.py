@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import xxhash
 
+from liqmap.model.window import DAY
 from liqmap.store.segments import MANIFEST, TABLES
-from liqmap.window import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING, Final
 from liqmap.errors import DamagedSegment, LiqmapError
 from liqmap.files import matching, names_in, unreadable
 from liqmap.model import Exchange, Hole
+from liqmap.model.window import TimeWindow
 from liqmap.seals import BrokenSeal, unsealed_json
 from liqmap.store.bundles import records_of
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

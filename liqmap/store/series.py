@@ -24,10 +24,10 @@ from liqmap.errors import StoreError
 from liqmap.files import names_in, replace_file
 from liqmap.model import Exchange, Market
 from liqmap.model.series import Series, SeriesKind
+from liqmap.model.window import DAY, TimeWindow, merged, missing
 from liqmap.seals import BrokenSeal
 from liqmap.store.damaged import set_file_aside
 from liqmap.store.segments import is_segment, segment_path, window_of
-from liqmap.window import DAY, TimeWindow, merged, missing
 
 if TYPE_CHECKING:
     from pathlib import Path

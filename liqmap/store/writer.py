@@ -15,6 +15,7 @@ import numpy as np
 from liqmap.errors import StoreError
 from liqmap.files import sync_folder
 from liqmap.model import Side
+from liqmap.model.window import TimeWindow
 from liqmap.seals import sealed_json
 from liqmap.store.borders import holes_between
 from liqmap.store.bundles import encoded
@@ -33,7 +34,6 @@ from liqmap.store.segments import (
     open_segment,
 )
 from liqmap.store.tables import put_table, write_table
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

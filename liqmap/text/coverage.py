@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import GapKind, SweepPrice
+from liqmap.model.window import DAY, TimeWindow
 from liqmap.text.numbers import counted, known_share, list_text, price
 from liqmap.text.times import duration_text
-from liqmap.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 
 def window_text(window: TimeWindow) -> str:

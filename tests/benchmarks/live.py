@@ -18,11 +18,11 @@ from liqmap.collect.contracts import Contracts
 from liqmap.collect.recent import RecentTrades, recent_trades
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow
 from liqmap.net.session import open_session
 from liqmap.settings import Settings, StorageSettings
 from liqmap.simulator import GENEROUS, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
-from liqmap.window import TimeWindow
 from tests.benchmarks.market import END, SYMBOL
 from tests.benchmarks.simulator import crashing_exchanges, simulated_exchanges
 from tests.benchmarks.table import Table

@@ -15,13 +15,13 @@ from liqmap import Engine, Exchange, ScanRequest, Settings, TimeWindow
 from liqmap.brackets import bracketed_symbols
 from liqmap.live.registry import Recording, Recordings
 from liqmap.model import Trades
+from liqmap.model.window import HOUR, split_at
 from liqmap.settings import EngineSettings, StorageSettings
 from liqmap.store.bundles import RECORDED
 from liqmap.store.bundling import bundling
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import copied, write_segment
-from liqmap.window import HOUR, split_at
 from tests.benchmarks.table import Table
 
 MARKETS = 200

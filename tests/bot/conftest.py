@@ -37,9 +37,9 @@ from liqmap.model import (
     Side,
     TopN,
 )
+from liqmap.model.window import TimeWindow
 from liqmap.run.result import MapResult
 from liqmap.settings import StorageSettings
-from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 
 CSV = b"side,leverage,entry_time,entry_price,level,notional\n"

@@ -25,7 +25,7 @@ from bot.store.subscriptions import NewSubscription, Subscription, SubscriptionS
 from bot.store.tables import snapshots
 from liqmap import SystemClock
 from liqmap.errors import DataError, EngineBusy, RequestError
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.bot.conftest import (
     NOW,
     PNG,

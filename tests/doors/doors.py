@@ -31,10 +31,10 @@ from liqmap.exchanges.protocol import (
 )
 from liqmap.model import Exchange, Trades
 from liqmap.model.series import Series
+from liqmap.model.window import TimeWindow
 from liqmap.net.attempts import retry_after
 from liqmap.net.download import read_checksum
 from liqmap.net.rest import _parsed
-from liqmap.window import TimeWindow
 from tests.doors.mutations import Mutation, bytewise, fieldwise, valuewise
 from tests.doors.samples import BACKUP, BRACKET_TABLE, CHECKSUM, DAY, Samples, encoded, samples_of
 

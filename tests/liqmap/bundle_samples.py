@@ -11,6 +11,7 @@ import numpy as np
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment
 from liqmap.model import Exchange, Side, Trades
+from liqmap.model.window import TimeWindow
 from liqmap.store.bars import read_bars
 from liqmap.store.bundles import DAYS, JOURNAL, RECORDED, Record, files_in, folder_of
 from liqmap.store.bundles import read_contents as read_records
@@ -19,7 +20,6 @@ from liqmap.store.largest import read_largest
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_FILES, VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import recorded
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, random_trades
 
 EXCHANGE = Exchange.BYBIT

@@ -13,9 +13,9 @@ from liqmap.compute.levels import all_levels, build_map
 from liqmap.compute.margin import MarginRules
 from liqmap.compute.values import Aftermath, Entries, LiquidationLevels, LiquidationMap, SideTrades
 from liqmap.model import Coverage, Exchange, MarginBasis, MarginModel, Side, Trades
+from liqmap.model.window import TimeWindow
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

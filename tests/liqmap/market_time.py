@@ -10,10 +10,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from liqmap.model.window import TimeWindow
 from liqmap.simulator import SimulatedClock, SimulatedMarket
 from liqmap.store.reading import read_table
 from liqmap.store.segments import Part, Segment
-from liqmap.window import TimeWindow
 
 Result = TypeVar("Result")
 

@@ -14,11 +14,11 @@ from liqmap.live.exchange import ExchangeRecorder
 from liqmap.live.recorder import Recorder
 from liqmap.live.symbol import SymbolRecorder
 from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow, merged
 from liqmap.settings import RecorderSettings
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
-from liqmap.window import TimeWindow, merged
 from tests.liqmap.market_time import WrongClock, held, traded, until
 from tests.liqmap.supplies import supplies
 

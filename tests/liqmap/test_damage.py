@@ -31,6 +31,7 @@ from liqmap.ledger.file import verify_ledger, writing
 from liqmap.live.registry import Recording, Recordings
 from liqmap.model import Exchange, Market, Side
 from liqmap.model.series import Series, SeriesKind
+from liqmap.model.window import TimeWindow
 from liqmap.settings import Settings, StorageSettings
 from liqmap.simulator import SimulatedClock
 from liqmap.store.bars import path_of, read_bars, read_path_around
@@ -41,7 +42,6 @@ from liqmap.store.liquidations import append_liquidations, liquidations_path, re
 from liqmap.store.segments import Origin, open_segment, segment_path
 from liqmap.store.series import Piece, SeriesStore
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow
 from tests.liqmap.bundle_samples import bundle_samples
 from tests.liqmap.conftest import DAY, random_trades
 

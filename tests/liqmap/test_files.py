@@ -26,7 +26,7 @@ from liqmap.model import (
     Theme,
     TopN,
 )
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.conftest import BTCUSDT
 
 WINDOW = TimeWindow.ending(datetime(2023, 8, 1, 6, tzinfo=UTC), timedelta(hours=6))

@@ -12,11 +12,11 @@ import pytest
 
 import liqmap.collect.days
 from liqmap.model import MapRequest, Progress, TopN
+from liqmap.model.window import TimeWindow
 from liqmap.net.download import Downloaded, download
 from liqmap.run.engine import Engine
 from liqmap.settings import DownloadSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedMarket
-from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 
 DAYS = 12

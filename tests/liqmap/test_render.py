@@ -33,6 +33,7 @@ from liqmap.model import (
     TopN,
     Valuation,
 )
+from liqmap.model.window import TimeWindow
 from liqmap.render import draw_depth, draw_heatmap, draw_map
 from liqmap.render.axes import step_of
 from liqmap.render.bars import bar_edges, standing_totals
@@ -45,7 +46,6 @@ from liqmap.render.path import path_pieces
 from liqmap.render.shapes import Area, Line, Pixels, Rings
 from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH
 from liqmap.text import cluster_label, coverage_warning, last_price_text, price, standing_text
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import Computed, compute, entries_of
 
 START = datetime(2023, 8, 1, tzinfo=UTC)

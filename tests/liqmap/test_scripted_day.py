@@ -18,11 +18,11 @@ import pytest
 from liqmap.compute.selection import Cut
 from liqmap.live.buffer import SLACK_MS
 from liqmap.model import Exchange, Side, Trades
+from liqmap.model.window import TimeWindow
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.clock import epoch_ms
 from liqmap.store.largest import read_largest
 from liqmap.store.local import SegmentStore
-from liqmap.window import TimeWindow
 
 START = datetime(2026, 3, 1, 23, 40, tzinfo=UTC)
 DAY = datetime(2026, 3, 2, tzinfo=UTC)

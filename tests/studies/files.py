@@ -17,12 +17,12 @@ from typing import NamedTuple
 import numpy as np
 
 from liqmap.model import Exchange, Trades
+from liqmap.model.window import DAY, HOUR, TimeWindow
 from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import recorded, write_segment
-from liqmap.window import DAY, HOUR, TimeWindow
 
 MARKETS, HOURS = 200, 1
 EXCHANGES = 3

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from liqmap.model import Coverage, Exchange, MapRequest
 from liqmap.model.series import Series, SeriesKind
+from liqmap.model.window import TimeWindow
 from liqmap.run.job import MapJob
 from liqmap.simulator import MarketDay, SimulatedMarket
 from liqmap.simulator.series import MINUTE_MS, STEP_MS, STEPS, SeriesDay
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow
 
 FIRST = date(2026, 9, 1)
 

@@ -23,7 +23,7 @@ from liqmap.exchanges.columns import (
 )
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
 from liqmap.exchanges.rows import Rows, check_rows, no_trades, trades_of_day
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ from liqmap.exchanges.fields import LEAST_PRICE, MOST
 from liqmap.exchanges.messages import Liquidation
 from liqmap.exchanges.protocol import DayFile
 from liqmap.model import Side
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 LABELS_MOVED: Final = date(2026, 6, 25)
 """Rows of metrics carry the end of their five minutes as time, and from this day on their start."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 _STEP: Final = SeriesKind.OPEN_INTEREST.step_ms
 

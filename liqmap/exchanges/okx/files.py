@@ -19,7 +19,7 @@ from liqmap.exchanges.columns import Column, first_rows, printable, read_columns
 from liqmap.exchanges.okx.names import instrument_of
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
 from liqmap.exchanges.rows import Rows, check_range, check_rows, no_trades, trades_of_day
-from liqmap.window import DAY, TimeWindow
+from liqmap.model.window import DAY, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ from liqmap.model.series import Series, SeriesKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from liqmap.window import TimeWindow
+    from liqmap.model.window import TimeWindow
 
 _STEP: Final = SeriesKind.OPEN_INTEREST.step_ms
 _CLOSED = "1"

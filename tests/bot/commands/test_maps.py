@@ -23,7 +23,7 @@ from liqmap.model import (
     Theme,
     TopN,
 )
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.bot.conftest import PNG, REQUEST, WINDOW, Floor, labels, result_of
 from tests.conftest import BTCUSDT
 

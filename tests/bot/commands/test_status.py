@@ -13,7 +13,7 @@ from bot.store import Store
 from liqmap import SymbolStatus
 from liqmap.live.registry import Recording
 from liqmap.model import Exchange
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.bot.conftest import NOW, FakeDraw, Floor, SimulatedClock
 
 SECOND = timedelta(seconds=1)

@@ -19,7 +19,7 @@ from liqmap.model import (
     Theme,
     TopN,
 )
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.bot.conftest import REQUEST
 
 LEVERAGES = st.lists(st.integers(2, 150), min_size=1, max_size=8, unique=True).map(sorted)

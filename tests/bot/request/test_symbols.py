@@ -9,8 +9,8 @@ from bot.request.symbols import Refusal, Symbols
 from liqmap.collect.listings import Listings
 from liqmap.errors import DataError, LiqmapError, NotPublished, RequestError
 from liqmap.model import Exchange, MapRequest, Market
+from liqmap.model.window import TimeWindow
 from liqmap.parsing import POPULAR_SYMBOLS
-from liqmap.window import TimeWindow
 from tests.bot.conftest import REQUEST
 
 

@@ -17,7 +17,7 @@ from bot.views import progress
 from bot.views.map import map_view
 from liqmap.errors import DataError, NotCovered
 from liqmap.model import Exchange, GrossValue, MarginModel, Progress, TopN
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.bot.conftest import CSV, PNG, REQUEST, FakeDraw, Floor, labels, new_bot, result_of
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)

@@ -9,7 +9,7 @@ import pytest
 from bot.views.replies import COLOUR, TOO_LONG, WARNING_COLOUR, fitting, map_reply, progress_text
 from liqmap import Exchange, Market, Picture, __version__
 from liqmap.model import Coverage, Gap, GapKind, LackingBrackets, MarginBasis, MarginModel, Progress
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.bot.conftest import ABOVE, BELOW, PNG, REQUEST, SUMMARY, WINDOW, result_of
 
 HALF = TimeWindow.ending(datetime(2023, 8, 1, 3, tzinfo=UTC), timedelta(hours=3))

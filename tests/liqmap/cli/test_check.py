@@ -9,9 +9,9 @@ import pytest
 
 from liqmap.cli.main import main
 from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, random_trades
 
 SEGMENT = "The segment of Bybit BTCUSDT, 2023-08-01 (UTC day),"

@@ -17,9 +17,9 @@ from liqmap.exchanges.rows import no_trades
 from liqmap.live.registry import Recording, Recordings
 from liqmap.live.status import largest_lag
 from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow
 
 NOW = datetime(2026, 10, 4, 12, 30, tzinfo=UTC)
 LIVE = Recording(

@@ -11,12 +11,12 @@ import pytest
 from liqmap.collect.collector import Collector, Holdings
 from liqmap.errors import DataError
 from liqmap.model import Exchange, GapKind, Side, Trades
+from liqmap.model.window import TimeWindow
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.listings import MarketDay
 from liqmap.store.reading import read_table
 from liqmap.store.segments import Segment
 from liqmap.text import gap_text
-from liqmap.window import TimeWindow
 from tests.liqmap.market_time import driven
 from tests.liqmap.supplies import supplies
 

@@ -19,12 +19,12 @@ from liqmap.collect.recent import RecentTrades
 from liqmap.errors import DataError, JobFailed, NotCovered, NotPublished, RequestError, UnreadableStore
 from liqmap.exchanges.rows import no_trades
 from liqmap.model import Coverage, Exchange, Progress
+from liqmap.model.window import TimeWindow
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
 from liqmap.store.writer import write_segment
 from liqmap.text import gap_text
-from liqmap.window import TimeWindow
 from tests.liqmap.market_time import WrongClock, driven, held, traded, until
 from tests.liqmap.supplies import supplies
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from liqmap.collect.coverage import coverage_of
 from liqmap.model import Coverage, Exchange, Gap, GapKind, Hole
+from liqmap.model.window import TimeWindow
 from liqmap.store.segments import VIA_FILES, VIA_REST, VIA_STREAM, Origin, Part, Segment
 from liqmap.text import coverage_text
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY
 
 MIDNIGHT = TimeWindow.of_day(DAY).start

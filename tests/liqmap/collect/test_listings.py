@@ -11,6 +11,7 @@ from aiohttp import web
 from liqmap.collect.listings import KEPT_FOR, LOOKED_AGAIN_AFTER, RETRIED_AFTER, Listings
 from liqmap.errors import RequestError
 from liqmap.model import Exchange, MapRequest, Market, TopN
+from liqmap.model.window import TimeWindow
 from liqmap.parsing import parse_symbol
 from liqmap.settings import (
     BinanceSettings,
@@ -21,7 +22,6 @@ from liqmap.settings import (
     StorageSettings,
 )
 from liqmap.simulator import SimulatedClock
-from liqmap.window import TimeWindow
 from tests.liqmap.market_time import until
 from tests.served import served
 

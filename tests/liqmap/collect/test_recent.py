@@ -14,10 +14,10 @@ from liqmap.collect.recent import RecentTrades
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.messages import Page
 from liqmap.model import Exchange, Gap, GapKind, Trades
+from liqmap.model.window import TimeWindow
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
-from liqmap.window import TimeWindow
 from tests.liqmap.market_time import WrongClock, driven, held, traded, until
 from tests.liqmap.supplies import supplies
 

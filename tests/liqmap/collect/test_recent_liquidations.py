@@ -13,10 +13,10 @@ from liqmap.collect.supply import Supply
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
 from liqmap.model import Exchange, Market, Side
+from liqmap.model.window import TimeWindow
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.feeds import feed_coverage, note_feed
 from liqmap.store.liquidations import merge_liquidations, read_liquidations
-from liqmap.window import TimeWindow
 from tests.liqmap.market_time import driven
 from tests.liqmap.supplies import supplies
 

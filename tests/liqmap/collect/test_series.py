@@ -13,9 +13,9 @@ from liqmap.collect.series import SeriesCollector, SeriesHoldings
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, GapKind, MapRequest, Market, TopN
 from liqmap.model.series import SeriesKind
+from liqmap.model.window import TimeWindow
 from liqmap.run.series import MapSeries, SeriesFetch
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
-from liqmap.window import TimeWindow
 from tests.liqmap.market_time import driven, until
 from tests.liqmap.supplies import supplies
 

@@ -25,7 +25,7 @@ from liqmap.model import (
     TopN,
     Valuation,
 )
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 WINDOW = TimeWindow(START, START + timedelta(minutes=10))

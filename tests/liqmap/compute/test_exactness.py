@@ -17,7 +17,7 @@ from liqmap.compute.aftermath import aftermath
 from liqmap.compute.margin import Brackets, MarginRules, liquidation_price
 from liqmap.compute.values import PricePath, SideTrades
 from liqmap.model import MapRequest, MarginModel, Side, TopN, Valuation
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.compute import oracle
 from tests.liqmap.conftest import Computed, compute, entries_of

@@ -15,7 +15,7 @@ from liqmap.compute.margin import Brackets, MarginRules
 from liqmap.compute.path import coarsened, joined, path_bin_seconds
 from liqmap.compute.values import Aftermath, Entries, LiquidationMap, PricePath, SideTrades
 from liqmap.model import LevelFilter, MapRequest, MarginModel, Side, TopN
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import SEED_RULES, Computed, compute, entries_of, nothing_after
 

@@ -12,7 +12,7 @@ from liqmap.compute.sweep import SweepPath
 from liqmap.compute.values import PricePath
 from liqmap.model import Side
 from liqmap.model.series import Series, SeriesKind
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 START = datetime(2023, 8, 1, tzinfo=UTC)
 KIND = SeriesKind.OPEN_INTEREST

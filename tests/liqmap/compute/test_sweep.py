@@ -12,7 +12,7 @@ from liqmap.compute.sweep import MINUTE_MS, SweepPath
 from liqmap.compute.values import PricePath
 from liqmap.model import Side, Valuation
 from liqmap.model.series import Series, SeriesKind
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 START = datetime(2023, 8, 1, 0, 3, tzinfo=UTC)
 MINUTES = 14

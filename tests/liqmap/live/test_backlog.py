@@ -13,7 +13,7 @@ from liqmap.live.buffer import Chunk
 from liqmap.live.outbox import Outbox
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange, Side, Trades
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 
 NOON = datetime(2026, 10, 4, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -11,9 +11,9 @@ import pytest
 from liqmap.collect.supply import Supply
 from liqmap.live.warm import WarmMarkets
 from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow
 from liqmap.settings import RecorderSettings
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
-from liqmap.window import TimeWindow
 from tests.liqmap.supplies import supplies
 
 NOW = datetime(2023, 8, 3, 12, 0, 30, tzinfo=UTC)

@@ -19,12 +19,12 @@ from liqmap.exchanges.rows import no_trades
 from liqmap.live.buffer import Chunk
 from liqmap.live.registry import Recordings
 from liqmap.model import Exchange, Side
+from liqmap.model.window import HOUR, TimeWindow
 from liqmap.store.compact import compact
 from liqmap.store.feeds import feed_windows
 from liqmap.store.liquidations import read_liquidations
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
-from liqmap.window import HOUR, TimeWindow
 from tests.liqmap.market_time import until
 from tests.liqmap.recording import START, Recording, market, recording
 

@@ -18,7 +18,7 @@ from liqmap.model import (
     TopN,
     Trades,
 )
-from liqmap.window import TimeWindow
+from liqmap.model.window import TimeWindow
 from tests.conftest import BTCUSDT
 
 START = datetime(2023, 8, 1, tzinfo=UTC)

@@ -25,6 +25,7 @@ from liqmap.model import (
     Theme,
     TopN,
 )
+from liqmap.model.window import TimeWindow
 from liqmap.parsing import (
     COMMON_WINDOWS,
     DEFAULT_VALUES,
@@ -46,7 +47,6 @@ from liqmap.parsing import (
 )
 from liqmap.parsing.plain import quoted
 from liqmap.text import CHART_TEXTS
-from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 
 NOW = datetime(2026, 11, 23, 9, 5, 31, 250_000, tzinfo=UTC)

@@ -27,6 +27,7 @@ from liqmap.model import (
     OpenInterest,
     Side,
 )
+from liqmap.model.window import TimeWindow
 from liqmap.render.axes import step_of
 from liqmap.render.bars import standing_totals
 from liqmap.render.canvas import Box
@@ -36,7 +37,6 @@ from liqmap.render.labels import LabelColumn, Placed
 from liqmap.render.map import _brackets, _label_column, _map_panels, _pill
 from liqmap.render.panel import Panel
 from liqmap.render.style import PALETTES, WIDTH
-from liqmap.window import TimeWindow
 from tests.liqmap.test_render import VARIANTS
 
 LEVELS, SURROUNDINGS = 1000, 5

@@ -18,6 +18,7 @@ from liqmap.ledger.file import BrokenLedger, read_ledger, verify_ledger
 from liqmap.ledger.lines import LedgerOrigin, State, windows_of
 from liqmap.ledger.score import Feed, Standing, Travelled
 from liqmap.model import Exchange, Market, Progress, Side
+from liqmap.model.window import TimeWindow
 from liqmap.run.accuracy import Accuracy, at_traded_prices, ledger_path
 from liqmap.run.backtest import CANDIDATES, Backtest
 from liqmap.run.engine import Engine
@@ -28,7 +29,6 @@ from liqmap.store.bars import Bars
 from liqmap.store.feeds import feed_path
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow
 from tests.liqmap.market_time import until
 
 PERP = Market(Exchange.BINANCE, "BTCUSD_PERP")

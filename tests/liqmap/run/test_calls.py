@@ -11,9 +11,9 @@ import pytest
 import liqmap
 from liqmap.errors import RequestError
 from liqmap.model import ALL_PICTURES, Exchange, MapRequest, Picture, TopN
+from liqmap.model.window import TimeWindow
 from liqmap.run.result import MapResult
 from liqmap.run.typed import parse_request
-from liqmap.window import TimeWindow
 
 END = "2023-08-01 06:00"
 

@@ -21,12 +21,12 @@ pytest.importorskip("distributed", reason="the extra dask is not installed")
 
 from liqmap.errors import DataError, JobFailed, SettingsError
 from liqmap.model import MapRequest, Picture, TopN
+from liqmap.model.window import TimeWindow
 from liqmap.run import dask
 from liqmap.run.dask import DaskPool
 from liqmap.run.engine import Engine
 from liqmap.settings import Settings
 from liqmap.simulator import MarketServer, SimulatedMarket
-from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.run.dask_in_process import settings_of, until_it_draws, until_seen
 from tests.liqmap.store.test_shared import sharing

@@ -18,6 +18,7 @@ pytest.importorskip("distributed", reason="the extra dask is not installed")
 from liqmap.errors import ClusterAway, JobFailed, RequestError, SettingsError, StoreError
 from liqmap.exchanges.messages import Liquidation
 from liqmap.model import Coverage, Exchange, MapRequest, MarginModel, Picture, Side, TopN
+from liqmap.model.window import TimeWindow
 from liqmap.run import dask, dask_link, dask_worker, reach
 from liqmap.run.dask import DaskPool
 from liqmap.run.engine import Engine
@@ -28,7 +29,6 @@ from liqmap.simulator import MarketServer, SimulatedMarket
 from liqmap.store.liquidations import append_liquidations
 from liqmap.store.segments import Part
 from liqmap.store.shared import SharedStore
-from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY, Stored, random_trades
 from tests.liqmap.run.dask_in_process import (

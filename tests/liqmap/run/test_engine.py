@@ -36,6 +36,7 @@ from liqmap.model import (
     SweepPrice,
     TopN,
 )
+from liqmap.model.window import TimeWindow
 from liqmap.run.engine import Engine
 from liqmap.run.joint import run_job
 from liqmap.run.result import MapResult
@@ -43,7 +44,6 @@ from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings,
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.segments import segment_paths
 from liqmap.text import lacking_text, margin_text
-from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.market_time import until
 from tests.served import served

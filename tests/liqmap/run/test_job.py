@@ -43,6 +43,7 @@ from liqmap.model import (
     Trades,
 )
 from liqmap.model.series import Series, SeriesKind
+from liqmap.model.window import TimeWindow
 from liqmap.parsing import parse_selection
 from liqmap.run.job import MapJob, compute_map, load_job, margin_of, run_map_job
 from liqmap.run.positions import positions_of
@@ -50,7 +51,6 @@ from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.text import margin_text
-from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
 

@@ -29,6 +29,7 @@ from liqmap.model import (
     Trades,
 )
 from liqmap.model.series import Series, SeriesKind
+from liqmap.model.window import TimeWindow
 from liqmap.run.job import MapJob, compute_map, load_job, self_contained
 from liqmap.run.joint import JointJob, map_jobs, run_job, run_joint_job, with_jobs
 from liqmap.run.loaded import Loaded
@@ -39,7 +40,6 @@ from liqmap.store.reading import read_table
 from liqmap.store.segments import Origin, Part, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.text import interest_text, interest_warnings, left_out_text, money, realised_text
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, random_trades, trades_from
 
 WINDOW = TimeWindow.of_day(DAY)

@@ -22,13 +22,13 @@ from liqmap.model import (
     Side,
     TopN,
 )
+from liqmap.model.window import DAY, TimeWindow
 from liqmap.run.load import load
 from liqmap.run.loaded import Loaded, together
 from liqmap.store.bars import path_of, read_bars
 from liqmap.store.largest import Largest, read_largest
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.window import DAY, TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY as DATE
 from tests.liqmap.conftest import Stored, random_trades

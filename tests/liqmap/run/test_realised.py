@@ -10,13 +10,13 @@ from liqmap.cli.main import main
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation
 from liqmap.model import Exchange, Market, Side
+from liqmap.model.window import TimeWindow
 from liqmap.render.realised import realised_label
 from liqmap.run.margin_check import margin_check, margin_checks
 from liqmap.run.realised import realised_in
 from liqmap.store.feeds import note_feed
 from liqmap.store.liquidations import append_liquidations
 from liqmap.text import realised_text
-from liqmap.window import TimeWindow
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "more"
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="the real messages of ../shared/data are not here")

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.liquidations import OPENERS
 from liqmap.simulator.positions import PositionBook
 from liqmap.simulator.series import mark_seconds
-from liqmap.window import TimeWindow
 from tests.liqmap.simulator.conftest import NOON
 from tests.liqmap.simulator.test_streams import binance, bybit, connected, deliver, subscribe
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from liqmap.compute.selection import Cut
 from liqmap.model import Exchange, Side, Trades
+from liqmap.model.window import TimeWindow
 from liqmap.store.bundles import RECORDED, read_contents
 from liqmap.store.bundling import Journal, bundling
 from liqmap.store.check import check_store
@@ -17,7 +18,6 @@ from liqmap.store.largest import read_largest
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, Segment, open_record, segment_path
 from liqmap.store.writer import copied, merged_record, recorded
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, random_trades
 
 BYBIT = Exchange.BYBIT

@@ -10,6 +10,7 @@ import pytest
 
 from liqmap.errors import DamagedSegment
 from liqmap.model import Exchange, Market
+from liqmap.model.window import TimeWindow
 from liqmap.store.bundles import JOURNAL, bundle_files, read_contents
 from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
@@ -26,7 +27,6 @@ from liqmap.store.segments import (
 )
 from liqmap.store.shared import SharedStore
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow
 from tests.liqmap.store.bundled import (
     BYBIT,
     NOW,

@@ -12,12 +12,12 @@ import pytest
 
 from liqmap.errors import LiqmapError
 from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow
 from liqmap.store.bundles import Record
 from liqmap.store.bundling import Journal
 from liqmap.store.check import check_store
 from liqmap.store.compact import compact
 from liqmap.store.segments import segment_paths, segment_windows, stored_windows
-from liqmap.window import TimeWindow
 from tests.liqmap.store.bundled import BYBIT, NOW
 from tests.liqmap.store.test_faults import (
     FAULTS,

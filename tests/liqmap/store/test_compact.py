@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from liqmap.compute.selection import Cut
 from liqmap.errors import UnreadableStore
 from liqmap.model import Exchange, Side, Trades
+from liqmap.model.window import TimeWindow
 from liqmap.store.compact import compact
 from liqmap.store.largest import read_largest
 from liqmap.store.local import IN_USE_FOR, SegmentStore
@@ -28,7 +29,6 @@ from liqmap.store.segments import (
     segment_windows,
 )
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, random_trades
 
 NOW = datetime.now(UTC)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from liqmap.errors import LiqmapError
+from liqmap.model.window import TimeWindow
 from liqmap.store import bundles, bundling
 from liqmap.store.bundles import bundle_files
 from liqmap.store.bundling import Journal
@@ -26,7 +27,6 @@ from liqmap.store.compact import compact
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
 from liqmap.store.writer import recorded, write_segment
-from liqmap.window import TimeWindow
 from tests.liqmap.store.bundled import BYBIT, NOW, TRADES, WHOLE, trades_in
 from tests.liqmap.store.bundled import times as times_in
 

@@ -7,10 +7,10 @@ import pytest
 
 from liqmap.errors import UnreadableStore
 from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow
 from liqmap.seals import BrokenSeal
 from liqmap.store.damaged import files_aside
 from liqmap.store.feeds import feed_coverage, feed_path, feed_windows, note_feed, verify_feed
-from liqmap.window import TimeWindow
 
 START = datetime(2026, 10, 4, tzinfo=UTC)
 

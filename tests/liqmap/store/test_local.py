@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from liqmap.compute.selection import Cut
 from liqmap.errors import DataError, UnreadableStore
 from liqmap.model import Exchange, Side, Trades
+from liqmap.model.window import TimeWindow, missing
 from liqmap.store.bars import read_bars
 from liqmap.store.compact import compact
 from liqmap.store.damaged import (
@@ -31,7 +32,6 @@ from liqmap.store.largest import read_largest
 from liqmap.store.local import ABANDONED_AFTER, IN_USE_FOR, SegmentStore
 from liqmap.store.segments import MANIFEST, TABLES, Origin, Segment, segment_path, segment_paths
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow, missing
 from tests.liqmap.conftest import START_MS, Stored, random_trades
 
 NOW = datetime.now(UTC)

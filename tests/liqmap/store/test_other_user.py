@@ -17,6 +17,7 @@ from liqmap.errors import StoreError
 from liqmap.live.registry import Recording, Recordings
 from liqmap.live.status import recording_status
 from liqmap.model import Exchange, Side
+from liqmap.model.window import TimeWindow
 from liqmap.store.bundles import bundle_files, read_contents
 from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
@@ -25,7 +26,6 @@ from liqmap.store.largest import read_largest
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
 from liqmap.store.writer import recorded, write_segment
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, START_MS, random_trades, trades_from
 
 NOBODY = 65534

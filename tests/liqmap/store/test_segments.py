@@ -21,14 +21,14 @@ from liqmap.compute.path import coarsened
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment, DataError
 from liqmap.model import Exchange, Side, Trades, notional_of
+from liqmap.model.window import DAY as A_DAY
+from liqmap.model.window import TimeWindow
 from liqmap.store.bars import path_of, read_bars, read_path_around, read_volume
 from liqmap.store.columns import record_batch
 from liqmap.store.largest import _notional, read_largest
 from liqmap.store.reading import read_table, verify_segment
 from liqmap.store.segments import MANIFEST, TABLES, Origin, Segment, open_segment, segment_paths
 from liqmap.store.writer import write_segment
-from liqmap.window import DAY as A_DAY
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
 from tests.liqmap.store.bundled import merged
 from tests.liqmap.store.old import as_of_before
@@ -344,8 +344,8 @@ import os, signal, sys
 from pathlib import Path
 
 from liqmap.model import Exchange
-from liqmap.window import DAY as A_DAY
-from liqmap.window import TimeWindow
+from liqmap.model.window import DAY as A_DAY
+from liqmap.model.window import TimeWindow
 from liqmap.store.writer import write_segment
 from liqmap.store.segments import Origin, segment_path
 from tests.liqmap.conftest import DAY, random_trades

@@ -7,9 +7,9 @@ import pytest
 
 from liqmap.model import Exchange, Market
 from liqmap.model.series import Series, SeriesKind
+from liqmap.model.window import TimeWindow
 from liqmap.store.damaged import files_aside
 from liqmap.store.series import Piece, SeriesStore
-from liqmap.window import TimeWindow
 
 MARKET = Market(Exchange.BINANCE, "BTCUSDT")
 KIND = SeriesKind.OPEN_INTEREST

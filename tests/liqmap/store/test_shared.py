@@ -13,13 +13,13 @@ import pytest
 
 from liqmap.errors import SettingsError, StoreError
 from liqmap.model import MapRequest, Picture, TopN
+from liqmap.model.window import TimeWindow
 from liqmap.run.engine import Engine
 from liqmap.settings import Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedMarket
 from liqmap.store.bounded import Operation
 from liqmap.store.segments import MANIFEST, Segment, open_segment, segment_path
 from liqmap.store.shared import SharedStore
-from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import Stored, random_trades
 

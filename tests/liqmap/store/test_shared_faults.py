@@ -16,6 +16,7 @@ import pytest
 
 from liqmap.errors import SettingsError, SharedStoreAway
 from liqmap.model import Exchange, MapRequest, Picture, TopN
+from liqmap.model.window import TimeWindow
 from liqmap.run.engine import Engine
 from liqmap.settings import NetworkSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedMarket
@@ -25,7 +26,6 @@ from liqmap.store.places import open_place
 from liqmap.store.segments import Origin, Segment, open_segment, segment_path
 from liqmap.store.shared import SharedStore
 from liqmap.store.writer import write_segment
-from liqmap.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.forwarding import forwarding
 from tests.liqmap.conftest import Stored, random_trades, trades_from

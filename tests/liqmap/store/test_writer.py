@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from liqmap.compute.selection import Cut
 from liqmap.errors import DataError
 from liqmap.model import Exchange, Hole, Side, Trades
+from liqmap.model.window import TimeWindow
 from liqmap.store.bars import read_bars
 from liqmap.store.largest import read_largest
 from liqmap.store.segments import VIA_REST, VIA_STREAM, Origin, Segment, open_segment
 from liqmap.store.writer import merged_record, write_segment
-from liqmap.window import TimeWindow
 from tests.liqmap.conftest import DAY, random_trades, trades_from
 from tests.liqmap.store.bundled import merged
 

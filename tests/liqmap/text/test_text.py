@@ -21,6 +21,7 @@ from liqmap.model import (
     SweepPrice,
     TopN,
 )
+from liqmap.model.window import TimeWindow, missing
 from liqmap.text import (
     asked_words,
     band_text,
@@ -40,7 +41,6 @@ from liqmap.text import (
     unswept_text,
     window_text,
 )
-from liqmap.window import TimeWindow, missing
 from tests.liqmap.compute.test_levels import mapped, trades
 
 

@@ -11,9 +11,9 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.binance.liquidation_files import COLUMNS, BinanceLiquidationFiles
 from liqmap.exchanges.messages import Liquidation
 from liqmap.model import Exchange, Side
+from liqmap.model.window import at_ms
 from liqmap.simulator import SimulatedMarket
 from liqmap.simulator.formats import binance_liquidations_zip
-from liqmap.window import at_ms
 
 HEADER = ",".join(COLUMNS)
 # Two rows as published on data.binance.vision; a file has two copies of each.

@@ -9,9 +9,9 @@ import pytest
 from liqmap.errors import DataError
 from liqmap.exchanges.okx.files import Okx
 from liqmap.exchanges.protocol import DayTrades
+from liqmap.model.window import TimeWindow
 from liqmap.simulator.market import SimulatedMarket
 from liqmap.simulator.okx_messages import okx_zip
-from liqmap.window import TimeWindow
 
 # Rows as published (liqmap's notes of 2026): of 2025-05-31, before there was a source, and of 2026.
 OLD = "BTC-USDT-SWAP,1566502282,sell,104503.0,30.14,1748707200008"

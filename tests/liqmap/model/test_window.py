@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqmap.window import DAY, HOUR, TimeWindow, at_ms, merged, missing, split_at
+from liqmap.model.window import DAY, HOUR, TimeWindow, at_ms, merged, missing, split_at
 
 MIDNIGHT = datetime(2026, 10, 4, tzinfo=UTC)
 
