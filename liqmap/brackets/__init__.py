@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from liqmap.compute.margin import Brackets
 from liqmap.errors import DataError
 from liqmap.files import matching
-from liqmap.seals import unsealed_table
+from liqmap.files.seals import unsealed_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,8 @@ from liqmap.brackets import read_table, table_name, tables_of
 from liqmap.brackets.tiers import tiers_text
 from liqmap.errors import DataError, RequestError
 from liqmap.files import write_file
+from liqmap.files.seals import sealed_table
 from liqmap.model import Exchange, Market
-from liqmap.seals import sealed_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,7 +15,7 @@ from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES, OWNERS
 from liqmap.files import write_file
-from liqmap.seals import sealed_json, unsealed_json
+from liqmap.files.seals import sealed_json, unsealed_json
 from liqmap.store.damaged import set_file_aside
 
 if TYPE_CHECKING:

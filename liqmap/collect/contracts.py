@@ -15,9 +15,9 @@ from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.protocol import Instrument
 from liqmap.files import unreadable, write_file
+from liqmap.files.seals import sealed_json, unsealed_json
 from liqmap.model import Exchange
 from liqmap.model.window import at_ms
-from liqmap.seals import sealed_json, unsealed_json
 
 if TYPE_CHECKING:
     from pathlib import Path

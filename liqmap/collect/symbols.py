@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from liqmap.brackets import bracketed_symbols
 from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
+from liqmap.files.seals import sealed_json, unsealed_json
 from liqmap.parsing import POPULAR_SYMBOLS, complete_symbol
-from liqmap.seals import sealed_json, unsealed_json
 from liqmap.store.segments import symbol_folder
 
 if TYPE_CHECKING:

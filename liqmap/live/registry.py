@@ -11,8 +11,8 @@ from filelock import FileLock, Timeout
 
 from liqmap.errors import DataError, UnreadableStore
 from liqmap.files import matching, write_file
+from liqmap.files.seals import sealed_json, unsealed_json
 from liqmap.model import Exchange
-from liqmap.seals import sealed_json, unsealed_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

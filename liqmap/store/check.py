@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from liqmap.errors import DamagedSegment, LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.files import matching, unreadable
+from liqmap.files.seals import BrokenSeal, unsealed_json
 from liqmap.model import Exchange
-from liqmap.seals import BrokenSeal, unsealed_json
 from liqmap.store.bundles import bundle_files, read_contents
 from liqmap.store.feeds import verify_feed
 from liqmap.store.liquidations import verify_liquidations

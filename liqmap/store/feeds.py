@@ -16,8 +16,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from liqmap.files import replace_file, unreadable
+from liqmap.files.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.model.window import TimeWindow, at_ms, merged
-from liqmap.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.store.damaged import set_file_aside
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from filelock import FileLock
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
 from liqmap.files import replace_file, unreadable
+from liqmap.files.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.model import Side
 from liqmap.model.window import at_ms
-from liqmap.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.store.damaged import files_aside, set_file_aside
 
 if TYPE_CHECKING:

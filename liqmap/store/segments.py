@@ -33,9 +33,9 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import DamagedSegment, LiqmapError
 from liqmap.files import matching, names_in, unreadable
+from liqmap.files.seals import BrokenSeal, unsealed_json
 from liqmap.model import Exchange, Hole
 from liqmap.model.window import TimeWindow
-from liqmap.seals import BrokenSeal, unsealed_json
 from liqmap.store.bundles import records_of
 
 if TYPE_CHECKING:

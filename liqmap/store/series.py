@@ -22,10 +22,10 @@ from cachetools import LRUCache
 
 from liqmap.errors import StoreError
 from liqmap.files import names_in, replace_file
+from liqmap.files.seals import BrokenSeal
 from liqmap.model import Exchange, Market
 from liqmap.model.series import Series, SeriesKind
 from liqmap.model.window import DAY, TimeWindow, merged, missing
-from liqmap.seals import BrokenSeal
 from liqmap.store.damaged import set_file_aside
 from liqmap.store.segments import is_segment, segment_path, window_of
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from liqmap.errors import StoreError
 from liqmap.files import sync_folder
+from liqmap.files.seals import sealed_json
 from liqmap.model import Side
 from liqmap.model.window import TimeWindow
-from liqmap.seals import sealed_json
 from liqmap.store.borders import holes_between
 from liqmap.store.bundles import encoded
 from liqmap.store.columns import bars_of, bars_table, minutes_of, ordered_side, side_table

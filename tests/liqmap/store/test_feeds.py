@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from liqmap.errors import UnreadableStore
+from liqmap.files.seals import BrokenSeal
 from liqmap.model import Exchange
 from liqmap.model.window import TimeWindow
-from liqmap.seals import BrokenSeal
 from liqmap.store.damaged import files_aside
 from liqmap.store.feeds import feed_coverage, feed_path, feed_windows, note_feed, verify_feed
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqmap.seals import BrokenSeal, sealed_json, sealed_table, unsealed_json, unsealed_table
+from liqmap.files.seals import BrokenSeal, sealed_json, sealed_table, unsealed_json, unsealed_table
 
 VALUES = st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8), min_size=1, max_size=4)
 TABLE = "# Bybit's risk limits, fetched on 2026-10-01\nBTCUSDT 2000000,0.005,100\n"
