@@ -78,7 +78,10 @@ class Completes(Protocol):
 
 _MODELS: Final = {
     MarginModel.EXCHANGE: "the exchange's own",
-    **{row.model: f"{row.model}: isolated, as {row.label} computes it" for row in EXCHANGES.values()},
+    **{
+        row.margin.model: f"{row.margin.model}: isolated, as {row.label} computes it"
+        for row in EXCHANGES.values()
+    },
     MarginModel.SIMPLE: "simple: entry ± 1/leverage, full size at each",
 }
 _LEVELS: Final = {

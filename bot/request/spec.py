@@ -39,7 +39,7 @@ _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 # These letters and the form of the code are in the buttons of old messages: add to them, never change them.
 _MODES = {"t": Mode.TOP_N, "g": Mode.GROSS_VALUE, "p": Mode.PORTION}
 EXCHANGES_BY_LETTER: Final = {row.letter: exchange for exchange, row in EXCHANGES.items()}
-_MODELS = {row.letter: row.model for row in EXCHANGES.values()} | {"s": MarginModel.SIMPLE}
+_MODELS = {row.letter: row.margin.model for row in EXCHANGES.values()} | {"s": MarginModel.SIMPLE}
 _MODELS |= {"e": MarginModel.EXCHANGE}  # of several exchanges, each its own
 _LEVELS = {"s": LevelFilter.STANDING, "a": LevelFilter.ALL}
 THEMES_BY_LETTER: Final = {"d": Theme.DARK, "l": Theme.LIGHT}

@@ -231,8 +231,11 @@ def _chosen(spec: MapSpec, action: str, value: str) -> MapSpec:
     if action == "x" and value in {ALL_EXCHANGES, *Exchange}:
         exchanges = parse_exchanges(value)
         # The model follows the exchange, unless another model was chosen.
-        own = spec.request.model in {MarginModel.EXCHANGE, EXCHANGES[spec.request.market.exchange].model}
-        model = EXCHANGES[exchanges[0]].model if len(exchanges) == 1 else MarginModel.EXCHANGE
+        own = spec.request.model in {
+            MarginModel.EXCHANGE,
+            EXCHANGES[spec.request.market.exchange].margin.model,
+        }
+        model = EXCHANGES[exchanges[0]].margin.model if len(exchanges) == 1 else MarginModel.EXCHANGE
         markets = tuple(Market(each, spec.request.market.symbol) for each in exchanges)
         return spec.on(markets, model=model if own else spec.request.model)
     raise RequestError(STALE)

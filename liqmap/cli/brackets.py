@@ -50,7 +50,7 @@ async def _refresh(settings: Settings) -> int:
         contracts = Contracts(settings, clients=clients, clock=clock)
         tables = BracketTables(settings, clients=clients, contracts=contracts, clock=clock, daily=False)
         for exchange, row in EXCHANGES.items():
-            if row.risk_limits is None:
+            if row.margin.risk_limits is None:
                 continue
             try:
                 refreshed = await tables.refresh(exchange)

@@ -74,7 +74,7 @@ class BracketTables:
             self._tasks = [
                 asyncio.create_task(self._refresh_daily(exchange))
                 for exchange, row in EXCHANGES.items()
-                if row.risk_limits is not None
+                if row.margin.risk_limits is not None
             ]
         return self
 
@@ -96,7 +96,7 @@ class BracketTables:
         if exchange is None:
             return True
         await asyncio.to_thread(self._set_damaged_aside, exchange)
-        limits = EXCHANGES[exchange].risk_limits
+        limits = EXCHANGES[exchange].margin.risk_limits
         if limits is None:
             return True
         key = f"{exchange}:{symbol}"
@@ -119,7 +119,7 @@ class BracketTables:
 
         Raises LiqmapError, and then leaves the tables as they were.
         """
-        limits = EXCHANGES[exchange].risk_limits
+        limits = EXCHANGES[exchange].margin.risk_limits
         if limits is None:
             raise DataError(f"{EXCHANGES[exchange].label} publishes its brackets only to account holders.")
         base_url = self._settings.exchanges.of(exchange).api_url
@@ -206,7 +206,7 @@ class BracketTables:
             exchange,
             published,
             day=self._clock.now().date(),
-            source=EXCHANGES[exchange].brackets_source,
+            source=EXCHANGES[exchange].margin.brackets_source,
         )
         if saved.left_out:
             names = ", ".join(f"{symbol:.30}" for symbol in sorted(saved.left_out)[:10])

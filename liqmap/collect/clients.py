@@ -45,15 +45,15 @@ def rest_clients(
                 warned = True
                 log.warning("%s", clock_text(exchange, ahead))
 
-        its_clock, row = ExchangeClock(clock, on_off=warn), EXCHANGES[exchange]
+        its_clock, limits = ExchangeClock(clock, on_off=warn), EXCHANGES[exchange].limits
         budget = settings.exchanges.of(exchange).budget / settings.exchanges.shared_by
         return RestClient(
             session,
             clock=its_clock,
-            budget=WeightBudget(budget, clock=its_clock, period=row.budget_period),
-            used_weight=row.used_weight,
-            busy=row.busy,
-            limited_wait=row.limited_wait,
+            budget=WeightBudget(budget, clock=its_clock, period=limits.period),
+            used_weight=limits.used_weight,
+            busy=limits.busy,
+            limited_wait=limits.wait,
         )
 
     return {exchange: client_of(exchange) for exchange in EXCHANGES}

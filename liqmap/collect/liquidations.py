@@ -55,7 +55,7 @@ class LiquidationDays:
 
         Raises NotPublished if there is no file of that day, DataError if it is not available, StoreError.
         """
-        files = EXCHANGES[market.exchange].liquidation_files
+        files = EXCHANGES[market.exchange].liquidations.files
         base_url = self._settings.exchanges.of(market.exchange).archive_url
         source = None if files is None else files.day_file(base_url, market.symbol, day)
         if files is None or source is None:

@@ -62,7 +62,7 @@ def recent_trades(
             store=store,
             contracts=contracts,
             pages_at_once=settings.recent.pages_at_once,
-            weight_a_second=settings.exchanges.of(exchange).budget / row.budget_period.total_seconds(),
+            weight_a_second=settings.exchanges.of(exchange).budget / row.limits.period.total_seconds(),
         )
         for exchange, row in EXCHANGES.items()
         if row.backfill is not None

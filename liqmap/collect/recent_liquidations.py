@@ -62,7 +62,7 @@ class RecentLiquidations:
 
         Whoever gives up waiting stops nothing. Raises DataError if the exchange does not answer, StoreError.
         """
-        pages = EXCHANGES[market.exchange].liquidation_pages
+        pages = EXCHANGES[market.exchange].liquidations.pages
         reached = None if pages is None else self._reached(pages, market).overlap(window)
         if pages is None or reached is None or not self._lacking(market, reached):
             return

@@ -3,7 +3,7 @@
 from typing import Final
 
 from liqmap.exchanges import binance, bybit, okx
-from liqmap.exchanges.protocol import ExchangeRow
+from liqmap.exchanges.exchange_row import ExchangeRow
 from liqmap.model import Exchange, MarginModel
 
 EXCHANGES: Final[dict[Exchange, ExchangeRow]] = {
@@ -13,5 +13,7 @@ EXCHANGES: Final[dict[Exchange, ExchangeRow]] = {
 }
 """All that differs by exchange. Other modules look it up here instead of naming an exchange."""
 
-OWNERS: Final[dict[MarginModel, Exchange]] = {row.model: exchange for exchange, row in EXCHANGES.items()}
+OWNERS: Final[dict[MarginModel, Exchange]] = {
+    row.margin.model: exchange for exchange, row in EXCHANGES.items()
+}
 """The exchange of each margin model, whose brackets the model uses."""

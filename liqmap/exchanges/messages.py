@@ -126,7 +126,7 @@ def json_object(text: str) -> dict[str, Any]:
 class LiveFormat(Protocol):
     """Facts and parsers of one exchange's streams; opens no socket.
 
-    `complete_liquidations` says whether the streams have every liquidation or only a sample, `tells_fills`
+    `complete_liquidations` says whether the streams have every liquidation or only a sample, `reports_fills`
     whether with the price that its order was filled at. `heartbeat` is a message to send every
     `heartbeat_seconds`. A connection is renewed before it is `lifetime` old. If `numbered`, the ids of trades
     are contiguous. The newest trade costs a request weight of `newest_weight`. A connection may send
@@ -136,7 +136,7 @@ class LiveFormat(Protocol):
 
     numbered: bool
     complete_liquidations: bool
-    tells_fills: bool
+    reports_fills: bool
     heartbeat: str | None
     heartbeat_seconds: float
     lifetime: timedelta | None

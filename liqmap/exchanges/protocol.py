@@ -1,24 +1,23 @@
-"""The row of an exchange in `EXCHANGES`, and the Protocols of the row's parts."""
+"""What an exchange publishes: the Protocols of its formats, and the values that they return."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from liqmap.exchanges.thousands import other_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
-    from datetime import date
+    from datetime import date, timedelta
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from liqmap.exchanges.messages import Backfill, Liquidation, LiquidationPages, LiveFormat, RiskTier
-    from liqmap.model import Hole, MarginModel, MarginRule, Trades
-    from liqmap.model.series import Series, SeriesKind
+    from liqmap.exchanges.messages import Liquidation, RiskTier
+    from liqmap.model import Hole, Trades
+    from liqmap.model.series import Series
     from liqmap.model.window import TimeWindow
 
 
@@ -268,54 +267,3 @@ class TimeFormat(Protocol):
 
     def read(self, answer: object) -> int:
         """Return the time [ms since 1970]. Raises DataError if there is none."""
-
-
-def _never_busy(_: object) -> None:
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeRow:
-    """One exchange: how people and buttons name it, and its formats.
-
-    `label` is its name in sentences. `letter` stands for it in the ids of buttons. Old messages have such
-    buttons, so it never changes. `model` is the exchange's own margin model, and `margin_rules` are its rules
-    for maintenance margin, oldest first. `markets` are the kinds of futures that it has; `contract` returns
-    the kind of a symbol. `used_weight` reads the request weight used in this period from an answer's headers,
-    None if they do not have it; the budget is renewed each `budget_period`. `busy` reads from an answer how
-    long to wait [s] if it only says to ask again, and `limited_wait` is the wait after a status that says so
-    without a time [s]. `brackets_source` names the source of leverage brackets. `backfill` is None
-    if the trades of the last hours can only be recorded, `risk_limits` if brackets are not published without
-    an account, and `volumes` if no answer has those of all symbols. Without `liquidation_files` and
-    `liquidation_pages`, liquidations can only be recorded. `series` are the kinds of series that the exchange
-    publishes. `instruments` is None if sizes are in base currency already. What is stored are fills, not
-    orders, if it `stores_fills`.
-    """
-
-    label: str
-    letter: str
-    model: MarginModel
-    margin_rules: tuple[MarginRule, ...]
-    markets: tuple[Contract, ...]
-    contract: Callable[[str], Contract]
-    files: ExchangeFormat
-    live: LiveFormat
-    listing: ListingFormat
-    time: TimeFormat
-    used_weight: Callable[[Mapping[str, str]], int | None]
-    brackets_source: str
-    backfill: Backfill | None = None
-    risk_limits: RiskLimitFormat | None = None
-    liquidation_files: LiquidationFiles | None = None
-    liquidation_pages: LiquidationPages | None = None
-    series: Mapping[SeriesKind, SeriesFormat] = field(default_factory=dict)
-    volumes: VolumeFormat | None = None
-    instruments: InstrumentFormat | None = None
-    budget_period: timedelta = timedelta(minutes=1)
-    busy: Callable[[object], float | None] = _never_busy
-    limited_wait: float = 60.0
-    stores_fills: bool = False
-
-    def margin_rule(self, *, on: date) -> MarginRule:
-        """Return the exchange's rule for maintenance margin on a day."""
-        return next(rule for rule in self.margin_rules if rule.until is None or on < rule.until)

@@ -59,7 +59,7 @@ class SegmentWriter:
         self._label = EXCHANGES[exchange].label
         self._source = source
         self._complete_liquidations = complete_liquidations
-        self._reported_twice = EXCHANGES[exchange].liquidation_pages is not None
+        self._reported_twice = EXCHANGES[exchange].liquidations.pages is not None
         self._store = store
         self._repair = repair
         self._brackets = brackets

@@ -201,8 +201,7 @@ class Accuracy:
         `price`. Raises DataError for data that may be available later.
         """
         row = EXCHANGES[market.exchange]
-        contract, files = row.contract(market.symbol), row.liquidation_files
-        published = files is not None and files.day_file("", market.symbol, window.start.date()) is not None
+        files = row.liquidations.files_of(market.symbol, window.start.date())
         try:
             await self._sources.liquidations.obtain(market, window.start.date())
             holdings = await self._sources.collector.collect(
@@ -212,14 +211,14 @@ class Accuracy:
             travelled, parts = Travelled(low, high, holdings.coverage.fraction), holdings.parts
         except NotPublished:
             travelled, parts = Travelled(price, price, 0.0), ()
-        told = published or row.live.tells_fills
+        at_fills = files is not None or row.live.reports_fills
         feed = Feed(
             coverage=await asyncio.to_thread(
                 feed_coverage, self._root, market.exchange, market.symbol, window
             ),
-            complete=files.complete if files and published else row.live.complete_liquidations,
-            read=lambda: self._liquidations(market, window, () if told else parts),
-            worth=1.0 if contract.inverse else None,
+            complete=files.complete if files else row.live.complete_liquidations,
+            read=lambda: self._liquidations(market, window, () if at_fills else parts),
+            worth=1.0 if row.contract(market.symbol).inverse else None,
         )
         return feed, travelled
 

@@ -240,7 +240,7 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
     if found is None:
         lacking = _lacking_brackets(request.market, owner)
         return MarginRules(inverse=inverse), MarginBasis(MarginModel.SIMPLE, lacking=lacking)
-    rule = EXCHANGES[owner].margin_rule(on=end)
+    rule = EXCHANGES[owner].margin.rule(on=end)
     basis = MarginBasis(request.model, found.date, found.source, earliest=found.is_earliest, rule=rule)
     return MarginRules(found.brackets, rule.valuation, inverse=inverse, fee=rule.fee), basis
 

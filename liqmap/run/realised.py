@@ -37,14 +37,12 @@ def realised_in(root: Path, market: Market, window: TimeWindow) -> Realised | No
     # No rows from a feed that was received mean that nobody was liquidated, which is worth saying.
     if not found and not covered:
         return None
-    files = row.liquidation_files
-    published = files is not None and files.day_file("", market.symbol, window.start.date()) is not None
-    complete = files.complete if files and published else row.live.complete_liquidations
+    files = row.liquidations.files_of(market.symbol, window.start.date())
     return _realised(
         sorted(found, key=lambda each: each.time),
         inverse=row.contract(market.symbol).inverse,
-        complete=complete,
-        at_fills=bool(published) or row.live.tells_fills,
+        complete=files.complete if files else row.live.complete_liquidations,
+        at_fills=files is not None or row.live.reports_fills,
         covered=covered,
     )
 

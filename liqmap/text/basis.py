@@ -45,7 +45,7 @@ def _model_text(basis: MarginBasis) -> str:
     if basis.model is MarginModel.EXCHANGE:
         return "margin model of each exchange"
     # A model that belongs to no exchange, such as the simple one, goes by its own name.
-    owners = (row.label for row in EXCHANGES.values() if row.model is basis.model)
+    owners = (row.label for row in EXCHANGES.values() if row.margin.model is basis.model)
     model = f"{next(owners, basis.model)} model"
     if basis.rule is not None and basis.rule.since is not None:
         model += f" of {basis.rule.since}"

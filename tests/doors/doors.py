@@ -17,9 +17,9 @@ from bot.ops.backup_file import read_backup
 from liqmap.brackets import find_brackets, table_name
 from liqmap.brackets.tiers import tiers_text
 from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.exchange_row import ExchangeRow
 from liqmap.exchanges.messages import Backfill, Liquidation, LiquidationPages, StreamTrade, SymbolTiers
 from liqmap.exchanges.protocol import (
-    ExchangeRow,
     InstrumentFormat,
     LiquidationFiles,
     Paged,
@@ -78,12 +78,12 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
         inside = (its.inside(bytewise), its.inside(fieldwise), its.inside(fieldwise))
         read = partial(_day, exchange, symbol, folder / "day")
         yield f"files of {symbol}", Door(read, (content,), (bytewise, *inside))
-    if row.liquidation_files is not None:
+    if row.liquidations.files is not None:
         inside = (its.inside(bytewise), its.inside(fieldwise), its.inside(fieldwise))
-        read = partial(_liquidations, row.liquidation_files, folder / "day")
+        read = partial(_liquidations, row.liquidations.files, folder / "day")
         yield "files of liquidations", Door(read, (its.liquidations,), (bytewise, *inside))
-    if row.liquidation_pages is not None:
-        read_told = partial(_liquidation_page, row.liquidation_pages)
+    if row.liquidations.pages is not None:
+        read_told = partial(_liquidation_page, row.liquidations.pages)
         yield "pages of liquidations", _of_answers(its.liquidation_pages, read_told)
     yield "messages", Door(lambda data: _events(row.live.read(_text(data))), _inputs(its.messages))
     yield "newest", _of_answers(its.newest, partial(row.live.newest, asked=_NOW))
@@ -93,8 +93,8 @@ def _doors_of(exchange: Exchange, its: Samples, folder: Path) -> Iterator[tuple[
     if row.instruments is not None:
         read_contracts = partial(_contracts, row.instruments)
         yield "instruments", _of_answers(its.listings, read_contracts)
-    if row.risk_limits is not None:
-        read_tiers = partial(_paged, row.risk_limits, partial(_tiers, row.risk_limits))
+    if row.margin.risk_limits is not None:
+        read_tiers = partial(_paged, row.margin.risk_limits, partial(_tiers, row.margin.risk_limits))
         yield "risk limits", _of_answers(its.risk_limits, read_tiers)
     if row.volumes is not None:
         yield "volumes", _of_answers(its.volumes, partial(_volumes, row.volumes))
@@ -173,12 +173,12 @@ def _time(form: TimeFormat, answer: object) -> None:
 
 
 def _busy(row: ExchangeRow, answer: object) -> None:
-    wait = row.busy(answer)
+    wait = row.limits.busy(answer)
     assert wait is None or 0 < wait < 60
 
 
 def _weight(row: ExchangeRow, data: bytes) -> None:
-    weight = row.used_weight({"X-MBX-USED-WEIGHT-1M": _text(data)})
+    weight = row.limits.used_weight({"X-MBX-USED-WEIGHT-1M": _text(data)})
     assert weight is None or weight >= 0
 
 

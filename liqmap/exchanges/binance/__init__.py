@@ -9,7 +9,7 @@ from liqmap.exchanges.binance.live import BinanceBackfill, BinanceLive
 from liqmap.exchanges.binance.series import SERIES
 from liqmap.exchanges.binance.server_time import BinanceTime
 from liqmap.exchanges.binance.volumes import BinanceVolumes
-from liqmap.exchanges.protocol import ExchangeRow
+from liqmap.exchanges.exchange_row import ExchangeMargin, ExchangeRow, PastLiquidations, RequestLimits
 from liqmap.model import MarginModel, MarginRule, Valuation
 
 _FILES, _BACKFILL = Binance(), BinanceBackfill()
@@ -17,18 +17,20 @@ _FILES, _BACKFILL = Binance(), BinanceBackfill()
 ROW: Final = ExchangeRow(
     label="Binance",
     letter="b",
-    model=MarginModel.BINANCE,
-    margin_rules=(MarginRule(Valuation.MARK),),
+    margin=ExchangeMargin(
+        MarginModel.BINANCE,
+        rules=(MarginRule(Valuation.MARK),),
+        brackets_source="Binance's USD-M leverage brackets (stream !contractInfo)",
+    ),
     markets=MARKETS,
     contract=_FILES.contract,
     files=_FILES,
     live=BinanceLive(),
     listing=BinanceListing(),
     time=BinanceTime(),
-    used_weight=_BACKFILL.used_weight,
-    brackets_source="Binance's USD-M leverage brackets (stream !contractInfo)",
+    limits=RequestLimits(used_weight=_BACKFILL.used_weight),
+    liquidations=PastLiquidations(files=BinanceLiquidationFiles()),
     backfill=_BACKFILL,
-    liquidation_files=BinanceLiquidationFiles(),
     series=SERIES,
     volumes=BinanceVolumes(),
 )

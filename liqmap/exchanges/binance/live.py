@@ -44,7 +44,7 @@ class BinanceLive:
 
     numbered = True
     complete_liquidations = False  # the latest of each second only
-    tells_fills = True
+    reports_fills = True
     heartbeat: str | None = None  # the server pings, and the client library answers
     heartbeat_seconds = 0.0
     lifetime: timedelta | None = timedelta(hours=23)  # the exchange cuts after 24

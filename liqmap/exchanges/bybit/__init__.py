@@ -10,7 +10,7 @@ from liqmap.exchanges.bybit.risk_limits import BybitRiskLimits
 from liqmap.exchanges.bybit.series import SERIES
 from liqmap.exchanges.bybit.server_time import BybitTime
 from liqmap.exchanges.bybit.volumes import BybitVolumes
-from liqmap.exchanges.protocol import ExchangeRow
+from liqmap.exchanges.exchange_row import ExchangeMargin, ExchangeRow
 from liqmap.model import MarginModel, MarginRule, Valuation
 
 _FILES = Bybit()
@@ -24,10 +24,14 @@ _MARGIN_ON_MARK = date(2025, 9, 2)
 ROW: Final = ExchangeRow(
     label="Bybit",
     letter="y",
-    model=MarginModel.BYBIT,
-    margin_rules=(
-        MarginRule(Valuation.ENTRY, until=_MARGIN_ON_MARK),
-        MarginRule(Valuation.MARK, since=_MARGIN_ON_MARK),
+    margin=ExchangeMargin(
+        MarginModel.BYBIT,
+        rules=(
+            MarginRule(Valuation.ENTRY, until=_MARGIN_ON_MARK),
+            MarginRule(Valuation.MARK, since=_MARGIN_ON_MARK),
+        ),
+        brackets_source="Bybit's risk limits (GET /v5/market/risk-limit)",
+        risk_limits=BybitRiskLimits(),
     ),
     markets=MARKETS,
     contract=_FILES.contract,
@@ -35,10 +39,7 @@ ROW: Final = ExchangeRow(
     live=BybitLive(),
     listing=BybitListing(),
     time=BybitTime(),
-    used_weight=lambda _: None,
-    brackets_source="Bybit's risk limits (GET /v5/market/risk-limit)",
-    risk_limits=BybitRiskLimits(),
-    stores_fills=True,  # neither files nor streams say which fills are one order
     series=SERIES,
     volumes=BybitVolumes(),
+    stores_fills=True,  # neither files nor streams say which fills are one order
 )

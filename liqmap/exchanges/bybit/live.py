@@ -38,7 +38,7 @@ class BybitLive:
 
     numbered = False
     complete_liquidations = True
-    tells_fills = False  # but bankruptcy prices
+    reports_fills = False  # but bankruptcy prices
     heartbeat: str | None = '{"op":"ping"}'
     heartbeat_seconds = 20.0
     lifetime: timedelta | None = None

@@ -53,7 +53,7 @@ class OkxLive:
 
     numbered = True
     complete_liquidations = False  # "not the total", says the documentation
-    tells_fills = False  # but bankruptcy prices
+    reports_fills = False  # but bankruptcy prices
     heartbeat: str | None = "ping"
     heartbeat_seconds = 20.0  # of the 30 after which a silent connection is closed
     lifetime: timedelta | None = None

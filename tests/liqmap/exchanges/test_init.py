@@ -35,23 +35,23 @@ def test_letters_of_buttons_that_are_out_there_stay():
 
 @pytest.mark.parametrize("exchange", Exchange)
 def test_own_margin_model_of_an_exchange_bears_its_name(exchange: Exchange):
-    assert EXCHANGES[exchange].model is MarginModel(exchange.value)
+    assert EXCHANGES[exchange].margin.model is MarginModel(exchange.value)
 
 
 @pytest.mark.parametrize("exchange", Exchange)
 def test_margin_rules_follow_each_other_without_a_gap(exchange: Exchange):
-    rules = EXCHANGES[exchange].margin_rules
+    rules = EXCHANGES[exchange].margin.rules
     assert rules[0].since is None
     assert rules[-1].until is None
     assert [rule.until for rule in rules[:-1]] == [rule.since for rule in rules[1:]]
     for rule in rules:
-        assert EXCHANGES[exchange].margin_rule(on=rule.since or date(2019, 1, 1)) is rule
+        assert EXCHANGES[exchange].margin.rule(on=rule.since or date(2019, 1, 1)) is rule
 
 
 def test_used_weight_is_read_where_an_exchange_says_it():
     headers = {"X-MBX-USED-WEIGHT-1M": "40"}
-    assert EXCHANGES[Exchange.BINANCE].used_weight(headers) == 40
-    assert EXCHANGES[Exchange.BYBIT].used_weight(headers) is None
+    assert EXCHANGES[Exchange.BINANCE].limits.used_weight(headers) == 40
+    assert EXCHANGES[Exchange.BYBIT].limits.used_weight(headers) is None
 
 
 def test_no_letter_of_an_exchange_is_that_of_the_simple_model():

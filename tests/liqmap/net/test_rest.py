@@ -63,7 +63,7 @@ async def asking(a_minute: float = math.inf) -> AsyncIterator[tuple[Api, RestCli
             session,
             clock=its_clock,
             budget=WeightBudget(a_minute, clock=its_clock),
-            used_weight=EXCHANGES[Exchange.BINANCE].used_weight,
+            used_weight=EXCHANGES[Exchange.BINANCE].limits.used_weight,
         )
         yield api, client, f"{url}/"
 

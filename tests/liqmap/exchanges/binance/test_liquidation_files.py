@@ -35,7 +35,7 @@ def read(path: Path, *, symbol: str = "BTCUSD_PERP", day: date = DAY) -> tuple[L
 
 
 def test_day_file_lies_where_binance_published_it():
-    files = EXCHANGES[Exchange.BINANCE].liquidation_files
+    files = EXCHANGES[Exchange.BINANCE].liquidations.files
     assert files is not None
     file = files.day_file("https://data.binance.vision", "BTCUSD_PERP", DAY)
     assert file is not None
