@@ -1,21 +1,24 @@
 """Aggregate: several markets of one coin -> one map, in the prices of the first.
 
 Each market is computed alone: its own trades, its own prices for sweeping, its own margin model. Then its
-levels are aligned: a level l of market e lies at l × P / P_e, with P the reference's last price and P_e its
-own. So a level 2 % below its own price lies 2 % below the reference's, which is what decides a liquidation.
-Only then are the levels put into buckets, once for all.
+levels are aligned: a level l of market e lies at l × P / P_e, with P the reference's price and P_e its own,
+both medians of the window's last 60 s. So a level 2 % below its own price lies 2 % below the reference's,
+which is what decides a liquidation, and one odd trade moves no level. Only then are the levels put into
+buckets, once for all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liqmap.compute.buckets import LevelSums
 from liqmap.compute.levels import LARGEST_KEPT, Added, add_up, level_bounds, map_of
-from liqmap.compute.path import price_at
 from liqmap.compute.selection import Cut, merge
 from liqmap.compute.values import (
     Entries,
@@ -40,7 +43,7 @@ from liqmap.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from liqmap.compute.margin import MarginRules
@@ -48,14 +51,18 @@ if TYPE_CHECKING:
     from liqmap.model import Exchange
 
 STALE_MS: Final = 300_000
-"""A market whose newest trade is older than this by the newest of all is left out."""
+"""A market whose newest trade is older than this is left out."""
 
 MOST_OFF: Final = 0.01
 """A market whose price differs more than this from the reference's is left out: it may be another coin."""
 
 
+Prices = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""Returns a market's price, by which it is aligned, at each of some moments [ms]."""
+
+
 class Quote(NamedTuple):
-    """A market's last price, when it was paid, and how many coins the contract counts as one."""
+    """A market's price by which it is aligned, its last trade, and the coins its symbol counts as one."""
 
     market: Market
     price: float
@@ -65,11 +72,15 @@ class Quote(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """One market's part of a map, not yet read: `entries` reads its selected trades, newest first."""
+    """One market's part of a map, not yet read: `entries` reads its selected trades, newest first.
+
+    `price`, by which it is aligned, is the median of the window's last 60 s.
+    """
 
     market: Market
     coverage: Coverage
     path: PricePath
+    price: float
     trade_count: int
     entries: Callable[[], Iterable[Entries]]
     rules: MarginRules
@@ -82,15 +93,18 @@ class Source:
         return float(self.path.close[-1])
 
 
-def comparable(quotes: Sequence[Quote]) -> list[LeftOut]:
-    """Return which markets cannot be drawn with the others, and why: stale or off by their last prices.
+def comparable(quotes: Sequence[Quote], *, at: datetime) -> list[LeftOut]:
+    """Return which markets cannot be drawn with the others `at` the window's end, and why: stale or off.
 
-    The first that is not stale is the reference. Prices are compared coin by coin.
+    The first that is not stale is the reference. Where all are stale, the newest trade of all counts as the
+    end. Prices are compared coin by coin.
     """
+    oldest = timedelta(milliseconds=STALE_MS)
     newest = max(each.time for each in quotes)
+    at = newest if at - newest > oldest else at
     left_out, reference = [], None
     for each in quotes:
-        if (newest - each.time).total_seconds() * 1000 > STALE_MS:
+        if at - each.time > oldest:
             left_out.append(LeftOut(each.market, LeftOutKind.STALE, since=each.time))
             continue
         reference = reference or each
@@ -115,7 +129,7 @@ def build_joint_map(
     """
     reference = sources[0]
     last_price = reference.last_price
-    ratios = [last_price / each.last_price for each in sources]
+    ratios = [reference.price / each.price for each in sources]
     bounds = np.array(
         [
             np.array(level_bounds(each.path, request, each.rules)) * ratio
@@ -173,11 +187,14 @@ def with_series(
     interest: Sequence[OpenInterest | None],
     realised: Sequence[Realised | None],
     factors: Sequence[int],
+    bin_seconds: int,
+    prices: Sequence[Prices],
 ) -> LiquidationMap:
     """Return a map of several markets with the open interest and liquidations of each, and their sums.
 
     Sums are over the markets where they are known, never scaled up to the others. A size of 1 in a market is
-    as many coins as its factor says.
+    as many coins as its factor says. `prices` returns the prices of each by which it is aligned; liquidations
+    are aligned by those at the end of their bin of `bin_seconds`, as a heatmap's columns are.
     """
     shares = tuple(
         replace(each, open_interest=open_, realised=gone)
@@ -187,7 +204,7 @@ def with_series(
         drawn,
         shares=shares,
         open_interest=_interest_together(shares, [each / factors[0] for each in factors]),
-        realised=_realised_together(shares),
+        realised=_realised_together(shares, prices, width=bin_seconds * 1000),
     )
 
 
@@ -215,20 +232,21 @@ def _interest_together(shares: Sequence[MarketShare], coins: Sequence[float]) ->
     )
 
 
-def _realised_together(shares: Sequence[MarketShare]) -> Realised | None:
-    """Return all liquidations in order of time, at the reference's prices of their moments."""
-    known = [(share, share.realised) for share in shares if share.realised is not None]
+def _realised_together(
+    shares: Sequence[MarketShare], prices: Sequence[Prices], *, width: int
+) -> Realised | None:
+    """Return all liquidations in order of time, aligned by the prices at the end of their bin."""
+    known = [
+        (share, share.realised, own)
+        for share, own in zip(shares, prices, strict=True)
+        if share.realised is not None
+    ]
     if not known:
         return None
-    reference, every = shares[0].path, [each for _, each in known]
+    every = [each for _, each, _ in known]
     time = np.concatenate([each.time for each in every])
     order = np.argsort(time, kind="stable")
-    price = np.concatenate(
-        [
-            each.price * price_at(reference, each.time) / price_at(share.path, each.time)
-            for share, each in known
-        ]
-    )
+    price = np.concatenate([each.price * _ratios(each.time, prices[0], own, width) for _, each, own in known])
     sums = [each.sums for each in every]
     kinds = {each.at_fills for each in sums}
     return Realised(
@@ -245,9 +263,21 @@ def _realised_together(shares: Sequence[MarketShare]) -> Realised | None:
             at_fills=kinds.pop() if len(kinds) == 1 else None,
             covered=min(each.covered for each in sums),
             most_covered=max(each.covered for each in sums),
-            of=_unless_all(shares, [share for share, _ in known]),
+            of=_unless_all(shares, [share for share, _, _ in known]),
         ),
     )
+
+
+def _ratios(
+    time: NDArray[np.int64], reference: Prices, own: Prices, width: int
+) -> NDArray[np.float64] | float:
+    """Return by what a market's prices of each time are multiplied, bin by bin of `width` [ms]."""
+    if own is reference or not len(time):
+        return 1.0
+    bins, place = np.unique(time // width, return_inverse=True)
+    ends = (bins + 1) * width
+    ratio: NDArray[np.float64] = (reference(ends) / own(ends))[place]
+    return ratio
 
 
 def _unless_all(shares: Sequence[MarketShare], known: Sequence[MarketShare]) -> tuple[Exchange, ...]:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.compute.grid import PriceGrid, with_room
-from liqmap.compute.path import price_at
 from liqmap.compute.values import Heatmap
 from liqmap.model import Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -71,20 +70,22 @@ def build_joint_heatmap(
     bin_seconds: int,
     swept_by: Sequence[PricePath | None],
     open_shares: Sequence[OpenShares | None],
+    prices: Sequence[Callable[[NDArray[np.int64]], NDArray[np.float64]]],
 ) -> Heatmap:
     """Return the heatmap of a map of several markets, with the levels and prices of each share's market.
 
-    In each column a market is aligned by the prices of that time: its levels times the reference's price,
-    divided by its own.
+    In each column a market is aligned by the prices at its end: its levels times the reference's price,
+    divided by its own. `prices` returns those of each market at some moments [ms].
     """
     columns, width = _columns(liquidation_map, bin_seconds), bin_seconds * 1000
     grid = _grid(liquidation_map)
     value = np.zeros((len(grid), len(columns)))
     below = above = 0.0
-    reference = _closes(liquidation_map.path, columns, width=width)
-    each_market = zip(liquidation_map.shares, stretches, swept_by, open_shares, strict=True)
-    for share, levels, sweeping, left in each_market:
-        ratio = reference / _closes(share.path, columns, width=width)
+    ends = _times(columns, bin_seconds)[1:]
+    reference = prices[0](ends)
+    each_market = zip(liquidation_map.shares, stretches, swept_by, open_shares, prices, strict=True)
+    for share, levels, sweeping, left, own_prices in each_market:
+        ratio = reference / own_prices(ends)
         ratio[-1] = share.ratio  # the last column is what the map shows
         low, high = float(grid.edges[0]) / ratio.max(), float(grid.edges[-1]) / ratio.min()
         fine = PriceGrid.over(low, high, buckets=_FINER * MAX_ROWS, least_span=0.0)
@@ -116,11 +117,6 @@ def _columns(liquidation_map: LiquidationMap, bin_seconds: int) -> range:
 
 def _times(columns: range, bin_seconds: int) -> NDArray[np.int64]:
     return np.arange(columns.start, columns.stop + 1) * bin_seconds * 1000
-
-
-def _closes(path: PricePath, columns: range, *, width: int) -> NDArray[np.float64]:
-    """Return the price at the end of each column: the last that was paid, before any the first."""
-    return price_at(path, np.arange(columns.start + 1, columns.stop + 1) * width - 1)
 
 
 def _over_time(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_LAST_MS: Final = 60_000  # a market's price is the median of its last minute
+
 # Each divides a day, and each above a minute is whole minutes, so that bins align to UTC and to minute bars.
 _PATH_BINS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
@@ -46,6 +48,26 @@ def joined(paths: Sequence[PricePath]) -> PricePath:
             for name in ("time", "low", "high", "close")
         )
     )
+
+
+def median_prices(seconds: PricePath, moments: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return, for each moment [ms], the median of the 60 s before it, of the last price of each second.
+
+    `seconds` is a path of seconds. Seconds without trades do not count. Where nobody traded in those 60 s,
+    it is the median of the 60 s that end with the last trade before. Moments before the path have its first
+    price.
+    """
+    end = np.maximum(np.searchsorted(seconds.time, moments), 1)
+    newest = seconds.time[end - 1]
+    since = np.where(newest >= moments - _LAST_MS, moments, newest + 1000) - _LAST_MS
+    start = np.minimum(np.searchsorted(seconds.time, since), end - 1)
+    place = start[:, np.newaxis] + np.arange(int((end - start).max(initial=1)))
+    inside = place < end[:, np.newaxis]
+    # Sorted, what is not inside comes last.
+    prices = np.sort(np.where(inside, seconds.close[np.where(inside, place, 0)], np.inf), axis=1)
+    middles = np.stack([(end - start - 1) // 2, (end - start) // 2], axis=1)
+    median: NDArray[np.float64] = np.take_along_axis(prices, middles, axis=1).mean(axis=1)
+    return median
 
 
 def price_at(path: PricePath, time: NDArray[np.int64]) -> NDArray[np.float64]:

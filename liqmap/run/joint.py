@@ -54,12 +54,14 @@ class JointJob:
 class _Part:
     """One market: its job, what was loaded of its trades, and both as a source of the map.
 
-    `positions` says how open interest weighs its positions, None if it does not.
+    `positions` says how open interest weighs its positions, None if it does not. `price` is its price at the
+    window's end, by which it is aligned.
     """
 
     job: MapJob
     loaded: Loaded
     positions: Positions | None
+    price: float
 
     @property
     def factor(self) -> int:
@@ -73,6 +75,7 @@ class _Part:
             market=self.job.market,
             coverage=replace(self.job.coverage, last_trade=self.loaded.last_trade),
             path=self.loaded.path,
+            price=self.price,
             trade_count=sum(self.loaded.trade_count.values()),
             entries=self.loaded.entries,
             rules=rules,
@@ -154,6 +157,8 @@ def run_joint_job(job: JointJob) -> MapResult:
         interest=[each.interest(share) for each, share in zip(parts, liquidation_map.shares, strict=True)],
         realised=realised,
         factors=[each.factor for each in parts],
+        bin_seconds=parts[0].loaded.bin_seconds,
+        prices=[each.loaded.median_prices for each in parts],
     )
     watch.lap("compute")
 
@@ -165,6 +170,7 @@ def run_joint_job(job: JointJob) -> MapResult:
             bin_seconds=parts[0].loaded.bin_seconds,
             swept_by=[None if each is None else each.path.binned() for each in marks],
             open_shares=[None if each is None else each.shares for each in positions],
+            prices=[each.loaded.median_prices for each in parts],
         )
 
     label = " + ".join(EXCHANGES[each.job.market.exchange].label for each in parts)
@@ -176,7 +182,8 @@ def _loaded(job: MapJob, *, selects: bool) -> _Part | LiqmapError:
     """Return what was loaded of one market, or the error that keeps it from being drawn."""
     try:
         loaded = load_job(job, selects=selects)
-        return _Part(job, loaded, positions_of(job.request, job.coverage, loaded, job.interest))
+        positions = positions_of(job.request, job.coverage, loaded, job.interest)
+        return _Part(job, loaded, positions, loaded.price)
     except (DamagedSegment, StoreError):  # the engine mends these, and draws all markets again
         raise
     except LiqmapError as error:
@@ -195,11 +202,8 @@ def _comparable(job: JointJob, loaded: Sequence[_Part | LiqmapError]) -> tuple[l
     if not parts:
         raise problems[0][1]
     failed = [LeftOut(each.market, LeftOutKind.FAILED, problem=error.problem) for each, error in problems]
-    quotes = [
-        Quote(each.job.market, float(each.loaded.path.close[-1]), each.loaded.last_trade, each.factor)
-        for each in parts
-    ]
-    left_out = comparable(quotes)
+    quotes = [Quote(each.job.market, each.price, each.loaded.last_trade, each.factor) for each in parts]
+    left_out = comparable(quotes, at=job.request.window.end)
     gone = {each.market for each in left_out}
     remaining = [each for each in parts if each.job.market not in gone]
     return remaining, [*job.left_out, *failed, *left_out]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from liqmap.compute.aftermath import aftermath
-from liqmap.compute.path import coarsened, joined
+from liqmap.compute.path import coarsened, joined, median_prices
 from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
 from liqmap.model import GrossValue, Side
 from liqmap.store.bars import path_of, read_bars, read_path_around
@@ -68,6 +68,16 @@ class Loaded:
     def path(self) -> PricePath:
         """The price path of the whole window."""
         return coarsened(joined(self.paths), self.bin_seconds)
+
+    @property
+    def price(self) -> float:
+        """The price at the window's end by which several markets are aligned: its last minute's median."""
+        return float(self.median_prices(np.array([self.request.window.end_ms]))[0])
+
+    def median_prices(self, moments: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the median price of the last minute before each moment [ms], which no odd trade moves."""
+        seconds = [self._seconds_before(index, moments) for index in range(len(self.parts))]
+        return median_prices(joined(seconds), moments)
 
     def entries(self, *, timed: bool = False) -> Iterator[Entries]:
         """Read the selected trades in stretches, newest first, with what the price did after them.
@@ -165,6 +175,16 @@ class Loaded:
             side: aftermath(bars, trades[side], bin_seconds=self.bin_seconds, later=later[side])
             for side in Side
         }
+
+    def _seconds_before(self, index: int, moments: NDArray[np.int64]) -> PricePath:
+        """Return a part's price path: of seconds in the minute before each moment, coarser elsewhere."""
+        part = self.parts[index]
+        times = np.concatenate([moments - 60_000, moments - 1])
+        times = times[(times >= part.window.start_ms) & (times < part.window.end_ms)]
+        if not len(times):
+            return self.paths[index]
+        minutes = self.minutes[index] if self.minutes else None
+        return read_path_around(part.segment, part.window, times, minutes=minutes)
 
     def _rest_of_bin(self, index: int) -> PricePath:
         """Return the prices of later parts in the bin in which a part ends, as one second after its end."""

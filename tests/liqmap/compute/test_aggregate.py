@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqmap.compute.aggregate import Quote, Source, build_joint_map, comparable
+from liqmap.compute.aggregate import Prices, Quote, Source, build_joint_map, comparable
 from liqmap.compute.heatmap import build_joint_heatmap
 from liqmap.compute.levels import all_levels, build_map
 from liqmap.compute.margin import Brackets, MarginRules
@@ -35,13 +35,19 @@ REQUEST = MapRequest(MARKETS, WINDOW, TopN(100), leverages=(50,))
 SIMPLE = MarginRules()
 
 
-def source(market: Market, last: float, entries: Entries, rules: MarginRules = SIMPLE) -> Source:
-    """Return a market whose price was `last` in every second, less what its entries paid."""
+def source(
+    market: Market, last: float, entries: Entries, rules: MarginRules = SIMPLE, *, price: float | None = None
+) -> Source:
+    """Return a market whose price was `last` in every second, less what its entries paid.
+
+    Its last minute's median is `price`, if that is another.
+    """
     prices = np.concatenate([[last], *(each.price for each in entries.trades.values())])
     time = np.array([WINDOW.start_ms, WINDOW.end_ms - 1000])
     path = PricePath(time, np.full(2, prices.min()), np.full(2, prices.max()), np.full(2, last))
     coverage = Coverage(WINDOW, (WINDOW,))
-    return Source(market, coverage, path, 1000, lambda: [entries], rules, MarginBasis(MarginModel.SIMPLE))
+    basis = MarginBasis(MarginModel.SIMPLE)
+    return Source(market, coverage, path, price or last, 1000, lambda: [entries], rules, basis)
 
 
 def bought(*trades: tuple[float, float], swept: float = 0.0) -> Entries:
@@ -85,6 +91,42 @@ def test_levels_two_percent_below_three_prices_fall_into_one_bucket():
     assert drawn.last_price == 60_000.0
 
 
+def test_odd_last_trade_of_one_exchange_moves_no_level():
+    # OKX's last trade was 0.5 % below its last minute's median, and nothing had been liquidated by it.
+    sources = [
+        source(market, last, bought((price, notional)), price=price)
+        for market, last, price, notional in zip(
+            MARKETS,
+            (60_000.0, 60_030.0, 59_676.0),
+            (60_000.0, 60_030.0, 59_976.0),
+            (2e6, 1e6, 5e5),
+            strict=True,
+        )
+    ]
+    drawn = joint(*sources)
+    (held,) = np.nonzero(drawn.buckets.long.sum(axis=0))
+    assert drawn.buckets.edges[held].tolist() == [58_800.0]
+    assert drawn.buckets.long.sum() == 3.5e6
+    assert [share.ratio for share in drawn.shares] == [1.0, 60_000 / 60_030, 60_000 / 59_976]
+
+
+def test_odd_last_trade_of_the_reference_is_the_last_price_and_moves_no_level_of_the_others():
+    # Its own longs are liquidated by that trade; those of the others keep their distance from its median.
+    swept = bought((60_000.0, 2e6), swept=0.021)
+    sources = [source(MARKETS[0], 58_740.0, swept, price=60_000.0)]
+    sources += [source(market, 60_000.0, bought((60_000.0, 1e6))) for market in MARKETS[1:]]
+    drawn = joint(*sources)
+    assert drawn.last_price == 58_740.0
+    assert (drawn.swept_long, drawn.buckets.long.sum()) == (2e6, 2e6)
+    (held,) = np.nonzero(drawn.buckets.long.sum(axis=0))
+    assert [drawn.buckets.edges[each] <= 58_800.0 < drawn.buckets.edges[each + 1] for each in held] == [True]
+    # Above the last price and so within every distance of it, in the sums as in the named cluster.
+    assert {band.long for band in drawn.bands} == {2e6}
+    assert [each.notional for each in drawn.clusters] == [2e6]
+    assert drawn.long_depth.notional[-1] == 2e6
+    assert drawn.long_depth.price.max() == 58_740.0
+
+
 TRADE = st.tuples(st.floats(0.97, 1.03), st.floats(1e3, 5e6))
 RULES = [
     MarginRules(Brackets.of([(3e5, 0.004, 150), (2e6, 0.005, 100), (1e7, 0.01, 25)])),
@@ -98,16 +140,20 @@ RULES = [
     trades=st.lists(st.lists(TRADE, min_size=1, max_size=8), min_size=2, max_size=3),
     basis=st.lists(st.floats(0.993, 1.007), min_size=3, max_size=3),
     swept=st.sampled_from([0.0, 0.005, 0.03]),
+    odd=st.sampled_from([(1.0, 1.0, 1.0), (1.0, 0.99, 1.02), (0.985, 1.0, 1.0), (1.03, 1.001, 0.9)]),
 )
 def test_each_market_shows_what_its_own_map_shows_and_the_total_is_their_sum(
-    trades: list[list[tuple[float, float]]], basis: list[float], swept: float
+    trades: list[list[tuple[float, float]]],
+    basis: list[float],
+    swept: float,
+    odd: tuple[float, float, float],
 ):
     request = MapRequest(MARKETS[: len(trades)], WINDOW, TopN(100))
     sources = []
-    for market, rows, off, rules in zip(MARKETS, trades, basis, RULES, strict=False):
+    for market, rows, off, rules, moved in zip(MARKETS, trades, basis, RULES, odd, strict=False):
         price = round(60_000 * off, 1)
         entries = bought(*((round(price * move, 1), round(notional)) for move, notional in rows), swept=swept)
-        sources.append(source(market, price, entries, rules))
+        sources.append(source(market, round(price * moved, 1), entries, rules, price=price))
     drawn = joint(*sources, request=request)
     alone = [
         build_map(
@@ -133,8 +179,8 @@ def test_each_market_shows_what_its_own_map_shows_and_the_total_is_their_sum(
     assert drawn.swept_long == pytest.approx(sum(each.swept_long for each in alone), rel=1e-9)
     assert drawn.unplaced == pytest.approx(sum(each.unplaced for each in alone), rel=1e-9)
     assert drawn.buys.count == sum(each.buys.count for each in alone)
-    # Distances from the last price are kept, so bands add up too.
-    for number, band in enumerate(drawn.bands):
+    # Where no last trade is odd, distances from the last price are kept, so bands add up too.
+    for number, band in enumerate(drawn.bands if set(odd) == {1.0} else ()):
         assert band.long == pytest.approx(sum(each.bands[number].long for each in alone), rel=1e-9)
 
 
@@ -145,11 +191,26 @@ def test_heatmap_is_aligned_column_by_column_and_ends_as_the_map():
     ]
     drawn = joint(*sources)
     levels = [all_levels(each.entries(), REQUEST, SIMPLE, last_price=each.last_price) for each in sources]
-    heatmap = build_joint_heatmap(drawn, levels, bin_seconds=60, swept_by=[None] * 3, open_shares=[None] * 3)
+
+    def doubled_at_first(price: float) -> Prices:
+        """Return the prices of a market that was twice as dear in the first of the ten minutes."""
+        return lambda moments: np.where(moments <= WINDOW.start_ms + 60_000, 2 * price, price)
+
+    heatmap = build_joint_heatmap(
+        drawn,
+        levels,
+        bin_seconds=60,
+        swept_by=[None] * 3,
+        open_shares=[None] * 3,
+        prices=[doubled_at_first(60_000.0), lambda _: np.full(10, 60_300.0), lambda _: np.full(10, 59_700.0)],
+    )
     (held,) = np.nonzero(heatmap.value[:, -1])
     assert heatmap.value[held, -1].sum() == 3e6
     assert heatmap.edges[held[0]] <= 58_800 <= heatmap.edges[held[-1] + 1]
     assert heatmap.edges[held[-1] + 1] - heatmap.edges[held[0]] < 60  # 300 apart before
+    # In the first column those of the others lie at twice the price, beyond the picture.
+    assert heatmap.value[:, 0].sum() == 1e6
+    assert heatmap.value[:, 1:].sum(axis=0).tolist() == [3e6] * 9
 
 
 def quote(exchange: Exchange, price: float, minutes: float = 0, symbol: str = "BTCUSDT") -> Quote:
@@ -163,19 +224,22 @@ def quote(exchange: Exchange, price: float, minutes: float = 0, symbol: str = "B
         ([(60_000, 0), (60_500, 0), (59_500, 5)], {}),
         ([(60_000, 0), (60_700, 0), (60_000, 0)], {Exchange.BYBIT: LeftOutKind.OFF}),
         ([(60_000, 0), (60_000, 5.1), (60_000, 0)], {Exchange.BYBIT: LeftOutKind.STALE}),
+        ([(60_000, 3), (60_000, 6), (60_000, 4)], {Exchange.BYBIT: LeftOutKind.STALE}),
         # The next one is the reference then.
         ([(50_000, 6), (60_000, 0), (60_100, 0)], {Exchange.BINANCE: LeftOutKind.STALE}),
+        # Where nobody trades often, prices of one time are compared.
+        ([(60_000, 30), (60_000, 34), (60_000, 36)], {Exchange.OKX: LeftOutKind.STALE}),
     ],
 )
 def test_stale_or_odd_price_leaves_an_exchange_out(
     quotes: list[tuple[float, float]], left_out: dict[Exchange, LeftOutKind]
 ):
     every = [quote(exchange, *each) for exchange, each in zip(Exchange, quotes, strict=True)]
-    assert {each.market.exchange: each.kind for each in comparable(every)} == left_out
+    assert {each.market.exchange: each.kind for each in comparable(every, at=START)} == left_out
 
 
 def test_prices_are_compared_coin_by_coin():
     thousand = quote(Exchange.BINANCE, 0.0123, symbol="1000PEPEUSDT")
-    assert comparable([thousand, quote(Exchange.OKX, 0.0000123, symbol="PEPEUSDT")]) == []
-    (off,) = comparable([thousand, quote(Exchange.OKX, 0.0000126, symbol="PEPEUSDT")])
+    assert comparable([thousand, quote(Exchange.OKX, 0.0000123, symbol="PEPEUSDT")], at=START) == []
+    (off,) = comparable([thousand, quote(Exchange.OKX, 0.0000126, symbol="PEPEUSDT")], at=START)
     assert off.off == pytest.approx(0.0244, abs=1e-4)

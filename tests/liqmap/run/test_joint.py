@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ from liqmap.store.reading import read_table
 from liqmap.store.segments import Origin, Part, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.text import interest_text, interest_warnings, left_out_text, money, realised_text
-from tests.liqmap.conftest import DAY, random_trades, trades_from
+from tests.liqmap.conftest import DAY, START_MS, random_trades, trades_from
 
 WINDOW = TimeWindow.of_day(DAY)
 MARKETS = tuple(Market(each, "BTCUSDT") for each in Exchange)
@@ -86,7 +87,10 @@ def parts(tmp_path: Path) -> dict[Market, Part]:
     made = {}
     for seed, market in enumerate(MARKETS):
         trades = random_trades(3000, seed=seed)
-        trades.price[-1] = 28_500 + seed  # the last prices agree
+        # The prices of the last minute agree, but for an odd last trade of OKX.
+        trades.price[trades.time >= WINDOW.end_ms - 60_000] = 28_500 + seed
+        trades.time[-3:] = WINDOW.end_ms - np.array([30_000, 20_000, 10_000])
+        trades.price[-1] *= 1.02 if market.exchange is Exchange.OKX else 1
         factor = 10 if market.exchange is Exchange.OKX else 1
         made[market] = part_of(tmp_path, market, replace(trades, size=trades.size * factor))
     return made
@@ -135,6 +139,37 @@ def test_exchange_that_is_left_out_is_named(parts: dict[Market, Part], tmp_path:
     assert texts[0] == "Bybit is left out (Bybit refuses to answer)"
     assert texts[1].startswith("OKX is left out (its price is +")
     assert [each.market for each in result.summary.by_market] == [MARKETS[0]]
+
+
+@pytest.mark.parametrize("hours", [24, 6])
+def test_price_by_which_an_exchange_is_aligned_is_its_last_minute_s_median(tmp_path: Path, hours: int):
+    # A price that rises by 0.001 every ten seconds, then two odd trades behind a border of segments.
+    rows = [(second * 1000, 100 + second / 10_000, 1.0, "buy") for second in range(0, 86_370, 10)]
+    late = [(second * 1000, price, 1.0, "sell") for second, price in ((86_375, 103.0), (86_399, 170.0))]
+    window = TimeWindow.ending(WINDOW.end, timedelta(hours=hours))
+    border = WINDOW.end - timedelta(seconds=30)
+    spans = TimeWindow(WINDOW.start, border), TimeWindow(border, WINDOW.end)
+    parts = []
+    for span, trades in zip(spans, (rows, late), strict=True):
+        path = segment_path(tmp_path, Exchange.OKX, "BTCUSDT", span)
+        origin = Origin(Exchange.OKX, "BTCUSDT", span, "made here", "")
+        segment = write_segment(path, origin, trades_from(trades), incoming=tmp_path / "incoming")
+        parts.append(Part(segment, TimeWindow(max(span.start, window.start), span.end)))
+    job = MapJob(MapRequest((MARKETS[2],), window, TopN(1)), tuple(parts), Coverage(window, (window,)))
+    loaded = load_job(job)
+    assert loaded.price == pytest.approx(108.635)  # of 108.634, 108.635, 108.636, 103 and 170
+    moments = [START_MS + 1000 * second for second in (70_000, 86_365, 86_400, 90_000)]
+    assert loaded.median_prices(np.array(moments)).tolist() == pytest.approx(
+        [106.9965, 108.6335, 108.635, 108.635]
+    )
+    assert loaded.path.close[-1] == 170.0
+
+
+def test_odd_last_trade_leaves_no_exchange_out(parts: dict[Market, Part]):
+    summary = run_joint_job(job_of(MapRequest(MARKETS, WINDOW, TopN(10)), parts)).summary
+    assert summary.left_out == ()
+    assert summary.by_market[2].last_price == 28_502 * 1.02
+    assert summary.last_price == 28_500
 
 
 def with_interest(job: JointJob, *values: float | None) -> JointJob:
@@ -235,16 +270,22 @@ def test_liquidations_are_given_per_exchange_and_summed_over_those_that_report(
 
 
 def test_liquidation_lies_as_far_from_the_reference_s_price_as_from_its_own(parts: dict[Market, Part]):
-    paths = {
-        Exchange.BINANCE: PricePath(np.array([0, 60_000]), *[np.array([100.0, 200.0])] * 3),
-        Exchange.BYBIT: PricePath(np.array([0, 60_000]), *[np.array([101.0, 198.0])] * 3),
-    }
     drawn = compute_map(job_of(MapRequest(MARKETS, WINDOW, TopN(1)), parts).jobs[0], load_job_of(parts))
-    shares = [share_of(drawn, exchange, path) for exchange, path in paths.items()]
+    path = PricePath(np.array([0]), *[np.array([100.0])] * 3)
+    shares = [share_of(drawn, exchange, path) for exchange in (Exchange.BINANCE, Exchange.BYBIT)]
     sums = RealisedSums(long=1.0, short=0.0, longs=1, shorts=0, complete=True, at_fills=True)
     gone = Realised(np.array([30_000]), np.array([98.98]), np.ones(1), np.ones(1, np.bool_), sums)
+    # It fell into the first minute, at whose end the prices were 100 and 101.
     joint = with_series(
-        replace(drawn, shares=tuple(shares)), interest=[None, None], realised=[None, gone], factors=[1, 1]
+        replace(drawn, shares=tuple(shares)),
+        interest=[None, None],
+        realised=[None, gone],
+        factors=[1, 1],
+        bin_seconds=60,
+        prices=[
+            lambda moments: np.where(moments == 60_000, 100.0, 200.0),
+            lambda moments: np.where(moments == 60_000, 101.0, 198.0),
+        ],
     )
     assert joint.realised is not None
     assert joint.realised.price.tolist() == pytest.approx([98.0])  # 2 % below, as on Bybit
@@ -259,7 +300,12 @@ def test_joint_liquidations_say_how_much_each_exchange_s_reports_cover(parts: di
     one = Realised(np.array([0]), np.ones(1), np.ones(1), np.ones(1, np.bool_), sums)
     scarce = replace(one, sums=replace(sums, covered=0.0003))
     joint = with_series(
-        replace(drawn, shares=shares), interest=[None, None], realised=[scarce, one], factors=[1, 1]
+        replace(drawn, shares=shares),
+        interest=[None, None],
+        realised=[scarce, one],
+        factors=[1, 1],
+        bin_seconds=60,
+        prices=[lambda moments: np.full(len(moments), 100.0)] * 2,
     )
     assert joint.realised is not None
     assert "received in less than 0.1 % to 100 % of the window" in realised_text(joint.realised.sums)
