@@ -26,10 +26,8 @@ from liqmap import (
     Mode,
     Picture,
     PositionModel,
-    RequestError,
     ScanRequest,
     Selection,
-    Side,
     Theme,
     TimeWindow,
 )
@@ -40,6 +38,7 @@ from liqmap.parsing import (
     parse_leverages,
     parse_mode,
     parse_selection,
+    parse_side,
     parse_symbol,
     parse_theme,
     parse_window,
@@ -47,9 +46,6 @@ from liqmap.parsing import (
 
 if TYPE_CHECKING:
     from bot.request.defaults import GuildDefaults
-
-
-_SIDES = {None: None, "long": Side.BUY, "short": Side.SELL}
 
 
 class Words(TypedDict, total=False):
@@ -97,13 +93,11 @@ def build_scan(
     defaults: GuildDefaults, *, exchange: str | None, side: str | None, distance: str, theme: str | None
 ) -> ScanSpec:
     """Return the scan that the options mean, of all exchanges unless one is named. Raises RequestError."""
-    if side not in _SIDES:
-        raise RequestError("The side is “long” or “short”; leave it out for both.")
     return ScanSpec(
         ScanRequest(
             ANY_END,
             exchanges=frozenset(parse_exchanges(exchange) if exchange else EXCHANGES),
-            side=_SIDES[side],
+            side=parse_side(side),
             within=parse_distance(distance, example="5%"),
             theme=parse_theme(theme or defaults.theme or Theme.DARK),
         )

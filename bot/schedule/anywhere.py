@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from liqmap import EXCHANGES, LiqmapError, ScanRequest
-from liqmap.text import near_text, price, price_step
+from bot.views.scan import scanned_line
+from liqmap import LiqmapError, ScanRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,15 +49,7 @@ async def sentences(alerts: Iterable[Alert], scan: Scan, *, end: datetime) -> li
 
 def _sentence(near: Sequence[ScannedMarket]) -> str:
     """Return what is said of markets, the nearest to a cluster first."""
-    named = "; ".join(map(_words, near[:_MOST_NAMED]))
+    named = "; ".join(map(scanned_line, near[:_MOST_NAMED]))
     rest = len(near) - _MOST_NAMED
     more = f"; and {rest:,} more" if rest > 0 else ""
     return f"🔔 Near a large cluster, as estimated from trades: {named}{more}."
-
-
-def _words(each: ScannedMarket) -> str:
-    nearest = each.clusters()[0]
-    side = "longs" if nearest is each.long else "shorts"
-    last = price(each.last_price, step=price_step(each.last_price, bucket_size=each.bucket_size))
-    label, where = EXCHANGES[each.market.exchange].label, near_text(nearest, step=each.bucket_size)
-    return f"**{each.market.symbol}** on {label} at {last}, {side} {where}"

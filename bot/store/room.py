@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from liqmap import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
     from sqlalchemy import ColumnElement, Table
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -58,7 +58,12 @@ async def free_place(
         what = table.name.removesuffix("s") if most == 1 else table.name
         who = "This server has" if owner == "guild_id" else "You have"
         raise RequestError(f"{who} {most} {what}, which is the limit; remove one first.")
-    return next(number for number in count() if number not in set(taken))
+    return first_free(taken)
+
+
+def first_free(taken: Collection[int]) -> int:
+    """Return the lowest place that is not taken."""
+    return next(place for place in count() if place not in taken)
 
 
 async def equal_id(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from itertools import count
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, or_, select
@@ -12,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.request.pending import TOKENS_LIVE
 from bot.store.database import writing
-from bot.store.room import until_unique
+from bot.store.room import first_free, until_unique
 from bot.store.tables import maps_under_way
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class MapsUnderWay:
             if len(taken) >= most:
                 return None
             # A row that another process adds at the same time takes the place, and this one tries again.
-            place = next(number for number in count() if number not in taken)
+            place = first_free(taken)
             await connection.execute(insert(table).values(row | {"place": place, "begun_at": now}))
         return place
 

@@ -15,12 +15,12 @@ from bot.views.map import DeleteButton, open_button
 from bot.views.press import Press
 from bot.views.replies import COLOUR, Reply, fitting
 from liqmap import EXCHANGES, MapRequest, TopN, __version__
-from liqmap.text import counted, near_text, price, price_step, window_text
+from liqmap.text import counted, scanned_text, window_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from liqmap import ScannedMarket, ScanResult
+    from liqmap import ScannedMarket, ScanResult, Side
 
 _MOST_BUTTONS = 10
 _A_ROW = 5  # Discord's limit
@@ -64,7 +64,7 @@ def scan_reply(result: ScanResult) -> Reply:
     """Return the embed of a scan and the picture that it shows."""
     simulated = " · simulated" if any(each.simulated for each in result.markets) else ""
     scanned = counted(result.scanned, "recorded market")
-    lines = [_line(each, result) for each in result.markets]
+    lines = [scanned_line(each, result.request.side) for each in result.markets]
     nothing = f"No large cluster is within {result.request.within:.2%} of a price; try a larger distance."
     embed = discord.Embed(
         title=f"Nearest large clusters{simulated}", description=fitting(lines) or nothing, colour=COLOUR
@@ -78,6 +78,12 @@ def scan_reply(result: ScanResult) -> Reply:
     alt_text = "; ".join(words).replace("*", "")  # it is read aloud, and its markup with it
     file = discord.File(io.BytesIO(result.picture), filename=_NAME, description=alt_text[:1024])
     return Reply([embed], [file])
+
+
+def scanned_line(each: ScannedMarket, side: Side | None = None) -> str:
+    """Return where a market's nearest cluster is, of `side` if that is given, with the symbol in bold."""
+    symbol, label = each.market.symbol, EXCHANGES[each.market.exchange].label
+    return f"**{symbol}** on {label} {scanned_text(each, each.clusters(side)[:1])}"
 
 
 def scan_view(result: ScanResult, *, author_id: int) -> ui.View:
@@ -104,12 +110,3 @@ def scan_marks(spec: ScanSpec, end: datetime, *, author_id: int) -> set[str]:
 def _lasting(spec: ScanSpec, end: datetime, *, author_id: int) -> tuple[ScanButton, DeleteButton]:
     code, seconds = encode_scan(spec), encode_number(int(end.timestamp()))
     return ScanButton(code, seconds, row=2), DeleteButton(author_id, row=2)
-
-
-def _line(each: ScannedMarket, result: ScanResult) -> str:
-    step = each.bucket_size
-    last = price(each.last_price, step=price_step(each.last_price, bucket_size=step))
-    nearest = each.clusters(result.request.side)[0]
-    side = "longs" if nearest is each.long else "shorts"
-    label = EXCHANGES[each.market.exchange].label
-    return f"**{each.market.symbol}** {label} {last} · {side} {near_text(nearest, step=step)}"

@@ -29,7 +29,7 @@ from liqmap.run.margin_check import margin_checks, margin_checks_text
 from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
-from liqmap.text import duration_text, meant_text, series_text, share_text, unrecordable_text
+from liqmap.text import duration_text, market_name, meant_text, series_text, share_text, unrecordable_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def record(arguments: Sequence[str]) -> int:
         # The settings' list of most traded symbols is for the bot; here only named symbols are recorded.
         update={"symbols": (*settings.recorder.symbols, *named), "most_traded": 0}
     )
-    _say(f"Recording {', '.join(map(_in_words, markets))}; Ctrl-C stops it.")
+    _say(f"Recording {', '.join(map(market_name, markets))}; Ctrl-C stops it.")
     started = utc_now()
     asyncio.run(_record(settings.model_copy(update={"recorder": recorder}), simulated=options.simulated))
     shown = "liqmap status --simulated" if options.simulated else "liqmap status"
@@ -139,10 +139,6 @@ async def _meant(markets: Sequence[Market], settings: Settings, *, simulated: bo
                 _say(completion)
             meant.append(market)
     return meant
-
-
-def _in_words(market: Market) -> str:
-    return f"{market.symbol} on {EXCHANGES[market.exchange].label}"
 
 
 def _record_parser() -> argparse.ArgumentParser:

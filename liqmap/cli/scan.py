@@ -17,14 +17,20 @@ from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
 from liqmap.compute.scan import MOST_LISTED, ScanRequest
 from liqmap.errors import RequestError
-from liqmap.exchanges import EXCHANGES
 from liqmap.files import write_file
-from liqmap.model import Exchange, Market, Side, Theme
-from liqmap.parsing import POPULAR_SYMBOLS, parse_distance, parse_end, parse_exchange, parse_symbol
+from liqmap.model import Exchange, Market, Theme
+from liqmap.parsing import (
+    POPULAR_SYMBOLS,
+    parse_distance,
+    parse_end,
+    parse_exchange,
+    parse_side,
+    parse_symbol,
+)
 from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
 from liqmap.settings import load_settings
-from liqmap.text import counted, meant_text, near_text, price, price_step
+from liqmap.text import counted, market_name, meant_text, scanned_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +38,6 @@ if TYPE_CHECKING:
     from liqmap.compute.scan import NearCluster, ScannedMarket, ScanResult
     from liqmap.settings import Settings
 
-_SIDES = {"long": Side.BUY, "short": Side.SELL}
 _SIMULATED_SCALE = 0.02  # share of the usual number of trades: enough to show a scan, and invented fast
 _SIMULATED_SYMBOLS = POPULAR_SYMBOLS[:5]
 
@@ -88,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         help="scan this exchange only (default: all)",
     )
     parser.add_argument(
-        "--side", choices=list(_SIDES), type=str.lower, help="the clusters of one side only (default: both)"
+        "--side", metavar="SIDE", help="the clusters of one side only, long or short (default: both)"
     )
     parser.add_argument(
         "--top",
@@ -130,7 +135,7 @@ def _request(options: argparse.Namespace) -> ScanRequest:
             Market(exchange, parse_symbol(name)) for name in names for exchange in sorted(exchanges)
         ),
         exchanges=exchanges,
-        side=_SIDES.get(options.side or ""),
+        side=parse_side(options.side),
         within=parse_distance(options.within, example="5%"),
         top=options.top,
         theme=Theme(options.theme),
@@ -148,7 +153,7 @@ def _as_text(result: ScanResult, path: Path | None) -> str:
         lines.append(
             f"  No large cluster is within {request.within:.2%} of its price; try a larger --within."
         )
-    lines += [f"  {market.symbol} on {_label(market)}: {problem}" for market, problem in result.failed]
+    lines += [f"  {market_name(market)}: {problem}" for market, problem in result.failed]
     if path:
         lines.append(f"  picture: {path}")
     lines.append("  Estimated from trades; not financial advice.")
@@ -156,19 +161,7 @@ def _as_text(result: ScanResult, path: Path | None) -> str:
 
 
 def _line(each: ScannedMarket, result: ScanResult) -> str:
-    step = each.bucket_size
-    name = f"{each.market.symbol} on {_label(each.market)}"
-    last = price(each.last_price, step=price_step(each.last_price, bucket_size=step))
-    covered = "" if each.covered == 1 else f", {each.covered:.0%} covered"
-    near = [
-        f"{'longs' if cluster is each.long else 'shorts'} {near_text(cluster, step=step)}"
-        for cluster in each.clusters(result.request.side)
-    ]
-    return f"  {name:<26} {last}{covered}: {'; '.join(near)}"
-
-
-def _label(market: Market) -> str:
-    return EXCHANGES[market.exchange].label
+    return f"  {market_name(each.market):<26} {scanned_text(each, each.clusters(result.request.side))}"
 
 
 def _as_json(result: ScanResult, path: Path | None) -> str:

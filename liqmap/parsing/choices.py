@@ -1,8 +1,8 @@
-"""Parse choices: theme, margin model, levels, positions, sweeping price, pictures."""
+"""Parse choices: side, theme, margin model, levels, positions, sweeping price, pictures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import RequestError
 from liqmap.model import (
@@ -12,6 +12,7 @@ from liqmap.model import (
     MarginModel,
     Picture,
     PositionModel,
+    Side,
     Stack,
     SweepPrice,
     Theme,
@@ -20,6 +21,19 @@ from liqmap.parsing.plain import one_of, plain, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_SIDES: Final = {"long": Side.BUY, "short": Side.SELL}
+
+
+def parse_side(text: str | None) -> Side | None:
+    """Return the side whose trades open `long` or `short` positions; None means both. Raises RequestError."""
+    if text is None:
+        return None
+    side = _SIDES.get(plain(text, "side").lower())
+    if side is None:
+        raise RequestError("The side is “long” or “short”; leave it out for both.")
+    return side
 
 
 def parse_stack(text: str) -> Stack:

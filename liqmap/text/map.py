@@ -11,15 +11,30 @@ from liqmap.text.coverage import coverage_text
 from liqmap.text.numbers import counted, known_share, money, percent, price, price_step, share_text
 
 if TYPE_CHECKING:
-    from liqmap.compute.scan import NearCluster
+    from collections.abc import Iterable
+
+    from liqmap.compute.scan import NearCluster, ScannedMarket
     from liqmap.model import Band, Cluster, LeftOut, MapSummary, MarketSummary, RealisedSums
 
 _NOISE = 1e-9  # relative error of sums of floats
 _WIDE = 0.02  # a cluster wider than this share of its price is worded with both of its ends
 
 
-def near_text(cluster: NearCluster, *, step: float) -> str:
-    """Return how much stands in a market's nearest large cluster, and where it is."""
+def scanned_text(market: ScannedMarket, clusters: Iterable[NearCluster]) -> str:
+    """Return a scanned market's last price, how much stands in some of its clusters, and where they are.
+
+    Such as: at 29,200, 97 % covered: longs $5.00M at 29,000 (-0.68 %, 0.9 hourly volatilities).
+    """
+    last = price(market.last_price, step=price_step(market.last_price, bucket_size=market.bucket_size))
+    covered = "" if market.covered == 1 else f", {known_share(market.covered)} covered"
+    near = (
+        f"{'longs' if each is market.long else 'shorts'} {_near(each, step=market.bucket_size)}"
+        for each in clusters
+    )
+    return f"at {last}{covered}: {'; '.join(near)}"
+
+
+def _near(cluster: NearCluster, *, step: float) -> str:
     facts = [percent(cluster.distance)]
     if cluster.hours is not None:
         facts.append(f"{cluster.hours:.1f} hourly volatilities")

@@ -51,6 +51,11 @@ def _is_in_bitcoin(market: Market) -> bool:
     return market.symbol.endswith("BTC") and not inverse
 
 
+def market_name(market: Market) -> str:
+    """Return a market by its name: BTCUSDT on Binance."""
+    return f"{market.symbol} on {EXCHANGES[market.exchange].label}"
+
+
 def exchanges_text(markets: Sequence[Market]) -> str:
     """Return where the trades of a map are made: Binance + Bybit + OKX."""
     return " + ".join(EXCHANGES[each.exchange].label for each in markets)
@@ -68,7 +73,7 @@ def completion_text(typed: Sequence[Market], drawn: Sequence[Market]) -> str | N
         return None
     names = dict.fromkeys(each.symbol for each in changed)
     if len(changed) < len(drawn) or len(names) > 1:
-        names = dict.fromkeys(f"{each.symbol} on {EXCHANGES[each.exchange].label}" for each in changed)
+        names = dict.fromkeys(map(market_name, changed))
     return f"{typed[0].symbol}: {', '.join(names)}"
 
 

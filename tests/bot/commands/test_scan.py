@@ -81,7 +81,7 @@ async def test_scan_answers_with_a_picture_and_a_line_and_a_button_for_each_mark
     assert "$2.50M" in str(embed.description)
     (file,) = answer.response.attachments
     assert file.filename == "liquidation_scan.png"
-    assert "ETHUSDT Binance" in str(file.description)  # without the markup of the embed
+    assert "ETHUSDT on Binance" in str(file.description)  # without the markup of the embed
     shown = await floor.member.click(message, label="ETHUSDT Binance")
     assert shown.response is not None
     drawn = floor.draw.requests[-1]

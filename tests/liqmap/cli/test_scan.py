@@ -73,6 +73,7 @@ def test_scan_without_names_looks_at_what_is_recorded(
     [
         (("--within", "much"), "The distance is a share of the price"),
         (("--top", "0"), "from 1 to 50"),
+        (("--side", "buy"), "“long” or “short”"),
         (("--end", "soon"), "is not a time"),
         (("BTC!",), "symbol"),
     ],

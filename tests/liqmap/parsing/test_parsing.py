@@ -22,6 +22,7 @@ from liqmap.model import (
     Picture,
     Portion,
     Selection,
+    Side,
     Theme,
     TopN,
 )
@@ -41,6 +42,7 @@ from liqmap.parsing import (
     parse_mode,
     parse_model,
     parse_selection,
+    parse_side,
     parse_symbol,
     parse_theme,
     parse_window,
@@ -455,3 +457,14 @@ def test_distance_is_in_percent_with_or_without_the_sign(typed: str):
 def test_distance_outside_its_bounds_is_refused(typed: str, farthest: float):
     with pytest.raises(RequestError, match=f"up to {farthest:.0%}; try 1%"):
         parse_distance(typed, farthest=farthest, example="1%")
+
+
+@pytest.mark.parametrize(("text", "side"), [("long", Side.BUY), (" Short ", Side.SELL), (None, None)])
+def test_side_is_that_of_the_trades_that_open_such_positions(text: str | None, side: Side | None):
+    assert parse_side(text) is side
+
+
+@pytest.mark.parametrize("text", ["buy", "", "longs"])
+def test_side_that_is_neither_long_nor_short_is_refused(text: str):
+    with pytest.raises(RequestError, match="side"):
+        parse_side(text)

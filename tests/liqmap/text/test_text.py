@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from liqmap.compute.scan import NearCluster, ScannedMarket
 from liqmap.compute.summary import summarize
 from liqmap.model import (
     Band,
@@ -31,11 +32,13 @@ from liqmap.text import (
     last_price_text,
     last_trade_text,
     limit_text,
+    market_name,
     money,
     money_ticks,
     percent,
     price,
     price_step,
+    scanned_text,
     selection_text,
     standing_text,
     unswept_text,
@@ -387,3 +390,17 @@ def test_every_kind_of_gap_has_its_own_words():
         "Bybit publishes trades by day; recording started Nov 25 02:13 UTC"
     )
     assert texts[GapKind.FAILED] == "the disk is full"
+
+
+def test_line_of_a_scan_has_price_coverage_and_each_cluster_with_its_side():
+    long = NearCluster(29_000.0, -0.0068, 5e6, hours=0.9, share=0.4)
+    short = NearCluster(29_500.0, 0.0103, 1.25e6, hours=None, share=None)
+    found = ScannedMarket(Market(Exchange.OKX, "BTCUSDT"), 29_200.0, 50.0, 0.9719, 0.01, 6e6, long, short)
+    assert market_name(found.market) == "BTCUSDT on OKX"
+    assert scanned_text(found, found.clusters()) == (
+        "at 29,200, 97.1 % covered: longs $5.00M at 29,000 (-0.68 %, 0.9 hourly volatilities,"
+        " 40 % of the last hour's volume); shorts $1.25M at 29,500 (+1.03 %)"
+    )
+    assert (
+        scanned_text(replace(found, covered=1.0), [short]) == "at 29,200: shorts $1.25M at 29,500 (+1.03 %)"
+    )
