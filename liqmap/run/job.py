@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Context
 from typing import TYPE_CHECKING, assert_never
 
 from liqmap.brackets import find_brackets
@@ -12,35 +11,29 @@ from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import all_levels, build_map
 from liqmap.compute.margin import UNOWNED, MarginRules, least_distance
 from liqmap.compute.path import path_bin_seconds
-from liqmap.compute.selection import Cut
 from liqmap.compute.summary import summarize
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES, OWNERS
 from liqmap.model import (
     Coverage,
     Exchange,
-    GrossValue,
     LackingBrackets,
     MapRequest,
     MarginBasis,
     MarginModel,
     Market,
     Picture,
-    Portion,
     PositionModel,
-    Side,
-    TopN,
 )
 from liqmap.run.load import load
+from liqmap.run.nothing_selected import nothing_selected
 from liqmap.run.positions import open_interest, position_basis, positions_of, sweep_basis, sweeping
 from liqmap.run.realised import realised_in
 from liqmap.run.result import MapResult
-from liqmap.store.largest import read_largest
 from liqmap.store.merged import merged_parts
-from liqmap.text import price
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -208,7 +201,7 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
         positions=positions,
     )
     if not liquidation_map.buys.count + liquidation_map.sells.count:
-        raise RequestError(nothing_selected(job.request, [job], loaded.trade_count))
+        raise RequestError(nothing_selected(job.request, job.parts, loaded.trade_count))
     return replace(
         liquidation_map,
         open_interest=open_interest(
@@ -263,42 +256,6 @@ def _lacking_brackets(market: Market, owner: Exchange) -> LackingBrackets:
     contract = row.contract(market.symbol)
     unpublished = owner is market.exchange and not contract.has_brackets
     return LackingBrackets(row.label, market.symbol, contract.label if unpublished else None)
-
-
-def nothing_selected(request: MapRequest, jobs: Sequence[MapJob], trades: Mapping[Side, int]) -> str:
-    """Return the sentence that says that `request` selects none of the trades of `jobs`, and what would."""
-    symbol = request.market.symbol
-    match request.selection:
-        case GrossValue(minimum):
-            largest = max(map(_largest_notional, jobs))
-            return (
-                f"No trade of {symbol} in this window reaches {price(minimum)}: the largest is"
-                f" {price(largest)}. Try gross_value {_rounded(largest, 1, ROUND_DOWN)} or a longer window."
-            )
-        case Portion(fraction):
-            most = max(trades.values())
-            # Five percent more than one trade needs, so that the suggestion works after rounding, too.
-            works = _rounded(min(100, 105 / most), 2, ROUND_UP)
-            return (
-                f"{_rounded(fraction * 100, 4, ROUND_HALF_EVEN)}% of {most:,} {symbol} trades a side is less"
-                f" than one trade. Try portion {works}% or a longer window."
-            )
-        case TopN():  # pragma: no cover - it takes at least one trade of any window
-            return f"No trade of {symbol} in this window was selected."
-
-
-def _largest_notional(job: MapJob) -> float:
-    one = Cut(count=1)
-    found = [
-        read_largest(part.segment, side, window=part.window, cut=one) for part in job.parts for side in Side
-    ]
-    return max(float(each.trades.notional[0]) for each in found if len(each.trades))
-
-
-def _rounded(value: float, digits: int, rounding: str) -> str:
-    """Write `value` with `digits` significant digits and no exponent: 82,300 becomes 80,000."""
-    rounded = Context(prec=digits, rounding=rounding).create_decimal(value)
-    return f"{rounded.normalize():,f}"
 
 
 class Stopwatch:

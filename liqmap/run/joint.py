@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from liqmap.collect.coverage import joint_coverage
-from liqmap.compute.aggregate import Quote, Source, build_joint_map, comparable, with_series
+from liqmap.compute.aggregate import Quote, Source, build_joint_map, comparable
 from liqmap.compute.heatmap import build_joint_heatmap
+from liqmap.compute.joint_series import with_series
 from liqmap.compute.levels import all_levels
 from liqmap.errors import DamagedSegment, LiqmapError, RequestError, StoreError
 from liqmap.exchanges import EXCHANGES
@@ -21,11 +22,11 @@ from liqmap.run.job import (
     drawn,
     load_job,
     margin_of,
-    nothing_selected,
     realised_of,
     run_map_job,
 )
 from liqmap.run.load import select_together
+from liqmap.run.nothing_selected import nothing_selected
 from liqmap.run.positions import open_interest, position_basis, positions_of, sweep_basis
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def run_joint_job(job: JointJob) -> MapResult:
         realised = list(threads.map(realised_of, [each.job for each in parts]))
     if not liquidation_map.buys.count + liquidation_map.sells.count:
         trades = {side: sum(each.loaded.trade_count[side] for each in parts) for side in Side}
-        raise RequestError(nothing_selected(request, [each.job for each in parts], trades))
+        stored = [part for each in parts for part in each.job.parts]
+        raise RequestError(nothing_selected(request, stored, trades))
     liquidation_map = with_series(
         liquidation_map,
         interest=[each.interest(share) for each, share in zip(parts, liquidation_map.shares, strict=True)],

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liqmap.compute.aggregate import with_series
+from liqmap.compute.joint_series import with_series
 from liqmap.compute.values import LiquidationMap, MarketShare, PricePath, Realised
 from liqmap.errors import RequestError
 from liqmap.exchanges.messages import Liquidation
