@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 class LiqmapError(Exception):
     """Root of the tree; `str(error)` is one plain sentence: what is wrong; what to do."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # A worker process sends an error whole, whatever its constructor takes.
+        return _again, (type(self), self.args, vars(self))
+
     @property
     def problem(self) -> str:
         """What is wrong, without what to do, as a clause to put into another sentence."""
@@ -69,7 +73,7 @@ class DamagedSegment(DataError):
     """The segment in the folder `path` is not as it was written; `damage` says what is wrong with it."""
 
     def __init__(self, path: Path, damage: str) -> None:
-        super().__init__(path, damage)  # pickle rebuilds an error from its args, in the other process
+        super().__init__(path, damage)
         self.path = path
         self.damage = damage
 
@@ -116,6 +120,13 @@ class NoMainGuard(LiqmapError):
 
 class SettingsError(LiqmapError):
     """A setting is unknown, of the wrong type or out of range."""
+
+
+def _again(kind: type[LiqmapError], arguments: tuple[object, ...], attributes: dict[str, object]) -> object:
+    """Return an error that has crossed from another process."""
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(attributes)
+    return error
 
 
 _MADE_BY_BYTES = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)

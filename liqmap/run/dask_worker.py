@@ -231,6 +231,15 @@ def run_call(call: RemoteCall) -> object:
 
     A worker that is unfit withdraws before it raises, so that the job goes to another one.
     """
+    try:
+        return _run(call)
+    except (LiqmapError, NotShared, WorkerUnfit) as error:
+        # Dask pickles an error with its causes; with one that cannot be pickled, the error loses its class.
+        error.__cause__ = error.__context__ = None
+        raise
+
+
+def _run(call: RemoteCall) -> object:
     worker = get_worker()
     worker.log_event(call.topic, {"started": call.name, "worker": worker.address})
     if call.build != build_id():

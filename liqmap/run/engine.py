@@ -132,7 +132,7 @@ class Engine:
 
     @property
     def shared_is_away(self) -> bool:
-        """Whether the shared store did not answer when it was last asked."""
+        """Whether the shared store lately gave no answer, so that it is not asked now."""
         return self._parts.shared is not None and self._parts.shared.is_away
 
     @property

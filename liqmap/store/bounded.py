@@ -91,8 +91,9 @@ class BoundedCalls:
 
     @property
     def is_away(self) -> bool:
-        """Whether the store did not answer when it was last asked."""
-        return self._away_until is not None
+        """Whether the store lately gave no answer, so that it is not asked now."""
+        # Only for a while: if nothing is asked of a store, nobody finds out that it is back.
+        return self._away_until is not None and self._steady() < self._away_until
 
     def run(self, operate: Callable[[Operation], Result]) -> Result:
         """Return what `operate` returns. Raises what it raises, and SharedStoreAway."""
@@ -102,8 +103,11 @@ class BoundedCalls:
         try:
             return self._awaited(in_thread(lambda: operate(operation)), operation)
         except OSError as failure:
-            error = SharedStoreAway() if _is_of_the_network(failure) else failure
-            raise error from failure
+            error = failure
+            if _is_of_the_network(failure):
+                error = SharedStoreAway()
+                raise error from failure
+            raise
         except SharedStoreAway as failure:
             error = failure
             raise

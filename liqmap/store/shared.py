@@ -82,7 +82,7 @@ class SharedStore:
 
     @property
     def is_away(self) -> bool:
-        """Whether the store did not answer when it was last asked."""
+        """Whether the store lately gave no answer, so that it is not asked now."""
         return self._calls.is_away
 
     def check(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +105,15 @@ def name_of_second(_: int) -> str:
         Job.failed.append(here)
         raise OSError(errno.ENOSPC, "No space left on device")
     return here
+
+
+def fail_by_the_store(_: int) -> str:
+    """Fail on the first worker by an error whose causes have no end, which cannot be pickled."""
+    try:
+        return name_of_second(0)
+    except OSError as error:
+        error.__cause__ = error
+        raise StoreError("The shared store cannot be read (No space left on device).") from error
 
 
 def refuse(_: int) -> None:
@@ -237,11 +246,14 @@ async def test_job_of_another_version_is_refused_by_the_worker(
         assert pool.status.retries == 3
 
 
-async def test_job_that_fails_by_its_worker_goes_to_another_one(address: str, tmp_path: Path):
+@pytest.mark.parametrize("job", [name_of_second, fail_by_the_store])
+async def test_job_that_fails_by_its_worker_goes_to_another_one(
+    address: str, tmp_path: Path, job: Callable[[int], str]
+):
     async with DaskPool(settings_of(address, tmp_path), shared=None) as pool:
         async with worker(address), worker(address):
             await until_it_draws(pool, workers=2)
-            good = await pool.run(name_of_second, 0)
+            good = await pool.run(job, 0)
             assert [good] != Job.failed
             await until_it_draws(pool, workers=1)
             assert [await pool.run(name_of, 0) for _ in range(20)] == [good] * 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -100,6 +101,7 @@ def test_store_that_is_back_is_found_by_one_operation_while_the_others_go_on():
     with pytest.raises(SharedStoreAway):
         calls.run(ask)
     now[0] = AWAY_FOR + 1
+    assert not calls.is_away  # an idle bot's alarm ends
 
     def ask_while_another_asks(operation: Operation) -> str:
         with pytest.raises(SharedStoreAway):
@@ -109,6 +111,15 @@ def test_store_that_is_back_is_found_by_one_operation_while_the_others_go_on():
     assert calls.run(ask_while_another_asks) == "there"
     assert not calls.is_away
     assert [succeeded for _, succeeded in seen] == [False, True]
+
+
+def test_error_of_a_store_that_refuses_is_not_its_own_cause():
+    def refuse(_: Operation) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space") as caught:
+        BoundedCalls(silence=1.0).run(refuse)
+    assert caught.value.__cause__ is None
 
 
 def test_slow_store_that_goes_on_answering_is_not_given_up():
