@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 PATIENCE_MS = 20_000
 MESSAGES = "#channel-message-list .channel-message"
+SUGGESTIONS = "#command-suggestion-listbox [role=option]"
 SELECTED = re.compile(r"[\d,]+ of [\d,]+ trades, \S+")
 WHOLE = r"The whole 1d until .* UTC"
 UNDER_WAY = re.compile(r"Thinking|[░▓]|Drawing …|is being fetched")
@@ -117,7 +118,7 @@ async def type_command(page: Page, name: str, *, pick: bool = False, **options: 
         await field.click()
         await field.press_sequentially(value)
         if pick:
-            await page.locator("#command-suggestion-listbox [role=option]").first.click()
+            await page.locator(SUGGESTIONS).first.click()
 
 
 async def answer_to(page: Page, name: str) -> Locator:
@@ -300,6 +301,8 @@ async def test_page_shows_time_progress_and_refusals_as_discord_does(page: Page)
     ago = r"\d+ (second|minute)s? ago"
     await expect(messages.first).to_contain_text(re.compile(f"window ended {ago}"))
     await type_command(page, "liqmap", symbol="NOPE", window="6h")
+    # The page sends nothing while it asks for suggestions.
+    await expect(page.locator(SUGGESTIONS).first).to_be_visible()
     await page.locator("#send-message").click()
     await expect(messages.nth(1)).to_contain_text(re.compile("Binance (lists|has) no .*NOPE"))
     await settled(page)
