@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Final
 
 from liqmap.clock import is_recent
 from liqmap.collect.borders import lacks_trades_of, reaches_into, store_quiet_day
 from liqmap.collect.day import Day, absence
-from liqmap.collect.ingest import StoreJob, run_store_job
-from liqmap.errors import DataError, EmptyDay, JobFailed, NotPublished, StoreError
-from liqmap.exchanges import EXCHANGES
+from liqmap.collect.published import PublishedDays
+from liqmap.errors import DataError, EmptyDay, JobFailed, NotPublished
 from liqmap.model import Exchange
-from liqmap.net.download import download, exists, published_checksum
-from liqmap.store.bounded import in_thread
-from liqmap.store.segments import Origin, Segment, segment_path
+from liqmap.store.segments import Segment
 from liqmap.store.writer import restate_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from liqmap.clock import Clock
     from liqmap.collect.contracts import Contracts
-    from liqmap.exchanges.protocol import DayFile
-    from liqmap.net.download import Downloaded
     from liqmap.net.session import Session
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
@@ -46,18 +37,7 @@ ABSENT_FOR: Final = timedelta(minutes=5)
 VERIFIED_AGAIN: Final = timedelta(hours=1)
 """The time between two looks for a checksum that is not published yet."""
 
-DOWNLOAD_SHARE: Final = 0.8
-"""Of a day's work; the rest is parsing and storing."""
-
 _MOST_QUIET_DAYS = 7  # how many days without trades are passed over in the search for ids
-
-
-class _DownloadedDay(NamedTuple):
-    """A day's file on this machine, and where it came from."""
-
-    file: Path
-    url: str
-    downloaded: Downloaded
 
 
 @dataclass(slots=True, eq=False)
@@ -82,13 +62,11 @@ class DayFiles:
         contracts: Contracts,
         shared: SharedStore | None = None,
     ) -> None:
-        self._settings = settings
-        self._session = session
-        self._run = run
+        self._published = PublishedDays(
+            settings, store=store, session=session, run=run, contracts=contracts, shared=shared
+        )
         self._clock = clock
-        self._contracts = contracts
         self._store = store
-        self._shared = shared
         # For each exchange separately, so that a slow one does not keep the others waiting.
         self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
         self._fetches: dict[Day, _Fetch] = {}
@@ -177,9 +155,8 @@ class DayFiles:
 
     async def _verify(self, day: Day, segment: Segment) -> None:
         """Compare a stored day with its checksum. If another file has been published since, store that."""
-        url = self._source(day).checksum_url
         try:
-            expected = url and await published_checksum(self._session, url, settings=self._settings.download)
+            expected = await self._published.checksum(day)
             if expected == segment.origin.sha256:
                 verified = replace(segment.origin, unverified=False)
                 await asyncio.to_thread(restate_origin, segment, verified, incoming=self._store.incoming)
@@ -199,15 +176,7 @@ class DayFiles:
 
     async def is_published(self, day: Day) -> bool:
         """Return whether `day` is stored or published; False if the exchange cannot be reached."""
-        if self._stored(day) is not None:
-            return True
-        try:
-            source = self._source(day)
-            return await exists(self._session, source.url) or (
-                source.instead is not None and await exists(self._session, source.instead)
-            )
-        except DataError:
-            return False
+        return self._stored(day) is not None or await self._published.has(day)
 
     def _begin(self, day: Day) -> _Fetch:
         fetch = self._fetches[day] = _Fetch(asyncio.create_task(self._fetch_whole(day)))
@@ -251,89 +220,19 @@ class DayFiles:
         return self._store.get(day.exchange, day.symbol, day.window)
 
     async def _fetch(self, day: Day, *, replaces: bool = False, beside: Sequence[Day] = ()) -> Segment:
+        report = partial(self._report, day)
         async with self._slots[day.exchange]:
-            segment = None if replaces else await self._bring_in(day)
+            segment = None if replaces else await self._published.bring_in(day)
             if segment is not None:
                 return segment
-            async with AsyncExitStack() as files:
-                others = [((await self._downloaded(each, files)).file, each.day) for each in beside]
-                found = await self._downloaded(day, files)
-                self._report(day, DOWNLOAD_SHARE)
-                unit = await self._contracts.unit(day.exchange, day.symbol, on=day.day)
-                origin = Origin(
-                    exchange=day.exchange,
-                    symbol=day.symbol,
-                    window=day.window,
-                    source=found.url,
-                    sha256=found.downloaded.sha256,
-                    simulated=found.downloaded.simulated,
-                    unverified=found.downloaded.unverified,
-                    contract_size=unit,
-                )
-                self._verified_at[day] = self._clock.now()
-                segment = await self._run(
-                    run_store_job,
-                    StoreJob(
-                        file=found.file,
-                        origin=origin,
-                        root=self._store.root,
-                        incoming=self._store.incoming,
-                        max_unpacked_size=self._settings.download.max_unpacked_size,
-                        replaces=replaces,
-                        beside=tuple(others),
-                    ),
-                )
-            self._report(day, 1.0)
-        await self._publish(segment, replaces=replaces)
+            segment = await self._published.store(day, replaces=replaces, beside=beside, report=report)
+            self._verified_at[day] = self._clock.now()
+            report(1.0)
+        await self._published.publish(segment, replaces=replaces)
         log.info(
             "stored %s %s %s: %d trades", day.exchange, day.symbol, day.day, segment.buys + segment.sells
         )
         return segment
-
-    async def _downloaded(self, day: Day, files: AsyncExitStack) -> _DownloadedDay:
-        """Download a day's file, or the one of all symbols, which `files` removes again."""
-        source, file = self._source(day), self._store.incoming / f"{uuid4().hex}.download"
-        files.callback(file.unlink, missing_ok=True)
-        fetch = partial(
-            download,
-            self._session,
-            target=file,
-            settings=self._settings.download,
-            on_bytes=lambda done, total: self._report(day, DOWNLOAD_SHARE * done / (total or math.inf)),
-        )
-        try:
-            downloaded = await fetch(source.url, checksum_url=source.checksum_url)
-        except NotPublished:
-            if source.instead is None:
-                raise
-            return _DownloadedDay(file, source.instead, await fetch(source.instead))
-        return _DownloadedDay(file, source.url, downloaded)
-
-    async def _bring_in(self, day: Day) -> Segment | None:
-        """Return the day from the shared store; None if it is not available there, for any reason."""
-        shared = self._shared
-        if shared is None:
-            return None
-        path = segment_path(self._store.root, day.exchange, day.symbol, day.window)
-        fetch = partial(shared.bring_in_day, path, incoming=self._store.incoming)
-        try:
-            return await asyncio.wrap_future(in_thread(fetch))
-        except StoreError as error:
-            log.warning("%s", error)
-            return None
-
-    async def _publish(self, segment: Segment, *, replaces: bool) -> None:
-        shared = self._shared
-        if shared is None:
-            return
-        try:
-            await asyncio.wrap_future(in_thread(lambda: shared.publish([segment], replaces=replaces)))
-        except StoreError as error:  # it is on this machine all the same
-            log.warning("%s", error)
-
-    def _source(self, day: Day) -> DayFile:
-        base_url = self._settings.exchanges.of(day.exchange).archive_url
-        return EXCHANGES[day.exchange].files.day_file(base_url, day.symbol, day.day)
 
     def _report(self, day: Day, share: float) -> None:
         fetch = self._fetches.get(day)

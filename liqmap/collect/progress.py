@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from liqmap.collect.day import Day
-from liqmap.collect.days import DOWNLOAD_SHARE
+from liqmap.collect.published import DOWNLOAD_SHARE
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Progress
 

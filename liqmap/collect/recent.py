@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
-from contextlib import contextmanager
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from liqmap.clock import TOLERATED
 from liqmap.collect.clients import learn_time
+from liqmap.collect.trade_pages import TradePages, chosen, joined
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.fills import in_base, merged_fills
-from liqmap.exchanges.messages import Page
-from liqmap.exchanges.rows import holes_in, no_trades
-from liqmap.model import Trades
+from liqmap.exchanges.rows import holes_in
 from liqmap.model.window import HOUR, TimeWindow, split_at
-from liqmap.net.rest import RejectedRequest
 from liqmap.store.segments import VIA_REST, Origin, segment_path
 from liqmap.store.writer import write_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
     from liqmap.collect.clients import Clients
     from liqmap.collect.contracts import Contracts
@@ -39,9 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_TRADES = 20_000_000  # in an hour: a hundred times the busiest; more means that the ids are not serial
-
-_PATIENT_AT_ONCE = 2  # pages of what nobody waits for
 _WAITED_FOR = timedelta(seconds=4)  # for a window's last second to settle; a longer wait would be noticed
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -87,12 +77,12 @@ class RecentTrades:
         self._exchange = exchange
         self._backfill = backfill
         self._base_url = base_url
+        self._pages = TradePages(
+            exchange, backfill, base_url=base_url, client=client, most_at_once=pages_at_once
+        )
         self._store = store
         self._contracts = contracts
         self._clock = client.clock
-        self._in_flight = asyncio.Semaphore(pages_at_once)
-        self._patient_in_flight = asyncio.Semaphore(_PATIENT_AT_ONCE)
-        self._waited_for: Counter[str] = Counter()
         self._trades_a_second = weight_a_second / backfill.page_weight * backfill.page_rows
         self._client = client
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -141,7 +131,7 @@ class RecentTrades:
         no further hour is begun. Raises RequestError for a symbol that the exchange does not have, DataError
         if the exchange cannot be reached; hours fetched before that stay.
         """
-        with self._waiting_for(symbol):
+        with self._pages.waited_for(symbol):
             await self._fill(symbol, windows, report=report, until=until)
 
     async def fill_patiently(self, symbol: str, windows: list[TimeWindow]) -> None:
@@ -150,15 +140,6 @@ class RecentTrades:
         Once somebody waits for the same symbol, its requests are as urgent as theirs. Raises as `fill`.
         """
         await self._fill(symbol, windows, report=_ignore, until=None)
-
-    @contextmanager
-    def _waiting_for(self, symbol: str) -> Iterator[None]:
-        self._waited_for[symbol] += 1
-        try:
-            with self._client.hurry():
-                yield
-        finally:
-            self._waited_for[symbol] -= 1
 
     async def _fill(
         self,
@@ -208,12 +189,12 @@ class RecentTrades:
 
     async def _fetch(self, symbol: str, window: TimeWindow, report: Callable[[float, int], None]) -> None:
         unit = await self._contracts.unit(self._exchange, symbol, on=window.start.date())
-        first = await self._first_id(symbol, window.start_ms)
-        end = await self._first_id(symbol, window.end_ms)
-        found = _joined(await self._pages(symbol, first, end, report))
+        first = await self._pages.first_id(symbol, window.start_ms)
+        end = await self._pages.first_id(symbol, window.end_ms)
+        found = joined(await self._pages.between(symbol, first, end, report=report))
         time = found.trades.time
-        inside = _chosen(found, (time >= window.start_ms) & (time < window.end_ms))
-        real = _chosen(inside, inside.trades.size > 0)
+        inside = chosen(found, (time >= window.start_ms) & (time < window.end_ms))
+        real = chosen(inside, inside.trades.size > 0)
         origin = Origin(
             exchange=self._exchange,
             symbol=symbol,
@@ -238,87 +219,6 @@ class RecentTrades:
         )
         log.info("fetched %s %s from %s on: %d trades", self._exchange, symbol, window.start, len(real.ids))
 
-    async def _first_id(self, symbol: str, milliseconds: int) -> int:
-        """Return the id of the first trade at or after a time, or the id that it will have."""
-        page = await self._page(symbol, from_ms=milliseconds)
-        found = self._backfill.first_id(page, milliseconds)
-        if found is not None:
-            return found
-        # Nobody has traded since, and no earlier trade can still appear, so the next one gets the next id.
-        newest = await self._page(symbol)
-        before = newest.ids[newest.trades.time < milliseconds]
-        return int(before[-1]) + 1 if len(before) else int(newest.ids[0]) if len(newest.ids) else 0
-
-    async def _pages(
-        self, symbol: str, first: int, end: int, report: Callable[[float, int], None]
-    ) -> list[Page]:
-        rows, done = self._backfill.page_rows, 0
-
-        async def whole(start: int) -> list[Page]:
-            nonlocal done
-            found = await self._whole_page(symbol, start, min(start + rows, end))
-            done += rows
-            report(min(1.0, done / (end - first)), end - first)
-            return found
-
-        if not 0 <= end - first <= _MOST_TRADES:
-            raise DataError(
-                f"The ids of {EXCHANGES[self._exchange].label}'s trades are not in order; try again later."
-            )
-        tasks = [asyncio.create_task(whole(start)) for start in range(first, end, rows)]
-        try:
-            return [page for pages in await asyncio.gather(*tasks) for page in pages]
-        finally:
-            for task in tasks:  # after the first failure, the other pages are of no use
-                task.cancel()
-
-    async def _whole_page(self, symbol: str, start: int, end: int) -> list[Page]:
-        """Return the trades with ids in [start, end); each id that pages lack is requested once more."""
-        found: list[Page] = []
-        ask: int | None = start
-        asked: set[int] = set()
-        while ask is not None:
-            asked.add(ask)
-            page = await self._page(symbol, from_id=ask)
-            found.append(_chosen(page, (page.ids >= start) & (page.ids < end)))
-            have = np.unique(np.concatenate([part.ids for part in found]))
-            absent = np.setdiff1d(np.arange(start, end), have)
-            gaps = absent[np.diff(absent, prepend=-2) > 1]
-            ask = next((int(gap) for gap in gaps if int(gap) not in asked), None)
-        return found
-
-    async def _page(self, symbol: str, *, from_id: int | None = None, from_ms: int | None = None) -> Page:
-        url = self._backfill.page_url(self._base_url, symbol, from_id=from_id, from_ms=from_ms)
-
-        def is_patient() -> bool:
-            return not self._waited_for[symbol]
-
-        # What is patient waits in slots of its own, so that others need not wait for it to be sent.
-        async with self._patient_in_flight if is_patient() else self._in_flight:
-            try:
-                answer = await self._client.get(url, weight=self._backfill.page_weight, is_patient=is_patient)
-            except RejectedRequest as error:
-                raise self._backfill.explained(error.answer, symbol) from error
-        return self._backfill.read_page(answer)
-
 
 def _ignore(_share: float, _left: float) -> None:
     """Ignore how far a fill is that nobody waits for."""
-
-
-def _chosen(page: Page, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Page:
-    of = page.trades
-    return Page(page.ids[rows], Trades(of.time[rows], of.price[rows], of.size[rows], of.is_buy[rows]))
-
-
-def _joined(pages: list[Page]) -> Page:
-    """Join pages: each id once, in order of time and, at the same time, of ids."""
-    if not pages:
-        return Page(np.empty(0, np.int64), no_trades())
-    ids = np.concatenate([page.ids for page in pages])
-    time, price, size, is_buy = (
-        np.concatenate([getattr(page.trades, name) for page in pages])
-        for name in ("time", "price", "size", "is_buy")
-    )
-    each = np.unique(ids, return_index=True)[1]
-    return _chosen(Page(ids, Trades(time, price, size, is_buy)), each[np.argsort(time[each], kind="stable")])

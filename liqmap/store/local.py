@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import DamagedSegment, StoreError, UnreadableStore
-from liqmap.files import matching
 from liqmap.model.window import DAY, HOUR, missing
 from liqmap.store.bundles import DAYS, bundle_files, drop, grows_until
 from liqmap.store.damaged import remove_replaced, set_aside
+from liqmap.store.leftovers import (
+    ABANDONED_AFTER,
+    HALF_WRITTEN_FOR,
+    remove_abandoned_work,
+    remove_half_written,
+    remove_unread_orders,
+)
 from liqmap.store.reading import verify_segment
 from liqmap.store.segments import (
     Part,
@@ -40,15 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ONLY_READ: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
-
-ABANDONED_AFTER: Final = timedelta(hours=6)
-"""What a killed process left half-written is removed after this time; nobody writes one file that long."""
-
-HALF_WRITTEN_FOR: Final = timedelta(days=1)
-"""A file whose name ends in .part and that is older than this is nobody's any more."""
-
-ORDERS: Final = "orders"
-"""The folder of what a joint map makes of bundled fills."""
 
 IN_USE_FOR: Final = timedelta(minutes=10)
 """A segment is not evicted for this long after its last use, by whichever process: jobs end sooner."""
@@ -76,7 +73,7 @@ class SegmentStore:
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.incoming.mkdir(exist_ok=True)
-            self._remove_abandoned(before=now - ABANDONED_AFTER)
+            remove_abandoned_work(self.incoming, before=now - ABANDONED_AFTER)
         except OSError as error:
             if error.errno in _ONLY_READ and _can_be_read(self.root):
                 log.warning("the store can only be read (%s): nothing new is stored", error.strerror)
@@ -175,11 +172,12 @@ class SegmentStore:
             # By the folder's own time, which is of one clock with its files': `now` may be far ahead of
             # it, and what is being written must not count as abandoned.
             newest = datetime.fromtimestamp(self.incoming.stat().st_mtime, UTC)
-            self._remove_abandoned(before=newest - ABANDONED_AFTER)
+            remove_abandoned_work(self.incoming, before=newest - ABANDONED_AFTER)
         if self._looked_at is None or now - self._looked_at >= HOUR:
             self._looked_at = now
-            self._remove_half_written(before=datetime.now(UTC) - HALF_WRITTEN_FOR)
-            self._remove_unread_orders(before=datetime.now(UTC) - HALF_WRITTEN_FOR)
+            long_ago = datetime.now(UTC) - HALF_WRITTEN_FOR
+            remove_half_written(self.root, self.incoming, before=long_ago)
+            remove_unread_orders(self.root, before=long_ago)
         paths = [*segment_paths(self.root), *bundle_files(self.root)]
         used = sorted(use for path in paths if (use := _use(path)) is not None)
         excess = sum(size for *_, size in used) - self._max_size
@@ -239,26 +237,6 @@ class SegmentStore:
         else:
             log.warning("damaged and set aside: %s, %s", name, error.damage)
 
-    def _remove_unread_orders(self, *, before: datetime) -> None:
-        """Remove the orders of bundled segments that no map has read for a while: they are made anew."""
-        for path in matching(self.root, f"{ORDERS}/*/*/*"):
-            with suppress(OSError):  # another process's, and gone by now, or another user's
-                _remove_older(path, than=before)
-
-    def _remove_half_written(self, *, before: datetime) -> None:
-        """Remove what killed processes left of lists, tables and series, wherever in the store it lies."""
-        for folder in self.root.iterdir():
-            # Segments are written in the working folder, and there are too many of them to look at.
-            if not folder.name.startswith("v") and folder != self.incoming:
-                for path in folder.rglob("*.part"):
-                    with suppress(OSError):  # another process's, and gone by now, or another user's
-                        _remove_older(path, than=before)
-
-    def _remove_abandoned(self, *, before: datetime) -> None:
-        for path in self.incoming.iterdir():
-            with suppress(OSError):  # another process's, and gone by now, or another user's
-                _remove_older(path, than=before)
-
 
 def _can_be_read(folder: Path) -> bool:
     try:
@@ -276,15 +254,6 @@ def _opened(
         if (origin.exchange, origin.symbol, origin.window) != (exchange, symbol, window):
             raise DamagedSegment(path, "its manifest is of other trades")
     return segment
-
-
-def _remove_older(path: Path, *, than: datetime) -> None:
-    if path.stat().st_mtime >= than.timestamp():
-        return
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _note_use(segment: Segment) -> None:

@@ -14,7 +14,7 @@ import xxhash
 
 from liqmap.model import Side, Trades
 from liqmap.model.exact import rounded
-from liqmap.store.local import ORDERS
+from liqmap.store.leftovers import ORDERS
 from liqmap.store.reading import read_table
 from liqmap.store.segments import TABLES, Part, open_segment
 from liqmap.store.writer import write_segment

@@ -177,14 +177,14 @@ async def test_day_that_cannot_be_fetched_is_a_gap_beside_others(setup: Setup):
 async def test_day_whose_conversion_fails_is_a_gap_beside_others(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ):
-    run = setup.collector._days._run
+    run = setup.collector._days._published._run
 
     async def failing_once(function: Any, job: Any) -> Any:
         if job.origin.window.start.day == 29:
             raise JobFailed("Drawing took longer than 120 s and was stopped; try a shorter window.")
         return await run(function, job)
 
-    monkeypatch.setattr(setup.collector._days, "_run", failing_once)
+    monkeypatch.setattr(setup.collector._days._published, "_run", failing_once)
     holdings = await setup.collect("2023-07-28", "2023-07-31")
     assert reasons(holdings.coverage) == [
         ("29 00:00", "30 00:00", "the BTCUSDT trades of 2023-07-29 could not be read")

@@ -262,7 +262,7 @@ async def test_day_whose_conversion_fails_is_a_sentence_and_leaves_nothing(
         raise JobFailed("Drawing took longer than 120 s and was stopped; try a shorter window.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(setup.days, "_run", failed)
+        patched.setattr(setup.days._published, "_run", failed)
         outcome = await setup.obtain()
     assert isinstance(outcome, DataError)
     assert str(outcome) == "The BTCUSDT trades of 2023-08-01 could not be read; try again later."

@@ -107,7 +107,7 @@ async def test_ids_that_cannot_be_are_a_sentence(setup: Setup, monkeypatch: pyte
     async def first_id(*_: object) -> int:
         return next(answers)
 
-    monkeypatch.setattr(setup.recent, "_first_id", first_id)
+    monkeypatch.setattr(setup.recent._pages, "first_id", first_id)
     with pytest.raises(DataError, match="The ids of Binance's trades are not in order; try again later"):
         await setup.fill(ending(NOW, HOUR))
 
@@ -125,20 +125,20 @@ async def test_page_that_is_not_as_it_should_be_is_repaired(setup: Setup, fault:
 
 async def test_missing_rows_of_a_page_are_requested_again(setup: Setup):
     window = ending(NOW, HOUR)
-    pages = setup.recent._pages
+    pages = setup.recent._pages.between
 
     async def spoilt(*arguments: Any, **options: Any) -> list[Page]:
         setup.server.plan(PAGES, Fault.SKIP_ROWS, times=2)
         return await pages(*arguments, **options)
 
-    setup.recent._pages = spoilt  # type: ignore[method-assign] # the ids at both ends are known by then
+    setup.recent._pages.between = spoilt  # type: ignore[method-assign] # the ids at both ends are known by then
     await setup.fill(window)
     assert setup.exact(window)
 
 
 async def test_id_lost_where_an_hour_ends_is_counted_once(setup: Setup):
     window = ending(NOW, 2 * HOUR)
-    pages = setup.recent._pages
+    pages = setup.recent._pages.between
 
     async def without_the_last(*arguments: Any, **options: Any) -> list[Page]:
         *some, last = await pages(*arguments, **options)
@@ -146,7 +146,7 @@ async def test_id_lost_where_an_hour_ends_is_counted_once(setup: Setup):
         shorter = Trades(of.time[:-1], of.price[:-1], of.size[:-1], of.is_buy[:-1])
         return [*some, Page(last.ids[:-1], shorter)]
 
-    setup.recent._pages = without_the_last  # type: ignore[method-assign] # so it is at the exchange
+    setup.recent._pages.between = without_the_last  # type: ignore[method-assign] # so it is at the exchange
     await setup.fill(window)
     parts = setup.store.parts(Exchange.BINANCE, "BTCUSDT", window)
     lost = coverage_of(window, parts, market="x", explain=lambda part: Gap(part, GapKind.NOT_PUBLISHED))
@@ -231,7 +231,7 @@ async def test_several_pages_are_in_flight_but_not_all(tmp_path: Path):
 
         async def counted(url: str, **options: Any) -> object:
             nonlocal most
-            free = setup.recent._in_flight._value
+            free = setup.recent._pages._in_flight._value
             most = max(most, 8 - free)
             return await ask(url, **options)
 

@@ -29,7 +29,8 @@ from liqmap.store.damaged import (
     set_file_aside,
 )
 from liqmap.store.largest import read_largest
-from liqmap.store.local import ABANDONED_AFTER, IN_USE_FOR, SegmentStore
+from liqmap.store.leftovers import ABANDONED_AFTER
+from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import MANIFEST, TABLES, Origin, Segment, segment_path, segment_paths
 from liqmap.store.writer import write_segment
 from tests.liqmap.conftest import START_MS, Stored, random_trades

@@ -1,0 +1,140 @@
+"""Request an exchange's recent trades by REST, page by page, several at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from liqmap.errors import DataError
+from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.messages import Page
+from liqmap.exchanges.rows import no_trades
+from liqmap.model import Trades
+from liqmap.net.rest import RejectedRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from liqmap.exchanges.messages import Backfill
+    from liqmap.model import Exchange
+    from liqmap.net.rest import RestClient
+
+_MOST_TRADES = 20_000_000  # in an hour: a hundred times the busiest; more means that the ids are not serial
+_PATIENT_AT_ONCE = 2  # pages of what nobody waits for
+
+
+class TradePages:
+    """The pages of one exchange's recent trades. What somebody waits for goes before what nobody does."""
+
+    def __init__(
+        self, exchange: Exchange, backfill: Backfill, *, base_url: str, client: RestClient, most_at_once: int
+    ) -> None:
+        self._exchange = exchange
+        self._backfill = backfill
+        self._base_url = base_url
+        self._client = client
+        self._in_flight = asyncio.Semaphore(most_at_once)
+        self._patient_in_flight = asyncio.Semaphore(_PATIENT_AT_ONCE)
+        self._waited_for: Counter[str] = Counter()
+
+    @contextmanager
+    def waited_for(self, symbol: str) -> Iterator[None]:
+        """During this block, somebody waits for the pages of `symbol`, so they are urgent."""
+        self._waited_for[symbol] += 1
+        try:
+            with self._client.hurry():
+                yield
+        finally:
+            self._waited_for[symbol] -= 1
+
+    async def first_id(self, symbol: str, milliseconds: int) -> int:
+        """Return the id of the first trade at or after a time, or the id that it will have."""
+        page = await self._page(symbol, from_ms=milliseconds)
+        found = self._backfill.first_id(page, milliseconds)
+        if found is not None:
+            return found
+        # Nobody has traded since, and no earlier trade can still appear, so the next one gets the next id.
+        newest = await self._page(symbol)
+        before = newest.ids[newest.trades.time < milliseconds]
+        return int(before[-1]) + 1 if len(before) else int(newest.ids[0]) if len(newest.ids) else 0
+
+    async def between(
+        self, symbol: str, first: int, end: int, *, report: Callable[[float, int], None]
+    ) -> list[Page]:
+        """Return pages that hold the trades with ids in [first, end), as far as the exchange has them.
+
+        `report` is called with the share that is done and the number of trades. Raises DataError.
+        """
+        rows, done = self._backfill.page_rows, 0
+
+        async def whole(start: int) -> list[Page]:
+            nonlocal done
+            found = await self._whole_page(symbol, start, min(start + rows, end))
+            done += rows
+            report(min(1.0, done / (end - first)), end - first)
+            return found
+
+        if not 0 <= end - first <= _MOST_TRADES:
+            raise DataError(
+                f"The ids of {EXCHANGES[self._exchange].label}'s trades are not in order; try again later."
+            )
+        tasks = [asyncio.create_task(whole(start)) for start in range(first, end, rows)]
+        try:
+            return [page for pages in await asyncio.gather(*tasks) for page in pages]
+        finally:
+            for task in tasks:  # after the first failure, the other pages are of no use
+                task.cancel()
+
+    async def _whole_page(self, symbol: str, start: int, end: int) -> list[Page]:
+        """Return the trades with ids in [start, end); each id that pages lack is requested once more."""
+        found: list[Page] = []
+        ask: int | None = start
+        asked: set[int] = set()
+        while ask is not None:
+            asked.add(ask)
+            page = await self._page(symbol, from_id=ask)
+            found.append(chosen(page, (page.ids >= start) & (page.ids < end)))
+            have = np.unique(np.concatenate([part.ids for part in found]))
+            absent = np.setdiff1d(np.arange(start, end), have)
+            gaps = absent[np.diff(absent, prepend=-2) > 1]
+            ask = next((int(gap) for gap in gaps if int(gap) not in asked), None)
+        return found
+
+    async def _page(self, symbol: str, *, from_id: int | None = None, from_ms: int | None = None) -> Page:
+        url = self._backfill.page_url(self._base_url, symbol, from_id=from_id, from_ms=from_ms)
+
+        def is_patient() -> bool:
+            return not self._waited_for[symbol]
+
+        # What is patient waits in slots of its own, so that others need not wait for it to be sent.
+        async with self._patient_in_flight if is_patient() else self._in_flight:
+            try:
+                answer = await self._client.get(url, weight=self._backfill.page_weight, is_patient=is_patient)
+            except RejectedRequest as error:
+                raise self._backfill.explained(error.answer, symbol) from error
+        return self._backfill.read_page(answer)
+
+
+def chosen(page: Page, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Page:
+    """Return the trades of a page at `rows`."""
+    of = page.trades
+    return Page(page.ids[rows], Trades(of.time[rows], of.price[rows], of.size[rows], of.is_buy[rows]))
+
+
+def joined(pages: list[Page]) -> Page:
+    """Join pages: each id once, in order of time and, at the same time, of ids."""
+    if not pages:
+        return Page(np.empty(0, np.int64), no_trades())
+    ids = np.concatenate([page.ids for page in pages])
+    time, price, size, is_buy = (
+        np.concatenate([getattr(page.trades, name) for page in pages])
+        for name in ("time", "price", "size", "is_buy")
+    )
+    each = np.unique(ids, return_index=True)[1]
+    return chosen(Page(ids, Trades(time, price, size, is_buy)), each[np.argsort(time[each], kind="stable")])
