@@ -65,6 +65,14 @@ EXPLANATIONS: Final = {
     ),
 }
 
+_OTHERS: Final = (
+    "**`/scan` draws a row for each market**, with its last price in the middle. A disc is the nearest large"
+    " cluster of the last 24 hours: longs to the left, shorts to the right, at its distance; the larger the"
+    " disc, the more money.\n"
+    "**`/accuracy` draws how much more was liquidated** at the prices that earlier maps had marked than at"
+    " others as far away: above zero, the maps knew something. The band is what chance may add or take; each"
+    " cell below is a day."
+)
 _PICTURES: Final = Path(__file__).parents[1] / "pictures"
 _HONEST: Final = (
     "**All of it is an estimate** from trades. Nobody can see positions, and nothing says that the price must"
@@ -105,8 +113,8 @@ def _explained(kind: Picture, explanation: Explanation) -> discord.Embed:
 
 def _listed(found: Sequence[Shown]) -> discord.Embed:
     lines = [f"`/{each.qualified_name}` {each.description}{_needs(each)}" for each in found]
-    text = "\n".join((_HONEST, "", *lines, "", _START))
-    return discord.Embed(title="The commands", description=text, colour=COLOUR)
+    text = "\n".join((_OTHERS, "", _HONEST, "", *lines, "", _START))
+    return discord.Embed(title="Scan, accuracy and the commands", description=text, colour=COLOUR)
 
 
 def _needs(command: Shown) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.exchanges import EXCHANGES
+from liqmap.model.window import HOUR
 from liqmap.render.canvas import Box, Canvas
 from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette
 from liqmap.text import counted, money, percent
@@ -33,7 +34,11 @@ def scan_canvas(result: ScanResult) -> Canvas:
     height = _TOP + _ROW * max(len(result.markets), 3) + _FOOT
     canvas = Canvas(WIDTH, height, background=palette.background)
     simulated = any(each.simulated for each in result.markets)
-    canvas.text(_MARGIN, height - 40, "Nearest large clusters", palette.text, size=SIZES.title, bold=True)
+    hours = result.request.window.length // HOUR
+    title = canvas.text(
+        _MARGIN, height - 40, "Nearest large clusters", palette.text, size=SIZES.title, bold=True
+    )
+    canvas.text(title.right + 14, height - 40, f"last {hours} h", palette.text, size=SIZES.title)
     if simulated:
         canvas.text(
             WIDTH - _MARGIN, height - 40, "SIMULATED DATA", palette.warning, size=SIZES.subtitle, anchor="r"
@@ -41,8 +46,8 @@ def scan_canvas(result: ScanResult) -> Canvas:
     box = Box(_NAMES, _FOOT, WIDTH - _MARGIN, height - _TOP)
     canvas.rectangle(box, palette.panel)
     foot = (
-        f"{counted(result.scanned, 'market')}, the 24 hours until {result.request.end:%Y-%m-%d %H:%M} UTC."
-        " Estimated from trades; not financial advice."
+        f"{counted(result.scanned, 'market')}, the {hours} hours until"
+        f" {result.request.end:%Y-%m-%d %H:%M} UTC. Estimated from trades; not financial advice."
     )
     canvas.text(_MARGIN, _FOOT / 2, foot, palette.muted, size=SIZES.foot)
     if not result.markets:

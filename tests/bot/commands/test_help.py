@@ -35,5 +35,12 @@ def test_help_names_what_the_pictures_show(word: str):
     assert word in " ".join(each.text for each in EXPLANATIONS.values()).lower()
 
 
+async def test_help_explains_the_pictures_of_scan_and_accuracy(floor: Floor):
+    message = shown(await floor.member.slash(floor.channel, "help"))
+    text = message.embeds[-1].description or ""
+    assert "`/scan` draws" in text
+    assert "`/accuracy` draws" in text
+
+
 async def test_help_is_there_outside_of_servers(floor: Floor):
     assert (await floor.env.create_user("bob").slash("help")).response is not None

@@ -25,3 +25,11 @@ def test_every_label_of_a_scan_lies_inside_its_picture(theme: Theme):
 def test_picture_of_a_scan_that_found_nothing_says_so():
     canvas = scan_canvas(ScanResult(REQUEST, (), 3))
     assert any("No large cluster" in label.text for label in canvas.labels)
+
+
+def test_scan_says_at_the_top_how_far_it_looks_back():
+    canvas = scan_canvas(ScanResult(REQUEST, (replace(market("BTCUSDT", -0.01, 0.01), simulated=True),), 1))
+    words = {label.text: label for label in canvas.labels}
+    span, warning = words["last 24 h"], words["SIMULATED DATA"]
+    assert span.box.bottom > canvas.box.top - 80
+    assert span.box.right < warning.box.left
