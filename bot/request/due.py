@@ -18,6 +18,9 @@ INTERVALS: Final = {
 }
 """How often something can be posted; each of them divides a day."""
 
+DRAWN_AHEAD: Final = timedelta(seconds=5)
+"""How long before a post is sent what it shows is drawn."""
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _DAY: Final = timedelta(days=1)
@@ -111,6 +114,14 @@ def jitter_of(subscription_id: int, most: float) -> timedelta:
     """Return the delay of a subscription's posts, 0 to `most` seconds, always the same."""
     # Knuth's multiplicative hash, which gives neighbouring ids very different delays.
     return timedelta(seconds=round(subscription_id * 2_654_435_761 % 2**32 / 2**32 * most, 3))
+
+
+def drawn_after(subscription_id: int, most: float) -> timedelta:
+    """Return how long after its due time a post is drawn: `DRAWN_AHEAD` before it is sent, or at once.
+
+    Never before the due time: the window of a map ends there, and until then it has trades to come.
+    """
+    return max(timedelta(), jitter_of(subscription_id, most) - DRAWN_AHEAD)
 
 
 def next_post(subscription_id: int, schedule: Schedule, *, now: datetime, jitter: float) -> datetime:

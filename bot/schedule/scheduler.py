@@ -13,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from bot.request.due import EPOCH, jitter_of
+from bot.request.due import EPOCH, drawn_after
 from bot.schedule.set_back import ClockWatch
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Scheduler:
         self._within(
             self._scheduler.add_job,
             self._noted,
-            DueTrigger(subscription.schedule, shift=jitter_of(subscription.id, self._jitter)),
+            DueTrigger(subscription.schedule, shift=drawn_after(subscription.id, self._jitter)),
             id=str(subscription.id),
             args=[partial(self._run, subscription.id)],
             replace_existing=True,

@@ -17,7 +17,7 @@ from tenacity import (
 )
 
 from bot.interaction.patience import UNSENT, failure_text, is_refused, may_pass
-from bot.request.due import jitter_of
+from bot.request.due import DRAWN_AHEAD, drawn_after, jitter_of
 from bot.request.posted import subject
 from bot.schedule.posts import NONCE_HOLDS
 from bot.store.snapshots import SnapshotState
@@ -132,7 +132,7 @@ class SnapshotJob:
             subscription = await self._store.subscriptions.get(subscription_id)
             if subscription is None or subscription.state is not SubscriptionState.ACTIVE:
                 return False
-            shift = jitter_of(subscription_id, self._jitter)
+            shift = drawn_after(subscription_id, self._jitter)
             due = subscription.schedule.due_before(self._clock.now() - shift)
             if due <= subscription.active_since or due == done:
                 return True
@@ -176,6 +176,7 @@ class SnapshotJob:
             if sent:
                 return message_id
         result = await self._draw(subscription.spec.ending(snapshot.due))
+        await self._await_time_to_send(subscription, snapshot)
         async with self._slots:
             if not await self._store.snapshots.sending(snapshot, now=self._clock.now()):
                 raise _Overtaken
@@ -186,6 +187,13 @@ class SnapshotJob:
                 # Noted first: after a kill, the next start has to look for the new message.
                 await self._store.subscriptions.forget_message(subscription.id)
             return await self._poster.send(subscription, snapshot.due, result)
+
+    async def _await_time_to_send(self, subscription: Subscription, snapshot: Snapshot) -> None:
+        at = snapshot.due + jitter_of(subscription.id, self._jitter)
+        # No longer than planned: the clock may have been set back meanwhile.
+        wait = min(at - self._clock.now(), DRAWN_AHEAD)
+        if wait > timedelta():
+            await self._clock.sleep(wait.total_seconds())
 
     async def _publish(self, subscription: Subscription, message_id: int) -> None:
         """Publish a post. If Discord refuses that, the posts go on without, and the creator is informed."""

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.request.due import INTERVALS, Schedule, jitter_of, next_post, parse_interval
+from bot.request.due import (
+    DRAWN_AHEAD,
+    INTERVALS,
+    Schedule,
+    drawn_after,
+    jitter_of,
+    next_post,
+    parse_interval,
+)
 from bot.request.times import EVERY_DAY
 from liqmap.errors import RequestError
 
@@ -171,6 +179,13 @@ def test_jitter_is_spread_and_always_the_same():
     assert all(0 <= each <= 20 for each in found)
     assert len({int(each) for each in found[:20]}) > 10
     assert jitter_of(7, 0) == timedelta()
+
+
+@given(st.integers(1, 10**9), st.floats(0, 300))
+def test_post_is_drawn_shortly_before_it_is_sent_and_never_before_its_window_ends(number: int, most: float):
+    drawn, sent = drawn_after(number, most), jitter_of(number, most)
+    assert timedelta() <= drawn <= sent
+    assert sent - drawn == min(sent, DRAWN_AHEAD)
 
 
 def test_intervals_are_known_by_their_names():

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bot.interaction.patience import TOKEN_RESET
 from bot.request.drawing import EngineFacts
-from bot.request.due import Schedule
+from bot.request.due import DRAWN_AHEAD, Schedule, drawn_after, jitter_of
 from bot.request.posted import Asked, Drawn, ScanSpec
 from bot.request.spec import MapSpec
 from bot.schedule.draws import SharedDraws, drawing
@@ -36,6 +36,7 @@ from liqmap.errors import (
     RequestError,
     SettingsError,
 )
+from liqmap.model import MapRequest
 from liqmap.run.result import MapResult
 from tests.bot.conftest import REQUEST, FakeDraw, result_of
 
@@ -276,6 +277,46 @@ async def test_scan_of_a_bot_that_records_nothing_yet_waits_instead_of_being_pau
     assert await job(number)
     assert [each.end for each in asked[:1]] == [TEN]
     assert (len(poster.posts), poster.informed) == (1, [])
+
+
+async def test_post_is_drawn_before_it_is_due_to_be_sent_and_sent_when_it_is(
+    store: Store, poster: FakePoster, hand: Hand
+):
+    number = await store.subscriptions.draft(NEW, now=NOW)
+    await store.subscriptions.activate(number, now=TEN - timedelta(minutes=1))
+    sent_at, drawn = TEN + jitter_of(number, 20), []
+    hand.time = TEN + drawn_after(number, 20)
+
+    async def draw(request: Asked) -> Drawn:
+        drawn.append((hand.time, request))
+        hand.time += timedelta(seconds=1)
+        assert isinstance(request, MapRequest)
+        return result_of(request)
+
+    job = SnapshotJob(store, poster, draw, clock=hand, settings=SubscriptionsSettings(jitter=20))
+    assert await job(number)
+    ((at, request),) = drawn
+    assert sent_at - at == DRAWN_AHEAD
+    assert request.window.end == TEN
+    assert (poster.posts, hand.time) == ([TEN], sent_at)
+
+
+async def test_clock_that_is_set_back_while_a_post_waits_keeps_it_no_longer_than_planned(
+    store: Store, poster: FakePoster, hand: Hand
+):
+    number = await store.subscriptions.draft(NEW, now=NOW)
+    await store.subscriptions.activate(number, now=TEN - timedelta(minutes=1))
+    hand.time = TEN + drawn_after(number, 20)
+
+    async def draw(request: Asked) -> Drawn:
+        hand.time -= timedelta(hours=1)
+        assert isinstance(request, MapRequest)
+        return result_of(request)
+
+    job = SnapshotJob(store, poster, draw, clock=hand, settings=SubscriptionsSettings(jitter=20))
+    await job(number)
+    assert poster.posts == [TEN]
+    assert hand.time <= TEN + drawn_after(number, 20) - timedelta(hours=1) + DRAWN_AHEAD
 
 
 @pytest.mark.parametrize("status", [400, 413])
