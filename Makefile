@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench big-day soak damage files-study truth-study ledger-study gallery lock clean
+.PHONY: demo test check format bench big-day soak damage files-study warm-study idle-study truth-study ledger-study gallery lock clean
 
 demo: $(READY) ## post a map in a simulated Discord, save its images under out/, stay open on a terminal
 	$(RUN)/python -m bot playground --out out
@@ -37,6 +37,12 @@ truth-study: $(READY) ## compare maps with the simulated market's truth, and pri
 
 files-study: $(READY) ## count the files and bytes that recording 600 quiet markets takes a day
 	$(RUN)/python -m tests.studies.files
+
+warm-study: $(READY) ## how soon warm markets are filled and drawn, and what a day of them costs
+	$(RUN)/python -m tests.studies.warm
+
+idle-study: $(READY) ## ten minutes of a bot that has nothing to do: its share of a core
+	$(RUN)/python -m tests.studies.idle
 
 damage: $(READY) ## damage the files of a store 2,000 times: the clean result or a sentence each time
 	LIQMAP_DAMAGE_TRIALS=2000 $(RUN)/pytest tests/liqmap/test_damage.py tests/liqmap/store/test_faults.py
