@@ -1,4 +1,4 @@
-"""Alerts that watch all recorded markets: a scan a minute for all that want clusters of one size."""
+"""Alerts that watch all recorded markets: a scan a minute for all of one size of cluster and set of exchanges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bot.request.drawing import Scan
     from bot.store.alerts import Alert
-    from liqmap import ScannedMarket
+    from liqmap import Exchange, ScannedMarket
 
 log = logging.getLogger(__name__)
 
@@ -23,25 +23,28 @@ _MOST_NAMED, _MOST_FOUND = 3, 50
 
 async def sentences(alerts: Iterable[Alert], scan: Scan, *, end: datetime) -> list[tuple[Alert, str]]:
     """Return the alerts whose condition some market fulfils, each with its sentence."""
-    by_size: dict[float, list[Alert]] = {}
+    alike: dict[tuple[float, frozenset[Exchange]], list[Alert]] = {}
     for alert in alerts:
-        by_size.setdefault(alert.notional, []).append(alert)
+        # A scan returns its nearest markets only, so those of other exchanges must not take their places.
+        exchanges = frozenset(each.exchange for each in alert.markets)
+        alike.setdefault((alert.notional, exchanges), []).append(alert)
     found: list[tuple[Alert, str]] = []
-    for notional, same in by_size.items():
-        farthest = max(each.distance for each in same)
-        request = ScanRequest(end, least=notional, within=farthest, top=_MOST_FOUND, pictured=False)
+    for (notional, exchanges), same in alike.items():
+        request = ScanRequest(
+            end,
+            exchanges=exchanges,
+            least=notional,
+            within=max(each.distance for each in same),
+            top=_MOST_FOUND,
+            pictured=False,
+        )
         try:
             markets = (await scan(request)).markets
         except LiqmapError as error:
             log.info("alerts of all markets wait: %s", error)
             continue
         for alert in same:
-            exchanges = {each.exchange for each in alert.markets}
-            near = [
-                each
-                for each in markets
-                if each.market.exchange in exchanges and abs(each.clusters()[0].distance) <= alert.distance
-            ]
+            near = [each for each in markets if abs(each.clusters()[0].distance) <= alert.distance]
             if near:
                 found.append((alert, _sentence(near)))
     return found

@@ -53,7 +53,9 @@ class FakeScan:
 
     async def __call__(self, request: ScanRequest) -> ScanResult:
         self.requests.append(request)
-        return ScanResult(request, self.found, 20, picture=PNG)
+        wanted = request.exchanges or frozenset(Exchange)
+        found = tuple(each for each in self.found if each.market.exchange in wanted)
+        return ScanResult(request, found, 20, picture=PNG)
 
 
 @pytest.fixture
@@ -155,14 +157,17 @@ async def test_alert_of_any_market_names_the_nearest_once_a_cooldown(
     assert stored.fired_at is not None
 
 
-async def test_alerts_of_any_market_share_a_scan_and_wait_where_nothing_is_recorded(
+async def test_alerts_of_the_same_exchanges_share_a_scan_and_wait_where_nothing_is_recorded(
     floor: Floor, scan: FakeScan
 ):
     await alert(floor)
     await alert(floor, distance="3%")
     await alert(floor, exchange="bybit")
     await floor.env.advance_time(60.0)
-    assert [each.within for each in scan.requests] == [0.03]
+    assert [(each.within, each.exchanges) for each in scan.requests] == [
+        (0.03, frozenset(Exchange)),
+        (0.005, frozenset({Exchange.BYBIT})),
+    ]
     said = [each.content for each in floor.channel.history() if "🔔" in each.content]
     assert len(said) == 2  # nothing of Bybit's is near
     assert any("ETHUSDT" in each for each in said)
