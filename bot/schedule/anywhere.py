@@ -1,4 +1,4 @@
-"""Alerts that watch all recorded markets: a scan a minute for all of one size of cluster and set of exchanges."""
+"""Alerts that watch all recorded markets: a scan a minute for those of equal sizes and exchanges."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.clock import is_recent
 from liqmap.collect.contracts import counted_in_base
-from liqmap.errors import StoreError
+from liqmap.collect.waited import WaitedFor
+from liqmap.errors import LiqmapError, StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model.window import DAY, TimeWindow, at_ms, missing, split_at
 from liqmap.store.feeds import note_feed, received_windows
@@ -47,48 +48,50 @@ class RecentLiquidations:
         self._clients = clients
         self._contracts = contracts
         self._clock = clock
-        self._fetches: dict[Market, asyncio.Task[None]] = {}
+        self._fetches: WaitedFor[Market] = WaitedFor()
         self._failed_at: dict[Market, datetime] = {}
 
     async def close(self) -> None:
         """Stop what is being fetched; the next run fetches it again."""
-        tasks = list(self._fetches.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._fetches.close()
 
     async def obtain(self, market: Market, window: TimeWindow) -> None:
         """Bring what the exchange still reports of a window's liquidations into the store, if it is lacking.
 
-        Whoever gives up waiting stops nothing. Raises DataError if the exchange does not answer, StoreError.
+        Whoever gives up waiting takes nothing from the others. Raises DataError if the exchange does not
+        answer, StoreError, UnreadableStore.
         """
         pages = EXCHANGES[market.exchange].liquidations.pages
         reached = None if pages is None else self._reached(pages, market).overlap(window)
-        if pages is None or reached is None or not self._lacking(market, reached):
+        if pages is None or reached is None or not await self._lacking(market, reached):
             return
         if is_recent(self._failed_at.get(market), now=self._clock.now(), within=RETRIED_AFTER):
             return
-        if market not in self._fetches:
-            task = self._fetches[market] = asyncio.create_task(self._fetch(pages, market))
-            task.add_done_callback(lambda done: self._note_done(market, done))
-        await asyncio.shield(self._fetches[market])
-
-    def _note_done(self, market: Market, done: asyncio.Task[None]) -> None:
-        self._fetches.pop(market, None)
-        self._failed_at.pop(market, None)
-        if not done.cancelled() and done.exception() is not None:
-            self._failed_at[market] = self._clock.now()
+        await self._fetches.done(market, lambda: self._fetch(pages, market))
 
     def _reached(self, pages: LiquidationPages, market: Market) -> TimeWindow:
         now = self._clients[market.exchange].clock.now().replace(microsecond=0)
         return TimeWindow(now - pages.reach, now - pages.late)
 
-    def _lacking(self, market: Market, window: TimeWindow) -> Sequence[TimeWindow]:
-        return missing(window, received_windows(self._store.root, market.exchange, market.symbol, window))
+    async def _lacking(self, market: Market, window: TimeWindow) -> Sequence[TimeWindow]:
+        received = await asyncio.to_thread(
+            received_windows, self._store.root, market.exchange, market.symbol, window
+        )
+        return missing(window, received)
 
     async def _fetch(self, pages: LiquidationPages, market: Market) -> None:
+        try:
+            await self._obtain(pages, market)
+        except LiqmapError:
+            self._failed_at[market] = self._clock.now()
+            raise
+        self._failed_at.pop(market, None)
+
+    async def _obtain(self, pages: LiquidationPages, market: Market) -> None:
         """Fetch all that is lacking of what the exchange reports: the next map may look further back."""
-        lacking = self._lacking(market, self._reached(pages, market))
+        lacking = await self._lacking(market, self._reached(pages, market))
+        if not lacking:  # it has been fetched since it was last looked at
+            return
         whole = TimeWindow(lacking[0].start, lacking[-1].end)
         found, since = await self._read(pages, market, whole)
         in_base = [await counted_in_base(self._contracts, market.exchange, each) for each in found]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import uuid4
 
 from liqmap.clock import is_recent
+from liqmap.collect.waited import WaitedFor
 from liqmap.errors import LiqmapError, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Gap, GapKind, Market
@@ -19,7 +20,7 @@ from liqmap.net.download import download
 from liqmap.store.series import Piece, SeriesStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date
 
     from liqmap.clock import Clock
@@ -72,28 +73,41 @@ class SeriesCollector:
         self._incoming = settings.storage.path / "incoming"
         # For each exchange separately, so that a slow one does not keep the others waiting.
         self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
-        self._fetches: dict[_Day, asyncio.Task[None]] = {}
+        self._fetches: WaitedFor[_Day] = WaitedFor()
+        self._going_on: set[asyncio.Task[Any]] = set()
         self._problems: dict[_Day, tuple[datetime, LiqmapError]] = {}
         self._unreachable = {each: asyncio.Event() for each in Exchange}
 
     async def close(self) -> None:
         """Stop what is being fetched; the next run fetches it again."""
-        tasks: list[asyncio.Task[Any]] = list(self._fetches.values())
+        tasks = list(self._going_on)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(self._fetches.close(), *tasks, return_exceptions=True)
+
+    def let_go_on(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """Wait for the tasks of a map that was answered without them: the next map has what they fetch."""
+        for task in tasks:
+            self._going_on.add(task)
+            task.add_done_callback(self._note_ended)
+
+    def _note_ended(self, task: asyncio.Task[Any]) -> None:
+        self._going_on.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.info("a map was answered without its series, and they could not be fetched: %s", error)
 
     async def collect(self, market: Market, kind: SeriesKind, window: TimeWindow) -> SeriesHoldings:
         """Return the rows of `window`, fetching what the store lacks; what is not available is a gap.
 
-        Whoever gives up waiting takes nothing from the others: fetching goes on. Raises UnreadableStore.
+        Whoever gives up waiting takes nothing from the others; what nobody waits for any more is no longer
+        fetched. Raises UnreadableStore.
         """
         if kind in EXCHANGES[market.exchange].series:
             settled = self._settled(market, kind, window)
             lacking = self.store.lacking(market, kind, settled) if settled else ()
             days = dict.fromkeys(day for part in lacking for day in part.days)
             due = [_Day(market, kind, day) for day in days]
-            await asyncio.gather(*(asyncio.shield(self._fetch(each)) for each in due if self._may_try(each)))
+            await asyncio.gather(*(self._fetch(each) for each in due if self._may_try(each)))
         return await asyncio.to_thread(self.held, market, kind, window)
 
     async def unreachable(self, exchange: Exchange) -> None:
@@ -119,14 +133,10 @@ class SeriesCollector:
         since = failed and failed[0]
         return not is_recent(since, now=self._clock.now(), within=RETRIED_AFTER)
 
-    def _fetch(self, day: _Day) -> asyncio.Task[None]:
-        task = self._fetches.get(day)
-        if task is None:
-            if not any(each.market.exchange is day.market.exchange for each in self._fetches):
-                self._unreachable[day.market.exchange].clear()
-            task = self._fetches[day] = asyncio.create_task(self._obtain(day))
-            task.add_done_callback(lambda _: self._fetches.pop(day, None))
-        return task
+    async def _fetch(self, day: _Day) -> None:
+        if not any(each.market.exchange is day.market.exchange for each in self._fetches):
+            self._unreachable[day.market.exchange].clear()
+        await self._fetches.done(day, lambda: self._obtain(day))
 
     async def _obtain(self, day: _Day) -> None:
         """Bring a day's rows into the store, as many as there are by now; note what goes wrong."""

@@ -54,6 +54,7 @@ class SeriesFetch:
             for kind in _kinds(request)
         }
         self._published = asyncio.create_task(_published_liquidations(request, liquidations))
+        self._is_answered = False
 
     async def result(self) -> MapSeries:
         """Return the series. Those that the request needs are waited for, however long they take.
@@ -62,7 +63,8 @@ class SeriesFetch:
         UnreadableStore.
         """
         await asyncio.gather(*(self._tasks[kind] for kind in _required(self._request)))
-        everything = asyncio.create_task(self._everything())
+        # Only waited for: what is not done in time may go on.
+        everything = asyncio.create_task(asyncio.wait((self._published, *self._tasks.values())))
         ends = (
             everything,
             asyncio.ensure_future(self._clock.sleep(PATIENCE.total_seconds())),
@@ -71,25 +73,30 @@ class SeriesFetch:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if everything.done():
-                return everything.result()
-            held = self.held()
-            return held if self._published.done() else held._replace(is_final=False)
+                self._published.result()
+                return _known({kind: task.result() for kind, task in self._tasks.items()})
+            held = await asyncio.to_thread(self.held)
+            return held if self._let_go_on() else held._replace(is_final=False)
         finally:
             for each in ends:
                 each.cancel()
-
-    async def _everything(self) -> MapSeries:
-        await self._published
-        return _known({kind: await task for kind, task in self._tasks.items()})
 
     def held(self) -> MapSeries:
         """Return the series that are stored by now. Raises UnreadableStore."""
         return held_series(self._request, self._collector)
 
+    def _let_go_on(self) -> bool:
+        """Let what is not done be fetched for the next map. Return whether the liquidations are there."""
+        tasks = (*self._tasks.values(), self._published)
+        self._collector.let_go_on(task for task in tasks if not task.done())
+        self._is_answered = True
+        return self._published.done()
+
     def cancel(self) -> None:
-        """Wait no longer. The fetching goes on by itself, for the next map."""
-        for task in (*self._tasks.values(), self._published):
-            task.cancel()
+        """Wait no longer: nothing is fetched for a map that nobody waits for."""
+        if not self._is_answered:
+            for task in (*self._tasks.values(), self._published):
+                task.cancel()
 
 
 def held_series(request: MapRequest, collector: SeriesCollector) -> MapSeries:

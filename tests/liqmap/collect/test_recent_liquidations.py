@@ -99,13 +99,13 @@ async def test_what_was_recorded_is_neither_fetched_nor_kept_twice(tmp_path: Pat
         assert server.requests.total() == asked
 
 
-async def test_fetch_goes_on_without_who_gave_up_and_a_failed_one_rests(tmp_path: Path):
+async def test_fetch_goes_on_for_who_still_waits_and_a_failed_one_rests(tmp_path: Path):
     window = TimeWindow.ending(NOW.replace(second=0), timedelta(hours=3))
     async with fetching(tmp_path) as (recent, its, clock, server):
-        waiting = asyncio.create_task(recent.obtain(OKX, window))
+        waiting, other_one = (asyncio.create_task(recent.obtain(OKX, window)) for _ in range(2))
         await asyncio.sleep(0)
         waiting.cancel()
-        await driven(clock, recent.obtain(OKX, window))
+        await driven(clock, other_one)
         assert feed_coverage(its.store.root, OKX.exchange, OKX.symbol, window) > 0.98
         server.plan("liquidation-orders", Fault.NOT_FOUND, times=9)
         other = Market(Exchange.OKX, "ETHUSDT")

@@ -105,6 +105,48 @@ async def test_equal_windows_under_way_are_fetched_once_and_survive_a_caller_tha
     assert server.requests["/bybit/v5/market/open-interest"] == 1
 
 
+async def test_series_that_nobody_waits_for_any_more_is_no_longer_fetched(tmp_path: Path):
+    async with collecting(tmp_path) as (series, server):
+        market, days = Market(Exchange.BINANCE, "BTCUSDT"), last(120)
+        server.plan("metrics.*2026-06-2[34].*zip$", Fault.STALL, times=2)
+        waiting = [asyncio.create_task(series.collect(market, INTEREST, days)) for _ in range(2)]
+        await until(lambda: len(list(tmp_path.rglob("*.part"))) == 2 and len(series._fetches) == 2)
+        waiting[0].cancel()
+        await asyncio.wait(waiting[:1])
+        assert len(series._fetches) == 2  # the other one waits
+        kept = series.held(market, INTEREST, days).series
+        waiting[1].cancel()
+        await until(lambda: not list(tmp_path.rglob("*.part")))
+        assert not series._fetches
+        assert all(slot._value == 4 for slot in series._slots.values())
+        assert len(series.held(market, INTEREST, days).series) == len(kept) > 0
+        asked = server.requests.total()
+        assert (await series.collect(market, INTEREST, days)).missing == ()
+        assert server.requests.total() == asked + 4  # the two days, and their checksums
+
+
+async def test_map_that_is_given_up_stops_its_series_and_one_that_was_answered_does_not(tmp_path: Path):
+    clock = SimulatedClock(NOW)
+    async with collecting(tmp_path, clock) as (series, server):
+        server.plan("markPrice.*zip$", Fault.STALL, times=9)
+        request = MapRequest((Market(Exchange.BINANCE, "BTCUSDT"),), last(40), TopN(100))
+
+        async def stalled() -> SeriesFetch:
+            fetch = SeriesFetch(request, collector=series, clock=clock)
+            await until(lambda: bool(list(tmp_path.rglob("*.part"))))
+            return fetch
+
+        given_up = await stalled()
+        given_up.cancel()
+        await until(lambda: not series._fetches)
+        answered = await stalled()
+        assert (await driven(clock, answered.result())).is_final is False
+        answered.cancel()
+        await asyncio.sleep(0)
+        assert series._fetches
+    assert not series._going_on
+
+
 async def test_series_that_no_one_publishes_is_a_gap_with_its_reason(tmp_path: Path):
     async with collecting(tmp_path) as (series, _):
         market = Market(Exchange.BINANCE, "BTCUSD_PERP")  # of today, only by files
