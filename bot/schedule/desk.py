@@ -52,7 +52,7 @@ class SubscriptionDesk:
         draft = await self._previewed(interaction, draft_id)
         if draft.state is SubscriptionState.DRAFT:
             await self._check_posting(interaction, draft)
-            await self._activate(draft.id)
+            await self._activate(draft)
         now = self._clock.now()
         when = int(next_post(draft.id, draft.schedule, now=now, jitter=self._settings.jitter).timestamp())
         text = f"Saved: {one_line(draft)}. The next post comes <t:{when}:R>, at <t:{when}:f>."
@@ -90,11 +90,12 @@ class SubscriptionDesk:
         found = await self.of_guild(interaction, number)
         match action:
             case "pause":
-                self._scheduler.remove(number)
+                # Stored first: while the database is locked, nothing changes.
                 await self._store.subscriptions.pause(number, reason=f"paused by <@{interaction.user.id}>")
+                self._scheduler.remove(number)
             case "resume":
                 await self._check_posting(interaction, found)
-                await self._activate(number)
+                await self._activate(found)
             case _:
                 await self.remove(found.id)
                 await self.show_list(interaction, None)
@@ -168,18 +169,16 @@ class SubscriptionDesk:
         if subscription.publish:
             check_publishable(target)
 
-    async def _activate(self, number: int) -> None:
+    async def _activate(self, subscription: Subscription) -> None:
         most = self._settings.per_guild
-        if not await self._store.subscriptions.activate(number, now=self._clock.now(), most=most):
+        if not await self._store.subscriptions.activate(subscription.id, now=self._clock.now(), most=most):
             raise RequestError(_GONE)
-        running = await self._store.subscriptions.get(number)
-        if running is not None:
-            self._scheduler.add(running)
+        self._scheduler.add(subscription)
 
     async def remove(self, number: int) -> None:
         """Remove a subscription."""
-        self._scheduler.remove(number)
         await self._store.subscriptions.remove(number)
+        self._scheduler.remove(number)
 
     async def claim_guild(self, guild_id: int) -> None:
         """Claim a server's rows that belong to no bot, and schedule its subscriptions."""

@@ -12,6 +12,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.request.due import EPOCH, drawn_after
 from bot.schedule.set_back import ClockWatch
@@ -190,6 +191,8 @@ class Scheduler:
             task.add_done_callback(self._running.discard)
         try:
             await job()
+        except (SQLAlchemyError, OSError) as error:  # the next time will do
+            log.warning("upkeep waits for the database: %s", type(error).__name__)
         except asyncio.CancelledError:  # by `close`; APScheduler would log it as a failure
             log.info("a job was stopped before its end; it is resumed after the next start")
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from filelock import AsyncFileLock
+from filelock import AsyncFileLock, Timeout
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+log = logging.getLogger(__name__)
+
 SQLITE_FILE: Final = "liqmap.sqlite3"
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -35,8 +38,16 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
 }
 _WRITES: Final[dict[str, Any]] = {"liqmap_writes": True}
-_LOCK_WAIT_SECONDS: Final = 10
-_UPGRADE_WAIT_SECONDS: Final = 60
+_LOCK_WAIT_SECONDS: Final = 2.0
+"""How long a transaction waits for a lock. Discord allows three seconds for a command's first answer."""
+
+_QUEUE_WAIT_SECONDS: Final = 5.0
+"""How long a transaction waits for those before it, each of which may be waiting for a lock."""
+
+_OPENING_WAIT_SECONDS: Final = 5.0
+_START_WAIT_SECONDS: Final = 60.0
+"""How long a start waits for others that have begun before it, of which each may have to change tables."""
+
 _UPGRADE_LOCK: Final = 0x6C69716D6170  # "liqmap", among the advisory locks of a PostgreSQL database
 
 
@@ -83,33 +94,52 @@ def upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.attributes["connection"] = connection
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_UPGRADE_WAIT_SECONDS}s'")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
+        for wait, then in (
+            (_START_WAIT_SECONDS, f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"),
+            (_OPENING_WAIT_SECONDS, "SELECT 1"),
+        ):
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{wait:g}s'")
+            connection.exec_driver_sql(then)
     command.upgrade(config, "head")
 
 
-def _start_alone(address: URL) -> AbstractAsyncContextManager[object]:
+@asynccontextmanager
+async def _start_alone(address: URL) -> AsyncIterator[None]:
     """Hold a lock on a file beside an SQLite database: several bots may start at once.
 
     SQLite's own waiting is not enough, because a change of the journal's mode never waits.
     """
     if address.get_backend_name() != "sqlite" or not address.database:
-        return nullcontext()
-    return AsyncFileLock(f"{address.database}.lock", timeout=_UPGRADE_WAIT_SECONDS, mode=0o600)
+        yield
+        return
+    lock = AsyncFileLock(f"{address.database}.lock", mode=0o600)
+    try:
+        await lock.acquire(timeout=_OPENING_WAIT_SECONDS)
+    except Timeout:
+        log.warning("another start has the database; waiting up to %.0f s for it", _START_WAIT_SECONDS)
+        await lock.acquire(timeout=_START_WAIT_SECONDS)
+    try:
+        yield
+    finally:
+        await lock.release()
 
 
 async def _upgrade_alone(engine: AsyncEngine) -> None:
     """Upgrade under a lock, because several bots may start at once."""
-    await _wait_for_locks(engine, _UPGRADE_WAIT_SECONDS)
+    await _wait_for_locks(engine, _OPENING_WAIT_SECONDS)
     async with writing(engine) as connection:
         await connection.run_sync(upgrade)
     await _wait_for_locks(engine, _LOCK_WAIT_SECONDS)
 
 
-async def _wait_for_locks(engine: AsyncEngine, seconds: int) -> None:
+async def _wait_for_locks(engine: AsyncEngine, seconds: float) -> None:
     if engine.dialect.name == "sqlite":
         async with engine.connect() as connection:
-            await connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000}")
+            await connection.exec_driver_sql(f"PRAGMA {_busy_timeout(seconds)}")
+
+
+def _busy_timeout(seconds: float) -> str:
+    return f"busy_timeout = {round(seconds * 1000)}"
 
 
 def _address(text: str, folder: Path) -> URL:
@@ -142,7 +172,9 @@ def _engine(address: URL) -> AsyncEngine:
         return engine
     # SQLite has one writer at a time. A single connection queues this process's transactions, so they never
     # meet a lock.
-    engine = create_async_engine(address, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=60)
+    engine = create_async_engine(
+        address, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=_QUEUE_WAIT_SECONDS
+    )
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_in_sqlite)
     return engine
@@ -165,7 +197,7 @@ def _set_up_sqlite(connection: DBAPIConnection, _: object) -> None:
     cursor = connection.cursor()
     # The wait comes first, because the change to WAL needs a lock. With WAL and synchronous = NORMAL, commits
     # survive the end of the process without waiting for the disk each time.
-    wait = f"busy_timeout = {_LOCK_WAIT_SECONDS * 1000}"
+    wait = _busy_timeout(_LOCK_WAIT_SECONDS)
     for pragma in (wait, "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -6,6 +6,7 @@ import sqlite3
 from typing import Final
 
 from alembic.util import CommandError
+from filelock import Timeout
 
 _LOCKED = "another program has locked it; stop that program, and start again"
 _FULL = "its disk is full; make room, and start again"
@@ -45,6 +46,8 @@ def opening_failure(error: BaseException) -> str:
 
 
 def _known(error: BaseException | None) -> str | None:
+    if isinstance(error, Timeout):
+        return _LOCKED
     if isinstance(error, sqlite3.Error):
         # The low byte is the primary code; the upper bits only refine it.
         return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)

@@ -33,7 +33,7 @@ class WaitedFor(Generic[_Key]):
     async def done(self, key: _Key, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Return once the work on `key` is done, which `begin` begins if it is not under way.
 
-        It is cancelled when the last one who waits is. What it has stored by then stays. Raises what it raises.
+        It is cancelled when the last one who waits is. What it has stored by then stays. Its error is raised.
         """
         work = self._works.get(key) or self._begun(key, begin)
         work.waiting += 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -20,6 +22,7 @@ from bot.schedule.scheduler import ClockTrigger, Scheduler
 from bot.schedule.set_back import ClockWatch
 from bot.settings import BotSettings
 from bot.store import Store
+from bot.store.database import SQLITE_FILE
 from bot.store.snapshots import Snapshot, SnapshotState
 from bot.store.subscriptions import NewSubscription, Subscription, SubscriptionState
 from bot.store.tables import snapshots
@@ -410,6 +413,33 @@ async def test_posts_wait_while_drawing_is_broken_and_health_says_so(
     assert "13:00 UTC" in (message.embeds[-1].footer.text or "")
     assert health.works
     assert floor.env.backend.dm_channels.get(mona.id) is None
+
+
+@EXPECTS_ERRORS
+async def test_locked_database_refuses_commands_and_presses_and_loses_no_post(
+    floor: Floor, settings: BotSettings, store: Store
+):
+    mona = floor.manager()
+    await floor.subscribed(mona)
+    listed = (await mona.slash(floor.channel, "subscriptions")).response
+    assert listed is not None
+    await mona.select(listed.message, [str((await only(store)).id)], custom_id="sub:pick")
+    async with store.engine.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(settings.storage.path / SQLITE_FILE, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        await mona.click(listed.message, label="Pause")
+        await mona.slash(floor.channel, "alert near", symbol="btc", distance="1%", notional="1m")
+        said = [str(each.json) for each in floor.env.http_requests]
+        assert sum("The bot cannot read or save just now, and nothing" in each for each in said) == 2
+        await floor.env.advance_time(HOUR)
+        assert floor.channel.history() == []
+        other.execute("ROLLBACK")
+    await floor.env.advance_time(HOUR / 4)  # more than the longest wait between two tries
+    (message,) = floor.channel.history()
+    assert "10:00 UTC" in (message.embeds[-1].footer.text or "")
+    assert (await only(store)).failures == 0
+    assert await store.alerts.all() == []
 
 
 async def test_server_error_of_discord_is_outlasted(floor: Floor):

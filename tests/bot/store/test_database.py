@@ -12,15 +12,18 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from filelock import FileLock
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as QueueTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bot.interaction.refusals import refusal
 from bot.request.defaults import GuildDefaults
 from bot.request.due import Schedule
 from bot.settings import BotSettings, DatabaseSettings
-from bot.store import database, open_store
+from bot.store import Store, database, open_store
 from bot.store.alerts import TO_CREATOR, NewAlert
 from bot.store.database import open_database, writing
 from bot.store.subscriptions import DOUBLED
@@ -341,8 +344,8 @@ async def test_wrong_password_is_one_sentence_without_it(settings: BotSettings, 
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.database._LOCK_WAIT_SECONDS", 0)
-    monkeypatch.setattr("bot.store.database._UPGRADE_WAIT_SECONDS", 0)
+    for name in ("_LOCK_WAIT_SECONDS", "_QUEUE_WAIT_SECONDS", "_OPENING_WAIT_SECONDS", "_START_WAIT_SECONDS"):
+        monkeypatch.setattr(f"bot.store.database.{name}", 0.0)
 
 
 async def opening(settings: BotSettings) -> str:
@@ -363,6 +366,48 @@ async def test_locked_database_is_one_sentence(settings: BotSettings):
     assert sentence == (
         "The database cannot be opened: another program has locked it; stop that program, and start again."
     )
+
+
+@pytest.mark.usefixtures("no_waiting")
+async def test_start_that_never_ends_is_one_sentence_for_the_next(settings: BotSettings):
+    async with open_store(settings):
+        pass
+    with FileLock(f"{settings.storage.path / 'liqmap.sqlite3'}.lock"):
+        sentence = await opening(settings)
+    assert sentence.endswith("another program has locked it; stop that program, and start again.")
+
+
+def test_waits_for_a_locked_database_are_a_few_seconds():
+    # The first answer to a command is due in three seconds, and its refusal soon after.
+    assert database._LOCK_WAIT_SECONDS < 3
+    assert database._LOCK_WAIT_SECONDS + database._QUEUE_WAIT_SECONDS <= 10
+    assert database._OPENING_WAIT_SECONDS <= 10
+
+
+async def test_transactions_that_queue_for_a_locked_database_all_end_soon(
+    settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bot.store.database._LOCK_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("bot.store.database._QUEUE_WAIT_SECONDS", 0.1)
+    defaults = GuildDefaults(theme="light")
+
+    async def change(store: Store, guild: int) -> None:
+        await store.guilds.put(guild, defaults)
+
+    async with open_store(settings) as store:
+        path = settings.storage.path / "liqmap.sqlite3"
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            changes = (change(store, guild) for guild in range(1, 41))
+            outcomes = await asyncio.gather(*changes, return_exceptions=True)
+            failures = [each for each in outcomes if isinstance(each, SQLAlchemyError)]
+            assert len(failures) == 40
+            assert {type(each) for each in failures} == {OperationalError, QueueTimeout}
+            assert all(refusal(each, number="1") is not None for each in failures)
+            assert store.guilds.get(1) != defaults
+            other.execute("ROLLBACK")
+        await change(store, 1)
+        assert store.guilds.get(1) == defaults
 
 
 async def test_full_disk_is_one_sentence(settings: BotSettings, monkeypatch: pytest.MonkeyPatch):
