@@ -30,6 +30,7 @@ def silent_sides(window: TimeWindow, parts: Sequence[Part]) -> list[TimeWindow]:
     sides = []
     if parts and parts[0].window.start == window.start:
         first = parts[0].segment
+        # A shorter silence cannot hide a hole that would be reported.
         if first.first_ms is not None and first.first_ms - window.start_ms >= LEAST_HOLE_MS:
             start = first.origin.window.start
             sides.append(TimeWindow(start - DAY, start))
@@ -56,6 +57,7 @@ def outer_holes(store: SegmentStore, window: TimeWindow, parts: Sequence[Part]) 
         its_end = parts[0] if side.end <= parts[0].window.start else parts[-1]
         origin = its_end.segment.origin
         beside = store.parts(origin.exchange, origin.symbol, side)
+        # The whole segment, because the trades next to the hole may lie outside the window.
         whole = Part(its_end.segment, origin.window)
         between = holes_between([*beside, whole] if side.end == origin.window.start else [whole, *beside])
         found += [
@@ -104,6 +106,7 @@ def store_quiet_day(
     first = after.origin.first_id if after else None
     if before is None or last is None or first is None:
         return error
+    # Ids are contiguous, so as many are missing as trades, whatever the file says.
     lost = first - last - 1
     if lost > 0:
         return DataError(

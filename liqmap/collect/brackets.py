@@ -100,6 +100,7 @@ class BracketTables:
         if limits is None:
             return True
         key = f"{exchange}:{symbol}"
+        # A daily fetch counts for a symbol only if it had that symbol: it may have been listed since.
         if self._is_fresh(key) or (self._is_fresh(exchange) and self._names(exchange, symbol)):
             return True
         if is_recent(self._failed_at.get(key), now=self._clock.now(), within=RETRIED_AFTER):
@@ -124,6 +125,7 @@ class BracketTables:
             raise DataError(f"{EXCHANGES[exchange].label} publishes its brackets only to account holders.")
         base_url = self._settings.exchanges.of(exchange).api_url
         published: dict[str, tuple[RiskTier, ...] | None] = {}
+        # An exchange that counts contracts is asked for brackets by their names; the others list none here.
         symbols = await self._contracts.all(exchange)
         pages = pages_of(
             self._clients[exchange],
@@ -134,6 +136,7 @@ class BracketTables:
         async for page in pages:
             published |= limits.read(page)
         saved = await self._save(exchange, published)
+        # Some invalid symbols are the exchange's business. All of them mean that its answer is read wrongly.
         if saved.left_out == published.keys():
             raise DataError(f"The brackets of {EXCHANGES[exchange].label} are invalid; try again later.")
         await asyncio.to_thread(self._checks.note, exchange.value, self._clock.now())

@@ -46,6 +46,7 @@ def rest_clients(
                 log.warning("%s", clock_text(exchange, ahead))
 
         its_clock, limits = ExchangeClock(clock, on_off=warn), EXCHANGES[exchange].limits
+        # Exchanges count requests by address, so processes behind one address share a limit.
         budget = settings.exchanges.of(exchange).budget / settings.exchanges.shared_by
         return RestClient(
             session,
@@ -80,6 +81,8 @@ async def clock_problem(settings: Settings, exchange: Exchange) -> str | None:
 async def learn_time(client: RestClient, exchange: Exchange, *, base_url: str) -> None:
     """Let the client's clock learn the exchange's time to the millisecond. Raises DataError."""
     row = EXCHANGES[exchange]
+    # Noted before the request: the answer was written between then and its arrival, which bounds the
+    # difference of the clocks.
     sent = client.clock.machine.now()
     shown = row.time.read(await client.get(row.time.url(base_url), weight=_TIME_WEIGHT))
     client.clock.learn(at_ms(shown), exact_to=_MILLISECOND, sent=sent)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from liqmap.store.segments import Part
 
 _SECOND = timedelta(seconds=1)
-_OPEN_MINUTE_WAIT = timedelta(seconds=4)
+_OPEN_MINUTE_WAIT = timedelta(seconds=4)  # longer than storing a minute takes, and hardly noticed
 _OPEN_MINUTE_STEP = 0.1  # seconds between two looks
 
 
@@ -94,6 +94,7 @@ class Collector:
         problem that arose: RequestError, DataError.
         """
         wanted = _Wanted(exchange, symbol, window)
+        # A window that ends now lacks only the minute that its recorder is about to store.
         await self._await_open_minute(wanted)
         parts = self._parts(wanted)
         if lacking := missing(window, (part.window for part in parts)):
@@ -102,6 +103,7 @@ class Collector:
             # Only now: looking the parts up marks them as in use, so they are not the ones evicted.
             await asyncio.to_thread(self._store.evict, now=self._clock.now())
         self._days.verify_later(part.segment for part in parts)
+        # Perhaps nobody traded, perhaps trades are missing. The ids on both sides tell which.
         if parts and not has_trades(window, parts):
             await self._fetch_beside(wanted, parts)
         holdings = self._holdings(wanted, parts)
@@ -246,6 +248,7 @@ class Collector:
 
     def _nothing_had(self, wanted: _Wanted, coverage: Coverage) -> LiqmapError:
         broken = [error for _, error in wanted.problems if not isinstance(error, NotPublished)]
+        # A failure that may pass says more than "not published".
         if broken:
             return broken[0]
         first = Day.touched(wanted.exchange, wanted.symbol, [wanted.window])[0]

@@ -116,6 +116,7 @@ class Contracts:
                 raise
             log.warning("the contracts of %s could not be fetched: %s", exchange, error)
             return kept
+        # Earlier dates stay: the sizes of old trades are in the contracts of their day.
         contracts = {**(kept.contracts if kept else {})}
         for symbol, instrument in found.items():
             dated = contracts.get(symbol, {})

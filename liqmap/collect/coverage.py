@@ -32,6 +32,8 @@ def coverage_of(
     borders = [*holes_between(parts), *outer]
     held = merged(part.window for part in parts)
     gaps = _by_reason(window, held, explain)
+    # A hole inside a segment is a gap as well, although the segment covers it: the exchange numbers its
+    # trades, and some of those numbers never came.
     lost = [gap for part in parts for gap in _gaps_in(part.window, part.segment.origin.holes)]
     lost += _gaps_in(window, [hole for hole in borders if hole.is_gap])
     covered = [rest for part in held for rest in missing(part, (gap.window for gap in lost))]
@@ -93,6 +95,7 @@ def _gaps_in(window: TimeWindow, holes: Iterable[Hole]) -> list[Gap]:
     """Return the gaps that holes leave in a window: the whole seconds between two trades."""
     found: list[Gap] = []
     for hole in holes:
+        # The seconds of the two trades themselves have a price, so no line is broken there.
         start, end = hole.start_ms // 1000 + 1, hole.end_ms // 1000
         if start < end:
             inside = TimeWindow(at_ms(start * 1000), at_ms(end * 1000)).overlap(window)

@@ -67,8 +67,10 @@ class GapReasons:
                 return Gap(part, GapKind.FAILED, problem=error.problem)
         recent = self.recent_of(market)
         if recent is not None and part.end > recent.reaches_back_to:
+            # By a clock that is ahead, the newest minutes have not happened yet for the exchange.
             too_new = recent.machine_is_ahead and part.start >= recent.settled_until - _OPEN_MINUTES
             return Gap(part, GapKind.NOT_REACHED_YET if too_new else GapKind.NOT_FETCHED_YET, market.exchange)
+        # What was set aside is named as such only once nothing can fetch it again.
         if any(map(part.overlap, damaged_windows(self._root, market.exchange, market.symbol))):
             return Gap(part, GapKind.DAMAGED)
         if part.end <= self._clock.now() - PUBLISHED_WITHIN:
@@ -81,6 +83,7 @@ class GapReasons:
         """Return the gap of an exchange whose newest trades exist only as far as they were recorded."""
         exchange, symbol = market.exchange, market.symbol
         held = segment_windows(self._root, exchange, symbol)
+        # Published days are left out: they say nothing about when recording began.
         recorded = [each.start for each in held if each.length < DAY and each.end > window.start]
         if any(start < part.start for start in recorded):
             now = self._clock.now()

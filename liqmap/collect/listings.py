@@ -144,6 +144,8 @@ class Listings:
         listed = await self.symbols(exchange)
         if symbol in listed:
             return ()
+        # Names that contain what was typed come first: PEPE means 1000PEPEUSDT more likely than a name that
+        # is spelt like it.
         longer = [each for each in self.ranked(exchange) if symbol in each][:_MOST_NEAR]
         alike = difflib.get_close_matches(symbol, sorted(listed), n=_MOST_NEAR, cutoff=0.6)
         return tuple(dict.fromkeys([*longer, *alike]))[:_MOST_NEAR]

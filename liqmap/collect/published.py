@@ -148,6 +148,7 @@ class PublishedDays:
         self, day: Day, files: AsyncExitStack, report: Callable[[float], None]
     ) -> _DownloadedDay:
         """Download a day's file, or the one of all symbols, which `files` removes again."""
+        # Into the store's own folder: what a killed process leaves there is removed later.
         source, file = self._source(day), self._store.incoming / f"{uuid4().hex}.download"
         files.callback(file.unlink, missing_ok=True)
         fetch = partial(

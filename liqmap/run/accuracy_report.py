@@ -60,6 +60,7 @@ def run_report_job(job: ReportJob) -> DrawnReport:
     sealed = frozenset(seal.market for seal, _ in windows_of(content.lines))
     symbol = completion = None
     if job.symbol and sealed:
+        # Completed among the sealed markets only: a symbol that is listed but never sealed has no report.
         meant = _meant(job.symbol, sealed)
         symbol = meant.symbol
         completion = completion_text([Market(meant.exchange, job.symbol)], [meant])

@@ -95,6 +95,7 @@ class Engine:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self._open = await open_parts(self._settings, self._manner, stack)
+            # Pushed last, so done first: no job may outlive the parts that it uses.
             stack.push_async_callback(self._jobs.cancel)
             self._stack = stack.pop_all()
         return self
@@ -274,6 +275,7 @@ class Engine:
             await asyncio.wait({gathering.collected, patience}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             patience.cancel()
+        # A partial map takes a worker as a whole one does, so none is drawn if nobody waits any more.
         if gathering.collected.done() or request not in self._jobs:
             return
         held = gathering.held()

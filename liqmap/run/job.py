@@ -169,6 +169,7 @@ def load_job(job: MapJob, *, selects: bool = True) -> Loaded:
     """
     seconds = int(job.request.window.length.total_seconds())
     mark = sweeping(job.request, job.mark)
+    # Where each trade is one order already, there is nothing to put together.
     merges = job.request.merge and EXCHANGES[job.market.exchange].stores_fills
     return load(
         job.request,
@@ -230,6 +231,8 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
     end = request.window.end.date()
     owner = OWNERS[request.model]
     found = job.brackets or _brackets_of(job, owner)
+    # Other brackets than its own would give levels that look exact. The simple model claims less, and the
+    # map says that it was used.
     if found is None:
         lacking = _lacking_brackets(request.market, owner)
         return MarginRules(inverse=inverse), MarginBasis(MarginModel.SIMPLE, lacking=lacking)
@@ -241,6 +244,7 @@ def margin_of(job: MapJob) -> tuple[MarginRules, MarginBasis]:
 def self_contained(job: MapJob) -> MapJob:
     """Return `job` with its brackets and liquidations inside, to be drawn on another machine."""
     unowned = job.request.model in UNOWNED
+    # The other machine has neither the tables that this one has fetched nor its recorded liquidations.
     brackets = None if unowned else _brackets_of(job, OWNERS[job.request.model])
     return replace(job, brackets=brackets, bracket_folders=(), realised=realised_of(job), root=None)
 

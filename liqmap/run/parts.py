@@ -66,11 +66,13 @@ class Manner:
 
 async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) -> Parts:
     """Open all parts and have `stack` close them."""
+    # First, so that its processes start while the rest is opened.
     pool = await stack.enter_async_context(
         WorkerPool(
             workers=settings.engine.workers,
             timeout=settings.engine.job_timeout,
             executor=manner.executor,
+            # One that draws here seldom needs a worker, and starting one takes longer than a map.
             warm=not manner.draws_here,
         )
     )
@@ -98,6 +100,7 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
         )
     )
     series = SeriesCollector(settings, session=supply.session, clients=supply.clients, clock=supply.clock)
+    # It uses the session, so it closes before the session does.
     stack.push_async_callback(series.close)
     recent = RecentLiquidations(
         settings,
@@ -108,9 +111,11 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
     )
     stack.push_async_callback(recent.close)
     liquidations = LiquidationDays(settings, store=supply.store, session=supply.session, recent=recent)
+    # In any case: one that is not running still knows what other processes record.
     recorder = Recorder(supply, brackets=brackets)
     if manner.record:
         await stack.enter_async_context(recorder)
+        # After the recorder, because it asks the recorder to keep the most traded markets.
         await stack.enter_async_context(WarmMarkets(supply, want=recorder.keep))
         keeping = keep_series(series, liquidations, root=supply.store.root, clock=supply.clock)
         await stack.enter_async_context(_in_background(keeping))

@@ -74,6 +74,7 @@ def positions_of(
     if interest is None or loaded.volume is None or loaded.path_by_minutes is None:
         raise RequestError(f"The open interest of {symbol} is not known in this window; {_RATHER_TRADES}.")
     shares = open_shares(window, interest, loaded.volume, covered=coverage.covered, turnover=request.turnover)
+    # Earlier trades are left out, so a map of a small rest of the window would pass for one of all of it.
     if window.end_ms - shares.known_from_ms < LEAST_KNOWN * (window.end_ms - window.start_ms):
         since = at_ms(shares.known_from_ms)
         raise RequestError(
@@ -120,6 +121,7 @@ def open_interest(
     if interest is None or not len(interest) or is_seed:
         return None
     window, value = request.window, interest.values[0]
+    # A row begins a step, and its value is that of the step's end.
     at = interest.time + interest.kind.step_ms
     # Exchanges publish it some minutes late, so a value up to three steps old counts as that of the end.
     late = 3 * interest.kind.step_ms
@@ -131,6 +133,7 @@ def open_interest(
         start = None
     market = request.market
     inverse = EXCHANGES[market.exchange].contract(market.symbol).inverse
+    # The sizes of inverse contracts are dollars already.
     notional = end if inverse else end * last_price
     return OpenInterest(
         start, end, notional, float(buckets.long.sum()) / notional, float(buckets.short.sum()) / notional

@@ -23,6 +23,7 @@ async def reach_cluster(settings: Settings) -> str:
 
     Raises a LiqmapError that says what is wrong.
     """
+    # A check must end soon, whatever time the settings give a real map.
     engine = settings.engine.model_copy(update={"job_timeout": TRIAL_SECONDS})
     async with DaskPool(settings.model_copy(update={"engine": engine}), shared=None) as cluster:
         if not cluster.status.connected:
@@ -30,6 +31,7 @@ async def reach_cluster(settings: Settings) -> str:
                 f"There is no Dask scheduler at {engine.dask_address}; check that it runs, the setting"
                 " engine.dask_address, and the certificates."
             )
+        # Without a worker the call below fails with the reason that each one gives.
         with suppress(TimeoutError):
             await asyncio.wait_for(cluster.has_workers(), TRIAL_SECONDS)
         try:

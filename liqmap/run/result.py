@@ -52,6 +52,7 @@ class MapResult:
 
         The names are those of the pictures, and csv. Raises RequestError if a file cannot be written.
         """
+        # py-liquidation-map names the map without an ending, and the depth with one.
         contents = {
             picture.value: ("" if picture is Picture.MAP else f"_{picture}", ".png", png)
             for picture, png in self.pictures.items()
@@ -120,6 +121,7 @@ class MapResult:
             f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in self._rows()
         )
         images = "".join(
+            # The images are inside the page, so that a notebook still shows them on another machine.
             f'<img alt="{picture} of {self.request.market.symbol}" style="max-width:100%"'
             f' src="data:image/png;base64,{b64encode(png).decode()}">'
             for picture, png in self.pictures.items()

@@ -114,6 +114,7 @@ async def draw_typed(
 
     `typed` is the symbol as it was typed. Raises what `Engine.draw` raises.
     """
+    # Completed before the job is shared: "btc" and "BTCUSDT" are one request then.
     completed = await listings.completed(request)
     try:
         return await engine.draw(completed, progress=progress)
@@ -139,6 +140,7 @@ def _window(window: str | timedelta | TimeWindow, end: str | datetime | None) ->
     if not isinstance(end, datetime):
         end = parse_end(end, now=utc_now())
     elif end.utcoffset() is None:
+        # It may be meant in UTC or in the machine's zone; a guess could be off by hours.
         raise RequestError(
             "The end of a window needs a time zone, such as datetime(2023, 8, 1, 6, tzinfo=UTC)."
         )

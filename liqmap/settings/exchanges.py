@@ -49,6 +49,8 @@ class BinanceSettings(ExchangeSettings):
     archive_url: HttpUrl = "https://data.binance.vision"
     api_url: HttpUrl = "https://fapi.binance.com"
     stream_url: WebsocketUrl = "wss://fstream.binance.com"
+    # REQUEST_WEIGHT of an IP address, in the rateLimits of GET /fapi/v1/exchangeInfo. Half of it leaves room
+    # for other programs behind the same address, which is banned if it goes on after a 429.
     weight_a_minute: int = Field(default=2400, ge=100)
     weight_share: float = Field(default=0.5, gt=0, le=1)
 
@@ -72,6 +74,7 @@ class OkxSettings(ExchangeSettings):
     archive_url: HttpUrl = "https://static.okx.com"
     api_url: HttpUrl = "https://www.okx.com"
     stream_url: WebsocketUrl = "wss://ws.okx.com:8443"
+    # Two short of the limit: what is sent evenly does not arrive evenly.
     requests_in_2_seconds: int = Field(default=18, ge=1)
 
     @property
@@ -90,5 +93,6 @@ class ExchangesSettings(Section):
 
     def of(self, exchange: Exchange) -> ExchangeSettings:
         """Return the section of `exchange`."""
+        # The fields bear the names of the exchanges' values, which a test checks.
         section: ExchangeSettings = getattr(self, exchange.value)
         return section

@@ -51,6 +51,7 @@ class StorageSettings(Section):
     """Where segments are stored and how much space they may take."""
 
     path: Path = Field(default_factory=lambda: platformdirs.user_cache_path("liqmap"))
+    # A busy day of one market takes up to 30 MB: 20 GB hold some 600 of them, and the least size three.
     max_size: ByteSize = Field(default=ByteSize(20_000_000_000), ge=100_000_000)
     shared_url: str = ""
     shared_timeout: float = Field(default=15.0, gt=0)
@@ -104,10 +105,12 @@ class NetworkSettings(Section):
     """How other people's servers are reached, and how long to wait for them."""
 
     proxy: Annotated[SecretStr, AfterValidator(_proxy_url)] = SecretStr("")
+    # With the waits below, a server may be away for some seconds before somebody is told so.
     attempts: int = Field(default=4, ge=1, le=20)
     retry_wait: float = Field(default=1.0, ge=0)
     retry_wait_max: float = Field(default=30.0, ge=0)
     stall_timeout: float = Field(default=30.0, gt=0)
+    # Apart from the silence: an answer that trickles in is never silent.
     answer_timeout: float = Field(default=60.0, gt=0)
     max_answer_size: ByteSize = Field(default=ByteSize(32_000_000), gt=0)
 
