@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,14 @@ LEFT_OUT: Final = 0.01
 """At most this share of what stands lies below the heatmap, and at most as much above it."""
 
 
+class _OverTime(NamedTuple):
+    """What stood in each bucket and column, and what stands below and above the grid."""
+
+    value: NDArray[np.float64]
+    below: float
+    above: float
+
+
 def build_heatmap(
     liquidation_map: LiquidationMap,
     stretches: Iterable[tuple[LiquidationLevels, ...]],
@@ -51,7 +59,7 @@ def build_heatmap(
     """
     columns = _columns(liquidation_map, bin_seconds)
     grid = _grid(liquidation_map)
-    value, below, above = _over_time(
+    found = _over_time(
         stretches,
         grid,
         columns,
@@ -60,7 +68,7 @@ def build_heatmap(
         width=bin_seconds * 1000,
         shares=shares,
     )
-    return Heatmap(grid.edges, _times(columns, bin_seconds), value, below, above)
+    return Heatmap(grid.edges, _times(columns, bin_seconds), *found)
 
 
 def build_joint_heatmap(
@@ -71,42 +79,58 @@ def build_joint_heatmap(
     swept_by: Sequence[PricePath | None],
     open_shares: Sequence[OpenShares | None],
     prices: Sequence[Callable[[NDArray[np.int64]], NDArray[np.float64]]],
+    side_by_side: Callable[..., Iterable[_OverTime]] = map,
 ) -> Heatmap:
     """Return the heatmap of a map of several markets, with the levels and prices of each share's market.
 
     In each column a market is aligned by the prices at its end: its levels times the reference's price,
-    divided by its own. `prices` returns those of each market at some moments [ms].
+    divided by its own. `prices` returns those of each market at some moments [ms]. `side_by_side` applies a
+    function to each market, as `map` does.
     """
     columns, width = _columns(liquidation_map, bin_seconds), bin_seconds * 1000
-    grid = _grid(liquidation_map)
-    value = np.zeros((len(grid), len(columns)))
-    below = above = 0.0
-    ends = _times(columns, bin_seconds)[1:]
-    reference = prices[0](ends)
-    each_market = zip(liquidation_map.shares, stretches, swept_by, open_shares, prices, strict=True)
-    for share, levels, sweeping, left, own_prices in each_market:
-        ratio = reference / own_prices(ends)
+    grid, ends = _grid(liquidation_map), _times(columns, bin_seconds)[1:]
+    reference, shares = prices[0](ends), liquidation_map.shares
+
+    def aligned(number: int) -> _OverTime:
+        share = shares[number]
+
+        def over_time(grid: PriceGrid) -> _OverTime:
+            return _over_time(
+                stretches[number],
+                grid,
+                columns,
+                path=swept_by[number] or share.path,
+                last_price=share.last_price,
+                width=width,
+                shares=open_shares[number],
+            )
+
+        if share is shares[0]:
+            return over_time(grid)
+        ratio = reference / prices[number](ends)
         ratio[-1] = share.ratio  # the last column is what the map shows
         low, high = float(grid.edges[0]) / ratio.max(), float(grid.edges[-1]) / ratio.min()
         fine = PriceGrid.over(low, high, buckets=_FINER * MAX_ROWS, least_span=0.0)
-        own, its_below, its_above = _over_time(
-            levels,
-            fine,
-            columns,
-            path=sweeping or share.path,
-            last_price=share.last_price,
-            width=width,
-            shares=left,
-        )
-        row, column = np.nonzero(own)
-        middle = (fine.edges[:-1] + fine.edges[1:]) / 2
-        place = grid.bucket_of(middle[row] * ratio[column])
-        inside = (place >= 0) & (place < len(grid))
-        np.add.at(value, (place[inside], column[inside]), own[row[inside], column[inside]])
-        newest = column == len(columns) - 1
-        below += its_below + float(own[row, column][newest & (place < 0)].sum())
-        above += its_above + float(own[row, column][newest & (place >= len(grid))].sum())
+        return _aligned(over_time(fine), fine, grid, ratio)
+
+    each = list(side_by_side(aligned, range(len(shares))))
+    value = sum((one.value for one in each), start=np.zeros((len(grid), len(columns))))
+    below, above = sum(one.below for one in each), sum(one.above for one in each)
     return Heatmap(grid.edges, _times(columns, bin_seconds), value, below, above)
+
+
+def _aligned(own: _OverTime, fine: PriceGrid, grid: PriceGrid, ratio: NDArray[np.float64]) -> _OverTime:
+    """Return what stood in the buckets of `fine` in those of `grid`, each column times its ratio."""
+    row, column = np.nonzero(own.value)
+    notional = own.value[row, column]
+    middle = (fine.edges[:-1] + fine.edges[1:]) / 2
+    # A row before and one behind the grid's hold what lies beyond it.
+    place = np.clip(grid.bucket_of(middle[row] * ratio[column]), -1, len(grid)) + 1
+    shape = len(grid) + 2, len(ratio)
+    sums = np.bincount(place * shape[1] + column, weights=notional, minlength=shape[0] * shape[1])
+    value = sums.reshape(shape).astype(np.float64, copy=False)  # bincount returns integers for no weights
+    below, above = own.below + float(value[0, -1]), own.above + float(value[-1, -1])
+    return _OverTime(value[1:-1], below, above)
 
 
 def _columns(liquidation_map: LiquidationMap, bin_seconds: int) -> range:
@@ -128,18 +152,17 @@ def _over_time(
     last_price: float,
     width: int,
     shares: OpenShares | None,
-) -> tuple[NDArray[np.float64], float, float]:
-    """Return what stood in each bucket and column, and what stands below and above the grid."""
+) -> _OverTime:
     # Each level adds its notional where it begins and subtracts it where it ends. The running total over
     # the columns is then the value, without a loop over the columns of every level.
     change = np.zeros((len(grid), len(columns) + 1))
     times = np.arange(columns.start, columns.stop + 1) * width
     # The grid holds the whole price path, so price has swept nothing beyond its ends.
     below = above = 0.0
+    lowest = {side: _lowest(_column_prices(side, path, columns, width=width)) for side in Side}
     for levels in chain.from_iterable(stretches):
         born = levels.entry_time // width - columns.start
-        price = _column_prices(levels.side, path, columns, width=width)
-        gone = _gone(levels, born, price, last_price=last_price)
+        gone = _gone(levels, born, lowest[levels.side], last_price=last_price)
         row = grid.bucket_of(levels.price)
         inside = (row >= 0) & (row < len(grid))
         below += float(levels.notional[row < 0].sum())
@@ -150,7 +173,7 @@ def _over_time(
     value: NDArray[np.float64] = _running(change, times, shares)[:, :-1]
     # What was added and subtracted again leaves rounding errors relative to its size, not exact zeros.
     value[value < 1e-9 * value.max(initial=0.0)] = 0.0
-    return value, below, above
+    return _OverTime(value, below, above)
 
 
 def _notional_in(
@@ -227,13 +250,17 @@ def _column_prices(side: Side, path: PricePath, columns: range, *, width: int) -
 
 
 def _gone(
-    levels: LiquidationLevels, born: NDArray[np.int64], price: NDArray[np.float64], *, last_price: float
+    levels: LiquidationLevels,
+    born: NDArray[np.int64],
+    lowest: Sequence[NDArray[np.float64]],
+    *,
+    last_price: float,
 ) -> NDArray[np.int64]:
     """Return the column in which price touched each level, or the number of columns if it never did."""
     # Shorts are mirrored, so that a level of either side is touched by a price that is not above it.
-    sign, columns = 1 if levels.side is Side.BUY else -1, len(price)
+    sign, columns = 1 if levels.side is Side.BUY else -1, len(lowest[0]) - 1
     level = sign * levels.price
-    gone = _first_touch(price, level, born + 1)
+    gone = _first_touch(lowest, level, born + 1)
     if levels.after.soon is None:
         raise ValueError("a heatmap needs the extremes soon after each entry")
     gone = np.where(sign * levels.after.soon <= level, born, gone)
@@ -242,16 +269,30 @@ def _gone(
     return np.where(behind, np.maximum(born, columns - 1), gone)
 
 
+def _lowest(price: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return, for spans of 1, 2, 4 and so on columns, the lowest price of the one that begins in each column.
+
+    It is -inf where the span goes on beyond the last column.
+    """
+    spans, length = [np.append(price, -np.inf)], 1
+    while 2 * length <= len(price):
+        half = spans[-1]
+        whole = np.full(len(half), -np.inf)
+        np.minimum(half[:-length], half[length:], out=whole[:-length])
+        spans.append(whole)
+        length *= 2
+    return spans
+
+
 def _first_touch(
-    price: NDArray[np.float64], level: NDArray[np.float64], first: NDArray[np.int64]
+    lowest: Sequence[NDArray[np.float64]], level: NDArray[np.float64], first: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return, for each level, the first column from `first` on whose price is not above the level."""
-    found = np.empty(len(level), np.int64)
-    order = np.argsort(first, kind="stable")
-    # A running minimum never rises, so for levels that share a first column bisection finds each touch.
-    for group in np.split(order, np.flatnonzero(np.diff(first[order])) + 1):
-        if len(group):
-            column = int(first[group[0]])
-            lowest = np.minimum.accumulate(price[column:])
-            found[group] = column + np.searchsorted(-lowest, -level[group])
+    """Return, for each level, the first column from `first` on whose price is not above the level.
+
+    That is the number of columns if there is none. `lowest` has the lowest prices of spans of columns.
+    """
+    found = first.copy()
+    # What lies above a level is passed over in spans that are halved, as bisection does.
+    for power in reversed(range(len(lowest))):
+        found += (lowest[power][found] > level).astype(np.int64) << power
     return found

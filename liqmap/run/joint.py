@@ -150,34 +150,37 @@ def run_joint_job(job: JointJob) -> MapResult:
             request, coverage, sources, left_out=left_out, side_by_side=threads.map
         )
         realised = list(threads.map(realised_of, [each.job for each in parts]))
-    if not liquidation_map.buys.count + liquidation_map.sells.count:
-        trades = {side: sum(each.loaded.trade_count[side] for each in parts) for side in Side}
-        stored = [part for each in parts for part in each.job.parts]
-        raise RequestError(nothing_selected(request, stored, trades))
-    liquidation_map = with_series(
-        liquidation_map,
-        interest=[each.interest(share) for each, share in zip(parts, liquidation_map.shares, strict=True)],
-        realised=realised,
-        factors=[each.factor for each in parts],
-        bin_seconds=parts[0].loaded.bin_seconds,
-        prices=[each.loaded.median_prices for each in parts],
-    )
-    watch.lap("compute")
-
-    def heatmap() -> Heatmap:
-        marks, positions = [each.loaded.marks for each in parts], [each.positions for each in parts]
-        return build_joint_heatmap(
+        if not liquidation_map.buys.count + liquidation_map.sells.count:
+            trades = {side: sum(each.loaded.trade_count[side] for each in parts) for side in Side}
+            stored = [part for each in parts for part in each.job.parts]
+            raise RequestError(nothing_selected(request, stored, trades))
+        liquidation_map = with_series(
             liquidation_map,
-            [each.levels(timed=True) for each in parts],
+            interest=[
+                each.interest(share) for each, share in zip(parts, liquidation_map.shares, strict=True)
+            ],
+            realised=realised,
+            factors=[each.factor for each in parts],
             bin_seconds=parts[0].loaded.bin_seconds,
-            swept_by=[None if each is None else each.path.binned() for each in marks],
-            open_shares=[None if each is None else each.shares for each in positions],
             prices=[each.loaded.median_prices for each in parts],
         )
+        watch.lap("compute")
 
-    label = " + ".join(EXCHANGES[each.job.market.exchange].label for each in parts)
-    levels = {each.job.market.exchange.value: each.levels for each in parts}
-    return drawn(liquidation_map, label=label, heatmap=heatmap, levels=levels, watch=watch)
+        def heatmap() -> Heatmap:
+            marks, positions = [each.loaded.marks for each in parts], [each.positions for each in parts]
+            return build_joint_heatmap(
+                liquidation_map,
+                [each.levels(timed=True) for each in parts],
+                bin_seconds=parts[0].loaded.bin_seconds,
+                swept_by=[None if each is None else each.path.binned() for each in marks],
+                open_shares=[None if each is None else each.shares for each in positions],
+                prices=[each.loaded.median_prices for each in parts],
+                side_by_side=threads.map,
+            )
+
+        label = " + ".join(EXCHANGES[each.job.market.exchange].label for each in parts)
+        levels = {each.job.market.exchange.value: each.levels for each in parts}
+        return drawn(liquidation_map, label=label, heatmap=heatmap, levels=levels, watch=watch)
 
 
 def _loaded(job: MapJob, *, selects: bool) -> _Part | LiqmapError:

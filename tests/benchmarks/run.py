@@ -48,7 +48,7 @@ async def run() -> None:
         await measure_crash(Path(temporary), table)
         await measure_scan(Path(temporary) / "scan", table)
         await measure_many_streams(Path(temporary), table)
-        await measure_joint(Path(temporary) / "joint", table)
+        measure_joint(Path(temporary) / "joint", table)
     table.heading("All of this")
     table.value("making ninety days, and measuring", (time.perf_counter() - started) / 60, unit="min")
     table.note(load())
