@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from bot.store.alerts import Alert
     from liqmap import Clock
 
+# An alert for clusters farther away would come nearly always.
 _FARTHEST = 0.2
 _GONE = "That alert no longer exists; /alert list shows the others."
 
@@ -124,6 +125,7 @@ class Alerts(
         async with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel_id = await _channel_id(interaction, private=private)
+            # Stored as completed, so that the alert does not follow another contract when lists change.
             meant = await self._symbols.completed(request)
             new = NewAlert(
                 *(guild_id, channel_id, interaction.user.id, exchanges_word(chosen), meant.market.symbol),

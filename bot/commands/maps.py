@@ -135,6 +135,7 @@ class Maps(commands.Cog):
         self._check_channel(interaction)
         async with self._limits.counted(interaction.user.id, interaction.guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
+            # Drawn anew: what was shown is kept without its levels, which are too large for that.
             result = await drawn(self._draw, interaction, request)
             # In a thread: packing a large table would hold up all other answers.
             name, content = await asyncio.to_thread(csv_file, result, most=interaction.filesize_limit)

@@ -188,6 +188,7 @@ def options(*names: str, **texts: str) -> Callable[[Function], Function]:
     }
 
     def describe(function: Function) -> Function:
+        # Its types know the names of options only where they are written out.
         decorate: Any = app_commands.describe(**described)
         function = decorate(function)
         function = app_commands.choices(**choices)(function)

@@ -198,6 +198,7 @@ class Subscriptions(commands.Cog):
     async def unsubscribe(self, interaction: discord.Interaction, subscription: str) -> None:
         """Remove one of the server's subscriptions."""
         await acknowledge(interaction, ephemeral=True, thinking=True)
+        # Any number can be typed, so it is looked up among this server's.
         found = await self.desk.of_guild(interaction, parse_id(subscription))
         await self.desk.remove(found.id)
         text = f"Removed: {one_line(found)}."

@@ -96,6 +96,7 @@ def build_scan(
     return ScanSpec(
         ScanRequest(
             ANY_END,
+            # A map is of one exchange by default. A scan compares markets, so it begins with all.
             exchanges=frozenset(parse_exchanges(exchange) if exchange else EXCHANGES),
             side=parse_side(side),
             within=parse_distance(distance, example="5%"),
@@ -112,6 +113,7 @@ def build_schedule(
         parse_interval(every),
         MIDNIGHT if at is None else parse_time_of_day(at),
         EVERY_DAY if days is None else parse_days(days),
+        # A stored zone was parsed when it was set, so only a typed one is parsed here.
         (defaults.timezone or UTC_NAME) if timezone is None else parse_time_zone(timezone),
     )
 

@@ -86,6 +86,7 @@ def symbols(typed: Typed) -> list[str]:
     if not word:
         return [] if typed.text.strip() else list(offered[:_MOST])
     ranks = ((_rank(_letters(symbol), word), place) for place, symbol in enumerate(offered))
+    # Of equal rank, the order in which they are offered stays: the most traded first.
     found = [offered[place] for rank, place in sorted(ranks) if rank < _FAR][:_MOST]
     return found or [name for name in _spellings(typed) if name in offered]
 

@@ -62,6 +62,7 @@ class EngineFacts:
     looks at all recorded markets.
     """
 
+    # By default they say that nothing is there, so that a bot can be made without an engine, as tests do.
     recorded: Callable[[], Sequence[SymbolStatus]] = lambda: ()
     under_way: Callable[[], int] = lambda: 0
     report: ReportAccuracy = _nothing_sealed

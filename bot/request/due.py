@@ -53,6 +53,7 @@ class Schedule:
     def due_before(self, moment: datetime) -> datetime:
         """Return the newest due time that is not after `moment`."""
         today = moment.astimezone(self._zone()).date()
+        # Searched day by day rather than computed: weekdays and changes of the clock leave no formula.
         days = (today - _DAY * back for back in range(_MOST_DAYS + 1))
         return next(max(found) for day in days if (found := {t for t in self._around(day) if t <= moment}))
 
@@ -126,6 +127,7 @@ def drawn_after(subscription_id: int, most: float) -> timedelta:
 
 def next_post(subscription_id: int, schedule: Schedule, *, now: datetime, jitter: float) -> datetime:
     """Return when a subscription posts next."""
+    # The post that is due now may still be to come, by as much as its delay.
     shift = jitter_of(subscription_id, jitter)
     return schedule.due_after(now - shift) + shift
 

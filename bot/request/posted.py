@@ -45,6 +45,8 @@ class ScanSpec:
 
     def __post_init__(self) -> None:
         own = self.request
+        # Named one by one, so that "all" and a list of all are equal, and a subscription does not change with
+        # an exchange that is added later.
         exchanges = own.exchanges or frozenset(EXCHANGES)
         kept = ScanRequest(
             ANY_END, exchanges=exchanges, side=own.side, within=own.within, top=own.top, theme=own.theme

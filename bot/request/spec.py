@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 STALE: Final = "This button is too old; run /liqmap again, please."
 
+# Any whole second would do. It is fixed, because specs are keys: those of one map have to be equal.
 ANY_END: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """Where the windows of all specs end; it means nothing."""
 
@@ -46,6 +47,7 @@ THEMES_BY_LETTER: Final = {"d": Theme.DARK, "l": Theme.LIGHT}
 _CHARTS = {"h": Picture.HEATMAP}
 _NO_CHART = "-"
 _CODE = re.compile(
+    # Each part has a longest length, so that a forged id costs no time and makes no huge number.
     r"([a-z]{1,8})~([^~]{1,130})~([0-9a-z]{1,7})~([a-z])([0-9.e+-]{1,20})~([a-z])([a-z])([a-z])([a-z-])(o?)"
     r"~([0-9x.,e+-]{0,160})",
     re.ASCII,
@@ -172,6 +174,7 @@ def _selection(mode: Mode, value: str) -> Selection:
 
 def _encode_leverages(request: MapRequest) -> str:
     equal = set(request.weights) == {1.0}
+    # Nothing stands for the usual ones: an id has only 100 characters, and the code shares them.
     if equal and request.leverages == LEVERAGES:
         return ""
     if equal:

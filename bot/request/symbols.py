@@ -52,6 +52,7 @@ class Symbols:
     def of(cls, listings: Listings) -> Self:
         """Return the symbols of the exchanges' lists."""
         return cls(
+            # Popular ones until the first list is there: Discord waits three seconds for suggestions.
             lambda exchange: listings.ranked(exchange) or POPULAR_SYMBOLS,
             listings.completed,
             listings.suggesting,

@@ -50,7 +50,9 @@ class SubscriptionDesk:
         """Let a previewed subscription run."""
         await acknowledge(interaction)
         draft = await self._previewed(interaction, draft_id)
+        # A second press of Confirm finds it active already, and is answered like the first.
         if draft.state is SubscriptionState.DRAFT:
+            # Asked again, because rights may have changed since the preview.
             await self._check_posting(interaction, draft)
             await self._activate(draft)
         now = self._clock.now()
@@ -97,6 +99,7 @@ class SubscriptionDesk:
                 await self._check_posting(interaction, found)
                 await self._activate(found)
             case _:
+                # Nothing is left to show of it, so the list takes its place.
                 await self.remove(found.id)
                 await self.show_list(interaction, None)
                 return
@@ -211,10 +214,12 @@ class SubscriptionDesk:
         """Remove unconfirmed drafts, old snapshots, and the rows of servers that removed the bot."""
         now = self._clock.now()
         await self._store.subscriptions.remove_drafts(before=now - _DRAFTS_LIVE)
+        # They only serve to show the last result and to find a post again; older ones serve neither.
         await self._store.snapshots.remove_old(before=now - timedelta(days=30))
         await self._store.interactions.forget_old(now=now)
         await self._store.under_way.forget_old(now=now)
         await self._schedule_missing()
+        # Before that, the list of servers is not complete, and servers that are there would be erased.
         if client.is_ready():
             await self._claim_left(client)
             await self._forget_left(client)
@@ -239,6 +244,7 @@ class SubscriptionDesk:
             try:
                 await patiently(partial(client.fetch_guild, guild_id))
             except (discord.Forbidden, discord.NotFound) as error:
+                # A refusal from a proxy or during an outage must not erase a server.
                 if not may_pass(error):
                     log.info("the bot is no longer in guild %d", guild_id)
                     await self.forget_guild(guild_id)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from liqmap import SteadyClock
 
 _DRAW_ATTEMPTS = 3
+# The pictures of one map take up to some MB, so only so many are kept.
 _MOST_SHARED = 32
 
 

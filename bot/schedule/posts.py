@@ -44,9 +44,9 @@ _NOT_TO_BE_EDITED = frozenset({10008, 50083})
 Sending reopens an archived thread, and edits do not keep a thread open. So a new message is sent instead.
 """
 _PUBLISHED_ALREADY = 40033
-_PUBLISHED_WITHIN = 60.0
-_HISTORY = 100
-_CLOCKS_DIFFER = timedelta(minutes=1)
+_PUBLISHED_WITHIN = 60.0  # seconds; a longer wait would hold up the posts that follow
+_HISTORY = 100  # messages, as many as Discord returns at once
+_CLOCKS_DIFFER = timedelta(minutes=1)  # messages are dated by Discord's clock
 
 
 class Posts:
@@ -82,6 +82,7 @@ class Posts:
                 allowed_mentions=_mentions(role_id),
             )
 
+        # Before the time runs, because waiting for a turn is not sending.
         await self._rate.acquire()
         return (await self._in_time(send_drawn(result, send, sleep=self._sleep))).id
 
@@ -144,6 +145,7 @@ class Posts:
         if user_id == NOBODY:
             return False
         try:
+            # Discord takes nonces of up to 25 characters.
             await self.write_to(user_id, sentence, nonce=uuid4().hex[:25])
         except UNSENT as error:
             log.info("user %d could not be informed: %s", user_id, failure_text(error))

@@ -61,6 +61,7 @@ async def _refresh(settings: Settings) -> int:
             else:
                 changed = len(refreshed.saved.changed)
                 _say(f"{row.label}: fetched {refreshed.symbols:,} symbols, {changed:,} of them changed")
+        # Also of those that publish none: their tables ship, or come by a stream.
         for exchange in EXCHANGES:
             _say_tables(exchange, tables.folder, await listings.symbols(exchange))
     return 1 if failed else 0

@@ -88,6 +88,7 @@ class Recorder:
         for exchange, symbol in configured(self._settings):
             self._exchanges[exchange].want(symbol, asked=None)
         now = self._clock.now()
+        # So that a restart ends no recording that somebody has requested.
         for recording in readable(self._recordings):
             if (
                 recording.asked is not None
@@ -115,6 +116,7 @@ class Recorder:
     def want(self, exchange: Exchange, symbol: str, *, until: datetime) -> None:
         """Note that somebody requests a window that ends at `until`: if that is recent, record the symbol."""
         now = self._clock.now()
+        # Earlier windows come from published days, which no stream adds to.
         if self._running and now - until < DAY and EXCHANGES[exchange].live.records(symbol):
             self._exchanges[exchange].want(symbol, asked=now)
 
@@ -128,6 +130,7 @@ class Recorder:
 
     def is_recorded(self, exchange: Exchange, symbol: str) -> bool:
         """Return whether this process or another records `symbol` now, or is about to."""
+        # First: what is about to be recorded is described nowhere yet.
         if self._running and self._exchanges[exchange].is_wanted(symbol):
             return True
         recording = self._recordings.read(exchange, symbol)

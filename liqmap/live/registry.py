@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# A live one is described every minute, so three descriptions are missing by then.
 ALIVE_FOR: Final = timedelta(minutes=3)
 """A recording whose description is older than this has stopped."""
 
@@ -66,6 +67,7 @@ class Recordings:
         Raises DataError if the folder cannot be used.
         """
         path = self._path(exchange, symbol, "lock")
+        # Not waited for: the other process may hold it for days.
         lock = FileLock(path, timeout=0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

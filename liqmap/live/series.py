@@ -43,6 +43,7 @@ async def keep_series(
         now = clock.now().replace(second=0, microsecond=0)
         for recording in readable(Recordings(root)):
             if recording.is_alive(now):
+                # Open interest comes every five minutes; another end would leave a gap that only time fills.
                 end = now - timedelta(minutes=now.minute % 5)
                 market = Market(recording.exchange, recording.symbol)
                 await _fetch(collector, market, end)

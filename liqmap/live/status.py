@@ -75,6 +75,7 @@ def clock_warning(found: Sequence[SymbolStatus]) -> str | None:
 def _status(root: Path, recording: Recording, now: datetime) -> SymbolStatus:
     windows = segment_windows(root, recording.exchange, recording.symbol)
     day = TimeWindow.ending(now.replace(microsecond=0), DAY)
+    # Whole days are published ones, which say nothing of the recording.
     recorded = [each for each in windows if each.length < DAY and each.end > now - LOOKED_BACK]
     first, last = (
         min((each.start for each in recorded), default=None),

@@ -57,6 +57,7 @@ class Connection:
         """Count a request to subscribe, and return whether the exchange's limit of an hour admits it."""
         while self._requests and self._requests[0] <= now_ms - _HOUR_MS:
             self._requests.popleft()
+        # What is refused counts as well.
         self._requests.append(now_ms)
         most = self.dialect.requests_an_hour
         return most is None or len(self._requests) <= most

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.listings import MarketDay
 
-_BINANCE_MOST_STREAMS = 1024
-_BYBIT_MOST_CHARACTERS = 21_000
+_BINANCE_MOST_STREAMS = 1024  # of one connection
+_BYBIT_MOST_CHARACTERS = 21_000  # of the args of one connection
 
 
 class Kind(Enum):
@@ -155,6 +155,7 @@ class BybitStream:
         if operation == "subscribe":
             unknown = [name for name in names if self.topic(name) is None]
             doubled = [name for name in names if name in subscribed]
+            # Bybit refuses the message as a whole, and names only what it does not know.
             if unknown or len(text) > _BYBIT_MOST_CHARACTERS:
                 trouble = f"error:handler not found,topic:{','.join(unknown)}"
             elif doubled:

@@ -29,7 +29,7 @@ _EPOCH = date(2015, 1, 1).toordinal()
 _OCTAVES = ((1, 0.7), (4, 1.6), (16, 3.2), (64, 6.0), (256, 12.0))
 _INTEREST: Final = 0.4  # open interest wanders around this share of a day's volume
 _INTEREST_SPREAD: Final = 0.05
-_MEAN_TO_MEDIAN: Final = 5.5  # of notionals
+_MEAN_TO_MEDIAN: Final = 5.5  # of notionals: exp(1.85² / 2), by the spread of `_sizes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class SimulatedMarket:
         drift = np.diff(path, append=path[-1])[second] / (
             pace[second] * listing.volatility / np.sqrt(SECONDS)
         )
+        # While the price rises, more of the takers buy.
         is_buy = rng.random(count) < 0.5 + 0.2 * np.tanh(drift)
         price = _prices(rng, path, listing, time=time, is_buy=is_buy)
         size = _sizes(rng, listing, price, pace=pace[second])

@@ -88,7 +88,9 @@ def _interest(
     step = (day.trades.time - TimeWindow.of_day(day.day).start_ms) // STEP_MS
     volume = np.bincount(step, weights=day.trades.size, minlength=STEPS)
     share = volume / volume.sum()
+    # Cut off, so that no step changes by more than its volume, which real open interest cannot either.
     stray = _WIGGLE * volume * np.clip(rng.standard_normal(STEPS), -_MOST_SIGMA, _MOST_SIGMA)
+    # The last term takes back what has strayed: the day ends where the next one begins.
     change = (closing - opening) * share + stray - share * stray.sum()
     interest: NDArray[np.float64] = opening + np.r_[0.0, np.cumsum(change)]
     return interest.round(day.listing.size_decimals)

@@ -115,6 +115,7 @@ class MarketServer:
             ("/okx/ws/v5/public", okx, False),
         ):
             app.router.add_get(path, self._stream(dialect, mute=mute))
+        # Without faults: the clock is the test's own, and no exchange's.
         app.router.add_get("/clock", self._ticks.serve)
         for path, handler in (
             ("/binance/fapi/v1/aggTrades", self._binance.trades),
@@ -157,6 +158,7 @@ class MarketServer:
             self._pumping.cancel()
             with suppress(asyncio.CancelledError):
                 await self._pumping
+        # A client that stays connected would keep the server from stopping.
         self._streams.cut()
         await self.host.stop()
 
@@ -229,6 +231,7 @@ class MarketServer:
                 "archive_url": self.okx_url,
                 "api_url": self.okx_url,
                 "stream_url": self.okx_stream_url,
+                # Nine tenths of it, as the default settings take 18 of 20.
                 "requests_in_2_seconds": max(1, self._okx_limit * 9 // 10),
             }
         )

@@ -27,6 +27,7 @@ class Ticks:
         """Serve one client until it leaves; it first receives the current time."""
         socket = web.WebSocketResponse()
         await socket.prepare(request)
+        # It has nothing to do yet, so no tick waits for it.
         self._done[socket] = _finished()
         try:
             with suppress(*GONE):

@@ -94,9 +94,11 @@ def read_path_around(
     start_ms, end_ms = segment.origin.window.start_ms, segment.origin.window.end_ms
     with reading(segment, "bars") as table:
         span_ms = 1000 * _batch_seconds(table)
+        # Seconds and minutes can be put side by side only where batches and window begin with a minute.
         if not span_ms or any(each % 60_000 for each in (span_ms, start_ms, window.start_ms, window.end_ms)):
             return path_of(read_bars(segment, window))
         near = np.unique((times - start_ms) // span_ms)
+        # Reading most batches one by one costs more than reading all of them at once.
         if 2 * len(near) * span_ms > end_ms - start_ms:
             return path_of(read_bars(segment, window))
         batches = [batch for number in near.tolist() for batch in table.batches(number, number + 1)]

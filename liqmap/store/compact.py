@@ -81,6 +81,7 @@ def _runs(windows: Sequence[TimeWindow]) -> list[list[TimeWindow]]:
     """Return windows grouped into runs that follow each other without a gap inside one hour."""
     runs: list[list[TimeWindow]] = []
     for window in sorted(windows, key=lambda each: each.start):
+        # It crosses an hour, and what is merged stays inside one.
         if len(split_at(window, HOUR)) > 1:
             continue
         if runs and runs[-1][-1].end == window.start and window.start.minute + window.start.second:

@@ -66,6 +66,7 @@ def pack(segments: Iterable[Segment]) -> bytes:
         for segment in segments:
             for name in (*FILES, MANIFEST):
                 file = segment.file(name)
+                # Without a time or an owner, so that equal segments make equal bytes.
                 member = tarfile.TarInfo(f"{segment.path.name}/{name}")
                 member.size = len(file)
                 tar.addfile(member, io.BytesIO(file))
@@ -81,6 +82,7 @@ def unpack(content: bytes, wanted: Iterable[str], *, into: Path) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as tar:
             chosen = [member for member in tar if member.name in files and member.isfile()]
+            # The store may be somebody else's: `data` refuses links, and paths that lead out of the folder.
             tar.extractall(into, chosen, filter="data")
     except (tarfile.TarError, EOFError) as error:
         raise ValueError("no pack") from error
