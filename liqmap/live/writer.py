@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from liqmap.collect.contracts import counted_in_base
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
-from liqmap.exchanges.fills import in_base
+from liqmap.exchanges.fills import in_base, merged_fills
 from liqmap.model.window import at_ms
 from liqmap.store.bundling import Journal
 from liqmap.store.feeds import note_feed
@@ -60,6 +60,8 @@ class SegmentWriter:
         self._source = source
         self._complete_liquidations = complete_liquidations
         self._reported_twice = EXCHANGES[exchange].liquidations.pages is not None
+        backfill = EXCHANGES[exchange].backfill
+        self._merges = backfill is not None and backfill.sends_fills
         self._store = store
         self._repair = repair
         self._brackets = brackets
@@ -151,7 +153,10 @@ class SegmentWriter:
             contract_size=unit,
         )
         path = segment_path(self._store.root, self._exchange, symbol, chunk.window)
-        record = recorded(path, origin, in_base(chunk.trades, unit))
+        # A stream may send one order and price in several messages, as OKX does for each source of its fills.
+        # Pages and files put those together, and the largest trades must be the same by all three.
+        trades = merged_fills(chunk.trades) if self._merges else chunk.trades
+        record = recorded(path, origin, in_base(trades, unit))
         self._journal.append(record, now=self._clock.now())
         # Liquidations come over the same connection and are written before the chunks that they fall into.
         start, end = chunk.window.start_ms, chunk.window.end_ms

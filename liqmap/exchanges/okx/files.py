@@ -82,6 +82,7 @@ class Okx:
             lines = first_rows(reader, name, count=_MOST_HEADERS + 1)
             headers = _headers(lines, name)
             if headers == len(lines):
+                _check_header(lines, name)
                 return DayTrades(no_trades())
             names = _names(lines[headers], name)
             column = read_columns(
@@ -113,6 +114,12 @@ def _headers(lines: Sequence[tuple[str, ...]], name: str) -> int:
     if headers > _MOST_HEADERS:
         raise DataError(f"{name} is not a file of trades: no line begins with an instrument.")
     return headers
+
+
+def _check_header(lines: Sequence[tuple[str, ...]], name: str) -> None:
+    """Raise DataError if a file without rows has no header either: it may be cut off, or of another kind."""
+    if not any(len(line) in (len(COLUMNS), len(_OLD_COLUMNS)) for line in lines):
+        raise DataError(f"{name} is not a file of trades: it has no row, and no header of 6 or 7 columns.")
 
 
 def _names(row: tuple[str, ...], name: str) -> tuple[str, ...]:

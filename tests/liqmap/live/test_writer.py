@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from liqmap.collect.recent import RecentTrades
@@ -18,17 +19,17 @@ from liqmap.exchanges.messages import Liquidation
 from liqmap.exchanges.rows import no_trades
 from liqmap.live.buffer import Chunk
 from liqmap.live.registry import Recordings
-from liqmap.model import Exchange, Side
+from liqmap.model import Exchange, Side, Trades
 from liqmap.model.window import HOUR, TimeWindow
 from liqmap.store.compact import compact
 from liqmap.store.feeds import feed_windows
 from liqmap.store.liquidations import read_liquidations
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
-from tests.liqmap.market_time import until
+from tests.liqmap.market_time import held, until
 from tests.liqmap.recording import START, Recording, market, recording
 
-BINANCE, BYBIT = Exchange.BINANCE, Exchange.BYBIT
+BINANCE, BYBIT, OKX = Exchange
 
 
 @pytest.fixture
@@ -111,6 +112,23 @@ async def test_liquidations_that_cannot_be_stored_are_logged_and_no_feed_is_note
     assert all(each.end.minute <= 58 for each in noted if each.end.hour == 11)
     assert await made.on(BYBIT).writer.write_liquidations([lost]) == []
     assert lost in read_liquidations(made.store.root, BYBIT, "BTCUSDT", START.date())
+
+
+async def test_order_that_okx_sends_once_for_each_source_of_its_fills_is_stored_as_one_trade(
+    made: Recording,
+):
+    # Two messages of one order, of ordinary and of retail liquidity; another order came a millisecond later.
+    at = made.clock.now().replace(microsecond=0) - timedelta(hours=1)
+    window, ms = TimeWindow(at, at + timedelta(minutes=1)), int(at.timestamp() * 1000)
+    trades = Trades(
+        np.array([ms, ms, ms + 1]), np.full(3, 60_000.0), np.array([100.0, 20.0, 5.0]), np.ones(3, np.bool_)
+    )
+    chunk = Chunk(window, trades, 1, 9)
+    for exchange, orders in ((OKX, [120.0, 5.0]), (BINANCE, [100.0, 20.0, 5.0])):
+        assert await made.on(exchange).writer.write("BTCUSDT", [chunk], [], simulated=True) == [chunk]
+        unit = 0.01 if exchange is OKX else 1
+        found = held(made.store.parts(exchange, "BTCUSDT", window))
+        assert sorted(found["size"].tolist()) == sorted(size * unit for size in orders)
 
 
 @pytest.mark.parametrize("exchange", Exchange)

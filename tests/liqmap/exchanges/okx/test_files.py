@@ -108,6 +108,8 @@ def test_repeated_rows_count_once_and_rows_of_other_instruments_not_at_all(tmp_p
         ([OLD + ",0,0"], "8 columns where 6 or 7"),
         ([OLD.replace("30.14", "x")], "is not a file of trades"),
         (["a,b", "c,d", "e,f"], "no line begins with an instrument"),
+        ([], "no row, and no header of 6 or 7 columns"),
+        (["<html>503</html>"], "no row, and no header of 6 or 7 columns"),
     ],
 )
 def test_what_is_no_file_of_the_symbol_is_an_error(tmp_path: Path, lines: list[str], complaint: str):
