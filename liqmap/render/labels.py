@@ -90,9 +90,9 @@ class LabelColumn:
         canvas.line(points[:, 0], points[:, 1], palette.muted, width=1.5)
         for each in placed:
             y = (each.box.bottom + each.box.top) / 2
-            canvas.text(each.box.left, y, each.text, palette.text, size=each.size, halo=self.ground)
+            canvas.text(each.box.left, y, each.text, palette.text, size=each.size)
         # Letters lie over all shapes. Their ground hides what would show between them, such as outlines.
-        canvas.boxes([each.box.widened(3, 2) for each in placed], self.ground)
+        canvas.boxes([each.box.widened(3, 3) for each in placed], self.ground)
 
 
 def pill_width(text: str) -> float:
