@@ -215,10 +215,10 @@ def _write(image: Image.Image, label: Label) -> None:
     box = label.box
     # As FreeType does: it counts in 64ths of a pixel, and a half belongs to the row above.
     row = math.ceil(round(64 * (image.height - (box.bottom + box.top) / 2)) / 64 - 0.5)
-    column = math.floor(box.left)
-    rest = box.left - column
+    # Letters begin at whole pixels: they are sharp there, and those that are kept can be used again.
+    column = round(box.left)
     if label.halo:
-        halo = text_mask(label.text, label.size, bold=label.bold, rest=rest, stroke=_HALO)
+        halo = text_mask(label.text, label.size, bold=label.bold, stroke=_HALO)
         image.paste(label.halo, (column + halo.left, row + halo.top), halo.letters)
-    mask = text_mask(label.text, label.size, bold=label.bold, rest=rest, opacity=label.opacity)
+    mask = text_mask(label.text, label.size, bold=label.bold, opacity=label.opacity)
     image.paste(label.colour, (column + mask.left, row + mask.top), mask.letters)

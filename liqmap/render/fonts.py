@@ -90,15 +90,13 @@ class Mask(NamedTuple):
 
 # A map and its depth have 77 lines, and most of them are on every picture of a symbol.
 @lru_cache(maxsize=512)
-def text_mask(
-    text: str, size: int, *, bold: bool, rest: float, stroke: int = 0, opacity: float = 1.0
-) -> Mask:
-    """Return the mask of a drawable text, with a `stroke` around it [px], which begins `rest` into a pixel.
+def text_mask(text: str, size: int, *, bold: bool, stroke: int = 0, opacity: float = 1.0) -> Mask:
+    """Return the mask of a drawable text, with a `stroke` around it [px].
 
     A line with a number that no picture has had yet is put together of words that others have had.
     """
     font = font_of(text, size, bold=bold)
-    words, pen = [], rest
+    words, pen = [], 0.0
     for word in text.split(" "):
         if word:
             column = math.floor(pen)

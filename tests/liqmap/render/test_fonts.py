@@ -80,9 +80,8 @@ def test_script_with_a_font_on_this_machine_is_drawn_in_it():
 @pytest.mark.parametrize("text", ["last 29,123.40", "  ·  AVATo, $4.5M @ 29,100 (−2.31 %) ", "WAR Y  Te"])
 @pytest.mark.parametrize(("size", "bold"), [(20, False), (22, True), (38, True), (11, False)])
 @pytest.mark.parametrize("stroke", [0, 3])
-@pytest.mark.parametrize("rest", [0.0, 0.2578125, 0.5, 0.99])
 def test_text_is_put_together_of_words_as_pillow_sets_it_at_once(
-    text: str, size: int, bold: bool, stroke: int, rest: float
+    text: str, size: int, bold: bool, stroke: int
 ):
     font, ground = (
         font_of(text, size, bold=bold),
@@ -90,7 +89,7 @@ def test_text_is_put_together_of_words_as_pillow_sets_it_at_once(
     )
     expected = Image.new("L", ground)
     ImageDraw.Draw(expected).text(
-        (20 + rest, 50),
+        (20, 50),
         text,
         255,
         font,
@@ -98,16 +97,14 @@ def test_text_is_put_together_of_words_as_pillow_sets_it_at_once(
         stroke_width=stroke,
         stroke_fill=255 if stroke else None,
     )
-    mask, found = text_mask(text, size, bold=bold, rest=rest, stroke=stroke), Image.new("L", ground)
+    mask, found = text_mask(text, size, bold=bold, stroke=stroke), Image.new("L", ground)
     found.paste(255, (20 + mask.left, 50 + mask.top), mask.letters)
     # Where the letters of neighbouring words touch, they cover a little less than both together.
     assert np.abs(np.asarray(found, int) - np.asarray(expected, int)).max() <= (64 if stroke else 0)
 
 
 def test_faint_text_covers_a_share_of_its_pixels():
-    full, faint = (
-        text_mask("██", 20, bold=False, rest=0.0, opacity=opacity).letters for opacity in (1.0, 0.5)
-    )
+    full, faint = (text_mask("██", 20, bold=False, opacity=opacity).letters for opacity in (1.0, 0.5))
     assert np.asarray(full).max() == 255
     assert np.asarray(faint).max() == 128
 
