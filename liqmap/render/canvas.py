@@ -116,10 +116,11 @@ class Canvas:
         *,
         opacity: float = 1.0,
         hatch: tuple[str, str] | None = None,
+        smooth: bool = True,
     ) -> None:
         """Fill the polygon of the points; `hatch` is a pattern and its colour."""
         outline = Outline(np.column_stack([np.asarray(x), np.asarray(y)]))
-        self.shapes.append(Area(outline, colour, opacity, hatch))
+        self.shapes.append(Area(outline, colour, opacity, hatch, smooth))
 
     def rectangle(
         self, box: Box, colour: str, *, opacity: float = 1.0, hatch: tuple[str, str] | None = None
