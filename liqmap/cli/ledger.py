@@ -163,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     backtest.add_argument("symbol", metavar="SYMBOL", help="such as BTCUSD_PERP")
     backtest.add_argument("start", metavar="START", help="the first day, such as 2023-06-25")
     backtest.add_argument("until", metavar="END", help="the last day, such as 2024-10-14")
+    # One market each: a ledger scores an exchange by its own liquidations.
     for each in (seal, backtest):
         names = [exchange.value for exchange in Exchange]
         each.add_argument("--exchange", choices=names, type=str.lower, default=DEFAULT_EXCHANGE.value)

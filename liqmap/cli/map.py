@@ -114,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+# Options are free text rather than argparse's choices: `liqmap.parsing` takes other spellings as well, and
+# refuses what it does not know in the same words as the bot.
 def _add_exchanges(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exchange",

@@ -126,6 +126,7 @@ def _request(options: argparse.Namespace) -> ScanRequest:
     exchanges = frozenset([parse_exchange(options.exchange)] if options.exchange else Exchange)
     names, end = options.symbols, parse_end(options.end, now=now)
     if options.simulated:
+        # Nothing has been recorded in the invented market, so there is no "all" to scan.
         names = names or _SIMULATED_SYMBOLS
         # Every exchange has published a day that is over, so nothing has to be recorded first.
         end = end if options.end else now.replace(hour=0, minute=0, second=0, microsecond=0)
