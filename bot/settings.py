@@ -39,7 +39,7 @@ class DiscordSettings(Section):
 
     @property
     def process(self) -> int:
-        """The number that tells this process of the bot from its others: the first of its shards."""
+        """The number that distinguishes this process of the bot from its others: the first of its shards."""
         return min(self.shard_ids, default=0)
 
 

@@ -24,7 +24,7 @@ class Gate:
     """Lets each interaction through once, even if it arrives twice or at several processes.
 
     `take` takes an interaction, of an id and an application, among all processes; it returns False if
-    another has taken it. Discord waits three seconds for the first answer, so who cannot be told in a
+    another has taken it. Discord waits three seconds for the first answer, so who cannot be answered in a
     second is let through: what an interaction does is unique in the database too.
     """
 

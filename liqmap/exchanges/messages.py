@@ -204,10 +204,10 @@ class Backfill(Protocol):
     def page_url(
         self, base_url: str, symbol: str, *, from_id: int | None = None, from_ms: int | None = None
     ) -> str:
-        """Return the address of the page that starts with an id, tells of a time, or is the newest."""
+        """Return the address of the page that starts with an id, covers a time, or is the newest."""
 
     def first_id(self, page: Page, milliseconds: int) -> int | None:
-        """Return the id of the first trade at or after a time, by the page that tells of it; None if none."""
+        """Return the id of the first trade at or after a time, by the page that covers it; None if none."""
 
     def read_page(self, answer: object) -> Page:
         """Return the trades of a page. Raises DataError if it cannot be read."""

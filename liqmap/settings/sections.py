@@ -105,7 +105,7 @@ class NetworkSettings(Section):
     """How other people's servers are reached, and how long to wait for them."""
 
     proxy: Annotated[SecretStr, AfterValidator(_proxy_url)] = SecretStr("")
-    # With the waits below, a server may be away for some seconds before somebody is told so.
+    # With the waits below, a server may be away for some seconds before somebody hears of it.
     attempts: int = Field(default=4, ge=1, le=20)
     retry_wait: float = Field(default=1.0, ge=0)
     retry_wait_max: float = Field(default=30.0, ge=0)

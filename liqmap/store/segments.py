@@ -193,7 +193,7 @@ def is_segment(name: str) -> bool:
 
 
 def window_of(name: str) -> TimeWindow:
-    """Return the window that the name of a segment's folder tells."""
+    """Return the window that the name of a segment's folder gives."""
     return TimeWindow(*(_moment(text) for text in name.split("-")))
 
 
