@@ -101,7 +101,7 @@ class BracketTables:
             return True
         key = f"{exchange}:{symbol}"
         # A daily fetch counts for a symbol only if it had that symbol: it may have been listed since.
-        if self._is_fresh(key) or (self._is_fresh(exchange) and self._names(exchange, symbol)):
+        if await asyncio.to_thread(self._is_known, exchange, symbol, key):
             return True
         if is_recent(self._failed_at.get(key), now=self._clock.now(), within=RETRIED_AFTER):
             return False
@@ -113,7 +113,7 @@ class BracketTables:
             await asyncio.wait({self._fetches[key], patience}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             patience.cancel()
-        return self._is_fresh(key)
+        return await asyncio.to_thread(self._is_fresh, key)
 
     async def refresh(self, exchange: Exchange) -> Refreshed:
         """Fetch the brackets of all symbols of `exchange` and save those that have changed.
@@ -227,6 +227,9 @@ class BracketTables:
                     with suppress(OSError):
                         set_file_aside(self.folder.parent, table.path)
                         self._checks.forget()  # what it held is to be fetched again
+
+    def _is_known(self, exchange: Exchange, symbol: str, key: str) -> bool:
+        return self._is_fresh(key) or (self._is_fresh(exchange) and self._names(exchange, symbol))
 
     def _names(self, exchange: Exchange, symbol: str) -> bool:
         """Return whether a table names `symbol`. One that was listed since the fetch is in none."""

@@ -130,6 +130,8 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o666, sync: bool = 
             if is_unnamed:
                 _give_name(descriptor, partial)
         partial.replace(path)
+        if sync:
+            sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -145,9 +147,22 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def remove_abandoned(folder: Path, *, before: float) -> None:
-    """Remove files that killed processes left half-written. Ages are by the file system's clock."""
-    for path in folder.glob(f".{'[0-9a-f]' * 32}.part"):
+def make_synced(folder: Path) -> None:
+    """Make `folder`, and wait until the disk has the name of each folder that is new. Raises OSError."""
+    if folder.is_dir():
+        return
+    make_synced(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def remove_abandoned(folder: Path, *, before: float, below: bool = False) -> None:
+    """Remove files that killed processes left half-written in `folder`, and `below` it if that is wanted.
+
+    Ages are by the file system's clock.
+    """
+    name = f".{'[0-9a-f]' * 32}.part"
+    for path in folder.rglob(name) if below else folder.glob(name):
         with suppress(OSError):  # another process has removed it, or it belongs to another user
             if path.stat().st_mtime < before:
                 path.unlink()

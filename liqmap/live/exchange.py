@@ -101,6 +101,7 @@ class ExchangeRecorder:
             wanted=self._wanted,
             clock=clock,
             on_written=self._note_written,
+            recorder_of=self._recorders.get,
         )
         self._background = Background(clock, on_failed=self._note_failed)
         self._shown_ms = 0

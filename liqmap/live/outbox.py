@@ -34,7 +34,8 @@ class Outbox:
     """Writes liquidations, bracket changes, and the news of symbols with the descriptions of recordings.
 
     What cannot be written, as on a full disk, is kept in memory and tried again with the next news.
-    `on_written` is called with a recorder once it has no more news.
+    `on_written` is called with a recorder once it has no more news. `recorder_of` returns the recorder of a
+    symbol, None where it is recorded no longer.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Outbox:
         wanted: WantedSymbols,
         clock: Clock,
         on_written: Callable[[SymbolRecorder], None],
+        recorder_of: Callable[[str], SymbolRecorder | None],
     ) -> None:
         self._exchange = exchange
         self._writer = writer
@@ -55,6 +57,7 @@ class Outbox:
         self._wanted = wanted
         self._clock = clock
         self._on_written = on_written
+        self._recorder_of = recorder_of
         self._liquidations: list[Liquidation] = []
         self._tiers: list[SymbolTiers] = []
         self._backlog = Backlog()
@@ -113,7 +116,11 @@ class Outbox:
             await self._write_liquidations()
             await self._write_tiers()
             for symbol in self._backlog.symbols:
-                await self._write_chunks(symbol, late=())
+                stored = await self._write_chunks(symbol, late=())
+                recorder = self._recorder_of(symbol)
+                if stored and recorder is not None:
+                    recorder.note_stored(stored)
+                    self.add(recorder)
 
     async def _write_liquidations(self) -> None:
         # They stay in the list until they are stored, and more may be added to its end meanwhile.

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from liqmap.files import matching
+from liqmap.files import matching, remove_abandoned
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,9 +35,7 @@ def remove_half_written(root: Path, incoming: Path, *, before: datetime) -> None
     for folder in root.iterdir():
         # Segments are written in the working folder, and there are too many of them to look at.
         if not folder.name.startswith("v") and folder != incoming:
-            for path in folder.rglob("*.part"):
-                with suppress(OSError):  # another process's, and gone by now, or another user's
-                    _remove_older(path, than=before)
+            remove_abandoned(folder, before=before.timestamp(), below=True)
 
 
 def remove_unread_orders(root: Path, *, before: datetime) -> None:

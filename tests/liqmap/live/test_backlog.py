@@ -103,6 +103,7 @@ async def test_news_outlive_whatever_breaks_while_they_are_written(tmp_path: Pat
         wanted=nobody,
         clock=nobody,
         on_written=nobody,
+        recorder_of=lambda _: None,
     )
     liquidation = Liquidation("BTCUSDT", 1, Side.BUY, 1.0, 1.0)
     outbox.add_liquidation(liquidation)

@@ -507,13 +507,15 @@ def test_overlapping_segments_give_exactly_the_days_trades_once(
 
 def test_half_written_files_are_removed_after_a_day_wherever_they_lie(tmp_path: Path):
     store = opened(tmp_path)
-    names = ("listings/.0a.part", "series/bybit/BTCUSDT/mark_price/.0b.part", "brackets/.0c.part")
-    for name in names:
-        for age, ending in ((2, ""), (0.5, ".new.part")):
-            path = tmp_path / f"{name}{ending}"
+    folders = ("listings", "series/bybit/BTCUSDT/mark_price", "brackets")
+    for folder in folders:
+        for age, letter in ((2, "a"), (0.5, "b")):
+            path = tmp_path / folder / f".{letter * 32}.part"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
             written = datetime.now(UTC) - timedelta(days=age)
             os.utime(path, (written.timestamp(), written.timestamp()))
     store.evict(now=NOW)
-    assert sorted(tmp_path.rglob("*.part")) == sorted(tmp_path / f"{name}.new.part" for name in names)
+    assert sorted(tmp_path.rglob("*.part")) == sorted(
+        tmp_path / each / f".{'b' * 32}.part" for each in folders
+    )
