@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,35 +11,44 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from liqmap.brackets import read_table
-from liqmap.errors import LiqmapError
+from liqmap.collect.clients import clock_problem
+from liqmap.errors import DataError, LiqmapError
+from liqmap.exchanges import EXCHANGES
 from liqmap.files import matching
 from liqmap.ledger.file import verify_ledger
 from liqmap.run.margin_check import margin_checks
 from liqmap.settings import load_settings
 from liqmap.store.check import Finding, check_store
 from liqmap.store.damaged import damage_warning
+from liqmap.text import list_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from liqmap.model import Exchange
+    from liqmap.settings import Settings
 
 _ADVICE = (
     "A map that needs a damaged segment sets it aside and fetches its day again, where the exchange publishes"
     " it. Check the disk."
 )
+_PATIENCE = 5.0  # seconds
 
 
 def check(words: Sequence[str]) -> int:
-    """Check the store, print a sentence for each problem, and return the exit code: 1 if there is any."""
+    """Check the store and the clock, print a sentence for each problem, and return 1 if there is any."""
     parser = argparse.ArgumentParser(
         prog="liqmap check",
-        description="Check whether the files of the store are as they were written. Nothing is changed.",
+        description="Check whether the files of the store are as they were written, and whether this"
+        " machine's clock agrees with the exchanges'. Nothing is changed.",
     )
     parser.add_argument(
         "--deep", action="store_true", help="read all stored trades and compare them with their checksums"
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
     options = parser.parse_args(words)
-    root = load_settings(options.config).storage.path
+    settings = load_settings(options.config)
+    root = settings.storage.path
     checked = problems = 0
     for finding in tqdm(findings(root, deep=options.deep), leave=False, disable=not sys.stderr.isatty()):
         checked += 1
@@ -51,7 +61,36 @@ def check(words: Sequence[str]) -> int:
         if each.problem is not None:
             sys.stdout.write(f"{each.problem}\n")
     _say(checked, problems, damage_warning(root))
-    return 1 if problems else 0
+    sentences, is_off = asyncio.run(_clocks(settings))
+    sys.stdout.write("".join(f"{each}\n" for each in sentences))
+    return 1 if problems or is_off else 0
+
+
+async def _clocks(settings: Settings) -> tuple[list[str], bool]:
+    """Return sentences on how this machine's clock compares with the exchanges', and whether it is wrong."""
+    # The store is checked without a network as well, so nobody is waited for.
+    hasty = {"attempts": 1, "answer_timeout": _PATIENCE, "stall_timeout": _PATIENCE}
+    settings = settings.model_copy(update={"network": settings.network.model_copy(update=hasty)})
+
+    async def compared(exchange: Exchange) -> str | DataError | None:
+        try:
+            return await clock_problem(settings, exchange)
+        except DataError as error:
+            return error
+
+    found = dict(zip(EXCHANGES, await asyncio.gather(*map(compared, EXCHANGES)), strict=True))
+    off = [each for each in found.values() if isinstance(each, str)]
+    agreeing = [EXCHANGES[each].label for each, outcome in found.items() if outcome is None]
+    unknown = [EXCHANGES[each].label for each, outcome in found.items() if isinstance(outcome, DataError)]
+    sentences = list(off)
+    if agreeing:
+        sentences.append(f"This machine's clock agrees with that of {list_text(agreeing)}.")
+    if unknown:
+        sentences.append(
+            f"This machine's clock could not be compared with that of {list_text(unknown)};"
+            " check the network."
+        )
+    return sentences, bool(off)
 
 
 def findings(root: Path, *, deep: bool) -> Iterator[Finding]:

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import errno
 import os
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from liqmap.cli.main import main
+from liqmap.errors import DataError
 from liqmap.model import Exchange
 from liqmap.model.window import TimeWindow
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
+from liqmap.text.status import clock_text
 from tests.liqmap.conftest import DAY, random_trades
 
+RIGHT = "This machine's clock agrees with that of Binance, Bybit and OKX."
 SEGMENT = "The segment of Bybit BTCUSDT, 2023-08-01 (UTC day),"
 
 
@@ -24,6 +27,21 @@ def segment(tmp_path: Path) -> Segment:
     return write_segment(path, origin, random_trades(20), incoming=tmp_path / "store" / "incoming")
 
 
+@pytest.fixture(autouse=True)
+def clocks(monkeypatch: pytest.MonkeyPatch) -> dict[Exchange, str | DataError]:
+    """Return what is wrong with this machine's clock by each exchange's, or what keeps it unknown."""
+    found: dict[Exchange, str | DataError] = {}
+
+    async def clock_problem(_: object, exchange: Exchange) -> str | None:
+        outcome = found.get(exchange)
+        if isinstance(outcome, DataError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr("liqmap.cli.check.clock_problem", clock_problem)
+    return found
+
+
 def check(folder: Path, *words: str) -> int:
     (folder / "liqmap.toml").write_text(f'storage.path = "{folder / "store"}"\n')
     return main(["check", *words, "--config", str(folder / "liqmap.toml")])
@@ -32,12 +50,28 @@ def check(folder: Path, *words: str) -> int:
 @pytest.mark.usefixtures("segment")
 def test_store_as_it_was_written_has_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert check(tmp_path, "--deep") == 0
-    assert capsys.readouterr().out == "Checked 1 segment or file: all as written.\n"
+    assert capsys.readouterr().out == f"Checked 1 segment or file: all as written.\n{RIGHT}\n"
 
 
 def test_store_that_is_not_there_has_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert check(tmp_path) == 0
-    assert capsys.readouterr().out == "Checked 0 segments and files: all as written.\n"
+    assert capsys.readouterr().out == f"Checked 0 segments and files: all as written.\n{RIGHT}\n"
+
+
+def test_clock_that_is_wrong_is_a_problem_and_one_that_is_unknown_is_not(
+    tmp_path: Path, clocks: dict[Exchange, str | DataError], capsys: pytest.CaptureFixture[str]
+):
+    clocks[Exchange.OKX] = DataError("OKX cannot be reached.")
+    assert check(tmp_path) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "This machine's clock agrees with that of Binance and Bybit.",
+        "This machine's clock could not be compared with that of OKX; check the network.",
+    ]
+    clocks[Exchange.BINANCE] = clock_text(Exchange.BINANCE, timedelta(hours=3))
+    assert check(tmp_path) == 1
+    assert capsys.readouterr().out.splitlines()[1] == (
+        "This machine's clock is about 3 h ahead of Binance's; set it, for example with NTP."
+    )
 
 
 def test_damage_of_unchanged_size_is_found_by_a_deep_check_alone(
@@ -73,7 +107,8 @@ def test_every_other_problem_is_a_sentence_too(
         (store / name).write_bytes(content)
     (store / "damaged" / "bybit" / "ETHUSDT" / f"{segment.path.name}.0a1b2c3d").mkdir(parents=True)
     assert check(tmp_path) == 1
-    *problems, count, _, aside = capsys.readouterr().out.splitlines()
+    *problems, count, _, aside, clock = capsys.readouterr().out.splitlines()
+    assert clock == RIGHT
     assert count == "Checked 9 segments and files: 8 with a problem."
     assert aside.startswith("1 damaged file is set aside")
     assert f"{SEGMENT} is damaged: sell.arrow is missing." in problems

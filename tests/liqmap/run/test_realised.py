@@ -163,7 +163,8 @@ def test_bracket_that_no_longer_fits_is_named(
     (check,) = margin_checks(tmp_path)
     assert (words in check.problem) if words and check.problem else check.problem is words
     config = tmp_path / "liqmap.toml"
-    config.write_text(f'storage.path = "{tmp_path}"\n')
+    nowhere = "".join(f'exchanges.{each}.api_url = "http://127.0.0.1:1"\n' for each in Exchange)
+    config.write_text(f'storage.path = "{tmp_path}"\n{nowhere}')
     assert main(["status", "--margin", "--config", str(config)]) == 0
     reported = capsys.readouterr()
     assert reported.out.splitlines()[1].split()[1:] == ["BTCUSDT", f"{abs(gap):.3%}", "0.400%", str(count)]
