@@ -10,7 +10,7 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model import Gap, GapKind
 from liqmap.model.window import DAY
 from liqmap.store.damaged import damaged_windows
-from liqmap.store.segments import segment_windows
+from liqmap.store.segments import may_be_unread, segment_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,13 +71,18 @@ class GapReasons:
             too_new = recent.machine_is_ahead and part.start >= recent.settled_until - _OPEN_MINUTES
             return Gap(part, GapKind.NOT_REACHED_YET if too_new else GapKind.NOT_FETCHED_YET, market.exchange)
         # What was set aside is named as such only once nothing can fetch it again.
-        if any(map(part.overlap, damaged_windows(self._root, market.exchange, market.symbol))):
-            return Gap(part, GapKind.DAMAGED)
+        if (kind := self._of_disk(market, part)) is not None:
+            return Gap(part, kind)
         if part.end <= self._clock.now() - PUBLISHED_WITHIN:
             return Gap(part, GapKind.NOT_PUBLISHED)
         if recent is not None or not EXCHANGES[market.exchange].live.records(market.symbol):
             return Gap(part, GapKind.NOT_PUBLISHED_YET)
         return self._not_recorded(market, window, part)
+
+    def _of_disk(self, market: Market, part: TimeWindow) -> GapKind | None:
+        if any(map(part.overlap, damaged_windows(self._root, market.exchange, market.symbol))):
+            return GapKind.DAMAGED
+        return GapKind.UNREADABLE if may_be_unread(self._root, market.exchange, part) else None
 
     def _not_recorded(self, market: Market, window: TimeWindow, part: TimeWindow) -> Gap:
         """Return the gap of an exchange whose newest trades exist only as far as they were recorded."""

@@ -47,6 +47,8 @@ class GapKind(StrEnum):
     RECORDING_INTERRUPTED = "recording_interrupted"
     NOT_STORED_YET = "not_stored_yet"
     DAMAGED = "damaged"
+    # The disk does not give a file of bundles, which may hold the part.
+    UNREADABLE = "unreadable"
     FAILED = "failed"
     # The exchange published the part, and the ids of its trades show that some are missing.
     LOST = "lost"

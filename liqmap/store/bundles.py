@@ -14,6 +14,7 @@ damaged or of no use may mark it. What writes files is in `liqmap.store.bundling
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
@@ -45,6 +46,7 @@ _LONGEST_SYMBOL = 160  # bytes: the forty characters that a `Market` takes, of f
 _PREFIX = struct.Struct(f"<8s{_LONGEST_SYMBOL}sqqIQQ")
 _FIELDS = slice(8, _PREFIX.size - 8)
 _READ_AT_ONCE = 1 << 20
+_OF_THE_DISK: Final = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -84,11 +86,15 @@ class Record(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a file holds: records by symbol and window, how far it was read, and spans that are no record."""
+    """What a file holds: records by symbol and window, how far it was read, and spans that are no record.
+
+    `trouble` is the error of a disk that does not give what follows.
+    """
 
     records: dict[str, dict[TimeWindow, Record]]
     end: int
     damaged: list[tuple[int, int]]
+    trouble: OSError | None = None
 
 
 def folder_of(root: Path, exchange: str) -> Path:
@@ -97,8 +103,19 @@ def folder_of(root: Path, exchange: str) -> Path:
 
 
 def records_of(root: Path, exchange: str, symbol: str) -> Mapping[TimeWindow, Record]:
-    """Return a market's records, of equal windows the one in the newest file. Raises OSError."""
+    """Return a market's records, of equal windows the one in the newest file. Raises OSError.
+
+    Records that the disk does not give are not among them (see `unread_until`).
+    """
     return _index.records(folder_of(root, exchange), symbol)
+
+
+def unread_until(root: Path, exchange: str) -> datetime | None:
+    """Return before when records begin that the disk does not give, None where it gives all.
+
+    Raises OSError.
+    """
+    return max(map(_written_until, _index.troubled(folder_of(root, exchange))), default=None)
 
 
 def bundle_files(root: Path) -> list[Path]:
@@ -121,15 +138,19 @@ def grows_until(file: Path) -> datetime | None:
 
     Raises ValueError for a journal whose name does not begin with a time.
     """
-    if file.suffix != JOURNAL:
-        return None
+    return _written_until(file) if file.suffix == JOURNAL else None
+
+
+def _written_until(file: Path) -> datetime:
     return datetime.strptime(file.name.partition("-")[0], _STAMP).replace(tzinfo=UTC) + HOUR
 
 
 def read_contents(path: Path) -> Contents:
     """Read the prefixes of the file at `path`. Raises OSError."""
-    contents = Contents({}, 0, [])
-    return _read_on(path, contents, size=path.stat().st_size)
+    contents = _read_on(path, Contents({}, 0, []), size=path.stat().st_size)
+    if contents.trouble is not None:
+        raise contents.trouble
+    return contents
 
 
 def drop(record: Record) -> None:
@@ -169,6 +190,16 @@ class _Index:
                 found |= contents.records.get(symbol, {})
             return found
 
+    def troubled(self, folder: Path) -> list[Path]:
+        """Return the files that the disk does not give completely. Raises OSError."""
+        with self._lock:
+            self._look(folder)
+            return [
+                folder / name
+                for name, (_, _, contents) in self._known.get(folder, {}).items()
+                if contents.trouble is not None
+            ]
+
     def forget(self, file: Path) -> None:
         """Read a file anew the next time."""
         with self._lock:
@@ -185,7 +216,7 @@ class _Index:
         for name in sorted(stats):
             size, changed = stats[name].st_size, stats[name].st_mtime_ns
             before = known.get(name)
-            if before is None or before[:2] != (size, changed):
+            if before is None or before[:2] != (size, changed) or before[2].trouble is not None:
                 grows = before is not None and name.endswith(JOURNAL) and size > before[0]
                 start = before[2] if before is not None and grows else Contents({}, 0, [])
                 try:
@@ -205,27 +236,33 @@ def _read_on(path: Path, contents: Contents, *, size: int) -> Contents:
     records = {symbol: dict(each) for symbol, each in contents.records.items()}
     at = searched_from = contents.end
     damaged = [span for span in contents.damaged if span[0] < at]
-    with path.open("rb", buffering=0) as file:
-        while at < size:
-            file.seek(at)
-            prefix = file.read(_PREFIX.size)
-            found = _understood(prefix, path, at)
-            if found is None or found[2].end > size:
-                # Where a stretch is gone, the next record begins before this one's end.
-                following = _next_record(file, path, max(searched_from, at + 1 if found else 0), size)
-                if following is None:
-                    if path.suffix != JOURNAL or (found is None and len(prefix) == _PREFIX.size):
-                        damaged.append((at, size))
-                    break  # of a journal, it may be torn or about to be written
-                if following > at:
-                    damaged.append((at, following))
-                at = searched_from = following
-                continue
-            symbol, window, record = found
-            if prefix.startswith(_MAGIC):
-                records.setdefault(symbol, {})[window] = record
-            at, searched_from = record.end, record.offset + _PREFIX.size
-    return Contents(records, at, damaged)
+    trouble = None
+    try:
+        with path.open("rb", buffering=0) as file:
+            while at < size:
+                file.seek(at)
+                prefix = file.read(_PREFIX.size)
+                found = _understood(prefix, path, at)
+                if found is None or found[2].end > size:
+                    # Where a stretch is gone, the next record begins before this one's end.
+                    following = _next_record(file, path, max(searched_from, at + 1 if found else 0), size)
+                    if following is None:
+                        if path.suffix != JOURNAL or (found is None and len(prefix) == _PREFIX.size):
+                            damaged.append((at, size))
+                        break  # of a journal, it may be torn or about to be written
+                    if following > at:
+                        damaged.append((at, following))
+                    at = searched_from = following
+                    continue
+                symbol, window, record = found
+                if prefix.startswith(_MAGIC):
+                    records.setdefault(symbol, {})[window] = record
+                at, searched_from = record.end, record.offset + _PREFIX.size
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:  # it may pass, and what is there must not seem missing
+            raise
+        trouble = error
+    return Contents(records, at, damaged, trouble)
 
 
 def _understood(prefix: bytes, path: Path, at: int) -> tuple[str, TimeWindow, Record] | None:

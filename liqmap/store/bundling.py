@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from liqmap.files import sync_folder
+from liqmap.files import make_synced, sync_folder
 from liqmap.store.bundles import JOURNAL, folder_of, new_name
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Bundle:
             return
         os.fsync(self._file.fileno())
         self._file.close()
-        folder.mkdir(parents=True, exist_ok=True)
+        make_synced(folder)
         self.path.rename(folder / name)
         sync_folder(folder)
 
@@ -115,7 +115,7 @@ def _write(file: FileIO, record: bytes) -> None:
 
 
 def _created(folder: Path, hour: datetime) -> FileIO:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_synced(folder)
     path = folder / new_name(hour, JOURNAL)
     file = path.open("xb", buffering=0)
     try:

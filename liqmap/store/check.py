@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from liqmap.store.bundles import Record
+    from liqmap.store.bundles import Contents, Record
 
 
 class Finding(NamedTuple):
@@ -94,13 +94,16 @@ def _readable() -> Iterator[None]:
 def _check_bundle(root: Path, file: Path, *, deep: bool) -> Iterator[Finding]:
     name = f"The file {file.relative_to(root)}"
 
-    def verify_spans(_: Path) -> None:
-        for start, end in read_contents(file).damaged:
+    read: list[Contents] = []
+
+    def verify_spans(file: Path) -> None:
+        read.append(read_contents(file))
+        for start, end in read[0].damaged:
             raise BrokenSeal(f"bytes {start} to {end} are no segment")
 
     yield _finding(file, name, verify_spans)
-    with suppress(OSError):  # which has been found just now
-        for symbol, each in read_contents(file).records.items():
+    for contents in read:
+        for symbol, each in contents.records.items():
             for window, record in each.items():
                 path = segment_path(root, Exchange(file.parent.name), symbol, window)
                 verify = partial(_verify_segment, deep=deep, record=record)

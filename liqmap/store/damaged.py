@@ -14,7 +14,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
-from liqmap.files import names_in
+from liqmap.files import make_synced, names_in, replace_file
 from liqmap.model import Exchange
 from liqmap.model.window import TimeWindow, missing
 from liqmap.store.bundles import drop
@@ -22,7 +22,7 @@ from liqmap.store.segments import MANIFEST, is_segment, record_at, segment_windo
 from liqmap.text import damage_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 FOLDER: Final = "damaged"
@@ -75,6 +75,20 @@ def set_file_aside(root: Path, file: Path) -> None:
     target = root / FOLDER / file.relative_to(root)
     target.parent.mkdir(parents=True, exist_ok=True)
     file.rename(target.with_name(f"{file.name}.{uuid4().hex[:8]}"))
+
+
+def set_spans_aside(root: Path, file: Path, spans: Iterable[tuple[int, int]]) -> None:
+    """Copy spans of a file of bundles that are no record: what they were may exist nowhere else.
+
+    Raises OSError.
+    """
+    for start, end in spans:
+        with file.open("rb") as opened:
+            opened.seek(start)
+            content = opened.read(end - start)
+        target = root / FOLDER / file.relative_to(root)
+        make_synced(target.parent)
+        replace_file(target.with_name(f"{file.name}.{start}-{end}"), content, sync=True)
 
 
 def files_aside(root: Path, file: Path) -> list[Path]:

@@ -15,7 +15,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Final
 
-from liqmap.files import replace_file, unreadable
+from liqmap.files import make_synced, replace_file, unreadable
 from liqmap.files.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.model.window import TimeWindow, at_ms, merged
 from liqmap.store.damaged import set_file_aside
@@ -40,7 +40,7 @@ def note_feed(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -
     A damaged table is set aside, and a new one begins. Raises OSError if that is not possible.
     """
     path = feed_path(root, exchange, symbol, window.start.date())
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_synced(path.parent)
     try:
         noted = _spans(path.read_bytes())
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from liqmap.files import names_in
 from liqmap.model.window import DAY, TimeWindow
 from liqmap.store.bars import read_bars
 from liqmap.store.bundles import files_in, folder_of, grows_until, read_contents, records_of
-from liqmap.store.damaged import set_file_aside
+from liqmap.store.damaged import set_spans_aside
 from liqmap.store.local import IN_USE_FOR
 from liqmap.store.reading import verify_segment
 from liqmap.store.segments import (
@@ -94,7 +94,8 @@ class _Removal:
             elif self._holds(longer):
                 shorter = self._store.get(self._exchange, symbol, window)
                 if shorter is not None:
-                    _compare(shorter, longer)
+                    if _is_of_day(window, longer):
+                        _compare(shorter, longer)
                     self._store.remove_files(path)
 
     def try_file(self, file: Path) -> None:
@@ -109,27 +110,40 @@ class _Removal:
                 for symbol, each in contents.records.items()
                 for window, record in each.items()
             ]
-            if not all(self._is_held(*each) for each in records):
+            held = self._held(records)
+            if held is None:
                 return
             for symbol, window, record in records:
-                longer = self._longer(symbol, window)
-                if longer is None:
-                    continue
-                shorter = open_record(self._path(symbol, window), record)
-                if shorter is not None:
-                    _compare(shorter, longer)
+                longer = held[symbol, window]
+                if longer is not None and _is_of_day(window, longer):
+                    shorter = open_record(self._path(symbol, window), record)
+                    if shorter is not None:
+                        _compare(shorter, longer)
             if read_contents(file) != contents:  # a clock that was set has made it look complete
                 return
-            if contents.damaged:  # what it was may exist nowhere else
-                set_file_aside(self._store.root, file)
-            else:
-                self._store.remove_files(file)
+            set_spans_aside(self._store.root, file, contents.damaged)
+            self._store.remove_files(file)
 
-    def _is_held(self, symbol: str, window: TimeWindow, record: Record) -> bool:
-        longer = self._longer(symbol, window)
-        if longer is not None:
-            return self._holds(longer)
-        return self._is_copied(symbol, window, outside=record.file)
+    def _held(
+        self, records: Iterable[tuple[str, TimeWindow, Record]]
+    ) -> dict[tuple[str, TimeWindow], Segment | None] | None:
+        """Return what holds each of a file's records, None for a copy elsewhere; None if one is not held."""
+        # Each holder is opened once: a file has all the minutes of an hour.
+        opened: dict[tuple[str, TimeWindow], Segment | None] = {}
+        held: dict[tuple[str, TimeWindow], Segment | None] = {}
+        for symbol, window, record in records:
+            holder = self._holder(symbol, window)
+            if holder is None:
+                held[symbol, window] = None
+                if not self._is_copied(symbol, window, outside=record.file):
+                    return None
+                continue
+            if (symbol, holder) not in opened:
+                opened[symbol, holder] = self._store.get(self._exchange, symbol, holder)
+            longer = held[symbol, window] = opened[symbol, holder]
+            if longer is None or not self._holds(longer):
+                return None
+        return held
 
     def _is_copied(self, symbol: str, window: TimeWindow, *, outside: Path | None = None) -> bool:
         """Return whether the newest record of a segment lies outside a file and holds it."""
@@ -149,11 +163,14 @@ class _Removal:
         return self._records[symbol].get(window)
 
     def _longer(self, symbol: str, window: TimeWindow) -> Segment | None:
+        holder = self._holder(symbol, window)
+        return None if holder is None else self._store.get(self._exchange, symbol, holder)
+
+    def _holder(self, symbol: str, window: TimeWindow) -> TimeWindow | None:
         if symbol not in self._holders:
             windows = segment_windows(self._store.root, self._exchange, symbol)
             self._holders[symbol] = Holders(windows)
-        holder = self._holders[symbol].of(window)
-        return None if holder is None else self._store.get(self._exchange, symbol, holder)
+        return self._holders[symbol].of(window)
 
     def _holds(self, segment: Segment) -> bool:
         """Return whether a segment has been there for a while and is whole. Raises DamagedSegment."""
@@ -185,10 +202,12 @@ class _Removal:
             log.warning("%s %s could not be compacted: %s", path.parent.name, path.name, error.strerror)
 
 
+def _is_of_day(window: TimeWindow, longer: Segment) -> bool:
+    return longer.origin.window.length >= DAY > window.length
+
+
 def _compare(shorter: Segment, longer: Segment) -> None:
     """Say so if the published day does not have the trades that were recorded: it is kept all the same."""
-    if longer.origin.window.length < DAY or shorter.origin.window.length >= DAY:
-        return
     bars = read_bars(longer, shorter.origin.window)
     difference = shorter.buys + shorter.sells - bars.buys - bars.sells
     if difference:

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
-from liqmap.files import replace_file, unreadable
+from liqmap.files import make_synced, replace_file, unreadable
 from liqmap.files.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.model import Side
 from liqmap.model.window import at_ms
@@ -156,7 +156,7 @@ def _in_all_columns(text: str) -> str:
 
 
 def _write(path: Path, rows: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_synced(path.parent)
     replace_file(path, sealed_table(_COMMENT + _HEADER + rows), mode=0o600, sync=True)
 
 

@@ -36,7 +36,7 @@ from liqmap.files import matching, names_in, unreadable
 from liqmap.files.seals import BrokenSeal, unsealed_json
 from liqmap.model import Exchange, Hole
 from liqmap.model.window import TimeWindow
-from liqmap.store.bundles import records_of
+from liqmap.store.bundles import records_of, unread_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -185,6 +185,18 @@ def _records(root: Path, exchange: str, symbol: str) -> Mapping[TimeWindow, Reco
         return records_of(root, exchange, symbol)
     except OSError as error:
         raise unreadable(error) from error
+
+
+def may_be_unread(root: Path, exchange: Exchange, window: TimeWindow) -> bool:
+    """Return whether what is missing of `window` may lie in a file that the disk does not give.
+
+    Raises UnreadableStore.
+    """
+    try:
+        until = unread_until(root, exchange)
+    except OSError as error:
+        raise unreadable(error) from error
+    return until is not None and window.start < until
 
 
 def is_segment(name: str) -> bool:

@@ -21,7 +21,7 @@ import xxhash
 from cachetools import LRUCache
 
 from liqmap.errors import StoreError
-from liqmap.files import names_in, replace_file
+from liqmap.files import make_synced, names_in, replace_file
 from liqmap.files.seals import BrokenSeal
 from liqmap.model import Exchange, Market
 from liqmap.model.series import Series, SeriesKind
@@ -205,5 +205,5 @@ def _unpacked(content: bytes, market: Market, kind: SeriesKind, window: TimeWind
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_synced(path.parent)
     replace_file(path, content, sync=True)

@@ -13,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 
 from liqmap.errors import StoreError
-from liqmap.files import sync_folder
+from liqmap.files import make_synced, sync_folder
 from liqmap.files.seals import sealed_json
 from liqmap.model import Side
 from liqmap.model.window import TimeWindow
@@ -193,7 +193,7 @@ def _write(segment: Segment, tables: _Tables, *, incoming: Path) -> Segment:
             for name, table in tables.items()
         }
         _write_manifest(temporary, _with_tables(segment, written))
-        segment.path.parent.mkdir(parents=True, exist_ok=True)
+        make_synced(segment.path.parent)
         move_into_place(temporary, segment.path)
     except OSError as error:
         raise StoreError(

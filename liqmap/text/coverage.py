@@ -41,6 +41,7 @@ _GAP_TEXTS: Final = {
     GapKind.RECORDING_INTERRUPTED: "recording was interrupted",
     GapKind.NOT_STORED_YET: "recorded, but not stored yet",
     GapKind.DAMAGED: "the stored trades are damaged",
+    GapKind.UNREADABLE: "the disk cannot read some of the stored trades",
     GapKind.FAILED: "{problem}",
     GapKind.LOST: "the exchange's ids skip {lost}",
 }

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,14 @@ from liqmap.exchanges.rows import no_trades
 from liqmap.model import Coverage, Exchange, Progress
 from liqmap.model.window import TimeWindow
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.store.bundles import bundle_files
+from liqmap.store.bundling import Journal
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
-from liqmap.store.writer import write_segment
+from liqmap.store.writer import recorded, write_segment
 from liqmap.text import gap_text
 from tests.liqmap.market_time import WrongClock, driven, held, traded, until
+from tests.liqmap.store.bundled import broken_disk
 from tests.liqmap.supplies import supplies
 
 NOW = datetime(2023, 8, 3, 12, 0, 30, 250_000, tzinfo=UTC)
@@ -76,11 +79,22 @@ class Setup:
         )
         return await driven(self.clock, collecting)
 
-    def record(self, first: str, last: str, *, exchange: Exchange = Exchange.BYBIT) -> None:
-        """Store a recorded segment without trades."""
-        origin = Origin(exchange, "BTCUSDT", window(first, last), "wss://", "", True, via=(VIA_STREAM,))
-        path = segment_path(self.root, exchange, "BTCUSDT", origin.window)
-        write_segment(path, origin, no_trades(), incoming=self.store.incoming)
+    def record(
+        self,
+        first: str,
+        last: str,
+        *,
+        exchange: Exchange = Exchange.BYBIT,
+        symbol: str = "BTCUSDT",
+        journal: Journal | None = None,
+    ) -> None:
+        """Store a recorded segment without trades, in a folder or in a journal."""
+        origin = Origin(exchange, symbol, window(first, last), "wss://", "", True, via=(VIA_STREAM,))
+        path = segment_path(self.root, exchange, symbol, origin.window)
+        if journal is None:
+            write_segment(path, origin, no_trades(), incoming=self.store.incoming)
+        else:
+            journal.append(recorded(path, origin, no_trades()), now=origin.window.start)
 
     def left_behind(self) -> list[Path]:
         return list((self.root / "incoming").iterdir())
@@ -539,6 +553,22 @@ async def test_recorded_trades_that_are_damaged_are_a_gap_that_says_so(setup: Se
     os.truncate(damaged / "bars.arrow", 10)
     holdings = await setup.collect("2023-08-03T06:00", "2023-08-03T08:00", exchange=Exchange.BYBIT)
     assert reasons(holdings.coverage) == [("03 07:00", "03 08:00", "the stored trades are damaged")]
+
+
+async def test_file_that_the_disk_does_not_give_is_a_gap_for_what_it_may_hold_alone(setup: Setup):
+    six, seven, eight = (f"2023-08-03T0{hour}:00" for hour in (6, 7, 8))
+    setup.record(six, eight, symbol="ETHUSDT")
+    setup.record(six, seven)
+    with closing(Journal(setup.root, Exchange.BYBIT)) as journal:
+        setup.record(seven, eight, journal=journal)
+    (file,) = bundle_files(setup.root)
+    with broken_disk(file, from_byte=0):
+        found = await setup.collect(six, eight, exchange=Exchange.BYBIT)
+        other = await setup.collect(six, eight, exchange=Exchange.BYBIT, symbol="ETHUSDT")
+    reason = "the disk cannot read some of the stored trades"
+    assert reasons(found.coverage) == [("03 07:00", "03 08:00", reason)]
+    assert reasons(other.coverage) == []
+    assert reasons((await setup.collect(six, eight, exchange=Exchange.BYBIT)).coverage) == []
 
 
 async def test_damaged_hours_that_the_exchange_still_has_are_fetched_again(setup: Setup):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from liqmap.compute.selection import Cut
 from liqmap.model import Exchange, Side, Trades
@@ -89,3 +94,25 @@ def merged(folder: Path, segments: Sequence[Segment]) -> Segment:
 def moved(segment: Segment) -> Segment:
     """Put a copy of a segment that has a folder into a new file, and open that."""
     return bundle(segment.path.parents[3], segment.path, copied(segment))
+
+
+@contextmanager
+def broken_disk(file: Path, *, from_byte: int) -> Iterator[None]:
+    """Let a disk give what lies before a byte of `file`, and nothing that follows."""
+
+    class Broken(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if size is None or size < 0 or self.tell() + size > from_byte:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    plain = Path.open
+
+    def opened(path: Path, mode: str = "r", buffering: int = -1, **options: Any) -> Any:
+        if path == file and mode == "rb":
+            return Broken(path)
+        return plain(path, mode, buffering, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        yield

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from liqmap.errors import UnreadableStore
+from liqmap.model import Exchange
+from liqmap.model.window import TimeWindow
+from liqmap.store import bundles
 from liqmap.store.bundles import JOURNAL, RECORDED, Contents, bundle_files, read_contents
 from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
 from liqmap.store.local import IN_USE_FOR, SegmentStore
-from liqmap.store.segments import Origin, segment_path, segment_paths, segment_windows
+from liqmap.store.segments import Origin, may_be_unread, segment_path, segment_paths, segment_windows
 from liqmap.store.writer import write_segment
 from tests.liqmap.store.bundled import (
     BYBIT,
     NOW,
     SYMBOLS,
     WHOLE,
+    broken_disk,
     first_minutes,
     minute,
     problems,
@@ -65,7 +71,7 @@ def test_last_record_whose_prefix_is_damaged_is_set_aside_and_not_removed(
     assert [problem for problem in problems(store.root) if "are no segment" in problem]
     compact(store, BYBIT, SYMBOLS, now=datetime.now(UTC) + IN_USE_FOR + timedelta(hours=2))
     (aside,) = (store.root / "damaged" / "bundles" / BYBIT).iterdir()
-    assert aside.stat().st_size == last.end
+    assert aside.stat().st_size == last.end - last.offset  # of the file, only what is damaged
     for symbol in SYMBOLS:
         assert times(store, symbol) == first_minutes(3)
 
@@ -161,3 +167,59 @@ def test_market_whose_folder_cannot_be_read_keeps_no_other_from_being_compacted(
     monkeypatch.setattr(os, "listdir", listed)
     compact(store, BYBIT, SYMBOLS, now=NOW)
     assert len(segment_windows(store.root, BYBIT, SYMBOLS[1])) == 4
+
+
+@pytest.mark.parametrize("process", ["that has read it before", "that is new"])
+def test_file_that_the_disk_does_not_give_costs_its_records_and_not_the_exchange_s(
+    store: SegmentStore, journal: Journal, process: str
+):
+    recorded_minutes(store, journal, 2)
+    (lost,) = bundle_files(store.root)
+    with closing(Journal(store.root, BYBIT)) as other:
+        recorded_minutes(store, other, 3, now=NOW + timedelta(hours=1))
+    journal.append(record(store.root, "SOLUSDT", minute(0)), now=NOW)
+    last = read_contents(lost).records["SOLUSDT"][minute(0)].offset
+    if process == "that is new":
+        bundles._index._known.clear()
+    with broken_disk(lost, from_byte=last):
+        assert times(store, "BTCUSDT") == first_minutes(3)  # another file has the same
+        assert may_be_unread(store.root, BYBIT, minute(0))
+        assert not may_be_unread(
+            store.root, BYBIT, TimeWindow(NOW + timedelta(hours=1), NOW + timedelta(hours=2))
+        )
+        assert not may_be_unread(store.root, Exchange.OKX, minute(0))
+        assert segment_windows(store.root, BYBIT, "SOLUSDT") == []
+        assert [each for each in problems(store.root) if "could not be checked" in each]
+        compact(store, BYBIT, [*SYMBOLS, "SOLUSDT"], now=NOW + timedelta(days=2))
+        assert lost.exists()
+    assert times(store, "SOLUSDT") == trades_in(minute(0)).time.tolist()
+    assert not may_be_unread(store.root, BYBIT, minute(0))
+    for symbol in SYMBOLS:
+        assert times(store, symbol) == first_minutes(3)
+
+
+def test_error_that_may_pass_is_raised_and_hides_no_record(
+    store: SegmentStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    def busy(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    recorded_minutes(store, journal, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", busy)
+        with pytest.raises(UnreadableStore):
+            times(store, "BTCUSDT")
+    assert times(store, "BTCUSDT") == first_minutes(1)
+
+
+def test_new_folders_are_on_the_disk_before_what_lies_in_them(
+    store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+):
+    synced: list[Path] = []
+    monkeypatch.setattr("liqmap.files.sync_folder", synced.append)
+    monkeypatch.setattr("liqmap.store.bundling.sync_folder", synced.append)
+    journal = Journal(store.root, BYBIT)
+    journal.append(record(store.root, "BTCUSDT", minute(0)), now=NOW)
+    journal.close()
+    folder = store.root / "bundles" / BYBIT
+    assert synced == [store.root, store.root / "bundles", folder]
