@@ -22,7 +22,8 @@ _HOW: Final = (
     "Maps of recorded symbols are sealed at 00:00, 08:00 and 16:00 UTC, before anybody knows what comes, and"
     " compared with the liquidations of the next eight hours."
 )
-_SHOWN: Final = ("windows", "feed", "difference", "information gain", "touched levels")
+_SHOWN: Final = ("windows", "feed", "difference", "information gain", "test of touched levels")
+_EARLIER: Final = 3
 
 
 class Accuracy(commands.Cog):
@@ -57,16 +58,23 @@ def _embed(found: DrawnReport) -> discord.Embed:
     embed = discord.Embed(title=title, description=found.sentence, colour=COLOUR)
     if found.png is None:
         embed.description = f"{found.sentence} {_HOW}"
+        _add_earlier(embed, found)
         return embed
     figures = dict(found.figures)
     for name in _SHOWN:
         if name in figures:
             embed.add_field(name=name.capitalize(), value=figures[name], inline=False)
+    _add_earlier(embed, found)
     # A person who keeps it can show later that no line before it was changed.
     embed.add_field(name="Last hash", value=f"`{found.last_hash}`", inline=False)
     embed.set_footer(text=_HOW)
     embed.set_image(url="attachment://accuracy.png")
     return embed
+
+
+def _add_earlier(embed: discord.Embed, found: DrawnReport) -> None:
+    for name, text in found.earlier[:_EARLIER]:
+        embed.add_field(name=f"Earlier ledger {name}", value=text, inline=False)
 
 
 def _picture(found: DrawnReport, png: bytes) -> discord.File:

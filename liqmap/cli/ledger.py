@@ -17,11 +17,11 @@ from liqmap.errors import RequestError
 from liqmap.files import write_file
 from liqmap.ledger.file import verify_ledger
 from liqmap.ledger.lines import newest_boundary
-from liqmap.model import DEFAULT_EXCHANGE, Exchange, Market
+from liqmap.model import DEFAULT_EXCHANGE, Exchange, Market, Theme
 from liqmap.model.window import DAY, TimeWindow
 from liqmap.parsing import parse_end, parse_exchange, parse_symbol, parse_window
 from liqmap.run.accuracy import ledger_path
-from liqmap.run.accuracy_report import ReportJob, run_report_job
+from liqmap.run.accuracy_report import ReportJob, earlier_ledgers, run_report_job
 from liqmap.run.backtest import Backtest
 from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
@@ -50,7 +50,10 @@ def ledger(words: Sequence[str]) -> int:
             _verify(_path(options, settings))
         case "report":
             symbol = None if options.symbol is None else parse_symbol(options.symbol)
-            _show(run_report_job(ReportJob(_path(options, settings), symbol)), options.out)
+            path = _path(options, settings)
+            earlier = () if options.file else earlier_ledgers(path)
+            job = ReportJob(path, symbol, earlier, Theme(options.theme))
+            _show(run_report_job(job), options.out)
         case _:
             asyncio.run(_with_engine(options, settings))
     return 0
@@ -112,7 +115,7 @@ async def _backtest(options: argparse.Namespace, engine: Engine) -> None:
     gain = "" if chosen.gain is None else f" ({chosen.gain:+.3f} bits a window there)"
     _say(f"settings chosen on the first half: {chosen.ledger.window} {chosen.ledger.selection}{gain}")
     _say(f"file of the second half: {path}")
-    _show(await accuracy.report(path=path), options.out)
+    _show(await accuracy.report(path=path, theme=Theme(options.theme)), options.out)
 
 
 def _show(drawn: DrawnReport, out: Path | None) -> None:
@@ -121,6 +124,8 @@ def _show(drawn: DrawnReport, out: Path | None) -> None:
     _say(drawn.sentence)
     for name, text in drawn.figures:
         _say(f"  {name:<28} {text}")
+    for name, text in drawn.earlier:
+        _say(f"earlier ledger {name}: {text}")
     if out is not None and drawn.png is not None:
         write_file(out, drawn.png)
         _say(f"  {'picture':<28} {out}")
@@ -169,6 +174,8 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--exchange", choices=names, type=str.lower, default=DEFAULT_EXCHANGE.value)
     for each in (report, backtest):
         each.add_argument("--out", metavar="FILE", type=Path, help="write the picture to this PNG file")
+        themes = [theme.value for theme in Theme]
+        each.add_argument("--theme", choices=themes, type=str.lower, default=Theme.DARK.value)
     for each in commands.choices.values():
         each.add_argument("--file", metavar="FILE", type=Path, help="the ledger (default: in the store)")
         each.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")

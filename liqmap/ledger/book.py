@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from liqmap.clock import TOLERATED
 from liqmap.errors import RequestError
 from liqmap.ledger.file import read_ledger, writing
 from liqmap.ledger.lines import LedgerOrigin, Outcome, Seal, Window, begin_line, first_line, windows_of
@@ -41,7 +42,10 @@ class Book:
             self._windows[window.seal.market].append(window)
 
     def begin(self, *, origin: LedgerOrigin, version: str, terms: Mapping[str, Any], now: datetime) -> None:
-        """Begin the ledger, or check that it was begun for the same maps. Raises RequestError."""
+        """Begin the ledger, or check that it was begun for the same maps and not after `now`.
+
+        Raises RequestError.
+        """
         wanted = begin_line(origin=origin, version=version, terms=terms, begun=now)
         first = first_line(self._writer.lines)
         if first is None:
@@ -50,6 +54,13 @@ class Book:
         for key, what in _SAME.items():
             if first.get(key) != wanted[key]:
                 raise RequestError(f"This ledger was begun with {what}; name another file with --file.")
+        newest = max((each.seal.written for each in chain(*self._windows.values())), default=now)
+        # A line that claims to be older than the one before it was written by a clock that was set back.
+        if now < newest - TOLERATED:
+            raise RequestError(
+                f"This machine's clock shows {now:%Y-%m-%d %H:%M} UTC, but the ledger was written until"
+                f" {newest:%Y-%m-%d %H:%M}; set the clock, or name another file with --file."
+            )
 
     def find(self, market: Market, time: datetime) -> Window | None:
         """Return the window that was sealed at `time`, if any."""

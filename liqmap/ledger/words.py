@@ -44,8 +44,8 @@ def details(report: Report) -> list[tuple[str, str]]:
             ("information gain", _bits(figures.gain)),
             ("gain at equal distance", _bits(figures.matched_gain)),
             ("gain weighted by USD", _bits(figures.weighted_gain)),
-            ("marked zones", f"{figures.capture.marked * 100:.1f} % of USD"),
-            ("equally distant", f"{figures.capture.matched * 100:.1f} % of USD"),
+            ("marked zones", f"{figures.capture.marked * 100:.1f} % of liquidated USD"),
+            ("equally distant", f"{figures.capture.matched * 100:.1f} % of liquidated USD"),
             ("difference", _difference(figures.lift)),
             ("weighted by USD", _difference(figures.weighted)),
             ("shifted maps", _difference(figures.placebo)),
@@ -74,12 +74,12 @@ def _verdict(look: Look) -> str:
         )
     if look.lift.high < 0:
         return (
-            f"Over {look.days} days, marked zones did worse than equally distant ones: {marked} against"
-            f" {matched} {difference}."
+            f"Over {look.days} days, marked zones did worse than equally distant unmarked ones: {marked} of"
+            f" liquidated USD fell into them, {matched} into those {difference}."
         )
     return (
-        f"No edge shown: over {look.days} days marked zones got {marked}, equally distant ones {matched}"
-        f" {difference}."
+        f"No edge shown: over {look.days} days, {marked} of liquidated USD fell into the marked zones;"
+        f" equally distant unmarked ones got {matched} {difference}."
     )
 
 

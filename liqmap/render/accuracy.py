@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -16,7 +17,6 @@ from liqmap.render.style import HEIGHT, PALETTES, SIZES, WIDTH, Palette
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import date
 
     from numpy.typing import NDArray
 
@@ -51,7 +51,7 @@ class AccuracyPicture:
     """What the picture shows. `edges` are where the bins of distance begin [sigmas]; the last has no end.
 
     `longs` and `shorts` are the difference of shares by bin, None before anything was scored. `strip` is
-    every day's mark, oldest first.
+    the mark of each day on which a map was sealed.
     """
 
     title: str
@@ -145,10 +145,13 @@ def _draw_axes(canvas: Canvas, panel: Panel, picture: AccuracyPicture, palette: 
 
 
 def _draw_strip(canvas: Canvas, picture: AccuracyPicture, palette: Palette) -> None:
-    """Draw a cell a day in rows of ninety: filled if scored, dim if only counted, hollow if void."""
-    days = list(picture.strip.items())
+    """Draw a cell a day in rows of ninety: filled if scored, dim if only counted, hollow if void.
+
+    A day without any map keeps its empty cell, so that a pause in the measuring is seen.
+    """
+    first, last = min(picture.strip, default=date.min), max(picture.strip, default=date.min)
     left, right = _MARGIN + 92, WIDTH - _MARGIN
-    rows = max(1, -(-len(days) // _A_ROW))
+    rows = 1 + (last - first).days // _A_ROW
     height, width = (_STRIP_TOP - _STRIP_BOTTOM) / rows, (right - left) / _A_ROW
     canvas.text(
         left - 10, (_STRIP_TOP + _STRIP_BOTTOM) / 2, "days", palette.muted, size=SIZES.tick, anchor="r"
@@ -157,14 +160,14 @@ def _draw_strip(canvas: Canvas, picture: AccuracyPicture, palette: Palette) -> N
         row, column = divmod(place, _A_ROW)
         top = _STRIP_TOP - row * height
         cell = Box(left + column * width + 1, top - height + 2, left + (column + 1) * width - 1, top - 2)
-        mark = days[place][1] if place < len(days) else None
+        mark = picture.strip.get(first + timedelta(place))
         canvas.rectangle(cell, _cell_colour(mark, palette))
         if mark in {DayMark.VOID, DayMark.WAITING}:
             inside = Box(cell.left + 2, cell.bottom + 2, cell.right - 2, cell.top - 2)
             canvas.rectangle(inside, palette.background)
-    if days:
-        _write(canvas, left, 66, f"{days[0][0]} to {days[-1][0]}", palette, anchor="l")
-    legend = "filled: scored  ·  dim: counted only  ·  hollow: void or not over"
+    if picture.strip:
+        _write(canvas, left, 66, f"{first} to {last}", palette, anchor="l")
+    legend = "filled: scored  ·  dim: counted only  ·  hollow: void or not over  ·  empty: not sealed"
     _write(canvas, right, 66, legend, palette, anchor="r")
 
 

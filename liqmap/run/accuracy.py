@@ -17,10 +17,10 @@ from liqmap.ledger.file import digest_of, read_ledger
 from liqmap.ledger.lines import FORMAT, HORIZON, LedgerOrigin, newest_boundary, windows_of
 from liqmap.ledger.score import LEAST_COVERAGE, Feed, Travelled
 from liqmap.live.recorder import markets_named
-from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, MapRequest, Market, SweepPrice
+from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, MapRequest, Market, SweepPrice, Theme
 from liqmap.model.window import TimeWindow, at_ms
 from liqmap.parsing import parse_mode, parse_selection, parse_window
-from liqmap.run.accuracy_report import ReportJob, run_report_job, sealed_text
+from liqmap.run.accuracy_report import ReportJob, earlier_ledgers, run_report_job, sealed_text
 from liqmap.run.job import MapJob
 from liqmap.run.standing import run_standing_job
 from liqmap.store.bars import path_of, read_bars
@@ -60,7 +60,8 @@ _MINUTE = 60  # seconds
 class Accuracy:
     """Seals maps and scores them, in a ledger for each version and setting below the store's folder.
 
-    `run` runs jobs in the workers; `is_recorded` returns whether a market is recorded now.
+    `run` runs jobs in the workers; `is_recorded` returns whether a market is recorded now, `machine_off` how
+    far this machine's clock is ahead of an exchange's, if that is known and notable.
     """
 
     def __init__(
@@ -70,11 +71,13 @@ class Accuracy:
         *,
         run: Run,
         is_recorded: Callable[[Exchange, str], bool],
+        machine_off: Callable[[Exchange], timedelta | None],
     ) -> None:
         self._settings = settings
         self._sources = sources
         self._run = run
         self._records = is_recorded
+        self._machine_off = machine_off
         self._clock = sources.clock
         self._root = settings.storage.path
 
@@ -92,7 +95,9 @@ class Accuracy:
             raise RequestError("Maps are sealed at 00:00, 08:00 and 16:00 UTC; choose such an end.")
         standing = await self.standing(market, end, self._settings.ledger)
         origin = LedgerOrigin.SIMULATED if standing.simulated else LedgerOrigin.LIVE
-        if origin is LedgerOrigin.LIVE and not timedelta(0) <= self._clock.now() - end <= SEALED_WITHIN:
+        # By the exchange's clock: this machine's may have been set back to before the outcome was known.
+        off = self._machine_off(market.exchange) or timedelta(0)
+        if origin is LedgerOrigin.LIVE and not timedelta(0) <= self._clock.now() - off - end <= SEALED_WITHIN:
             raise RequestError(
                 f"What came after {end:%Y-%m-%d %H:%M} UTC is partly known already, so that map cannot be"
                 " sealed; use liqmap ledger backtest for past days."
@@ -100,7 +105,7 @@ class Accuracy:
 
         # Opened only once the map is computed, so that the file is locked for a moment only.
         def write() -> Seal:
-            ledger, now = self._settings.ledger, self._clock.now()
+            ledger, now = self._settings.ledger, self._clock.now() - off
             with opened(path, prior=ledger.prior_path) as book:
                 book.begin(origin=origin, version=__version__, terms=terms_of(ledger), now=now)
                 return book.seal(market, end, standing, now=now)
@@ -173,12 +178,16 @@ class Accuracy:
         minute = TimeWindow.ending(end - timedelta(minutes=1), timedelta(minutes=1))
         return any(map(minute.overlap, segment_windows(self._root, market.exchange, market.symbol)))
 
-    async def report(self, symbol: str | None = None, /, *, path: Path | None = None) -> DrawnReport:
+    async def report(
+        self, symbol: str | None = None, /, *, path: Path | None = None, theme: Theme = Theme.DARK
+    ) -> DrawnReport:
         """Draw the report of the ledger in `path` (default: that of these settings), of all or one symbol.
 
-        Raises RequestError for a symbol of which nothing is sealed, BrokenLedger, StoreError, JobFailed.
+        Without a path, it also has the sentences of earlier ledgers. Raises RequestError for a symbol of
+        which nothing is sealed, BrokenLedger, StoreError, JobFailed.
         """
-        return await self._run(run_report_job, ReportJob(path or self.path, symbol))
+        earlier = () if path else await asyncio.to_thread(earlier_ledgers, self.path)
+        return await self._run(run_report_job, ReportJob(path or self.path, symbol, earlier, theme))
 
     def sealed(self) -> str | None:
         """Return how many maps are sealed and the last hash, or what is wrong; None if none are."""

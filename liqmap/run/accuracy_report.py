@@ -11,11 +11,12 @@ from liqmap.ledger.lines import State, windows_of
 from liqmap.ledger.metrics import SIGMA_EDGES
 from liqmap.ledger.report import report_of
 from liqmap.ledger.words import details, sentence
-from liqmap.model import Market
+from liqmap.model import Market, Theme
 from liqmap.parsing import complete_symbol
 from liqmap.text import completion_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from liqmap.ledger.report import Report
@@ -28,17 +29,23 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class ReportJob:
-    """The ledger to report, and a symbol, as it was typed, if only its windows are wanted."""
+    """The ledger to report, and a symbol, as it was typed, if only its windows are wanted.
+
+    `earlier` are ledgers of other versions and settings, each of which gets a sentence.
+    """
 
     path: Path
     symbol: str | None = None
+    earlier: tuple[Path, ...] = ()
+    theme: Theme = Theme.DARK
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnReport:
     """A ledger's report: the sentence that the rule chooses, the figures, the last hash, and a picture.
 
-    `completion` is what a typed symbol was taken to mean, such as "BTC: BTCUSDT", if that differs.
+    `completion` is what a typed symbol was taken to mean, such as "BTC: BTCUSDT", if that differs. `earlier`
+    are the sentences of earlier ledgers by their names: a new version or setting must not hide a bad result.
     """
 
     sentence: str = NOTHING
@@ -46,6 +53,7 @@ class DrawnReport:
     last_hash: str = ""
     simulated: bool = False
     completion: str | None = None
+    earlier: tuple[tuple[str, str], ...] = ()
     png: bytes | None = field(default=None, repr=False)
 
 
@@ -65,16 +73,36 @@ def run_report_job(job: ReportJob) -> DrawnReport:
         symbol = meant.symbol
         completion = completion_text([Market(meant.exchange, job.symbol)], [meant])
     report = report_of(content, symbol=symbol)
+    earlier = tuple(_earlier(job.earlier, symbol))
     if report is None:
-        return DrawnReport()
+        return DrawnReport(earlier=earlier)
     return DrawnReport(
         sentence(report),
         tuple(details(report)),
         report.last_hash,
         report.simulated,
         completion,
-        draw_accuracy(_picture(report)),
+        earlier,
+        draw_accuracy(_picture(report, job.theme)),
     )
+
+
+def earlier_ledgers(path: Path) -> tuple[Path, ...]:
+    """Return the other ledgers in the folder of the ledger `path`, the newest first."""
+    others = [each for each in path.parent.glob("*.jsonl") if each != path]
+    return tuple(sorted(others, key=lambda each: each.stat().st_mtime, reverse=True))
+
+
+def _earlier(paths: Iterable[Path], symbol: str | None) -> Iterator[tuple[str, str]]:
+    """Yield the name and the sentence of each ledger that has windows of `symbol` (None: of any)."""
+    for path in paths:
+        try:
+            report = report_of(read_ledger(path), symbol=symbol)
+        except LiqmapError as error:
+            yield path.stem, str(error)
+        else:
+            if report is not None:
+                yield path.stem, sentence(report)
 
 
 def sealed_text(path: Path) -> str | None:
@@ -107,7 +135,7 @@ def _meant(typed: str, sealed: frozenset[Market]) -> Market:
     return next(iter(found))
 
 
-def _picture(report: Report) -> AccuracyPicture:
+def _picture(report: Report, theme: Theme) -> AccuracyPicture:
     from liqmap.render.accuracy import AccuracyPicture, Curve, DayMark  # noqa: PLC0415
 
     marks = {
@@ -132,4 +160,5 @@ def _picture(report: Report) -> AccuracyPicture:
         shorts=curves[1],
         strip={day: marks[state] for day, state in report.strip.items()},
         simulated=report.simulated,
+        theme=theme,
     )

@@ -120,7 +120,13 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
         keeping = keep_series(series, liquidations, root=supply.store.root, clock=supply.clock)
         await stack.enter_async_context(_in_background(keeping))
     sources = Sources(_collector(supply, recorder), brackets, series, liquidations, supply.clock)
-    accuracy = Accuracy(settings, sources, run=pool.run, is_recorded=recorder.is_recorded)
+    accuracy = Accuracy(
+        settings,
+        sources,
+        run=pool.run,
+        is_recorded=recorder.is_recorded,
+        machine_off=lambda exchange: supply.clients[exchange].clock.machine_off,
+    )
     if manner.record:
         # Now, so that wrong settings end the start, and are not just logged three times a day.
         accuracy.check_settings()

@@ -56,17 +56,22 @@ def scored_windows(world: World, days: int) -> list[Scored]:
     return [Scored.of(each) for each in windows if each.outcome and each.outcome.state is State.SCORED]
 
 
-def written(world: World, days: int, path: Path, *, feed: float = 1.0) -> None:
-    """Write the ledger of such windows, those before the baseline as well; `feed` is the feeds' coverage."""
+def written(
+    world: World, days: int, path: Path, *, feed: float = 1.0, markets: Sequence[Market] = (MARKET,)
+) -> None:
+    """Write the ledger of such windows, those before the baseline as well; `feed` is the feeds' coverage.
+
+    The same comes in each of the `markets`.
+    """
     with opened(path) as book:
         book.begin(
             origin=LedgerOrigin.SIMULATED, version="0", terms={"knowledge": world.knowledge}, now=START
         )
         for number, (standing, liquidations, path_) in enumerate(_windows(world, days)):
             time = START + HORIZON * number
-            seal = book.seal(MARKET, time, standing, now=time)
             reported = Feed(feed, complete=True, read=lambda reported=liquidations: reported)  # type: ignore[misc]
-            book.outcome(seal, reported, path_)
+            for market in markets:
+                book.outcome(book.seal(market, time, standing, now=time), reported, path_)
 
 
 def lift_after(scored: Sequence[Scored], days: int, *, level: float = 0.95) -> Interval:

@@ -12,7 +12,7 @@ from bot.store import Store
 from liqmap import DrawnReport, RequestError
 from tests.bot.conftest import PNG, FakeDraw, Floor, SimulatedClock
 
-NO_EDGE = "No edge shown: over 90 days marked zones got 16.0 %, equally distant ones 16.4 %."
+NO_EDGE = "No edge shown: over 90 days, 16.0 % of liquidated USD fell into the marked zones."
 HASH = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 
 
@@ -63,6 +63,15 @@ async def test_a_bad_result_is_shown_like_a_good_one(floor: Floor, report: FakeR
     (picture,) = answer.attachments
     assert (picture.filename, await picture.read()) == ("accuracy.png", PNG)
     assert report.symbols == [None]
+
+
+async def test_earlier_ledgers_are_named_so_that_a_new_one_does_not_hide_them(
+    floor: Floor, report: FakeReport
+):
+    for answer in (report.answer, DrawnReport()):
+        report.answer = replace(answer, earlier=(("0.9-12ab34cd", NO_EDGE),))
+        (embed,) = (await accuracy(floor)).embeds
+        assert ("Earlier ledger 0.9-12ab34cd", NO_EDGE) in [(each.name, each.value) for each in embed.fields]
 
 
 async def test_one_symbol_can_be_asked_for(floor: Floor, report: FakeReport):

@@ -17,6 +17,7 @@ from liqmap.ledger.lines import LedgerOrigin, State
 from liqmap.ledger.metrics import BINS, SIDES, Capture
 from liqmap.ledger.report import Look, MarginCheck, Report, figures_of, report_of
 from liqmap.ledger.words import details, sentence
+from liqmap.model import Exchange, Market
 from tests.accuracy.worlds import MARKET, START, World, lift_after, scored_windows, written
 
 DOCS = Path(__file__).parents[3] / "docs" / "accuracy.md"
@@ -58,18 +59,28 @@ def test_parts_of_the_difference_add_up(report: Report):
     assert [*figures.swept] == ["2026-01"]
 
 
-def test_the_script_of_the_docs_computes_the_same_from_the_lines_alone(
-    path: Path, report: Report, tmp_path: Path
-):
+def script_prints(path: Path, folder: Path) -> list[str]:
+    """Return what the script of docs/accuracy.md prints of a ledger."""
     text = DOCS.read_text().partition("```py\n")[2].partition("```")[0]
-    script = tmp_path / "script.py"
-    script.write_text(text)
     assert "liqmap" not in text
-    assert len([line for line in text.splitlines() if line]) == 20
+    assert len([line for line in text.splitlines() if line]) == 25
+    script = folder / "script.py"
+    script.write_text(text)
     reported = subprocess.run(  # noqa: S603
         [sys.executable, str(script), str(path)], capture_output=True, text=True, check=True
     )
-    found = {name: (value, p) for name, value, p in re.findall(r"(.*): (.*), p (.*)\n", reported.stdout)}
+    return reported.stdout.splitlines()
+
+
+def interval_text(each: Interval) -> str:
+    return f"{each.value:.6f} ({each.low:.6f} to {each.high:.6f})"
+
+
+def test_the_script_of_the_docs_computes_the_same_from_the_lines_alone(
+    path: Path, report: Report, tmp_path: Path
+):
+    printed = script_prints(path, tmp_path)
+    found = dict(re.findall(r"^10 days, (.*): (.*, p .*)$", "\n".join(printed), re.MULTILINE))
     figures = report.figures
     assert figures is not None
     assert figures.touch is not None
@@ -89,14 +100,37 @@ def test_the_script_of_the_docs_computes_the_same_from_the_lines_alone(
         **{each.name: each.lift for each in figures.questions if each.name in SIDES},
         **dict(profile),
     }
-    assert {name: found[name][0] for name in expected} == {
-        name: f"{each.value:.6f} ({each.low:.6f} to {each.high:.6f})" for name, each in expected.items()
+    assert {name: found[name].partition(", p ")[0] for name in expected} == {
+        name: interval_text(each) for name, each in expected.items()
     }
     p_values = {each.name: f"{each.p:.6f}" for each in figures.questions}
-    assert {name: found[name][1] for name in p_values} == p_values
-    assert found["marked zones"][0].startswith(f"{figures.capture.marked:.6f} ")
+    assert {name: found[name].partition(", p ")[2] for name in p_values} == p_values
+    assert {each for each in printed if "corrected" in each} == corrected_text(report)
+    assert found["marked zones"].startswith(f"{figures.capture.marked:.6f} ")
     (ratio,) = figures.swept.values()
-    assert found["swept / realised 2026-01"][0].startswith(f"{ratio:.6f} ")
+    assert found["swept / realised 2026-01"].startswith(f"{ratio:.6f} ")
+
+
+def corrected_text(report: Report) -> set[str]:
+    assert report.figures is not None
+    return {f"{each.name}: corrected p {each.corrected:.6f}" for each in report.figures.questions}
+
+
+def test_the_script_of_the_docs_computes_the_verdict_and_the_questions_of_each_market(tmp_path: Path):
+    path = tmp_path / "two markets.jsonl"
+    written(World(0.2, seed=3), 95, path, markets=(MARKET, Market(Exchange.BYBIT, "ETHUSDT")))
+    report = report_of(read_ledger(path))
+    assert report is not None
+    assert report.figures is not None
+    look = report.figures.look
+    assert look is not None
+    printed = script_prints(path, tmp_path)
+    (difference,) = (each for each in printed if each.startswith("90 days, difference: "))
+    assert difference.startswith(f"90 days, difference: {interval_text(look.lift)}, p ")
+    (marked,) = (each for each in printed if each.startswith("90 days, marked zones: "))
+    assert marked.startswith(f"90 days, marked zones: {look.capture.marked:.6f} ")
+    assert {each for each in printed if "corrected" in each} == corrected_text(report)
+    assert len(report.figures.questions) == 6
 
 
 def test_a_void_window_has_no_outcome_and_is_shown(tmp_path: Path):
@@ -137,12 +171,12 @@ EDGE = (
     " 10.0 % (difference +6.0 pp, 95 % interval over three looks +1.2 to +11.0)."
 )
 NO_EDGE = (
-    "No edge shown: over 90 days marked zones got 16.0 %, equally distant ones 10.0 %"
-    " (difference +6.0 pp, 95 % interval over three looks −1.2 to +11.0)."
+    "No edge shown: over 90 days, 16.0 % of liquidated USD fell into the marked zones; equally distant"
+    " unmarked ones got 10.0 % (difference +6.0 pp, 95 % interval over three looks −1.2 to +11.0)."
 )
 WORSE = (
-    "Over 90 days, marked zones did worse than equally distant ones: 16.0 % against 10.0 %"
-    " (difference +6.0 pp, 95 % interval over three looks −11.0 to −1.2)."
+    "Over 90 days, marked zones did worse than equally distant unmarked ones: 16.0 % of liquidated USD fell"
+    " into them, 10.0 % into those (difference +6.0 pp, 95 % interval over three looks −11.0 to −1.2)."
 )
 
 

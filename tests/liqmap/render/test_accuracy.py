@@ -21,7 +21,7 @@ def picture(days: int, mark: DayMark = DayMark.SCORED) -> AccuracyPicture:
     value = np.linspace(0.01, -0.01, BINS)
     return AccuracyPicture(
         title="BTCUSDT, ETHUSDT",
-        sentence="No edge shown: over 90 days marked zones got 16.0 %, equally distant ones 10.0 %.",
+        sentence="No edge shown: over 90 days, 16.0 % of liquidated USD fell into the marked zones.",
         foot="version 1",
         edges=EDGES,
         longs=Curve(value, value - 0.005, value + 0.005),
@@ -55,6 +55,15 @@ def test_void_days_are_hollow_and_scored_ones_filled():
     assert filled == palette.leverages[1]
     assert dim not in {filled, palette.background}
     assert palette.background in colours(draw_accuracy(picture(3, DayMark.VOID)), STRIP)
+
+
+def test_a_day_without_a_map_keeps_its_cell_empty():
+    drawn = picture(3)
+    strip = {day: mark for day, mark in drawn.strip.items() if day != START + timedelta(1)}
+    width = (WIDTH - 28 - 120) / 90
+    second = (round(120 + width) + 3, HEIGHT - 170, round(120 + 2 * width) - 3, HEIGHT - 100)
+    assert colours(draw_accuracy(drawn), second) == {PALETTES[Theme.DARK].leverages[1]}
+    assert colours(draw_accuracy(replace(drawn, strip=strip)), second) == {PALETTES[Theme.DARK].panel}
 
 
 def test_before_anything_is_scored_there_are_no_lines():

@@ -20,6 +20,7 @@ from liqmap.ledger.score import Feed, Standing, Travelled
 from liqmap.model import Exchange, Market, Progress, Side
 from liqmap.model.window import TimeWindow
 from liqmap.run.accuracy import Accuracy, at_traded_prices, ledger_path
+from liqmap.run.accuracy_report import ReportJob, earlier_ledgers, run_report_job
 from liqmap.run.backtest import CANDIDATES, Backtest
 from liqmap.run.engine import Engine
 from liqmap.run.gathering import Sources
@@ -143,7 +144,7 @@ def test_bankruptcy_prices_are_replaced_by_those_that_were_traded():
 BYBIT = Market(Exchange.BYBIT, "BTCUSDT")
 
 
-def invented(root: Path, clock: SimulatedClock, **ledger: Any) -> Invented:
+def invented(root: Path, clock: SimulatedClock, off: timedelta | None = None, **ledger: Any) -> Invented:
     settings = Settings(storage=StorageSettings(path=root), ledger=LedgerSettings(**ledger))
     nothing = cast(Any, None)
     return Invented(
@@ -151,6 +152,7 @@ def invented(root: Path, clock: SimulatedClock, **ledger: Any) -> Invented:
         Sources(nothing, nothing, nothing, nothing, clock),
         run=nothing,
         is_recorded=lambda exchange, symbol: (exchange, symbol) == (Exchange.BYBIT, "BTCUSDT"),
+        machine_off=lambda _: off,
     )
 
 
@@ -164,6 +166,37 @@ async def test_real_trades_are_sealed_within_half_an_hour_or_not_at_all(tmp_path
     assert not accuracy.path.exists()
     soon = invented(tmp_path, SimulatedClock(END + timedelta(minutes=30)))
     assert (await soon.seal(BYBIT, END, path=soon.path)).written == END + timedelta(minutes=30)
+
+
+async def test_a_clock_that_was_set_back_seals_nothing_whose_outcome_is_known(tmp_path: Path):
+    day = timedelta(days=1)
+    back = invented(tmp_path, SimulatedClock(END), off=-day)
+    with pytest.raises(RequestError, match="partly known already"):
+        await back.seal(BYBIT, END, path=back.path)
+    assert not back.path.exists()
+    # What was sealed bears the exchange's time, whatever this machine's clock shows.
+    seal = await back.seal(BYBIT, END + day, path=back.path)
+    assert seal.written == END + day
+    # Where the exchange's time is not known, the ledger's own lines show that the clock was set back.
+    unknown = invented(tmp_path, SimulatedClock(END))
+    with pytest.raises(RequestError, match="clock shows 2023-08-02 08:00 UTC, but the ledger"):
+        await unknown.seal(BYBIT, END, path=back.path)
+    assert len(read_ledger(back.path).lines) == 2
+
+
+async def test_a_ledger_of_other_settings_is_named_by_the_report_of_these(tmp_path: Path):
+    old, new = (
+        invented(tmp_path, SimulatedClock(END), selection=each) for each in ("top_n 50", "portion 1%")
+    )
+    await old.seal(BYBIT, END, path=old.path)
+    said = "Being measured since 2023-08-02: 0 of 90 days. No verdict yet."
+    for _ in range(2):  # before anything is sealed, and after
+        found = run_report_job(ReportJob(new.path, earlier=earlier_ledgers(new.path)))
+        assert found.earlier == ((old.path.stem, said),)
+        await new.seal(BYBIT, END, path=new.path)
+    old.path.write_bytes(old.path.read_bytes().replace(b"seal", b"sea1", 1))
+    found = run_report_job(ReportJob(new.path, "BTCUSDT", earlier_ledgers(new.path)))
+    assert "is not as it was written" in found.earlier[0][1]
 
 
 async def test_another_setting_begins_another_ledger_and_refuses_this_one(tmp_path: Path):
