@@ -167,7 +167,7 @@ def _draw_strip(canvas: Canvas, picture: AccuracyPicture, palette: Palette) -> N
             canvas.rectangle(inside, palette.background)
     if picture.strip:
         _write(canvas, left, 66, f"{first} to {last}", palette, anchor="l")
-    legend = "filled: scored  ·  dim: counted only  ·  hollow: void or not over  ·  empty: not sealed"
+    legend = "filled: scored · dim: counted · hollow: void, not over · empty: no map"
     _write(canvas, right, 66, legend, palette, anchor="r")
 
 

@@ -8,6 +8,7 @@ never as empty boxes.
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +26,7 @@ _REGULAR, _BOLD = _FONTS / "DejaVuSans.ttf", _FONTS / "DejaVuSans-Bold.ttf"
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 $@.,_-")
 _LISTED = frozenset("币安人生")
 _FREETYPE_UNITS = 64  # a pixel
+_SPACES = re.compile(r"\s+(?!%|pp\b)")  # those before a unit stay
 _SHARES = (0.6, 0.7, 0.8, 0.9)  # of the width, that lines of equal length are tried with
 
 
@@ -54,11 +56,11 @@ def text_width(text: str, *, size: int, bold: bool = False) -> float:
 def wrapped(text: str, width: float, *, size: int) -> tuple[str, ...]:
     """Return the lines of a text that are at most `width` pixels wide, as far as its words allow.
 
-    They are about equally long.
+    They are about equally long. A number and its unit stay on one line.
     """
     if text_width(text, size=size) <= width:
         return (text,)
-    words = [(word, text_width(f"{word} ", size=size)) for word in text.split()]
+    words = [(word, text_width(f"{word} ", size=size)) for word in _SPACES.split(text.strip())]
     room = width + text_width(" ", size=size)  # behind the last word nothing follows
     lines = _filled(words, room)
     even = (_filled(words, share * room) for share in _SHARES)

@@ -20,6 +20,7 @@ from liqmap.ledger.book import opened
 from liqmap.ledger.buckets import A_SIDE, COUNT, IS_SHORT, LEAST_WINDOWS, NEAR_EDGES, STEP, bucket_of, touched
 from liqmap.ledger.chance import Interval, interval
 from liqmap.ledger.lines import HORIZON, LedgerOrigin, State, Window
+from liqmap.ledger.metrics import bits, reachable
 from liqmap.ledger.report import Scored
 from liqmap.ledger.score import Feed, Standing, Travelled, known_levels, outcome_of, seal_of
 from liqmap.model import Exchange, Market, Side
@@ -47,13 +48,30 @@ class World:
 
 def scored_windows(world: World, days: int) -> list[Scored]:
     """Return the scored windows of so many days, which begin after the baseline has its thirty."""
+    return [Scored.of(each) for each in _scored(world, days)]
+
+
+def mixed_gain(world: World, days: int, *, map_share: float) -> float:
+    """Return the mean information gain if the map had another share of the mixed density than 95 %."""
+    gains = []
+    for seal, outcome in _scored(world, days):
+        assert outcome is not None
+        assert outcome.usd is not None
+        assert seal.baseline is not None
+        assert seal.reach is not None
+        each = bits(reachable(seal.density, seal.reach), seal.baseline, map_share=map_share)
+        gains.append(outcome.usd @ each / outcome.usd.sum())
+    return float(np.mean(gains))
+
+
+def _scored(world: World, days: int) -> list[Window]:
     windows: list[Window] = []
     for number, (standing, liquidations, path) in enumerate(_windows(world, days)):
         time = START + HORIZON * number
         seal = seal_of(MARKET, time, standing, before=windows, written=time)
         feed = Feed(1.0, complete=True, read=lambda reported=liquidations: reported)  # type: ignore[misc]
         windows.append(Window(seal, outcome_of(seal, feed, path, known=known_levels(windows[-1:]))))
-    return [Scored.of(each) for each in windows if each.outcome and each.outcome.state is State.SCORED]
+    return [each for each in windows if each.outcome and each.outcome.state is State.SCORED]
 
 
 def written(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.accuracy.worlds import World, gain_after, lift_after, scored_windows
+from tests.accuracy.worlds import World, gain_after, lift_after, mixed_gain, scored_windows
 
 SEEDS = range(12)
 
@@ -30,3 +30,12 @@ def test_half_of_the_knowledge_is_half_of_the_difference_and_found_as_well():
     assert all(each.low > 0 for each in half)
     ratio = np.mean([each.value for each in half]) / np.mean([each.value for each in whole])
     assert 0.3 < ratio < 0.7
+
+
+def test_only_the_share_of_the_map_makes_the_gain_of_half_of_the_knowledge_negative():
+    gains = [
+        np.mean([mixed_gain(World(0.5, seed), 15, map_share=share) for seed in SEEDS[:3]])
+        for share in (0.5, 0.95)
+    ]
+    assert gains[0] > 0.1
+    assert gains[1] < -0.5

@@ -117,6 +117,10 @@ def test_wrapped_text_has_even_lines_that_fit_and_end_in_no_separator():
         "100 % covered · selected from 1,234,567 trades",
         "standing $1M, open interest $2M each side",
     )
+    for width in range(60, 700, 20):
+        assert not any(
+            each.startswith(("%", "pp")) for each in wrapped("of 16 % and 6 pp more " * 3, width, size=20)
+        )
     widths = [text_width(line, size=20) for line in wrapped("some words " * 30, 700, size=20)]
     assert max(widths) <= 700
     assert not any(
