@@ -151,9 +151,10 @@ def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     log.info("Discord did not take it (%s), trying again", type(error).__name__)
     headers = getattr(getattr(error, "response", None), "headers", {})
+    own = 0.5 * 2.0 ** (state.attempt_number - 1)
     try:
-        asked = float(headers.get("Retry-After", 0))
+        named = float(headers.get("Retry-After", 0))
     except (TypeError, ValueError):
-        asked = 0.0
-    # Discord's Retry-After counts only if it is longer than our own backoff.
-    return min(max(asked, 0.5 * 2.0 ** (state.attempt_number - 1)), _LONGEST_WAIT)
+        named = 0.0
+    # Discord's Retry-After counts only if it is longer than our own backoff, which "nan" never is.
+    return min(max(own, named), _LONGEST_WAIT)

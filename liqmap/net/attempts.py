@@ -27,6 +27,8 @@ USER_AGENT: Final = {"User-Agent": f"liqmap/{__version__}"}
 SIMULATED_HEADER: Final = "X-Simulated-Market"
 _RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BARRED_STATUS = frozenset({401, 403, 451})
+_LONGEST_NAMED = 3 * 86_400.0  # seconds: the longest ban of an exchange; what names more is at fault
+_SANE_YEARS = range(1990, 2200)
 _BARRED_WAIT = 600.0  # Bybit also answers 403 for ten minutes once its rate limit is exceeded
 
 
@@ -126,19 +128,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the wait [s] that `Retry-After` names as seconds or as a date (RFC 9110, 10.2.3)."""
     text = headers.get("Retry-After", "")
     if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
+        return min(float(text), _LONGEST_NAMED)
     moment = date_of(text)
     if moment is None:
         return None
     # The date is by the server's clock, which may differ from this machine's.
     now = date_of(headers.get("Date", "")) or datetime.now(UTC)
-    return max(0.0, (moment - now).total_seconds())
+    return min(max(0.0, (moment - now).total_seconds()), _LONGEST_NAMED)
 
 
 def date_of(text: str) -> datetime | None:
-    """Return the moment of an HTTP date (RFC 9110, 5.6.7), None if it cannot be read."""
+    """Return the moment of an HTTP date (RFC 9110, 5.6.7), None if it cannot be read or is absurd."""
     try:
         moment = parsedate_to_datetime(text)
-        return None if moment.tzinfo is None else moment.astimezone(UTC)
+        # At the ends of the calendar, any sum with a date fails.
+        is_sane = moment.tzinfo is not None and moment.year in _SANE_YEARS
+        return moment.astimezone(UTC) if is_sane else None
     except (ValueError, OverflowError):  # the zone may have any number of digits
         return None

@@ -70,7 +70,7 @@ class WeightBudget:
             if self._closed and self._closed[0] <= now < self._closed[1]:
                 wait = (self._closed[1] - now).total_seconds()
                 if wait > LONGEST_WAIT:
-                    raise limited(self._closed[1])
+                    raise limited(self._closed[1], now=now)
                 await self._clock.sleep(wait)
                 continue
             # A request with more weight than any period allows is sent in an empty one; else it would wait
@@ -110,6 +110,7 @@ class WeightBudget:
         return moment - (moment - _EPOCH) % self._period
 
 
-def limited(until: datetime) -> DataError:
+def limited(until: datetime, *, now: datetime) -> DataError:
     """Return the error of an exchange that is closed to requests until then."""
-    return DataError(f"The exchange limits requests until {until:%H:%M:%S} UTC; try again then.")
+    moment = f"{until:%H:%M:%S}" if until - now < timedelta(hours=12) else f"{until:%Y-%m-%d %H:%M}"
+    return DataError(f"The exchange limits requests until {moment} UTC; try again then.")

@@ -155,7 +155,7 @@ class RestClient:
         wait = self._limited_wait if named is None else named
         until = self._budget.close(wait)
         if wait > LONGEST_WAIT:
-            raise limited(until)
+            raise limited(until, now=self.clock.now())
         raise TransientError(f"{host} is limiting requests; try again in a minute.", retry_after=wait)
 
 

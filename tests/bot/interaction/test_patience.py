@@ -60,6 +60,13 @@ async def test_wait_is_as_long_as_discord_asks():
     assert sent.waits == [7.5, 1.0]
 
 
+@pytest.mark.parametrize(("named", "waited"), [("nan", 0.5), ("inf", 30), ("-inf", 0.5), ("1e300", 30)])
+async def test_wait_that_no_clock_has_is_bounded(named: str, waited: float):
+    sent = Sent(refused(429, retry_after=named))
+    await patiently(sent.send, sleep=sent.sleep)
+    assert sent.waits == [waited]
+
+
 async def test_refusal_by_a_proxy_is_retried():
     sent = Sent(refused(403), refused(404))
     await patiently(sent.send, sleep=sent.sleep)

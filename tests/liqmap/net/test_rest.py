@@ -128,6 +128,13 @@ async def test_ban_closes_for_all_jobs_until_it_is_over(answer: Answer):
         assert await driven(api.clock, client.get(url, weight=20)) == []
 
 
+async def test_ban_of_years_is_one_of_days_and_names_its_day():
+    async with asking() as (api, client, url):
+        api.planned = [refusing(429, 999_999_999)]
+        with pytest.raises(DataError, match=r"^The exchange limits requests until 2023-08-06 12:00 UTC; try"):
+            await driven(api.clock, client.get(url, weight=20))
+
+
 async def test_forbidden_closes_for_all_jobs_for_ten_minutes():
     async with asking() as (api, client, url):
         api.planned = [refusing(403)]
