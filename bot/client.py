@@ -1,18 +1,15 @@
-"""The Discord client: sets up commands and schedule, and turns every command's error into a reply."""
+"""The Discord client: sets up commands and schedule, and notes which shards are connected."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextvars import copy_context
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import discord
-from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.accuracy import Accuracy
@@ -24,11 +21,9 @@ from bot.commands.server import Server
 from bot.commands.status import Status
 from bot.commands.subscriptions import Subscriptions
 from bot.interaction.announce import announce
-from bot.interaction.errors import answer_error
 from bot.interaction.gate import Gate
 from bot.interaction.limits import Limits, Places
-from bot.interaction.permissions import Access
-from bot.interaction.state import set_state, state_of
+from bot.interaction.tree import ErrorFunnel
 from bot.interaction.waiting import Waiting
 from bot.ops.metrics import Metrics
 from bot.request.completing import Typed
@@ -47,7 +42,7 @@ from bot.views import map as buttons
 from bot.views import scan as scan_buttons
 from bot.views import subscriptions as panels
 from bot.views.press import answer_stale
-from liqmap import LiqmapError, damage_warning
+from liqmap import damage_warning
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -315,36 +310,3 @@ class LiqmapBot(commands.AutoShardedBot):
         return await self._store.interactions.take(
             interaction_id, application_id=application_id, now=self._clock.now()
         )
-
-
-class ErrorFunnel(app_commands.CommandTree[LiqmapBot]):
-    """The command tree, which turns every error of a command into one sentence."""
-
-    async def on_error(
-        self, interaction: discord.Interaction[LiqmapBot], error: app_commands.AppCommandError, /
-    ) -> None:
-        """Answer an error with one sentence."""
-        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-        outcome = "refused" if isinstance(cause, LiqmapError) else "failed"
-        self.client.metrics.count_command(interaction, outcome)
-        await answer_error(interaction, cause)
-
-    async def interaction_check(self, interaction: discord.Interaction[LiqmapBot], /) -> bool:
-        """Return whether a command may run: once, and for people who may use it. Note when it began."""
-        set_state(interaction, replace(state_of(interaction), began=time.perf_counter()))
-        typing = interaction.type is discord.InteractionType.autocomplete
-        if not typing:
-            self.client.waiting.begin(interaction)
-            if not await self.client.gate.admits(interaction):
-                return False
-        try:
-            if not typing:
-                self.client.waiting.check_open()
-            if interaction.command is not None:
-                Access.of(interaction.command).check(interaction)
-        except LiqmapError as error:
-            if not typing:
-                self.client.metrics.count_command(interaction, "refused")
-                await answer_error(interaction, error)
-            return False
-        return True

@@ -20,11 +20,11 @@ from liqmap.ledger.lines import newest_boundary
 from liqmap.model import DEFAULT_EXCHANGE, Exchange, Market, Theme
 from liqmap.model.window import DAY, TimeWindow
 from liqmap.parsing import parse_end, parse_exchange, parse_symbol, parse_window
-from liqmap.run.accuracy import ledger_path
 from liqmap.run.accuracy_report import ReportJob, earlier_ledgers, run_report_job
 from liqmap.run.backtest import Backtest
 from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
+from liqmap.run.terms import ledger_path
 from liqmap.settings import load_settings
 from liqmap.text import meant_text
 

@@ -22,11 +22,11 @@ from liqmap.live.status import clock_warning, recording_status
 from liqmap.model import Exchange, Market
 from liqmap.model.window import TimeWindow
 from liqmap.parsing import parse_exchange, parse_symbol
-from liqmap.run.accuracy import ledger_path
 from liqmap.run.accuracy_report import sealed_text
 from liqmap.run.engine import Engine
 from liqmap.run.margin_check import margin_checks, margin_checks_text
 from liqmap.run.simulated import simulated_market
+from liqmap.run.terms import ledger_path
 from liqmap.settings import load_settings
 from liqmap.store.damaged import damage_warning
 from liqmap.text import duration_text, market_name, meant_text, series_text, share_text, unrecordable_text

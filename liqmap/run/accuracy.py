@@ -13,16 +13,16 @@ from liqmap.compute.path import joined, price_at
 from liqmap.errors import DataError, LiqmapError, NotPublished, RequestError, SettingsError, StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.ledger.book import opened
-from liqmap.ledger.file import digest_of, read_ledger
-from liqmap.ledger.lines import FORMAT, HORIZON, LedgerOrigin, newest_boundary, windows_of
+from liqmap.ledger.file import read_ledger
+from liqmap.ledger.lines import HORIZON, LedgerOrigin, newest_boundary, windows_of
 from liqmap.ledger.score import LEAST_COVERAGE, Feed, Travelled
 from liqmap.live.recorder import markets_named
-from liqmap.model import DEFAULT_EXCHANGE, LEVERAGES, MapRequest, Market, SweepPrice, Theme
+from liqmap.model import DEFAULT_EXCHANGE, Market, Theme
 from liqmap.model.window import TimeWindow, at_ms
-from liqmap.parsing import parse_mode, parse_selection, parse_window
 from liqmap.run.accuracy_report import ReportJob, earlier_ledgers, run_report_job, sealed_text
 from liqmap.run.job import MapJob
 from liqmap.run.standing import run_standing_job
+from liqmap.run.terms import ledger_path, sealed_request, terms_of
 from liqmap.store.bars import path_of, read_bars
 from liqmap.store.feeds import feed_coverage
 from liqmap.store.liquidations import read_liquidations
@@ -50,7 +50,6 @@ log = logging.getLogger(__name__)
 SEALED_WITHIN: Final = timedelta(minutes=30)
 """A map of real trades is sealed at most this long after its end: hardly anything is known by then."""
 
-_SWEEP = SweepPrice.TRADED  # mark prices are not always known in time, and all maps must be alike
 _SETTLED_AFTER = timedelta(minutes=2)  # by then what the streams sent of a window is stored
 _PATIENCE = timedelta(days=2)  # for trades that are not available yet; afterwards the window is void
 _LONGEST_SLEEP = 600.0  # seconds between two attempts to score
@@ -160,7 +159,7 @@ class Accuracy:
         """Check the ledger's settings. Raises SettingsError."""
         try:
             list(self._markets())
-            _request(
+            sealed_request(
                 Market(DEFAULT_EXCHANGE, "BTCUSDT"), newest_boundary(self._clock.now()), self._settings.ledger
             )
             terms_of(self._settings.ledger)
@@ -195,7 +194,7 @@ class Accuracy:
 
     async def standing(self, market: Market, end: datetime, ledger: LedgerSettings) -> Standing:
         """Return what stands of the map of `market` that ends at `end`. Raises what drawing raises."""
-        request = _request(market, end, ledger)
+        request = sealed_request(market, end, ledger)
         holdings = await self._sources.collector.collect(
             market.exchange, market.symbol, window=request.window, progress=_ignore
         )
@@ -252,24 +251,6 @@ class Accuracy:
             log.warning("nothing was %s: %s", what, error)
 
 
-def ledger_path(root: Path, ledger: LedgerSettings) -> Path:
-    """Return where the ledger of this version and these settings is below the store's folder `root`."""
-    return root / "ledger" / f"{__version__}-{digest_of(terms_of(ledger))}.jsonl"
-
-
-def terms_of(ledger: LedgerSettings) -> dict[str, Any]:
-    """Return the settings of the maps that are sealed. Different ones begin another ledger."""
-    return {
-        "window": ledger.window,
-        "selection": ledger.selection,
-        "leverages": list(LEVERAGES),
-        "sweep": _SWEEP.value,
-        "horizon_hours": HORIZON / timedelta(hours=1),
-        "format": FORMAT,
-        "prior": None if ledger.prior_path is None else read_ledger(ledger.prior_path).last_hash,
-    }
-
-
 def _write_outcome(path: Path, seal: Seal, feed: Feed, travelled: Travelled) -> Outcome:
     with opened(path) as book:
         try:
@@ -287,16 +268,6 @@ def at_traded_prices(liquidations: Sequence[Liquidation], bars: Sequence[Bars]) 
     times = np.array([each.time for each in liquidations], np.int64)
     prices = price_at(joined([path_of(each) for each in bars]), times)
     return [each._replace(price=price) for each, price in zip(liquidations, prices.tolist(), strict=True)]
-
-
-def _request(market: Market, end: datetime, ledger: LedgerSettings) -> MapRequest:
-    mode, _, value = ledger.selection.partition(" ")
-    return MapRequest(
-        markets=(market,),
-        window=TimeWindow.ending(end, parse_window(ledger.window)),
-        selection=parse_selection(parse_mode(mode), value or None),
-        sweep=_SWEEP,
-    )
 
 
 def _extremes(parts: Sequence[Part], price: float) -> tuple[float, float]:

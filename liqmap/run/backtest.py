@@ -18,7 +18,7 @@ from liqmap.ledger.lines import HORIZON, LedgerOrigin
 from liqmap.ledger.report import report_of
 from liqmap.model import Progress
 from liqmap.model.window import TimeWindow
-from liqmap.run.accuracy import terms_of
+from liqmap.run.terms import terms_of
 from liqmap.settings import LedgerSettings
 from liqmap.version import __version__
 

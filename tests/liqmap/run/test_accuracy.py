@@ -19,11 +19,12 @@ from liqmap.ledger.lines import LedgerOrigin, State, windows_of
 from liqmap.ledger.score import Feed, Standing, Travelled
 from liqmap.model import Exchange, Market, Progress, Side
 from liqmap.model.window import TimeWindow
-from liqmap.run.accuracy import Accuracy, at_traded_prices, ledger_path
+from liqmap.run.accuracy import Accuracy, at_traded_prices
 from liqmap.run.accuracy_report import ReportJob, earlier_ledgers, run_report_job
 from liqmap.run.backtest import CANDIDATES, Backtest
 from liqmap.run.engine import Engine
 from liqmap.run.gathering import Sources
+from liqmap.run.terms import ledger_path
 from liqmap.settings import LedgerSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.bars import Bars
