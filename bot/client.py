@@ -250,11 +250,16 @@ class LiqmapBot(commands.AutoShardedBot):
         """Return what counts a person's maps at all processes, None if this one is the only one."""
         if not self._settings.discord.shard_ids:
             return None
-        application = self.application_id or 0
+        application, limits = self.application_id or 0, self._settings.limits
 
-        def counted(user_id: int, most: int) -> AbstractAsyncContextManager[bool]:
+        def counted(user_id: int) -> AbstractAsyncContextManager[None]:
             return self._store.under_way.counted(
-                application, user_id, most=most, process=self._process, now=self._clock.now()
+                application,
+                user_id,
+                most=limits.maps_per_user,
+                a_minute=limits.maps_per_user_a_minute,
+                process=self._process,
+                now=self._clock.now(),
             )
 
         return counted

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections import Counter, deque
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cachetools import TTLCache
-from discord.app_commands import Cooldown
 
+from bot.request.quota import MINUTE, too_many_a_minute, too_many_under_way
 from liqmap import RequestError
 
 if TYPE_CHECKING:
@@ -19,15 +20,16 @@ if TYPE_CHECKING:
     from bot.settings import LimitsSettings
     from liqmap import SteadyClock
 
-_MINUTE: Final = 60.0
+_MINUTE: Final = MINUTE.total_seconds()
 _MOST_REMEMBERED = 100_000
+_Times = TTLCache[int, deque[float]]
 
 
 class Places(Protocol):
     """Counts a person's maps at all processes of a bot."""
 
-    def __call__(self, user_id: int, most: int, /) -> AbstractAsyncContextManager[bool]:
-        """Count a map inside the block, which gets False if the person has `most` under way already."""
+    def __call__(self, user_id: int, /) -> AbstractAsyncContextManager[None]:
+        """Count a map inside the block. Raises RequestError if it is one too many."""
 
 
 class Limits:
@@ -41,30 +43,33 @@ class Limits:
         self._clock = clock
         self._places = places
         self._under_way: Counter[int] = Counter()
-        self._users = self._buckets()
-        self._guilds = self._buckets()
+        self._users = self._times()
+        self._guilds = self._times()
 
     @asynccontextmanager
     async def counted(self, user_id: int, guild_id: int | None) -> AsyncIterator[None]:
         """Count one map while it is under way. Raises RequestError if it is one too many."""
         most = self._settings.maps_per_user
         if self._under_way[user_id] >= most:
-            raise _too_many(most)
-        buckets = [self._bucket(self._users, user_id, self._settings.maps_per_user_a_minute, "You have")]
+            raise too_many_under_way(most)
+        minutes = [self._minute(self._users, user_id, self._settings.maps_per_user_a_minute, "You have")]
         if guild_id is not None:
             a_minute = self._settings.maps_per_guild_a_minute
-            buckets.append(self._bucket(self._guilds, guild_id, a_minute, "This server has"))
-        # Both buckets are checked before either is charged: a refused request costs nothing.
-        for bucket in buckets:
-            bucket.update_rate_limit(self._clock.steady())
+            minutes.append(self._minute(self._guilds, guild_id, a_minute, "This server has"))
+        # All are checked before any is charged, and given back: a refused request costs nothing.
+        now = self._clock.steady()
+        for minute in minutes:
+            minute.append(now)
         self._under_way[user_id] += 1
         try:
-            if self._places is None:
-                yield
-                return
-            async with self._places(user_id, most) as has_place:
-                if not has_place:
-                    raise _too_many(most)
+            async with AsyncExitStack() as elsewhere:
+                if self._places is not None:
+                    try:
+                        await elsewhere.enter_async_context(self._places(user_id))
+                    except RequestError:
+                        for minute in minutes:
+                            minute.remove(now)
+                        raise
                 yield
         finally:
             self._under_way[user_id] -= 1
@@ -72,22 +77,20 @@ class Limits:
             if not self._under_way[user_id]:
                 del self._under_way[user_id]
 
-    def _bucket(self, buckets: TTLCache[int, Cooldown], key: int, most: int, who: str) -> Cooldown:
+    def _minute(self, times: _Times, key: int, most: int, who: str) -> deque[float]:
+        """Return when somebody requested maps within the last minute. Raises RequestError if it is full."""
         now = self._clock.steady()
-        bucket = buckets[key] = buckets.get(key) or Cooldown(most, _MINUTE)
-        if not bucket.get_tokens(now):
-            again = self._clock.now().timestamp() + bucket.get_retry_after(now)
-            when = f"<t:{int(again) + 1}:R>"
-            raise RequestError(f"{who} asked for {most} maps within a minute; try again {when}.")
-        return bucket
+        minute = times[key] = times.get(key) or deque()
+        while minute and minute[0] <= now - _MINUTE:
+            minute.popleft()
+        if len(minute) >= most:
+            oldest = self._clock.now() - timedelta(seconds=now - minute[0])
+            raise too_many_a_minute(who, most, oldest=oldest)
+        return minute
 
-    def _buckets(self) -> TTLCache[int, Cooldown]:
-        # A bucket has to outlive its minute; dropped earlier, it would start full again.
+    def _times(self) -> _Times:
+        # They have to outlive their minute; dropped earlier, they would start empty again.
         return TTLCache(_MOST_REMEMBERED, ttl=2 * _MINUTE, timer=self._clock.steady)
-
-
-def _too_many(most: int) -> RequestError:
-    return RequestError(f"You already have {most} maps under way; wait until one is done, please.")
 
 
 def check_channel(interaction: discord.Interaction, allowed: tuple[int, ...]) -> None:

@@ -179,6 +179,7 @@ interactions = Table(
     Column("taken_at", UtcSeconds, nullable=False, index=True),
 )
 
+# Maps that have ended stay for a minute, for the limit of maps a minute.
 maps_under_way = Table(
     "maps_under_way",
     metadata,
@@ -187,4 +188,5 @@ maps_under_way = Table(
     Column("place", Integer, primary_key=True, autoincrement=False),
     Column("process", Integer, nullable=False),
     Column("begun_at", UtcSeconds, nullable=False),
+    Column("ended", Boolean, nullable=False, server_default=text("false")),
 )

@@ -97,16 +97,33 @@ async def test_clock_that_is_set_back_keeps_nobody_waiting():
     await ask(limits, 1)
 
 
-async def test_maps_at_other_processes_count_too():
-    places = [True, False, True]
+async def test_maps_at_other_processes_count_too_and_their_refusal_costs_nothing():
+    refusals: list[RequestError] = []
 
     @asynccontextmanager
-    async def elsewhere(user_id: int, most: int) -> AsyncIterator[bool]:
-        assert (user_id, most) == (1, 1)
-        yield places.pop(0)
+    async def elsewhere(_: int) -> AsyncIterator[None]:
+        if refusals:
+            raise refusals.pop()
+        yield
 
-    limits = Limits(LimitsSettings(maps_per_user=1), clock=Hand(), places=elsewhere)
+    settings = LimitsSettings(maps_per_user_a_minute=2, maps_per_guild_a_minute=2)
+    limits = Limits(settings, clock=Hand(), places=elsewhere)
+    await ask(limits, 1, guild=9)
+    refusals.append(RequestError("You already have 2 maps under way."))
+    with pytest.raises(RequestError, match="2 maps under way"):
+        await ask(limits, 1, guild=9)
+    await ask(limits, 1, guild=9)
+    with pytest.raises(RequestError, match="You have asked for 2 maps"):
+        await ask(limits, 1, guild=9)
+
+
+async def test_maps_of_any_minute_are_counted_and_not_those_of_a_minute_of_the_clock():
+    clock = Hand()
+    limits = Limits(LimitsSettings(maps_per_user_a_minute=2), clock=clock)
     await ask(limits, 1)
-    with pytest.raises(RequestError, match="1 maps under way"):
+    clock.time += timedelta(seconds=50)
+    await ask(limits, 1)
+    clock.time += timedelta(seconds=11)
+    await ask(limits, 1)
+    with pytest.raises(RequestError, match="You have asked for 2 maps"):
         await ask(limits, 1)
-    await ask(limits, 1)
