@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import distributed
 
+from liqmap.errors import LiqmapError, SettingsError
 from liqmap.run.dask_worker import REPORTS, DrawingTrial, RemoteCall, build_id, resource_of, run_call
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ Client = Any
 _dask: Final[Any] = distributed
 
 CONNECT_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 1.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 10.0
@@ -69,6 +72,7 @@ class DaskLink:
         # The library logs tracebacks for what is logged here in one sentence.
         for name in ("distributed", "distributed.client"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        security_of(self._engine)  # a sentence now, instead of a connection that is never made
         self._task = asyncio.create_task(self._keep())
         await self.changed.wait()  # for the end of the first attempt
         return self
@@ -122,30 +126,34 @@ class DaskLink:
             await self._count(self._client)
 
     async def _keep(self) -> None:
-        wait, complained = FIRST_WAIT, False
+        wait, complaint = FIRST_WAIT, ""
         while True:
-            client = await self._connected()
-            if client is None:
-                if not complained:
-                    log.warning(
-                        "there is no Dask scheduler at %s; it is tried again", self._engine.dask_address
-                    )
-                complained = True
-                self.changed.set()
-                await self._sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+            # Whatever is raised, by the library too: without this task, nothing would be drawn there again.
+            (failure,) = await asyncio.gather(self._connect_and_watch(), return_exceptions=True)
+            if failure is None:
+                wait, complaint = FIRST_WAIT, ""
                 continue
-            log.info("connected to the Dask scheduler at %s", self._engine.dask_address)
-            wait, complained = FIRST_WAIT, False
-            try:
-                await self._watch(client)
-            finally:
-                self._client, self.workers = None, 0
-                self.changed.set()
-                await self._closed(client)
-            log.warning("the Dask scheduler is gone; it is tried again")
+            text = f"there is no Dask scheduler at {self._engine.dask_address}{_reason(failure)}"
+            if text != complaint:
+                log.warning("%s; it is tried again", text)
+            complaint = text
+            self.changed.set()
+            await self._sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
 
-    async def _connected(self) -> Client | None:
+    async def _connect_and_watch(self) -> None:
+        """Return once a connection was lost. Raises what keeps it from being made."""
+        client = await self._connected()
+        log.info("connected to the Dask scheduler at %s", self._engine.dask_address)
+        try:
+            (failure,) = await asyncio.gather(self._watch(client), return_exceptions=True)
+        finally:
+            self._client, self.workers = None, 0
+            self.changed.set()
+            await self._closed(client)
+        log.warning("the Dask scheduler is gone%s; it is tried again", _reason(failure))
+
+    async def _connected(self) -> Client:
         client: Client = _dask.Client(
             self._engine.dask_address,
             asynchronous=True,
@@ -162,9 +170,6 @@ class DaskLink:
                 await client.register_plugin(_scheduler_rules())
                 await client.register_plugin(DrawingTrial(self.build))
                 scheduler = await self._count(client)
-        except (OSError, TimeoutError):
-            await self._closed(client)
-            return None
         except BaseException:
             await self._closed(client)
             raise
@@ -173,14 +178,9 @@ class DaskLink:
         return client
 
     async def _watch(self, client: Client) -> None:
-        """Return once the connection is lost."""
+        """Return once the connection is lost. Raises what the library does."""
         # Dask's client gives up for good after its timeout, and a new scheduler would lack the plugins.
-        while client.status == "running":
-            try:
-                if await self._count(client) != self._scheduler:
-                    return
-            except OSError:
-                return
+        while client.status == "running" and await self._count(client) == self._scheduler:
             await self._sleep(LOOK_SECONDS)
 
     async def _count(self, client: Client) -> str:
@@ -230,15 +230,40 @@ class DaskLink:
 
 
 def security_of(engine: EngineSettings) -> Any:  # noqa: ANN401 - distributed.Security, or None
-    """Return the certificates for a tls:// address, None for a plain one."""
+    """Return the certificates for a tls:// address, None for a plain one. Raises SettingsError."""
     if not engine.dask_address.startswith("tls://"):
         return None
+    try:
+        context = ssl.create_default_context(cafile=engine.dask_tls_ca)
+    except OSError as error:
+        raise SettingsError(
+            f"Setting engine.dask_tls_ca: that file cannot be used ({_file_trouble(error)})."
+        ) from error
+    try:
+        # With a password, because OpenSSL asks the terminal for that of an encrypted key otherwise.
+        context.load_cert_chain(engine.dask_tls_cert, engine.dask_tls_key, password="")
+    except OSError as error:
+        raise SettingsError(
+            "Settings engine.dask_tls_cert and engine.dask_tls_key: these files cannot be used"
+            f" ({_file_trouble(error)}); the key must not be encrypted."
+        ) from error
     return _dask.Security(
         tls_ca_file=engine.dask_tls_ca,
         tls_client_cert=engine.dask_tls_cert,
         tls_client_key=engine.dask_tls_key,
         require_encryption=True,
     )
+
+
+def _file_trouble(error: OSError) -> str:
+    return (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or type(error).__name__
+
+
+def _reason(failure: BaseException | None) -> str:
+    """Return, in brackets, why there is no connection, unless that is the network."""
+    if failure is None or isinstance(failure, OSError):
+        return ""
+    return f" ({failure.problem if isinstance(failure, LiqmapError) else repr(failure)})"
 
 
 def _scheduler_rules() -> distributed.SchedulerPlugin:
@@ -275,5 +300,5 @@ def _scheduler_rules() -> distributed.SchedulerPlugin:
 
 async def _close(client: Client) -> None:
     with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(CLOSE_SECONDS):
             await client.close(timeout=1)

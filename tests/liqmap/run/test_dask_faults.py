@@ -183,6 +183,43 @@ async def test_cluster_accepts_only_clients_with_its_authority_s_certificate(tmp
                 await pool.run(name_of, 0)
 
 
+@pytest.mark.parametrize("broken", ["dask_tls_ca", "dask_tls_cert", "dask_tls_key"])
+@pytest.mark.parametrize("content", [None, "", "garbage"])
+async def test_certificates_that_cannot_be_read_are_a_sentence(
+    tmp_path: Path, broken: str, content: str | None
+):
+    tls = certificates(tmp_path)
+    file = Path(tls[broken])
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SettingsError, match=rf"engine\.{broken}.* cannot be used \(.+\)"):
+        async with DaskPool(settings_of("tls://127.0.0.1:9", tmp_path, **tls), shared=None):
+            pass
+
+
+async def test_cluster_is_found_again_after_any_error_of_its_library(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    count = dask_link.DaskLink._count
+    # The first comes while the workers are counted, the others while the connection is made again.
+    troubles = [RuntimeError("invented"), asyncio.CancelledError(), AttributeError("identity")]
+
+    async def troubled(self: dask_link.DaskLink, client: Any) -> str:
+        if troubles:
+            raise troubles.pop()
+        return await count(self, client)
+
+    async with DaskPool(settings_of(address, tmp_path), shared=None) as pool, worker(address):
+        await until_it_draws(pool)
+        monkeypatch.setattr(dask_link.DaskLink, "_count", troubled)
+        async with asyncio.timeout(30):
+            await pool._link.until(lambda: not troubles and pool.status.workers > 0)
+        assert await pool.run(name_of, 0)
+    assert "the Dask scheduler is gone (AttributeError('identity')); it is tried again" in caplog.messages
+    assert "RuntimeError('invented')" in caplog.text
+
+
 async def test_cluster_without_workers_is_reported(address: str, tmp_path: Path):
     async with DaskPool(settings_of(address, tmp_path), shared=None) as pool:
         with pytest.raises(ClusterAway, match="has no workers"):
