@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from liqmap.errors import SharedStoreAway
@@ -54,19 +55,25 @@ class Operation:
 
     def together(self, calls: Sequence[Callable[[], Result]]) -> list[Result]:
         """Make requests side by side; return their results in order. Raises what they raise."""
+        return self._side_by_side(calls, self._slots)
 
-        def begin(call: Callable[[], Result]) -> Future[Result]:
-            return in_thread(lambda: self._one(call))
+    def sequences(self, calls: Sequence[Callable[[], Result]]) -> list[Result]:
+        """Run calls side by side that make several requests each. Return and raise as `together`."""
+        # With slots of their own: if they held those of the requests, none would be left for these.
+        return self._side_by_side(calls, threading.Semaphore(AT_ONCE))
 
-        futures = [begin(call) for call in calls]
+    def _side_by_side(
+        self, calls: Sequence[Callable[[], Result]], slots: threading.Semaphore
+    ) -> list[Result]:
+        def one(call: Callable[[], Result]) -> Result:
+            with slots:
+                result = call()
+            self.progress()
+            return result
+
+        futures = [in_thread(partial(one, call)) for call in calls]
         wait(futures)
         return [future.result() for future in futures]
-
-    def _one(self, call: Callable[[], Result]) -> Result:
-        with self._slots:
-            result = call()
-        self.progress()
-        return result
 
 
 class BoundedCalls:

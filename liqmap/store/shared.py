@@ -114,8 +114,7 @@ class SharedStore:
         def operate(operation: Operation) -> None:
             lacking_days = [day for day in days if keys[day.path] in unknown]
             lacking = {key: hour for key, hour in packs.items() if key in unknown}
-            for day in lacking_days:
-                self._publish_day(operation, day)
+            operation.sequences([partial(self._publish_day, operation, day) for day in lacking_days])
             self._publish_packs(operation, lacking)
 
         try:

@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +21,7 @@ from liqmap.model.window import TimeWindow
 from liqmap.run.engine import Engine
 from liqmap.settings import NetworkSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedMarket
-from liqmap.store.bounded import AWAY_FOR, BoundedCalls, Operation
+from liqmap.store.bounded import AT_ONCE, AWAY_FOR, BoundedCalls, Operation
 from liqmap.store.objects import Objects
 from liqmap.store.places import open_place
 from liqmap.store.segments import Origin, Segment, open_segment, segment_path
@@ -224,6 +224,28 @@ def test_day_that_another_bot_is_uploading_is_not_uploaded_again(
     SharedStore(str(tmp_path / "shared")).publish([day])
     assert len(uploads) == 5
     assert set(uploads.values()) == {1}
+
+
+def test_days_are_looked_for_side_by_side(tmp_path: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch):
+    days = [stored(random_trades(10), date(2023, 8, day)) for day in range(1, 11)]
+    together, sizes = threading.Barrier(len(days)), Objects.sizes
+
+    def met(self: Objects, folder: str) -> dict[str, int]:
+        together.wait(30)
+        return sizes(self, folder)
+
+    SharedStore(str(tmp_path / "shared")).publish(days)
+    monkeypatch.setattr(Objects, "sizes", met)
+    SharedStore(str(tmp_path / "shared")).publish(days)
+
+
+def test_more_days_than_requests_at_once_are_all_published(tmp_path: Path, stored: Stored):
+    first = date(2023, 8, 1)
+    days = [stored(random_trades(10), first + timedelta(days=each)) for each in range(AT_ONCE + 8)]
+    SharedStore(str(tmp_path / "shared")).publish(days)
+    for day in days:
+        shared, path = SharedStore(str(tmp_path / "shared")), elsewhere(tmp_path, day)
+        assert shared.bring_in_day(path, incoming=tmp_path / "incoming")
 
 
 @pytest.mark.s3
