@@ -82,8 +82,12 @@ class Series:
         known = [part for part in parts if len(part)]
         if not known:
             return cls(kind, np.empty(0, np.int64), np.empty((len(kind.columns), 0)))
-        time, first = np.unique(np.concatenate([part.time for part in known]), return_index=True)
-        return cls(kind, time, np.concatenate([part.values for part in known], axis=1)[:, first])
+        time = np.concatenate([part.time for part in known])
+        values = np.concatenate([part.values for part in known], axis=1)
+        if (np.diff(time) > 0).all():  # days that follow each other, as nearly always
+            return cls(kind, time, values)
+        time, first = np.unique(time, return_index=True)
+        return cls(kind, time, values[:, first])
 
     def __len__(self) -> int:
         return len(self.time)

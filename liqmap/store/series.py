@@ -65,7 +65,7 @@ class SeriesStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._pieces: LRUCache[Path, Piece] = LRUCache(_KEPT_PIECES)
+        self._pieces: LRUCache[tuple[Market, SeriesKind, TimeWindow], Piece] = LRUCache(_KEPT_PIECES)
 
     def read(self, market: Market, kind: SeriesKind, window: TimeWindow) -> Held:
         """Return what there is of `window`; a damaged piece is set aside. Raises UnreadableStore."""
@@ -114,13 +114,14 @@ class SeriesStore:
             raise StoreError(
                 f"A series could not be stored ({error.strerror or 'write error'}); check the store's disk."
             ) from error
-        self._pieces[path] = joined
+        self._pieces[market, kind, whole] = joined
 
     def _piece(self, market: Market, kind: SeriesKind, window: TimeWindow) -> Piece | None:
-        path = self._path(market, kind, window)
-        known = self._pieces.get(path)
+        # Kept by what it is, because a long window has hundreds of pieces, and paths are slow to make.
+        known = self._pieces.get((market, kind, window))
         if known is not None:
             return known
+        path = self._path(market, kind, window)
         try:
             piece = _unpacked(path.read_bytes(), market, kind, window)
         except FileNotFoundError:  # another process has just joined it to a longer one
@@ -133,7 +134,7 @@ class SeriesStore:
             with suppress(OSError):
                 set_file_aside(self._root, path)
             return None
-        self._pieces[path] = piece
+        self._pieces[market, kind, window] = piece
         return piece
 
     def _windows(self, market: Market, kind: SeriesKind) -> list[TimeWindow]:
