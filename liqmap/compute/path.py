@@ -29,8 +29,8 @@ def coarsened(path: PricePath, bin_seconds: int) -> PricePath:
     width = bin_seconds * 1000
     start = path.time // width * width
     first = np.flatnonzero(np.diff(start, prepend=-1))
-    if not len(first):
-        return path
+    if len(first) == len(start):  # each bar is a bin of its own, or there is none
+        return PricePath(start, path.low, path.high, path.close)
     last = np.r_[first[1:], len(start)] - 1
     return PricePath(
         start[first],

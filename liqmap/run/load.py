@@ -57,6 +57,7 @@ def load(
     """
     paths, trade_count = [], dict.fromkeys(Side, 0)
     minutes: list[PricePath] = []
+    volumes: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     for part in parts:
         bars = read_bars(part.segment, part.window, bin_seconds=bin_seconds)
         trade_count[Side.BUY] += bars.buys
@@ -64,6 +65,8 @@ def load(
         paths.append(coarsened(path_of(bars), bin_seconds))
         if mark is not None or weighs or (Picture.HEATMAP in request.pictures and bin_seconds % 60 == 0):
             minutes.append(coarsened(path_of(bars), 60))
+        if weighs:
+            volumes.append(read_volume(part.segment, part.window, bars=bars))
     if not any(trade_count.values()):
         if lost:
             raise DataError(
@@ -85,8 +88,7 @@ def load(
     if minutes:
         path_by_minutes = SweepPath.of(request.window, joined(minutes), mark, bin_seconds=bin_seconds)
     if weighs:
-        read = [read_volume(part.segment, part.window) for part in parts]
-        volume = Volume(*(np.concatenate(columns) for columns in zip(*read, strict=True)))
+        volume = Volume(*(np.concatenate(columns) for columns in zip(*volumes, strict=True)))
     marks = None if mark is None or path_by_minutes is None else Marks(path_by_minutes, least_distance)
     return Loaded(
         request,

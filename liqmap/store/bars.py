@@ -24,7 +24,10 @@ _PATH_COLUMNS = ("second", "low", "high", "close")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bars:
-    """Bars of a window: time int64 [ms, start of the second or minute], prices, trade counts by side."""
+    """Bars of a window: time int64 [ms, start of the second or minute], prices, trade counts by side.
+
+    `volume` is the size of all trades of each minute, None for seconds and where the segment keeps none.
+    """
 
     time: NDArray[np.int64]
     low: NDArray[np.float64]
@@ -32,6 +35,7 @@ class Bars:
     close: NDArray[np.float64]
     buy_count: NDArray[np.uint32]
     sell_count: NDArray[np.uint32]
+    volume: NDArray[np.float64] | None = None
 
     @property
     def buys(self) -> int:
@@ -55,17 +59,25 @@ def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> 
     with reading(segment, "minutes" if in_minutes else "bars") as table:
         span = _batch_seconds(table)
         batches = list(table.batches(*((bounds[0] // span, -(-bounds[1] // span)) if span else (0, None))))
-        second, *columns = (column_of(batches, table.schema.field(name)) for name in ("second", *BAR_COLUMNS))
+        names = ["second", *BAR_COLUMNS]
+        if in_minutes and VOLUME in table.schema.names:
+            names.append(VOLUME)
+        second, *columns = (column_of(batches, table.schema.field(name)) for name in names)
     first, last = np.searchsorted(second, bounds)
     time = start_ms + second[first:last].astype(np.int64) * 1000
     return Bars(time, *(column[first:last] for column in columns))
 
 
-def read_volume(segment: Segment, window: TimeWindow) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def read_volume(
+    segment: Segment, window: TimeWindow, *, bars: Bars
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the minutes of `window` that traded [ms, start] and the size of all their trades.
 
-    Of segments without volumes all trades are read. Raises DamagedSegment or UnreadableStore.
+    `bars` are those of the window, which may have the volumes. Of segments without volumes all trades are
+    read. Raises DamagedSegment or UnreadableStore.
     """
+    if bars.volume is not None:
+        return bars.time, bars.volume
     start_ms = segment.origin.window.start_ms
     with reading(segment, "minutes") as table:
         known = VOLUME in table.schema.names

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import liqmap.store.columns
-import liqmap.store.segments
 from liqmap.compute.path import coarsened
 from liqmap.compute.selection import Cut
 from liqmap.errors import DamagedSegment, DataError
@@ -427,16 +426,19 @@ def test_minutes_of_which_one_had_no_sale_are_merged(stored: Stored, tmp_path: P
     assert read_table(both, "buy")["price"].tolist() == [101.5, 100.5]
 
 
+@pytest.mark.parametrize("bin_seconds", [1, 60])
 @pytest.mark.parametrize("known", [True, False], ids=["stored", "of before"])
 def test_volume_is_that_of_all_trades_of_each_minute(
-    stored: Stored, monkeypatch: pytest.MonkeyPatch, known: bool
+    stored: Stored, monkeypatch: pytest.MonkeyPatch, known: bool, bin_seconds: int
 ):
     trades = random_trades(5000)
-    segment = stored(trades)
     if not known:
-        monkeypatch.setattr(liqmap.store.segments, "VOLUME", "nothing")
+        monkeypatch.setattr(liqmap.store.columns, "VOLUME", "nothing")
+    segment = stored(trades)
     window = seconds(3 * 3600, 86_400)
-    time, size = read_volume(segment, window)
+    bars = read_bars(segment, window, bin_seconds=bin_seconds)
+    assert (bars.volume is not None) == (known and bin_seconds == 60)
+    time, size = read_volume(segment, window, bars=bars)
     inside = trades.time >= window.start_ms
     minutes, place = np.unique(trades.time[inside] // 60_000 * 60_000, return_inverse=True)
     assert time.tolist() == minutes.tolist()
