@@ -77,16 +77,25 @@ class SweepPath:
             {side: _rest_of_bin(side, each, bin_seconds=bin_seconds) for side, each in adverse.items()},
         )
 
-    def after(self, side: Side, times: NDArray[np.int64], own_minute: NDArray[np.float64]) -> Aftermath:
-        """Return what sweeps positions that were opened at `times` [ms].
+    def after(
+        self, side: Side, times: NDArray[np.int64], own_minute: NDArray[np.float64] | None, *, timed: bool
+    ) -> Aftermath:
+        """Return what sweeps positions that were opened at `times` [ms]; what does soon only if `timed`.
 
-        `own_minute` are the extremes of the traded prices after each entry in its own minute: candles of a
-        minute cannot tell what of it came before the entry.
+        `own_minute` are the extremes of the traded prices after each entry in its own minute, None if they
+        reach no level: candles of a minute cannot tell what of it came before the entry.
         """
-        direction = _DIRECTIONS[side]
-        minute = (times - self.start_ms) // MINUTE_MS
-        soon = direction.worst(own_minute, self.rest_of_bin[side][minute])
-        return Aftermath(direction.worst(own_minute, self.following[side][minute]), soon)
+        extreme = self.later(side, times, timed=False)
+        soon = self.later(side, times, timed=True) if timed else None
+        if own_minute is not None:
+            worst = _DIRECTIONS[side].worst
+            extreme, soon = worst(own_minute, extreme), None if soon is None else worst(own_minute, soon)
+        return Aftermath(extreme, soon)
+
+    def later(self, side: Side, times: NDArray[np.int64], *, timed: bool) -> NDArray[np.float64]:
+        """Return the extremes of all minutes after those of `times` [ms]; if `timed`, in their bins only."""
+        extremes = self.rest_of_bin if timed else self.following
+        return extremes[side][(times - self.start_ms) // MINUTE_MS]
 
     def binned(self) -> PricePath:
         """Return the path in bins; of bins shorter than a minute, each minute's first has its prices."""
@@ -99,7 +108,8 @@ class SweepPath:
 def _following(side: Side, adverse: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the extreme of all minutes after each."""
     direction = _DIRECTIONS[side]
-    found: NDArray[np.float64] = np.r_[direction.worst.accumulate(adverse[:0:-1])[::-1], direction.never]
+    found = np.full_like(adverse, direction.never)
+    direction.worst.accumulate(adverse[:0:-1], out=found[-2::-1])
     return found
 
 

@@ -103,7 +103,7 @@ class Loaded:
             if any(map(len, trades.values())):
                 part = self.parts[index]
                 if self.marks is not None:
-                    yield Entries(trades, self._by_marks(self.marks, index, found))
+                    yield Entries(trades, self._by_marks(self.marks, index, found, timed=timed))
                     continue
                 # A segment stores what the price did after each trade, until the segment's end. A part that
                 # ends earlier needs the seconds instead.
@@ -128,13 +128,16 @@ class Loaded:
         wanted = self.request.levels_csv or self.request.tables
         return wanted and isinstance(self.request.selection, GrossValue)
 
-    def _by_marks(self, marks: Marks, index: int, found: Mapping[Side, Largest]) -> dict[Side, Aftermath]:
+    def _by_marks(
+        self, marks: Marks, index: int, found: Mapping[Side, Largest], *, timed: bool
+    ) -> dict[Side, Aftermath]:
         """Return what came after the entries by mark price, and in each entry's own minute by trades.
 
-        Seconds are read only of minutes in which a traded price after the entry may have reached a level.
+        Seconds are read only where a traded price of an entry's own minute may have reached a level that no
+        later mark price has reached.
         """
-        own = {side: np.full(len(each.trades), _NEVER[side]) for side, each in found.items()}
-        near = {side: self._near(marks, index, each) for side, each in found.items()}
+        own: dict[Side, NDArray[np.float64]] = {}
+        near = {side: self._near(marks, index, each, timed=timed) for side, each in found.items()}
         times = [each.trades.time[near[side]] for side, each in found.items()]
         if any(map(len, times)):
             part = self.parts[index]
@@ -144,21 +147,38 @@ class Loaded:
                 if len(near[side]):
                     chosen = each.trades.chosen(near[side])
                     after = aftermath(bars, chosen, bin_seconds=60, later=_NEVER[side])
+                    own[side] = np.full(len(each.trades), _NEVER[side])
                     own[side][near[side]] = after.extreme if after.soon is None else after.soon
-        return {side: marks.path.after(side, each.trades.time, own[side]) for side, each in found.items()}
+        return {
+            side: marks.path.after(side, each.trades.time, own.get(side), timed=timed)
+            for side, each in found.items()
+        }
 
-    def _near(self, marks: Marks, index: int, found: Largest) -> NDArray[np.int64]:
-        """Return the places of trades whose nearest level trades of their own minute may have reached."""
-        # Few levels lie within the extremes of their first minute, so the seconds of few minutes are read.
+    def _near(self, marks: Marks, index: int, found: Largest, *, timed: bool) -> NDArray[np.int64]:
+        """Return the places of trades whose nearest level only trades of their own minute may reach."""
         trades, minutes = found.trades, self.minutes[index]
-        place = np.searchsorted(minutes.time, trades.time // 60_000 * 60_000)
-        if trades.side is Side.BUY:
-            worst = np.maximum(minutes.low[place], found.extreme)
-            reached = worst <= trades.price * (1 - marks.least_distance)
+        is_long, distance = trades.side is Side.BUY, marks.least_distance
+        nearest = 1 - distance if is_long else 1 + distance
+        later = marks.path.later(trades.side, minutes.time, timed=timed)
+        # Few minutes are so wide that a level of an entry in them may lie within them, and of those few go
+        # beyond all that follows.
+        if is_long:
+            chosen = (minutes.low <= minutes.high * nearest) & (minutes.low < later)
         else:
-            worst = np.minimum(minutes.high[place], found.extreme)
-            reached = worst >= trades.price * (1 + marks.least_distance)
-        return np.flatnonzero(reached)
+            chosen = (minutes.high >= minutes.low * nearest) & (minutes.high > later)
+        if not chosen.any():
+            return np.empty(0, np.int64)
+        number = (minutes.time - minutes.time[0]) // 60_000
+        place = np.full(int(number[-1]) + 1, -1)
+        place[number[chosen]] = np.flatnonzero(chosen)
+        its = place[(trades.time - minutes.time[0]) // 60_000]
+        near = np.flatnonzero(its >= 0)
+        its, price, extreme = its[near], trades.price[near], found.extreme[near]
+        if is_long:
+            reached = np.maximum(minutes.low[its], extreme) <= price * nearest
+        else:
+            reached = np.minimum(minutes.high[its], extreme) >= price * nearest
+        return np.compress(reached, near)
 
     def _by_seconds(
         self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]

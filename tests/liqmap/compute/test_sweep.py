@@ -40,7 +40,10 @@ def test_aftermath_by_marks_is_what_a_look_at_each_minute_gives(
 ):
     by_minute = [one if one is not None else other for one, other in zip(lows, traded, strict=True)]
     times = np.array([WINDOW.start_ms + each for each in offsets])
-    found = path(lows, traded, bin_seconds=bin_seconds).after(Side.SELL, times, np.full(len(times), 95.0))
+    sweeping, own = path(lows, traded, bin_seconds=bin_seconds), np.full(len(times), 95.0)
+    found = sweeping.after(Side.SELL, times, own, timed=True)
+    untimed = sweeping.after(Side.SELL, times, own, timed=False)
+    assert (untimed.extreme.tolist(), untimed.soon) == (found.extreme.tolist(), None)
     for place, offset in enumerate(offsets):
         minute = offset // MINUTE_MS
         assert found.extreme[place] == max([95.0, *by_minute[minute + 1 :]])
