@@ -95,23 +95,28 @@ def add_up(
     unplaced = not_opened = closed = 0.0
     for stretch in entries:
         for side, trades in stretch.trades.items():
+            selections[side].add(trades if ratio == 1 else replace(trades, price=trades.price * ratio))
+            opening, after = trades, stretch.after[side]
+            if positions is not None:
+                # In about half of the intervals nothing was opened, and levels of nothing need no computing.
+                opens = np.flatnonzero(positions.opens(trades.time))
+                opening, after = trades.chosen(opens), after.chosen(opens)
+                too_large = _unplaced(trades, request, rules) - _unplaced(opening, request, rules)
+                idle = float(trades.notional.sum()) - float(opening.notional.sum()) - too_large
+                not_opened += idle * (1 if rules.split else len(request.leverages))
+                unplaced += too_large
             levels = levels_of(
-                trades,
-                request,
-                rules,
-                after=stretch.after[side],
-                last_price=last_price,
-                positions=positions,
+                opening, request, rules, after=after, last_price=last_price, positions=positions
             )
             sums.add([aligned(each, ratio) for each in levels])
             for each in levels:
                 if each.selected is not None and each.opened is not None:
-                    not_opened += float((each.selected - each.opened).sum())
-                    closed += float((each.opened - each.notional).sum())
-            selections[side].add(trades if ratio == 1 else replace(trades, price=trades.price * ratio))
+                    opened = float(each.opened.sum())
+                    not_opened += float(each.selected.sum()) - opened
+                    closed += opened - float(each.notional.sum())
             # A trade that may not have the lowest leverage may have none.
-            if len(levels[0].price) < len(trades):
-                unplaced += _unplaced(trades, request, rules)
+            if len(levels[0].price) < len(opening):
+                unplaced += _unplaced(opening, request, rules)
     buys, sells = selections[Side.BUY].selected(), selections[Side.SELL].selected()
     return Added(sums, buys, sells, unplaced, not_opened, closed)
 
@@ -184,6 +189,7 @@ def levels_of(
         rules, request.leverages, request.weights, entry_price=trades.price, notional=trades.notional
     )
     bound = _bound(trades.side, request.levels, after.extreme, last_price)
+    entries = None if positions is None else positions.entries(trades.side, trades.time)
     found = []
     for leverage, part in zip(request.leverages, share, strict=True):
         placed = _rows(part > 0)
@@ -200,7 +206,9 @@ def levels_of(
             standing=price < bound[placed] if trades.side is Side.BUY else price > bound[placed],
             turn=None if trades.turn is None else trades.turn[placed],
         )
-        found.append(levels if positions is None else positions.weighed(levels, request.levels))
+        if positions is not None and entries is not None:
+            levels = positions.weighed(levels, entries.chosen(placed), request.levels)
+        found.append(levels)
     return tuple(found)
 
 

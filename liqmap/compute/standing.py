@@ -14,7 +14,7 @@ that moment counts, and the rest of what was opened had been closed before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
@@ -55,7 +55,9 @@ class OpenShares:
     `edges` int64 [ms] bound the intervals, one more than there are. `interest` float64 is the open interest
     at them, nan where it is not known. `opened` is each interval's open share, `closing` its close fraction,
     0 where open interest is not known. `known_from_ms` is where it is known from on to the window's end. Of
-    `judged` intervals, `unfit` had changes larger than their volume, which were cut to it.
+    `judged` intervals, `unfit` had changes larger than their volume, which were cut to it. `logs` and
+    `emptied` are running sums over the intervals, as `kept` needs them: of the logarithms of what each left,
+    and of those that left nothing.
     """
 
     edges: NDArray[np.int64]
@@ -65,6 +67,14 @@ class OpenShares:
     known_from_ms: int
     judged: int
     unfit: int
+    logs: NDArray[np.float64] = field(init=False)
+    emptied: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        everything = self.closing >= 1
+        logs = np.log1p(-np.where(everything, 0.0, self.closing))
+        object.__setattr__(self, "logs", np.r_[0.0, np.cumsum(logs)])
+        object.__setattr__(self, "emptied", np.r_[0, np.cumsum(everything)])
 
     def interval_of(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the interval of each time [ms]; the first or the last one's beyond the window."""
@@ -75,11 +85,10 @@ class OpenShares:
     def kept(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what is left at the end of interval `last` of what stood at the end of `first`."""
         # Products over a stretch are differences of running sums of logarithms; factors 0 are counted apart.
-        everything = self.closing >= 1
-        logs = np.r_[0.0, np.cumsum(np.log1p(-np.where(everything, 0.0, self.closing)))]
-        ends = np.r_[0, np.cumsum(everything)]
-        left: NDArray[np.float64] = np.exp(logs[last + 1] - logs[first + 1])
-        return np.where(ends[last + 1] == ends[first + 1], left, 0.0)
+        left: NDArray[np.float64] = np.exp(self.logs[last + 1] - self.logs[first + 1])
+        if self.emptied[-1]:
+            left[self.emptied[last + 1] != self.emptied[first + 1]] = 0.0
+        return left
 
     @property
     def last(self) -> int:
@@ -99,39 +108,78 @@ class _Sweeps(NamedTuple):
     blocks: list[NDArray[np.float64]]
 
 
+class EntryShares(NamedTuple):
+    """What open interest says of entries, whatever their leverages: arrays, one element an entry.
+
+    `interval` is each entry's own, `opened` its open share, `left` what is left of that at the window's end,
+    and `rest` the worst price of the minutes after the entry's, in its interval.
+    """
+
+    interval: NDArray[np.int64]
+    opened: NDArray[np.float64]
+    left: NDArray[np.float64]
+    rest: NDArray[np.float64]
+
+    def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> EntryShares:
+        """Return the shares of the entries at `rows`."""
+        return EntryShares(self.interval[rows], self.opened[rows], self.left[rows], self.rest[rows])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Positions:
-    """What open interest leaves of positions, and when they are swept."""
+    """What open interest leaves of positions, and when they are swept.
+
+    `left` is what is left at the window's end of what each interval opened.
+    """
 
     shares: OpenShares
     sweeps: Mapping[Side, _Sweeps]
+    left: NDArray[np.float64]
 
     @classmethod
     def of(cls, shares: OpenShares, path: SweepPath) -> Self:
         """Return what `shares` leave of positions that are swept by `path`."""
-        return cls(shares, {side: _sweeps(path, shares, side) for side in Side})
+        every = np.arange(shares.last + 1)
+        left = shares.kept(every, np.full_like(every, shares.last))
+        return cls(shares, {side: _sweeps(path, shares, side) for side in Side}, left)
 
-    def weighed(self, levels: LiquidationLevels, shown: LevelFilter) -> LiquidationLevels:
+    def opens(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether the intervals of `times` [ms] opened anything."""
+        return (self.shares.opened > 0)[self.shares.interval_of(times)]
+
+    def entries(self, side: Side, times: NDArray[np.int64]) -> EntryShares:
+        """Return what open interest says of entries at `times` [ms]."""
+        interval, sweeps = self.shares.interval_of(times), self.sweeps[side]
+        rest = sweeps.rest[(times - sweeps.start_ms) // MINUTE_MS]
+        return EntryShares(interval, self.shares.opened[interval], self.left[interval], rest)
+
+    def weighed(
+        self, levels: LiquidationLevels, entries: EntryShares, shown: LevelFilter
+    ) -> LiquidationLevels:
         """Return `levels` with the notional that was open when the window ended or the level was swept."""
-        interval, time = self.shares.interval_of(levels.entry_time), levels.entry_time
-        until = np.full(len(interval), self.shares.last)
-        if shown is LevelFilter.STANDING and not levels.standing.all():
+        opened = levels.notional * entries.opened
+        left = opened * entries.left
+        if shown is LevelFilter.STANDING:
             (gone,) = np.nonzero(~levels.standing)
-            until[gone] = self.swept_in(levels.side, levels.price[gone], entry=time[gone])
-        opened = levels.notional * self.shares.opened[interval]
-        left = opened * self.shares.kept(interval, until)
+            interval, rest = entries.interval[gone], entries.rest[gone]
+            until = self.swept_in(levels.side, levels.price[gone], interval=interval, rest=rest)
+            left[gone] = opened[gone] * self.shares.kept(interval, until)
         return replace(levels, notional=left, selected=levels.notional, opened=opened)
 
     def swept_in(
-        self, side: Side, level: NDArray[np.float64], *, entry: NDArray[np.int64]
+        self,
+        side: Side,
+        level: NDArray[np.float64],
+        *,
+        interval: NDArray[np.int64],
+        rest: NDArray[np.float64],
     ) -> NDArray[np.int64]:
-        """Return the interval in which each of some swept levels was reached, by its entry's time [ms]."""
-        sweeps, level = self.sweeps[side], level if side is Side.BUY else -level
-        own = self.shares.interval_of(entry)
-        later = _first_reached(sweeps.blocks, level, own + 1)
-        rest = sweeps.rest[(entry - sweeps.start_ms) // MINUTE_MS]
+        """Return the interval in which each of some swept levels was reached."""
+        level = level if side is Side.BUY else -level
+        later = _first_reached(self.sweeps[side].blocks, level, interval + 1)
         # What no later minute has reached was swept by a trade of its own minute.
-        return np.where((rest <= level) | (later > self.shares.last), own, later)
+        in_own = (rest <= level) | (later > self.shares.last)
+        return np.where(in_own, interval, later)
 
 
 def open_shares(
@@ -152,7 +200,7 @@ def open_shares(
     )
     edges = np.append(edges, window.end_ms)
     known, known_from = _known_interest(interest, edges)
-    place = np.searchsorted(edges[1:-1], volume.time, side="right")
+    place = np.clip(volume.time // GRID_MS - int(edges[0]) // GRID_MS, 0, len(edges) - 2)
     traded = np.bincount(place, weights=volume.size, minlength=len(edges) - 1)
     change = np.nan_to_num(np.diff(known))
     whole = _inside(edges, covered) & ~np.isnan(np.diff(known))
@@ -176,20 +224,21 @@ def open_shares(
 
 
 def _sweeps(path: SweepPath, shares: OpenShares, side: Side) -> _Sweeps:
-    adverse = path.low if side is Side.BUY else -path.high
-    interval = shares.interval_of(path.start_ms + MINUTE_MS * np.arange(len(adverse)))
-    rest = np.full(len(adverse), np.inf)
-    same = interval[1:] == interval[:-1]
-    for _ in range(GRID_MS // MINUTE_MS - 1):
-        rest[:-1] = np.where(same, np.minimum(adverse[1:], rest[1:]), np.inf)
-    lowest = np.full(shares.last + 1, np.inf)
-    np.minimum.at(lowest, interval, adverse)
+    # The minutes of whole intervals; those of the path that lie beyond the window have no price.
+    start_ms = int(shares.edges[0]) // GRID_MS * GRID_MS
+    adverse = np.full((shares.last + 1, GRID_MS // MINUTE_MS), np.inf)
+    skipped, found = (path.start_ms - start_ms) // MINUTE_MS, path.low if side is Side.BUY else -path.high
+    first, end = max(skipped, 0), min(skipped + len(found), adverse.size)
+    adverse.ravel()[first:end] = found[first - skipped : end - skipped]
+    rest = np.full_like(adverse, np.inf)
+    np.minimum.accumulate(adverse[:, :0:-1], axis=1, out=rest[:, -2::-1])
+    lowest = adverse.min(axis=1)
     blocks = [np.append(lowest, -np.inf)]
     while 2 << (len(blocks) - 1) <= len(lowest):
         step, block = 1 << (len(blocks) - 1), np.full(len(lowest) + 1, -np.inf)
         block[:-step] = np.minimum(blocks[-1][:-step], blocks[-1][step:])
         blocks.append(block)
-    return _Sweeps(path.start_ms, rest, blocks)
+    return _Sweeps(start_ms, rest.ravel(), blocks)
 
 
 def _known_interest(interest: Series, edges: NDArray[np.int64]) -> tuple[NDArray[np.float64], int]:
@@ -220,5 +269,6 @@ def _first_reached(
     """Return the first place from `first` on whose value is not above each level, else the length."""
     place = first.copy()
     for power in reversed(range(len(blocks))):
-        place += (blocks[power][place] > level).astype(np.int64) << power
+        # Clipping is quicker than checking the places, which all lie inside.
+        place += (blocks[power].take(place, mode="clip") > level).astype(np.int64) << power
     return place

@@ -130,9 +130,9 @@ def test_interval_in_which_a_level_was_swept_is_that_of_the_first_minute_that_re
     times, low = window.start_ms + 60_000 * np.arange(60), np.array(prices)
     path = SweepPath.of(window, PricePath(times, low, low, low), None, bin_seconds=60)
     found = shares([100.0] * 5, [1.0] * 4)
-    entry = np.full(21, window.start_ms + offset)
-    levels = np.arange(90.0, 111.0)
-    interval = Positions.of(found, path).swept_in(Side.BUY, levels, entry=entry)
+    levels, positions = np.arange(90.0, 111.0), Positions.of(found, path)
+    entries = positions.entries(Side.BUY, np.full(21, window.start_ms + offset))
+    interval = positions.swept_in(Side.BUY, levels, interval=entries.interval, rest=entries.rest)
     for level, place in zip(levels, interval, strict=True):
         later = [minute for minute in range(offset // 60_000 + 1, 60) if prices[minute] <= level]
         assert place == (later[0] // 15 if later else offset // 900_000)
