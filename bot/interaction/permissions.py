@@ -48,11 +48,13 @@ class Access:
 
     def check(self, interaction: discord.Interaction[Any]) -> None:
         """Raise RequestError unless the user has the rights now, in the channel of the interaction."""
+        # A command installed for a person also comes from servers that the bot is not in.
         known = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id)
         if self.servers_only and not known:
             raise RequestError("This works only in servers that the bot is in; use it there, please.")
         if interaction.guild_id is None or self.admits(interaction):
             return
+        # Discord sends these with each interaction, so they need no cache and are never old.
         granted = interaction.permissions
         missing = [name for name, needed in self.rights if needed and not getattr(granted, name)]
         raise RequestError(
@@ -61,6 +63,7 @@ class Access:
 
     def admits(self, interaction: discord.Interaction[Any]) -> bool:
         """Return whether the user has the rights now, in the channel of the interaction."""
+        # An administrator has all rights, and Discord need not list them.
         return interaction.permissions.administrator or self.rights <= interaction.permissions
 
 
@@ -73,6 +76,7 @@ def check_bot(channel: Postable, role: discord.Role | None = None) -> None:
     """Raise RequestError, naming what is missing, unless the bot can post in `channel`, mentioning `role`."""
     granted = channel.permissions_for(channel.guild.me)
     needed = ["view_channel", _sending(channel), "embed_links", "attach_files"]
+    # Whoever may mention all roles may also mention one that others may not.
     if role is not None and not role.mentionable:
         needed.append("mention_everyone")
     missing = [name for name in needed if not getattr(granted, name)]
@@ -88,6 +92,7 @@ def check_member(channel: Postable, member: discord.Member, role: discord.Role |
     granted = channel.permissions_for(member)
     if not (granted.view_channel and getattr(granted, _sending(channel))):
         raise RequestError(f"You cannot post in {channel.mention} yourself; choose another channel.")
+    # Else the bot would let people notify a role that Discord keeps from them.
     if role is not None and not (role.mentionable or granted.mention_everyone):
         raise RequestError(f"You cannot mention {role.mention} yourself; choose another role, or none.")
 

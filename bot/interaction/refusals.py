@@ -26,6 +26,7 @@ _NO_RIGHT = (
 _NOT_LOGGED_IN = "Discord no longer accepts the bot's token; its operator has to set the new one."
 _SENTENCES: Final = {
     _ENTITY_TOO_LARGE: TOO_LARGE,
+    # Codes of the list JSON Error Codes in Discord's documentation, as are those below.
     50083: "This thread is archived; reopen it, or ask in another channel.",
     160005: "This thread is locked; ask in another channel.",
 }
@@ -71,6 +72,7 @@ def refusal(error: BaseException, *, number: str) -> Refusal | None:
         return _by_discord(error, number)
     if isinstance(error, (aiohttp.ClientError, ConnectionError, TimeoutError)):
         return Refusal("The connection to Discord broke; ask again in a minute.", failure_text(error))
+    # Its text may hold a statement with its values, so only its kind is logged.
     if isinstance(error, SQLAlchemyError):
         sentence = "The bot cannot read or save just now, and nothing was changed; try again in a minute."
         return Refusal(sentence, f"the database failed: {type(error).__name__}")
@@ -87,6 +89,7 @@ def _by_discord(error: discord.HTTPException, number: str) -> Refusal:
         return Refusal(TOO_LARGE, failure_text(error))
     if error.code in _SENTENCES:
         return Refusal(_SENTENCES[error.code], failure_text(error), logging.INFO)
+    # Before the status: a 401 is for the operator, whom the log reaches.
     if token_is_refused(error):
         return Refusal(_NOT_LOGGED_IN, failure_text(error), logging.ERROR)
     return _by_status(error, number)

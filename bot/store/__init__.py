@@ -52,6 +52,7 @@ class Store:
         With `shards`, its process posts and watches only for the servers on these shards.
         """
         owner = Owner(application_id, shards)
+        # The database is open by then, so only the view of it changes.
         store = self if owner == self.owner else replace(self, **_owned_tables(self.engine, owner))
         await store.guilds.load()
         await store.claims.load()

@@ -28,6 +28,7 @@ TO_CREATOR: Final = 0
 ANYWHERE: Final = "ANY"
 """The symbol of an alert that watches all recorded markets of its exchanges; no contract has that name."""
 
+# Without the cooldown: two alerts that differ in it alone would both be posted.
 _KEY: Final = ("channel_id", "exchange", "symbol", "distance", "notional", "positions")
 
 

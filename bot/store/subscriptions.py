@@ -196,6 +196,7 @@ class SubscriptionTable:
         values = {"state": SubscriptionState.ACTIVE, "reason": "", "failures": 0, "active_since": now}
         one = and_(self._own, subscriptions.c.id == subscription_id)
         async with writing(self._engine) as connection:
+            # Locked, so that of two simultaneous presses the second one finds it active.
             query = select(subscriptions).where(one).with_for_update()
             found = (await connection.execute(query)).mappings().first()
             row = dict(found or {})
@@ -208,10 +209,12 @@ class SubscriptionTable:
                     connection, subscriptions, row, there=_NOT_DRAFT, most=most
                 )
             else:
+                # A paused equal one does no harm: only what runs would post twice.
                 await _check_equal(connection, row, there=_ACTIVE)
             await connection.execute(update(subscriptions).where(one).values(values))
         return True
 
+    # Every statement is limited to the owner's rows: several bots may share a database.
     async def _change(self, values: dict[str, Any], *conditions: ColumnElement[bool]) -> bool:
         async with writing(self._engine) as connection:
             changed = await connection.execute(

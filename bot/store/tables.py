@@ -45,6 +45,7 @@ class UtcSeconds(TypeDecorator[datetime]):
 
 
 metadata = MetaData(
+    # Named, because a migration can only drop what has a name.
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_name)s",
         "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -61,6 +62,7 @@ subscriptions = Table(
     Column("application_id", BigInteger, nullable=False, server_default=text("0")),
     Column("channel_id", BigInteger, nullable=False, index=True),
     Column("creator_id", BigInteger, nullable=False),
+    # The code of `bot.request.posted`: old rows are read by the same rules as the buttons of old messages.
     Column("spec", String(300), nullable=False),
     Column("every", Integer, nullable=False),
     Column("at_minute", Integer, nullable=False, server_default=text("0")),
@@ -76,6 +78,7 @@ subscriptions = Table(
     Column("active_since", UtcSeconds, nullable=False),
     # None for drafts, which take no place: a unique key allows any number of rows with NULL.
     Column("place", Integer),
+    # A row of no server could never be listed, removed or erased.
     CheckConstraint("guild_id > 0", name="ck_subscriptions_guild_id"),
     CheckConstraint("at_minute BETWEEN 0 AND 1439", name="ck_subscriptions_at_minute"),
     CheckConstraint("weekdays BETWEEN 1 AND 127", name="ck_subscriptions_weekdays"),
@@ -95,12 +98,14 @@ snapshots = Table(
     "snapshots",
     metadata,
     Column("id", Integer, primary_key=True),
+    # Gone with its subscription, so that nothing of a server is left when it is erased.
     Column("subscription_id", Integer, ForeignKey("subscriptions.id", ondelete="CASCADE"), nullable=False),
     Column("due", UtcSeconds, nullable=False),
     Column("state", String(10), nullable=False),
     Column("message_id", BigInteger),
     Column("reason", String(300), nullable=False),
     Column("changed_at", UtcSeconds, nullable=False, index=True),
+    # What makes a post unique, also among processes: whoever adds the row sends it.
     UniqueConstraint("subscription_id", "due"),
 )
 
@@ -163,6 +168,7 @@ pending_answers = Table(
     metadata,
     Column("interaction_id", BigInteger, primary_key=True, autoincrement=False),
     Column("application_id", BigInteger, nullable=False),
+    # Discord names no longest length.
     Column("token", Text, nullable=False),
     Column("reply", String(10), nullable=False),
     Column("edits", Boolean, nullable=False),

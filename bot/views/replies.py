@@ -115,6 +115,7 @@ def fitting(lines: Sequence[str], *, most: int | None = None, hint: str = "") ->
     """Return as many lines as an embed takes, at most `most`, and how many are left out with a `hint`."""
     text = ""
     for place, line in enumerate(lines):
+        # Room is kept for these words before each line, as any line may be the last that fits.
         rest = f"… and {len(lines) - place} more{hint}"
         if place == most or len(text) + len(line) + len(rest) + 2 > _LONGEST_DESCRIPTION:
             return text + rest
@@ -129,6 +130,7 @@ def csv_file(result: MapResult, *, most: int) -> tuple[str, bytes]:
     """
     name, content = f"{file_stem(result.request)}.csv", result.levels_csv or b""
     if len(content) > most:
+        # Only where it has to be: phones open a CSV, and few of them a gz.
         name, content = f"{name}.gz", gzip.compress(content)
     if len(content) > most:
         raise RequestError("The table is too large for this server; choose fewer trades, such as top_n 1000.")

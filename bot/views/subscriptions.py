@@ -62,6 +62,7 @@ class DeskButton(
         action: str,
         number: int,
         *,
+        # Of a button that is made again to answer a press, nobody sees label or style.
         label: str = "…",
         style: discord.ButtonStyle = discord.ButtonStyle.secondary,
     ) -> None:
@@ -95,6 +96,7 @@ class DeskMenu(Press, ui.DynamicItem[ui.Select[Any]], template=r"sub:pick", acce
     """A menu that chooses a subscription from the list."""
 
     def __init__(self, options: list[discord.SelectOption] | None = None) -> None:
+        # A menu needs an option, also where it is only made again to answer a press.
         options = options or [discord.SelectOption(label="…")]
         super().__init__(
             ui.Select(custom_id="sub:pick", options=options, placeholder="Choose one to change it")
@@ -150,6 +152,7 @@ def list_reply(
     if not subscriptions:
         text = "No subscriptions here; /subscribe adds one."
         return {"content": text, "embeds": [], "attachments": [], "view": None}
+    # Numbered by place, as in the menu below; the ids of rows mean nothing to people.
     lines = [
         f"{place}. {one_line(each)}\n-# {_state(each, last.get(each.id), now=now, jitter=jitter)}"
         for place, each in enumerate(subscriptions, 1)

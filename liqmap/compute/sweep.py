@@ -52,10 +52,12 @@ class SweepPath:
     @classmethod
     def of(cls, window: TimeWindow, traded: PricePath, mark: Series | None, *, bin_seconds: int) -> Self:
         """Return the path of a window by mark prices, and by `traded` minutes where none are known."""
+        # From whole bins, so that minutes can be grouped into bins by their place alone.
         step = max(bin_seconds * 1000, MINUTE_MS)
         start, end = window.start_ms // step * step, -(-window.end_ms // step) * step
         minutes = (end - start) // MINUTE_MS
         low, high = np.full(minutes, np.inf), np.full(minutes, -np.inf)
+        # Traded prices first: where a mark price is known, it takes their place.
         known = [(traded.time, traded.low, traded.high)]
         if mark is not None:
             known.append((mark.time, mark.values[0], mark.values[1]))
@@ -63,6 +65,7 @@ class SweepPath:
             inside = slice(*np.searchsorted(time, (start, end)).tolist())
             place = (time[inside] - start) // MINUTE_MS
             low[place], high[place] = lowest[inside], highest[inside]
+        # Of the window's own minutes, without those that only fill its first and last bin.
         wanted = -(-window.end_ms // MINUTE_MS) - window.start_ms // MINUTE_MS
         bounds = (window.start_ms // MINUTE_MS * MINUTE_MS, window.end_ms)
         marked = 0 if mark is None else int(np.diff(np.searchsorted(mark.time, bounds))[0])
@@ -102,6 +105,7 @@ class SweepPath:
         width = max(self.bin_seconds // 60, 1)
         low, high = self.low.reshape(-1, width).min(axis=1), self.high.reshape(-1, width).max(axis=1)
         time = self.start_ms + np.arange(len(low)) * width * MINUTE_MS
+        # Nobody asks it for closes; the last argument only has the right length.
         return PricePath(time, low, high, low)
 
 

@@ -30,6 +30,7 @@ Maps are sealed at multiples of it (UTC).
 FORMAT: Final = 2
 """The version of the lines' format; a ledger of another format is refused."""
 
+# So few that sums in another order, as on another machine, write the same line.
 _DIGITS = 8  # significant digits of the numbers in a line
 
 
@@ -100,6 +101,7 @@ class Seal:
             "sigma": _rounded(self.sigma),
             "coverage": round(self.coverage, 6),
             "standing": _rounded(self.standing),
+            # The map itself: with it in the line, nobody has to have the trades to check a score.
             "density": _list(self.density),
             "baseline": None if self.baseline is None else _list(self.baseline),
             "reach": None if self.reach is None else _list(self.reach),

@@ -31,8 +31,8 @@ _REDIRECTS: Final = frozenset(
     }
 )
 _MOST_REDIRECTS = 5
-_LARGEST_MESSAGE = 4 << 20
-_CLOSING_SECONDS = 1.0
+_LARGEST_MESSAGE = 4 << 20  # bytes; a stream that sends more is cut instead of filling the memory
+_CLOSING_SECONDS = 1.0  # a stream that is given up has nothing more to say
 
 
 class Session:
@@ -56,6 +56,7 @@ class Session:
         """
         host = host_of(url)
         stall = self.network.stall_timeout
+        # No limit on the whole: a large file may take long, as long as it goes on.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=stall, sock_read=stall)
         with passing(host):
             target = URL(url)
@@ -65,6 +66,7 @@ class Session:
                     target,
                     headers=headers,
                     timeout=timeout,
+                    # Followed here, because the library would follow them to any host.
                     allow_redirects=False,
                     proxy=self.network.proxy_for(str(target)),
                 )

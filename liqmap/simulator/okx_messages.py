@@ -67,6 +67,7 @@ class Fills:
         """Return the fills of each trade: six tenths of it, and the rest."""
         places = _decimals(part.symbol, part.listing)
         lots = np.rint(part.trades.size / CONTRACTS[part.symbol] * 10.0**places)
+        # Of unequal size, so that a parser that takes the fills for orders is noticed.
         first = np.floor(lots * 0.6)
         trade = np.repeat(np.arange(len(lots)), FILLS)
         ids = part.ids[trade] * FILLS + np.tile(np.arange(FILLS), len(lots))
@@ -213,6 +214,7 @@ def okx_ticker(symbol: str, listing: Listing) -> dict[str, Any]:
 
 def okx_tiers(family: str) -> list[dict[str, Any]]:
     """Return the first tiers of a family of instruments, as GET /api/v5/public/position-tiers writes them."""
+    # Each tier begins a hundredth of a contract above the one below, as recorded.
     rows, least = [], "0"
     for number, (most, rate, initial, leverage) in enumerate([*_TIERS, *_MORE_TIERS], 1):
         row = {"baseMaxLoan": "", "imr": initial, "instFamily": family, "instId": "", "maxLever": leverage}
