@@ -154,8 +154,13 @@ def _special(text: str, *, only_missing: bool = False) -> frozenset[str]:
     """
     if text.isascii():
         return frozenset()
-    missing = frozenset(text) - _letters(_REGULAR, 0)
+    missing = frozenset(text) - _usual_letters()
     return missing if only_missing or not missing else frozenset(each for each in text if not each.isascii())
+
+
+@lru_cache
+def _usual_letters() -> frozenset[str]:
+    return frozenset(_letters(_REGULAR, 0))
 
 
 class _Found(NamedTuple):
@@ -175,8 +180,12 @@ def _fallback(special: frozenset[str]) -> _Found | None:
     best = None
     for path, index in _system_fonts():
         letters = _letters(path, index)
-        held = special & letters
-        if held and letters >= _PLAIN and (best is None or len(held) > len(best.letters)):
+        held = frozenset(each for each in special if each in letters)
+        if (
+            held
+            and all(each in letters for each in _PLAIN)
+            and (best is None or len(held) > len(best.letters))
+        ):
             best = _Found(path, index, held)
             if held == special:
                 break
@@ -202,12 +211,16 @@ def _faces(path: Path) -> int:
 
 
 @lru_cache(maxsize=64)
-def _letters(path: Path, index: int) -> frozenset[str]:
+def _letters(path: Path, index: int) -> str:
+    """Return all letters of a font, as a text: a set of them would take fifty times the memory."""
     try:
         with path.open("rb") as file:
-            return frozenset(map(chr, TTFont(file, fontNumber=index, lazy=True).getBestCmap() or ()))
+            font = TTFont(file, fontNumber=index, lazy=True)
+            # Without this, the names of all glyphs are read, for which a Chinese font is read as a whole.
+            font.setGlyphOrder([])
+            return "".join(map(chr, font.getBestCmap() or ()))
     except (OSError, TTLibError):
-        return frozenset()
+        return ""
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ import signal
 import threading
 from multiprocessing import connection, parent_process
 
-from liqmap.memory import tune_memory
+from liqmap.memory import give_back_memory, tune_memory
 
 
 def prepare_process() -> None:
@@ -20,9 +20,13 @@ def prepare_process() -> None:
         threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
     tune_memory()
     importlib.import_module("liqmap.render")
-    fonts = importlib.import_module("liqmap.render.fonts")
     # Beside the first job, which rarely needs them.
-    threading.Thread(target=fonts.find_fonts, daemon=True).start()
+    threading.Thread(target=_find_fonts, daemon=True).start()
+
+
+def _find_fonts() -> None:
+    importlib.import_module("liqmap.render.fonts").find_fonts()
+    give_back_memory()  # which a thread took for itself, and no other would use again
 
 
 def _exit_with(sentinel: int) -> None:

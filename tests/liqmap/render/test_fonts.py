@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw
 
 from liqmap.render import fonts
@@ -23,6 +24,12 @@ def test_latin_text_is_written_in_the_usual_font():
     assert drawable("BTCUSDT → $4.5M") == "BTCUSDT → $4.5M"
     assert font_of("BTCUSDT → $4.5M", 20).getname() == ("DejaVu Sans", "Book")
     assert font_of("BTCUSDT", 20, bold=True).getname() == ("DejaVu Sans", "Bold")
+
+
+@pytest.mark.parametrize("path", [fonts._REGULAR, fonts._BOLD])
+def test_letters_of_a_font_are_those_that_its_table_names(path: Path):
+    with TTFont(path) as font:
+        assert sorted(fonts._letters(path, 0)) == sorted(map(chr, font.getBestCmap()))
 
 
 def test_script_without_a_font_is_written_as_code_points(monkeypatch: pytest.MonkeyPatch):
@@ -47,8 +54,8 @@ def two_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     real = fonts._letters
     letters = {CHINESE_FONT: "币安人生", OTHER_FONT: "ไทยΩ"}
 
-    def letters_of(path: Path, index: int) -> frozenset[str]:
-        return fonts._PLAIN | frozenset(letters[path]) if path in letters else real(path, index)
+    def letters_of(path: Path, index: int) -> str:
+        return "".join(fonts._PLAIN) + letters[path] if path in letters else real(path, index)
 
     monkeypatch.setattr(fonts, "findSystemFonts", lambda: [str(path) for path in letters])
     monkeypatch.setattr(fonts, "_letters", letters_of)
