@@ -12,7 +12,7 @@ from liqmap.errors import DataError
 from liqmap.exchanges.listed import listed_symbols
 from liqmap.exchanges.protocol import Spellings
 
-_PERPETUAL: Final = re.compile(r"(?<=.)PERP$")  # the coin PERP has nothing before it
+_PERPETUAL: Final = re.compile(r"(?<=.)PERP$|(?<=USD[TC])SWAP$|(?<=USD)SWAP$")  # PERP alone is a coin
 _IN_DOLLARS: Final = re.compile(r"[^\W_]+USD")
 # Others, such as ETHBTC and BTCUSD1, may also be names of coins. They are taken as symbols if they are known.
 _WHOLE: Final = re.compile(r"[^\W_]+(?:USDT|USDC|BUSD)|[^\W_]+_(?:PERP|\d{6})")

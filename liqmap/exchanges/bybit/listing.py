@@ -13,7 +13,7 @@ from liqmap.exchanges.listed import listed_symbols
 from liqmap.exchanges.protocol import Spellings
 
 _WHAT = "its symbols"
-_PERPETUAL: Final = re.compile(r"(?<=.)PERP$")  # the coin PERP has nothing before it
+_PERPETUAL: Final = re.compile(r"(?<=.)PERP$|(?<=USD[TC])SWAP$|(?<=USD)SWAP$")  # PERP alone is a coin
 # BTCUSDT, BTCUSD; quarterly BTCUSDH24; in USDC BTCPERP; dated BTC-26JUN26, BTCUSDT-26JUN26.
 _WHOLE: Final = re.compile(
     r"[^\W_]+(?:USDT|USDC|USD)(?:[HMUZ]\d\d)?|[^\W_]+(?<!USDT)(?<!USDC)(?<!USD)PERP|[^\W_]+-\d{1,2}[A-Z]{3}\d\d"
