@@ -141,8 +141,8 @@ def _title(result: MapResult) -> str:
     simulated = " · simulated" if result.coverage.simulated else ""
     warning = coverage_warning(result.coverage)
     if warning is not None and result.coverage.fraction < BARELY_COVERED:
-        return f"⚠️ {result.request.market.symbol}{simulated}: {warning[:1].lower()}{warning[1:]}"
-    return f"{result.request.market.symbol} liquidation map{simulated} · last {_last_price(result)}"
+        return f"⚠️ {result.markets[0].symbol}{simulated}: {warning[:1].lower()}{warning[1:]}"
+    return f"{result.markets[0].symbol} liquidation map{simulated} · last {_last_price(result)}"
 
 
 def _last_price(result: MapResult) -> str:
@@ -169,7 +169,7 @@ def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
     request, summary = result.request, result.summary
     ended = discord.utils.format_dt(request.window.end, "R")
     lines = [
-        " · ".join([exchanges_text(request.markets), *asked_words(request), f"window ended {ended}"]),
+        " · ".join([exchanges_text(result.markets), *asked_words(request), f"window ended {ended}"]),
         *(f"⚠️ {note}" for note in _notes(result)),
     ]
     embed = discord.Embed(description="\n".join(lines), colour=colour)
@@ -247,7 +247,7 @@ def _footer(result: MapResult) -> str:
 def _alt_text(result: MapResult) -> str:
     summary = result.summary
     facts = [
-        f"{result.request.market.symbol}, {window_text(result.request.window)}",
+        f"{result.markets[0].symbol}, {window_text(result.request.window)}",
         *(["simulated data"] if result.coverage.simulated else []),
         coverage_text(result.coverage),
         f"selected {_selected(result)}",

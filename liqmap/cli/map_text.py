@@ -75,7 +75,7 @@ def as_text(result: MapResult, files: dict[str, Path], *, typed: Sequence[Market
         *((name, str(path)) for name, path in files.items()),
     ]
     # Only the first symbol: in a map of several exchanges, the others are the same coin by another spelling.
-    market = f"{request.market.symbol} on {exchanges_text(request.markets)}"
+    market = f"{result.markets[0].symbol} on {exchanges_text(result.markets)}"
     title = f"{market}, {', '.join(asked_words(request))}{simulated}"
     lines = [title, *(f"  {name:<13} {text}" for name, text in rows)]
     lines.append(f"  Estimated from trades by the {margin_text(summary.margin)}; not financial advice.")

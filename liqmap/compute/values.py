@@ -229,6 +229,11 @@ class LiquidationMap(Computed):
     left_out: tuple[LeftOut, ...] = ()
 
     @property
+    def market(self) -> Market:
+        """The market whose prices are drawn: the first of those that are not left out."""
+        return self.shares[0].market if self.shares else self.request.market
+
+    @property
     def coverages(self) -> dict[Exchange, Coverage]:
         """The coverage of each exchange in the map."""
         own = {each.market.exchange: each.coverage for each in self.shares}

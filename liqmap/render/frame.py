@@ -61,7 +61,7 @@ def _draw_title(
     canvas: Canvas, liquidation_map: LiquidationMap, title: str, label: str, palette: Palette
 ) -> None:
     """Write the title in one line, in letters as large as what stands beside it allows."""
-    symbol, coverage, y = liquidation_map.request.market.symbol, liquidation_map.coverage, HEIGHT - 42
+    symbol, coverage, y = liquidation_map.market.symbol, liquidation_map.coverage, HEIGHT - 42
     right = canvas.text(WIDTH - MARGIN, y, label, palette.muted, size=SIZES.subtitle, anchor="r").left
     simulated = "SIMULATED DATA" if coverage.simulated else ""
     room = right - _APART - MARGIN - 14

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from liqmap.model import Coverage, Exchange, MapRequest, MapSummary
+    from liqmap.model import Coverage, Exchange, MapRequest, MapSummary, Market
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,11 @@ class MapResult:
         return self._table("heatmap")
 
     @property
+    def markets(self) -> tuple[Market, ...]:
+        """The markets in the map, the one whose prices are drawn first; those left out are not among them."""
+        return tuple(each.market for each in self.summary.by_market) or self.request.markets
+
+    @property
     def coverages(self) -> Mapping[Exchange, Coverage]:
         """The coverage of each exchange in the map."""
         own = {each.market.exchange: each.coverage for each in self.summary.by_market}
@@ -122,7 +127,7 @@ class MapResult:
         )
         images = "".join(
             # The images are inside the page, so that a notebook still shows them on another machine.
-            f'<img alt="{picture} of {self.request.market.symbol}" style="max-width:100%"'
+            f'<img alt="{picture} of {self.markets[0].symbol}" style="max-width:100%"'
             f' src="data:image/png;base64,{b64encode(png).decode()}">'
             for picture, png in self.pictures.items()
         )
@@ -131,9 +136,12 @@ class MapResult:
     def _rows(self) -> Iterator[tuple[str, str]]:
         request, summary = self.request, self.summary
         step = price_step(summary.last_price, bucket_size=summary.bucket_size)
-        exchange = exchanges_text(request.markets)
+        exchange = exchanges_text(self.markets)
         simulated = ", SIMULATED DATA" if self.coverage.simulated else ""
-        yield "market", f"{request.market.symbol} on {exchange}, {', '.join(asked_words(request))}{simulated}"
+        yield (
+            "market",
+            f"{self.markets[0].symbol} on {exchange}, {', '.join(asked_words(request))}{simulated}",
+        )
         yield "window", window_text(request.window)
         yield "data", coverage_text(self.coverage)
         unswept = unswept_text(self.coverages, summary.margin.sweep)

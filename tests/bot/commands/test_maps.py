@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,15 +16,19 @@ from liqmap.model import (
     Gap,
     GapKind,
     GrossValue,
+    LeftOut,
+    LeftOutKind,
     LevelFilter,
     MapRequest,
     MarginModel,
+    MarketSummary,
     Portion,
     Theme,
     TopN,
 )
+from liqmap.model.summary import MapNumbers
 from liqmap.model.window import TimeWindow
-from tests.bot.conftest import PNG, REQUEST, WINDOW, Floor, labels, result_of
+from tests.bot.conftest import PNG, REQUEST, SUMMARY, WINDOW, Floor, labels, result_of
 from tests.conftest import BTCUSDT
 
 # An error that has become a sentence still counts as one to the simulation.
@@ -227,6 +231,30 @@ async def test_partial_map_comes_first_and_the_complete_map_replaces_it(floor: F
     assert whole.message.id == message.id
     assert [whole.content, await whole.attachments[0].read()] == ["", PNG + b"map"]
     assert "covered" not in (whole.embeds[0].description or "")
+
+
+async def test_slow_exchange_is_named_in_the_map_of_the_others_until_it_is_there(floor: Floor):
+    floor.draw.gate = asyncio.Event()
+    markets = Market(Exchange.BINANCE, "BTCUSDT"), Market(Exchange.OKX, "BTCUSDT")
+    one = MarketSummary(
+        **{each.name: getattr(SUMMARY, each.name) for each in fields(MapNumbers)},
+        market=markets[0],
+        coverage=Coverage(WINDOW, (WINDOW,)),
+    )
+    slow = LeftOut(markets[1], LeftOutKind.BEING_FETCHED)
+    floor.draw.partial = result_of(
+        replace(REQUEST, markets=markets), summary=replace(SUMMARY, by_market=(one,), left_out=(slow,))
+    )
+    asking = asyncio.create_task(floor.liqmap(exchange="all"))
+    while (message := floor.channel.last_message) is None or not message.attachments:
+        await asyncio.sleep(0)
+    assert message.content.startswith("This map is incomplete; the rest is being fetched")
+    words = str([each.to_dict() for each in message.embeds])
+    assert "OKX is left out (still being fetched)" in words
+    floor.draw.gate.set()
+    whole = shown(await asking)
+    assert whole.message.id == message.id
+    assert "left out" not in str([each.to_dict() for each in whole.embeds])
 
 
 @EXPECTS_ERRORS

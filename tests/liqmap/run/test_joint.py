@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from liqmap.cli.map_text import as_text
 from liqmap.compute.joint_series import with_series
 from liqmap.compute.values import LiquidationMap, MarketShare, PricePath, Realised
 from liqmap.errors import RequestError
@@ -170,6 +171,18 @@ def test_odd_last_trade_leaves_no_exchange_out(parts: dict[Market, Part]):
     assert summary.left_out == ()
     assert summary.by_market[2].last_price == 28_502 * 1.02
     assert summary.last_price == 28_500
+
+
+def test_map_without_the_first_exchange_is_named_after_the_symbol_whose_prices_it_shows(tmp_path: Path):
+    # Binance counts the coin by the thousand; its price is not the one that is drawn.
+    markets = Market(Exchange.BINANCE, "1000PEPEUSDT"), Market(Exchange.OKX, "PEPEUSDT")
+    trades = trades_from([(86_399_000, 0.0123, 1e6, "buy")])
+    request = MapRequest(markets, WINDOW, TopN(10))
+    failed = LeftOut(markets[0], LeftOutKind.FAILED, problem="Binance refuses to answer")
+    result = run_joint_job(job_of(request, {markets[1]: part_of(tmp_path, markets[1], trades)}, failed))
+    assert result.markets == (markets[1],)
+    assert as_text(result, {}, typed=markets).startswith("PEPEUSDT on OKX, top 10 trades per side")
+    assert "<td>PEPEUSDT on OKX, top 10 trades" in result._repr_html_()
 
 
 def with_interest(job: JointJob, *values: float | None) -> JointJob:
