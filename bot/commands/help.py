@@ -74,6 +74,7 @@ _OTHERS: Final = (
     " cell below is a day."
 )
 _PICTURES: Final = Path(__file__).parents[1] / "pictures"
+# Said with every list of commands, because a map invites the belief that the price is drawn to its bars.
 _HONEST: Final = (
     "**All of it is an estimate** from trades. Nobody can see positions, and nothing says that the price must"
     " go where the bars are. The foot of each picture says which part of the window is covered by data. The"

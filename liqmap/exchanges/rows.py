@@ -93,6 +93,7 @@ def trades_of_day(
     if rows.ids is not None and not inside.all():
         outside = NumberedTrades(_at(rows.trades(), beside), rows.ids[beside])
     zero_sizes = int(np.count_nonzero(inside & ~real))
+    # Last, because the counts above need the rows that it drops.
     keep = inside & real
     if not keep.all():
         rows.pick(keep)

@@ -125,6 +125,7 @@ class Scored:
         if outcome is None or outcome.usd is None or outcome.fresh is None or not seal.counts:
             raise ValueError("only a scored window has numbers")
         total = float(outcome.usd.sum())
+        # Shares, so that one violent window does not outweigh a month of others.
         share, hit = outcome.usd / total, mask(outcome.touched)
         found = {name: float(share @ counts) for name, counts in seal.counts.items()}
         return cls(
@@ -153,6 +154,7 @@ def report_of(content: Content, *, symbol: str | None = None) -> Report | None:
     windows = [each for each in windows_of(content.lines) if symbol in {None, each.seal.market.symbol}]
     if begin is None or not windows:
         return None
+    # A sampled feed lacks most of a cascade, so its shares do not compare with those of a complete one.
     feeds = {each.outcome.complete for each in windows if each.outcome is not None}
     complete = True in feeds
     shown = [each for each in windows if each.outcome is None or each.outcome.complete is complete]

@@ -67,6 +67,7 @@ def _verdict(look: Look) -> str:
     marked, matched = (f"{share * 100:.1f} %" for share in look.capture)
     level = "95 % interval" if look.level == 0.95 else "95 % interval over three looks"
     difference = f"(difference {points(look.lift.value)}, {level} {interval_text(look.lift)})"
+    # Only an interval that excludes zero is a finding; anything else shows no edge, however large the mean.
     if look.lift.low > 0:
         return (
             f"Over {look.days} days, {marked} of liquidated USD fell into the marked zones; equally distant"

@@ -67,6 +67,7 @@ class WarmMarkets:
                 again = _AGAIN_AFTER
             for symbol in most_traded:
                 self._want(exchange, symbol)
+            # Those in the settings first: they are what the operator wants most.
             if not await self._fill(exchange, list(dict.fromkeys([*named, *most_traded]))):
                 again = _AGAIN_AFTER
             await self._clock.sleep(again.total_seconds())
@@ -79,6 +80,7 @@ class WarmMarkets:
         url = row.volumes.url(self._settings.exchanges.of(exchange).api_url)
         volumes = row.volumes.read(await self._supply.clients[exchange].get(url, weight=row.volumes.weight))
         recordable = [symbol for symbol in volumes if row.live.records(symbol)]
+        # By name among equals, so that the choice does not change from day to day.
         return sorted(recordable, key=lambda symbol: (-volumes[symbol], symbol))[:count]
 
     async def _fill(self, exchange: Exchange, symbols: Sequence[str]) -> bool:
@@ -92,6 +94,7 @@ class WarmMarkets:
         recent = self._supply.recent.get(exchange)
         if recent is None:
             return whole
+        # The newest hour of every market before an older one of any: short windows are requested most.
         hours = sorted(split_at(window, HOUR), key=lambda each: each.start, reverse=True)
         for hour in hours:
             for symbol in symbols:

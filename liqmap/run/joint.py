@@ -145,6 +145,7 @@ def run_joint_job(job: JointJob) -> MapResult:
             parts = [replace(each, loaded=its) for each, its in zip(parts, together, strict=True)]
         watch.lap("load")
         sources = [each.source() for each in parts]
+        # Only what all of them cover: a sum over some would look like one over all.
         coverage = joint_coverage(request.window, {each.market.exchange: each.coverage for each in sources})
         liquidation_map = build_joint_map(
             request, coverage, sources, left_out=left_out, side_by_side=threads.map
@@ -204,6 +205,7 @@ def _comparable(job: JointJob, loaded: Sequence[_Part | LiqmapError]) -> tuple[l
     problems = [
         (each, its) for each, its in zip(job.jobs, loaded, strict=True) if isinstance(its, LiqmapError)
     ]
+    # The reference's, which is what was asked for first.
     if not parts:
         raise problems[0][1]
     failed = [LeftOut(each.market, LeftOutKind.FAILED, problem=error.problem) for each, error in problems]

@@ -72,6 +72,7 @@ def bybit_trades(topic: str, part: MarketDay, sent_ms: int) -> list[str]:
     "seq":1783284617}]}
     """
     trades, ids = part.trades, part.ids
+    # Bybit also knows ticks of zero. They are left out, because nothing should read them.
     tick = choice(np.diff(trades.price, prepend=0) > 0, ["MinusTick", "PlusTick"])
     rows = _texts(
         *('{"T":', trades.time, f',"s":"{part.symbol}","S":"', _side(part)),

@@ -128,6 +128,7 @@ class BybitSeries(_Rows):
         rows = await self.between(
             query["symbol"], start, end, rows=bybit_interest, time=lambda row: int(row["timestamp"])
         )
+        # A real cursor is opaque; nothing may depend on what is in it.
         first = int(query.get("cursor", "0") or 0)
         page = rows[::-1][first : first + limit]
         more = quote(f"{first + limit}") if first + limit < len(rows) else ""
@@ -159,6 +160,7 @@ class OkxSeries(_Rows):
         if symbol not in linear_symbols() or query.get("period") != "5m":
             return okx_refused(*UNKNOWN)
         end = int(query.get("end", str(self.now() + 1))) - 1
+        # OKX forgets the older values, so a recorder must fetch them in time.
         oldest = self.now() - _OKX_INTEREST_KEPT * STEP_MS
         start = max(int(query.get("begin", "0")) + 1, oldest)
         rows = await self.between(symbol, start, end, rows=okx_interest, time=lambda row: int(row[0]))
