@@ -216,27 +216,27 @@ class Subscriptions(commands.Cog):
     @commands.Cog.listener()
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Claim the rows of this server that belong to no bot yet."""
-        await self.desk.claim_guild(guild.id)
+        await self.desk.outlast(lambda: self.desk.claim_guild(guild.id))
 
     @commands.Cog.listener()
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Claim the rows of a server that the bot has just joined and that belong to no bot yet."""
-        await self.desk.claim_guild(guild.id)
+        await self.desk.outlast(lambda: self.desk.claim_guild(guild.id))
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Erase everything about a server that the bot has left."""
-        await self.desk.forget_guild(guild.id)
+        await self.desk.outlast(lambda: self.desk.forget_guild(guild.id))
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """Remove the subscriptions and alerts of a deleted channel."""
-        await self.desk.forget_channel(channel.id)
+        await self.desk.outlast(lambda: self.desk.forget_channel(channel.id))
 
     @commands.Cog.listener()
     async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
         """Remove the subscriptions and alerts of a deleted thread."""
-        await self.desk.forget_channel(event.thread_id)
+        await self.desk.outlast(lambda: self.desk.forget_channel(event.thread_id))
 
     async def _target(self, interaction: discord.Interaction, place: _Place) -> Postable:
         """Return the channel to post in. Raises RequestError unless all that is wanted may be done there."""

@@ -119,6 +119,9 @@ class AlertWatch:
         looks.append(self._look_everywhere(everywhere))
         faults = [each for each in await asyncio.gather(*looks, return_exceptions=True) if each is not None]
         for fault in faults:
+            if isinstance(fault, SQLAlchemyError):  # the next check, in a minute, will do
+                log.warning("alerts wait for the database: %s", type(fault).__name__)
+                continue
             # Logged once: the same fault would recur every minute.
             if repr(fault) not in self._logged:
                 log.error("an alert could not be checked because of a fault in the bot", exc_info=fault)

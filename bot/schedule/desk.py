@@ -8,6 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import discord
+from sqlalchemy.exc import SQLAlchemyError
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from bot.interaction.patience import acknowledge, may_pass, patiently
 from bot.interaction.permissions import Postable, check_bot, check_member, check_publishable
@@ -19,7 +21,9 @@ from bot.views.subscriptions import confirm_view, list_reply, one_line, one_repl
 from liqmap import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tenacity import RetryCallState
 
     from bot.request.posted import Drawn
     from bot.schedule.scheduler import Scheduler
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DRAFTS_LIVE = timedelta(days=1)
+_FIRST_WAIT, _LONGEST_WAIT = 30.0, 600.0
 _GONE = "That subscription no longer exists; /subscriptions shows the others."
 
 
@@ -183,6 +188,17 @@ class SubscriptionDesk:
         await self._store.subscriptions.remove(number)
         self._scheduler.remove(number)
 
+    async def outlast(self, change: Callable[[], Awaitable[None]]) -> None:
+        """Make a change that Discord reports only once, however long the database is locked or away."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(SQLAlchemyError),
+            wait=wait_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+            sleep=self._clock.sleep,
+            before_sleep=_note_waiting,
+        ):
+            with attempt:
+                await change()
+
     async def claim_guild(self, guild_id: int) -> None:
         """Claim a server's rows that belong to no bot, and schedule its subscriptions."""
         claimed = await self._store.claims.claim(guild_id)
@@ -248,6 +264,11 @@ class SubscriptionDesk:
                 if not may_pass(error):
                     log.info("the bot is no longer in guild %d", guild_id)
                     await self.forget_guild(guild_id)
+
+
+def _note_waiting(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("a change that Discord reported waits for the database: %s", type(error).__name__)
 
 
 async def fetch_channel(client: discord.Client, channel_id: int) -> Postable:

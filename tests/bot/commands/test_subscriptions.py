@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,6 +15,7 @@ from bot.request.due import Schedule
 from bot.request.spec import MapSpec
 from bot.settings import BotSettings, SubscriptionsSettings
 from bot.store import Store, open_store
+from bot.store.database import SQLITE_FILE
 from bot.store.subscriptions import NewSubscription, PostStyle, SubscriptionState
 from liqmap.errors import DataError
 from liqmap.model import Exchange, Portion
@@ -461,6 +464,27 @@ async def test_removed_channel_thread_and_server_are_forgotten(floor: Floor, sto
     floor.env.backend.remove_guild(floor.env.guild.id)
     await floor.env.settle()
     assert await store.subscriptions.every_one() == []
+
+
+@pytest.mark.simcord(check_errors=False)
+async def test_removed_channel_is_forgotten_once_the_database_is_no_longer_locked(
+    floor: Floor, settings: BotSettings, store: Store, caplog: pytest.LogCaptureFixture
+):
+    other = floor.env.guild.create_text_channel("other")
+    for target in (floor.channel, other):
+        await floor.subscribed(floor.manager(), channel=target)
+    async with store.engine.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(settings.storage.path / SQLITE_FILE, isolation_level=None)) as locking:
+        locking.execute("BEGIN IMMEDIATE")
+        floor.env.backend.delete_channel(other.id)
+        await floor.env.advance_time(60)
+        assert len(await store.subscriptions.active()) == 2
+        locking.execute("ROLLBACK")
+    await floor.env.advance_time(120)
+    assert [each.channel_id for each in await store.subscriptions.active()] == [floor.channel.id]
+    assert "a change that Discord reported waits for the database: OperationalError" in caplog.text
+    assert not [each for each in caplog.records if each.exc_info]
 
 
 async def test_drafts_of_yesterday_are_tidied_up(floor: Floor, store: Store):
