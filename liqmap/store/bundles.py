@@ -115,7 +115,7 @@ def unread_until(root: Path, exchange: str) -> datetime | None:
 
     Raises OSError.
     """
-    return max(map(_written_until, _index.troubled(folder_of(root, exchange))), default=None)
+    return max(map(_held_until, _index.troubled(folder_of(root, exchange))), default=None)
 
 
 def bundle_files(root: Path) -> list[Path]:
@@ -139,6 +139,13 @@ def grows_until(file: Path) -> datetime | None:
     Raises ValueError for a journal whose name does not begin with a time.
     """
     return _written_until(file) if file.suffix == JOURNAL else None
+
+
+def _held_until(file: Path) -> datetime:
+    try:
+        return _written_until(file)
+    except ValueError:  # nobody knows of when a file is that liqmap did not name
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _written_until(file: Path) -> datetime:

@@ -198,6 +198,16 @@ def test_file_that_the_disk_does_not_give_costs_its_records_and_not_the_exchange
         assert times(store, symbol) == first_minutes(3)
 
 
+def test_file_of_another_name_that_the_disk_does_not_give_may_hold_any_window(
+    store: SegmentStore, journal: Journal
+):
+    recorded_minutes(store, journal, 1)
+    (file,) = bundle_files(store.root)
+    other = file.rename(file.with_name("copy.journal"))
+    with broken_disk(other, from_byte=0):
+        assert may_be_unread(store.root, BYBIT, TimeWindow(NOW, NOW + timedelta(days=9)))
+
+
 def test_error_that_may_pass_is_raised_and_hides_no_record(
     store: SegmentStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ):
