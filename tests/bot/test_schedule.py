@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -22,7 +22,6 @@ from bot.schedule.scheduler import ClockTrigger, Scheduler
 from bot.schedule.set_back import ClockWatch
 from bot.settings import BotSettings
 from bot.store import Store
-from bot.store.database import SQLITE_FILE
 from bot.store.snapshots import Snapshot, SnapshotState
 from bot.store.subscriptions import NewSubscription, Subscription, SubscriptionState
 from bot.store.tables import snapshots
@@ -415,31 +414,50 @@ async def test_posts_wait_while_drawing_is_broken_and_health_says_so(
     assert floor.env.backend.dm_channels.get(mona.id) is None
 
 
+@asynccontextmanager
+async def broken(store: Store, how: str) -> AsyncIterator[None]:
+    """Let the database refuse every change for a while."""
+
+    async def set_to(pragma: str) -> None:
+        async with store.engine.connect() as connection:
+            await connection.exec_driver_sql(f"PRAGMA {pragma}")
+
+    if how == "only read":
+        await set_to("query_only = ON")
+        yield
+        await set_to("query_only = OFF")
+        return
+    await set_to("busy_timeout = 0")
+    with closing(sqlite3.connect(store.engine.url.database or "", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
 @EXPECTS_ERRORS
-async def test_locked_database_refuses_commands_and_presses_and_loses_no_post(
-    floor: Floor, settings: BotSettings, store: Store
+@pytest.mark.parametrize("how", ["locked", "only read"])
+async def test_database_that_takes_no_changes_refuses_commands_and_presses_and_loses_no_post(
+    floor: Floor, store: Store, how: str, caplog: pytest.LogCaptureFixture
 ):
     mona = floor.manager()
     await floor.subscribed(mona)
     listed = (await mona.slash(floor.channel, "subscriptions")).response
     assert listed is not None
     await mona.select(listed.message, [str((await only(store)).id)], custom_id="sub:pick")
-    async with store.engine.connect() as connection:
-        await connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-    with closing(sqlite3.connect(settings.storage.path / SQLITE_FILE, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        await mona.click(listed.message, label="Pause")
+    async with broken(store, how):
+        for action in ("Pause", "Remove"):
+            await mona.click(listed.message, label=action)
         await mona.slash(floor.channel, "alert near", symbol="btc", distance="1%", notional="1m")
         said = [str(each.json) for each in floor.env.http_requests]
-        assert sum("The bot cannot read or save just now, and nothing" in each for each in said) == 2
+        assert sum("The bot cannot read or save just now, and nothing was" in each for each in said) == 3
         await floor.env.advance_time(HOUR)
         assert floor.channel.history() == []
-        other.execute("ROLLBACK")
     await floor.env.advance_time(HOUR / 4)  # more than the longest wait between two tries
     (message,) = floor.channel.history()
     assert "10:00 UTC" in (message.embeds[-1].footer.text or "")
     assert (await only(store)).failures == 0
     assert await store.alerts.all() == []
+    assert not [each for each in caplog.records if each.exc_info]
 
 
 async def test_server_error_of_discord_is_outlasted(floor: Floor):
