@@ -7,7 +7,6 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from liqmap.errors import DataError
@@ -168,7 +167,7 @@ def _kept_rows(
 
 def from_booleans(chunk: pa.Array) -> NDArray[np.bool_]:
     """Return a bool chunk as an array; DLPack knows no bit-packed booleans."""
-    return np.from_dlpack(pc.cast(chunk, pa.int8())).astype(np.bool_)
+    return np.from_dlpack(chunk.cast(pa.int8())).astype(np.bool_)
 
 
 def milliseconds(time: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from liqmap.errors import DataError, parser_door
 from liqmap.exchanges.archives import opened_zip
@@ -49,10 +48,12 @@ COLUMNS: Final = (
 
 def _from_sides(chunk: pa.Array) -> NDArray[np.bool_]:
     """Return whether each closing order bought. Raises ValueError for a side that is neither."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - 8 MiB that only workers need, which read files
+
     buys, sells = pc.equal(chunk, "BUY"), pc.equal(chunk, "SELL")
     if not pc.all(pc.or_(buys, sells)).as_py() and len(chunk):
         raise ValueError("a side is neither BUY nor SELL")
-    return np.from_dlpack(pc.cast(buys, pa.int8())).astype(np.bool_)
+    return np.from_dlpack(buys.cast(pa.int8())).astype(np.bool_)
 
 
 _READ = {

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 _LENGTH = 36  # of a UUID, which most ids are
@@ -32,6 +31,8 @@ def fingerprints(chunk: pa.Array) -> NDArray[np.uint64]:
 
     They take a sixth of the memory of the texts.
     """
+    import pyarrow.compute as pc  # noqa: PLC0415 - 8 MiB that only workers need, which read files
+
     uuids = np.from_dlpack(pc.binary_length(chunk)) == _LENGTH
     if uuids.all():
         found = _of_uuids(chunk)
