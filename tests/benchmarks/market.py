@@ -42,7 +42,7 @@ def make_market(files: Path, store: Path) -> None:
             executor.submit(_publish, day, files, bybit=index < BYBIT_FILES)
             for index, day in enumerate(DAYS[:FILES])
         ]
-        jobs += [executor.submit(_store, day, store) for day in DAYS[FILES:]]
+        jobs += [executor.submit(store_day, day, store) for day in DAYS[FILES:]]
         for job in jobs:
             job.result()
 
@@ -64,7 +64,8 @@ def _write(files: Path, exchange: Exchange, day: date, content: bytes) -> None:
         (files / exchange / source.checksum_url.lstrip("/")).write_bytes(checksum)
 
 
-def _store(day: date, store: Path) -> None:
+def store_day(day: date, store: Path) -> None:
+    """Write a day as a segment of `store`."""
     made: MarketDay = SimulatedMarket().day(SYMBOL, day)
     window = TimeWindow.of_day(day)
     origin = Origin(Exchange.BINANCE, SYMBOL, window, "made here", "", simulated=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from liqmap import Settings
 from liqmap.settings import EngineSettings, StorageSettings
 from tests.benchmarks.burst import measure_burst
+from tests.benchmarks.cluster import measure_cluster
 from tests.benchmarks.joint import measure_joint
 from tests.benchmarks.live import measure_crash, measure_fill, measure_many_streams
 from tests.benchmarks.maps import measure_cold, measure_warm
@@ -42,6 +43,7 @@ async def run() -> None:
         measure_parts(store, table)
         await measure_start(store, table)
         await measure_throughput(settings, table)
+        await measure_cluster(Path(temporary), settings, table)
         await measure_rivals(files, Path(temporary), settings, table)
         measure_queries(store, Path(temporary) / "parquet", table)
         await measure_fill(Path(temporary) / "fill", table)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,6 +42,16 @@ def test_metrics_show_the_cluster_and_the_shared_store():
         'liqmap_shared_store_seconds_bucket{le="0.5"} 1.0',
     ):
         assert f"{line}\n" in page
+
+
+def test_alarms_that_the_documents_recommend_are_metrics():
+    metrics = Metrics()
+    watch_cluster(metrics, engine())
+    text = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    alarms = set(re.findall(r"^\| `(liqmap_\w+)`", text, re.MULTILINE)) - {"liqmap_queue"}
+    assert len(alarms) >= 7
+    page = metrics.page().decode()
+    assert [each for each in alarms if f"\n{each} " not in page] == []
 
 
 @pytest.mark.parametrize(
