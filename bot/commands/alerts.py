@@ -42,7 +42,7 @@ from liqmap.parsing import (
     parse_symbol,
     parse_window,
 )
-from liqmap.text import exchanges_text, length_text, limit_text
+from liqmap.text import exchanges_text, in_bitcoin_text, length_text, limit_text
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -127,6 +127,8 @@ class Alerts(
             channel_id = await _channel_id(interaction, private=private)
             # Stored as completed, so that the alert does not follow another contract when lists change.
             meant = await self._symbols.completed(request)
+            if why := in_bitcoin_text(meant.market):
+                raise RequestError(why)
             new = NewAlert(
                 *(guild_id, channel_id, interaction.user.id, exchanges_word(chosen), meant.market.symbol),
                 *(near, large, rest),

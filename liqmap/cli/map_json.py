@@ -144,6 +144,7 @@ def _coverage_report(coverage: Coverage) -> dict[str, Any]:
         "lost_ids": coverage.lost_ids,
         "zero_sizes": coverage.zero_sizes,
         "unverified": coverage.unverified,
+        "differing": coverage.differing,
         "sources": coverage.sources,
         "last_trade": coverage.last_trade and coverage.last_trade.isoformat(),
         "whole_end": coverage.whole_end and coverage.whole_end.isoformat(),

@@ -46,7 +46,8 @@ def coverage_of(
         sources=(f"{market} {', '.join(ways)}",) if ways else (),
         lost_ids=sum(origin.lost_ids for origin in origins) + sum(hole.lost for hole in borders),
         zero_sizes=sum(origin.zero_sizes for origin in origins),
-        unverified=sum(origin.unverified for origin in origins),
+        unverified=sum(origin.unverified and not origin.differs for origin in origins),
+        differing=sum(origin.differs for origin in origins),
         simulated=any(origin.simulated for origin in origins),
     )
 
@@ -71,6 +72,7 @@ def joint_coverage(window: TimeWindow, each: Mapping[Exchange, Coverage]) -> Cov
         lost_ids=sum(coverage.lost_ids for coverage in coverages),
         zero_sizes=sum(coverage.zero_sizes for coverage in coverages),
         unverified=sum(coverage.unverified for coverage in coverages),
+        differing=sum(coverage.differing for coverage in coverages),
         simulated=any(coverage.simulated for coverage in coverages),
         last_trade=coverages[0].last_trade,
         whole_end=None,

@@ -158,13 +158,16 @@ class DayFiles:
         try:
             expected = await self._published.checksum(day)
             if expected == segment.origin.sha256:
-                verified = replace(segment.origin, unverified=False)
+                verified = replace(segment.origin, unverified=False, differs=False)
                 await asyncio.to_thread(restate_origin, segment, verified, incoming=self._store.incoming)
                 log.info("verified %s %s %s", day.exchange, day.symbol, day.day)
             elif expected:
                 log.warning(
                     "%s %s %s differs from its checksum; fetching it again", day.exchange, day.symbol, day.day
                 )
+                # Before it is fetched again, which may fail for ever: until then each map tells it.
+                differing = replace(segment.origin, differs=True)
+                await asyncio.to_thread(restate_origin, segment, differing, incoming=self._store.incoming)
                 try:
                     await self._fetch_whole(day, replaces=True)
                 except asyncio.CancelledError:

@@ -80,9 +80,10 @@ class Coverage:
     `covered` and `missing` are disjoint, ordered in time, and together make up the window. The counts are
     those of the whole segments that the covered parts are read from: `lost_ids` trades that are known to be
     missing (the exchange skips their ids, or they came too late from a stream), `zero_sizes` rows of size 0
-    that were left out, `unverified` days whose checksums are not published yet. `last_trade` is the second of
-    the newest trade, None until trades have been read. If this window stays incomplete until days are
-    published, `whole_end` is the end of the newest complete window of the same length.
+    that were left out, `unverified` days whose checksums are not published yet, `differing` days that are not
+    as their checksums say. `last_trade` is the second of the newest trade, None until trades have been read.
+    If this window stays incomplete until days are published, `whole_end` is the end of the newest complete
+    window of the same length.
     """
 
     window: TimeWindow
@@ -92,6 +93,7 @@ class Coverage:
     lost_ids: int = 0
     zero_sizes: int = 0
     unverified: int = 0
+    differing: int = 0
     simulated: bool = False
     last_trade: datetime | None = None
     whole_end: datetime | None = None

@@ -12,13 +12,13 @@ from liqmap.compute.path import coarsened, joined
 from liqmap.compute.selection import Cut, cut_for, shared_out
 from liqmap.compute.standing import Volume
 from liqmap.compute.sweep import SweepPath
-from liqmap.errors import DataError, RequestError
+from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.model import Picture, Side
 from liqmap.model.window import TimeWindow, at_ms
 from liqmap.run.loaded import Loaded, Marks
 from liqmap.store.bars import path_of, read_bars, read_volume
 from liqmap.store.largest import read_largest
-from liqmap.text import known_share
+from liqmap.text import counted, known_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.compute.values import PricePath
-    from liqmap.model import MapRequest
+    from liqmap.model import Coverage, MapRequest
     from liqmap.model.series import Series
     from liqmap.store.largest import Largest
     from liqmap.store.segments import Part
@@ -40,8 +40,7 @@ def load(
     parts: tuple[Part, ...],
     *,
     bin_seconds: int,
-    lost: int = 0,
-    covered: float = 1.0,
+    coverage: Coverage | None = None,
     mark: Series | None = None,
     least_distance: float = 0.0,
     weighs: bool = False,
@@ -49,8 +48,8 @@ def load(
 ) -> Loaded:
     """Read the price path and find how many of each part's largest trades are selected.
 
-    `parts` come oldest first. `lost` trades are known to be missing in the window, of which the share
-    `covered` is known. If there are `mark` prices, they sweep the levels, all of which are at least
+    `parts` come oldest first. `coverage` says what is missing of the window and was left out of the parts;
+    without it, all is known. If there are `mark` prices, they sweep the levels, all of which are at least
     `least_distance` away from their entries. With `weighs`, minutes and volumes are read too, by which open
     interest weighs positions. Without `selects`, the caller calls `select_together` afterwards. Raises
     RequestError if nobody traded, DataError if all trades are missing or a segment is gone.
@@ -68,15 +67,7 @@ def load(
         if weighs:
             volumes.append(read_volume(part.segment, part.window, bars=bars))
     if not any(trade_count.values()):
-        if lost:
-            raise DataError(
-                f"Up to {lost:,} {request.market.symbol} trades are missing in this window, and there are no"
-                " others; try another window."
-            )
-        where = "this window" if covered == 1 else f"the {known_share(covered)} of this window that is known"
-        raise RequestError(
-            f"Nobody traded {request.market.symbol} in {where}; try a longer one or another symbol."
-        )
+        raise _no_trades(request, coverage)
     held: dict[tuple[int, Side], Largest] = {}
     cuts: dict[Side, tuple[Cut, ...]] = {}
     if selects:
@@ -104,6 +95,25 @@ def load(
         path_by_minutes,
         volume,
     )
+
+
+def _no_trades(request: MapRequest, coverage: Coverage | None) -> LiqmapError:
+    """Return what to raise for a window without trades: nobody traded, or they are missing or left out."""
+    symbol = request.market.symbol
+    lost = 0 if coverage is None else sum(gap.lost for gap in coverage.missing)
+    if lost:
+        return DataError(
+            f"Up to {lost:,} {symbol} trades are missing in this window, and there are no others; try another"
+            " window."
+        )
+    if coverage is not None and coverage.zero_sizes:
+        return RequestError(
+            f"No {symbol} trade with a size is known in this window: {counted(coverage.zero_sizes, 'row')} of"
+            " size 0 in its days were left out; try another window."
+        )
+    covered = 1.0 if coverage is None else coverage.fraction
+    where = "this window" if covered == 1 else f"the {known_share(covered)} of this window that is known"
+    return RequestError(f"Nobody traded {symbol} in {where}; try a longer one or another symbol.")
 
 
 def select_together(every: Sequence[Loaded]) -> list[Loaded]:

@@ -14,6 +14,7 @@ from liqmap.run.job import MapJob
 from liqmap.run.scan import ScanJob, draw_scan, scan_markets
 from liqmap.run.series import SeriesFetch, held_series
 from liqmap.store.segments import segment_windows
+from liqmap.text import in_bitcoin_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,9 @@ class Scanner:
                 "No market has been recorded in the last 24 hours; try: liqmap record BTCUSDT, or name"
                 " symbols to scan."
             )
+        # Nothing ranks amounts of bitcoin among dollars.
+        refused = [(market, why) for market in markets if (why := in_bitcoin_text(market))]
+        markets = tuple(market for market in markets if not in_bitcoin_text(market))
         # The list is in the order of names. Dealt out in turns, each chunk gets busy and quiet markets. The
         # workers compute one chunk while the next is being looked up.
         chunks = [markets[first::_CHUNKS] for first in range(min(_CHUNKS, len(markets)))]
@@ -62,7 +66,7 @@ class Scanner:
         ]
         scanned = [report for _, report in reports if isinstance(report, ScannedMarket)]
         failed = [(market, str(report)) for market, report in reports if isinstance(report, LiqmapError)]
-        result = ScanResult(request, nearest(scanned, request), len(scanned), tuple(failed))
+        result = ScanResult(request, nearest(scanned, request), len(scanned), (*refused, *failed))
         return replace(result, picture=await self._run(draw_scan, result)) if request.pictured else result
 
     def _recorded(self, request: ScanRequest) -> tuple[Market, ...]:

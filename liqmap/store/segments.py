@@ -72,7 +72,8 @@ class Origin:
     """What a segment holds and where its trades came from; `via` is how, one or several of `VIA_...`.
 
     `holes` are the longest stretches in which ids are skipped. `zero_sizes` rows of size 0 were left out.
-    `unverified` is a file whose checksum was not published yet. Where a file reaches into the days beside,
+    `unverified` is a file whose checksum was not published yet, and `differs` one that is not as the checksum
+    says that was published since. Where a file reaches into the days beside,
     `last_before` is the last id of the day before that it has, `first_after` the first of the day after.
     `contract_size` is the base currency of one contract if the exchange counts those; stored sizes are in
     base currency always.
@@ -91,6 +92,7 @@ class Origin:
     zero_sizes: int = 0
     holes: tuple[Hole, ...] = ()
     unverified: bool = False
+    differs: bool = False
     last_before: int | None = None
     first_after: int | None = None
     inverse: bool = False

@@ -99,6 +99,7 @@ def merged_record(path: Path, segments: Sequence[Segment]) -> bytes:
         sha256="",
         simulated=any(origin.simulated for origin in origins),
         unverified=any(origin.unverified for origin in origins),
+        differs=any(origin.differs for origin in origins),
         first_id=min(ids, default=None),
         last_id=max(ids, default=None),
         lost_ids=sum(origin.lost_ids for origin in origins) + sum(hole.lost for hole in borders),

@@ -50,8 +50,8 @@ _GAP_TEXTS: Final = {
 def coverage_text(coverage: Coverage) -> str:
     """Return which part of the window is covered, and its longest gap with the reason.
 
-    Lost trades, rows that were left out, and unverified days follow. These are counted in whole segments, so
-    they may lie outside the window.
+    Lost trades, rows that were left out, unverified and differing days follow. These are counted in whole
+    segments, so they may lie outside the window.
     """
     parts = [_missing_text(coverage) if coverage.missing else "100 % covered"]
     # The words about a gap already name the trades that were lost in it.
@@ -62,6 +62,8 @@ def coverage_text(coverage: Coverage) -> str:
         parts.append(f"{counted(coverage.zero_sizes, 'row')} of size 0 left out")
     if coverage.unverified:
         parts.append(f"{counted(coverage.unverified, 'day')} without a published checksum")
+    if coverage.differing:
+        parts.append(f"{counted(coverage.differing, 'day')} not as published checksums say")
     return ", ".join(parts)
 
 

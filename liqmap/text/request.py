@@ -45,6 +45,16 @@ def asked_words(request: MapRequest) -> list[str]:
     return [selected, *levels, *coins]
 
 
+def in_bitcoin_text(market: Market) -> str | None:
+    """Return a sentence on a market whose amounts are bitcoin and not dollars, None on others."""
+    if not _is_in_bitcoin(market):
+        return None
+    return (
+        f"{market.symbol} is priced in bitcoin, so its amounts cannot be compared with dollars; draw its map"
+        " instead."
+    )
+
+
 def _is_in_bitcoin(market: Market) -> bool:
     # The notional of inverse contracts is in dollars, whatever they are named.
     inverse = EXCHANGES[market.exchange].contract(market.symbol).inverse

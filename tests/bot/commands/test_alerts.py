@@ -368,6 +368,13 @@ async def test_symbol_that_cannot_be_drawn_gets_no_alert(floor: Floor, draw: Mar
 
 
 @EXPECTS_ERRORS
+async def test_alert_in_dollars_is_refused_for_a_market_priced_in_bitcoin(floor: Floor, store: Store):
+    sentence = "ETHBTC is priced in bitcoin, so its amounts cannot be compared with dollars"
+    assert sentence in refusal(await near(floor, floor.manager(), symbol="ethbtc"))
+    assert await store.alerts.all() == []
+
+
+@EXPECTS_ERRORS
 async def test_one_too_many_and_one_that_is_gone_are_refused(
     floor: Floor, settings: BotSettings, store: Store
 ):

@@ -51,6 +51,17 @@ def test_scan_of_named_markets_reports_what_each_map_says(
     assert nearest == sorted(nearest)
 
 
+def test_market_priced_in_bitcoin_is_not_ranked_among_dollars(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shared = ("--config", str(config), "--out", str(tmp_path), "--end", END)
+    report = json.loads(scan(capsys, "BTCUSDT", "ETHBTC", "--exchange", "binance", *shared, "--json")[1])
+    assert report["scanned"] == 1
+    (failed,) = report["failed"]
+    assert failed["symbol"] == "ETHBTC"
+    assert "cannot be compared with dollars" in json.dumps(failed)
+
+
 def test_scan_without_names_looks_at_what_is_recorded(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -129,7 +129,14 @@ def test_what_was_left_out_and_is_not_verified_is_counted_by_segment():
         Part(segment(hours(24, 48), VIA_FILES), hours(24, 48)),
     ]
     found = covering(hours(0, 48), *parts)
-    assert (found.zero_sizes, found.unverified) == (5, 1)
+    assert (found.zero_sizes, found.unverified, found.differing) == (5, 1, 0)
+
+
+def test_a_day_that_differs_from_its_checksum_does_not_count_as_one_without_a_checksum():
+    whole = segment(hours(0, 24), VIA_FILES)
+    odd = replace(whole, origin=replace(whole.origin, unverified=True, differs=True))
+    found = covering(hours(0, 24), Part(odd, hours(0, 24)))
+    assert (found.unverified, found.differing) == (0, 1)
 
 
 def numbered(first: float, last: float, *ids: int, read: TimeWindow | None = None) -> Part:

@@ -222,13 +222,18 @@ async def test_day_whose_replacement_is_cut_off_by_the_end_of_a_command_is_fetch
     assert stored == replace(segment, origin=replace(segment.origin, unverified=False))
 
 
-async def test_day_whose_replacement_cannot_be_fetched_stays(setup: Setup):
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.CORRUPT])
+async def test_day_whose_replacement_cannot_be_fetched_stays_and_is_known_to_differ(
+    setup: Setup, fault: Fault
+):
     segment = await unverified(setup)
     foreign = replace(segment.origin, sha256="ab" * 32)
     restate_origin(segment, foreign, incoming=setup.root / "incoming")
-    setup.server.plan("zip$", Fault.UNAVAILABLE, times=2)
-    stored = await verified(setup, replace(segment, origin=foreign))
-    assert stored == replace(segment, origin=foreign)
+    setup.server.plan("zip$", fault, times=2)
+    differing = replace(segment, origin=replace(foreign, differs=True))
+    assert await verified(setup, replace(segment, origin=foreign)) == differing
+    whole = replace(segment, origin=replace(segment.origin, unverified=False))
+    assert await verified(setup, differing) == whole
 
 
 @pytest.mark.parametrize(

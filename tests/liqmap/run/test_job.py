@@ -207,6 +207,14 @@ def test_window_without_trades_raises_one_sentence(stored: Stored):
         run_map_job(job([stored(trades_from(ROWS))], window, TopN(5)))
 
 
+def test_window_of_rows_of_size_0_does_not_claim_that_nobody_traded(stored: Stored):
+    window = TimeWindow(MIDNIGHT - timedelta(hours=1), MIDNIGHT)
+    asked = job([stored(trades_from(ROWS))], window, TopN(5))
+    asked = replace(asked, coverage=replace(asked.coverage, zero_sizes=12))
+    with pytest.raises(RequestError, match="with a size is known in this window: 12 rows of size 0"):
+        run_map_job(asked)
+
+
 def test_window_without_trades_that_is_half_known_does_not_claim_that_nobody_traded_in_it(stored: Stored):
     window = TimeWindow(MIDNIGHT - timedelta(hours=2), MIDNIGHT)
     known = TimeWindow(window.start, MIDNIGHT - timedelta(hours=1))

@@ -213,18 +213,29 @@ def test_lost_trades_are_reported(lost: int, text: str):
 
 
 @pytest.mark.parametrize(
-    ("lost", "zero_sizes", "unverified", "text"),
+    ("lost", "zero_sizes", "unverified", "differing", "text"),
     [
-        (0, 12, 0, "100 % covered, 12 rows of size 0 left out"),
-        (2, 1, 0, "100 % covered, up to 2 trades lost, 1 row of size 0 left out"),
-        (0, 0, 1, "100 % covered, 1 day without a published checksum"),
+        (0, 12, 0, 0, "100 % covered, 12 rows of size 0 left out"),
+        (2, 1, 0, 0, "100 % covered, up to 2 trades lost, 1 row of size 0 left out"),
+        (0, 0, 1, 0, "100 % covered, 1 day without a published checksum"),
+        (0, 0, 0, 1, "100 % covered, 1 day not as published checksums say"),
+        (
+            *(0, 0, 2, 3),
+            "100 % covered, 2 days without a published checksum, 3 days not as published checksums say",
+        ),
     ],
 )
 def test_what_was_left_out_or_is_not_verified_is_counted(
-    lost: int, zero_sizes: int, unverified: int, text: str
+    lost: int, zero_sizes: int, unverified: int, differing: int, text: str
 ):
     window = span("2023-08-01T00:00", "2023-08-02T00:00")
-    coverage = Coverage(window, (window,), lost_ids=lost, zero_sizes=zero_sizes, unverified=unverified)
+    coverage = Coverage(
+        *(window, (window,)),
+        lost_ids=lost,
+        zero_sizes=zero_sizes,
+        unverified=unverified,
+        differing=differing,
+    )
     assert coverage_text(coverage) == text
 
 
