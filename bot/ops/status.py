@@ -47,8 +47,9 @@ def _recorded_line(each: SymbolStatus) -> str:
         facts.append(f"last trade <t:{int(recording.last_trade.timestamp())}:R>")
     if recording.lag is not None:
         facts.append(f"{recording.lag:.1f} s behind")
-    if each.first:
-        facts.append(f"since <t:{int(each.first.timestamp())}:f>")
+    since = f"since <t:{int(each.first.timestamp())}:f>" if each.first else ""
+    if each.gaps:
+        facts.append(since)
     if each.is_alive and each.filled < _AS_GOOD_AS_WHOLE:
         facts.append(f"{share_text(each.filled)} of the last 24 h in the store")
     if each.sources:
@@ -56,8 +57,14 @@ def _recorded_line(each: SymbolStatus) -> str:
     if each.series:
         facts.append(series_text(each.series))
     count = "1 gap" if len(each.gaps) == 1 else f"{len(each.gaps)} gaps"
-    gaps = f"{count}, {duration_text(each.missing)}" if each.gaps else "no gaps"
-    return f"**{recording.symbol}** on {EXCHANGES[recording.exchange].label}: {', '.join([*facts, gaps])}"
+    if each.gaps:
+        facts.append(f"{count}, {duration_text(each.missing)}")
+    elif since:
+        # Never alone: before the recording began there may be nothing at all.
+        facts.append(f"no gaps {since}")
+    return (
+        f"**{recording.symbol}** on {EXCHANGES[recording.exchange].label}: {', '.join(filter(None, facts))}"
+    )
 
 
 async def snapshots_text(store: Store) -> str:

@@ -186,7 +186,9 @@ def _as_table(found: Sequence[SymbolStatus]) -> str:
 def _row(each: SymbolStatus) -> tuple[str, ...]:
     recording = each.recording
     lag = "" if recording.lag is None else f"{recording.lag:.1f} s"
-    gaps = f"{len(each.gaps)}, {duration_text(each.missing)}" if each.gaps else "none"
+    # Nothing that is recorded has no gaps either, and "none" would look like a good recording.
+    none = "none" if each.first else ""
+    gaps = f"{len(each.gaps)}, {duration_text(each.missing)}" if each.gaps else none
     return (
         EXCHANGES[recording.exchange].label,
         recording.symbol,

@@ -23,7 +23,7 @@ def draw_legend(
 
     Where they take more than the panel's width, they may begin up to `free` pixels left of it.
     """
-    colours = {each.name: each.colour for each in stacks(liquidation_map, palette)}
+    colours = drawn_colours(liquidation_map, palette)
     names = [*colours, _GHOSTS] if liquidation_map.buckets.swept.any() else list(colours)
     size, rows = _legend_rows(names, box.width + free)
     widest = max(sum(_legend_width(name, size) for name in row) - size for row in rows)
@@ -41,6 +41,16 @@ def draw_legend(
                 )
             canvas.text(left + size, y, name, palette.text, size=size)
             left += _legend_width(name, size)
+
+
+def drawn_colours(liquidation_map: LiquidationMap, palette: Palette) -> dict[str, str]:
+    """Return the colours of what bars are stacked of, by name; of all of it if there are no bars.
+
+    A leverage that no trade may have, or of which nothing stands, is in no bar, so its colour needs no name.
+    """
+    stacked = stacks(liquidation_map, palette)
+    drawn = [each for each in stacked if each.notional.any()]
+    return {each.name: each.colour for each in drawn or stacked}
 
 
 def _legend_rows(names: list[str], width: float) -> tuple[int, list[list[str]]]:

@@ -111,7 +111,7 @@ async def test_status_reports_source_freshness_and_gaps_of_each_symbol(
     live, stopped, once = (await status(floor))[0].splitlines()
     assert live == (
         f"**BTCUSDT** on Binance: 🟢 live, last trade <t:{now - 1}:R>, 0.2 s behind,"
-        f" since <t:{now - 7 * 3600}:f>, 25 % of the last 24 h in the store, by REST and live stream, no gaps"
+        f" 25 % of the last 24 h in the store, by REST and live stream, no gaps since <t:{now - 7 * 3600}:f>"
     )
     assert stopped == "**ETHUSDT** on Bybit: ⚪ stopped, 2 gaps, 4 min"
     assert once == "**ETHUSDT** on Bybit: ⚪ stopped, 1 gap, 1 min"
