@@ -39,6 +39,7 @@ MOST_GAP_MS: Final = 3_600_000
 """Open interest is interpolated across gaps up to this length; before a longer one it is not known."""
 
 _SLACK = 1e-9  # of sums of floats
+_MOST_REPEATED = 3  # equal values in a row that count as one: values that stay for longer stand still
 
 
 class Volume(NamedTuple):
@@ -199,7 +200,7 @@ def open_shares(
         np.r_[window.start_ms, np.arange(-(-window.start_ms // GRID_MS) * GRID_MS, window.end_ms, GRID_MS)]
     )
     edges = np.append(edges, window.end_ms)
-    known, known_from = _known_interest(interest, edges)
+    known, known_from = _known_interest(interest, edges, volume)
     place = np.clip(volume.time // GRID_MS - int(edges[0]) // GRID_MS, 0, len(edges) - 2)
     traded = np.bincount(place, weights=volume.size, minlength=len(edges) - 1)
     change = np.nan_to_num(np.diff(known))
@@ -241,9 +242,12 @@ def _sweeps(path: SweepPath, shares: OpenShares, side: Side) -> _Sweeps:
     return _Sweeps(start_ms, rest.ravel(), blocks)
 
 
-def _known_interest(interest: Series, edges: NDArray[np.int64]) -> tuple[NDArray[np.float64], int]:
+def _known_interest(
+    interest: Series, edges: NDArray[np.int64], volume: Volume
+) -> tuple[NDArray[np.float64], int]:
     """Return open interest at the edges, nan where it is not known, and the time from which on it is."""
-    at, value = interest.time + interest.kind.step_ms, interest.values[0]
+    fresh = _fresh(interest, volume)
+    at, value = interest.time[fresh] + interest.kind.step_ms, interest.values[0][fresh]
     gaps = np.flatnonzero(np.diff(at) > MOST_GAP_MS)
     first = int(gaps[-1]) + 1 if len(gaps) else 0
     at, value = at[first:], value[first:]
@@ -254,6 +258,23 @@ def _known_interest(interest: Series, edges: NDArray[np.int64]) -> tuple[NDArray
     known: NDArray[np.float64] = np.interp(edges, at, value)
     known[(edges < known_from) | (edges > until)] = np.nan
     return known, known_from
+
+
+def _fresh(interest: Series, volume: Volume) -> NDArray[np.bool_]:
+    """Return which values are known, and not those of the step before once more although there were trades.
+
+    Exchanges repeat a value where they have no new one, which would hide a change.
+    """
+    time, value, step = interest.time, interest.values[0], interest.kind.step_ms
+    repeats = np.r_[False, (np.diff(value) == 0) & (np.diff(time) == step)]
+    (places,) = np.nonzero(repeats)
+    traded = np.searchsorted(volume.time, time[places] + step) > np.searchsorted(volume.time, time[places])
+    repeats[places] = traded
+    run = np.cumsum(~repeats)
+    # The last value is kept, because nothing follows from which it could be interpolated.
+    stays = (np.bincount(run)[run] > _MOST_REPEATED) | (run == run[-1])
+    fresh: NDArray[np.bool_] = stays | ~repeats
+    return fresh
 
 
 def _inside(edges: NDArray[np.int64], covered: Iterable[TimeWindow]) -> NDArray[np.bool_]:

@@ -122,6 +122,27 @@ def test_single_missing_value_is_interpolated_and_a_long_gap_ends_what_is_known(
     assert part.judged == 7
 
 
+@pytest.mark.parametrize(
+    ("values", "traded", "at_end"),
+    [
+        ([90, 100, 110, 120, 120, 150], True, 135),  # what is repeated between two changes is interpolated
+        ([90, 100, 110, 120, 120, 150], False, 120),  # without trades nothing could change
+        ([90, 120, 120, 120, 120, 150], True, 120),  # what stays for longer stands still
+        ([90, 100, 110, 120, 120], True, 120),  # nothing follows the last
+    ],
+)
+def test_open_interest_that_an_exchange_repeats_hides_no_change(
+    values: list[float], traded: bool, at_end: float
+):
+    window = TimeWindow(START, START + timedelta(minutes=15))
+    starts = window.start_ms + KIND.step_ms * np.arange(-2, len(values) - 2)
+    minutes = np.arange(window.start_ms, window.end_ms, 60_000) if traded else np.empty(0, np.int64)
+    volume = Volume(minutes, np.full(len(minutes), 1e6))
+    interest = Series.of(KIND, starts.tolist(), [(each,) for each in values])
+    found = open_shares(window, interest, volume, covered=[window], turnover=0)
+    assert found.interest.tolist() == pytest.approx([values[1], at_end])
+
+
 @given(st.lists(st.integers(90, 110).map(float), min_size=60, max_size=60), st.integers(0, 3_599_999))
 def test_interval_in_which_a_level_was_swept_is_that_of_the_first_minute_that_reached_it(
     prices: list[float], offset: int

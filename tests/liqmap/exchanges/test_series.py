@@ -148,6 +148,24 @@ def test_real_answers_are_read(exchange: Exchange, kind: SeriesKind, name: str, 
 
 @pytest.mark.shared
 @real
+@pytest.mark.parametrize(
+    ("symbol", "day", "found"),
+    [
+        ("ACEUSDT", date(2025, 1, 21), {"01-21 00:00": 2_310_973.79}),
+        ("BTCUSD_PERP", date(2023, 6, 25), {"06-25 00:00": 557_820_900.0, "06-25 00:05": 557_440_100.0}),
+        ("BTCUSD_PERP", date(2023, 6, 24), {"06-24 23:55": 557_870_000.0}),
+    ],
+)
+def test_real_rows_of_metrics_that_stand_twice_count_once_and_on_their_day(
+    tmp_path: Path, symbol: str, day: date, found: dict[str, float]
+):
+    rows = (SHARED / "binance_metrics" / "rows.csv").read_text().splitlines()
+    series = metrics(tmp_path, [each for each in rows if f",{symbol}," in each] * 2, day, symbol)
+    assert dict(zip(times(series), series.values[0].tolist(), strict=True)) == found
+
+
+@pytest.mark.shared
+@real
 def test_real_answers_of_binance_are_read():
     recorded = json.loads((SHARED / "binance_rest" / "futures_data_openInterestHist.json").read_text())
     found = page(Exchange.BINANCE, INTEREST, recorded[0]["data"], "LTCUSDT")
