@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from liqmap.collect.borders import has_trades, outer_holes, silent_sides
@@ -12,11 +14,12 @@ from liqmap.collect.coverage import coverage_of
 from liqmap.collect.day import Day, absence, file_days
 from liqmap.collect.gaps import PUBLISHED_WITHIN, GapReasons
 from liqmap.collect.progress import FetchProgress
-from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError
+from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError, StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Coverage, Exchange, Gap, GapKind, Market, Progress
 from liqmap.model.window import DAY, TimeWindow, missing
-from liqmap.store.segments import segment_windows
+from liqmap.store.bounded import in_thread
+from liqmap.store.segments import segment_windows, symbol_folder
 from liqmap.text import gap_text
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from liqmap.collect.recent import RecentTrades
     from liqmap.store.local import SegmentStore
     from liqmap.store.segments import Part
+    from liqmap.store.shared import SharedStore
+
+log = logging.getLogger(__name__)
 
 _SECOND = timedelta(seconds=1)
 _OPEN_MINUTE_WAIT = timedelta(seconds=4)  # longer than storing a minute takes, and hardly noticed
@@ -59,8 +65,8 @@ class _Wanted:
 class Collector:
     """Fills the store on demand: whole days from the exchanges' files, the last hours by REST.
 
-    `is_recorded` returns whether a symbol's stream is being recorded into the same store. A fill by REST
-    begins no further hour after `longest_fill`.
+    `is_recorded` returns whether a symbol's stream is being recorded into the same store. What is recorded on
+    another machine comes from the `shared` store. A fill by REST begins no further hour after `longest_fill`.
     """
 
     def __init__(
@@ -72,13 +78,17 @@ class Collector:
         clock: Clock,
         longest_fill: timedelta,
         is_recorded: Callable[[Exchange, str], bool] = lambda _exchange, _symbol: False,
+        shared: SharedStore | None = None,
     ) -> None:
         self._store = store
+        self._shared = shared
         self._days = days
         self._clock = clock
         self._longest_fill = longest_fill
         self._is_recorded = is_recorded
-        self._reasons = GapReasons(store.root, recent=recent, clock=clock, is_recorded=is_recorded)
+        self._reasons = GapReasons(
+            store.root, recent=recent, clock=clock, is_recorded=is_recorded, shares=shared is not None
+        )
 
     async def collect(
         self,
@@ -149,11 +159,11 @@ class Collector:
         # At the same time: whether the days before are published does not matter for the newest hours.
         await asyncio.gather(
             self._fetch_days(wanted, lacking, gauge),
-            self._fetch_recent(wanted, _inside(lacking, today), gauge),
+            self._fetch_hours(wanted, _inside(lacking, today), gauge),
         )
         # Only after that is it known which of the days before are not published and need REST too.
         unpublished = [part for part in self._missing(wanted) if part.start < today.start]
-        await self._fetch_recent(wanted, unpublished, gauge)
+        await self._fetch_hours(wanted, unpublished, gauge)
 
     async def _fetch_days(self, wanted: _Wanted, lacking: Sequence[TimeWindow], gauge: FetchProgress) -> None:
         days = Day.touched(wanted.exchange, wanted.symbol, lacking)
@@ -166,6 +176,22 @@ class Collector:
             for day, outcome in zip(over, outcomes, strict=True)
             if isinstance(outcome, DataError)
         )
+
+    async def _fetch_hours(
+        self, wanted: _Wanted, lacking: Sequence[TimeWindow], gauge: FetchProgress
+    ) -> None:
+        """Fetch hours that have no day yet: what another machine has recorded, and the rest by REST."""
+        recorded = [each for each in lacking if each.end > self._clock.now() - PUBLISHED_WITHIN]
+        if self._shared is not None and recorded:
+            market = symbol_folder(self._store.root, wanted.exchange, wanted.symbol)
+            fetch = partial(self._shared.bring_in_recorded, market, recorded, incoming=self._store.incoming)
+            try:
+                await asyncio.wrap_future(in_thread(fetch))
+            except StoreError as error:  # REST may have them all the same
+                log.warning("%s", error)
+            still = self._missing(wanted)
+            lacking = [part for span in lacking for part in _inside(still, span)]
+        await self._fetch_recent(wanted, lacking, gauge)
 
     async def _fetch_recent(
         self, wanted: _Wanted, lacking: Sequence[TimeWindow], gauge: FetchProgress

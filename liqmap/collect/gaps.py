@@ -27,9 +27,14 @@ PUBLISHED_WITHIN: Final = timedelta(days=3)
 
 _OPEN_MINUTES = timedelta(minutes=3)  # the newest, which a recorder may not have stored yet
 
+_SHARED_WITHIN = timedelta(minutes=5)  # by then another machine's recorder has put it into the shared store
+
 
 class GapReasons:
-    """Finds the reasons of gaps. `is_recorded` returns whether a symbol's stream is being recorded."""
+    """Finds the reasons of gaps. `is_recorded` returns whether a symbol's stream is being recorded.
+
+    With `shares`, another machine may record it and put it into the shared store.
+    """
 
     def __init__(
         self,
@@ -38,11 +43,13 @@ class GapReasons:
         recent: Mapping[Exchange, RecentTrades],
         clock: Clock,
         is_recorded: Callable[[Exchange, str], bool],
+        shares: bool,
     ) -> None:
         self._root = root
         self._recent = recent
         self._clock = clock
         self._is_recorded = is_recorded
+        self._shares = shares
 
     def recent_of(self, market: Market) -> RecentTrades | None:
         """Return what fetches a market's last hours, None if the exchange does not serve them."""
@@ -92,7 +99,8 @@ class GapReasons:
         recorded = [each.start for each in held if each.length < DAY and each.end > window.start]
         if any(start < part.start for start in recorded):
             now = self._clock.now()
-            if part.start > now - _OPEN_MINUTES and self._is_recorded(exchange, symbol):
+            is_here = part.start > now - _OPEN_MINUTES and self._is_recorded(exchange, symbol)
+            if is_here or (self._shares and part.start > now - _SHARED_WITHIN and part.end == window.end):
                 return Gap(part, GapKind.NOT_STORED_YET, exchange)
             return Gap(part, GapKind.RECORDING_INTERRUPTED, exchange)
         if recorded:

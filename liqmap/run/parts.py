@@ -14,6 +14,7 @@ from liqmap.collect.liquidations import LiquidationDays
 from liqmap.collect.recent_liquidations import RecentLiquidations
 from liqmap.collect.series import SeriesCollector
 from liqmap.collect.supply import open_supply
+from liqmap.live.publish import RecordedHours
 from liqmap.live.recorder import Recorder
 from liqmap.live.series import keep_series
 from liqmap.live.warm import WarmMarkets
@@ -119,7 +120,10 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
         await stack.enter_async_context(WarmMarkets(supply, want=recorder.keep))
         keeping = keep_series(series, liquidations, root=supply.store.root, clock=supply.clock)
         await stack.enter_async_context(_in_background(keeping))
-    sources = Sources(_collector(supply, recorder), brackets, series, liquidations, supply.clock)
+        if shared is not None:
+            hours = RecordedHours(shared, supply.store, clock=supply.clock)
+            await stack.enter_async_context(_in_background(hours.keep_published(recorder)))
+    sources = Sources(_collector(supply, recorder, shared), brackets, series, liquidations, supply.clock)
     accuracy = Accuracy(
         settings,
         sources,
@@ -134,7 +138,7 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
     return Parts(pool, supply.store, cluster, shared, sources, recorder, accuracy)
 
 
-def _collector(supply: Supply, recorder: Recorder) -> Collector:
+def _collector(supply: Supply, recorder: Recorder, shared: SharedStore | None) -> Collector:
     return Collector(
         store=supply.store,
         days=supply.days,
@@ -142,6 +146,7 @@ def _collector(supply: Supply, recorder: Recorder) -> Collector:
         clock=supply.clock,
         longest_fill=timedelta(seconds=supply.settings.recent.longest),
         is_recorded=recorder.is_recorded,
+        shared=shared,
     )
 
 

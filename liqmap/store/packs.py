@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 import xxhash
 
+from liqmap.errors import RequestError
 from liqmap.model.window import DAY
-from liqmap.store.segments import MANIFEST, TABLES
+from liqmap.store.segments import MANIFEST, TABLES, is_segment, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
+    from liqmap.model.window import TimeWindow
     from liqmap.store.segments import Segment
 
 FILES: Final = tuple(f"{name}.arrow" for name in TABLES)
@@ -35,8 +38,12 @@ def is_packed(segment: Segment) -> bool:
 
 def packed_day(segment: Segment) -> str:
     """Return the folder of all packs of a segment's market and day."""
-    market, day = segment.path.parts[-4:-1], segment.origin.window.start
-    return "/".join((RECORDED, *market, f"{day:%Y%m%d}"))
+    return folder_of_packs(segment.path.parent, segment.origin.window.start)
+
+
+def folder_of_packs(market: Path, moment: datetime) -> str:
+    """Return the folder of all packs of a day of the market whose folder in a store is `market`."""
+    return "/".join((RECORDED, *market.parts[-3:], f"{moment:%Y%m%d}"))
 
 
 def by_hour(segments: Iterable[Segment]) -> list[list[Segment]]:
@@ -71,6 +78,19 @@ def pack(segments: Iterable[Segment]) -> bytes:
                 member.size = len(file)
                 tar.addfile(member, io.BytesIO(file))
     return content.getvalue()
+
+
+def packed_windows(content: bytes) -> list[TimeWindow]:
+    """Return the windows of the segments in a pack. Raises ValueError if it is none."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            names = dict.fromkeys(name.partition("/")[0] for name in tar.getnames())
+        windows = [window_of(name) for name in names if is_segment(name)]
+    except (tarfile.TarError, EOFError, RequestError) as error:
+        raise ValueError("no pack") from error
+    if not windows:
+        raise ValueError("an empty pack")
+    return windows
 
 
 def unpack(content: bytes, wanted: Iterable[str], *, into: Path) -> None:

@@ -160,8 +160,12 @@ def symbol_folder(root: Path, exchange: Exchange, symbol: str) -> Path:
 
 def segment_path(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -> Path:
     """Return the folder in which the segment of `window` is kept below the store's `root`."""
-    name = f"{window.start:{_STAMP}}-{window.end:{_STAMP}}"
-    return symbol_folder(root, exchange, symbol) / name
+    return symbol_folder(root, exchange, symbol) / segment_name(window)
+
+
+def segment_name(window: TimeWindow) -> str:
+    """Return the name of the folder of the segment of `window`."""
+    return f"{window.start:{_STAMP}}-{window.end:{_STAMP}}"
 
 
 def segment_windows(root: Path, exchange: Exchange, symbol: str) -> list[TimeWindow]:

@@ -24,18 +24,31 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import DamagedSegment, StoreError
+from liqmap.model.window import HOUR, missing, split_at
 from liqmap.store.bounded import BoundedCalls
 from liqmap.store.objects import Objects
-from liqmap.store.packs import FILES, by_hour, is_packed, pack, pack_key, packed_day, unpack
+from liqmap.store.packs import (
+    FILES,
+    by_hour,
+    folder_of_packs,
+    is_packed,
+    pack,
+    pack_key,
+    packed_day,
+    packed_windows,
+    unpack,
+)
 from liqmap.store.places import check_place
 from liqmap.store.reading import verify_segment
-from liqmap.store.segments import MANIFEST, open_segment, segment_path
+from liqmap.store.segments import MANIFEST, open_segment, segment_name, segment_path
 from liqmap.store.writer import move_into_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
+    from liqmap.model.window import TimeWindow
     from liqmap.store.bounded import Operation
     from liqmap.store.segments import Segment
 
@@ -153,6 +166,46 @@ class SharedStore:
             return None
         return open_segment(path)
 
+    def bring_in_recorded(self, market: Path, lacking: Sequence[TimeWindow], *, incoming: Path) -> None:
+        """Copy what another machine has recorded in the spans `lacking` to the local folder `market`.
+
+        Of each hour the newest pack is read, and older ones only for what that does not hold. What is not
+        there stays missing. Raises as `bring_in`.
+        """
+        hours = [hour for span in lacking for hour in split_at(span, HOUR)]
+        folders = list(dict.fromkeys(folder_of_packs(market, hour.start) for hour in hours))
+
+        def operate(operation: Operation) -> None:
+            listed = operation.together([partial(self._objects.times, folder) for folder in folders])
+            packs = dict(zip(folders, listed, strict=True))
+            operation.together(
+                [
+                    partial(self._bring_in_hour, operation, keys, hour, market, incoming=incoming)
+                    for hour in hours
+                    if (keys := _newest_first(hour, folder_of_packs(market, hour.start), packs))
+                ]
+            )
+
+        try:
+            self._calls.run(operate)
+        except OSError as error:
+            raise StoreError(f"The shared store cannot be read ({_reason(error)}).") from error
+
+    def withdraw(self, keys: Sequence[str]) -> None:
+        """Remove packs that others replace. Raises as `publish`."""
+        if not keys:
+            return
+        for key in keys:
+            self._seen.pop(key, None)
+
+        def operate(operation: Operation) -> None:
+            operation.together([partial(self._objects.remove, key) for key in keys])
+
+        try:
+            self._calls.run(operate)
+        except OSError as error:
+            raise StoreError(f"The shared store refuses to remove trades ({_reason(error)}).") from error
+
     def distrust(self, keys: Sequence[str]) -> None:
         """Note that what is under `keys` was not available, so that it is written again."""
         for key in keys:
@@ -220,15 +273,43 @@ class SharedStore:
         else:  # a quiet day's, which is small
             self._objects.write(key, day.file(name))
 
+    def _bring_in_hour(
+        self, operation: Operation, keys: Sequence[str], hour: TimeWindow, market: Path, *, incoming: Path
+    ) -> None:
+        lacking = [hour]
+        for key in keys:
+            try:
+                content = self._objects.read(key, progress=operation.progress)
+                windows = packed_windows(content)
+            except FileNotFoundError:  # another pack has replaced it since
+                continue
+            except ValueError:
+                log.warning("%s in the shared store is damaged and is not used", key)
+                continue
+            paths = {market / segment_name(each): each for each in windows if any(map(each.overlap, lacking))}
+            if paths:
+                lost = self._bring_in(operation, key, list(paths), incoming=incoming, content=content)
+                held = [each for path, each in paths.items() if path not in lost]
+                lacking = [rest for part in lacking for rest in missing(part, held)]
+            if not lacking:
+                return
+
     def _bring_in(
-        self, operation: Operation, key: str, paths: Sequence[Path], *, incoming: Path
+        self,
+        operation: Operation,
+        key: str,
+        paths: Sequence[Path],
+        *,
+        incoming: Path,
+        content: bytes | None = None,
     ) -> list[Path]:
-        """Copy what is under `key` to the folders `paths`; return those that are not available."""
+        """Copy what is under `key`, or its `content`, to the folders `paths`; return those not available."""
         temporary = incoming / uuid4().hex
         try:
             temporary.mkdir(parents=True)
             if key.endswith(".tar"):
-                content = self._objects.read(key, progress=operation.progress)
+                if content is None:
+                    content = self._objects.read(key, progress=operation.progress)
                 unpack(content, [path.name for path in paths], into=temporary)
             else:
                 self._fetch_day(operation, key, temporary / paths[0].name)
@@ -264,6 +345,12 @@ class SharedStore:
     def _believe(self, keys: Sequence[str]) -> None:
         until = time.monotonic() + BELIEVED_FOR
         self._seen |= dict.fromkeys(keys, until)
+
+
+def _newest_first(hour: TimeWindow, folder: str, packs: Mapping[str, Mapping[str, datetime]]) -> list[str]:
+    """Return the keys of an hour's packs in a folder, the newest first."""
+    found = [(at, name) for name, at in packs[folder].items() if name.startswith(f"{hour.start:%H}-")]
+    return [f"{folder}/{name}" for _, name in sorted(found, reverse=True)]
 
 
 def _key_of(path: Path) -> str:
