@@ -14,16 +14,18 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 
 from liqmap import utc_now
+from liqmap.collect import recent
 from liqmap.collect.supply import Supply, open_supply
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.registry import Recordings
@@ -40,7 +42,7 @@ from liqmap.simulator.tape import linear_symbols
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.workers.pool import Run, WorkerPool
+from liqmap.workers.pool import WorkerPool
 from tests.benchmarks.simulator import served
 from tests.bot.discord_server import TOKEN, DiscordServer
 
@@ -109,17 +111,29 @@ class _UnderWay:
             await asyncio.to_thread(int)
             quiet = 0 if self._open else quiet + 1
 
-    def running(self, run: Run) -> Run:
-        """Return `run` with its jobs counted."""
+    def counted(
+        self, work: Callable[..., Coroutine[Any, Any, Any]]
+    ) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """Return `work` with its calls counted."""
 
-        async def counted(function: Callable[[Any], Any], argument: object) -> Any:
-            self._open += 1
-            try:
-                return await run(function, argument)
-            finally:
-                self._open -= 1
+        async def count(*arguments: Any, **options: Any) -> Any:
+            with self._counting():
+                return await work(*arguments, **options)
 
-        return counted
+        return count
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    def write(self, *arguments: Any, **options: Any) -> Any:
+        """Write a segment, in a thread."""
+        with self._counting():
+            return write_segment(*arguments, **options)
 
     async def _begin(self, *_: object) -> None:
         self._open += 1
@@ -134,9 +148,13 @@ async def _supply(server: MarketServer, clock: SimulatedClock, way: _UnderWay) -
         settings = server.redirect(Settings(storage=StorageSettings(path=Path(folder))))
         async with (
             WorkerPool(workers=2, timeout=600, executor=executor) as pool,
-            open_supply(settings, run=way.running(pool.run), clock=clock, traces=[way.trace]) as supply,
+            open_supply(settings, run=pool.run, clock=clock, traces=[way.trace]) as supply,
         ):
-            yield supply
+            vars(supply.days)["obtain"] = way.counted(supply.days.obtain)
+            for client in supply.clients.values():
+                vars(client)["_body"] = way.counted(client._body)
+            with patch.object(recent, "write_segment", way.write):
+                yield supply
 
 
 async def commands() -> None:
