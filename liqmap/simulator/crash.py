@@ -1,7 +1,7 @@
 """Simulate a crash: a few symbols that trade tens of thousands of times a second, to test a client's limits.
 
-Only streams are served, and OKX's list of contracts, which a recorder needs. As on the exchanges, a client
-that does not keep up is disconnected.
+Only streams are served, and what a recorder needs: what each symbol traded, and OKX's list of contracts.
+As on the exchanges, a client that does not keep up is disconnected.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 BATCH_SECONDS: Final = 0.02
 MOST_BUFFERED: Final = 64_000_000
 """Bytes that may wait for a client before it is dropped."""
+
+_VOLUME = "1000000.0"  # in a day, of each symbol
 
 _log = logging.getLogger(__name__)
 
@@ -78,10 +81,14 @@ class CrashServer:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
+        app.on_response_prepare.append(self._date)
         app.router.add_get("/binance/market/stream", self._handler(BinanceStream(self.symbols)))
         app.router.add_get("/bybit/v5/public/linear", self._handler(BybitStream(self.symbols)))
         app.router.add_get("/okx/ws/v5/public", self._handler(OkxStream(self.symbols)))
         app.router.add_get("/okx/api/v5/public/instruments", self._contracts)
+        app.router.add_get("/binance/fapi/v1/ticker/24hr", self._binance_volumes)
+        app.router.add_get("/bybit/v5/market/tickers", self._bybit_volumes)
+        app.router.add_get("/okx/api/v5/market/tickers", self._okx_volumes)
         await self.host.start(app)
         self._sending = asyncio.create_task(self._send_batches())
         return self
@@ -104,6 +111,10 @@ class CrashServer:
         """Return when every client has processed all that it was sent so far, or is gone."""
         await self._streams.barrier()
 
+    async def _date(self, _: web.Request, response: StreamResponse) -> None:
+        """Set the Date of every answer by the market's clock."""
+        response.headers["Date"] = format_datetime(self._clock.now(), usegmt=True)
+
     async def _contracts(self, request: web.Request) -> web.Response:  # noqa: ARG002 - there is one list
         """Answer with OKX's contracts, which a recorder must know: one coin each."""
         rows = [
@@ -111,6 +122,17 @@ class CrashServer:
             | {"ctValCcy": symbol.removesuffix("USDT"), "state": "live"}
             for symbol in self.symbols
         ]
+        return web.json_response({"code": "0", "msg": "", "data": rows})
+
+    async def _binance_volumes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - of all symbols
+        return web.json_response([{"symbol": each, "quoteVolume": _VOLUME} for each in self.symbols])
+
+    async def _bybit_volumes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - of all symbols
+        rows = [{"symbol": each, "turnover24h": _VOLUME} for each in self.symbols]
+        return web.json_response({"retCode": 0, "retMsg": "OK", "result": {"list": rows}})
+
+    async def _okx_volumes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - of all symbols
+        rows = [{"instId": instrument(each), "last": "1", "volCcy24h": _VOLUME} for each in self.symbols]
         return web.json_response({"code": "0", "msg": "", "data": rows})
 
     def _handler(self, dialect: Dialect) -> Callable[[web.Request], Awaitable[StreamResponse]]:

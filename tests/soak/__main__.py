@@ -28,6 +28,7 @@ from tests.bot.conftest import REQUEST
 from tests.bot.discord_gateway import CHANNEL_ID, GUILD_ID
 from tests.bot.discord_server import DiscordServer
 from tests.soak.child import SPEED, FastClock
+from tests.soak.recorded import Recorded, until_up
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 SUBSCRIPTIONS, CHANNELS = 500, 100
@@ -96,7 +97,9 @@ class Soak:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.soak.child", str(self._config)),
             env={**os.environ, "SOAK_BEGAN": str(self._clock.began)},
+            stdout=asyncio.subprocess.PIPE,
         )
+        await until_up(process)
         end = time.time() + seconds
         watched = psutil.Process(process.pid)
         while time.time() < end and process.returncode is None:
@@ -150,13 +153,18 @@ def _number_and_due(post: dict[str, Any]) -> tuple[int, datetime]:
 async def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         clock = FastClock(time.time())
+        recorded = Recorded(Path(folder), clock)
         async with DiscordServer(now=clock.now, channels=CHANNELS) as server:
             soak = Soak(Path(folder), server, clock)
             await soak.subscribe()
-            await soak.run()
+            await asyncio.gather(
+                soak.run(),
+                recorded.run(seconds=SECONDS, calm=SECONDS * UNTOUCHED, killed_every=KILLED_EVERY),
+            )
             wanted, posted, unpublished = soak.due(), soak.posted(), soak.unpublished()
         lost = sorted(each for each in wanted if not posted[each])
         details = await soak.what_became(lost[:20])
+        record, is_whole = recorded.report()
     doubled = [each for each, count in posted.items() if count > 1]
     half = len(soak.memory) // 2
     early = max(each for _, each in soak.memory[max(0, half // 4) : half])
@@ -169,8 +177,9 @@ async def main() -> int:
         f" {unpublished} not published\n"
         + "".join(f"{line}\n" for line in details)
         + f"memory: {early:.0f} MiB at most in the first half of the calm, {late:.0f} MiB in the second\n"
+        + record
     )
-    return int(bool(lost or doubled) or late > early * 1.1)
+    return int(bool(lost or doubled) or late > early * 1.1 or not is_whole)
 
 
 if __name__ == "__main__":

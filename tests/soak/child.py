@@ -76,11 +76,18 @@ class Draw:
         return replace(result_of(request), pictures={Picture.MAP: self._map, Picture.DEPTH: self._depth})
 
 
+def say_up() -> None:
+    """Tell the soak that this process is up: from now on it may be stopped or killed."""
+    sys.stdout.write("up\n")
+    sys.stdout.flush()
+
+
 async def run(settings: BotSettings) -> None:
     point_at(settings.discord)
     async with open_store(settings) as store:
         bot = LiqmapBot(settings, draw=Draw(), store=store, clock=CLOCK)
         async with bot:
+            say_up()
             await stay(bot, TOKEN)
 
 

@@ -1,0 +1,103 @@
+"""The recording half of the soak: fifty markets of each exchange, whose recorder lives and dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from liqmap.live.registry import Recordings
+from liqmap.model import Exchange
+from liqmap.model.window import merged
+from liqmap.simulator import CrashServer
+from liqmap.store.check import check_store
+from liqmap.store.segments import segment_windows
+from tests.soak.child import FastClock
+from tests.soak.recorder import MOST_TRADED
+
+RATE = 10.0  # trades a second of the fast clock, of each exchange
+STARTS_WITHIN, STOPS_WITHIN = 120.0, 60.0
+_MOST_GROWTH = 1.2
+
+
+async def until_up(process: asyncio.subprocess.Process) -> None:
+    """Return once a process has said that it is up, or has ended."""
+    assert process.stdout is not None
+    await asyncio.wait_for(process.stdout.readline(), STARTS_WITHIN)
+
+
+class Recorded:
+    """Markets that trade, a recorder that is killed again and again, and what its store holds then."""
+
+    def __init__(self, folder: Path, clock: FastClock) -> None:
+        self._root, self._config = folder / "recorded", folder / "recorder.toml"
+        self._clock = clock
+        self._chance = random.Random(2)
+        self._calm_since = datetime.now(UTC)
+        self.kills = self.stops = 0
+        self.memory: list[float] = []
+
+    async def run(self, *, seconds: float, calm: float, killed_every: tuple[float, float]) -> None:
+        """Let the recorder live and die until the last `calm` seconds, in which it only lives."""
+        over = time.time() + seconds
+        async with CrashServer(rate=RATE, symbols=MOST_TRADED, clock=self._clock) as server:
+            urls = "".join(f'{key} = "{url}"\n' for key, url in server.host.settings.items())
+            self._config.write_text(
+                f'storage.path = "{self._root}"\nengine.workers = 1\nrecorder.backfill = "0h"\n'
+                f"recorder.most_traded = {MOST_TRADED}\n{urls}"
+            )
+            while time.time() < over - calm:
+                await self._live(self._chance.uniform(*killed_every), gently=self.kills > self.stops)
+            self._calm_since = self._clock.now()
+            await self._live(over - time.time(), gently=True, calm=True)
+
+    async def _live(self, seconds: float, *, gently: bool, calm: bool = False) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.soak.recorder", str(self._config)),
+            env={**os.environ, "SOAK_BEGAN": str(self._clock.began)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        await until_up(process)
+        end, watched = time.time() + seconds, psutil.Process(process.pid)
+        while time.time() < end and process.returncode is None:
+            await asyncio.sleep(min(2.0, max(0.0, end - time.time())))
+            if calm and process.returncode is None:
+                self.memory.append(watched.memory_info().rss / 2**20)
+        if process.returncode is not None:
+            raise SystemExit(f"the recorder ended by itself with {process.returncode}")
+        process.send_signal(signal.SIGTERM if gently else signal.SIGKILL)
+        self.stops += gently and not calm
+        self.kills += not gently
+        if await asyncio.wait_for(process.wait(), STOPS_WITHIN) and gently:
+            raise SystemExit(f"the recorder ended with {process.returncode} when it was told to stop")
+
+    def report(self) -> tuple[str, bool]:
+        """Return what the store holds in words, and whether all is well."""
+        found = list(Recordings(self._root).all())
+        problems = [each for each in check_store(self._root, deep=True) if each.problem is not None]
+        holes = lacking = 0
+        for each in found:
+            windows = merged(segment_windows(self._root, each.exchange, each.symbol))
+            late = [window for window in windows if window.end > self._calm_since]
+            holes += max(0, len(late) - 1)
+            lacking += not late
+        files = sum(path.is_file() for path in self._root.rglob("*"))
+        half = len(self.memory) // 2
+        early = max(self.memory[half // 2 : half], default=0.0)
+        later = max(self.memory[half:], default=0.0)
+        lines = (
+            f"{len(found)} markets recorded through {self.kills} kills and {self.stops} stops: {lacking}"
+            f" without minutes of the calm, {holes} holes in it, {len(problems)} damaged, {files} files\n"
+            f"memory of the recorder: {early:.0f} MiB in the first half of the calm, {later:.0f} MiB in the"
+            " second\n"
+        )
+        lines += "".join(f"  {each}\n" for each in problems[:10])
+        whole = len(found) == MOST_TRADED * len(Exchange) and not lacking and not holes and not problems
+        return lines, whole and later <= early * _MOST_GROWTH
