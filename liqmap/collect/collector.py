@@ -13,10 +13,11 @@ from liqmap.collect.borders import has_trades, outer_holes, silent_sides
 from liqmap.collect.coverage import coverage_of
 from liqmap.collect.day import Day, absence, file_days
 from liqmap.collect.gaps import PUBLISHED_WITHIN, GapReasons
+from liqmap.collect.holdings import Holdings, held_in
 from liqmap.collect.progress import FetchProgress
 from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError, StoreError
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import Coverage, Exchange, Gap, GapKind, Market, Progress
+from liqmap.model import Coverage, Exchange, Gap, Market, Progress
 from liqmap.model.window import DAY, TimeWindow, missing
 from liqmap.store.bounded import in_thread
 from liqmap.store.segments import segment_windows, symbol_folder
@@ -38,14 +39,6 @@ log = logging.getLogger(__name__)
 _SECOND = timedelta(seconds=1)
 _OPEN_MINUTE_WAIT = timedelta(seconds=4)  # longer than storing a minute takes, and hardly noticed
 _OPEN_MINUTE_STEP = 0.1  # seconds between two looks
-
-
-@dataclass(frozen=True, slots=True)
-class Holdings:
-    """What the store has of a window: the parts of segments, oldest first, and the coverage."""
-
-    parts: tuple[Part, ...]
-    coverage: Coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +119,7 @@ class Collector:
 
     def held(self, exchange: Exchange, symbol: str, *, window: TimeWindow) -> Holdings:
         """Return what the store has of `window` now, which may be nothing. The gaps are being fetched."""
-        parts = self._store.parts(exchange, symbol, window)
-        market = EXCHANGES[exchange].contract(symbol).label
-
-        def being_fetched(part: TimeWindow) -> Gap:
-            return Gap(part, GapKind.BEING_FETCHED)
-
-        return Holdings(
-            parts,
-            coverage_of(
-                window,
-                parts,
-                market=market,
-                explain=being_fetched,
-                outer=outer_holes(self._store, window, parts),
-            ),
-        )
+        return held_in(self._store, Market(exchange, symbol), window)
 
     async def _await_open_minute(self, wanted: _Wanted) -> None:
         """Wait a few seconds until the symbol's recorder has stored the minute that has just ended."""

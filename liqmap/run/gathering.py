@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from liqmap.clock import Clock
     from liqmap.collect.brackets import BracketTables
-    from liqmap.collect.collector import Collector, Holdings
+    from liqmap.collect.collector import Collector
+    from liqmap.collect.holdings import Holdings
     from liqmap.collect.liquidations import LiquidationDays
     from liqmap.collect.series import SeriesCollector
     from liqmap.model import MapRequest

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from liqmap.collect.holdings import held_in
 from liqmap.compute.scan import NearCluster, ScannedMarket
 from liqmap.compute.selection import Cut
 from liqmap.compute.summary import summarize
 from liqmap.compute.volatility import hourly_volatility
 from liqmap.errors import LiqmapError
 from liqmap.model import Side
+from liqmap.model.series import SeriesKind
 from liqmap.model.window import HOUR, TimeWindow
-from liqmap.run.job import compute_map, load_job
+from liqmap.run.job import MapJob, compute_map, load_job
+from liqmap.run.series import mark_span
 from liqmap.store.largest import read_largest
+from liqmap.store.local import SegmentStore
+from liqmap.store.series import SeriesStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from liqmap.compute.scan import ScanResult
-    from liqmap.model import Cluster, MapSummary
-    from liqmap.run.job import MapJob
+    from liqmap.model import Cluster, MapRequest, MapSummary
     from liqmap.store.segments import Part
 
 
@@ -30,9 +36,41 @@ class ScanJob(NamedTuple):
     least: float = 0.0
 
 
+class HeldScan(NamedTuple):
+    """Requests for markets to scan as far as the store at `root` has them, with the dated brackets."""
+
+    root: Path
+    requests: Sequence[MapRequest]
+    bracket_folders: tuple[Path, ...]
+    least: float = 0.0
+
+
 def scan_markets(job: ScanJob) -> list[ScannedMarket | LiqmapError]:
     """Return what a scan reports of several markets, with an error in the place of each one that fails."""
     return [_tried(each, job.least) for each in job.markets]
+
+
+def scan_held(job: HeldScan) -> list[ScannedMarket | LiqmapError | None]:
+    """Return what a scan reports of markets as they are in the store; None for one without trades.
+
+    A worker looks them up itself: what the store has of many markets is more than should pass between
+    processes, and several look at once.
+    """
+    store, series = SegmentStore(job.root, max_size=sys.maxsize), SeriesStore(job.root)
+
+    def looked_up(request: MapRequest) -> ScannedMarket | LiqmapError | None:
+        market, span = request.market, mark_span(request.window)
+        try:
+            held = held_in(store, market, request.window)
+            mark = series.read(market, SeriesKind.MARK_PRICE, span).series
+        except LiqmapError as error:
+            return error
+        if not held.parts:
+            return None
+        found = MapJob(request, held.parts, held.coverage, job.bracket_folders, mark if len(mark) else None)
+        return _tried(found, job.least)
+
+    return [looked_up(each) for each in job.requests]
 
 
 def draw_scan(result: ScanResult) -> bytes:

@@ -11,15 +11,15 @@ from liqmap.errors import LiqmapError, RequestError
 from liqmap.live.registry import Recordings
 from liqmap.model import MapRequest, Market, Progress, TopN
 from liqmap.run.job import MapJob
-from liqmap.run.scan import ScanJob, draw_scan, scan_markets
-from liqmap.run.series import SeriesFetch, held_series
+from liqmap.run.scan import HeldScan, ScanJob, draw_scan, scan_held, scan_markets
+from liqmap.run.series import SeriesFetch
 from liqmap.store.segments import segment_windows
 from liqmap.text import in_bitcoin_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqmap.collect.collector import Holdings
+    from liqmap.collect.holdings import Holdings
     from liqmap.run.gathering import Sources
     from liqmap.run.series import MapSeries
     from liqmap.store.local import SegmentStore
@@ -56,8 +56,7 @@ class Scanner:
         # Nothing ranks amounts of bitcoin among dollars.
         refused = [(market, why) for market in markets if (why := in_bitcoin_text(market))]
         markets = tuple(market for market in markets if not in_bitcoin_text(market))
-        # The list is in the order of names. Dealt out in turns, each chunk gets busy and quiet markets. The
-        # workers compute one chunk while the next is being looked up.
+        # The list is in the order of names. Dealt out in turns, each chunk gets busy and quiet markets.
         chunks = [markets[first::_CHUNKS] for first in range(min(_CHUNKS, len(markets)))]
         reports = [
             report
@@ -87,28 +86,16 @@ class Scanner:
         self, markets: Sequence[Market], request: ScanRequest
     ) -> list[tuple[Market, ScannedMarket | LiqmapError]]:
         """Return the report of each market that has trades, or what prevents it."""
-        found = dict(zip(markets, await self._jobs(markets, request), strict=True))
+        wanted = [MapRequest((market,), request.window, TopN(LARGEST_TRADES)) for market in markets]
+        if not request.markets:
+            job = HeldScan(self._store.root, wanted, (self._bracket_folder,), request.least)
+            looked_up = zip(markets, await self._run(scan_held, job), strict=True)
+            return [(market, report) for market, report in looked_up if report is not None]
+        found = dict(zip(markets, await asyncio.gather(*map(self._fetched, wanted)), strict=True))
         jobs = [job for job in found.values() if isinstance(job, MapJob) and job.parts]
         reports = await self._run(scan_markets, ScanJob(jobs, request.least))
         failed = [(market, error) for market, error in found.items() if isinstance(error, LiqmapError)]
         return [*zip((job.request.market for job in jobs), reports, strict=True), *failed]
-
-    async def _jobs(self, markets: Sequence[Market], request: ScanRequest) -> list[MapJob | LiqmapError]:
-        wanted = [MapRequest((market,), request.window, TopN(LARGEST_TRADES)) for market in markets]
-        if request.markets:
-            return await asyncio.gather(*(self._fetched(each) for each in wanted))
-
-        def held() -> list[MapJob | LiqmapError]:
-            return [
-                self._job(
-                    each,
-                    self._collector.held(each.market.exchange, each.market.symbol, window=each.window),
-                    held_series(each, self._series),
-                )
-                for each in wanted
-            ]
-
-        return await asyncio.to_thread(held)
 
     async def _fetched(self, wanted: MapRequest) -> MapJob | LiqmapError:
         market = wanted.market

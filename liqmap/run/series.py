@@ -133,6 +133,11 @@ def _required(request: MapRequest) -> list[SeriesKind]:
     return [SeriesKind.OPEN_INTEREST, *marks] if weighs else marks
 
 
+def mark_span(window: TimeWindow) -> TimeWindow:
+    """Return the span of the mark prices that a map of `window` reads."""
+    return _span(SeriesKind.MARK_PRICE, window)
+
+
 def _span(kind: SeriesKind, window: TimeWindow) -> TimeWindow:
     """Return the whole steps that a window touches."""
     start, end = _floored(window.start, kind), _floored(window.end, kind)

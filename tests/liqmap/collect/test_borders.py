@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liqmap.collect.collector import Collector, Holdings
+from liqmap.collect.collector import Collector
+from liqmap.collect.holdings import Holdings
 from liqmap.errors import DataError
 from liqmap.model import Exchange, GapKind, Side, Trades
 from liqmap.model.window import TimeWindow

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liqmap.collect.collector import Collector, Holdings
+from liqmap.collect.collector import Collector
 from liqmap.collect.day import file_days
 from liqmap.collect.days import ABSENT_FOR, VERIFIED_AGAIN
+from liqmap.collect.holdings import Holdings
 from liqmap.collect.recent import RecentTrades
 from liqmap.errors import DataError, JobFailed, NotCovered, NotPublished, RequestError, UnreadableStore
 from liqmap.exchanges.rows import no_trades

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from liqmap.collect.collector import Collector, Holdings
+from liqmap.collect.collector import Collector
+from liqmap.collect.holdings import Holdings
 from liqmap.live.publish import EVERY, RecordedHours
 from liqmap.model import Exchange, GapKind, Market
 from liqmap.model.window import HOUR, TimeWindow
