@@ -214,6 +214,8 @@ class MapRequest:
             raise RequestError("A request takes pictures, one at least: frozenset({Picture.MAP}).")
         if self.turnover not in TURNOVERS:
             raise RequestError("The turnover is 0, 0.5 or 1.")
+        if self.turnover and self.positions is not PositionModel.OPEN_INTEREST:
+            raise RequestError("Turnover counts by open interest only; ask for positions open-interest too.")
         self._complete()
 
     def _complete(self) -> None:

@@ -15,6 +15,7 @@ from liqmap.model import (
     MapRequest,
     Market,
     Portion,
+    PositionModel,
     TopN,
     Trades,
 )
@@ -100,6 +101,15 @@ def test_option_as_a_plain_word_is_refused_rather_than_missed(option: Any):
     (name,) = option
     with pytest.raises(RequestError, match=f"A request's {name} must be a "):
         MapRequest(BTCUSDT, hours(0, 6), TopN(1), **option)
+
+
+def test_turnover_without_open_interest_is_refused_rather_than_ignored():
+    with pytest.raises(RequestError, match="by open interest only"):
+        MapRequest(BTCUSDT, hours(0, 6), TopN(1), turnover=0.5)
+    by_interest = MapRequest(
+        BTCUSDT, hours(0, 6), TopN(1), positions=PositionModel.OPEN_INTEREST, turnover=0.5
+    )
+    assert by_interest.turnover == 0.5
 
 
 @pytest.mark.parametrize("count", [1.0, "100", None, True])
