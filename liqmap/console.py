@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import codecs
 import io
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+READER_GONE: Final = 141
+"""The exit code of a command whose output nobody reads any more: that of a program which SIGPIPE ends."""
 
 _ERRORS: Final = "liqmap.ascii"
 _ASCII: Final = {
@@ -45,6 +49,13 @@ def write_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a process without a console has None
             stream.reconfigure(errors=_ERRORS)
+
+
+def drop_output() -> None:
+    """Write nothing more to stdout, whose reader has gone: else Python reports an error when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def call_at_signals(callback: Callable[[], object], *signals: signal.Signals) -> None:

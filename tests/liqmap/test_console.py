@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqmap.console import call_at_signals, write_any_text
+from liqmap.console import READER_GONE, call_at_signals, write_any_text
 
 
 class Console:
@@ -96,3 +99,20 @@ async def test_signal_calls_back():
 @pytest.mark.usefixtures("_as_on_windows")
 async def test_signal_calls_back_where_loops_watch_no_signals():
     await _stops_at_a_signal()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of Windows end otherwise")
+def test_command_whose_reader_has_gone_ends_without_a_traceback(tmp_path: Path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        [sys.executable, "-m", "liqmap", "status"],
+        check=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LIQMAP__STORAGE__PATH": str(tmp_path)},
+    )
+    os.close(writing)
+    assert process.stderr == ""
+    assert process.returncode == READER_GONE
