@@ -82,6 +82,7 @@ def test_json_is_one_object_with_every_number(
         "lost_ids": 0,
         "zero_sizes": 0,
         "unverified": 0,
+        "differing": 0,
         "sources": ["Binance USD-M daily files"],
         "last_trade": "2023-08-01T05:59:51+00:00",
         "whole_end": None,
