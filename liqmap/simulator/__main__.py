@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from liqmap.console import call_at_signals
 from liqmap.simulator.crash import CrashServer
 from liqmap.simulator.market import SimulatedMarket
 from liqmap.simulator.server import MarketServer
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
 async def serve(market: SimulatedMarket, *, weight_limit: int, port: int) -> None:
     """Serve `market` on `port` (0: any free one) and print the addresses to put into the settings."""
     async with MarketServer(market, weight_limit=weight_limit, port=port) as server:
-        _print_settings(server.host)
-        await asyncio.Event().wait()
+        await _serve_until_stopped(server.host)
 
 
 async def serve_crash(*, rate: float, symbols: int, port: int) -> None:
     """Serve streams of a crash on `port` (0: any free one), and print the settings to use and the symbols."""
     async with CrashServer(rate=rate, symbols=symbols, port=port) as server:
-        _print_settings(server.host, f"# symbols: {' '.join(server.symbols)}")
-        await asyncio.Event().wait()
+        await _serve_until_stopped(server.host, f"# symbols: {' '.join(server.symbols)}")
 
 
 def main() -> None:
@@ -52,14 +51,17 @@ def main() -> None:
     else:
         market = SimulatedMarket(arguments.seed, arguments.scale)
         serving = serve(market, weight_limit=arguments.weight_limit, port=arguments.port)
-    with suppress(KeyboardInterrupt):
-        asyncio.run(serving)
+    asyncio.run(serving)
 
 
-def _print_settings(host: Host, *more: str) -> None:
+async def _serve_until_stopped(host: Host, *more: str) -> None:
+    stopped = asyncio.Event()
+    # A shell starts what runs in the background with SIGINT ignored; this program ends by it all the same.
+    call_at_signals(stopped.set, signal.SIGINT, signal.SIGTERM)
     lines = [f'{key} = "{url}"' for key, url in host.settings.items()]
     sys.stdout.write("\n".join([*lines, *more]) + "\n")
     sys.stdout.flush()
+    await stopped.wait()
 
 
 if __name__ == "__main__":

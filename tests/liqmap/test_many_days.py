@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import liqmap.collect.days
+import liqmap.collect.published
 from liqmap.model import MapRequest, Progress, TopN
 from liqmap.model.window import TimeWindow
 from liqmap.net.download import Downloaded, download
@@ -41,7 +41,7 @@ async def test_days_are_fetched_side_by_side_within_bounds_and_go_on_where_they_
             if done == DAYS // 2:
                 half.set()
 
-    monkeypatch.setattr(liqmap.collect.days, "download", watched)
+    monkeypatch.setattr(liqmap.collect.published, "download", watched)
     settings = Settings(storage=StorageSettings(path=tmp_path), download=DownloadSettings(concurrency=3))
     heard: list[Progress] = []
     async with MarketServer(SimulatedMarket(scale=0.002)) as server:

@@ -82,7 +82,7 @@ def test_status_is_a_table_of_every_symbol(store: Path, capsys: pytest.CaptureFi
     live = ("Binance", "BTCUSDT", "live", "live stream", "2026-10-04 10:00 UTC", "2 s ago", "0.1 s", "10 %")
     assert [[row[first:last].strip() for first, last in pairwise(cut)] for row in rows] == [
         [*live, "1, 5 min", ""],
-        ["Bybit", "ETHUSDT", "stopped", "", "", "no trade yet", "", "0 %", "none", ""],
+        ["Bybit", "ETHUSDT", "stopped", "", "", "no trade yet", "", "0 %", "", ""],
     ]
 
 

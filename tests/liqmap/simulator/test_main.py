@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.parametrize("more", [[], ["--crash", "--symbols", "2", "--rate", "100"]])
-async def test_program_prints_the_settings_to_use(more: list[str]):
+async def test_program_prints_the_settings_to_use_and_ends_at_ctrl_c(more: list[str]):
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "liqmap.simulator", *more), stdout=asyncio.subprocess.PIPE
     )
