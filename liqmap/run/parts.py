@@ -115,14 +115,7 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
     # In any case: one that is not running still knows what other processes record.
     recorder = Recorder(supply, brackets=brackets)
     if manner.record:
-        await stack.enter_async_context(recorder)
-        # After the recorder, because it asks the recorder to keep the most traded markets.
-        await stack.enter_async_context(WarmMarkets(supply, want=recorder.keep))
-        keeping = keep_series(series, liquidations, root=supply.store.root, clock=supply.clock)
-        await stack.enter_async_context(_in_background(keeping))
-        if shared is not None:
-            hours = RecordedHours(shared, supply.store, clock=supply.clock)
-            await stack.enter_async_context(_in_background(hours.keep_published(recorder)))
+        await _record(stack, supply, recorder, series, liquidations, shared)
     sources = Sources(_collector(supply, recorder, shared), brackets, series, liquidations, supply.clock)
     accuracy = Accuracy(
         settings,
@@ -136,6 +129,25 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
         accuracy.check_settings()
         await stack.enter_async_context(_in_background(accuracy.run()))
     return Parts(pool, supply.store, cluster, shared, sources, recorder, accuracy)
+
+
+async def _record(
+    stack: AsyncExitStack,
+    supply: Supply,
+    recorder: Recorder,
+    series: SeriesCollector,
+    liquidations: LiquidationDays,
+    shared: SharedStore | None,
+) -> None:
+    """Record until `stack` is closed: trades of the markets that are wanted, and what belongs to them."""
+    await stack.enter_async_context(recorder)
+    # After the recorder, because it asks the recorder to keep the most traded markets.
+    await stack.enter_async_context(WarmMarkets(supply, want=recorder.keep))
+    keeping = keep_series(series, liquidations, root=supply.store.root, clock=supply.clock)
+    await stack.enter_async_context(_in_background(keeping))
+    if shared is not None:
+        hours = RecordedHours(shared, supply.store, clock=supply.clock)
+        await stack.enter_async_context(_in_background(hours.keep_published(recorder)))
 
 
 def _collector(supply: Supply, recorder: Recorder, shared: SharedStore | None) -> Collector:
