@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from liqmap.clock import is_recent
 from liqmap.collect.borders import lacks_trades_of, reaches_into, store_quiet_day
 from liqmap.collect.day import Day, absence
 from liqmap.collect.published import PublishedDays
+from liqmap.collect.waited import WaitedFor
 from liqmap.errors import DataError, EmptyDay, JobFailed, NotPublished
 from liqmap.model import Exchange
 from liqmap.store.segments import Segment
@@ -40,14 +40,6 @@ VERIFIED_AGAIN: Final = timedelta(hours=1)
 _MOST_QUIET_DAYS = 7  # how many days without trades are passed over in the search for ids
 
 
-@dataclass(slots=True, eq=False)
-class _Fetch:
-    """A day that is being fetched, and the callbacks of everybody who waits for it."""
-
-    task: asyncio.Task[Segment]
-    listeners: list[Callable[[float], None]] = field(default_factory=list)
-
-
 class DayFiles:
     """Fetches published days into the store: from the `shared` one, else from the exchange."""
 
@@ -69,17 +61,17 @@ class DayFiles:
         self._store = store
         # For each exchange separately, so that a slow one does not keep the others waiting.
         self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
-        self._fetches: dict[Day, _Fetch] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._fetches: WaitedFor[Day, Segment, Callable[[float], None]] = WaitedFor()
+        self._verifying: set[asyncio.Task[None]] = set()
         self._absent_at: dict[Day, datetime] = {}
         self._verified_at: dict[Day, datetime] = {}
         self._completing = asyncio.Lock()
 
     async def close(self) -> None:
         """Stop all fetching; the next run fetches those days again."""
-        for task in self._tasks:
+        for task in self._verifying:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._fetches.close(), *self._verifying, return_exceptions=True)
 
     async def obtain(self, day: Day, report: Callable[[float], None]) -> Segment | DataError:
         """Return the segment of `day`, fetched if it is not stored, or the error that prevents it.
@@ -122,11 +114,8 @@ class DayFiles:
             return stored
         if is_recent(self._absent_at.get(day), now=self._clock.now(), within=ABSENT_FOR):
             return absence(day)
-        fetch = self._fetches.get(day) or self._begin(day)
-        fetch.listeners.append(report)
         try:
-            # Shielded, because others may wait for the same day when this caller gives up.
-            return await asyncio.shield(fetch.task)
+            return await self._fetches.result(day, lambda: self._fetch_whole(day), report)
         except NotPublished:
             self._absent_at[day] = self._clock.now()
             return absence(day)
@@ -134,11 +123,6 @@ class DayFiles:
             return DataError(f"The {day.symbol} trades of {day.day} could not be read; try again later.")
         except DataError as error:
             return error
-        finally:
-            fetch.listeners.remove(report)
-            if not fetch.listeners:  # nobody waits any more: free the slot for other days
-                self._forget(day, fetch)
-                fetch.task.cancel()
 
     def verify_later(self, segments: Iterable[Segment]) -> None:
         """Look in the background for the checksums that were not published when `segments` were stored."""
@@ -150,8 +134,8 @@ class DayFiles:
             if origin.unverified and not looked:
                 self._verified_at[day] = now
                 task = asyncio.create_task(self._verify(day, segment))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._verifying.add(task)
+                task.add_done_callback(self._verifying.discard)
 
     async def _verify(self, day: Day, segment: Segment) -> None:
         """Compare a stored day with its checksum. If another file has been published since, store that."""
@@ -181,25 +165,6 @@ class DayFiles:
         """Return whether `day` is stored or published; False if the exchange cannot be reached."""
         return self._stored(day) is not None or await self._published.has(day)
 
-    def _begin(self, day: Day) -> _Fetch:
-        fetch = self._fetches[day] = _Fetch(asyncio.create_task(self._fetch_whole(day)))
-        self._tasks.add(fetch.task)
-
-        def ended(task: asyncio.Task[Segment]) -> None:
-            self._tasks.discard(task)
-            self._forget(day, fetch)
-            # Waiting callers get the error. If none is left, asyncio need not log that nobody retrieved it.
-            if not task.cancelled():
-                task.exception()
-
-        fetch.task.add_done_callback(ended)
-        return fetch
-
-    def _forget(self, day: Day, fetch: _Fetch) -> None:
-        # After this fetch was given up, another caller may have begun a new one.
-        if self._fetches.get(day) is fetch:
-            del self._fetches[day]
-
     async def _fetch_whole(self, day: Day, *, replaces: bool = False) -> Segment:
         """Fetch a day, and move rows to their own days where only the file of a day beside has them."""
         segment = await self._fetch(day, replaces=replaces)
@@ -223,7 +188,9 @@ class DayFiles:
         return self._store.get(day.exchange, day.symbol, day.window)
 
     async def _fetch(self, day: Day, *, replaces: bool = False, beside: Sequence[Day] = ()) -> Segment:
-        report = partial(self._report, day)
+        def report(share: float) -> None:
+            self._fetches.tell(day, lambda listener: listener(share))
+
         async with self._slots[day.exchange]:
             segment = None if replaces else await self._published.bring_in(day)
             if segment is not None:
@@ -236,8 +203,3 @@ class DayFiles:
             "stored %s %s %s: %d trades", day.exchange, day.symbol, day.day, segment.buys + segment.sells
         )
         return segment
-
-    def _report(self, day: Day, share: float) -> None:
-        fetch = self._fetches.get(day)
-        for listener in tuple(fetch.listeners) if fetch else ():
-            listener(share)

@@ -48,7 +48,7 @@ class RecentLiquidations:
         self._clients = clients
         self._contracts = contracts
         self._clock = clock
-        self._fetches: WaitedFor[Market] = WaitedFor()
+        self._fetches: WaitedFor[Market, None, None] = WaitedFor()
         self._failed_at: dict[Market, datetime] = {}
 
     async def close(self) -> None:
@@ -67,7 +67,7 @@ class RecentLiquidations:
             return
         if is_recent(self._failed_at.get(market), now=self._clock.now(), within=RETRIED_AFTER):
             return
-        await self._fetches.done(market, lambda: self._fetch(pages, market))
+        await self._fetches.result(market, lambda: self._fetch(pages, market))
 
     def _reached(self, pages: LiquidationPages, market: Market) -> TimeWindow:
         now = self._clients[market.exchange].clock.now().replace(microsecond=0)

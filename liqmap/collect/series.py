@@ -73,7 +73,7 @@ class SeriesCollector:
         self._incoming = settings.storage.path / "incoming"
         # For each exchange separately, so that a slow one does not keep the others waiting.
         self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
-        self._fetches: WaitedFor[_Day] = WaitedFor()
+        self._fetches: WaitedFor[_Day, None, None] = WaitedFor()
         self._going_on: set[asyncio.Task[Any]] = set()
         self._problems: dict[_Day, tuple[datetime, LiqmapError]] = {}
         self._unreachable = {each: asyncio.Event() for each in Exchange}
@@ -136,7 +136,7 @@ class SeriesCollector:
     async def _fetch(self, day: _Day) -> None:
         if not any(each.market.exchange is day.market.exchange for each in self._fetches):
             self._unreachable[day.market.exchange].clear()
-        await self._fetches.done(day, lambda: self._obtain(day))
+        await self._fetches.result(day, lambda: self._obtain(day))
 
     async def _obtain(self, day: _Day) -> None:
         """Bring a day's rows into the store, as many as there are by now; note what goes wrong."""

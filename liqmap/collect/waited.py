@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable, Iterator
 
 _Key = TypeVar("_Key", bound="Hashable")
+_Result = TypeVar("_Result")
+_Listener = TypeVar("_Listener")
 
 
 @dataclass(slots=True, eq=False)
-class _Work:
-    task: asyncio.Task[None]
-    waiting: int = 0
+class _Work(Generic[_Result, _Listener]):
+    """Work under way, a listener for each who waits, which may be None, and the news for those who will."""
+
+    task: asyncio.Task[_Result]
+    listeners: list[_Listener | None] = field(default_factory=list)
+    lasting: Callable[[_Listener], None] | None = None
 
 
-class WaitedFor(Generic[_Key]):
+class WaitedFor(Generic[_Key, _Result, _Listener]):
     """The work under way, by what it is about."""
 
     def __init__(self) -> None:
-        self._works: dict[_Key, _Work] = {}
+        self._works: dict[_Key, _Work[_Result, _Listener]] = {}
+        self._tasks: set[asyncio.Task[_Result]] = set()  # also those that were given up and have not ended
 
     def __len__(self) -> int:
         return len(self._works)
@@ -30,32 +36,59 @@ class WaitedFor(Generic[_Key]):
     def __iter__(self) -> Iterator[_Key]:
         return iter(self._works)
 
-    async def done(self, key: _Key, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Return once the work on `key` is done, which `begin` begins if it is not under way.
+    def __contains__(self, key: object) -> bool:
+        return key in self._works
+
+    async def result(
+        self,
+        key: _Key,
+        begin: Callable[[], Coroutine[Any, Any, _Result]],
+        listener: _Listener | None = None,
+    ) -> _Result:
+        """Return the result of the work on `key`, which `begin` begins if it is not under way.
 
         It is cancelled when the last one who waits is. What it has stored by then stays. Its error is raised.
+        While this waits, `tell` reaches `listener`.
         """
         work = self._works.get(key) or self._begun(key, begin)
-        work.waiting += 1
+        work.listeners.append(listener)
         try:
-            await asyncio.shield(work.task)
+            if listener is not None and work.lasting is not None:
+                work.lasting(listener)
+            # Shielded, because others may wait for the same work when this caller gives up.
+            return await asyncio.shield(work.task)
         finally:
-            work.waiting -= 1
-            if not work.waiting:
+            work.listeners.remove(listener)
+            if not work.listeners:
                 self._forget(key, work)
                 work.task.cancel()
 
+    def tell(self, key: _Key, news: Callable[[_Listener], None], *, lasting: bool = False) -> None:
+        """Call `news` with each listener of the work on `key`; if it is `lasting`, also with later ones."""
+        work = self._works.get(key)
+        if work is None:
+            return
+        if lasting:
+            work.lasting = news
+        for listener in tuple(work.listeners):
+            if listener is not None:
+                news(listener)
+
     async def close(self) -> None:
         """Cancel all work, and wait until it has ended."""
-        tasks = [work.task for work in self._works.values()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begun(self, key: _Key, begin: Callable[[], Coroutine[Any, Any, None]]) -> _Work:
-        work = self._works[key] = _Work(asyncio.create_task(begin()))
+    def _begun(
+        self, key: _Key, begin: Callable[[], Coroutine[Any, Any, _Result]]
+    ) -> _Work[_Result, _Listener]:
+        work: _Work[_Result, _Listener] = _Work(asyncio.create_task(begin()))
+        self._works[key] = work
+        self._tasks.add(work.task)
 
-        def ended(task: asyncio.Task[None]) -> None:
+        def ended(task: asyncio.Task[_Result]) -> None:
+            self._tasks.discard(task)
             self._forget(key, work)
             # Who waits gets the error. If nobody does any more, asyncio need not log it.
             if not task.cancelled():
@@ -64,7 +97,7 @@ class WaitedFor(Generic[_Key]):
         work.task.add_done_callback(ended)
         return work
 
-    def _forget(self, key: _Key, work: _Work) -> None:
+    def _forget(self, key: _Key, work: _Work[_Result, _Listener]) -> None:
         # After this work was given up, somebody else may have begun it anew.
         if self._works.get(key) is work:
             del self._works[key]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from liqmap.collect.waited import WaitedFor
 from liqmap.errors import EngineBusy
 
 if TYPE_CHECKING:
@@ -23,20 +22,13 @@ class Listener(NamedTuple):
     partial: Callable[[MapResult], None]
 
 
-@dataclass(slots=True)
-class _Job:
-    task: asyncio.Task[MapResult]
-    listeners: list[Listener] = field(default_factory=list)
-    partial: MapResult | None = None
-
-
 class SharedJobs:
     """The requests under way, `most` at once: equal ones are drawn once, by `draw`."""
 
     def __init__(self, draw: Callable[[MapRequest], Coroutine[Any, Any, MapResult]], *, most: int) -> None:
         self._draw = draw
         self._most = most
-        self._jobs: dict[MapRequest, _Job] = {}
+        self._jobs: WaitedFor[MapRequest, MapResult, Listener] = WaitedFor()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -46,62 +38,23 @@ class SharedJobs:
 
     async def result(self, request: MapRequest, listener: Listener) -> MapResult:
         """Return the map that is drawn for all who request it. Raises EngineBusy, and what `draw` raises."""
-        job = self._jobs.get(request)
-        if job is None:
+        if request not in self._jobs:
             self._refuse_if_full()
-            job = self._start(request)
-        job.listeners.append(listener)
-        # A caller who comes later sees what the others see.
-        if job.partial is not None:
-            listener.partial(job.partial)
-        # Shielded: a caller who is cancelled must not cancel the job of the others.
-        try:
-            return await asyncio.shield(job.task)
-        finally:
-            job.listeners.remove(listener)
-            if not job.listeners:  # nobody waits any more
-                self._forget(request, job)
-                job.task.cancel()
+        return await self._jobs.result(request, lambda: self._draw(request), listener)
 
     def report(self, request: MapRequest, progress: Progress) -> None:
         """Report how far a request has come to all who wait for it."""
-        job = self._jobs.get(request)
-        for listener in tuple(job.listeners) if job else ():
-            listener.progress(progress)
+        self._jobs.tell(request, lambda listener: listener.progress(progress))
 
     def offer(self, request: MapRequest, partial: MapResult) -> None:
         """Give a partial map to all who wait, and to those who will."""
-        job = self._jobs.get(request)
-        if job is None:
-            return
-        job.partial = partial
-        for listener in tuple(job.listeners):
-            listener.partial(partial)
+        self._jobs.tell(request, lambda listener: listener.partial(partial), lasting=True)
 
     async def cancel(self) -> None:
         """Cancel all jobs and wait until they have ended."""
-        tasks = [job.task for job in self._jobs.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._jobs.close()
 
     def _refuse_if_full(self) -> None:
         waiting = len(self._jobs)
         if waiting >= self._most:
             raise EngineBusy(f"{waiting} maps are being drawn already; please try again in a few seconds.")
-
-    def _start(self, request: MapRequest) -> _Job:
-        job = self._jobs[request] = _Job(asyncio.create_task(self._draw(request)))
-
-        def done(task: asyncio.Task[MapResult]) -> None:
-            self._forget(request, job)
-            # Waiting callers get the error. If none is left, asyncio would log one that is not retrieved.
-            if not task.cancelled():
-                task.exception()
-
-        job.task.add_done_callback(done)
-        return job
-
-    def _forget(self, request: MapRequest, job: _Job) -> None:
-        if self._jobs.get(request) is job:
-            del self._jobs[request]

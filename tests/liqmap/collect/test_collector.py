@@ -152,7 +152,7 @@ async def test_day_without_a_checksum_is_verified_when_it_is_drawn_again(setup: 
     assert [part.segment.origin.unverified for part in holdings.parts] == [True]
     await setup.clock.advance(VERIFIED_AGAIN.total_seconds())
     await setup.collect("2023-08-01", "2023-08-02")
-    await asyncio.gather(*setup.collector._days._tasks)
+    await asyncio.gather(*setup.collector._days._verifying)
     holdings = await setup.collect("2023-08-01", "2023-08-02")
     assert [part.segment.origin.unverified for part in holdings.parts] == [False]
 
@@ -529,7 +529,7 @@ async def test_failure_leaves_nothing_running(setup: Setup):
     await until(lambda: any(path.suffix == ".part" for path in setup.left_behind()))
     collecting.cancel()
     await asyncio.wait([collecting])
-    assert all(not fetch.listeners for fetch in setup.collector._days._fetches.values())
+    assert not setup.collector._days._fetches
 
 
 async def test_trades_in_neither_files_nor_rest_are_not_published_yet(setup: Setup):

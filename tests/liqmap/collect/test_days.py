@@ -154,7 +154,7 @@ async def verified(setup: Setup, segment: Segment) -> Segment:
     """Return what the store has of a segment's day after the next look for its checksum."""
     await setup.clock.advance(VERIFIED_AGAIN.total_seconds())
     setup.days.verify_later([segment])
-    await asyncio.gather(*setup.days._tasks)
+    await asyncio.gather(*setup.days._verifying)
     stored = await setup.obtain()
     assert isinstance(stored, Segment)
     return stored
@@ -183,11 +183,11 @@ async def test_missing_checksum_is_looked_for_once_an_hour(setup: Setup):
         setup.days.verify_later([segment])
     await setup.clock.advance(VERIFIED_AGAIN.total_seconds() - 1)
     setup.days.verify_later([segment])
-    await asyncio.gather(*setup.days._tasks)
+    await asyncio.gather(*setup.days._verifying)
     assert setup.server.requests[checksum] == 1
     setup.clock._now -= timedelta(hours=6)  # set back
     setup.days.verify_later([segment])
-    assert len(setup.days._tasks) == 1
+    assert len(setup.days._verifying) == 1
 
 
 async def test_day_that_is_not_as_its_checksum_says_is_replaced(setup: Setup):
