@@ -65,7 +65,7 @@ def merge_liquidations(
     Other processes that merge wait. Raises OSError if a table cannot be written, or waits for too long.
     """
     for path, rows in _rows_by_table(root, exchange, liquidations, complete=complete).items():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_synced(path.parent)
         with FileLock(path.parent / "lock", timeout=_LOCK_SECONDS):
             there = _kept(root, path)
             # Two of one moment, price and size can both be real, if one report has both.

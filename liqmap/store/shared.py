@@ -316,7 +316,6 @@ class SharedStore:
             lost = [path for path in paths if not _is_of(temporary / path.name, path)]
             for path in paths:
                 if path not in lost:
-                    path.parent.mkdir(parents=True, exist_ok=True)
                     move_into_place(temporary / path.name, path)
         except FileNotFoundError:
             return list(paths)

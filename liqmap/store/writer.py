@@ -174,6 +174,7 @@ def move_into_place(source: Path, target: Path) -> None:
 
     Raises OSError.
     """
+    make_synced(target.parent)
     try:
         source.rename(target)
     except OSError:
@@ -194,7 +195,6 @@ def _write(segment: Segment, tables: _Tables, *, incoming: Path) -> Segment:
             for name, table in tables.items()
         }
         _write_manifest(temporary, _with_tables(segment, written))
-        make_synced(segment.path.parent)
         move_into_place(temporary, segment.path)
     except OSError as error:
         raise StoreError(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +15,13 @@ from liqmap.exchanges.bybit.live import BybitLive
 from liqmap.exchanges.messages import Liquidation, LiveFormat
 from liqmap.model import Exchange, Side
 from liqmap.store.damaged import files_aside
-from liqmap.store.liquidations import COLUMNS, append_liquidations, read_liquidations, write_liquidations
+from liqmap.store.liquidations import (
+    COLUMNS,
+    append_liquidations,
+    merge_liquidations,
+    read_liquidations,
+    write_liquidations,
+)
 from tests.liqmap.exchanges.binance.test_live import LIQUIDATION as BINANCE_MESSAGE
 from tests.liqmap.exchanges.bybit.test_live import LIQUIDATIONS as BYBIT_MESSAGE
 
@@ -55,6 +62,17 @@ def test_table_is_csv_behind_two_lines_of_comment(tmp_path: Path):
         f"{MS + 7},short,78600.0,1.5,sampled,78914.4",
     ]
     assert [each.name for each in path_of(tmp_path).parent.iterdir()] == [path_of(tmp_path).name]
+
+
+@pytest.mark.parametrize("add", [append_liquidations, merge_liquidations])
+def test_new_folders_of_a_table_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, add: Callable[..., None]
+):
+    synced: list[Path] = []
+    monkeypatch.setattr("liqmap.files.sync_folder", synced.append)
+    add(tmp_path, Exchange.BINANCE, [LONG], complete=True)
+    kind = tmp_path / "liquidations"
+    assert synced == [tmp_path, kind, kind / "binance", kind / "binance" / "BTCUSDT"]
 
 
 def test_whole_day_replaces_shorter_segments(tmp_path: Path):
