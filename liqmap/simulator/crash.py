@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -22,6 +21,7 @@ from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.dialects import BinanceStream, BybitStream, Kind
 from liqmap.simulator.host import Host
 from liqmap.simulator.okx_messages import instrument
+from liqmap.simulator.okx_rest import okx_answer
 from liqmap.simulator.okx_stream import OkxStream
 from liqmap.simulator.streams import Streams
 
@@ -66,10 +66,10 @@ class CrashServer:
         # All names have one length, because all rows of text must.
         width = max(2, len(str(symbols - 1)))
         self.symbols = [f"CRASH{number:0{width}}USDT" for number in range(symbols)]
-        self.host = Host(port)
         self.dropped = 0
         self._rate = rate / symbols
         self._clock = SystemClock() if clock is None else clock
+        self.host = Host(self._clock, port)
         self._most_buffered = most_buffered
         self._streams = Streams(self._clock, _nothing, headers={"X-Simulated-Market": "1"})
         self._sending: asyncio.Task[None] | None = None
@@ -81,7 +81,6 @@ class CrashServer:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.on_response_prepare.append(self._date)
         app.router.add_get("/binance/market/stream", self._handler(BinanceStream(self.symbols)))
         app.router.add_get("/bybit/v5/public/linear", self._handler(BybitStream(self.symbols)))
         app.router.add_get("/okx/ws/v5/public", self._handler(OkxStream(self.symbols)))
@@ -111,10 +110,6 @@ class CrashServer:
         """Return when every client has processed all that it was sent so far, or is gone."""
         await self._streams.barrier()
 
-    async def _date(self, _: web.Request, response: StreamResponse) -> None:
-        """Set the Date of every answer by the market's clock."""
-        response.headers["Date"] = format_datetime(self._clock.now(), usegmt=True)
-
     async def _contracts(self, request: web.Request) -> web.Response:  # noqa: ARG002 - there is one list
         """Answer with OKX's contracts, which a recorder must know: one coin each."""
         rows = [
@@ -122,7 +117,7 @@ class CrashServer:
             | {"ctValCcy": symbol.removesuffix("USDT"), "state": "live"}
             for symbol in self.symbols
         ]
-        return web.json_response({"code": "0", "msg": "", "data": rows})
+        return okx_answer(rows)
 
     async def _binance_volumes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - of all symbols
         return web.json_response([{"symbol": each, "quoteVolume": _VOLUME} for each in self.symbols])
@@ -133,7 +128,7 @@ class CrashServer:
 
     async def _okx_volumes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - of all symbols
         rows = [{"instId": instrument(each), "last": "1", "volCcy24h": _VOLUME} for each in self.symbols]
-        return web.json_response({"code": "0", "msg": "", "data": rows})
+        return okx_answer(rows)
 
     def _handler(self, dialect: Dialect) -> Callable[[web.Request], Awaitable[StreamResponse]]:
         async def serve(request: web.Request) -> StreamResponse:

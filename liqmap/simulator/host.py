@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Final
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from aiohttp.web_response import StreamResponse
+
+    from liqmap.clock import Clock
 
 _NAMES: Final = ("binance", "bybit", "okx")
 
 
 class Host:
-    """Serves an application on 127.0.0.1, on `port`, or on any free one if that is 0."""
+    """Serves an application on 127.0.0.1, on `port`, or on any free one if that is 0.
 
-    def __init__(self, port: int) -> None:
+    The Date of every answer, faulty ones included, is by `clock`.
+    """
+
+    def __init__(self, clock: Clock, port: int) -> None:
+        self._clock = clock
         self._port = port
         self._runner: web.AppRunner | None = None
 
     async def start(self, app: web.Application) -> None:
         """Serve `app` until `stop`."""
+        app.on_response_prepare.append(self._date)
         self._runner = runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
         )
@@ -30,6 +41,9 @@ class Host:
         """Stop serving."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _date(self, _: web.Request, response: StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(self._clock.now(), usegmt=True)
 
     def url(self, path: str, *, scheme: str = "http") -> str:
         """Return the address of `path`."""

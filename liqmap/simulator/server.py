@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from datetime import date, timedelta
-from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
@@ -77,10 +76,10 @@ class MarketServer:
         pump_every: float | None = 0.1,
         port: int = 0,
     ) -> None:
-        self.host = Host(port)
         self.requests: Counter[str] = Counter()
         self.published_until = published_until
         self._clock = SystemClock() if clock is None else clock
+        self.host = Host(self._clock, port)
         self._publish_delay = publish_delay
         self._pump_every = pump_every
         self._weight_limit = weight_limit
@@ -103,7 +102,6 @@ class MarketServer:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.on_response_prepare.append(self._date)
         binance, bybit = BinanceStream(linear_symbols()), BybitStream(linear_symbols())
         okx = OkxStream(linear_symbols())
         for path, dialect, mute in (
@@ -292,10 +290,6 @@ class MarketServer:
             return await self._streams.serve(request, dialect, mute=mute)
 
         return serve
-
-    async def _date(self, _: web.Request, response: StreamResponse) -> None:
-        """Set the Date of every answer, faulty ones included, by the market's clock."""
-        response.headers["Date"] = format_datetime(self._clock.now(), usegmt=True)
 
     def _is_published(self, day: date, ended: datetime) -> bool:
         if self.published_until is not None and day > self.published_until:
