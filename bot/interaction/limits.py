@@ -56,7 +56,8 @@ class Limits:
         if guild_id is not None:
             a_minute = self._settings.maps_per_guild_a_minute
             minutes.append(self._minute(self._guilds, guild_id, a_minute, "This server has"))
-        # All are checked before any is charged, and given back: a refused request costs nothing.
+        # All are checked before any is charged, and a refusal elsewhere takes the charge back: what is
+        # refused costs nothing.
         now = self._clock.steady()
         for minute in minutes:
             minute.append(now)
@@ -68,7 +69,8 @@ class Limits:
                         await elsewhere.enter_async_context(self._places(user_id))
                     except RequestError:
                         for minute in minutes:
-                            minute.remove(now)
+                            if now in minute:  # it may be over by now
+                                minute.remove(now)
                         raise
                 yield
         finally:

@@ -117,6 +117,22 @@ async def test_maps_at_other_processes_count_too_and_their_refusal_costs_nothing
         await ask(limits, 1, guild=9)
 
 
+async def test_refusal_elsewhere_that_takes_more_than_a_minute_is_still_that_refusal():
+    clock = Hand()
+
+    @asynccontextmanager
+    async def elsewhere(user_id: int) -> AsyncIterator[None]:
+        if user_id == 1:
+            clock.time += timedelta(seconds=61)
+            await ask(limits, 1, user=2, guild=9)
+            raise RequestError("You already have 2 maps under way.")
+        yield
+
+    limits = Limits(LimitsSettings(), clock=clock, places=elsewhere)
+    with pytest.raises(RequestError, match="2 maps under way"):
+        await ask(limits, 1, guild=9)
+
+
 async def test_maps_of_any_minute_are_counted_and_not_those_of_a_minute_of_the_clock():
     clock = Hand()
     limits = Limits(LimitsSettings(maps_per_user_a_minute=2), clock=clock)
