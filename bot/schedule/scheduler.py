@@ -191,8 +191,8 @@ class Scheduler:
             task.add_done_callback(self._running.discard)
         try:
             await job()
-        except (SQLAlchemyError, OSError) as error:  # the next time will do
-            log.warning("upkeep waits for the database: %s", type(error).__name__)
+        except (SQLAlchemyError, OSError) as error:  # the database or Discord is away; the next time will do
+            log.warning("upkeep broke off, and is tried again at its next time: %s", type(error).__name__)
         except asyncio.CancelledError:  # by `close`; APScheduler would log it as a failure
             log.info("a job was stopped before its end; it is resumed after the next start")
 

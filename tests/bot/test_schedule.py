@@ -23,7 +23,7 @@ from bot.schedule.set_back import ClockWatch
 from bot.settings import BotSettings
 from bot.store import Store
 from bot.store.snapshots import Snapshot, SnapshotState
-from bot.store.subscriptions import NewSubscription, Subscription, SubscriptionState
+from bot.store.subscriptions import NewSubscription, Subscription, SubscriptionState, SubscriptionTable
 from bot.store.tables import snapshots
 from liqmap import SystemClock
 from liqmap.errors import DataError, EngineBusy, RequestError
@@ -250,6 +250,20 @@ async def test_clock_set_back_by_hours_stops_no_upkeep(
     number = await store.subscriptions.draft(old, now=NOW - timedelta(days=2))
     await floor.env.advance_time(HOUR + 120)
     assert await store.subscriptions.get(number) is None
+
+
+@pytest.mark.simcord(check_errors=False)
+async def test_upkeep_that_a_lost_connection_breaks_off_is_one_line_that_blames_nothing_else(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async def lost(*_: object, **__: object) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(SubscriptionTable, "remove_drafts", lost)
+    await floor.env.advance_time(HOUR + 120)
+    (line,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert line.getMessage() == "upkeep broke off, and is tried again at its next time: ConnectionResetError"
+    assert line.exc_info is None
 
 
 def test_watch_notices_what_adds_up_to_a_minute_and_no_step_forward():
