@@ -44,6 +44,7 @@ from liqmap.store.series import Piece, SeriesStore
 from liqmap.store.writer import write_segment
 from tests.liqmap.bundle_samples import bundle_samples
 from tests.liqmap.conftest import DAY, random_trades
+from tests.liqmap.damages import KINDS, damaged
 
 TRIALS = int(os.environ.get("LIQMAP_DAMAGE_TRIALS", "500"))
 BUNDLE_TRIALS = int(os.environ.get("LIQMAP_DAMAGE_TRIALS", "150"))
@@ -146,20 +147,11 @@ def series_values(root: Path) -> object:
     return held.covered, b"".join(values.tobytes() for values in held.series.values)
 
 
-def damaged(content: bytes, rng: random.Random) -> bytes:
-    """Return what a disk may make of a file: a bit flipped, cut short, a stretch gone, zeroed or foreign."""
+def damaged_at_random(content: bytes, rng: random.Random) -> bytes:
+    """Return a damaged file of at most the former size."""
     at, length = rng.randrange(len(content)), rng.choice((1, 8, 512, 4096))
-    match rng.choice(("flip", "cut", "gone", "zero", "foreign")):
-        case "flip":
-            return content[:at] + bytes([content[at] ^ (1 << rng.randrange(8))]) + content[at + 1 :]
-        case "cut":
-            return content[:at]
-        case "gone":
-            return content[:at] + content[at + length :]
-        case "zero":
-            return (content[:at] + bytes(length) + content[at + length :])[: len(content)]
-        case _:
-            return (content[:at] + rng.randbytes(length) + content[at + length :])[: len(content)]
+    noise = rng.randbytes(min(length, len(content) - at))
+    return damaged(content, rng.choice(KINDS), at, mask=1 << rng.randrange(8), length=length, noise=noise)
 
 
 def test_damage_to_a_bundle_costs_the_records_that_it_hits_and_no_other(tmp_path: Path):
@@ -171,7 +163,7 @@ def test_damage_to_a_bundle_costs_the_records_that_it_hits_and_no_other(tmp_path
     for trial in range(BUNDLE_TRIALS):
         sample, expected = samples[trial % len(samples)], clean[trial % len(samples)]
         content = sample.file.read_bytes()
-        broken = damaged(content, rng)
+        broken = damaged_at_random(content, rng)
         sample.file.write_bytes(broken)
         os.utime(sample.file, ns=(0, next(clock)))  # caches go by it
         problems = sum(each.problem is not None for each in findings(tmp_path, deep=True))
@@ -194,7 +186,7 @@ def test_damage_gives_the_clean_result_or_a_sentence_and_check_finds_it(tmp_path
         place = rng.randrange(len(samples))
         file = rng.choice(samples[place].files)
         content = file.read_bytes()
-        file.write_bytes(damaged(content, rng))
+        file.write_bytes(damaged_at_random(content, rng))
         os.utime(file, ns=(0, next(clock)))  # caches go by it
         problems = sum(each.problem is not None for each in findings(tmp_path, deep=True))
         outcome = outcome_of(samples[place])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqmap.files.seals import BrokenSeal, sealed_json, sealed_table, unsealed_json, unsealed_table
+from tests.liqmap.damages import KINDS, damaged
 
 VALUES = st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8), min_size=1, max_size=4)
 TABLE = "# Bybit's risk limits, fetched on 2026-10-01\nBTCUSDT 2000000,0.005,100\n"
@@ -15,25 +16,14 @@ TABLE = "# Bybit's risk limits, fetched on 2026-10-01\nBTCUSDT 2000000,0.005,100
 
 @st.composite
 def damages(draw: st.DrawFn) -> Callable[[bytes], bytes]:
-    """Return what happens to a file: a byte flipped, cut short, a stretch gone, zeroed or overwritten."""
+    """Return what happens to a file: a byte flipped, cut short, a stretch gone, zeroed or foreign."""
     where, mask = draw(st.floats(0, 1, exclude_max=True)), draw(st.integers(1, 255))
-    kind = draw(st.sampled_from(["flip", "cut", "gone", "zero", "overwrite"]))
+    kind = draw(st.sampled_from(KINDS))
     length = draw(st.integers(1, 4) | st.integers(1, 4096))
     noise = draw(st.binary(min_size=1, max_size=64))
 
     def damage(content: bytes) -> bytes:
-        at = int(where * len(content))
-        match kind:
-            case "flip":
-                return content[:at] + bytes([content[at] ^ mask]) + content[at + 1 :]
-            case "cut":
-                return content[:at]
-            case "gone":
-                return content[:at] + content[at + length :]
-            case "zero":
-                return (content[:at] + bytes(length) + content[at + length :])[: len(content)]
-            case _:
-                return content[:at] + noise + content[at + len(noise) :]
+        return damaged(content, kind, int(where * len(content)), mask=mask, length=length, noise=noise)
 
     return damage
 
