@@ -110,7 +110,7 @@ class NetworkSettings(Section):
     retry_wait: float = Field(default=1.0, ge=0)
     retry_wait_max: float = Field(default=30.0, ge=0)
     stall_timeout: float = Field(default=30.0, gt=0)
-    # Apart from the silence: an answer that trickles in is never silent.
+    # An answer that trickles in is never silent, so it has a limit of its own.
     answer_timeout: float = Field(default=60.0, gt=0)
     max_answer_size: ByteSize = Field(default=ByteSize(32_000_000), gt=0)
 

@@ -102,8 +102,7 @@ class Streams:
         return len(cut)
 
     def abort(self, connection: Connection) -> None:
-        """Reset a connection."""
-        # A reset, without a closing handshake, as when a network breaks.
+        """Reset a connection without a closing handshake, as when a network breaks."""
         connection.transport.abort()
         self._drop(connection)
 
@@ -143,7 +142,7 @@ class Streams:
             return
         for name in reply.unsubscribe:
             connection.subscriptions.pop(name, None)
-        # The answer is sent when the subscription counts: nothing that follows it may be missing.
+        # The answer is sent once the subscription is in effect: nothing may be missing after it.
         await self._subscribe(connection, reply.subscribe, acknowledgements=(reply.text, *reply.more))
         if reply.closes:
             await connection.socket.close(code=WSCloseCode.POLICY_VIOLATION)

@@ -111,7 +111,7 @@ def records_of(root: Path, exchange: str, symbol: str) -> Mapping[TimeWindow, Re
 
 
 def unread_until(root: Path, exchange: str) -> datetime | None:
-    """Return before when records begin that the disk does not give, None where it gives all.
+    """Return a time before which all records begin that the disk does not give; None if it gives all.
 
     Raises OSError.
     """
@@ -144,7 +144,7 @@ def grows_until(file: Path) -> datetime | None:
 def _held_until(file: Path) -> datetime:
     try:
         return _written_until(file)
-    except ValueError:  # nobody knows of when a file is that liqmap did not name
+    except ValueError:  # liqmap did not name the file, so its records may be of any time
         return datetime.max.replace(tzinfo=UTC)
 
 

@@ -17,7 +17,7 @@ ABANDONED_AFTER: Final = timedelta(hours=6)
 """What a killed process left half-written is removed after this time; nobody writes one file that long."""
 
 HALF_WRITTEN_FOR: Final = timedelta(days=1)
-"""A file whose name ends in .part and that is older than this is nobody's any more."""
+"""What lies half-written outside the working folder, or no map reads, is removed after this time."""
 
 ORDERS: Final = "orders"
 """The folder of what a joint map makes of bundled fills."""

@@ -60,9 +60,9 @@ def append_liquidations(
 def merge_liquidations(
     root: Path, exchange: Exchange, liquidations: Iterable[Liquidation], *, complete: bool
 ) -> None:
-    """Add liquidations as `append_liquidations` does, but those that are in their table already.
+    """Add liquidations as `append_liquidations` does, except those that are in their table already.
 
-    Other processes that merge wait. Raises OSError if a table cannot be written, or waits for too long.
+    Other processes that merge wait. Raises OSError if a table cannot be written, or after too long a wait.
     """
     for path, rows in _rows_by_table(root, exchange, liquidations, complete=complete).items():
         make_synced(path.parent)

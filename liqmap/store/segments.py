@@ -72,9 +72,9 @@ class Origin:
     """What a segment holds and where its trades came from; `via` is how, one or several of `VIA_...`.
 
     `holes` are the longest stretches in which ids are skipped. `zero_sizes` rows of size 0 were left out.
-    `unverified` is a file whose checksum was not published yet, and `differs` one that is not as the checksum
-    says that was published since. Where a file reaches into the days beside,
-    `last_before` is the last id of the day before that it has, `first_after` the first of the day after.
+    `unverified` is a file whose checksum was not published yet, and `differs` one that does not match the
+    checksum that has been published since. Where a file reaches into the days beside, `last_before` is the
+    last id of the day before that it has, `first_after` the first of the day after.
     `contract_size` is the base currency of one contract if the exchange counts those; stored sizes are in
     base currency always.
     """
