@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from liqmap.compute.grid import PriceGrid, with_room
+from liqmap.compute.reached import first_reached, lowest_spans
 from liqmap.compute.values import Heatmap
 from liqmap.model import Side
 
@@ -159,7 +160,7 @@ def _over_time(
     times = np.arange(columns.start, columns.stop + 1) * width
     # The grid holds the whole price path, so price has swept nothing beyond its ends.
     below = above = 0.0
-    lowest = {side: _lowest(_column_prices(side, path, columns, width=width)) for side in Side}
+    lowest = {side: lowest_spans(_column_prices(side, path, columns, width=width)) for side in Side}
     for levels in chain.from_iterable(stretches):
         born = levels.entry_time // width - columns.start
         gone = _gone(levels, born, lowest[levels.side], last_price=last_price)
@@ -260,39 +261,10 @@ def _gone(
     # Shorts are mirrored, so that a level of either side is touched by a price that is not above it.
     sign, columns = 1 if levels.side is Side.BUY else -1, len(lowest[0]) - 1
     level = sign * levels.price
-    gone = _first_touch(lowest, level, born + 1)
+    gone = first_reached(lowest, level, born + 1)
     if levels.after.soon is None:
         raise ValueError("a heatmap needs the extremes soon after each entry")
     gone = np.where(sign * levels.after.soon <= level, born, gone)
     # No bar follows the entries of the last second; whether they stand depends on the last price alone.
     behind = (gone == columns) & (sign * last_price <= level)
     return np.where(behind, np.maximum(born, columns - 1), gone)
-
-
-def _lowest(price: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Return, for spans of 1, 2, 4 and so on columns, the lowest price of the one that begins in each column.
-
-    It is -inf where the span goes on beyond the last column.
-    """
-    spans, length = [np.append(price, -np.inf)], 1
-    while 2 * length <= len(price):
-        half = spans[-1]
-        whole = np.full(len(half), -np.inf)
-        np.minimum(half[:-length], half[length:], out=whole[:-length])
-        spans.append(whole)
-        length *= 2
-    return spans
-
-
-def _first_touch(
-    lowest: Sequence[NDArray[np.float64]], level: NDArray[np.float64], first: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return, for each level, the first column from `first` on whose price is not above the level.
-
-    That is the number of columns if there is none. `lowest` has the lowest prices of spans of columns.
-    """
-    found = first.copy()
-    # What lies above a level is passed over in spans that are halved, as bisection does.
-    for power in reversed(range(len(lowest))):
-        found += (lowest[power][found] > level).astype(np.int64) << power
-    return found

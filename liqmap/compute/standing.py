@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
+from liqmap.compute.reached import first_reached, lowest_spans
 from liqmap.compute.sweep import MINUTE_MS
 from liqmap.model import LevelFilter, Side
 
@@ -100,13 +101,13 @@ class OpenShares:
 class _Sweeps(NamedTuple):
     """When one side's levels are swept; prices of shorts are mirrored, so that lower ones sweep more.
 
-    `rest` are the lowest prices of the minutes after each, from `start_ms` on, in its interval; `blocks`
-    those of 1, 2, 4, … intervals from each on, without end where there are fewer.
+    `rest` are the lowest prices of the minutes after each, from `start_ms` on, in its interval; `lowest`
+    are the `lowest_spans` of the intervals.
     """
 
     start_ms: int
     rest: NDArray[np.float64]
-    blocks: list[NDArray[np.float64]]
+    lowest: list[NDArray[np.float64]]
 
 
 class EntryShares(NamedTuple):
@@ -177,7 +178,7 @@ class Positions:
     ) -> NDArray[np.int64]:
         """Return the interval in which each of some swept levels was reached."""
         level = level if side is Side.BUY else -level
-        later = _first_reached(self.sweeps[side].blocks, level, interval + 1)
+        later = first_reached(self.sweeps[side].lowest, level, interval + 1)
         # What no later minute has reached was swept by a trade of its own minute.
         in_own = (rest <= level) | (later > self.shares.last)
         return np.where(in_own, interval, later)
@@ -233,13 +234,7 @@ def _sweeps(path: SweepPath, shares: OpenShares, side: Side) -> _Sweeps:
     adverse.ravel()[first:end] = found[first - skipped : end - skipped]
     rest = np.full_like(adverse, np.inf)
     np.minimum.accumulate(adverse[:, :0:-1], axis=1, out=rest[:, -2::-1])
-    lowest = adverse.min(axis=1)
-    blocks = [np.append(lowest, -np.inf)]
-    while 2 << (len(blocks) - 1) <= len(lowest):
-        step, block = 1 << (len(blocks) - 1), np.full(len(lowest) + 1, -np.inf)
-        block[:-step] = np.minimum(blocks[-1][:-step], blocks[-1][step:])
-        blocks.append(block)
-    return _Sweeps(start_ms, rest.ravel(), blocks)
+    return _Sweeps(start_ms, rest.ravel(), lowest_spans(adverse.min(axis=1)))
 
 
 def _known_interest(
@@ -282,14 +277,3 @@ def _inside(edges: NDArray[np.int64], covered: Iterable[TimeWindow]) -> NDArray[
     for each in covered:
         inside |= (edges[:-1] >= each.start_ms) & (edges[1:] <= each.end_ms)
     return inside
-
-
-def _first_reached(
-    blocks: list[NDArray[np.float64]], level: NDArray[np.float64], first: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the first place from `first` on whose value is not above each level, else the length."""
-    place = first.copy()
-    for power in reversed(range(len(blocks))):
-        # Clipping is quicker than checking the places, which all lie inside.
-        place += (blocks[power].take(place, mode="clip") > level).astype(np.int64) << power
-    return place
