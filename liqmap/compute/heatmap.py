@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from liqmap.compute.joint_series import Prices
     from liqmap.compute.standing import OpenShares
     from liqmap.compute.values import LiquidationLevels, LiquidationMap, PricePath
 
@@ -79,7 +80,7 @@ def build_joint_heatmap(
     bin_seconds: int,
     swept_by: Sequence[PricePath | None],
     open_shares: Sequence[OpenShares | None],
-    prices: Sequence[Callable[[NDArray[np.int64]], NDArray[np.float64]]],
+    prices: Sequence[Prices],
     side_by_side: Callable[..., Iterable[_OverTime]] = map,
 ) -> Heatmap:
     """Return the heatmap of a map of several markets, with the levels and prices of each share's market.

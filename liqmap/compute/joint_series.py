@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liqmap.compute.values import LiquidationMap, MarketShare, Realised
+from liqmap.compute.values import LiquidationMap, Realised
 from liqmap.model import OpenInterest, RealisedSums
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Prices = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Returns a market's price, by which it is aligned, at each of some moments [ms]."""
+
+Value = TypeVar("Value")
+Other = TypeVar("Other")
 
 
 def with_series(
@@ -40,53 +43,52 @@ def with_series(
         replace(each, open_interest=open_, realised=gone)
         for each, open_, gone in zip(drawn.shares, interest, realised, strict=True)
     )
+    exchanges = [each.market.exchange for each in shares]
     return replace(
         drawn,
         shares=shares,
-        open_interest=_interest_together(shares, [each / factors[0] for each in factors]),
-        realised=_realised_together(shares, prices, width=bin_seconds * 1000),
+        open_interest=_interest_together(interest, [each / factors[0] for each in factors], exchanges),
+        realised=_realised_together(realised, prices, exchanges, width=bin_seconds * 1000),
     )
 
 
-def _interest_together(shares: Sequence[MarketShare], coins: Sequence[float]) -> OpenInterest | None:
+def _interest_together(
+    interest: Sequence[OpenInterest | None], coins: Sequence[float], exchanges: Sequence[Exchange]
+) -> OpenInterest | None:
     """Return the sum of the open interest that is known, in the first market's unit of sizes.
 
     `coins` is what a size of 1 in each market is in that unit.
     """
-    known = [
-        (share, share.open_interest, each)
-        for share, each in zip(shares, coins, strict=True)
-        if share.open_interest is not None
-    ]
+    known = _known(interest, coins)
     if not known:
         return None
-    notional = sum(each.notional for _, each, _ in known)
-    starts = [None if each.start is None else each.start * size for _, each, size in known]
+    notional = sum(each.notional for each, _ in known)
+    starts = [None if each.start is None else each.start * size for each, size in known]
     return OpenInterest(
         start=None if None in starts else sum(each for each in starts if each is not None),
-        end=sum(each.end * size for _, each, size in known),
+        end=sum(each.end * size for each, size in known),
         notional=notional,
-        share_long=sum(each.share_long * each.notional for _, each, _ in known) / notional,
-        share_short=sum(each.share_short * each.notional for _, each, _ in known) / notional,
-        of=_unless_all(shares, [share for share, _, _ in known]),
+        share_long=sum(each.share_long * each.notional for each, _ in known) / notional,
+        share_short=sum(each.share_short * each.notional for each, _ in known) / notional,
+        of=_unless_all(interest, exchanges),
     )
 
 
 def _realised_together(
-    shares: Sequence[MarketShare], prices: Sequence[Prices], *, width: int
+    realised: Sequence[Realised | None],
+    prices: Sequence[Prices],
+    exchanges: Sequence[Exchange],
+    *,
+    width: int,
 ) -> Realised | None:
     """Return all liquidations in order of time, aligned by the prices at the end of their bin."""
-    known = [
-        (share, share.realised, own)
-        for share, own in zip(shares, prices, strict=True)
-        if share.realised is not None
-    ]
+    known = _known(realised, prices)
     if not known:
         return None
-    every = [each for _, each, _ in known]
+    every = [each for each, _ in known]
     time = np.concatenate([each.time for each in every])
     order = np.argsort(time, kind="stable")
-    price = np.concatenate([each.price * _ratios(each.time, prices[0], own, width) for _, each, own in known])
+    price = np.concatenate([each.price * _ratios(each.time, prices[0], own, width) for each, own in known])
     sums = [each.sums for each in every]
     kinds = {each.at_fills for each in sums}
     return Realised(
@@ -103,7 +105,7 @@ def _realised_together(
             at_fills=kinds.pop() if len(kinds) == 1 else None,
             covered=min(each.covered for each in sums),
             most_covered=max(each.covered for each in sums),
-            of=_unless_all(shares, [share for share, _, _ in known]),
+            of=_unless_all(realised, exchanges),
         ),
     )
 
@@ -120,6 +122,12 @@ def _ratios(
     return ratio
 
 
-def _unless_all(shares: Sequence[MarketShare], known: Sequence[MarketShare]) -> tuple[Exchange, ...]:
-    every = len(known) == len(shares)
-    return () if every else tuple(each.market.exchange for each in known)
+def _known(values: Sequence[Value | None], others: Sequence[Other]) -> list[tuple[Value, Other]]:
+    """Return the values that are known, each with its market's own of `others`."""
+    return [(value, other) for value, other in zip(values, others, strict=True) if value is not None]
+
+
+def _unless_all(values: Sequence[object], exchanges: Sequence[Exchange]) -> tuple[Exchange, ...]:
+    """Return the exchanges whose values are known, nothing if all are known."""
+    known = tuple(exchange for _, exchange in _known(values, exchanges))
+    return () if len(known) == len(exchanges) else known
