@@ -80,9 +80,7 @@ class OpenShares:
 
     def interval_of(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the interval of each time [ms]; the first or the last one's beyond the window."""
-        # All edges but the window's ends are multiples of the grid, which spares a search.
-        place = times // GRID_MS - int(self.edges[0]) // GRID_MS
-        return np.clip(place, 0, self.last)
+        return _interval_of(times, self.edges)
 
     def kept(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what is left at the end of interval `last` of what stood at the end of `first`."""
@@ -202,8 +200,7 @@ def open_shares(
     )
     edges = np.append(edges, window.end_ms)
     known, known_from = _known_interest(interest, edges, volume)
-    place = np.clip(volume.time // GRID_MS - int(edges[0]) // GRID_MS, 0, len(edges) - 2)
-    traded = np.bincount(place, weights=volume.size, minlength=len(edges) - 1)
+    traded = np.bincount(_interval_of(volume.time, edges), weights=volume.size, minlength=len(edges) - 1)
     change = np.nan_to_num(np.diff(known))
     whole = _inside(edges, covered) & ~np.isnan(np.diff(known))
     unfit = whole & (np.abs(change) > traded * (1 + _SLACK))
@@ -223,6 +220,11 @@ def open_shares(
         int(np.count_nonzero(whole)),
         int(np.count_nonzero(unfit)),
     )
+
+
+def _interval_of(times: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    # All edges but the window's ends are multiples of the grid, which spares a search.
+    return np.clip(times // GRID_MS - int(edges[0]) // GRID_MS, 0, len(edges) - 2)
 
 
 def _sweeps(path: SweepPath, shares: OpenShares, side: Side) -> _Sweeps:
