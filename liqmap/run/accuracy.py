@@ -21,6 +21,7 @@ from liqmap.model import DEFAULT_EXCHANGE, Market, Theme
 from liqmap.model.window import TimeWindow, at_ms
 from liqmap.run.accuracy_report import ReportJob, earlier_ledgers, run_report_job, sealed_text
 from liqmap.run.job import MapJob
+from liqmap.run.realised import reported_as
 from liqmap.run.standing import run_standing_job
 from liqmap.run.terms import ledger_path, sealed_request, terms_of
 from liqmap.store.bars import path_of, read_bars
@@ -208,8 +209,7 @@ class Accuracy:
         If the trades are not published, the window counts as not covered, and the price as unmoved from
         `price`. Raises DataError for data that may be available later.
         """
-        row = EXCHANGES[market.exchange]
-        files = row.liquidations.files_of(market.symbol, window.start.date())
+        reported = reported_as(market, window.start.date())
         try:
             await self._sources.liquidations.obtain(market, window.start.date())
             holdings = await self._sources.collector.collect(
@@ -219,14 +219,13 @@ class Accuracy:
             travelled, parts = Travelled(low, high, holdings.coverage.fraction), holdings.parts
         except NotPublished:
             travelled, parts = Travelled(price, price, 0.0), ()
-        at_fills = files is not None or row.live.reports_fills
         feed = Feed(
             coverage=await asyncio.to_thread(
                 feed_coverage, self._root, market.exchange, market.symbol, window
             ),
-            complete=files.complete if files else row.live.complete_liquidations,
-            read=lambda: self._liquidations(market, window, () if at_fills else parts),
-            worth=1.0 if row.contract(market.symbol).inverse else None,
+            complete=reported.complete,
+            read=lambda: self._liquidations(market, window, () if reported.at_fills else parts),
+            worth=1.0 if EXCHANGES[market.exchange].contract(market.symbol).inverse else None,
         )
         return feed, travelled
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from liqmap.store.feeds import feed_coverage
 from liqmap.store.liquidations import read_liquidations
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
     from liqmap.exchanges.messages import Liquidation
@@ -37,19 +38,31 @@ def realised_in(root: Path, market: Market, window: TimeWindow) -> Realised | No
     # No rows from a feed that was received mean that nobody was liquidated, which is worth saying.
     if not found and not covered:
         return None
-    files = row.liquidations.files_of(market.symbol, window.start.date())
     return _realised(
         sorted(found, key=lambda each: each.time),
         inverse=row.contract(market.symbol).inverse,
-        complete=files.complete if files else row.live.complete_liquidations,
-        at_fills=files is not None or row.live.reports_fills,
+        reported=reported_as(market, window.start.date()),
         covered=covered,
     )
 
 
-def _realised(
-    found: list[Liquidation], *, inverse: bool, complete: bool, at_fills: bool, covered: float
-) -> Realised:
+class Reported(NamedTuple):
+    """Whether the liquidations of a day are all that there were, and at the prices of their fills."""
+
+    complete: bool
+    at_fills: bool
+
+
+def reported_as(market: Market, day: date) -> Reported:
+    """Return how the liquidations of `day` are reported: in published files, else by the streams."""
+    row = EXCHANGES[market.exchange]
+    files = row.liquidations.files_of(market.symbol, day)
+    if files is None:
+        return Reported(row.live.complete_liquidations, row.live.reports_fills)
+    return Reported(files.complete, at_fills=True)
+
+
+def _realised(found: list[Liquidation], *, inverse: bool, reported: Reported, covered: float) -> Realised:
     price, size = np.array([(each.price, each.size) for each in found], np.float64).reshape(-1, 2).T
     notional = notional_of(price, size, inverse=inverse)
     is_long = np.array([each.position is Side.BUY for each in found], np.bool_)
@@ -58,8 +71,8 @@ def _realised(
         short=float(notional[~is_long].sum()),
         longs=int(np.count_nonzero(is_long)),
         shorts=int(np.count_nonzero(~is_long)),
-        complete=complete,
-        at_fills=at_fills,
+        complete=reported.complete,
+        at_fills=reported.at_fills,
         covered=covered,
     )
     return Realised(np.array([each.time for each in found], np.int64), price, notional, is_long, sums)
