@@ -278,7 +278,7 @@ class Engine:
         # A partial map takes a worker as a whole one does, so none is drawn if nobody waits any more.
         if gathering.collected.done() or request not in self._jobs:
             return
-        held = gathering.held()
+        held = await asyncio.to_thread(gathering.held)
         if not held.markets:
             return
         try:
