@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import LiqmapError, RequestError
+from liqmap.files import matching
 from liqmap.ledger.file import read_ledger
 from liqmap.ledger.lines import State, windows_of
 from liqmap.ledger.metrics import SIGMA_EDGES
@@ -88,8 +89,11 @@ def run_report_job(job: ReportJob) -> DrawnReport:
 
 
 def earlier_ledgers(path: Path) -> tuple[Path, ...]:
-    """Return the other ledgers in the folder of the ledger `path`, the newest first."""
-    others = [each for each in path.parent.glob("*.jsonl") if each != path]
+    """Return the other ledgers in the folder of the ledger `path`, the newest first.
+
+    Raises UnreadableStore.
+    """
+    others = [each for each in matching(path.parent, "*.jsonl") if each != path]
     return tuple(sorted(others, key=lambda each: each.stat().st_mtime, reverse=True))
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -10,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from liqmap.errors import DataError, NotPublished, RequestError, SettingsError
+from liqmap.errors import DataError, NotPublished, RequestError, SettingsError, UnreadableStore
 from liqmap.exchanges.messages import Liquidation
 from liqmap.exchanges.rows import no_trades
 from liqmap.ledger.buckets import COUNT
@@ -198,6 +200,18 @@ async def test_a_ledger_of_other_settings_is_named_by_the_report_of_these(tmp_pa
     old.path.write_bytes(old.path.read_bytes().replace(b"seal", b"sea1", 1))
     found = run_report_job(ReportJob(new.path, "BTCUSDT", earlier_ledgers(new.path)))
     assert "is not as it was written" in found.earlier[0][1]
+
+
+def test_a_folder_of_ledgers_that_cannot_be_listed_does_not_pass_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(_: Path) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "listdir", fails)
+    monkeypatch.setattr(os, "scandir", fails)
+    with pytest.raises(UnreadableStore, match="Input/output error"):
+        earlier_ledgers(tmp_path / "new.jsonl")
 
 
 async def test_another_setting_begins_another_ledger_and_refuses_this_one(tmp_path: Path):
