@@ -40,7 +40,7 @@ MOST_GAP_MS: Final = 3_600_000
 """Open interest is interpolated across gaps up to this length; before a longer one it is not known."""
 
 _SLACK = 1e-9  # of sums of floats
-_MOST_REPEATED = 3  # equal values in a row that count as one: values that stay for longer stand still
+_MOST_REPEATED = 3  # equal values in a row that count as one, at most: after more it really stood still
 
 
 class Volume(NamedTuple):

@@ -47,7 +47,7 @@ class GapKind(StrEnum):
     RECORDING_INTERRUPTED = "recording_interrupted"
     NOT_STORED_YET = "not_stored_yet"
     DAMAGED = "damaged"
-    # The disk does not give a file of bundles, which may hold the part.
+    # The disk cannot read a file of bundles, and the part may be in it.
     UNREADABLE = "unreadable"
     FAILED = "failed"
     # The exchange published the part, and the ids of its trades show that some are missing.

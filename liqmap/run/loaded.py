@@ -160,8 +160,8 @@ class Loaded:
         is_long, distance = trades.side is Side.BUY, marks.least_distance
         nearest = 1 - distance if is_long else 1 + distance
         later = marks.path.later(trades.side, minutes.time, timed=timed)
-        # Few minutes are so wide that a level of an entry in them may lie within them, and of those few go
-        # beyond all that follows.
+        # Few minutes have such a wide range that it may include a level of their own entries. In few of these
+        # the price goes beyond all later ones.
         if is_long:
             chosen = (minutes.low <= minutes.high * nearest) & (minutes.low < later)
         else:

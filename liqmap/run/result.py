@@ -52,7 +52,7 @@ class MapResult:
 
         The names are those of the pictures, and csv. Raises RequestError if a file cannot be written.
         """
-        # py-liquidation-map names the map without an ending, and the depth with one.
+        # As in py-liquidation-map, the map's picture gets no ending.
         contents = {
             picture.value: ("" if picture is Picture.MAP else f"_{picture}", ".png", png)
             for picture, png in self.pictures.items()

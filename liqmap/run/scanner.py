@@ -53,9 +53,9 @@ class Scanner:
                 "No market has been recorded in the last 24 hours; try: liqmap record BTCUSDT, or name"
                 " symbols to scan."
             )
-        # Nothing ranks amounts of bitcoin among dollars.
-        refused = [(market, why) for market in markets if (why := in_bitcoin_text(market))]
-        markets = tuple(market for market in markets if not in_bitcoin_text(market))
+        # Amounts of bitcoin cannot be ranked among dollars.
+        refused = {market: why for market in markets if (why := in_bitcoin_text(market))}
+        markets = tuple(market for market in markets if market not in refused)
         # The list is in the order of names. Dealt out in turns, each chunk gets busy and quiet markets.
         chunks = [markets[first::_CHUNKS] for first in range(min(_CHUNKS, len(markets)))]
         reports = [
@@ -65,7 +65,7 @@ class Scanner:
         ]
         scanned = [report for _, report in reports if isinstance(report, ScannedMarket)]
         failed = [(market, str(report)) for market, report in reports if isinstance(report, LiqmapError)]
-        result = ScanResult(request, nearest(scanned, request), len(scanned), (*refused, *failed))
+        result = ScanResult(request, nearest(scanned, request), len(scanned), (*refused.items(), *failed))
         return replace(result, picture=await self._run(draw_scan, result)) if request.pictured else result
 
     def _recorded(self, request: ScanRequest) -> tuple[Market, ...]:

@@ -26,7 +26,8 @@ def prepare_process() -> None:
 
 def _find_fonts() -> None:
     importlib.import_module("liqmap.render.fonts").find_fonts()
-    give_back_memory()  # which a thread took for itself, and no other would use again
+    # A thread may take memory from a heap of its own, which the others do not use.
+    give_back_memory()
 
 
 def _exit_with(sentinel: int) -> None:
