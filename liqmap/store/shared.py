@@ -172,17 +172,19 @@ class SharedStore:
         Of each hour the newest pack is read, and older ones only for what that does not hold. What is not
         there stays missing. Raises as `bring_in`.
         """
-        hours = [hour for span in lacking for hour in split_at(span, HOUR)]
-        folders = list(dict.fromkeys(folder_of_packs(market, hour.start) for hour in hours))
+        hours: dict[tuple[str, str], list[TimeWindow]] = defaultdict(list)
+        for part in (part for span in lacking for part in split_at(span, HOUR)):
+            hours[folder_of_packs(market, part.start), f"{part.start:%H}"].append(part)
+        folders = list(dict.fromkeys(folder for folder, _ in hours))
 
         def operate(operation: Operation) -> None:
             listed = operation.together([partial(self._objects.times, folder) for folder in folders])
             packs = dict(zip(folders, listed, strict=True))
             operation.together(
                 [
-                    partial(self._bring_in_hour, operation, keys, hour, market, incoming=incoming)
-                    for hour in hours
-                    if (keys := _newest_first(hour, folder_of_packs(market, hour.start), packs))
+                    partial(self._bring_in_hour, operation, keys, parts, market, incoming=incoming)
+                    for (folder, hour), parts in hours.items()
+                    if (keys := _newest_first(folder, hour, packs[folder]))
                 ]
             )
 
@@ -274,9 +276,14 @@ class SharedStore:
             self._objects.write(key, day.file(name))
 
     def _bring_in_hour(
-        self, operation: Operation, keys: Sequence[str], hour: TimeWindow, market: Path, *, incoming: Path
+        self,
+        operation: Operation,
+        keys: Sequence[str],
+        lacking: Sequence[TimeWindow],
+        market: Path,
+        *,
+        incoming: Path,
     ) -> None:
-        lacking = [hour]
         for key in keys:
             try:
                 content = self._objects.read(key, progress=operation.progress)
@@ -346,9 +353,9 @@ class SharedStore:
         self._seen |= dict.fromkeys(keys, until)
 
 
-def _newest_first(hour: TimeWindow, folder: str, packs: Mapping[str, Mapping[str, datetime]]) -> list[str]:
-    """Return the keys of an hour's packs in a folder, the newest first."""
-    found = [(at, name) for name, at in packs[folder].items() if name.startswith(f"{hour.start:%H}-")]
+def _newest_first(folder: str, hour: str, times: Mapping[str, datetime]) -> list[str]:
+    """Return the keys of an hour's packs in a folder that holds packs of these times, the newest first."""
+    found = [(at, name) for name, at in times.items() if name.startswith(f"{hour}-")]
     return [f"{folder}/{name}" for _, name in sorted(found, reverse=True)]
 
 

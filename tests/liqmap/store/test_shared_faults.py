@@ -168,6 +168,27 @@ def test_recorded_hours_come_back_from_packs(tmp_path: Path):
         assert (found.origin, found.checks) == (each.origin, each.checks)
 
 
+def test_pack_of_an_hour_is_read_once_for_all_that_is_lacking_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    minute = timedelta(minutes=1)
+    segments = [recorded(tmp_path, MIDNIGHT + number * minute, minute) for number in range(5)]
+    SharedStore(str(tmp_path / "shared")).publish(segments)
+    reads, read = list[str](), Objects.read
+
+    def counted(self: Objects, key: str, *, progress: Callable[[], object]) -> bytes:
+        reads.append(key)
+        return read(self, key, progress=progress)
+
+    monkeypatch.setattr(Objects, "read", counted)
+    lacking = [segments[1].origin.window, segments[3].origin.window]
+    market = elsewhere(tmp_path, segments[0]).parent
+    shared = SharedStore(str(tmp_path / "shared"))
+    shared.bring_in_recorded(market, lacking, incoming=tmp_path / "other" / "incoming")
+    assert len(reads) == 1
+    assert sorted(path.name for path in market.iterdir()) == [segments[each].path.name for each in (1, 3)]
+
+
 @pytest.mark.parametrize("damage", ["missing", "cut", "garbage", "another pack's"])
 def test_damaged_pack_gives_nothing_and_is_written_again(tmp_path: Path, damage: str):
     segments = until_now(tmp_path / "store")[20:]
