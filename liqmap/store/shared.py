@@ -230,7 +230,7 @@ class SharedStore:
             self._objects.remove(claim)
         self._damaged.discard(key)
         # The day holds what its hours hold.
-        self._objects.remove_folder(f"recorded/{key.rpartition('/')[0]}/{day.origin.window.start:%Y%m%d}")
+        self._objects.remove_folder(packed_day(day))
 
     def _claims(self, claim: str) -> bool:
         """Return whether this bot alone may put there what it claims; if not, its claim is withdrawn.
