@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from liqmap.errors import StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model.window import TimeWindow
-from liqmap.net.download import download
+from liqmap.net.download import download, incoming_file
 from liqmap.store.feeds import feed_coverage, note_feed
 from liqmap.store.liquidations import liquidations_path, write_liquidations
 
@@ -68,8 +67,7 @@ class LiquidationDays:
         its, whole = (self._store.root, market.exchange, market.symbol), TimeWindow.of_day(day)
         if await asyncio.to_thread(feed_coverage, *its, whole) == 1:
             return
-        file = self._store.incoming / f"{uuid4().hex}.download"
-        try:
+        with incoming_file(self._store.incoming) as file:
             await download(
                 self._session,
                 source.url,
@@ -78,8 +76,6 @@ class LiquidationDays:
                 checksum_url=source.checksum_url,
             )
             await asyncio.to_thread(self._keep, files, market, day, file)
-        finally:
-            file.unlink(missing_ok=True)
 
     def _keep(self, files: LiquidationFiles, market: Market, day: date, file: Path) -> None:
         most = self._settings.download.max_unpacked_size

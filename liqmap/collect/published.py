@@ -8,12 +8,11 @@ import math
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
-from uuid import uuid4
 
 from liqmap.collect.ingest import StoreJob, run_store_job
 from liqmap.errors import DataError, NotPublished, StoreError
 from liqmap.exchanges import EXCHANGES
-from liqmap.net.download import download, exists, published_checksum
+from liqmap.net.download import download, exists, incoming_file, published_checksum
 from liqmap.store.bounded import in_thread
 from liqmap.store.segments import Origin, Segment, segment_path
 
@@ -148,9 +147,7 @@ class PublishedDays:
         self, day: Day, files: AsyncExitStack, report: Callable[[float], None]
     ) -> _DownloadedDay:
         """Download a day's file, or the one of all symbols, which `files` removes again."""
-        # Into the store's own folder: what a killed process leaves there is removed later.
-        source, file = self._source(day), self._store.incoming / f"{uuid4().hex}.download"
-        files.callback(file.unlink, missing_ok=True)
+        source, file = self._source(day), files.enter_context(incoming_file(self._store.incoming))
         fetch = partial(
             download,
             self._session,

@@ -7,7 +7,6 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from uuid import uuid4
 
 from liqmap.clock import is_recent
 from liqmap.collect.waited import WaitedFor
@@ -16,7 +15,7 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Gap, GapKind, Market
 from liqmap.model.series import Series, SeriesKind
 from liqmap.model.window import TimeWindow, at_ms, missing
-from liqmap.net.download import download
+from liqmap.net.download import download, incoming_file
 from liqmap.store.series import Piece, SeriesStore
 
 if TYPE_CHECKING:
@@ -158,23 +157,21 @@ class SeriesCollector:
         """Store a published day, and return whether there is one. Raises DataError."""
         symbol, section = day.market.symbol, self._settings.exchanges.of(day.market.exchange)
         source = files.day_file(section.archive_url, symbol, day.day)
-        path = self._incoming / f"{uuid4().hex}.download"
-        try:
-            downloaded = await download(
-                self._session,
-                source.url,
-                path,
-                settings=self._settings.download,
-                checksum_url=source.checksum_url,
-                on_unreachable=self._unreachable[day.market.exchange].set,
-            )
+        with incoming_file(self._incoming) as path:
+            try:
+                downloaded = await download(
+                    self._session,
+                    source.url,
+                    path,
+                    settings=self._settings.download,
+                    checksum_url=source.checksum_url,
+                    on_unreachable=self._unreachable[day.market.exchange].set,
+                )
+            except NotPublished:
+                return False
             series = await asyncio.to_thread(
                 files.read_day, path, symbol, day.day, max_unpacked_size=_LARGEST_FILE
             )
-        except NotPublished:
-            return False
-        finally:
-            path.unlink(missing_ok=True)
         await self._keep(Piece(day.market, day.window, series, source.url, simulated=downloaded.simulated))
         return True
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from liqmap.errors import DataError, NotPublished
 from liqmap.net.attempts import SIMULATED_HEADER, USER_AGENT, TransientError, attempts, check_status, ignored
@@ -16,7 +17,7 @@ from liqmap.net.pace import Pace, ended_by, overdue
 from liqmap.net.session import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     import aiohttp
@@ -43,6 +44,17 @@ class Downloaded:
     size: int
     simulated: bool
     unverified: bool = False
+
+
+@contextmanager
+def incoming_file(incoming: Path) -> Iterator[Path]:
+    """Yield a path in a store's folder `incoming`; the file that is there when the block ends is removed."""
+    # In that folder, what a killed process leaves behind is removed, too.
+    path = incoming / f"{uuid4().hex}.download"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 async def download(
