@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.clock import TOLERATED
 from liqmap.collect.clients import learn_time
-from liqmap.collect.trade_pages import TradePages, chosen, joined
+from liqmap.collect.trade_pages import TradePages, chosen
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.fills import in_base, merged_fills
@@ -191,7 +191,7 @@ class RecentTrades:
         unit = await self._contracts.unit(self._exchange, symbol, on=window.start.date())
         first = await self._pages.first_id(symbol, window.start_ms)
         end = await self._pages.first_id(symbol, window.end_ms)
-        found = joined(await self._pages.between(symbol, first, end, report=report))
+        found = await self._pages.between(symbol, first, end, report=report)
         time = found.trades.time
         inside = chosen(found, (time >= window.start_ms) & (time < window.end_ms))
         real = chosen(inside, inside.trades.size > 0)

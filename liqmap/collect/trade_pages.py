@@ -66,10 +66,11 @@ class TradePages:
 
     async def between(
         self, symbol: str, first: int, end: int, *, report: Callable[[float, int], None]
-    ) -> list[Page]:
-        """Return pages that hold the trades with ids in [first, end), as far as the exchange has them.
+    ) -> Page:
+        """Return the trades with ids in [first, end), as far as the exchange has them, as one page.
 
-        `report` is called with the share that is done and the number of trades. Raises DataError.
+        They are in order of time and, at the same time, of ids. `report` is called with the share that is
+        done and the number of trades. Raises DataError.
         """
         rows, done = self._backfill.page_rows, 0
 
@@ -86,7 +87,7 @@ class TradePages:
             )
         tasks = [asyncio.create_task(whole(start)) for start in range(first, end, rows)]
         try:
-            return [page for pages in await asyncio.gather(*tasks) for page in pages]
+            return _joined([page for pages in await asyncio.gather(*tasks) for page in pages])
         finally:
             for task in tasks:  # after the first failure, the other pages are of no use
                 task.cancel()
@@ -127,7 +128,7 @@ def chosen(page: Page, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Page:
     return Page(page.ids[rows], Trades(of.time[rows], of.price[rows], of.size[rows], of.is_buy[rows]))
 
 
-def joined(pages: list[Page]) -> Page:
+def _joined(pages: list[Page]) -> Page:
     """Join pages: each id once, in order of time and, at the same time, of ids."""
     if not pages:
         return Page(np.empty(0, np.int64), no_trades())

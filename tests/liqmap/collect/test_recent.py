@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from liqmap.collect.coverage import coverage_of
 from liqmap.collect.recent import RecentTrades
+from liqmap.collect.trade_pages import chosen
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.messages import Page
-from liqmap.model import Exchange, Gap, GapKind, Trades
+from liqmap.model import Exchange, Gap, GapKind
 from liqmap.model.window import TimeWindow
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.local import SegmentStore
@@ -125,11 +127,11 @@ async def test_page_that_is_not_as_it_should_be_is_repaired(setup: Setup, fault:
 
 async def test_missing_rows_of_a_page_are_requested_again(setup: Setup):
     window = ending(NOW, HOUR)
-    pages = setup.recent._pages.between
+    between = setup.recent._pages.between
 
-    async def spoilt(*arguments: Any, **options: Any) -> list[Page]:
+    async def spoilt(*arguments: Any, **options: Any) -> Page:
         setup.server.plan(PAGES, Fault.SKIP_ROWS, times=2)
-        return await pages(*arguments, **options)
+        return await between(*arguments, **options)
 
     setup.recent._pages.between = spoilt  # type: ignore[method-assign] # the ids at both ends are known by then
     await setup.fill(window)
@@ -138,13 +140,11 @@ async def test_missing_rows_of_a_page_are_requested_again(setup: Setup):
 
 async def test_id_lost_where_an_hour_ends_is_counted_once(setup: Setup):
     window = ending(NOW, 2 * HOUR)
-    pages = setup.recent._pages.between
+    between = setup.recent._pages.between
 
-    async def without_the_last(*arguments: Any, **options: Any) -> list[Page]:
-        *some, last = await pages(*arguments, **options)
-        of = last.trades
-        shorter = Trades(of.time[:-1], of.price[:-1], of.size[:-1], of.is_buy[:-1])
-        return [*some, Page(last.ids[:-1], shorter)]
+    async def without_the_last(*arguments: Any, **options: Any) -> Page:
+        found = await between(*arguments, **options)
+        return chosen(found, np.arange(len(found.ids) - 1))
 
     setup.recent._pages.between = without_the_last  # type: ignore[method-assign] # so it is at the exchange
     await setup.fill(window)
