@@ -75,9 +75,20 @@ class Loaded:
         return float(self.median_prices(np.array([self.request.window.end_ms]))[0])
 
     def median_prices(self, moments: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the median price of the last minute before each moment [ms], which no odd trade moves."""
-        seconds = [self._seconds_before(index, moments) for index in range(len(self.parts))]
-        return median_prices(joined(seconds), moments)
+        """Return the median price of the last minute before each moment [ms], which no odd trade moves.
+
+        Where nobody traded in it, it is that of the minute that ends with the last trade before.
+        """
+        near = np.unique(moments)
+        while True:
+            path = joined([self._seconds_before(index, near) for index in range(len(self.parts))])
+            last = path.time[np.maximum(np.searchsorted(path.time, moments) - 1, 0)]
+            # Of a coarse bar, only the seconds show when in it the last trade was made.
+            idle = last[last < moments - 60_000]
+            wanted = np.union1d(near, np.concatenate([idle, idle + 60_000]))
+            if len(wanted) == len(near):
+                return median_prices(path, moments)
+            near = wanted
 
     def entries(self, *, timed: bool = False) -> Iterator[Entries]:
         """Read the selected trades in stretches, newest first, with what the price did after them.

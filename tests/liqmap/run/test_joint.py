@@ -166,6 +166,22 @@ def test_price_by_which_an_exchange_is_aligned_is_its_last_minute_s_median(tmp_p
     assert loaded.path.close[-1] == 170.0
 
 
+def test_price_of_a_market_without_recent_trades_is_the_median_before_its_last_trade(
+    tmp_path: Path,
+):
+    # An odd trade is the last one before 03:00, where another batch of seconds begins.
+    rows = [(second * 1000, 100.0, 1.0, "buy") for second in range(0, 10_799, 10)]
+    part = part_of(tmp_path, MARKETS[2], trades_from([*rows, (10_799_000, 170.0, 1.0, "sell")]))
+    for end in (10_800, 10_860, 10_861, 10_920, 11_100):
+        window = TimeWindow(WINDOW.start, WINDOW.start + timedelta(seconds=end))
+        job = MapJob(
+            MapRequest((MARKETS[2],), window, TopN(1)),
+            (Part(part.segment, window),),
+            Coverage(window, (window,)),
+        )
+        assert load_job(job).price == 100.0
+
+
 def test_odd_last_trade_leaves_no_exchange_out(parts: dict[Market, Part]):
     summary = run_joint_job(job_of(MapRequest(MARKETS, WINDOW, TopN(10)), parts)).summary
     assert summary.left_out == ()
