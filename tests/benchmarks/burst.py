@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from pathlib import Path
 
 from liqmap.live.registry import Recordings
 from liqmap.settings import Settings
+from tests.benchmarks.processes import bot_process
 from tests.benchmarks.simulator import crashing_exchanges
 from tests.benchmarks.table import Table
-from tests.bot.discord_server import TOKEN, Answered, DiscordServer
+from tests.bot.discord_server import Answered, DiscordServer
 
 PEOPLE = 200
 RATE = 50_000
@@ -43,17 +41,9 @@ async def _measure(folder: Path, settings: Settings, table: Table, name: str, *,
             f'storage.path = "{folder / "store"}"\nengine.queue_size = {PEOPLE}\n{server.settings}{more}'
             f'exchanges.binance.archive_url = "{settings.exchanges.binance.archive_url}"\n'
         )
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "--config", str(config)),
-            env={**os.environ, "DISCORD_TOKEN": TOKEN},
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        try:
+        async with bot_process(config):
             acknowledged, answered = await _burst(server, after=STREAMED_SECONDS if more else 0)
             recorded = [each for each in Recordings(folder / "store").all() if each.last_trade]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
     table.row(f"{name}: until acknowledged", acknowledged)
     table.row(f"{name}: until answered", answered)
     if more:

@@ -22,6 +22,7 @@ import psutil
 from liqmap import Engine, Settings
 from liqmap.settings import EngineSettings, StorageSettings
 from tests.benchmarks.market import END, store_day
+from tests.benchmarks.processes import cpu_seconds
 from tests.benchmarks.table import Table, load
 from tests.benchmarks.throughput import HOURS, PAIRS, different
 
@@ -54,18 +55,12 @@ async def _measure(settings: Settings, workers: list[psutil.Process]) -> tuple[l
             await asyncio.sleep(0.2)
         for run in range(REPEATS + 1):
             wanted = [next(maps) for _ in range(PAIRS)]
-            started, used = time.perf_counter(), _cpu_seconds(workers)
+            started, used = time.perf_counter(), cpu_seconds(*workers)
             await asyncio.gather(*(engine.draw(each) for each in wanted))
             if run:  # the first one copies the days
                 rates.append(PAIRS / (time.perf_counter() - started))
-                spent.append(1000 * (_cpu_seconds(workers) - used) / PAIRS)
+                spent.append(1000 * (cpu_seconds(*workers) - used) / PAIRS)
     return rates, spent
-
-
-def _cpu_seconds(workers: list[psutil.Process]) -> float:
-    """Return what the workers and their nannies have used."""
-    processes = [each for worker in workers for each in (worker, *worker.children(recursive=True))]
-    return sum(sum(each.cpu_times()[:2]) for each in processes)
 
 
 @asynccontextmanager

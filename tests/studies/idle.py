@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
-
-import psutil
 
 from liqmap import utc_now
 from liqmap.live.registry import Recordings
 from liqmap.model.window import DAY, TimeWindow
 from liqmap.store.local import SegmentStore
+from tests.benchmarks.processes import bot_process, cpu_seconds
 from tests.benchmarks.simulator import served
-from tests.bot.discord_server import TOKEN, DiscordServer
+from tests.bot.discord_server import DiscordServer
 
 QUIET = 0.25  # of the trades of a busy day: three or four a second for BTCUSDT, on each exchange
 SECONDS = float(os.environ.get("IDLE_SECONDS", "600"))
@@ -36,22 +34,13 @@ async def study() -> None:
             config.write_text(
                 f'storage.path = "{store}"\nrecorder.backfill = "0h"\n{server.settings}{"".join(lines)}'
             )
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bot", "--config", str(config)),
-                env={**os.environ, "DISCORD_TOKEN": TOKEN},
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-            try:
+            async with bot_process(config) as process:
                 await _recorded(store)
                 await asyncio.sleep(SETTLED_AFTER)
-                watched = psutil.Process(process.pid)
-                before = _used(watched)
+                before = cpu_seconds(process)
                 await asyncio.sleep(SECONDS)
-                used = _used(watched) - before
+                used = cpu_seconds(process) - before
                 trades = _stored(store)
-            finally:
-                process.send_signal(signal.SIGTERM)
-                await process.wait()
     sys.stdout.write(
         f"{MARKETS} warm markets in a quiet hour: {used / SECONDS:.2%} of one core,"
         f" over {SECONDS:.0f} s in which {trades:,} trades were stored\n"
@@ -69,12 +58,6 @@ def _stored(root: Path) -> int:
     day = TimeWindow.ending(utc_now().replace(microsecond=0), DAY)
     held = [store.parts(each.exchange, each.symbol, day) for each in Recordings(root).all()]
     return sum(part.segment.buys + part.segment.sells for parts in held for part in parts)
-
-
-def _used(process: psutil.Process) -> float:
-    """Return the seconds of CPU that a process and its workers have taken."""
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
 
 
 if __name__ == "__main__":

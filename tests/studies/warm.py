@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import statistics
 import sys
 import tempfile
@@ -43,8 +42,9 @@ from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, segment_path
 from liqmap.store.writer import write_segment
 from liqmap.workers.pool import WorkerPool
+from tests.benchmarks.processes import bot_process
 from tests.benchmarks.simulator import served
-from tests.bot.discord_server import TOKEN, DiscordServer
+from tests.bot.discord_server import DiscordServer
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 START = datetime(2023, 8, 3, 12, tzinfo=UTC)
@@ -169,20 +169,11 @@ async def commands() -> None:
                 f'storage.path = "{store}"\n{server.settings}{"".join(lines)}'
                 "exchanges.binance.weight_a_minute = 1000000\nexchanges.okx.requests_in_2_seconds = 7000\n"
             )
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bot", "--config", str(config)),
-                env={**os.environ, "DISCORD_TOKEN": TOKEN},
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-            try:
+            async with bot_process(config):
                 await _filled(store)
-                await (
-                    await server.command("liqmap", symbol="BTC", window="6h")
-                ).done  # the workers' first map
+                first = await server.command("liqmap", symbol="BTC", window="6h")
+                await first.done  # not measured: the workers' first map
                 waits = [await _asked(server, number) for number in range(COMMANDS)]
-            finally:
-                process.send_signal(signal.SIGTERM)
-                await process.wait()
     cuts = statistics.quantiles(waits, n=20)
     _say(
         f"/liqmap of warm markets, {len(waits)} different maps one after the other:"
@@ -223,7 +214,7 @@ async def _filled(root: Path) -> None:
                 return
 
 
-def a_day() -> None:
+async def a_day() -> None:
     """Print what a day of the warm markets takes of the disk and the network."""
     day = (START - timedelta(days=1)).date()
     market = SimulatedMarket(scale=SCALE)
@@ -258,14 +249,10 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def _day() -> None:
-    a_day()
-
-
 STUDIES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "cold": cold,
     "commands": commands,
-    "day": _day,
+    "day": a_day,
 }
 
 if __name__ == "__main__":
