@@ -64,9 +64,9 @@ def set_aside(root: Path, segment: Path) -> None:
         return
     # A record lies among others that are whole: it is copied, and marked where it was.
     contents = {MANIFEST: record.manifest(), TABLES_FILE: record.tables()}
-    target.mkdir(parents=True)
+    make_synced(target)
     for name, content in contents.items():
-        (target / name).write_bytes(content)
+        replace_file(target / name, content, sync=True)
     drop(record)
 
 

@@ -17,6 +17,7 @@ from liqmap.store import bundles
 from liqmap.store.bundles import JOURNAL, RECORDED, Contents, bundle_files, read_contents
 from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
+from liqmap.store.damaged import set_aside
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import Origin, may_be_unread, segment_path, segment_paths, segment_windows
 from liqmap.store.writer import write_segment
@@ -233,3 +234,17 @@ def test_new_folders_are_on_the_disk_before_what_lies_in_them(
     journal.close()
     folder = store.root / "bundles" / BYBIT
     assert synced == [store.root, store.root / "bundles", folder]
+
+
+def test_damaged_record_is_marked_when_its_copy_is_on_the_disk(
+    store: SegmentStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    recorded_minutes(store, journal, 1)
+    synced, before_mark = list[Path](), list[Path]()
+    monkeypatch.setattr("liqmap.files.sync_folder", synced.append)
+    monkeypatch.setattr("liqmap.store.damaged.drop", lambda _: before_mark.extend(synced))
+    set_aside(store.root, segment_path(store.root, BYBIT, "BTCUSDT", minute(0)))
+    folder = store.root / "damaged"
+    (copy,) = (folder / BYBIT / "BTCUSDT").iterdir()
+    folders = [store.root, folder, folder / BYBIT, folder / BYBIT / "BTCUSDT"]
+    assert before_mark == [*folders, copy, copy]
