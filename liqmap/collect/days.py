@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from liqmap.clock import is_recent
 from liqmap.collect.borders import lacks_trades_of, reaches_into, store_quiet_day
 from liqmap.collect.day import Day, absence
-from liqmap.collect.published import PublishedDays
 from liqmap.collect.waited import WaitedFor
 from liqmap.errors import DataError, EmptyDay, JobFailed, NotPublished
 from liqmap.model import Exchange
@@ -22,12 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from liqmap.clock import Clock
-    from liqmap.collect.contracts import Contracts
-    from liqmap.net.session import Session
-    from liqmap.settings import Settings
+    from liqmap.collect.published import PublishedDays
     from liqmap.store.local import SegmentStore
-    from liqmap.store.shared import SharedStore
-    from liqmap.workers.pool import Run
 
 log = logging.getLogger(__name__)
 
@@ -41,26 +36,14 @@ _MOST_QUIET_DAYS = 7  # how many days without trades are passed over in the sear
 
 
 class DayFiles:
-    """Fetches published days into the store: from the `shared` one, else from the exchange."""
+    """Fetches days into the store, each once however many wait for it, and `at_once` of each exchange."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        store: SegmentStore,
-        session: Session,
-        run: Run,
-        clock: Clock,
-        contracts: Contracts,
-        shared: SharedStore | None = None,
-    ) -> None:
-        self._published = PublishedDays(
-            settings, store=store, session=session, run=run, contracts=contracts, shared=shared
-        )
-        self._clock = clock
+    def __init__(self, published: PublishedDays, *, store: SegmentStore, clock: Clock, at_once: int) -> None:
+        self._published = published
         self._store = store
+        self._clock = clock
         # For each exchange separately, so that a slow one does not keep the others waiting.
-        self._slots = {each: asyncio.Semaphore(settings.download.concurrency) for each in Exchange}
+        self._slots = {each: asyncio.Semaphore(at_once) for each in Exchange}
         self._fetches: WaitedFor[Day, Segment, Callable[[float], None]] = WaitedFor()
         self._verifying: set[asyncio.Task[None]] = set()
         self._absent_at: dict[Day, datetime] = {}

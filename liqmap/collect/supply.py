@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from liqmap.collect.clients import rest_clients
 from liqmap.collect.contracts import Contracts
 from liqmap.collect.days import DayFiles
+from liqmap.collect.published import PublishedDays
 from liqmap.collect.recent import recent_trades
 from liqmap.net.session import open_session
 from liqmap.store.local import SegmentStore
@@ -58,9 +59,10 @@ async def open_supply(
         store.open(now=clock.now())
         clients = rest_clients(settings, session=session, clock=clock, warns_of_clock=warns_of_clock)
         contracts = Contracts(settings, clients=clients, clock=clock)
-        days = DayFiles(
-            settings, store=store, session=session, run=run, clock=clock, contracts=contracts, shared=shared
+        published = PublishedDays(
+            settings, store=store, session=session, run=run, contracts=contracts, shared=shared
         )
+        days = DayFiles(published, store=store, clock=clock, at_once=settings.download.concurrency)
         recent = recent_trades(settings, store=store, clients=clients, contracts=contracts)
         try:
             yield Supply(settings, clock, store, session, clients, contracts, days, recent)
