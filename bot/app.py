@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from bot.settings import BotSettings, DiscordSettings
+    from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -59,19 +60,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_bot_settings(options.config)
         set_up_logging(settings.logging, secrets=secrets_of(settings))
         return asyncio.run(_command(options, settings))
-    except LiqmapError as error:
+    except (LiqmapError, SQLAlchemyError, OSError) as error:
         log.debug("stopped", exc_info=error)
-        return _failed(str(error), 2 if isinstance(error, SettingsError) else 1)
-    except SQLAlchemyError as error:
-        log.debug("stopped", exc_info=error)
-        return _failed("The database no longer answers; check that it runs, and start again.", 1)
-    except OSError as error:
-        log.debug("stopped", exc_info=error)
-        reason = error.strerror or type(error).__name__
-        return _failed(f"The operating system refused something that the bot needs: {reason}.", 1)
+        sys.stderr.write(f"{_why_stopped(error)}\n")
+        return 2 if isinstance(error, SettingsError) else 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         log.info("stopped")
         return 0
+
+
+def _why_stopped(error: LiqmapError | SQLAlchemyError | OSError) -> str:
+    if isinstance(error, SQLAlchemyError):
+        return "The database no longer answers; check that it runs, and start again."
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return f"The operating system refused something that the bot needs: {reason}."
+    return str(error)
 
 
 async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
@@ -85,25 +89,28 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
             await play(settings, port=options.port, out=options.out, stay=options.stay)
         case "check":
             return 0 if await check(settings, say=_say) else 1
-        case "export":
+        case "export" | "import" | "forget":
             async with open_store(settings) as store:
-                _say(f"exported {await export_to(store, options.file)} subscriptions")
-        case "import":
-            async with open_store(settings) as store:
-                added = await import_from(store, options.file, now=SystemClock().now())
-                _say(f"added {added} subscriptions; a bot takes over those of its servers within an hour")
-        case "forget":
-            async with open_store(settings) as store:
-                if options.guild is None:
-                    named = await erase_user(store.engine, options.user)
-                else:
-                    named = await erase_guild(store.engine, options.guild)
-                _say(f"erased from {named} rows; a running bot forgets them within seconds")
+                _say(await _done_with(store, options))
         case _:
             token = read_token()
             withhold_secrets(settings)
             await run(settings, token)
     return 0
+
+
+async def _done_with(store: Store, options: argparse.Namespace) -> str:
+    """Carry out a subcommand that works on the database alone; return what it has done."""
+    if options.command == "export":
+        return f"exported {await export_to(store, options.file)} subscriptions"
+    if options.command == "import":
+        added = await import_from(store, options.file, now=SystemClock().now())
+        return f"added {added} subscriptions; a bot takes over those of its servers within an hour"
+    if options.guild is None:
+        named = await erase_user(store.engine, options.user)
+    else:
+        named = await erase_guild(store.engine, options.guild)
+    return f"erased from {named} rows; a running bot forgets them within seconds"
 
 
 async def run(settings: BotSettings, token: SecretStr) -> None:
@@ -190,6 +197,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     playground.add_argument("--stay", action="store_true", help="stay open even without a terminal")
     commands.add_parser("check", help="report whether everything that the bot needs is there")
+    _add_database_commands(commands)
+    return parser
+
+
+def _add_database_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for name, text in (
         ("export", "write subscriptions, defaults and alerts to"),
         ("import", "add those from"),
@@ -207,7 +219,6 @@ def _parser() -> argparse.ArgumentParser:
         type=_discord_id,
         help="erase the person; a server keeps its rows without them",
     )
-    return parser
 
 
 def _discord_id(text: str) -> int:
@@ -218,8 +229,3 @@ def _discord_id(text: str) -> int:
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
-
-
-def _failed(sentence: str, code: int) -> int:
-    sys.stderr.write(f"{sentence}\n")
-    return code

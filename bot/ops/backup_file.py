@@ -105,16 +105,7 @@ _Meaning = TypeVar("_Meaning")
 
 def read_backup(content: bytes, *, now: datetime) -> Saved:
     """Return what a file holds. Raises a RequestError with the first 20 wrong rows and the number of all."""
-    try:
-        file = Backup.model_validate(from_json(content))
-    except ValidationError as error:
-        raise RequestError(
-            f"The backup cannot be used: {_sentence(error) or 'it is not a backup file.'}"
-        ) from None
-    except ValueError:  # the parser's own message is about bytes and brackets, of no help to an operator
-        raise RequestError(
-            "The backup cannot be used: it is not complete JSON; name a file that export wrote."
-        ) from None
+    file = _file(content)
     problems = _Problems()
     saved = Saved(
         problems.sift("subscriptions", file.subscriptions, _Subscription, _subscription),
@@ -123,6 +114,19 @@ def read_backup(content: bytes, *, now: datetime) -> Saved:
     )
     problems.raise_any()
     return saved
+
+
+def _file(content: bytes) -> Backup:
+    try:
+        return Backup.model_validate(from_json(content))
+    except ValidationError as error:
+        raise RequestError(
+            f"The backup cannot be used: {_sentence(error) or 'it is not a backup file.'}"
+        ) from None
+    except ValueError:  # the parser's own message is about bytes and brackets, of no help to an operator
+        raise RequestError(
+            "The backup cannot be used: it is not complete JSON; name a file that export wrote."
+        ) from None
 
 
 class _Problems:
@@ -168,20 +172,12 @@ def _sentence(error: ValidationError | RequestError, *place: str | int) -> str:
 
 
 def _subscription(row: _Subscription) -> SavedSubscription:
-    spec = _spec(row.spec)
-    if row.every not in _SECONDS:
-        raise RequestError(f"Posts come every {', '.join(INTERVALS)}; give one of these in seconds.")
     return SavedSubscription(
         guild_id=row.guild_id,
         channel_id=row.channel_id,
         creator_id=row.creator_id,
-        spec=spec,
-        schedule=Schedule(
-            timedelta(seconds=row.every),
-            timedelta(minutes=row.at_minute),
-            _days(row.days),
-            row.timezone,
-        ),
+        spec=_spec(row.spec),
+        schedule=_schedule(row),
         style=PostStyle(row.style),
         role_id=row.role_id,
         publish=row.publish,
@@ -190,10 +186,13 @@ def _subscription(row: _Subscription) -> SavedSubscription:
     )
 
 
-def _days(days: Sequence[int]) -> frozenset[int]:
-    if not EVERY_DAY.issuperset(days):
+def _schedule(row: _Subscription) -> Schedule:
+    if row.every not in _SECONDS:
+        raise RequestError(f"Posts come every {', '.join(INTERVALS)}; give one of these in seconds.")
+    if not EVERY_DAY.issuperset(row.days):
         raise RequestError("Weekdays go from 0 for Monday to 6 for Sunday.")
-    return frozenset(days)
+    at = timedelta(minutes=row.at_minute)
+    return Schedule(timedelta(seconds=row.every), at, frozenset(row.days), row.timezone)
 
 
 def _spec(code: str) -> Posted:

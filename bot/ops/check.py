@@ -24,6 +24,7 @@ from liqmap import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from bot.settings import BotSettings
@@ -35,25 +36,25 @@ _Check = Callable[[], Awaitable[str]]
 
 async def check(settings: BotSettings, *, say: Callable[[str], object]) -> bool:
     """Report one line for each thing that the bot needs; return whether all of them are fine."""
-    # From this machine outwards: if the store is missing, what follows is still worth knowing.
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-        checks: list[tuple[str, _Check]] = [
-            ("store", lambda: _store(settings.storage.path)),
-            ("database", lambda: _database(settings)),
-            ("discord", lambda: _discord(session, settings)),
-        ]
-        if settings.storage.shared_url:
-            checks.append(("shared store", lambda: reach_shared_store(settings)))
-        if settings.engine.executor == "dask":
-            checks.append(("cluster", lambda: reach_cluster(settings)))
-        checks += [
-            (f"{exchange} {service}", partial(_reach, session, settings, url))
-            for exchange in Exchange
-            for service, url in exchange_addresses(settings, exchange).items()
-        ]
-        checks += [(f"{exchange} clock", partial(_clock, settings, exchange)) for exchange in Exchange]
-        outcomes = [await _outcome(name, each, say=say) for name, each in checks]
+        outcomes = [await _outcome(name, each, say=say) for name, each in _checks(settings, session)]
     return all(outcomes)
+
+
+def _checks(settings: BotSettings, session: aiohttp.ClientSession) -> Iterator[tuple[str, _Check]]:
+    # From this machine outwards: if the store is missing, what follows is still worth knowing.
+    yield "store", lambda: _store(settings.storage.path)
+    yield "database", lambda: _database(settings)
+    yield "discord", lambda: _discord(session, settings)
+    if settings.storage.shared_url:
+        yield "shared store", lambda: reach_shared_store(settings)
+    if settings.engine.executor == "dask":
+        yield "cluster", lambda: reach_cluster(settings)
+    for exchange in Exchange:
+        for service, url in exchange_addresses(settings, exchange).items():
+            yield f"{exchange} {service}", partial(_reach, session, settings, url)
+    for exchange in Exchange:
+        yield f"{exchange} clock", partial(_clock, settings, exchange)
 
 
 async def _outcome(name: str, look: _Check, *, say: Callable[[str], object]) -> bool:

@@ -69,7 +69,24 @@ async def health_server(
     if not settings.port:
         yield
         return
+    pages = _pages(connected=connected, drawing=drawing, metrics=metrics, trouble=trouble)
+    # A monitor that keeps its connection open must not delay the stop.
+    runner = web.AppRunner(pages, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await _listen(runner, settings)
+        yield
+    finally:
+        await runner.cleanup()
 
+
+def _pages(
+    *,
+    connected: Callable[[], bool],
+    drawing: Callable[[], bool],
+    metrics: Callable[[], bytes],
+    trouble: Callable[[], str],
+) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
         if not connected():
             return web.Response(status=503, text="not connected to Discord\n")
@@ -84,14 +101,7 @@ async def health_server(
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", show_metrics)
-    # A monitor that keeps its connection open must not delay the stop.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        await _listen(runner, settings)
-        yield
-    finally:
-        await runner.cleanup()
+    return app
 
 
 async def _listen(runner: web.AppRunner, settings: HealthSettings) -> None:

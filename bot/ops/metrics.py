@@ -29,36 +29,19 @@ class Metrics:
     def __init__(self) -> None:
         # Not the global registry: two bots in one process, as in tests, would collide there.
         self.registry = CollectorRegistry()
-        self._commands = Counter(
-            "liqmap_commands", "Commands by name and outcome", ("command", "outcome"), registry=self.registry
-        )
-        self._presses = Counter("liqmap_presses", "Presses of buttons and menus", registry=self.registry)
+        self._commands = self._counter("commands", "Commands by name and outcome", "command", "outcome")
+        self._presses = self._counter("presses", "Presses of buttons and menus")
         self._acknowledged = self._histogram("acknowledge", "Seconds until a command was acknowledged")
         self._answered = self._histogram("answer", "Seconds until a command was answered")
-        self._maps = Counter("liqmap_maps", "Maps by outcome", ("outcome",), registry=self.registry)
+        self._maps = self._counter("maps", "Maps by outcome", "outcome")
         self._drawn = self._histogram("map", "Seconds until a map was drawn, or taken from the cache")
-        self._snapshots = Counter(
-            "liqmap_snapshots", "Scheduled posts by outcome", ("outcome",), registry=self.registry
-        )
-        self._requests = Counter(
-            "liqmap_exchange_requests",
-            "Requests to exchanges by host and outcome: the status, or the error",
-            ("host", "outcome"),
-            registry=self.registry,
-        )
-        self._bytes = Counter(
-            "liqmap_exchange_bytes",
-            "Bytes of exchanges' answers, as announced",
-            ("host",),
-            registry=self.registry,
-        )
-
+        self._snapshots = self._counter("snapshots", "Scheduled posts by outcome", "outcome")
+        text = "Requests to exchanges by host and outcome: the status, or the error"
+        self._requests = self._counter("exchange_requests", text, "host", "outcome")
+        self._bytes = self._counter("exchange_bytes", "Bytes of exchanges' answers, as announced", "host")
         self._shared = self._histogram("shared_store", "Seconds of an operation on the shared store")
-        self._shared_failures = Counter(
-            "liqmap_shared_store_failures",
-            "Operations on the shared store that failed",
-            registry=self.registry,
-        )
+        text = "Operations on the shared store that failed"
+        self._shared_failures = self._counter("shared_store_failures", text)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show what `read` returns as the gauge `name`."""
@@ -124,6 +107,9 @@ class Metrics:
     def page(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"liqmap_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(f"liqmap_{name}_seconds", text, buckets=_SECONDS, registry=self.registry)

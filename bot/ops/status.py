@@ -7,10 +7,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from liqmap import EXCHANGES, __version__
-from liqmap.text import duration_text, series_text, share_text
+from liqmap.text import counted, duration_text, series_text, share_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from bot.store import Store
@@ -50,15 +50,9 @@ def _recorded_line(each: SymbolStatus) -> str:
     since = f"since <t:{int(each.first.timestamp())}:f>" if each.first else ""
     if each.gaps:
         facts.append(since)
-    if each.is_alive and each.filled < _AS_GOOD_AS_WHOLE:
-        facts.append(f"{share_text(each.filled)} of the last 24 h in the store")
-    if each.sources:
-        facts.append(f"by {' and '.join(each.sources)}")
-    if each.series:
-        facts.append(series_text(each.series))
-    count = "1 gap" if len(each.gaps) == 1 else f"{len(each.gaps)} gaps"
+    facts += _extent(each)
     if each.gaps:
-        facts.append(f"{count}, {duration_text(each.missing)}")
+        facts.append(f"{counted(len(each.gaps), 'gap')}, {duration_text(each.missing)}")
     elif since:
         # Never alone: before the recording began there may be nothing at all.
         facts.append(f"no gaps {since}")
@@ -67,10 +61,19 @@ def _recorded_line(each: SymbolStatus) -> str:
     )
 
 
+def _extent(each: SymbolStatus) -> Iterator[str]:
+    """Yield what the store has of a symbol: how much of the last day, from where, and which series."""
+    if each.is_alive and each.filled < _AS_GOOD_AS_WHOLE:
+        yield f"{share_text(each.filled)} of the last 24 h in the store"
+    if each.sources:
+        yield f"by {' and '.join(each.sources)}"
+    if each.series:
+        yield series_text(each.series)
+
+
 async def snapshots_text(store: Store) -> str:
     """Return how many subscriptions run, and when the last post was sent."""
     count = len(await store.subscriptions.active())
     last = await store.snapshots.last_posted_at()
     when = f"the last post came <t:{int(last.timestamp())}:R>" if last else "nothing posted yet"
-    running = "1 subscription runs" if count == 1 else f"{count} subscriptions run"
-    return f"{running}; {when}"
+    return f"{counted(count, 'subscription')} {'runs' if count == 1 else 'run'}; {when}"

@@ -20,7 +20,7 @@ from liqmap.parsing import parse_end
 from liqmap.text import cluster_price, exchanges_text, money, percent, price, price_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from datetime import datetime
 
     from bot.request.drawing import Scan
@@ -99,12 +99,21 @@ class AlertWatch:
 
     async def check(self) -> None:
         """Draw what is watched, and post the alerts whose condition holds."""
+        alerts = await self._known()
+        watched = self._by_map(each for each in alerts if not each.is_of_all)
+        self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
+        known = {alert.id for same in watched.values() for alert in same}
+        self._unposted = {number: what for number, what in self._unposted.items() if number in known}
+        looks = [self._look(key, same) for key, same in watched.items()]
+        looks.append(self._look_everywhere([each for each in alerts if each.is_of_all]))
+        # Together, so that one that fails or waits for its trades holds up no other.
+        outcomes = await asyncio.gather(*looks, return_exceptions=True)
+        self._log_faults([each for each in outcomes if each is not None])
+
+    def _by_map(self, alerts: Iterable[Alert]) -> dict[_Key, list[Alert]]:
+        """Return the alerts by the map that shows whether they fire: most alerts are for a few markets."""
         watched: dict[_Key, list[Alert]] = {}
-        everywhere: list[Alert] = []
-        for alert in await self._known():
-            if alert.is_of_all:
-                everywhere.append(alert)
-                continue
+        for alert in alerts:
             try:
                 selection = usual_selection(self._store.guilds.get(alert.guild_id))
                 key = alert.markets, selection, alert.positions or self._positions
@@ -112,12 +121,9 @@ class AlertWatch:
                 log.info("alert %d waits: %s", alert.id, error)
                 continue
             watched.setdefault(key, []).append(alert)
-        self._seen = {key: sight for key, sight in self._seen.items() if key in watched}
-        known = {alert.id for alerts in watched.values() for alert in alerts}
-        self._unposted = {number: what for number, what in self._unposted.items() if number in known}
-        looks = [self._look(key, alerts) for key, alerts in watched.items()]
-        looks.append(self._look_everywhere(everywhere))
-        faults = [each for each in await asyncio.gather(*looks, return_exceptions=True) if each is not None]
+        return watched
+
+    def _log_faults(self, faults: Sequence[BaseException]) -> None:
         for fault in faults:
             if isinstance(fault, SQLAlchemyError):  # the next check, in a minute, will do
                 log.warning("alerts wait for the database: %s", type(fault).__name__)
@@ -131,7 +137,7 @@ class AlertWatch:
         """Return the stored alerts, or the last known ones while the database is away."""
         try:
             self._alerts = await self._store.alerts.all()
-        except (SQLAlchemyError, OSError) as error:
+        except SQLAlchemyError as error:
             log.warning("alerts could not be read, so the last known ones are used: %s", type(error).__name__)
         fired = {each.id: self._fired[each.id] for each in self._alerts if each.id in self._fired}
         self._fired = fired
@@ -181,26 +187,31 @@ class AlertWatch:
                 await self._speaker.write(alert.channel_id, alert.guild_id, sentence, nonce=nonce)
         except UNSENT as error:
             log.warning("alert %d could not be posted: %s", alert.id, failure_text(error))
-            if alert.is_private and is_refused(error):
-                # There is nobody to inform: /alert list says it, and setting the alert again resumes it.
-                await self._store.alerts.pause(alert.id, reason=CLOSED)
-            elif isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
-                await self._remove(alert)
-            else:
+            if not await self._is_given_up(alert, error):
                 self._unposted[alert.id] = now, sentence
         else:
             log.info("alerted alert=%d symbol=%s", alert.id, alert.symbol)
             await self._note_fired(alert, now)
+
+    async def _is_given_up(self, alert: Alert, error: Exception) -> bool:
+        """Pause or remove an alert that Discord refuses for good; return whether it is one."""
+        if alert.is_private and is_refused(error):
+            # There is nobody to inform: /alert list says it, and setting the alert again resumes it.
+            await self._store.alerts.pause(alert.id, reason=CLOSED)
+            return True
+        if isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
+            await self._remove(alert)
+            return True
+        return False
 
     async def _note_fired(self, alert: Alert, now: datetime) -> None:
         # Remembered here too: without the database the alert would be posted again every minute.
         self._fired[alert.id] = now
         try:
             await self._store.alerts.fired(alert.id, now=now)
-        except (SQLAlchemyError, OSError) as error:
-            log.warning(
-                "alert %d was posted, but that could not be stored: %s", alert.id, type(error).__name__
-            )
+        except SQLAlchemyError as error:
+            trouble = type(error).__name__
+            log.warning("alert %d was posted, but that could not be stored: %s", alert.id, trouble)
         else:
             del self._fired[alert.id]
 
@@ -220,23 +231,19 @@ def alert_text(alert: Alert, summary: MapSummary, before: Sight | None) -> str |
     Only clusters that are large enough count. A cluster has been swept if it stood a minute ago and the price
     has touched it since, however briefly. Otherwise it is near if the price is within the alert's distance.
     """
-    last = summary.last_price
-    swept = (
-        []
-        if before is None
-        else [each for each in before.summary.clusters if _is_touched(each, before, summary)]
-    )
-    large = [each for each in swept if each.notional >= alert.notional]
-    if large:
-        return _sentence(alert, max(large, key=lambda each: each.notional), "has swept", summary)
-    near = [
-        each
-        for each in summary.clusters
-        if each.notional >= alert.notional and _distance(each, last) <= alert.distance
-    ]
+    last, swept = summary.last_price, []
+    if before is not None:
+        swept = [each for each in _large(before.summary, alert) if _is_touched(each, before, summary)]
+    if swept:
+        return _sentence(alert, max(swept, key=lambda each: each.notional), "has swept", summary)
+    near = [each for each in _large(summary, alert) if _distance(each, last) <= alert.distance]
     if near:
         return _sentence(alert, min(near, key=lambda each: _distance(each, last)), "is near", summary)
     return None
+
+
+def _large(summary: MapSummary, alert: Alert) -> list[Cluster]:
+    return [each for each in summary.clusters if each.notional >= alert.notional]
 
 
 def _distance(cluster: Cluster, last: float) -> float:
