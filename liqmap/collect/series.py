@@ -115,9 +115,14 @@ class SeriesCollector:
 
     def held(self, market: Market, kind: SeriesKind, window: TimeWindow) -> SeriesHoldings:
         """Return what the store has of `window` now. Raises UnreadableStore."""
-        held = self.store.read(market, kind, window)
+        # One more value on both sides, so that the window's first and last can be judged too.
+        held = self.store.read(market, kind, TimeWindow(window.start - kind.step, window.end + kind.step))
         gaps = (self._gap(market, kind, part) for part in missing(window, held.covered))
-        return SeriesHoldings(window, held.series, tuple(gaps))
+        series = held.series
+        if kind is SeriesKind.OPEN_INTEREST:
+            # Not where pages are parsed, since an outlier may be the first or the last value of its page.
+            series = series.without_outliers()
+        return SeriesHoldings(window, series.within(window), tuple(gaps))
 
     def _gap(self, market: Market, kind: SeriesKind, part: TimeWindow) -> Gap:
         problem = self._problems.get(_Day(market, kind, part.start.date()))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from liqmap.errors import DataError
 from liqmap.exchanges.archives import opened_zip
 from liqmap.exchanges.fields import FIRST_MS, LAST_MS, MOST
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 MOST_ROWS: Final = 100_000
 """Of one file or page: no series has so many steps a day."""
 
-_JUMP: Final = 0.3
 _CHUNK = 1 << 16
 
 Row = tuple[int, tuple[float, ...]]
@@ -50,21 +47,6 @@ def marks_of(candles: Iterable[Sequence[Any]], *, time_of: Callable[[Any], int])
     """
     rows = [_mark_row(time_of(candle[0]), *candle[1:5]) for candle in candles]
     return series_of(SeriesKind.MARK_PRICE, rows)
-
-
-def without_outliers(series: Series) -> Series:
-    """Return open interest without single values that jump by more than 30 % and return at once.
-
-    Exchanges publish such (tardis-dev/tardis-node, issue #46).
-    """
-    value = series.values[0]
-    if len(value) < 3:
-        return series
-    before, this, after = value[:-2], value[1:-1], value[2:]
-    jumps = np.abs(this - before) > _JUMP * before
-    returns = np.abs(after - before) <= _JUMP * before
-    keep = np.r_[True, ~(jumps & returns & (np.abs(this - after) > _JUMP * after)), True]
-    return Series(series.kind, series.time[keep], series.values[:, keep])
 
 
 def rows_of_zip(path: Path, name: str, *, max_unpacked_size: int) -> list[list[str]]:

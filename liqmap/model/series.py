@@ -48,6 +48,8 @@ _COLUMNS: Final = {
     SeriesKind.OPEN_INTEREST: ("size",),
     SeriesKind.MARK_PRICE: ("low", "high", "close"),
 }
+_JUMP: Final = 0.3
+"""By more than this part of it, open interest does not change in a step and change back in the next."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,3 +103,18 @@ class Series:
         """Return the rows whose steps start inside `window`."""
         rows = slice(*np.searchsorted(self.time, (window.start_ms, window.end_ms)).tolist())
         return Series(self.kind, self.time[rows], self.values[:, rows])
+
+    def without_outliers(self) -> Series:
+        """Return open interest without single values that jump by more than 30 % and return at once.
+
+        Exchanges publish such (tardis-dev/tardis-node, issue #46). The first and the last value stay, since
+        only a value between two others can be judged.
+        """
+        value = self.values[0]
+        if len(value) < 3:
+            return self
+        before, this, after = value[:-2], value[1:-1], value[2:]
+        jumps = (np.abs(this - before) > _JUMP * before) & (np.abs(this - after) > _JUMP * after)
+        returns = np.abs(after - before) <= _JUMP * before
+        keep = np.r_[True, ~(jumps & returns), True]
+        return Series(self.kind, self.time[keep], self.values[:, keep])

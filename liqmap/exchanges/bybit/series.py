@@ -13,7 +13,7 @@ from liqmap.exchanges.bybit.files import Bybit
 from liqmap.exchanges.bybit.pages import rows_of
 from liqmap.exchanges.fields import written_time_of
 from liqmap.exchanges.protocol import SeriesFormat
-from liqmap.exchanges.series_rows import Row, marks_of, series_of, without_outliers
+from liqmap.exchanges.series_rows import Row, marks_of, series_of
 from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class BybitInterestPages:
         """
         rows = rows_of(answer, what="open interest")
         with parser_door("Bybit's answer about open interest cannot be read; try again later."):
-            return without_outliers(series_of(SeriesKind.OPEN_INTEREST, map(_interest, rows)))
+            return series_of(SeriesKind.OPEN_INTEREST, map(_interest, rows))
 
 
 class BybitMarkPages:

@@ -12,10 +12,11 @@ import pytest
 from liqmap.collect.series import SeriesCollector, SeriesHoldings
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, GapKind, MapRequest, Market, TopN
-from liqmap.model.series import SeriesKind
-from liqmap.model.window import TimeWindow
+from liqmap.model.series import Series, SeriesKind
+from liqmap.model.window import TimeWindow, at_ms
 from liqmap.run.series import MapSeries, SeriesFetch
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.store.series import Piece
 from tests.liqmap.market_time import driven, until
 from tests.liqmap.supplies import supplies
 
@@ -83,6 +84,29 @@ async def test_open_interest_of_all_exchanges_is_one_sided_and_the_market_s(tmp_
     first = (window.start_ms - made.start_ms) // INTEREST.step_ms
     expected = made.interest[first + 1 : first + 37].tolist()  # as known at the ends of the steps
     assert [sizes(each) for each in held] == [expected] * len(held)
+
+
+@pytest.mark.parametrize("exchange", HAVE_SERIES)
+@pytest.mark.parametrize("border", [7, 8, 9])
+async def test_single_outlier_is_dropped_wherever_pieces_and_windows_end(
+    tmp_path: Path, exchange: Exchange, border: int
+):
+    window = last(1)
+    start = window.start_ms - INTEREST.step_ms
+    values = [100.0, 101, 102, 103, 180, 102, 103, 104, 180, 105, 106, 107, 108, 109]
+    rows = Series.of(
+        INTEREST, [start + place * INTEREST.step_ms for place in range(14)], [(each,) for each in values]
+    )
+    market = Market(exchange, "BTCUSDT")
+    async with collecting(tmp_path) as (series, _):
+        split = at_ms(start + border * INTEREST.step_ms)
+        for part in (TimeWindow(at_ms(start), split), TimeWindow(split, window.end + INTEREST.step)):
+            series.store.write(Piece(market, part, rows.within(part), "https://example.org"))
+        held = series.held(market, INTEREST, window)
+        edge = series.held(market, INTEREST, TimeWindow(at_ms(rows.time[8]), at_ms(rows.time[12])))
+    assert held.missing == edge.missing == ()
+    assert sizes(held) == [101, 102, 103, 102, 103, 104, 105, 106, 107, 108]
+    assert sizes(edge) == [105, 106, 107]
 
 
 async def test_what_is_stored_is_not_fetched_again(tmp_path: Path):

@@ -101,21 +101,6 @@ def test_bybit_counts_both_sides_and_one_is_read():
     assert found.values.tolist() == [[230567192.0, 26332.321]]
 
 
-def test_single_outlier_of_bybit_is_dropped_and_a_lasting_change_is_not():
-    def sizes(*values: float) -> list[list[float]]:
-        rows = [
-            {"openInterest": str(2 * size), "timestamp": str(1669571400000 + 300_000 * place)}
-            for place, size in enumerate(values)
-        ]
-        found: list[list[float]] = page(
-            Exchange.BYBIT, INTEREST, {"retCode": 0, "result": {"list": rows}}
-        ).values.tolist()
-        return found
-
-    assert sizes(100, 101, 180, 102, 103) == [[100, 101, 102, 103]]
-    assert sizes(100, 101, 180, 182, 183) == [[100, 101, 180, 182, 183]]
-
-
 def test_candle_of_okx_that_is_still_open_is_left_out():
     rows = [
         ["1597026420000", "3.721", "3.743", "3.677", "3.708", "0"],

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from liqmap.model.series import Series, SeriesKind
+
+KIND = SeriesKind.OPEN_INTEREST
+
+
+def without_outliers(*values: float) -> list[float]:
+    times = range(0, len(values) * KIND.step_ms, KIND.step_ms)
+    found = Series.of(KIND, times, [(each,) for each in values]).without_outliers()
+    kept: list[float] = found.values[0].tolist()
+    return kept
+
+
+def test_value_that_jumps_and_returns_at_once_is_dropped():
+    assert without_outliers(100, 101, 180, 102, 103) == [100, 101, 102, 103]
+    assert without_outliers(100, 101, 0, 102, 103) == [100, 101, 102, 103]
+
+
+def test_change_that_lasts_stays():
+    assert without_outliers(100, 101, 180, 182, 183) == [100, 101, 180, 182, 183]
+
+
+def test_first_and_last_value_stay_because_nothing_shows_them_to_be_wrong():
+    assert without_outliers(180, 101, 102, 180) == [180, 101, 102, 180]
+    assert without_outliers(100, 180) == [100, 180]
