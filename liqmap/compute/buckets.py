@@ -111,9 +111,9 @@ class LevelSums:
         Buckets are half-open and cover every standing level, so their totals equal the levels' totals.
         Swept levels are included as far as they lie in the same range.
         """
-        grid = grid or self.readable_grid()
-        bucket = grid.bucket_of(self._grid.edges[:-1])
-        inside = (bucket >= 0) & (bucket < len(grid))
+        grid, edges = grid or self.readable_grid(), self._grid.edges
+        bucket = grid.bucket_of(edges[:-1])
+        inside = slice(*np.searchsorted(bucket, (0, len(grid))).tolist())
 
         def total(fine: NDArray[np.float64]) -> NDArray[np.float64]:
             # bincount returns integers if the weights are empty, even of floats.
@@ -122,7 +122,7 @@ class LevelSums:
         def mean_price(side: Side) -> NDArray[np.float64]:
             fine = self._standing[side].sum(axis=0)
             notional = total(fine)
-            middles = (self._grid.edges[:-1] + self._grid.edges[1:]) / 2
+            middles = (edges[:-1] + edges[1:]) / 2
             mean = np.full(len(grid), np.nan)
             np.divide(total(fine * middles), notional, out=mean, where=notional > 0)
             # Rounding errors can push the mean just outside its bucket.
@@ -134,7 +134,7 @@ class LevelSums:
             nearest = np.full(len(grid), np.nan)
             # Assigned from far to near: where several fine buckets fall into one, the nearest is kept.
             used = used if side is Side.BUY else used[::-1]
-            nearest[bucket[used]] = self._grid.edges[used + (side is Side.BUY)]
+            nearest[bucket[used]] = edges[used + (side is Side.BUY)]
             return nearest
 
         return LevelBuckets(

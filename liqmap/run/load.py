@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from liqmap.store.largest import Largest
     from liqmap.store.segments import Part
 
-_HELD = 1000  # selections of at most this many trades a side stay in memory after counting: no second read
+_HELD = 50_000  # selections of at most this many trades a side stay in memory after counting: no second read
 
 
 def load(
