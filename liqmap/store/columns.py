@@ -143,16 +143,30 @@ def _largest_first(
     for part in _parts(len(places)):
         its = places[part]
         np.negative(notional_of(price[its], size[its], inverse=inverse), out=below_zero[part])
-    return np.argsort(below_zero, kind="stable").astype(np.uint32)
+    # Two sorts of whole numbers or of floats, for which processors have instructions, take a third of the
+    # time of one sort that keeps equal ones in order.
+    order = np.argsort(below_zero).astype(np.uint32)
+    below_zero = below_zero[order]
+    differs = np.zeros(len(order), np.bool_)
+    np.not_equal(below_zero[1:], below_zero[:-1], out=differs[1:])
+    del below_zero
+    rank_and_place = np.cumsum(differs, dtype=np.uint64)
+    rank_and_place <<= 32
+    rank_and_place |= order
+    rank_and_place.sort()
+    return rank_and_place.astype(np.uint32)
 
 
 def _extreme_after(side: Side, time: NDArray[np.uint32], bars: Columns) -> NDArray[np.float64]:
     """Return the lowest low (for buys) or highest high of the seconds after each time's, 0 if none."""
     worst, name = (np.minimum, "low") if side is Side.BUY else (np.maximum, "high")
     following = np.append(worst.accumulate(bars[name][:0:-1])[::-1], 0.0)
+    # A search for each second is shorter than one for each trade.
+    seconds = np.arange(time.max(initial=0) // 1000 + 1, dtype=np.uint32)
+    after = following[np.searchsorted(bars["second"], seconds)]
     extreme = np.empty(len(time))
     for part in _parts(len(time)):
-        extreme[part] = following[np.searchsorted(bars["second"], time[part] // 1000)]
+        extreme[part] = after[time[part] // 1000]
     return extreme
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -118,3 +120,25 @@ def test_order_of_a_file_s_rows_does_not_matter(tmp_path: Path, exchange: Exchan
         tables.append(([(segment.path / name).read_bytes() for name in names], segment.buys, segment.sells))
         assert segment.origin.duplicates == (number and sum(1 for _ in range(0, 4000, 100)))
     assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("exchange", list(MAKERS))
+def test_process_that_stores_a_day_does_not_import_arrow_s_compute(tmp_path: Path, exchange: Exchange):
+    (tmp_path / "file").write_bytes(MAKERS[exchange](day_of(exchange, 4000)))
+    code = f"""
+import sys
+from datetime import date
+from pathlib import Path
+from liqmap.collect.ingest import StoreJob, run_store_job
+from liqmap.exchanges import EXCHANGES
+from liqmap.model import Exchange
+from liqmap.store.segments import Origin
+exchange, folder = Exchange("{exchange}"), Path(sys.argv[1])
+window = EXCHANGES[exchange].files.span(date.fromisoformat("{DAY}"))
+origin = Origin(exchange, "{SYMBOL}", window, "https://example.org", "")
+run_store_job(StoreJob(folder / "file", origin, folder / "store", folder / "incoming", 1 << 30))
+print({{"pyarrow.compute", "pandas"}} & {{*sys.modules}})
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "set()\n"
