@@ -113,16 +113,7 @@ def read_token() -> SecretStr:
 
     Raises SettingsError.
     """
-    token, source = os.environ.get(TOKEN_VARIABLE, ""), TOKEN_VARIABLE
-    file = os.environ.get(TOKEN_FILE_VARIABLE)
-    if not token and file:
-        source = f"The file that {TOKEN_FILE_VARIABLE} names"
-        try:
-            # Some editors put a byte order mark in front of the text.
-            token = Path(file).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{source} cannot be read.") from error
-    token = token.strip()
+    source, token = _given_token()
     if not token:
         raise SettingsError(
             f"The bot has no token: set {TOKEN_VARIABLE} to the one from Discord's developer portal, or"
@@ -135,3 +126,16 @@ def read_token() -> SecretStr:
             " the token again from Discord's developer portal."
         )
     return SecretStr(token)
+
+
+def _given_token() -> tuple[str, str]:
+    """Return what gives the token, in words, and the token, which may be empty."""
+    token, file = os.environ.get(TOKEN_VARIABLE, ""), os.environ.get(TOKEN_FILE_VARIABLE)
+    if token or not file:
+        return TOKEN_VARIABLE, token.strip()
+    source = f"The file that {TOKEN_FILE_VARIABLE} names"
+    try:
+        # Some editors put a byte order mark in front of the text.
+        return source, Path(file).read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{source} cannot be read.") from error

@@ -50,10 +50,8 @@ class Status(commands.Cog):
         await acknowledge(interaction, ephemeral=True, thinking=True)
         # It reads the store's disk, which must not hold up the event loop.
         found = await asyncio.to_thread(self._facts.recorded)
-        lines = recorded_lines(found)
-        embed = discord.Embed(
-            title="Recorded live", description=fitting(lines) or _NONE_RECORDED, colour=COLOUR
-        )
+        text = fitting(recorded_lines(found)) or _NONE_RECORDED
+        embed = discord.Embed(title="Recorded live", description=text, colour=COLOUR)
         embed.add_field(name="Maps", value=queue_text(self._facts.under_way(), self._most_under_way))
         embed.add_field(name="Posts", value=await snapshots_text(self._store))
         embed.add_field(name="Running", value=uptime_text(self._started))

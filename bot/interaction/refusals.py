@@ -24,6 +24,8 @@ _NO_RIGHT = (
     " Permissions."
 )
 _NOT_LOGGED_IN = "Discord no longer accepts the bot's token; its operator has to set the new one."
+_DATABASE_FAILS = "The bot cannot read or save just now, and nothing was changed; try again in a minute."
+_CHANGED = "This command has changed; reload Discord and use it again."
 _SENTENCES: Final = {
     _ENTITY_TOO_LARGE: TOO_LARGE,
     # Codes of the list JSON Error Codes in Discord's documentation, as are those below.
@@ -74,11 +76,9 @@ def refusal(error: BaseException, *, number: str) -> Refusal | None:
         return Refusal("The connection to Discord broke; ask again in a minute.", failure_text(error))
     # Its text may hold a statement with its values, so only its kind is logged.
     if isinstance(error, SQLAlchemyError):
-        sentence = "The bot cannot read or save just now, and nothing was changed; try again in a minute."
-        return Refusal(sentence, f"the database failed: {type(error).__name__}")
+        return Refusal(_DATABASE_FAILS, f"the database failed: {type(error).__name__}")
     if isinstance(error, _OUTDATED):
-        sentence = "This command has changed; reload Discord and use it again."
-        return Refusal(sentence, "it is of another version of the bot", logging.INFO)
+        return Refusal(_CHANGED, "it is of another version of the bot", logging.INFO)
     return None
 
 

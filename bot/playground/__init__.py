@@ -150,13 +150,7 @@ async def _play_in(env: simcord.Env, outside: Outside, *, port: int | None, out:
     channel = guild.create_text_channel("liquidations")
     rights = discord.Permissions(manage_channels=True, manage_guild=True, manage_messages=True)
     member = guild.add_member(env.create_user("you"), roles=[guild.create_role("boss", permissions=rights)])
-    result = await member.slash(channel, "liqmap", symbol="BTCUSDT", window="6h", mode="top_n", value="100")
-    if result.response is None or not result.response.attachments:
-        raise DataError("The bot did not answer with a map; see the log above.")
-    for attachment in result.response.attachments:
-        path = out / attachment.filename
-        write_file(path, await attachment.read())
-        _say(f"saved {path}")
+    await _save_first_map(member, channel, out=out)
     if not (stay or sys.stdout.isatty()):
         return
     outside.env = env
@@ -166,6 +160,16 @@ async def _play_in(env: simcord.Env, outside: Outside, *, port: int | None, out:
     async with preview, page.kept_live():
         _say(f"Open {preview.url} and type /liqmap. Ctrl-C ends the playground.")
         await asyncio.Event().wait()
+
+
+async def _save_first_map(member: simcord.MemberActor, channel: simcord.ChannelHandle, *, out: Path) -> None:
+    result = await member.slash(channel, "liqmap", symbol="BTCUSDT", window="6h", mode="top_n", value="100")
+    if result.response is None or not result.response.attachments:
+        raise DataError("The bot did not answer with a map; see the log above.")
+    for attachment in result.response.attachments:
+        path = out / attachment.filename
+        write_file(path, await attachment.read())
+        _say(f"saved {path}")
 
 
 def _say(line: str) -> None:

@@ -88,20 +88,13 @@ class MapSpec:
 def encode_spec(spec: MapSpec) -> str:
     """Return `spec` as a short text of printable characters, usually about 30."""
     request = spec.request
-    flags = (
-        letter_of(_MODELS, request.model)
-        + letter_of(_LEVELS, request.levels)
-        + letter_of(THEMES_BY_LETTER, request.theme)
-        + next((letter for letter, chart in _CHARTS.items() if chart in request.pictures), _NO_CHART)
-        + ("o" if request.positions is PositionModel.OPEN_INTEREST else "")
-    )
     return "~".join(
         (
             "".join(letter_of(EXCHANGES_BY_LETTER, each.exchange) for each in request.markets),
             _encode_symbols(request),
             encode_number(int(spec.length.total_seconds())),
             f"{letter_of(_MODES, request.selection.mode)}{request.selection.value:.12g}",
-            flags,
+            _encode_flags(request),
             _encode_leverages(request),
         )
     )
@@ -146,6 +139,16 @@ def encode_number(number: int) -> str:
 def decode_number(text: str) -> int:
     """Return the number that `encode_number` has written. Raises ValueError."""
     return int(text, 36)
+
+
+def _encode_flags(request: MapRequest) -> str:
+    return (
+        letter_of(_MODELS, request.model)
+        + letter_of(_LEVELS, request.levels)
+        + letter_of(THEMES_BY_LETTER, request.theme)
+        + next((letter for letter, chart in _CHARTS.items() if chart in request.pictures), _NO_CHART)
+        + ("o" if request.positions is PositionModel.OPEN_INTEREST else "")
+    )
 
 
 def _encode_symbols(request: MapRequest) -> str:

@@ -146,16 +146,9 @@ class AlertWatch:
 
     async def _look(self, key: _Key, alerts: list[Alert]) -> None:
         now = self._clock.now()
-        markets, selection, positions = key
         window = TimeWindow.ending(parse_end(None, now=now), WINDOW)
-        try:
-            request = MapRequest(markets, window, selection, positions=positions)
-            # An alert has the first exchange's symbol, which may have another name on the others.
-            request = await self._symbols.completed(request)
-            async with self._slots:
-                summary = (await self._draw(request)).summary
-        except LiqmapError as error:
-            log.info("alerts of %s on %s wait: %s", markets[0].symbol, exchanges_text(markets), error)
+        summary = await self._summary(key, window)
+        if summary is None:
             return
         before = self._seen.get(key)
         if before is not None and before.ended > window.end:
@@ -169,6 +162,18 @@ class AlertWatch:
             )
             if sentence and not _is_resting(alert, now):
                 await self._post(alert, sentence, now)
+
+    async def _summary(self, key: _Key, window: TimeWindow) -> MapSummary | None:
+        markets, selection, positions = key
+        try:
+            request = MapRequest(markets, window, selection, positions=positions)
+            # An alert has the first exchange's symbol, which may have another name on the others.
+            request = await self._symbols.completed(request)
+            async with self._slots:
+                return (await self._draw(request)).summary
+        except LiqmapError as error:
+            log.info("alerts of %s on %s wait: %s", markets[0].symbol, exchanges_text(markets), error)
+            return None
 
     async def _look_everywhere(self, alerts: Sequence[Alert]) -> None:
         now = self._clock.now()

@@ -9,7 +9,7 @@ from bot.views.scan import scanned_line
 from liqmap import LiqmapError, ScanRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from bot.request.drawing import Scan
@@ -23,21 +23,8 @@ _MOST_NAMED, _MOST_FOUND = 3, 50
 
 async def sentences(alerts: Iterable[Alert], scan: Scan, *, end: datetime) -> list[tuple[Alert, str]]:
     """Return the alerts whose condition some market fulfils, each with its sentence."""
-    alike: dict[tuple[float, frozenset[Exchange]], list[Alert]] = {}
-    for alert in alerts:
-        # A scan returns its nearest markets only, so those of other exchanges must not take their places.
-        exchanges = frozenset(each.exchange for each in alert.markets)
-        alike.setdefault((alert.notional, exchanges), []).append(alert)
     found: list[tuple[Alert, str]] = []
-    for (notional, exchanges), same in alike.items():
-        request = ScanRequest(
-            end,
-            exchanges=exchanges,
-            least=notional,
-            within=max(each.distance for each in same),
-            top=_MOST_FOUND,
-            pictured=False,
-        )
+    for request, same in _scans(alerts, end=end):
         try:
             markets = (await scan(request)).markets
         except LiqmapError as error:
@@ -48,6 +35,23 @@ async def sentences(alerts: Iterable[Alert], scan: Scan, *, end: datetime) -> li
             if near:
                 found.append((alert, _sentence(near)))
     return found
+
+
+def _scans(alerts: Iterable[Alert], *, end: datetime) -> Iterator[tuple[ScanRequest, list[Alert]]]:
+    """Yield the scans to make, each with the alerts that it serves."""
+    alike: dict[tuple[float, frozenset[Exchange]], list[Alert]] = {}
+    for alert in alerts:
+        # A scan returns its nearest markets only, so those of other exchanges must not take their places.
+        exchanges = frozenset(each.exchange for each in alert.markets)
+        alike.setdefault((alert.notional, exchanges), []).append(alert)
+    for (notional, exchanges), same in alike.items():
+        within = max(each.distance for each in same)
+        yield (
+            ScanRequest(
+                end, exchanges=exchanges, least=notional, within=within, top=_MOST_FOUND, pictured=False
+            ),
+            same,
+        )
 
 
 def _sentence(near: Sequence[ScannedMarket]) -> str:

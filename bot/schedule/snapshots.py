@@ -160,6 +160,12 @@ class SnapshotJob:
             await self._fail_refused(subscription, snapshot, error)
             return
         self._logged.clear()
+        await self._note_posted(subscription, snapshot, message_id)
+
+    async def _note_posted(
+        self, subscription: Subscription, snapshot: Snapshot, message_id: int | None
+    ) -> None:
+        """Publish a new post if its subscription wants that, and note the snapshot as posted."""
         # Before it is noted: if the bot is killed here, the next start finds the post and publishes it.
         if subscription.publish and message_id is not None and message_id != subscription.edited_message:
             await self._publish(subscription, message_id)

@@ -12,6 +12,7 @@ from bot.store.subscriptions import SubscriptionState
 from bot.store.tables import alerts, maps_under_way, metadata, subscriptions
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 NOBODY: Final = 0
@@ -47,15 +48,22 @@ async def erase_user(engine: AsyncEngine, user_id: int) -> int:
         named += (await connection.execute(delete(alerts).where(*private))).rowcount
         await connection.execute(delete(maps_under_way).where(maps_under_way.c.user_id == user_id))
         for table in metadata.sorted_tables:
-            if "creator_id" in table.c:
-                theirs = update(table).where(table.c.creator_id == user_id)
-                named += (await connection.execute(theirs.values(creator_id=NOBODY))).rowcount
-            # A reason or a kept answer can name the person in its text.
-            for column in table.c:
-                if column.name in _TEXTS:
-                    mentioning = update(table).where(column.contains(f"<@{user_id}>"))
-                    without = func.replace(column, f"<@{user_id}>", "somebody")
-                    named += (await connection.execute(mentioning.values({column.name: without}))).rowcount
+            named += await _take_out(connection, table, user_id)
+    return named
+
+
+async def _take_out(connection: AsyncConnection, table: Table, user_id: int) -> int:
+    """Take a person out of rows that stay; return how many of the table's fields named them."""
+    named = 0
+    if "creator_id" in table.c:
+        theirs = update(table).where(table.c.creator_id == user_id)
+        named += (await connection.execute(theirs.values(creator_id=NOBODY))).rowcount
+    # A reason or a kept answer can name the person in its text.
+    for column in table.c:
+        if column.name in _TEXTS:
+            mentioning = update(table).where(column.contains(f"<@{user_id}>"))
+            without = func.replace(column, f"<@{user_id}>", "somebody")
+            named += (await connection.execute(mentioning.values({column.name: without}))).rowcount
     return named
 
 

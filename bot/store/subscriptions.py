@@ -279,12 +279,7 @@ def _subscription(row: Row[Any]) -> Subscription:
         channel_id=row.channel_id,
         creator_id=row.creator_id,
         spec=decode_posted(row.spec),
-        schedule=Schedule(
-            timedelta(seconds=row.every),
-            row.at_minute * _MINUTE,
-            frozenset(day for day in EVERY_DAY if row.weekdays >> day & 1),
-            row.timezone,
-        ),
+        schedule=_schedule(row),
         style=PostStyle(row.style),
         role_id=row.role_id,
         publish=row.publish,
@@ -294,3 +289,8 @@ def _subscription(row: Row[Any]) -> Subscription:
         message_id=row.message_id,
         active_since=row.active_since,
     )
+
+
+def _schedule(row: Row[Any]) -> Schedule:
+    days = frozenset(day for day in EVERY_DAY if row.weekdays >> day & 1)
+    return Schedule(timedelta(seconds=row.every), row.at_minute * _MINUTE, days, row.timezone)

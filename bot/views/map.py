@@ -182,17 +182,23 @@ def map_view(spec: MapSpec, end: datetime, *, author_id: int, whole_end: datetim
     code = _code(spec, end)
     # The window button has the longest prefix: if it fits, all the others do.
     if len(code) + len("map:w168:") <= CUSTOM_ID_LENGTH:
-        view.add_item(MapButton("r", code, label="Refresh", row=0))
-        for label, hours in _WINDOWS.items():
-            shown = spec.length == timedelta(hours=hours)
-            view.add_item(MapButton(f"w{hours}", code, label=label, row=0, now=shown))
-        view.add_item(MapMenu("m", code, options=_modes(spec), row=1))
-        view.add_item(MapMenu("x", code, options=_exchanges(spec), row=2))
+        _add_redrawing(view, spec, code)
         view.add_item(MapButton("c", code, label="CSV", row=3))
         if whole_end is not None:
             _add_whole(view, spec, whole_end, row=3)
     view.add_item(DeleteButton(author_id, row=3))
     return view
+
+
+def _add_redrawing(view: ui.View, spec: MapSpec, code: str) -> None:
+    """Add the buttons and menus that draw the map again, with one thing changed."""
+    view.add_item(MapButton("r", code, label="Refresh", row=0))
+    for label, hours in _WINDOWS.items():
+        shown = spec.length == timedelta(hours=hours)
+        view.add_item(MapButton(f"w{hours}", code, label=label, row=0, now=shown))
+    # Discord gives each menu a row of its own.
+    view.add_item(MapMenu("m", code, options=_modes(spec), row=1))
+    view.add_item(MapMenu("x", code, options=_exchanges(spec), row=2))
 
 
 def open_button(spec: MapSpec, end: datetime, *, label: str, row: int) -> MapButton | None:

@@ -166,13 +166,8 @@ def _opening_lines(result: MapResult) -> list[str]:
 
 
 def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
-    request, summary = result.request, result.summary
-    ended = discord.utils.format_dt(request.window.end, "R")
-    lines = [
-        " · ".join([exchanges_text(result.markets), *asked_words(request), f"window ended {ended}"]),
-        *(f"⚠️ {note}" for note in _notes(result)),
-    ]
-    embed = discord.Embed(description="\n".join(lines), colour=colour)
+    summary = result.summary
+    embed = discord.Embed(description="\n".join(_heading(result)), colour=colour)
     embed.add_field(name="Selected", value=_selected(result))
     embed.add_field(name="Standing", value=_balance(summary))
     embed.add_field(name="Swept since", value=_swept(summary), inline=False)
@@ -185,6 +180,13 @@ def _numbers_embed(result: MapResult, colour: discord.Colour) -> discord.Embed:
         embed.add_field(name=label, value=market_text(each, step=_price_step(summary)), inline=False)
     embed.set_footer(text=_footer(result))
     return embed
+
+
+def _heading(result: MapResult) -> list[str]:
+    """Return the lines above the numbers: what was requested, and what a reader has to know."""
+    ended = discord.utils.format_dt(result.request.window.end, "R")
+    requested = [exchanges_text(result.markets), *asked_words(result.request), f"window ended {ended}"]
+    return [" · ".join(requested), *(f"⚠️ {note}" for note in _notes(result))]
 
 
 def _notes(result: MapResult) -> list[str]:

@@ -159,13 +159,19 @@ def list_reply(
     ]
     text = fitting(lines, most=_MOST_LISTED, hint="; choose a channel to see fewer.")
     embed = discord.Embed(title="Subscriptions", description=text, colour=COLOUR)
+    return {"content": None, "embeds": [embed], "attachments": [], "view": _choice(subscriptions)}
+
+
+def _choice(subscriptions: Sequence[Subscription]) -> ui.View:
+    """Return the menu to choose one of the listed subscriptions."""
     options = [
+        # Discord takes labels of up to 100 characters.
         discord.SelectOption(label=f"{place}. {one_line(each, mention=False)}"[:100], value=str(each.id))
         for place, each in enumerate(subscriptions[:_MOST_LISTED], 1)
     ]
     view = ui.View(timeout=None)
     view.add_item(DeskMenu(options))
-    return {"content": None, "embeds": [embed], "attachments": [], "view": view}
+    return view
 
 
 def one_reply(
@@ -173,11 +179,12 @@ def one_reply(
 ) -> dict[str, Any]:
     """Return one subscription with its buttons, as the arguments of an edit."""
     state = _state(subscription, last, now=now, jitter=jitter)
-    embed = discord.Embed(
-        title=_title(subscription.spec),
-        description=f"{one_line(subscription)}\n{state}",
-        colour=COLOUR,
-    )
+    text = f"{one_line(subscription)}\n{state}"
+    embed = discord.Embed(title=_title(subscription.spec), description=text, colour=COLOUR)
+    return {"content": None, "embeds": [embed], "attachments": [], "view": _actions(subscription)}
+
+
+def _actions(subscription: Subscription) -> ui.View:
     view = ui.View(timeout=None)
     if subscription.state is SubscriptionState.ACTIVE:
         view.add_item(DeskButton("pause", subscription.id, label="Pause"))
@@ -187,7 +194,7 @@ def one_reply(
         )
     view.add_item(DeskButton("remove", subscription.id, label="Remove", style=discord.ButtonStyle.danger))
     view.add_item(DeskButton("list", subscription.id, label="Back"))
-    return {"content": None, "embeds": [embed], "attachments": [], "view": view}
+    return view
 
 
 def _what(posted: Posted) -> list[str]:
