@@ -79,7 +79,7 @@ def run_map_job(job: MapJob) -> MapResult:
     Raises RequestError if the selection takes no trade of the window, DataError if a segment is gone.
     """
     watch = Stopwatch()
-    request, loaded, rules = job.request, load_job(job), margin_of(job)[0]
+    request, loaded, rules = job.request, load_job(job).with_entries(), margin_of(job)[0]
     watch.lap("load")
     liquidation_map = compute_map(job, loaded)
     watch.lap("compute")

@@ -69,6 +69,10 @@ class _Part:
         """The number of coins that its symbol counts as one: 1000 for 1000PEPEUSDT."""
         return counted(self.job.market.symbol).factor
 
+    def with_entries(self) -> _Part:
+        """Return it with its entries, if they are needed more than once."""
+        return replace(self, loaded=self.loaded.with_entries())
+
     def source(self) -> Source:
         rules, basis = margin_of(self.job)
         request, positions = self.job.request, self.positions
@@ -143,6 +147,7 @@ def run_joint_job(job: JointJob) -> MapResult:
         if not request.each:
             together = select_together([each.loaded for each in parts])
             parts = [replace(each, loaded=its) for each, its in zip(parts, together, strict=True)]
+        parts = list(threads.map(_Part.with_entries, parts))
         watch.lap("load")
         sources = [each.source() for each in parts]
         # Only what all of them cover: a sum over some would look like one over all.

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from liqmap.store.segments import Part
 
 _HELD = 50_000  # selections of at most this many trades a side stay in memory after counting: no second read
+_DAY_BINS = 120  # seconds of a bin in windows of up to a day, whose seconds a heatmap holds
 
 
 def load(
@@ -55,15 +56,23 @@ def load(
     RequestError if nobody traded, DataError if all trades are missing or a segment is gone.
     """
     paths, trade_count = [], dict.fromkeys(Side, 0)
+    heatmap = Picture.HEATMAP in request.pictures
+    # Bins that are no whole minutes need all seconds, and so do a heatmap's entries.
+    by_seconds = bool(bin_seconds % 60) or (heatmap and bin_seconds <= _DAY_BINS)
+    by_minutes = mark is not None or weighs or (heatmap and not by_seconds)
+    seconds: list[PricePath] = []
     minutes: list[PricePath] = []
     volumes: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     for part in parts:
-        bars = read_bars(part.segment, part.window, bin_seconds=bin_seconds)
+        bars = read_bars(part.segment, part.window, bin_seconds=1 if by_seconds else bin_seconds)
         trade_count[Side.BUY] += bars.buys
         trade_count[Side.SELL] += bars.sells
-        paths.append(coarsened(path_of(bars), bin_seconds))
-        if mark is not None or weighs or (Picture.HEATMAP in request.pictures and bin_seconds % 60 == 0):
-            minutes.append(coarsened(path_of(bars), 60))
+        path = path_of(bars)
+        paths.append(coarsened(path, bin_seconds))
+        if by_seconds:
+            seconds.append(path)
+        if by_minutes:
+            minutes.append(coarsened(path, 60))
         if weighs:
             volumes.append(read_volume(part.segment, part.window, bars=bars))
     if not any(trade_count.values()):
@@ -72,11 +81,12 @@ def load(
     cuts: dict[Side, tuple[Cut, ...]] = {}
     if selects:
         cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
-    # The path has bins, and the last second of the newest one is read anew to be exact.
-    newest, path = [each for each in zip(parts, paths, strict=True) if len(each[1].time)][-1]
-    last_trade = _last_second(newest, since=int(path.time[-1]))
+    newest, path = [each for each in zip(parts, seconds or paths, strict=True) if len(each[1].time)][-1]
+    last_trade = at_ms(int(path.time[-1]))
+    if not seconds:  # the path has bins, and the last second of the newest one is read anew to be exact
+        last_trade = _last_second(newest, since=last_trade)
     path_by_minutes = volume = None
-    if minutes:
+    if mark is not None or weighs:
         path_by_minutes = SweepPath.of(request.window, joined(minutes), mark, bin_seconds=bin_seconds)
     if weighs:
         volume = Volume(*(np.concatenate(columns) for columns in zip(*volumes, strict=True)))
@@ -90,6 +100,7 @@ def load(
         trade_count,
         cuts,
         held,
+        tuple(seconds),
         tuple(minutes),
         marks,
         path_by_minutes,
@@ -152,9 +163,9 @@ def _read_pooled(
     return found.trades.notional
 
 
-def _last_second(part: Part, *, since: int) -> datetime:
-    """Return the second of the newest trade of a part that has one from `since` [ms] on."""
-    window = TimeWindow(max(part.window.start, at_ms(since)), part.window.end)
+def _last_second(part: Part, *, since: datetime) -> datetime:
+    """Return the second of the newest trade of a part that has one from `since` on."""
+    window = TimeWindow(max(part.window.start, since), part.window.end)
     return at_ms(int(read_bars(part.segment, window).time[-1]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.path import coarsened, joined, median_prices
 from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
-from liqmap.model import GrossValue, Side
-from liqmap.store.bars import path_of, read_bars, read_path_around
+from liqmap.model import GrossValue, Picture, Side
+from liqmap.store.bars import read_path_around
 from liqmap.store.largest import read_largest
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ class Loaded:
 
     `last_trade` is the second of the window's newest trade. `paths` are the parts' price paths in bins of
     `bin_seconds`, `trade_count` the number of each side's trades in the window. `cuts` says how many of each
-    part's largest trades are selected, and `held` has these trades themselves if they are few. `minutes` are
-    the parts' traded prices by the minute; they are read if `marks` sweep the levels, if open interest weighs
-    them, or for a heatmap. Open interest also needs `path_by_minutes`, by which levels are swept, and the
-    `volume` by the minute.
+    part's largest trades are selected, and `held` has these trades themselves if they are few. `seconds` are
+    the parts' price paths by the second, if they were read for a short window. `minutes` are those by the
+    minute; they are read if `marks` sweep the levels, if open interest weighs them, or for a heatmap. Open
+    interest also needs `path_by_minutes`, by which levels are swept, and the `volume` by the minute.
+    `stretches` are the entries, timed, where `with_entries` has read them.
     """
 
     request: MapRequest
@@ -59,10 +60,12 @@ class Loaded:
     trade_count: Mapping[Side, int]
     cuts: Mapping[Side, Sequence[Cut]]
     held: Mapping[tuple[int, Side], Largest]
+    seconds: tuple[PricePath, ...] = ()
     minutes: tuple[PricePath, ...] = ()
     marks: Marks | None = None
     path_by_minutes: SweepPath | None = None
     volume: Volume | None = None
+    stretches: tuple[Entries, ...] = ()
 
     @property
     def path(self) -> PricePath:
@@ -90,12 +93,21 @@ class Loaded:
                 return median_prices(path, moments)
             near = wanted
 
+    def with_entries(self) -> Loaded:
+        """Return it with its entries, if a heatmap of a short window needs them more than once."""
+        if not self.seconds or Picture.HEATMAP not in self.request.pictures:
+            return self
+        return replace(self, stretches=tuple(self.entries(timed=True)))
+
     def entries(self, *, timed: bool = False) -> Iterator[Entries]:
         """Read the selected trades in stretches, newest first, with what the price did after them.
 
         A stretch is several parts with few entries, or one with many. With `timed`, it includes what the
         price did in the rest of each entry's bin, because a heatmap shows when a level was swept.
         """
+        if self.stretches:
+            yield from self.stretches
+            return
         waiting: list[Entries] = []
         for entries in self._by_part(timed=timed):
             waiting.append(entries)
@@ -151,9 +163,7 @@ class Loaded:
         near = {side: self._near(marks, index, each, timed=timed) for side, each in found.items()}
         times = [each.trades.time[near[side]] for side, each in found.items()]
         if any(map(len, times)):
-            part = self.parts[index]
-            minutes = self.minutes[index]
-            bars = read_path_around(part.segment, part.window, np.concatenate(times), minutes=minutes)
+            bars = self._path_around(index, np.concatenate(times))
             for side, each in found.items():
                 if len(near[side]):
                     chosen = each.trades.chosen(near[side])
@@ -194,13 +204,9 @@ class Loaded:
     def _by_seconds(
         self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]
     ) -> dict[Side, Aftermath]:
-        part, rest = self.parts[index], self._rest_of_bin(index)
-        if self.bin_seconds % 60:
-            bars = path_of(read_bars(part.segment, part.window))
-        else:  # only the rest of a trade's own minute needs seconds; minutes do for the rest of its bin
-            times = np.concatenate([each.time for each in trades.values()])
-            minutes = self.minutes[index] if self.minutes else None
-            bars = read_path_around(part.segment, part.window, times, minutes=minutes)
+        # Only the rest of a trade's own minute needs seconds; minutes do for the rest of its bin.
+        bars = self._path_around(index, np.concatenate([each.time for each in trades.values()]))
+        rest = self._rest_of_bin(index)
         bars = joined([bars, rest]) if len(rest.time) else bars
         return {
             side: aftermath(bars, trades[side], bin_seconds=self.bin_seconds, later=later[side])
@@ -212,9 +218,17 @@ class Loaded:
         part = self.parts[index]
         times = np.concatenate([moments - 60_000, moments - 1])
         times = times[(times >= part.window.start_ms) & (times < part.window.end_ms)]
-        if not len(times):
-            return self.paths[index]
-        minutes = self.minutes[index] if self.minutes else None
+        if len(times):
+            return self._path_around(index, times)
+        path = self.paths[index]
+        # Its first bin may begin before it, where the part before has prices of its own.
+        return PricePath(np.maximum(path.time, part.window.start_ms), path.low, path.high, path.close)
+
+    def _path_around(self, index: int, times: NDArray[np.int64]) -> PricePath:
+        """Return a part's price path: of seconds near the `times` [ms], coarser elsewhere if that is less."""
+        if self.seconds:
+            return self.seconds[index]
+        part, minutes = self.parts[index], self.minutes[index] if self.minutes else None
         return read_path_around(part.segment, part.window, times, minutes=minutes)
 
     def _rest_of_bin(self, index: int) -> PricePath:

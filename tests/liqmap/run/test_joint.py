@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,18 @@ def test_price_of_a_market_without_recent_trades_is_the_median_before_its_last_t
             Coverage(window, (window,)),
         )
         assert load_job(job).price == 100.0
+
+
+def test_price_before_a_gap_is_right_where_a_part_begins_within_a_bin(tmp_path: Path):
+    # The second part's only trade lies in a bin of two minutes that begins within the first part.
+    rows = [(second * 1000, 100.0, 1.0, "buy") for second in range(25, 43_290, 60)]
+    segment = part_of(tmp_path, MARKETS[2], trades_from([*rows, (43_310_000, 200.0, 1.0, "sell")])).segment
+    window = TimeWindow(WINDOW.start, WINDOW.start + timedelta(hours=20))
+    moments = [WINDOW.start + timedelta(seconds=each) for each in (0, 43_290, 43_380)]
+    parts = tuple(Part(segment, TimeWindow(*pair)) for pair in pairwise(moments))
+    job = MapJob(MapRequest((MARKETS[2],), window, TopN(1)), parts, Coverage(window, (window,)))
+    # Of the 60 s that end with the last trade: a trade each at 43,285 s and 43,310 s.
+    assert load_job(job).price == 150.0
 
 
 def test_odd_last_trade_leaves_no_exchange_out(parts: dict[Market, Part]):

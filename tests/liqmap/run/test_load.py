@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -94,12 +95,12 @@ def test_aftermath_of_a_day_read_from_minutes_equals_that_from_seconds(
         segment = as_of_before(segment)
     parts = (Part(segment, WHOLE),)
     found = together(
-        list(loaded(parts, TopN(count), bin_seconds=120, pictures=ALL_PICTURES).entries(timed=True))
+        list(loaded(parts, TopN(count), bin_seconds=300, pictures=ALL_PICTURES).entries(timed=True))
     )
     bars = path_of(read_bars(segment, WHOLE))
     for side, never in ((Side.BUY, np.inf), (Side.SELL, -np.inf)):
         trades = read_largest(segment, side, window=WHOLE, cut=Cut(count=count)).trades
-        expected = aftermath(bars, trades, bin_seconds=120, later=never)
+        expected = aftermath(bars, trades, bin_seconds=300, later=never)
         np.testing.assert_array_equal(found.after[side].extreme, expected.extreme)
         np.testing.assert_array_equal(found.after[side].soon, expected.soon)
 
@@ -118,6 +119,24 @@ def test_stored_aftermath_equals_that_computed_from_seconds(
         np.testing.assert_array_equal(found.after[side].extreme, expected.after[side].extreme)
         assert np.isinf(expected.after[side].extreme).sum() < 5
     assert found.after[Side.BUY].soon is None
+
+
+@pytest.mark.parametrize("selection", [TopN(50), GrossValue(2e4)])
+@pytest.mark.parametrize("bin_seconds", [30, 120])
+def test_heatmap_of_a_day_reads_nothing_twice(stored: Stored, selection: Selection, bin_seconds: int):
+    segment = stored(random_trades(30_000))
+    moments = np.arange(WHOLE.start_ms, WHOLE.end_ms, 1_234_567)
+    read = loaded(cut_at(segment, 50_000), selection, bin_seconds=bin_seconds, pictures=ALL_PICTURES)
+    expected, prices = together(list(read.entries(timed=True))), read.median_prices(moments)
+    kept = read.with_entries()
+    shutil.rmtree(segment.path)
+    np.testing.assert_array_equal(kept.median_prices(moments), prices)
+    for timed in (False, True):
+        found = together(list(kept.entries(timed=timed)))
+        for side in Side:
+            np.testing.assert_array_equal(found.trades[side].time, expected.trades[side].time)
+            np.testing.assert_array_equal(found.after[side].extreme, expected.after[side].extreme)
+            np.testing.assert_array_equal(found.after[side].soon, expected.after[side].soon)
 
 
 def test_entries_are_read_one_stretch_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
