@@ -26,6 +26,7 @@ from liqmap.run.engine import Engine
 from liqmap.run.simulated import simulated_market
 from liqmap.run.terms import ledger_path
 from liqmap.settings import load_settings
+from liqmap.settings.simulated import simulated_store
 from liqmap.text import meant_text
 
 if TYPE_CHECKING:
@@ -63,8 +64,6 @@ def _path(options: argparse.Namespace, settings: Settings) -> Path:
     if options.file is not None:
         return Path(options.file)
     if options.simulated:
-        from liqmap.simulator import simulated_store  # noqa: PLC0415 - takes half a second, rarely needed
-
         settings = simulated_store(settings)
     return ledger_path(settings.storage.path, settings.ledger)
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from liqmap.cli.map_json import as_json
 from liqmap.cli.map_text import as_text
 from liqmap.cli.progress import ProgressBar
-from liqmap.cli.record import mistyped
 from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
 from liqmap.errors import RequestError
@@ -70,7 +69,8 @@ def map_command(words: Sequence[str]) -> int:
     try:
         request = _request(options, settings)
     except RequestError as error:
-        return mistyped(error)
+        sys.stderr.write(f"{error}\n")
+        return 2
     make_folder(options.out)  # fails before minutes are spent on a map that could not be saved
     result, files = asyncio.run(_draw(request, options, settings))
     write = as_json if options.json else as_text

@@ -28,6 +28,7 @@ from liqmap.run.margin_check import margin_checks, margin_checks_text
 from liqmap.run.simulated import simulated_market
 from liqmap.run.terms import ledger_path
 from liqmap.settings import load_settings
+from liqmap.settings.simulated import simulated_store
 from liqmap.store.damaged import damage_warning
 from liqmap.text import duration_text, market_name, meant_text, series_text, share_text, unrecordable_text
 
@@ -53,7 +54,8 @@ def record(arguments: Sequence[str]) -> int:
     try:
         markets = asyncio.run(_meant(_typed(options), settings, simulated=options.simulated))
     except RequestError as error:
-        return mistyped(error)
+        sys.stderr.write(f"{error}\n")
+        return 2
     named = [f"{each.exchange}:{each.symbol}" for each in markets]
     recorder = settings.recorder.model_copy(
         # The settings' list of most traded symbols is for the bot; here only named symbols are recorded.
@@ -72,8 +74,6 @@ def status(arguments: Sequence[str]) -> int:
     options = _status_parser().parse_args(arguments)
     settings, example = load_settings(options.config), "liqmap record BTCUSDT"
     if options.simulated:
-        from liqmap.simulator import simulated_store  # noqa: PLC0415 - takes half a second, rarely needed
-
         settings, example = simulated_store(settings), f"{example} --simulated"
     root = settings.storage.path
     if options.margin:
@@ -96,12 +96,6 @@ def status(arguments: Sequence[str]) -> int:
         # On stderr, so that a program that reads the output gets only the list.
         sys.stderr.write(f"{damage}\n")
     return 0
-
-
-def mistyped(error: RequestError) -> int:
-    """Print what is wrong with the arguments and return the exit code for wrong usage."""
-    sys.stderr.write(f"{error}\n")
-    return 2
 
 
 async def _record(settings: Settings, *, simulated: bool) -> None:

@@ -10,18 +10,17 @@ from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from liqmap.clock import is_recent
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Acknowledged, Leaving, PartlyUnreadable
 from liqmap.model.window import HOUR
-from liqmap.net.attempts import TransientError
-from liqmap.net.session import host_of
+from liqmap.net.attempts import TransientError, host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    import aiohttp
 
     from liqmap.clock import Clock
     from liqmap.exchanges.messages import Events, LiveFormat
@@ -105,11 +104,13 @@ class Stream:
         The next one is open and subscribed before this one is closed. What both send comes twice, and is
         known by its id.
         """
+        from aiohttp import WSMsgType  # noqa: PLC0415 - loaded with the connection, and not before
+
         successor: aiohttp.ClientWebSocketResponse | None = None
         tasks = [asyncio.create_task(self._keep(socket))]
         try:
             async for message in socket:
-                if message.type is aiohttp.WSMsgType.TEXT and self._take(message.data) and successor is None:
+                if message.type is WSMsgType.TEXT and self._take(message.data) and successor is None:
                     successor = await self._succeeded(symbols)
                     tasks.append(asyncio.create_task(self._close_later(socket)))
         finally:

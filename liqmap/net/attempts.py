@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
-
-import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, stop_never
-from tenacity.wait import wait_random_exponential
+from urllib.parse import urlsplit
 
 from liqmap.errors import DataError
 from liqmap.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+
+    import aiohttp
+    from tenacity import AsyncRetrying, RetryCallState
 
     from liqmap.settings import NetworkSettings
 
@@ -26,41 +25,29 @@ USER_AGENT: Final = {"User-Agent": f"liqmap/{__version__}"}
 
 SIMULATED_HEADER: Final = "X-Simulated-Market"
 _RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_BARRED_STATUS = frozenset({401, 403, 451})
+BARRED_STATUS = frozenset({401, 403, 451})
 _LONGEST_NAMED = 3 * 86_400.0  # seconds: the longest ban of an exchange; what names more is at fault
 _SANE_YEARS = range(1990, 2200)
-_BARRED_WAIT = 600.0  # Bybit also answers 403 for ten minutes once its rate limit is exceeded
+BARRED_WAIT = 600.0  # Bybit also answers 403 for ten minutes once its rate limit is exceeded
 
 
 class TransientError(Exception):
-    """A failure that may pass. Its text is what a user reads if it does not."""
+    """A failure that may pass. Its text is what a user reads if it does not.
 
-    def __init__(self, sentence: str, *, retry_after: float | None = None) -> None:
+    `is_unreachable` says that there was no connection at all.
+    """
+
+    def __init__(
+        self, sentence: str, *, retry_after: float | None = None, is_unreachable: bool = False
+    ) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+        self.is_unreachable = is_unreachable
 
 
-@contextmanager
-def passing(host: str) -> Iterator[None]:
-    """Turn the network failures of a request to `host` into `TransientError`."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise TransientError(f"{host} did not answer in time; try again in a few minutes.") from error
-    except aiohttp.ClientProxyConnectionError as error:
-        raise TransientError("The proxy cannot be reached; check network.proxy or HTTPS_PROXY.") from error
-    except aiohttp.ClientHttpProxyError as error:
-        raise TransientError(
-            f"The proxy refuses the way to {host} (HTTP {error.status}); check network.proxy or HTTPS_PROXY."
-        ) from error
-    except aiohttp.WSServerHandshakeError as error:
-        if error.status in _BARRED_STATUS:
-            raise TransientError(barred(host, error.status), retry_after=_BARRED_WAIT) from error
-        raise TransientError(f"{host} refuses a stream (HTTP {error.status}); it is tried again.") from error
-    except aiohttp.ClientPayloadError as error:
-        raise TransientError(f"{host} broke off a download; try again in a few minutes.") from error
-    except aiohttp.ClientError as error:
-        raise TransientError(f"{host} cannot be reached; check the network and try again.") from error
+def host_of(url: str) -> str:
+    """Return the host name of `url`, for use in a sentence."""
+    return urlsplit(url).hostname or url
 
 
 def barred(host: str, status: int) -> str:
@@ -76,7 +63,7 @@ def check_status(response: aiohttp.ClientResponse, host: str, *, longest_wait: f
     status = response.status
     if status == 200:
         return
-    if status in _BARRED_STATUS:
+    if status in BARRED_STATUS:
         raise DataError(barred(host, status))
     if status not in _RETRIED_STATUS:
         raise DataError(f"{host} answered HTTP {status}; try again later.")
@@ -102,7 +89,9 @@ def attempts(
     The last failure is raised. `on_unreachable` is called when another attempt follows one that could not
     connect.
     """
-    jittered = wait_random_exponential(multiplier=settings.retry_wait, max=settings.retry_wait_max)
+    import tenacity  # noqa: PLC0415 - not needed for maps of stored trades
+
+    jittered = tenacity.wait_random_exponential(multiplier=settings.retry_wait, max=settings.retry_wait_max)
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -111,12 +100,12 @@ def attempts(
 
     def failed(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        if error is not None and isinstance(error.__cause__, aiohttp.ClientConnectorError):
+        if isinstance(error, TransientError) and error.is_unreachable:
             on_unreachable()
 
-    return AsyncRetrying(
-        retry=retry_if_exception_type(TransientError),
-        stop=stop_never if times is None else stop_after_attempt(times),
+    return tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(TransientError),
+        stop=tenacity.stop_never if times is None else tenacity.stop_after_attempt(times),
         wait=wait,
         sleep=sleep,
         before_sleep=failed,

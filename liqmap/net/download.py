@@ -12,9 +12,16 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from liqmap.errors import DataError, NotPublished
-from liqmap.net.attempts import SIMULATED_HEADER, USER_AGENT, TransientError, attempts, check_status, ignored
+from liqmap.net.attempts import (
+    SIMULATED_HEADER,
+    USER_AGENT,
+    TransientError,
+    attempts,
+    check_status,
+    host_of,
+    ignored,
+)
 from liqmap.net.pace import Pace, ended_by, overdue
-from liqmap.net.session import host_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

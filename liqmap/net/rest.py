@@ -13,12 +13,12 @@ from liqmap.net.attempts import (
     attempts,
     check_status,
     date_of,
+    host_of,
     ignored,
     retry_after,
 )
 from liqmap.net.budget import LONGEST_WAIT, WeightBudget, limited, never
 from liqmap.net.pace import ended_by, overdue
-from liqmap.net.session import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

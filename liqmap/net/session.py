@@ -1,96 +1,60 @@
-"""Open connections to other people's servers, through the proxy, without following them to other hosts."""
+"""Requests and streams to other people's servers. Most maps need none: all that they draw is in the store."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
-
-from liqmap.errors import DataError
-from liqmap.net.attempts import USER_AGENT, TransientError, passing
-from liqmap.net.pace import ended_by, overdue
+from liqmap.net.attempts import USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
+    import aiohttp
+
+    from liqmap.net.connections import Connections
     from liqmap.net.pace import Sleep
     from liqmap.settings import NetworkSettings
-
-_REDIRECTS: Final = frozenset(
-    {
-        HTTPStatus.MOVED_PERMANENTLY,
-        HTTPStatus.FOUND,
-        HTTPStatus.SEE_OTHER,
-        HTTPStatus.TEMPORARY_REDIRECT,
-        HTTPStatus.PERMANENT_REDIRECT,
-    }
-)
-_MOST_REDIRECTS = 5
-_LARGEST_MESSAGE = 4 << 20  # bytes; a stream that sends more is cut instead of filling the memory
-_CLOSING_SECONDS = 1.0  # a stream that is given up has nothing more to say
 
 
 class Session:
     """Opens requests and streams. `sleep` times them, so tests can pass a simulated one."""
 
     def __init__(
-        self, http: aiohttp.ClientSession, network: NetworkSettings, *, sleep: Sleep = asyncio.sleep
+        self, network: NetworkSettings, *, traces: Sequence[aiohttp.TraceConfig], sleep: Sleep
     ) -> None:
-        self._http = http
         self.network: Final = network
         self.sleep: Final = sleep
+        self._traces = traces
+        self._connections: Connections | None = None
 
-    @asynccontextmanager
-    async def request(
+    def request(
         self, method: str, url: str, *, headers: Mapping[str, str] = USER_AGENT
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Yield the response to a request, whatever its status, before its body is read.
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Return the response to a request, whatever its status, as a block in which its body is read.
 
         Redirects are followed on the same host only. Raises DataError for any other redirect, and
         TransientError for network failures, also for those inside the block.
         """
-        host = host_of(url)
-        stall = self.network.stall_timeout
-        # No limit on the whole: a large file may take long, as long as it goes on.
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=stall, sock_read=stall)
-        with passing(host):
-            target = URL(url)
-            for _ in range(_MOST_REDIRECTS):
-                response = await self._http.request(
-                    method,
-                    target,
-                    headers=headers,
-                    timeout=timeout,
-                    # Followed here, because the library would follow them to any host.
-                    allow_redirects=False,
-                    proxy=self.network.proxy_for(str(target)),
-                )
-                async with response:
-                    if response.status not in _REDIRECTS:
-                        yield response
-                        return
-                    target = _followed(response)
-        raise DataError(f"{host} redirects in a circle; try again later.")
+        return self._open().request(method, url, headers=headers)
 
     async def stream(self, url: str) -> aiohttp.ClientWebSocketResponse:
         """Open a websocket. Raises TransientError if that fails."""
-        host = host_of(url)
-        timeout = self.network.answer_timeout
-        late = TransientError(f"{host} did not answer in time; it is tried again.")
-        with passing(host):
-            async with ended_by(overdue(late, after=timeout, sleep=self.sleep)):
-                return await self._http.ws_connect(
-                    url,
-                    headers=USER_AGENT,
-                    max_msg_size=_LARGEST_MESSAGE,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSING_SECONDS),
-                    proxy=self.network.proxy_for(url),
-                )
+        return await self._open().stream(url)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._connections is not None:
+            await self._connections.close()
+
+    def _open(self) -> Connections:
+        if self._connections is None:
+            from liqmap.net.connections import Connections  # noqa: PLC0415 - a tenth of a second, for aiohttp
+
+            self._connections = Connections(self.network, traces=self._traces, sleep=self.sleep)
+        return self._connections
 
 
 @asynccontextmanager
@@ -101,50 +65,8 @@ async def open_session(
     sleep: Sleep = asyncio.sleep,
 ) -> AsyncIterator[Session]:
     """Yield a session and close it at the end; `traces` are called for every request."""
-    async with aiohttp.ClientSession(
-        trace_configs=list(traces),
-        # Nothing here needs a login, so no server gets to store cookies.
-        cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_refuse_redirected_stream,),
-    ) as http:
-        yield Session(http, network, sleep=sleep)
-
-
-def host_of(url: str) -> str:
-    """Return the host name of `url`, for use in a sentence."""
-    return urlsplit(url).hostname or url
-
-
-def _followed(response: aiohttp.ClientResponse) -> URL:
-    """Return where a redirect leads. Raises DataError for another host or a step down from https to http."""
-    here = response.url
+    session = Session(network, traces=traces, sleep=sleep)
     try:
-        there = here.join(URL(response.headers.get("Location", ""))).with_user(None)
-        is_same = (there.host, _door(there)) in {(here.host, _door(here)), (here.host, _upgraded(here))}
-    except ValueError:
-        is_same = False
-    if not is_same:
-        raise DataError(f"{here.host} redirects to another host, which is not followed; check the network.")
-    return there
-
-
-def _door(url: URL) -> tuple[str, int | None]:
-    return url.scheme, url.port
-
-
-def _upgraded(url: URL) -> tuple[str, int | None]:
-    """Return the https scheme and port of the same server if `url` uses plain http on port 80."""
-    return ("https", 443) if _door(url) == ("http", 80) else _door(url)
-
-
-async def _refuse_redirected_stream(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Refuse a redirect of a websocket handshake: the library would follow it to any host."""
-    response = await handler(request)
-    if response.status in _REDIRECTS and "Upgrade" in request.headers:
-        response.close()
-        raise TransientError(
-            f"{request.url.host} redirects a stream, which is not followed; check the network."
-        )
-    return response
+        yield session
+    finally:
+        await session.close()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+import asyncio
+import socket
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from liqmap.settings.simulated import simulated_exchanges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from liqmap.settings import Settings
+
+_WEIGHT_LIMIT: Final = 1_000_000  # with which the last hours of a busy symbol come in seconds
 
 
 @asynccontextmanager
@@ -17,7 +23,28 @@ async def simulated_market(settings: Settings, *, scale: float = 1.0) -> AsyncIt
 
     Its trades are kept apart, in the folder `simulated` of the store. `scale` multiplies their number.
     """
-    from liqmap.simulator import GENEROUS, MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    port = listener.getsockname()[1]
+    serving = asyncio.create_task(_serve(listener, scale))
+    serving.add_done_callback(lambda _: listener.close())
+    try:
+        yield simulated_exchanges(settings, port=port, weight_limit=_WEIGHT_LIMIT)
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
 
-    async with MarketServer(SimulatedMarket(scale=scale), weight_limit=GENEROUS) as server:
-        yield server.redirect(settings)
+
+async def _serve(listener: socket.socket, scale: float) -> None:
+    """Serve from the first connection on. What draws stored trades needs no server, and does not load one."""
+    accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+    with ExitStack() as stack:
+        stack.enter_context(accepted)
+        from liqmap.simulator import MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
+
+        market = SimulatedMarket(scale=scale)
+        async with MarketServer(market, weight_limit=_WEIGHT_LIMIT, listener=listener) as server:
+            await server.host.serve(accepted)
+            stack.pop_all()  # from now on, the server closes it
+            await asyncio.Event().wait()

@@ -10,7 +10,7 @@ from liqmap.simulator.faults import Fault
 from liqmap.simulator.listings import LISTINGS, MarketDay
 from liqmap.simulator.market import SimulatedMarket
 from liqmap.simulator.messages import Bracket
-from liqmap.simulator.server import GENEROUS, MarketServer, simulated_store
+from liqmap.simulator.server import GENEROUS, MarketServer
 
 __all__ = [
     "GENEROUS",
@@ -23,5 +23,4 @@ __all__ = [
     "SimulatedClock",
     "SimulatedMarket",
     "remote_clock",
-    "simulated_store",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from aiohttp.web_response import StreamResponse
 
     from liqmap.clock import Clock
@@ -18,12 +21,15 @@ _NAMES: Final = ("binance", "bybit", "okx")
 class Host:
     """Serves an application on 127.0.0.1, on `port`, or on any free one if that is 0.
 
-    The Date of every answer, faulty ones included, is by `clock`.
+    With a `listener`, it serves on that socket instead, which it closes. The Date of every answer, faulty
+    ones included, is by `clock`.
     """
 
-    def __init__(self, clock: Clock, port: int) -> None:
+    def __init__(self, clock: Clock, port: int, *, listener: socket | None = None) -> None:
         self._clock = clock
-        self._port = port
+        self.port = port
+        """The port; of several that were free, the system's choice once this is serving."""
+        self._listener = listener
         self._runner: web.AppRunner | None = None
 
     async def start(self, app: web.Application) -> None:
@@ -33,9 +39,17 @@ class Host:
             app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
         )
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self._port).start()
-        # The port that the system has chosen, if it was 0.
-        self._port = runner.addresses[0][1]
+        if self._listener is None:
+            await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        else:
+            await web.SockSite(runner, self._listener).start()
+        self.port = runner.addresses[0][1]
+
+    async def serve(self, accepted: socket) -> None:
+        """Serve a connection that was accepted before the start."""
+        if self._runner is not None and self._runner.server is not None:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(self._runner.server, accepted)
 
     async def stop(self) -> None:
         """Stop serving."""
@@ -47,7 +61,7 @@ class Host:
 
     def url(self, path: str, *, scheme: str = "http") -> str:
         """Return the address of `path`."""
-        return f"{scheme}://127.0.0.1:{self._port}{path}"
+        return f"{scheme}://127.0.0.1:{self.port}{path}"
 
     @property
     def settings(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from liqmap.clock import SystemClock
 from liqmap.model import Exchange
+from liqmap.settings.simulated import simulated_exchanges
 from liqmap.simulator.binance_rest import BinanceRest
 from liqmap.simulator.bybit_rest import BybitRest
 from liqmap.simulator.clock import epoch_ms
@@ -31,6 +32,7 @@ from liqmap.simulator.ticks import Ticks
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
+    from socket import socket
     from types import TracebackType
 
     from aiohttp.web_response import StreamResponse
@@ -46,13 +48,6 @@ GENEROUS: Final = 1_000_000
 
 SIMULATED_HEADER = {"X-Simulated-Market": "1"}
 """Every answer has this header. The engine marks everything that comes from such an answer as simulated."""
-
-
-def simulated_store(settings: AnySettings) -> AnySettings:
-    """Return `settings` with the store of simulated data, which is apart from that of real data."""
-    storage = settings.storage
-    update = {"path": storage.path / "simulated", "shared_url": ""}
-    return settings.model_copy(update={"storage": storage.model_copy(update=update)})
 
 
 class MarketServer:
@@ -75,11 +70,12 @@ class MarketServer:
         weight_limit: int = 2400,
         pump_every: float | None = 0.1,
         port: int = 0,
+        listener: socket | None = None,
     ) -> None:
         self.requests: Counter[str] = Counter()
         self.published_until = published_until
         self._clock = SystemClock() if clock is None else clock
-        self.host = Host(self._clock, port)
+        self.host = Host(self._clock, port, listener=listener)
         self._publish_delay = publish_delay
         self._pump_every = pump_every
         self._weight_limit = weight_limit
@@ -207,37 +203,7 @@ class MarketServer:
 
     def redirect(self, settings: AnySettings) -> AnySettings:
         """Return `settings` with this server as the exchanges, and a store of its own."""
-        settings = simulated_store(settings)
-        exchanges = settings.exchanges
-        binance = exchanges.binance.model_copy(
-            update={
-                "archive_url": self.binance_url,
-                "api_url": self.binance_url,
-                "stream_url": self.binance_stream_url,
-                "weight_a_minute": self._weight_limit,
-            }
-        )
-        bybit = exchanges.bybit.model_copy(
-            update={
-                "archive_url": self.bybit_url,
-                "api_url": self.bybit_url,
-                "stream_url": self.bybit_stream_url,
-            }
-        )
-        okx = exchanges.okx.model_copy(
-            update={
-                "archive_url": self.okx_url,
-                "api_url": self.okx_url,
-                "stream_url": self.okx_stream_url,
-                # Nine tenths of it, as the default settings take 18 of 20.
-                "requests_in_2_seconds": max(1, self._okx_limit * 9 // 10),
-            }
-        )
-        return settings.model_copy(
-            update={
-                "exchanges": exchanges.model_copy(update={"binance": binance, "bybit": bybit, "okx": okx})
-            }
-        )
+        return simulated_exchanges(settings, port=self.host.port, weight_limit=self._weight_limit)
 
     def plan(self, pattern: str, fault: Fault, *, times: int = 1) -> None:
         """Show `fault` to the next `times` requests whose path matches the regular expression `pattern`."""

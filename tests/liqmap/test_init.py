@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,27 @@ def test_worker_process_goes_without_network_and_settings():
     code = "import sys, liqmap.run.job; print({'aiohttp', 'pydantic', 'pandas'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout == "set()\n"
+
+
+def test_map_of_stored_trades_loads_neither_network_nor_simulator_nor_what_only_others_need(tmp_path: Path):
+    (tmp_path / "liqmap.toml").write_text('storage.path = "store"')
+    words = ["DOGEUSDT", "6h", "--end", "2023-08-01 06:00", "--simulated", "--config", "liqmap.toml"]
+    unneeded = {
+        *("aiohttp", "tenacity", "liqmap.simulator", "liqmap.cli.record", "liqmap.cli.scan"),
+        *("pandas", "pyarrow.compute", "numpy.random", "matplotlib.pyplot"),
+        *("distributed", "jinja2", "pygments", "rich"),
+    }
+    code = f"""
+import sys
+from liqmap.cli.main import main
+if __name__ == "__main__":  # a worker process imports this, too
+    assert main({words}) == 0
+    print({unneeded} & {{*sys.modules}})
+"""
+    (tmp_path / "draw.py").write_text(code)
+    first, then = (
+        subprocess.run([sys.executable, "draw.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert "aiohttp" in first.stdout
+    assert then.stdout.splitlines()[-1] == "set()"
