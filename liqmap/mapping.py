@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +26,6 @@ from liqmap.model import (
 from liqmap.model.window import TimeWindow
 from liqmap.parsing import parse_exchange, parse_mode, parse_symbol
 from liqmap.run.calls import draw_for_script, in_own_loop
-from liqmap.run.engine import Engine
 from liqmap.settings import load_settings
 
 if TYPE_CHECKING:
@@ -85,14 +83,8 @@ class HistoricalMapping:
             pictures=frozenset({picture}),
             levels_csv=True,
         )
-
-        async def draw() -> MapResult:
-            # A script without a main guard cannot spawn processes, so everything runs in this one.
-            with ThreadPoolExecutor(1) as executor:
-                async with Engine(load_settings(), executor=executor) as engine:
-                    return await draw_for_script(engine, request, typed=self._market.symbol)
-
-        return in_own_loop(draw)
+        symbol, settings = self._market.symbol, load_settings()
+        return in_own_loop(lambda: draw_for_script(request, settings, typed=symbol))
 
     def _save(self, result: MapResult, picture: Picture, ending: str) -> None:
         stem = f"{result.request.market.symbol}_{ending}"

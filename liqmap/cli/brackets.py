@@ -44,27 +44,33 @@ def brackets(words: Sequence[str]) -> int:
 
 
 async def _refresh(settings: Settings) -> int:
-    clock, failed = SystemClock(), False
+    clock = SystemClock()
     async with open_session(settings.network) as session, Listings(settings, clock=clock) as listings:
         clients = rest_clients(settings, session=session, clock=clock)
         contracts = Contracts(settings, clients=clients, clock=clock)
         tables = BracketTables(settings, clients=clients, contracts=contracts, clock=clock, daily=False)
-        for exchange, row in EXCHANGES.items():
-            if row.margin.risk_limits is None:
-                continue
-            try:
-                refreshed = await tables.refresh(exchange)
-            except LiqmapError as error:
-                # The other exchanges are fetched all the same; the exit code says that one failed.
-                failed = True
-                sys.stderr.write(f"{error}\n")
-            else:
-                changed = len(refreshed.saved.changed)
-                _say(f"{row.label}: fetched {refreshed.symbols:,} symbols, {changed:,} of them changed")
+        fetched = [
+            await _fetch(exchange, tables)
+            for exchange, row in EXCHANGES.items()
+            if row.margin.risk_limits is not None
+        ]
         # Also of those that publish none: their tables ship, or come by a stream.
         for exchange in EXCHANGES:
             _say_tables(exchange, tables.folder, await listings.symbols(exchange))
-    return 1 if failed else 0
+    # All are fetched, whichever fails; the exit code says that one did.
+    return 0 if all(fetched) else 1
+
+
+async def _fetch(exchange: Exchange, tables: BracketTables) -> bool:
+    """Fetch the brackets of an exchange, say what has changed, and return whether that worked."""
+    try:
+        refreshed = await tables.refresh(exchange)
+    except LiqmapError as error:
+        sys.stderr.write(f"{error}\n")
+        return False
+    changed, label = len(refreshed.saved.changed), EXCHANGES[exchange].label
+    _say(f"{label}: fetched {refreshed.symbols:,} symbols, {changed:,} of them changed")
+    return True
 
 
 def _say_tables(exchange: Exchange, folder: Path, listed: frozenset[str]) -> None:

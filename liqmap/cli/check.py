@@ -23,7 +23,7 @@ from liqmap.store.damaged import damage_warning
 from liqmap.text import list_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from liqmap.model import Exchange
     from liqmap.settings import Settings
@@ -37,16 +37,7 @@ _PATIENCE = 5.0  # seconds
 
 def check(words: Sequence[str]) -> int:
     """Check the store and the clock, print a sentence for each problem, and return 1 if there is any."""
-    parser = argparse.ArgumentParser(
-        prog="liqmap check",
-        description="Check whether the files of the store are as they were written, and whether this"
-        " machine's clock agrees with the exchanges'. Nothing is changed.",
-    )
-    parser.add_argument(
-        "--deep", action="store_true", help="read all stored trades and compare them with their checksums"
-    )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
-    options = parser.parse_args(words)
+    options = _parser().parse_args(words)
     settings = load_settings(options.config)
     root = settings.storage.path
     checked = problems = 0
@@ -66,6 +57,19 @@ def check(words: Sequence[str]) -> int:
     return 1 if problems or is_off else 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="liqmap check",
+        description="Check whether the files of the store are as they were written, and whether this"
+        " machine's clock agrees with the exchanges'. Nothing is changed.",
+    )
+    parser.add_argument(
+        "--deep", action="store_true", help="read all stored trades and compare them with their checksums"
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="settings, as in config.example.toml")
+    return parser
+
+
 async def _clocks(settings: Settings) -> tuple[list[str], bool]:
     """Return sentences on how this machine's clock compares with the exchanges', and whether it is wrong."""
     # The store is checked without a network as well, so nobody is waited for.
@@ -80,17 +84,19 @@ async def _clocks(settings: Settings) -> tuple[list[str], bool]:
 
     found = dict(zip(EXCHANGES, await asyncio.gather(*map(compared, EXCHANGES)), strict=True))
     off = [each for each in found.values() if isinstance(each, str)]
+    return [*off, *_agreement(found)], bool(off)
+
+
+def _agreement(found: Mapping[Exchange, str | DataError | None]) -> Iterator[str]:
     agreeing = [EXCHANGES[each].label for each, outcome in found.items() if outcome is None]
     unknown = [EXCHANGES[each].label for each, outcome in found.items() if isinstance(outcome, DataError)]
-    sentences = list(off)
     if agreeing:
-        sentences.append(f"This machine's clock agrees with that of {list_text(agreeing)}.")
+        yield f"This machine's clock agrees with that of {list_text(agreeing)}."
     if unknown:
-        sentences.append(
+        yield (
             f"This machine's clock could not be compared with that of {list_text(unknown)};"
             " check the network."
         )
-    return sentences, bool(off)
 
 
 def findings(root: Path, *, deep: bool) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from liqmap.model import (
         Coverage,
+        Gap,
         MapNumbers,
         MarginBasis,
         Market,
@@ -128,19 +129,9 @@ def _positions_report(basis: PositionBasis) -> dict[str, Any]:
 
 
 def _coverage_report(coverage: Coverage) -> dict[str, Any]:
-    missing = [
-        {
-            "start": gap.window.start.isoformat(),
-            "end": gap.window.end.isoformat(),
-            "kind": gap.kind,
-            # The kind is for programs; its words may change from version to version.
-            "reason": gap_text(gap),
-        }
-        for gap in coverage.missing
-    ]
     return {
         "fraction": coverage.fraction,
-        "missing": missing,
+        "missing": [_gap_report(gap) for gap in coverage.missing],
         "lost_ids": coverage.lost_ids,
         "zero_sizes": coverage.zero_sizes,
         "unverified": coverage.unverified,
@@ -149,4 +140,14 @@ def _coverage_report(coverage: Coverage) -> dict[str, Any]:
         "last_trade": coverage.last_trade and coverage.last_trade.isoformat(),
         "whole_end": coverage.whole_end and coverage.whole_end.isoformat(),
         "simulated": coverage.simulated,
+    }
+
+
+def _gap_report(gap: Gap) -> dict[str, Any]:
+    return {
+        "start": gap.window.start.isoformat(),
+        "end": gap.window.end.isoformat(),
+        "kind": gap.kind,
+        # The kind is for programs; its words may change from version to version.
+        "reason": gap_text(gap),
     }

@@ -11,7 +11,7 @@ import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from liqmap.clock import SystemClock, utc_now
 from liqmap.collect.listings import Listings
@@ -56,14 +56,9 @@ def record(arguments: Sequence[str]) -> int:
     except RequestError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    named = [f"{each.exchange}:{each.symbol}" for each in markets]
-    recorder = settings.recorder.model_copy(
-        # The settings' list of most traded symbols is for the bot; here only named symbols are recorded.
-        update={"symbols": (*settings.recorder.symbols, *named), "most_traded": 0}
-    )
     _say(f"Recording {', '.join(map(market_name, markets))}; Ctrl-C stops it.")
     started = utc_now()
-    asyncio.run(_record(settings.model_copy(update={"recorder": recorder}), simulated=options.simulated))
+    asyncio.run(_record(_naming(markets, settings), simulated=options.simulated))
     shown = "liqmap status --simulated" if options.simulated else "liqmap status"
     _say(f"Stopped after {duration_text(utc_now() - started)}. What was received is stored; see `{shown}`.")
     return 0
@@ -96,6 +91,16 @@ def status(arguments: Sequence[str]) -> int:
         # On stderr, so that a program that reads the output gets only the list.
         sys.stderr.write(f"{damage}\n")
     return 0
+
+
+def _naming(markets: Sequence[Market], settings: Settings) -> Settings:
+    """Return `settings` that let `markets` be recorded as well as those that they name."""
+    named = [f"{each.exchange}:{each.symbol}" for each in markets]
+    recorder = settings.recorder.model_copy(
+        # The settings' list of most traded symbols is for the bot; here only named symbols are recorded.
+        update={"symbols": (*settings.recorder.symbols, *named), "most_traded": 0}
+    )
+    return settings.model_copy(update={"recorder": recorder})
 
 
 async def _record(settings: Settings, *, simulated: bool) -> None:
@@ -198,25 +203,26 @@ def _row(each: SymbolStatus) -> tuple[str, ...]:
 
 
 def _as_json(found: Sequence[SymbolStatus]) -> str:
-    report = [
-        {
-            "exchange": each.recording.exchange,
-            "symbol": each.recording.symbol,
-            "alive": each.is_alive,
-            "sources": each.sources,
-            "since": each.first and each.first.isoformat(),
-            "until": each.recording.until and each.recording.until.isoformat(),
-            "last_trade": each.recording.last_trade and each.recording.last_trade.isoformat(),
-            "lag_seconds": each.recording.lag,
-            "series_until": {kind: end.isoformat() for kind, end in each.series},
-            "cuts": each.recording.cuts,
-            "clock_off_seconds": each.recording.clock_off,
-            "filled": round(each.filled, 4),
-            "gaps": [{"start": gap.start.isoformat(), "end": gap.end.isoformat()} for gap in each.gaps],
-        }
-        for each in found
-    ]
-    return json.dumps(report, allow_nan=False) + "\n"
+    return json.dumps([_report(each) for each in found], allow_nan=False) + "\n"
+
+
+def _report(each: SymbolStatus) -> dict[str, Any]:
+    recording = each.recording
+    return {
+        "exchange": recording.exchange,
+        "symbol": recording.symbol,
+        "alive": each.is_alive,
+        "sources": each.sources,
+        "since": each.first and each.first.isoformat(),
+        "until": recording.until and recording.until.isoformat(),
+        "last_trade": recording.last_trade and recording.last_trade.isoformat(),
+        "lag_seconds": recording.lag,
+        "series_until": {kind: end.isoformat() for kind, end in each.series},
+        "cuts": recording.cuts,
+        "clock_off_seconds": recording.clock_off,
+        "filled": round(each.filled, 4),
+        "gaps": [{"start": gap.start.isoformat(), "end": gap.end.isoformat()} for gap in each.gaps],
+    }
 
 
 def _say(text: str) -> None:

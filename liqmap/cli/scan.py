@@ -19,6 +19,7 @@ from liqmap.compute.scan import MOST_LISTED, ScanRequest
 from liqmap.errors import RequestError
 from liqmap.files import write_file
 from liqmap.model import Exchange, Market, Theme
+from liqmap.model.window import HOUR
 from liqmap.parsing import (
     POPULAR_SYMBOLS,
     parse_distance,
@@ -146,9 +147,9 @@ def _request(options: argparse.Namespace) -> ScanRequest:
 def _as_text(result: ScanResult, path: Path | None) -> str:
     request = result.request
     simulated = "  SIMULATED DATA" if any(each.simulated for each in result.markets) else ""
-    head = (
-        f"{counted(result.scanned, 'market')}, the 24 hours until {request.end:%Y-%m-%d %H:%M} UTC{simulated}"
-    )
+    hours = request.window.length // HOUR
+    until = f"{request.end:%Y-%m-%d %H:%M} UTC"
+    head = f"{counted(result.scanned, 'market')}, the {hours} hours until {until}{simulated}"
     lines = [head, *(_line(each, result) for each in result.markets)]
     if not result.markets:
         lines.append(

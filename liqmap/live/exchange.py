@@ -190,19 +190,20 @@ class ExchangeRecorder:
             lock = self._claim(symbol)
             if lock is None:
                 continue
-            now = self._clock.now()
-            buffer = TradeBuffer(
-                numbered=self._live.numbered, most_trades=self._settings.recorder.most_open_trades
-            )
-            asked = self._wanted.last_request(symbol)
-            recording = Recording(self._exchange, symbol, updated=now, since=now, asked=asked)
-            silence = timedelta(seconds=self._settings.recorder.silence)
-            self._recorders[symbol] = SymbolRecorder(recording, buffer=buffer, lock=lock, silence=silence)
+            self._recorders[symbol] = self._symbol_recorder(symbol, lock)
             admitted.append(symbol)
         if admitted:
             self._some.set()
             await self._connections.subscribe(tuple(admitted))
             await asyncio.gather(*(self._look_up(symbol) for symbol in admitted))
+
+    def _symbol_recorder(self, symbol: str, lock: FileLock) -> SymbolRecorder:
+        now, its = self._clock.now(), self._settings.recorder
+        buffer = TradeBuffer(numbered=self._live.numbered, most_trades=its.most_open_trades)
+        asked = self._wanted.last_request(symbol)
+        recording = Recording(self._exchange, symbol, updated=now, since=now, asked=asked)
+        silence = timedelta(seconds=its.silence)
+        return SymbolRecorder(recording, buffer=buffer, lock=lock, silence=silence)
 
     def _claim(self, symbol: str) -> FileLock | None:
         """Return the lock of a symbol; None if another process holds it or it cannot be taken yet."""
@@ -230,13 +231,7 @@ class ExchangeRecorder:
             begun = self._clock.now()
             async for attempt in attempts(self._settings.network, times=None, sleep=self._clock.sleep):
                 with attempt:
-                    try:
-                        await self._connections.run(lambda: tuple(self._recorders))
-                    except TransientError as error:
-                        self._complaints.note(f"{self._label}'s streams", error)
-                        raise
-                    finally:
-                        self._cut()
+                    await self._read_streams()
             log.info("%s's streams have ended; connecting again", self._label)
             # Connections that end early must not follow each other without a pause. The pause has an upper
             # bound because the clock may have been set back meanwhile.
@@ -272,27 +267,39 @@ class ExchangeRecorder:
             if symbol in self._wanted:  # it was requested again meanwhile
                 self._background.start(self._admit_wanted)
 
+    async def _read_streams(self) -> None:
+        try:
+            await self._connections.run(lambda: tuple(self._recorders))
+        except TransientError as error:
+            self._complaints.note(f"{self._label}'s streams", error)
+            raise
+        finally:
+            self._cut()
+
     async def _watch(self) -> None:
         """Every ten seconds, look for streams that are dead, far behind or not acknowledged."""
         described = self._clock.now()
         while True:
             await self._clock.sleep(_WATCH_SECONDS)
-            now = self._its_clock.now()
             self._complaints.flush()
-            await self._connections.subscribe(
-                tuple(each.symbol for each in self._recorders.values() if each.note_waiting(now))
-            )
-            for recorder in list(self._recorders.values()):
-                if recorder.recording.connected and await self._newest.show_dead(recorder, now):
-                    await self._connections.drop()
-                    break  # all symbols begin anew
-                # An answer can prove that a quiet time is complete, which closes a chunk.
-                if recorder.has_news and recorder.symbol in self._recorders:
-                    self.store_soon(recorder.symbol)
+            await self._look(self._its_clock.now())
             if abs(self._clock.now() - described) >= _MINUTE:
                 described = self._clock.now()
                 for symbol in self._recorders:
                     self.store_soon(symbol)
+
+    async def _look(self, now: datetime) -> None:
+        """Subscribe again where nothing was acknowledged, and drop the connections if a stream is dead."""
+        await self._connections.subscribe(
+            tuple(each.symbol for each in self._recorders.values() if each.note_waiting(now))
+        )
+        for recorder in list(self._recorders.values()):
+            if recorder.recording.connected and await self._newest.show_dead(recorder, now):
+                await self._connections.drop()
+                return  # all symbols begin anew
+            # An answer can prove that a quiet time is complete, which closes a chunk.
+            if recorder.has_news and recorder.symbol in self._recorders:
+                self.store_soon(recorder.symbol)
 
     async def _maintain(self) -> None:
         """Every ten minutes, maintain the store and let go of symbols that nobody requests any more."""

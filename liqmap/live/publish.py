@@ -15,7 +15,7 @@ from liqmap.store.bounded import in_thread
 from liqmap.store.packs import is_packed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from liqmap.clock import Clock
@@ -81,15 +81,20 @@ class RecordedHours:
         ]
         keys = set(self._shared.publish(segments).values())
         self._since |= dict.fromkeys(markets, now - _STILL_CHANGING)
+        self._shared.withdraw(self._replaced(keys))
+        return {_hour_of(key) for key in keys}
+
+    def _replaced(self, keys: Iterable[str]) -> list[str]:
+        """Note the packs that were published now; return those of their hours that nobody reads any more."""
         replaced: list[str] = []
         for key in keys:
             packs = self._packs.setdefault(_hour_of(key), [])
             if key not in packs:
                 packs.append(key)
+            # The one before the newest stays: somebody may be about to read it.
             replaced += packs[:-2]
             del packs[:-2]
-        self._shared.withdraw(replaced)
-        return {_hour_of(key) for key in keys}
+        return replaced
 
     def _changing(self, market: Market, now: datetime) -> TimeWindow:
         # From a whole hour on: the pack of an hour has all of it.

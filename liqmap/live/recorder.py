@@ -40,45 +40,11 @@ class Recorder:
     record; without that it only reports what other processes record.
     """
 
-    def __init__(
-        self,
-        supply: Supply,
-        *,
-        brackets: BracketTables,
-    ) -> None:
+    def __init__(self, supply: Supply, *, brackets: BracketTables) -> None:
         self._settings = supply.settings
         self._clock = supply.clock
         self._recordings = Recordings(supply.store.root)
-
-        def exchange_recorder(exchange: Exchange) -> ExchangeRecorder:
-            live = EXCHANGES[exchange].live
-            repair = Repair(
-                exchange,
-                store=supply.store,
-                days=supply.days,
-                recent=supply.recent.get(exchange),
-                clock=supply.clock,
-            )
-            writer = SegmentWriter(
-                exchange,
-                source=live.stream_url(supply.settings.exchanges.of(exchange).stream_url),
-                complete_liquidations=live.complete_liquidations,
-                store=supply.store,
-                repair=repair,
-                brackets=brackets,
-                contracts=supply.contracts,
-                clock=supply.clock,
-            )
-            return ExchangeRecorder(
-                exchange,
-                supply,
-                writer=writer,
-                repair=repair,
-                recordings=self._recordings,
-                on_forgotten=self._note_forgotten,
-            )
-
-        self._exchanges = {exchange: exchange_recorder(exchange) for exchange in Exchange}
+        self._exchanges = {each: self._exchange_recorder(each, supply, brackets) for each in Exchange}
         self._running = False
         self._stack = AsyncExitStack()
         self.refused = asyncio.Event()
@@ -107,6 +73,20 @@ class Recorder:
     ) -> None:
         self._running = False
         await self._stack.aclose()
+
+    def _exchange_recorder(
+        self, exchange: Exchange, supply: Supply, brackets: BracketTables
+    ) -> ExchangeRecorder:
+        recent = supply.recent.get(exchange)
+        repair = Repair(exchange, store=supply.store, days=supply.days, recent=recent, clock=supply.clock)
+        return ExchangeRecorder(
+            exchange,
+            supply,
+            writer=_writer(exchange, supply, repair=repair, brackets=brackets),
+            repair=repair,
+            recordings=self._recordings,
+            on_forgotten=self._note_forgotten,
+        )
 
     @property
     def exchanges(self) -> Mapping[Exchange, ExchangeRecorder]:
@@ -157,3 +137,17 @@ def markets_named(names: Iterable[str], root: Path, *, setting: str) -> Iterator
             if not EXCHANGES[exchange].live.records(market.symbol):
                 raise SettingsError(f"Setting {setting}: {unrecordable_text(market)}")
             yield market
+
+
+def _writer(exchange: Exchange, supply: Supply, *, repair: Repair, brackets: BracketTables) -> SegmentWriter:
+    live = EXCHANGES[exchange].live
+    return SegmentWriter(
+        exchange,
+        source=live.stream_url(supply.settings.exchanges.of(exchange).stream_url),
+        complete_liquidations=live.complete_liquidations,
+        store=supply.store,
+        repair=repair,
+        brackets=brackets,
+        contracts=supply.contracts,
+        clock=supply.clock,
+    )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from liqmap.collect.recent import RecentTrades
     from liqmap.collect.supply import Supply
 
 log = logging.getLogger(__name__)
@@ -95,14 +96,8 @@ class WarmMarkets:
         if recent is None:
             return whole
         # The newest hour of every market before an older one of any: short windows are requested most.
-        hours = sorted(split_at(window, HOUR), key=lambda each: each.start, reverse=True)
-        for hour in hours:
-            for symbol in symbols:
-                try:
-                    await recent.fill_patiently(symbol, [hour])
-                except LiqmapError as error:
-                    log.warning("the last hours of %s on %s are not filled: %s", symbol, exchange, error)
-                    whole = False
+        for hour in sorted(split_at(window, HOUR), key=lambda each: each.start, reverse=True):
+            whole = await _fill_hour(recent, exchange, symbols, hour) and whole
         log.info("the last hours of %s on %s are filled", ", ".join(symbols), exchange)
         return whole
 
@@ -115,6 +110,20 @@ class WarmMarkets:
                     outcome = await self._supply.days.obtain(day, _ignore)
                     whole = whole and not isinstance(outcome, LiqmapError)
         return whole
+
+
+async def _fill_hour(
+    recent: RecentTrades, exchange: Exchange, symbols: Sequence[str], hour: TimeWindow
+) -> bool:
+    """Fetch an hour of each symbol; return whether all came. One that fails stops no other."""
+    whole = True
+    for symbol in symbols:
+        try:
+            await recent.fill_patiently(symbol, [hour])
+        except LiqmapError as error:
+            log.warning("the last hours of %s on %s are not filled: %s", symbol, exchange, error)
+            whole = False
+    return whole
 
 
 def _note(error: BaseException) -> None:

@@ -138,7 +138,22 @@ class SegmentWriter:
         return not tiers or await self._brackets.keep(self._exchange, tiers)
 
     def _write(self, symbol: str, chunk: Chunk, *, unit: float, simulated: bool) -> None:
-        origin = Origin(
+        origin = self._origin(symbol, chunk, unit=unit, simulated=simulated)
+        path = segment_path(self._store.root, self._exchange, symbol, chunk.window)
+        # A stream may send one order and price in several messages, as OKX does for each source of its fills.
+        # Pages and files put those together, and the largest trades must be the same by all three.
+        trades = merged_fills(chunk.trades) if self._merges else chunk.trades
+        record = recorded(path, origin, in_base(trades, unit))
+        self._journal.append(record, now=self._clock.now())
+        # Liquidations come over the same connection and are written before the chunks that they fall into.
+        start, end = chunk.window.start_ms, chunk.window.end_ms
+        if not any(start <= time < end for time in self._unstored[symbol]):
+            note_feed(self._store.root, self._exchange, symbol, chunk.window)
+        # An older chunk may still be tried again.
+        self._unstored[symbol] = [time for time in self._unstored[symbol] if time >= end - _REMEMBERED_MS]
+
+    def _origin(self, symbol: str, chunk: Chunk, *, unit: float, simulated: bool) -> Origin:
+        return Origin(
             exchange=self._exchange,
             symbol=symbol,
             window=chunk.window,
@@ -152,15 +167,3 @@ class SegmentWriter:
             via=(VIA_STREAM,),
             contract_size=unit,
         )
-        path = segment_path(self._store.root, self._exchange, symbol, chunk.window)
-        # A stream may send one order and price in several messages, as OKX does for each source of its fills.
-        # Pages and files put those together, and the largest trades must be the same by all three.
-        trades = merged_fills(chunk.trades) if self._merges else chunk.trades
-        record = recorded(path, origin, in_base(trades, unit))
-        self._journal.append(record, now=self._clock.now())
-        # Liquidations come over the same connection and are written before the chunks that they fall into.
-        start, end = chunk.window.start_ms, chunk.window.end_ms
-        if not any(start <= time < end for time in self._unstored[symbol]):
-            note_feed(self._store.root, self._exchange, symbol, chunk.window)
-        # An older chunk may still be tried again.
-        self._unstored[symbol] = [time for time in self._unstored[symbol] if time >= end - _REMEMBERED_MS]

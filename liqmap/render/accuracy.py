@@ -69,15 +69,7 @@ def draw_accuracy(picture: AccuracyPicture) -> bytes:
     """Draw what the ledger says so far, as PNG of WIDTH × HEIGHT pixels."""
     palette = PALETTES[picture.theme]
     canvas = Canvas(WIDTH, HEIGHT, background=palette.background)
-    title = canvas.text(_MARGIN, HEIGHT - 42, picture.title, palette.text, size=SIZES.title, bold=True)
-    canvas.text(title.right + 14, HEIGHT - 42, "accuracy", palette.text, size=SIZES.title)
-    if picture.simulated:
-        canvas.text(
-            *(WIDTH - _MARGIN, HEIGHT - 42, "SIMULATED DATA", palette.warning),
-            size=SIZES.label,
-            anchor="r",
-            bold=True,
-        )
+    _draw_title(canvas, picture, palette)
     y = HEIGHT - 92
     for line in wrapped(picture.sentence, WIDTH - 2 * _MARGIN, size=SIZES.subtitle):
         canvas.text(_MARGIN, y, line, palette.text, size=SIZES.subtitle)
@@ -87,6 +79,15 @@ def draw_accuracy(picture: AccuracyPicture) -> bytes:
     _draw_strip(canvas, picture, palette)
     canvas.text(_MARGIN, 24, picture.foot, palette.muted, size=SIZES.foot)
     return canvas.png()
+
+
+def _draw_title(canvas: Canvas, picture: AccuracyPicture, palette: Palette) -> None:
+    y = HEIGHT - 42
+    title = canvas.text(_MARGIN, y, picture.title, palette.text, size=SIZES.title, bold=True)
+    canvas.text(title.right + 14, y, "accuracy", palette.text, size=SIZES.title)
+    if picture.simulated:
+        right = WIDTH - _MARGIN
+        canvas.text(right, y, "SIMULATED DATA", palette.warning, size=SIZES.label, anchor="r", bold=True)
 
 
 def _draw_curves(canvas: Canvas, box: Box, picture: AccuracyPicture, palette: Palette) -> None:
@@ -163,8 +164,7 @@ def _draw_strip(canvas: Canvas, picture: AccuracyPicture, palette: Palette) -> N
         mark = picture.strip.get(first + timedelta(place))
         canvas.rectangle(cell, _cell_colour(mark, palette))
         if mark in {DayMark.VOID, DayMark.WAITING}:
-            inside = Box(cell.left + 2, cell.bottom + 2, cell.right - 2, cell.top - 2)
-            canvas.rectangle(inside, palette.background)
+            canvas.rectangle(cell.widened(-2, -2), palette.background)
     if picture.strip:
         _write(canvas, left, 66, f"{first} to {last}", palette, anchor="l")
     legend = "filled: scored · dim: counted · hollow: void, not over · empty: no map"

@@ -67,16 +67,20 @@ def _draw_title(
     room = right - _APART - MARGIN - 14
     if simulated:
         room -= _APART + text_width(simulated, size=SIZES.label, bold=True)
-    sizes = range(SIZES.title, _SMALLEST, -1)
-    widths = (
-        (size, text_width(symbol, size=size, bold=True) + text_width(title, size=size)) for size in sizes
-    )
-    size = next((size for size, width in widths if width <= room), _SMALLEST)
+    size = _title_size(symbol, title, room)
     left = canvas.text(MARGIN, y, symbol, palette.text, size=size, bold=True).right + 14
     colour = palette.warning if coverage.fraction < BARELY_COVERED else palette.text
     left = canvas.text(left, y, title, colour, size=size).right + _APART
     if simulated:
         canvas.text(left, y, simulated, palette.warning, size=SIZES.label, bold=True)
+
+
+def _title_size(symbol: str, title: str, room: float) -> int:
+    """Return the largest size in which both fit into `room` pixels, or the smallest one that is read."""
+    for size in range(SIZES.title, _SMALLEST, -1):
+        if text_width(symbol, size=size, bold=True) + text_width(title, size=size) <= room:
+            return size
+    return _SMALLEST
 
 
 def plot_ends(liquidation_map: LiquidationMap) -> tuple[float, float]:

@@ -34,11 +34,7 @@ def draw_legend(
             swatch = Box(left, y - size * 0.36, left + size * 0.72, y + size * 0.36)
             canvas.rectangle(swatch, colours.get(name, palette.ghost))
             if name == _GHOSTS:  # an outline, as they are
-                inset = 2
-                canvas.rectangle(
-                    Box(swatch.left + inset, swatch.bottom + inset, swatch.right - inset, swatch.top - inset),
-                    ghost_shade(palette),
-                )
+                canvas.rectangle(swatch.widened(-2, -2), ghost_shade(palette))
             canvas.text(left + size, y, name, palette.text, size=size)
             left += _legend_width(name, size)
 

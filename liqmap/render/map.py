@@ -127,21 +127,9 @@ def _draw_connector(canvas: Canvas, path_panel: Panel, level_panel: Panel, palet
 
 
 def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, palette: Palette) -> None:
-    y = panel.box.top + 24
-    marks = [("large buy", palette.long), ("large sell", palette.short)]
-    x = panel.box.left + 8
-    for text, colour in marks:
-        canvas.circles(np.array([x]), np.array([y]), colour, radius=8, width=2.5)
-        x = canvas.text(x + 16, y, text, palette.text, size=SIZES.label).right + 22
-    # The wedge shows it, the word says it: the two panels have scales of their own.
-    room = panel.box.right - x
-    word = "zoomed in" if text_width("zoomed in", size=SIZES.foot) <= room else "zoom"
-    canvas.text(panel.box.right, y, word, palette.muted, size=SIZES.foot, anchor="r")
+    _draw_heading(canvas, panel.box, palette)
     selected = (liquidation_map.buys, liquidation_map.sells)
-    largest = max(
-        (float(side.largest.notional[0]) for side in selected if side.count),
-        default=1.0,
-    )
+    largest = max((float(side.largest.notional[0]) for side in selected if side.count), default=1.0)
     _draw_circles(canvas, panel, liquidation_map.buys.largest, palette.long, largest=largest)
     _draw_circles(canvas, panel, liquidation_map.sells.largest, palette.short, largest=largest)
     if liquidation_map.realised is not None:
@@ -152,6 +140,18 @@ def _draw_trades(canvas: Canvas, panel: Panel, liquidation_map: LiquidationMap, 
         text, left, y = f"circles: the largest {drawn} per side", panel.box.left + 10, panel.box.bottom + 18
         size = fitting_size(text, SIZES.foot, left=left, right=panel.box.right - 10)
         canvas.text(left, y, text, palette.muted, size=size, halo=palette.panel)
+
+
+def _draw_heading(canvas: Canvas, box: Box, palette: Palette) -> None:
+    """Write above the path what its rings are, and that its scale is not that of the levels."""
+    x, y = box.left + 8, box.top + 24
+    for text, colour in (("large buy", palette.long), ("large sell", palette.short)):
+        canvas.circles(np.array([x]), np.array([y]), colour, radius=8, width=2.5)
+        x = canvas.text(x + 16, y, text, palette.text, size=SIZES.label).right + 22
+    # The wedge shows it, the word says it: the two panels have scales of their own.
+    room = box.right - x
+    word = "zoomed in" if text_width("zoomed in", size=SIZES.foot) <= room else "zoom"
+    canvas.text(box.right, y, word, palette.muted, size=SIZES.foot, anchor="r")
 
 
 def _write_realised(canvas: Canvas, panel: Panel, realised: Realised, palette: Palette) -> None:

@@ -33,16 +33,11 @@ def scan_canvas(result: ScanResult) -> Canvas:
     palette = PALETTES[result.request.theme]
     height = _TOP + _ROW * max(len(result.markets), 3) + _FOOT
     canvas = Canvas(WIDTH, height, background=palette.background)
-    simulated = any(each.simulated for each in result.markets)
     hours = result.request.window.length // HOUR
-    title = canvas.text(
-        _MARGIN, height - 40, "Nearest large clusters", palette.text, size=SIZES.title, bold=True
-    )
-    canvas.text(title.right + 14, height - 40, f"last {hours} h", palette.text, size=SIZES.title)
-    if simulated:
-        canvas.text(
-            WIDTH - _MARGIN, height - 40, "SIMULATED DATA", palette.warning, size=SIZES.subtitle, anchor="r"
-        )
+    _draw_title(canvas, height - 40, f"last {hours} h", palette)
+    if any(each.simulated for each in result.markets):
+        right = WIDTH - _MARGIN
+        canvas.text(right, height - 40, "SIMULATED DATA", palette.warning, size=SIZES.subtitle, anchor="r")
     box = Box(_NAMES, _FOOT, WIDTH - _MARGIN, height - _TOP)
     canvas.rectangle(box, palette.panel)
     foot = (
@@ -50,15 +45,18 @@ def scan_canvas(result: ScanResult) -> Canvas:
         f" {result.request.end:%Y-%m-%d %H:%M} UTC. Estimated from trades; not financial advice."
     )
     canvas.text(_MARGIN, _FOOT / 2, foot, palette.muted, size=SIZES.foot)
-    if not result.markets:
-        middle = (box.bottom + box.top) / 2
-        canvas.text(
-            (box.left + box.right) / 2, middle, "No large cluster is that near.", palette.muted,
-            size=SIZES.subtitle, anchor="m",
-        )  # fmt: skip
-        return canvas
-    _draw_rows(canvas, box, result, palette)
+    if result.markets:
+        _draw_rows(canvas, box, result, palette)
+    else:
+        middle = (box.left + box.right) / 2, (box.bottom + box.top) / 2
+        text = "No large cluster is that near."
+        canvas.text(*middle, text, palette.muted, size=SIZES.subtitle, anchor="m")
     return canvas
+
+
+def _draw_title(canvas: Canvas, y: float, span: str, palette: Palette) -> None:
+    title = canvas.text(_MARGIN, y, "Nearest large clusters", palette.text, size=SIZES.title, bold=True)
+    canvas.text(title.right + 14, y, span, palette.text, size=SIZES.title)
 
 
 def _draw_rows(canvas: Canvas, box: Box, result: ScanResult, palette: Palette) -> None:

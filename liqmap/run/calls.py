@@ -71,26 +71,34 @@ async def adraw(
     **options: Unpack[Options],
 ) -> MapResult:
     """Draw as `draw` does, awaited in a running event loop. For many maps, use one `Engine`."""
-    # A misspelled option would otherwise be ignored, and the map would silently be another one.
-    if unknown := sorted(options.keys() - Options.__optional_keys__):
-        known = ", ".join(sorted(Options.__optional_keys__))
-        raise RequestError(f"draw has no option {unknown[0]}; it takes {known}.")
+    _check_names(options)
     settings = options.get("settings")
     if not isinstance(settings, Settings):
         settings = load_settings(None if settings is None else Path(settings))
     request = parse_request(symbol, window, selection, options, max_days=settings.engine.max_window_days)
+    return await draw_for_script(request, settings, typed=symbol, simulated=options.get("simulated", False))
+
+
+def _check_names(options: Options) -> None:
+    # A misspelled option would otherwise be ignored, and the map would silently be another one.
+    if unknown := sorted(options.keys() - Options.__optional_keys__):
+        known = ", ".join(sorted(Options.__optional_keys__))
+        raise RequestError(f"draw has no option {unknown[0]}; it takes {known}.")
+
+
+async def draw_for_script(
+    request: MapRequest, settings: Settings, *, typed: str, simulated: bool = False
+) -> MapResult:
+    """Draw in an engine of its own, as `draw_typed` does, and log what the symbol was taken to mean."""
+    opened = Engine.simulated if simulated else Engine
     # A script without a main guard cannot start processes, so everything runs in this one.
     with ThreadPoolExecutor(1) as executor:
-        invented = options.get("simulated", False)
-        opened = Engine.simulated if invented else Engine
-        async with opened(settings, executor=executor) as engine:
-            return await draw_for_script(engine, request, typed=symbol)
-
-
-async def draw_for_script(engine: Engine, request: MapRequest, *, typed: str) -> MapResult:
-    """Draw as `draw_typed` does, and log what the symbol was taken to mean."""
-    async with Listings(engine.settings, clock=SystemClock()) as listings:
-        result = await draw_typed(request, engine=engine, listings=listings, typed=typed)
+        async with (
+            opened(settings, executor=executor) as engine,
+            # With the engine's settings: a simulated one has listings of its own.
+            Listings(engine.settings, clock=SystemClock()) as listings,
+        ):
+            result = await draw_typed(request, engine=engine, listings=listings, typed=typed)
     if completion := completion_text(request.markets, result.request.markets):
         # A script's user reads no reply: what is drawn must not differ silently from what was typed.
         log.warning("%s", completion)

@@ -17,7 +17,7 @@ from liqmap.live.status import SymbolStatus, largest_lag, recording_status
 from liqmap.model import MapRequest, Progress
 from liqmap.run.gathering import Gathering
 from liqmap.run.job import MapJob
-from liqmap.run.joint import JointJob, run_job
+from liqmap.run.joint import Job, JointJob, run_job
 from liqmap.run.parts import Manner, open_parts
 from liqmap.run.scanner import Scanner
 from liqmap.run.sharing import Listener, SharedJobs
@@ -241,6 +241,21 @@ class Engine:
         return result
 
     async def _drawn(self, request: MapRequest, gathered: Gathered) -> MapResult:
+        job = self._job(request, gathered)
+        cluster = self._parts.cluster
+        if cluster is not None:
+            try:
+                return await cluster.draw(job)
+            except ClusterAway as error:
+                if self._settings.engine.fallback == "none":
+                    raise
+                self.drawn_instead += 1
+                log.warning("a map is drawn on this machine: %s", error)
+        if self._manner.draws_here:
+            return await asyncio.to_thread(run_job, job)
+        return await self._parts.pool.run(run_job, job)
+
+    def _job(self, request: MapRequest, gathered: Gathered) -> Job:
         folders = (self._parts.sources.brackets.folder,)
         jobs = tuple(
             MapJob(
@@ -254,19 +269,7 @@ class Engine:
             )
             for each in gathered.markets
         )
-        job = JointJob(request, jobs, gathered.left_out) if request.is_joint else jobs[0]
-        cluster = self._parts.cluster
-        if cluster is not None:
-            try:
-                return await cluster.draw(job)
-            except ClusterAway as error:
-                if self._settings.engine.fallback == "none":
-                    raise
-                self.drawn_instead += 1
-                log.warning("a map is drawn on this machine: %s", error)
-        if self._manner.draws_here:
-            return await asyncio.to_thread(run_job, job)
-        return await self._parts.pool.run(run_job, job)
+        return JointJob(request, jobs, gathered.left_out) if request.is_joint else jobs[0]
 
     async def _offer_partial(self, request: MapRequest, gathering: Gathering) -> None:
         """Wait for the trades; after `recent.patience`, give the listeners a map of those in the store."""

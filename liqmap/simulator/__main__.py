@@ -31,6 +31,16 @@ async def serve_crash(*, rate: float, symbols: int, port: int) -> None:
 
 def main() -> None:
     """Parse the arguments and serve."""
+    arguments = _parser().parse_args()
+    if arguments.crash:
+        serving = serve_crash(rate=arguments.rate, symbols=arguments.symbols, port=arguments.port)
+    else:
+        market = SimulatedMarket(arguments.seed, arguments.scale)
+        serving = serve(market, weight_limit=arguments.weight_limit, port=arguments.port)
+    asyncio.run(serving)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m liqmap.simulator", description="Serve a simulated market."
     )
@@ -45,13 +55,7 @@ def main() -> None:
     parser.add_argument("--crash", action="store_true", help="serve only streams, with very many trades")
     parser.add_argument("--rate", type=float, default=50_000, help="a crash's trades a second, in total")
     parser.add_argument("--symbols", type=int, choices=range(1, 501), metavar="1-500", default=20)
-    arguments = parser.parse_args()
-    if arguments.crash:
-        serving = serve_crash(rate=arguments.rate, symbols=arguments.symbols, port=arguments.port)
-    else:
-        market = SimulatedMarket(arguments.seed, arguments.scale)
-        serving = serve(market, weight_limit=arguments.weight_limit, port=arguments.port)
-    asyncio.run(serving)
+    return parser
 
 
 async def _serve_until_stopped(host: Host, *more: str) -> None:

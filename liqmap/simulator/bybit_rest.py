@@ -17,7 +17,7 @@ from liqmap.simulator.listings import LISTINGS, Listing
 from liqmap.simulator.messages import bybit_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from liqmap.clock import Clock
     from liqmap.simulator.tape import Tape
@@ -37,10 +37,10 @@ class BybitRest:
         """Answer GET /v5/market/recent-trade: the newest trades, newest first; there is no paging."""
         symbol, category = request.query.get("symbol", ""), request.query.get("category", "linear")
         if symbol not in LISTINGS or category != _category(symbol):
-            return _refused("params error: symbol invalid")
+            return bybit_refused()
         limit = request.query.get("limit", str(_DEFAULT_LIMIT))
         if not (limit.isascii() and limit.isdigit()):
-            return _refused("params error: limit invalid")
+            return bybit_refused("limit")
         stop = epoch_ms(self._clock.now()) + 1
         parts = await self._tape.before(symbol, stop, limit=min(max(int(limit), 1), _LARGEST_LIMIT))
         rows = ",".join(reversed([row for part in parts for row in bybit_rows(part)]))
@@ -53,14 +53,7 @@ class BybitRest:
     async def time(self, request: web.Request) -> web.Response:  # noqa: ARG002 - it takes no parameters
         """Answer GET /v5/market/time."""
         now = epoch_ms(self._clock.now())
-        body = {
-            "retCode": 0,
-            "retMsg": "OK",
-            "result": {"timeSecond": str(now // 1000), "timeNano": str(now * 1_000_000)},
-            "retExtInfo": {},
-            "time": now,
-        }
-        return web.json_response(body)
+        return bybit_answer({"timeSecond": str(now // 1000), "timeNano": str(now * 1_000_000)}, now)
 
     async def listings(self, request: web.Request) -> web.Response:
         """Answer GET /v5/market/instruments-info, a few symbols a page."""
@@ -69,17 +62,14 @@ class BybitRest:
     async def volumes(self, request: web.Request) -> web.Response:
         """Answer GET /v5/market/tickers, all symbols of a category at once."""
         rows = [_traded(symbol, LISTINGS[symbol]) for symbol in _symbols(request)]
-        result = {"category": _category_of(request), "list": rows}
-        return web.json_response(
-            {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": 0}
-        )
+        return bybit_answer({"category": _category_of(request), "list": rows})
 
     async def risk_limits(self, request: web.Request) -> web.Response:
         """Answer GET /v5/market/risk-limit: one symbol, or a few symbols a page."""
         category, symbol = _category_of(request), request.query.get("symbol")
         if symbol is not None:
             if symbol not in _symbols(request):
-                return _refused("params error: symbol invalid")
+                return bybit_refused()
             return _page([risk_limits(symbol, inverse=category == "inverse")], request)
         return _page(
             [risk_limits(each, inverse=category == "inverse") for each in _symbols(request)], request
@@ -107,7 +97,7 @@ def _page(groups: Sequence[list[dict[str, Any]]], request: web.Request) -> web.R
     """
     found = re.fullmatch(r"first=(\d+)&last=\d+", request.query.get("cursor") or "first=0&last=0")
     if found is None:
-        return _refused("params error: cursor invalid")
+        return bybit_refused("cursor")
     # A client must send the cursor as it got it: quoted twice, it does not match.
     first = int(found[1])
     more = first + _SYMBOLS_A_PAGE
@@ -116,7 +106,7 @@ def _page(groups: Sequence[list[dict[str, Any]]], request: web.Request) -> web.R
         "list": [row for group in groups[first:more] for row in group],
         "nextPageCursor": quote(f"first={more}&last={more + _SYMBOLS_A_PAGE}") if more < len(groups) else "",
     }
-    return web.json_response({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": 0})
+    return bybit_answer(result)
 
 
 def _listed(symbol: str, listing: Listing) -> dict[str, Any]:
@@ -147,5 +137,11 @@ def _traded(symbol: str, listing: Listing) -> dict[str, Any]:
     }
 
 
-def _refused(text: str) -> web.Response:
-    return web.json_response({"retCode": 10001, "retMsg": text, "result": {}})
+def bybit_answer(result: Mapping[str, Any], now: int = 0) -> web.Response:
+    """Return an answer of Bybit's API with `result`, made at `now` [ms]."""
+    return web.json_response({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now})
+
+
+def bybit_refused(parameter: str = "symbol") -> web.Response:
+    """Return Bybit's refusal of a request because of a `parameter`."""
+    return web.json_response({"retCode": 10001, "retMsg": f"params error: {parameter} invalid", "result": {}})

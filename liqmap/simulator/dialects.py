@@ -15,7 +15,7 @@ from liqmap.model import Exchange
 from liqmap.simulator.messages import binance_liquidations, binance_trades, bybit_liquidations, bybit_trades
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.listings import MarketDay
@@ -153,13 +153,7 @@ class BybitStream:
         operation, names = command.get("op"), _names(command.get("args"))
         trouble = "" if operation in {"subscribe", "unsubscribe", "ping"} else "unknown operation"
         if operation == "subscribe":
-            unknown = [name for name in names if self.topic(name) is None]
-            doubled = [name for name in names if name in subscribed]
-            # Bybit refuses the message as a whole, and names only what it does not know.
-            if unknown or len(text) > _BYBIT_MOST_CHARACTERS:
-                trouble = f"error:handler not found,topic:{','.join(unknown)}"
-            elif doubled:
-                trouble = f"error:already subscribed,topic:{','.join(doubled)}"
+            trouble = self._trouble(names, subscribed, is_long=len(text) > _BYBIT_MOST_CHARACTERS)
         answer = json.dumps(
             {
                 "success": not trouble,
@@ -172,6 +166,15 @@ class BybitStream:
         if operation == "subscribe":
             return Reply(answer, subscribe=() if trouble else names)
         return Reply(answer, unsubscribe=names if operation == "unsubscribe" else ())
+
+    def _trouble(self, names: Sequence[str], subscribed: Collection[str], *, is_long: bool) -> str:
+        """Return why a subscription to `names` is refused as a whole, "" if it is not."""
+        unknown = [name for name in names if self.topic(name) is None]
+        doubled = [name for name in names if name in subscribed]
+        # Bybit names only what it does not know, even if the message is too long.
+        if unknown or is_long:
+            return f"error:handler not found,topic:{','.join(unknown)}"
+        return f"error:already subscribed,topic:{','.join(doubled)}" if doubled else ""
 
     def trades(self, name: str, part: MarketDay, sent_ms: int) -> list[str]:
         """Return messages with many trades each."""

@@ -88,27 +88,26 @@ def okx_all_zip(days: Sequence[Sequence[MarketDay]], day: date) -> bytes:
 
 
 def _text(parts: Sequence[MarketDay], *, header: bool = True) -> bytes:
-    texts = [f"{','.join(COLUMNS)}\n".encode()] if header else []
-    for part in parts:
-        fills = Fills.of(part)
-        trades, trade = part.trades, fills.trade
-        price = decimals(trades.price, part.listing.price_decimals).take(pa.array(trade))
-        # OKX's files have exponents for this value alone, which a parser must be able to read.
-        size = pc.if_else(pc.equal(fills.size, "0.01"), "1E-2", fills.size)
-        table = pa.table(
-            [
-                pa.repeat(instrument(part.symbol), len(trade)),
-                fills.ids,
-                choice(trades.is_buy[trade], ["sell", "buy"]),
-                price,
-                size,
-                trades.time[trade],
-                pa.repeat(0, len(trade)),
-            ],
-            names=COLUMNS,
-        )
-        texts.append(csv_of(table, header=False))
-    return b"".join(texts)
+    head = f"{','.join(COLUMNS)}\n".encode() if header else b""
+    return head + b"".join(csv_of(_fills_of(part), header=False) for part in parts)
+
+
+def _fills_of(part: MarketDay) -> pa.Table:
+    fills = Fills.of(part)
+    trades, trade = part.trades, fills.trade
+    price = decimals(trades.price, part.listing.price_decimals).take(pa.array(trade))
+    # OKX's files have exponents for this value alone, which a parser must be able to read.
+    size = pc.if_else(pc.equal(fills.size, "0.01"), "1E-2", fills.size)
+    columns = [
+        pa.repeat(instrument(part.symbol), len(trade)),
+        fills.ids,
+        choice(trades.is_buy[trade], ["sell", "buy"]),
+        price,
+        size,
+        trades.time[trade],
+        pa.repeat(0, len(trade)),
+    ]
+    return pa.table(columns, names=COLUMNS)
 
 
 def okx_rows(part: MarketDay) -> list[dict[str, Any]]:

@@ -37,20 +37,23 @@ def binance_metrics_zip(series: SeriesDay) -> bytes:
     2025-01-21 00:05:00,ACEUSDT,2310973.7900000000000000,3669133.0863830000000000,4.24734982,2.26803000,…
     2023-06-25 00:00:00,BTCUSD_PERP,5578700.00000000,18265.00911826,"","","",0.00855776
     """
-    inverse = series.listing.dollars is not None
-    ratios = '"","","",0.95755776' if inverse else "1.24734982,1.26803000,0.72141015,0.99236000"
-    by_start = series.day >= LABELS_MOVED
-    rows = []
+    rows: list[str] = []
     for place in range(1, STEPS + 1):
         if series.day.day == 15 and place == _LEFT_OUT:
             continue
-        label = series.start_ms + (place - by_start) * STEP_MS
-        size = series.interest[place] / (series.listing.dollars or 1)
-        value = size * (series.close[place * 5 - 1] if not inverse else 1)
-        written = datetime.fromtimestamp(label / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        row = f"{written},{series.symbol},{size:.8f},{value:.8f},{ratios}"
-        rows += [row] * (2 if series.day < _DOUBLED_UNTIL else 1)
+        rows += [_metrics_row(series, place)] * (2 if series.day < _DOUBLED_UNTIL else 1)
     return zipped(f"{series.symbol}-metrics-{series.day}.csv", _text([_METRICS, *rows]))
+
+
+def _metrics_row(series: SeriesDay, place: int) -> str:
+    """Return the row of the five minutes that end at step `place` of the day."""
+    inverse = series.listing.dollars is not None
+    label = series.start_ms + (place - (series.day >= LABELS_MOVED)) * STEP_MS
+    written = datetime.fromtimestamp(label / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    size = series.interest[place] / (series.listing.dollars or 1)
+    value = size * (series.close[place * 5 - 1] if not inverse else 1)
+    ratios = '"","","",0.95755776' if inverse else "1.24734982,1.26803000,0.72141015,0.99236000"
+    return f"{written},{series.symbol},{size:.8f},{value:.8f},{ratios}"
 
 
 def binance_mark_zip(series: SeriesDay) -> bytes:

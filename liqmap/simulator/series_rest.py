@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from liqmap.simulator.bybit_rest import bybit_answer, bybit_refused
 from liqmap.simulator.clock import epoch_ms, from_epoch_ms
 from liqmap.simulator.listings import LISTINGS
 from liqmap.simulator.okx_messages import symbol_named
@@ -122,7 +123,7 @@ class BybitSeries(_Rows):
         query = request.query
         limit = min(int(query.get("limit", "50")), _BYBIT_INTEREST_LIMIT)
         if query.get("intervalTime") != "5min" or not _lists(request):
-            return _bybit_refused()
+            return bybit_refused()
         end = int(query.get("endTime", str(self.now())))
         start = int(query.get("startTime", str(end - limit * STEP_MS)))
         rows = await self.between(
@@ -139,7 +140,7 @@ class BybitSeries(_Rows):
         query = request.query
         limit = min(int(query.get("limit", "200")), _BYBIT_MARKS_LIMIT)
         if query.get("interval") != "1" or not _lists(request):
-            return _bybit_refused()
+            return bybit_refused()
         end = int(query.get("end", str(self.now())))
         start = int(query.get("start", str(end - limit * 60_000)))
         rows = await self.between(
@@ -189,12 +190,8 @@ def _lists(request: web.Request) -> bool:
 
 def _bybit_page(request: web.Request, rows: list[Any], **more: str) -> web.Response:
     query = request.query
-    result = {"symbol": query["symbol"], "category": query.get("category", "linear"), "list": rows, **more}
-    return web.json_response({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": 0})
-
-
-def _bybit_refused() -> web.Response:
-    return web.json_response({"retCode": 10001, "retMsg": "params error: symbol invalid", "result": {}})
+    named = {"symbol": query["symbol"], "category": query.get("category", "linear")}
+    return bybit_answer({**named, "list": rows, **more})
 
 
 def _refused(code: int, text: str) -> web.Response:

@@ -30,7 +30,7 @@ from liqmap.simulator.tape import Tape, linear_symbols
 from liqmap.simulator.ticks import Ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
     from socket import socket
     from types import TracebackType
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from liqmap.simulator.dialects import Dialect
     from liqmap.simulator.market import SimulatedMarket
     from liqmap.simulator.messages import Bracket
+
+    _Handler = Callable[[web.Request], Awaitable[web.Response]]
+    _Route = tuple[str, _Handler]
 
 GENEROUS: Final = 1_000_000
 """A weight limit with which the last hours of a busy symbol come in seconds, for demonstrations."""
@@ -98,47 +101,11 @@ class MarketServer:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        binance, bybit = BinanceStream(linear_symbols()), BybitStream(linear_symbols())
-        okx = OkxStream(linear_symbols())
-        for path, dialect, mute in (
-            ("/binance/market/stream", binance, False),
-            # Since 2026-04-23 the old addresses connect, acknowledge, and send no trades.
-            ("/binance/stream", binance, True),
-            ("/binance/ws", binance, True),
-            ("/bybit/v5/public/linear", bybit, False),
-            ("/okx/ws/v5/public", okx, False),
-        ):
+        for path, dialect, mute in _stream_routes():
             app.router.add_get(path, self._stream(dialect, mute=mute))
         # Without faults: the clock is the test's own, and no exchange's.
         app.router.add_get("/clock", self._ticks.serve)
-        for path, handler in (
-            ("/binance/fapi/v1/aggTrades", self._binance.trades),
-            ("/binance/fapi/v1/exchangeInfo", self._binance.listings),
-            ("/binance/fapi/v1/ticker/24hr", self._binance.volumes),
-            ("/binance/fapi/v1/time", self._binance.time),
-            ("/binance/fapi/v1/markPriceKlines", self._binance_series.marks),
-            ("/binance/futures/data/openInterestHist", self._binance_series.interest),
-            # After the API's routes, because it matches every path; so for the other exchanges.
-            ("/binance{path:/.*}", self._files.binance),
-            ("/bybit/v5/market/recent-trade", self._bybit.trades),
-            ("/bybit/v5/market/instruments-info", self._bybit.listings),
-            ("/bybit/v5/market/tickers", self._bybit.volumes),
-            ("/bybit/v5/market/risk-limit", self._bybit.risk_limits),
-            ("/bybit/v5/market/time", self._bybit.time),
-            ("/bybit/v5/market/mark-price-kline", self._bybit_series.marks),
-            ("/bybit/v5/market/open-interest", self._bybit_series.interest),
-            ("/bybit{path:/.*}", self._files.bybit),
-            ("/okx/api/v5/market/history-trades", self._okx.history),
-            ("/okx/api/v5/market/trades", self._okx.newest),
-            ("/okx/api/v5/market/tickers", self._okx.volumes),
-            ("/okx/api/v5/public/time", self._okx.time),
-            ("/okx/api/v5/public/instruments", self._okx.instruments),
-            ("/okx/api/v5/public/position-tiers", self._okx.tiers),
-            ("/okx/api/v5/public/liquidation-orders", self._okx.liquidations),
-            ("/okx/api/v5/market/history-mark-price-candles", self._okx_series.marks),
-            ("/okx/api/v5/rubik/stat/contracts/open-interest-history", self._okx_series.interest),
-            ("/okx{path:/.*}", self._files.okx),
-        ):
+        for path, handler in (*self._binance_routes(), *self._bybit_routes(), *self._okx_routes()):
             app.router.add_get(path, self._faulty(handler))
         await self.host.start(app)
         if self._pump_every is not None:
@@ -250,6 +217,38 @@ class MarketServer:
         """Answer the next `times` attempts to open a stream with `status`."""
         self._streams.refuse(exchange, times=times, status=status)
 
+    # In each of these the files come last, because their path matches every other one.
+    def _binance_routes(self) -> Iterator[_Route]:
+        yield "/binance/fapi/v1/aggTrades", self._binance.trades
+        yield "/binance/fapi/v1/exchangeInfo", self._binance.listings
+        yield "/binance/fapi/v1/ticker/24hr", self._binance.volumes
+        yield "/binance/fapi/v1/time", self._binance.time
+        yield "/binance/fapi/v1/markPriceKlines", self._binance_series.marks
+        yield "/binance/futures/data/openInterestHist", self._binance_series.interest
+        yield "/binance{path:/.*}", self._files.binance
+
+    def _bybit_routes(self) -> Iterator[_Route]:
+        yield "/bybit/v5/market/recent-trade", self._bybit.trades
+        yield "/bybit/v5/market/instruments-info", self._bybit.listings
+        yield "/bybit/v5/market/tickers", self._bybit.volumes
+        yield "/bybit/v5/market/risk-limit", self._bybit.risk_limits
+        yield "/bybit/v5/market/time", self._bybit.time
+        yield "/bybit/v5/market/mark-price-kline", self._bybit_series.marks
+        yield "/bybit/v5/market/open-interest", self._bybit_series.interest
+        yield "/bybit{path:/.*}", self._files.bybit
+
+    def _okx_routes(self) -> Iterator[_Route]:
+        yield "/okx/api/v5/market/history-trades", self._okx.history
+        yield "/okx/api/v5/market/trades", self._okx.newest
+        yield "/okx/api/v5/market/tickers", self._okx.volumes
+        yield "/okx/api/v5/public/time", self._okx.time
+        yield "/okx/api/v5/public/instruments", self._okx.instruments
+        yield "/okx/api/v5/public/position-tiers", self._okx.tiers
+        yield "/okx/api/v5/public/liquidation-orders", self._okx.liquidations
+        yield "/okx/api/v5/market/history-mark-price-candles", self._okx_series.marks
+        yield "/okx/api/v5/rubik/stat/contracts/open-interest-history", self._okx_series.interest
+        yield "/okx{path:/.*}", self._files.okx
+
     def _stream(self, dialect: Dialect, *, mute: bool) -> Callable[[web.Request], Awaitable[StreamResponse]]:
         async def serve(request: web.Request) -> StreamResponse:
             self.requests[request.path] += 1
@@ -262,9 +261,7 @@ class MarketServer:
             return False
         return ended <= self._clock.now() - self._publish_delay
 
-    def _faulty(
-        self, handler: Callable[[web.Request], Awaitable[web.Response]]
-    ) -> Callable[[web.Request], Awaitable[StreamResponse]]:
+    def _faulty(self, handler: _Handler) -> Callable[[web.Request], Awaitable[StreamResponse]]:
         """Return `handler` with its answers counted, marked as simulated, and made faulty as planned."""
 
         async def answer(request: web.Request) -> StreamResponse:
@@ -279,3 +276,14 @@ class MarketServer:
             return await respond_faulty(request, due.fault, body if isinstance(body, bytes) else b"")
 
         return answer
+
+
+def _stream_routes() -> Iterator[tuple[str, Dialect, bool]]:
+    """Yield the addresses of streams, what each of them speaks, and whether it sends no trades."""
+    binance = BinanceStream(linear_symbols())
+    yield "/binance/market/stream", binance, False
+    # Since 2026-04-23 the old addresses connect, acknowledge, and send no trades.
+    yield "/binance/stream", binance, True
+    yield "/binance/ws", binance, True
+    yield "/bybit/v5/public/linear", BybitStream(linear_symbols()), False
+    yield "/okx/ws/v5/public", OkxStream(linear_symbols()), False
