@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ from tests.bot.conftest import REQUEST
 from tests.bot.discord_gateway import CHANNEL_ID, GUILD_ID
 from tests.bot.discord_server import DiscordServer
 from tests.soak.child import SPEED, FastClock
-from tests.soak.recorded import Recorded, until_up
+from tests.soak.recorded import Recorded, live
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 SUBSCRIPTIONS, CHANNELS = 500, 100
@@ -94,29 +93,24 @@ class Soak:
             await self._live(min(length, max(over - time.time(), 1)), killed=killed)
 
     async def _live(self, seconds: float, *, killed: bool) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.soak.child", str(self._config)),
-            env={**os.environ, "SOAK_BEGAN": str(self._clock.began)},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        await until_up(process)
-        end = time.time() + seconds
-        watched = psutil.Process(process.pid)
-        while time.time() < end and process.returncode is None:
-            await asyncio.sleep(min(5, max(0.0, end - time.time())))
-            if not killed and process.returncode is None:
-                self.memory.append((time.time(), watched.memory_info().rss / 2**20))
+        async def look(process: psutil.Process) -> None:
+            if not killed:
+                self.memory.append((time.time(), process.memory_info().rss / 2**20))
             if self._chance.random() < 0.1:
                 self.drops += 1
                 await self._server.gateway.drop(4000)
-        if process.returncode is not None:
-            raise SystemExit(f"the bot ended by itself with {process.returncode}")
+
         gently = not killed or self.kills > self.stops
-        process.send_signal(signal.SIGTERM if gently else signal.SIGKILL)
+        await live(
+            *("tests.soak.child", self._config, seconds),
+            began=self._clock.began,
+            gently=gently,
+            stops_within=STOPS_WITHIN,
+            every=5.0,
+            look=look,
+        )
         self.stops += killed and gently
         self.kills += killed and not gently
-        if await asyncio.wait_for(process.wait(), STOPS_WITHIN) and gently:
-            raise SystemExit(f"the bot ended with {process.returncode} when it was told to stop")
 
     def due(self) -> set[tuple[int, datetime]]:
         """Return what had to be posted, the last minutes left out: they may still be on their way."""

@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,10 +28,39 @@ STARTS_WITHIN, STOPS_WITHIN = 120.0, 60.0
 _MOST_GROWTH = 1.2
 
 
-async def until_up(process: asyncio.subprocess.Process) -> None:
-    """Return once a process has said that it is up, or has ended."""
+async def live(
+    module: str,
+    config: Path,
+    seconds: float,
+    *,
+    began: float,
+    gently: bool,
+    stops_within: float,
+    every: float,
+    look: Callable[[psutil.Process], Awaitable[None]],
+) -> None:
+    """Run a module with these settings, look at its process `every` few seconds, and stop it, or kill it.
+
+    Exits with a sentence if it ends by itself, or with an error when it is told to stop.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, str(config)),
+        env={**os.environ, "SOAK_BEGAN": str(began)},
+        stdout=asyncio.subprocess.PIPE,
+    )
     assert process.stdout is not None
+    # Its first line says that it is up. It may also have ended.
     await asyncio.wait_for(process.stdout.readline(), STARTS_WITHIN)
+    end, watched = time.time() + seconds, psutil.Process(process.pid)
+    while time.time() < end and process.returncode is None:
+        await asyncio.sleep(min(every, max(0.0, end - time.time())))
+        if process.returncode is None:
+            await look(watched)
+    if process.returncode is not None:
+        raise SystemExit(f"{module} ended by itself with {process.returncode}")
+    process.send_signal(signal.SIGTERM if gently else signal.SIGKILL)
+    if await asyncio.wait_for(process.wait(), stops_within) and gently:
+        raise SystemExit(f"{module} ended with {process.returncode} when it was told to stop")
 
 
 class Recorded:
@@ -59,24 +89,20 @@ class Recorded:
             await self._live(over - time.time(), gently=True, calm=True)
 
     async def _live(self, seconds: float, *, gently: bool, calm: bool = False) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.soak.recorder", str(self._config)),
-            env={**os.environ, "SOAK_BEGAN": str(self._clock.began)},
-            stdout=asyncio.subprocess.PIPE,
+        async def look(process: psutil.Process) -> None:
+            if calm:
+                self.memory.append(process.memory_info().rss / 2**20)
+
+        await live(
+            *("tests.soak.recorder", self._config, seconds),
+            began=self._clock.began,
+            gently=gently,
+            stops_within=STOPS_WITHIN,
+            every=2.0,
+            look=look,
         )
-        await until_up(process)
-        end, watched = time.time() + seconds, psutil.Process(process.pid)
-        while time.time() < end and process.returncode is None:
-            await asyncio.sleep(min(2.0, max(0.0, end - time.time())))
-            if calm and process.returncode is None:
-                self.memory.append(watched.memory_info().rss / 2**20)
-        if process.returncode is not None:
-            raise SystemExit(f"the recorder ended by itself with {process.returncode}")
-        process.send_signal(signal.SIGTERM if gently else signal.SIGKILL)
         self.stops += gently and not calm
         self.kills += not gently
-        if await asyncio.wait_for(process.wait(), STOPS_WITHIN) and gently:
-            raise SystemExit(f"the recorder ended with {process.returncode} when it was told to stop")
 
     def report(self) -> tuple[str, bool]:
         """Return what the store holds in words, and whether all is well."""
