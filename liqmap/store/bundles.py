@@ -240,36 +240,60 @@ _index = _Index()
 
 def _read_on(path: Path, contents: Contents, *, size: int) -> Contents:
     """Read prefixes from where `contents` ends, up to `size`."""
-    records = {symbol: dict(each) for symbol, each in contents.records.items()}
-    at = searched_from = contents.end
-    damaged = [span for span in contents.damaged if span[0] < at]
-    trouble = None
+    reader, trouble = _Reader(path, contents, size), None
     try:
         with path.open("rb", buffering=0) as file:
-            while at < size:
-                file.seek(at)
-                prefix = file.read(_PREFIX.size)
-                found = _understood(prefix, path, at)
-                if found is None or found[2].end > size:
-                    # Where a stretch is gone, the next record begins before this one's end.
-                    following = _next_record(file, path, max(searched_from, at + 1 if found else 0), size)
-                    if following is None:
-                        if path.suffix != JOURNAL or (found is None and len(prefix) == _PREFIX.size):
-                            damaged.append((at, size))
-                        break  # of a journal, it may be torn or about to be written
-                    if following > at:
-                        damaged.append((at, following))
-                    at = searched_from = following
-                    continue
-                symbol, window, record = found
-                if prefix.startswith(_MAGIC):
-                    records.setdefault(symbol, {})[window] = record
-                at, searched_from = record.end, record.offset + _PREFIX.size
+            reader.read(file)
     except OSError as error:
         if error.errno not in _OF_THE_DISK:  # it may pass, and what is there must not seem missing
             raise
         trouble = error
-    return Contents(records, at, damaged, trouble)
+    return Contents(reader.records, reader.at, reader.damaged, trouble)
+
+
+class _Reader:
+    """Reads on in a file of records from where `contents` ends, and keeps what it has found by then."""
+
+    def __init__(self, path: Path, contents: Contents, size: int) -> None:
+        self.records = {symbol: dict(each) for symbol, each in contents.records.items()}
+        self.at = contents.end
+        self.damaged = [span for span in contents.damaged if span[0] < self.at]
+        self._path = path
+        self._size = size
+        # A record that was found may have lost a stretch, so the next one is searched from inside it on.
+        self._searched_from = self.at
+
+    def read(self, file: FileIO) -> None:
+        """Read prefixes up to the end of what is known to be written. Raises OSError."""
+        while self.at < self._size:
+            file.seek(self.at)
+            prefix = file.read(_PREFIX.size)
+            found = _understood(prefix, self._path, self.at)
+            if found is not None and found[2].end <= self._size:
+                self._take(prefix, *found)
+            elif not self._skip(file, prefix, is_record=found is not None):
+                return
+
+    def _take(self, prefix: bytes, symbol: str, window: TimeWindow, record: Record) -> None:
+        if prefix.startswith(_MAGIC):
+            self.records.setdefault(symbol, {})[window] = record
+        self.at, self._searched_from = record.end, record.offset + _PREFIX.size
+
+    def _skip(self, file: FileIO, prefix: bytes, *, is_record: bool) -> bool:
+        """Go on to the next record, and note what lies before it as damaged; return whether there is one."""
+        # Where a stretch is gone, the next record begins before this one's end.
+        start = max(self._searched_from, self.at + 1 if is_record else 0)
+        following = _next_record(file, self._path, start, self._size)
+        if following is None:
+            # The end of a journal may be torn or about to be written.
+            may_grow = self._path.suffix == JOURNAL and (is_record or len(prefix) < _PREFIX.size)
+            if not may_grow:
+                self.damaged.append((self.at, self._size))
+            return False
+        if following > self.at:
+            self.damaged.append((self.at, following))
+        self.at = self._searched_from = following
+        return True
 
 
 def _understood(prefix: bytes, path: Path, at: int) -> tuple[str, TimeWindow, Record] | None:
