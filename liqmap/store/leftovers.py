@@ -7,16 +7,17 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from liqmap.files import matching, remove_abandoned
+from liqmap.files import ABANDONED_AFTER, matching, remove_abandoned
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-ABANDONED_AFTER: Final = timedelta(hours=6)
-"""What a killed process left half-written is removed after this time; nobody writes one file that long."""
+WORK_KEPT_FOR: Final = timedelta(hours=6)
+"""What a killed process left in the working folder is removed after this time: nobody writes one file that
+long."""
 
-HALF_WRITTEN_FOR: Final = timedelta(days=1)
+HALF_WRITTEN_FOR: Final = timedelta(seconds=ABANDONED_AFTER)
 """What lies half-written outside the working folder, or no map reads, is removed after this time."""
 
 ORDERS: Final = "orders"

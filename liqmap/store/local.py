@@ -17,8 +17,8 @@ from liqmap.model.window import DAY, HOUR, missing
 from liqmap.store.bundles import DAYS, bundle_files, drop, grows_until
 from liqmap.store.damaged import remove_replaced, set_aside
 from liqmap.store.leftovers import (
-    ABANDONED_AFTER,
     HALF_WRITTEN_FOR,
+    WORK_KEPT_FOR,
     remove_abandoned_work,
     remove_half_written,
     remove_unread_orders,
@@ -73,7 +73,7 @@ class SegmentStore:
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.incoming.mkdir(exist_ok=True)
-            remove_abandoned_work(self.incoming, before=now - ABANDONED_AFTER)
+            remove_abandoned_work(self.incoming, before=now - WORK_KEPT_FOR)
         except OSError as error:
             if error.errno in _ONLY_READ and _can_be_read(self.root):
                 log.warning("the store can only be read (%s): nothing new is stored", error.strerror)
@@ -172,7 +172,7 @@ class SegmentStore:
             # By the folder's own time, which is of one clock with its files': `now` may be far ahead of
             # it, and what is being written must not count as abandoned.
             newest = datetime.fromtimestamp(self.incoming.stat().st_mtime, UTC)
-            remove_abandoned_work(self.incoming, before=newest - ABANDONED_AFTER)
+            remove_abandoned_work(self.incoming, before=newest - WORK_KEPT_FOR)
         if self._looked_at is None or now - self._looked_at >= HOUR:
             self._looked_at = now
             long_ago = datetime.now(UTC) - HALF_WRITTEN_FOR

@@ -29,7 +29,7 @@ from liqmap.store.damaged import (
     set_file_aside,
 )
 from liqmap.store.largest import read_largest
-from liqmap.store.leftovers import ABANDONED_AFTER
+from liqmap.store.leftovers import WORK_KEPT_FOR
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import MANIFEST, TABLES, Origin, Segment, segment_path, segment_paths
 from liqmap.store.writer import write_segment
@@ -302,7 +302,7 @@ def half_written(root: Path) -> Path:
     (incoming / "old" / "buy.arrow").write_bytes(b"half")
     (incoming / "old.download").write_bytes(b"half")
     (incoming / "fresh.download").write_bytes(b"half")
-    long_ago = (NOW - ABANDONED_AFTER - timedelta(hours=1)).timestamp()
+    long_ago = (NOW - WORK_KEPT_FOR - timedelta(hours=1)).timestamp()
     for name in ("old", "old.download"):
         os.utime(incoming / name, (long_ago, long_ago))
     return incoming
