@@ -16,6 +16,7 @@ from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES, OWNERS
 from liqmap.files import write_file
 from liqmap.files.seals import sealed_json, unsealed_json
+from liqmap.net.pace import done_or_late
 from liqmap.store.damaged import set_file_aside
 
 if TYPE_CHECKING:
@@ -108,11 +109,8 @@ class BracketTables:
         if key not in self._fetches:
             task = self._fetches[key] = asyncio.create_task(self._fetch_symbol(exchange, limits, symbol))
             task.add_done_callback(lambda _: self._fetches.pop(key))
-        patience = asyncio.ensure_future(self._clock.sleep(PATIENCE.total_seconds()))
-        try:
-            await asyncio.wait({self._fetches[key], patience}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            patience.cancel()
+        patience = PATIENCE.total_seconds()
+        await done_or_late(self._fetches[key], within=patience, sleep=self._clock.sleep)
         return await asyncio.to_thread(self._is_fresh, key)
 
     async def refresh(self, exchange: Exchange) -> Refreshed:

@@ -42,6 +42,15 @@ async def ended_by(watch: Coroutine[Any, Any, Exception]) -> AsyncIterator[None]
         raise watching.result() from None
 
 
+async def done_or_late(*work: asyncio.Future[Any], within: float, sleep: Sleep) -> None:
+    """Return once one of `work` is done, or after `within` seconds. What is not done goes on."""
+    patience = asyncio.ensure_future(sleep(within))
+    try:
+        await asyncio.wait({*work, patience}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        patience.cancel()
+
+
 async def overdue(error: Exception, *, after: float, sleep: Sleep = asyncio.sleep) -> Exception:
     """Return `error` after `after` seconds."""
     await sleep(after)

@@ -15,6 +15,7 @@ from liqmap.clock import SystemClock
 from liqmap.errors import ClusterAway, DamagedSegment, LiqmapError, UnreadableStore
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
 from liqmap.model import MapRequest, Progress
+from liqmap.net.pace import done_or_late
 from liqmap.run.gathering import Gathering
 from liqmap.run.job import MapJob
 from liqmap.run.joint import Job, JointJob, run_job
@@ -273,11 +274,8 @@ class Engine:
 
     async def _offer_partial(self, request: MapRequest, gathering: Gathering) -> None:
         """Wait for the trades; after `recent.patience`, give the listeners a map of those in the store."""
-        patience = asyncio.ensure_future(self._clock.sleep(self._settings.recent.patience))
-        try:
-            await asyncio.wait({gathering.collected, patience}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            patience.cancel()
+        patience = self._settings.recent.patience
+        await done_or_late(gathering.collected, within=patience, sleep=self._clock.sleep)
         # A partial map takes a worker as a whole one does, so none is drawn if nobody waits any more.
         if gathering.collected.done() or request not in self._jobs:
             return
