@@ -94,6 +94,8 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
                 _say(await _done_with(store, options))
         case _:
             token = read_token()
+            # Only now: the token has been read from the environment, and processes that start later inherit
+            # that.
             withhold_secrets(settings)
             await run(settings, token)
     return 0
@@ -118,6 +120,7 @@ async def run(settings: BotSettings, token: SecretStr) -> None:
     point_at(settings.discord)
     clock = SystemClock()
     metrics, drawing = Metrics(), DrawingHealth()
+    # With it this machine draws what the cluster cannot, so a lost cluster breaks nothing.
     falls_back = settings.engine.fallback == "local"
     async with (
         open_store(settings) as store,
@@ -222,6 +225,7 @@ def _add_database_commands(commands: argparse._SubParsersAction[argparse.Argumen
 
 
 def _discord_id(text: str) -> int:
+    # An id has up to 64 bits, of which the database's signed columns hold 63.
     if text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) < 2**63:
         return int(text)
     raise argparse.ArgumentTypeError("an id is a number; copy it in Discord with Developer Mode on")

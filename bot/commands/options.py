@@ -36,6 +36,7 @@ class _PostTarget(app_commands.Transformer):
     @property
     def channel_types(self) -> list[discord.ChannelType]:
         kinds = discord.ChannelType
+        # News is the earlier name of announcement channels.
         return [kinds.text, kinds.news, kinds.news_thread, kinds.public_thread, kinds.private_thread]
 
     async def transform(self, interaction: discord.Interaction[Any], value: _Channel, /) -> _Channel:
@@ -101,6 +102,7 @@ SCAN_DISTANCE: Final = "How near, such as 5%"
 TO_ME: Final = "me"
 """The value of the option `to` for an alert that comes as a private message."""
 
+# Discord takes up to 100 characters of a text, and up to 25 choices.
 OPTIONS: Final = {
     "symbol": Option("Futures symbol, such as BTCUSDT", suggest=completing.symbols),
     "window": Option("How far back: 6h, 90m, 7d", suggest=completing.windows),

@@ -108,6 +108,7 @@ class Subscriptions(commands.Cog):
     ) -> None:
         """Show a preview of the post and ask for confirmation."""
         guild_id = interaction.guild_id or 0
+        # Before the acknowledgement, so that a mistake is answered at once.
         spec = build_spec(
             self._store.guilds.get(guild_id),
             symbol=symbol,
@@ -127,6 +128,7 @@ class Subscriptions(commands.Cog):
             target = await self._target(interaction, place)
             meant = await self._symbols.completed(request)
             new = place.subscription(interaction, target, MapSpec(meant), schedule)
+            # Before it is drawn: nobody should wait for a preview that cannot be confirmed.
             await self.desk.check_room(new)
             # Drawn before it is saved, so that nobody subscribes to a map that cannot be drawn.
             async with self._symbols.explaining(meant, typed=symbol):

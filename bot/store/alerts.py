@@ -143,6 +143,7 @@ class AlertTable:
         async with writing(self._engine) as connection:
             paused = await equal_alert(connection, row, there=alerts.c.reason != "")
             if paused is not None:
+                # Like a new one, it begins without a cooldown.
                 again = update(alerts).where(alerts.c.id == paused).values(**row, fired_at=None)
                 await connection.execute(again)
                 return paused

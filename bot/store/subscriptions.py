@@ -190,9 +190,11 @@ class SubscriptionTable:
 
     async def remove_drafts(self, *, before: datetime) -> None:
         """Remove drafts that nobody confirmed."""
+        # For a draft, this is the time at which it was made.
         await self._delete(_DRAFT, subscriptions.c.active_since < before)
 
     async def _activate(self, subscription_id: int, *, now: datetime, most: int | None) -> bool:
+        # What fell due before `now` is never posted, even if the subscription was only paused then.
         values = {"state": SubscriptionState.ACTIVE, "reason": "", "failures": 0, "active_since": now}
         one = and_(self._own, subscriptions.c.id == subscription_id)
         async with writing(self._engine) as connection:

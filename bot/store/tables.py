@@ -172,11 +172,12 @@ pending_answers = Table(
     Column("token", Text, nullable=False),
     Column("reply", String(10), nullable=False),
     Column("edits", Boolean, nullable=False),
-    Column("content", String(2000)),
+    Column("content", String(2000)),  # the longest message that Discord takes
     Column("asked_at", UtcSeconds, nullable=False, index=True),
     Column("process", Integer, nullable=False, server_default=text("0")),
 )
 
+# Whichever process adds the row of a command or press first is the one to answer it.
 interactions = Table(
     "interactions",
     metadata,

@@ -248,6 +248,7 @@ def _footer(result: MapResult) -> str:
 
 def _alt_text(result: MapResult) -> str:
     summary = result.summary
+    # Screen readers read this out instead of the picture, so it has what the picture shows.
     facts = [
         f"{result.markets[0].symbol}, {window_text(result.request.window)}",
         *(["simulated data"] if result.coverage.simulated else []),

@@ -29,6 +29,7 @@ class FileDay:
 def file_days(exchange: Exchange, window: TimeWindow) -> list[FileDay]:
     """Return the days of an exchange's files that a window touches, oldest first."""
     span = EXCHANGES[exchange].files.span
+    # One more on each side, because the day of a file need not be that of UTC.
     days = [window.days[0] - DAY, *window.days, window.days[-1] + DAY]
     return [each for each in (FileDay(day, span(day)) for day in days) if each.window.overlap(window)]
 

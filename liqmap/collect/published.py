@@ -129,6 +129,7 @@ class PublishedDays:
         fetch = partial(shared.bring_in_day, path, incoming=self._store.incoming)
         try:
             return await asyncio.wrap_future(in_thread(fetch))
+        # The exchange is asked instead.
         except StoreError as error:
             log.warning("%s", error)
             return None
@@ -153,6 +154,7 @@ class PublishedDays:
             self._session,
             target=file,
             settings=self._settings.download,
+            # Where no length is announced, nothing is known to be done.
             on_bytes=lambda done, total: report(DOWNLOAD_SHARE * done / (total or math.inf)),
         )
         try:

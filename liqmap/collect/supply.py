@@ -67,4 +67,5 @@ async def open_supply(
         try:
             yield Supply(settings, clock, store, session, clients, contracts, days, recent)
         finally:
+            # While the session is open, which downloads under way still use.
             await days.close()

@@ -65,7 +65,7 @@ class RequestLimits:
     period: timedelta = timedelta(minutes=1)
     used_weight: Callable[[Mapping[str, str]], int | None] = _unknown_weight
     busy: Callable[[object], float | None] = _never_busy
-    wait: float = 60.0
+    wait: float = 60.0  # limits are counted by the minute, or more often
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,6 +260,7 @@ def market_name(market: Market) -> str:
 
 def newest_boundary(now: datetime) -> datetime:
     """Return the latest moment at which maps are sealed: 00, 08 or 16 UTC."""
+    # 1970 began at midnight, so multiples of eight hours since are 00, 08 and 16.
     return now - (now - datetime(1970, 1, 1, tzinfo=UTC)) % HORIZON
 
 

@@ -19,6 +19,7 @@ SLACK_MS: Final = 500
 
 _SECOND_MS = 1000
 _MINUTE_MS = 60_000
+# Later than any time, so that comparing with it needs no case of its own.
 _NEVER = 1 << 62
 _MOST_CHUNKS = 4  # of the largest size may wait for the owner
 
@@ -120,11 +121,13 @@ class TradeBuffer:
         for window in split_at(TimeWindow(at_ms(self._from), at_ms(until)), HOUR):
             rows = order[(time[order] >= window.start_ms) & (time[order] < window.end_ms)]
             is_numbered = self.numbered and len(rows) > 0
+            # Nobody made a trade of size 0; its id shows that nothing is missing.
             real = rows[size[rows] > 0]
             self.chunks.append(
                 Chunk(
                     window,
                     Trades(time[real], price[real], size[real], is_buy[real]),
+                    # A trade has the id of the last of its fills.
                     int((ids[rows] - fills[rows]).min()) + 1 if is_numbered else None,
                     int(ids[rows].max()) if is_numbered else None,
                     self._lost,
@@ -177,6 +180,7 @@ class TradeBuffer:
 
     def _begin(self, start: int) -> None:
         self._clear()
+        # What lies before was closed before the stream broke, and chunks never overlap.
         start = max(start, self._closed_until)
         self._start = self._from = start
         self._close_at = (start // _MINUTE_MS + 1) * _MINUTE_MS + SLACK_MS

@@ -122,6 +122,7 @@ def heatmap_table(heatmap: Heatmap) -> pa.Table:
     Columns: time (timestamp[ms, UTC], start of the column's bin), low, high (quote currency; the cell is
     [low, high)) and notional (quote currency, standing at the end of the bin).
     """
+    # Transposed, so that the cells come by time and then by price.
     column, row = np.nonzero(heatmap.value.T)
     return pa.table(
         {

@@ -126,6 +126,7 @@ def _meant(typed: str, sealed: frozenset[Market]) -> Market:
     Raises RequestError if there is none, or if the symbol means different ones on different exchanges.
     """
     exchanges = {each.exchange for each in sealed}
+    # A symbol that is sealed under the very name that was typed is the one that is meant.
     found = sealed & {Market(each, typed) for each in exchanges}
     if not found:
         meant = (
@@ -154,6 +155,7 @@ def _picture(report: Report, theme: Theme) -> AccuracyPicture:
     if figures is not None:
         bounds = zip(figures.profile, figures.profile_low, figures.profile_high, strict=True)
         curves = [Curve(*each) for each in bounds]
+    # Markets are named exchange:symbol, and several exchanges can have the same symbol.
     symbols = dict.fromkeys(each.partition(":")[2] for each in report.markets)
     return AccuracyPicture(
         title=", ".join(symbols),

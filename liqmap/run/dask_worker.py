@@ -54,7 +54,9 @@ JOB: Final = "liqmap-"
 
 _LEAST_FREE: Final = 100_000_000  # bytes on the disk; a day of one market takes up to 30 MB
 _RUNNING = frozenset({"executing", "long-running"})
+# Another version of these may give other numbers or pictures.
 _LIBRARIES = ("numpy", "matplotlib", "pyarrow", "pillow")
+# What the disk, the memory or the installation of one worker causes; another worker may succeed.
 _OWN_FAULTS = (StoreError, OSError, MemoryError, ImportError)
 
 
@@ -115,6 +117,7 @@ class DrawingTrial(WorkerPlugin):
     job whose bot has died is stopped by ending this process, which the worker's nanny starts again.
     """
 
+    # Each bot and each reconnection registers it, and a worker runs it once.
     idempotent = True
 
     def __init__(self, build: str, *, retrial: float = RETRIAL_SECONDS) -> None:
@@ -169,8 +172,10 @@ class DrawingTrial(WorkerPlugin):
     async def _prove(self, worker: Worker, *, after: float) -> None:
         while True:
             await asyncio.sleep(after)
+            # Whatever it raises is a reason to report, and must not end this task, which tries again.
             (failure,) = await asyncio.gather(asyncio.to_thread(draw_small_map), return_exceptions=True)
             if failure is None:
+                # One, because a process draws one map at a time.
                 await worker.set_resources(**{self.name: 1})
                 await self._report(worker, "")
                 return
@@ -241,6 +246,7 @@ def run_call(call: RemoteCall) -> object:
 
 def _run(call: RemoteCall) -> object:
     worker = get_worker()
+    # Before anything else: from this event on the job's time counts.
     worker.log_event(call.topic, {"started": call.name, "worker": worker.address})
     if call.build != build_id():
         raise WorkerUnfit(f"it has liqmap {build_id()}, and the job is for {call.build}")

@@ -114,6 +114,7 @@ class MapResult:
     @property
     def coverages(self) -> Mapping[Exchange, Coverage]:
         """The coverage of each exchange in the map."""
+        # Empty for a map of one exchange, whose summary is not divided.
         own = {each.market.exchange: each.coverage for each in self.summary.by_market}
         return own or {self.request.market.exchange: self.coverage}
 

@@ -56,6 +56,7 @@ def scan_held(job: HeldScan) -> list[ScannedMarket | LiqmapError | None]:
     A worker looks them up itself: what the store has of many markets is more than should pass between
     processes, and several look at once.
     """
+    # Without a limit: a scan stores nothing, so nothing has to make room.
     store, series = SegmentStore(job.root, max_size=sys.maxsize), SeriesStore(job.root)
 
     def looked_up(request: MapRequest) -> ScannedMarket | LiqmapError | None:

@@ -43,7 +43,7 @@ _OKX_FILE = re.compile(
     r"/cdn/okex/traderecords/trades/daily/(?P<folder>\d{8})/(?P<name>[\w-]+)-trades-(?P<day>[\d-]{10})\.zip"
 )
 _OF_ALL_SWAPS = frozenset({"2023-03-01"})  # days on which OKX has one file of all swaps, not one of each
-_UTC_8 = timedelta(hours=8)
+_UTC_8 = timedelta(hours=8)  # OKX's days begin at 16:00 UTC of the day before
 _NO_SUCH_KEY = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"

@@ -36,6 +36,7 @@ def binance_zip(day: MarketDay, *, header: bool = True) -> bytes:
             "agg_trade_id": day.ids,
             "price": decimals(trades.price, day.listing.price_decimals),
             "quantity": decimals(trades.size / (day.listing.dollars or 1), day.listing.size_decimals),
+            # Each aggregate trade stands for two trades here.
             "first_trade_id": day.ids * 2,
             "last_trade_id": day.ids * 2 + 1,
             "transact_time": trades.time,

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from liqmap.simulator.listings import MarketDay
     from liqmap.simulator.tape import Tape
 
-_HISTORY_DAYS = 92
+_HISTORY_DAYS = 92  # history-trades goes back three months
 _LARGEST_PAGE, _LARGEST_NEWEST = 100, 500
 _FAMILIES = 5
-_PERIOD_MS = 2000
+_PERIOD_MS = 2000  # requests are counted in spans of two seconds
 _LIQUIDATIONS_MS = 86_400_000
 _ODD = 5  # pages before a time that is a multiple of this are empty at first
 
@@ -69,6 +69,7 @@ class OkxRest:
         if after and not (after.isascii() and after.isdigit()):
             return okx_refused("51000", "Parameter after error", 200)
         limit, stop = okx_limit(query.get("limit"), _LARGEST_PAGE), epoch_ms(self._clock.now()) + 1
+        # With type 2, `after` is a time and not an id.
         if after and query.get("type", "1") == "2":
             rows = await self._before(symbol, min(int(after), stop), limit)
         elif after:

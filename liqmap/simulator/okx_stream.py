@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from liqmap.simulator.liquidations import Liquidations
     from liqmap.simulator.listings import MarketDay
 
-_MOST_CHARACTERS = 65_536
+_MOST_CHARACTERS = 65_536  # 64 KB, the longest list of channels
 _CONNECTION: Final = "a4d3ae55"
 _MISSING = (
     "Wrong URL or channel:{channel},instId:{name} doesn't exist. Please use the correct URL, channel and"

@@ -32,6 +32,7 @@ OTHER_FOLDERS: Final = ("brackets", "bundles", "liquidations", "series")
 TABLES_FILE: Final = "tables"
 """The tables of a segment that was a record, one after the other, as they were found."""
 
+# Segments are named 20230801T…, other files 2023-08-01.
 _DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
 
 
@@ -56,6 +57,7 @@ class SetAside(NamedTuple):
 def set_aside(root: Path, segment: Path) -> None:
     """Move the segment that belongs at `segment` out of the store at `root`. Raises OSError."""
     symbol = segment.parent
+    # With a number, because a window can be damaged more than once.
     target = root / FOLDER / symbol.parent.name / symbol.name / f"{segment.name}.{uuid4().hex[:8]}"
     record = None if segment.is_dir() else record_at(segment)
     if record is None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _HEADER: Final = "# received from, until [ms]\n"
-_SPAN = re.compile(r"(\d{13}),(\d{13})\n")
+_SPAN = re.compile(r"(\d{13}),(\d{13})\n")  # thirteen digits, until 2286
 _UNSEALED = re.compile(rb"(?:\d{13},\d{13}\n)+[\d,]{0,27}")  # the last row may be cut off
 
 
@@ -103,6 +103,7 @@ def _spans(content: bytes) -> list[TimeWindow]:
         if not text.startswith(_HEADER):
             raise BrokenSeal("other columns")
     spans = [(int(start), int(end)) for start, end in _SPAN.findall(text)]
+    # The chunks that spans are made of begin and end at whole seconds.
     if any(start >= end or (start % 1000, end % 1000) != (0, 0) for start, end in spans):
         raise BrokenSeal("a span that cannot be one")
     return merged([TimeWindow(at_ms(start), at_ms(end)) for start, end in spans])

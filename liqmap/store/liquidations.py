@@ -96,6 +96,7 @@ def read_liquidations(root: Path, exchange: Exchange, symbol: str, day: date) ->
         raise _damaged(symbol, day) from error
     except OSError as error:
         raise unreadable(error) from error
+    # The table that began after one was set aside lacks its liquidations.
     if files_aside(root, path):
         raise _damaged(symbol, day)
     return [found for row in rows.split("\n") if (found := _liquidation(symbol, row)) is not None]
@@ -128,6 +129,7 @@ def _kept(root: Path, path: Path) -> str:
 def _rows(content: bytes) -> str:
     """Return a table's rows as text. Raises BrokenSeal."""
     if content.startswith(_HEADER_BEFORE.encode()):  # of before there were seals
+        # Nothing vouches for these bytes, so a row that cannot be read is left out later.
         return _in_all_columns(content.decode(errors="replace"))
     text = unsealed_table(content).removeprefix(_COMMENT)
     if text.startswith(_HEADER_BEFORE):
@@ -164,6 +166,7 @@ def _row(each: Liquidation, *, complete: bool) -> str:
     position = "long" if each.position is Side.BUY else "short"
     stream = "complete" if complete else "sampled"
     bankruptcy = "" if each.bankruptcy is None else repr(each.bankruptcy)
+    # `repr` writes as few digits as give back the same float.
     return f"{each.time},{position},{each.price!r},{each.size!r},{stream},{bankruptcy}\n"
 
 

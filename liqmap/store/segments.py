@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from liqmap.store.bundles import Record
 
 
+# In the paths of segments, so that a version finds only what it can read.
 FORMAT_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
 TABLES: Final = ("bars", "minutes", "buy", "sell")
@@ -63,7 +64,7 @@ VOLUME: Final = "volume"
 BATCH_SECONDS: Final = b"batch_seconds"
 """Key in the metadata of a table of bars: how many seconds each of its batches covers, traded or not."""
 
-_STAMP = "%Y%m%dT%H%M%SZ"
+_STAMP = "%Y%m%dT%H%M%SZ"  # without colons, which Windows does not take in names
 _NAME = re.compile(r"\d{8}T\d{6}Z-\d{8}T\d{6}Z")
 
 
@@ -114,7 +115,7 @@ class Segment:
     origin: Origin
     buys: int
     sells: int
-    sizes: Mapping[str, int] = field(hash=False)
+    sizes: Mapping[str, int] = field(hash=False)  # a mapping has no hash
     checks: Mapping[str, str] = field(hash=False, repr=False)
     first_ms: int | None = None
     last_ms: int | None = None

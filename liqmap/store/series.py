@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 FOLDER: Final = "series"
 _SUFFIX: Final = ".arrow"
-_DIGITS: Final = 16
+_DIGITS: Final = 16  # of a hash of 64 bits
 _ORIGIN: Final = b"origin"
 _KEPT_PIECES = 512  # in memory, of some 40 KiB each
 
@@ -71,6 +71,7 @@ class SeriesStore:
         """Return what there is of `window`; a damaged piece is set aside. Raises UnreadableStore."""
         found: list[Series] = []
         lacking, covered = [window], []
+        # The longest first, so that as few pieces as possible are read.
         for each in sorted(self._windows(market, kind), key=lambda each: (-each.length, each.start)):
             wanted = [part for part in map(each.overlap, lacking) if part is not None]
             piece = self._piece(market, kind, each) if wanted else None
@@ -107,6 +108,7 @@ class SeriesStore:
         path = self._path(market, kind, whole)
         try:
             _write(path, _packed(joined))
+            # Only now: a process that is killed before has the rows twice, and never not at all.
             for each in near:
                 if each != whole:
                     self._path(market, kind, each).unlink(missing_ok=True)

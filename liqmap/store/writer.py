@@ -96,6 +96,7 @@ def merged_record(path: Path, segments: Sequence[Segment]) -> bytes:
         origins[0],
         window=window,
         source=" + ".join(dict.fromkeys(origin.source for origin in origins)),
+        # There is no file any more that has this checksum.
         sha256="",
         simulated=any(origin.simulated for origin in origins),
         unverified=any(origin.unverified for origin in origins),
@@ -105,6 +106,7 @@ def merged_record(path: Path, segments: Sequence[Segment]) -> bytes:
         lost_ids=sum(origin.lost_ids for origin in origins) + sum(hole.lost for hole in borders),
         duplicates=sum(origin.duplicates for origin in origins),
         zero_sizes=sum(origin.zero_sizes for origin in origins),
+        # Only the outer ends have days beside them.
         last_before=origins[0].last_before,
         first_after=origins[-1].first_after,
         holes=tuple(
@@ -194,6 +196,7 @@ def _write(segment: Segment, tables: _Tables, *, incoming: Path) -> Segment:
             name: write_table(temporary / f"{name}.arrow", *_divided(name, table(), segment.origin.window))
             for name, table in tables.items()
         }
+        # Last, because the manifest vouches for the tables.
         _write_manifest(temporary, _with_tables(segment, written))
         move_into_place(temporary, segment.path)
     except OSError as error:
@@ -202,6 +205,7 @@ def _write(segment: Segment, tables: _Tables, *, incoming: Path) -> Segment:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    # Opened, because where another process came first, its segment is what is there.
     stored = open_segment(segment.path)
     if stored is None:
         raise StoreError("The stored trades were removed again at once; please ask again.")

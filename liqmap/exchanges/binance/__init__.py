@@ -19,6 +19,7 @@ ROW: Final = ExchangeRow(
     letter="b",
     margin=ExchangeMargin(
         MarginModel.BINANCE,
+        # Without `risk_limits`: by REST, Binance shows its brackets only to account holders.
         rules=(MarginRule(Valuation.MARK),),
         brackets_source="Binance's USD-M leverage brackets (stream !contractInfo)",
     ),

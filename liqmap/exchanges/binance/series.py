@@ -56,6 +56,7 @@ class BinanceMetrics:
             check_header(name, head, _METRICS)
             if any(row[1] != symbol for row in rows):
                 raise DataError(f"{name} holds another symbol than {symbol}.")
+            # COIN-M counts contracts of 100 or 10 dollars; the series of inverse markets is in dollars.
             dollars = Binance().contract(symbol).dollars
             label = 0 if day >= LABELS_MOVED else _STEP
             found = [(_written_ms(row[0]) - label, (float(row[2]) * dollars,)) for row in rows]
@@ -65,6 +66,7 @@ class BinanceMetrics:
 class BinanceInterestPages:
     """GET /futures/data/openInterestHist: 30 days of values every five minutes, oldest first."""
 
+    # A start that is more than 30 days ago is refused, so a day is left for waiting and for clocks.
     reach: timedelta | None = timedelta(days=29)
     page_rows = 500
 
@@ -125,6 +127,7 @@ class BinanceMarkPages:
 
     def weight(self, rows: int) -> int:
         """Return what a page costs."""
+        # The documentation's steps, by `limit`: below 100, below 500, up to 1,000, and above.
         return next((weight for most, weight in ((99, 1), (499, 2), (1000, 5)) if rows <= most), 10)
 
     def page_url(self, base_url: str, symbol: str, window: TimeWindow) -> str:
@@ -132,6 +135,7 @@ class BinanceMarkPages:
         rows = (window.end_ms - window.start_ms) // _MINUTE
         return (
             f"{base_url}/fapi/v1/markPriceKlines?symbol={quote(symbol)}&interval=1m"
+            # Both times are inclusive, so a candle that opens at the end would be one too many.
             f"&limit={max(rows, 1)}&startTime={window.start_ms}&endTime={window.end_ms - 1}"
         )
 
@@ -181,6 +185,7 @@ def _interest(row: Mapping[str, Any], symbol: str) -> Row:
     if row["symbol"] != symbol:
         raise ValueError("a row is of another symbol")
     # Numbers in recent answers, text in documented ones.
+    # A row carries the end of its five minutes, and a series their start.
     return int(row["timestamp"]) - _STEP, (float(row["sumOpenInterest"]),)
 
 

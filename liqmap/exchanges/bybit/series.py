@@ -39,6 +39,7 @@ class BybitInterestPages:
         """Return the address of the values at the ends of the steps in `window`."""
         return (
             f"{base_url}/v5/market/open-interest?category={_category(symbol)}&symbol={quote(symbol)}"
+            # A row carries the end of its five minutes, and a series their start.
             f"&intervalTime=5min&startTime={window.start_ms + _STEP}&endTime={window.end_ms}"
             f"&limit={self.page_rows}"
         )
@@ -70,6 +71,7 @@ class BybitMarkPages:
         """Return the address of the candles that open in `window`."""
         return (
             f"{base_url}/v5/market/mark-price-kline?category={_category(symbol)}&symbol={quote(symbol)}"
+            # Both times are inclusive, so a candle that opens at the end would be one too many.
             f"&interval=1&start={window.start_ms}&end={window.end_ms - 1}&limit={self.page_rows}"
         )
 

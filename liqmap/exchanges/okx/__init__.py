@@ -33,6 +33,7 @@ ROW: Final = ExchangeRow(
     live=OkxLive(),
     listing=OkxListing(),
     time=OkxTime(),
+    # OKX counts requests in spans of two seconds, after which it takes more.
     limits=RequestLimits(timedelta(seconds=2), busy=busy, wait=2.0),
     liquidations=PastLiquidations(pages=OkxLiquidationPages()),
     backfill=OkxBackfill(),

@@ -58,6 +58,7 @@ class OkxInterestPages:
         """
         rows = rows_of(answer, what="open interest")
         with parser_door(_ODD_PAGE.format("open interest")):
+            # A row carries the end of its five minutes, and a series their start.
             found = [(written_time_of(time) - _STEP, (float(coins),)) for time, _, coins, *_ in rows]
             return series_of(SeriesKind.OPEN_INTEREST, found)
 
