@@ -20,6 +20,7 @@ _TOKEN = re.compile(r"[\w.-]+", re.ASCII)
 class DiscordSettings(Section):
     """Where Discord is, and whether commands are announced to it."""
 
+    # The version of the API that discord.py speaks.
     api_url: HttpUrl = "https://discord.com/api/v10"
     gateway_url: WebsocketUrl = "wss://gateway.discord.gg/"
     sync_commands: bool = True
@@ -53,8 +54,10 @@ class SubscriptionsSettings(Section):
     """How much is posted on schedule, and how fast."""
 
     per_guild: int = Field(default=25, ge=1, le=1000)
+    # Seconds over which posts that are due together are spread.
     jitter: float = Field(default=20.0, ge=0, le=300)
     posts_at_once: int = Field(default=8, ge=1, le=100)
+    # Discord takes 50 requests a second of one account, those for commands included.
     posts_per_second: float = Field(default=10.0, gt=0, le=50)
 
 

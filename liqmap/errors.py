@@ -124,11 +124,13 @@ class SettingsError(LiqmapError):
 
 def _again(kind: type[LiqmapError], arguments: tuple[object, ...], attributes: dict[str, object]) -> object:
     """Return an error that has crossed from another process."""
+    # Not by its constructor, which may take something else than `args`.
     error = kind.__new__(kind, *arguments)
     vars(error).update(attributes)
     return error
 
 
+# What code raises that meets bytes which nobody expected; RecursionError is a RuntimeError.
 _MADE_BY_BYTES = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
 
 

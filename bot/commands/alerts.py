@@ -270,6 +270,7 @@ def _notional(text: str) -> float:
     try:
         chosen = parse_selection(Mode.GROSS_VALUE, text)
     except RequestError:
+        # The sentence of the parser would name a mode, which an alert does not have.
         chosen = None
     if not isinstance(chosen, GrossValue) or not math.isfinite(chosen.minimum):
         raise RequestError("The notional is a value in quote currency; try 5m or 500k.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from liqmap import SteadyClock
 
 _MINUTE: Final = MINUTE.total_seconds()
-_MOST_REMEMBERED = 100_000
+_MOST_REMEMBERED = 100_000  # people, and as many servers: a bound on the memory
 _Times = TTLCache[int, deque[float]]
 
 

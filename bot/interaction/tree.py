@@ -54,6 +54,7 @@ class ErrorFunnel(app_commands.CommandTree[Any]):
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         """Return whether a command may run: once, and for people who may use it. Note when it began."""
         set_state(interaction, replace(state_of(interaction), began=time.perf_counter()))
+        # Nobody waits for suggestions after a restart, so they are neither taken, tracked nor counted.
         typing = interaction.type is discord.InteractionType.autocomplete
         if not typing:
             self._owner.waiting.begin(interaction)

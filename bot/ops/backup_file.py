@@ -56,6 +56,7 @@ class _Subscription(_Row):
     creator_id: _CreatorId
     spec: Annotated[str, Field(max_length=300)]
     every: int
+    # Fields with a default are missing in the files of earlier versions.
     at_minute: Annotated[int, Field(ge=0, lt=24 * 60)] = 0
     days: Annotated[list[int], Field(min_length=1, max_length=7)] = sorted(EVERY_DAY)
     timezone: Annotated[str, Field(max_length=40), _Text] = UTC_NAME

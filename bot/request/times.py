@@ -51,6 +51,7 @@ def parse_time_of_day(text: str) -> timedelta:
         if half and 1 <= hour <= 12:
             hour = hour % 12 + (12 if half == "pm" else 0)
         elif half:
+            # 13 pm is no time; the check below refuses it.
             hour = 24
         if hour < 24 and minute < 60:
             return timedelta(hours=hour, minutes=minute)

@@ -193,6 +193,7 @@ class BracketTables:
         return tuple(
             tier._replace(
                 cap=float(f"{tier.cap * contract.unit:.12g}"),
+                # A tier can allow more than the contract itself does.
                 max_leverage=min(tier.max_leverage, contract.max_leverage),
             )
             for tier in tiers

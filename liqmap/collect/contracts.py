@@ -36,6 +36,7 @@ LOOKED_AGAIN_AFTER: Final = timedelta(minutes=10)
 
 RETRIED_AFTER: Final = timedelta(minutes=5)
 
+# Where sizes are in coins, the brackets alone limit the leverage.
 _WHOLE = Instrument(1.0, float("inf"))
 _Dated = Mapping[date, Instrument]
 
@@ -92,6 +93,7 @@ class Contracts:
         instruments = EXCHANGES[exchange].instruments
         if instruments is None:
             return {}
+        # So that several requests at once fetch them only once.
         async with self._locks[exchange]:
             now = self._clock.now()
             kept = self._kept.get(exchange) or await asyncio.to_thread(self._read, exchange)
@@ -126,6 +128,7 @@ class Contracts:
         try:
             await asyncio.to_thread(write_file, self._path(exchange), _written(fresh))
         except LiqmapError as error:
+            # Until it ends, this process knows them all the same.
             log.warning("the contracts of %s could not be kept: %s", exchange, error)
         return fresh
 
@@ -157,6 +160,7 @@ class Contracts:
 async def counted_in_base(contracts: Contracts, exchange: Exchange, liquidation: Liquidation) -> Liquidation:
     """Return a liquidation with its size in base currency. Raises as `Contracts.of`."""
     unit = await contracts.unit(exchange, liquidation.symbol, on=at_ms(liquidation.time).date())
+    # To twelve digits, so that 3 contracts of 0.1 are 0.3 and not 0.30000000000000004.
     return liquidation._replace(size=float(f"{liquidation.size * unit:.12g}"))
 
 

@@ -103,6 +103,7 @@ class TradePages:
             found.append(chosen(page, (page.ids >= start) & (page.ids < end)))
             have = np.unique(np.concatenate([part.ids for part in found]))
             absent = np.setdiff1d(np.arange(start, end), have)
+            # The first id of each run of those that are absent.
             gaps = absent[np.diff(absent, prepend=-2) > 1]
             ask = next((int(gap) for gap in gaps if int(gap) not in asked), None)
         return found

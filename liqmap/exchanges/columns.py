@@ -130,6 +130,7 @@ def read_columns(
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=list(columns),
                 column_types={column: how.type for column, how in columns.items()},
+                # An empty field is an error, and not a missing value.
                 null_values=[],
                 true_values=["true", "True", "TRUE"],
                 false_values=["false", "False", "FALSE"],

@@ -119,6 +119,7 @@ def json_object(text: str) -> dict[str, Any]:
     """Return a message's JSON object. Raises ValueError, RecursionError or TypeError for anything else."""
     message = json.loads(text)
     if not isinstance(message, dict):
+        # The door of each parser turns this into a DataError that names the exchange.
         raise TypeError("a message is not an object")
     return message
 

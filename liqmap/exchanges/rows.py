@@ -175,6 +175,7 @@ def _order_by_id(rows: Rows) -> None:
     """Put numbered rows in the order of their ids, and keep only the first row of each id."""
     if rows.ids is None or _is_rising(rows.ids):
         return
+    # In half of the memory that the places take as argsort returns them.
     rows.pick(np.argsort(rows.ids, kind="stable").astype(np.uint32))
     is_first = np.ones(len(rows), np.bool_)
     np.not_equal(rows.ids[1:], rows.ids[:-1], out=is_first[1:])

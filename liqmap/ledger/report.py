@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from liqmap.ledger.file import Content, Line
 
-_BAND = (2.5, 97.5)
+_BAND = (2.5, 97.5)  # the percentiles of an interval of 95 %
 
 
 class Look(NamedTuple):
@@ -282,5 +282,6 @@ def _margin(scored: Sequence[Scored]) -> dict[str, MarginCheck]:
     for market in sorted({each.market for each in scored}):
         checks = [each.margin for each in scored if each.market == market and each.margin is not None]
         if checks:
+            # Windows are in the order of their sealing, so the last rate is the newest.
             found[market] = MarginCheck(float(np.median([each.gap for each in checks])), checks[-1].rate)
     return found

@@ -133,6 +133,7 @@ def outcome_of(seal: Seal, feed: Feed, path: Travelled, *, known: Sequence[float
     if events < LEAST_EVENTS or not seal.marked:
         state = State.FEW
     reported = [(each.price, each.bankruptcy) for each in liquidations if each.bankruptcy is not None]
+    # In two columns even if nothing was reported.
     price, bankruptcy = np.array(reported, np.float64).reshape(-1, 2).T
     return Outcome(
         seal=seal.digest,

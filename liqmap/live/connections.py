@@ -42,6 +42,7 @@ class Connections:
                 for number in sorted(set(self._places.values()) - self._running.keys()):
                     self._start(number, symbols)
             for task in self._running.values():
+                # Only now is the error of a connection raised that ended by one.
                 if task.done():
                     task.result()
         finally:
@@ -78,6 +79,7 @@ class Connections:
         """Return the number of a symbol's connection."""
         if symbol not in self._places:
             taken = list(self._places.values())
+            # The first that has room, so that no more are opened than are needed.
             number = next(each for each in range(len(taken) + 1) if taken.count(each) < self._most_symbols)
             if number == len(self._streams):
                 self._streams.append(self._new())

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_LIQUIDATIONS: Final = 100_000
-_MOST_TIERS: Final = 1000
+_MOST_LIQUIDATIONS: Final = 100_000  # that wait for a full disk; the oldest are given up first
+_MOST_TIERS: Final = 1000  # likewise
 
 
 class Outbox:

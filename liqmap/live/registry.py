@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 ALIVE_FOR: Final = timedelta(minutes=3)
 """A recording whose description is older than this has stopped."""
 
+# Moments that each description has; the others may be None.
 _ALWAYS = ("updated", "since")
 _MOMENTS = (*_ALWAYS, "asked", "until", "last_trade")
 

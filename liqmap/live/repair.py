@@ -66,6 +66,7 @@ class Repair:
         if self._recent is None:
             return
         self._holes_until[symbol] = until
+        # One that is under way finds the later end by itself.
         if symbol not in self._repairs or self._repairs[symbol].done():
             self._repairs[symbol] = asyncio.create_task(self._fill_holes(self._recent, symbol))
 
@@ -137,5 +138,6 @@ class Repair:
     def _recorded_days(self, symbol: str) -> list[Day]:
         now = self._clock.now()
         found = Day.touched(self._exchange, symbol, self._recorded(symbol))
+        # An exchange that has not published a day by then will not do so any more.
         recent = (day for day in found if now - _LIVE_FOR <= day.window.end <= now)
         return sorted(recent, key=lambda day: day.day)

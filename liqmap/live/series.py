@@ -63,5 +63,6 @@ async def _fetch(collector: SeriesCollector, market: Market, end: datetime) -> N
 
 def _back(how: SeriesFormat) -> timedelta:
     """Return how far back a series is fetched: as far as it goes, if the exchange will forget it."""
+    # Files stay, so what they have need not be fetched in time.
     reach = None if how.pages is None or how.files is not None else how.pages.reach
     return reach or _BACK

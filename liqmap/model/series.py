@@ -115,6 +115,7 @@ class Series:
             return self
         before, this, after = value[:-2], value[1:-1], value[2:]
         jumps = (np.abs(this - before) > _JUMP * before) & (np.abs(this - after) > _JUMP * after)
+        # A change that stays is a real one.
         returns = np.abs(after - before) <= _JUMP * before
         keep = np.r_[True, ~(jumps & returns), True]
         return Series(self.kind, self.time[keep], self.values[:, keep])

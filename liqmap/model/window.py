@@ -25,6 +25,7 @@ class TimeWindow:
     def __post_init__(self) -> None:
         for moment in (self.start, self.end):
             if moment.utcoffset() != timedelta() or moment.microsecond:
+                # A fault of the program, unlike an empty window, which people can ask for.
                 raise ValueError(f"a window is bounded by whole seconds in UTC, not by {moment!r}")
         if self.start >= self.end:
             raise RequestError("The window is empty: its start must lie before its end.")
@@ -100,6 +101,7 @@ def split_at(window: TimeWindow, step: timedelta) -> list[TimeWindow]:
     """Return `window` cut at the multiples of `step` since midnight, oldest first."""
     parts, at = [], window.start
     while at < window.end:
+        # The year 1 began at midnight, so for steps that divide a day this counts from midnight.
         following = at + step - (at - datetime.min.replace(tzinfo=UTC)) % step
         parts.append(TimeWindow(at, min(following, window.end)))
         at = following

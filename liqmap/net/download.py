@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _HEADERS = USER_AGENT | {"Accept-Encoding": "identity"}  # the files are compressed already
 _CHUNK = 1 << 18  # large, so that hashing and writing rarely wake the event loop
-_LONGEST_CHECKSUM = 1000
+_LONGEST_CHECKSUM = 1000  # bytes; such a file is one line
 _CHECKSUM = re.compile(r"\ufeff?([0-9a-f]{64})\s+\S.*\s*", re.IGNORECASE)
 
 

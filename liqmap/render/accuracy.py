@@ -26,7 +26,7 @@ _MARGIN = 28
 _A_ROW: Final = 90  # days
 _STRIP_TOP, _STRIP_BOTTOM = 176, 92
 _LINE = 34
-_LEAST_SPAN = 0.02
+_LEAST_SPAN = 0.02  # so that noise around zero does not fill the panel
 
 
 class DayMark(Enum):
@@ -116,6 +116,7 @@ def _draw_curves(canvas: Canvas, box: Box, picture: AccuracyPicture, palette: Pa
         canvas.area(np.r_[x, x[::-1]], outline, colour, opacity=0.22)
     left = box.left
     for curve, word, colour in curves:
+        # A rim of the panel's colour keeps curves apart where they cross.
         canvas.line(x, panel.y(curve.value), palette.panel, width=7)
         canvas.line(x, panel.y(curve.value), colour, width=4)
         named = canvas.text(left, box.top + 24, word, colour, size=SIZES.label, bold=True)
@@ -133,6 +134,7 @@ def _draw_axes(canvas: Canvas, panel: Panel, picture: AccuracyPicture, palette: 
         is_zero = abs(tick) < step / 2
         colour = palette.muted if is_zero else palette.grid
         canvas.line([box.left, box.right], [y, y], colour, width=2.4 if is_zero else 1.0)
+        # With a minus sign, which is as wide as a plus.
         words = "0" if is_zero else f"{tick * 100:+.{digits}f} pp".replace("-", "−")
         canvas.text(box.left - 10, y, words, palette.muted, size=SIZES.tick, anchor="r")
     for place, edge in enumerate(picture.edges):

@@ -87,6 +87,7 @@ def _shaded(heatmap: Heatmap, panel: Panel, palette: Palette) -> NDArray[np.uint
     column = np.minimum(np.arange(width) * columns // width, columns - 1)
     # The square root lets small bands be seen beside the largest; the scale is labelled accordingly.
     share = np.sqrt(heatmap.value / (heatmap.value.max(initial=0.0) or 1.0))
+    # Rounded up, so that the least that stands differs from nothing.
     shade = np.ceil(share * (_SHADES - 1)).astype(np.intp)
     colours: NDArray[np.uint8] = _colours(palette)[shade[np.ix_(row, column)]]
     return colours

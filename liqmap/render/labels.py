@@ -117,6 +117,7 @@ class Stretch:
 
     def capacity(self, *, spacing: float) -> int:
         """Return how many labels of the height `spacing` fit."""
+        # Against a float's noise where the labels fit exactly.
         return max(0, math.floor((self.high - self.low) / spacing + 1e-9))
 
 

@@ -102,6 +102,7 @@ class Pixels:
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw it on Agg's `renderer`."""
+        # Agg takes images with an opacity only.
         opaque = np.full(self.colours.shape[:2], 255, np.uint8)
         renderer.draw_image(renderer.new_gc(), self.left, self.bottom, np.dstack([self.colours, opaque]))
 

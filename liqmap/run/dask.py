@@ -38,7 +38,7 @@ BACK_WITHIN: Final = 5.0
 """Seconds to wait for a lost scheduler and its workers; if they come back, its jobs are submitted again."""
 
 _TRIES: Final = 3
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.5  # a scheduler that is gone is noticed only by looking
 _UNREACHABLE = "The cluster that draws cannot be reached; try again in a minute."
 _NO_WORKERS = "The cluster that draws has no workers; try again in a few minutes."
 _NOTHING_SHARED = (

@@ -192,6 +192,7 @@ class DaskLink:
                 del self.unfit[gone]
         resource = resource_of(self.build)
         workers = sum(
+            # A worker that has not proved itself offers none of it.
             each["resources"].get(resource, 0) >= 1 and each["status"] == "running"
             for each in known["workers"].values()
         )

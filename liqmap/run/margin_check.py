@@ -101,6 +101,7 @@ def margin_check(
         market,
         len(known),
         gap,
+        # The price of bankruptcy is below the fill for a long, and above it for a short.
         right=float(np.mean((bankruptcy - price) * np.where(is_long, -1, 1) >= 0)),
         newest=newest,
         rate=None if brackets is None else float(brackets.brackets.rate[0]),

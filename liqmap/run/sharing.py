@@ -38,6 +38,7 @@ class SharedJobs:
 
     async def result(self, request: MapRequest, listener: Listener) -> MapResult:
         """Return the map that is drawn for all who request it. Raises EngineBusy, and what `draw` raises."""
+        # Whoever waits for a map that is under way adds no work.
         if request not in self._jobs:
             self._refuse_if_full()
         return await self._jobs.result(request, lambda: self._draw(request), listener)

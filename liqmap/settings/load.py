@@ -29,6 +29,7 @@ _PREFIX, _DELIMITER = "LIQMAP__", "__"
 # Sections of the same file that only the bot reads; the engine ignores them.
 BOT_SECTIONS = frozenset({"discord", "limits", "health", "database", "subscriptions", "alerts", "logging"})
 
+# Settings of earlier versions, whose files get the new name in the sentence.
 _MOVED: Final = {
     f"download.{name}": f"network.{name}"
     for name in ("attempts", "stall_timeout", "retry_wait", "retry_wait_max")
@@ -101,6 +102,7 @@ def read_settings_file(path: Path | None) -> dict[str, Any]:
 def build_settings(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
     """Return settings of `kind` from `values` and the environment. Raises SettingsError."""
     _check_variables(set(kind.model_fields) | BOT_SECTIONS)
+    # Now, so that a proxy that cannot be used ends the start and not the first download.
     environment_proxies()
     try:
         return kind(**values)

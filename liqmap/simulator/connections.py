@@ -76,6 +76,7 @@ class Connection:
 
         A client that has answered has read everything that was sent before the ping.
         """
+        # Numbered, because the answer to an earlier ping says nothing of what was sent since.
         payload = b"%d" % next(self._numbers)
         answered = self._pings[payload] = asyncio.get_running_loop().create_future()
         with suppress(*GONE):

@@ -87,7 +87,7 @@ class BinanceStream:
     """Binance's combined streams below /market/stream, of `symbols`."""
 
     exchange: Final = Exchange.BINANCE
-    liquidation_period_ms: Final = 1000
+    liquidation_period_ms: Final = 1000  # the latest order of each second
     requests_an_hour: int | None = None
     _KINDS: Final = {"aggTrade": Kind.TRADES, "forceOrder": Kind.LIQUIDATIONS}
 
@@ -130,7 +130,7 @@ class BybitStream:
     """Bybit's public streams of linear contracts, of `symbols`."""
 
     exchange: Final = Exchange.BYBIT
-    liquidation_period_ms: Final = 500
+    liquidation_period_ms: Final = 500  # the push frequency in the documentation
     requests_an_hour: int | None = None
     _KINDS: Final = {"publicTrade": Kind.TRADES, "allLiquidation": Kind.LIQUIDATIONS}
 

@@ -81,6 +81,7 @@ def liquidations_of(days: Sequence[tuple[MarketDay, SeriesDay]], *, seed: int) -
     size = np.concatenate([np.empty(0), *(each.size for each in book.forced)])
     is_long = np.repeat([each.is_long for each in book.forced], [len(each.size) for each in book.forced])
     rng = np.random.default_rng([seed, 19, day.day.toordinal()])
+    # What the last second liquidates still belongs to this day.
     time = np.minimum((second + 1) * 1000 + rng.integers(0, 1000, len(second)), _DAY_MS - 1)
     lots = day.listing.dollars or 10.0**-day.listing.size_decimals
     size = np.round(np.rint(size / lots) * lots, day.listing.size_decimals)

@@ -184,6 +184,7 @@ def okx_instrument(symbol: str, listing: Listing) -> dict[str, Any]:
         "instFamily": family,
         "uly": family,
         "ctType": "linear",
+        # A million is written as 1000000, and not as 1e+06.
         "ctVal": f"{CONTRACTS[symbol]:g}" if CONTRACTS[symbol] < 1e6 else f"{CONTRACTS[symbol]:.0f}",
         "ctMult": "1",
         "ctValCcy": symbol.removesuffix("USDT"),

@@ -115,5 +115,6 @@ class Tape:
         part = whole.part(start, max(start, stop))
         if not len(part.trades):
             return []
+        # Ids go on from day to day, so what follows is found by its time.
         after = TimeWindow.of_day(day).end_ms
         return [part, *await self.between(symbol, after, end_ms, limit=limit - len(part.trades))]

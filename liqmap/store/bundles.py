@@ -40,12 +40,14 @@ DAYS: Final = ".days"
 """The suffixes of files: a journal grows, the others do not."""
 _SUFFIXES = (JOURNAL, RECORDED, DAYS)
 
+# Of one length, because a record is dropped by writing the one over the other.
 _MAGIC, _DROPPED = b"LIQSEG1\n", b"LIQGONE\n"
 _LONGEST_SYMBOL = 160  # bytes: the forty characters that a `Market` takes, of four bytes each at most
 # Magic, symbol, start and end [s since 1970], bytes of the manifest and of the tables, xxh3 of all but magic.
 _PREFIX = struct.Struct(f"<8s{_LONGEST_SYMBOL}sqqIQQ")
 _FIELDS = slice(8, _PREFIX.size - 8)
-_READ_AT_ONCE = 1 << 20
+_READ_AT_ONCE = 1 << 20  # bytes, where the next record is searched for
+# The medium is at fault: what it does not give now, it will not give later.
 _OF_THE_DISK: Final = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -74,6 +76,7 @@ class Record(NamedTuple):
             file.seek(self.offset)
             content = file.read(_PREFIX.size + self.manifest_size)
         if content.startswith(_DROPPED):
+            # Another process has dropped it since this one has read the file.
             _index.forget(self.file)
             raise FileNotFoundError(self.file)
         return content[_PREFIX.size :]
@@ -178,6 +181,7 @@ def encoded(symbol: str, window: TimeWindow, manifest: bytes, tables: Iterable[b
         raise ValueError(f"a symbol of more than {_LONGEST_SYMBOL} bytes")
     seconds = (moment // 1000 for moment in (window.start_ms, window.end_ms))
     prefix = _PREFIX.pack(_MAGIC, name, *seconds, len(manifest), len(body), 0)
+    # Without the magic, which is written over when the record is dropped.
     check = xxhash.xxh3_64_intdigest(prefix[_FIELDS])
     return prefix[:-8] + check.to_bytes(8, "little") + manifest + body
 

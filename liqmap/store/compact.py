@@ -37,6 +37,7 @@ def compact(store: SegmentStore, exchange: Exchange, symbols: Sequence[str], *, 
     be called again at any time, and a process that is killed meanwhile loses nothing. Raises UnreadableStore.
     """
     try:
+        # First: what an earlier call has merged may have been held for long enough by now.
         remove_held(store, exchange, symbols, now=now)
         with (
             bundling(store.root, exchange, RECORDED, incoming=store.incoming, now=now) as recorded,

@@ -63,7 +63,7 @@ BELIEVED_FOR: Final = 600.0
 SILENCE: Final = 15.0
 """Seconds without an answer after which the shared store counts as away."""
 
-_CLAIM_HOLDS = timedelta(minutes=10)
+_CLAIM_HOLDS = timedelta(minutes=10)  # or a machine that was lost would claim a day for ever
 _RIVALS_WITHDRAW_WITHIN = 1.0  # seconds: two requests
 _PATH_PARTS = 4  # of a segment's path: version, exchange, symbol, window
 
@@ -144,6 +144,7 @@ class SharedStore:
         first, its copy is kept. Raises SharedStoreAway, and StoreError if this machine's disk is in trouble
         or the shared store refuses.
         """
+        # Several segments can lie in one pack, which is fetched once.
         by_key: dict[str, list[Path]] = defaultdict(list)
         for path, key in places.items():
             by_key[key].append(path)

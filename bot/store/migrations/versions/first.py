@@ -11,6 +11,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Create the tables."""
+    # Written out and not imported from `tables`, which goes on to change.
     op.create_table(
         "subscriptions",
         sa.Column("id", sa.Integer, nullable=False),
