@@ -1,11 +1,19 @@
-"""How long after its start a process is ready, and has answered."""
+"""How long a process takes from its start until it is ready, and until it has answered.
+
+The command line draws a map of the invented market, whose trades, prices and brackets its first call has
+stored. So what is measured is a call that has nothing to fetch: the start of Python, imports, reading, both
+pictures, and the end of the process. `python -m tests.benchmarks.start` measures this alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.benchmarks.table import Table
 
@@ -48,3 +56,31 @@ async def measure_start(store: Path, table: Table) -> None:
         await process.wait()
     table.row("until the engine takes requests", ready)
     table.row("until the first answer, 6 h top_n 100", answered)
+    measure_command(table)
+
+
+def measure_command(table: Table) -> None:
+    """Call the command line for a map of which all is stored, by the clock and in CPU time."""
+    with TemporaryDirectory() as folder:
+        Path(folder, "liqmap.toml").write_text('storage.path = "store"')
+        _called(folder)  # fetches
+        calls = [_called(folder) for _ in range(RUNS)]
+    table.row("one call of the command line, 6 h top_n 100 --simulated", [each[0] for each in calls])
+    table.row("… CPU time of all its processes", [each[1] for each in calls])
+
+
+def _called(folder: str) -> tuple[float, float]:
+    """Draw a map by the command line; return how long that took and the CPU time [ms]."""
+    words = ("BTCUSDT", "6h", "top_n", "100", "--end", "2023-08-01 06:00", "--simulated")
+    command = [sys.executable, "-m", "liqmap", *words, "--config", "liqmap.toml"]
+    started, before = time.perf_counter(), os.times()
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+    seconds, after = time.perf_counter() - started, os.times()
+    cpu = sum(after[2:4]) - sum(before[2:4])  # of the processes that have ended, and of theirs
+    return seconds * 1000, cpu * 1000
+
+
+if __name__ == "__main__":
+    command_alone = Table()
+    command_alone.heading("One call of the command line")
+    measure_command(command_alone)

@@ -21,8 +21,20 @@ def test_unknown_name_raises_an_attribute_error():
 
 
 def test_process_that_hands_out_jobs_does_not_import_drawing():
-    heavy = {"matplotlib", "PIL", "pandas", "pyarrow.compute"}
-    code = f"import sys, liqmap.cli.main, bot.app; print({heavy} & {{*sys.modules}})"
+    heavy = {
+        "matplotlib",
+        "PIL",
+        "pandas",
+        "pyarrow.compute",
+        "numpy.random",
+        "distributed",
+        "jinja2",
+        "rich",
+    }
+    commands = ", ".join(
+        f"liqmap.cli.{name}" for name in ("map", "brackets", "check", "ledger", "record", "scan")
+    )
+    code = f"import sys, {commands}, bot.app; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout == "set()\n"
 
