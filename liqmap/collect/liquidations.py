@@ -41,13 +41,14 @@ class LiquidationDays:
         self._recent = recent
         self._one_at_a_time = asyncio.Lock()  # the windows of a day ask for the same file
 
-    async def obtain_recent(self, market: Market, window: TimeWindow) -> None:
+    async def obtain_recent(self, market: Market, window: TimeWindow, *, patiently: bool = False) -> None:
         """Bring what an exchange still reports by REST of a window's liquidations into the store.
 
-        Raises DataError if that is not available, StoreError.
+        What is fetched `patiently` lets requests go first that somebody waits for. Raises DataError if that
+        is not available, StoreError.
         """
         if self._recent is not None:
-            await self._recent.obtain(market, window)
+            await self._recent.obtain(market, window, patiently=patiently)
 
     async def obtain(self, market: Market, day: date) -> None:
         """Make sure that a day's liquidations are in the store, if the exchange publishes such files.

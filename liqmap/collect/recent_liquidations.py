@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from liqmap.clock import is_recent
@@ -55,11 +56,12 @@ class RecentLiquidations:
         """Stop what is being fetched; the next run fetches it again."""
         await self._fetches.close()
 
-    async def obtain(self, market: Market, window: TimeWindow) -> None:
+    async def obtain(self, market: Market, window: TimeWindow, *, patiently: bool = False) -> None:
         """Bring what the exchange still reports of a window's liquidations into the store, if it is lacking.
 
-        Whoever gives up waiting takes nothing from the others. Raises DataError if the exchange does not
-        answer, StoreError, UnreadableStore.
+        What is fetched `patiently` lets requests go first that somebody waits for. Whoever gives up waiting
+        takes nothing from the others. Raises DataError if the exchange does not answer, StoreError,
+        UnreadableStore.
         """
         pages = EXCHANGES[market.exchange].liquidations.pages
         reached = None if pages is None else self._reached(pages, market).overlap(window)
@@ -67,7 +69,7 @@ class RecentLiquidations:
             return
         if is_recent(self._failed_at.get(market), now=self._clock.now(), within=RETRIED_AFTER):
             return
-        await self._fetches.result(market, lambda: self._fetch(pages, market))
+        await self._fetches.result(market, lambda: self._fetch(pages, market), patiently=patiently)
 
     def _reached(self, pages: LiquidationPages, market: Market) -> TimeWindow:
         now = self._clients[market.exchange].clock.now().replace(microsecond=0)
@@ -128,10 +130,16 @@ class RecentLiquidations:
         client = self._clients[market.exchange]
         base_url = self._settings.exchanges.of(market.exchange).api_url
         url = pages.page_url(base_url, market.symbol, before_ms=before)
-        page = pages.read_page(await client.get(url, weight=pages.weight), market.symbol)
+
+        async def ask() -> tuple[Liquidation, ...]:
+            is_patient = partial(self._fetches.is_patient, market)
+            answer = await client.get(url, weight=pages.weight, is_patient=is_patient)
+            return pages.read_page(answer, market.symbol)
+
+        page = await ask()
         if not page:  # OKX's are empty now and then, though there is more
             await client.clock.sleep(_EMPTY_AGAIN)
-            page = pages.read_page(await client.get(url, weight=pages.weight), market.symbol)
+            page = await ask()
         return page
 
     def _keep(self, market: Market, found: Sequence[Liquidation], parts: Sequence[TimeWindow]) -> None:

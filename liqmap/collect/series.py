@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from liqmap.clock import is_recent
@@ -95,18 +96,22 @@ class SeriesCollector:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.info("a map was answered without its series, and they could not be fetched: %s", error)
 
-    async def collect(self, market: Market, kind: SeriesKind, window: TimeWindow) -> SeriesHoldings:
+    async def collect(
+        self, market: Market, kind: SeriesKind, window: TimeWindow, *, patiently: bool = False
+    ) -> SeriesHoldings:
         """Return the rows of `window`, fetching what the store lacks; what is not available is a gap.
 
-        Whoever gives up waiting takes nothing from the others; what nobody waits for any more is no longer
-        fetched. Raises UnreadableStore.
+        What is fetched `patiently` lets requests go first that somebody waits for. Whoever gives up waiting
+        takes nothing from the others; what nobody waits for any more is no longer fetched. Raises
+        UnreadableStore.
         """
         if kind in EXCHANGES[market.exchange].series:
             settled = self._settled(market, kind, window)
             lacking = self.store.lacking(market, kind, settled) if settled else ()
             days = dict.fromkeys(day for part in lacking for day in part.days)
             due = [_Day(market, kind, day) for day in days]
-            await asyncio.gather(*(self._fetch(each) for each in due if self._may_try(each)))
+            tried = [each for each in due if self._may_try(each)]
+            await asyncio.gather(*(self._fetch(each, patiently=patiently) for each in tried))
         return await asyncio.to_thread(self.held, market, kind, window)
 
     async def unreachable(self, exchange: Exchange) -> None:
@@ -137,10 +142,10 @@ class SeriesCollector:
         since = failed and failed[0]
         return not is_recent(since, now=self._clock.now(), within=RETRIED_AFTER)
 
-    async def _fetch(self, day: _Day) -> None:
+    async def _fetch(self, day: _Day, *, patiently: bool) -> None:
         if not any(each.market.exchange is day.market.exchange for each in self._fetches):
             self._unreachable[day.market.exchange].clear()
-        await self._fetches.result(day, lambda: self._obtain(day))
+        await self._fetches.result(day, lambda: self._obtain(day), patiently=patiently)
 
     async def _obtain(self, day: _Day) -> None:
         """Bring a day's rows into the store, as many as there are by now; note what goes wrong."""
@@ -203,6 +208,7 @@ class SeriesCollector:
             answer = await client.get(
                 pages.page_url(base_url, day.market.symbol, part),
                 weight=weight,
+                is_patient=partial(self._fetches.is_patient, day),
                 on_unreachable=self._unreachable[day.market.exchange].set,
             )
             series = pages.read_page(answer, day.market.symbol).within(part)

@@ -16,11 +16,15 @@ _Listener = TypeVar("_Listener")
 
 @dataclass(slots=True, eq=False)
 class _Work(Generic[_Result, _Listener]):
-    """Work under way, a listener for each who waits, which may be None, and the news for those who will."""
+    """Work under way, a listener for each who waits, which may be None, and the news for those who will.
+
+    `hurried` counts those who are not patient.
+    """
 
     task: asyncio.Task[_Result]
     listeners: list[_Listener | None] = field(default_factory=list)
     lasting: Callable[[_Listener], None] | None = None
+    hurried: int = 0
 
 
 class WaitedFor(Generic[_Key, _Result, _Listener]):
@@ -44,14 +48,17 @@ class WaitedFor(Generic[_Key, _Result, _Listener]):
         key: _Key,
         begin: Callable[[], Coroutine[Any, Any, _Result]],
         listener: _Listener | None = None,
+        *,
+        patiently: bool = False,
     ) -> _Result:
         """Return the result of the work on `key`, which `begin` begins if it is not under way.
 
         It is cancelled when the last one who waits is. What it has stored by then stays. Its error is raised.
-        While this waits, `tell` reaches `listener`.
+        While this waits, `tell` reaches `listener`. The work `is_patient` if all wait `patiently`.
         """
         work = self._works.get(key) or self._begun(key, begin)
         work.listeners.append(listener)
+        work.hurried += not patiently
         try:
             if listener is not None and work.lasting is not None:
                 work.lasting(listener)
@@ -59,9 +66,15 @@ class WaitedFor(Generic[_Key, _Result, _Listener]):
             return await asyncio.shield(work.task)
         finally:
             work.listeners.remove(listener)
+            work.hurried -= not patiently
             if not work.listeners:
                 self._forget(key, work)
                 work.task.cancel()
+
+    def is_patient(self, key: _Key) -> bool:
+        """Return whether all who wait for the work on `key` let other work go first."""
+        work = self._works.get(key)
+        return work is not None and not work.hurried
 
     def tell(self, key: _Key, news: Callable[[_Listener], None], *, lasting: bool = False) -> None:
         """Call `news` with each listener of the work on `key`; if it is `lasting`, also with later ones."""

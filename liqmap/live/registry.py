@@ -98,9 +98,12 @@ class Recordings:
         """Return the last description of a symbol's recording, None if there is none."""
         return _read(self._path(exchange, symbol, "json"))
 
-    def all(self) -> Iterator[Recording]:
-        """Yield the last description of every recording, by exchange and symbol. Raises UnreadableStore."""
-        for path in matching(self._folder, "*/*.json"):
+    def all(self, exchange: Exchange | None = None) -> Iterator[Recording]:
+        """Yield the last description of every recording, or of every one of an exchange, by name.
+
+        Raises UnreadableStore.
+        """
+        for path in matching(self._folder, f"{exchange or '*'}/*.json"):
             recording = _read(path)
             if recording is not None:
                 yield recording
@@ -109,10 +112,10 @@ class Recordings:
         return self._folder / exchange / f"{symbol}.{suffix}"
 
 
-def readable(recordings: Recordings) -> list[Recording]:
-    """Return the last description of every recording; none, with a warning, if they cannot be read."""
+def readable(recordings: Recordings, exchange: Exchange | None = None) -> list[Recording]:
+    """Return what `recordings.all` yields; nothing, with a warning, if that cannot be read."""
     try:
-        return list(recordings.all())
+        return list(recordings.all(exchange))
     except UnreadableStore as error:
         log.warning("it is not known what is recorded: %s", error)
         return []

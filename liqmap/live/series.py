@@ -6,18 +6,19 @@ open interest in steps of five minutes and one of liquidations, Binance's REST A
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from liqmap.clock import is_recent
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.registry import Recordings, readable
-from liqmap.model import Market
-from liqmap.model.window import TimeWindow
+from liqmap.model import Exchange, Market
+from liqmap.model.window import DAY, HOUR, TimeWindow
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from liqmap.clock import Clock
@@ -30,35 +31,66 @@ log = logging.getLogger(__name__)
 EVERY: Final = timedelta(minutes=15)
 """How often what is new is fetched."""
 
-_BACK: Final = timedelta(days=1)
-"""How far back what is missing is fetched, where it can also be fetched later."""
+BEGUN_AFTER: Final = timedelta(minutes=2)
+"""How old a recording is when this is first fetched: OKX reports liquidations up to a minute late, and none
+should be missing between those reports and the stream."""
+
+_LOOK_EVERY = timedelta(minutes=1)
+
+# How far back what is missing is fetched, where it can also be fetched later. A map of a day begins a step
+# before it, and may be asked for until the next fetch.
+_BACK = DAY + HOUR
 
 
 async def keep_series(
     collector: SeriesCollector, liquidations: LiquidationDays, *, root: Path, clock: Clock
 ) -> None:
-    """Fetch again and again what is new of live recordings' series, and liquidations that streams missed."""
+    """Fetch again and again what is new of live recordings' series, and liquidations that streams missed.
+
+    The first map of a recorded market then need not wait for them.
+    """
+    # Each exchange by itself, so that a slow one does not keep the others waiting.
+    async with asyncio.TaskGroup() as group:
+        for exchange in Exchange:
+            group.create_task(
+                _keep_series_of(exchange, collector, liquidations, recordings=Recordings(root), clock=clock)
+            )
+
+
+async def _keep_series_of(
+    exchange: Exchange,
+    collector: SeriesCollector,
+    liquidations: LiquidationDays,
+    *,
+    recordings: Recordings,
+    clock: Clock,
+) -> None:
+    fetched: dict[str, datetime] = {}
     while True:
-        await clock.sleep(EVERY.total_seconds())
-        now = clock.now().replace(second=0, microsecond=0)
-        for recording in readable(Recordings(root)):
-            if recording.is_alive(now):
-                # Open interest comes every five minutes; another end would leave a gap that only time fills.
-                end = now - timedelta(minutes=now.minute % 5)
-                market = Market(recording.exchange, recording.symbol)
-                await _fetch(collector, market, end)
-                try:
-                    await liquidations.obtain_recent(market, TimeWindow.ending(end, _BACK))
-                except LiqmapError as error:
-                    log.info("no recent liquidations of %s: %s", market.symbol, error)
+        await clock.sleep(_LOOK_EVERY.total_seconds())
+        for recording in readable(recordings, exchange):
+            now, symbol = clock.now(), recording.symbol
+            if not recording.is_alive(now) or is_recent(recording.since, now=now, within=BEGUN_AFTER):
+                continue
+            if not is_recent(fetched.get(symbol), now=now, within=EVERY):
+                fetched[symbol] = now
+                await _fetch(Market(exchange, symbol), collector, liquidations, now=now)
 
 
-async def _fetch(collector: SeriesCollector, market: Market, end: datetime) -> None:
+async def _fetch(
+    market: Market, collector: SeriesCollector, liquidations: LiquidationDays, *, now: datetime
+) -> None:
+    # Open interest comes every five minutes; another end would leave a gap that only time fills.
+    end = now.replace(minute=now.minute - now.minute % 5, second=0, microsecond=0)
     for kind, how in EXCHANGES[market.exchange].series.items():
         try:
-            await collector.collect(market, kind, TimeWindow.ending(end, _back(how)))
+            await collector.collect(market, kind, TimeWindow.ending(end, _back(how)), patiently=True)
         except LiqmapError as error:
             log.info("no %s of %s: %s", kind, market.symbol, error)
+    try:
+        await liquidations.obtain_recent(market, TimeWindow.ending(end, _BACK), patiently=True)
+    except LiqmapError as error:
+        log.info("no recent liquidations of %s: %s", market.symbol, error)
 
 
 def _back(how: SeriesFormat) -> timedelta:

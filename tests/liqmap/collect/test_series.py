@@ -109,6 +109,24 @@ async def test_single_outlier_is_dropped_wherever_pieces_and_windows_end(
     assert sizes(edge) == [105, 106, 107]
 
 
+async def test_what_nobody_waits_for_is_fetched_after_what_somebody_waits_for(tmp_path: Path):
+    clock, market = SimulatedClock(NOW), Market(Exchange.BINANCE, "BTCUSDT")
+    async with (
+        MarketServer(MARKET, clock=clock, pump_every=None) as server,
+        supplies(tmp_path, server, clock) as its,
+    ):
+        series = SeriesCollector(its.settings, session=its.session, clients=its.clients, clock=clock)
+        with its.clients[market.exchange].hurry():
+            kept = asyncio.create_task(series.collect(market, MARK, last(3), patiently=True))
+            await until(lambda: bool(clock.alarms))  # it looks again later whether it may go
+            await clock.advance(10)
+            assert not server.requests
+            held = await driven(clock, series.collect(market, MARK, last(3)))
+            assert held.missing == ()
+            await kept
+        await series.close()
+
+
 async def test_what_is_stored_is_not_fetched_again(tmp_path: Path):
     async with collecting(tmp_path) as (series, server):
         market = Market(Exchange.BINANCE, "BTCUSDT")

@@ -53,6 +53,21 @@ async def test_work_ends_with_the_last_one_who_waits_and_begins_anew_for_the_nex
     await third
 
 
+async def test_work_is_patient_while_all_who_wait_for_it_are():
+    works, work = WaitedFor[str, None, None](), Work()
+    patient = asyncio.create_task(works.result("day", work, patiently=True))
+    await asyncio.sleep(0)
+    assert works.is_patient("day")
+    (hurried,) = await waiters(works, work, count=1)
+    assert not works.is_patient("day")
+    hurried.cancel()
+    await asyncio.wait([hurried])
+    assert works.is_patient("day")
+    work.may_end.set()
+    await patient
+    assert not works.is_patient("day")
+
+
 async def test_all_who_wait_get_the_error():
     async def failing() -> None:
         raise DataError("The exchange is away.")

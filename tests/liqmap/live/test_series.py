@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from liqmap.collect.liquidations import LiquidationDays
@@ -21,24 +21,38 @@ NOW = datetime(2026, 7, 2, 7, 33, 20, tzinfo=UTC)
 
 async def test_series_of_live_recordings_are_kept_and_their_freshness_is_reported(tmp_path: Path):
     clock = SimulatedClock(NOW)
+    market = Market(Exchange.BYBIT, "BTCUSDT")
     async with (
         MarketServer(SimulatedMarket(scale=0.002), clock=clock, pump_every=None) as server,
         supplies(tmp_path, server, clock) as its,
     ):
         root = its.settings.storage.path
-        live = Recording(Exchange.BYBIT, "BTCUSDT", updated=NOW + EVERY, since=NOW, connected=True)
+        live = Recording(market.exchange, market.symbol, updated=NOW + EVERY, since=NOW, connected=True)
         Recordings(root).write(live)
         series = SeriesCollector(its.settings, session=its.session, clients=its.clients, clock=clock)
         liquidations = LiquidationDays(its.settings, store=its.store, session=its.session)
         keeping = asyncio.create_task(keep_series(series, liquidations, root=root, clock=clock))
-        await clock.advance(EVERY.total_seconds())
-        market = Market(Exchange.BYBIT, "BTCUSDT")
-        await until(lambda: all(series.store.newest(market, kind) for kind in SeriesKind))
+
+        def kept_until() -> datetime | None:
+            """Return the end of the mark prices, which are fetched last."""
+            newest = series.store.newest(market, SeriesKind.MARK_PRICE)
+            return None if newest is None else newest.end
+
+        async def pass_minutes(minutes: int) -> None:
+            """Let minutes pass, each once the exchanges have done what is due and wait for the next one."""
+            for _ in range(minutes):
+                await clock.advance(60)
+                await until(lambda: clock.alarms.count(clock.now() + timedelta(minutes=1)) == len(Exchange))
+
+        await pass_minutes(1)
+        assert kept_until() is None
+        await pass_minutes(1)
+        (status,) = recording_status(root, now=clock.now())
+        await pass_minutes(14)
+        assert kept_until() == NOW.replace(minute=35, second=0)
+        await pass_minutes(1)
+        assert kept_until() == NOW.replace(minute=50, second=0)
         keeping.cancel()
         await series.close()
-        (status,) = recording_status(root, now=clock.now())
-    assert dict(status.series) == {
-        SeriesKind.OPEN_INTEREST: NOW.replace(minute=45, second=0),
-        SeriesKind.MARK_PRICE: NOW.replace(minute=48, second=0),
-    }
-    assert series_text(status.series) == "open interest until Jul 02 07:45, mark price until Jul 02 07:48 UTC"
+    assert dict(status.series) == dict.fromkeys(SeriesKind, NOW.replace(minute=35, second=0))
+    assert series_text(status.series) == "open interest until Jul 02 07:35, mark price until Jul 02 07:35 UTC"
