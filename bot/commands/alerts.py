@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import uuid4
 
 import discord
@@ -60,6 +60,20 @@ _FARTHEST = 0.2
 _GONE = "That alert no longer exists; /alert list shows the others."
 
 
+class _Terms(NamedTuple):
+    """When an alert fires, in the order of `NewAlert`: how near, how large a cluster, how often at most."""
+
+    distance: float
+    notional: float
+    cooldown: timedelta
+
+    @classmethod
+    def parsed(cls, distance: str, notional: str, cooldown: str, *, example: str) -> Self:
+        """Return what was typed; `example` is a distance that works. Raises RequestError."""
+        near = parse_distance(distance, farthest=_FARTHEST, example=example)
+        return cls(near, _notional(notional), _cooldown(cooldown))
+
+
 @app_commands.guild_only()
 @app_commands.allowed_installs(guilds=True, users=False)
 class Alerts(
@@ -107,21 +121,15 @@ class Alerts(
         _check_managing(interaction, private=private)
         defaults = self._store.guilds.get(guild_id)
         window = TimeWindow.ending(parse_end(None, now=self._clock.now()), WINDOW)
-        chosen, name = (
-            parse_exchanges(exchange or defaults.exchange or DEFAULT_EXCHANGE),
-            parse_symbol(symbol),
-        )
+        chosen = parse_exchanges(exchange or defaults.exchange or DEFAULT_EXCHANGE)
+        name = parse_symbol(symbol)
         markets = tuple(Market(each, name) for each in chosen)
         stands = None if positions is None else parse_positions(positions)
         request = MapRequest(
             markets, window, usual_selection(defaults), positions=stands or self._settings.positions
         )
         request = check_request(request, max_days=WINDOW.days)
-        near, large, rest = (
-            parse_distance(distance, farthest=_FARTHEST, example="1%"),
-            _notional(notional),
-            _cooldown(cooldown),
-        )
+        terms = _Terms.parsed(distance, notional, cooldown, example="1%")
         async with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel_id = await _channel_id(interaction, private=private)
@@ -131,7 +139,7 @@ class Alerts(
                 raise RequestError(why)
             new = NewAlert(
                 *(guild_id, channel_id, interaction.user.id, exchanges_word(chosen), meant.market.symbol),
-                *(near, large, rest),
+                *terms,
                 positions=stands,
             )
             # Before the map is drawn, to refuse at once; `_set` checks it again, in its transaction.
@@ -162,17 +170,13 @@ class Alerts(
         guild_id, private = interaction.guild_id or 0, to == TO_ME
         _check_managing(interaction, private=private)
         chosen = parse_exchanges(exchange) if exchange else tuple(EXCHANGES)
-        near, large, rest = (
-            parse_distance(distance, farthest=_FARTHEST, example="0.5%"),
-            _notional(notional),
-            _cooldown(cooldown),
-        )
+        terms = _Terms.parsed(distance, notional, cooldown, example="0.5%")
         async with self._limits.counted(interaction.user.id, guild_id):
             await acknowledge(interaction, ephemeral=True, thinking=True)
             channel_id = await _channel_id(interaction, private=private)
             new = NewAlert(
                 *(guild_id, channel_id, interaction.user.id, exchanges_word(chosen), ANYWHERE),
-                *(near, large, rest),
+                *terms,
             )
             # Before the person is written to.
             await self._store.alerts.check_room(new, most=self._most(new))

@@ -98,17 +98,7 @@ def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     parts = plain(text, "leverages").lower().replace(" ", "").split(",")
     found = [_LEVERAGE.fullmatch(part) for part in parts]
     if not all(found):
-        wrong = next(part for part, match in zip(parts, found, strict=True) if not match)
-        leverage, _, weight = wrong.partition(":")
-        if weight and _LEVERAGE.fullmatch(leverage):
-            raise RequestError(
-                f"The weight {quoted(weight)} of leverage {leverage} must be a plain number above 0;"
-                f" try {WEIGHTED_LEVERAGES}."
-            )
-        raise RequestError(
-            f"The leverages {quoted(text)} must be whole numbers up to 150, with or without weights; try"
-            f" {DEFAULT_LEVERAGES} or {WEIGHTED_LEVERAGES}."
-        )
+        raise _wrong_part(next(part for part, match in zip(parts, found, strict=True) if not match), text)
     if len(parts) > _MOST_LEVERAGES:
         raise RequestError(f"At most {_MOST_LEVERAGES} leverages are drawn, and these are {len(parts)}.")
     weights = {int(each[1]): float(each[2] or 1) for each in found if each}
@@ -116,6 +106,20 @@ def parse_leverages(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
         raise RequestError(f"The leverages {quoted(text)} have one of them twice; give each once.")
     leverages = tuple(sorted(weights))
     return leverages, tuple(weights[leverage] for leverage in leverages)
+
+
+def _wrong_part(part: str, text: str) -> RequestError:
+    """Return the error for a part of the leverages `text`: about its weight, if its leverage is right."""
+    leverage, _, weight = part.partition(":")
+    if weight and _LEVERAGE.fullmatch(leverage):
+        return RequestError(
+            f"The weight {quoted(weight)} of leverage {leverage} must be a plain number above 0;"
+            f" try {WEIGHTED_LEVERAGES}."
+        )
+    return RequestError(
+        f"The leverages {quoted(text)} must be whole numbers up to 150, with or without weights; try"
+        f" {DEFAULT_LEVERAGES} or {WEIGHTED_LEVERAGES}."
+    )
 
 
 def parse_turnover(text: str) -> float:

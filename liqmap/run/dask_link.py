@@ -234,6 +234,17 @@ def security_of(engine: EngineSettings) -> Any:  # noqa: ANN401 - distributed.Se
     """Return the certificates for a tls:// address, None for a plain one. Raises SettingsError."""
     if not engine.dask_address.startswith("tls://"):
         return None
+    _check_certificates(engine)
+    return _dask.Security(
+        tls_ca_file=engine.dask_tls_ca,
+        tls_client_cert=engine.dask_tls_cert,
+        tls_client_key=engine.dask_tls_key,
+        require_encryption=True,
+    )
+
+
+def _check_certificates(engine: EngineSettings) -> None:
+    """Raise SettingsError unless the files of the settings can be used: Dask's own errors name no setting."""
     try:
         context = ssl.create_default_context(cafile=engine.dask_tls_ca)
     except OSError as error:
@@ -248,12 +259,6 @@ def security_of(engine: EngineSettings) -> Any:  # noqa: ANN401 - distributed.Se
             "Settings engine.dask_tls_cert and engine.dask_tls_key: these files cannot be used"
             f" ({_file_trouble(error)}); the key must not be encrypted."
         ) from error
-    return _dask.Security(
-        tls_ca_file=engine.dask_tls_ca,
-        tls_client_cert=engine.dask_tls_cert,
-        tls_client_key=engine.dask_tls_key,
-        require_encryption=True,
-    )
 
 
 def _file_trouble(error: OSError) -> str:

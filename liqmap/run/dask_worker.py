@@ -33,7 +33,7 @@ from liqmap.store.writer import write_segment
 from liqmap.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from liqmap.run.result import MapResult
     from liqmap.store.segments import Segment
@@ -197,10 +197,8 @@ def draw_small_map() -> None:
 
     Raises what keeps the worker from drawing.
     """
-    storage = worker_settings().storage
-    store = SegmentStore(storage.path, max_size=storage.max_size)
-    store.open(now=datetime.now(UTC))
-    free = shutil.disk_usage(storage.path).free
+    store = _opened_store()
+    free = shutil.disk_usage(store.root).free
     if free < _LEAST_FREE:
         raise StoreError(f"The worker's disk is full ({free / 1e6:.0f} MB free); check storage.path.")
     window = TimeWindow.ending(datetime(2023, 8, 1, 1, tzinfo=UTC), timedelta(hours=1))
@@ -267,9 +265,7 @@ def draw_remote(remote: RemoteJob) -> MapResult:
 
     A segment that turns out to be damaged on this machine's disk is set aside and copied again.
     """
-    storage = worker_settings().storage
-    store = SegmentStore(storage.path, max_size=storage.max_size)
-    store.open(now=datetime.now(UTC))
+    store = _opened_store()
     healed: set[Path] = set()
     while True:
         try:
@@ -285,6 +281,14 @@ def draw_remote(remote: RemoteJob) -> MapResult:
             store.heal(error.path)
 
 
+def _opened_store() -> SegmentStore:
+    """Return this worker's own store. Raises StoreError."""
+    storage = worker_settings().storage
+    store = SegmentStore(storage.path, max_size=storage.max_size)
+    store.open(now=datetime.now(UTC))
+    return store
+
+
 def _parts_here(remote: RemoteJob, store: SegmentStore) -> tuple[Part, ...]:
     parts = [part for each in map_jobs(remote.job) for part in each.parts]
     places = {
@@ -293,19 +297,23 @@ def _parts_here(remote: RemoteJob, store: SegmentStore) -> tuple[Part, ...]:
         if _held(part, store) is None
     }
     if places:
-        url = worker_settings().storage.shared_url or remote.shared_url
-        lost = list(places)
-        if url and all(places.values()):
-            for path in places:
-                store.remove(path)  # a day that has been published anew since
-            lost = _shared_store(url).bring_in(places, incoming=store.incoming)
-            store.evict(now=datetime.now(UTC))
-        if lost:
-            raise NotShared(tuple(dict.fromkeys(places[path] for path in lost)))
+        _bring_in(places, worker_settings().storage.shared_url or remote.shared_url, store)
     found = [(_held(part, store), part.window) for part in parts]
     if not all(segment for segment, _ in found):
         raise NotShared(remote.keys)
     return tuple(Part(segment, window) for segment, window in found if segment is not None)
+
+
+def _bring_in(places: Mapping[Path, str], url: str, store: SegmentStore) -> None:
+    """Copy segments from the shared store at `url` to their `places`. Raises NotShared and StoreError."""
+    lost = list(places)
+    if url and all(places.values()):
+        for path in places:
+            store.remove(path)  # a day that has been published anew since
+        lost = _shared_store(url).bring_in(places, incoming=store.incoming)
+        store.evict(now=datetime.now(UTC))
+    if lost:
+        raise NotShared(tuple(dict.fromkeys(places[path] for path in lost)))
 
 
 def _held(part: Part, store: SegmentStore) -> Segment | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,57 +55,72 @@ def load(
     interest weighs positions. Without `selects`, the caller calls `select_together` afterwards. Raises
     RequestError if nobody traded, DataError if all trades are missing or a segment is gone.
     """
-    paths, trade_count = [], dict.fromkeys(Side, 0)
     heatmap = Picture.HEATMAP in request.pictures
     # Bins that are no whole minutes need all seconds, and so do a heatmap's entries.
     by_seconds = bool(bin_seconds % 60) or (heatmap and bin_seconds <= _DAY_BINS)
     by_minutes = mark is not None or weighs or (heatmap and not by_seconds)
-    seconds: list[PricePath] = []
-    minutes: list[PricePath] = []
-    volumes: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+    read = _Read()
     for part in parts:
-        bars = read_bars(part.segment, part.window, bin_seconds=1 if by_seconds else bin_seconds)
-        trade_count[Side.BUY] += bars.buys
-        trade_count[Side.SELL] += bars.sells
-        path = path_of(bars)
-        paths.append(coarsened(path, bin_seconds))
-        if by_seconds:
-            seconds.append(path)
-        if by_minutes:
-            minutes.append(coarsened(path, 60))
-        if weighs:
-            volumes.append(read_volume(part.segment, part.window, bars=bars))
+        read.add(part, bin_seconds=bin_seconds, by_seconds=by_seconds, by_minutes=by_minutes, weighs=weighs)
+    trade_count = read.trade_count
     if not any(trade_count.values()):
         raise _no_trades(request, coverage)
     held: dict[tuple[int, Side], Largest] = {}
     cuts: dict[Side, tuple[Cut, ...]] = {}
     if selects:
         cuts = {side: _cuts(request, parts, side, side_trades=trade_count[side], held=held) for side in Side}
-    newest, path = [each for each in zip(parts, seconds or paths, strict=True) if len(each[1].time)][-1]
+    newest, path = [
+        each for each in zip(parts, read.seconds or read.paths, strict=True) if len(each[1].time)
+    ][-1]
     last_trade = at_ms(int(path.time[-1]))
-    if not seconds:  # the path has bins, and the last second of the newest one is read anew to be exact
+    if not read.seconds:  # the path has bins, and the last second of the newest one is read anew to be exact
         last_trade = _last_second(newest, since=last_trade)
     path_by_minutes = volume = None
     if mark is not None or weighs:
-        path_by_minutes = SweepPath.of(request.window, joined(minutes), mark, bin_seconds=bin_seconds)
+        path_by_minutes = SweepPath.of(request.window, joined(read.minutes), mark, bin_seconds=bin_seconds)
     if weighs:
-        volume = Volume(*(np.concatenate(columns) for columns in zip(*volumes, strict=True)))
+        volume = Volume(*(np.concatenate(columns) for columns in zip(*read.volumes, strict=True)))
     marks = None if mark is None or path_by_minutes is None else Marks(path_by_minutes, least_distance)
     return Loaded(
         request,
         parts,
         bin_seconds,
         last_trade,
-        tuple(paths),
+        tuple(read.paths),
         trade_count,
         cuts,
         held,
-        tuple(seconds),
-        tuple(minutes),
+        tuple(read.seconds),
+        tuple(read.minutes),
         marks,
         path_by_minutes,
         volume,
     )
+
+
+@dataclass(slots=True, eq=False)
+class _Read:
+    """What the bars of the parts say: the path in bins, and in seconds and minutes where those are needed."""
+
+    paths: list[PricePath] = field(default_factory=list)
+    seconds: list[PricePath] = field(default_factory=list)
+    minutes: list[PricePath] = field(default_factory=list)
+    volumes: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=list)
+    trade_count: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+
+    def add(self, part: Part, *, bin_seconds: int, by_seconds: bool, by_minutes: bool, weighs: bool) -> None:
+        """Read the bars of the next part, once for all that is made of them."""
+        bars = read_bars(part.segment, part.window, bin_seconds=1 if by_seconds else bin_seconds)
+        self.trade_count[Side.BUY] += bars.buys
+        self.trade_count[Side.SELL] += bars.sells
+        path = path_of(bars)
+        self.paths.append(coarsened(path, bin_seconds))
+        if by_seconds:
+            self.seconds.append(path)
+        if by_minutes:
+            self.minutes.append(coarsened(path, 60))
+        if weighs:
+            self.volumes.append(read_volume(part.segment, part.window, bars=bars))
 
 
 def _no_trades(request: MapRequest, coverage: Coverage | None) -> LiqmapError:

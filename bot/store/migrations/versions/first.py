@@ -9,9 +9,9 @@ revision = "first"
 down_revision = None
 
 
+# Written out and not imported from `tables`, which goes on to change.
 def upgrade() -> None:
     """Create the tables."""
-    # Written out and not imported from `tables`, which goes on to change.
     op.create_table(
         "subscriptions",
         sa.Column("id", sa.Integer, nullable=False),
