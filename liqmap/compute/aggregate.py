@@ -110,12 +110,11 @@ def build_joint_map(
     sources: Sequence[Source],
     *,
     left_out: Sequence[LeftOut] = (),
-    side_by_side: Callable[..., Iterable[Added]] = map,
 ) -> LiquidationMap:
     """Compute one map of several markets, of which the first is the reference.
 
-    `side_by_side` applies a function to each source, as `map` does. For each market standing + swept +
-    unplaced notional is exactly what was selected of it; the totals are the sums over the markets.
+    For each market standing + swept + unplaced notional is exactly what was selected of it; the totals are
+    the sums over the markets.
     """
     reference = sources[0]
     last_price = reference.last_price
@@ -142,7 +141,7 @@ def build_joint_map(
             positions=source.positions,
         )
 
-    each_added = list(side_by_side(added, sources, ratios))
+    each_added = list(map(added, sources, ratios))
     total = sums()
     for each in each_added:
         total.add_sums(each.sums)

@@ -13,7 +13,7 @@ from liqmap.compute.values import Heatmap
 from liqmap.model import Side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -81,13 +81,11 @@ def build_joint_heatmap(
     swept_by: Sequence[PricePath | None],
     open_shares: Sequence[OpenShares | None],
     prices: Sequence[Prices],
-    side_by_side: Callable[..., Iterable[_OverTime]] = map,
 ) -> Heatmap:
     """Return the heatmap of a map of several markets, with the levels and prices of each share's market.
 
     In each column a market is aligned by the prices at its end: its levels times the reference's price,
-    divided by its own. `prices` returns those of each market at some moments [ms]. `side_by_side` applies a
-    function to each market, as `map` does.
+    divided by its own. `prices` returns those of each market at some moments [ms].
     """
     columns, width = _columns(liquidation_map, bin_seconds), bin_seconds * 1000
     grid, ends = _grid(liquidation_map), _times(columns, bin_seconds)[1:]
@@ -115,7 +113,7 @@ def build_joint_heatmap(
         fine = PriceGrid.over(low, high, buckets=_FINER * MAX_ROWS, least_span=0.0)
         return _aligned(over_time(fine), fine, grid, ratio)
 
-    each = list(side_by_side(aligned, range(len(shares))))
+    each = [aligned(number) for number in range(len(shares))]
     value = sum((one.value for one in each), start=np.zeros((len(grid), len(columns))))
     below, above = sum(one.below for one in each), sum(one.above for one in each)
     return Heatmap(grid.edges, _times(columns, bin_seconds), value, below, above)

@@ -1,10 +1,8 @@
-"""Load, compute and draw one map of several markets in a worker process, side by side in its threads."""
+"""Load, compute and draw one map of several markets in a worker process."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from liqmap.collect.coverage import joint_coverage
@@ -68,10 +66,6 @@ class _Part:
     def factor(self) -> int:
         """The number of coins that its symbol counts as one: 1000 for 1000PEPEUSDT."""
         return counted(self.job.market.symbol).factor
-
-    def with_entries(self) -> _Part:
-        """Return it with its entries, if they are needed more than once."""
-        return replace(self, loaded=self.loaded.with_entries())
 
     def source(self) -> Source:
         rules, basis = margin_of(self.job)
@@ -139,54 +133,48 @@ def run_joint_job(job: JointJob) -> MapResult:
 
     Raises RequestError if the selection takes no trade of the window, DataError if a segment is gone.
     """
+    # One after the other: each step is so short that threads would mostly wait for the interpreter.
     watch, request = Stopwatch(), job.request
-    with ThreadPoolExecutor(len(job.jobs)) as threads:
-        # Reading and numpy release the interpreter, so the markets really load side by side.
-        loaded = list(threads.map(partial(_loaded, selects=request.each), job.jobs))
-        parts, left_out = _comparable(job, loaded)
-        if not request.each:
-            together = select_together([each.loaded for each in parts])
-            parts = [replace(each, loaded=its) for each, its in zip(parts, together, strict=True)]
-        parts = list(threads.map(_Part.with_entries, parts))
-        watch.lap("load")
-        sources = [each.source() for each in parts]
-        # Only what all of them cover: a sum over some would look like one over all.
-        coverage = joint_coverage(request.window, {each.market.exchange: each.coverage for each in sources})
-        liquidation_map = build_joint_map(
-            request, coverage, sources, left_out=left_out, side_by_side=threads.map
-        )
-        realised = list(threads.map(realised_of, [each.job for each in parts]))
-        if not liquidation_map.buys.count + liquidation_map.sells.count:
-            trades = {side: sum(each.loaded.trade_count[side] for each in parts) for side in Side}
-            stored = [part for each in parts for part in each.job.parts]
-            raise RequestError(nothing_selected(request, stored, trades))
-        liquidation_map = with_series(
+    parts, left_out = _comparable(job, [_loaded(each, selects=request.each) for each in job.jobs])
+    if not request.each:
+        together = select_together([each.loaded for each in parts])
+        parts = [replace(each, loaded=its) for each, its in zip(parts, together, strict=True)]
+    parts = [replace(each, loaded=each.loaded.with_entries()) for each in parts]
+    watch.lap("load")
+    sources = [each.source() for each in parts]
+    # Only what all of them cover: a sum over some would look like one over all.
+    coverage = joint_coverage(request.window, {each.market.exchange: each.coverage for each in sources})
+    liquidation_map = build_joint_map(request, coverage, sources, left_out=left_out)
+    if not liquidation_map.buys.count + liquidation_map.sells.count:
+        trades = {side: sum(each.loaded.trade_count[side] for each in parts) for side in Side}
+        stored = [part for each in parts for part in each.job.parts]
+        raise RequestError(nothing_selected(request, stored, trades))
+    bin_seconds = parts[0].loaded.bin_seconds
+    prices = [each.loaded.median_prices for each in parts]
+    liquidation_map = with_series(
+        liquidation_map,
+        interest=[each.interest(share) for each, share in zip(parts, liquidation_map.shares, strict=True)],
+        realised=[realised_of(each.job) for each in parts],
+        factors=[each.factor for each in parts],
+        bin_seconds=bin_seconds,
+        prices=prices,
+    )
+    watch.lap("compute")
+
+    def heatmap() -> Heatmap:
+        marks, positions = [each.loaded.marks for each in parts], [each.positions for each in parts]
+        return build_joint_heatmap(
             liquidation_map,
-            interest=[
-                each.interest(share) for each, share in zip(parts, liquidation_map.shares, strict=True)
-            ],
-            realised=realised,
-            factors=[each.factor for each in parts],
-            bin_seconds=parts[0].loaded.bin_seconds,
-            prices=[each.loaded.median_prices for each in parts],
+            [each.levels(timed=True) for each in parts],
+            bin_seconds=bin_seconds,
+            swept_by=[None if each is None else each.path.binned() for each in marks],
+            open_shares=[None if each is None else each.shares for each in positions],
+            prices=prices,
         )
-        watch.lap("compute")
 
-        def heatmap() -> Heatmap:
-            marks, positions = [each.loaded.marks for each in parts], [each.positions for each in parts]
-            return build_joint_heatmap(
-                liquidation_map,
-                [each.levels(timed=True) for each in parts],
-                bin_seconds=parts[0].loaded.bin_seconds,
-                swept_by=[None if each is None else each.path.binned() for each in marks],
-                open_shares=[None if each is None else each.shares for each in positions],
-                prices=[each.loaded.median_prices for each in parts],
-                side_by_side=threads.map,
-            )
-
-        label = " + ".join(EXCHANGES[each.job.market.exchange].label for each in parts)
-        levels = {each.job.market.exchange.value: each.levels for each in parts}
-        return drawn(liquidation_map, label=label, heatmap=heatmap, levels=levels, watch=watch)
+    label = " + ".join(EXCHANGES[each.job.market.exchange].label for each in parts)
+    levels = {each.job.market.exchange.value: each.levels for each in parts}
+    return drawn(liquidation_map, label=label, heatmap=heatmap, levels=levels, watch=watch)
 
 
 def _loaded(job: MapJob, *, selects: bool) -> _Part | LiqmapError:

@@ -13,6 +13,7 @@ import numpy as np
 
 from liqmap import Exchange, MapRequest, Market, Picture, Portion, Selection, TimeWindow, TopN
 from liqmap.clock import utc_now
+from liqmap.memory import tune_memory
 from liqmap.model import Coverage
 from liqmap.run.job import MapJob
 from liqmap.run.joint import Job, JointJob, run_job
@@ -39,6 +40,7 @@ _ASKED: dict[str, tuple[int, Selection, frozenset[Picture]]] = {
 def measure_joint(folder: Path, table: Table) -> None:
     """Draw each exchange alone and all as one map, warm, in turns, as a worker does."""
     table.heading("One map of three exchanges, in store: segments → pictures, CPU time")
+    tune_memory()
     _store(folder)
     store = SegmentStore(folder, max_size=1 << 40)
     store.open(now=utc_now())
