@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,10 +10,10 @@ import numpy as np
 from liqmap.compute.values import SideTrades
 from liqmap.model import Side, notional_of
 from liqmap.model.exact import DIGITS
-from liqmap.store.reading import decimals_of, reading, unscaled
+from liqmap.store.reading import decimals_of, reading, stored, unscaled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from liqmap.compute.selection import Cut
     from liqmap.model.window import TimeWindow
     from liqmap.store.segments import Segment
+    from liqmap.store.tables import Table
 
 _TRADE_COLUMNS = ("price", "size", "extreme")  # besides the time, and all perhaps scaled
 _EXACT_POWERS = 22  # of ten are floats
@@ -52,48 +54,62 @@ def read_largest(
     start_ms = segment.origin.window.start_ms
     whole = segment.origin.window.overlap(window) == segment.origin.window
     bounds = None if whole else (window.start_ms - start_ms, window.end_ms - start_ms)
-    parts, wanted = [_no_rows(turns=turns)], cut.count
+    inverse = segment.origin.inverse
     with reading(segment, side.value) as table:
-        decimals = [decimals_of(table.schema.field(name)) for name in _TRADE_COLUMNS]
-        for batch in table.batches(0, None) if wanted != 0 else ():
-            head = batch.slice(0, wanted) if whole and wanted is not None else batch
-            opened = _opened(head, decimals, inverse=segment.origin.inverse, turns=turns)
-            rows, ended = _cut_batch(opened, bounds, cut)
-            parts.append(rows)
-            if wanted is not None:
-                wanted = max(0, wanted - len(rows[0]))
-            if ended or wanted == 0:
-                break
-    time, price, notional, extreme, *turn = (
-        np.concatenate(columns)[: cut.count] for columns in zip(*parts, strict=True)
-    )
-    extreme[extreme == 0] = np.inf if side is Side.BUY else -np.inf
-    return Largest(SideTrades(side, time + start_ms, price, notional, *turn), extreme)
+        batches = list(_front(table, bounds, cut, inverse=inverse))
+        # The rows of a whole segment end where the count says, whatever they hold.
+        most = cut.count if whole else None
+        time = stored(batches, table.schema.field("time"))[:most]
+        fields = [table.schema.field(name) for name in _TRADE_COLUMNS]
+        columns, decimals = [stored(batches, each)[:most] for each in fields], [*map(decimals_of, fields)]
+        price, extreme = unscaled(columns[0], decimals[0]), unscaled(columns[2], decimals[2])
+        notional = _notional(columns, price, decimals, inverse=inverse)
+        extreme[extreme == 0] = np.inf if side is Side.BUY else -np.inf
+        # Largest first, so the cut is a place.
+        end = len(notional) - int(np.searchsorted(notional[::-1], cut.minimum))
+        rows: slice | NDArray[np.int64] = slice(end)
+        if bounds is not None:
+            (inside,) = np.nonzero((time[:end] >= bounds[0]) & (time[:end] < bounds[1]))
+            rows = inside[: cut.count]
+        turn = None
+        if turns:
+            known = "turn" in table.schema.names
+            turn = stored(batches, table.schema.field("turn"))[:most] if known else np.zeros_like(time)
+            turn = turn[rows].astype(np.int64)
+        time = time[rows].astype(np.int64)
+    time += start_ms
+    return Largest(SideTrades(side, time, price[rows], notional[rows], turn), extreme[rows])
 
 
-Rows = tuple["NDArray[Any]", ...]
-"""Time, price, notional and extreme of trades, and their turns where those are asked for."""
-
-
-def _no_rows(*, turns: bool) -> Rows:
-    rows = np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0)
-    return (*rows, np.empty(0, np.int64)) if turns else rows
-
-
-def _opened(batch: pa.RecordBatch, decimals: list[int | None], *, inverse: bool, turns: bool) -> Rows:
-    stored = [np.from_dlpack(batch.column(name)) for name in _TRADE_COLUMNS]
-    price, extreme = unscaled(stored[0], decimals[0]), unscaled(stored[2], decimals[2])
-    time = np.from_dlpack(batch.column("time")).astype(np.int64)
-    rows = time, price, _notional(stored, price, decimals, inverse=inverse), extreme
-    if not turns:
-        return rows
-    known = "turn" in batch.schema.names
-    turn = np.from_dlpack(batch.column("turn")).astype(np.int64) if known else np.zeros_like(time)
-    return (*rows, turn)
+def _front(
+    table: Table, bounds: tuple[int, int] | None, cut: Cut, *, inverse: bool
+) -> Iterator[pa.RecordBatch]:
+    """Yield the batches that hold what `cut` keeps of the trades inside `bounds`."""
+    fields = [table.schema.field(name) for name in (("size",) if inverse else ("price", "size"))]
+    # As stored, and a little less: so a product of floats, whatever its rounding, decides nothing.
+    smallest = cut.minimum * 10.0 ** sum(decimals_of(each) or 0 for each in fields) * (1 - 1e-9)
+    held = 0
+    for batch in table.batches(0, None) if cut.count != 0 else ():
+        yield batch
+        if cut.count is not None:
+            time = np.from_dlpack(batch.column("time"))
+            held += (
+                len(time)
+                if bounds is None
+                else int(np.count_nonzero((time >= bounds[0]) & (time < bounds[1])))
+            )
+            if held >= cut.count:
+                return
+        if (
+            smallest
+            and len(batch)
+            and math.prod(batch.column(each.name)[-1].as_py() for each in fields) < smallest
+        ):
+            return
 
 
 def _notional(
-    stored: Sequence[NDArray[Any]],
+    columns: Sequence[NDArray[Any]],
     price: NDArray[np.float64],
     decimals: Sequence[int | None],
     *,
@@ -102,20 +118,9 @@ def _notional(
     """Return what `notional_of` returns of a batch, faster where prices and sizes are whole numbers."""
     if not inverse and decimals[0] is not None and decimals[1] is not None:
         places = decimals[0] + decimals[1]
-        product: NDArray[np.float64] = stored[0] * stored[1].astype(np.float64)
+        product: NDArray[np.float64] = columns[0] * columns[1].astype(np.float64)
         # Of twelve digits at most, it is exact, and the division rounds once: that is the float sought.
         if places <= _EXACT_POWERS and product.max(initial=0.0) < 10.0**DIGITS:
             product /= 10.0**places
             return product
-    return notional_of(price, unscaled(stored[1], decimals[1]), inverse=inverse)
-
-
-def _cut_batch(batch: Rows, bounds: tuple[int, int] | None, cut: Cut) -> tuple[Rows, bool]:
-    time, _, notional, *_ = batch
-    # Largest first, so the cut is a place; a batch that it leaves whole is not copied.
-    end = len(notional) - int(np.searchsorted(notional[::-1], cut.minimum))
-    kept: slice | NDArray[np.bool_] = slice(end)
-    if bounds is not None:
-        kept = (time >= bounds[0]) & (time < bounds[1])
-        kept[end:] = False
-    return tuple(column[kept] for column in batch), end < len(notional)
+    return notional_of(price, unscaled(columns[1], decimals[1]), inverse=inverse)

@@ -71,12 +71,16 @@ def verify_segment(segment: Segment) -> None:
 
 def column_of(batches: Sequence[pa.RecordBatch], column: pa.Field) -> NDArray[Any]:
     """Return a column of batches, with prices and sizes as floats."""
+    whole, decimals = stored(batches, column), decimals_of(column)
+    return whole if decimals is None else unscaled(whole, decimals)
+
+
+def stored(batches: Sequence[pa.RecordBatch], column: pa.Field) -> NDArray[Any]:
+    """Return a column of batches as it is stored."""
     # A table without rows may have no batch either; pa.array() would import pandas.
     chunks = [batch.column(column.name) for batch in batches] or [pa.nulls(0, column.type)]
     parts = [np.from_dlpack(chunk) for chunk in chunks]
-    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    decimals = decimals_of(column)
-    return whole if decimals is None else unscaled(whole, decimals)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def unscaled(values: NDArray[Any], decimals: int | None) -> NDArray[np.float64]:
