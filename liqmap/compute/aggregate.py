@@ -136,6 +136,7 @@ def build_joint_map(
             source.entries(),
             source.rules,
             sums=sums(),
+            path=source.path,
             last_price=source.last_price,
             ratio=ratio,
             positions=source.positions,

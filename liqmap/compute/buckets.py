@@ -55,20 +55,36 @@ class LevelSums:
     def add(self, levels: Sequence[LiquidationLevels]) -> None:
         """Add levels of one side, leverages in the order of the sums."""
         for row, each in enumerate(levels):
-            if not len(each.price):
-                continue
-            # One bincount for both, over the few buckets that a stretch reaches: what stands is summed in
-            # even places, what is swept in odd ones.
-            place = self._grid.bucket_of(each.price)
-            lowest = int(place.min())
-            place -= lowest
-            place *= 2
-            place += ~each.standing
-            sums = np.bincount(place, weights=each.notional).astype(np.float64, copy=False)
-            standing, swept = sums[::2], sums[1::2]
-            self._standing[each.side][row, lowest : lowest + len(standing)] += standing
-            self._swept[each.side][lowest : lowest + len(swept)] += swept
-            self._add_cut(each, place, standing, lowest=lowest)
+            self.add_row(each.side, row, price=each.price, notional=each.notional, standing=each.standing)
+
+    def add_row(
+        self,
+        side: Side,
+        row: int,
+        *,
+        price: NDArray[np.float64],
+        notional: NDArray[np.float64],
+        standing: NDArray[np.bool_],
+    ) -> None:
+        """Add levels at the leverage in place `row` of the sums."""
+        if not len(price):
+            return
+        # One bincount for both, over the few buckets that a stretch reaches: what stands is summed in
+        # even places, what is swept in odd ones.
+        place = self._grid.bucket_of(price)
+        lowest = int(place.min())
+        place -= lowest
+        place *= 2
+        place += ~standing
+        sums = np.bincount(place, weights=notional).astype(np.float64, copy=False)
+        stands, swept = sums[::2], sums[1::2]
+        self._standing[side][row, lowest : lowest + len(stands)] += stands
+        self._swept[side][lowest : lowest + len(swept)] += swept
+        for number, (bound, bucket) in enumerate(self._bounds[side]):
+            if 0 <= bucket - lowest < len(stands) and stands[bucket - lowest]:
+                (cut,) = np.nonzero(place == 2 * (bucket - lowest))
+                inside = price[cut] >= bound if side is Side.BUY else price[cut] <= bound
+                self._cut[side][number] += float(notional[cut[inside]].sum())
 
     def add_sums(self, other: LevelSums) -> None:
         """Add the sums of another market, which were made over the same range around the same last price."""
@@ -149,22 +165,6 @@ class LevelSums:
             short_near=nearest_price(Side.SELL),
             swept=total(self._swept[Side.BUY] + self._swept[Side.SELL]),
         )
-
-    def _add_cut(
-        self,
-        levels: LiquidationLevels,
-        place: NDArray[np.int64],
-        standing: NDArray[np.float64],
-        *,
-        lowest: int,
-    ) -> None:
-        """Add what stands in the buckets that bands cut; places and sums begin with the bucket `lowest`."""
-        for number, (bound, bucket) in enumerate(self._bounds[levels.side]):
-            if 0 <= bucket - lowest < len(standing) and standing[bucket - lowest]:
-                (cut,) = np.nonzero(place == 2 * (bucket - lowest))
-                price = levels.price[cut]
-                inside = price >= bound if levels.side is Side.BUY else price <= bound
-                self._cut[levels.side][number] += float(levels.notional[cut[inside]].sum())
 
     def _within(self, side: Side, number: int) -> float:
         _, bucket = self._bounds[side][number]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liqmap.compute.buckets import LevelSums, depth
+from liqmap.compute.by_price import MANY, PriceSums, rows_of
 from liqmap.compute.clusters import find_clusters, labelled
 from liqmap.compute.margin import allowed_leverage, liquidation_price, shares
 from liqmap.compute.selection import Cut, merge
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 LARGEST_KEPT: Final = 100
 """How many of each side's largest trades a map keeps, for drawing; all others only count in its sums."""
+
+_AT_ONCE: Final = 20_000  # trades: enough for numpy to be fast, few enough for the CPU cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +73,7 @@ def build_map(
     last_price = float(path.close[-1])
     bounds = level_bounds(path, request, rules)
     sums = LevelSums(*bounds, leverages=request.leverages, last_price=last_price)
-    added = add_up(request, entries, rules, sums=sums, last_price=last_price, positions=positions)
+    added = add_up(request, entries, rules, sums=sums, path=path, last_price=last_price, positions=positions)
     return map_of(
         request, coverage, added, path=path, trade_count=trade_count, last_price=last_price, basis=basis
     )
@@ -82,42 +85,31 @@ def add_up(
     rules: MarginRules,
     *,
     sums: LevelSums,
+    path: PricePath,
     last_price: float,
     ratio: float = 1.0,
     positions: Positions | None = None,
 ) -> Added:
     """Add the levels of `entries` to `sums`, and return what they add up to.
 
-    Levels are computed and swept by the market's own prices, of which the last is `last_price`. They are
+    Levels are computed and swept by the market's own prices, of `path`, whose last is `last_price`. They are
     added times `ratio`, as those of the reference.
     """
-    selections = {side: _Selection(side) for side in Side}
-    unplaced = not_opened = closed = 0.0
+    adding = {
+        side: _Adding(
+            side, request, rules, sums, path, last_price=last_price, ratio=ratio, positions=positions
+        )
+        for side in Side
+    }
     for stretch in entries:
         for side, trades in stretch.trades.items():
-            selections[side].add(trades if ratio == 1 else replace(trades, price=trades.price * ratio))
-            opening, after = trades, stretch.after[side]
-            if positions is not None:
-                # In about half of the intervals nothing was opened, and levels of nothing need no computing.
-                opens = np.flatnonzero(positions.opens(trades.time))
-                opening, after = trades.chosen(opens), after.chosen(opens)
-                too_large = _unplaced(trades, request, rules) - _unplaced(opening, request, rules)
-                idle = float(trades.notional.sum()) - float(opening.notional.sum()) - too_large
-                not_opened += idle * (1 if rules.split else len(request.leverages))
-                unplaced += too_large
-            levels = levels_of(
-                opening, request, rules, after=after, last_price=last_price, positions=positions
-            )
-            sums.add([aligned(each, ratio) for each in levels])
-            for each in levels:
-                if each.selected is not None and each.opened is not None:
-                    opened = float(each.opened.sum())
-                    not_opened += float(each.selected.sum()) - opened
-                    closed += opened - float(each.notional.sum())
-            # A trade that may not have the lowest leverage may have none.
-            if len(levels[0].price) < len(opening):
-                unplaced += _unplaced(opening, request, rules)
-    buys, sells = selections[Side.BUY].selected(), selections[Side.SELL].selected()
+            adding[side].add(trades, stretch.after[side])
+    for each in adding.values():
+        each.finish()
+    buys, sells = (adding[side].selection.selected() for side in Side)
+    unplaced, not_opened, closed = (
+        sum(getattr(each, name) for each in adding.values()) for name in ("unplaced", "not_opened", "closed")
+    )
     return Added(sums, buys, sells, unplaced, not_opened, closed)
 
 
@@ -192,7 +184,7 @@ def levels_of(
     entries = None if positions is None else positions.entries(trades.side, trades.time)
     found = []
     for leverage, part in zip(request.leverages, share, strict=True):
-        placed = _rows(part > 0)
+        placed = rows_of(part > 0)
         entry, notional = trades.price[placed], trades.notional[placed]
         price = liquidation_price(rules, trades.side, leverage=leverage, entry_price=entry, notional=notional)
         levels = LiquidationLevels(
@@ -245,13 +237,6 @@ def _bound(
     return np.minimum(extreme, last_price) if side is Side.BUY else np.maximum(extreme, last_price)
 
 
-def _rows(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
-    """Return `mask`, as a slice if it marks exactly a tail: slicing copies nothing."""
-    marked = int(np.count_nonzero(mask))
-    # It usually does: trades come largest first, and only the largest are barred from high leverages.
-    return slice(len(mask) - marked, len(mask)) if mask[len(mask) - marked :].all() else mask
-
-
 def _unplaced(trades: SideTrades, request: MapRequest, rules: MarginRules) -> float:
     allowed = allowed_leverage(rules, entry_price=trades.price, notional=trades.notional)
     return float(trades.notional[allowed < request.leverages[0]].sum())
@@ -277,6 +262,92 @@ def level_bounds(path: PricePath, request: MapRequest, rules: MarginRules) -> tu
     )
     # Levels are rounded to twelve digits, so they may lie a little beyond.
     return lowest * (1 - 1e-9), highest * (1 + 1e-9)
+
+
+class _Adding:
+    """Adds up one side's selected trades, which come in stretches, and their levels."""
+
+    def __init__(
+        self,
+        side: Side,
+        request: MapRequest,
+        rules: MarginRules,
+        sums: LevelSums,
+        path: PricePath,
+        *,
+        last_price: float,
+        ratio: float,
+        positions: Positions | None,
+    ) -> None:
+        self.selection = _Selection(side)
+        self.unplaced = self.not_opened = self.closed = 0.0
+        self._request, self._rules, self._sums, self._positions = request, rules, sums, positions
+        self._path, self._last_price, self._ratio = path, last_price, ratio
+        self._by_price: PriceSums | None = None
+        self._waiting: list[tuple[SideTrades, Aftermath]] = []
+
+    def add(self, trades: SideTrades, after: Aftermath) -> None:
+        """Add trades, and what the price did after each."""
+        self.selection.add(trades if self._ratio == 1 else replace(trades, price=trades.price * self._ratio))
+        if self._positions is not None:
+            self._add_levels(*self._opening(self._positions, trades, after))
+        elif len(trades) < MANY:
+            self._add_levels(trades, after)
+        else:
+            if self._by_price is None:
+                self._by_price = PriceSums.of(trades.side, self._request, self._rules, self._path)
+            bound = _bound(trades.side, self._request.levels, after.extreme, self._last_price)
+            others = self._by_price.add(trades, bound)
+            self._waiting.append((trades.chosen(others), after.chosen(others)))
+            # Their levels are computed once there are many, because numpy is slow with few.
+            if sum(len(each) for each, _ in self._waiting) >= _AT_ONCE:
+                self._add_waiting()
+
+    def finish(self) -> None:
+        """Add what has been summed up by prices, and what waits."""
+        self._add_waiting()
+        if self._by_price is not None:
+            self._by_price.put_into(self._sums, ratio=self._ratio)
+
+    def _opening(
+        self, positions: Positions, trades: SideTrades, after: Aftermath
+    ) -> tuple[SideTrades, Aftermath]:
+        """Return the trades of intervals in which open interest opened anything; the others are counted."""
+        # In about half of the intervals nothing was opened, and levels of nothing need no computing.
+        opens = np.flatnonzero(positions.opens(trades.time))
+        opening = trades.chosen(opens)
+        too_large = _unplaced(trades, self._request, self._rules)
+        too_large -= _unplaced(opening, self._request, self._rules)
+        idle = float(trades.notional.sum()) - float(opening.notional.sum()) - too_large
+        self.not_opened += idle * (1 if self._rules.split else len(self._request.leverages))
+        self.unplaced += too_large
+        return opening, after.chosen(opens)
+
+    def _add_waiting(self) -> None:
+        if self._waiting:
+            trades, after = zip(*self._waiting, strict=True)
+            self._add_levels(SideTrades.joined(trades), Aftermath.joined(after))
+            self._waiting = []
+
+    def _add_levels(self, trades: SideTrades, after: Aftermath) -> None:
+        """Compute the levels of trades one by one, and add them."""
+        levels = levels_of(
+            trades,
+            self._request,
+            self._rules,
+            after=after,
+            last_price=self._last_price,
+            positions=self._positions,
+        )
+        self._sums.add([aligned(each, self._ratio) for each in levels])
+        for each in levels:
+            if each.selected is not None and each.opened is not None:
+                opened = float(each.opened.sum())
+                self.not_opened += float(each.selected.sum()) - opened
+                self.closed += opened - float(each.notional.sum())
+        # A trade that may not have the lowest leverage may have none.
+        if len(levels[0].price) < len(trades):
+            self.unplaced += _unplaced(trades, self._request, self._rules)
 
 
 class _Selection:

@@ -122,6 +122,18 @@ def allowed_leverage(
     return _of_tier(_max_leverage(rules.brackets), rules.brackets, value)
 
 
+def first_tier(rules: MarginRules, side: Side, leverages: Sequence[int]) -> float:
+    """Return up to which value (or size, where that decides the tier) positions stay in the first tier.
+
+    Until they are liquidated, at any of `leverages`: the level is then a multiple of the entry price.
+    """
+    brackets, sign = rules.brackets, 1 if (side is Side.SELL) != rules.inverse else -1
+    if brackets is None:
+        return np.inf
+    caps = [_by_tier(rules, brackets, 1 + sign / each, sign)[0][:-1] for each in leverages]
+    return float(np.concatenate([brackets.cap, *caps]).min(initial=np.inf))
+
+
 def least_distance(rules: MarginRules, leverages: Sequence[int]) -> float:
     """Return a share of the entry price that every level is further away from it, whatever the position.
 
@@ -171,21 +183,9 @@ def _remaining_value(
     """
     sign = 1 if rises else -1
     bankrupt = 1 + sign / leverage
-    brackets = rules.brackets
-    if brackets is None:
+    if rules.brackets is None:
         return np.full(len(value), bankrupt)
-    # In every tier the multiple is factor + constant / value. By mark, the tier is that of the value at
-    # liquidation, which is not known yet. But the equation is monotone and piecewise linear in it, so each
-    # cap corresponds to one value at entry. Comparing with these finds the tier at once, without guessing
-    # the entry's tier and repeating until it agrees.
-    if rules.valuation is Valuation.SIZE:
-        caps, factor = brackets.cap, bankrupt / (1 + sign * (brackets.rate + rules.fee))
-        constant = np.zeros(len(caps))
-    elif rules.valuation is Valuation.ENTRY:
-        caps, factor, constant = brackets.cap, bankrupt - sign * brackets.rate, sign * brackets.deduction
-    else:
-        offset, slope = sign * brackets.deduction, 1 + sign * brackets.rate
-        caps, factor, constant = (brackets.cap * slope - offset) / bankrupt, bankrupt / slope, offset / slope
+    caps, factor, constant = _by_tier(rules, rules.brackets, bankrupt, sign)
     multiple = np.full(len(value), factor[0])  # the first tier's constant is 0
     # caps[:-1]: values beyond the last cap are computed with the last tier.
     beyond, tier = _beyond_first(caps[:-1], value)
@@ -193,15 +193,33 @@ def _remaining_value(
     return multiple
 
 
+def _by_tier(
+    rules: MarginRules, brackets: Brackets, bankrupt: float, sign: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return each tier's cap of the value at entry (or of the size), factor, and constant.
+
+    In every tier the multiple is factor + constant / value. By mark, the tier is that of the value at
+    liquidation, which is not known yet. But the equation is monotone and piecewise linear in it, so each cap
+    corresponds to one value at entry. Comparing with these finds the tier at once, without guessing the
+    entry's tier and repeating until it agrees.
+    """
+    if rules.valuation is Valuation.SIZE:
+        return brackets.cap, bankrupt / (1 + sign * (brackets.rate + rules.fee)), np.zeros(len(brackets.cap))
+    if rules.valuation is Valuation.ENTRY:
+        return brackets.cap, bankrupt - sign * brackets.rate, sign * brackets.deduction
+    offset, slope = sign * brackets.deduction, 1 + sign * brackets.rate
+    return (brackets.cap * slope - offset) / bankrupt, bankrupt / slope, offset / slope
+
+
 def _of_tier(
     per_tier: NDArray[np.float64], brackets: Brackets | None, value: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return `per_tier` at each value's tier; its last axis ends with an entry for values beyond them."""
-    found: NDArray[np.float64] = np.repeat(per_tier[..., :1], len(value), axis=-1)
+    tier = np.zeros(len(value), np.intp)
     if brackets is not None:
-        beyond, tier = _beyond_first(brackets.cap, value)
-        found[..., beyond] = per_tier[..., tier]
-    return found
+        beyond, found = _beyond_first(brackets.cap, value)
+        tier[beyond] = found
+    return per_tier.take(tier, axis=-1)
 
 
 def _max_leverage(brackets: Brackets | None) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from liqmap.model import Side
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,6 +48,17 @@ class SideTrades:
         """Return an empty list of a side's trades."""
         return cls(side, np.empty(0, np.int64), np.empty(0), np.empty(0))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the trades of several lists of one side one behind the other: not largest first."""
+        time, price, notional = (
+            np.concatenate([getattr(each, name) for each in parts]) for name in ("time", "price", "notional")
+        )
+        turns = [each.turn for each in parts if each.turn is not None]
+        return cls(
+            parts[0].side, time, price, notional, np.concatenate(turns) if len(turns) == len(parts) else None
+        )
+
     def __len__(self) -> int:
         return len(self.time)
 
@@ -68,6 +79,15 @@ class Aftermath:
 
     extreme: NDArray[np.float64]
     soon: NDArray[np.float64] | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the aftermaths of several lists of trades one behind the other."""
+        soon = [each.soon for each in parts if each.soon is not None]
+        return cls(
+            np.concatenate([each.extreme for each in parts]),
+            np.concatenate(soon) if len(soon) == len(parts) else None,
+        )
 
     def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Aftermath:
         """Return the aftermath of the trades at `rows`."""

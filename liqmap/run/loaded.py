@@ -251,25 +251,11 @@ def together(parts: Sequence[Entries]) -> Entries:
     trades, after = {}, {}
     for side in Side:
         # Oldest first, so that of equal trades the earlier stays in front.
-        selected = [part.trades[side] for part in reversed(parts)]
-        order = np.argsort(-np.concatenate([each.notional for each in selected]), kind="stable")
-        time, price, notional = (
-            np.concatenate([getattr(each, name) for each in selected])[order]
-            for name in ("time", "price", "notional")
-        )
-        turns = [each.turn for each in selected if each.turn is not None]
-        turn = np.concatenate(turns)[order] if len(turns) == len(selected) else None
-        trades[side] = SideTrades(side, time, price, notional, turn)
-        after[side] = _joined_after([part.after[side] for part in reversed(parts)]).chosen(order)
+        selected = SideTrades.joined([part.trades[side] for part in reversed(parts)])
+        order = np.argsort(-selected.notional, kind="stable")
+        trades[side] = selected.chosen(order)
+        after[side] = Aftermath.joined([part.after[side] for part in reversed(parts)]).chosen(order)
     return Entries(trades, after)
-
-
-def _joined_after(parts: Sequence[Aftermath]) -> Aftermath:
-    soon = [part.soon for part in parts if part.soon is not None]
-    return Aftermath(
-        np.concatenate([part.extreme for part in parts]),
-        np.concatenate(soon) if len(soon) == len(parts) else None,
-    )
 
 
 def _until_end(found: Largest, later: float) -> Aftermath:
