@@ -69,6 +69,7 @@ async def health_server(
     if not settings.port:
         yield
         return
+    # Functions and not values: each request is answered by the state of its moment.
     pages = _pages(connected=connected, drawing=drawing, metrics=metrics, trouble=trouble)
     # A monitor that keeps its connection open must not delay the stop.
     runner = web.AppRunner(pages, access_log=None, shutdown_timeout=1)

@@ -60,5 +60,6 @@ def _reply(result: Drawn) -> Reply:
 def _smaller(result: Drawn) -> Drawn:
     if not isinstance(result, MapResult):
         return replace(result, picture=half_size(result.picture))
+    # The first is the map, which says most alone.
     kind, png = next(iter(result.pictures.items()))
     return replace(result, pictures={kind: half_size(png)})

@@ -86,6 +86,7 @@ async def _seal(options: argparse.Namespace, engine: Engine) -> None:
     now = datetime.now(UTC)
     end = newest_boundary(now) if options.end is None else parse_end(options.end, now=now)
     path = options.file or engine.accuracy.path
+    # Only to complete the symbol: it must have been listed then.
     window = TimeWindow.ending(end, parse_window(engine.settings.ledger.window))
     seal = await engine.accuracy.seal(await _market(options, engine, window), end, path=path)
     _say(f"sealed  {seal.market.symbol} at {seal.time:%Y-%m-%d %H:%M} UTC, {len(seal.marked)} zones marked")

@@ -151,6 +151,7 @@ class DayFiles:
     async def _fetch_whole(self, day: Day, *, replaces: bool = False) -> Segment:
         """Fetch a day, and move rows to their own days where only the file of a day beside has them."""
         segment = await self._fetch(day, replaces=replaces)
+        # The new file can complete the days beside it, and theirs can complete this one.
         for each in (day.shifted(-1), day, day.shifted(1)):
             await self._complete(each)
         return self._stored(day) or segment

@@ -42,6 +42,7 @@ class ExchangeMargin:
 
     def rule(self, *, on: date) -> MarginRule:
         """Return the exchange's rule for maintenance margin on a day."""
+        # The rules come oldest first, and the newest has no end.
         return next(rule for rule in self.rules if rule.until is None or on < rule.until)
 
 

@@ -65,6 +65,7 @@ def draw_bottom_axis(
         x = float(panel.x(value))
         canvas.line([x, x], [panel.box.bottom, panel.box.top], palette.grid)
         box = text_box(x, y, text, size=SIZES.tick, anchor="m")
+        # A value without room keeps its line; two texts that touch could not be read.
         if box.left > taken and box.right <= end:
             canvas.text(x, y, text, palette.muted, size=SIZES.tick, anchor="m")
             taken = box.right + 14

@@ -127,6 +127,7 @@ def _leverages(leverages: str | Sequence[int] | Mapping[int, float]) -> str:
     if isinstance(leverages, str):
         return leverages
     if isinstance(leverages, Mapping):
+        # As text, so that values pass the same checks as what is typed.
         return ",".join(f"{leverage}:{weight}" for leverage, weight in leverages.items())
     return ",".join(map(str, leverages))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SECONDS: Final = 86_400
-_EPOCH = date(2015, 1, 1).toordinal()
+_EPOCH = date(2015, 1, 1).toordinal()  # before the first day that any exchange publishes
 
 # Days over which the price wanders, and by how much of a day's volatility each adds to its level.
 _OCTAVES = ((1, 0.7), (4, 1.6), (16, 3.2), (64, 6.0), (256, 12.0))
@@ -131,6 +131,7 @@ class SimulatedMarket:
         salt = int(
             np.random.SeedSequence([self.seed, *f"{symbol} {name}".encode()]).generate_state(1, np.uint64)[0]
         )
+        # Of each index alone, so that a day can be made without those before it.
         with np.errstate(over="ignore"):
             mixed = index.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(salt)
             mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -159,6 +160,7 @@ def _arrivals(
     rng: np.random.Generator, count: int, pace: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return each trade's second and its time [ms of the day], ascending; many share a millisecond."""
+    # In bursts: most seconds get few trades, and some get very many.
     intensity = pace * rng.gamma(0.6, 1 / 0.6, SECONDS)
     per_second = rng.multinomial(count, intensity / intensity.sum())
     second = np.repeat(np.arange(SECONDS), per_second)

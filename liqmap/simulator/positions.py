@@ -74,6 +74,7 @@ class OpenPositions:
         """Close `size` in total: each position by its temper, and what was open before like the average."""
         loses = self.entry > mark if self.is_long else self.entry < mark
         temper = self.temper * np.where(loses, _LOSERS, 1.0)
+        # No position closes more than it has; what is left over is spread again.
         while size > _GONE and self.total > _GONE:
             weight = self.size * temper
             part = min(1.0, size / (self.before + float(weight.sum()) + _GONE))
@@ -180,6 +181,7 @@ class PositionBook:
 def _parts(size: NDArray[np.float64], wanted: NDArray[np.float64], opened: float) -> NDArray[np.float64]:
     """Return how much of each trade opens a position: `opened` in total, as far as the trades suffice."""
     parts = np.zeros(len(size))
+    # A trade that is full leaves its share to the others, in the next round.
     for _ in range(8):
         left, room = opened - parts.sum(), wanted * (parts < size)
         if left <= _GONE or not room.any():
