@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -11,6 +10,13 @@ from typing import TYPE_CHECKING
 
 from liqmap.errors import DataError
 from liqmap.exchanges.columns import CappedReader, printable
+
+try:
+    from isal import igzip as gzip  # inflates in a third of zlib's time
+    from isal.isal_zlib import error as gzip_error
+except ImportError:  # there is no package of it for every processor
+    import gzip
+    from zlib import error as gzip_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +54,7 @@ def opened_gzip(path: Path, *, name: str, max_unpacked_size: int) -> Iterator[Ca
 def _sound(name: str, kind: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, gzip_error, EOFError) as error:
         raise _unsound(name, kind) from error
     except OSError as error:
         # What the bytes cause has no number of its own, or is a seek to before the start.
