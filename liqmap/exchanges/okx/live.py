@@ -107,23 +107,14 @@ class OkxLive:
             return self._read(json_object(text))
 
     def _read(self, message: dict[str, Any]) -> Message:
-        match message:
-            case {"event": "subscribe", "id": str(number), "arg": {"channel": "trades", "instId": str(name)}}:
-                return _acknowledged(number, name, accepted=True)
-            # Who is not accepted for now still waits, and is asked for again.
-            case {"event": "error", "id": str(number), "msg": str(words), **more} if (
-                more.get("code") not in _NOT_NOW
-            ):
-                found = _NAMED.search(words)
-                return _acknowledged(number, found[1] if found else None, accepted=False)
-            case {"event": "notice", "code": code} if code == _LEAVING:
-                return Leaving()
-            case {"arg": {"channel": "trades"}, "data": list(rows)}:
-                return [trade for row in rows for trade in _trade(row)]
-            case {"arg": {"channel": "liquidation-orders"}, "data": list(rows)}:
-                return _liquidations(rows)
-            case {"event": str()}:
-                return None
+        # Nearly every message is of trades. A pattern of the whole message would take longer than its trade.
+        if "event" in message:
+            return _answer(message)
+        channel, rows = message["arg"]["channel"], message["data"]
+        if isinstance(rows, list) and channel == "trades":
+            return [trade for row in rows for trade in _trade(row)]
+        if isinstance(rows, list) and channel == "liquidation-orders":
+            return _liquidations(rows)
         raise TypeError("a message is of no kind that is known")
 
     def newest_url(self, base_url: str, symbol: str) -> str:
@@ -208,6 +199,24 @@ class OkxBackfill:
         except DataError as error:
             return error
         return DataError("OKX refuses to tell recent trades; try again later.")
+
+
+def _answer(message: dict[str, Any]) -> Message:
+    """Return what an answer to a subscription holds, or a notice."""
+    match message:
+        case {"event": "subscribe", "id": str(number), "arg": {"channel": "trades", "instId": str(name)}}:
+            return _acknowledged(number, name, accepted=True)
+        # Who is not accepted for now still waits, and is asked for again.
+        case {"event": "error", "id": str(number), "msg": str(words), **more} if (
+            more.get("code") not in _NOT_NOW
+        ):
+            found = _NAMED.search(words)
+            return _acknowledged(number, found[1] if found else None, accepted=False)
+        case {"event": "notice", "code": code} if code == _LEAVING:
+            return Leaving()
+        case {"event": str()}:
+            return None
+    raise TypeError("a message is of no kind that is known")
 
 
 def _acknowledged(number: str, instrument: str | None, *, accepted: bool) -> Acknowledged:

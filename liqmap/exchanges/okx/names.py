@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 SWAP: Final = re.compile(r"([^\W_]+)-(USDT|USDC)-SWAP")
@@ -22,6 +23,7 @@ def family_of(symbol: str) -> str:
     return instrument_of(symbol).removesuffix("-SWAP")
 
 
+@lru_cache(maxsize=1024)  # every trade of a stream names its own
 def symbol_of_swap(instrument: str) -> str | None:
     """Return the symbol of a linear swap, None for another instrument."""
     found = SWAP.fullmatch(instrument)
