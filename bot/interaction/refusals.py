@@ -16,6 +16,7 @@ TOO_LARGE: Final = (
     "The answer is too large for this server; ask for fewer pictures or trades, or for a shorter window."
 )
 
+# A proxy before Discord refuses by HTTP's status alone, Discord itself by a code of its own.
 _PAYLOAD_TOO_LARGE: Final = 413
 _ENTITY_TOO_LARGE: Final = 40005
 _IN_TROUBLE = "Discord has trouble right now; ask again in a few minutes."

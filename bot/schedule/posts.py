@@ -43,7 +43,7 @@ _NOT_TO_BE_EDITED = frozenset({10008, 50083})
 
 Sending reopens an archived thread, and edits do not keep a thread open. So a new message is sent instead.
 """
-_PUBLISHED_ALREADY = 40033
+_PUBLISHED_ALREADY = 40033  # Discord's code; the answer to an earlier try may have been lost
 _PUBLISHED_WITHIN = 60.0  # seconds; a longer wait would hold up the posts that follow
 _HISTORY = 100  # messages, as many as Discord returns at once
 _CLOCKS_DIFFER = timedelta(minutes=1)  # messages are dated by Discord's clock

@@ -46,10 +46,10 @@ LOOKED_AGAIN_AFTER: Final = timedelta(minutes=10)
 
 RETRIED_AFTER: Final = timedelta(minutes=5)
 _PATIENCE = 20.0  # seconds for all pages of an exchange
-_PATIENCE_FOR_VOLUMES = 5.0
+_PATIENCE_FOR_VOLUMES = 5.0  # seconds; volumes only sort suggestions
 _PATIENCE_FOR_FILES = 5.0
-_LEAST_WAIT = 60.0
-_MOST_LOOKED_FOR = 10_000
+_LEAST_WAIT = 60.0  # seconds; a list that is due at once, again and again, must not become a busy loop
+_MOST_LOOKED_FOR = 10_000  # files; a forgotten one is only looked for again
 _MOST_NEAR = 3
 
 
@@ -211,6 +211,7 @@ class Listings:
         """Return which of `markets` have a file of the window's first or last completed day."""
         wanted = [(market, day) for market in markets for day in self._days_over(market.exchange, window)]
         unknown = [each for each in wanted if each not in self._published]
+        # A file that is not found in time counts as missing: the symbol can still be completed.
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_FOR_FILES):
                 await asyncio.gather(*(self._look_for(*each) for each in unknown))
@@ -220,6 +221,7 @@ class Listings:
         """Return the first and the last day of a window that is over."""
         days = file_days(exchange, window)
         over = [each.day for each in days if each.window.end <= self._clock.now()]
+        # A symbol that was listed or delisted within the window has a file of one of them only.
         return list(dict.fromkeys(over[:1] + over[-1:]))
 
     async def _look_for(self, market: Market, day: date) -> None:

@@ -183,6 +183,7 @@ class RecentTrades:
     async def _settled(self, window: TimeWindow) -> TimeWindow | None:
         """Return the part of `window` in which no more trades can appear, after a short wait for its end."""
         unsettled = window.end + SETTLED_AFTER - self._clock.now()
+        # A window that ends later is drawn as far as it is settled.
         if unsettled <= SETTLED_AFTER + _WAITED_FOR:
             await self._clock.sleep(unsettled.total_seconds())
         return window.overlap(TimeWindow(_EARLIEST, self.settled_until))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from liqmap.model.window import TimeWindow
 
+# Holes are stored with the segment, so only the longest are kept should a file skip ids everywhere.
 _MOST_HOLES = 200
 _NOWHERE = np.empty(0, np.int64)
 _OVERLAP = timedelta(hours=1)  # of the files of two days that follow each other

@@ -19,7 +19,7 @@ import xxhash
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_DIGITS: Final = 16
+_DIGITS: Final = 16  # hexadecimal, of 64 bits
 
 
 class _Form(NamedTuple):

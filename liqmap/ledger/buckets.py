@@ -44,7 +44,7 @@ LEAST_WINDOWS: Final = 30
 
 # This share of the baseline is spread evenly: a bucket of density 0 would make a gain infinite.
 _UNIFORM: Final = 0.01
-_MARKED_SHARE: Final = 0.1
+_MARKED_SHARE: Final = 0.1  # of the buckets, as docs/accuracy.md defines marked zones
 
 
 def bucket_of(price: NDArray[np.float64], side: Side, *, last_price: float) -> NDArray[np.int64]:

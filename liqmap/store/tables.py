@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ARROW_MAGIC: Final = b"ARROW1\0\0"
 _END_DIGITS = 10
-_HASH_DIGITS = 16
+_HASH_DIGITS = 16  # hexadecimal, of 64 bits
 _ENTRY = _END_DIGITS + _HASH_DIGITS
 
 

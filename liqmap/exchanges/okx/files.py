@@ -36,8 +36,8 @@ COLUMNS: Final = ("instrument_name", "trade_id", "side", "price", "size", "creat
 _OLD_COLUMNS: Final = COLUMNS[:6]
 _SIDES = ("sell", "buy")
 _ALL: Final = "allswap"
-_MOST_HEADERS = 2
-_UTC_8: Final = timedelta(hours=8)
+_MOST_HEADERS = 2  # one in each language
+_UTC_8: Final = timedelta(hours=8)  # the time zone by which OKX splits its files
 _LATEST = 1e13  # in ms
 
 _LINEAR = Contract("OKX swap", date(2021, 10, 1))

@@ -153,7 +153,7 @@ class OkxLiquidationPages:
 class OkxBackfill:
     """Pages of single fills by REST, backwards from an id or a time."""
 
-    reach = timedelta(days=89)  # of three months
+    reach = timedelta(days=89)  # OKX keeps three months, and the shortest three have 89 days
     page_rows = 100
     page_weight = 1
     sends_fills = True
