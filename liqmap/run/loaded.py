@@ -109,11 +109,13 @@ class Loaded:
             yield from self.stretches
             return
         waiting: list[Entries] = []
+        count = 0
         for entries in self._by_part(timed=timed):
             waiting.append(entries)
-            if sum(map(_count, waiting)) >= _STRETCH:
+            count += sum(map(len, entries.trades.values()))
+            if count >= _STRETCH:
                 yield together(waiting)
-                waiting = []
+                waiting, count = [], 0
         if waiting:
             yield together(waiting)
 
@@ -261,7 +263,3 @@ def together(parts: Sequence[Entries]) -> Entries:
 def _until_end(found: Largest, later: float) -> Aftermath:
     worst = np.minimum if found.trades.side is Side.BUY else np.maximum
     return Aftermath(worst(found.extreme, later))
-
-
-def _count(entries: Entries) -> int:
-    return sum(map(len, entries.trades.values()))
