@@ -10,22 +10,20 @@ levels are computed once a price.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from liqmap.compute.margin import first_tier, liquidation_price, shares
-from liqmap.model import Side
+from liqmap.model import LevelFilter, Side
 from liqmap.model.exact import DIGITS, rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from liqmap.compute.buckets import LevelSums
     from liqmap.compute.margin import MarginRules
+    from liqmap.compute.standing import EntryShares, Positions, SweptSearch
     from liqmap.compute.values import PricePath, SideTrades
     from liqmap.model import MapRequest
 
@@ -36,109 +34,178 @@ _MOST_SUMS: Final = 2_500_000  # 20 MB a side: half a million prices at four lev
 _NEARLY: Final = 1e-11  # of quotients, more than the rounding to twelve digits changes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class _Swept(NamedTuple):
+    """What was left of swept levels: a row for each leverage, and in it an element for each price.
+
+    `levels` are those of the prices, and `search` finds when they were swept.
+    """
+
+    sums: NDArray[np.float64]
+    levels: NDArray[np.float64]
+    search: SweptSearch
+
+
 class PriceSums:
     """The notional of one side's trades, by their prices and by how many of their levels stand.
 
-    `sums` has a row for each price from `first` / `unit` on, in steps of 1 / `unit`, and a column for each
-    number of levels that stand. `multiples` are the levels of an entry price of 1, leverages ascending, and
-    `share` is the part of a trade that counts at each. `most` is up to which value or size trades are summed
-    up here.
+    With `positions`, what open interest leaves of it counts. `selected` is then what was added, in full,
+    `opened` what of it opened positions, and `left` what of those was left, once for each leverage.
     """
 
-    side: Side
-    rules: MarginRules
-    leverages: tuple[int, ...]
-    unit: float
-    first: int
-    sums: NDArray[np.float64]
-    multiples: tuple[float, ...]
-    share: NDArray[np.float64]
-    most: float
-
-    @classmethod
-    def of(cls, side: Side, request: MapRequest, rules: MarginRules, path: PricePath) -> Self:
-        """Return empty sums of trades whose prices lie within those of `path`."""
+    def __init__(
+        self,
+        side: Side,
+        request: MapRequest,
+        rules: MarginRules,
+        path: PricePath,
+        positions: Positions | None = None,
+    ) -> None:
+        """Begin with nothing; the prices of all trades lie within those of `path`."""
         one, nothing, leverages = np.ones(1), np.zeros(1), request.leverages
-        share = shares(rules, leverages, request.weights, entry_price=one, notional=nothing)[:, 0]
-        unit = _unit(np.concatenate([path.low, path.high]))
-        first, last = (round(float(end) * unit) for end in (path.low.min(), path.high.max()))
-        shape = last - first + 1, len(leverages) + 1
+        self._side, self._rules, self._leverages, self._positions = side, rules, leverages, positions
+        self._share = shares(rules, leverages, request.weights, entry_price=one, notional=nothing)[:, 0]
+        self._multiples = self._levels(one)[:, 0].tolist()
+        self._unit = _unit(np.concatenate([path.low, path.high]))
+        self._first, last = (round(float(end) * self._unit) for end in (path.low.min(), path.high.max()))
+        shape = last - self._first + 1, len(leverages) + 1
         # Beyond these, and where a trade may have none of the leverages, levels are computed one by one.
-        fits = math.prod(shape) <= _MOST_SUMS and share[0] > 0
-        return cls(
-            side,
-            rules,
-            leverages,
-            unit,
-            first,
-            np.zeros(shape if fits else (0, shape[1])),
-            tuple(_levels(side, rules, leverages, one)[:, 0].tolist()),
-            share,
-            first_tier(rules, side, leverages) if fits else -np.inf,
-        )
+        fits = math.prod(shape) <= _MOST_SUMS and self._share[0] > 0
+        self._most = first_tier(rules, side, leverages) if fits else -np.inf
+        # A row for each price in steps of the unit, and a column for each number of levels that stand.
+        self._sums = np.zeros(shape if fits else (0, shape[1]))
+        self._swept: _Swept | None = None
+        if positions is not None and request.levels is LevelFilter.STANDING:
+            price = (self._first + np.arange(len(self._sums))) / self._unit
+            search = positions.search(side, self._levels)
+            self._swept = _Swept(np.zeros((len(leverages), len(price))), self._levels(price), search)
+        self.selected = self.opened = self.left = 0.0
 
     def add(self, trades: SideTrades, bound: NDArray[np.float64]) -> NDArray[np.int64] | slice:
         """Add the trades of the first tier, and return the places of the others.
 
         Levels stand below `bound` (of buys), or above it (of sells), a price for each trade.
         """
-        inside = self.rules.tiered(trades.price, trades.notional) <= self.most
+        inside = self._rules.tiered(trades.price, trades.notional) <= self._most
         rows = rows_of(inside)
         price, notional = trades.price[rows], trades.notional[rows]
-        tick = price * self.unit
+        tick = price * self._unit
         np.rint(tick, out=tick)
-        if not len(price) or not np.array_equal(tick / self.unit, price):
+        if not len(price) or not np.array_equal(tick / self._unit, price):
             return slice(None)
-        lowest, highest = int(tick.min()), int(tick.max())
-        if not self.first <= lowest <= highest < self.first + len(self.sums):
-            raise ValueError("a trade's price lies outside the price path")
         place = tick.astype(np.int64)
+        place -= self._first
+        lowest, highest = int(place.min()), int(place.max())
+        if not 0 <= lowest <= highest < len(self._sums):
+            raise ValueError("a trade's price lies outside the price path")
+        standing = self._standing(price, bound[rows])
+        if self._positions is not None:
+            entries = self._positions.entries(self._side, trades.time[rows])
+            self.selected += float(notional.sum())
+            notional = notional * entries.opened
+            self.opened += float(notional.sum())
+            if self._swept is not None:
+                self._add_swept(self._positions, self._swept, place, standing, notional, entries)
+            notional *= entries.left
         place -= lowest
-        place *= self.sums.shape[1]
-        place += self._standing(price, bound[rows])
+        place *= self._sums.shape[1]
+        place += standing
         found = np.bincount(place, weights=notional)
-        start = (lowest - self.first) * self.sums.shape[1]
-        self.sums.ravel()[start : start + len(found)] += found
+        start = lowest * self._sums.shape[1]
+        self._sums.ravel()[start : start + len(found)] += found
         return np.flatnonzero(~inside)
 
     def put_into(self, sums: LevelSums, *, ratio: float) -> None:
         """Add the levels to `sums`, times `ratio`."""
-        by_number = np.ascontiguousarray(self.sums.T)
-        (used,) = np.nonzero(by_number.sum(axis=0))
+        by_number = np.ascontiguousarray(self._sums.T)
+        total = by_number.sum(axis=0)
+        if self._swept is not None:
+            total += self._swept.sums.sum(axis=0)
+        used = np.flatnonzero(total)
         by_number = by_number.take(used, axis=1)
-        price = (self.first + used) / self.unit
-        levels = _levels(self.side, self.rules, self.leverages, price)
-        for row, (level, share) in enumerate(zip(levels, self.share.tolist(), strict=True)):
-            if share:
-                aligned = level if ratio == 1 else rounded(level * ratio)
-                swept, standing = by_number[: row + 1].sum(axis=0), by_number[row + 1 :].sum(axis=0)
-                for notional, stands in ((standing, True), (swept, False)):
-                    (some,) = np.nonzero(notional)
-                    sums.add_row(
-                        self.side,
-                        row,
-                        price=aligned[some],
-                        notional=share * notional[some],
-                        standing=np.full(len(some), stands),
-                    )
+        levels = self._levels((self._first + used) / self._unit)
+        for row, (level, share) in enumerate(zip(levels, self._share.tolist(), strict=True)):
+            if not share:
+                continue
+            aligned = level if ratio == 1 else rounded(level * ratio)
+            swept, standing = by_number[: row + 1].sum(axis=0), by_number[row + 1 :].sum(axis=0)
+            if self._swept is not None:
+                swept = self._swept.sums[row].take(used)
+            for notional, stands in ((standing, True), (swept, False)):
+                (some,) = np.nonzero(notional)
+                counted = share * notional[some]
+                self.left += float(counted.sum())
+                sums.add_row(
+                    self._side,
+                    row,
+                    price=aligned[some],
+                    notional=counted,
+                    standing=np.full(len(some), stands),
+                )
+
+    @property
+    def times(self) -> float:
+        """How often the notional of a trade counts, at all of its leverages together."""
+        return float(self._share.sum())
+
+    def _add_swept(
+        self,
+        positions: Positions,
+        swept: _Swept,
+        place: NDArray[np.int64],
+        standing: NDArray[np.int8],
+        opened: NDArray[np.float64],
+        entries: EntryShares,
+    ) -> None:
+        """Add what was left of each level when it was swept."""
+        factors = positions.shares.factors
+        # What is left is a quotient of two factors, of which one is the same at all leverages.
+        at_first = opened if factors is None else opened / factors.take(entries.interval)
+        for row in np.flatnonzero(self._share).tolist():
+            (gone,) = np.nonzero(standing <= row)
+            if not len(gone):
+                continue
+            price, interval = place.take(gone), entries.interval.take(gone)
+            until = positions.swept_in(
+                self._side,
+                swept.levels[row].take(price),
+                interval=interval,
+                rest=entries.rest.take(gone),
+                search=swept.search,
+                row=row,
+            )
+            left = at_first.take(gone)
+            left *= positions.shares.kept(interval, until) if factors is None else factors.take(until)
+            lowest = int(price.min())
+            price -= lowest
+            found = np.bincount(price, weights=left)
+            swept.sums[row, lowest : lowest + len(found)] += found
 
     def _standing(self, price: NDArray[np.float64], bound: NDArray[np.float64]) -> NDArray[np.int8]:
         """Return how many levels of each entry stand."""
         # Shorts are mirrored, so that a level of either side stands below the bound.
-        sign = 1 if self.side is Side.BUY else -1
+        sign = 1 if self._side is Side.BUY else -1
         quotient = sign * bound / price
         surely, nearly = np.zeros((2, len(price)), np.int8)
-        for level in self.multiples:
+        for level in self._multiples:
             surely += quotient > sign * level + _NEARLY * level
             nearly += quotient > sign * level - _NEARLY * level
         # Only where level and bound are nearly equal does the rounding of levels decide.
         (near,) = np.nonzero(surely != nearly)
         if len(near):
-            levels, bounds = _levels(self.side, self.rules, self.leverages, price[near]), bound[near]
-            stands = levels < bounds if self.side is Side.BUY else levels > bounds
+            levels, bounds = self._levels(price[near]), bound[near]
+            stands = levels < bounds if self._side is Side.BUY else levels > bounds
             surely[near] = stands.sum(axis=0)
         return surely
+
+    def _levels(self, price: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the levels of entries of the first tier at `price`, a row for each leverage."""
+        nothing = np.zeros(len(price))
+        return np.stack(
+            [
+                liquidation_price(self._rules, self._side, leverage=each, entry_price=price, notional=nothing)
+                for each in self._leverages
+            ]
+        )
 
 
 def rows_of(mask: NDArray[np.bool_]) -> NDArray[np.int64] | slice:
@@ -148,19 +215,6 @@ def rows_of(mask: NDArray[np.bool_]) -> NDArray[np.int64] | slice:
     if mask[len(mask) - marked :].all():
         return slice(len(mask) - marked, len(mask))
     return np.flatnonzero(mask)
-
-
-def _levels(
-    side: Side, rules: MarginRules, leverages: Sequence[int], price: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the levels of entries of the first tier at `price`, a row for each leverage."""
-    nothing = np.zeros(len(price))
-    return np.stack(
-        [
-            liquidation_price(rules, side, leverage=each, entry_price=price, notional=nothing)
-            for each in leverages
-        ]
-    )
 
 
 def _unit(prices: NDArray[np.float64]) -> float:

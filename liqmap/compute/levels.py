@@ -10,7 +10,7 @@ import numpy as np
 from liqmap.compute.buckets import LevelSums, depth
 from liqmap.compute.by_price import MANY, PriceSums, rows_of
 from liqmap.compute.clusters import find_clusters, labelled
-from liqmap.compute.margin import allowed_leverage, liquidation_price, shares
+from liqmap.compute.margin import allowed_leverage, liquidation_price, shares, surely_allowed
 from liqmap.compute.selection import Cut, merge
 from liqmap.compute.values import (
     Aftermath,
@@ -237,11 +237,6 @@ def _bound(
     return np.minimum(extreme, last_price) if side is Side.BUY else np.maximum(extreme, last_price)
 
 
-def _unplaced(trades: SideTrades, request: MapRequest, rules: MarginRules) -> float:
-    allowed = allowed_leverage(rules, entry_price=trades.price, notional=trades.notional)
-    return float(trades.notional[allowed < request.leverages[0]].sum())
-
-
 def level_bounds(path: PricePath, request: MapRequest, rules: MarginRules) -> tuple[float, float]:
     """Return two prices between which every level lies.
 
@@ -284,30 +279,37 @@ class _Adding:
         self._request, self._rules, self._sums, self._positions = request, rules, sums, positions
         self._path, self._last_price, self._ratio = path, last_price, ratio
         self._by_price: PriceSums | None = None
-        self._waiting: list[tuple[SideTrades, Aftermath]] = []
+        self._new, self._others = _Waiting(MANY), _Waiting(_AT_ONCE)
+        self._surely_allowed = surely_allowed(rules, request.leverages[0])
 
     def add(self, trades: SideTrades, after: Aftermath) -> None:
         """Add trades, and what the price did after each."""
         self.selection.add(trades if self._ratio == 1 else replace(trades, price=trades.price * self._ratio))
         if self._positions is not None:
-            self._add_levels(*self._opening(self._positions, trades, after))
-        elif len(trades) < MANY:
-            self._add_levels(trades, after)
-        else:
-            if self._by_price is None:
-                self._by_price = PriceSums.of(trades.side, self._request, self._rules, self._path)
-            bound = _bound(trades.side, self._request.levels, after.extreme, self._last_price)
-            others = self._by_price.add(trades, bound)
-            self._waiting.append((trades.chosen(others), after.chosen(others)))
-            # Their levels are computed once there are many, because numpy is slow with few.
-            if sum(len(each) for each, _ in self._waiting) >= _AT_ONCE:
-                self._add_waiting()
+            trades, after = self._opening(self._positions, trades, after)
+        if many := self._new.add(trades, after):
+            self._sum_up(*many)
 
     def finish(self) -> None:
-        """Add what has been summed up by prices, and what waits."""
-        self._add_waiting()
+        """Add what still waits, and what has been summed up by prices."""
+        for waiting in (self._new, self._others):
+            if waiting.count:
+                self._add_levels(*waiting.taken())
         if self._by_price is not None:
             self._by_price.put_into(self._sums, ratio=self._ratio)
+            if self._positions is not None:
+                opened = self._by_price.opened * self._by_price.times
+                self.not_opened += self._by_price.selected * self._by_price.times - opened
+                self.closed += opened - self._by_price.left
+
+    def _sum_up(self, trades: SideTrades, after: Aftermath) -> None:
+        """Sum trades up by their prices as far as that can be done; the others wait."""
+        if self._by_price is None:
+            self._by_price = PriceSums(trades.side, self._request, self._rules, self._path, self._positions)
+        bound = _bound(trades.side, self._request.levels, after.extreme, self._last_price)
+        others = self._by_price.add(trades, bound)
+        if many := self._others.add(trades.chosen(others), after.chosen(others)):
+            self._add_levels(*many)
 
     def _opening(
         self, positions: Positions, trades: SideTrades, after: Aftermath
@@ -316,18 +318,21 @@ class _Adding:
         # In about half of the intervals nothing was opened, and levels of nothing need no computing.
         opens = np.flatnonzero(positions.opens(trades.time))
         opening = trades.chosen(opens)
-        too_large = _unplaced(trades, self._request, self._rules)
-        too_large -= _unplaced(opening, self._request, self._rules)
-        idle = float(trades.notional.sum()) - float(opening.notional.sum()) - too_large
+        unplaced = self._too_large(trades)
+        unplaced -= self._too_large(opening)
+        idle = float(trades.notional.sum()) - float(opening.notional.sum()) - unplaced
         self.not_opened += idle * (1 if self._rules.split else len(self._request.leverages))
-        self.unplaced += too_large
+        self.unplaced += unplaced
         return opening, after.chosen(opens)
 
-    def _add_waiting(self) -> None:
-        if self._waiting:
-            trades, after = zip(*self._waiting, strict=True)
-            self._add_levels(SideTrades.joined(trades), Aftermath.joined(after))
-            self._waiting = []
+    def _too_large(self, trades: SideTrades) -> float:
+        """Return the notional of trades that are too large for any of the leverages."""
+        value = self._rules.tiered(trades.price, trades.notional)
+        large = trades.chosen(np.flatnonzero(value > self._surely_allowed))
+        if not len(large):
+            return 0.0
+        allowed = allowed_leverage(self._rules, entry_price=large.price, notional=large.notional)
+        return float(large.notional[allowed < self._request.leverages[0]].sum())
 
     def _add_levels(self, trades: SideTrades, after: Aftermath) -> None:
         """Compute the levels of trades one by one, and add them."""
@@ -347,7 +352,30 @@ class _Adding:
                 self.closed += opened - float(each.notional.sum())
         # A trade that may not have the lowest leverage may have none.
         if len(levels[0].price) < len(trades):
-            self.unplaced += _unplaced(trades, self._request, self._rules)
+            self.unplaced += self._too_large(trades)
+
+
+class _Waiting:
+    """Trades of several stretches, which wait until there are `many`: numpy is slow with few."""
+
+    def __init__(self, many: int) -> None:
+        self.count = 0
+        self._many = many
+        self._parts: list[tuple[SideTrades, Aftermath]] = []
+
+    def add(self, trades: SideTrades, after: Aftermath) -> tuple[SideTrades, Aftermath] | None:
+        """Add trades, and return all that waited if these are many."""
+        self.count += len(trades)
+        self._parts.append((trades, after))
+        return self.taken() if self.count >= self._many else None
+
+    def taken(self) -> tuple[SideTrades, Aftermath]:
+        """Return all that waited, and begin anew."""
+        parts, self._parts, self.count = self._parts, [], 0
+        if len(parts) == 1:
+            return parts[0]
+        trades, after = zip(*parts, strict=True)
+        return SideTrades.joined(trades), Aftermath.joined(after)
 
 
 class _Selection:

@@ -122,6 +122,14 @@ def allowed_leverage(
     return _of_tier(_max_leverage(rules.brackets), rules.brackets, value)
 
 
+def surely_allowed(rules: MarginRules, leverage: int) -> float:
+    """Return up to which value (or size, where that decides the tier) all positions may have `leverage`."""
+    if rules.brackets is None:
+        return np.inf
+    barred = _max_leverage(rules.brackets) < leverage
+    return float(np.r_[0.0, rules.brackets.cap][barred].min(initial=np.inf))
+
+
 def first_tier(rules: MarginRules, side: Side, leverages: Sequence[int]) -> float:
     """Return up to which value (or size, where that decides the tier) positions stay in the first tier.
 

@@ -40,3 +40,29 @@ def first_reached(
         # Clipping is quicker than checking the places, which all lie inside.
         place += (lowest[power].take(place, mode="clip") > level).astype(np.int64) << power
     return place
+
+
+def next_lower(lowest: Sequence[NDArray[np.float64]]) -> NDArray[np.int64]:
+    """Return, for each place, the next one whose price is lower; the number of places if there is none."""
+    price = lowest[0][:-1]
+    return first_reached(lowest, np.nextafter(price, -np.inf), np.arange(1, len(price) + 1))
+
+
+def reached_from(
+    price: NDArray[np.float64],
+    lower: NDArray[np.int64],
+    level: NDArray[np.float64],
+    first: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return what `first_reached` returns, faster where levels are reached soon.
+
+    `price` ends with -inf, behind the last place, and `lower` is its `next_lower`.
+    """
+    place = first.copy()
+    (above,) = np.nonzero(price.take(place) > level)
+    # Whatever lies between a price and the next lower one cannot reach what that price has not.
+    while len(above):
+        next_place = lower.take(place.take(above))
+        place[above] = next_place
+        above = above.compress(price.take(next_place) > level.take(above))
+    return place

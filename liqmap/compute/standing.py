@@ -19,17 +19,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
-from liqmap.compute.reached import first_reached, lowest_spans
+from liqmap.compute.path import joined
+from liqmap.compute.reached import first_reached, lowest_spans, next_lower, reached_from
 from liqmap.compute.sweep import MINUTE_MS
 from liqmap.model import LevelFilter, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from liqmap.compute.sweep import SweepPath
-    from liqmap.compute.values import LiquidationLevels
+    from liqmap.compute.values import LiquidationLevels, PricePath
     from liqmap.model.series import Series
     from liqmap.model.window import TimeWindow
 
@@ -40,6 +41,7 @@ MOST_GAP_MS: Final = 3_600_000
 """Open interest is interpolated across gaps up to this length; before a longer one it is not known."""
 
 _SLACK = 1e-9  # of sums of floats
+_LEAST_LOG = -600.0  # of a product that a float, and its inverse, can still hold
 _MOST_REPEATED = 3  # equal values in a row that count as one, at most: after more it really stood still
 
 
@@ -71,12 +73,15 @@ class OpenShares:
     unfit: int
     logs: NDArray[np.float64] = field(init=False)
     emptied: NDArray[np.int64] = field(init=False)
+    factors: NDArray[np.float64] | None = field(init=False)
 
     def __post_init__(self) -> None:
         everything = self.closing >= 1
         logs = np.log1p(-np.where(everything, 0.0, self.closing))
         object.__setattr__(self, "logs", np.r_[0.0, np.cumsum(logs)])
         object.__setattr__(self, "emptied", np.r_[0, np.cumsum(everything)])
+        long_enough = not everything.any() and self.logs[-1] > _LEAST_LOG
+        object.__setattr__(self, "factors", np.exp(self.logs[1:]) if long_enough else None)
 
     def interval_of(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the interval of each time [ms]; the first or the last one's beyond the window."""
@@ -108,6 +113,18 @@ class _Sweeps(NamedTuple):
     lowest: list[NDArray[np.float64]]
 
 
+class SweptSearch(NamedTuple):
+    """What the search for the intervals in which many levels are reached begins with.
+
+    `price` is the lowest of each interval, mirrored for shorts, and `lower` its `next_lower`. `first` are,
+    for each leverage, the intervals in which the first level of each interval's entries is reached.
+    """
+
+    price: NDArray[np.float64]
+    lower: NDArray[np.int64]
+    first: list[NDArray[np.int64]]
+
+
 class EntryShares(NamedTuple):
     """What open interest says of entries, whatever their leverages: arrays, one element an entry.
 
@@ -129,19 +146,21 @@ class EntryShares(NamedTuple):
 class Positions:
     """What open interest leaves of positions, and when they are swept.
 
-    `left` is what is left at the window's end of what each interval opened.
+    `left` is what is left at the window's end of what each interval opened, `traded` the parts of the
+    price path by the minute.
     """
 
     shares: OpenShares
     sweeps: Mapping[Side, _Sweeps]
     left: NDArray[np.float64]
+    traded: Sequence[PricePath]
 
     @classmethod
-    def of(cls, shares: OpenShares, path: SweepPath) -> Self:
-        """Return what `shares` leave of positions that are swept by `path`."""
+    def of(cls, shares: OpenShares, path: SweepPath, traded: Sequence[PricePath]) -> Self:
+        """Return what `shares` leave of positions that are swept by `path` and opened at `traded` prices."""
         every = np.arange(shares.last + 1)
         left = shares.kept(every, np.full_like(every, shares.last))
-        return cls(shares, {side: _sweeps(path, shares, side) for side in Side}, left)
+        return cls(shares, {side: _sweeps(path, shares, side) for side in Side}, left, traded)
 
     def opens(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether the intervals of `times` [ms] opened anything."""
@@ -152,6 +171,21 @@ class Positions:
         interval, sweeps = self.shares.interval_of(times), self.sweeps[side]
         rest = sweeps.rest[(times - sweeps.start_ms) // MINUTE_MS]
         return EntryShares(interval, self.shares.opened[interval], self.left[interval], rest)
+
+    def search(self, side: Side, levels: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> SweptSearch:
+        """Return a faster search for the intervals in which levels are reached.
+
+        `levels` returns those of entries at some prices, a row for each leverage.
+        """
+        traded = joined(self.traded)
+        worst, prices = (np.maximum, traded.high) if side is Side.BUY else (np.minimum, traded.low)
+        intervals, begin = np.unique(self.shares.interval_of(traded.time), return_index=True)
+        nearest = np.ones(self.shares.last + 1)  # where nobody traded, there are no levels
+        nearest[intervals] = worst.reduceat(prices, begin)
+        lowest, following = self.sweeps[side].lowest, np.arange(1, len(nearest) + 1)
+        sign = 1 if side is Side.BUY else -1
+        first = [first_reached(lowest, sign * each, following) for each in levels(nearest)]
+        return SweptSearch(lowest[0], next_lower(lowest), first)
 
     def weighed(
         self, levels: LiquidationLevels, entries: EntryShares, shown: LevelFilter
@@ -173,10 +207,18 @@ class Positions:
         *,
         interval: NDArray[np.int64],
         rest: NDArray[np.float64],
+        search: SweptSearch | None = None,
+        row: int = 0,
     ) -> NDArray[np.int64]:
-        """Return the interval in which each of some swept levels was reached."""
+        """Return the interval in which each of some swept levels was reached.
+
+        With a `search`, the levels are those of the leverage in place `row` of it.
+        """
         level = level if side is Side.BUY else -level
-        later = first_reached(self.sweeps[side].lowest, level, interval + 1)
+        if search is None:
+            later = first_reached(self.sweeps[side].lowest, level, interval + 1)
+        else:
+            later = reached_from(search.price, search.lower, level, search.first[row].take(interval))
         # What no later minute has reached was swept by a trade of its own minute.
         in_own = (rest <= level) | (later > self.shares.last)
         return np.where(in_own, interval, later)
@@ -235,8 +277,10 @@ def _sweeps(path: SweepPath, shares: OpenShares, side: Side) -> _Sweeps:
     first, end = max(skipped, 0), min(skipped + len(found), adverse.size)
     adverse.ravel()[first:end] = found[first - skipped : end - skipped]
     rest = np.full_like(adverse, np.inf)
-    np.minimum.accumulate(adverse[:, :0:-1], axis=1, out=rest[:, -2::-1])
-    return _Sweeps(start_ms, rest.ravel(), lowest_spans(adverse.min(axis=1)))
+    # Minute by minute of all intervals at once, which is faster than interval by interval.
+    for minute in reversed(range(adverse.shape[1] - 1)):
+        np.minimum(rest[:, minute + 1], adverse[:, minute + 1], out=rest[:, minute])
+    return _Sweeps(start_ms, rest.ravel(), lowest_spans(np.minimum(rest[:, 0], adverse[:, 0])))
 
 
 def _known_interest(

@@ -77,7 +77,8 @@ def load(
         last_trade = _last_second(newest, since=last_trade)
     path_by_minutes = volume = None
     if mark is not None or weighs:
-        path_by_minutes = SweepPath.of(request.window, joined(read.minutes), mark, bin_seconds=bin_seconds)
+        traded = joined(read.minutes)
+        path_by_minutes = SweepPath.of(request.window, traded, mark, bin_seconds=bin_seconds, timed=heatmap)
     if weighs:
         volume = Volume(*(np.concatenate(columns) for columns in zip(*read.volumes, strict=True)))
     marks = None if mark is None or path_by_minutes is None else Marks(path_by_minutes, least_distance)
@@ -118,7 +119,8 @@ class _Read:
         if by_seconds:
             self.seconds.append(path)
         if by_minutes:
-            self.minutes.append(coarsened(path, 60))
+            # Only bars of minutes have volumes.
+            self.minutes.append(coarsened(path, 60) if bars.volume is None else path)
         if weighs:
             self.volumes.append(read_volume(part.segment, part.window, bars=bars))
 

@@ -90,7 +90,7 @@ def positions_of(
             f"The open interest of {symbol} changed by more than its volume in {shares.unfit} of"
             f" {shares.judged} intervals, so it says too little; {_RATHER_TRADES}."
         )
-    return Positions.of(shares, loaded.path_by_minutes)
+    return Positions.of(shares, loaded.path_by_minutes, loaded.minutes)
 
 
 def position_basis(request: MapRequest, positions: Positions | None) -> PositionBasis | None:

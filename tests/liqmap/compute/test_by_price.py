@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from liqmap.compute.buckets import LevelSums
 from liqmap.compute.by_price import MANY, PriceSums
-from liqmap.compute.levels import level_bounds, levels_of
+from liqmap.compute.levels import add_up, level_bounds, levels_of
 from liqmap.compute.margin import Brackets, MarginRules, first_tier, liquidation_price
-from liqmap.compute.values import Aftermath, PricePath, SideTrades
-from liqmap.model import MapRequest, MarginModel, Side, TopN, Valuation
+from liqmap.compute.standing import GRID_MS, OpenShares, Positions
+from liqmap.compute.sweep import SweepPath
+from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
+from liqmap.model import LevelFilter, MapRequest, MarginModel, Side, TopN, Valuation
 from liqmap.model.window import TimeWindow
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import compute, entries_of
@@ -98,7 +100,7 @@ def test_sums_by_price_are_those_of_every_single_level(rules: MarginRules, data:
     sample = data.draw(samples(rules))
     one_by_one, by_price = sample.sums(rules), sample.sums(rules)
     sample.add_levels(slice(None), rules, one_by_one)
-    summed = PriceSums.of(sample.trades.side, REQUEST, rules, sample.path)
+    summed = PriceSums(sample.trades.side, REQUEST, rules, sample.path)
     others = summed.add(sample.trades, sample.bound)
     summed.put_into(by_price, ratio=1.0)
     sample.add_levels(others, rules, by_price)
@@ -142,19 +144,17 @@ def test_trades_of_the_first_tier_and_no_others_have_levels_in_proportion_to_the
 
 def test_prices_between_the_ticks_of_the_path_are_left_to_their_own_levels():
     path = PricePath(np.array([WINDOW.start_ms]), np.array([100.0]), np.array([110.5]), np.array([100.0]))
-    summed = PriceSums.of(Side.BUY, REQUEST, RULES["on the mark value"], path)
+    summed = PriceSums(Side.BUY, REQUEST, RULES["on the mark value"], path)
     price = np.array([100.5, 100.25])
     trades = SideTrades(Side.BUY, np.full(2, WINDOW.start_ms), price, np.array([20.0, 10.0]))
     assert summed.add(trades, np.full(2, 90.0)) == slice(None)
-    assert not summed.sums.any()
 
 
 def test_a_range_of_more_prices_than_memory_is_spent_on_is_left_to_single_levels():
     path = PricePath(np.array([WINDOW.start_ms]), np.array([0.000001]), np.array([9.0]), np.array([5.0]))
-    summed = PriceSums.of(Side.SELL, REQUEST, RULES["on the mark value"], path)
+    summed = PriceSums(Side.SELL, REQUEST, RULES["on the mark value"], path)
     trades = SideTrades(Side.SELL, np.full(1, WINDOW.start_ms), np.array([5.0]), np.array([20.0]))
     assert np.arange(1)[summed.add(trades, np.full(1, 6.0))].tolist() == [0]
-    assert summed.sums.size == 0
 
 
 def test_map_of_many_trades_is_what_all_its_levels_add_up_to():
@@ -189,3 +189,81 @@ def test_map_of_many_trades_is_what_all_its_levels_add_up_to():
     in_all += found.map.swept_long + found.map.swept_short + found.map.unplaced
     assert in_all == pytest.approx(selected, rel=1e-12)
     assert found.map.unplaced > 0
+
+
+def moving_market(
+    *, seed: int, empties: bool
+) -> tuple[dict[Side, SideTrades], dict[Side, Aftermath], PricePath, Positions]:
+    """Return many trades of an hour, what marks sweep of them, and what open interest leaves of them."""
+    rng = np.random.default_rng(seed)
+    start = WINDOW.start_ms
+    middle = 29_000 + np.cumsum(rng.normal(0, 60, 60))
+    low, high = (np.round(middle + sign * rng.uniform(5, 90, 60), 1) for sign in (-1, 1))
+    traded = PricePath(start + 60_000 * np.arange(60), low, high, low)
+    marks = PricePath(
+        traded.time, low + rng.integers(0, 40, 60) / 10, high - rng.integers(0, 40, 60) / 10, low
+    )
+    sweeping = SweepPath.of(WINDOW, marks, None, bin_seconds=60, timed=False)
+    edges = start + GRID_MS * np.arange(5)
+    opened, closing = rng.uniform(0, 1, 4) * (rng.random(4) < 0.8), rng.uniform(0, 0.9, 4)
+    closing[2] = 1.0 if empties else closing[2]
+    shares = OpenShares(edges, np.full(5, 100.0), opened, closing, start, 4, 0)
+    trades, after = {}, {}
+    for side in Side:
+        minute, notional = (
+            rng.integers(0, 60, 3 * MANY),
+            1000 * rng.integers(1, 200, 3 * MANY).astype(np.float64),
+        )
+        order = np.argsort(-notional, kind="stable")
+        minute, notional = minute[order], notional[order]
+        ticks = rng.integers(np.rint(low * 10)[minute], np.rint(high * 10)[minute] + 1)
+        times = start + 60_000 * minute + rng.integers(0, 60_000, len(minute))
+        trades[side] = SideTrades(side, times, ticks / 10, notional)
+        own = (low if side is Side.BUY else high)[minute]
+        after[side] = sweeping.after(side, times, own, timed=False)
+    return trades, after, traded, Positions.of(shares, sweeping, [traded])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("empties", [False, True])
+@pytest.mark.parametrize("shown", LevelFilter)
+@pytest.mark.parametrize("rules", ["on the mark value", "no brackets, in full at each"])
+def test_open_interest_leaves_of_sums_by_price_what_it_leaves_of_single_levels(
+    seed: int, empties: bool, shown: LevelFilter, rules: str
+):
+    trades, after, path, positions = moving_market(seed=seed, empties=empties)
+    request, last = replace(REQUEST, levels=shown), float(path.close[-1])
+
+    def sums() -> LevelSums:
+        low, high = level_bounds(path, request, RULES[rules])
+        return LevelSums(low, high, leverages=LEVERAGES, last_price=last)
+
+    found = add_up(
+        request,
+        [Entries(trades, after)],
+        RULES[rules],
+        sums=sums(),
+        path=path,
+        last_price=last,
+        positions=positions,
+    )
+    one_by_one, selected, opened, left = sums(), 0.0, 0.0, 0.0
+    for side in Side:
+        levels = levels_of(
+            trades[side], request, RULES[rules], after=after[side], last_price=last, positions=positions
+        )
+        one_by_one.add(levels)
+        for each in levels:
+            assert each.selected is not None
+            assert each.opened is not None
+            selected += float(each.selected.sum())
+            opened += float(each.opened.sum())
+            left += float(each.notional.sum())
+    expected, drawn = one_by_one.buckets(), found.sums.buckets()
+    assert np.array_equal(drawn.edges, expected.edges)
+    for name in ("long", "short", "swept"):
+        assert getattr(drawn, name) == pytest.approx(getattr(expected, name), rel=1e-12)
+        assert np.array_equal(getattr(drawn, name) > 0, getattr(expected, name) > 0)
+    assert found.not_opened == pytest.approx(selected - opened, rel=1e-9)
+    assert found.closed == pytest.approx(opened - left, rel=1e-9)
+    assert opened > left > 0

@@ -149,9 +149,10 @@ def test_interval_in_which_a_level_was_swept_is_that_of_the_first_minute_that_re
 ):
     window = TimeWindow(START, START + timedelta(hours=1))
     times, low = window.start_ms + 60_000 * np.arange(60), np.array(prices)
-    path = SweepPath.of(window, PricePath(times, low, low, low), None, bin_seconds=60)
+    traded = PricePath(times, low, low, low)
+    path = SweepPath.of(window, traded, None, bin_seconds=60, timed=False)
     found = shares([100.0] * 5, [1.0] * 4)
-    levels, positions = np.arange(90.0, 111.0), Positions.of(found, path)
+    levels, positions = np.arange(90.0, 111.0), Positions.of(found, path, [traded])
     entries = positions.entries(Side.BUY, np.full(21, window.start_ms + offset))
     interval = positions.swept_in(Side.BUY, levels, interval=entries.interval, rest=entries.rest)
     for level, place in zip(levels, interval, strict=True):

@@ -25,7 +25,9 @@ def path(lows: list[float | None], traded: list[float], *, bin_seconds: int) -> 
     known = [(int(time), (low, low, low)) for time, low in zip(times, lows, strict=True) if low is not None]
     mark = Series.of(SeriesKind.MARK_PRICE, [time for time, _ in known], [values for _, values in known])
     price = np.array(traded)
-    return SweepPath.of(WINDOW, PricePath(times, price, price, price), mark, bin_seconds=bin_seconds)
+    return SweepPath.of(
+        WINDOW, PricePath(times, price, price, price), mark, bin_seconds=bin_seconds, timed=True
+    )
 
 
 prices = st.lists(st.integers(90, 110).map(float), min_size=MINUTES, max_size=MINUTES)
