@@ -73,11 +73,9 @@ class PriceSums:
         self._most = first_tier(rules, side, leverages) if fits else -np.inf
         # A row for each price in steps of the unit, and a column for each number of levels that stand.
         self._sums = np.zeros(shape if fits else (0, shape[1]))
+        # What is swept is weighed only where only what stands is shown.
+        self._weighs_swept = positions is not None and request.levels is LevelFilter.STANDING
         self._swept: _Swept | None = None
-        if positions is not None and request.levels is LevelFilter.STANDING:
-            price = (self._first + np.arange(len(self._sums))) / self._unit
-            search = positions.search(side, self._levels)
-            self._swept = _Swept(np.zeros((len(leverages), len(price))), self._levels(price), search)
         self.selected = self.opened = self.left = 0.0
 
     def add(self, trades: SideTrades, bound: NDArray[np.float64]) -> NDArray[np.int64] | slice:
@@ -103,7 +101,8 @@ class PriceSums:
             self.selected += float(notional.sum())
             notional = notional * entries.opened
             self.opened += float(notional.sum())
-            if self._swept is not None:
+            if self._weighs_swept:
+                self._swept = self._swept or self._nothing_swept(self._positions)
                 self._add_swept(self._positions, self._swept, place, standing, notional, entries)
             notional *= entries.left
         place -= lowest
@@ -138,6 +137,11 @@ class PriceSums:
     def times(self) -> float:
         """How often the notional of a trade counts, at all of its leverages together."""
         return float(self._share.sum())
+
+    def _nothing_swept(self, positions: Positions) -> _Swept:
+        price = (self._first + np.arange(len(self._sums))) / self._unit
+        sums = np.zeros((len(self._leverages), len(price)))
+        return _Swept(sums, self._levels(price), positions.search(self._side, self._levels))
 
     def _add_swept(
         self,
