@@ -78,10 +78,16 @@ class PriceSums:
         self._swept: _Swept | None = None
         self.selected = self.opened = self.left = 0.0
 
-    def add(self, trades: SideTrades, bound: NDArray[np.float64]) -> NDArray[np.int64] | slice:
+    def add(
+        self,
+        trades: SideTrades,
+        bound: NDArray[np.float64],
+        own_minute: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.int64] | slice:
         """Add the trades of the first tier, and return the places of the others.
 
-        Levels stand below `bound` (of buys), or above it (of sells), a price for each trade.
+        Levels stand below `bound` (of buys), or above it (of sells), a price for each trade. `own_minute` is
+        as in `Positions.entries`.
         """
         inside = self._rules.tiered(trades.price, trades.notional) <= self._most
         rows = rows_of(inside)
@@ -97,7 +103,8 @@ class PriceSums:
             raise ValueError("a trade's price lies outside the price path")
         standing = self._standing(price, bound[rows])
         if self._positions is not None:
-            entries = self._positions.entries(self._side, trades.time[rows])
+            own_minute = None if own_minute is None else own_minute[rows]
+            entries = self._positions.entries(self._side, trades.time[rows], own_minute)
             self.selected += float(notional.sum())
             notional = notional * entries.opened
             self.opened += float(notional.sum())
@@ -129,9 +136,17 @@ class PriceSums:
             swept, standing = by_number[: row + 1].sum(axis=0), by_number[row + 1 :].sum(axis=0)
             if self._swept is not None:
                 swept = self._swept.sums[row].take(used)
-            standing, swept = share * standing, share * swept
-            self.left += float(standing.sum() + swept.sum())
-            sums.add_prices(self._side, row, aligned, standing=standing, swept=swept)
+            for notional, stands in ((standing, True), (swept, False)):
+                (some,) = np.nonzero(notional)
+                counted = share * notional[some]
+                self.left += float(counted.sum())
+                sums.add_row(
+                    self._side,
+                    row,
+                    price=aligned[some],
+                    notional=counted,
+                    standing=np.full(len(some), stands),
+                )
 
     @property
     def times(self) -> float:

@@ -181,7 +181,7 @@ def levels_of(
         rules, request.leverages, request.weights, entry_price=trades.price, notional=trades.notional
     )
     bound = _bound(trades.side, request.levels, after.extreme, last_price)
-    entries = None if positions is None else positions.entries(trades.side, trades.time)
+    entries = None if positions is None else positions.entries(trades.side, trades.time, after.own)
     found = []
     for leverage, part in zip(request.leverages, share, strict=True):
         placed = rows_of(part > 0)
@@ -307,7 +307,7 @@ class _Adding:
         if self._by_price is None:
             self._by_price = PriceSums(trades.side, self._request, self._rules, self._path, self._positions)
         bound = _bound(trades.side, self._request.levels, after.extreme, self._last_price)
-        others = self._by_price.add(trades, bound)
+        others = self._by_price.add(trades, bound, after.own)
         if many := self._others.add(trades.chosen(others), after.chosen(others)):
             self._add_levels(*many)
 
@@ -375,7 +375,7 @@ class _Waiting:
         if len(parts) == 1:
             return parts[0]
         trades, after = zip(*parts, strict=True)
-        return SideTrades.joined(trades), Aftermath.joined(after)
+        return SideTrades.joined(trades), Aftermath.joined(after, trades[0].side)
 
 
 class _Selection:

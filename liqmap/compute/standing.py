@@ -129,7 +129,7 @@ class EntryShares(NamedTuple):
     """What open interest says of entries, whatever their leverages: arrays, one element an entry.
 
     `interval` is each entry's own, `opened` its open share, `left` what is left of that at the window's end,
-    and `rest` the worst price of the minutes after the entry's, in its interval.
+    and `rest` the worst price after it in its interval: by trades in its own minute, by minutes after that.
     """
 
     interval: NDArray[np.int64]
@@ -166,10 +166,18 @@ class Positions:
         """Return whether the intervals of `times` [ms] opened anything."""
         return (self.shares.opened > 0)[self.shares.interval_of(times)]
 
-    def entries(self, side: Side, times: NDArray[np.int64]) -> EntryShares:
-        """Return what open interest says of entries at `times` [ms]."""
+    def entries(
+        self, side: Side, times: NDArray[np.int64], own_minute: NDArray[np.float64] | None
+    ) -> EntryShares:
+        """Return what open interest says of entries at `times` [ms].
+
+        `own_minute` are the extremes of the traded prices after each in its own minute, None if they reach no
+        level.
+        """
         interval, sweeps = self.shares.interval_of(times), self.sweeps[side]
         rest = sweeps.rest[(times - sweeps.start_ms) // MINUTE_MS]
+        if own_minute is not None:
+            rest = np.minimum(rest, own_minute if side is Side.BUY else -own_minute)
         return EntryShares(interval, self.shares.opened[interval], self.left[interval], rest)
 
     def search(self, side: Side, levels: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> SweptSearch:
@@ -219,9 +227,8 @@ class Positions:
             later = first_reached(self.sweeps[side].lowest, level, interval + 1)
         else:
             later = reached_from(search.price, search.lower, level, search.first[row].take(interval))
-        # What no later minute has reached was swept by a trade of its own minute.
-        in_own = (rest <= level) | (later > self.shares.last)
-        return np.where(in_own, interval, later)
+        # What nothing has reached lies beyond the last price, which sweeps it when the window ends.
+        return np.where(rest <= level, interval, np.minimum(later, self.shares.last))
 
 
 def open_shares(

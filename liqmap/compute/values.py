@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         OpenInterest,
         RealisedSums,
     )
+
+NEVER: Final = {Side.BUY: np.inf, Side.SELL: -np.inf}
+"""The prices that sweep no level of a side."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,24 +77,34 @@ class Aftermath:
 
     `extreme` is the lowest low (for buys) or the highest high (for sells) of all seconds after the entry's.
     `soon` is the same until the end of the entry's bin of the price path, None where only the extreme was
-    computed. Both are infinite where no second follows in the window.
+    computed. Both are infinite where no second follows in the window. `own` are the extremes of traded prices
+    in the rest of the entry's own minute, for open interest: infinite, or None, where they reach no level.
     """
 
     extreme: NDArray[np.float64]
     soon: NDArray[np.float64] | None = None
+    own: NDArray[np.float64] | None = None
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """Return the aftermaths of several lists of trades one behind the other."""
+    def joined(cls, parts: Sequence[Self], side: Side) -> Self:
+        """Return the aftermaths of several lists of a side's trades one behind the other."""
         soon = [each.soon for each in parts if each.soon is not None]
+        own = None
+        if any(each.own is not None for each in parts):
+            filled = [
+                np.full(len(each.extreme), NEVER[side]) if each.own is None else each.own for each in parts
+            ]
+            own = np.concatenate(filled)
         return cls(
             np.concatenate([each.extreme for each in parts]),
             np.concatenate(soon) if len(soon) == len(parts) else None,
+            own,
         )
 
     def chosen(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Aftermath:
         """Return the aftermath of the trades at `rows`."""
-        return Aftermath(self.extreme[rows], None if self.soon is None else self.soon[rows])
+        soon, own = (None if each is None else each[rows] for each in (self.soon, self.own))
+        return Aftermath(self.extreme[rows], soon, own)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

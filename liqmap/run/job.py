@@ -93,7 +93,7 @@ def run_map_job(job: MapJob) -> MapResult:
         return all_levels(entries, request, rules, last_price=last_price, positions=positions)
 
     def heatmap() -> Heatmap:
-        swept_by = None if loaded.marks is None else loaded.marks.path.binned()
+        swept_by = None if loaded.marks is None else loaded.marks.binned()
         return build_heatmap(
             liquidation_map,
             levels(timed=True),
@@ -169,6 +169,8 @@ def load_job(job: MapJob, *, selects: bool = True) -> Loaded:
     """
     seconds = int(job.request.window.length.total_seconds())
     mark = sweeping(job.request, job.mark)
+    weighs = job.request.positions is PositionModel.OPEN_INTEREST
+    asks = mark is not None or weighs
     # Where each trade is one order already, there is nothing to put together.
     merges = job.request.merge and EXCHANGES[job.market.exchange].stores_fills
     return load(
@@ -177,8 +179,8 @@ def load_job(job: MapJob, *, selects: bool = True) -> Loaded:
         bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS),
         coverage=job.coverage,
         mark=mark,
-        least_distance=0.0 if mark is None else least_distance(margin_of(job)[0], job.request.leverages),
-        weighs=job.request.positions is PositionModel.OPEN_INTEREST,
+        least_distance=least_distance(margin_of(job)[0], job.request.leverages) if asks else 0.0,
+        weighs=weighs,
         selects=selects,
     )
 

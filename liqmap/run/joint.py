@@ -167,7 +167,7 @@ def run_joint_job(job: JointJob) -> MapResult:
             liquidation_map,
             [each.levels(timed=True) for each in parts],
             bin_seconds=bin_seconds,
-            swept_by=[None if each is None else each.path.binned() for each in marks],
+            swept_by=[None if each is None else each.binned() for each in marks],
             open_shares=[None if each is None else each.shares for each in positions],
             prices=prices,
         )

@@ -15,7 +15,7 @@ from liqmap.compute.sweep import SweepPath
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.model import Picture, Side
 from liqmap.model.window import TimeWindow, at_ms
-from liqmap.run.loaded import Loaded, Marks
+from liqmap.run.loaded import Loaded
 from liqmap.store.bars import path_of, read_bars, read_volume
 from liqmap.store.largest import read_largest
 from liqmap.text import counted, known_share
@@ -50,10 +50,11 @@ def load(
     """Read the price path and find how many of each part's largest trades are selected.
 
     `parts` come oldest first. `coverage` says what is missing of the window and was left out of the parts;
-    without it, all is known. If there are `mark` prices, they sweep the levels, all of which are at least
-    `least_distance` away from their entries. With `weighs`, minutes and volumes are read too, by which open
-    interest weighs positions. Without `selects`, the caller calls `select_together` afterwards. Raises
-    RequestError if nobody traded, DataError if all trades are missing or a segment is gone.
+    without it, all is known. If there are `mark` prices, they sweep the levels. With `weighs`, minutes and
+    volumes are read too, by which open interest weighs positions. In both cases all levels are at least
+    `least_distance` away from their entries. Without `selects`, the caller calls `select_together`
+    afterwards. Raises RequestError if nobody traded, DataError if all trades are missing or a segment is
+    gone.
     """
     heatmap = Picture.HEATMAP in request.pictures
     # Bins that are no whole minutes need all seconds, and so do a heatmap's entries.
@@ -81,7 +82,6 @@ def load(
         path_by_minutes = SweepPath.of(request.window, traded, mark, bin_seconds=bin_seconds, timed=heatmap)
     if weighs:
         volume = Volume(*(np.concatenate(columns) for columns in zip(*read.volumes, strict=True)))
-    marks = None if mark is None or path_by_minutes is None else Marks(path_by_minutes, least_distance)
     return Loaded(
         request,
         parts,
@@ -93,9 +93,10 @@ def load(
         held,
         tuple(read.seconds),
         tuple(read.minutes),
-        marks,
+        None if mark is None else path_by_minutes,
         path_by_minutes,
         volume,
+        least_distance,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.path import coarsened, joined, median_prices
-from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
+from liqmap.compute.standing import GRID_MS
+from liqmap.compute.values import NEVER, Aftermath, Entries, PricePath, SideTrades
 from liqmap.model import GrossValue, Picture, Side
 from liqmap.store.bars import read_path_around
 from liqmap.store.largest import read_largest
@@ -28,15 +29,7 @@ if TYPE_CHECKING:
     from liqmap.store.segments import Part
 
 _STRETCH = 20_000  # entries computed at once: enough for numpy to be fast, few enough for the CPU cache
-_NEVER: Final = {Side.BUY: np.inf, Side.SELL: -np.inf}  # prices that sweep nothing
 _NO_PATH = PricePath(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
-
-
-class Marks(NamedTuple):
-    """The path by mark price that sweeps levels, and the least distance of a level from its entry."""
-
-    path: SweepPath
-    least_distance: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +40,10 @@ class Loaded:
     `bin_seconds`, `trade_count` the number of each side's trades in the window. `cuts` says how many of each
     part's largest trades are selected, and `held` has these trades themselves if they are few. `seconds` are
     the parts' price paths by the second, if they were read for a short window. `minutes` are those by the
-    minute; they are read if `marks` sweep the levels, if open interest weighs them, or for a heatmap. Open
-    interest also needs `path_by_minutes`, by which levels are swept, and the `volume` by the minute.
+    minute; they are read if mark prices sweep the levels, if open interest weighs them, or for a heatmap.
+    `marks` is the path by mark price, if that sweeps the levels. Open interest also needs `path_by_minutes`,
+    by which levels are swept, and the `volume` by the minute. No level is nearer to its entry than
+    `least_distance`, a share of the price.
     `stretches` are the entries, timed, where `with_entries` has read them.
     """
 
@@ -62,9 +57,10 @@ class Loaded:
     held: Mapping[tuple[int, Side], Largest]
     seconds: tuple[PricePath, ...] = ()
     minutes: tuple[PricePath, ...] = ()
-    marks: Marks | None = None
+    marks: SweepPath | None = None
     path_by_minutes: SweepPath | None = None
     volume: Volume | None = None
+    least_distance: float = 0.0
     stretches: tuple[Entries, ...] = ()
 
     @property
@@ -122,20 +118,26 @@ class Loaded:
     def _by_part(self, *, timed: bool) -> Iterator[Entries]:
         # Newest first, so that the extremes of the price after each part are known when it is read.
         later = {Side.BUY: np.inf, Side.SELL: -np.inf}
+        hiding = self._hiding(timed=timed)
         for index in reversed(range(len(self.parts))):
             found = {side: self._selected(index, side) for side in Side}
             trades = {side: each.trades for side, each in found.items()}
             if any(map(len, trades.values())):
-                part = self.parts[index]
-                if self.marks is not None:
-                    yield Entries(trades, self._by_marks(self.marks, index, found, timed=timed))
-                    continue
+                part, own = self.parts[index], self._own_minutes(index, found, hiding) if hiding else {}
                 # A segment stores what the price did after each trade, until the segment's end. A part that
                 # ends earlier needs the seconds instead.
-                if timed or part.window.end < part.segment.origin.window.end:
-                    yield Entries(trades, self._by_seconds(index, trades, later))
+                if self.marks is not None:
+                    after = {
+                        side: self.marks.after(side, each.time, own.get(side), timed=timed)
+                        for side, each in trades.items()
+                    }
+                elif timed or part.window.end < part.segment.origin.window.end:
+                    after = self._by_seconds(index, trades, later)
                 else:
-                    yield Entries(trades, {side: _until_end(found[side], later[side]) for side in Side})
+                    after = {side: _until_end(found[side], later[side]) for side in Side}
+                if self.volume is not None:
+                    after = {side: replace(each, own=own.get(side)) for side, each in after.items()}
+                yield Entries(trades, after)
             path = self.paths[index]
             later[Side.BUY] = min(later[Side.BUY], path.low.min(initial=np.inf))
             later[Side.SELL] = max(later[Side.SELL], path.high.max(initial=-np.inf))
@@ -153,47 +155,66 @@ class Loaded:
         wanted = self.request.levels_csv or self.request.tables
         return wanted and isinstance(self.request.selection, GrossValue)
 
-    def _by_marks(
-        self, marks: Marks, index: int, found: Mapping[Side, Largest], *, timed: bool
-    ) -> dict[Side, Aftermath]:
-        """Return what came after the entries by mark price, and in each entry's own minute by trades.
+    def _own_minutes(
+        self, index: int, found: Mapping[Side, Largest], hiding: Mapping[Side, NDArray[np.float64]]
+    ) -> dict[Side, NDArray[np.float64]]:
+        """Return the extremes of the traded prices after the entries in each one's own minute.
 
-        Seconds are read only where a traded price of an entry's own minute may have reached a level that no
-        later mark price has reached.
+        Seconds are read only where these may have reached a level that what is `hiding` them has not;
+        elsewhere the extremes are infinite. A side without any has none.
         """
-        own: dict[Side, NDArray[np.float64]] = {}
-        near = {side: self._near(marks, index, each, timed=timed) for side, each in found.items()}
+        near = {side: self._near(index, each, hiding[side]) for side, each in found.items()}
         times = [each.trades.time[near[side]] for side, each in found.items()]
+        own: dict[Side, NDArray[np.float64]] = {}
         if any(map(len, times)):
             bars = self._path_around(index, np.concatenate(times))
             for side, each in found.items():
                 if len(near[side]):
                     chosen = each.trades.chosen(near[side])
-                    after = aftermath(bars, chosen, bin_seconds=60, later=_NEVER[side])
-                    own[side] = np.full(len(each.trades), _NEVER[side])
+                    after = aftermath(bars, chosen, bin_seconds=60, later=NEVER[side])
+                    own[side] = np.full(len(each.trades), NEVER[side])
                     own[side][near[side]] = after.extreme if after.soon is None else after.soon
-        return {
-            side: marks.path.after(side, each.trades.time, own.get(side), timed=timed)
-            for side, each in found.items()
-        }
+        return own
 
-    def _near(self, marks: Marks, index: int, found: Largest, *, timed: bool) -> NDArray[np.int64]:
-        """Return the places of trades whose nearest level only trades of their own minute may reach."""
+    def _hiding(self, *, timed: bool) -> dict[Side, NDArray[np.float64]]:
+        """Return, for each minute, what hides whether its own trades reach a level: the extremes that follow.
+
+        A level that they reach is swept anyway. But a heatmap asks in which bin it was swept, and open
+        interest in which interval. Nobody asks if traded prices sweep and all trades count in full.
+        """
+        path, found = self.path_by_minutes, {}
+        if path is None:
+            return {}
+        for side in Side:
+            following = (path.rest_of_bin if timed else path.following)[side]
+            if self.volume is not None:
+                rest = path.rest_of_step(side, GRID_MS)
+                nearer = np.maximum if side is Side.BUY else np.minimum
+                following = nearer(rest, following) if timed else rest
+            found[side] = following
+        return found
+
+    def _near(self, index: int, found: Largest, hiding: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the places of trades whose nearest level the price may reach in their own minutes.
+
+        Those are left out whose level what is `hiding` them reaches as well.
+        """
         trades, minutes = found.trades, self.minutes[index]
-        is_long, distance = trades.side is Side.BUY, marks.least_distance
-        nearest = 1 - distance if is_long else 1 + distance
-        later = marks.path.later(trades.side, minutes.time, timed=timed)
-        # Few minutes have such a wide range that it may include a level of their own entries. In few of these
-        # the price goes beyond all later ones.
-        if is_long:
-            chosen = (minutes.low <= minutes.high * nearest) & (minutes.low < later)
-        else:
-            chosen = (minutes.high >= minutes.low * nearest) & (minutes.high > later)
-        if not chosen.any():
+        is_long, distance = trades.side is Side.BUY, self.least_distance
+        nearest, adverse = (1 - distance, minutes.low) if is_long else (1 + distance, minutes.high)
+        # Few minutes have such a wide range that it may include a level of their own entries.
+        wide = minutes.low <= minutes.high * nearest if is_long else minutes.high >= minutes.low * nearest
+        chosen = np.flatnonzero(wide)
+        if not len(chosen) or self.path_by_minutes is None:
+            return np.empty(0, np.int64)
+        # In few of these the price goes beyond all later ones.
+        later = hiding.take((minutes.time[chosen] - self.path_by_minutes.start_ms) // 60_000)
+        chosen = chosen[adverse[chosen] < later if is_long else adverse[chosen] > later]
+        if not len(chosen):
             return np.empty(0, np.int64)
         number = (minutes.time - minutes.time[0]) // 60_000
         place = np.full(int(number[-1]) + 1, -1)
-        place[number[chosen]] = np.flatnonzero(chosen)
+        place[number[chosen]] = chosen
         its = place[(trades.time - minutes.time[0]) // 60_000]
         near = np.flatnonzero(its >= 0)
         its, price, extreme = its[near], trades.price[near], found.extreme[near]
@@ -256,7 +277,7 @@ def together(parts: Sequence[Entries]) -> Entries:
         selected = SideTrades.joined([part.trades[side] for part in reversed(parts)])
         order = np.argsort(-selected.notional, kind="stable")
         trades[side] = selected.chosen(order)
-        after[side] = Aftermath.joined([part.after[side] for part in reversed(parts)]).chosen(order)
+        after[side] = Aftermath.joined([part.after[side] for part in reversed(parts)], side).chosen(order)
     return Entries(trades, after)
 
 

@@ -58,7 +58,7 @@ def sweep_basis(request: MapRequest, loaded: Loaded) -> SweepBasis | None:
         return None
     if loaded.marks is None:
         return SweepBasis(SweepPrice.TRADED)
-    return SweepBasis(SweepPrice.MARK, loaded.marks.path.share)
+    return SweepBasis(SweepPrice.MARK, loaded.marks.share)
 
 
 def positions_of(

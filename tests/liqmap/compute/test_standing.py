@@ -153,8 +153,10 @@ def test_interval_in_which_a_level_was_swept_is_that_of_the_first_minute_that_re
     path = SweepPath.of(window, traded, None, bin_seconds=60, timed=False)
     found = shares([100.0] * 5, [1.0] * 4)
     levels, positions = np.arange(90.0, 111.0), Positions.of(found, path, [traded])
-    entries = positions.entries(Side.BUY, np.full(21, window.start_ms + offset))
+    minute = offset // 60_000
+    own = np.full(21, prices[minute])
+    entries = positions.entries(Side.BUY, np.full(21, window.start_ms + offset), own)
     interval = positions.swept_in(Side.BUY, levels, interval=entries.interval, rest=entries.rest)
     for level, place in zip(levels, interval, strict=True):
-        later = [minute for minute in range(offset // 60_000 + 1, 60) if prices[minute] <= level]
-        assert place == (later[0] // 15 if later else offset // 900_000)
+        reached = [each for each in range(minute, 60) if prices[each] <= level]
+        assert place == (reached[0] // 15 if reached else 3)  # what nothing reaches, the last price sweeps

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from liqmap.collect.ingest import StoreJob, run_store_job
+from liqmap.compute.by_price import MANY
 from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import LARGEST_KEPT, all_levels
 from liqmap.compute.margin import liquidation_price
@@ -570,9 +572,7 @@ def test_last_column_of_a_heatmap_is_what_stands_also_by_mark_price(
         loaded.entries(timed=True), wanted.request, margin_of(with_marks)[0], last_price=drawn.last_price
     )
     assert loaded.marks is not None
-    heatmap = build_heatmap(
-        drawn, levels, bin_seconds=loaded.bin_seconds, swept_by=loaded.marks.path.binned()
-    )
+    heatmap = build_heatmap(drawn, levels, bin_seconds=loaded.bin_seconds, swept_by=loaded.marks.binned())
     standing = drawn.buckets.long.sum() + drawn.buckets.short.sum()
     assert heatmap.value[:, -1].sum() + heatmap.below + heatmap.above == pytest.approx(standing)
 
@@ -626,10 +626,105 @@ def test_by_open_interest_nothing_of_what_was_selected_is_lost_and_the_heatmap_e
         drawn,
         levels,
         bin_seconds=loaded.bin_seconds,
-        swept_by=loaded.marks.path.binned() if loaded.marks else None,
+        swept_by=loaded.marks.binned() if loaded.marks else None,
         shares=positions.shares,
     )
     assert heatmap.value[:, -1].sum() + heatmap.below + heatmap.above == pytest.approx(standing, rel=1e-6)
+
+
+def swept_interval(
+    trades: Trades, mark: Series | None, window: TimeWindow, entry_ms: int, level: float, *, side: Side
+) -> int | None:
+    """Return in which interval of 15 minutes a level is first reached, by looking at every price."""
+    sign, minute = 1 if side is Side.BUY else -1, entry_ms // 60_000
+    reached = []
+    for moment, price in zip(trades.time.tolist(), trades.price.tolist(), strict=True):
+        # A second does not tell what of it came before the entry.
+        follows = entry_ms // 1000 < moment // 1000 < window.end_ms // 1000
+        if follows and (mark is None or moment // 60_000 == minute) and sign * price <= sign * level:
+            reached.append(moment)
+    for start, *prices in [] if mark is None else zip(mark.time.tolist(), *mark.values[:2], strict=True):
+        if start // 60_000 > minute and min(sign * price for price in prices) <= sign * level:
+            reached.append(start)
+    last_price = float(trades.price[trades.time < window.end_ms][-1])
+    if sign * last_price <= sign * level:
+        reached.append(window.end_ms - 1)
+    return min(reached) // 900_000 - window.start_ms // 900_000 if reached else None
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 1000),
+    marked=st.booleans(),
+    turnover=st.sampled_from([0.0, 0.5, 1.0]),
+    pictures=st.sampled_from([frozenset({Picture.MAP}), ALL_PICTURES]),
+    start=st.sampled_from([0, 10, 25, 40]),
+    minutes=st.integers(60, 180),
+    many=st.sampled_from([1, MANY]),
+)
+def test_swept_level_by_open_interest_has_what_was_left_when_a_price_first_reached_it(
+    stored: Stored,
+    seed: int,
+    marked: bool,
+    turnover: float,
+    pictures: frozenset[Picture],
+    start: int,
+    minutes: int,
+    many: int,
+):
+    rng = np.random.default_rng(seed)
+    # A day of its own for each example: what is stored of a day is read only once.
+    day = DAY + timedelta(days=seed)
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    window = TimeWindow.ending(midnight + timedelta(minutes=start + minutes), timedelta(minutes=minutes))
+    time = np.sort(rng.integers(0, 5 * 3_600_000, 900)) + int(midnight.timestamp()) * 1000
+    # Steps, and wicks of which some reach a level of the same minute.
+    price = 30_000 * np.exp(np.cumsum(rng.normal(0, 0.0006, 900)) + rng.normal(0, 0.003, 900))
+    trades = Trades(time, price.round(1), rng.integers(1, 9, 900).astype(np.float64), rng.random(900) < 0.5)
+    mark = None
+    if marked:
+        low = 29_900 + np.cumsum(rng.normal(0, 20, minutes))
+        starts = range(window.start_ms, window.end_ms, 60_000)
+        values = zip(low, low + rng.uniform(0, 60, minutes), low, strict=True)
+        mark = Series.of(SeriesKind.MARK_PRICE, starts, list(values))
+    asked = job(
+        [stored(trades, day)],
+        window,
+        Portion(1.0),
+        positions=PositionModel.OPEN_INTEREST,
+        turnover=turnover,
+        pictures=pictures,
+        leverages=(25, 100),
+    )
+    interest = 40 + np.cumsum(rng.uniform(-1, 1, minutes // 15 + 2))
+    asked = replace(asked, mark=mark, interest=interest_of(window, interest.tolist()))
+    loaded = load_job(asked)
+    with patch("liqmap.compute.levels.MANY", many):
+        drawn = compute_map(asked, loaded)
+    positions = positions_of(asked.request, asked.coverage, loaded, asked.interest)
+    assert positions is not None
+    opened, closing = positions.shares.opened, positions.shares.closing
+    swept = dict.fromkeys(Side, 0.0)
+    every_level = all_levels(
+        loaded.entries(timed=Picture.HEATMAP in pictures),
+        asked.request,
+        margin_of(asked)[0],
+        last_price=drawn.last_price,
+        positions=positions,
+    )
+    for levels in (each for stretch in every_level for each in stretch):
+        assert levels.selected is not None
+        columns = levels.entry_time.tolist(), levels.price.tolist(), levels.standing.tolist()
+        rows = zip(*columns, levels.selected, levels.notional, strict=True)
+        for entry_ms, level, standing, selected, notional in rows:
+            found = swept_interval(trades, mark, window, entry_ms, level, side=levels.side)
+            own = entry_ms // 900_000 - window.start_ms // 900_000
+            until = len(opened) - 1 if found is None else found
+            left = selected * opened[own] * np.prod(1 - closing[own + 1 : until + 1])
+            assert standing == (found is None)
+            assert notional == pytest.approx(left)
+            swept[levels.side] += 0.0 if standing else left
+    assert (drawn.swept_long, drawn.swept_short) == pytest.approx((swept[Side.BUY], swept[Side.SELL]))
 
 
 @pytest.mark.parametrize(
