@@ -2,7 +2,8 @@
 
 The command line draws a map of the invented market, whose trades, prices and brackets its first call has
 stored. So what is measured is a call that has nothing to fetch: the start of Python, imports, reading, both
-pictures, and the end of the process. `python -m tests.benchmarks.start` measures this alone.
+pictures, and the end of the process. The bot's start is measured likewise, between a Discord and exchanges on
+this machine. `python -m tests.benchmarks.start` measures these two alone.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.benchmarks.processes import bot_process
+from tests.benchmarks.simulator import served
 from tests.benchmarks.table import Table
+from tests.bot.discord_server import DiscordServer
 
 RUNS = 5
 
@@ -56,7 +61,40 @@ async def measure_start(store: Path, table: Table) -> None:
         await process.wait()
     table.row("until the engine takes requests", ready)
     table.row("until the first answer, 6 h top_n 100", answered)
+    await measure_bot(table)
     measure_command(table)
+
+
+async def measure_bot(table: Table) -> None:
+    """Start the bot, and type a wrong command, or one for a map, as soon as it is connected."""
+    refused, drawn, cpu = [], [], []
+    with TemporaryDirectory() as folder:
+        async with served("--weight-limit", "1000000", "--scale", "0.01") as lines:
+            for number in range(RUNS + 1):
+                wrong = await _first_answer(Path(folder), lines, number=2 * number, window="six")
+                right = await _first_answer(Path(folder), lines, number=2 * number + 1, window="6h")
+                if number:  # the first one makes the database and fetches the trades
+                    refused.append(wrong[0])
+                    cpu.append(wrong[1])
+                    drawn.append(right[0])
+    table.row("the bot: until it refuses a command", refused)
+    table.row("… CPU time of its process until then, without workers", cpu)
+    table.row("… until its first map, 6 h top_n 100", drawn)
+
+
+async def _first_answer(
+    folder: Path, lines: Sequence[str], *, number: int, window: str
+) -> tuple[float, float]:
+    """Return how long a bot takes from its start to its first answer, and its process's CPU time [ms]."""
+    config = folder / "liqmap.toml"
+    async with DiscordServer(interactions=number) as server:
+        config.write_text(f'storage.path = "{folder / "store"}"\n{server.settings}{"".join(lines)}')
+        started = time.perf_counter()
+        async with bot_process(config) as process:
+            answer = await server.command("liqmap", symbol="BTC", window=window, end="2023-08-01 06:00")
+            await answer.done
+            seconds, times = time.perf_counter() - started, process.cpu_times()
+    return seconds * 1000, (times.user + times.system) * 1000
 
 
 def measure_command(table: Table) -> None:
@@ -81,6 +119,7 @@ def _called(folder: str) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    command_alone = Table()
-    command_alone.heading("One call of the command line")
-    measure_command(command_alone)
+    alone = Table()
+    alone.heading("Start of the bot, and one call of the command line")
+    asyncio.run(measure_bot(alone))
+    measure_command(alone)

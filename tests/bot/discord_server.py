@@ -67,10 +67,13 @@ class DiscordServer:
     """Plays Discord on 127.0.0.1. Use it as `async with DiscordServer() as server`.
 
     By its clock `now` it gives out ids, and knows a nonce again for three minutes, the least that Discord's
-    "past few minutes" can mean. Where `chance` says so, something goes wrong.
+    "past few minutes" can mean. Where `chance` says so, something goes wrong. `interactions` is how many
+    there were before: a bot answers none twice.
     """
 
-    def __init__(self, *, now: Callable[[], datetime] = utc_now, channels: int = 1) -> None:
+    def __init__(
+        self, *, now: Callable[[], datetime] = utc_now, channels: int = 1, interactions: int = 0
+    ) -> None:
         self._now = now
         self.chance: Callable[[], bool] = lambda: False
         self.faults = 0
@@ -82,7 +85,7 @@ class DiscordServer:
         self.gateway = Gateway(channels)
         self.posted = asyncio.Event()
         self._faults: list[tuple[str, re.Pattern[str], Fault]] = []
-        self._interactions = 0
+        self._interactions = interactions
 
     def plan(self, method: str, path: str, *faults: Fault) -> None:
         """Let the next requests of `method` whose path `path` is found in go wrong, one fault each."""
