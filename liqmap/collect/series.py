@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -152,7 +153,9 @@ class SeriesCollector:
         row = EXCHANGES[day.market.exchange].series[day.kind]
         self._problems.pop(day, None)
         try:
-            async with self._slots[day.market.exchange]:
+            # What is patient takes no slot: it waits for others, who would wait for its slot.
+            is_patient = self._fetches.is_patient(day)
+            async with nullcontext() if is_patient else self._slots[day.market.exchange]:
                 is_over = day.window.end <= self._now(day.market)
                 if row.files is not None and is_over and await self._from_file(day, row.files):
                     return

@@ -115,12 +115,18 @@ async def test_what_nobody_waits_for_is_fetched_after_what_somebody_waits_for(tm
         MarketServer(MARKET, clock=clock, pump_every=None) as server,
         supplies(tmp_path, server, clock) as its,
     ):
-        series = SeriesCollector(its.settings, session=its.session, clients=its.clients, clock=clock)
+        one_slot = its.settings.download.model_copy(update={"concurrency": 1})
+        settings = its.settings.model_copy(update={"download": one_slot})
+        series = SeriesCollector(settings, session=its.session, clients=its.clients, clock=clock)
         with its.clients[market.exchange].hurry():
             kept = asyncio.create_task(series.collect(market, MARK, last(3), patiently=True))
             await until(lambda: bool(clock.alarms))  # it looks again later whether it may go
             await clock.advance(10)
             assert not server.requests
+            # It takes the only slot from nobody, and once somebody waits for the same, it goes on.
+            other = await driven(clock, series.collect(Market(market.exchange, "ETHUSDT"), MARK, last(3)))
+            assert other.missing == ()
+            assert not kept.done()
             held = await driven(clock, series.collect(market, MARK, last(3)))
             assert held.missing == ()
             await kept
