@@ -166,6 +166,12 @@ class Positions:
         """Return whether the intervals of `times` [ms] opened anything."""
         return (self.shares.opened > 0)[self.shares.interval_of(times)]
 
+    def rest(self, side: Side, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the worst prices of the minutes after those of `times` [ms], in their intervals."""
+        sweeps = self.sweeps[side]
+        rest = sweeps.rest[(times - sweeps.start_ms) // MINUTE_MS]
+        return rest if side is Side.BUY else -rest
+
     def entries(
         self, side: Side, times: NDArray[np.int64], own_minute: NDArray[np.float64] | None
     ) -> EntryShares:

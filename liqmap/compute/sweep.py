@@ -109,18 +109,6 @@ class SweepPath:
         extremes = self.rest_of_bin if timed else self.following
         return extremes[side][(times - self.start_ms) // MINUTE_MS]
 
-    def rest_of_step(self, side: Side, step_ms: int) -> NDArray[np.float64]:
-        """Return the extremes of the minutes after each until the next multiple of `step_ms`."""
-        direction, adverse = _DIRECTIONS[side], self.low if side is Side.BUY else self.high
-        width, first = step_ms // MINUTE_MS, self.start_ms % step_ms // MINUTE_MS
-        by_step = np.full((-(-(first + len(adverse)) // width), width), direction.never)
-        by_step.ravel()[first : first + len(adverse)] = adverse
-        rest = np.full_like(by_step, direction.never)
-        # Minute by minute of all steps at once, which is faster than step by step.
-        for minute in reversed(range(width - 1)):
-            direction.worst(rest[:, minute + 1], by_step[:, minute + 1], out=rest[:, minute])
-        return rest.ravel()[first : first + len(adverse)]
-
     def binned(self) -> PricePath:
         """Return the path in bins; of bins shorter than a minute, each minute's first has its prices."""
         width = max(self.bin_seconds // 60, 1)

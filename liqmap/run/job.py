@@ -79,17 +79,18 @@ def run_map_job(job: MapJob) -> MapResult:
     Raises RequestError if the selection takes no trade of the window, DataError if a segment is gone.
     """
     watch = Stopwatch()
-    request, loaded, rules = job.request, load_job(job).with_entries(), margin_of(job)[0]
+    request, loaded, rules = job.request, load_job(job), margin_of(job)[0]
+    # The computed map has sums only. Heatmap and tables need every level, so the entries are read once more.
+    again = bool(request.tables or request.levels_csv or Picture.HEATMAP in request.pictures)
+    positions = positions_of(request, job.coverage, loaded, job.interest) if again else None
+    loaded = loaded.with_entries(positions)
     watch.lap("load")
     liquidation_map = compute_map(job, loaded)
     watch.lap("compute")
     last_price = liquidation_map.last_price
-    # The computed map has sums only. Heatmap and tables need every level, so the entries are read once more.
-    again = bool(request.tables or request.levels_csv or Picture.HEATMAP in request.pictures)
-    positions = positions_of(request, job.coverage, loaded, job.interest) if again else None
 
     def levels(*, timed: bool = False) -> Iterator[tuple[LiquidationLevels, ...]]:
-        entries = loaded.entries(timed=timed)
+        entries = loaded.entries(timed=timed, positions=positions)
         return all_levels(entries, request, rules, last_price=last_price, positions=positions)
 
     def heatmap() -> Heatmap:
@@ -197,7 +198,7 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
         replace(job.coverage, last_trade=loaded.last_trade),
         path=loaded.path,
         trade_count=sum(loaded.trade_count.values()),
-        entries=loaded.entries(),
+        entries=loaded.entries(positions=positions),
         rules=rules,
         basis=basis,
         positions=positions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from liqmap.collect.coverage import joint_coverage
@@ -76,7 +77,7 @@ class _Part:
             path=self.loaded.path,
             price=self.price,
             trade_count=sum(self.loaded.trade_count.values()),
-            entries=self.loaded.entries,
+            entries=partial(self.loaded.entries, positions=positions),
             rules=rules,
             basis=replace(
                 basis,
@@ -101,7 +102,7 @@ class _Part:
         """Yield its levels, at its own prices; for a heatmap they must be `timed`."""
         last_price = float(self.loaded.path.close[-1])
         return all_levels(
-            self.loaded.entries(timed=timed),
+            self.loaded.entries(timed=timed, positions=self.positions),
             self.job.request,
             margin_of(self.job)[0],
             last_price=last_price,
@@ -139,7 +140,7 @@ def run_joint_job(job: JointJob) -> MapResult:
     if not request.each:
         together = select_together([each.loaded for each in parts])
         parts = [replace(each, loaded=its) for each, its in zip(parts, together, strict=True)]
-    parts = [replace(each, loaded=each.loaded.with_entries()) for each in parts]
+    parts = [replace(each, loaded=each.loaded.with_entries(each.positions)) for each in parts]
     watch.lap("load")
     sources = [each.source() for each in parts]
     # Only what all of them cover: a sum over some would look like one over all.

@@ -9,7 +9,6 @@ import numpy as np
 
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.path import coarsened, joined, median_prices
-from liqmap.compute.standing import GRID_MS
 from liqmap.compute.values import NEVER, Aftermath, Entries, PricePath, SideTrades
 from liqmap.model import GrossValue, Picture, Side
 from liqmap.store.bars import read_path_around
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.compute.selection import Cut
-    from liqmap.compute.standing import Volume
+    from liqmap.compute.standing import Positions, Volume
     from liqmap.compute.sweep import SweepPath
     from liqmap.model import MapRequest
     from liqmap.store.largest import Largest
@@ -89,24 +88,25 @@ class Loaded:
                 return median_prices(path, moments)
             near = wanted
 
-    def with_entries(self) -> Loaded:
+    def with_entries(self, positions: Positions | None) -> Loaded:
         """Return it with its entries, if a heatmap of a short window needs them more than once."""
         if not self.seconds or Picture.HEATMAP not in self.request.pictures:
             return self
-        return replace(self, stretches=tuple(self.entries(timed=True)))
+        return replace(self, stretches=tuple(self.entries(timed=True, positions=positions)))
 
-    def entries(self, *, timed: bool = False) -> Iterator[Entries]:
+    def entries(self, *, timed: bool = False, positions: Positions | None = None) -> Iterator[Entries]:
         """Read the selected trades in stretches, newest first, with what the price did after them.
 
         A stretch is several parts with few entries, or one with many. With `timed`, it includes what the
-        price did in the rest of each entry's bin, because a heatmap shows when a level was swept.
+        price did in the rest of each entry's bin, because a heatmap shows when a level was swept. With
+        `positions`, which weigh the entries, it includes what it did in each one's own minute.
         """
         if self.stretches:
             yield from self.stretches
             return
         waiting: list[Entries] = []
         count = 0
-        for entries in self._by_part(timed=timed):
+        for entries in self._by_part(timed=timed, positions=positions):
             waiting.append(entries)
             count += sum(map(len, entries.trades.values()))
             if count >= _STRETCH:
@@ -115,15 +115,16 @@ class Loaded:
         if waiting:
             yield together(waiting)
 
-    def _by_part(self, *, timed: bool) -> Iterator[Entries]:
+    def _by_part(self, *, timed: bool, positions: Positions | None) -> Iterator[Entries]:
         # Newest first, so that the extremes of the price after each part are known when it is read.
         later = {Side.BUY: np.inf, Side.SELL: -np.inf}
-        hiding = self._hiding(timed=timed)
         for index in reversed(range(len(self.parts))):
             found = {side: self._selected(index, side) for side in Side}
             trades = {side: each.trades for side, each in found.items()}
             if any(map(len, trades.values())):
-                part, own = self.parts[index], self._own_minutes(index, found, hiding) if hiding else {}
+                part, own = self.parts[index], {}
+                if self.marks is not None or positions is not None:
+                    own = self._own_minutes(index, found, positions, timed=timed)
                 # A segment stores what the price did after each trade, until the segment's end. A part that
                 # ends earlier needs the seconds instead.
                 if self.marks is not None:
@@ -135,7 +136,7 @@ class Loaded:
                     after = self._by_seconds(index, trades, later)
                 else:
                     after = {side: _until_end(found[side], later[side]) for side in Side}
-                if self.volume is not None:
+                if positions is not None:
                     after = {side: replace(each, own=own.get(side)) for side, each in after.items()}
                 yield Entries(trades, after)
             path = self.paths[index]
@@ -156,18 +157,19 @@ class Loaded:
         return wanted and isinstance(self.request.selection, GrossValue)
 
     def _own_minutes(
-        self, index: int, found: Mapping[Side, Largest], hiding: Mapping[Side, NDArray[np.float64]]
+        self, index: int, found: Mapping[Side, Largest], positions: Positions | None, *, timed: bool
     ) -> dict[Side, NDArray[np.float64]]:
         """Return the extremes of the traded prices after the entries in each one's own minute.
 
-        Seconds are read only where these may have reached a level that what is `hiding` them has not;
-        elsewhere the extremes are infinite. A side without any has none.
+        Seconds are read only where these may have reached a level, and where that matters; elsewhere the
+        extremes are infinite. A side without any has none.
         """
-        near = {side: self._near(index, each, hiding[side]) for side, each in found.items()}
+        near = {side: self._near(index, each, positions, timed=timed) for side, each in found.items()}
         times = [each.trades.time[near[side]] for side, each in found.items()]
         own: dict[Side, NDArray[np.float64]] = {}
         if any(map(len, times)):
-            bars = self._path_around(index, np.concatenate(times))
+            # What lies far from the entries' own minutes is left out: nobody asks for it.
+            bars = self._path_around(index, np.concatenate(times), elsewhere=_NO_PATH)
             for side, each in found.items():
                 if len(near[side]):
                     chosen = each.trades.chosen(near[side])
@@ -176,39 +178,23 @@ class Loaded:
                     own[side][near[side]] = after.extreme if after.soon is None else after.soon
         return own
 
-    def _hiding(self, *, timed: bool) -> dict[Side, NDArray[np.float64]]:
-        """Return, for each minute, what hides whether its own trades reach a level: the extremes that follow.
-
-        A level that they reach is swept anyway. But a heatmap asks in which bin it was swept, and open
-        interest in which interval. Nobody asks if traded prices sweep and all trades count in full.
-        """
-        path, found = self.path_by_minutes, {}
-        if path is None:
-            return {}
-        for side in Side:
-            following = (path.rest_of_bin if timed else path.following)[side]
-            if self.volume is not None:
-                rest = path.rest_of_step(side, GRID_MS)
-                nearer = np.maximum if side is Side.BUY else np.minimum
-                following = nearer(rest, following) if timed else rest
-            found[side] = following
-        return found
-
-    def _near(self, index: int, found: Largest, hiding: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _near(
+        self, index: int, found: Largest, positions: Positions | None, *, timed: bool
+    ) -> NDArray[np.int64]:
         """Return the places of trades whose nearest level the price may reach in their own minutes.
 
-        Those are left out whose level what is `hiding` them reaches as well.
+        Those are left out for which it does not matter, because later prices reach the level as well.
         """
-        trades, minutes = found.trades, self.minutes[index]
+        trades, minutes, path = found.trades, self.minutes[index], self.path_by_minutes
         is_long, distance = trades.side is Side.BUY, self.least_distance
         nearest, adverse = (1 - distance, minutes.low) if is_long else (1 + distance, minutes.high)
         # Few minutes have such a wide range that it may include a level of their own entries.
         wide = minutes.low <= minutes.high * nearest if is_long else minutes.high >= minutes.low * nearest
         chosen = np.flatnonzero(wide)
-        if not len(chosen) or self.path_by_minutes is None:
+        if path is None or not len(chosen):
             return np.empty(0, np.int64)
         # In few of these the price goes beyond all later ones.
-        later = hiding.take((minutes.time[chosen] - self.path_by_minutes.start_ms) // 60_000)
+        later = _following(path, trades.side, minutes.time[chosen], positions, timed=timed)
         chosen = chosen[adverse[chosen] < later if is_long else adverse[chosen] > later]
         if not len(chosen):
             return np.empty(0, np.int64)
@@ -247,11 +233,17 @@ class Loaded:
         # Its first bin may begin before it, where the part before has prices of its own.
         return PricePath(np.maximum(path.time, part.window.start_ms), path.low, path.high, path.close)
 
-    def _path_around(self, index: int, times: NDArray[np.int64]) -> PricePath:
-        """Return a part's price path: of seconds near the `times` [ms], coarser elsewhere if that is less."""
+    def _path_around(
+        self, index: int, times: NDArray[np.int64], *, elsewhere: PricePath | None = None
+    ) -> PricePath:
+        """Return a part's price path: of seconds near the `times` [ms], coarser elsewhere if that is less.
+
+        What lies elsewhere is of minutes, or that of `elsewhere`.
+        """
         if self.seconds:
             return self.seconds[index]
         part, minutes = self.parts[index], self.minutes[index] if self.minutes else None
+        minutes = minutes if elsewhere is None else elsewhere
         return read_path_around(part.segment, part.window, times, minutes=minutes)
 
     def _rest_of_bin(self, index: int) -> PricePath:
@@ -284,3 +276,19 @@ def together(parts: Sequence[Entries]) -> Entries:
 def _until_end(found: Largest, later: float) -> Aftermath:
     worst = np.minimum if found.trades.side is Side.BUY else np.maximum
     return Aftermath(worst(found.extreme, later))
+
+
+def _following(
+    path: SweepPath, side: Side, times: NDArray[np.int64], positions: Positions | None, *, timed: bool
+) -> NDArray[np.float64]:
+    """Return the extremes of the minutes after those of `times` [ms] that make their own trades matter less.
+
+    A level that they reach as well is swept anyway. But a heatmap asks in which bin it was swept, and open
+    interest in which interval.
+    """
+    following = path.later(side, times, timed=timed)
+    if positions is None:
+        return following
+    rest, nearer = positions.rest(side, times), np.maximum if side is Side.BUY else np.minimum
+    # What opens nothing has no part in what is swept, whenever that was.
+    return np.where(positions.opens(times), nearer(rest, following) if timed else rest, following)

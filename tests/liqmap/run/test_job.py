@@ -706,7 +706,7 @@ def test_swept_level_by_open_interest_has_what_was_left_when_a_price_first_reach
     opened, closing = positions.shares.opened, positions.shares.closing
     swept = dict.fromkeys(Side, 0.0)
     every_level = all_levels(
-        loaded.entries(timed=Picture.HEATMAP in pictures),
+        loaded.entries(timed=Picture.HEATMAP in pictures, positions=positions),
         asked.request,
         margin_of(asked)[0],
         last_price=drawn.last_price,
