@@ -17,8 +17,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
 from bot.client import LiqmapBot
-from bot.ops.backup import export_to, import_from
-from bot.ops.check import check
 from bot.ops.cluster import cluster_draws, trouble_text, watch_cluster
 from bot.ops.health import DrawingHealth, health_server
 from bot.ops.login import login_error
@@ -88,6 +86,8 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
             withhold_secrets(settings)
             await play(settings, port=options.port, out=options.out, stay=options.stay)
         case "check":
+            from bot.ops.check import check  # noqa: PLC0415 - a bot that runs need not load it
+
             return 0 if await check(settings, say=_say) else 1
         case "export" | "import" | "forget":
             async with open_store(settings) as store:
@@ -104,8 +104,12 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
 async def _done_with(store: Store, options: argparse.Namespace) -> str:
     """Carry out a subcommand that works on the database alone; return what it has done."""
     if options.command == "export":
+        from bot.ops.backup import export_to  # noqa: PLC0415 - a bot that runs need not load it
+
         return f"exported {await export_to(store, options.file)} subscriptions"
     if options.command == "import":
+        from bot.ops.backup import import_from  # noqa: PLC0415 - as above
+
         added = await import_from(store, options.file, now=SystemClock().now())
         return f"added {added} subscriptions; a bot takes over those of its servers within an hour"
     if options.guild is None:

@@ -9,15 +9,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from filelock import AsyncFileLock, Timeout
-from sqlalchemy import event, make_url
+from sqlalchemy import event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bot.store.troubles import opening_failure
+from bot.store.troubles import UnknownTables, opening_failure
 from liqmap import SettingsError
 
 if TYPE_CHECKING:
@@ -49,6 +46,9 @@ _START_WAIT_SECONDS: Final = 60.0
 """How long a start waits for others that have begun before it, of which each may have to change tables."""
 
 _UPGRADE_LOCK: Final = 0x6C69716D6170  # "liqmap", among the advisory locks of a PostgreSQL database
+
+NEWEST: Final = "minutes"
+"""The revision of tables that are up to date: the last step of `bot.store.migrations`."""
 
 
 @asynccontextmanager
@@ -89,10 +89,12 @@ def parse_url(text: str) -> URL | None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables of a database up to date, in the transaction of `connection`."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    config.attributes["connection"] = connection
+    """Bring the tables of a database up to date, in the transaction of `connection`. Raises UnknownTables."""
+    if _is_up_to_date(connection):
+        return
+    # Most starts need no step, and Alembic takes a tenth of a start to import.
+    from bot.store.steps import take_steps  # noqa: PLC0415
+
     if connection.dialect.name == "postgresql":
         for wait, then in (
             (_START_WAIT_SECONDS, f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"),
@@ -100,7 +102,14 @@ def upgrade(connection: Connection) -> None:
         ):
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{wait:g}s'")
             connection.exec_driver_sql(then)
-    command.upgrade(config, "head")
+    take_steps(connection)
+
+
+def _is_up_to_date(connection: Connection) -> bool:
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+    return found.scalars().all() == [NEWEST]
 
 
 @asynccontextmanager
@@ -160,7 +169,7 @@ def _failing_in_one_sentence() -> Iterator[None]:
     try:
         yield
     # Drivers raise the last three for parts of the URL that they do not know or cannot read.
-    except (SQLAlchemyError, CommandError, OSError, TypeError, ValueError, OverflowError) as error:
+    except (SQLAlchemyError, UnknownTables, OSError, TypeError, ValueError, OverflowError) as error:
         raise SettingsError(opening_failure(error)) from None
 
 

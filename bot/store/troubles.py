@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from alembic.util import CommandError
 from filelock import Timeout
 
 _LOCKED = "another program has locked it; stop that program, and start again"
@@ -35,11 +34,15 @@ _NEWER: Final = (
 )
 
 
+class UnknownTables(Exception):
+    """The tables are of a version that this one does not know."""
+
+
 def opening_failure(error: BaseException) -> str:
     """Return one sentence for an error that was raised while a database was opened, without its URL."""
     # SQLAlchemy wraps the driver's error, and its adapter of asyncpg wraps asyncpg's, which has the code.
     cause = getattr(error, "orig", None) or error
-    reason = _NEWER if isinstance(error, CommandError) else _known(cause) or _known(cause.__cause__)
+    reason = _NEWER if isinstance(error, UnknownTables) else _known(cause) or _known(cause.__cause__)
     if reason is None:
         reason = f"check that it runs, and the setting database.url ({type(cause).__name__})"
     return f"The database cannot be opened: {reason}."

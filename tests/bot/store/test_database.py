@@ -6,12 +6,14 @@ import stat
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from filelock import FileLock
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
@@ -46,6 +48,11 @@ async def test_migrations_make_the_tables_that_the_code_uses(stored_settings: Bo
             lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
         )
     assert differences == []
+
+
+def test_newest_revision_is_the_last_step():
+    folder = Path(database.__file__).with_name("migrations")
+    assert ScriptDirectory(str(folder)).get_heads() == [database.NEWEST]
 
 
 async def test_opening_again_changes_nothing(stored_settings: BotSettings):
