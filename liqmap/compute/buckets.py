@@ -12,7 +12,7 @@ from liqmap.model import BAND_DISTANCES, Band, Side
 from liqmap.model.exact import rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,36 +55,41 @@ class LevelSums:
     def add(self, levels: Sequence[LiquidationLevels]) -> None:
         """Add levels of one side, leverages in the order of the sums."""
         for row, each in enumerate(levels):
-            self.add_row(each.side, row, price=each.price, notional=each.notional, standing=each.standing)
+            if not len(each.price):
+                continue
+            # One bincount for both, over the few buckets that a stretch reaches: what stands is summed in
+            # even places, what is swept in odd ones.
+            place = self._grid.bucket_of(each.price)
+            lowest = int(place.min())
+            place -= lowest
+            place *= 2
+            place += ~each.standing
+            sums = np.bincount(place, weights=each.notional).astype(np.float64, copy=False)
+            self._add_buckets(each.side, row, lowest, sums[::2], sums[1::2])
+            for number, bucket in self._cut_in(each.side, lowest, sums[::2]):
+                self._add_cut(each.side, number, each.price, each.notional, place == 2 * bucket)
 
-    def add_row(
+    def add_prices(
         self,
         side: Side,
         row: int,
-        *,
         price: NDArray[np.float64],
-        notional: NDArray[np.float64],
-        standing: NDArray[np.bool_],
+        *,
+        standing: NDArray[np.float64],
+        swept: NDArray[np.float64],
     ) -> None:
-        """Add levels at the leverage in place `row` of the sums."""
+        """Add the notional that stands and that was swept at each price, at the leverage in place `row`."""
         if not len(price):
             return
-        # One bincount for both, over the few buckets that a stretch reaches: what stands is summed in
-        # even places, what is swept in odd ones.
         place = self._grid.bucket_of(price)
         lowest = int(place.min())
         place -= lowest
-        place *= 2
-        place += ~standing
-        sums = np.bincount(place, weights=notional).astype(np.float64, copy=False)
-        stands, swept = sums[::2], sums[1::2]
-        self._standing[side][row, lowest : lowest + len(stands)] += stands
-        self._swept[side][lowest : lowest + len(swept)] += swept
-        for number, (bound, bucket) in enumerate(self._bounds[side]):
-            if 0 <= bucket - lowest < len(stands) and stands[bucket - lowest]:
-                (cut,) = np.nonzero(place == 2 * (bucket - lowest))
-                inside = price[cut] >= bound if side is Side.BUY else price[cut] <= bound
-                self._cut[side][number] += float(notional[cut[inside]].sum())
+        stands, gone = (
+            np.bincount(place, weights=each).astype(np.float64, copy=False) for each in (standing, swept)
+        )
+        self._add_buckets(side, row, lowest, stands, gone)
+        for number, bucket in self._cut_in(side, lowest, stands):
+            self._add_cut(side, number, price, standing, place == bucket)
 
     def add_sums(self, other: LevelSums) -> None:
         """Add the sums of another market, which were made over the same range around the same last price."""
@@ -165,6 +170,37 @@ class LevelSums:
             short_near=nearest_price(Side.SELL),
             swept=total(self._swept[Side.BUY] + self._swept[Side.SELL]),
         )
+
+    def _add_buckets(
+        self,
+        side: Side,
+        row: int,
+        lowest: int,
+        standing: NDArray[np.float64],
+        swept: NDArray[np.float64],
+    ) -> None:
+        self._standing[side][row, lowest : lowest + len(standing)] += standing
+        self._swept[side][lowest : lowest + len(swept)] += swept
+
+    def _cut_in(self, side: Side, lowest: int, standing: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
+        """Yield the bands that cut a bucket in which something stands, and its place from `lowest` on."""
+        for number, (_, bucket) in enumerate(self._bounds[side]):
+            if 0 <= bucket - lowest < len(standing) and standing[bucket - lowest]:
+                yield number, bucket - lowest
+
+    def _add_cut(
+        self,
+        side: Side,
+        number: int,
+        price: NDArray[np.float64],
+        notional: NDArray[np.float64],
+        in_bucket: NDArray[np.bool_],
+    ) -> None:
+        """Add what of a cut bucket lies inside the band."""
+        (rows,) = np.nonzero(in_bucket)
+        bound = self._bounds[side][number][0]
+        inside = price[rows] >= bound if side is Side.BUY else price[rows] <= bound
+        self._cut[side][number] += float(notional[rows[inside]].sum())
 
     def _within(self, side: Side, number: int) -> float:
         _, bucket = self._bounds[side][number]

@@ -136,17 +136,9 @@ class PriceSums:
             swept, standing = by_number[: row + 1].sum(axis=0), by_number[row + 1 :].sum(axis=0)
             if self._swept is not None:
                 swept = self._swept.sums[row].take(used)
-            for notional, stands in ((standing, True), (swept, False)):
-                (some,) = np.nonzero(notional)
-                counted = share * notional[some]
-                self.left += float(counted.sum())
-                sums.add_row(
-                    self._side,
-                    row,
-                    price=aligned[some],
-                    notional=counted,
-                    standing=np.full(len(some), stands),
-                )
+            standing, swept = share * standing, share * swept
+            self.left += float(standing.sum() + swept.sum())
+            sums.add_prices(self._side, row, aligned, standing=standing, swept=swept)
 
     @property
     def times(self) -> float:

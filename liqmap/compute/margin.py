@@ -237,10 +237,12 @@ def _max_leverage(brackets: Brackets | None) -> NDArray[np.float64]:
 
 def _beyond_first(
     caps: NDArray[np.float64], value: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return which values lie beyond the first tier, and their tiers.
+) -> tuple[NDArray[np.intp] | slice, NDArray[np.intp]]:
+    """Return which values lie beyond the first tier, and their tiers; or all values, if these are most.
 
     Nearly all trades lie in the first tier, and one comparison is ten times faster than a search for them.
     """
     beyond = np.flatnonzero(value > caps.min(initial=np.inf))
-    return beyond, np.searchsorted(caps, value[beyond])
+    # Putting values into their places takes three times as long as finding the tiers of all.
+    rows = slice(None) if 2 * len(beyond) > len(value) else beyond
+    return rows, np.searchsorted(caps, value[rows])
