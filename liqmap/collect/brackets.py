@@ -20,7 +20,7 @@ from liqmap.net.pace import done_or_late
 from liqmap.store.damaged import set_file_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -49,6 +49,13 @@ class Refreshed(NamedTuple):
     saved: Saved
 
 
+class _Fetch(NamedTuple):
+    """A fetch of one symbol's brackets; `unreachable` is done once the exchange could not be reached."""
+
+    task: asyncio.Task[None]
+    unreachable: asyncio.Future[None]
+
+
 class BracketTables:
     """The bracket tables of a store. Use it as `async with BracketTables(…)`.
 
@@ -67,7 +74,7 @@ class BracketTables:
         self._daily = daily
         self._checks = _Checks(self.folder / "checked.json")
         self._failed_at: dict[str, datetime] = {}
-        self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._fetches: dict[str, _Fetch] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -82,7 +89,7 @@ class BracketTables:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        tasks = [*self._tasks, *self._fetches.values()]
+        tasks = [*self._tasks, *(each.task for each in self._fetches.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -92,6 +99,7 @@ class BracketTables:
 
         Damaged tables are set aside first, so that older ones and what is fetched take their place.
         There is nothing to wait for if the exchange of `model` publishes no brackets without an account.
+        An exchange that cannot be reached is waited for only where no table names `symbol`.
         """
         exchange = OWNERS.get(model)
         if exchange is None:
@@ -106,12 +114,25 @@ class BracketTables:
             return True
         if is_recent(self._failed_at.get(key), now=self._clock.now(), within=RETRIED_AFTER):
             return False
-        if key not in self._fetches:
-            task = self._fetches[key] = asyncio.create_task(self._fetch_symbol(exchange, limits, symbol))
-            task.add_done_callback(lambda _: self._fetches.pop(key))
-        patience = PATIENCE.total_seconds()
-        await done_or_late(self._fetches[key], within=patience, sleep=self._clock.sleep)
+        fetch = self._fetches.get(key) or self._begun(exchange, limits, symbol, key=key)
+        # Older brackets are dated, and the map says of when they are. Without any, its levels would be those
+        # of the simple model, so that is worth another attempt.
+        dated = await asyncio.to_thread(self._names, exchange, symbol)
+        ends = fetch if dated else (fetch.task,)
+        await done_or_late(*ends, within=PATIENCE.total_seconds(), sleep=self._clock.sleep)
         return await asyncio.to_thread(self._is_fresh, key)
+
+    def _begun(self, exchange: Exchange, limits: RiskLimitFormat, symbol: str, *, key: str) -> _Fetch:
+        unreachable = asyncio.get_running_loop().create_future()
+
+        def give_up() -> None:
+            if not unreachable.done():
+                unreachable.set_result(None)
+
+        task = asyncio.create_task(self._fetch_symbol(exchange, limits, symbol, on_unreachable=give_up))
+        self._fetches[key] = _Fetch(task, unreachable)
+        task.add_done_callback(lambda _: self._fetches.pop(key))
+        return self._fetches[key]
 
     async def refresh(self, exchange: Exchange) -> Refreshed:
         """Fetch the brackets of all symbols of `exchange` and save those that have changed.
@@ -161,11 +182,15 @@ class BracketTables:
                 log.info("%s has brackets of %d symbols, %d changed", exchange, refreshed.symbols, changed)
                 await self._clock.sleep(KEPT_FOR.total_seconds())
 
-    async def _fetch_symbol(self, exchange: Exchange, limits: RiskLimitFormat, symbol: str) -> None:
+    async def _fetch_symbol(
+        self, exchange: Exchange, limits: RiskLimitFormat, symbol: str, *, on_unreachable: Callable[[], None]
+    ) -> None:
         key = f"{exchange}:{symbol}"
         url = limits.symbol_url(self._settings.exchanges.of(exchange).api_url, symbol)
         try:
-            published = limits.read(await self._clients[exchange].get(url, weight=limits.weight))
+            client = self._clients[exchange]
+            answer = await client.get(url, weight=limits.weight, on_unreachable=on_unreachable)
+            published = limits.read(answer)
             await self._save(exchange, {each: tiers for each, tiers in published.items() if each == symbol})
             await asyncio.to_thread(self._checks.note, key, self._clock.now())
         except LiqmapError as error:

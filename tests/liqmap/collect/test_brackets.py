@@ -80,11 +80,11 @@ def row(symbol: str, limit: str = "1000", **changes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def tables_of(
-    folder: Path, url: str, clock: SimulatedClock, *, daily: bool = False
+    folder: Path, url: str, clock: SimulatedClock, *, daily: bool = False, retry_wait: float = 0
 ) -> AsyncIterator[BracketTables]:
     settings = Settings(
         storage=StorageSettings(path=folder),
-        network=NetworkSettings(retry_wait=0),
+        network=NetworkSettings(retry_wait=retry_wait, retry_wait_max=retry_wait),
         exchanges=ExchangesSettings(
             bybit=BybitSettings(api_url=url),
             binance=BinanceSettings(api_url=url),
@@ -309,6 +309,21 @@ async def test_first_use_waits_three_seconds_at_most(
     assert not waiting.done()
     await clock.advance(0.1)
     assert await waiting is False
+
+
+@pytest.mark.parametrize(("symbol", "waits"), [("BTCUSDT", False), ("NEWUSDT", True)])
+async def test_exchange_that_cannot_be_reached_is_waited_for_only_without_older_brackets(
+    tmp_path: Path, clock: SimulatedClock, symbol: str, waits: bool
+):
+    nobody = "http://127.0.0.1:1"
+    async with tables_of(tmp_path, nobody, clock, retry_wait=60) as tables:
+        waiting = asyncio.create_task(tables.current(MarginModel.BYBIT, symbol))
+        # Until it is to be tried again, and the map has given up or waits with patience.
+        await until(lambda: len(clock.alarms) == (2 if waits else 1))
+        if waits:
+            assert not waiting.done()
+            await clock.advance(PATIENCE.total_seconds())
+        assert await waiting is False
 
 
 async def test_symbol_that_the_exchange_refuses_is_not_requested_again_at_once(
