@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from liqmap.collect.brackets import BracketTables
@@ -14,6 +15,7 @@ from liqmap.collect.liquidations import LiquidationDays
 from liqmap.collect.recent_liquidations import RecentLiquidations
 from liqmap.collect.series import SeriesCollector
 from liqmap.collect.supply import open_supply
+from liqmap.live.background import Background
 from liqmap.live.publish import RecordedHours
 from liqmap.live.recorder import Recorder
 from liqmap.live.series import keep_series
@@ -25,10 +27,9 @@ from liqmap.store.shared import SharedStore
 from liqmap.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from concurrent.futures import Executor
     from contextlib import AsyncExitStack
-    from typing import Any
 
     import aiohttp
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
     from liqmap.store.shared import Observe
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ async def open_parts(settings: Settings, manner: Manner, stack: AsyncExitStack) 
     if manner.record:
         # Now, so that wrong settings end the start, and are not just logged three times a day.
         accuracy.check_settings()
-        await stack.enter_async_context(_in_background(accuracy.run()))
+        await stack.enter_async_context(_in_background(accuracy.run, supply.clock))
     return Parts(pool, supply.store, cluster, shared, sources, recorder, accuracy)
 
 
@@ -143,11 +147,12 @@ async def _record(
     await stack.enter_async_context(recorder)
     # After the recorder, because it asks the recorder to keep the most traded markets.
     await stack.enter_async_context(WarmMarkets(supply, want=recorder.keep))
-    keeping = keep_series(series, liquidations, root=supply.store.root, clock=supply.clock)
-    await stack.enter_async_context(_in_background(keeping))
+    keeping = partial(keep_series, series, liquidations, root=supply.store.root, clock=supply.clock)
+    await stack.enter_async_context(_in_background(keeping, supply.clock))
     if shared is not None:
         hours = RecordedHours(shared, supply.store, clock=supply.clock)
-        await stack.enter_async_context(_in_background(hours.keep_published(recorder)))
+        publishing = partial(hours.keep_published, recorder)
+        await stack.enter_async_context(_in_background(publishing, supply.clock))
 
 
 def _collector(supply: Supply, recorder: Recorder, shared: SharedStore | None) -> Collector:
@@ -175,11 +180,17 @@ def _shared_store(settings: Settings, observe: Observe) -> SharedStore | None:
 
 
 @asynccontextmanager
-async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work` for as long as the engine is open."""
-    task = asyncio.create_task(work)
+async def _in_background(
+    work: Callable[[], Coroutine[None, None, None]], clock: Clock
+) -> AsyncIterator[None]:
+    """Run `work` for as long as the engine is open, and again a minute after it has failed."""
+    background = Background(clock, on_failed=_note)
+    background.start(work)
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await background.close()
+
+
+def _note(error: BaseException) -> None:
+    log.error("work in the background has stopped for a minute", exc_info=error)

@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, MapRequest, MarginModel, Market, TopN
 from liqmap.model.series import SeriesKind
@@ -90,3 +92,24 @@ async def test_first_map_of_a_warm_market_asks_the_network_for_nothing(tmp_path:
                 assert gathered.markets[0].series.mark is not None
                 assert gathered.markets[0].series.interest is not None
         assert server.requests == before
+
+
+async def test_work_in_the_background_that_fails_is_logged_and_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    begun = 0
+
+    async def fails(*_: object, **__: object) -> None:
+        nonlocal begun
+        begun += 1
+        raise OSError("no such disk")
+
+    monkeypatch.setattr("liqmap.run.parts.keep_series", fails)
+    clock = SimulatedClock(START)
+    async with (
+        MarketServer(SimulatedMarket(scale=0.001), clock=clock, pump_every=None) as server,
+        opened(tmp_path, server, clock, record=True),
+    ):
+        await until(lambda: "no such disk" in caplog.text)
+        await clock.advance(60)
+        await until(lambda: begun == 2)
