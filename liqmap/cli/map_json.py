@@ -125,6 +125,7 @@ def _positions_report(basis: PositionBasis) -> dict[str, Any]:
         "judged_intervals": basis.judged,
         "unfit_intervals": basis.unfit,
         "known_from": basis.known_from and basis.known_from.isoformat(),
+        "known_until": basis.known_until and basis.known_until.isoformat(),
     }
 
 

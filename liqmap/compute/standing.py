@@ -40,6 +40,9 @@ GRID_MS: Final = 900_000
 MOST_GAP_MS: Final = 3_600_000
 """Open interest is interpolated across gaps up to this length; before a longer one it is not known."""
 
+LATE_STEPS: Final = 3
+"""Exchanges publish open interest late: a value up to so many steps old counts as that of a window's end."""
+
 _SLACK = 1e-9  # of sums of floats
 _LEAST_LOG = -600.0  # of a product that a float, and its inverse, can still hold
 _MOST_REPEATED = 3  # equal values in a row that count as one, at most: after more it really stood still
@@ -58,7 +61,7 @@ class OpenShares:
 
     `edges` int64 [ms] bound the intervals, one more than there are. `interest` float64 is the open interest
     at them, nan where it is not known. `opened` is each interval's open share, `closing` its close fraction,
-    0 where open interest is not known. `known_from_ms` is where it is known from on to the window's end. Of
+    0 where open interest is not known. It is known from `known_from_ms` to `known_until_ms`. Of
     `judged` intervals, `unfit` had changes larger than their volume, which were cut to it. `logs` and
     `emptied` are running sums over the intervals, as `kept` needs them: of the logarithms of what each left,
     and of those that left nothing.
@@ -69,6 +72,7 @@ class OpenShares:
     opened: NDArray[np.float64]
     closing: NDArray[np.float64]
     known_from_ms: int
+    known_until_ms: int
     judged: int
     unfit: int
     logs: NDArray[np.float64] = field(init=False)
@@ -254,10 +258,11 @@ def open_shares(
         np.r_[window.start_ms, np.arange(-(-window.start_ms // GRID_MS) * GRID_MS, window.end_ms, GRID_MS)]
     )
     edges = np.append(edges, window.end_ms)
-    known, known_from = _known_interest(interest, edges, volume)
+    known, known_from, known_until = _known_interest(interest, edges, volume)
     traded = np.bincount(_interval_of(volume.time, edges), weights=volume.size, minlength=len(edges) - 1)
     change = np.nan_to_num(np.diff(known))
-    whole = _inside(edges, covered) & ~np.isnan(np.diff(known))
+    unknown = np.isnan(np.diff(known)) | (edges[:-1] >= known_until)
+    whole = _inside(edges, covered) & ~unknown
     unfit = whole & (np.abs(change) > traded * (1 + _SLACK))
     change = np.clip(change, -traded, traded)
     offset = turnover * (traded - np.abs(change)) / 2
@@ -265,13 +270,13 @@ def open_shares(
     before = np.nan_to_num(known[:-1])
     opened = np.divide(opens, traded, out=np.zeros_like(opens), where=traded > 0)
     closing = np.divide(closes, before, out=np.zeros_like(closes), where=before > 0)
-    unknown = np.isnan(np.diff(known))
     return OpenShares(
         edges,
         known,
         np.where(unknown, 0.0, np.clip(opened, 0, 1)),
         np.where(unknown, 0.0, np.clip(closing, 0, 1)),
         known_from,
+        known_until,
         int(np.count_nonzero(whole)),
         int(np.count_nonzero(unfit)),
     )
@@ -298,8 +303,8 @@ def _sweeps(path: SweepPath, shares: OpenShares, side: Side) -> _Sweeps:
 
 def _known_interest(
     interest: Series, edges: NDArray[np.int64], volume: Volume
-) -> tuple[NDArray[np.float64], int]:
-    """Return open interest at the edges, nan where it is not known, and the time from which on it is."""
+) -> tuple[NDArray[np.float64], int, int]:
+    """Return open interest at the edges, nan where it is not known, and from and until when it is known."""
     fresh = _fresh(interest, volume)
     at, value = interest.time[fresh] + interest.kind.step_ms, interest.values[0][fresh]
     gaps = np.flatnonzero(np.diff(at) > MOST_GAP_MS)
@@ -311,7 +316,9 @@ def _known_interest(
     until = int(at[-1]) + MOST_GAP_MS
     known: NDArray[np.float64] = np.interp(edges, at, value)
     known[(edges < known_from) | (edges > until)] = np.nan
-    return known, known_from
+    late = LATE_STEPS * interest.kind.step_ms
+    known_until = int(edges[-1]) if at[-1] + late >= edges[-1] else int(at[-1])
+    return known, known_from, known_until
 
 
 def _fresh(interest: Series, volume: Volume) -> NDArray[np.bool_]:

@@ -63,8 +63,9 @@ class SweepBasis:
 class PositionBasis:
     """What a map by open interest was computed with.
 
-    `known_from` is the time from which open interest is known, None if that is the whole window. Earlier
-    trades count as not opened. `judged` intervals were compared with their volume; in `unfit` of them open
+    `known_from` is the time from which open interest is known, None if that is the window's start, and
+    `known_until` that until which it is, None if that is its end. Earlier and later trades count as not
+    opened. `judged` intervals were compared with their volume; in `unfit` of them open
     interest changed by more than was traded.
     """
 
@@ -72,6 +73,7 @@ class PositionBasis:
     judged: int
     unfit: int = 0
     known_from: datetime | None = None
+    known_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

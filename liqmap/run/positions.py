@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from liqmap.compute.standing import Positions, open_shares
+from liqmap.compute.standing import LATE_STEPS, Positions, open_shares
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import (
@@ -81,7 +81,9 @@ def positions_of(
             f"The open interest of {symbol} is known only from {since:%b %d %H:%M} UTC on;"
             f" try a shorter window or {_RATHER_TRADES}."
         )
-    if not shares.interest[-1] >= 0:  # true for NaN as well, which stands for unknown
+    known_ms = shares.known_until_ms - max(shares.known_from_ms, window.start_ms)
+    is_short = known_ms < LEAST_KNOWN * (window.end_ms - window.start_ms)
+    if is_short or not shares.interest[-1] >= 0:  # true for NaN as well, which stands for unknown
         raise RequestError(
             f"The open interest of {symbol} is not known until the end of this window; {_RATHER_TRADES}."
         )
@@ -98,9 +100,10 @@ def position_basis(request: MapRequest, positions: Positions | None) -> Position
     if positions is None:
         return None
     shares = positions.shares
-    known = shares.known_from_ms > request.window.start_ms
-    since = at_ms(shares.known_from_ms) if known else None
-    return PositionBasis(request.turnover, shares.judged, shares.unfit, since)
+    window = request.window
+    since = at_ms(shares.known_from_ms) if shares.known_from_ms > window.start_ms else None
+    until = at_ms(shares.known_until_ms) if shares.known_until_ms < window.end_ms else None
+    return PositionBasis(request.turnover, shares.judged, shares.unfit, since, until)
 
 
 def open_interest(
@@ -123,8 +126,7 @@ def open_interest(
     window, value = request.window, interest.values[0]
     # A row begins a step, and its value is that of the step's end.
     at = interest.time + interest.kind.step_ms
-    # Exchanges publish it some minutes late, so a value up to three steps old counts as that of the end.
-    late = 3 * interest.kind.step_ms
+    late = LATE_STEPS * interest.kind.step_ms
     if at[-1] < window.end_ms - late or not value[-1] > 0:
         return None
     end = float(value[at <= max(window.end_ms, at[0])][-1])

@@ -121,6 +121,10 @@ def _interest_warnings(interest: OpenInterest | None, basis: PositionBasis | Non
         found.append(
             f"Open interest is known from {basis.known_from:%b %d %H:%M} UTC on; earlier trades are left out."
         )
+    if basis is not None and basis.known_until is not None:
+        found.append(
+            f"Open interest is known until {basis.known_until:%b %d %H:%M} UTC; later trades are left out."
+        )
     if basis is not None and basis.unfit:
         found.append(f"In {basis.unfit} of {basis.judged} intervals open interest and volume do not fit.")
     return found

@@ -98,6 +98,6 @@ def _category(symbol: str) -> str:
 
 
 def _interest(row: Mapping[str, Any]) -> Row:
-    one_side = row.get("singleOpenInterest")
-    size = float(row["openInterest"]) / 2 if one_side is None else float(one_side)
-    return written_time_of(row["timestamp"]) - _STEP, (size,)
+    both, one_side = float(row["openInterest"]), float(row.get("singleOpenInterest") or 0)
+    # Where there was none yet, it may be absent, empty or 0, which does not say that nothing is open.
+    return written_time_of(row["timestamp"]) - _STEP, (one_side or both / 2,)

@@ -207,7 +207,7 @@ def moving_market(
     edges = start + GRID_MS * np.arange(5)
     opened, closing = rng.uniform(0, 1, 4) * (rng.random(4) < 0.8), rng.uniform(0, 0.9, 4)
     closing[2] = 1.0 if empties else closing[2]
-    shares = OpenShares(edges, np.full(5, 100.0), opened, closing, start, 4, 0)
+    shares = OpenShares(edges, np.full(5, 100.0), opened, closing, start, int(edges[-1]), 4, 0)
     trades, after = {}, {}
     for side in Side:
         minute, notional = (

@@ -122,6 +122,25 @@ def test_single_missing_value_is_interpolated_and_a_long_gap_ends_what_is_known(
     assert part.judged == 7
 
 
+@pytest.mark.parametrize(("late_minutes", "known_minutes"), [(0, 240), (15, 240), (20, 220), (55, 185)])
+@pytest.mark.parametrize("turnover", [0.0, 1.0])
+def test_trades_of_after_the_last_value_are_left_out_where_it_is_older_than_exchanges_publish(
+    late_minutes: int, known_minutes: int, turnover: float
+):
+    window = TimeWindow(START, START + timedelta(hours=4))
+    starts = range(window.start_ms - KIND.step_ms, window.end_ms - late_minutes * 60_000, KIND.step_ms)
+    interest = Series.of(KIND, starts, [(1e6 + each - starts[0],) for each in starts])
+    minutes = np.arange(window.start_ms, window.end_ms, 60_000)
+    volume = Volume(minutes, np.full(len(minutes), 1e9))
+    found = open_shares(window, interest, volume, covered=[window], turnover=turnover)
+    assert found.known_until_ms == window.start_ms + known_minutes * 60_000
+    known = -(-known_minutes // 15)
+    assert found.judged == known
+    assert not found.opened[known:].any()
+    assert not found.closing[known:].any()
+    assert found.opened[: known - 1].all()
+
+
 @pytest.mark.parametrize(
     ("values", "traded", "at_end"),
     [

@@ -96,9 +96,12 @@ def test_bybit_counts_both_sides_and_one_is_read():
     rows = [
         {"openInterest": "52664.64200000", "singleOpenInterest": "26332.321", "timestamp": "1789458600000"},
         {"openInterest": "461134384.00000000", "timestamp": "1669571400000"},
+        {"openInterest": "461134292.00000000", "singleOpenInterest": "", "timestamp": "1669571100000"},
+        {"openInterest": "461131596.00000000", "singleOpenInterest": "0", "timestamp": "1669570800000"},
+        {"openInterest": "0", "singleOpenInterest": "0", "timestamp": "1669570500000"},
     ]
     found = page(Exchange.BYBIT, INTEREST, {"retCode": 0, "result": {"list": rows}})
-    assert found.values.tolist() == [[230567192.0, 26332.321]]
+    assert found.values.tolist() == [[0.0, 230565798.0, 230567146.0, 230567192.0, 26332.321]]
 
 
 def test_candle_of_okx_that_is_still_open_is_left_out():

@@ -52,7 +52,7 @@ from liqmap.run.positions import positions_of
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.text import margin_text
+from liqmap.text import interest_warnings, margin_text
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
 
@@ -742,6 +742,22 @@ def test_map_by_open_interest_that_says_too_little_is_refused(
     known = interest and interest_of(window, interest)
     with pytest.raises(RequestError, match=sentence):
         load_map(replace(asked, interest=known or None))
+
+
+@pytest.mark.parametrize(("late", "is_told"), [(15, False), (20, True), (55, True)])
+def test_map_by_open_interest_says_where_its_end_is_not_known(stored: Stored, late: int, is_told: bool):
+    window = TimeWindow.of_day(DAY)
+    asked = job([stored(random_trades(3000))], window, TopN(5), positions=PositionModel.OPEN_INTEREST)
+    until = window.end - timedelta(minutes=late)
+    known = interest_of(window, [100.0, 101.0]).within(TimeWindow(window.start, until))
+    drawn = load_map(replace(asked, interest=known))
+    told = f"Open interest is known until {until:%b %d %H:%M} UTC; later trades are left out."
+    assert (told in interest_warnings(drawn)) is is_told
+    short = TimeWindow.ending(MIDNIGHT, timedelta(hours=1))
+    request = replace(asked.request, window=short)
+    if late > 30:
+        with pytest.raises(RequestError, match="is not known until the end of this window"):
+            load_map(replace(asked, request=request, coverage=Coverage(short, (short,)), interest=known))
 
 
 def test_levels_by_open_interest_have_columns_of_what_was_selected_and_opened(stored: Stored):
