@@ -63,9 +63,13 @@ def levels_table(stretches: Iterable[tuple[LiquidationLevels, ...]]) -> pa.Table
 
 
 def joint_table(tables: Mapping[str, pa.Table]) -> pa.Table:
-    """Return tables of levels as one, with a first column `exchange` where there are several."""
-    if len(tables) == 1:
-        return next(iter(tables.values()))
+    """Return tables of levels as one, with their names as a first column `exchange`.
+
+    The only table of a map of one exchange has no name, and no such column. One of several has it even if all
+    others were left out, so that programs find the same columns every time.
+    """
+    if "" in tables:
+        return tables[""]
     parts = [
         each.add_column(0, "exchange", pa.array([exchange] * each.num_rows, pa.string()))
         for exchange, each in tables.items()

@@ -133,7 +133,7 @@ def test_coverage_is_what_all_have_and_gaps_name_the_exchange(parts: dict[Market
 
 
 def test_exchange_that_is_left_out_is_named(parts: dict[Market, Part], tmp_path: Path):
-    request = MapRequest(MARKETS, WINDOW, TopN(10))
+    request = MapRequest(MARKETS, WINDOW, TopN(10), levels_csv=True)
     failed = LeftOut(MARKETS[1], LeftOutKind.FAILED, problem="Bybit refuses to answer")
     odd = part_of(tmp_path / "odd", MARKETS[2], trades_from([(86_399_000, 40_000.0, 1.0, "buy")]))
     result = run_joint_job(job_of(request, {MARKETS[0]: parts[MARKETS[0]], MARKETS[2]: odd}, failed))
@@ -141,6 +141,9 @@ def test_exchange_that_is_left_out_is_named(parts: dict[Market, Part], tmp_path:
     assert texts[0] == "Bybit is left out (Bybit refuses to answer)"
     assert texts[1].startswith("OKX is left out (its price is +")
     assert [each.market for each in result.summary.by_market] == [MARKETS[0]]
+    head, *rows = (result.levels_csv or b"").decode().splitlines()
+    assert head.startswith("exchange,side,")
+    assert {row.split(",")[0] for row in rows} == {"binance"}
 
 
 @pytest.mark.parametrize("hours", [24, 6])
