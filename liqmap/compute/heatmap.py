@@ -157,7 +157,6 @@ def _over_time(
     # the columns is then the value, without a loop over the columns of every level.
     change = np.zeros((len(grid), len(columns) + 1))
     times = np.arange(columns.start, columns.stop + 1) * width
-    # The grid holds the whole price path, so price has swept nothing beyond its ends.
     below = above = 0.0
     lowest = {side: lowest_spans(_column_prices(side, path, columns, width=width)) for side in Side}
     for levels in chain.from_iterable(stretches):
@@ -165,8 +164,10 @@ def _over_time(
         gone = _gone(levels, born, lowest[levels.side], last_price=last_price)
         row = grid.bucket_of(levels.price)
         inside = (row >= 0) & (row < len(grid))
-        below += float(levels.notional[row < 0].sum())
-        above += float(levels.notional[row >= len(grid)].sum())
+        # The grid holds all traded prices, but mark prices may have swept levels beyond its ends.
+        stands = gone == len(columns)
+        below += float(levels.notional[stands & (row < 0)].sum())
+        above += float(levels.notional[stands & (row >= len(grid))].sum())
         place = row * change.shape[1]  # in the flat grid, to which adding takes a fifth of the time
         for column, sign in ((born, 1), (gone, -1)):
             notional = _notional_in(levels, column, times, shares)

@@ -556,14 +556,21 @@ def test_sweep_by_mark_price_takes_trades_where_no_mark_is_known_and_says_so(sto
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 100), hours=st.sampled_from([1, 6, 24]), jitter=st.floats(0, 300))
+@given(
+    seed=st.integers(0, 100),
+    hours=st.sampled_from([1, 6, 24]),
+    jitter=st.floats(0, 300),
+    wick=st.sampled_from([0.0, 2000.0, 9000.0]),
+)
 def test_last_column_of_a_heatmap_is_what_stands_also_by_mark_price(
-    stored: Stored, seed: int, hours: int, jitter: float
+    stored: Stored, seed: int, hours: int, jitter: float, wick: float
 ):
     window = TimeWindow.ending(MIDNIGHT - timedelta(hours=24 - hours), timedelta(hours=hours))
     wanted = job([stored(random_trades(3000, seed=7))], window, TopN(200), pictures=ALL_PICTURES)
     middle = np.random.default_rng(seed).uniform(28_300, 28_700, hours * 60)
     values = [(low, low + jitter, low) for low in middle]
+    # A wick of the mark price goes far beyond the traded prices, and so beyond the heatmap.
+    values[-2] = (middle[0] - wick, middle[0] + wick, middle[0])
     mark = Series.of(SeriesKind.MARK_PRICE, range(window.start_ms, window.end_ms, 60_000), values)
     with_marks = replace(wanted, mark=mark)
     loaded = load_job(with_marks)
