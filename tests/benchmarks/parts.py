@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from liqmap.compute.levels import all_levels
 from liqmap.compute.values import LiquidationMap
 from liqmap.model import Side
 from liqmap.render import draw_depth, draw_map
+from liqmap.render.png import png_of
 from liqmap.run.job import MapJob, compute_map, load_job, margin_of
 from liqmap.store.segments import Part, open_segment, segment_path, segment_windows
 from tests.benchmarks.maps import request
@@ -78,32 +80,32 @@ def _measure_forms(png: bytes, table: Table) -> None:
     table.heading("One map image, encoded")
     full = Image.open(io.BytesIO(png)).convert("RGB")
     palette = Image.open(io.BytesIO(png))
-    forms: list[tuple[str, Image.Image, dict[str, Any]]] = [
+    forms: list[tuple[str, Callable[[], bytes]]] = [
         *(
-            (f"PNG, full colours, level {level}", full, {"format": "PNG", "compress_level": level})
+            (
+                f"PNG, full colours, by Pillow, level {level}",
+                partial(_encoded, full, "PNG", compress_level=level),
+            )
             for level in (1, 6)
         ),
         *(
-            (f"PNG, palette, level {level}", palette, {"format": "PNG", "compress_level": level})
+            (
+                f"PNG, palette, by Pillow, level {level}",
+                partial(_encoded, palette, "PNG", compress_level=level),
+            )
             for level in (1, 3, 6, 9)
         ),
-        ("WebP, lossless", full, {"format": "WEBP", "lossless": True}),
+        ("PNG, palette, as maps are sent", partial(png_of, palette)),
+        ("WebP, lossless, by Pillow", partial(_encoded, full, "WEBP", lossless=True)),
     ]
-    for name, image, options in forms:
-        file = io.BytesIO()
-
-        def encode(
-            image: Image.Image = image, options: dict[str, Any] = options, file: io.BytesIO = file
-        ) -> None:
-            file.seek(0)
-            image.save(file, **options)
-
-        table.row(f"{name}: {_size(encode, file):.0f} KiB", [_clocked(encode) for _ in range(RUNS)])
+    for name, encoded in forms:
+        table.row(f"{name}: {len(encoded()) / 1024:.0f} KiB", [_clocked(encoded) for _ in range(RUNS)])
 
 
-def _size(encode: Callable[[], None], file: io.BytesIO) -> float:
-    encode()
-    return file.tell() / 1024
+def _encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
 
 
 def _clocked(run: Callable[[], Any]) -> float:
