@@ -30,8 +30,12 @@ PROCESSES = 8
 
 
 @pytest.fixture
-async def processes(stored_settings: BotSettings) -> AsyncIterator[Sequence[Store]]:
+async def processes(
+    stored_settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Sequence[Store]]:
     """Open the database as several processes of one bot would, each with connections of its own."""
+    # On a busy machine eight writers take turns more slowly than a person would wait for one.
+    monkeypatch.setattr("bot.store.database._LOCK_WAIT_SECONDS", 60.0)
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(open_store(stored_settings)) for _ in range(PROCESSES)]
         yield [await each.of(APPLICATION) for each in opened]
