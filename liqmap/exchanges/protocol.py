@@ -61,10 +61,11 @@ class DayFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NumberedTrades:
-    """Trades in the order of their ids, and those ids."""
+    """Trades in the order of their ids, and those ids. If they `are_fills`, none are put together yet."""
 
     trades: Trades
     ids: NDArray[np.int64]
+    are_fills: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -92,7 +92,7 @@ def trades_of_day(
     beside = real & ~inside
     outside = None
     if rows.ids is not None and not inside.all():
-        outside = NumberedTrades(_at(rows.trades(), beside), rows.ids[beside])
+        outside = NumberedTrades(_at(rows.trades(), beside), rows.ids[beside], are_fills)
     zero_sizes = int(np.count_nonzero(inside & ~real))
     # Last, because the counts above need the rows that it drops.
     keep = inside & real
@@ -117,7 +117,8 @@ def trades_of_day(
 def completed(day: DayTrades, beside: NumberedTrades, *, own: TimeWindow) -> DayTrades:
     """Return a day, which is `own`, with those trades of it that only the file of a day beside holds.
 
-    Those are the ones before its first id or after its last.
+    Those are the ones before its first id or after its last. An order whose fills lie in both files becomes
+    one trade, as in one file.
     """
     if day.first_id is None or day.last_id is None or not len(day.trades):
         return day
@@ -134,7 +135,7 @@ def completed(day: DayTrades, beside: NumberedTrades, *, own: TimeWindow) -> Day
     beyond = [hole for hole in known if not trades.time[0] <= hole.start_ms < trades.time[-1]]
     return replace(
         day,
-        trades=_inserted(trades, added, is_before=ids < day.first_id),
+        trades=_inserted(trades, added, ids, own=(day.first_id, day.last_id), are_fills=beside.are_fills),
         first_id=first,
         last_id=last,
         lost_ids=day.lost_ids + (day.first_id - first) + (last - day.last_id) - len(new),
@@ -240,15 +241,24 @@ def _at(of: Trades, places: NDArray[np.bool_] | NDArray[np.intp]) -> Trades:
     return Trades(of.time[places], of.price[places], of.size[places], of.is_buy[places], of.inverse)
 
 
-def _inserted(trades: Trades, added: Trades, *, is_before: NDArray[np.bool_]) -> Trades:
-    """Return the trades of a day with those added that were made before it or, the others, after it."""
-    earlier, later = np.flatnonzero(is_before), np.flatnonzero(~is_before)
+def _inserted(
+    trades: Trades, new: Trades, ids: NDArray[np.int64], *, own: tuple[int, int], are_fills: bool
+) -> Trades:
+    """Return the trades of a day, whose `own` ids are the first and the last, with `new` ones around them."""
+    earlier, later = np.flatnonzero(ids < own[0]), np.flatnonzero(ids > own[1])
     rows = Rows(
-        np.concatenate([added.time[earlier], trades.time, added.time[later]]),
-        np.concatenate([added.price[earlier], trades.price, added.price[later]]),
-        np.concatenate([added.size[earlier], trades.size, added.size[later]]),
-        np.concatenate([added.is_buy[earlier], trades.is_buy, added.is_buy[later]]),
+        np.concatenate([new.time[earlier], trades.time, new.time[later]]),
+        np.concatenate([new.price[earlier], trades.price, new.price[later]]),
+        np.concatenate([new.size[earlier], trades.size, new.size[later]]),
+        np.concatenate([new.is_buy[earlier], trades.is_buy, new.is_buy[later]]),
         inverse=trades.inverse,
     )
+    if are_fills:
+        # The day's fills are put together already, so none of its trades goes on another. But an order may
+        # go on from an earlier fill to its first trade, and from its last trade to a later fill.
+        spread = own[0] + 2 * np.arange(len(trades))
+        rows.ids = np.concatenate([ids[earlier], spread, ids[later] - own[1] + spread[-1]])
     _order_by_time(rows)
+    if rows.ids is not None:
+        _merge(rows, rows.ids)
     return rows.trades()

@@ -9,7 +9,8 @@ import pytest
 from liqmap.errors import DataError
 from liqmap.exchanges.okx.files import Okx
 from liqmap.exchanges.protocol import DayTrades
-from liqmap.model.window import TimeWindow
+from liqmap.exchanges.rows import completed
+from liqmap.model.window import DAY, TimeWindow
 from liqmap.simulator.market import SimulatedMarket
 from liqmap.simulator.okx_messages import okx_zip
 
@@ -92,6 +93,31 @@ def test_fills_of_one_order_and_price_become_one_trade(tmp_path: Path):
     )
     assert day.trades.size.tolist() == [0.3, 0.3, 0.4, 0.5, 0.6]
     assert (day.first_id, day.last_id, day.lost_ids) == (1, 7, 1)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 4), (0, 8), (1, 7), (2, 5), (3, 4), (2, 8)])
+def test_order_whose_fills_lie_in_the_files_of_two_days_is_one_trade(tmp_path: Path, start: int, end: int):
+    fills = rows(
+        (1, "buy", 100.0, 0.1, 5),
+        (2, "buy", 100.0, 0.2, 5),
+        (3, "buy", 100.0, 0.4, 5),
+        (4, "sell", 100.0, 0.1, 86_399_990),
+        (5, "sell", 100.0, 0.2, 86_399_990),
+        (6, "sell", 100.0, 0.4, 86_399_990),
+        (7, "sell", 100.0, 0.8, 86_399_990),
+        (8, "sell", 100.0, 1.6, 86_399_991),
+    )
+    day = day_of(int(fills[0].split(",")[5]))
+    (before,) = rows((0, "buy", 100.0, 1, -5))
+    (after,) = rows((9, "buy", 100.0, 1, 86_400_005))
+    found = read(tmp_path, *fills[start:end], day=day)
+    for file, its in (([before, *fills[:start]], day - DAY), ([*fills[end:], after], day + DAY)):
+        outside = read(tmp_path, *file, day=its).outside
+        found = found if outside is None else completed(found, outside, own=OKX.span(day))
+    whole = read(tmp_path, *fills, day=day)
+    assert found.trades.size.tolist() == whole.trades.size.tolist() == [0.7, 1.5, 1.6]
+    assert found.trades.is_buy.tolist() == whole.trades.is_buy.tolist()
+    assert (found.first_id, found.last_id, found.lost_ids) == (1, 8, 0)
 
 
 def test_repeated_rows_count_once_and_rows_of_other_instruments_not_at_all(tmp_path: Path):
