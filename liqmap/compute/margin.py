@@ -149,10 +149,14 @@ def least_distance(rules: MarginRules, leverages: Sequence[int]) -> float:
     """
     if rules.brackets is None:
         return _NEARLY / (leverages[-1] + 1)
+    rate, fee = rules.brackets.rate, rules.fee
+    # By mark, a position that is just allowed is worth more at its level, and part of it is of the next tier.
+    grows = np.diff(rate, append=rate[-1]) if rules.valuation is Valuation.MARK else np.zeros(len(rate))
     distances = [
-        1 / max(allowed) - rate
-        for rate, most in zip(rules.brackets.rate.tolist(), rules.brackets.max_leverage.tolist(), strict=True)
-        if (allowed := [each for each in leverages if each <= most])
+        # What may be lost until the level, as a share of the most that a position is worth there.
+        (1 / most - its - fee - more / (1 + most)) / (1 + 1 / most)
+        for its, more, tier in zip(rate.tolist(), grows.tolist(), rules.brackets.max_leverage, strict=True)
+        if (most := max((each for each in leverages if each <= tier), default=0))
     ]
     return max(0.0, _NEARLY * min(distances, default=0.0))
 

@@ -67,6 +67,8 @@ def test_bins_have_the_extremes_of_their_minutes():
     assert binned.high.tolist() == [1, 6, 11, 13]
 
 
+# With tiers in which the maintenance margin is nearly all that there is, as OKX's and Binance's last are.
+STEEP = Brackets.of([(1, 0.005, 100), (60, 0.2075, 4.54), (50_000, 0.25, 3), (7e7, 0.4, 2), (1e8, 0.5, 1)])
 BRACKETS = Brackets.of([(50_000, 0.004, 125), (600_000, 0.005, 100), (3_000_000, 0.0065, 75), (1e8, 0.1, 5)])
 
 
@@ -75,19 +77,23 @@ BRACKETS = Brackets.of([(50_000, 0.004, 125), (600_000, 0.005, 100), (3_000_000,
     "rules",
     [
         *(MarginRules(BRACKETS, valuation, inverse=False) for valuation in Valuation),
+        *(MarginRules(STEEP, valuation, fee=0.0005) for valuation in Valuation),
+        MarginRules(STEEP, inverse=True),
         MarginRules(),
         MarginRules(inverse=True),
     ],
 )
-def test_no_level_is_nearer_than_the_least_distance(side: Side, rules: MarginRules):
-    leverages, entry = (5, 50, 100), np.full(50, 30_000.0)
-    notional = np.geomspace(1_000, 9e7, 50)
+@pytest.mark.parametrize("leverages", [(5, 50, 100), (2,), (3, 4)])
+def test_no_level_is_nearer_than_the_least_distance(
+    side: Side, rules: MarginRules, leverages: tuple[int, ...]
+):
+    entry, notional = np.full(50, 30_000.0), np.geomspace(1_000, 9e7, 50)
     distance = least_distance(rules, leverages)
     assert distance > 0
     for leverage in leverages:
         allowed = np.full(50, fill_value=True)
         if rules.brackets is not None:
-            tier = np.searchsorted(rules.brackets.cap, notional)
+            tier = np.searchsorted(rules.brackets.cap, rules.tiered(entry, notional))
             allowed = rules.brackets.max_leverage[tier] >= leverage
         level = liquidation_price(rules, side, leverage=leverage, entry_price=entry, notional=notional)
         assert (np.abs(level / entry - 1)[allowed] > distance).all()
