@@ -9,10 +9,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from tests.bot.discord_server import TOKEN
+
+ENVIRONMENT: Final = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""That of measured processes: Python keeps the modules that it has compiled, as it does for every user."""
 
 
 @asynccontextmanager
@@ -20,7 +24,7 @@ async def bot_process(config: Path) -> AsyncIterator[psutil.Process]:
     """Run the bot with the settings of a file, and stop it in the end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "--config", str(config)),
-        env={**os.environ, "DISCORD_TOKEN": TOKEN},
+        env=ENVIRONMENT | {"DISCORD_TOKEN": TOKEN},
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.benchmarks.processes import bot_process
+from tests.benchmarks.processes import ENVIRONMENT, bot_process
 from tests.benchmarks.simulator import served
 from tests.benchmarks.table import Table
 from tests.bot.discord_server import DiscordServer
@@ -52,7 +52,9 @@ async def measure_start(store: Path, table: Table) -> None:
     for _ in range(RUNS):
         started = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", PROGRAM, str(store)), stdout=asyncio.subprocess.PIPE
+            *(sys.executable, "-c", PROGRAM, str(store)),
+            stdout=asyncio.subprocess.PIPE,
+            env=ENVIRONMENT,
         )
         assert process.stdout is not None
         for times in (ready, answered):
@@ -112,7 +114,9 @@ def _called(folder: str) -> tuple[float, float]:
     words = ("BTCUSDT", "6h", "top_n", "100", "--end", "2023-08-01 06:00", "--simulated")
     command = [sys.executable, "-m", "liqmap", *words, "--config", "liqmap.toml"]
     started, before = time.perf_counter(), os.times()
-    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+    subprocess.run(  # noqa: S603
+        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=True
+    )
     seconds, after = time.perf_counter() - started, os.times()
     cpu = sum(after[2:4]) - sum(before[2:4])  # of the processes that have ended, and of theirs
     return seconds * 1000, cpu * 1000
