@@ -42,7 +42,7 @@ class Palette:
     leverages: tuple[str, ...]
     """From the lowest leverage to the highest, where there are at most four."""
     exchanges: tuple[str, ...]
-    """Of up to five exchanges, found by search to differ most, to deficient eyes too."""
+    """Of up to five exchanges, found by search to differ most, to eyes without one kind of cone too."""
     many_leverages: tuple[str, ...]
     """The same for five to eight, found by search to differ as much as four do, to deficient eyes too."""
 
@@ -66,7 +66,7 @@ PALETTES: Final = {
         warning="#ffd166",
         heat=("#1b1d23", "#2b2a6b", "#5a2d91", "#b0357f", "#ee6a4c", "#fcb53c", "#fdf3a0"),
         leverages=("#4668e0", "#129fb4", "#57cf8a", "#fbe65a"),
-        exchanges=("#dddd3c", "#6767e4", "#b25334", "#cbbef4", "#eeeec4"),
+        exchanges=("#dddd3c", "#6767e4", "#b25334", "#a2efe6", "#875d8a"),
         many_leverages=(
             *("#526dd3", "#3da200", "#1ba9aa", "#66b46e"),
             *("#5dc3ff", "#76f1ce", "#aaff18", "#fff78e"),
@@ -86,7 +86,7 @@ PALETTES: Final = {
         warning="#8a5a00",
         heat=("#edeff4", "#c9d8f0", "#8db4de", "#5a82c8", "#5a4aa5", "#6b1f7c", "#3a0a3e"),
         leverages=("#8db4f2", "#2f9fae", "#28724a", "#4a1a5e"),
-        exchanges=("#c37322", "#3c3cdd", "#1b9898", "#2e1d63", "#631d1d"),
+        exchanges=("#f05510", "#a331f0", "#25979f", "#101050", "#601110"),
         many_leverages=(
             *("#4ecfb7", "#26c96a", "#0699f2", "#2f88a3"),
             *("#347e57", "#506c00", "#1e4047", "#272876"),
