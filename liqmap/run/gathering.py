@@ -75,11 +75,22 @@ class _One:
             request, collector=sources.series, liquidations=sources.liquidations, clock=sources.clock
         )
 
-    def held(self) -> OfMarket | None:
-        """Return what the store has now, None if it has no trades."""
+    def held(self) -> OfMarket | LeftOut:
+        """Return what there is now, or why that is nothing.
+
+        Once its trades are collected, that is what they are, or why they are not available.
+        """
         market = self.request.market
+        if self.collecting.done() and not self.collecting.cancelled():
+            error = self.collecting.exception()
+            if isinstance(error, LiqmapError):
+                return LeftOut(market, LeftOutKind.FAILED, problem=error.problem)
+            if error is None:
+                return OfMarket(self.request, self.collecting.result(), self._fetch.held())
         holdings = self._collector.held(market.exchange, market.symbol, window=self.request.window)
-        return OfMarket(self.request, holdings, self._fetch.held()) if holdings.parts else None
+        if not holdings.parts:
+            return LeftOut(market, LeftOutKind.BEING_FETCHED)
+        return OfMarket(self.request, holdings, self._fetch.held())
 
     async def result(self) -> tuple[OfMarket, bool]:
         """Return the market's data, and whether it is final. Raises LiqmapError."""
@@ -114,10 +125,10 @@ class Gathering:
         """Done once the trades of all markets are there, or are known not to be available."""
 
     def held(self) -> Gathered:
-        """Return what the store has now; markets without any trades there are left out."""
-        found = [(each.request.market, each.held()) for each in self._each]
-        left_out = [LeftOut(market, LeftOutKind.BEING_FETCHED) for market, held in found if held is None]
-        return Gathered(tuple(held for _, held in found if held is not None), tuple(left_out))
+        """Return what there is now; markets without any trades are left out."""
+        found = [each.held() for each in self._each]
+        left_out = tuple(each for each in found if isinstance(each, LeftOut))
+        return Gathered(tuple(each for each in found if isinstance(each, OfMarket)), left_out)
 
     async def result(self) -> Gathered:
         """Return the data of all markets; of several markets, those that are not available are left out.

@@ -470,17 +470,26 @@ async def live(folder: Path, executor: Executor, **options: Any):
         yield made, server, clock
 
 
-def slowed(engine: Engine) -> asyncio.Event:
-    """Let the exchanges take their time: an engine fetches no trades until the returned event is set."""
+def slowed(engine: Engine, *, but: Exchange | None = None) -> asyncio.Event:
+    """Let the exchanges take their time: an engine fetches no trades until the returned event is set.
+
+    From the exchange `but`, they are fetched at once.
+    """
     collector: Any = engine._parts.sources.collector
     fetch, go_on = collector._fetch, asyncio.Event()
 
-    async def slow(*arguments: Any) -> None:
-        await go_on.wait()
-        await fetch(*arguments)
+    async def slow(wanted: Any, *arguments: Any) -> None:
+        if wanted.exchange is not but:
+            await go_on.wait()
+        await fetch(wanted, *arguments)
 
     collector._fetch = slow
     return go_on
+
+
+def collecting() -> int:
+    """Return of how many markets trades are being collected."""
+    return sum(getattr(each.get_coro(), "__name__", "") == "collect" for each in asyncio.all_tasks())
 
 
 def of_today(hours: int, exchange: Exchange = Exchange.BINANCE) -> MapRequest:
@@ -529,6 +538,27 @@ async def test_slow_exchange_keeps_nobody_from_the_others_and_completes_the_map(
     ]
     assert [each.market for each in whole.summary.by_market] == list(markets)
     assert whole.summary.left_out == ()
+
+
+async def test_exchange_that_has_nothing_is_left_out_of_a_partial_map_with_its_reason(
+    tmp_path: Path, gate: Gate
+):
+    async with live(tmp_path, gate) as (engine, _, clock):
+        # Bybit publishes no hours of today, and says so at once.
+        markets = tuple(Market(each, "BTCUSDT") for each in (Exchange.BINANCE, Exchange.BYBIT))
+        asked = replace(of_today(6), markets=markets)
+        await engine.draw(of_today(2))
+        go_on = slowed(engine, but=Exchange.BYBIT)
+        partial: list[MapResult] = []
+        drawing = asyncio.create_task(engine.draw(asked, partial=partial.append))
+        await until(lambda: bool(clock.alarms))
+        await until(lambda: collecting() == 1)
+        await clock.advance(16)
+        await until(lambda: bool(partial))
+        go_on.set()
+        whole = await drawing
+    assert [each.kind for each in partial[0].summary.left_out] == [LeftOutKind.FAILED]
+    assert partial[0].summary.left_out == whole.summary.left_out
 
 
 async def test_no_partial_map_is_shown_where_the_store_has_no_trades(tmp_path: Path, gate: Gate):
