@@ -36,6 +36,8 @@ LOOKED_AGAIN_AFTER: Final = timedelta(minutes=10)
 
 RETRIED_AFTER: Final = timedelta(minutes=5)
 
+_UNKNOWN = 0.0  # the unit from a day on, after which it was found changed: nobody knows when it did
+
 # Where sizes are in coins, the brackets alone limit the leverage.
 _WHOLE = Instrument(1.0, float("inf"))
 _Dated = Mapping[date, Instrument]
@@ -53,7 +55,8 @@ class Contracts:
     """What the contracts of the exchanges are, fetched once a day and kept in the store's folder.
 
     An exchange can change what a contract is, so each day counts by what was known of that day; before the
-    first that is known, by that.
+    first that is known, by that. If nothing was fetched for days, and it has changed by then, sizes of the
+    days between are not known.
     """
 
     def __init__(self, settings: Settings, *, clients: Clients, clock: Clock) -> None:
@@ -68,7 +71,8 @@ class Contracts:
     async def of(self, exchange: Exchange, symbol: str, *, on: date) -> Instrument:
         """Return what a contract of `symbol` is on a day; one base coin where sizes are in those.
 
-        Raises RequestError for a symbol that the exchange does not have, DataError if it cannot be asked.
+        Raises RequestError for a symbol that the exchange does not have, DataError if it cannot be asked, or
+        if nobody knows what the contract was on that day.
         """
         dated = (await self.all(exchange)).get(symbol)
         if EXCHANGES[exchange].instruments is None:
@@ -78,7 +82,13 @@ class Contracts:
         if dated is None:
             label = EXCHANGES[exchange].label
             raise RequestError(f"{label} has no linear swap {symbol}; check the symbol.")
-        return dated[max((day for day in dated if day <= on), default=min(dated))]
+        found = dated[max((day for day in dated if day <= on), default=min(dated))]
+        if found.unit == _UNKNOWN:
+            raise DataError(
+                f"{EXCHANGES[exchange].label} changed what a contract of {symbol} is while nothing was"
+                f" fetched, so the sizes of {on} are not known; try another day."
+            )
+        return found
 
     async def unit(self, exchange: Exchange, symbol: str, *, on: date) -> float:
         """Return the base currency of a contract of `symbol` on a day. Raises as `of`."""
@@ -123,7 +133,7 @@ class Contracts:
         for symbol, instrument in found.items():
             dated = contracts.get(symbol, {})
             if not dated or dated[max(dated)] != instrument:
-                contracts[symbol] = {**dated, now.date(): instrument}
+                contracts[symbol] = {**dated, **_unseen(dated, instrument, kept, now), now.date(): instrument}
         fresh = _Kept(now, contracts)
         try:
             await asyncio.to_thread(write_file, self._path(exchange), _written(fresh))
@@ -162,6 +172,14 @@ async def counted_in_base(contracts: Contracts, exchange: Exchange, liquidation:
     unit = await contracts.unit(exchange, liquidation.symbol, on=at_ms(liquidation.time).date())
     # To twelve digits, so that 3 contracts of 0.1 are 0.3 and not 0.30000000000000004.
     return liquidation._replace(size=float(f"{liquidation.size * unit:.12g}"))
+
+
+def _unseen(dated: _Dated, found: Instrument, kept: _Kept | None, now: datetime) -> _Dated:
+    """Return from which day on a contract is unknown, if its unit has changed since it was last seen."""
+    if not dated or kept is None or dated[max(dated)].unit == found.unit:
+        return {}
+    first = kept.fetched.date() + timedelta(days=1)
+    return {first: Instrument(_UNKNOWN, found.max_leverage)} if first < now.date() else {}
 
 
 def _written(kept: _Kept) -> bytes:

@@ -78,6 +78,37 @@ async def test_days_before_a_change_count_by_what_was(made: Any, okx: Okx, clock
     assert okx.asked == 3
 
 
+async def test_days_between_what_was_seen_before_a_change_and_after_it_are_refused(
+    made: Any, okx: Okx, clock: SimulatedClock
+):
+    await made().of(OKX, "BTCUSDT", on=NOW.date())
+    okx.changes = {"lever": "50"}  # which changes no size
+    await clock.advance(3 * KEPT_FOR.total_seconds())
+    assert await made().unit(OKX, "BTCUSDT", on=date(2026, 6, 2)) == 0.01
+    okx.changes = {"ctVal": "0.1"}
+    await clock.advance(3 * KEPT_FOR.total_seconds())
+    for _ in range(2):
+        contracts = made()
+        assert await contracts.unit(OKX, "BTCUSDT", on=date(2026, 6, 4)) == 0.01
+        for day in (5, 6):
+            with pytest.raises(DataError, match=f"so the sizes of 2026-06-0{day} are not known"):
+                await contracts.unit(OKX, "BTCUSDT", on=date(2026, 6, day))
+        assert await contracts.unit(OKX, "BTCUSDT", on=date(2026, 6, 7)) == 0.1
+
+
+async def test_contract_that_changes_between_two_looks_of_a_day_is_known(
+    made: Any, okx: Okx, clock: SimulatedClock
+):
+    contracts = made()
+    await contracts.of(OKX, "BTCUSDT", on=NOW.date())
+    okx.changes = {"ctVal": "0.1"}
+    await clock.advance(LOOKED_AGAIN_AFTER.total_seconds())
+    with pytest.raises(RequestError):  # so the list is fetched again
+        await contracts.of(OKX, "NOPEUSDT", on=NOW.date())
+    for days in (0, 1, 2):
+        assert await contracts.unit(OKX, "BTCUSDT", on=NOW.date() + timedelta(days=days)) == 0.1
+
+
 async def test_exchange_that_counts_coins_is_not_asked(made: Any, okx: Okx):
     assert await made().unit(Exchange.BINANCE, "BTCUSDT", on=NOW.date()) == 1
     assert okx.asked == 0
