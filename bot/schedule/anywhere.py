@@ -31,7 +31,12 @@ async def sentences(alerts: Iterable[Alert], scan: Scan, *, end: datetime) -> li
             log.info("alerts of all markets wait: %s", error)
             continue
         for alert in same:
-            near = [each for each in markets if abs(each.clusters()[0].distance) <= alert.distance]
+            # Where a price is by now that was last recorded hours ago, nobody knows.
+            near = [
+                each
+                for each in markets
+                if each.is_current and abs(each.clusters()[0].distance) <= alert.distance
+            ]
             if near:
                 found.append((alert, _sentence(near)))
     return found

@@ -15,7 +15,7 @@ from bot.views.map import DeleteButton, open_button
 from bot.views.press import Press
 from bot.views.replies import COLOUR, Reply, fitting
 from liqmap import EXCHANGES, MapRequest, TopN, __version__
-from liqmap.text import counted, scanned_text, window_text
+from liqmap.text import counted, market_name, scanned_text, window_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,8 +66,11 @@ def scan_reply(result: ScanResult) -> Reply:
     scanned = counted(result.scanned, "recorded market")
     lines = [scanned_line(each, result.request.side) for each in result.markets]
     nothing = f"No large cluster is within {result.request.within:.2%} of a price; try a larger distance."
+    left_out = _left_out(result)
     embed = discord.Embed(
-        title=f"Nearest large clusters{simulated}", description=fitting(lines) or nothing, colour=COLOUR
+        title=f"Nearest large clusters{simulated}",
+        description=fitting([*(lines or [nothing]), *left_out]),
+        colour=COLOUR,
     )
     embed.set_image(url=f"attachment://{_NAME}")
     embed.set_footer(
@@ -78,6 +81,15 @@ def scan_reply(result: ScanResult) -> Reply:
     alt_text = "; ".join(words).replace("*", "")  # it is read aloud, and its markup with it
     file = discord.File(io.BytesIO(result.picture), filename=_NAME, description=alt_text[:1024])
     return Reply([embed], [file])
+
+
+def _left_out(result: ScanResult) -> list[str]:
+    """Return a line on the markets that could not be scanned, with the first one's reason."""
+    if not result.failed:
+        return []
+    (market, problem), count = result.failed[0], len(result.failed)
+    several = f"{counted(count, 'market')}, such as " if count > 1 else ""
+    return [f"-# Left out: {several}{market_name(market)}. {problem}"]
 
 
 def scanned_line(each: ScannedMarket, side: Side | None = None) -> str:

@@ -172,7 +172,7 @@ def _as_json(result: ScanResult, path: Path | None) -> str:
         "end": result.request.end.isoformat(),
         "scanned": result.scanned,
         "simulated": any(each.simulated for each in result.markets),
-        "markets": [_market_report(each) for each in result.markets],
+        "markets": [_market_report(each, end=result.request.end) for each in result.markets],
         "failed": [
             {"exchange": market.exchange, "symbol": market.symbol, "reason": problem}
             for market, problem in result.failed
@@ -182,11 +182,13 @@ def _as_json(result: ScanResult, path: Path | None) -> str:
     return json.dumps(report, allow_nan=False) + "\n"
 
 
-def _market_report(each: ScannedMarket) -> dict[str, Any]:
+def _market_report(each: ScannedMarket, *, end: datetime) -> dict[str, Any]:
     return {
         "exchange": each.market.exchange,
         "symbol": each.market.symbol,
         "last_price": each.last_price,
+        "last_trade": (end - each.price_age).isoformat(),
+        "is_current": each.is_current,
         "covered": each.covered,
         "hourly_volatility": each.volatility,
         "hour_notional": each.hour_notional,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from liqmap.errors import RequestError
@@ -22,6 +23,10 @@ LARGEST_TRADES: Final = 100
 """How many trades of each side a market's clusters come from."""
 
 MOST_LISTED: Final = 50
+
+CURRENT_FOR: Final = timedelta(minutes=10)
+"""A price is not current any more if what traded since is unknown for longer than this. What another machine
+records takes up to five minutes to get here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class NearCluster:
     """A side's nearest large cluster: its mean price, its relative distance (negative below), its notional.
 
     `hours` is the distance in hourly volatilities, and `share` the notional as a share of what traded in the
-    last hour; None where price did not move or nobody traded.
+    last hour; None where price did not move, or where nobody traded or it is unknown who did.
     """
 
     price: float
@@ -75,8 +80,9 @@ class NearCluster:
 class ScannedMarket:
     """One market's last price, the nearest large cluster of each side, and the covered share of the window.
 
-    `volatility` is that of an hour, relative; `hour_notional` what traded in the window's last hour [quote
-    currency].
+    `volatility` is that of an hour, relative; `hour_notional` what traded in the newest hour that is known
+    [quote currency], None if that is not the last one or has a hole. `price_age` is how long before the
+    window's end the newest trade was, and `unknown` how long before it the last known moment.
     """
 
     market: Market
@@ -84,10 +90,17 @@ class ScannedMarket:
     bucket_size: float
     covered: float
     volatility: float | None
-    hour_notional: float
+    hour_notional: float | None
     long: NearCluster | None
     short: NearCluster | None
     simulated: bool = False
+    price_age: timedelta = timedelta()
+    unknown: timedelta = timedelta()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is known what traded until the window's end, also if nobody did."""
+        return self.unknown <= CURRENT_FOR
 
     def clusters(self, side: Side | None = None) -> list[NearCluster]:
         """Return the clusters of `side`, or of both, nearest first."""
@@ -108,11 +121,14 @@ class ScanResult:
 
 
 def nearest(found: Iterable[ScannedMarket], request: ScanRequest) -> tuple[ScannedMarket, ...]:
-    """Return the markets that have a cluster of the requested side within the distance, the nearest first."""
+    """Return the markets that have a cluster of the requested side within the distance, the nearest first.
+
+    Those whose price is not current come last: where theirs is by now is unknown.
+    """
     near = [
-        (abs(clusters[0].distance), each)
+        (not each.is_current, abs(clusters[0].distance), each)
         for each in found
         if (clusters := each.clusters(request.side)) and abs(clusters[0].distance) <= request.within
     ]
-    near.sort(key=lambda pair: (pair[0], pair[1].market.exchange, pair[1].market.symbol))
-    return tuple(each for _, each in near[: request.top])
+    near.sort(key=lambda row: (*row[:2], row[2].market.exchange, row[2].market.symbol))
+    return tuple(each for *_, each in near[: request.top])

@@ -10,7 +10,7 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model.window import HOUR
 from liqmap.render.canvas import Box, Canvas
 from liqmap.render.style import PALETTES, SIZES, WIDTH, Palette
-from liqmap.text import counted, money, percent
+from liqmap.text import age_of_price, counted, money, percent
 
 if TYPE_CHECKING:
     from liqmap.compute.scan import NearCluster, ScannedMarket, ScanResult
@@ -100,7 +100,11 @@ def _draw_scale(canvas: Canvas, box: Box, scale: float, pixels: float, palette: 
 
 def _draw_name(canvas: Canvas, y: float, each: ScannedMarket, palette: Palette) -> None:
     canvas.text(_MARGIN, y + 11, each.market.symbol, palette.text, size=SIZES.label, bold=True)
-    canvas.text(_MARGIN, y - 13, EXCHANGES[each.market.exchange].label, palette.muted, size=SIZES.foot)
+    label, age = EXCHANGES[each.market.exchange].label, age_of_price(each)
+    exchange = canvas.text(_MARGIN, y - 13, label, palette.muted, size=SIZES.foot)
+    if age:
+        colour = palette.muted if each.is_current else palette.warning
+        canvas.text(exchange.right + 10, y - 13, age, colour, size=SIZES.foot)
 
 
 def _draw_cluster(

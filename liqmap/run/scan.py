@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from liqmap.collect.holdings import held_in
-from liqmap.compute.scan import NearCluster, ScannedMarket
+from liqmap.compute.scan import CURRENT_FOR, NearCluster, ScannedMarket
 from liqmap.compute.selection import Cut
 from liqmap.compute.summary import summarize
 from liqmap.compute.volatility import hourly_volatility
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from liqmap.compute.scan import ScanResult
     from liqmap.model import Cluster, MapRequest, MapSummary
     from liqmap.store.segments import Part
+
+
+_KNOWN_OF_HOUR = 0.95  # less would make the volume of an hour too small, and a cluster's share too large
 
 
 class ScanJob(NamedTuple):
@@ -93,18 +97,22 @@ def scanned(job: MapJob, *, least: float = 0.0) -> ScannedMarket:
     found = compute_map(job, load_job(job))
     summary, volatility = summarize(found), hourly_volatility(found.path)
     below, above = _nearest_of(summary, least) if least else (summary.nearest_long, summary.nearest_short)
+    coverage, end = found.coverage, job.request.window.end
+    known_until = coverage.covered[-1].end if coverage.covered else job.request.window.start
     # A cluster is compared with the volume of an hour: what a quiet market cannot absorb, a busy one may.
-    traded = _traded(job.parts, TimeWindow.ending(job.request.window.end, HOUR))
+    traded = _hour_notional(job, TimeWindow.ending(known_until, HOUR))
     return ScannedMarket(
         market=job.request.market,
         last_price=summary.last_price,
         bucket_size=summary.bucket_size,
-        covered=found.coverage.fraction,
+        covered=coverage.fraction,
         volatility=volatility,
         hour_notional=traded,
         long=_near(below, volatility, traded),
         short=_near(above, volatility, traded),
-        simulated=found.coverage.simulated,
+        simulated=coverage.simulated,
+        price_age=end - (coverage.last_trade or known_until),
+        unknown=end - known_until,
     )
 
 
@@ -118,7 +126,7 @@ def _nearest_of(summary: MapSummary, least: float) -> tuple[Cluster | None, Clus
     return nearest(Side.BUY), nearest(Side.SELL)
 
 
-def _near(cluster: Cluster | None, volatility: float | None, traded: float) -> NearCluster | None:
+def _near(cluster: Cluster | None, volatility: float | None, traded: float | None) -> NearCluster | None:
     if cluster is None:
         return None
     return NearCluster(
@@ -128,6 +136,15 @@ def _near(cluster: Cluster | None, volatility: float | None, traded: float) -> N
         hours=abs(cluster.distance) / volatility if volatility else None,
         share=cluster.notional / traded if traded else None,
     )
+
+
+def _hour_notional(job: MapJob, hour: TimeWindow) -> float | None:
+    """Return what traded within `hour`, None if that is not the last one or too little of it is known."""
+    parts = (part.overlap(hour) for part in job.coverage.covered)
+    known = sum((part.length for part in parts if part is not None), timedelta())
+    if job.request.window.end - hour.end > CURRENT_FOR or known < _KNOWN_OF_HOUR * HOUR:
+        return None
+    return _traded(job.parts, hour)
 
 
 def _traded(parts: Iterable[Part], hour: TimeWindow) -> float:

@@ -22,6 +22,7 @@ from liqmap.text.coverage import (
     unswept_text,
 )
 from liqmap.text.map import (
+    age_of_price,
     band_text,
     cluster_label,
     cluster_price,
@@ -61,6 +62,7 @@ __all__ = [
     "BARELY_COVERED",
     "CHART_TEXTS",
     "MOSTLY_COVERED",
+    "age_of_price",
     "age_text",
     "asked_words",
     "band_text",

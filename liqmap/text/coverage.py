@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from liqmap.model import Coverage, Exchange, Gap, SweepBasis
 
-_NOTABLE_AGE = timedelta(minutes=2)  # quiet symbols go without a trade for a minute or so
 _APART = timedelta(minutes=1)  # gaps that are closer together are worded as one
 _NAMED_GAPS = 2
+
+NOTABLE_AGE: Final = timedelta(minutes=2)
+"""A price that is older is said to be: quiet symbols go without a trade for a minute or so."""
 
 MOSTLY_COVERED: Final = 0.9
 """Below this covered share of a window, an answer begins with a warning."""
@@ -82,7 +84,7 @@ def age_text(coverage: Coverage) -> str | None:
     if coverage.end_gap:
         return None  # the words about the gap say it
     age = coverage.window.end - coverage.last_trade if coverage.last_trade else timedelta()
-    return f"newest trade {duration_text(age)} before the end" if age > _NOTABLE_AGE else None
+    return f"newest trade {duration_text(age)} before the end" if age > NOTABLE_AGE else None
 
 
 def last_price_text(value: float, coverage: Coverage, *, step: float) -> str:
@@ -166,7 +168,7 @@ def last_trade_text(coverage: Coverage) -> str | None:
 def _stale_since(coverage: Coverage) -> datetime | None:
     """Return when the newest trade was, to the nearest minute; None if at the window's end."""
     last, end = coverage.last_trade, coverage.window.end
-    if last is None or end - last <= _NOTABLE_AGE:
+    if last is None or end - last <= NOTABLE_AGE:
         return None
     return (last + timedelta(seconds=30)).replace(second=0, microsecond=0)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import BAND_DISTANCES, WHOLE_FEED, LeftOutKind, Side
 from liqmap.text.basis import interest_shares_text, lacking_text, of_text
-from liqmap.text.coverage import coverage_text
+from liqmap.text.coverage import NOTABLE_AGE, coverage_text
 from liqmap.text.numbers import counted, known_share, money, percent, price, price_step, share_text
+from liqmap.text.times import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,15 +24,21 @@ _WIDE = 0.02  # a cluster wider than this share of its price is worded with both
 def scanned_text(market: ScannedMarket, clusters: Iterable[NearCluster]) -> str:
     """Return a scanned market's last price, how much stands in some of its clusters, and where they are.
 
-    Such as: at 29,200, 97 % covered: longs $5.00M at 29,000 (-0.68 %, 0.9 hourly volatilities).
+    Such as: at 29,200 (18 h old), 97 % covered: longs $5.00M at 29,000 (-0.68 %, 0.9 hourly volatilities).
     """
+    age = age_of_price(market)
     last = price(market.last_price, step=price_step(market.last_price, bucket_size=market.bucket_size))
     covered = "" if market.covered == 1 else f", {known_share(market.covered)} covered"
     near = (
         f"{'longs' if each is market.long else 'shorts'} {_near(each, step=market.bucket_size)}"
         for each in clusters
     )
-    return f"at {last}{covered}: {'; '.join(near)}"
+    return f"at {last}{f' ({age})' if age else ''}{covered}: {'; '.join(near)}"
+
+
+def age_of_price(market: ScannedMarket) -> str | None:
+    """Return how old a scanned market's last price is, such as 18 h old; None if it is not notably old."""
+    return f"{duration_text(market.price_age)} old" if market.price_age > NOTABLE_AGE else None
 
 
 def _near(cluster: NearCluster, *, step: float) -> str:

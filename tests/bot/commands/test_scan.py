@@ -123,6 +123,15 @@ async def test_invalid_distance_is_refused_before_anything_is_scanned(floor: Flo
     assert scan.requests == []
 
 
+def test_markets_that_could_not_be_scanned_are_counted_with_a_reason():
+    failed = tuple((Market(Exchange.BINANCE, each), f"{each} is damaged.") for each in ("AUSDT", "BUSDT"))
+    (embed,), _ = scan_reply(ScanResult(ScanRequest(NOW), MARKETS, 2, failed, PNG))
+    last = str(embed.description).splitlines()[-1]
+    assert last == "-# Left out: 2 markets, such as AUSDT on Binance. AUSDT is damaged."
+    (embed,), _ = scan_reply(ScanResult(ScanRequest(NOW), (), 0, failed[:1], PNG))
+    assert str(embed.description).endswith("-# Left out: AUSDT on Binance. AUSDT is damaged.\n")
+
+
 def test_fifty_markets_fit_into_one_message():
     found = tuple(market(f"{'X' * 30}{number}", -0.001 * number) for number in range(1, 51))
     (embed,), (file,) = scan_reply(ScanResult(ScanRequest(NOW, top=50), found, 600, picture=PNG))

@@ -23,7 +23,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self.requests: list[ScanRequest] = []
-        self._markets = [
+        self.markets = [
             *(market(Market(Exchange.BINANCE, f"COIN{place}USDT"), 0.0001) for place in range(60)),
             market(FAR, 0.004),
         ]
@@ -31,7 +31,7 @@ class Recorded:
     async def __call__(self, request: ScanRequest) -> ScanResult:
         self.requests.append(request)
         wanted = request.exchanges or frozenset(Exchange)
-        found = [each for each in self._markets if each.market.exchange in wanted]
+        found = [each for each in self.markets if each.market.exchange in wanted]
         return ScanResult(request, nearest(found, request), len(found))
 
 
@@ -49,3 +49,9 @@ async def test_alerts_of_equal_exchanges_share_a_scan_and_each_keeps_its_distanc
     found = await sentences([nearer, ALERT], scan, end=NOW)
     assert [each.id for each, _ in found] == [1]
     assert [each.within for each in scan.requests] == [HALF]
+
+
+async def test_market_whose_recording_has_stopped_sets_off_no_alert():
+    scan = Recorded()
+    scan.markets = [replace(each, unknown=timedelta(hours=3)) for each in scan.markets]
+    assert await sentences([ALERT], scan, end=NOW) == []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -55,6 +55,12 @@ def test_side_ranks_by_that_side_alone():
 def test_equally_near_markets_are_in_the_order_of_their_names():
     found = [market("Z", -0.01, None), market("A", 0.01, None)]
     assert [each.market.symbol for each in nearest(found, REQUEST)] == ["A", "Z"]
+
+
+def test_market_whose_price_is_not_current_comes_after_all_others():
+    stopped = replace(market("A", -0.001, None), unknown=timedelta(hours=3))
+    quiet = replace(market("B", -0.02, None), price_age=timedelta(hours=3))
+    assert [each.market.symbol for each in nearest([stopped, quiet], REQUEST)] == ["B", "A"]
 
 
 @pytest.mark.parametrize("change", [{"within": 0.0}, {"within": 1.5}, {"top": 0}, {"top": 51}])

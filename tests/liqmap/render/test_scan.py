@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from liqmap.compute.scan import ScanResult
 from liqmap.model import Theme
 from liqmap.render.scan import scan_canvas
-from liqmap.render.style import WIDTH
+from liqmap.render.style import PALETTES, WIDTH
 from tests.liqmap.compute.test_scan import REQUEST, market
 
 
@@ -33,3 +34,15 @@ def test_scan_says_at_the_top_how_far_it_looks_back():
     span, warning = words["last 24 h"], words["SIMULATED DATA"]
     assert span.box.bottom > canvas.box.top - 80
     assert span.box.right < warning.box.left
+
+
+def test_age_of_a_price_stands_beside_its_exchange_and_warns_where_it_is_not_current():
+    quiet = replace(market("A", -0.01, None), price_age=timedelta(hours=2))
+    stopped = replace(market("B", -0.01, None), price_age=timedelta(hours=18), unknown=timedelta(hours=18))
+    canvas = scan_canvas(ScanResult(REQUEST, (quiet, stopped, market("C", -0.01, None)), 3))
+    ages = {label.text: label for label in canvas.labels if label.text.endswith(" old")}
+    palette = PALETTES[REQUEST.theme]
+    assert {text: label.colour for text, label in ages.items()} == {
+        "2 h old": palette.muted,
+        "18 h old": palette.warning,
+    }

@@ -415,3 +415,5 @@ def test_line_of_a_scan_has_price_coverage_and_each_cluster_with_its_side():
     assert (
         scanned_text(replace(found, covered=1.0), [short]) == "at 29,200: shorts $1.25M at 29,500 (+1.03 %)"
     )
+    old = replace(found, covered=1.0, price_age=timedelta(hours=18))
+    assert scanned_text(old, [short]) == "at 29,200 (18 h old): shorts $1.25M at 29,500 (+1.03 %)"
