@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 from liqmap.errors import RequestError
 from liqmap.model import (
@@ -18,10 +19,6 @@ from liqmap.model import (
     Theme,
 )
 from liqmap.parsing.plain import one_of, plain, quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 _SIDES: Final = {"long": Side.BUY, "short": Side.SELL}
 
@@ -81,12 +78,15 @@ def parse_chart(text: str | None) -> frozenset[Picture]:
     return PICTURES | {chart}
 
 
-def parse_pictures(pictures: str | Iterable[str]) -> frozenset[Picture]:
+def parse_pictures(pictures: object) -> frozenset[Picture]:
     """Return the pictures of a list such as `map,heatmap`, or of several names, at least one.
 
     Raises RequestError.
     """
-    names = plain(pictures, "pictures").lower().split(",") if isinstance(pictures, str) else list(pictures)
+    if isinstance(pictures, Iterable) and not isinstance(pictures, str):
+        names = [plain(name, "picture") for name in pictures]
+    else:
+        names = plain(pictures, "pictures").lower().split(",")
     if not names:
         raise RequestError(f"A map needs a picture at least; choose among {', '.join(Picture)}.")
     found = [next((each for each in Picture if each == name.strip()), None) for name in names]

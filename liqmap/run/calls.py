@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from liqmap.clock import SystemClock
 from liqmap.collect.listings import Listings
-from liqmap.errors import RequestError
+from liqmap.errors import RequestError, SettingsError
 from liqmap.run.engine import Engine
 from liqmap.run.typed import MapOptions, draw_typed, parse_request
 from liqmap.settings import Settings, load_settings
@@ -71,19 +71,29 @@ async def adraw(
     **options: Unpack[Options],
 ) -> MapResult:
     """Draw as `draw` does, awaited in a running event loop. For many maps, use one `Engine`."""
-    _check_names(options)
-    settings = options.get("settings")
-    if not isinstance(settings, Settings):
-        settings = load_settings(None if settings is None else Path(settings))
+    _check_options(options)
+    settings = _settings(options.get("settings"))
     request = parse_request(symbol, window, selection, options, max_days=settings.engine.max_window_days)
     return await draw_for_script(request, settings, typed=symbol, simulated=options.get("simulated", False))
 
 
-def _check_names(options: Options) -> None:
+def _check_options(options: Options) -> None:
     # A misspelled option would otherwise be ignored, and the map would silently be another one.
     if unknown := sorted(options.keys() - Options.__optional_keys__):
         known = ", ".join(sorted(Options.__optional_keys__))
         raise RequestError(f"draw has no option {unknown[0]}; it takes {known}.")
+    # Any text is true, also "no": an invented market would be drawn where the real one was meant.
+    simulated: object = options.get("simulated", False)
+    if not isinstance(simulated, bool):
+        raise RequestError(f"simulated must be True or False, not {simulated!r}.")
+
+
+def _settings(settings: object) -> Settings:
+    if isinstance(settings, Settings):
+        return settings
+    if settings is None or isinstance(settings, str | Path):
+        return load_settings(None if settings is None else Path(settings))
+    raise SettingsError(f"settings must be a file of settings, or Settings, not {settings!r}.")
 
 
 async def draw_for_script(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict
 
@@ -39,10 +39,11 @@ from liqmap.parsing import (
     parse_theme,
     parse_turnover,
     parse_window,
+    quoted,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from liqmap.collect.listings import Listings
     from liqmap.model import Picture, Progress, Selection, Stack
@@ -122,30 +123,50 @@ async def draw_typed(
         raise await listings.suggesting(error, completed, typed=typed) from None
 
 
-def _leverages(leverages: str | Sequence[int] | Mapping[int, float]) -> str:
+def _leverages(leverages: object) -> str:
     """Write leverages as the command line takes them."""
-    if isinstance(leverages, str):
-        return leverages
     if isinstance(leverages, Mapping):
         # As text, so that values pass the same checks as what is typed.
         return ",".join(f"{leverage}:{weight}" for leverage, weight in leverages.items())
-    return ",".join(map(str, leverages))
+    if isinstance(leverages, Iterable) and not isinstance(leverages, str | bytes):
+        return ",".join(map(str, leverages))
+    return str(leverages)
 
 
 def _window(window: str | timedelta | TimeWindow, end: str | datetime | None) -> TimeWindow:
+    now = utc_now()
     if isinstance(window, TimeWindow):
         if end is not None:
             raise RequestError("A TimeWindow has its own end; leave out `end`, or give a length such as 6h.")
+        _check_is_past(window.end, now)
         return window
     length = window if isinstance(window, timedelta) else parse_window(window)
-    if not isinstance(end, datetime):
-        end = parse_end(end, now=utc_now())
-    elif end.utcoffset() is None:
+    if length.microseconds:
+        raise RequestError("The length of a window is whole seconds, such as timedelta(hours=6).")
+    moment = _moment(end, now) if isinstance(end, datetime) else parse_end(end, now=now)
+    return TimeWindow.ending(moment, length)
+
+
+def _moment(end: datetime, now: datetime) -> datetime:
+    """Return the end of a window in UTC. Raises RequestError."""
+    try:
+        zoned, moment = end.utcoffset() is not None, end.astimezone(UTC)
+    except (ValueError, OverflowError):  # the NaT of pandas, and the first and last hours that there are
+        raise RequestError(f"The end {quoted(str(end))} is not a time; try 2023-08-01 06:00 (UTC).") from None
+    if not zoned:
         # It may be meant in UTC or in the machine's zone; a guess could be off by hours.
         raise RequestError(
             "The end of a window needs a time zone, such as datetime(2023, 8, 1, 6, tzinfo=UTC)."
         )
-    return TimeWindow.ending(end.astimezone(UTC), length)
+    if moment.microsecond:
+        raise RequestError("The end of a window is a whole second; add .replace(microsecond=0) to it.")
+    _check_is_past(moment, now)
+    return moment
+
+
+def _check_is_past(end: datetime, now: datetime) -> None:
+    if end > now:
+        raise RequestError(f"The end {end:%Y-%m-%d %H:%M} lies in the future; leave it out to end now (UTC).")
 
 
 def _selection(text: str) -> Selection:

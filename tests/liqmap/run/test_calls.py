@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.compute as pc
 import pytest
 
 import liqmap
-from liqmap.errors import RequestError
+from liqmap.errors import RequestError, SettingsError
 from liqmap.model import ALL_PICTURES, Exchange, MapRequest, Picture, TopN
 from liqmap.model.window import TimeWindow
 from liqmap.run.result import MapResult
@@ -34,7 +35,8 @@ def draw(
     config = folder / "liqmap.toml"
     config.write_text(f'storage.path = "{folder / "store"}"\n')
     chosen = {"end": END} if not isinstance(window, TimeWindow) else {}
-    return liqmap.draw("BTCUSDT", window, selection, simulated=True, settings=config, **(chosen | options))  # type: ignore[arg-type]
+    options = {"simulated": True, "settings": config} | chosen | options
+    return liqmap.draw("BTCUSDT", window, selection, **options)  # type: ignore[arg-type]
 
 
 def test_call_in_text_draws_its_request(drawn: MapResult):
@@ -143,7 +145,16 @@ def test_tables_that_were_not_requested_are_refused_in_a_sentence(folder: Path):
         ({"leverage": "10"}, "no option leverage; it takes each, end, exchange"),
         ({"pictures": "map,globe"}, "“globe” is not known; choose among map, depth, heatmap"),
         ({"pictures": []}, "needs a picture at least"),
+        ({"pictures": None}, "“None” cannot be read"),
+        ({"pictures": [5]}, "“5” cannot be read"),
+        ({"leverages": None}, "“None” must be whole numbers"),
+        ({"leverages": b"10,25"}, "must be whole numbers"),
+        ({"simulated": "no"}, "simulated must be True or False, not 'no'"),
         ({"end": 5}, "“5” cannot be read"),
+        ({"end": pd.NaT}, "“NaT” is not a time"),
+        ({"end": datetime.min.replace(tzinfo=timezone(timedelta(hours=3)))}, "is not a time"),
+        ({"end": datetime(2023, 8, 1, 6, 0, 0, 5, tzinfo=UTC)}, r"add \.replace\(microsecond=0\) to it"),
+        ({"end": datetime(9000, 1, 1, tzinfo=UTC)}, "9000-01-01 00:00 lies in the future"),
     ],
 )
 def test_call_with_a_wrong_option_raises_one_sentence(
@@ -151,3 +162,23 @@ def test_call_with_a_wrong_option_raises_one_sentence(
 ):
     with pytest.raises(RequestError, match=sentence):
         draw(folder, "3h", "top_n 40", **options)
+
+
+@pytest.mark.parametrize(
+    ("window", "sentence"),
+    [
+        (timedelta(hours=3, milliseconds=5), "whole seconds"),
+        (TimeWindow.ending(datetime(9000, 1, 1, tzinfo=UTC), timedelta(hours=3)), "lies in the future"),
+    ],
+)
+def test_call_with_a_window_that_cannot_be_drawn_raises_one_sentence(
+    folder: Path, window: timedelta | TimeWindow, sentence: str
+):
+    with pytest.raises(RequestError, match=sentence):
+        draw(folder, window, "top_n 40")
+
+
+@pytest.mark.parametrize("wrong", [5, {"storage": {}}])
+def test_call_with_settings_of_another_kind_raises_one_sentence(wrong: object):
+    with pytest.raises(SettingsError, match="must be a file of settings, or Settings, not"):
+        liqmap.draw("BTCUSDT", "3h", settings=wrong)  # type: ignore[arg-type]
