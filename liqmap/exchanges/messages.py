@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from liqmap.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
     import numpy as np
@@ -101,11 +101,26 @@ class Page:
 
 
 class PartlyUnreadable(DataError):
-    """Some liquidations of a message cannot be read; `readable` has the others."""
+    """Some liquidations of a message cannot be read; `readable` has the others.
 
-    def __init__(self, sentence: str, readable: list[Liquidation]) -> None:
+    `symbols` are those whose liquidations they are, none if one of them does not tell.
+    """
+
+    def __init__(
+        self, sentence: str, readable: list[Liquidation], symbols: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__(sentence)
         self.readable = readable
+        self.symbols = symbols
+
+
+def named_in(rows: Sequence[dict[str, Any]], key: str, symbol: Callable[[Any], str | None]) -> frozenset[str]:
+    """Return the symbols that rows of liquidations name at `key`, none if one of them names none."""
+    try:
+        found = {symbol(row[key]) for row in rows}
+    except (TypeError, ValueError, LookupError):
+        return frozenset()
+    return frozenset() if None in found else frozenset(filter(None, found))
 
 
 Events = list[StreamTrade] | list[Liquidation] | list[SymbolTiers]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from liqmap.collect.recent import SETTLED_AFTER
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges import EXCHANGES
-from liqmap.exchanges.messages import Liquidation, SymbolTiers
+from liqmap.exchanges.messages import Liquidation, PartlyUnreadable, SymbolTiers
 from liqmap.live.background import Background
 from liqmap.live.buffer import TradeBuffer
 from liqmap.live.complaints import Complaints
@@ -252,6 +252,9 @@ class ExchangeRecorder:
 
     def _note_unreadable(self, error: DataError) -> None:
         self._complaints.note(f"{self._label}'s messages", f"{error} ({error.__cause__})")
+        # It may have been a liquidation. Trades that are missing show by their ids, and these do not.
+        named = error.symbols if isinstance(error, PartlyUnreadable) else frozenset()
+        self.writer.note_unread(named or tuple(self._recorders), self._its_clock.now())
 
     def _cut(self) -> None:
         """Note that the connection is gone."""

@@ -19,7 +19,7 @@ from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
     from liqmap.clock import Clock
@@ -70,6 +70,7 @@ class SegmentWriter:
         self._journal = Journal(store.root, exchange)
         self._stored_until: dict[str, datetime] = {}
         self._unstored: defaultdict[str, list[int]] = defaultdict(list)  # times of liquidations [ms]
+        self._unread: dict[str, list[int]] = {}  # when one came that could not be read [ms]
 
     async def write(
         self, symbol: str, chunks: Sequence[Chunk], late: Sequence[int], *, simulated: bool
@@ -129,6 +130,16 @@ class SegmentWriter:
             self._unstored[each.symbol].append(each.time)
         return kept
 
+    def note_unread(self, symbols: Iterable[str], now: datetime) -> None:
+        """Note that a liquidation of one of `symbols` may have come just now that could not be read."""
+        second = int(now.timestamp()) * 1000
+        for symbol in symbols:
+            noted = self._unread.get(symbol, [])
+            if second not in noted[-1:]:
+                # Exchanges report liquidations about a second late. A new list, as a thread may read the old.
+                kept = [time for time in noted if time >= second - _REMEMBERED_MS]
+                self._unread[symbol] = [*kept, second - 1000, second]
+
     def close(self) -> None:
         """Let go of the file that is written to."""
         self._journal.close()
@@ -147,7 +158,8 @@ class SegmentWriter:
         self._journal.append(record, now=self._clock.now())
         # Liquidations come over the same connection and are written before the chunks that they fall into.
         start, end = chunk.window.start_ms, chunk.window.end_ms
-        if not any(start <= time < end for time in self._unstored[symbol]):
+        lost = (*self._unstored[symbol], *self._unread.get(symbol, ()))
+        if not any(start <= time < end for time in lost):
             note_feed(self._store.root, self._exchange, symbol, chunk.window)
         # An older chunk may still be tried again.
         self._unstored[symbol] = [time for time in self._unstored[symbol] if time >= end - _REMEMBERED_MS]

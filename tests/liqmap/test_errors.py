@@ -35,7 +35,7 @@ def test_error_of_any_class_comes_whole_from_another_process(kind: type[LiqmapEr
     [
         SharedStoreAway(),
         NotCovered("It is not there.", whole_end=datetime(2023, 8, 1, tzinfo=UTC)),
-        PartlyUnreadable("One is not readable.", []),
+        PartlyUnreadable("One is not readable.", [], frozenset({"BTCUSDT"})),
         errors.NoMainGuard(),
     ],
 )

@@ -21,6 +21,7 @@ from liqmap.exchanges.messages import (
     PartlyUnreadable,
     StreamTrade,
     json_object,
+    named_in,
 )
 from liqmap.model import Side
 
@@ -133,16 +134,18 @@ def _name(value: object) -> str:
 
 def _liquidations(rows: list[dict[str, Any]]) -> list[Liquidation]:
     """Return the liquidations. Raises PartlyUnreadable if some cannot be read, which costs no trades."""
-    found, problem = [], None
+    found, unread, problem = [], [], None
     for row in rows:
         try:
             with parser_door("Bybit sent a liquidation that cannot be read; check for an update."):
                 found.append(_liquidation(row))
         except DataError as error:
             problem = error
+            unread.append(row)
     readable = [each for each in found if each.size]
     if problem is not None:
-        raise PartlyUnreadable(str(problem), readable) from problem.__cause__
+        symbols = named_in(unread, "s", symbol_of)
+        raise PartlyUnreadable(str(problem), readable, symbols) from problem.__cause__
     return readable
 
 

@@ -26,6 +26,7 @@ from liqmap.exchanges.messages import (
     PartlyUnreadable,
     StreamTrade,
     json_object,
+    named_in,
 )
 from liqmap.exchanges.okx.names import family_of, instrument_of, is_linear, symbol_of_swap
 from liqmap.exchanges.okx.pages import is_unknown, rows_of
@@ -245,7 +246,7 @@ def _number(text: object) -> int:
 
 def _liquidations(rows: list[dict[str, Any]]) -> list[Liquidation]:
     """Return the liquidations. Raises PartlyUnreadable if some cannot be read: no trade is lost by that."""
-    found, problem = [], None
+    found, unread, problem = [], [], None
     for row in rows:
         try:
             with parser_door("OKX sent a liquidation that cannot be read; check for an update."):
@@ -253,9 +254,11 @@ def _liquidations(rows: list[dict[str, Any]]) -> list[Liquidation]:
                 found += [_liquidation(symbol, detail) for detail in row["details"] if symbol is not None]
         except DataError as error:
             problem = error
+            unread.append(row)
     readable = [each for each in found if each.size]
     if problem is not None:
-        raise PartlyUnreadable(str(problem), readable) from problem.__cause__
+        symbols = named_in(unread, "instId", symbol_of_swap)
+        raise PartlyUnreadable(str(problem), readable, symbols) from problem.__cause__
     return readable
 
 

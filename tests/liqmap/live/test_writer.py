@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -294,3 +295,34 @@ async def test_feeds_are_noted_where_the_stream_was_and_not_where_it_was_repaire
         found = feed_windows(made.store.root, exchange, "BTCUSDT", START.date())
         assert len(found) == 2  # before the cut and after it
         assert all(any(part.overlap(each) == each for part in made.covered(exchange)) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "row"),
+    [
+        (BINANCE, {"stream": "x", "data": {"e": "forceOrder", "E": 1, "o": {"s": "BTCUSDT", "S": "SELL"}}}),
+        (BYBIT, {"topic": "allLiquidation.BTCUSDT", "data": [{"s": "BTCUSDT", "S": "Buy", "v": "x"}]}),
+        (BYBIT, {"topic": "allLiquidation.BTCUSDT", "data": [{}]}),
+        (OKX, {"arg": {"channel": "liquidation-orders"}, "data": [{"instId": "BTC-USDT-SWAP"}]}),
+    ],
+)
+async def test_minute_with_a_liquidation_that_cannot_be_read_does_not_count_as_received(
+    made: Recording, exchange: Exchange, row: dict[str, Any]
+):
+    await made.live(110)
+    made.on(exchange)._connections._streams[0]._take(json.dumps(row))  # at 11:59:00
+    await made.live(180)
+    await made.until_stored(exchange, "12:01:00")
+    noted = feed_windows(made.store.root, exchange, "BTCUSDT", START.date())
+    assert [f"{each.end:%H:%M}" for each in noted] == ["11:58", "12:01"]
+    assert f"{noted[-1].start:%H:%M:%S}" == "12:00:00"
+
+
+async def test_liquidation_of_another_symbol_that_cannot_be_read_leaves_the_feed_as_it_is(made: Recording):
+    await made.live(110)
+    row = {"arg": {"channel": "liquidation-orders"}, "data": [{"instId": "ETH-USDT-SWAP"}]}
+    made.on(OKX)._connections._streams[0]._take(json.dumps(row))
+    await made.live(180)
+    await made.until_stored(OKX, "12:01:00")
+    noted = feed_windows(made.store.root, OKX, "BTCUSDT", START.date())
+    assert [f"{each.end:%H:%M}" for each in noted] == ["12:01"]
