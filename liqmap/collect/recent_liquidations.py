@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
     from liqmap.collect.contracts import Contracts
-    from liqmap.exchanges.messages import Liquidation, LiquidationPages
+    from liqmap.exchanges.messages import Liquidation, LiquidationPage, LiquidationPages
     from liqmap.model import Market
     from liqmap.settings import Settings
     from liqmap.store.local import SegmentStore
@@ -114,9 +114,9 @@ class RecentLiquidations:
             page = await self._page(pages, market, before)
             # The page has all of the time at which the one before it broke off.
             found = [each for each in found if each.time >= before]
-            found += [each for each in page if whole.start_ms <= each.time < whole.end_ms]
-            oldest = min((each.time for each in page), default=before)
-            is_last = 0 < len(page) < pages.page_rows or (not page and before == whole.end_ms)
+            found += [each for each in page.liquidations if whole.start_ms <= each.time < whole.end_ms]
+            rows, oldest = len(page.times), min(page.times, default=before)
+            is_last = 0 < rows < pages.page_rows or (not rows and before == whole.end_ms)
             if oldest <= whole.start_ms or is_last:
                 return found, whole.start
             if oldest >= before:
@@ -126,18 +126,18 @@ class RecentLiquidations:
         # Rounded up to a whole second: other liquidations in the oldest one's second may be missing.
         return found, at_ms(-(-(before + 1) // 1000) * 1000)
 
-    async def _page(self, pages: LiquidationPages, market: Market, before: int) -> tuple[Liquidation, ...]:
+    async def _page(self, pages: LiquidationPages, market: Market, before: int) -> LiquidationPage:
         client = self._clients[market.exchange]
         base_url = self._settings.exchanges.of(market.exchange).api_url
         url = pages.page_url(base_url, market.symbol, before_ms=before)
 
-        async def ask() -> tuple[Liquidation, ...]:
+        async def ask() -> LiquidationPage:
             is_patient = partial(self._fetches.is_patient, market)
             answer = await client.get(url, weight=pages.weight, is_patient=is_patient)
             return pages.read_page(answer, market.symbol)
 
         page = await ask()
-        if not page:  # OKX's are empty now and then, though there is more
+        if not page.times:  # OKX's are empty now and then, though there is more
             await client.clock.sleep(_EMPTY_AGAIN)
             page = await ask()
         return page

@@ -53,6 +53,16 @@ class Liquidation(NamedTuple):
     bankruptcy: float | None = None
 
 
+class LiquidationPage(NamedTuple):
+    """A page of liquidations of one symbol, in any order, and the times of all its rows [ms].
+
+    Rows can be of other symbols, or of size 0: they only count to whether the page is full.
+    """
+
+    liquidations: tuple[Liquidation, ...] = ()
+    times: tuple[int, ...] = ()
+
+
 class RiskTier(NamedTuple):
     """One tier of a symbol's leverage brackets, as an exchange publishes it.
 
@@ -201,8 +211,8 @@ class LiquidationPages(Protocol):
     def page_url(self, base_url: str, symbol: str, *, before_ms: int) -> str:
         """Return the address of the newest liquidations before a time."""
 
-    def read_page(self, answer: object, symbol: str) -> tuple[Liquidation, ...]:
-        """Return the liquidations of a symbol on a page, in any order. Raises DataError if it is none."""
+    def read_page(self, answer: object, symbol: str) -> LiquidationPage:
+        """Return a page with a symbol's liquidations. Raises DataError if it is none."""
 
 
 class Backfill(Protocol):

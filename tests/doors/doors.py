@@ -212,7 +212,7 @@ def _liquidations(files: LiquidationFiles, file: Path, data: bytes) -> None:
 
 
 def _liquidation_page(pages: LiquidationPages, answer: object) -> None:
-    for each in pages.read_page(answer, "BTCUSDT"):
+    for each in pages.read_page(answer, "BTCUSDT").liquidations:
         assert (each.symbol, each.time > 0) == ("BTCUSDT", True)
         _check_liquidation(each)
 

@@ -20,6 +20,7 @@ from liqmap.exchanges.messages import (
     Acknowledged,
     Leaving,
     Liquidation,
+    LiquidationPage,
     Message,
     Newest,
     Page,
@@ -144,11 +145,14 @@ class OkxLiquidationPages:
         query = {"instType": "SWAP", "uly": family_of(symbol), "state": "filled", "limit": self.page_rows}
         return f"{base_url}/api/v5/public/liquidation-orders?{urlencode(query | {'after': before_ms})}"
 
-    def read_page(self, answer: object, symbol: str) -> tuple[Liquidation, ...]:
-        """Return the liquidations of a page, whose rows are as in the stream. Raises DataError."""
+    def read_page(self, answer: object, symbol: str) -> LiquidationPage:
+        """Return a page, whose rows are as in the stream. Raises DataError."""
         rows = rows_of(answer, what="liquidations")
         with parser_door("OKX's answer about liquidations cannot be read; try again later."):
-            return tuple(each for each in _liquidations(rows) if each.symbol == symbol)
+            its = tuple(each for each in _liquidations(rows) if each.symbol == symbol)
+            return LiquidationPage(
+                its, tuple(written_time_of(detail["ts"]) for row in rows for detail in row["details"])
+            )
 
 
 class OkxBackfill:

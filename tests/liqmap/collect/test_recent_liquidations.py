@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from liqmap.exchanges.messages import Liquidation
 from liqmap.model import Exchange, Market, Side
 from liqmap.model.window import TimeWindow
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
+from liqmap.simulator.liquidations import Liquidations
+from liqmap.simulator.okx_messages import okx_liquidations
 from liqmap.store.feeds import feed_coverage, note_feed
 from liqmap.store.liquidations import merge_liquidations, read_liquidations
 from tests.liqmap.market_time import driven
@@ -114,3 +117,25 @@ async def test_fetch_goes_on_for_who_still_waits_and_a_failed_one_rests(tmp_path
         asked = server.requests.total()
         await driven(clock, recent.obtain(other, window))
         assert server.requests.total() == asked
+
+
+async def test_full_page_with_rows_that_do_not_count_is_not_taken_for_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    left_out: set[str] = set()
+
+    def with_some_of_size_0(name: str, part: Liquidations) -> list[dict[str, Any]]:
+        rows = okx_liquidations(name, part)
+        for row in rows:
+            for detail in row["details"][::40]:
+                detail["sz"] = "0"
+                left_out.add(detail["ts"])
+        return rows
+
+    monkeypatch.setattr("liqmap.simulator.okx_rest.okx_liquidations", with_some_of_size_0)
+    window = TimeWindow(NOW - timedelta(hours=24), NOW - timedelta(minutes=1))
+    async with fetching(tmp_path) as (recent, its, clock, _):
+        await driven(clock, recent.obtain(OKX, window))
+        told = {each.time for each in held(its, window)}
+        assert told == {time for time, *_ in reported(window) if str(time) not in left_out}
+        assert feed_coverage(its.store.root, OKX.exchange, OKX.symbol, window) == pytest.approx(1, abs=2e-5)
