@@ -70,6 +70,7 @@ class SegmentWriter:
         self._journal = Journal(store.root, exchange)
         self._stored_until: dict[str, datetime] = {}
         self._unstored: defaultdict[str, list[int]] = defaultdict(list)  # times of liquidations [ms]
+        self._doubtful: set[tuple[str, date]] = set()  # tables of liquidations that could not be written
         self._unread: dict[str, list[int]] = {}  # when one came that could not be read [ms]
 
     async def write(
@@ -108,13 +109,14 @@ class SegmentWriter:
         tables: defaultdict[tuple[str, date], list[Liquidation]] = defaultdict(list)
         for each in liquidations:
             tables[each.symbol, at_ms(each.time).date()].append(each)
-        # Table by table, so that what is tried again is not in a table yet.
-        for (symbol, _), its in tables.items():
+        # Table by table, so that what is tried again is of the tables that failed.
+        for (symbol, day), its in tables.items():
+            # A table can be there although the disk failed to confirm it, and REST may have brought some.
+            merges = self._reported_twice or (symbol, day) in self._doubtful
             try:
                 in_base = [await counted_in_base(self._contracts, self._exchange, each) for each in its]
                 await asyncio.to_thread(
-                    # What REST reports too may be there already.
-                    merge_liquidations if self._reported_twice else append_liquidations,
+                    merge_liquidations if merges else append_liquidations,
                     self._store.root,
                     self._exchange,
                     in_base,
@@ -124,6 +126,9 @@ class SegmentWriter:
                 reason = (error.strerror if isinstance(error, OSError) else None) or error
                 log.warning("%s's liquidations could not be stored yet: %s", self._label, reason)
                 kept += its
+                self._doubtful.add((symbol, day))
+            else:
+                self._doubtful.discard((symbol, day))
             times = {each.time for each in its}
             self._unstored[symbol] = [time for time in self._unstored[symbol] if time not in times]
         for each in kept:

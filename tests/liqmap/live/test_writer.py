@@ -285,6 +285,22 @@ async def test_store_that_breaks_down_is_logged(
     assert "bybit could not be compacted" in caplog.text
 
 
+async def test_liquidation_that_the_disk_took_but_did_not_confirm_is_stored_once(
+    made: Recording, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    at, writer = int(START.timestamp() * 1000), made.on(BINANCE).writer
+    first, second = (Liquidation("BTCUSDT", at + more, Side.BUY, 1.0, 1.0) for more in (0, 1))
+    assert await writer.write_liquidations([first]) == []
+    with monkeypatch.context() as patched:
+        patched.setattr("liqmap.files.sync_folder", broken)
+        assert await writer.write_liquidations([second]) == [second]
+    assert await writer.write_liquidations([second]) == []
+    assert read_liquidations(made.store.root, BINANCE, "BTCUSDT", START.date()) == [first, second]
+
+
 async def test_feeds_are_noted_where_the_stream_was_and_not_where_it_was_repaired(made: Recording):
     await made.live(125)
     made.server.cut_streams()
