@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from liqmap.clock import SystemClock
@@ -116,6 +119,26 @@ async def draw_for_script(
 
 
 def in_own_loop(start: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    """Run a coroutine to its end in another thread, because a notebook's loop may be running in this one."""
+    """Run a coroutine to its end in another thread, because a notebook's loop may be running in this one.
+
+    What interrupts the wait for it, such as Ctrl-C, cancels it.
+    """
+    interrupted, stops = Event(), []
+
+    async def stoppable() -> Result:
+        running = asyncio.ensure_future(start())
+        stops.append(partial(asyncio.get_running_loop().call_soon_threadsafe, running.cancel))
+        if interrupted.is_set():
+            running.cancel()
+        return await running
+
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(start())).result()
+        try:
+            return thread.submit(lambda: asyncio.run(stoppable())).result()
+        except BaseException:
+            # The other thread sees no Ctrl-C. Without this, the whole download would be waited for.
+            interrupted.set()
+            for stop in stops:
+                with suppress(RuntimeError):  # the loop has come to its end
+                    stop()
+            raise

@@ -94,7 +94,8 @@ class MapResult:
 
         Columns: side (of the trades: buys opened longs), low, high and price (quote currency), distance and
         near (of the price and of the nearest level from the last price, relative), notional (quote
-        currency), is_largest, is_nearest_large, is_nearest_small.
+        currency), is_largest, is_nearest_large, is_nearest_small. Levels are summed in fine buckets, about
+        ten thousand over all prices that a level may have: price, distance and near are exact to one.
         """
         return self._table("clusters")
 

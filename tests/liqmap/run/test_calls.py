@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -13,6 +17,7 @@ import liqmap
 from liqmap.errors import RequestError, SettingsError
 from liqmap.model import ALL_PICTURES, Exchange, MapRequest, Picture, TopN
 from liqmap.model.window import TimeWindow
+from liqmap.run.calls import in_own_loop
 from liqmap.run.result import MapResult
 from liqmap.run.typed import parse_request
 
@@ -133,6 +138,28 @@ def test_tables_that_were_not_requested_are_refused_in_a_sentence(folder: Path):
         plain.levels()
     with pytest.raises(RequestError, match="heatmap"):
         draw(folder, "3h", "top_n 40", tables=True).heatmap()
+
+
+def test_interrupted_call_ends_its_work_before_it_returns(monkeypatch: pytest.MonkeyPatch):
+    started, ended = threading.Event(), threading.Event()
+
+    async def endless() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *args: Any, **named: Any) -> NoReturn:
+            super().submit(*args, **named)
+            started.wait()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("liqmap.run.calls.ThreadPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_own_loop(endless)
+    assert ended.is_set()
 
 
 @pytest.mark.parametrize(
