@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.files import matching
 from liqmap.ledger.metrics import margin_gap
 from liqmap.model import Exchange, Market, Side
-from liqmap.model.window import at_ms
+from liqmap.model.window import DAY, at_ms
 from liqmap.store.liquidations import read_liquidations
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ENOUGH: Final = 30
 """The number of liquidations below which nothing is said about a bracket."""
 
+JUDGED: Final = 30 * DAY
+"""How long before the newest liquidation others count: earlier ones may be of other brackets."""
+
 # Lopsided, because fills slip: the median comes out low, and hardly ever high.
 FITS: Final = (0.5, 1.2)
 """A bracket fits if the median is between these multiples of its rate."""
@@ -42,7 +45,7 @@ SIDES_RIGHT: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class MarginCheck:
-    """What a market's liquidations say: how many, the median gap, and the rate of the first bracket.
+    """What a market's newest liquidations say: how many, the median gap, and the rate of the first bracket.
 
     `right` is the share of them whose bankruptcy price lies on the losing side of the fill; `rate` is None
     where there is no bracket. `newest` is the day of the newest.
@@ -89,13 +92,15 @@ def margin_check(
 ) -> MarginCheck | None:
     """Return the check of one market by its liquidations, None if no bankruptcy price is known."""
     known = [each for each in liquidations if each.bankruptcy is not None]
+    newest_ms = max((each.time for each in known), default=0)
+    known = [each for each in known if each.time > newest_ms - JUDGED // timedelta(milliseconds=1)]
     price = np.array([each.price for each in known], np.float64)
     bankruptcy = np.array([each.bankruptcy for each in known], np.float64)
     gap = margin_gap(price, bankruptcy)
     if gap is None:
         return None
     is_long = np.array([each.position is Side.BUY for each in known])
-    newest = at_ms(max(each.time for each in known)).date()
+    newest = at_ms(newest_ms).date()
     brackets = find_brackets(market.exchange, market.symbol, on=newest, folders=folders)
     return MarginCheck(
         market,

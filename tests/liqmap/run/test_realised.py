@@ -146,6 +146,16 @@ def test_margin_check_of_real_events_finds_the_first_bracket_s_rate(symbol: str,
     assert whole.right == 1.0
 
 
+@pytest.mark.parametrize(("before", "now"), [(0.004, 0.01), (0.01, 0.004)])
+def test_liquidations_of_earlier_brackets_do_not_hide_those_of_now(before: float, now: float):
+    old = [liquidation(-31 * 24 - each, Side.BUY, 80_000, 0.1, before) for each in range(300)]
+    new = [liquidation(each / 10, Side.BUY, 80_000, 0.1, now) for each in range(40)]
+    check = margin_check(Market(BINANCE, "BTCUSDT"), [*old, *new])
+    assert check is not None
+    assert (check.count, round(check.gap, 9)) == (40, now)
+    assert (check.problem is None) == (now == 0.004)
+
+
 @pytest.mark.parametrize(
     ("gap", "count", "words"),
     [
