@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ from liqmap.model import Trades
 from liqmap.net.rest import RejectedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 _MOST_TRADES = 20_000_000  # in an hour: a hundred times the busiest; more means that the ids are not serial
 _PATIENT_AT_ONCE = 2  # pages of what nobody waits for
+_PATIENT_STEP = 1.0  # seconds between two looks of a page that lets repairs go first
 
 
 class TradePages:
-    """The pages of one exchange's recent trades. What somebody waits for goes before what nobody does."""
+    """The pages of one exchange's recent trades.
+
+    What somebody waits for goes first, then repairs, then the rest.
+    """
 
     def __init__(
         self, exchange: Exchange, backfill: Backfill, *, base_url: str, client: RestClient, most_at_once: int
@@ -41,6 +45,10 @@ class TradePages:
         self._client = client
         self._in_flight = asyncio.Semaphore(most_at_once)
         self._patient_in_flight = asyncio.Semaphore(_PATIENT_AT_ONCE)
+        # One symbol's repair after the other: those of a whole exchange would fill any queue at once.
+        self._repair = asyncio.Lock()
+        self._repairs_in_flight = asyncio.Semaphore(most_at_once)
+        self._repaired: str | None = None
         self._waited_for: Counter[str] = Counter()
 
     @contextmanager
@@ -52,6 +60,16 @@ class TradePages:
                 yield
         finally:
             self._waited_for[symbol] -= 1
+
+    @asynccontextmanager
+    async def repairing(self, symbol: str) -> AsyncIterator[None]:
+        """During this block, the pages of `symbol` repair a hole. Wait until no other symbol's do."""
+        async with self._repair:
+            self._repaired = symbol
+            try:
+                yield
+            finally:
+                self._repaired = None
 
     async def first_id(self, symbol: str, milliseconds: int) -> int:
         """Return the id of the first trade at or after a time, or the id that it will have."""
@@ -115,12 +133,19 @@ class TradePages:
             return not self._waited_for[symbol]
 
         # What is patient waits in slots of its own, so that others need not wait for it to be sent.
-        async with self._patient_in_flight if is_patient() else self._in_flight:
+        async with self._slots(symbol):
+            while is_patient() and self._repaired not in {None, symbol}:
+                await self._client.clock.sleep(_PATIENT_STEP)
             try:
                 answer = await self._client.get(url, weight=self._backfill.page_weight, is_patient=is_patient)
             except RejectedRequest as error:
                 raise self._backfill.explained(error.answer, symbol) from error
         return self._backfill.read_page(answer)
+
+    def _slots(self, symbol: str) -> asyncio.Semaphore:
+        if self._waited_for[symbol]:
+            return self._in_flight
+        return self._repairs_in_flight if symbol == self._repaired else self._patient_in_flight
 
 
 def chosen(page: Page, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Page:

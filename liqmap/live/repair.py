@@ -126,7 +126,7 @@ class Repair:
         self._holes_from.pop(symbol, None)
         holes = missing(TimeWindow(start, until), segment_windows(self._store.root, self._exchange, symbol))
         try:
-            await recent.fill(symbol, holes, report=lambda _share, _left: None)
+            await recent.repair(symbol, holes)
         except (LiqmapError, OSError) as error:
             log.warning("%s %s could not be repaired yet: %s", self._exchange, symbol, error)
             self._holes_from[symbol] = min(start, self._holes_from.get(symbol, start))

@@ -70,12 +70,17 @@ class Setup:
 
 @asynccontextmanager
 async def running(
-    root: Path, *, scale: float = 0.05, now: datetime = NOW, ahead: timedelta = timedelta()
+    root: Path,
+    *,
+    scale: float = 0.05,
+    now: datetime = NOW,
+    ahead: timedelta = timedelta(),
+    budget: int = 500_000,
 ) -> AsyncIterator[Setup]:
     """Run a market at `now`, and a store on a machine whose clock is `ahead` of it."""
     clock, market = SimulatedClock(now), SimulatedMarket(scale=scale)
     async with (
-        MarketServer(market, clock=clock, weight_limit=1_000_000, pump_every=None) as server,
+        MarketServer(market, clock=clock, weight_limit=2 * budget, pump_every=None) as server,
         supplies(root, server, WrongClock(clock, ahead)) as by,
     ):
         yield Setup(by.recent[Exchange.BINANCE], server, by.store, clock, market)
@@ -291,3 +296,49 @@ async def test_ban_leaves_what_has_been_fetched(setup: Setup):
     with pytest.raises(DataError, match="limits requests until 12:02:30 UTC"):
         await setup.fill(ending(NOW, 3 * HOUR))
     assert len(setup.windows()) == 1
+
+
+async def test_repairs_of_many_symbols_let_a_request_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with running(tmp_path, budget=600) as setup:
+        sent: list[str] = []
+        client, get = setup.recent._client, setup.recent._client._get_once
+
+        async def noted(url: str, *details: Any) -> object:
+            answer = await get(url, *details)
+            sent.append(url)
+            return answer
+
+        monkeypatch.setattr(client, "_get_once", noted)
+        window = ending(NOW, HOUR)
+        others = ("ETHUSDT", "SOLUSDT", "XRPUSDT", "DOGEUSDT")
+        repairs = [asyncio.create_task(setup.recent.repair(each, [window])) for each in others]
+        await until(lambda: len(sent) > 10)
+        before = len(sent)
+        await setup.fill(ending(NOW, HOUR))
+        meanwhile = [url for url in sent[before:] if "symbol=BTCUSDT" not in url and "aggTrades" in url]
+        assert len(meanwhile) <= 8  # those that were on their way
+        for each in repairs:
+            await driven(setup.clock, each)
+        assert all(setup.exact(window, symbol=each) for each in others)
+
+
+async def test_repair_goes_before_what_nobody_waits_for_and_never_blocks_its_own_symbol(tmp_path: Path):
+    async with running(tmp_path, budget=600) as setup:
+        pages, order = setup.recent._pages, []
+
+        async def page(symbol: str) -> None:
+            await pages._page(symbol, from_ms=int(NOW.timestamp() * 1000) - 3_600_000)
+            order.append(symbol)
+
+        async with pages.repairing("ETHUSDT"):
+            other = asyncio.create_task(page("BTCUSDT"))
+            await setup.clock.advance(5)
+            assert not other.done()
+            await page("ETHUSDT")  # also if the page was requested for somebody else
+            with pages.waited_for("BTCUSDT"):  # now somebody waits for it after all
+                await driven(setup.clock, other)
+            left = asyncio.create_task(page("SOLUSDT"))
+        await driven(setup.clock, left)
+        assert order == ["ETHUSDT", "BTCUSDT", "SOLUSDT"]

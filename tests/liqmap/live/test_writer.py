@@ -252,7 +252,7 @@ async def test_earliest_segment_whose_trades_came_late_is_fetched_again(
     windows = segment_windows(made.store.root, BINANCE, "BTCUSDT")
     first, binance = min(windows, key=lambda each: each.start), made.on(BINANCE)
     with monkeypatch.context() as patched:
-        patched.setattr(RecentTrades, "fill", refused)
+        patched.setattr(RecentTrades, "repair", refused)
         await binance.writer.write("BTCUSDT", [], [first.start_ms], simulated=True)
         await until(lambda: "binance BTCUSDT could not be repaired yet" in caplog.text)
     await binance.repair.maintain({"BTCUSDT": first.end})
