@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _MOST_TRADES = 20_000_000  # in an hour: a hundred times the busiest; more means that the ids are not serial
 _PATIENT_AT_ONCE = 2  # pages of what nobody waits for
-_PATIENT_STEP = 1.0  # seconds between two looks of a page that lets repairs go first
+_PATIENT_STEP = 1.0  # seconds between two looks of a page that lets others go first
 
 
 class TradePages:
@@ -67,7 +67,8 @@ class TradePages:
         async with self._repair:
             self._repaired = symbol
             try:
-                yield
+                with self._client.hurry():
+                    yield
             finally:
                 self._repaired = None
 
@@ -130,17 +131,23 @@ class TradePages:
         url = self._backfill.page_url(self._base_url, symbol, from_id=from_id, from_ms=from_ms)
 
         def is_patient() -> bool:
-            return not self._waited_for[symbol]
+            return not self._waited_for[symbol] and self._repaired != symbol
 
         # What is patient waits in slots of its own, so that others need not wait for it to be sent.
         async with self._slots(symbol):
-            while is_patient() and self._repaired not in {None, symbol}:
+            while self._is_held_back(symbol):
                 await self._client.clock.sleep(_PATIENT_STEP)
             try:
                 answer = await self._client.get(url, weight=self._backfill.page_weight, is_patient=is_patient)
             except RejectedRequest as error:
                 raise self._backfill.explained(error.answer, symbol) from error
         return self._backfill.read_page(answer)
+
+    def _is_held_back(self, symbol: str) -> bool:
+        """Return whether the pages of another symbol are more urgent."""
+        if self._waited_for[symbol]:
+            return False
+        return any(self._waited_for.values()) or self._repaired not in {None, symbol}
 
     def _slots(self, symbol: str) -> asyncio.Semaphore:
         if self._waited_for[symbol]:
