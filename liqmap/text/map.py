@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import BAND_DISTANCES, WHOLE_FEED, LeftOutKind, Side
+from liqmap.model.window import HOUR
 from liqmap.text.basis import interest_shares_text, lacking_text, of_text
 from liqmap.text.coverage import NOTABLE_AGE, coverage_text
 from liqmap.text.numbers import counted, known_share, money, percent, price, price_step, share_text
@@ -38,7 +39,11 @@ def scanned_text(market: ScannedMarket, clusters: Iterable[NearCluster]) -> str:
 
 def age_of_price(market: ScannedMarket) -> str | None:
     """Return how old a scanned market's last price is, such as 18 h old; None if it is not notably old."""
-    return f"{duration_text(market.price_age)} old" if market.price_age > NOTABLE_AGE else None
+    if market.price_age <= NOTABLE_AGE:
+        return None
+    # In one unit, which the picture has room for.
+    unit = HOUR if market.price_age >= HOUR else HOUR / 60
+    return f"{duration_text(market.price_age // unit * unit)} old"
 
 
 def _near(cluster: NearCluster, *, step: float) -> str:

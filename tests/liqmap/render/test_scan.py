@@ -46,3 +46,10 @@ def test_age_of_a_price_stands_beside_its_exchange_and_warns_where_it_is_not_cur
         "2 h old": palette.muted,
         "18 h old": palette.warning,
     }
+
+
+@pytest.mark.parametrize("age", [timedelta(seconds=86_399), timedelta(seconds=3599)])
+def test_age_of_a_price_lies_beside_the_rows(age: timedelta):
+    canvas = scan_canvas(ScanResult(REQUEST, (replace(market("A", -0.01, None), price_age=age),), 1))
+    (label,) = [label for label in canvas.labels if label.text.endswith(" old")]
+    assert label.box.right < 250
