@@ -180,10 +180,8 @@ async def stay(bot: LiqmapBot, token: str) -> None:
 
 
 def point_at(settings: DiscordSettings) -> None:
-    """Point discord.py to the API and gateway of the settings.
-
-    The library has both addresses as constants of its classes, and no option for them.
-    """
+    """Point discord.py to the API and gateway of the settings."""
+    # The library has both addresses as constants of its classes, and no option for them.
     discord.http.Route.BASE = settings.api_url
     discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = URL(settings.gateway_url)
 

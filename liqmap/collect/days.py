@@ -57,10 +57,7 @@ class DayFiles:
         await asyncio.gather(self._fetches.close(), *self._verifying, return_exceptions=True)
 
     async def obtain(self, day: Day, report: Callable[[float], None]) -> Segment | DataError:
-        """Return the segment of `day`, fetched if it is not stored, or the error that prevents it.
-
-        `report` is called with the share that is done while the day is being fetched.
-        """
+        """Return `day`'s segment, fetched if need be, or what prevents that; `report` gets the share done."""
         outcome = await self._obtain(day, report)
         return await self._judged(day, outcome) if isinstance(outcome, EmptyDay) else outcome
 

@@ -75,10 +75,7 @@ class PublishedDays:
             return False
 
     async def checksum(self, day: Day) -> str | None:
-        """Return the checksum that the exchange has published of a day's file, None if there is none.
-
-        Raises DataError.
-        """
+        """Return the published checksum of a day's file, None if there is none. Raises DataError."""
         url = self._source(day).checksum_url
         return url and await published_checksum(self._session, url, settings=self._settings.download)
 

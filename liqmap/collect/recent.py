@@ -142,10 +142,7 @@ class RecentTrades:
         await self._fill(symbol, windows, report=_ignore, until=None)
 
     async def repair(self, symbol: str, windows: list[TimeWindow]) -> None:
-        """Fetch what a recording lacks of `windows` as `fill_patiently` does, but before that.
-
-        The symbols are repaired one after the other. Raises as `fill`.
-        """
+        """Fetch what a recording lacks, before what `fill_patiently` fetches. Raises as `fill`."""
         async with self._pages.repairing(symbol):
             await self._fill(symbol, windows, report=_ignore, until=None)
 

@@ -77,10 +77,7 @@ class Column:
 
 
 def first_row(reader: CappedReader, name: str) -> tuple[str, ...]:
-    """Return the fields of the first line that is not blank, () if there is none, without consuming it.
-
-    A byte order mark and quotes are left out, as Arrow does. Raises DataError for too many blanks.
-    """
+    """Return the fields of the first line that is not blank, as `first_rows` does; () if there is none."""
     rows = first_rows(reader, name, count=1)
     return rows[0] if rows else ()
 

@@ -118,10 +118,7 @@ class LiquidationFiles(Protocol):
     def read_day(
         self, path: Path, symbol: str, day: date, *, max_unpacked_size: int
     ) -> tuple[Liquidation, ...]:
-        """Parse a downloaded day file: its liquidations in time order, each once.
-
-        Raises DataError naming the file and what was found.
-        """
+        """Return a day file's liquidations in time order, each once. Raises DataError naming the file."""
 
 
 class Paged(Protocol):

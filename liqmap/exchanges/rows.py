@@ -53,10 +53,8 @@ class Rows:
         self.ids = None if self.ids is None else self.ids[places]
 
     def real(self) -> NDArray[np.bool_]:
-        """Return which rows are trades: those of size 0 are none.
-
-        Binance published 200,000 of them in May 2023 (binance-public-data, issues #263 and #342).
-        """
+        """Return which rows are trades: those of size 0 are none."""
+        # Binance published 200,000 of them in May 2023 (binance-public-data, issues #263 and #342).
         real: NDArray[np.bool_] = self.size >= LEAST_SIZE
         return real
 

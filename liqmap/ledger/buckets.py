@@ -125,10 +125,8 @@ def _by_cell(
 
 
 def top_buckets(density: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the buckets that a map marks: the densest tenth, densest first, and the nearer of equal ones.
-
-    Buckets in which nothing stands are never marked.
-    """
+    """Return the buckets that a map marks: the densest tenth, densest first, of equal ones the nearer."""
+    # Where less than a tenth holds anything, fewer are marked: nothing stands in the others.
     order = np.lexsort((NEAR_EDGES, -density))[: round(_MARKED_SHARE * len(density))]
     return order[density[order] > 0]
 

@@ -87,10 +87,8 @@ class Recordings:
         write_file(self._path(recording.exchange, recording.symbol, "json"), content)
 
     def forget(self, exchange: Exchange, symbol: str) -> None:
-        """Remove all files of a symbol that does not exist; only the holder of its claim may.
-
-        Without this, mistyped names would fill the folder.
-        """
+        """Remove all files of a symbol that does not exist; only the holder of its claim may."""
+        # Otherwise mistyped names would fill the folder.
         for suffix in ("json", "lock"):
             self._path(exchange, symbol, suffix).unlink(missing_ok=True)
 

@@ -89,10 +89,7 @@ def run_report_job(job: ReportJob) -> DrawnReport:
 
 
 def earlier_ledgers(path: Path) -> tuple[Path, ...]:
-    """Return the other ledgers in the folder of the ledger `path`, the newest first.
-
-    Raises UnreadableStore.
-    """
+    """Return the other ledgers in the folder of the ledger `path`, newest first. Raises UnreadableStore."""
     others = [each for each in matching(path.parent, "*.jsonl") if each != path]
     return tuple(sorted(others, key=lambda each: each.stat().st_mtime, reverse=True))
 

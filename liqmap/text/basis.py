@@ -72,10 +72,8 @@ def lacking_text(basis: MarginBasis) -> str | None:
 
 
 def interest_text(interest: OpenInterest) -> str:
-    """Return what stands beside the open interest: standing $40M, open interest $7.9B each side.
-
-    Open interest counts a long and its short once. Both can stand, so up to twice the open interest does.
-    """
+    """Return what stands beside the open interest: standing $40M, open interest $7.9B each side."""
+    # Open interest counts a long and its short once. Both can stand, so up to twice the open interest does.
     standing = money((interest.share_long + interest.share_short) * interest.notional)
     return f"standing {standing}{of_text(interest.of)}, open interest {money(interest.notional)} each side"
 

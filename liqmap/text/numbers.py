@@ -48,10 +48,8 @@ def price(value: float, *, step: float | None = None) -> str:
 
 
 def price_step(last_price: float, *, bucket_size: float) -> float:
-    """Return the step to which an answer's prices are rounded: that of the last price or of its buckets.
-
-    The finer of both counts, so that no two buckets have the same price.
-    """
+    """Return the step of an answer's prices: that of the last price or of the buckets, the finer of both."""
+    # No two buckets may have the same price.
     _, _, decimals = price(last_price).partition(".")
     return 10.0 ** -max(len(decimals), _decimals(bucket_size))
 

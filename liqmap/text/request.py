@@ -88,10 +88,7 @@ def completion_text(typed: Sequence[Market], drawn: Sequence[Market]) -> str | N
 
 
 def meant_text(typed: Market, meant: Market) -> str | None:
-    """Return which contract of an exchange a symbol means: "BTC: BTCUSDT on Binance".
-
-    None if only its spelling differs.
-    """
+    """Return what a symbol means, as "BTC: BTCUSDT on Binance"; None if only its spelling differs."""
     completion = completion_text([typed], [meant])
     return completion and f"{completion} on {EXCHANGES[meant.exchange].label}"
 

@@ -124,10 +124,7 @@ class OkxLive:
         return f"{base_url}/api/v5/market/trades?instId={quote(instrument_of(symbol))}&limit=1"
 
     def newest(self, answer: object, *, asked: datetime) -> Newest:
-        """Return what `newest_url`, asked at that time, has answered.
-
-        Raises RequestError if there is no such swap, DataError if it is no answer.
-        """
+        """Return what `newest_url` has answered. Raises RequestError if there is no such swap, DataError."""
         times = OkxBackfill().read_page(answer).trades.time
         return Newest(int(times[-1]) if len(times) else None, int(asked.timestamp() * 1000))
 
