@@ -42,6 +42,11 @@ class ExchangeSettings(Section):
         """Request weight that may be spent in each of the exchange's periods, in its own unit."""
         return math.inf
 
+    def limits(self, *, weight_a_minute: int) -> dict[str, int]:
+        """Return the settings for a simulated exchange that grants so much, counted as Binance does."""
+        del weight_a_minute
+        return {}
+
 
 class BinanceSettings(ExchangeSettings):
     """Binance's addresses, its limit of request weight a minute, and the share of it to use."""
@@ -58,6 +63,10 @@ class BinanceSettings(ExchangeSettings):
     def budget(self) -> float:
         """Request weight that may be spent in a minute."""
         return self.weight_a_minute * self.weight_share
+
+    def limits(self, *, weight_a_minute: int) -> dict[str, int]:
+        """Return the settings for a simulated exchange that grants so much."""
+        return {"weight_a_minute": weight_a_minute}
 
 
 class BybitSettings(ExchangeSettings):
@@ -81,6 +90,11 @@ class OkxSettings(ExchangeSettings):
     def budget(self) -> float:
         """Requests that may be sent in two seconds."""
         return self.requests_in_2_seconds
+
+    def limits(self, *, weight_a_minute: int) -> dict[str, int]:
+        """Return the settings for a simulated exchange that grants so much."""
+        # Nine tenths of its 20 in two seconds where Binance grants 2400 a minute, as by default.
+        return {"requests_in_2_seconds": max(1, weight_a_minute // 120 * 9 // 10)}
 
 
 class ExchangesSettings(Section):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from liqmap.settings.exchanges import ExchangeSettings
+
 if TYPE_CHECKING:
     from liqmap.settings.load import AnySettings
 
@@ -21,21 +23,16 @@ def simulated_exchanges(settings: AnySettings, *, port: int, weight_limit: int) 
     `weight_limit` is the server's.
     """
     settings = simulated_store(settings)
-    # Nine tenths of its 20 in two seconds where Binance grants 2400 a minute, as the default settings take.
-    limits = {
-        "binance": {"weight_a_minute": weight_limit},
-        "bybit": {},
-        "okx": {"requests_in_2_seconds": max(1, weight_limit // 120 * 9 // 10)},
-    }
     sections = {
-        name: getattr(settings.exchanges, name).model_copy(
+        name: section.model_copy(
             update={
                 "archive_url": f"http://127.0.0.1:{port}/{name}",
                 "api_url": f"http://127.0.0.1:{port}/{name}",
                 "stream_url": f"ws://127.0.0.1:{port}/{name}",
-                **limit,
+                **section.limits(weight_a_minute=weight_limit),
             }
         )
-        for name, limit in limits.items()
+        for name, section in settings.exchanges
+        if isinstance(section, ExchangeSettings)
     }
     return settings.model_copy(update={"exchanges": settings.exchanges.model_copy(update=sections)})
