@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -18,14 +20,34 @@ from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from types import ModuleType
 
     from liqmap.compute.values import PricePath
     from liqmap.model import MapRequest
 
 DAY = date(2023, 8, 1)
 START_MS = int(datetime(2023, 8, 1, tzinfo=UTC).timestamp()) * 1000
+
+
+@pytest.fixture(params=["with isal if it is there", "without isal"])
+def loaded_anew(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], ModuleType]:
+    """Load modules as on a processor for which there is a package of isal, and as on one without."""
+    if request.param == "without isal":
+        monkeypatch.setitem(sys.modules, "isal", None)
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 def trades_from(rows: Sequence[tuple[int, float, float, str]], *, start_ms: int = START_MS) -> Trades:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import random
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,17 +14,9 @@ TEXT = b"".join(b"%d,%d\n" % (number, number**3) for number in range(3000))
 PACKED = gzip.compress(TEXT, mtime=0)
 
 
-@pytest.fixture(params=["with isal if it is there", "without isal"])
-def archives(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Load the module as on a processor for which there is a package of isal, and as on one without."""
-    if request.param == "without isal":
-        monkeypatch.setitem(sys.modules, "isal", None)
-    spec = importlib.util.find_spec("liqmap.exchanges.archives")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def archives(loaded_anew: Callable[[str], ModuleType]) -> ModuleType:
+    return loaded_anew("liqmap.exchanges.archives")
 
 
 def unpacked(archives: ModuleType, folder: Path, content: bytes) -> bytes:

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import importlib.util
 import io
-import sys
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -10,17 +9,9 @@ import pytest
 from PIL import Image
 
 
-@pytest.fixture(params=["with isal if it is there", "without isal"])
-def png(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Load the module as on a processor for which there is a package of isal, and as on one without."""
-    if request.param == "without isal":
-        monkeypatch.setitem(sys.modules, "isal", None)
-    spec = importlib.util.find_spec("liqmap.render.png")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def png(loaded_anew: Callable[[str], ModuleType]) -> ModuleType:
+    return loaded_anew("liqmap.render.png")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 257), (900, 1600)])
