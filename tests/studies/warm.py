@@ -29,7 +29,7 @@ from liqmap.collect.supply import Supply, open_supply
 from liqmap.exchanges import EXCHANGES
 from liqmap.live.registry import Recordings
 from liqmap.live.warm import WarmMarkets
-from liqmap.model import Exchange
+from liqmap.model import Exchange, Market
 from liqmap.model.window import HOUR, TimeWindow
 from liqmap.settings import Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
@@ -40,6 +40,7 @@ from liqmap.simulator.okx_stream import OkxStream
 from liqmap.simulator.tape import linear_symbols
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, segment_path
+from liqmap.store.series import SeriesStore
 from liqmap.store.writer import write_segment
 from liqmap.workers.pool import WorkerPool
 from tests.benchmarks.processes import bot_process
@@ -197,8 +198,8 @@ async def _asked(server: DiscordServer, number: int) -> float:
 
 
 async def _filled(root: Path) -> None:
-    """Return once all markets are recorded, and the last day of those of Binance and OKX is stored."""
-    store = SegmentStore(root, max_size=10**12)
+    """Return once all markets are warm: recorded, with series, and on Binance and OKX with their last day."""
+    store, series = SegmentStore(root, max_size=10**12), SeriesStore(root)
     async with asyncio.timeout(900):
         while True:
             await asyncio.sleep(2)
@@ -209,6 +210,14 @@ async def _filled(root: Path) -> None:
                 each
                 for each in recorded
                 if each.exchange is not Exchange.BYBIT and store.missing(each.exchange, each.symbol, window)
+            ]
+            # The newest are fetched every quarter of an hour; a map fetches what came since.
+            older = TimeWindow.ending(end - timedelta(minutes=20), 23 * HOUR)
+            lacking += [
+                each
+                for each in recorded
+                for kind in EXCHANGES[each.exchange].series
+                if series.lacking(Market(each.exchange, each.symbol), kind, older)
             ]
             if len(recorded) == 3 * len(Exchange) and not lacking:
                 return
