@@ -137,12 +137,11 @@ def build_joint_map(
             source.rules,
             sums=sums(),
             path=source.path,
-            last_price=source.last_price,
             ratio=ratio,
             positions=source.positions,
         )
 
-    each_added = list(map(added, sources, ratios))
+    each_added = [added(source, ratio) for source, ratio in zip(sources, ratios, strict=True)]
     total = sums()
     for each in each_added:
         total.add_sums(each.sums)

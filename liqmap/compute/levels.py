@@ -73,7 +73,7 @@ def build_map(
     last_price = float(path.close[-1])
     bounds = level_bounds(path, request, rules)
     sums = LevelSums(*bounds, leverages=request.leverages, last_price=last_price)
-    added = add_up(request, entries, rules, sums=sums, path=path, last_price=last_price, positions=positions)
+    added = add_up(request, entries, rules, sums=sums, path=path, positions=positions)
     return map_of(
         request, coverage, added, path=path, trade_count=trade_count, last_price=last_price, basis=basis
     )
@@ -86,20 +86,16 @@ def add_up(
     *,
     sums: LevelSums,
     path: PricePath,
-    last_price: float,
     ratio: float = 1.0,
     positions: Positions | None = None,
 ) -> Added:
     """Add the levels of `entries` to `sums`, and return what they add up to.
 
-    Levels are computed and swept by the market's own prices, of `path`, whose last is `last_price`. They are
-    added times `ratio`, as those of the reference.
+    Levels are computed and swept by the market's own prices, those of `path`. They are added times `ratio`,
+    as those of the reference.
     """
     adding = {
-        side: _Adding(
-            side, request, rules, sums, path, last_price=last_price, ratio=ratio, positions=positions
-        )
-        for side in Side
+        side: _Adding(side, request, rules, sums, path, ratio=ratio, positions=positions) for side in Side
     }
     for stretch in entries:
         for side, trades in stretch.trades.items():
@@ -107,10 +103,14 @@ def add_up(
     for each in adding.values():
         each.finish()
     buys, sells = (adding[side].selection.selected() for side in Side)
-    unplaced, not_opened, closed = (
-        sum(getattr(each, name) for each in adding.values()) for name in ("unplaced", "not_opened", "closed")
+    return Added(
+        sums,
+        buys,
+        sells,
+        sum(each.unplaced for each in adding.values()),
+        sum(each.not_opened for each in adding.values()),
+        sum(each.closed for each in adding.values()),
     )
-    return Added(sums, buys, sells, unplaced, not_opened, closed)
 
 
 def aligned(levels: LiquidationLevels, ratio: float) -> LiquidationLevels:
@@ -270,14 +270,13 @@ class _Adding:
         sums: LevelSums,
         path: PricePath,
         *,
-        last_price: float,
         ratio: float,
         positions: Positions | None,
     ) -> None:
         self.selection = _Selection(side)
         self.unplaced = self.not_opened = self.closed = 0.0
         self._request, self._rules, self._sums, self._positions = request, rules, sums, positions
-        self._path, self._last_price, self._ratio = path, last_price, ratio
+        self._path, self._last_price, self._ratio = path, float(path.close[-1]), ratio
         self._by_price: PriceSums | None = None
         self._new, self._others = _Waiting(MANY), _Waiting(_AT_ONCE)
         self._surely_allowed = surely_allowed(rules, request.leverages[0])

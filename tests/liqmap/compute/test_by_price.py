@@ -244,7 +244,6 @@ def test_open_interest_leaves_of_sums_by_price_what_it_leaves_of_single_levels(
         RULES[rules],
         sums=sums(),
         path=path,
-        last_price=last,
         positions=positions,
     )
     one_by_one, selected, opened, left = sums(), 0.0, 0.0, 0.0
