@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from liqmap.compute.values import Aftermath, PricePath
+from liqmap.compute.values import NEVER, Aftermath, PricePath
 from liqmap.model import Side
 
 if TYPE_CHECKING:
@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 MINUTE_MS: Final = 60_000
 
 
-class _Direction(NamedTuple):
-    """How one side's prices get worse: its worst price of several, and the one that is never reached."""
-
-    worst: np.ufunc
-    never: float
-
-
-_DIRECTIONS: Final = {Side.BUY: _Direction(np.minimum, np.inf), Side.SELL: _Direction(np.maximum, -np.inf)}
+_WORST: Final = {Side.BUY: np.minimum, Side.SELL: np.maximum}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +93,7 @@ class SweepPath:
         extreme = self.later(side, times, timed=False)
         soon = self.later(side, times, timed=True) if timed else None
         if own_minute is not None:
-            worst = _DIRECTIONS[side].worst
+            worst = _WORST[side]
             extreme, soon = worst(own_minute, extreme), None if soon is None else worst(own_minute, soon)
         return Aftermath(extreme, soon)
 
@@ -120,16 +113,14 @@ class SweepPath:
 
 def _following(side: Side, adverse: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the extreme of all minutes after each."""
-    direction = _DIRECTIONS[side]
-    found = np.full_like(adverse, direction.never)
-    direction.worst.accumulate(adverse[:0:-1], out=found[-2::-1])
+    found = np.full_like(adverse, NEVER[side])
+    _WORST[side].accumulate(adverse[:0:-1], out=found[-2::-1])
     return found
 
 
 def _rest_of_bin(side: Side, adverse: NDArray[np.float64], *, bin_seconds: int) -> NDArray[np.float64]:
     """Return the extreme of the minutes after each in its bin."""
-    direction = _DIRECTIONS[side]
     by_bin = adverse.reshape(-1, max(bin_seconds // 60, 1))
-    rest = np.full_like(by_bin, direction.never)
-    direction.worst.accumulate(by_bin[:, :0:-1], axis=1, out=rest[:, -2::-1])
+    rest = np.full_like(by_bin, NEVER[side])
+    _WORST[side].accumulate(by_bin[:, :0:-1], axis=1, out=rest[:, -2::-1])
     return rest.ravel()
