@@ -61,10 +61,11 @@ class OpenShares:
 
     `edges` int64 [ms] bound the intervals, one more than there are. `interest` float64 is the open interest
     at them, nan where it is not known. `opened` is each interval's open share, `closing` its close fraction,
-    0 where open interest is not known. It is known from `known_from_ms` to `known_until_ms`. Of
-    `judged` intervals, `unfit` had changes larger than their volume, which were cut to it. `logs` and
-    `emptied` are running sums over the intervals, as `kept` needs them: of the logarithms of what each left,
-    and of those that left nothing.
+    0 where open interest is not known. It is known from `known_from_ms` to `known_until_ms`. Of `judged`
+    intervals, `unfit` had changes larger than their volume, which were cut to it. `logs` and `emptied` are
+    running sums over the intervals, as `kept` needs them: of the logarithms of what each left, and of those
+    that left nothing. `factors` are what all intervals up to each have left together, None where a float
+    cannot hold that; what is kept is then a quotient of two.
     """
 
     edges: NDArray[np.int64]
@@ -115,6 +116,10 @@ class _Sweeps(NamedTuple):
     start_ms: int
     rest: NDArray[np.float64]
     lowest: list[NDArray[np.float64]]
+
+    def rest_after(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return `rest` of the minutes of `times` [ms]."""
+        return self.rest[(times - self.start_ms) // MINUTE_MS]
 
 
 class SweptSearch(NamedTuple):
@@ -172,8 +177,7 @@ class Positions:
 
     def rest(self, side: Side, times: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the worst prices of the minutes after those of `times` [ms], in their intervals."""
-        sweeps = self.sweeps[side]
-        rest = sweeps.rest[(times - sweeps.start_ms) // MINUTE_MS]
+        rest = self.sweeps[side].rest_after(times)
         return rest if side is Side.BUY else -rest
 
     def entries(
@@ -184,8 +188,7 @@ class Positions:
         `own_minute` are the extremes of the traded prices after each in its own minute, None if they reach no
         level.
         """
-        interval, sweeps = self.shares.interval_of(times), self.sweeps[side]
-        rest = sweeps.rest[(times - sweeps.start_ms) // MINUTE_MS]
+        interval, rest = self.shares.interval_of(times), self.sweeps[side].rest_after(times)
         if own_minute is not None:
             rest = np.minimum(rest, own_minute if side is Side.BUY else -own_minute)
         return EntryShares(interval, self.shares.opened[interval], self.left[interval], rest)

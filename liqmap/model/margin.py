@@ -65,8 +65,8 @@ class PositionBasis:
 
     `known_from` is the time from which open interest is known, None if that is the window's start, and
     `known_until` that until which it is, None if that is its end. Earlier and later trades count as not
-    opened. `judged` intervals were compared with their volume; in `unfit` of them open
-    interest changed by more than was traded.
+    opened. `judged` intervals were compared with their volume; in `unfit` of them open interest changed by
+    more than was traded.
     """
 
     turnover: float
