@@ -17,6 +17,7 @@ from aiohttp import web
 from liqmap.clock import SystemClock
 from liqmap.model import Exchange
 from liqmap.simulator.bursts import FIRST_ID, MOST_ROWS, BinanceBurst, Burst, BybitBurst, OkxBurst
+from liqmap.simulator.bybit_rest import bybit_answer
 from liqmap.simulator.clock import epoch_ms
 from liqmap.simulator.dialects import BinanceStream, BybitStream, Kind
 from liqmap.simulator.host import Host
@@ -124,7 +125,7 @@ class CrashServer:
 
     async def _bybit_volumes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - of all symbols
         rows = [{"symbol": each, "turnover24h": _VOLUME} for each in self.symbols]
-        return web.json_response({"retCode": 0, "retMsg": "OK", "result": {"list": rows}})
+        return bybit_answer({"list": rows})
 
     async def _okx_volumes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - of all symbols
         rows = [{"instId": instrument(each), "last": "1", "volCcy24h": _VOLUME} for each in self.symbols]
