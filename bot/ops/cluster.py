@@ -15,7 +15,7 @@ def watch_cluster(metrics: Metrics, engine: Engine) -> None:
     """Show the state of the cluster and of the shared store among the metrics."""
 
     def of_cluster(read: Callable[[ClusterStatus], float]) -> Callable[[], float]:
-        return lambda: 0.0 if engine.cluster is None else read(engine.cluster)
+        return lambda: 0.0 if (status := engine.cluster) is None else read(status)
 
     for name, text, read in (
         ("cluster_connected", "Whether the cluster's scheduler is reached", lambda it: float(it.connected)),
