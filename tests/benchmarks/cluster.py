@@ -7,7 +7,6 @@ and copies the days from a shared folder before it is measured.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import sys
 import tempfile
@@ -22,7 +21,7 @@ import psutil
 from liqmap import Engine, Settings
 from liqmap.settings import EngineSettings, StorageSettings
 from tests.benchmarks.market import END, store_day
-from tests.benchmarks.processes import cpu_seconds
+from tests.benchmarks.processes import ENVIRONMENT, cpu_seconds
 from tests.benchmarks.table import Table, load
 from tests.benchmarks.throughput import HOURS, PAIRS, different
 
@@ -86,7 +85,7 @@ async def _cluster(folder: Path, *, workers: int) -> AsyncIterator[tuple[str, li
 async def _process(*arguments: str, store: Path) -> AsyncIterator[psutil.Process]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "dask", *arguments),
-        env={**os.environ, "LIQMAP__STORAGE__PATH": str(store)},
+        env=ENVIRONMENT | {"LIQMAP__STORAGE__PATH": str(store)},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )

@@ -1,4 +1,4 @@
-"""The bot as a process of its own, and what processes take of the processors."""
+"""The bot as a process of its own, and the CPU time that processes take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 from tests.bot.discord_server import TOKEN
 
 ENVIRONMENT: Final = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""That of measured processes: Python keeps the modules that it has compiled, as it does for every user."""
+"""Of measured processes: in it Python keeps the modules that it has compiled, as it does for every user."""
 
 
 @asynccontextmanager
