@@ -82,7 +82,6 @@ class MarketServer:
         self._publish_delay = publish_delay
         self._pump_every = pump_every
         self._weight_limit = weight_limit
-        self._okx_limit = weight_limit // 120  # 20 in two seconds, where Binance grants 2400 a minute
         self._faults: list[PlannedFault] = []
         tape = Tape(market)
         self._files = DayFiles(tape, published=self._is_published)
@@ -91,7 +90,8 @@ class MarketServer:
         self._binance_series = BinanceSeries(tape, self._clock, self._binance.budget)
         self._bybit_series = BybitSeries(tape, self._clock)
         self._okx_series = OkxSeries(tape, self._clock)
-        self._okx = OkxRest(tape, self._clock, limit=self._okx_limit)
+        # OKX grants 20 in two seconds, where Binance grants 2400 a minute.
+        self._okx = OkxRest(tape, self._clock, limit=weight_limit // 120)
         self._streams = Streams(
             self._clock, lambda symbol: tape.day(symbol, self._clock.now().date()), headers=SIMULATED_HEADER
         )
