@@ -88,7 +88,7 @@ class LiqmapBot(commands.AutoShardedBot):
             # The library has one proxy for the API and the gateway, which belong to one service.
             proxy=settings.network.proxy_for(settings.discord.api_url),
         )
-        # Before its first connection no shard counts as away, so this is noted as well.
+        # Whether it has ever been connected: before that, no shard is noted as away.
         self._greeted = False
         self._shards_away: set[int] = set()
         self._settings = settings

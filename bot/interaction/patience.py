@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 ATTEMPTS: Final = 5
-ALREADY_ACKNOWLEDGED: Final = 40060  # Discord's code where a first answer has come before
+ALREADY_ACKNOWLEDGED: Final = 40060  # Discord's error code
 UNSENT: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 """What sending to Discord raises: it was refused, or the network broke."""
 

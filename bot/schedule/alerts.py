@@ -111,7 +111,7 @@ class AlertWatch:
         self._log_faults([each for each in outcomes if each is not None])
 
     def _by_map(self, alerts: Iterable[Alert]) -> dict[_Key, list[Alert]]:
-        """Return the alerts by the map that shows whether they fire: most alerts are for a few markets."""
+        """Return the alerts by the map that shows whether they fire; several alerts may share one."""
         watched: dict[_Key, list[Alert]] = {}
         for alert in alerts:
             try:

@@ -31,7 +31,7 @@ async def sentences(alerts: Iterable[Alert], scan: Scan, *, end: datetime) -> li
             log.info("alerts of all markets wait: %s", error)
             continue
         for alert in same:
-            # Where a price is by now that was last recorded hours ago, nobody knows.
+            # A price that was last recorded hours ago may be far from the current one.
             near = [
                 each
                 for each in markets

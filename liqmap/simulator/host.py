@@ -28,7 +28,7 @@ class Host:
     def __init__(self, clock: Clock, port: int, *, listener: socket | None = None) -> None:
         self._clock = clock
         self.port = port
-        """The port; of several that were free, the system's choice once this is serving."""
+        """The requested port; once this is serving, the one in use, which the system chose for 0."""
         self._listener = listener
         self._runner: web.AppRunner | None = None
 

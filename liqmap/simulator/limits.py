@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from liqmap.clock import Clock
 
 _MINUTE = timedelta(minutes=1)
-# Binance bans for two minutes at first, and for up to three days who is banned again and again.
+# Binance bans for two minutes at first, and for up to three days if that happens again and again.
 _BAN = timedelta(minutes=2)
 _WARNINGS = 11  # calls refused with 429 in one minute: the first, and ten more
 

@@ -131,7 +131,7 @@ class SimulatedMarket:
         salt = int(
             np.random.SeedSequence([self.seed, *f"{symbol} {name}".encode()]).generate_state(1, np.uint64)[0]
         )
-        # Of each index alone, so that a day can be made without those before it.
+        # Each value depends on its index alone, so a day can be made without those before it.
         with np.errstate(over="ignore"):
             mixed = index.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(salt)
             mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -217,7 +217,7 @@ class MarketServer:
         """Answer the next `times` attempts to open a stream with `status`."""
         self._streams.refuse(exchange, times=times, status=status)
 
-    # In each of these the files come last, because their path matches every other one.
+    # Each exchange's files come last, because their path matches every other one.
     def _binance_routes(self) -> Iterator[_Route]:
         yield "/binance/fapi/v1/aggTrades", self._binance.trades
         yield "/binance/fapi/v1/exchangeInfo", self._binance.listings

@@ -21,7 +21,7 @@ _APART = timedelta(minutes=1)  # gaps that are closer together are worded as one
 _NAMED_GAPS = 2
 
 NOTABLE_AGE: Final = timedelta(minutes=2)
-"""A price that is older is said to be: quiet symbols go without a trade for a minute or so."""
+"""A price older than this has its age beside it: quiet symbols go without a trade for a minute or so."""
 
 MOSTLY_COVERED: Final = 0.9
 """Below this covered share of a window, an answer begins with a warning."""
