@@ -80,18 +80,17 @@ def run_map_job(job: MapJob) -> MapResult:
     """
     watch = Stopwatch()
     request, loaded, rules = job.request, load_job(job), margin_of(job)[0]
-    # The computed map has sums only. Heatmap and tables need every level, so the entries are read once more.
-    again = bool(request.tables or request.levels_csv or Picture.HEATMAP in request.pictures)
-    positions = positions_of(request, job.coverage, loaded, job.interest) if again else None
-    loaded = loaded.with_entries(positions)
+    loaded, positions = loaded.with_entries(), loaded.positions
     watch.lap("load")
     liquidation_map = compute_map(job, loaded)
     watch.lap("compute")
     last_price = liquidation_map.last_price
 
+    # The computed map has sums only. Heatmap and tables need every level, so the entries are read once more.
     def levels(*, timed: bool = False) -> Iterator[tuple[LiquidationLevels, ...]]:
-        entries = loaded.entries(timed=timed, positions=positions)
-        return all_levels(entries, request, rules, last_price=last_price, positions=positions)
+        return all_levels(
+            loaded.entries(timed=timed), request, rules, last_price=last_price, positions=positions
+        )
 
     def heatmap() -> Heatmap:
         swept_by = None if loaded.marks is None else loaded.marks.binned()
@@ -164,32 +163,34 @@ def drawn(
 
 
 def load_job(job: MapJob, *, selects: bool = True) -> Loaded:
-    """Read the price path of `job` and find which trades it selects. Raises as `run_map_job`.
+    """Read the price path of `job`, and find which trades it selects and how open interest weighs them.
 
-    Without `selects`, nothing is selected yet: `select_together` does it for several markets.
+    Without `selects`, nothing is selected yet: `select_together` does it for several markets. Raises as
+    `run_map_job`.
     """
     seconds = int(job.request.window.length.total_seconds())
     mark = sweeping(job.request, job.mark)
     weighs = job.request.positions is PositionModel.OPEN_INTEREST
-    asks = mark is not None or weighs
+    by_minutes = mark is not None or weighs
     # Where each trade is one order already, there is nothing to put together.
     merges = job.request.merge and EXCHANGES[job.market.exchange].stores_fills
-    return load(
+    loaded = load(
         job.request,
         merged_parts(job.parts) if merges else job.parts,
         bin_seconds=path_bin_seconds(seconds, bins=PATH_BINS),
         coverage=job.coverage,
         mark=mark,
-        least_distance=least_distance(margin_of(job)[0], job.request.leverages) if asks else 0.0,
+        least_distance=least_distance(margin_of(job)[0], job.request.leverages) if by_minutes else 0.0,
         weighs=weighs,
         selects=selects,
     )
+    return replace(loaded, positions=positions_of(job.request, job.coverage, loaded, job.interest))
 
 
 def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
     """Read the selected trades and compute the map of `job`, undrawn. Raises as `run_map_job`."""
     rules, basis = margin_of(job)
-    positions = positions_of(job.request, job.coverage, loaded, job.interest)
+    positions = loaded.positions
     basis = replace(
         basis, sweep=sweep_basis(job.request, loaded), positions=position_basis(job.request, positions)
     )
@@ -198,7 +199,7 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
         replace(job.coverage, last_trade=loaded.last_trade),
         path=loaded.path,
         trade_count=sum(loaded.trade_count.values()),
-        entries=loaded.entries(positions=positions),
+        entries=loaded.entries(),
         rules=rules,
         basis=basis,
         positions=positions,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from liqmap.collect.coverage import joint_coverage
@@ -26,12 +25,12 @@ from liqmap.run.job import (
 )
 from liqmap.run.load import select_together
 from liqmap.run.nothing_selected import nothing_selected
-from liqmap.run.positions import open_interest, position_basis, positions_of, sweep_basis
+from liqmap.run.positions import open_interest, position_basis, sweep_basis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from liqmap.compute.standing import Positions
+    from liqmap.compute.standing import OpenShares
     from liqmap.compute.values import Heatmap, LiquidationLevels, MarketShare
     from liqmap.model import OpenInterest
     from liqmap.run.loaded import Loaded
@@ -54,13 +53,11 @@ class JointJob:
 class _Part:
     """One market: its job, what was loaded of its trades, and both as a source of the map.
 
-    `positions` says how open interest weighs its positions, None if it does not. `price` is its price at the
-    window's end, by which it is aligned.
+    `price` is its price at the window's end, by which it is aligned.
     """
 
     job: MapJob
     loaded: Loaded
-    positions: Positions | None
     price: float
 
     @property
@@ -70,14 +67,14 @@ class _Part:
 
     def source(self) -> Source:
         rules, basis = margin_of(self.job)
-        request, positions = self.job.request, self.positions
+        request, positions = self.job.request, self.loaded.positions
         return Source(
             market=self.job.market,
             coverage=replace(self.job.coverage, last_trade=self.loaded.last_trade),
             path=self.loaded.path,
             price=self.price,
             trade_count=sum(self.loaded.trade_count.values()),
-            entries=partial(self.loaded.entries, positions=positions),
+            entries=self.loaded.entries,
             rules=rules,
             basis=replace(
                 basis,
@@ -87,12 +84,17 @@ class _Part:
             positions=positions,
         )
 
+    @property
+    def open_shares(self) -> OpenShares | None:
+        """What each interval opened and closed of the open interest, if that weighs the positions."""
+        return None if self.loaded.positions is None else self.loaded.positions.shares
+
     def interest(self, share: MarketShare) -> OpenInterest | None:
         """Return the market's open interest, and how much of it its share of the map is."""
         return open_interest(
             self.job.request,
             self.job.interest,
-            None if self.positions is None else self.positions.shares,
+            self.open_shares,
             margin=share.margin,
             buckets=share.buckets,
             last_price=share.last_price,
@@ -102,11 +104,11 @@ class _Part:
         """Yield its levels, at its own prices; for a heatmap they must be `timed`."""
         last_price = float(self.loaded.path.close[-1])
         return all_levels(
-            self.loaded.entries(timed=timed, positions=self.positions),
+            self.loaded.entries(timed=timed),
             self.job.request,
             margin_of(self.job)[0],
             last_price=last_price,
-            positions=self.positions,
+            positions=self.loaded.positions,
         )
 
 
@@ -140,7 +142,7 @@ def run_joint_job(job: JointJob) -> MapResult:
     if not request.each:
         together = select_together([each.loaded for each in parts])
         parts = [replace(each, loaded=its) for each, its in zip(parts, together, strict=True)]
-    parts = [replace(each, loaded=each.loaded.with_entries(each.positions)) for each in parts]
+    parts = [replace(each, loaded=each.loaded.with_entries()) for each in parts]
     watch.lap("load")
     sources = [each.source() for each in parts]
     # Only what all of them cover: a sum over some would look like one over all.
@@ -163,13 +165,13 @@ def run_joint_job(job: JointJob) -> MapResult:
     watch.lap("compute")
 
     def heatmap() -> Heatmap:
-        marks, positions = [each.loaded.marks for each in parts], [each.positions for each in parts]
+        marks = [each.loaded.marks for each in parts]
         return build_joint_heatmap(
             liquidation_map,
             [each.levels(timed=True) for each in parts],
             bin_seconds=bin_seconds,
             swept_by=[None if each is None else each.binned() for each in marks],
-            open_shares=[None if each is None else each.shares for each in positions],
+            open_shares=[each.open_shares for each in parts],
             prices=prices,
         )
 
@@ -182,8 +184,7 @@ def _loaded(job: MapJob, *, selects: bool) -> _Part | LiqmapError:
     """Return what was loaded of one market, or the error that keeps it from being drawn."""
     try:
         loaded = load_job(job, selects=selects)
-        positions = positions_of(job.request, job.coverage, loaded, job.interest)
-        return _Part(job, loaded, positions, loaded.price)
+        return _Part(job, loaded, loaded.price)
     except (DamagedSegment, StoreError):  # the engine mends these, and draws all markets again
         raise
     except LiqmapError as error:

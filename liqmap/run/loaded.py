@@ -42,8 +42,8 @@ class Loaded:
     minute; they are read if mark prices sweep the levels, if open interest weighs them, or for a heatmap.
     `marks` is the path by mark price, if that sweeps the levels. Open interest also needs `path_by_minutes`,
     by which levels are swept, and the `volume` by the minute. No level is nearer to its entry than
-    `least_distance`, a share of the price.
-    `stretches` are the entries, timed, where `with_entries` has read them.
+    `least_distance`, a share of the price. `positions` says how open interest weighs the entries, None if it
+    does not. `stretches` are the entries, timed, where `with_entries` has read them.
     """
 
     request: MapRequest
@@ -60,6 +60,7 @@ class Loaded:
     path_by_minutes: SweepPath | None = None
     volume: Volume | None = None
     least_distance: float = 0.0
+    positions: Positions | None = None
     stretches: tuple[Entries, ...] = ()
 
     @property
@@ -88,25 +89,25 @@ class Loaded:
                 return median_prices(path, moments)
             near = wanted
 
-    def with_entries(self, positions: Positions | None) -> Loaded:
+    def with_entries(self) -> Loaded:
         """Return it with its entries, if a heatmap of a short window needs them more than once."""
         if not self.seconds or Picture.HEATMAP not in self.request.pictures:
             return self
-        return replace(self, stretches=tuple(self.entries(timed=True, positions=positions)))
+        return replace(self, stretches=tuple(self.entries(timed=True)))
 
-    def entries(self, *, timed: bool = False, positions: Positions | None = None) -> Iterator[Entries]:
+    def entries(self, *, timed: bool = False) -> Iterator[Entries]:
         """Read the selected trades in stretches, newest first, with what the price did after them.
 
         A stretch is several parts with few entries, or one with many. With `timed`, it includes what the
-        price did in the rest of each entry's bin, because a heatmap shows when a level was swept. With
-        `positions`, which weigh the entries, it includes what it did in each one's own minute.
+        price did in the rest of each entry's bin, because a heatmap shows when a level was swept. If
+        `positions` weigh the entries, it includes what it did in each one's own minute.
         """
         if self.stretches:
             yield from self.stretches
             return
         waiting: list[Entries] = []
         count = 0
-        for entries in self._by_part(timed=timed, positions=positions):
+        for entries in self._by_part(timed=timed):
             waiting.append(entries)
             count += sum(map(len, entries.trades.values()))
             if count >= _STRETCH:
@@ -115,33 +116,40 @@ class Loaded:
         if waiting:
             yield together(waiting)
 
-    def _by_part(self, *, timed: bool, positions: Positions | None) -> Iterator[Entries]:
+    def _by_part(self, *, timed: bool) -> Iterator[Entries]:
         # Newest first, so that the extremes of the price after each part are known when it is read.
-        later = {Side.BUY: np.inf, Side.SELL: -np.inf}
+        later = dict(NEVER)
         for index in reversed(range(len(self.parts))):
             found = {side: self._selected(index, side) for side in Side}
             trades = {side: each.trades for side, each in found.items()}
             if any(map(len, trades.values())):
-                part, own = self.parts[index], {}
-                if self.marks is not None or positions is not None:
-                    own = self._own_minutes(index, found, positions, timed=timed)
-                # A segment stores what the price did after each trade, until the segment's end. A part that
-                # ends earlier needs the seconds instead.
-                if self.marks is not None:
-                    after = {
-                        side: self.marks.after(side, each.time, own.get(side), timed=timed)
-                        for side, each in trades.items()
-                    }
-                elif timed or part.window.end < part.segment.origin.window.end:
-                    after = self._by_seconds(index, trades, later)
-                else:
-                    after = {side: _until_end(found[side], later[side]) for side in Side}
-                if positions is not None:
-                    after = {side: replace(each, own=own.get(side)) for side, each in after.items()}
-                yield Entries(trades, after)
+                yield Entries(trades, self._after(index, found, later, timed=timed))
             path = self.paths[index]
             later[Side.BUY] = min(later[Side.BUY], path.low.min(initial=np.inf))
             later[Side.SELL] = max(later[Side.SELL], path.high.max(initial=-np.inf))
+
+    def _after(
+        self, index: int, found: Mapping[Side, Largest], later: Mapping[Side, float], *, timed: bool
+    ) -> dict[Side, Aftermath]:
+        """Return what the price did after the entries of a part; `later` are its extremes after the part."""
+        part, own = self.parts[index], {}
+        trades = {side: each.trades for side, each in found.items()}
+        if self.marks is not None or self.positions is not None:
+            own = self._own_minutes(index, found, timed=timed)
+        # A segment stores what the price did after each trade, until the segment's end. A part that ends
+        # earlier needs the seconds instead.
+        if self.marks is not None:
+            after = {
+                side: self.marks.after(side, each.time, own.get(side), timed=timed)
+                for side, each in trades.items()
+            }
+        elif timed or part.window.end < part.segment.origin.window.end:
+            after = self._by_seconds(index, trades, later)
+        else:
+            after = {side: _until_end(found[side], later[side]) for side in Side}
+        if self.positions is not None:
+            after = {side: replace(each, own=own.get(side)) for side, each in after.items()}
+        return after
 
     def _selected(self, index: int, side: Side) -> Largest:
         part, cut = self.parts[index], self.cuts[side][index]
@@ -157,14 +165,14 @@ class Loaded:
         return wanted and isinstance(self.request.selection, GrossValue)
 
     def _own_minutes(
-        self, index: int, found: Mapping[Side, Largest], positions: Positions | None, *, timed: bool
+        self, index: int, found: Mapping[Side, Largest], *, timed: bool
     ) -> dict[Side, NDArray[np.float64]]:
         """Return the extremes of the traded prices after the entries in each one's own minute.
 
         Seconds are read only where these may have reached a level, and where that matters; elsewhere the
-        extremes are infinite. A side without any has none.
+        extremes are infinite. A side without such entries is left out.
         """
-        near = {side: self._near(index, each, positions, timed=timed) for side, each in found.items()}
+        near = {side: self._near(index, each, timed=timed) for side, each in found.items()}
         times = [each.trades.time[near[side]] for side, each in found.items()]
         own: dict[Side, NDArray[np.float64]] = {}
         if any(map(len, times)):
@@ -178,9 +186,7 @@ class Loaded:
                     own[side][near[side]] = after.extreme if after.soon is None else after.soon
         return own
 
-    def _near(
-        self, index: int, found: Largest, positions: Positions | None, *, timed: bool
-    ) -> NDArray[np.int64]:
+    def _near(self, index: int, found: Largest, *, timed: bool) -> NDArray[np.int64]:
         """Return the places of trades whose nearest level the price may reach in their own minutes.
 
         Those are left out for which it does not matter, because later prices reach the level as well.
@@ -194,7 +200,7 @@ class Loaded:
         if path is None or not len(chosen):
             return np.empty(0, np.int64)
         # In few of these the price goes beyond all later ones.
-        later = _following(path, trades.side, minutes.time[chosen], positions, timed=timed)
+        later = _following(path, trades.side, minutes.time[chosen], self.positions, timed=timed)
         chosen = chosen[adverse[chosen] < later if is_long else adverse[chosen] > later]
         if not len(chosen):
             return np.empty(0, np.int64)
@@ -236,9 +242,9 @@ class Loaded:
     def _path_around(
         self, index: int, times: NDArray[np.int64], *, elsewhere: PricePath | None = None
     ) -> PricePath:
-        """Return a part's price path: of seconds near the `times` [ms], coarser elsewhere if that is less.
+        """Return a part's price path: of seconds near the `times` [ms], and of minutes elsewhere.
 
-        What lies elsewhere is of minutes, or that of `elsewhere`.
+        With `elsewhere`, that takes the place of the minutes. Where it is less work, all is of seconds.
         """
         if self.seconds:
             return self.seconds[index]
@@ -281,10 +287,10 @@ def _until_end(found: Largest, later: float) -> Aftermath:
 def _following(
     path: SweepPath, side: Side, times: NDArray[np.int64], positions: Positions | None, *, timed: bool
 ) -> NDArray[np.float64]:
-    """Return the extremes of the minutes after those of `times` [ms] that make their own trades matter less.
+    """Return, for minutes at `times` [ms], the later extremes beyond which their own trades matter.
 
-    A level that they reach as well is swept anyway. But a heatmap asks in which bin it was swept, and open
-    interest in which interval.
+    A level that the later prices reach as well is swept anyway. But for a heatmap only those of the same bin
+    count, and for open interest only those of the same interval.
     """
     following = path.later(side, times, timed=timed)
     if positions is None:

@@ -48,7 +48,6 @@ from liqmap.model.series import Series, SeriesKind
 from liqmap.model.window import TimeWindow
 from liqmap.parsing import parse_selection
 from liqmap.run.job import MapJob, compute_map, load_job, margin_of, run_map_job
-from liqmap.run.positions import positions_of
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
@@ -620,7 +619,7 @@ def test_by_open_interest_nothing_of_what_was_selected_is_lost_and_the_heatmap_e
     assert sum(parts) == pytest.approx(drawn.buys.notional + drawn.sells.notional)
     assert drawn.open_interest is not None
     assert drawn.open_interest.share_long <= 1
-    positions = positions_of(asked.request, asked.coverage, loaded, asked.interest)
+    positions = loaded.positions
     assert positions is not None
     levels = all_levels(
         loaded.entries(timed=True),
@@ -708,12 +707,12 @@ def test_swept_level_by_open_interest_has_what_was_left_when_a_price_first_reach
     loaded = load_job(asked)
     with patch("liqmap.compute.levels.MANY", many):
         drawn = compute_map(asked, loaded)
-    positions = positions_of(asked.request, asked.coverage, loaded, asked.interest)
+    positions = loaded.positions
     assert positions is not None
     opened, closing = positions.shares.opened, positions.shares.closing
     swept = dict.fromkeys(Side, 0.0)
     every_level = all_levels(
-        loaded.entries(timed=Picture.HEATMAP in pictures, positions=positions),
+        loaded.entries(timed=Picture.HEATMAP in pictures),
         asked.request,
         margin_of(asked)[0],
         last_price=drawn.last_price,

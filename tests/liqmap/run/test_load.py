@@ -128,7 +128,7 @@ def test_heatmap_of_a_day_reads_nothing_twice(stored: Stored, selection: Selecti
     moments = np.arange(WHOLE.start_ms, WHOLE.end_ms, 1_234_567)
     read = loaded(cut_at(segment, 50_000), selection, bin_seconds=bin_seconds, pictures=ALL_PICTURES)
     expected, prices = together(list(read.entries(timed=True))), read.median_prices(moments)
-    kept = read.with_entries(None)
+    kept = read.with_entries()
     shutil.rmtree(segment.path)
     np.testing.assert_array_equal(kept.median_prices(moments), prices)
     for timed in (False, True):
