@@ -94,8 +94,7 @@ async def _command(options: argparse.Namespace, settings: BotSettings) -> int:
                 _say(await _done_with(store, options))
         case _:
             token = read_token()
-            # Only now: the token has been read from the environment, and processes that start later inherit
-            # that.
+            # Only now: the token is read from the environment, which processes that start later inherit.
             withhold_secrets(settings)
             await run(settings, token)
     return 0

@@ -49,7 +49,7 @@ async def live(
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    # Its first line says that it is up. It may also have ended.
+    # Its first line says that it is up. None comes if it has ended.
     await asyncio.wait_for(process.stdout.readline(), STARTS_WITHIN)
     end, watched = time.time() + seconds, psutil.Process(process.pid)
     while time.time() < end and process.returncode is None:
