@@ -135,19 +135,22 @@ def _leverages(leverages: object) -> str:
 
 def _window(window: str | timedelta | TimeWindow, end: str | datetime | None) -> TimeWindow:
     now = utc_now()
-    if isinstance(window, TimeWindow):
-        if end is not None:
-            raise RequestError("A TimeWindow has its own end; leave out `end`, or give a length such as 6h.")
-        _check_is_past(window.end, now)
-        return window
-    length = window if isinstance(window, timedelta) else parse_window(window)
-    if length.microseconds:
-        raise RequestError("The length of a window is whole seconds, such as timedelta(hours=6).")
-    moment = _moment(end, now) if isinstance(end, datetime) else parse_end(end, now=now)
-    return TimeWindow.ending(moment, length)
+    if not isinstance(window, TimeWindow):
+        length = window if isinstance(window, timedelta) else parse_window(window)
+        if length.microseconds:
+            raise RequestError("The length of a window is whole seconds, such as timedelta(hours=6).")
+        moment = _moment(end) if isinstance(end, datetime) else parse_end(end, now=now)
+        window = TimeWindow.ending(moment, length)
+    elif end is not None:
+        raise RequestError("A TimeWindow has its own end; leave out `end`, or give a length such as 6h.")
+    if window.end > now:
+        raise RequestError(
+            f"The end {window.end:%Y-%m-%d %H:%M} lies in the future; leave it out to end now (UTC)."
+        )
+    return window
 
 
-def _moment(end: datetime, now: datetime) -> datetime:
+def _moment(end: datetime) -> datetime:
     """Return the end of a window in UTC. Raises RequestError."""
     try:
         zoned, moment = end.utcoffset() is not None, end.astimezone(UTC)
@@ -160,13 +163,7 @@ def _moment(end: datetime, now: datetime) -> datetime:
         )
     if moment.microsecond:
         raise RequestError("The end of a window is a whole second; add .replace(microsecond=0) to it.")
-    _check_is_past(moment, now)
     return moment
-
-
-def _check_is_past(end: datetime, now: datetime) -> None:
-    if end > now:
-        raise RequestError(f"The end {end:%Y-%m-%d %H:%M} lies in the future; leave it out to end now (UTC).")
 
 
 def _selection(text: str) -> Selection:
