@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from liqmap.compute.values import SideTrades
+from liqmap.compute.values import NEVER, SideTrades
 from liqmap.model import Side, notional_of
 from liqmap.model.exact import DIGITS
 from liqmap.store.reading import decimals_of, reading, stored, unscaled
@@ -64,13 +64,12 @@ def read_largest(
         columns, decimals = [stored(batches, each)[:most] for each in fields], [*map(decimals_of, fields)]
         price, extreme = unscaled(columns[0], decimals[0]), unscaled(columns[2], decimals[2])
         notional = _notional(columns, price, decimals, inverse=inverse)
-        extreme[extreme == 0] = np.inf if side is Side.BUY else -np.inf
+        extreme[extreme == 0] = NEVER[side]
         # Largest first, so the cut is a place.
         end = len(notional) - int(np.searchsorted(notional[::-1], cut.minimum))
         rows: slice | NDArray[np.int64] = slice(end)
         if bounds is not None:
-            (inside,) = np.nonzero((time[:end] >= bounds[0]) & (time[:end] < bounds[1]))
-            rows = inside[: cut.count]
+            rows = np.flatnonzero(_inside(time[:end], bounds))[: cut.count]
         turn = None
         if turns:
             known = "turn" in table.schema.names
@@ -93,19 +92,18 @@ def _front(
         yield batch
         if cut.count is not None:
             time = np.from_dlpack(batch.column("time"))
-            held += (
-                len(time)
-                if bounds is None
-                else int(np.count_nonzero((time >= bounds[0]) & (time < bounds[1])))
-            )
+            held += len(time) if bounds is None else int(np.count_nonzero(_inside(time, bounds)))
             if held >= cut.count:
                 return
-        if (
-            smallest
-            and len(batch)
-            and math.prod(batch.column(each.name)[-1].as_py() for each in fields) < smallest
-        ):
-            return
+        if smallest and len(batch):
+            last = math.prod(batch.column(each.name)[-1].as_py() for each in fields)
+            if last < smallest:
+                return
+
+
+def _inside(time: NDArray[Any], bounds: tuple[int, int]) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = (time >= bounds[0]) & (time < bounds[1])
+    return inside
 
 
 def _notional(
@@ -115,7 +113,7 @@ def _notional(
     *,
     inverse: bool,
 ) -> NDArray[np.float64]:
-    """Return what `notional_of` returns of a batch, faster where prices and sizes are whole numbers."""
+    """Return what `notional_of` returns of trades, faster where prices and sizes are whole numbers."""
     if not inverse and decimals[0] is not None and decimals[1] is not None:
         places = decimals[0] + decimals[1]
         product: NDArray[np.float64] = columns[0] * columns[1].astype(np.float64)
