@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from liqmap.collect.holdings import Holdings
     from liqmap.collect.liquidations import LiquidationDays
     from liqmap.collect.series import SeriesCollector
-    from liqmap.model import MapRequest
+    from liqmap.model import MapRequest, Market
     from liqmap.run.series import MapSeries
 
 
@@ -83,10 +83,10 @@ class _One:
         market = self.request.market
         if self.collecting.done() and not self.collecting.cancelled():
             error = self.collecting.exception()
-            if isinstance(error, LiqmapError):
-                return LeftOut(market, LeftOutKind.FAILED, problem=error.problem)
             if error is None:
                 return OfMarket(self.request, self.collecting.result(), self._fetch.held())
+            if (failed := _failed(market, error)) is not None:
+                return failed
         holdings = self._collector.held(market.exchange, market.symbol, window=self.request.window)
         if not holdings.parts:
             return LeftOut(market, LeftOutKind.BEING_FETCHED)
@@ -142,8 +142,8 @@ class Gathering:
             if isinstance(outcome, tuple):
                 found.append(outcome[0])
                 is_final = is_final and outcome[1]
-            elif isinstance(outcome, LiqmapError) and not isinstance(outcome, _RETRIED):
-                left_out.append(LeftOut(each.request.market, LeftOutKind.FAILED, problem=outcome.problem))
+            elif (failed := _failed(each.request.market, outcome)) is not None:
+                left_out.append(failed)
             else:
                 raise outcome
         if not found:
@@ -164,3 +164,10 @@ class Gathering:
             self._progress(progress)
 
         return heard
+
+
+def _failed(market: Market, error: BaseException) -> LeftOut | None:
+    """Return a market as left out because of `error`, None if that is no reason to leave it out."""
+    if isinstance(error, LiqmapError) and not isinstance(error, _RETRIED):
+        return LeftOut(market, LeftOutKind.FAILED, problem=error.problem)
+    return None
