@@ -81,7 +81,7 @@ def positions_of(
             f"The open interest of {symbol} is known only from {since:%b %d %H:%M} UTC on;"
             f" try a shorter window or {_RATHER_TRADES}."
         )
-    known_ms = shares.known_until_ms - max(shares.known_from_ms, window.start_ms)
+    known_ms = shares.known_until_ms - shares.known_from_ms
     is_short = known_ms < LEAST_KNOWN * (window.end_ms - window.start_ms)
     if is_short or not shares.interest[-1] >= 0:  # true for NaN as well, which stands for unknown
         raise RequestError(
@@ -99,8 +99,7 @@ def position_basis(request: MapRequest, positions: Positions | None) -> Position
     """Return what a map by open interest was computed with, None for any other."""
     if positions is None:
         return None
-    shares = positions.shares
-    window = request.window
+    shares, window = positions.shares, request.window
     since = at_ms(shares.known_from_ms) if shares.known_from_ms > window.start_ms else None
     until = at_ms(shares.known_until_ms) if shares.known_until_ms < window.end_ms else None
     return PositionBasis(request.turnover, shares.judged, shares.unfit, since, until)

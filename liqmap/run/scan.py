@@ -94,7 +94,8 @@ def _tried(job: MapJob, least: float) -> ScannedMarket | LiqmapError:
 
 def scanned(job: MapJob, *, least: float = 0.0) -> ScannedMarket:
     """Compute the map of one job and return what a scan reports of it. Raises as `run_map_job`."""
-    found = compute_map(job, load_job(job))
+    loaded = load_job(job)
+    found = compute_map(job, loaded)
     summary, volatility = summarize(found), hourly_volatility(found.path)
     below, above = _nearest_of(summary, least) if least else (summary.nearest_long, summary.nearest_short)
     coverage, end = found.coverage, job.request.window.end
@@ -111,7 +112,7 @@ def scanned(job: MapJob, *, least: float = 0.0) -> ScannedMarket:
         long=_near(below, volatility, traded),
         short=_near(above, volatility, traded),
         simulated=coverage.simulated,
-        price_age=end - (coverage.last_trade or known_until),
+        price_age=end - loaded.last_trade,
         unknown=end - known_until,
     )
 
