@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _MOST_TRADES = 20_000_000  # in an hour: a hundred times the busiest; more means that the ids are not serial
 _PATIENT_AT_ONCE = 2  # pages of what nobody waits for
-_PATIENT_STEP = 1.0  # seconds between two looks of a page that lets others go first
 
 
 class TradePages:
@@ -129,25 +129,21 @@ class TradePages:
 
     async def _page(self, symbol: str, *, from_id: int | None = None, from_ms: int | None = None) -> Page:
         url = self._backfill.page_url(self._base_url, symbol, from_id=from_id, from_ms=from_ms)
-
-        def is_patient() -> bool:
-            return not self._waited_for[symbol] and self._repaired != symbol
-
-        # What is patient waits in slots of its own, so that others need not wait for it to be sent.
+        is_patient = partial(self._is_patient, symbol)
+        # What waits for others keeps its slot, so each kind has slots of its own.
         async with self._slots(symbol):
-            while self._is_held_back(symbol):
-                await self._client.clock.sleep(_PATIENT_STEP)
             try:
                 answer = await self._client.get(url, weight=self._backfill.page_weight, is_patient=is_patient)
             except RejectedRequest as error:
                 raise self._backfill.explained(error.answer, symbol) from error
         return self._backfill.read_page(answer)
 
-    def _is_held_back(self, symbol: str) -> bool:
-        """Return whether the pages of another symbol are more urgent."""
+    def _is_patient(self, symbol: str) -> bool:
+        """Return whether the pages of `symbol` are held back while somebody hurries the client."""
         if self._waited_for[symbol]:
             return False
-        return any(self._waited_for.values()) or self._repaired not in {None, symbol}
+        # A repair hurries it too, but lets those go first who wait for another symbol.
+        return symbol != self._repaired or any(self._waited_for.values())
 
     def _slots(self, symbol: str) -> asyncio.Semaphore:
         if self._waited_for[symbol]:
