@@ -68,7 +68,7 @@ async def _keep_series_of(
     fetched: dict[str, datetime] = {}
     while True:
         await clock.sleep(_LOOK_EVERY.total_seconds())
-        for recording in readable(recordings, exchange):
+        for recording in await asyncio.to_thread(readable, recordings, exchange):
             now, symbol = clock.now(), recording.symbol
             if not recording.is_alive(now) or is_recent(recording.since, now=now, within=BEGUN_AFTER):
                 continue
