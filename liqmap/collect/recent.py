@@ -142,7 +142,11 @@ class RecentTrades:
         await self._fill(symbol, windows, report=_ignore, until=None)
 
     async def repair(self, symbol: str, windows: list[TimeWindow]) -> None:
-        """Fetch what a recording lacks, before what `fill_patiently` fetches. Raises as `fill`."""
+        """Fetch what a recording lacks, before what `fill_patiently` fetches. Raises as `fill`.
+
+        While somebody waits for another symbol, this waits too, without an end of its own: the published day
+        fills the hole if nothing else does.
+        """
         async with self._pages.repairing(symbol):
             await self._fill(symbol, windows, report=_ignore, until=None)
 

@@ -16,9 +16,9 @@ _Listener = TypeVar("_Listener")
 
 @dataclass(slots=True, eq=False)
 class _Work(Generic[_Result, _Listener]):
-    """Work under way, a listener for each who waits, which may be None, and the news for those who will.
+    """Work under way, and the listener of each who waits for it, None for one without.
 
-    `hurried` counts those who are not patient.
+    `lasting` is the news that later listeners get too. `hurried` counts those who are not patient.
     """
 
     task: asyncio.Task[_Result]
