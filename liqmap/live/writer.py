@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from liqmap.collect.contracts import counted_in_base
 from liqmap.errors import LiqmapError
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.fills import in_base, merged_fills
-from liqmap.model.window import at_ms
+from liqmap.model.window import DAY, TimeWindow, at_ms, merged
 from liqmap.store.bundling import Journal
 from liqmap.store.feeds import note_feed
 from liqmap.store.liquidations import append_liquidations, merge_liquidations
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_FAILURES = 2  # in a row of chunks: then it is the disk, not a single segment
-_REMEMBERED_MS = 86_400_000  # how long a minute may wait for its disk and still find what it lacked
+_REMEMBERED = DAY  # how long a minute may wait for its disk and still find what it lacked
+_REMEMBERED_MS = _REMEMBERED // timedelta(milliseconds=1)
+_SECOND = timedelta(seconds=1)
 
 
 class SegmentWriter:
@@ -71,7 +74,7 @@ class SegmentWriter:
         self._stored_until: dict[str, datetime] = {}
         self._unstored: defaultdict[str, list[int]] = defaultdict(list)  # times of liquidations [ms]
         self._doubtful: set[tuple[str, date]] = set()  # tables of liquidations that could not be written
-        self._unread: dict[str, list[int]] = {}  # when one came that could not be read [ms]
+        self._unread: dict[str, list[TimeWindow]] = {}  # when liquidations came that could not be read
 
     async def write(
         self, symbol: str, chunks: Sequence[Chunk], late: Sequence[int], *, simulated: bool
@@ -137,13 +140,15 @@ class SegmentWriter:
 
     def note_unread(self, symbols: Iterable[str], now: datetime) -> None:
         """Note that a liquidation of one of `symbols` may have come just now that could not be read."""
-        second = int(now.timestamp()) * 1000
+        # Exchanges report liquidations about a second late.
+        second = now.replace(microsecond=0)
+        doubtful = TimeWindow(second - _SECOND, second + _SECOND)
         for symbol in symbols:
             noted = self._unread.get(symbol, [])
-            if second not in noted[-1:]:
-                # Exchanges report liquidations about a second late. A new list, as a thread may read the old.
-                kept = [time for time in noted if time >= second - _REMEMBERED_MS]
-                self._unread[symbol] = [*kept, second - 1000, second]
+            if not noted or noted[-1].end != doubtful.end:
+                # Joined, since every message of a day may be unreadable. A thread may read the old list.
+                kept = [each for each in noted if each.end >= second - _REMEMBERED]
+                self._unread[symbol] = merged([*kept, doubtful])
 
     def close(self) -> None:
         """Let go of the file that is written to."""
@@ -163,8 +168,8 @@ class SegmentWriter:
         self._journal.append(record, now=self._clock.now())
         # Liquidations come over the same connection and are written before the chunks that they fall into.
         start, end = chunk.window.start_ms, chunk.window.end_ms
-        lost = (*self._unstored[symbol], *self._unread.get(symbol, ()))
-        if not any(start <= time < end for time in lost):
+        is_unstored = any(start <= time < end for time in self._unstored[symbol])
+        if not is_unstored and not any(map(chunk.window.overlap, self._unread.get(symbol, ()))):
             note_feed(self._store.root, self._exchange, symbol, chunk.window)
         # An older chunk may still be tried again.
         self._unstored[symbol] = [time for time in self._unstored[symbol] if time >= end - _REMEMBERED_MS]

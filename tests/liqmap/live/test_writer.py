@@ -344,3 +344,16 @@ async def test_liquidation_of_another_symbol_that_cannot_be_read_leaves_the_feed
     await made.until_stored(OKX, "12:01:00")
     noted = feed_windows(made.store.root, OKX, "BTCUSDT", START.date())
     assert [f"{each.end:%H:%M}" for each in noted] == ["12:01"]
+
+
+async def test_hours_in_which_no_message_can_be_read_are_remembered_as_one_span(made: Recording):
+    writer = made.on(OKX).writer
+    for place in range(4 * 3600):
+        writer.note_unread(["BTCUSDT"], START + timedelta(seconds=place / 2))
+    writer.note_unread(["BTCUSDT"], START + 3 * HOUR)
+    whole = START.replace(microsecond=0)
+    second = timedelta(seconds=1)
+    assert writer._unread["BTCUSDT"] == [
+        TimeWindow(whole - second, whole + 2 * HOUR),
+        TimeWindow(whole + 3 * HOUR - second, whole + 3 * HOUR + second),
+    ]
