@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liqmap.compute.values import Aftermath
+from liqmap.compute.values import NEVER, WORST, Aftermath
 from liqmap.model import Side
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def aftermath(path: PricePath, trades: SideTrades, *, bin_seconds: int, later: f
     `path` needs second bars in the minutes of the entries. Elsewhere minute bars are enough if bins are
     whole minutes. `later` is the worst price after the path's end, infinite if nothing follows.
     """
-    is_long = trades.side is Side.BUY
-    worst, adverse, never = (np.minimum, path.low, np.inf) if is_long else (np.maximum, path.high, -np.inf)
+    worst, never = WORST[trades.side], NEVER[trades.side]
+    adverse = path.low if trades.side is Side.BUY else path.high
     if len(trades) <= _FEW:
         return _look_through(path.time, adverse, trades.time, bin_seconds, (worst, never, later))
     # Only the rest of an entry's own block (its minute, or less where bins are shorter) needs seconds. For

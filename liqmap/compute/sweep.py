@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from liqmap.compute.values import NEVER, Aftermath, PricePath
+from liqmap.compute.values import NEVER, WORST, Aftermath, PricePath
 from liqmap.model import Side
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from liqmap.model.window import TimeWindow
 
 MINUTE_MS: Final = 60_000
-
-
-_WORST: Final = {Side.BUY: np.minimum, Side.SELL: np.maximum}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +90,7 @@ class SweepPath:
         extreme = self.later(side, times, timed=False)
         soon = self.later(side, times, timed=True) if timed else None
         if own_minute is not None:
-            worst = _WORST[side]
+            worst = WORST[side]
             extreme, soon = worst(own_minute, extreme), None if soon is None else worst(own_minute, soon)
         return Aftermath(extreme, soon)
 
@@ -114,7 +111,7 @@ class SweepPath:
 def _following(side: Side, adverse: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the extreme of all minutes after each."""
     found = np.full_like(adverse, NEVER[side])
-    _WORST[side].accumulate(adverse[:0:-1], out=found[-2::-1])
+    WORST[side].accumulate(adverse[:0:-1], out=found[-2::-1])
     return found
 
 
@@ -122,5 +119,5 @@ def _rest_of_bin(side: Side, adverse: NDArray[np.float64], *, bin_seconds: int) 
     """Return the extreme of the minutes after each in its bin."""
     by_bin = adverse.reshape(-1, max(bin_seconds // 60, 1))
     rest = np.full_like(by_bin, NEVER[side])
-    _WORST[side].accumulate(by_bin[:, :0:-1], axis=1, out=rest[:, -2::-1])
+    WORST[side].accumulate(by_bin[:, :0:-1], axis=1, out=rest[:, -2::-1])
     return rest.ravel()

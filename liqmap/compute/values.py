@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         RealisedSums,
     )
 
+WORST: Final = {Side.BUY: np.minimum, Side.SELL: np.maximum}
+"""What returns the worst price for a side's positions, which sweeps most of their levels."""
+
 NEVER: Final = {Side.BUY: np.inf, Side.SELL: -np.inf}
 """The prices that sweep no level of a side."""
 
