@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from liqmap.settings.simulated import simulated_exchanges
+from liqmap.settings.simulated import GENEROUS, simulated_exchanges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from liqmap.settings import Settings
-
-_WEIGHT_LIMIT: Final = 1_000_000  # with which the last hours of a busy symbol come in seconds
 
 
 @asynccontextmanager
@@ -29,7 +27,7 @@ async def simulated_market(settings: Settings, *, scale: float = 1.0) -> AsyncIt
     serving = asyncio.create_task(_serve(listener, scale))
     serving.add_done_callback(lambda _: listener.close())
     try:
-        yield simulated_exchanges(settings, port=port, weight_limit=_WEIGHT_LIMIT)
+        yield simulated_exchanges(settings, port=port, weight_limit=GENEROUS)
     finally:
         serving.cancel()
         with suppress(asyncio.CancelledError):
@@ -44,7 +42,7 @@ async def _serve(listener: socket.socket, scale: float) -> None:
         from liqmap.simulator import MarketServer, SimulatedMarket  # noqa: PLC0415 - takes half a second, rarely needed
 
         market = SimulatedMarket(scale=scale)
-        async with MarketServer(market, weight_limit=_WEIGHT_LIMIT, listener=listener) as server:
+        async with MarketServer(market, weight_limit=GENEROUS, listener=listener) as server:
             await server.host.serve(accepted)
             stack.pop_all()  # from now on, the server closes it
             await asyncio.Event().wait()

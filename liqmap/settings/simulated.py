@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from liqmap.settings.exchanges import ExchangeSettings
 
 if TYPE_CHECKING:
     from liqmap.settings.load import AnySettings
+
+GENEROUS: Final = 1_000_000
+"""A weight limit with which the last hours of a busy symbol come in seconds, for demonstrations."""
 
 
 def simulated_store(settings: AnySettings) -> AnySettings:

@@ -4,13 +4,14 @@ It imports nothing of `liqmap.exchanges`. It is written from the exchanges' publ
 parsers, so that it can find mistakes in them.
 """
 
+from liqmap.settings.simulated import GENEROUS
 from liqmap.simulator.clock import SimulatedClock, remote_clock
 from liqmap.simulator.crash import CrashServer
 from liqmap.simulator.faults import Fault
 from liqmap.simulator.listings import LISTINGS, MarketDay
 from liqmap.simulator.market import SimulatedMarket
 from liqmap.simulator.messages import Bracket
-from liqmap.simulator.server import GENEROUS, MarketServer
+from liqmap.simulator.server import MarketServer
 
 __all__ = [
     "GENEROUS",

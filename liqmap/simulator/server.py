@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
 
     _Handler = Callable[[web.Request], Awaitable[web.Response]]
     _Route = tuple[str, _Handler]
-
-GENEROUS: Final = 1_000_000
-"""A weight limit with which the last hours of a busy symbol come in seconds, for demonstrations."""
 
 SIMULATED_HEADER = {"X-Simulated-Market": "1"}
 """Every answer has this header. The engine marks everything that comes from such an answer as simulated."""
