@@ -236,6 +236,14 @@ def open_segment(path: Path) -> Segment | None:
     sizes show that, and UnreadableStore if they cannot be read.
     """
     try:
+        return _opened(path)
+    except DamagedSegment:
+        # Another process may have put a new segment into its place meanwhile, and files of both were seen.
+        return _opened(path)
+
+
+def _opened(path: Path) -> Segment | None:
+    try:
         manifest = (path / MANIFEST).read_bytes()
         segment = _segment_from(manifest, path)
         for name, size in segment.sizes.items():

@@ -88,6 +88,29 @@ def test_damaged_segment_is_set_aside_so_that_it_can_be_fetched_again(
     assert stored(random_trades(10)).path.exists()
 
 
+@pytest.mark.parametrize("reads_before", [False, True])
+def test_segment_that_is_replaced_while_it_is_opened_is_not_taken_for_damaged(
+    stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, reads_before: bool
+):
+    store, segment = opened(tmp_path), stored(random_trades(10))
+    reading = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        monkeypatch.undo()
+        found = reading(path) if reads_before else None
+        store.remove(segment.path)
+        try:
+            return reading(path) if found is None else found
+        finally:
+            stored(random_trades(20))
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    found = get(store, DAYS[0])
+    assert found is not None
+    assert found.buys + found.sells == 20
+    assert not list(damaged_segments(tmp_path))
+
+
 @pytest.mark.parametrize("name", [MANIFEST, "buy.arrow"])
 def test_segment_with_a_folder_in_place_of_a_file_is_set_aside(stored: Stored, tmp_path: Path, name: str):
     segment = stored(random_trades(10))
