@@ -123,12 +123,20 @@ class SeriesCollector:
         """Return what the store has of `window` now. Raises UnreadableStore."""
         # One more value on both sides, so that the window's first and last can be judged too.
         held = self.store.read(market, kind, TimeWindow(window.start - kind.step, window.end + kind.step))
-        gaps = (self._gap(market, kind, part) for part in missing(window, held.covered))
         series = held.series
+        if kind is SeriesKind.OPEN_INTEREST:
+            # Earlier versions stored values of 0, which stand for none.
+            series = series.above_zero()
+        gaps = [self._gap(market, kind, part) for part in missing(window, held.covered)]
+        # Where a piece has no row, the exchange has none.
+        rowless = [part for each in missing(window, series.spans) for part in _overlaps(each, held.covered)]
+        gaps += [Gap(part, GapKind.NOT_PUBLISHED) for part in rowless]
         if kind is SeriesKind.OPEN_INTEREST:
             # Not where pages are parsed, since an outlier may be the first or the last value of its page.
             series = series.without_outliers()
-        return SeriesHoldings(window, series.within(window), tuple(gaps))
+        return SeriesHoldings(
+            window, series.within(window), tuple(sorted(gaps, key=lambda gap: gap.window.start))
+        )
 
     def _gap(self, market: Market, kind: SeriesKind, part: TimeWindow) -> Gap:
         problem = self._problems.get(_Day(market, kind, part.start.date()))
@@ -244,6 +252,10 @@ class SeriesCollector:
 def _absent(day: _Day) -> NotPublished:
     label, what = EXCHANGES[day.market.exchange].label, day.kind.replace("_", " ")
     return NotPublished(f"{label} has published no {what} of {day.market.symbol} on {day.day}.")
+
+
+def _overlaps(window: TimeWindow, others: Iterable[TimeWindow]) -> list[TimeWindow]:
+    return [part for each in others if (part := window.overlap(each)) is not None]
 
 
 def _parts(window: TimeWindow, length: timedelta) -> Sequence[TimeWindow]:

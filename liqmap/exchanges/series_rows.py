@@ -39,6 +39,14 @@ def series_of(kind: SeriesKind, rows: Iterable[Row]) -> Series:
     return Series.of(kind, [time for time, _ in known], [values for _, values in known])
 
 
+def interest_of(rows: Iterable[Row]) -> Series:
+    """Return the open interest of rows in any order, without those of 0.
+
+    A market that trades has some: exchanges send 0 where they know none. Raises as `series_of`.
+    """
+    return series_of(SeriesKind.OPEN_INTEREST, rows).above_zero()
+
+
 def marks_of(candles: Iterable[Sequence[Any]], *, time_of: Callable[[Any], int]) -> Series:
     """Return the mark prices of candles of a minute, in any order.
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
+from liqmap.model.window import TimeWindow, at_ms
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
-
-    from liqmap.model.window import TimeWindow
 
 
 class SeriesKind(StrEnum):
@@ -103,6 +103,24 @@ class Series:
         """Return the rows whose steps start inside `window`."""
         rows = slice(*np.searchsorted(self.time, (window.start_ms, window.end_ms)).tolist())
         return Series(self.kind, self.time[rows], self.values[:, rows])
+
+    @property
+    def spans(self) -> list[TimeWindow]:
+        """The spans of time whose steps all have a row, oldest first."""
+        if not len(self):
+            return []
+        step = self.kind.step_ms
+        breaks = np.flatnonzero(np.diff(self.time) != step)
+        starts, ends = self.time[np.r_[0, breaks + 1]], self.time[np.r_[breaks, -1]] + step
+        return [
+            TimeWindow(at_ms(start), at_ms(end))
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+
+    def above_zero(self) -> Series:
+        """Return the rows whose first value is not 0."""
+        rows = self.values[0] > 0
+        return self if rows.all() else Series(self.kind, self.time[rows], self.values[:, rows])
 
     def without_outliers(self) -> Series:
         """Return open interest without single values that jump by more than 30 % and return at once.

@@ -14,7 +14,7 @@ from liqmap.errors import DataError, parser_door
 from liqmap.exchanges.binance.files import Binance
 from liqmap.exchanges.fields import time_of
 from liqmap.exchanges.protocol import DayFile, SeriesFormat
-from liqmap.exchanges.series_rows import Row, check_header, check_of_day, marks_of, rows_of_zip, series_of
+from liqmap.exchanges.series_rows import Row, check_header, check_of_day, interest_of, marks_of, rows_of_zip
 from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class BinanceMetrics:
             dollars = Binance().contract(symbol).dollars
             label = 0 if day >= LABELS_MOVED else _STEP
             found = [(_written_ms(row[0]) - label, (float(row[2]) * dollars,)) for row in rows]
-            return check_of_day(series_of(SeriesKind.OPEN_INTEREST, found), day, name)
+            return check_of_day(interest_of(found), day, name)
 
 
 class BinanceInterestPages:
@@ -91,7 +91,7 @@ class BinanceInterestPages:
               "sumOpenInterestValue":"150570784.07809979","timestamp":1583127900000}]
         """
         with parser_door(_ODD_PAGE.format("open interest")):
-            return series_of(SeriesKind.OPEN_INTEREST, [_interest(row, symbol) for row in _rows(answer)])
+            return interest_of(_interest(row, symbol) for row in _rows(answer))
 
 
 class BinanceMarkFiles:

@@ -13,7 +13,7 @@ from liqmap.exchanges.bybit.files import Bybit
 from liqmap.exchanges.bybit.pages import rows_of
 from liqmap.exchanges.fields import written_time_of
 from liqmap.exchanges.protocol import SeriesFormat
-from liqmap.exchanges.series_rows import Row, marks_of, series_of
+from liqmap.exchanges.series_rows import Row, interest_of, marks_of
 from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class BybitInterestPages:
         """
         rows = rows_of(answer, what="open interest")
         with parser_door("Bybit's answer about open interest cannot be read; try again later."):
-            return series_of(SeriesKind.OPEN_INTEREST, map(_interest, rows))
+            return interest_of(map(_interest, rows))
 
 
 class BybitMarkPages:

@@ -15,7 +15,7 @@ from liqmap.exchanges.fields import written_time_of
 from liqmap.exchanges.okx.names import instrument_of, is_linear
 from liqmap.exchanges.okx.pages import rows_of
 from liqmap.exchanges.protocol import SeriesFormat
-from liqmap.exchanges.series_rows import marks_of, series_of
+from liqmap.exchanges.series_rows import interest_of, marks_of
 from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
@@ -59,8 +59,9 @@ class OkxInterestPages:
         rows = rows_of(answer, what="open interest")
         with parser_door(_ODD_PAGE.format("open interest")):
             # A row carries the end of its five minutes, and a series their start.
-            found = [(written_time_of(time) - _STEP, (float(coins),)) for time, _, coins, *_ in rows]
-            return series_of(SeriesKind.OPEN_INTEREST, found)
+            return interest_of(
+                (written_time_of(time) - _STEP, (float(coins),)) for time, _, coins, *_ in rows
+            )
 
 
 class OkxMarkPages:

@@ -109,6 +109,28 @@ async def test_single_outlier_is_dropped_wherever_pieces_and_windows_end(
     assert sizes(edge) == [105, 106, 107]
 
 
+@pytest.mark.parametrize("exchange", HAVE_SERIES)
+async def test_open_interest_of_0_and_steps_without_a_row_are_gaps_with_a_reason(
+    tmp_path: Path, exchange: Exchange
+):
+    window, market = last(2), Market(exchange, "BTCUSDT")
+    zeros, rowless = {6, 7, 8, 9}, {15, 16}
+    starts = [window.start_ms + place * INTEREST.step_ms for place in range(24) if place not in rowless]
+    values = [(0.0 if place in zeros else 100.0 + place,) for place in range(24) if place not in rowless]
+    async with collecting(tmp_path) as (series, _):
+        # As versions stored it that took 0 for a value: everything seemed to have been closed.
+        series.store.write(Piece(market, window, Series.of(INTEREST, starts, values), "https://example.org"))
+        held = series.held(market, INTEREST, window)
+    assert sizes(held) == [100.0 + place for place in range(24) if place not in zeros | rowless]
+    parts = [
+        TimeWindow(window.start + first * INTEREST.step, window.start + end * INTEREST.step)
+        for first, end in ((6, 10), (15, 17))
+    ]
+    assert [(gap.window, gap.kind) for gap in held.missing] == [
+        (part, GapKind.NOT_PUBLISHED) for part in parts
+    ]
+
+
 async def test_what_nobody_waits_for_is_fetched_after_what_somebody_waits_for(tmp_path: Path):
     clock, market = SimulatedClock(NOW), Market(Exchange.BINANCE, "BTCUSDT")
     async with (

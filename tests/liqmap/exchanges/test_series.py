@@ -98,10 +98,38 @@ def test_bybit_counts_both_sides_and_one_is_read():
         {"openInterest": "461134384.00000000", "timestamp": "1669571400000"},
         {"openInterest": "461134292.00000000", "singleOpenInterest": "", "timestamp": "1669571100000"},
         {"openInterest": "461131596.00000000", "singleOpenInterest": "0", "timestamp": "1669570800000"},
-        {"openInterest": "0", "singleOpenInterest": "0", "timestamp": "1669570500000"},
     ]
     found = page(Exchange.BYBIT, INTEREST, {"retCode": 0, "result": {"list": rows}})
-    assert found.values.tolist() == [[0.0, 230565798.0, 230567146.0, 230567192.0, 26332.321]]
+    assert found.values.tolist() == [[230565798.0, 230567146.0, 230567192.0, 26332.321]]
+
+
+def test_open_interest_of_0_is_no_value_of_any_exchange(tmp_path: Path):
+    moments = range(1_737_417_900_000, 1_737_418_800_000, 300_000)  # from 2025-01-21 00:05 on
+    sizes = [10.0, 0.0, 12.0]
+    each = list(zip(moments, sizes, strict=True))
+    pages = {
+        Exchange.BINANCE: [
+            {"symbol": "BTCUSDT", "sumOpenInterest": str(size), "timestamp": at} for at, size in each
+        ],
+        Exchange.BYBIT: {
+            "retCode": 0,
+            "result": {
+                "list": [
+                    {"openInterest": str(2 * size), "singleOpenInterest": str(size), "timestamp": str(at)}
+                    for at, size in each
+                ]
+            },
+        },
+        Exchange.OKX: {
+            "code": "0",
+            "data": [[str(at), str(100 * size), str(size), str(1e5 * size)] for at, size in each],
+        },
+    }
+    found = [page(exchange, INTEREST, answer) for exchange, answer in pages.items()]
+    rows = [row(f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S}", size) for at, size in each]
+    found.append(metrics(tmp_path, rows, date(2025, 1, 21)))
+    for series in found:
+        assert (times(series), series.values.tolist()) == (["01-21 00:00", "01-21 00:10"], [[10.0, 12.0]])
 
 
 def test_candle_of_okx_that_is_still_open_is_left_out():

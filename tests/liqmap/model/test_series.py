@@ -17,6 +17,13 @@ def test_value_that_jumps_and_returns_at_once_is_dropped():
     assert without_outliers(100, 101, 0, 102, 103) == [100, 101, 102, 103]
 
 
+def test_spans_are_those_of_rows_that_follow_each_other():
+    step = KIND.step_ms
+    for places, spans in (([], []), ([3], [(3, 4)]), ([0, 1, 4, 5, 7], [(0, 2), (4, 6), (7, 8)])):
+        found = Series.of(KIND, [each * step for each in places], [(1.0,)] * len(places)).spans
+        assert [(each.start_ms // step, each.end_ms // step) for each in found] == spans
+
+
 def test_change_that_lasts_stays():
     assert without_outliers(100, 101, 180, 182, 183) == [100, 101, 180, 182, 183]
 
