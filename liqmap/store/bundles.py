@@ -18,6 +18,7 @@ import errno
 import os
 import struct
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -218,8 +219,7 @@ class _Index:
 
     def _look(self, folder: Path) -> list[Contents]:
         try:
-            with os.scandir(folder) as entries:
-                stats = {entry.name: entry.stat() for entry in entries if entry.name.endswith(_SUFFIXES)}
+            stats = _stats_in(folder)
         except (FileNotFoundError, NotADirectoryError):
             self._known.pop(folder, None)
             return []
@@ -240,6 +240,17 @@ class _Index:
 
 
 _index = _Index()
+
+
+def _stats_in(folder: Path) -> dict[str, os.stat_result]:
+    stats: dict[str, os.stat_result] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(_SUFFIXES):
+                # Another process may have removed it since it was listed: that says nothing of the others.
+                with suppress(FileNotFoundError):
+                    stats[entry.name] = entry.stat()
+    return stats
 
 
 def _read_on(path: Path, contents: Contents, *, size: int) -> Contents:

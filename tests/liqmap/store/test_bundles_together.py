@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,28 @@ def test_reader_that_has_listed_a_store_outlasts_a_compaction(
 
     monkeypatch.setattr("liqmap.store.local.stored_windows", listed)
     assert times(root, SYMBOLS[0]) == until(7)
+
+
+def test_file_that_is_removed_while_a_folder_is_listed_hides_no_other(
+    before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = tmp_path / "store"
+    shutil.copytree(before, root)
+    expected, plain = times(root, SYMBOLS[0]), os.scandir
+    doomed = root / "bundles" / BYBIT / "20230101T000000Z-000000000000.recorded"
+    doomed.touch()
+
+    def listed(folder: Any) -> Any:
+        if folder != doomed.parent:
+            return plain(folder)
+        with plain(folder) as found:
+            entries = list(found)
+        doomed.unlink(missing_ok=True)
+        return nullcontext(entries)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    assert times(root, SYMBOLS[0]) == expected
+    assert not doomed.exists()
 
 
 @pytest.mark.parametrize("at", range(1, 110, 27))
