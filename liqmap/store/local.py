@@ -200,12 +200,11 @@ class SegmentStore:
     def remove(self, segment: Path) -> None:
         """Remove the segment that belongs at `segment`, at once for whoever looks. Raises StoreError."""
         self.remove_files(segment)
-        record = record_at(segment)
         try:
-            if record is not None:
-                drop(record)
-        except FileNotFoundError:
-            return  # another process was faster
+            # Each that is dropped may uncover another: two processes may have bundled the same.
+            while (record := record_at(segment)) is not None:
+                with suppress(FileNotFoundError):  # another process was faster
+                    drop(record)
         except OSError as error:
             raise StoreError(f"Stored trades cannot be removed ({error.strerror}).") from error
 

@@ -186,6 +186,16 @@ def test_removed_record_is_gone_for_all_and_can_be_stored_anew(store: SegmentSto
     assert times(store, "BTCUSDT") == first_minutes(2)
 
 
+def test_segment_that_is_stored_twice_is_gone_once_it_is_removed(store: SegmentStore, journal: Journal):
+    recorded_minutes(store, journal, 1)
+    recorded_minutes(store, journal, 1)  # as after a disk that failed to confirm them
+    journal.close()
+    recorded_minutes(store, journal, 1)  # in another file
+    store.remove(segment_path(store.root, BYBIT, "BTCUSDT", minute(0)))
+    assert segment_windows(store.root, BYBIT, "BTCUSDT") == []
+    assert times(store, "ETHUSDT") == first_minutes(1)
+
+
 def test_published_days_go_before_what_was_recorded(store: SegmentStore, journal: Journal):
     recorded_minutes(store, journal, 2)
     origin = Origin(BYBIT, "BTCUSDT", WHOLE, "https://example.org", "")
