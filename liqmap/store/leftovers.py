@@ -21,7 +21,7 @@ HALF_WRITTEN_FOR: Final = timedelta(seconds=ABANDONED_AFTER)
 """What lies half-written outside the working folder, or no map reads, is removed after this time."""
 
 ORDERS: Final = "orders"
-"""The folder of what a joint map makes of bundled fills."""
+"""The folder of what maps make of fills."""
 
 
 def remove_abandoned_work(incoming: Path, *, before: datetime) -> None:
@@ -40,10 +40,15 @@ def remove_half_written(root: Path, incoming: Path, *, before: datetime) -> None
 
 
 def remove_unread_orders(root: Path, *, before: datetime) -> None:
-    """Remove the orders of bundled segments that no map has read for a while: they are made anew."""
-    for path in matching(root, f"{ORDERS}/*/*/*"):
+    """Remove orders that no map has read for a while: they are made anew."""
+    for path in order_folders(root):
         with suppress(OSError):  # another process's, and gone by now, or another user's
             _remove_older(path, than=before)
+
+
+def order_folders(root: Path) -> list[Path]:
+    """Return the folders of all orders. Raises UnreadableStore."""
+    return matching(root, f"{ORDERS}/*/*/*")
 
 
 def _remove_older(path: Path, *, than: datetime) -> None:

@@ -19,6 +19,7 @@ from liqmap.store.damaged import remove_replaced, set_aside
 from liqmap.store.leftovers import (
     HALF_WRITTEN_FOR,
     WORK_KEPT_FOR,
+    order_folders,
     remove_abandoned_work,
     remove_half_written,
     remove_unread_orders,
@@ -26,6 +27,7 @@ from liqmap.store.leftovers import (
 from liqmap.store.reading import verify_segment
 from liqmap.store.segments import (
     Part,
+    is_segment,
     open_record,
     open_segment,
     record_at,
@@ -155,9 +157,9 @@ class SegmentStore:
     def evict(self, *, now: datetime) -> None:
         """Remove the least recently used segments until the store is below its size.
 
-        Whole days go first: exchanges publish them, while what was recorded may exist nowhere else.
-        What killed workers left, and damaged segments that are in the store again, are removed in any
-        case. Trouble with the disk is logged: the next time will do.
+        Whole days go first, and orders made of fills: exchanges publish days, while what was recorded may
+        exist nowhere else. What killed workers left, and damaged segments that are in the store again, are
+        removed in any case. Trouble with the disk is logged: the next time will do.
         """
         try:
             self._evict(now)
@@ -178,7 +180,7 @@ class SegmentStore:
             long_ago = datetime.now(UTC) - HALF_WRITTEN_FOR
             remove_half_written(self.root, self.incoming, before=long_ago)
             remove_unread_orders(self.root, before=long_ago)
-        paths = [*segment_paths(self.root), *bundle_files(self.root)]
+        paths = [*segment_paths(self.root), *bundle_files(self.root), *order_folders(self.root)]
         used = sorted(use for path in paths if (use := _use(path)) is not None)
         excess = sum(size for *_, size in used) - self._max_size
         failed = False
@@ -275,6 +277,10 @@ def _use(path: Path) -> tuple[bool, float, Path, int] | None:
             last = max(times.st_atime, times.st_mtime, grows.timestamp() if grows is not None else 0.0)
             return path.suffix != DAYS, last, path, times.st_size
         size = sum(file.stat().st_size for file in path.rglob("*"))
-        return window_of(path.name).length < DAY, times.st_mtime, path, size
+        return _is_recorded(path.name), times.st_mtime, path, size
     except (OSError, ValueError):  # ValueError: liqmap gave no such name
         return None
+
+
+def _is_recorded(name: str) -> bool:
+    return is_segment(name) and window_of(name).length < DAY

@@ -1,13 +1,16 @@
-"""Merged segments: where an exchange publishes fills, the orders that they make up, kept beside the fills.
+"""Merged segments: where an exchange publishes fills, the orders that they make up, stored as a segment too.
 
-Selecting the largest orders would take all fills of a day. So a segment's orders are stored once, as a
-segment in its folder `merged`, and go with it when it is evicted. Those of bundled segments are below
-`orders` in the store, named after the segment's content, and go when they have not been read for a while.
+Selecting the largest orders would take all fills of a day, so they are put together once. The orders lie
+below `orders` in the store, named after the content of the fills: in the segment's own folder, those of a
+day that has been replaced meanwhile would pass for the new one's. They go when no map has read them for a
+while, or when the store is full.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xxhash
@@ -27,9 +30,6 @@ if TYPE_CHECKING:
 
     from liqmap.store.segments import Segment
 
-MERGED: Final = "merged"
-"""The folder of a segment's orders, inside the segment's own."""
-
 
 def merged_parts(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Return parts with the orders of their segments in place of the fills, made and stored if need be.
@@ -41,9 +41,11 @@ def merged_parts(parts: Sequence[Part]) -> tuple[Part, ...]:
 
 def _merged(segment: Segment) -> Segment:
     root = segment.path.parents[3]
-    path = segment.path / MERGED if segment.record is None else _beside(root, segment)
+    path = _path(root, segment)
     found = open_segment(path)
     if found is not None:
+        with suppress(OSError):  # a disk that is only read: nothing is removed there
+            os.utime(path)
         return found
     columns = [_orders(segment, side) for side in Side]
     time, price, size, is_buy = (np.concatenate(each) for each in zip(*columns, strict=True))
@@ -52,10 +54,14 @@ def _merged(segment: Segment) -> Segment:
     return write_segment(path, segment.origin, trades, incoming=root / "incoming")
 
 
-def _beside(root: Path, segment: Segment) -> Path:
-    """Return the folder of the orders of a segment that has none of its own."""
-    name = xxhash.xxh3_64_hexdigest("".join(segment.checks[each] for each in TABLES).encode())
-    return root / ORDERS / segment.origin.exchange / segment.origin.symbol / name
+def _path(root: Path, segment: Segment) -> Path:
+    """Return the folder of a segment's orders."""
+    origin = segment.origin
+    # Segments of earlier versions have no checks, and then their sizes and their file must do.
+    content = [segment.path.name, origin.sha256]
+    content += (segment.checks.get(each, f"{segment.sizes[each]} ") for each in TABLES)
+    name = xxhash.xxh3_64_hexdigest("".join(content).encode())
+    return root / ORDERS / origin.exchange / origin.symbol / name
 
 
 def _orders(

@@ -286,7 +286,7 @@ def record_at(path: Path) -> Record | None:
 
     Raises UnreadableStore.
     """
-    if not is_segment(path.name):  # such as the orders in a segment's own folder
+    if not is_segment(path.name):  # such as the orders that are made of fills
         return None
     root, exchange, symbol = path.parents[3], path.parts[-3], path.parts[-2]
     return _records(root, exchange, symbol).get(window_of(path.name))
