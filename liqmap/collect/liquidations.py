@@ -10,7 +10,7 @@ from liqmap.exchanges import EXCHANGES
 from liqmap.model.window import TimeWindow
 from liqmap.net.download import download, incoming_file
 from liqmap.store.feeds import feed_coverage, note_feed
-from liqmap.store.liquidations import liquidations_path, write_liquidations
+from liqmap.store.liquidations import is_damaged, liquidations_path, write_liquidations
 
 if TYPE_CHECKING:
     from datetime import date
@@ -67,7 +67,10 @@ class LiquidationDays:
         # The span is noted last, so that where it is there, the day is whole.
         its, whole = (self._store.root, market.exchange, market.symbol), TimeWindow.of_day(day)
         if await asyncio.to_thread(feed_coverage, *its, whole) == 1:
-            return
+            # A table that is damaged or gone since is fetched again.
+            path = liquidations_path(*its, day)
+            if path.exists() and not await asyncio.to_thread(is_damaged, *its, day):
+                return
         with incoming_file(self._store.incoming) as file:
             await download(
                 self._session,
@@ -81,9 +84,9 @@ class LiquidationDays:
     def _keep(self, files: LiquidationFiles, market: Market, day: date, file: Path) -> None:
         most = self._settings.download.max_unpacked_size
         liquidations = files.read_day(file, market.symbol, day, max_unpacked_size=most)
-        path = liquidations_path(self._store.root, market.exchange, market.symbol, day)
+        its = self._store.root, market.exchange, market.symbol
         try:
-            write_liquidations(path, liquidations, complete=files.complete)
-            note_feed(self._store.root, market.exchange, market.symbol, TimeWindow.of_day(day))
+            write_liquidations(*its, day, liquidations, complete=files.complete)
+            note_feed(*its, TimeWindow.of_day(day))
         except OSError as error:
             raise StoreError(f"Liquidations cannot be stored ({error.strerror}).") from error

@@ -14,12 +14,12 @@ from liqmap.collect.waited import WaitedFor
 from liqmap.errors import LiqmapError, StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model.window import DAY, TimeWindow, at_ms, missing, split_at
-from liqmap.store.feeds import note_feed, received_windows
-from liqmap.store.liquidations import merge_liquidations
+from liqmap.store.feeds import feed_windows, forget_feed, note_feed, received_windows
+from liqmap.store.liquidations import is_damaged, merge_liquidations, restore_liquidations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
@@ -65,7 +65,10 @@ class RecentLiquidations:
         """
         pages = EXCHANGES[market.exchange].liquidations.pages
         reached = None if pages is None else self._reached(pages, market).overlap(window)
-        if pages is None or reached is None or not await self._lacking(market, reached):
+        if pages is None or reached is None:
+            return
+        lost = await asyncio.to_thread(self._lost, market, self._reached(pages, market))
+        if not await self._lacking(market, reached, lost=lost):
             return
         if is_recent(self._failed_at.get(market), now=self._clock.now(), within=RETRIED_AFTER):
             return
@@ -75,11 +78,26 @@ class RecentLiquidations:
         now = self._clients[market.exchange].clock.now().replace(microsecond=0)
         return TimeWindow(now - pages.reach, now - pages.late)
 
-    async def _lacking(self, market: Market, window: TimeWindow) -> Sequence[TimeWindow]:
+    async def _lacking(
+        self, market: Market, window: TimeWindow, *, lost: Sequence[date] = ()
+    ) -> Sequence[TimeWindow]:
         received = await asyncio.to_thread(
             received_windows, self._store.root, market.exchange, market.symbol, window
         )
-        return missing(window, received)
+        return missing(window, (each for each in received if each.start.date() not in lost))
+
+    def _lost(self, market: Market, reached: TimeWindow) -> list[date]:
+        """Return the days whose tables are damaged, and of which the exchange still reports everything."""
+        its = self._store.root, market.exchange, market.symbol
+        return [
+            day
+            for day in reached.days
+            if is_damaged(*its, day) and self._received_since(market, day) >= reached.start
+        ]
+
+    def _received_since(self, market: Market, day: date) -> datetime:
+        received = feed_windows(self._store.root, market.exchange, market.symbol, day)
+        return received[0].start if received else TimeWindow.of_day(day).start
 
     async def _fetch(self, pages: LiquidationPages, market: Market) -> None:
         try:
@@ -91,7 +109,9 @@ class RecentLiquidations:
 
     async def _obtain(self, pages: LiquidationPages, market: Market) -> None:
         """Fetch all that is lacking of what the exchange reports: the next map may look further back."""
-        lacking = await self._lacking(market, self._reached(pages, market))
+        reached = self._reached(pages, market)
+        lost = await asyncio.to_thread(self._lost, market, reached)
+        lacking = await self._lacking(market, reached, lost=lost)
         if not lacking:  # it has been fetched since it was last looked at
             return
         whole = TimeWindow(lacking[0].start, lacking[-1].end)
@@ -100,7 +120,7 @@ class RecentLiquidations:
         rest = TimeWindow(since, whole.end) if since < whole.end else None
         parts = [part for each in lacking if rest is not None and (part := each.overlap(rest))]
         try:
-            await asyncio.to_thread(self._keep, market, in_base, parts)
+            await asyncio.to_thread(self._keep, market, in_base, parts, lost=lost, since=since)
         except OSError as error:
             raise StoreError(f"Liquidations cannot be stored ({error.strerror}).") from error
 
@@ -142,11 +162,24 @@ class RecentLiquidations:
             page = await ask()
         return page
 
-    def _keep(self, market: Market, found: Sequence[Liquidation], parts: Sequence[TimeWindow]) -> None:
+    def _keep(
+        self,
+        market: Market,
+        found: Sequence[Liquidation],
+        parts: Sequence[TimeWindow],
+        *,
+        lost: Sequence[date],
+        since: datetime,
+    ) -> None:
+        its = self._store.root, market.exchange, market.symbol
         complete = EXCHANGES[market.exchange].live.complete_liquidations
         merge_liquidations(self._store.root, market.exchange, found, complete=complete)
+        for day in (each for each in lost if self._received_since(market, each) >= since):
+            # What the damaged table had of the last minute is lacking then, and fetched with what follows.
+            forget_feed(*its, day)
+            restore_liquidations(*its, day, found, complete=complete)
         # Noted last, so that where a span is there, its liquidations are.
         for part in parts:
             for span in split_at(part, DAY):
-                note_feed(self._store.root, market.exchange, market.symbol, span)
+                note_feed(*its, span)
         log.info("fetched %d liquidations of %s %s", len(found), market.exchange, market.symbol)

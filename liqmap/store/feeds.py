@@ -52,6 +52,11 @@ def note_feed(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -
     replace_file(path, sealed_table(_HEADER + _text(merged([*noted, window]))), mode=0o600, sync=True)
 
 
+def forget_feed(root: Path, exchange: Exchange, symbol: str, day: date) -> None:
+    """Forget when the liquidations of a day were received, as they are lost. Raises OSError."""
+    feed_path(root, exchange, symbol, day).unlink(missing_ok=True)
+
+
 def feed_windows(root: Path, exchange: Exchange, symbol: str, day: date) -> list[TimeWindow]:
     """Return when the liquidations of a day were received, oldest first.
 

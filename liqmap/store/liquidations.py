@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock
@@ -28,7 +28,7 @@ from liqmap.model.window import at_ms
 from liqmap.store.damaged import files_aside, set_file_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -65,21 +65,55 @@ def merge_liquidations(
     Other processes that merge wait. Raises OSError if a table cannot be written, or after too long a wait.
     """
     for path, rows in _rows_by_table(root, exchange, liquidations, complete=complete).items():
-        make_synced(path.parent)
-        with FileLock(path.parent / "lock", timeout=_LOCK_SECONDS):
-            there = _kept(root, path)
-            # Two of one moment, price and size can both be real, if one report has both.
-            new = Counter(rows) - Counter(there.splitlines(keepends=True))
-            if new:
-                _write(path, there + "".join(new.elements()))
+        with _locked(path):
+            _merge(root, path, rows)
 
 
-def write_liquidations(path: Path, liquidations: Iterable[Liquidation], *, complete: bool) -> None:
-    """Write a whole day's liquidations to `path`, in place of what is there.
+def restore_liquidations(
+    root: Path,
+    exchange: Exchange,
+    symbol: str,
+    day: date,
+    liquidations: Iterable[Liquidation],
+    *,
+    complete: bool,
+) -> None:
+    """Merge liquidations into a day's table that is damaged or was, all of whose rows are among them.
 
-    Raises OSError if that is not possible.
+    What was set aside of it is removed. Raises OSError as `merge_liquidations`, UnreadableStore.
     """
+    path = liquidations_path(root, exchange, symbol, day)
+    rows = _rows_by_table(root, exchange, liquidations, complete=complete).get(path, ())
+    with _locked(path):
+        _merge(root, path, rows)
+        _remove_aside(root, path)
+
+
+def write_liquidations(
+    root: Path,
+    exchange: Exchange,
+    symbol: str,
+    day: date,
+    liquidations: Iterable[Liquidation],
+    *,
+    complete: bool,
+) -> None:
+    """Write a whole day's liquidations, in place of what is there and of what was set aside of it.
+
+    Raises OSError if that is not possible, UnreadableStore.
+    """
+    path = liquidations_path(root, exchange, symbol, day)
     _write(path, "".join(_row(each, complete=complete) for each in liquidations))
+    _remove_aside(root, path)
+
+
+def is_damaged(root: Path, exchange: Exchange, symbol: str, day: date) -> bool:
+    """Return whether a day's table is damaged, or was and has been set aside. Raises UnreadableStore."""
+    try:
+        read_liquidations(root, exchange, symbol, day)
+    except DataError:
+        return True
+    return False
 
 
 def read_liquidations(root: Path, exchange: Exchange, symbol: str, day: date) -> list[Liquidation]:
@@ -124,6 +158,26 @@ def _kept(root: Path, path: Path) -> str:
         return ""
     # The last row of a table without a seal may be cut off.
     return rows if rows.endswith("\n") or not rows else f"{rows}\n"
+
+
+def _merge(root: Path, path: Path, rows: Sequence[str]) -> None:
+    there = _kept(root, path)
+    # Two of one moment, price and size can both be real, if one report has both.
+    new = Counter(rows) - Counter(there.splitlines(keepends=True))
+    if new:
+        _write(path, there + "".join(new.elements()))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    make_synced(path.parent)
+    with FileLock(path.parent / "lock", timeout=_LOCK_SECONDS):
+        yield
+
+
+def _remove_aside(root: Path, path: Path) -> None:
+    for each in files_aside(root, path):
+        each.unlink(missing_ok=True)
 
 
 def _rows(content: bytes) -> str:

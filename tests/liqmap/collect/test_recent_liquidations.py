@@ -18,8 +18,9 @@ from liqmap.model.window import TimeWindow
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.simulator.liquidations import Liquidations
 from liqmap.simulator.okx_messages import okx_liquidations
+from liqmap.store.damaged import files_aside
 from liqmap.store.feeds import feed_coverage, note_feed
-from liqmap.store.liquidations import merge_liquidations, read_liquidations
+from liqmap.store.liquidations import liquidations_path, merge_liquidations, read_liquidations
 from tests.liqmap.market_time import driven
 from tests.liqmap.supplies import supplies
 
@@ -30,9 +31,9 @@ OKX = Market(Exchange.OKX, "BTCUSDT")
 
 @asynccontextmanager
 async def fetching(
-    folder: Path,
+    folder: Path, now: datetime = NOW
 ) -> AsyncIterator[tuple[RecentLiquidations, Supply, SimulatedClock, MarketServer]]:
-    clock = SimulatedClock(NOW)
+    clock = SimulatedClock(now)
     async with (
         MarketServer(MARKET, clock=clock, pump_every=None) as server,
         supplies(folder, server, clock) as its,
@@ -100,6 +101,53 @@ async def test_what_was_recorded_is_neither_fetched_nor_kept_twice(tmp_path: Pat
         await driven(clock, recent.obtain(Market(Exchange.OKX, "ETHUSDT"), window))
         await driven(clock, recent.obtain(Market(Exchange.BYBIT, "BTCUSDT"), window))
         assert server.requests.total() == asked
+
+
+@pytest.mark.parametrize("is_aside", [False, True])
+async def test_damaged_table_of_today_is_fetched_again_once(tmp_path: Path, is_aside: bool):
+    now = NOW.replace(hour=20)
+    window = TimeWindow(now.replace(hour=0, minute=0, second=0), now - timedelta(minutes=1))
+    async with fetching(tmp_path, now) as (recent, its, clock, server):
+        root = its.store.root
+        await driven(clock, recent.obtain(OKX, window))
+        expected = held(its, window)
+        assert len(expected) > 20
+        table = liquidations_path(root, OKX.exchange, OKX.symbol, now.date())
+        table.write_bytes(table.read_bytes().replace(b"long", b"lone", 1))
+        # The recorder goes on: it begins a new table, and notes what it received.
+        later = TimeWindow(now - timedelta(seconds=30), now)
+        note_feed(root, OKX.exchange, OKX.symbol, later)
+        news = [Liquidation("BTCUSDT", later.start_ms + 5, Side.BUY, 60_000.0, 0.5)] if is_aside else []
+        merge_liquidations(root, OKX.exchange, news, complete=False)
+        with pytest.raises(DataError, match="damaged"):
+            held(its, window)
+        await driven(clock, recent.obtain(OKX, window))
+        assert held(its, window) == [*expected, *news]
+        assert files_aside(root, table) == []
+        # Of the last minute the damaged table may have had more than the exchange has told again.
+        assert feed_coverage(root, OKX.exchange, OKX.symbol, window) == pytest.approx(1, abs=2e-5)
+        assert feed_coverage(root, OKX.exchange, OKX.symbol, later) == 0
+        asked = server.requests.total()
+        await driven(clock, recent.obtain(OKX, window))
+        assert server.requests.total() == asked
+
+
+async def test_damaged_table_that_the_exchange_no_longer_reports_in_full_is_left_as_it_is(tmp_path: Path):
+    yesterday = TimeWindow.of_day(NOW.date() - timedelta(days=1))
+    window = TimeWindow(NOW - timedelta(hours=20), NOW - timedelta(minutes=1))
+    async with fetching(tmp_path) as (recent, its, clock, server):
+        root = its.store.root
+        note_feed(root, OKX.exchange, OKX.symbol, yesterday)  # recorded from its midnight on
+        await driven(clock, recent.obtain(OKX, window))
+        table = liquidations_path(root, OKX.exchange, OKX.symbol, yesterday.start.date())
+        early = Liquidation("BTCUSDT", yesterday.start_ms + 5, Side.BUY, 60_000.0, 0.5)
+        merge_liquidations(root, OKX.exchange, [early], complete=False)
+        broken = table.read_bytes().replace(b"long", b"lone", 1)
+        table.write_bytes(broken)
+        asked = server.requests.total()
+        await driven(clock, recent.obtain(OKX, window))
+        assert server.requests.total() == asked
+        assert table.read_bytes() == broken  # its first hours exist nowhere else
 
 
 async def test_fetch_goes_on_for_who_still_waits_and_a_failed_one_rests(tmp_path: Path):

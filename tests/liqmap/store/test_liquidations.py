@@ -77,7 +77,7 @@ def test_new_folders_of_a_table_are_on_the_disk(
 
 def test_whole_day_replaces_shorter_segments(tmp_path: Path):
     append(tmp_path, LONG)
-    write_liquidations(path_of(tmp_path), [SHORT, LONG], complete=True)
+    write_liquidations(tmp_path, Exchange.BINANCE, "BTCUSDT", DAY, [SHORT, LONG], complete=True)
     assert read(tmp_path) == [SHORT, LONG]
 
 
