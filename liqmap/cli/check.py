@@ -49,8 +49,8 @@ def check(words: Sequence[str]) -> int:
             tqdm.write(finding.problem, file=sys.stdout)
     # These are remarks on the brackets, not on damage, so they leave the exit code alone.
     for each in margin_checks(root):
-        if each.problem is not None:
-            sys.stdout.write(f"{each.problem}\n")
+        if remark := each.problem or each.too_few:
+            sys.stdout.write(f"{remark}\n")
     _say(checked, problems, damage_warning(root))
     sentences, is_off = asyncio.run(_clocks(settings))
     sys.stdout.write("".join(f"{each}\n" for each in sentences))

@@ -77,8 +77,8 @@ def status(arguments: Sequence[str]) -> int:
             margin_checks_text(checks) if checks else "No liquidations with bankruptcy prices are stored yet."
         )
         for check in checks:
-            if check.problem:
-                sys.stderr.write(f"{check.problem}\n")
+            if remark := check.problem or check.too_few:
+                sys.stderr.write(f"{remark}\n")
         return 0
     found = recording_status(root, now=utc_now())
     if options.json:

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from liqmap.brackets.save import save_tiers
 from liqmap.cli.main import main
 from liqmap.exchanges import EXCHANGES
-from liqmap.exchanges.messages import Liquidation
+from liqmap.exchanges.messages import Liquidation, RiskTier
 from liqmap.model import Exchange, Market, Side
 from liqmap.model.window import TimeWindow
 from liqmap.render.realised import realised_label
-from liqmap.run.margin_check import margin_check, margin_checks
+from liqmap.run.margin_check import margin_check, margin_checks, margin_checks_text
 from liqmap.run.realised import realised_in
 from liqmap.store.feeds import note_feed
 from liqmap.store.liquidations import append_liquidations
@@ -139,6 +140,7 @@ def test_margin_check_of_real_events_finds_the_first_bracket_s_rate(symbol: str,
     ]
     found = margin_check(Market(BINANCE, symbol), [each for each in events if each.symbol == symbol])
     assert found is not None
+    assert found.gap is not None
     assert (round(found.gap, 5), found.count) == (gap, count)
     assert found.rate in {0.004, 0.005}  # of the tables that ship
     whole = margin_check(Market(BINANCE, "BTCUSDT"), events)
@@ -152,8 +154,49 @@ def test_liquidations_of_earlier_brackets_do_not_hide_those_of_now(before: float
     new = [liquidation(each / 10, Side.BUY, 80_000, 0.1, now) for each in range(40)]
     check = margin_check(Market(BINANCE, "BTCUSDT"), [*old, *new])
     assert check is not None
+    assert check.gap is not None
     assert (check.count, round(check.gap, 9)) == (40, now)
     assert (check.problem is None) == (now == 0.004)
+
+
+def changed_brackets(folder: Path, day: date, rate: float) -> tuple[Path, ...]:
+    save_tiers(folder, BINANCE, {"BTCUSDT": [RiskTier(300_000, rate, 50.0)]}, day=day, source="Binance")
+    return (folder,)
+
+
+@pytest.mark.parametrize(
+    ("count", "before", "fits", "words"),
+    [
+        (40, 0.004, 0.008, None),  # half of the events of 30 days still have the old rate
+        (12, 0.004, 0.008, "known to hold since 2026-10-10; 12 of its liquidations came since then, too few"),
+        (0, 0.004, 0.008, "0 of its liquidations came since then, too few"),
+        (40, 0.008, 0.003, "liquidations suggest a maintenance rate of 0.30%, the first bracket has 0.80%"),
+    ],
+)
+def test_brackets_are_judged_by_liquidations_since_they_changed(
+    tmp_path: Path, count: int, before: float, fits: float, words: str | None
+):
+    # The brackets changed at some hour of October 9, from 0.4 to 0.8 %.
+    folders = changed_brackets(tmp_path, START.date(), 0.008)
+    old = [liquidation(-each, Side.BUY, 80_000, 0.1, before) for each in range(300)]
+    new = [liquidation(7 + each, Side.BUY, 80_000, 0.1, fits) for each in range(count)]
+    check = margin_check(Market(BINANCE, "BTCUSDT"), [*old, *new], folders=folders)
+    assert check is not None
+    assert (check.count, check.rate, check.since) == (count, 0.008, date(2026, 10, 10))
+    assert check.gap == (pytest.approx(fits) if count else None)
+    remark = check.problem or check.too_few
+    assert (words in remark) if words and remark else remark is words
+    measured = f"{fits:.3%}" if count else "unknown"
+    assert margin_checks_text([check]).split()[-5:] == ["Binance", "BTCUSDT", measured, "0.800%", str(count)]
+
+
+def test_table_of_after_the_newest_liquidation_says_nothing_of_when_its_brackets_began(tmp_path: Path):
+    tiers, after = [RiskTier(300_000, 0.004, 50.0)], START.date() + timedelta(days=9)
+    save_tiers(tmp_path, BINANCE, {"NEWUSDT": tiers}, day=after, source="Binance")
+    events = [liquidation(-each, Side.BUY, 80_000, 0.1, 0.004) for each in range(40)]
+    check = margin_check(Market(BINANCE, "NEWUSDT"), events, folders=(tmp_path,))
+    assert check is not None
+    assert (check.count, check.since, check.problem, check.too_few) == (40, None, None, None)
 
 
 @pytest.mark.parametrize(
