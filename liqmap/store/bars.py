@@ -71,26 +71,31 @@ def read_bars(segment: Segment, window: TimeWindow, *, bin_seconds: int = 1) -> 
 def read_volume(
     segment: Segment, window: TimeWindow, *, bars: Bars
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the minutes of `window` that traded [ms, start] and the size of all their trades.
+    """Return the minutes of `window` that traded [ms, start] and the size of all their trades in it.
 
     `bars` are those of the window, which may have the volumes. Of segments without volumes all trades are
-    read. Raises DamagedSegment or UnreadableStore.
+    read, and where the window takes only a part of a minute. Raises DamagedSegment or UnreadableStore.
     """
     if bars.volume is not None:
         return bars.time, bars.volume
     start_ms = segment.origin.window.start_ms
+    cuts = [start_ms, window.start_ms]
+    if window.end_ms < segment.origin.window.end_ms:
+        cuts.append(window.end_ms)
     with reading(segment, "minutes") as table:
-        known = VOLUME in table.schema.names
+        known = VOLUME in table.schema.names and not any(each % 60_000 for each in cuts)
         if known:
             batches = list(table.batches(0, None))
             second, volume = (column_of(batches, table.schema.field(name)) for name in ("second", VOLUME))
             time = start_ms + second.astype(np.int64) * 1000
     if not known:
         sides = [read_table(segment, side.value) for side in Side]
-        minute = np.concatenate([each["time"] for each in sides]).astype(np.int64) // 60_000
-        total = np.bincount(minute, weights=np.concatenate([each["size"] for each in sides]))
-        (traded,) = np.nonzero(total)
-        time, volume = start_ms + traded * 60_000, total[traded]
+        moment = start_ms + np.concatenate([each["time"] for each in sides]).astype(np.int64)
+        size = np.concatenate([each["size"] for each in sides])
+        its = (moment >= window.start_ms) & (moment < window.end_ms)
+        minute, place = np.unique(moment[its] // 60_000, return_inverse=True)
+        total = np.bincount(place, weights=size[its], minlength=len(minute))
+        return minute * 60_000, total.astype(np.float64, copy=False)  # of no trades, it has whole numbers
     inside = slice(*np.searchsorted(time, (window.start_ms, window.end_ms)).tolist())
     return time[inside], volume[inside]
 

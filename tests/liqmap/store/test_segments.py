@@ -26,7 +26,15 @@ from liqmap.store.bars import path_of, read_bars, read_path_around, read_volume
 from liqmap.store.columns import record_batch
 from liqmap.store.largest import _notional, read_largest
 from liqmap.store.reading import read_table, verify_segment
-from liqmap.store.segments import MANIFEST, TABLES, Origin, Segment, open_segment, segment_paths
+from liqmap.store.segments import (
+    MANIFEST,
+    TABLES,
+    Origin,
+    Segment,
+    open_segment,
+    segment_path,
+    segment_paths,
+)
 from liqmap.store.writer import write_segment
 from tests.liqmap.conftest import DAY, START_MS, Stored, random_trades, trades_from
 from tests.liqmap.store.bundled import merged
@@ -443,6 +451,29 @@ def test_volume_is_that_of_all_trades_of_each_minute(
     minutes, place = np.unique(trades.time[inside] // 60_000 * 60_000, return_inverse=True)
     assert time.tolist() == minutes.tolist()
     assert size == pytest.approx(np.bincount(place, weights=trades.size[inside]))
+
+
+@pytest.mark.parametrize("bin_seconds", [1, 60])
+@pytest.mark.parametrize("start", [0, 17], ids=["of a day", "begun within a minute"])
+@pytest.mark.parametrize(
+    ("first", "last"), [(17, 3600), (77, 3600), (60, 3661), (0, 3600), (301, 359), (317, 318)]
+)
+def test_volume_of_a_part_that_cuts_minutes_is_that_of_its_own_trades(
+    tmp_path: Path, start: int, first: int, last: int, bin_seconds: int
+):
+    trades = random_trades(86_400)
+    whole = seconds(start, 3661)
+    inside = (trades.time >= whole.start_ms) & (trades.time < whole.end_ms)
+    held = Trades(trades.time[inside], trades.price[inside], trades.size[inside], trades.is_buy[inside])
+    path = segment_path(tmp_path, Exchange.BINANCE, "BTCUSDT", whole)
+    origin = Origin(Exchange.BINANCE, "BTCUSDT", whole, "https://example.org", "ab" * 32)
+    segment = write_segment(path, origin, held, incoming=tmp_path)
+    window = seconds(max(first, start), last)
+    time, size = read_volume(segment, window, bars=read_bars(segment, window, bin_seconds=bin_seconds))
+    of_part = (held.time >= window.start_ms) & (held.time < window.end_ms)
+    minutes, place = np.unique(held.time[of_part] // 60_000 * 60_000, return_inverse=True)
+    assert time.tolist() == minutes.tolist()
+    assert size == pytest.approx(np.bincount(place, weights=held.size[of_part]))
 
 
 @given(
