@@ -136,7 +136,9 @@ class DayFiles:
                     await self._fetch_whole(day, replaces=True)
                 except asyncio.CancelledError:
                     # A command ends before this is done. Its next run fetches the day before it draws.
-                    self._store.remove(segment.path)
+                    stored = self._stored(day)
+                    if stored is not None and stored.origin.differs:
+                        self._store.remove(segment.path)
                     raise
         except (DataError, JobFailed) as error:
             log.info("%s %s %s could not be verified: %s", day.exchange, day.symbol, day.day, error)

@@ -11,7 +11,6 @@ from liqmap.exchanges.fills import in_base
 from liqmap.exchanges.rows import completed
 from liqmap.memory import give_back_memory
 from liqmap.model.window import DAY
-from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Segment, segment_path
 from liqmap.store.writer import write_segment
 
@@ -57,12 +56,10 @@ def run_store_job(job: StoreJob) -> Segment:
         trades = completed(trades, outside, own=origin.window) if outside is not None else trades
     path = segment_path(job.root, origin.exchange, origin.symbol, origin.window)
     give_back_memory()
-    if job.replaces:
-        SegmentStore(job.root, max_size=0).remove(path)
     origin = _origin_of(trades, origin)
     made = in_base(trades.trades, origin.contract_size)
     del trades
-    segment = write_segment(path, origin, made, incoming=job.incoming)
+    segment = write_segment(path, origin, made, incoming=job.incoming, replaces=job.replaces)
     del made
     give_back_memory()
     return segment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +24,8 @@ from liqmap.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from liqmap.model import MapRequest
 
 
@@ -138,11 +140,20 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o666, sync: bool = 
 
 def sync_folder(path: Path) -> None:
     """Wait until the disk has the names in a folder, where a folder can be opened: not on Windows."""
+    with open_folder(path) as folder:
+        if folder is not None:
+            os.fsync(folder)
+
+
+@contextmanager
+def open_folder(path: Path) -> Iterator[int | None]:
+    """Open a folder, whose files can then be reached whatever its name becomes; None on Windows."""
     if not hasattr(os, "O_DIRECTORY"):
+        yield None
         return
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        yield folder
     finally:
         os.close(folder)
 

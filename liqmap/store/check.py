@@ -14,7 +14,7 @@ from liqmap.model import Exchange
 from liqmap.store.bundles import bundle_files, read_contents
 from liqmap.store.feeds import verify_feed
 from liqmap.store.liquidations import verify_liquidations
-from liqmap.store.reading import verify_segment
+from liqmap.store.reading import check_belongs, verify_segment
 from liqmap.store.segments import (
     open_record,
     open_segment,
@@ -111,12 +111,18 @@ def _check_bundle(root: Path, file: Path, *, deep: bool) -> Iterator[Finding]:
 
 
 def _verify_segment(path: Path, *, deep: bool, record: Record | None = None) -> None:
+    try:
+        _look_at_segment(path, deep=deep, record=record)
+    except DamagedSegment:
+        # Another process may have replaced or removed it meanwhile.
+        _look_at_segment(path, deep=deep, record=record)
+
+
+def _look_at_segment(path: Path, *, deep: bool, record: Record | None) -> None:
     segment = open_segment(path) if record is None else open_record(path, record)
     if segment is None:
         return
-    origin = segment.origin
-    if (origin.exchange, origin.symbol, origin.window) != (*path.parts[-3:-1], window_of(path.name)):
-        raise DamagedSegment(path, "its manifest is of other trades")
+    check_belongs(segment, path)
     if deep:
         verify_segment(segment)
 

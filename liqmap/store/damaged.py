@@ -14,16 +14,30 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
+from liqmap.errors import DamagedSegment
 from liqmap.files import make_synced, names_in, replace_file
 from liqmap.model import Exchange
 from liqmap.model.window import TimeWindow, missing
 from liqmap.store.bundles import drop
-from liqmap.store.segments import MANIFEST, is_segment, record_at, segment_windows, window_of
+from liqmap.store.reading import check_belongs, verify_segment
+from liqmap.store.segments import (
+    MANIFEST,
+    is_segment,
+    open_record,
+    open_segment,
+    record_at,
+    segment_windows,
+    window_of,
+)
+from liqmap.store.writer import move_if
 from liqmap.text import damage_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from liqmap.store.bundles import Record
+    from liqmap.store.segments import Segment
 
 FOLDER: Final = "damaged"
 OTHER_FOLDERS: Final = ("brackets", "bundles", "liquidations", "series")
@@ -54,17 +68,46 @@ class SetAside(NamedTuple):
     window: TimeWindow
 
 
-def set_aside(root: Path, segment: Path) -> None:
-    """Move the segment that belongs at `segment` out of the store at `root`. Raises OSError."""
+def set_aside(root: Path, segment: Path) -> str | None:
+    """Move the segment that belongs at `segment` out of the store at `root`; return what is wrong with it.
+
+    One that is whole stays, and None is returned: another process may have put it there since the damage was
+    seen. Raises OSError, and UnreadableStore.
+    """
     symbol = segment.parent
     # With a number, because a window can be damaged more than once.
     target = root / FOLDER / symbol.parent.name / symbol.name / f"{segment.name}.{uuid4().hex[:8]}"
-    record = None if segment.is_dir() else record_at(segment)
-    if record is None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        segment.rename(target)
-        return
-    # A record lies among others that are whole: it is copied, and marked where it was.
+    record = None if segment.exists() else record_at(segment)
+    if record is not None:
+        damage = _damage(lambda: open_record(segment, record), segment)
+        if damage is not None:
+            _move_record(record, target)
+        return damage
+    damage = _damage(lambda: open_segment(segment), segment)
+    if damage is None:
+        return None
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def is_damaged(folder: Path) -> bool:
+        return _damage(lambda: open_segment(folder), segment) is not None
+
+    return damage if move_if(segment, target, is_damaged) else None
+
+
+def _damage(opened: Callable[[], Segment | None], path: Path) -> str | None:
+    """Return what is wrong with the segment that belongs at `path`; None if nothing is, or there is none."""
+    try:
+        segment = opened()
+        if segment is not None:
+            check_belongs(segment, path)
+            verify_segment(segment)
+    except DamagedSegment as error:
+        return error.damage
+    return None
+
+
+def _move_record(record: Record, target: Path) -> None:
+    """Copy a record, which lies among others that are whole, to a folder, and mark it where it was."""
     contents = {MANIFEST: record.manifest(), TABLES_FILE: record.tables()}
     make_synced(target)
     for name, content in contents.items():

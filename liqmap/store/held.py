@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from liqmap.errors import DamagedSegment, StoreError
 from liqmap.files import names_in
 from liqmap.model.window import DAY, TimeWindow
 from liqmap.store.bars import read_bars
-from liqmap.store.bundles import files_in, folder_of, grows_until, read_contents, records_of
+from liqmap.store.bundles import drop, files_in, folder_of, grows_until, read_contents, records_of
 from liqmap.store.damaged import set_spans_aside
 from liqmap.store.local import IN_USE_FOR
 from liqmap.store.reading import verify_segment
@@ -89,14 +90,28 @@ class _Removal:
         with self._going_on(path):
             longer = self._longer(symbol, window)
             if longer is None:
-                if self._is_copied(symbol, window):
-                    self._store.remove_files(path)
+                self._try_copied(symbol, window)
             elif self._holds(longer):
                 shorter = self._store.get(self._exchange, symbol, window)
                 if shorter is not None:
                     if _is_of_day(window, longer):
                         _compare(shorter, longer)
                     self._store.remove_files(path)
+
+    def _try_copied(self, symbol: str, window: TimeWindow) -> None:
+        """Remove a folder that has been copied into a file of bundles."""
+        record = self._record(symbol, window)
+        folder = None if record is None else self._store.get(self._exchange, symbol, window)
+        if record is None or folder is None or folder.record is not None:
+            return
+        copy = _opened(folder.path, record)
+        if copy is None or replace(copy, record=None) != folder:
+            # The folder has been replaced since it was copied: it is the newer one.
+            verify_segment(folder)
+            with suppress(FileNotFoundError):  # another process was faster
+                drop(record)
+        elif self._holds(copy):
+            self._store.remove_folder(folder)
 
     def try_file(self, file: Path) -> None:
         """Remove a file of bundles if each of its records is held."""
@@ -145,7 +160,7 @@ class _Removal:
                 return None
         return held
 
-    def _is_copied(self, symbol: str, window: TimeWindow, *, outside: Path | None = None) -> bool:
+    def _is_copied(self, symbol: str, window: TimeWindow, *, outside: Path) -> bool:
         """Return whether the newest record of a segment lies outside a file and holds it."""
         newest = self._record(symbol, window)
         if newest is None or newest.file == outside:
@@ -200,6 +215,14 @@ class _Removal:
             log.warning("%s %s could not be compacted: %s", path.parent.name, path.name, error)
         except OSError as error:
             log.warning("%s %s could not be compacted: %s", path.parent.name, path.name, error.strerror)
+
+
+def _opened(path: Path, record: Record) -> Segment | None:
+    """Return the segment of a record; None if it is no longer valid, or damaged."""
+    try:
+        return open_record(path, record)
+    except DamagedSegment:
+        return None
 
 
 def _is_of_day(window: TimeWindow, longer: Segment) -> bool:

@@ -8,13 +8,14 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import DamagedSegment, StoreError, UnreadableStore
 from liqmap.model.window import DAY, HOUR, missing
-from liqmap.store.bundles import DAYS, bundle_files, drop, grows_until
+from liqmap.store.bundles import DAYS, bundle_files, grows_until
 from liqmap.store.damaged import remove_replaced, set_aside
 from liqmap.store.leftovers import (
     HALF_WRITTEN_FOR,
@@ -24,20 +25,22 @@ from liqmap.store.leftovers import (
     remove_half_written,
     remove_unread_orders,
 )
-from liqmap.store.reading import verify_segment
+from liqmap.store.reading import check_belongs
 from liqmap.store.segments import (
     Part,
+    drop_all,
     is_segment,
     open_record,
     open_segment,
-    record_at,
     segment_path,
     segment_paths,
     stored_windows,
     window_of,
 )
+from liqmap.store.writer import move_if
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from liqmap.model import Exchange
@@ -51,6 +54,9 @@ _ONLY_READ: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 IN_USE_FOR: Final = timedelta(minutes=10)
 """A segment is not evicted for this long after its last use, by whichever process: jobs end sooner."""
+
+
+_LOOKS = 3  # at a segment of which each copy turns out to be damaged
 
 
 class SegmentStore:
@@ -95,29 +101,38 @@ class SegmentStore:
         self, exchange: Exchange, symbol: str, window: TimeWindow, record: Record | None = None
     ) -> Segment | None:
         path = segment_path(self.root, exchange, symbol, window)
-        if path in self._unmovable:
-            return None
-        try:
-            segment = _opened(path, exchange, symbol, window, record)
-        except DamagedSegment as error:
-            self._set_aside(error)
-            return None
-        if segment is not None:
-            with suppress(OSError):  # another user's, or a disk that is only read: neither is evicted
-                _note_use(segment)
-        return segment
+        for _ in range(_LOOKS):
+            if path in self._unmovable:
+                return None
+            try:
+                segment = _opened(path, record)
+            except DamagedSegment:
+                # Then there is none, or another: put there meanwhile, or bundled before.
+                self.heal(path)
+                record = None
+                continue
+            if segment is not None:
+                with suppress(OSError):  # another user's, or a disk that is only read: neither is evicted
+                    _note_use(segment)
+            return segment
+        return None
 
     def heal(self, path: Path) -> None:
         """Set the segment at `path` aside if a second look finds it damaged, too.
 
         Then it can be fetched again. Raises UnreadableStore.
         """
+        name = " ".join(path.parts[-3:])
         try:
-            segment = open_segment(path)
-            if segment is not None:
-                verify_segment(segment)
-        except DamagedSegment as error:
-            self._set_aside(error)
+            damage = set_aside(self.root, path)
+        except FileNotFoundError:
+            return  # another process was faster
+        except OSError as trouble:
+            self._unmovable.add(path)
+            log.warning("damaged and cannot be set aside (%s): %s", trouble.strerror, name)
+            return
+        if damage is not None:
+            log.warning("damaged and set aside: %s, %s", name, damage)
 
     def parts(self, exchange: Exchange, symbol: str, window: TimeWindow) -> tuple[Part, ...]:
         """Return what the store has of `window`, oldest first, every moment of it once.
@@ -190,6 +205,8 @@ class SegmentStore:
                 return
             if last_use > (now - IN_USE_FOR).timestamp():
                 continue
+            if _use(path) != (was_recorded, last_use, path, size):
+                continue  # used or removed since it was listed
             try:
                 self.remove_files(path)
             except StoreError as error:  # of this one alone: another user's
@@ -203,19 +220,29 @@ class SegmentStore:
         """Remove the segment that belongs at `segment`, at once for whoever looks. Raises StoreError."""
         self.remove_files(segment)
         try:
-            # Each that is dropped may uncover another: two processes may have bundled the same.
-            while (record := record_at(segment)) is not None:
-                with suppress(FileNotFoundError):  # another process was faster
-                    drop(record)
+            drop_all(segment)
         except OSError as error:
             raise StoreError(f"Stored trades cannot be removed ({error.strerror}).") from error
 
     def remove_files(self, path: Path) -> None:
         """Remove a segment's folder or a file of bundles, at once for whoever looks. Raises StoreError."""
+        self._remove_files(path, lambda _: True)
+
+    def remove_folder(self, segment: Segment) -> None:
+        """Remove a segment's folder, unless another process has replaced it. Raises StoreError."""
+
+        def is_same(folder: Path) -> bool:
+            found = open_segment(folder)
+            return found is not None and replace(found, path=segment.path) == segment
+
+        self._remove_files(segment.path, is_same)
+
+    def _remove_files(self, path: Path, is_wanted: Callable[[Path], bool]) -> None:
         # Renamed first: a folder that is half gone must not be seen under a segment's name.
         doomed = self.incoming / uuid4().hex
         try:
-            path.rename(doomed)
+            if not move_if(path, doomed, is_wanted):
+                return
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not path.exists():
                 return  # there is none, or another process was faster
@@ -226,18 +253,6 @@ class SegmentStore:
             with suppress(OSError):  # it is removed later, as what a killed process leaves
                 doomed.unlink()
 
-    def _set_aside(self, error: DamagedSegment) -> None:
-        name = " ".join(error.path.parts[-3:])
-        try:
-            set_aside(self.root, error.path)
-        except FileNotFoundError:
-            pass  # another process was faster
-        except OSError as trouble:
-            self._unmovable.add(error.path)
-            log.warning("damaged and cannot be set aside (%s): %s, %s", trouble.strerror, name, error.damage)
-        else:
-            log.warning("damaged and set aside: %s, %s", name, error.damage)
-
 
 def _can_be_read(folder: Path) -> bool:
     try:
@@ -246,14 +261,12 @@ def _can_be_read(folder: Path) -> bool:
         return False
 
 
-def _opened(
-    path: Path, exchange: Exchange, symbol: str, window: TimeWindow, record: Record | None
-) -> Segment | None:
-    segment = open_segment(path) if record is None else open_record(path, record)
+def _opened(path: Path, record: Record | None) -> Segment | None:
+    segment = None if record is None else open_record(path, record)
+    # A folder may have come in the place of the record.
+    segment = segment or open_segment(path)
     if segment is not None:
-        origin = segment.origin
-        if (origin.exchange, origin.symbol, origin.window) != (exchange, symbol, window):
-            raise DamagedSegment(path, "its manifest is of other trades")
+        check_belongs(segment, path)
     return segment
 
 

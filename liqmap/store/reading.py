@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from liqmap.errors import DamagedSegment, UnreadableStore
 from liqmap.files import unreadable
-from liqmap.store.segments import TABLES
+from liqmap.store.segments import TABLES, is_segment, segment_name
 from liqmap.store.tables import BrokenTable, Table, open_table, verify_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -24,20 +25,20 @@ if TYPE_CHECKING:
 @contextmanager
 def reading(segment: Segment, name: str) -> Iterator[Table]:
     """Open a segment's table `name`. Raises DamagedSegment or UnreadableStore, also while it is read."""
-    file, at = segment.place(name)
-    with _explained(segment, name), open_table(file, segment.checks.get(name, ""), at=at) as table:
+    place, at = segment.place(name)
+    with explained(segment, f"{name}.arrow"), open_table(place, segment.checks.get(name, ""), at=at) as table:
         yield table
 
 
 @contextmanager
-def _explained(segment: Segment, name: str) -> Iterator[None]:
-    """Tell damage to a table from what only keeps it from being read."""
+def explained(segment: Segment, file: str) -> Iterator[None]:
+    """Tell damage to a segment's file from what only keeps it from being read."""
     try:
         yield
     except BrokenTable as error:
-        raise DamagedSegment(segment.path, f"{name}.arrow has another checksum, {error}") from error
+        raise DamagedSegment(segment.path, f"{file} has another checksum, {error}") from error
     except FileNotFoundError as error:
-        raise DamagedSegment(segment.path, f"{name}.arrow is missing") from error
+        raise DamagedSegment(segment.path, f"{file} is missing") from error
     except MemoryError as error:  # which Arrow raises as one of its own, too
         raise UnreadableStore(
             "There is not enough memory to read the stored trades; please try again in a moment."
@@ -46,9 +47,9 @@ def _explained(segment: Segment, name: str) -> Iterator[None]:
         # Arrow's own complaints about what a file holds have no number.
         if error.errno is not None:
             raise unreadable(error) from error
-        raise DamagedSegment(segment.path, f"{name}.arrow is no table") from error
+        raise DamagedSegment(segment.path, f"{file} is no table") from error
     except (pa.ArrowException, ArithmeticError, BufferError, LookupError, TypeError, ValueError) as error:
-        raise DamagedSegment(segment.path, f"{name}.arrow is no table") from error
+        raise DamagedSegment(segment.path, f"{file} is no table") from error
 
 
 def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
@@ -64,9 +65,17 @@ def read_table(segment: Segment, name: str) -> dict[str, NDArray[Any]]:
 def verify_segment(segment: Segment) -> None:
     """Verify all of a segment's tables. Raises DamagedSegment or UnreadableStore."""
     for name in TABLES:
-        with _explained(segment, name):
-            file, at = segment.place(name)
-            verify_table(file, segment.checks.get(name, ""), at=at)
+        with explained(segment, f"{name}.arrow"):
+            place, at = segment.place(name)
+            verify_table(place, segment.checks.get(name, ""), at=at)
+
+
+def check_belongs(segment: Segment, path: Path) -> None:
+    """Raise DamagedSegment if a segment's manifest is of other trades than belong at `path`."""
+    origin = segment.origin
+    its = (origin.exchange, origin.symbol, segment_name(origin.window))
+    if is_segment(path.name) and its != path.parts[-len(its) :]:  # orders have other names
+        raise DamagedSegment(path, "its manifest is of other trades")
 
 
 def column_of(batches: Sequence[pa.RecordBatch], column: pa.Field) -> NDArray[Any]:

@@ -25,6 +25,7 @@ stored with each trade because a map asks for them of every trade that it reads.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -36,7 +37,7 @@ from liqmap.files import matching, names_in, unreadable
 from liqmap.files.seals import BrokenSeal, unsealed_json
 from liqmap.model import Exchange, Hole
 from liqmap.model.window import TimeWindow
-from liqmap.store.bundles import records_of, unread_until
+from liqmap.store.bundles import drop, records_of, unread_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -182,9 +183,11 @@ def stored_windows(root: Path, exchange: Exchange, symbol: str) -> dict[TimeWind
 
     They are known by the names of folders and the prefixes of records. Raises UnreadableStore.
     """
-    folder = symbol_folder(root, exchange, symbol)
-    folders = (window_of(name) for name in names_in(folder) if is_segment(name))
-    return {**_records(root, exchange, symbol), **dict.fromkeys(folders)}
+    # First the records: a folder that replaces one is there before the record is dropped. A record that
+    # replaces a folder stands beside it for a while.
+    records = _records(root, exchange, symbol)
+    names = names_in(symbol_folder(root, exchange, symbol))
+    return {**records, **dict.fromkeys(window_of(name) for name in names if is_segment(name))}
 
 
 def _records(root: Path, exchange: str, symbol: str) -> Mapping[TimeWindow, Record]:
@@ -236,16 +239,17 @@ def open_segment(path: Path) -> Segment | None:
     sizes show that, and UnreadableStore if they cannot be read.
     """
     try:
-        return _opened(path)
+        found = _opened(path)
     except DamagedSegment:
-        # Another process may have put a new segment into its place meanwhile, and files of both were seen.
-        return _opened(path)
+        found = None
+    # Another process may have put a new segment into its place meanwhile: files of both were seen, or none.
+    return found or _opened(path)
 
 
 def _opened(path: Path) -> Segment | None:
     try:
         manifest = (path / MANIFEST).read_bytes()
-        segment = _segment_from(manifest, path)
+        segment = segment_from(manifest, path)
         for name, size in segment.sizes.items():
             found = (path / f"{name}.arrow").stat().st_size
             if found != size:
@@ -271,7 +275,7 @@ def open_record(path: Path, record: Record | None = None) -> Segment | None:
         if record is None:
             return None
     try:
-        segment = replace(_segment_from(record.manifest(), path), record=record)
+        segment = replace(segment_from(record.manifest(), path), record=record)
     except FileNotFoundError:  # dropped or removed since
         return None
     except OSError as error:
@@ -292,7 +296,16 @@ def record_at(path: Path) -> Record | None:
     return _records(root, exchange, symbol).get(window_of(path.name))
 
 
-def _segment_from(content: bytes, path: Path) -> Segment:
+def drop_all(path: Path) -> None:
+    """Drop all records of the segment that belongs at `path`. Raises OSError and UnreadableStore."""
+    # Each that is dropped may uncover another: two processes may have bundled the same.
+    while (record := record_at(path)) is not None:
+        with suppress(FileNotFoundError):  # another process was faster
+            drop(record)
+
+
+def segment_from(content: bytes, path: Path) -> Segment:
+    """Return the segment in the folder `path` whose manifest has `content`. Raises DamagedSegment."""
     try:
         manifest = unsealed_json(content)
         origin = dict(manifest["origin"])

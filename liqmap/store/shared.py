@@ -39,8 +39,8 @@ from liqmap.store.packs import (
     unpack,
 )
 from liqmap.store.places import check_place
-from liqmap.store.reading import verify_segment
-from liqmap.store.segments import MANIFEST, open_segment, segment_name, segment_path
+from liqmap.store.reading import check_belongs, verify_segment
+from liqmap.store.segments import MANIFEST, open_segment, segment_name
 from liqmap.store.writer import move_into_place
 
 if TYPE_CHECKING:
@@ -381,8 +381,8 @@ def _is_of(folder: Path, path: Path) -> bool:
         found = open_segment(folder)
         if found is None:
             return False
+        check_belongs(found, path)
         verify_segment(found)
     except DamagedSegment:
         return False
-    origin = found.origin
-    return segment_path(path.parents[_PATH_PARTS - 1], origin.exchange, origin.symbol, origin.window) == path
+    return True

@@ -6,6 +6,7 @@ import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -13,14 +14,14 @@ from uuid import uuid4
 import numpy as np
 
 from liqmap.errors import StoreError
-from liqmap.files import make_synced, sync_folder
+from liqmap.files import make_synced, open_folder, sync_folder
 from liqmap.files.seals import sealed_json
 from liqmap.model import Side
 from liqmap.model.window import TimeWindow
 from liqmap.store.borders import holes_between
 from liqmap.store.bundles import encoded
 from liqmap.store.columns import bars_of, bars_table, minutes_of, ordered_side, side_table
-from liqmap.store.reading import read_table
+from liqmap.store.reading import explained, read_table
 from liqmap.store.segments import (
     BAR_COLUMNS,
     BATCH_SECONDS,
@@ -31,7 +32,9 @@ from liqmap.store.segments import (
     Origin,
     Part,
     Segment,
+    drop_all,
     open_segment,
+    segment_from,
 )
 from liqmap.store.tables import put_table, write_table
 
@@ -53,14 +56,17 @@ _FIRST_ROWS, _ROWS = 1024, 8192
 _BAR_SECONDS = 3 * 3600  # of a batch of bars: a short window reads few of a day's
 
 
-def write_segment(path: Path, origin: Origin, trades: Trades, *, incoming: Path) -> Segment:
+def write_segment(
+    path: Path, origin: Origin, trades: Trades, *, incoming: Path, replaces: bool = False
+) -> Segment:
     """Store `trades`, ordered in time, as a segment at `path`.
 
-    It is written below `incoming` (same file system) and renamed when it is whole and on disk. Where
-    another process came first, its segment is kept. Raises StoreError if the disk is full.
+    It is written below `incoming` (same file system) and renamed when it is whole and on disk. What is there
+    already is kept, unless it `replaces` that; then it stays until this is whole. Raises StoreError if the
+    disk is full.
     """
     segment, tables = _planned(path, origin, trades)
-    return _write(segment, tables, incoming=incoming)
+    return _write(segment, tables, incoming=incoming, replaces=replaces)
 
 
 def recorded(path: Path, origin: Origin, trades: Trades) -> bytes:
@@ -69,9 +75,14 @@ def recorded(path: Path, origin: Origin, trades: Trades) -> bytes:
 
 
 def copied(segment: Segment) -> bytes:
-    """Return a segment as a record, byte by byte. Raises OSError."""
-    tables = (segment.file(f"{name}.arrow") for name in TABLES)
-    return encoded(segment.origin.symbol, segment.origin.window, segment.file(MANIFEST), tables)
+    """Return a segment as a record, byte by byte. Raises DamagedSegment or UnreadableStore."""
+    with explained(segment, MANIFEST):
+        manifest = segment.file(MANIFEST)
+    tables = []
+    for name in TABLES:
+        with explained(segment, f"{name}.arrow"):
+            tables.append(segment.file(f"{name}.arrow"))
+    return encoded(segment.origin.symbol, segment.origin.window, manifest, tables)
 
 
 def _planned(path: Path, origin: Origin, trades: Trades) -> tuple[Segment, _Tables]:
@@ -155,14 +166,19 @@ def _with_tables(segment: Segment, written: Mapping[str, Written]) -> Segment:
 def restate_origin(segment: Segment, origin: Origin, *, incoming: Path) -> None:
     """Write what is known of a segment's origin into its manifest; its tables stay as they are.
 
-    One that has been removed meanwhile stays so. Raises StoreError.
+    One that has been removed or replaced meanwhile stays so. Raises StoreError.
     """
     temporary = incoming / uuid4().hex
     try:
         temporary.mkdir(parents=True)
         _write_manifest(temporary, replace(segment, origin=origin))
-        with suppress(FileNotFoundError):
-            (temporary / MANIFEST).replace(segment.path / MANIFEST)
+        with suppress(FileNotFoundError), open_folder(segment.path) as folder:
+            # By the open folder: one that replaces it now must not get the manifest of other tables.
+            manifest = segment.path / MANIFEST if folder is None else MANIFEST
+            with open(manifest, "rb", opener=partial(os.open, dir_fd=folder)) as file:
+                found = segment_from(file.read(), segment.path)
+            if found == segment:
+                os.replace(temporary / MANIFEST, manifest, dst_dir_fd=folder)
     except OSError as error:
         raise StoreError(
             f"The trades could not be stored ({error.strerror or 'write error'}); check the store's disk."
@@ -187,7 +203,36 @@ def move_into_place(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def _write(segment: Segment, tables: _Tables, *, incoming: Path) -> Segment:
+def move_if(source: Path, target: Path, is_wanted: Callable[[Path], bool]) -> bool:
+    """Rename a segment's folder if it `is_wanted` there; else put it back, and return False.
+
+    Where it is looked at, no other process can replace it. Raises OSError, and what `is_wanted` raises.
+    """
+    source.rename(target)
+    wanted = False
+    try:
+        wanted = is_wanted(target)
+    finally:
+        if not wanted:
+            move_into_place(target, source)
+            shutil.rmtree(target, ignore_errors=True)  # where another has come in its place
+    return wanted
+
+
+def _put_in_place_of(target: Path, source: Path, *, incoming: Path) -> None:
+    """Put a whole segment's folder in the place of what is there, however often that changes."""
+    make_synced(target.parent)
+    while source.exists():
+        before = incoming / uuid4().hex
+        with suppress(FileNotFoundError):
+            target.rename(before)
+        move_into_place(source, target)
+        shutil.rmtree(before, ignore_errors=True)
+    # Only now: until then a reader finds the record.
+    drop_all(target)
+
+
+def _write(segment: Segment, tables: _Tables, *, incoming: Path, replaces: bool) -> Segment:
     temporary = incoming / uuid4().hex
     try:
         temporary.mkdir(parents=True)
@@ -198,7 +243,10 @@ def _write(segment: Segment, tables: _Tables, *, incoming: Path) -> Segment:
         }
         # Last, because the manifest vouches for the tables.
         _write_manifest(temporary, _with_tables(segment, written))
-        move_into_place(temporary, segment.path)
+        if replaces:
+            _put_in_place_of(segment.path, temporary, incoming=incoming)
+        else:
+            move_into_place(temporary, segment.path)
     except OSError as error:
         raise StoreError(
             f"The trades could not be stored ({error.strerror or 'write error'}); check the store's disk."

@@ -240,6 +240,11 @@ def test_damaged_record_is_marked_when_its_copy_is_on_the_disk(
     store: SegmentStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ):
     recorded_minutes(store, journal, 1)
+    (file,) = bundle_files(store.root)
+    found = read_contents(file).records["BTCUSDT"][minute(0)]
+    with file.open("r+b") as opened:
+        opened.seek(found.tables_at)
+        opened.write(b"?")
     synced, before_mark = list[Path](), list[Path]()
     monkeypatch.setattr("liqmap.files.sync_folder", synced.append)
     monkeypatch.setattr("liqmap.store.damaged.drop", lambda _: before_mark.extend(synced))
