@@ -54,16 +54,19 @@ class SweepPath:
         low, high = np.full(minutes, np.inf), np.full(minutes, -np.inf)
         # Traded prices first: where a mark price is known, it takes their place.
         known = [(traded.time, traded.low, traded.high)]
+        marked = 0
         if mark is not None:
-            known.append((mark.time, mark.values[0], mark.values[1]))
+            # Of a minute that the window cuts, a candle's extremes may be of after its end.
+            bounds = (window.start_ms // MINUTE_MS * MINUTE_MS, window.end_ms // MINUTE_MS * MINUTE_MS)
+            whole = slice(*np.searchsorted(mark.time, bounds).tolist())
+            marked = whole.stop - whole.start
+            known.append((mark.time[whole], mark.values[0][whole], mark.values[1][whole]))
         for time, lowest, highest in known:
             inside = slice(*np.searchsorted(time, (start, end)).tolist())
             place = (time[inside] - start) // MINUTE_MS
             low[place], high[place] = lowest[inside], highest[inside]
         # Of the window's own minutes, without those that only fill its first and last bin.
         wanted = -(-window.end_ms // MINUTE_MS) - window.start_ms // MINUTE_MS
-        bounds = (window.start_ms // MINUTE_MS * MINUTE_MS, window.end_ms)
-        marked = 0 if mark is None else int(np.diff(np.searchsorted(mark.time, bounds))[0])
         adverse = {Side.BUY: low, Side.SELL: high}
         return cls(
             start,

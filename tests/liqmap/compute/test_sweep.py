@@ -55,6 +55,25 @@ def test_aftermath_by_marks_is_what_a_look_at_each_minute_gives(
         assert found.soon[place] == max([95.0, *by_minute[minute + 1 : last + 1]])
 
 
+@pytest.mark.parametrize("seconds", [1, 30, 59])
+@pytest.mark.parametrize("bin_seconds", [60, 300])
+def test_mark_prices_of_the_minute_that_the_window_cuts_sweep_nothing(seconds: int, bin_seconds: int):
+    window = TimeWindow(START, START + timedelta(minutes=3, seconds=seconds))
+    times = window.start_ms + MINUTE_MS * np.arange(4)
+    price = np.full(4, 100.0)
+    # The last candle goes on after the window's end, where the mark price may have been anywhere.
+    mark = Series.of(
+        SeriesKind.MARK_PRICE, times.tolist(), [(99.0, 101.0, 100.0)] * 3 + [(50.0, 200.0, 90.0)]
+    )
+    sweeping = SweepPath.of(
+        window, PricePath(times, price, price, price), mark, bin_seconds=bin_seconds, timed=True
+    )
+    lowest, highest = (
+        sweeping.after(side, times[:1], None, timed=False).extreme[0] for side in (Side.BUY, Side.SELL)
+    )
+    assert (lowest, highest, sweeping.share) == (99.0, 101.0, 0.75)
+
+
 def test_path_says_how_much_of_the_window_has_marks():
     assert path([100.0] * 7 + [None] * 7, [100.0] * 14, bin_seconds=60).share == 0.5
 
