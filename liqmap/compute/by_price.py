@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from liqmap.compute.buckets import LevelSums
     from liqmap.compute.margin import MarginRules
-    from liqmap.compute.standing import EntryShares, Positions, SweptSearch
+    from liqmap.compute.standing import EntryShares, OpenShares, Positions, SweptSearch
     from liqmap.compute.values import PricePath, SideTrades
     from liqmap.model import MapRequest
 
@@ -37,7 +37,7 @@ _NEARLY: Final = 1e-11  # of quotients, more than the rounding to twelve digits 
 class _Swept(NamedTuple):
     """What was left of swept levels: a row for each leverage, and in it an element for each price.
 
-    `levels` are those of the prices, and `search` finds when they were swept.
+    `levels` are those of the prices, mirrored for shorts, and `search` finds when they were swept.
     """
 
     sums: NDArray[np.float64]
@@ -110,7 +110,7 @@ class PriceSums:
             self.opened += float(notional.sum())
             if self._weighs_swept:
                 self._swept = self._swept or self._nothing_swept(self._positions)
-                self._add_swept(self._positions, self._swept, place, standing, notional, entries)
+                self._add_swept(self._positions.shares, self._swept, place, standing, notional, entries)
             notional *= entries.left
         place -= lowest
         place *= self._sums.shape[1]
@@ -148,11 +148,12 @@ class PriceSums:
     def _nothing_swept(self, positions: Positions) -> _Swept:
         price = (self._first + np.arange(len(self._sums))) / self._unit
         sums = np.zeros((len(self._leverages), len(price)))
-        return _Swept(sums, self._levels(price), positions.search(self._side, self._levels))
+        sign = 1 if self._side is Side.BUY else -1
+        return _Swept(sums, sign * self._levels(price), positions.search(self._side, self._levels))
 
     def _add_swept(
         self,
-        positions: Positions,
+        shares: OpenShares,
         swept: _Swept,
         place: NDArray[np.int64],
         standing: NDArray[np.int8],
@@ -160,27 +161,30 @@ class PriceSums:
         entries: EntryShares,
     ) -> None:
         """Add what was left of each level when it was swept."""
-        factors = positions.shares.factors
+        # Sorted by how many of their levels stand, those that have lost a level are always the first ones.
+        order = np.argsort(standing, kind="stable")
+        counts = np.cumsum(np.bincount(standing, minlength=len(self._leverages)))
+        place, opened = place.take(order), opened.take(order)
+        interval, rest = entries.interval.take(order), entries.rest.take(order)
+        lowest, end = int(place.min()), int(place.max()) + 1
+        place -= lowest
+        # Few reach even the nearest level in their own interval.
+        (soon,) = np.nonzero(rest <= swept.levels[-1, lowest:end].take(place))
         # What is left is a quotient of two factors, of which one is the same at all leverages.
-        at_first = opened if factors is None else opened / factors.take(entries.interval)
+        if shares.factors is not None:
+            opened /= shares.factors.take(interval)
         for row in np.flatnonzero(self._share).tolist():
-            (gone,) = np.nonzero(standing <= row)
-            if not len(gone):
-                continue
-            price, interval = place.take(gone), entries.interval.take(gone)
-            until = positions.swept_in(
-                self._side,
-                swept.levels[row].take(price),
-                interval=interval,
-                rest=entries.rest.take(gone),
-                search=swept.search,
-                row=row,
-            )
-            left = at_first.take(gone)
-            left *= positions.shares.kept(interval, until) if factors is None else factors.take(until)
-            lowest = int(price.min())
-            price -= lowest
-            found = np.bincount(price, weights=left)
+            gone = slice(int(counts[row]))
+            level = swept.levels[row, lowest:end].take(place[gone])
+            until = swept.search.reached(row, level, interval[gone])
+            its = soon[: int(np.searchsorted(soon, gone.stop))]
+            its = its[rest[its] <= level[its]]
+            until[its] = interval[its]
+            if shares.factors is None:
+                left = opened[gone] * shares.kept(interval[gone], np.minimum(until, shares.last))
+            else:
+                left = opened[gone] * shares.factors.take(until)
+            found = np.bincount(place[gone], weights=left)
             swept.sums[row, lowest : lowest + len(found)] += found
 
     def _standing(self, price: NDArray[np.float64], bound: NDArray[np.float64]) -> NDArray[np.int8]:

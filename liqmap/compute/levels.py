@@ -327,6 +327,8 @@ class _Adding:
     def _too_large(self, trades: SideTrades) -> float:
         """Return the notional of trades that are too large for any of the leverages."""
         value = self._rules.tiered(trades.price, trades.notional)
+        if value.max(initial=0) <= self._surely_allowed:
+            return 0.0
         large = trades.chosen(np.flatnonzero(value > self._surely_allowed))
         if not len(large):
             return 0.0

@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
-from liqmap.compute.path import joined
 from liqmap.compute.reached import first_reached, lowest_spans, next_lower, reached_from
 from liqmap.compute.sweep import MINUTE_MS
 from liqmap.model import LevelFilter, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -65,7 +64,8 @@ class OpenShares:
     intervals, `unfit` had changes larger than their volume, which were cut to it. `logs` and `emptied` are
     running sums over the intervals, as `kept` needs them: of the logarithms of what each left, and of those
     that left nothing. `factors` are what all intervals up to each have left together, None where a float
-    cannot hold that; what is kept is then a quotient of two.
+    cannot hold that; what is kept is then a quotient of two. The last factor is there once more: what no
+    interval has reached is swept when the window ends.
     """
 
     edges: NDArray[np.int64]
@@ -86,7 +86,9 @@ class OpenShares:
         object.__setattr__(self, "logs", np.r_[0.0, np.cumsum(logs)])
         object.__setattr__(self, "emptied", np.r_[0, np.cumsum(everything)])
         long_enough = not everything.any() and self.logs[-1] > _LEAST_LOG
-        object.__setattr__(self, "factors", np.exp(self.logs[1:]) if long_enough else None)
+        object.__setattr__(
+            self, "factors", np.exp(np.append(self.logs[1:], self.logs[-1])) if long_enough else None
+        )
 
     def interval_of(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the interval of each time [ms]; the first or the last one's beyond the window."""
@@ -94,6 +96,9 @@ class OpenShares:
 
     def kept(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what is left at the end of interval `last` of what stood at the end of `first`."""
+        if self.factors is not None:
+            quotient: NDArray[np.float64] = self.factors.take(last) / self.factors.take(first)
+            return quotient
         # Products over a stretch are differences of running sums of logarithms; factors 0 are counted apart.
         left: NDArray[np.float64] = np.exp(self.logs[last + 1] - self.logs[first + 1])
         if self.emptied[-1]:
@@ -116,6 +121,7 @@ class _Sweeps(NamedTuple):
     start_ms: int
     rest: NDArray[np.float64]
     lowest: list[NDArray[np.float64]]
+    lower: NDArray[np.int64]
 
     def rest_after(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return `rest` of the minutes of `times` [ms]."""
@@ -132,6 +138,14 @@ class SweptSearch(NamedTuple):
     price: NDArray[np.float64]
     lower: NDArray[np.int64]
     first: list[NDArray[np.int64]]
+
+    def reached(self, row: int, level: NDArray[np.float64], interval: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the interval after its own `interval` in which each level is reached.
+
+        That is the number of intervals if there is none. The levels are those of the leverage in place `row`,
+        mirrored for shorts.
+        """
+        return reached_from(self.price, self.lower, level, self.first[row].take(interval))
 
 
 class EntryShares(NamedTuple):
@@ -155,17 +169,17 @@ class EntryShares(NamedTuple):
 class Positions:
     """What open interest leaves of positions, and when they are swept.
 
-    `left` is what is left at the window's end of what each interval opened, `traded` the parts of the
-    price path by the minute.
+    `left` is what is left at the window's end of what each interval opened, `traded` the price path by the
+    minute.
     """
 
     shares: OpenShares
     sweeps: Mapping[Side, _Sweeps]
     left: NDArray[np.float64]
-    traded: Sequence[PricePath]
+    traded: PricePath
 
     @classmethod
-    def of(cls, shares: OpenShares, path: SweepPath, traded: Sequence[PricePath]) -> Self:
+    def of(cls, shares: OpenShares, path: SweepPath, traded: PricePath) -> Self:
         """Return what `shares` leave of positions that are swept by `path` and opened at `traded` prices."""
         every = np.arange(shares.last + 1)
         left = shares.kept(every, np.full_like(every, shares.last))
@@ -198,7 +212,7 @@ class Positions:
 
         `levels` returns those of entries at some prices, a row for each leverage.
         """
-        traded = joined(self.traded)
+        traded = self.traded
         worst, prices = (np.maximum, traded.high) if side is Side.BUY else (np.minimum, traded.low)
         intervals, begin = np.unique(self.shares.interval_of(traded.time), return_index=True)
         nearest = np.ones(self.shares.last + 1)  # where nobody traded, there are no levels
@@ -216,9 +230,9 @@ class Positions:
         left = opened * entries.left
         if shown is LevelFilter.STANDING:
             (gone,) = np.nonzero(~levels.standing)
-            interval, rest = entries.interval[gone], entries.rest[gone]
-            until = self.swept_in(levels.side, levels.price[gone], interval=interval, rest=rest)
-            left[gone] = opened[gone] * self.shares.kept(interval, until)
+            interval, level = entries.interval.take(gone), levels.price.take(gone)
+            until = self.swept_in(levels.side, level, interval=interval, rest=entries.rest.take(gone))
+            left[gone] = opened.take(gone) * self.shares.kept(interval, until)
         return replace(levels, notional=left, selected=levels.notional, opened=opened)
 
     def swept_in(
@@ -228,18 +242,17 @@ class Positions:
         *,
         interval: NDArray[np.int64],
         rest: NDArray[np.float64],
-        search: SweptSearch | None = None,
-        row: int = 0,
     ) -> NDArray[np.int64]:
-        """Return the interval in which each of some swept levels was reached.
-
-        With a `search`, the levels are those of the leverage in place `row` of it.
-        """
+        """Return the interval in which each of some swept levels was reached."""
         level = level if side is Side.BUY else -level
-        if search is None:
-            later = first_reached(self.sweeps[side].lowest, level, interval + 1)
-        else:
-            later = reached_from(search.price, search.lower, level, search.first[row].take(interval))
+        sweeps = self.sweeps[side]
+        # Of each interval's levels, the nearest one is reached first.
+        nearest = np.full(self.shares.last + 1, -np.inf)
+        np.maximum.at(nearest, interval, level)
+        (its,) = np.nonzero(nearest > -np.inf)
+        first = np.zeros(len(nearest), np.int64)
+        first[its] = first_reached(sweeps.lowest, nearest[its], its + 1)
+        later = reached_from(sweeps.lowest[0], sweeps.lower, level, first.take(interval))
         # What nothing has reached lies beyond the last price, which sweeps it when the window ends.
         return np.where(rest <= level, interval, np.minimum(later, self.shares.last))
 
@@ -301,7 +314,8 @@ def _sweeps(path: SweepPath, shares: OpenShares, side: Side) -> _Sweeps:
     # Minute by minute of all intervals at once, which is faster than interval by interval.
     for minute in reversed(range(adverse.shape[1] - 1)):
         np.minimum(rest[:, minute + 1], adverse[:, minute + 1], out=rest[:, minute])
-    return _Sweeps(start_ms, rest.ravel(), lowest_spans(np.minimum(rest[:, 0], adverse[:, 0])))
+    lowest = lowest_spans(np.minimum(rest[:, 0], adverse[:, 0]))
+    return _Sweeps(start_ms, rest.ravel(), lowest, next_lower(lowest))
 
 
 def _known_interest(

@@ -76,7 +76,7 @@ def load(
     last_trade = at_ms(int(path.time[-1]))
     if not read.seconds:  # the path has bins, and the last second of the newest one is read anew to be exact
         last_trade = _last_second(newest, since=last_trade)
-    path_by_minutes = volume = None
+    path_by_minutes = volume = traded = None
     if mark is not None or weighs:
         traded = joined(read.minutes)
         path_by_minutes = SweepPath.of(request.window, traded, mark, bin_seconds=bin_seconds, timed=heatmap)
@@ -93,6 +93,7 @@ def load(
         held,
         tuple(read.seconds),
         tuple(read.minutes),
+        traded,
         None if mark is None else path_by_minutes,
         path_by_minutes,
         volume,

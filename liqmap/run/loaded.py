@@ -11,7 +11,7 @@ from liqmap.compute.aftermath import aftermath
 from liqmap.compute.path import coarsened, joined, median_prices
 from liqmap.compute.values import NEVER, Aftermath, Entries, PricePath, SideTrades
 from liqmap.model import GrossValue, Picture, Side
-from liqmap.store.bars import read_path_around
+from liqmap.store.bars import read_path_around, read_seconds_near
 from liqmap.store.largest import read_largest
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Loaded:
     `bin_seconds`, `trade_count` the number of each side's trades in the window. `cuts` says how many of each
     part's largest trades are selected, and `held` has these trades themselves if they are few. `seconds` are
     the parts' price paths by the second, if they were read for a short window. `minutes` are those by the
-    minute; they are read if mark prices sweep the levels, if open interest weighs them, or for a heatmap.
+    minute; they are read if mark prices sweep the levels, if open interest weighs them, or for a heatmap. In
+    the first two cases, `traded` is the path of all parts by the minute.
     `marks` is the path by mark price, if that sweeps the levels. Open interest also needs `path_by_minutes`,
     by which levels are swept, and the `volume` by the minute. No level is nearer to its entry than
     `least_distance`, a share of the price. `positions` says how open interest weighs the entries, None if it
@@ -56,6 +57,7 @@ class Loaded:
     held: Mapping[tuple[int, Side], Largest]
     seconds: tuple[PricePath, ...] = ()
     minutes: tuple[PricePath, ...] = ()
+    traded: PricePath | None = None
     marks: SweepPath | None = None
     path_by_minutes: SweepPath | None = None
     volume: Volume | None = None
@@ -119,23 +121,33 @@ class Loaded:
     def _by_part(self, *, timed: bool) -> Iterator[Entries]:
         # Newest first, so that the extremes of the price after each part are known when it is read.
         later = dict(NEVER)
+        wide = {side: self._wide_minutes(side, timed=timed) for side in Side}
         for index in reversed(range(len(self.parts))):
             found = {side: self._selected(index, side) for side in Side}
             trades = {side: each.trades for side, each in found.items()}
             if any(map(len, trades.values())):
-                yield Entries(trades, self._after(index, found, later, timed=timed))
+                its_wide = {side: each[index] for side, each in wide.items()}
+                yield Entries(trades, self._after(index, found, later, wide=its_wide, timed=timed))
             path = self.paths[index]
             later[Side.BUY] = min(later[Side.BUY], path.low.min(initial=np.inf))
             later[Side.SELL] = max(later[Side.SELL], path.high.max(initial=-np.inf))
 
     def _after(
-        self, index: int, found: Mapping[Side, Largest], later: Mapping[Side, float], *, timed: bool
+        self,
+        index: int,
+        found: Mapping[Side, Largest],
+        later: Mapping[Side, float],
+        *,
+        wide: Mapping[Side, NDArray[np.int64]],
+        timed: bool,
     ) -> dict[Side, Aftermath]:
-        """Return what the price did after the entries of a part; `later` are its extremes after the part."""
-        part, own = self.parts[index], {}
+        """Return what the price did after the entries of a part; `later` are its extremes after the part.
+
+        `wide` are the places of its `_wide_minutes`.
+        """
+        part = self.parts[index]
         trades = {side: each.trades for side, each in found.items()}
-        if self.marks is not None or self.positions is not None:
-            own = self._own_minutes(index, found, timed=timed)
+        own = self._own_minutes(index, found, wide)
         # A segment stores what the price did after each trade, until the segment's end. A part that ends
         # earlier needs the seconds instead.
         if self.marks is not None:
@@ -164,56 +176,61 @@ class Loaded:
         wanted = self.request.levels_csv or self.request.tables
         return wanted and isinstance(self.request.selection, GrossValue)
 
+    def _wide_minutes(self, side: Side, *, timed: bool) -> list[NDArray[np.int64]]:
+        """Return, of each part's minutes, the places of those that may sweep levels of their own entries.
+
+        Those are left out in which it does not matter, because later prices reach the levels as well.
+        """
+        path, minutes, distance = self.path_by_minutes, self.traded, self.least_distance
+        if path is None or minutes is None:
+            return [np.empty(0, np.int64)] * len(self.parts)
+        is_long = side is Side.BUY
+        # Few minutes have such a wide range that it may include a level of their own entries.
+        if is_long:
+            (wide,) = np.nonzero(minutes.low <= minutes.high * (1 - distance))
+        else:
+            (wide,) = np.nonzero(minutes.high >= minutes.low * (1 + distance))
+        # In few of these the price goes beyond all later ones.
+        later = _following(path, side, minutes.time[wide], self.positions, timed=timed)
+        wide = wide[minutes.low[wide] < later if is_long else minutes.high[wide] > later]
+        ends = np.cumsum([len(each.time) for each in self.minutes])
+        first = ends - [len(each.time) for each in self.minutes]
+        return [wide[slice(*np.searchsorted(wide, span))] - span[0] for span in zip(first, ends, strict=True)]
+
     def _own_minutes(
-        self, index: int, found: Mapping[Side, Largest], *, timed: bool
+        self, index: int, found: Mapping[Side, Largest], wide: Mapping[Side, NDArray[np.int64]]
     ) -> dict[Side, NDArray[np.float64]]:
         """Return the extremes of the traded prices after the entries in each one's own minute.
 
-        Seconds are read only where these may have reached a level, and where that matters; elsewhere the
-        extremes are infinite. A side without such entries is left out.
+        Seconds are read only where these may have reached a level, in `wide` minutes; elsewhere the extremes
+        are infinite. A side without such entries is left out.
         """
-        near = {side: self._near(index, each, timed=timed) for side, each in found.items()}
-        times = [each.trades.time[near[side]] for side, each in found.items()]
+        near = {side: self._near(index, found[side], each) for side, each in wide.items() if len(each)}
+        near = {side: each for side, each in near.items() if len(each)}
         own: dict[Side, NDArray[np.float64]] = {}
-        if any(map(len, times)):
-            # What lies far from the entries' own minutes is left out: nobody asks for it.
-            bars = self._path_around(index, np.concatenate(times), elsewhere=_NO_PATH)
-            for side, each in found.items():
-                if len(near[side]):
-                    chosen = each.trades.chosen(near[side])
-                    after = aftermath(bars, chosen, bin_seconds=60, later=NEVER[side])
-                    own[side] = np.full(len(each.trades), NEVER[side])
-                    own[side][near[side]] = after.extreme if after.soon is None else after.soon
+        if near:
+            times = np.concatenate([found[side].trades.time[each] for side, each in near.items()])
+            bars = self._seconds_near(index, times)
+            for side, each in near.items():
+                trades = found[side].trades
+                after = aftermath(bars, trades.chosen(each), bin_seconds=60, later=NEVER[side])
+                own[side] = np.full(len(trades), NEVER[side])
+                own[side][each] = after.extreme if after.soon is None else after.soon
         return own
 
-    def _near(self, index: int, found: Largest, *, timed: bool) -> NDArray[np.int64]:
-        """Return the places of trades whose nearest level the price may reach in their own minutes.
-
-        Those are left out for which it does not matter, because later prices reach the level as well.
-        """
-        trades, minutes, path = found.trades, self.minutes[index], self.path_by_minutes
-        is_long, distance = trades.side is Side.BUY, self.least_distance
-        nearest, adverse = (1 - distance, minutes.low) if is_long else (1 + distance, minutes.high)
-        # Few minutes have such a wide range that it may include a level of their own entries.
-        wide = minutes.low <= minutes.high * nearest if is_long else minutes.high >= minutes.low * nearest
-        chosen = np.flatnonzero(wide)
-        if path is None or not len(chosen):
-            return np.empty(0, np.int64)
-        # In few of these the price goes beyond all later ones.
-        later = _following(path, trades.side, minutes.time[chosen], self.positions, timed=timed)
-        chosen = chosen[adverse[chosen] < later if is_long else adverse[chosen] > later]
-        if not len(chosen):
-            return np.empty(0, np.int64)
-        number = (minutes.time - minutes.time[0]) // 60_000
-        place = np.full(int(number[-1]) + 1, -1)
-        place[number[chosen]] = chosen
+    def _near(self, index: int, found: Largest, wide: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places of trades in `wide` minutes whose nearest level may be reached in these."""
+        trades, minutes, distance = found.trades, self.minutes[index], self.least_distance
+        number = (minutes.time[wide] - minutes.time[0]) // 60_000
+        place = np.full(int(minutes.time[-1] - minutes.time[0]) // 60_000 + 1, -1)
+        place[number] = wide
         its = place[(trades.time - minutes.time[0]) // 60_000]
-        near = np.flatnonzero(its >= 0)
+        (near,) = np.nonzero(its >= 0)
         its, price, extreme = its[near], trades.price[near], found.extreme[near]
-        if is_long:
-            reached = np.maximum(minutes.low[its], extreme) <= price * nearest
+        if trades.side is Side.BUY:
+            reached = np.maximum(minutes.low[its], extreme) <= price * (1 - distance)
         else:
-            reached = np.minimum(minutes.high[its], extreme) >= price * nearest
+            reached = np.minimum(minutes.high[its], extreme) >= price * (1 + distance)
         return np.compress(reached, near)
 
     def _by_seconds(
@@ -239,17 +256,21 @@ class Loaded:
         # Its first bin may begin before it, where the part before has prices of its own.
         return PricePath(np.maximum(path.time, part.window.start_ms), path.low, path.high, path.close)
 
-    def _path_around(
-        self, index: int, times: NDArray[np.int64], *, elsewhere: PricePath | None = None
-    ) -> PricePath:
+    def _seconds_near(self, index: int, times: NDArray[np.int64]) -> PricePath:
+        """Return a part's price path by the second, which may leave out what is not near the `times` [ms]."""
+        if self.seconds:
+            return self.seconds[index]
+        part = self.parts[index]
+        return read_seconds_near(part.segment, part.window, times)[0]
+
+    def _path_around(self, index: int, times: NDArray[np.int64]) -> PricePath:
         """Return a part's price path: of seconds near the `times` [ms], and of minutes elsewhere.
 
-        With `elsewhere`, that takes the place of the minutes. Where it is less work, all is of seconds.
+        Where it is less work, all is of seconds.
         """
         if self.seconds:
             return self.seconds[index]
         part, minutes = self.parts[index], self.minutes[index] if self.minutes else None
-        minutes = minutes if elsewhere is None else elsewhere
         return read_path_around(part.segment, part.window, times, minutes=minutes)
 
     def _rest_of_bin(self, index: int) -> PricePath:

@@ -71,7 +71,8 @@ def positions_of(
     if request.positions is PositionModel.TRADES:
         return None
     symbol, window = request.market.symbol, request.window
-    if interest is None or loaded.volume is None or loaded.path_by_minutes is None:
+    path, traded = loaded.path_by_minutes, loaded.traded
+    if interest is None or loaded.volume is None or path is None or traded is None:
         raise RequestError(f"The open interest of {symbol} is not known in this window; {_RATHER_TRADES}.")
     shares = open_shares(window, interest, loaded.volume, covered=coverage.covered, turnover=request.turnover)
     # Earlier trades are left out, so a map of a small rest of the window would pass for one of all of it.
@@ -92,7 +93,7 @@ def positions_of(
             f"The open interest of {symbol} changed by more than its volume in {shares.unfit} of"
             f" {shares.judged} intervals, so it says too little; {_RATHER_TRADES}."
         )
-    return Positions.of(shares, loaded.path_by_minutes, loaded.minutes)
+    return Positions.of(shares, path, traded)
 
 
 def position_basis(request: MapRequest, positions: Positions | None) -> PositionBasis | None:

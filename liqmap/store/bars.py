@@ -108,29 +108,47 @@ def read_path_around(
     Where the two cannot be told apart, or some is near most of the time, all is of seconds. `minutes` is the
     window's path in minutes, where it has been read before. Raises DamagedSegment or UnreadableStore.
     """
+    seconds, span_ms = read_seconds_near(segment, window, times)
+    if not span_ms:
+        return seconds
+    if minutes is None:
+        minutes = path_of(read_bars(segment, window, bin_seconds=60))
+    start_ms = segment.origin.window.start_ms
+    near = np.unique((times - start_ms) // span_ms)
+    far = np.isin((minutes.time - start_ms) // span_ms, near, invert=True)
+    time = np.append(minutes.time[far], seconds.time)
+    order = np.argsort(time, kind="stable")
+    low, high, close = (
+        np.append(getattr(minutes, name)[far], getattr(seconds, name))[order]
+        for name in ("low", "high", "close")
+    )
+    return PricePath(time[order], low, high, close)
+
+
+def read_seconds_near(
+    segment: Segment, window: TimeWindow, times: NDArray[np.int64]
+) -> tuple[PricePath, int]:
+    """Return a window's seconds near the `times` [ms], and how long [ms] the stretches are that were read.
+
+    A stretch is read where one of the times lies in it. The length is 0 where all seconds were read: because
+    minutes cannot be put beside them, or because some time lies in most stretches. Raises DamagedSegment or
+    UnreadableStore.
+    """
     start_ms, end_ms = segment.origin.window.start_ms, segment.origin.window.end_ms
     with reading(segment, "bars") as table:
         span_ms = 1000 * _batch_seconds(table)
         # Seconds and minutes can be put side by side only where batches and window begin with a minute.
         if not span_ms or any(each % 60_000 for each in (span_ms, start_ms, window.start_ms, window.end_ms)):
-            return path_of(read_bars(segment, window))
+            return path_of(read_bars(segment, window)), 0
         near = np.unique((times - start_ms) // span_ms)
         # Reading most batches one by one costs more than reading all of them at once.
         if 2 * len(near) * span_ms > end_ms - start_ms:
-            return path_of(read_bars(segment, window))
+            return path_of(read_bars(segment, window)), 0
         batches = [batch for number in near.tolist() for batch in table.batches(number, number + 1)]
         second, *prices = (column_of(batches, table.schema.field(name)) for name in _PATH_COLUMNS)
-    if minutes is None:
-        minutes = path_of(read_bars(segment, window, bin_seconds=60))
-    far = np.isin((minutes.time - start_ms) // span_ms, near, invert=True)
-    time = np.append(minutes.time[far], start_ms + second.astype(np.int64) * 1000)
-    order = np.argsort(time, kind="stable")
-    order = order[slice(*np.searchsorted(time[order], (window.start_ms, window.end_ms)))]
-    low, high, close = (
-        np.append(values[far], seconds)[order]
-        for values, seconds in zip((minutes.low, minutes.high, minutes.close), prices, strict=True)
-    )
-    return PricePath(time[order], low, high, close)
+    time = start_ms + second.astype(np.int64) * 1000
+    inside = slice(*np.searchsorted(time, (window.start_ms, window.end_ms)))
+    return PricePath(time[inside], *(each[inside] for each in prices)), span_ms
 
 
 def path_of(bars: Bars) -> PricePath:

@@ -221,7 +221,7 @@ def moving_market(
         trades[side] = SideTrades(side, times, ticks / 10, notional)
         own = (low if side is Side.BUY else high)[minute]
         after[side] = sweeping.after(side, times, own, timed=False)
-    return trades, after, traded, Positions.of(shares, sweeping, [traded])
+    return trades, after, traded, Positions.of(shares, sweeping, traded)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -171,7 +171,7 @@ def test_interval_in_which_a_level_was_swept_is_that_of_the_first_minute_that_re
     traded = PricePath(times, low, low, low)
     path = SweepPath.of(window, traded, None, bin_seconds=60, timed=False)
     found = shares([100.0] * 5, [1.0] * 4)
-    levels, positions = np.arange(90.0, 111.0), Positions.of(found, path, [traded])
+    levels, positions = np.arange(90.0, 111.0), Positions.of(found, path, traded)
     minute = offset // 60_000
     own = np.full(21, prices[minute])
     entries = positions.entries(Side.BUY, np.full(21, window.start_ms + offset), own)
