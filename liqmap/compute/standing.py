@@ -268,7 +268,7 @@ def open_shares(
     """Return what each interval of `window` opened and closed.
 
     `covered` are the parts of the window whose trades are all in `volume`; only intervals inside them are
-    judged.
+    judged. Of others, the volume is taken to be that of their covered part all along.
     """
     edges = np.unique(
         np.r_[window.start_ms, np.arange(-(-window.start_ms // GRID_MS) * GRID_MS, window.end_ms, GRID_MS)]
@@ -278,10 +278,14 @@ def open_shares(
     traded = np.bincount(_interval_of(volume.time, edges), weights=volume.size, minlength=len(edges) - 1)
     change = np.nan_to_num(np.diff(known))
     unknown = np.isnan(np.diff(known)) | (edges[:-1] >= known_until)
-    whole = _inside(edges, covered) & ~unknown
+    share = _covered_share(edges, covered)
+    whole = (share == 1) & ~unknown
     unfit = whole & (np.abs(change) > traded * (1 + _SLACK))
-    change = np.clip(change, -traded, traded)
-    offset = turnover * (traded - np.abs(change)) / 2
+    traded = np.divide(traded, share, out=np.zeros(len(share)), where=share > 0)
+    # Where trades are unknown, any volume may have been traded, and open interest changed all the same.
+    most = np.where(share == 1, traded, np.maximum(traded, np.abs(change)))
+    change = np.clip(change, -most, most)
+    offset = turnover * (most - np.abs(change)) / 2
     opens, closes = np.maximum(change, 0) + offset, np.maximum(-change, 0) + offset
     before = np.nan_to_num(known[:-1])
     opened = np.divide(opens, traded, out=np.zeros_like(opens), where=traded > 0)
@@ -355,8 +359,9 @@ def _fresh(interest: Series, volume: Volume) -> NDArray[np.bool_]:
     return fresh
 
 
-def _inside(edges: NDArray[np.int64], covered: Iterable[TimeWindow]) -> NDArray[np.bool_]:
-    inside = np.zeros(len(edges) - 1, np.bool_)
+def _covered_share(edges: NDArray[np.int64], covered: Iterable[TimeWindow]) -> NDArray[np.float64]:
+    """Return which share of each interval the disjoint windows `covered` cover."""
+    inside = np.zeros(len(edges) - 1, np.int64)
     for each in covered:
-        inside |= (edges[:-1] >= each.start_ms) & (edges[1:] <= each.end_ms)
-    return inside
+        inside += np.maximum(np.minimum(edges[1:], each.end_ms) - np.maximum(edges[:-1], each.start_ms), 0)
+    return inside / np.diff(edges)

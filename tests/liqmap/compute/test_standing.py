@@ -179,3 +179,29 @@ def test_interval_in_which_a_level_was_swept_is_that_of_the_first_minute_that_re
     for level, place in zip(levels, interval, strict=True):
         reached = [each for each in range(minute, 60) if prices[each] <= level]
         assert place == (reached[0] // 15 if reached else 3)  # what nothing reaches, the last price sweeps
+
+
+@pytest.mark.parametrize(
+    ("lost", "kept"), [((60, 180), 0.9), ((60, 165), 0.9), ((1, 14), 0.9), ((0, 0), 0.9)]
+)
+def test_gap_of_trades_hides_no_change_of_open_interest(lost: tuple[int, int], kept: float):
+    kind, start = SeriesKind.OPEN_INTEREST, datetime(2026, 10, 1, tzinfo=UTC)
+    window = TimeWindow(start, start + timedelta(hours=4))
+    # It grows by 15 in the first hour, falls by a tenth in the next two, and then stands still.
+    hour = np.arange(-1, 48) * 5 / 60 + 5 / 60
+    value = np.interp(hour, [0, 1, 3, 4], [1000.0, 1015, 0.9 * 1015, 0.9 * 1015])
+    starts = [window.start_ms + place * kind.step_ms for place in range(-1, 48)]
+    interest = Series.of(kind, starts, [(each,) for each in value])
+    minutes = np.arange(240)
+    there = (minutes < lost[0]) | (minutes >= lost[1])
+    volume = Volume(window.start_ms + minutes[there] * 60_000, np.full(there.sum(), 10.0))
+    parts = [(0, lost[0]), (lost[1], 240)]
+    covered = [
+        TimeWindow(start + timedelta(minutes=first), start + timedelta(minutes=end))
+        for first, end in parts
+        if first < end
+    ]
+    found = open_shares(window, interest, volume, covered=covered, turnover=0.0)
+    assert found.kept(np.array([3]), np.array([15])) == pytest.approx(kept)
+    assert found.opened[:4] == pytest.approx([0.025] * 4)
+    assert found.unfit == 0
