@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,7 @@ from liqmap.store.damaged import set_file_aside
 from liqmap.store.segments import is_segment, segment_path, window_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -66,13 +68,26 @@ class SeriesStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._pieces: LRUCache[tuple[Market, SeriesKind, TimeWindow], Piece] = LRUCache(_KEPT_PIECES)
+        self._lock = threading.Lock()  # of the pieces in memory: several threads read and write
 
     def read(self, market: Market, kind: SeriesKind, window: TimeWindow) -> Held:
         """Return what there is of `window`; a damaged piece is set aside. Raises UnreadableStore."""
+        looked_at: set[TimeWindow] = set()
+        while True:
+            windows = set(self._windows(market, kind))
+            held = self._held(market, kind, window, windows)
+            # Another process may have joined pieces to a longer one before they were read.
+            if held.covered == (window,) or windows == looked_at:
+                return held
+            looked_at = windows
+
+    def _held(
+        self, market: Market, kind: SeriesKind, window: TimeWindow, windows: Iterable[TimeWindow]
+    ) -> Held:
         found: list[Series] = []
         lacking, covered = [window], []
         # The longest first, so that as few pieces as possible are read.
-        for each in sorted(self._windows(market, kind), key=lambda each: (-each.length, each.start)):
+        for each in sorted(windows, key=lambda each: (-each.length, each.start)):
             wanted = [part for part in map(each.overlap, lacking) if part is not None]
             piece = self._piece(market, kind, each) if wanted else None
             if piece is not None:
@@ -108,19 +123,21 @@ class SeriesStore:
         path = self._path(market, kind, whole)
         try:
             _write(path, _packed(joined))
-            # Only now: a process that is killed before has the rows twice, and never not at all.
-            for each in near:
-                if each != whole:
-                    self._path(market, kind, each).unlink(missing_ok=True)
+            # Only now: a process that is killed before has the rows twice, and never not at all. Those that
+            # could not be read may hold more.
+            for each in known:
+                if each.window != whole:
+                    self._path(market, kind, each.window).unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(
                 f"A series could not be stored ({error.strerror or 'write error'}); check the store's disk."
             ) from error
-        self._pieces[market, kind, whole] = joined
+        self._keep(joined)
 
     def _piece(self, market: Market, kind: SeriesKind, window: TimeWindow) -> Piece | None:
         # Kept by what it is, because a long window has hundreds of pieces, and paths are slow to make.
-        known = self._pieces.get((market, kind, window))
+        with self._lock:
+            known = self._pieces.get((market, kind, window))
         if known is not None:
             return known
         path = self._path(market, kind, window)
@@ -136,8 +153,12 @@ class SeriesStore:
             with suppress(OSError):
                 set_file_aside(self._root, path)
             return None
-        self._pieces[market, kind, window] = piece
+        self._keep(piece)
         return piece
+
+    def _keep(self, piece: Piece) -> None:
+        with self._lock:
+            self._pieces[piece.market, piece.series.kind, piece.window] = piece
 
     def _windows(self, market: Market, kind: SeriesKind) -> list[TimeWindow]:
         names = (name.removesuffix(_SUFFIX) for name in names_in(self._folder(market, kind)))
