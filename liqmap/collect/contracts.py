@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.clock import is_recent
 from liqmap.collect.pages import pages_of
-from liqmap.errors import DataError, LiqmapError, RequestError
+from liqmap.errors import DataError, LiqmapError, RequestError, UnreadableStore
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.protocol import Instrument
 from liqmap.files import unreadable, write_file
@@ -106,7 +106,10 @@ class Contracts:
         # So that several requests at once fetch them only once.
         async with self._locks[exchange]:
             now = self._clock.now()
-            kept = self._kept.get(exchange) or await asyncio.to_thread(self._read, exchange)
+            kept = self._kept.get(exchange)
+            if kept is None or not is_recent(kept.fetched, now=now, within=kept_for):
+                # Another process may have fetched them since, and seen on which day one changed.
+                kept = await asyncio.to_thread(self._newest, exchange, kept)
             if kept is None or not is_recent(kept.fetched, now=now, within=kept_for):
                 kept = await self._fetched(exchange, instruments, kept, now)
             self._kept[exchange] = kept
@@ -141,6 +144,16 @@ class Contracts:
             # Until it ends, this process knows them all the same.
             log.warning("the contracts of %s could not be kept: %s", exchange, error)
         return fresh
+
+    def _newest(self, exchange: Exchange, known: _Kept | None) -> _Kept | None:
+        """Return what was fetched last of what is kept and what is `known`. Raises UnreadableStore."""
+        try:
+            kept = self._read(exchange)
+        except UnreadableStore:
+            if known is None:
+                raise
+            return known
+        return max(filter(None, (kept, known)), key=lambda each: each.fetched, default=None)
 
     def _read(self, exchange: Exchange) -> _Kept | None:
         """Return what is kept, None if nothing sound is. Raises UnreadableStore."""

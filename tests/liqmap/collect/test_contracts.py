@@ -160,3 +160,18 @@ async def test_file_that_cannot_be_read_is_not_replaced(made: Any, okx: Okx, tmp
     with pytest.raises(UnreadableStore):
         await made().unit(OKX, "BTCUSDT", on=NOW.date())
     assert okx.asked == 0
+
+
+async def test_day_of_a_change_that_another_process_saw_is_kept(made: Any, okx: Okx, clock: SimulatedClock):
+    first, second = made(), made()
+    for each in (first, second):
+        assert await each.unit(OKX, "BTCUSDT", on=date(2026, 6, 1)) == 0.01
+    okx.changes = {"ctVal": "0.1"}
+    await clock.advance(KEPT_FOR.total_seconds())
+    assert await second.unit(OKX, "BTCUSDT", on=date(2026, 6, 2)) == 0.1
+    await clock.advance(KEPT_FOR.total_seconds() - 1)
+    assert await first.unit(OKX, "BTCUSDT", on=date(2026, 6, 2)) == 0.1
+    await clock.advance(KEPT_FOR.total_seconds())
+    for each in (first, second, made()):
+        assert await each.unit(OKX, "BTCUSDT", on=date(2026, 6, 2)) == 0.1
+        assert await each.unit(OKX, "BTCUSDT", on=date(2026, 6, 1)) == 0.01
