@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from liqmap.compute.margin import Brackets
 from liqmap.errors import DataError
-from liqmap.files import matching
+from liqmap.files import matching, version_of
 from liqmap.files.seals import unsealed_table
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def read_table(path: Path) -> tuple[str, Mapping[str, str]]:
     Raises DataError if the table cannot be read.
     """
     try:
-        return _read_table(path, path.stat().st_mtime_ns)
+        return _read_table(path, version_of(path))
     except (OSError, ValueError) as error:
         raise _unreadable(path) from error
 
@@ -98,8 +98,8 @@ def table_name(exchange: Exchange, day: date) -> str:
 
 
 @lru_cache(_CACHED_TABLES)
-def _read_table(path: Path, changed: int) -> tuple[str, Mapping[str, str]]:
-    del changed  # part of the cache's key only: a file that was rewritten is read again
+def _read_table(path: Path, version: tuple[int, int, int]) -> tuple[str, Mapping[str, str]]:
+    del version  # part of the cache's key only: a file that was rewritten is read again
     first, *lines = unsealed_table(path.read_bytes()).splitlines()
     tiers = (line.partition(" ") for line in lines if not line.startswith("#"))
     return first.strip("# "), {symbol: rest for symbol, _, rest in tiers}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from filelock import FileLock, Timeout
-
 from liqmap.brackets import read_table, table_name, tables_of
 from liqmap.brackets.tiers import tiers_text
 from liqmap.errors import DataError, RequestError
-from liqmap.files import write_file
+from liqmap.files import locked, write_file
 from liqmap.files.seals import sealed_table
 from liqmap.model import Exchange, Market
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
     from liqmap.exchanges.messages import RiskTier
 
-_LOCK_SECONDS = 10.0
 _COLUMNS = "# symbol, then its tiers: cap (of value or size), maintenance margin rate, maximum leverage"
 
 
@@ -53,11 +50,11 @@ def save_tiers(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Several processes may share a store, and each reads the table before it writes it.
-        with FileLock(folder / "lock", timeout=_LOCK_SECONDS):
+        with locked(folder):
             changed = _changes(folder, exchange, written)
             if changed:
                 _write(folder / table_name(exchange, day), f"{source}, {day}", changed)
-    except (OSError, RequestError, Timeout) as error:
+    except (OSError, RequestError) as error:
         raise DataError(f"The brackets of {exchange} cannot be saved in {folder.name}: {error}") from error
     return Saved(frozenset(changed), frozenset(published.keys() - written.keys()))
 

@@ -14,7 +14,7 @@ from liqmap.clock import is_recent
 from liqmap.collect.pages import pages_of
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.exchanges import EXCHANGES, OWNERS
-from liqmap.files import write_file
+from liqmap.files import locked, write_file
 from liqmap.files.seals import sealed_json, unsealed_json
 from liqmap.net.pace import done_or_late
 from liqmap.store.damaged import set_file_aside
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from liqmap.brackets import Table
     from liqmap.clock import Clock
     from liqmap.collect.clients import Clients
     from liqmap.collect.contracts import Contracts
@@ -241,16 +242,23 @@ class BracketTables:
         return saved
 
     def _set_damaged_aside(self, exchange: Exchange) -> None:
-        for table in tables_of(exchange, (self.folder,)):
-            try:
-                read_table(table.path)
-            except DataError as error:
-                # Any other cause, such as a file of another user, is not the table's and may pass.
-                if isinstance(error.__cause__, ValueError) and table.path.parent == self.folder:
+        if any(map(self._is_damaged, tables_of(exchange, (self.folder,)))):
+            with suppress(OSError), locked(self.folder):
+                # Looked at again: another process may have set one aside, and saved a new one of its day.
+                for table in filter(self._is_damaged, tables_of(exchange, (self.folder,))):
                     log.warning("the table of brackets %s is damaged and set aside", table.path.name)
-                    with suppress(OSError):
-                        set_file_aside(self.folder.parent, table.path)
-                        self._checks.forget()  # what it held is to be fetched again
+                    set_file_aside(self.folder.parent, table.path)
+                    self._checks.forget()  # what it held is to be fetched again
+
+    def _is_damaged(self, table: Table) -> bool:
+        if table.path.parent != self.folder:
+            return False
+        try:
+            read_table(table.path)
+        except DataError as error:
+            # Any other cause, such as a file of another user, is not the table's and may pass.
+            return isinstance(error.__cause__, ValueError)
+        return False
 
     def _is_known(self, exchange: Exchange, symbol: str, key: str) -> bool:
         return self._is_fresh(key) or (self._is_fresh(exchange) and self._names(exchange, symbol))
@@ -278,7 +286,18 @@ class _Checks:
         return self._all().get(key)
 
     def note(self, key: str, now: datetime) -> None:
-        """Note that the brackets of `key` were fetched. Raises RequestError if that cannot be written."""
+        """Note that the brackets of `key` were fetched. Raises DataError if that cannot be written."""
+        try:
+            # Symbols are fetched side by side, and each note keeps those of the others.
+            with locked(self._path.parent):
+                self._note(key, now)
+        except OSError as error:
+            raise DataError(
+                f"It cannot be noted when brackets were fetched ({error.strerror or error}); check the"
+                " store's disk."
+            ) from error
+
+    def _note(self, key: str, now: datetime) -> None:
         fresh = {
             each: moment
             for each, moment in self._all().items()

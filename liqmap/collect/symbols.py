@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.brackets import bracketed_symbols
 from liqmap.exchanges import EXCHANGES
-from liqmap.files import write_file
+from liqmap.files import version_of, write_file
 from liqmap.files.seals import sealed_json, unsealed_json
 from liqmap.parsing import POPULAR_SYMBOLS, complete_symbol
 from liqmap.store.segments import symbol_folder
@@ -80,7 +80,7 @@ class KnownSymbols:
         """Return the exchange's list as it was fetched last, None if that is not known."""
         path, latest = self._path(exchange), self._latest.get(exchange)
         try:
-            kept = _read(path, path.stat().st_mtime_ns)
+            kept = _read(path, version_of(path))
         except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
             return latest  # absent or damaged: it will be fetched again
         # Another process may have written the file, or this one may be unable to write it.
@@ -115,8 +115,8 @@ class KnownSymbols:
 
 
 @lru_cache(8)
-def _read(path: Path, changed: int) -> Listing:
-    del changed  # part of the cache's key only: a file that was rewritten is read again
+def _read(path: Path, version: tuple[int, int, int]) -> Listing:
+    del version  # part of the cache's key only: a file that was rewritten is read again
     content = unsealed_json(path.read_bytes())
     fetched = datetime.fromisoformat(content["fetched"])
     if fetched.tzinfo is None:

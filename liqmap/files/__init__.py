@@ -12,6 +12,8 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from filelock import FileLock
+
 from liqmap.errors import RequestError, UnreadableStore
 from liqmap.model import (
     DEFAULT_EXCHANGE,
@@ -33,6 +35,7 @@ _FEW_COLOURS: Final = 64
 ABANDONED_AFTER: Final = 86_400.0
 """Seconds after which a half-written file is abandoned: no write takes a day, so its process is gone."""
 
+_LOCK_SECONDS = 10.0  # others only write a small file meanwhile
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows only
 _DESCRIPTORS = Path("/proc/self/fd")
 # What kernels and file systems answer that know no files without a name.
@@ -177,6 +180,21 @@ def remove_abandoned(folder: Path, *, before: float, below: bool = False) -> Non
         with suppress(OSError):  # another process has removed it, or it belongs to another user
             if path.stat().st_mtime < before:
                 path.unlink()
+
+
+def locked(folder: Path) -> FileLock:
+    """Return the lock of a folder, for whoever writes a file of it anew from what the file holds.
+
+    Taking it raises OSError, also after too long a wait for others.
+    """
+    return FileLock(folder / "lock", timeout=_LOCK_SECONDS)
+
+
+def version_of(path: Path) -> tuple[int, int, int]:
+    """Return what differs once a file has been replaced. Raises OSError."""
+    stat = path.stat()
+    # Two replacements can be of one time: clocks of file systems tick some milliseconds apart.
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:

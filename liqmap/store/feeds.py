@@ -15,7 +15,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Final
 
-from liqmap.files import make_synced, replace_file, unreadable
+from liqmap.files import locked, make_synced, replace_file, unreadable
 from liqmap.files.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.model.window import TimeWindow, at_ms, merged
 from liqmap.store.damaged import set_file_aside
@@ -41,20 +41,19 @@ def note_feed(root: Path, exchange: Exchange, symbol: str, window: TimeWindow) -
     """
     path = feed_path(root, exchange, symbol, window.start.date())
     make_synced(path.parent)
-    try:
-        noted = _spans(path.read_bytes())
-    except FileNotFoundError:
-        noted = []
-    except BrokenSeal as error:
-        set_file_aside(root, path)
-        log.warning("damaged and set aside: when liquidations of %s were received, %s", symbol, error)
-        noted = []
-    replace_file(path, sealed_table(_HEADER + _text(merged([*noted, window]))), mode=0o600, sync=True)
+    # What a recorder receives and what is fetched of the same day are noted by several threads and processes.
+    with locked(path.parent):
+        noted = _noted(root, path)
+        replace_file(path, sealed_table(_HEADER + _text(merged([*noted, window]))), mode=0o600, sync=True)
 
 
 def forget_feed(root: Path, exchange: Exchange, symbol: str, day: date) -> None:
     """Forget when the liquidations of a day were received, as they are lost. Raises OSError."""
-    feed_path(root, exchange, symbol, day).unlink(missing_ok=True)
+    path = feed_path(root, exchange, symbol, day)
+    if path.parent.is_dir():
+        # Else who is noting a span just now would write the others again.
+        with locked(path.parent):
+            path.unlink(missing_ok=True)
 
 
 def feed_windows(root: Path, exchange: Exchange, symbol: str, day: date) -> list[TimeWindow]:
@@ -97,6 +96,19 @@ def verify_feed(path: Path) -> None:
 def feed_path(root: Path, exchange: Exchange, symbol: str, day: date) -> Path:
     """Return where a day's spans are kept: beside its liquidations."""
     return root / "liquidations" / exchange / symbol / f"{day}.feed"
+
+
+def _noted(root: Path, path: Path) -> list[TimeWindow]:
+    """Return the spans of a table, none where there is none that is sound. Raises OSError."""
+    try:
+        return _spans(path.read_bytes())
+    except FileNotFoundError:
+        return []
+    except BrokenSeal as error:
+        set_file_aside(root, path)
+        symbol = path.parent.name
+        log.warning("damaged and set aside: when liquidations of %s were received, %s", symbol, error)
+        return []
 
 
 def _spans(content: bytes) -> list[TimeWindow]:

@@ -17,11 +17,9 @@ from collections import Counter, defaultdict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from filelock import FileLock
-
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import Liquidation
-from liqmap.files import make_synced, replace_file, unreadable
+from liqmap.files import locked, make_synced, replace_file, unreadable
 from liqmap.files.seals import BrokenSeal, sealed_table, unsealed_table
 from liqmap.model import Side
 from liqmap.model.window import at_ms
@@ -43,7 +41,6 @@ COLUMNS: Final = ("time_ms", "position", "price", "size", "stream", "bankruptcy"
 _HEADER = ",".join(COLUMNS) + "\n"
 _HEADER_BEFORE = ",".join(COLUMNS[:-1]) + "\n"
 _COMMENT = "# liquidations\n"
-_LOCK_SECONDS = 10.0
 
 
 def append_liquidations(
@@ -51,10 +48,12 @@ def append_liquidations(
 ) -> None:
     """Add liquidations to the tables below the store's `root`, each written whole or not at all.
 
-    A damaged table is set aside, and a new one begins. Raises OSError if a table cannot be written.
+    A damaged table is set aside, and a new one begins. Other processes that add some wait. Raises OSError if
+    a table cannot be written, or after too long a wait.
     """
     for path, rows in _rows_by_table(root, exchange, liquidations, complete=complete).items():
-        _write(path, _kept(root, path) + "".join(rows))
+        with _locked(path):
+            _write(path, _kept(root, path) + "".join(rows))
 
 
 def merge_liquidations(
@@ -62,7 +61,7 @@ def merge_liquidations(
 ) -> None:
     """Add liquidations as `append_liquidations` does, except those that are in their table already.
 
-    Other processes that merge wait. Raises OSError if a table cannot be written, or after too long a wait.
+    Raises OSError alike.
     """
     for path, rows in _rows_by_table(root, exchange, liquidations, complete=complete).items():
         with _locked(path):
@@ -171,7 +170,7 @@ def _merge(root: Path, path: Path, rows: Sequence[str]) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     make_synced(path.parent)
-    with FileLock(path.parent / "lock", timeout=_LOCK_SECONDS):
+    with locked(path.parent):
         yield
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from liqmap.brackets import SHIPPED, bracketed_symbols, find_brackets, table_name
 from liqmap.errors import DataError
+from liqmap.files import replace_file
 from liqmap.model import Exchange
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "brackets"
@@ -127,3 +128,13 @@ def test_shipped_tables_are_the_published_ones(name: str, day: date):
             assert found.brackets.rate[place] == rate
             assert found.brackets.max_leverage[place] == leverage
             assert found.brackets.deduction[place] == pytest.approx(deduction)
+
+
+def test_table_that_was_replaced_within_a_tick_of_the_clock_is_read_again(tmp_path: Path):
+    path = tmp_path / table_name(Exchange.BINANCE, date(2027, 1, 1))
+    for rate in (0.01, 0.02):
+        replace_file(path, f"# fetched\nBTCUSDT 1000,{rate},50\n".encode())
+        os.utime(path, ns=(0, 0))
+        found = find_brackets(Exchange.BINANCE, "BTCUSDT", on=date(2027, 1, 2), folders=(tmp_path,))
+        assert found is not None
+        assert found.brackets.rate.tolist() == [rate]

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from liqmap.brackets import DatedBrackets, find_brackets
+from liqmap.brackets import DatedBrackets, Table, find_brackets
 from liqmap.brackets.save import Saved
 from liqmap.cli.main import main
+from liqmap.collect import brackets
 from liqmap.collect.brackets import KEPT_FOR, PATIENCE, RETRIED_AFTER, BracketTables
 from liqmap.collect.clients import rest_clients
 from liqmap.collect.contracts import Contracts
 from liqmap.errors import DataError
 from liqmap.exchanges.messages import RiskTier, SymbolTiers
+from liqmap.files import locked, replace_file
 from liqmap.model import Exchange, MarginModel
 from liqmap.net.session import open_session
 from liqmap.settings import (
@@ -32,6 +34,7 @@ from liqmap.settings import (
 )
 from liqmap.simulator import LISTINGS, Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.damaged import damage_in
+from tests.liqmap.interleaved import begun_at
 from tests.liqmap.market_time import until
 from tests.served import served
 
@@ -380,6 +383,38 @@ async def test_damaged_table_is_set_aside_and_what_can_be_is_fetched_again(
         (TODAY, 2500) if exchange is BYBIT else (date(2026, 9, 1), 300_000)
     )
     assert damage_in(tmp_path).count == 1
+
+
+async def test_table_that_another_process_saves_anew_is_not_set_aside(
+    tables: BracketTables, monkeypatch: pytest.MonkeyPatch
+):
+    await tables.refresh(BYBIT)
+    (path,) = tables.folder.glob("bybit-*.txt")
+    whole, judged = path.read_bytes(), BracketTables._is_damaged
+    path.write_bytes(b"?" + whole)
+
+    def judge(self: BracketTables, table: Table) -> bool:
+        found = judged(self, table)
+        replace_file(path, whole)
+        return found
+
+    monkeypatch.setattr(BracketTables, "_is_damaged", judge)
+    await tables.current(MarginModel.BYBIT, "BTCUSDT")
+    assert path.read_bytes() == whole
+    assert damage_in(tables.folder.parent).count == 0
+
+
+async def test_fetches_that_two_note_at_once_are_both_noted(
+    tables: BracketTables, monkeypatch: pytest.MonkeyPatch
+):
+    def note(key: str) -> None:
+        tables._checks.note(key, NOW)
+
+    note("bybit")
+    with begun_at(monkeypatch, brackets, "write_file", lambda: note("okx")) as other:
+        monkeypatch.setattr("liqmap.collect.brackets.locked", other.watch(locked))
+        note("binance")
+    assert all(tables._checks.read(key) == NOW for key in ("bybit", "okx", "binance"))
 
 
 def test_command_says_what_it_fetched_and_what_is_without_brackets(

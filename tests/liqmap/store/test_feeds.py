@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from liqmap.errors import UnreadableStore
+from liqmap.files import locked
 from liqmap.files.seals import BrokenSeal
 from liqmap.model import Exchange
 from liqmap.model.window import TimeWindow
+from liqmap.store import feeds
 from liqmap.store.damaged import files_aside
-from liqmap.store.feeds import feed_coverage, feed_path, feed_windows, note_feed, verify_feed
+from liqmap.store.feeds import feed_coverage, feed_path, feed_windows, forget_feed, note_feed, verify_feed
+from tests.liqmap.interleaved import begun_at
 
 START = datetime(2026, 10, 4, tzinfo=UTC)
 
@@ -81,3 +84,25 @@ def test_coverage_is_the_share_of_a_window(tmp_path: Path):
     note(tmp_path, 50, 200)
     assert feed_coverage(tmp_path, Exchange.BYBIT, "BTCUSDT", minutes(0, 100)) == pytest.approx(0.95)
     assert feed_coverage(tmp_path, Exchange.BINANCE, "BTCUSDT", minutes(0, 100)) == 0
+
+
+def test_spans_that_two_note_at_once_are_both_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    note(tmp_path, 0, 1)
+    with begun_at(monkeypatch, feeds, "replace_file", lambda: note(tmp_path, 1, 2)) as other:
+        monkeypatch.setattr("liqmap.store.feeds.locked", other.watch(locked))
+        note(tmp_path, 5, 6)
+    assert windows(tmp_path) == [minutes(0, 2), minutes(5, 6)]
+
+
+def test_spans_that_are_forgotten_while_another_is_noted_stay_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def forget() -> None:
+        forget_feed(tmp_path, Exchange.BYBIT, "BTCUSDT", START.date())
+
+    forget()
+    note(tmp_path, 0, 1)
+    with begun_at(monkeypatch, feeds, "replace_file", forget) as other:
+        monkeypatch.setattr("liqmap.store.feeds.locked", other.watch(locked))
+        note(tmp_path, 5, 6)
+    assert minutes(0, 1) not in windows(tmp_path)

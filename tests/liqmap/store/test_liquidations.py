@@ -13,7 +13,9 @@ from liqmap.errors import DataError, UnreadableStore
 from liqmap.exchanges.binance.live import BinanceLive
 from liqmap.exchanges.bybit.live import BybitLive
 from liqmap.exchanges.messages import Liquidation, LiveFormat
+from liqmap.files import locked
 from liqmap.model import Exchange, Side
+from liqmap.store import liquidations as tables
 from liqmap.store.damaged import files_aside
 from liqmap.store.liquidations import (
     COLUMNS,
@@ -24,6 +26,7 @@ from liqmap.store.liquidations import (
 )
 from tests.liqmap.exchanges.binance.test_live import LIQUIDATION as BINANCE_MESSAGE
 from tests.liqmap.exchanges.bybit.test_live import LIQUIDATIONS as BYBIT_MESSAGE
+from tests.liqmap.interleaved import begun_at
 
 DAY = date(2026, 10, 4)
 MS = 1_791_072_000_000  # its midnight
@@ -61,7 +64,7 @@ def test_table_is_csv_behind_two_lines_of_comment(tmp_path: Path):
         f"{MS + 5},long,78541.7,0.014,complete,",
         f"{MS + 7},short,78600.0,1.5,sampled,78914.4",
     ]
-    assert [each.name for each in path_of(tmp_path).parent.iterdir()] == [path_of(tmp_path).name]
+    assert {each.name for each in path_of(tmp_path).parent.iterdir()} == {"lock", path_of(tmp_path).name}
 
 
 @pytest.mark.parametrize("add", [append_liquidations, merge_liquidations])
@@ -182,4 +185,14 @@ def test_full_disk_is_an_os_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(OSError, match="No space left"):
             append(tmp_path, SHORT)
     assert read(tmp_path) == [LONG]
-    assert [each.name for each in path_of(tmp_path).parent.iterdir()] == [path_of(tmp_path).name]
+    assert {each.name for each in path_of(tmp_path).parent.iterdir()} == {"lock", path_of(tmp_path).name}
+
+
+def test_liquidations_that_two_recorders_add_at_once_are_both_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    append(tmp_path, LONG)
+    with begun_at(monkeypatch, tables, "replace_file", lambda: append(tmp_path, LONG)) as other:
+        monkeypatch.setattr("liqmap.store.liquidations.locked", other.watch(locked))
+        append(tmp_path, SHORT)
+    assert sorted(read(tmp_path), key=str) == sorted([LONG, SHORT, LONG], key=str)
