@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import gzip
 import io
-import multiprocessing
 import random
+import subprocess
 import sys
-import time
 import zipfile
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from liqmap.collect.ingest import StoreJob, run_store_job
 from liqmap.exchanges import EXCHANGES
-from liqmap.memory import tune_memory
 from liqmap.model import Exchange
 from liqmap.simulator import SimulatedMarket
 from liqmap.simulator.formats import binance_csv_name, binance_zip, bybit_csv_gz
 from liqmap.simulator.okx_messages import CONTRACTS, FILLS, instrument, okx_zip
-from liqmap.store.segments import Origin
+from tests.benchmarks.processes import ENVIRONMENT
+from tests.benchmarks.stored_day import Taken
 from tests.liqmap.conftest import DAY
 
 if TYPE_CHECKING:
@@ -52,36 +49,17 @@ def main() -> None:
             sys.stdout.flush()
 
 
-class Taken(NamedTuple):
-    """What storing a file took: by the clock [s], CPU time [s], the most memory [MiB]; and its trades."""
-
-    seconds: float
-    cpu: float
-    peak: float
-    trades: int
-
-
 def _measured(exchange: Exchange, parts: list[MarketDay]) -> Taken:
     """Write a day's file and measure in a process of its own how it is stored."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "day"
         _write(exchange, file, _TEXTS[exchange](parts))
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context, initializer=tune_memory) as pool:
-            return pool.submit(measure, exchange, file).result()
-
-
-def measure(exchange: Exchange, file: Path) -> Taken:
-    """Store a file in this process, which does nothing else."""
-    span, unit = EXCHANGES[exchange].files.span(DAY), CONTRACTS[SYMBOL] if exchange is Exchange.OKX else 1.0
-    origin = Origin(exchange, SYMBOL, span, "", "", simulated=True, contract_size=unit)
-    begun, cpu = time.perf_counter(), time.process_time()
-    segment = run_store_job(StoreJob(file, origin, file.parent, file.parent / "incoming", 1 << 32))
-    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    # Not by getrusage, whose peak counts what the process that began this one had.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
-    return Taken(seconds, cpu, int(peak) / 1024, segment.buys + segment.sells)
+        size = CONTRACTS[SYMBOL] if exchange is Exchange.OKX else 1.0
+        words = (exchange, SYMBOL, str(DAY), str(file), str(size))
+        command = [sys.executable, "-m", "tests.benchmarks.stored_day", *words]
+        said = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)  # noqa: S603
+    seconds, cpu, peak, trades = said.stdout.split()
+    return Taken(float(seconds), float(cpu), float(peak), int(trades))
 
 
 def _parts(market: SimulatedMarket, exchange: Exchange, rows: int, *, shuffled: bool) -> list[MarketDay]:
