@@ -88,7 +88,6 @@ subscriptions = Table(
         *("application_id", "channel_id", "spec", "every", "at_minute", "weekdays", "timezone"),
         unique=True,
         sqlite_where=text("state = 'active'"),
-        postgresql_where=text("state = 'active'"),
     ),
     # Ids are never given out again: an old button must not act on a row that was added later.
     sqlite_autoincrement=True,
@@ -151,7 +150,6 @@ alerts = Table(
             *("application_id", *columns),
             unique=True,
             sqlite_where=text(condition),
-            postgresql_where=text(condition),
         )
         for name, columns, condition in (
             ("uq_alerts_place", ("guild_id", "place"), "channel_id <> 0"),
