@@ -44,6 +44,8 @@ class UtcSeconds(TypeDecorator[datetime]):
         return None if value is None else datetime.fromtimestamp(value, UTC)
 
 
+# The migrations make all tables. So an index's condition stands here for SQLite alone: with PostgreSQL's option
+# beside it, every bot would import what only those with that database need.
 metadata = MetaData(
     # Named, because a migration can only drop what has a name.
     naming_convention={
@@ -145,12 +147,7 @@ alerts = Table(
     Column("positions", String(20), nullable=False, server_default=text("''")),
     CheckConstraint("guild_id > 0", name="ck_alerts_guild_id"),
     *(
-        Index(
-            name,
-            *("application_id", *columns),
-            unique=True,
-            sqlite_where=text(condition),
-        )
+        Index(name, *("application_id", *columns), unique=True, sqlite_where=text(condition))
         for name, columns, condition in (
             ("uq_alerts_place", ("guild_id", "place"), "channel_id <> 0"),
             ("uq_alerts_own_place", ("creator_id", "place"), "channel_id = 0"),

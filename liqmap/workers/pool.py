@@ -6,6 +6,7 @@ import asyncio
 import logging
 import multiprocessing
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from liqmap.errors import JobFailed, NoMainGuard
@@ -13,7 +14,7 @@ from liqmap.workers.process import prepare_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
     from multiprocessing.process import BaseProcess
     from types import TracebackType
 
@@ -39,8 +40,8 @@ class WorkerPool:
     A job that is still running after `timeout` seconds fails with JobFailed, and its worker is killed. A job
     that is cancelled while it runs keeps its slot until its worker is free or that time is over. A job whose
     worker died is tried once more in new workers. If an `executor` is given, the pool uses it, never replaces
-    it and leaves it to its owner to close. Workers start with the pool, so that they are warm when needed, or
-    with the first jobs if it is not `warm`.
+    it and leaves it to its owner to close. Workers start with the pool, so that they are warm when needed:
+    one, then the others. If it is not `warm`, they start with the first jobs.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class WorkerPool:
         self._closing = False
         self._executor = executor
         self._processes: tuple[BaseProcess, ...] = ()
+        self._starting: asyncio.Task[None] | None = None
         self._unguarded = False
 
     async def __aenter__(self) -> Self:
@@ -70,9 +72,10 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._closing = True
-        for job in self._jobs:
-            job.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
+        ending = [*self._jobs, *([self._starting] if self._starting else [])]
+        for each in ending:
+            each.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         if self._foreign is None and self._executor is not None:
             _kill(self._executor)
 
@@ -115,7 +118,7 @@ class WorkerPool:
     async def _run_once(
         self, executor: Executor, function: Callable[[Argument], Result], argument: Argument
     ) -> Result:
-        future = executor.submit(function, argument)
+        future = _submitted(executor, function, argument)
         self._processes = _processes(executor) or self._processes
         running = asyncio.wrap_future(future)
         limit = asyncio.timeout(self._timeout)
@@ -143,6 +146,8 @@ class WorkerPool:
     def _replace(self, executor: Executor) -> None:
         # Several jobs may have run in the broken executor; the first to notice replaces it.
         if self._foreign is None and self._executor is executor:
+            if self._starting is not None:
+                self._starting.cancel()
             _kill(executor)
             self._unguarded = any(process.exitcode == _UNGUARDED for process in self._processes)
             if not self._unguarded:
@@ -154,11 +159,32 @@ class WorkerPool:
         executor = ProcessPoolExecutor(
             self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_process
         )
-        # Workers start when jobs are submitted; these jobs start them all now.
-        for _ in range(self._workers if self._warm else 0):
-            executor.submit(int)
+        if self._warm:
+            # A worker starts when a job is submitted for which none is free. The first starts alone: on two
+            # cores it is ready sooner, and this process, which starts too, need not share its core.
+            self._starting = asyncio.create_task(self._start_others(executor, executor.submit(int)))
         self._processes = _processes(executor)
         return executor
+
+    async def _start_others(self, executor: Executor, first: Future[int]) -> None:
+        """Start the other workers when the first one is ready."""
+        # If one dies meanwhile, the next job notices, and replaces the executor.
+        with suppress(BrokenExecutor):
+            await asyncio.wrap_future(first)
+            # Not one job for each: the first worker may have done it before the next one is submitted.
+            while len(_processes(executor)) < self._workers:
+                _submitted(executor, int, 0)
+                await asyncio.sleep(0)
+
+
+def _submitted(
+    executor: Executor, function: Callable[[Argument], Result], argument: Argument
+) -> Future[Result]:
+    try:
+        return executor.submit(function, argument)
+    except OSError as error:
+        # A worker has just died: its executor closes the pipes, and cannot start another one for this job.
+        raise BrokenExecutor from error
 
 
 def _kill(executor: Executor) -> None:

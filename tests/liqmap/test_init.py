@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,37 @@ def test_process_that_hands_out_jobs_does_not_import_drawing():
     code = f"import sys, {commands}, bot.app; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout == "set()\n"
+
+
+def test_bot_imports_neither_a_web_server_nor_a_database_that_its_settings_do_not_name():
+    unneeded = {
+        *("aiohttp.web", "bot.ops.pages"),
+        *("sqlalchemy.dialects.postgresql", "asyncpg"),
+        *("bot.store.steps", "alembic"),
+    }
+    code = f"import sys, bot.app; print({unneeded} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "set()\n"
+
+
+STARTED = """
+import os, sys
+from bot.__main__ import main
+assert "numpy" not in sys.modules  # which reads the number of threads when it is imported
+sys.argv[1:] = ["--version"]
+try:
+    main()
+finally:
+    print(os.environ["OPENBLAS_NUM_THREADS"])
+"""
+
+
+def test_bot_and_its_workers_start_no_threads_for_matrices_that_nobody_multiplies():
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-c", STARTED], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "1"
 
 
 def test_worker_process_goes_without_network_and_settings():

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from liqmap.errors import DataError, JobFailed
-from liqmap.workers.pool import WorkerPool
+from liqmap.workers.pool import WorkerPool, _processes
 from tests.liqmap.market_time import until
 
 
@@ -141,6 +141,21 @@ async def test_pool_leaves_no_process_behind():
     async with WorkerPool(workers=2, timeout=60) as pool:
         workers = {await pool.run(pid, 0) for _ in range(3)}
     assert not any(psutil.pid_exists(worker) for worker in workers)
+
+
+async def test_first_worker_starts_alone_and_the_others_when_it_is_ready():
+    async with WorkerPool(workers=3, timeout=60) as pool:
+        assert len(pool._processes) == 1
+        executor = pool._executor
+        assert executor is not None
+        await until(lambda: len(_processes(executor)) == 3)
+
+
+async def test_pool_whose_first_worker_dies_as_it_starts_draws_with_others():
+    async with WorkerPool(workers=2, timeout=60) as pool:
+        (first,) = pool._processes
+        first.kill()
+        assert await pool.run(pid, 0) not in {os.getpid(), first.pid}
 
 
 async def test_foreign_executor_is_used_and_never_replaced():
