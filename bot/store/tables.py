@@ -44,7 +44,7 @@ class UtcSeconds(TypeDecorator[datetime]):
         return None if value is None else datetime.fromtimestamp(value, UTC)
 
 
-# The migrations make all tables. So an index's condition stands here for SQLite alone: with PostgreSQL's option
+# The migrations make all tables. So an index's condition stands here for SQLite alone: with PostgreSQL's
 # beside it, every bot would import what only those with that database need.
 metadata = MetaData(
     # Named, because a migration can only drop what has a name.

@@ -102,7 +102,7 @@ class WorkerPool:
 
     async def _run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
         for _ in range(2):
-            executor = self._executor = self._executor or self._start()
+            executor = await self._ready()
             try:
                 return await self._run_once(executor, function, argument)
             except BrokenExecutor:
@@ -115,10 +115,18 @@ class WorkerPool:
             raise NoMainGuard
         raise JobFailed("Drawing failed twice in a row; please try again later or with a shorter window.")
 
+    async def _ready(self) -> Executor:
+        """Return the executor when all its workers have been started, of which the first is ready by then."""
+        # A job would start a worker itself where none is free, and be lost if another one dies meanwhile.
+        while self._starting is not None and not self._starting.done():
+            await asyncio.wait([self._starting])
+        self._executor = self._executor or self._start()
+        return self._executor
+
     async def _run_once(
         self, executor: Executor, function: Callable[[Argument], Result], argument: Argument
     ) -> Result:
-        future = _submitted(executor, function, argument)
+        future = executor.submit(function, argument)
         self._processes = _processes(executor) or self._processes
         running = asyncio.wrap_future(future)
         limit = asyncio.timeout(self._timeout)
@@ -168,23 +176,13 @@ class WorkerPool:
 
     async def _start_others(self, executor: Executor, first: Future[int]) -> None:
         """Start the other workers when the first one is ready."""
-        # If one dies meanwhile, the next job notices, and replaces the executor.
-        with suppress(BrokenExecutor):
-            await asyncio.wrap_future(first)
+        # If it dies, or hangs, so does the next job, which replaces the executor.
+        with suppress(BrokenExecutor, TimeoutError):
+            async with asyncio.timeout(self._timeout):
+                await asyncio.wrap_future(first)
             # Not one job for each: the first worker may have done it before the next one is submitted.
             while len(_processes(executor)) < self._workers:
-                _submitted(executor, int, 0)
-                await asyncio.sleep(0)
-
-
-def _submitted(
-    executor: Executor, function: Callable[[Argument], Result], argument: Argument
-) -> Future[Result]:
-    try:
-        return executor.submit(function, argument)
-    except OSError as error:
-        # A worker has just died: its executor closes the pipes, and cannot start another one for this job.
-        raise BrokenExecutor from error
+                executor.submit(int)
 
 
 def _kill(executor: Executor) -> None:
