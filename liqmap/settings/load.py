@@ -97,6 +97,8 @@ def read_settings_file(path: Path | None) -> dict[str, Any]:
         raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
+    except ValueError as error:  # of the system, for a character that no file's name has
+        raise SettingsError("The name of the settings file holds the character NUL.") from error
 
 
 def build_settings(kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,15 @@ def test_example_loads_to_exactly_the_defaults():
     assert load_bot_settings(EXAMPLE) == BotSettings()
 
 
-def test_example_names_every_key():
-    def keys(table: dict[str, Any], prefix: str = "") -> set[str]:
-        return {
-            name
-            for key, value in table.items()
-            for name in (keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}"})
-        }
+def keys(table: dict[str, Any], prefix: str = "") -> set[str]:
+    return {
+        name
+        for key, value in table.items()
+        for name in (keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}"})
+    }
 
+
+def test_example_names_every_key():
     # The one default that differs by machine stands there as a comment.
     written_out = EXAMPLE.read_text().replace("# path =", "path =")
     assert keys(tomllib.loads(written_out)) == keys(BotSettings().model_dump())
@@ -91,6 +93,18 @@ def test_wrong_file_is_one_line_that_names_the_key(written, text: str, sentence:
         load_settings(written(text))
     assert "\n" not in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", sorted(keys(BotSettings().model_dump())))
+def test_text_with_the_character_nul_is_one_line_that_names_the_key(written, key: str):
+    for value in (r'"a\u0000b"', r'["a\u0000b"]'):
+        with pytest.raises(SettingsError, match=rf"^Setting {re.escape(key)}(\.\d+)?: "):
+            load_bot_settings(written(f"{key} = {value}"))
+
+
+def test_name_of_a_file_with_the_character_nul_is_one_line():
+    with pytest.raises(SettingsError, match=r"^The name of the settings file holds the character NUL\.$"):
+        load_settings(Path("a\0b"))
 
 
 def test_missing_file_is_one_line(tmp_path: Path):
