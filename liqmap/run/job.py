@@ -147,7 +147,14 @@ def drawn(
         tables["clusters"] = table.clusters_table(liquidation_map.clusters)
     csv = None
     if request.tables or request.levels_csv:
-        every_level = table.joint_table({name: table.levels_table(each()) for name, each in levels.items()})
+        every_level = table.joint_table(
+            {
+                name: table.levels_table(stretches)
+                for name, each in levels.items()
+                # Nothing may be selected of one of several exchanges.
+                if (stretches := list(each()))
+            }
+        )
         tables |= {"levels": every_level} if request.tables else {}
         csv = table.csv_of(every_level) if request.levels_csv else None
         watch.lap("tables")

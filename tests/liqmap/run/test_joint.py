@@ -107,6 +107,15 @@ def test_largest_trades_are_the_largest_of_all(parts: dict[Market, Part]):
     assert counts[2] > counts[0] + counts[1]
 
 
+def test_exchange_of_which_nothing_is_selected_has_no_rows_in_the_tables(parts: dict[Market, Part]):
+    request = MapRequest(MARKETS, WINDOW, TopN(1), merge=False, levels_csv=True, tables=True)
+    result = run_joint_job(job_of(request, parts))
+    assert [each.selected_buy for each in result.summary.by_market] == [0, 0, 1]
+    assert set(result.levels().column("exchange").to_pylist()) == {"okx"}
+    rows = (result.levels_csv or b"").decode().splitlines()
+    assert len(rows) == 1 + result.levels().num_rows
+
+
 @pytest.mark.parametrize("selection", [TopN(100), GrossValue(10_000)])
 def test_each_exchange_is_what_its_own_map_is(parts: dict[Market, Part], selection: Selection):
     request = MapRequest(MARKETS, WINDOW, selection, each=True)
