@@ -49,7 +49,6 @@ from liqmap.model.request import (
     TopN,
 )
 from liqmap.model.summary import (
-    WHOLE_FEED,
     Band,
     Cluster,
     LeftOut,
@@ -70,7 +69,6 @@ __all__ = [
     "LEVERAGES",
     "PICTURES",
     "TURNOVERS",
-    "WHOLE_FEED",
     "Band",
     "Cluster",
     "Coverage",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from liqmap.model.market import Side
 
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from liqmap.model.coverage import Coverage
     from liqmap.model.margin import MarginBasis
     from liqmap.model.market import Exchange, Market
-
-
-WHOLE_FEED: Final = 0.999
-"""If at least this share of a window is covered, its reported liquidations count as all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ class RealisedSums:
     @property
     def is_whole(self) -> bool:
         """Whether nothing is missing from the sums."""
-        return self.complete and self.covered >= WHOLE_FEED and not self.of
+        return self.complete and self.covered == 1 and not self.of
 
 
 @dataclass(frozen=True, slots=True)

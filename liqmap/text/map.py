@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from liqmap.exchanges import EXCHANGES
-from liqmap.model import BAND_DISTANCES, WHOLE_FEED, LeftOutKind, Side
+from liqmap.model import BAND_DISTANCES, LeftOutKind, Side
 from liqmap.model.window import HOUR
 from liqmap.text.basis import interest_shares_text, lacking_text, of_text
 from liqmap.text.coverage import NOTABLE_AGE, coverage_text
@@ -123,9 +123,9 @@ def realised_text(sums: RealisedSums) -> str:
 
     Such as: longs at least $15.7K in 3, no shorts (sampled, at fill prices).
     """
-    is_all = sums.complete and sums.covered >= WHOLE_FEED
+    is_all = sums.complete and sums.covered == 1
     known = ["complete" if is_all else "sampled" if not sums.complete else ""]
-    if sums.covered < WHOLE_FEED:
+    if sums.covered < 1:
         known.append(f"received in {_received_text(sums)} of the window")
     if sums.of:
         known.append(f"only{of_text(sums.of)}")

@@ -11,7 +11,7 @@ from liqmap.cli.main import main
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, RiskTier
 from liqmap.model import Exchange, Market, Side
-from liqmap.model.window import TimeWindow
+from liqmap.model.window import TimeWindow, missing
 from liqmap.render.realised import realised_label
 from liqmap.run.margin_check import margin_check, margin_checks, margin_checks_text
 from liqmap.run.realised import realised_in
@@ -84,6 +84,24 @@ def test_window_without_liquidations_never_says_at_least_zero(
     found = realised_in(tmp_path, Market(BYBIT, "BTCUSDT"), WINDOW)
     assert found is not None
     assert (realised_text(found.sums), realised_label(found, marks="dots")) == (words, label)
+
+
+def test_sums_are_complete_only_if_every_minute_of_a_long_window_was_received(tmp_path: Path):
+    market, days = Market(BYBIT, "BTCUSDT"), TimeWindow(START, START + timedelta(days=90))
+    append_liquidations(tmp_path, BYBIT, [liquidation(1, Side.BUY, 80_000, 0.5)], complete=True)
+    minute = TimeWindow(START + timedelta(hours=2), START + timedelta(hours=2, minutes=1))
+    for day in days.days:
+        for part in missing(TimeWindow.of_day(day), [minute]):
+            note_feed(tmp_path, BYBIT, "BTCUSDT", part)
+    lacking = realised_in(tmp_path, market, days)
+    assert lacking is not None
+    assert realised_text(lacking.sums) == (
+        "longs at least $40.0K in 1, no shorts (received in 99.9 % of the window, at bankruptcy prices)"
+    )
+    note_feed(tmp_path, BYBIT, "BTCUSDT", minute)
+    whole = realised_in(tmp_path, market, days)
+    assert whole is not None
+    assert realised_text(whole.sums) == "longs $40.0K in 1, no shorts (complete, at bankruptcy prices)"
 
 
 def test_label_of_the_marks_names_only_the_sides_that_have_some(tmp_path: Path):
