@@ -211,6 +211,8 @@ class _Removal:
             yield
         except DamagedSegment as error:
             self._store.heal(error.path)
+        except FileNotFoundError:
+            pass  # another process has removed it meanwhile
         except StoreError as error:
             log.warning("%s %s could not be compacted: %s", path.parent.name, path.name, error)
         except OSError as error:
