@@ -26,6 +26,7 @@ from liqmap.text import gap_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from liqmap.clock import Clock
     from liqmap.collect.days import DayFiles
@@ -120,6 +121,13 @@ class Collector:
     def held(self, exchange: Exchange, symbol: str, *, window: TimeWindow) -> Holdings:
         """Return what the store has of `window` now, which may be nothing. The gaps are being fetched."""
         return held_in(self._store, Market(exchange, symbol), window)
+
+    def heal(self, path: Path) -> None:
+        """Set the segment at `path` aside if it is damaged, so that it is fetched again.
+
+        Raises UnreadableStore.
+        """
+        self._store.heal(path)
 
     async def _await_open_minute(self, wanted: _Wanted) -> None:
         """Wait a few seconds until the symbol's recorder has stored the minute that has just ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from liqmap.live.recorder import markets_named
 from liqmap.model import DEFAULT_EXCHANGE, Market, Theme
 from liqmap.model.window import TimeWindow, at_ms
 from liqmap.run.accuracy_report import ReportJob, earlier_ledgers, run_report_job, sealed_text
+from liqmap.run.healing import healed
 from liqmap.run.job import MapJob
 from liqmap.run.realised import reported_as
 from liqmap.run.standing import run_standing_job
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from liqmap.exchanges.messages import Liquidation
     from liqmap.ledger.lines import Outcome, Seal
     from liqmap.ledger.score import Standing
-    from liqmap.model import Exchange, Progress
+    from liqmap.model import Exchange, MapRequest, Progress
     from liqmap.run.accuracy_report import DrawnReport
     from liqmap.run.gathering import Sources
     from liqmap.settings import LedgerSettings, Settings
@@ -55,6 +57,7 @@ _SETTLED_AFTER = timedelta(minutes=2)  # by then what the streams sent of a wind
 _PATIENCE = timedelta(days=2)  # for trades that are not available yet; afterwards the window is void
 _LONGEST_SLEEP = 600.0  # seconds between two attempts to score
 _MINUTE = 60  # seconds
+_NO_BARS: Sequence[Bars] = ()
 
 
 class Accuracy:
@@ -196,6 +199,9 @@ class Accuracy:
     async def standing(self, market: Market, end: datetime, ledger: LedgerSettings) -> Standing:
         """Return what stands of the map of `market` that ends at `end`. Raises what drawing raises."""
         request = sealed_request(market, end, ledger)
+        return await healed(self._sources.collector.heal, lambda: self._standing(market, request))
+
+    async def _standing(self, market: Market, request: MapRequest) -> Standing:
         holdings = await self._sources.collector.collect(
             market.exchange, market.symbol, window=request.window, progress=_ignore
         )
@@ -210,30 +216,47 @@ class Accuracy:
         `price`. Raises DataError for data that may be available later.
         """
         reported = reported_as(market, window.start.date())
-        try:
+        travelled, bars = Travelled(price, price, 0.0), _NO_BARS
+        with suppress(NotPublished):
             await self._sources.liquidations.obtain(market, window.start.date())
-            holdings = await self._sources.collector.collect(
-                market.exchange, market.symbol, window=window, progress=_ignore
+            travelled, bars = await healed(
+                self._sources.collector.heal,
+                lambda: self._traded(market, window, price=price, seconds=not reported.at_fills),
             )
-            low, high = await asyncio.to_thread(_extremes, holdings.parts, price)
-            travelled, parts = Travelled(low, high, holdings.coverage.fraction), holdings.parts
-        except NotPublished:
-            travelled, parts = Travelled(price, price, 0.0), ()
         feed = Feed(
             coverage=await asyncio.to_thread(
                 feed_coverage, self._root, market.exchange, market.symbol, window
             ),
             complete=reported.complete,
-            read=lambda: self._liquidations(market, window, () if reported.at_fills else parts),
+            read=lambda: self._liquidations(market, window, bars),
             worth=1.0 if EXCHANGES[market.exchange].contract(market.symbol).inverse else None,
         )
         return feed, travelled
 
-    def _liquidations(self, market: Market, window: TimeWindow, parts: Sequence[Part]) -> list[Liquidation]:
+    async def _traded(
+        self, market: Market, window: TimeWindow, *, price: float, seconds: bool
+    ) -> tuple[Travelled, Sequence[Bars]]:
+        """Return how far the price went, and its `seconds` if they are wanted.
+
+        They are read here, where a damaged segment can be fetched again: when the outcome is written, it is
+        too late.
+        """
+        holdings = await self._sources.collector.collect(
+            market.exchange, market.symbol, window=window, progress=_ignore
+        )
+
+        def read() -> tuple[Travelled, Sequence[Bars]]:
+            low, high = _extremes(holdings.parts, price)
+            bars = [read_bars(part.segment, part.window) for part in holdings.parts] if seconds else ()
+            return Travelled(low, high, holdings.coverage.fraction), bars
+
+        return await asyncio.to_thread(read)
+
+    def _liquidations(self, market: Market, window: TimeWindow, bars: Sequence[Bars]) -> list[Liquidation]:
         """Read the liquidations of a window of eight hours, which lies within a day.
 
         Bankruptcy prices lie beyond the level. Where only these are known, each liquidation gets the traded
-        price of its second instead, which is read from `parts`.
+        price of its second instead, by its `bars`.
         """
         day = window.start.date()
         found = [
@@ -241,7 +264,7 @@ class Accuracy:
             for each in read_liquidations(self._root, market.exchange, market.symbol, day)
             if window.start <= at_ms(each.time) < window.end
         ]
-        return at_traded_prices(found, [read_bars(part.segment, part.window) for part in parts])
+        return at_traded_prices(found, bars)
 
     async def _logged(self, what: str, doing: Coroutine[Any, Any, object]) -> None:
         try:

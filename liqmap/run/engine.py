@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Self
 from cachetools import LRUCache
 
 from liqmap.clock import SystemClock
-from liqmap.errors import ClusterAway, DamagedSegment, LiqmapError, UnreadableStore
+from liqmap.errors import ClusterAway, LiqmapError, UnreadableStore
 from liqmap.live.status import SymbolStatus, largest_lag, recording_status
 from liqmap.model import MapRequest, Progress
 from liqmap.net.pace import done_or_late
 from liqmap.run.gathering import Gathering
+from liqmap.run.healing import healed
 from liqmap.run.job import MapJob
 from liqmap.run.joint import Job, JointJob, run_job
 from liqmap.run.parts import Manner, open_parts
@@ -28,7 +29,6 @@ from liqmap.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from concurrent.futures import Executor
-    from pathlib import Path
     from types import TracebackType
 
     import aiohttp
@@ -45,8 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_STORE_TRIES = 2
-_STORE_WAIT = 1.0  # seconds; file descriptors or memory may be free again by then
+_STORE_WAIT = 1.0  # seconds
 
 
 class Engine:
@@ -196,22 +195,12 @@ class Engine:
 
     async def _draw(self, request: MapRequest) -> MapResult:
         """Draw; set damaged segments aside and fetch them again, and try an unreadable store twice."""
-        healed: set[Path] = set()
-        tries = 0
-        while True:
-            try:
-                return await self._draw_once(request)
-            except DamagedSegment as error:
-                # Damaged again after it was fetched: the disk is at fault, and another try would not help.
-                if error.path in healed:
-                    raise
-                healed.add(error.path)
-                await asyncio.to_thread(self._parts.store.heal, error.path)
-            except UnreadableStore:
-                tries += 1
-                if tries == _STORE_TRIES:
-                    raise
-                await self._clock.sleep(_STORE_WAIT)
+        store = self._parts.store
+        try:
+            return await healed(store.heal, lambda: self._draw_once(request))
+        except UnreadableStore:  # file descriptors or memory may be free again in a moment
+            await self._clock.sleep(_STORE_WAIT)
+        return await healed(store.heal, lambda: self._draw_once(request))
 
     async def _draw_once(self, request: MapRequest) -> MapResult:
         started = time.perf_counter()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -21,17 +22,19 @@ from liqmap.ledger.lines import LedgerOrigin, State, windows_of
 from liqmap.ledger.score import Feed, Standing, Travelled
 from liqmap.model import Exchange, Market, Progress, Side
 from liqmap.model.window import TimeWindow
+from liqmap.run import accuracy as accuracy_module
 from liqmap.run.accuracy import Accuracy, at_traded_prices
 from liqmap.run.accuracy_report import ReportJob, earlier_ledgers, run_report_job
 from liqmap.run.backtest import CANDIDATES, Backtest
 from liqmap.run.engine import Engine
 from liqmap.run.gathering import Sources
+from liqmap.run.realised import Reported
 from liqmap.run.terms import ledger_path
 from liqmap.settings import LedgerSettings, Settings, StorageSettings
 from liqmap.simulator import MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.bars import Bars
 from liqmap.store.feeds import feed_path
-from liqmap.store.segments import VIA_STREAM, Origin, segment_path
+from liqmap.store.segments import VIA_STREAM, Origin, segment_path, segment_paths
 from liqmap.store.writer import write_segment
 from tests.liqmap.market_time import until
 
@@ -315,3 +318,29 @@ async def test_liquidations_of_a_day_are_fetched_once(engine: Engine, tmp_path: 
         await engine.accuracy.came(PERP, TimeWindow(END, END + timedelta(hours=8)), price=1.0)
     path = feed_path(root, PERP.exchange, PERP.symbol, date(2023, 8, 2))
     assert path.read_text().splitlines()[-1] == "1690934400000,1691020800000"
+
+
+@pytest.mark.parametrize("name", ["run_standing_job", "_extremes", "_write_outcome"])
+async def test_a_segment_that_is_gone_once_it_is_read_changes_no_line(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    plain = getattr(accuracy_module, name)
+
+    def gone(*arguments: Any) -> Any:
+        monkeypatch.setattr(accuracy_module, name, plain)
+        for path in segment_paths(engine.settings.storage.path):
+            shutil.rmtree(path)
+        return plain(*arguments)
+
+    # As of an exchange that reports bankruptcy prices, in whose place come traded ones.
+    monkeypatch.setattr(accuracy_module, "reported_as", lambda *_: Reported(complete=True, at_fills=False))
+    lines = []
+    for folder in ("untouched", "gone"):
+        if folder == "gone":
+            monkeypatch.setattr(accuracy_module, name, gone)
+        path = tmp_path / folder / "ledger.jsonl"
+        await engine.accuracy.seal(PERP, END, path=path)
+        (outcome,) = await engine.accuracy.score(path)
+        lines.append((outcome.feed, outcome.state, outcome.events, outcome.low, outcome.high))
+    assert lines[0] == lines[1]
+    assert lines[0][0] == 1.0
