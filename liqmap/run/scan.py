@@ -11,7 +11,7 @@ from liqmap.compute.scan import CURRENT_FOR, NearCluster, ScannedMarket
 from liqmap.compute.selection import Cut
 from liqmap.compute.summary import summarize
 from liqmap.compute.volatility import hourly_volatility
-from liqmap.errors import LiqmapError
+from liqmap.errors import DamagedSegment, LiqmapError
 from liqmap.model import Side
 from liqmap.model.series import SeriesKind
 from liqmap.model.window import HOUR, TimeWindow
@@ -75,7 +75,15 @@ def scan_held(job: HeldScan) -> list[ScannedMarket | LiqmapError | None]:
         found = MapJob(request, held.parts, held.coverage, job.bracket_folders, mark if len(mark) else None)
         return _tried(found, job.least)
 
-    return [looked_up(each) for each in job.requests]
+    def healed(request: MapRequest) -> ScannedMarket | LiqmapError | None:
+        looked_at: set[Path] = set()
+        while isinstance(report := looked_up(request), DamagedSegment) and report.path not in looked_at:
+            # Or replaced while it was read. Others may hold the same.
+            looked_at.add(report.path)
+            store.heal(report.path)
+        return report
+
+    return [healed(each) for each in job.requests]
 
 
 def draw_scan(result: ScanResult) -> bytes:

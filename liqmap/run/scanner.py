@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from liqmap.compute.scan import LARGEST_TRADES, ScannedMarket, ScanRequest, ScanResult, nearest
-from liqmap.errors import LiqmapError, RequestError
+from liqmap.errors import DamagedSegment, LiqmapError, RequestError
 from liqmap.live.registry import Recordings
 from liqmap.model import MapRequest, Market, Progress, TopN
+from liqmap.run.healing import healed
 from liqmap.run.job import MapJob
 from liqmap.run.scan import HeldScan, ScanJob, draw_scan, scan_held, scan_markets
 from liqmap.run.series import SeriesFetch
@@ -91,11 +92,41 @@ class Scanner:
             job = HeldScan(self._store.root, wanted, (self._bracket_folder,), request.least)
             looked_up = zip(markets, await self._run(scan_held, job), strict=True)
             return [(market, report) for market, report in looked_up if report is not None]
-        found = dict(zip(markets, await asyncio.gather(*map(self._fetched, wanted)), strict=True))
-        jobs = [job for job in found.values() if isinstance(job, MapJob) and job.parts]
+        reports = await self._scanned(wanted, request)
+        for each in wanted:
+            if isinstance(reports.get(each.market), DamagedSegment):
+                reports[each.market] = await self._healed(each, request)
+        return list(reports.items())
+
+    async def _healed(self, wanted: MapRequest, request: ScanRequest) -> ScannedMarket | LiqmapError:
+        """Return the report of one market whose segments were damaged, or replaced while they were read."""
+
+        async def attempt() -> ScannedMarket | LiqmapError:
+            report = (await self._scanned([wanted], request))[wanted.market]
+            if isinstance(report, DamagedSegment):
+                raise report
+            return report
+
+        try:
+            return await healed(self._collector.heal, attempt)
+        except LiqmapError as error:
+            return error
+
+    async def _scanned(
+        self, wanted: Sequence[MapRequest], request: ScanRequest
+    ) -> dict[Market, ScannedMarket | LiqmapError]:
+        """Fetch what is lacking, and return the report of each market, or what prevents it."""
+        found = await asyncio.gather(*map(self._fetched, wanted))
+        jobs = [job for job in found if isinstance(job, MapJob) and job.parts]
         reports = await self._run(scan_markets, ScanJob(jobs, request.least))
-        failed = [(market, error) for market, error in found.items() if isinstance(error, LiqmapError)]
-        return [*zip((job.request.market for job in jobs), reports, strict=True), *failed]
+        return {
+            **dict(zip((job.request.market for job in jobs), reports, strict=True)),
+            **{
+                each.market: error
+                for each, error in zip(wanted, found, strict=True)
+                if isinstance(error, LiqmapError)
+            },
+        }
 
     async def _fetched(self, wanted: MapRequest) -> MapJob | LiqmapError:
         market = wanted.market

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from liqmap.compute.scan import ScanRequest
 from liqmap.errors import DamagedSegment, EngineBusy, JobFailed, RequestError, UnreadableStore
 from liqmap.model import (
     ALL_PICTURES,
@@ -40,6 +41,7 @@ from liqmap.model.window import TimeWindow
 from liqmap.run.engine import Engine
 from liqmap.run.joint import run_job
 from liqmap.run.result import MapResult
+from liqmap.run.scanner import Scanner
 from liqmap.settings import EngineSettings, ExchangesSettings, RecorderSettings, Settings, StorageSettings
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.segments import segment_paths
@@ -361,6 +363,30 @@ async def test_store_unreadable_for_a_moment_is_read_again(
         gate.before_each_map = fail
         with pytest.raises(UnreadableStore, match="three"):
             await engine.draw(request())
+
+
+@pytest.mark.parametrize("name", ["scan", "_fetched"])
+async def test_scan_of_a_named_market_fetches_what_is_damaged_or_gone_again(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    plain = getattr(Scanner, name)
+
+    async def spoilt(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        found = await plain(*arguments) if name == "_fetched" else None
+        for path in segment_paths(engine._parts.store.root):
+            for table in path.glob("*.arrow"):
+                table.write_bytes(bytes(table.stat().st_size))
+        return found or await plain(*arguments)
+
+    wanted = ScanRequest(END, request().markets, within=1.0, pictured=False)
+    async with running(tmp_path, gate) as (engine, _):
+        expected = await engine.scan(wanted)
+        monkeypatch.setattr(Scanner, name, spoilt)
+        found = await engine.scan(wanted)
+    assert found.failed == ()
+    assert found.markets == expected.markets
+    assert found.scanned == 1
 
 
 def spoil(root: Path) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from liqmap.compute.scan import ScannedMarket
-from liqmap.model import Cluster, Exchange, MapRequest, Market, Side, TopN
+from liqmap.model import Cluster, Exchange, MapRequest, Market, Side, TopN, Trades
 from liqmap.model.window import DAY, TimeWindow
-from liqmap.run.scan import HeldScan, _nearest_of, scan_held
+from liqmap.run.job import MapJob
+from liqmap.run.scan import HeldScan, _nearest_of, scan_held, scanned
+from liqmap.store.damaged import damage_in
 from liqmap.store.segments import VIA_STREAM, Origin, segment_path
 from liqmap.store.writer import write_segment
 from tests.liqmap.conftest import random_trades
@@ -87,3 +89,42 @@ def test_minutes_that_another_machine_has_not_shared_yet_leave_a_price_current(t
     assert found.is_current
     assert found.unknown == timedelta(minutes=5)
     assert found.hour_notional
+
+
+def test_damaged_segment_is_set_aside_and_the_rest_is_scanned(tmp_path: Path):
+    held(tmp_path, [(24, 2), (2, 0)])
+    day = TimeWindow(END - timedelta(hours=24), END - timedelta(hours=2))
+    table = segment_path(tmp_path, Exchange.BINANCE, "BTCUSDT", day) / "buy.arrow"
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 1
+    table.write_bytes(content)
+    found, _ = held(tmp_path, [])
+    assert found.covered == pytest.approx(2 / 24)
+    assert damage_in(tmp_path).count == 1
+
+
+def test_segment_that_is_replaced_while_it_is_scanned_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    expected, _ = held(tmp_path, [(24, 2), (2, 0)])
+
+    def replaced(job: MapJob, *, least: float) -> ScannedMarket:
+        monkeypatch.undo()
+        for part in job.parts:
+            trades = random_trades(100, seed=7, start_ms=part.window.start_ms)
+            inside = trades.time < part.window.end_ms
+            trades = type(trades)(*(column[inside] for column in columns_of(trades)))
+            origin = part.segment.origin
+            incoming = tmp_path / "incoming"
+            write_segment(part.segment.path, origin, trades, incoming=incoming, replaces=True)
+        return scanned(job, least=least)
+
+    monkeypatch.setattr("liqmap.run.scan.scanned", replaced)
+    found, _ = held(tmp_path, [])
+    assert found.covered == expected.covered
+    assert found.last_price != expected.last_price
+    assert damage_in(tmp_path).count == 0
+
+
+def columns_of(trades: Trades) -> tuple[Any, ...]:
+    return trades.time, trades.price, trades.size, trades.is_buy
