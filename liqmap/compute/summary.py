@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from liqmap.model import MapSummary, MarketSummary
 from liqmap.model.window import at_ms
 
@@ -13,12 +15,14 @@ if TYPE_CHECKING:
 
 def summarize(liquidation_map: LiquidationMap) -> MapSummary:
     """Return the numbers of a map. They are computed from the same values that the pictures show."""
-    path = liquidation_map.path
+    path = liquidation_map.swept_by or liquidation_map.path
+    # Minutes that only fill up the last bin of a path by mark price have no prices.
+    newest = np.flatnonzero(path.low <= path.high)[-1]
     return MapSummary(
         **_numbers(liquidation_map),
-        newest_low=float(path.low[-1]),
-        newest_high=float(path.high[-1]),
-        newest_since=at_ms(int(path.time[-1])),
+        newest_low=float(path.low[newest]),
+        newest_high=float(path.high[newest]),
+        newest_since=at_ms(int(path.time[newest])),
         bucket_size=liquidation_map.buckets.size,
         bands=liquidation_map.bands,
         clusters=liquidation_map.clusters,

@@ -250,8 +250,9 @@ class LiquidationMap(Computed):
 
     `swept_outside` is the part of what was swept that lies outside the buckets. `clusters` has the longs',
     nearest first, then the shorts'. `labelled` has those of them that get a label, the most important first.
-    All pictures and words of an answer name clusters from this one list. A map of several markets has their
-    `shares`, the reference first, and says which are `left_out`.
+    All pictures and words of an answer name clusters from this one list. `swept_by` is the path by mark
+    price, in the bins of the price path, if that sweeps the levels. A map of several markets has their
+    `shares`, the reference first, and says which are `left_out`; `swept_by` is then the reference's.
     """
 
     request: MapRequest
@@ -261,6 +262,7 @@ class LiquidationMap(Computed):
     bands: tuple[Band, ...]
     clusters: tuple[Cluster, ...] = ()
     labelled: tuple[Cluster, ...] = ()
+    swept_by: PricePath | None = None
     shares: tuple[MarketShare, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 

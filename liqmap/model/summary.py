@@ -174,9 +174,10 @@ class MarketSummary(MapNumbers):
 class MapSummary(MapNumbers):
     """The numbers that a person reads beside a map.
 
-    `newest_low` and `newest_high` are the extremes of the price path's last bin, which begins at
-    `newest_since` and ends with the last price. Prices of clusters are exact to `bucket_size`. A map of
-    several markets has each one's own numbers `by_market`, and says which are `left_out`.
+    `newest_low` and `newest_high` are the extremes of the prices that sweep levels in the last bin, which
+    begins at `newest_since`: mark prices if those do, else traded prices. Prices of clusters are exact to
+    `bucket_size`. A map of several markets has each one's own numbers `by_market`, and says which are
+    `left_out`.
     """
 
     newest_low: float

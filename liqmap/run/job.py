@@ -93,12 +93,11 @@ def run_map_job(job: MapJob) -> MapResult:
         )
 
     def heatmap() -> Heatmap:
-        swept_by = None if loaded.marks is None else loaded.marks.binned()
         return build_heatmap(
             liquidation_map,
             levels(timed=True),
             bin_seconds=loaded.bin_seconds,
-            swept_by=swept_by,
+            swept_by=liquidation_map.swept_by,
             shares=None if positions is None else positions.shares,
         )
 
@@ -224,6 +223,7 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
             last_price=liquidation_map.last_price,
         ),
         realised=realised_of(job),
+        swept_by=None if loaded.marks is None else loaded.marks.binned(),
     )
 
 

@@ -154,8 +154,10 @@ def run_joint_job(job: JointJob) -> MapResult:
         raise RequestError(nothing_selected(request, stored, trades))
     bin_seconds = parts[0].loaded.bin_seconds
     prices = [each.loaded.median_prices for each in parts]
+    marks = [each.loaded.marks for each in parts]
+    swept_by = [None if each is None else each.binned() for each in marks]
     liquidation_map = with_series(
-        liquidation_map,
+        replace(liquidation_map, swept_by=swept_by[0]),
         interest=[each.interest(share) for each, share in zip(parts, liquidation_map.shares, strict=True)],
         realised=[realised_of(each.job) for each in parts],
         factors=[each.factor for each in parts],
@@ -165,12 +167,11 @@ def run_joint_job(job: JointJob) -> MapResult:
     watch.lap("compute")
 
     def heatmap() -> Heatmap:
-        marks = [each.loaded.marks for each in parts]
         return build_joint_heatmap(
             liquidation_map,
             [each.levels(timed=True) for each in parts],
             bin_seconds=bin_seconds,
-            swept_by=[None if each is None else each.binned() for each in marks],
+            swept_by=swept_by,
             open_shares=[each.open_shares for each in parts],
             prices=prices,
         )

@@ -21,6 +21,7 @@ from liqmap.compute.heatmap import build_heatmap
 from liqmap.compute.levels import LARGEST_KEPT, all_levels
 from liqmap.compute.margin import liquidation_price
 from liqmap.compute.path import path_bin_seconds
+from liqmap.compute.summary import summarize
 from liqmap.compute.values import LiquidationLevels, LiquidationMap
 from liqmap.errors import DataError, RequestError
 from liqmap.exchanges.fields import LEAST_PRICE, LEAST_SIZE, MOST
@@ -48,6 +49,7 @@ from liqmap.model.series import Series, SeriesKind
 from liqmap.model.window import TimeWindow
 from liqmap.parsing import parse_selection
 from liqmap.run.job import MapJob, compute_map, load_job, margin_of, run_map_job
+from liqmap.run.joint import JointJob, run_joint_job
 from liqmap.store.local import SegmentStore
 from liqmap.store.segments import Origin, Part, Segment, segment_path
 from liqmap.store.writer import write_segment
@@ -531,6 +533,20 @@ def test_mark_price_leaves_standing_what_only_a_wick_of_trades_has_touched(store
     assert margin_text(swept.margin).endswith("swept by traded prices")
     assert margin_text(standing.margin).endswith("swept by mark price")
     assert load_map(replace(by_trades, mark=marks_of(window, 29_000, 30_010))).swept_long == 60_000.0
+
+
+@pytest.mark.parametrize("hours", [6, 24])
+def test_newest_prices_of_a_summary_are_those_that_sweep_levels(stored: Stored, hours: int):
+    # By mark price, an alert would say of a wick of trades that it has swept what still stands.
+    window = TimeWindow.ending(MIDNIGHT, timedelta(hours=hours))
+    rows = [(86_320_000, 30_000.0, 2.0, "buy"), (86_370_000, 29_000.0, 0.1, "sell")]
+    by_trades = job([stored(trades_from(rows))], window, TopN(1), leverages=(100,))
+    by_marks = replace(by_trades, mark=marks_of(window, 29_990, 30_010))
+    traded, marked = summarize(load_map(by_trades)), summarize(load_map(by_marks))
+    assert traded.newest_low == 29_000.0
+    assert (marked.newest_low, marked.newest_high) == (29_990.0, 30_010.0)
+    joint = run_joint_job(JointJob(by_marks.request, (by_marks,)))
+    assert (joint.summary.newest_low, joint.summary.newest_since) == (29_990.0, marked.newest_since)
 
 
 def test_trades_of_the_entrys_own_minute_sweep_it_also_by_mark_price(stored: Stored):
