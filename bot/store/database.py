@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from filelock import AsyncFileLock, Timeout
+from filelock import FileLock, Timeout
 from sqlalchemy import event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -121,7 +121,22 @@ async def _start_alone(address: URL) -> AsyncIterator[None]:
     if address.get_backend_name() != "sqlite" or not address.database:
         yield
         return
-    lock = AsyncFileLock(f"{address.database}.lock", mode=0o600)
+    path = f"{address.database}.lock"
+    async with AsyncExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(path, mode=0o600, blocking=False))
+        except Timeout:
+            await stack.enter_async_context(_waiting_for(path))
+        yield
+
+
+@asynccontextmanager
+async def _waiting_for(path: str) -> AsyncIterator[None]:
+    """Hold the lock that another start has now."""
+    # Most starts are alone, and this part of the library takes longer to import than the rest of it.
+    from filelock import AsyncFileLock  # noqa: PLC0415
+
+    lock = AsyncFileLock(path, mode=0o600)
     try:
         await lock.acquire(timeout=_OPENING_WAIT_SECONDS)
     except Timeout:

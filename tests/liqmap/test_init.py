@@ -47,7 +47,7 @@ def test_bot_imports_neither_a_web_server_nor_a_database_that_its_settings_do_no
     unneeded = {
         *("aiohttp.web", "bot.ops.pages"),
         *("sqlalchemy.dialects.postgresql", "asyncpg"),
-        *("bot.store.steps", "alembic"),
+        *("bot.store.steps", "alembic", "filelock.asyncio"),
     }
     code = f"import sys, bot.app; print({unneeded} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
