@@ -7,6 +7,7 @@ Interest Statistics and Mark Price Kline Data.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -59,8 +60,8 @@ class BinanceMetrics:
             # COIN-M counts contracts of 100 or 10 dollars; the series of inverse markets is in dollars.
             dollars = Binance().contract(symbol).dollars
             label = 0 if day >= LABELS_MOVED else _STEP
-            found = [(_written_ms(row[0]) - label, (float(row[2]) * dollars,)) for row in rows]
-            return check_of_day(interest_of(found), day, name)
+            found = interest_of(rows, lambda row: (_written_ms(row[0]) - label, (float(row[2]) * dollars,)))
+            return check_of_day(found, day, name)
 
 
 class BinanceInterestPages:
@@ -91,7 +92,7 @@ class BinanceInterestPages:
               "sumOpenInterestValue":"150570784.07809979","timestamp":1583127900000}]
         """
         with parser_door(_ODD_PAGE.format("open interest")):
-            return interest_of(_interest(row, symbol) for row in _rows(answer))
+            return interest_of(_rows(answer), partial(_interest, symbol=symbol))
 
 
 class BinanceMarkFiles:

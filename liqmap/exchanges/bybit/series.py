@@ -54,7 +54,7 @@ class BybitInterestPages:
         """
         rows = rows_of(answer, what="open interest")
         with parser_door("Bybit's answer about open interest cannot be read; try again later."):
-            return interest_of(map(_interest, rows))
+            return interest_of(rows, _interest)
 
 
 class BybitMarkPages:

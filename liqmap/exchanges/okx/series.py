@@ -7,7 +7,7 @@ history.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from liqmap.errors import parser_door
@@ -15,11 +15,11 @@ from liqmap.exchanges.fields import written_time_of
 from liqmap.exchanges.okx.names import instrument_of, is_linear
 from liqmap.exchanges.okx.pages import rows_of
 from liqmap.exchanges.protocol import SeriesFormat
-from liqmap.exchanges.series_rows import interest_of, marks_of
+from liqmap.exchanges.series_rows import Row, interest_of, marks_of
 from liqmap.model.series import Series, SeriesKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from liqmap.model.window import TimeWindow
 
@@ -58,10 +58,7 @@ class OkxInterestPages:
         """
         rows = rows_of(answer, what="open interest")
         with parser_door(_ODD_PAGE.format("open interest")):
-            # A row carries the end of its five minutes, and a series their start.
-            return interest_of(
-                (written_time_of(time) - _STEP, (float(coins),)) for time, _, coins, *_ in rows
-            )
+            return interest_of(rows, _interest)
 
 
 class OkxMarkPages:
@@ -91,6 +88,12 @@ class OkxMarkPages:
         rows = rows_of(answer, what="mark prices")
         with parser_door(_ODD_PAGE.format("mark prices")):
             return marks_of([row for row in rows if row[5] == _CLOSED], time_of=written_time_of)
+
+
+def _interest(row: Sequence[Any]) -> Row:
+    time, _, coins, *_ = row
+    # A row carries the end of its five minutes, and a series their start.
+    return written_time_of(time) - _STEP, (float(coins),)
 
 
 SERIES: Final[Mapping[SeriesKind, SeriesFormat]] = {

@@ -132,6 +132,59 @@ def test_open_interest_of_0_is_no_value_of_any_exchange(tmp_path: Path):
         assert (times(series), series.values.tolist()) == (["01-21 00:00", "01-21 00:10"], [[10.0, 12.0]])
 
 
+FIRST = 1_791_072_000_000  # 2026-10-04
+
+
+def rows_of(exchange: Exchange, kind: SeriesKind, damaged: dict[int, str]) -> Any:
+    """Return a page of 20 rows as an exchange sends it, with `damaged` values in some places."""
+    step, values = kind.step_ms, [damaged.get(place, "9") for place in range(20)]
+    found: list[Any]
+    if kind is MARK:
+        times = [FIRST + place * step for place in range(20)]
+        written: list[Any] = times if exchange is Exchange.BINANCE else list(map(str, times))
+        found = [[at, "10", "12", low, "11", "1"] for at, low in zip(written, values, strict=True)]
+    else:
+        ends = [(FIRST + (place + 1) * step, value) for place, value in enumerate(values)]
+        match exchange:
+            case Exchange.BINANCE:
+                found = [{"symbol": "BTCUSDT", "sumOpenInterest": each, "timestamp": at} for at, each in ends]
+            case Exchange.BYBIT:
+                found = [{"openInterest": each, "timestamp": str(at)} for at, each in ends]
+            case Exchange.OKX:
+                found = [[str(at), "2000", each, "8"] for at, each in ends]
+    pages: dict[Exchange, Any] = {
+        Exchange.BINANCE: found,
+        Exchange.BYBIT: {"retCode": 0, "result": {"list": found}},
+        Exchange.OKX: {"code": "0", "data": found},
+    }
+    return pages[exchange]
+
+
+@pytest.mark.parametrize("value", ["", "x", "nan", "-1", "1e300", "13"])
+@pytest.mark.parametrize("kind", [INTEREST, MARK])
+@pytest.mark.parametrize("exchange", [Exchange.BINANCE, Exchange.BYBIT, Exchange.OKX])
+def test_row_that_cannot_be_right_is_a_gap_and_many_are_refused(
+    exchange: Exchange, kind: SeriesKind, value: str
+):
+    if kind is INTEREST and value == "13":  # a low above the other prices, which no value alone can be
+        value = "inf"
+    found = page(exchange, kind, rows_of(exchange, kind, {7: value, 12: value}))
+    start = FIRST // kind.step_ms
+    places = (found.time // kind.step_ms - start).tolist()
+    assert places == [place for place in range(20) if place not in {7, 12}]
+    with pytest.raises(DataError, match="cannot be read; try again later"):
+        page(exchange, kind, rows_of(exchange, kind, dict.fromkeys((1, 7, 12), value)))
+
+
+def test_row_of_a_day_that_cannot_be_right_is_a_gap(tmp_path: Path):
+    day = date(2025, 1, 21)
+    rows = [row(f"2025-01-21 {minute // 60:02}:{minute % 60:02}:00", 10) for minute in range(5, 105, 5)]
+    rows[4] = rows[4].replace("10.00000000", "")
+    found = metrics(tmp_path, rows, day)
+    assert len(found) == 19
+    assert "01-21 00:20" not in times(found)
+
+
 def test_candle_of_okx_that_is_still_open_is_left_out():
     rows = [
         ["1597026420000", "3.721", "3.743", "3.677", "3.708", "0"],
