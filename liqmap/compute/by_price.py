@@ -128,7 +128,10 @@ class PriceSums:
             total += self._swept.sums.sum(axis=0)
         used = np.flatnonzero(total)
         by_number = by_number.take(used, axis=1)
-        levels = self._levels((self._first + used) / self._unit)
+        if self._swept is None:
+            levels = self._levels((self._first + used) / self._unit)
+        else:
+            levels = np.abs(self._swept.levels.take(used, axis=1))
         for row, (level, share) in enumerate(zip(levels, self._share.tolist(), strict=True)):
             if not share:
                 continue

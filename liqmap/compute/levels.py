@@ -291,6 +291,8 @@ class _Adding:
 
     def finish(self) -> None:
         """Add what still waits, and what has been summed up by prices."""
+        if self._new.count and self._by_price is not None:
+            self._sum_up(*self._new.taken())
         for waiting in (self._new, self._others):
             if waiting.count:
                 self._add_levels(*waiting.taken())
@@ -305,6 +307,7 @@ class _Adding:
         """Sum trades up by their prices as far as that can be done; the others wait."""
         if self._by_price is None:
             self._by_price = PriceSums(trades.side, self._request, self._rules, self._path, self._positions)
+            self._new = _Waiting(_AT_ONCE)  # the next ones need not be many, and larger stretches cost less
         bound = _bound(trades.side, self._request.levels, after.extreme, self._last_price)
         others = self._by_price.add(trades, bound, after.own)
         if many := self._others.add(trades.chosen(others), after.chosen(others)):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_NEARLY = 0.9
+_NEARLY = 1 - 1e-9  # of distances, because levels are rounded to twelve digits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,22 +143,22 @@ def first_tier(rules: MarginRules, side: Side, leverages: Sequence[int]) -> floa
 
 
 def least_distance(rules: MarginRules, leverages: Sequence[int]) -> float:
-    """Return a share of the entry price that every level is further away from it, whatever the position.
+    """Return a share of the entry price that every level is at least away from it, whatever the position.
 
-    It is a little less than the nearest level's distance, because a position may end up in another tier.
+    The nearest level is that of the highest leverage which a tier allows. With x the change of a position's
+    value until then, as a share of its value at entry, its maintenance margin is at most rate × (1 + x), and
+    more × x besides, where the value grows beyond the tier into others whose rates are `more` higher.
     """
+    inverse = 1 if rules.inverse else 0  # where prices are 1 / value, they change by less than the value
     if rules.brackets is None:
-        return _NEARLY / (leverages[-1] + 1)
-    rate, fee = rules.brackets.rate, rules.fee
-    # By mark, a position that is just allowed is worth more at its level, and part of it is of the next tier.
-    grows = np.diff(rate, append=rate[-1]) if rules.valuation is Valuation.MARK else np.zeros(len(rate))
-    distances = [
-        # What may be lost until the level, as a share of the most that a position is worth there.
-        (1 / most - its - fee - more / (1 + most)) / (1 + 1 / most)
-        for its, more, tier in zip(rate.tolist(), grows.tolist(), rules.brackets.max_leverage, strict=True)
-        if (most := max((each for each in leverages if each <= tier), default=0))
-    ]
-    return max(0.0, _NEARLY * min(distances, default=0.0))
+        return _NEARLY / (leverages[-1] + inverse)
+    brackets, distances = rules.brackets, []
+    for cap, rate, tier in zip(brackets.cap, brackets.rate + rules.fee, brackets.max_leverage, strict=True):
+        if most := max((each for each in leverages if each <= tier), default=0):
+            reached = min(int(np.searchsorted(brackets.cap, cap * (1 + 1 / most))), len(brackets.cap) - 1)
+            more = max(0.0, brackets.rate[reached] + rules.fee - rate)
+            distances.append((1 / most - rate) / (1 + rate + more) / (1 + inverse / most))
+    return max(0.0, _NEARLY * float(min(distances, default=0.0)))
 
 
 def shares(

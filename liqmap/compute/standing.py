@@ -304,7 +304,9 @@ def open_shares(
 
 def _interval_of(times: NDArray[np.int64], edges: NDArray[np.int64]) -> NDArray[np.int64]:
     # All edges but the window's ends are multiples of the grid, which spares a search.
-    return np.clip(times // GRID_MS - int(edges[0]) // GRID_MS, 0, len(edges) - 2)
+    interval = times // GRID_MS
+    interval -= int(edges[0]) // GRID_MS
+    return np.clip(interval, 0, len(edges) - 2, out=interval)
 
 
 def _sweeps(path: SweepPath, shares: OpenShares, side: Side) -> _Sweeps:

@@ -116,3 +116,48 @@ def test_no_level_is_nearer_than_the_least_distance(
             allowed = rules.brackets.max_leverage[tier] >= leverage
         level = liquidation_price(rules, side, leverage=leverage, entry_price=entry, notional=notional)
         assert (np.abs(level / entry - 1)[allowed] > distance).all()
+
+
+@given(
+    tiers=st.lists(
+        st.tuples(st.floats(1.0001, 30), st.floats(1e-4, 0.12), st.floats(0, 1)), min_size=1, max_size=6
+    ),
+    places=st.lists(st.floats(1e-6, 1), min_size=1, max_size=20),
+    leverages=st.lists(st.integers(2, 150), min_size=1, max_size=4, unique=True),
+    valuation=st.sampled_from(Valuation),
+    inverse=st.booleans(),
+    side=st.sampled_from(Side),
+)
+def test_no_level_of_any_brackets_is_nearer_than_the_least_distance(
+    tiers: list[tuple[float, float, float]],
+    places: list[float],
+    leverages: list[int],
+    valuation: Valuation,
+    inverse: bool,
+    side: Side,
+):
+    caps = 1000 * np.cumprod([step for step, _, _ in tiers])
+    rates = np.cumsum([rate for _, rate, _ in tiers])
+    # As exchanges have it, a tier allows leverages whose initial margin is more than the maintenance margin.
+    most = 1 / (rates + 1e-3 + np.array([spare for _, _, spare in tiers]))
+    rules = MarginRules(Brackets.of(list(zip(caps, rates, most, strict=True))), valuation, inverse=inverse)
+    distance = least_distance(rules, sorted(leverages))
+    # Many at the very end of a tier, from where a position's value grows into the next one.
+    value = np.append(caps, caps[-1] * np.array(places))
+    entry = np.full(len(value), 30_000.0)
+    notional = value * entry if inverse != (valuation is Valuation.SIZE) else value
+    tier = np.searchsorted(caps, rules.tiered(entry, notional))
+    for leverage in leverages:
+        allowed = np.append(most, 0.0)[tier] >= leverage
+        level = liquidation_price(rules, side, leverage=leverage, entry_price=entry, notional=notional)
+        assert (np.abs(level / entry - 1)[allowed] >= distance).all()
+
+
+def test_least_distance_is_that_of_a_short_that_grows_into_the_next_tier():
+    rules = MarginRules(Brackets.of([(1_000, 0.01, 50), (10_000, 0.1, 5)]))
+    # At the level, its loss has left a margin of 2 % - 0.909 %: 1 % of 1,000 and 10 % of what it grew by.
+    (level,) = liquidation_price(
+        rules, Side.SELL, leverage=50, entry_price=np.array([100.0]), notional=np.array([1_000.0])
+    )
+    assert level == pytest.approx(100 + 1 / 1.1)
+    assert least_distance(rules, (50,)) == pytest.approx(0.01 / 1.1)
