@@ -33,7 +33,7 @@ from liqmap.store.writer import move_if
 from liqmap.text import damage_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from liqmap.store.bundles import Record
@@ -109,10 +109,16 @@ def _damage(opened: Callable[[], Segment | None], path: Path) -> str | None:
 def _move_record(record: Record, target: Path) -> None:
     """Copy a record, which lies among others that are whole, to a folder, and mark it where it was."""
     contents = {MANIFEST: record.manifest(), TABLES_FILE: record.tables()}
-    make_synced(target)
-    for name, content in contents.items():
-        replace_file(target / name, content, sync=True)
+    _write(target, contents)
     drop(record)
+    if not target.is_dir():  # removed as one that is in the store again, which the record itself still was
+        _write(target, contents)
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    make_synced(folder)
+    for name, content in contents.items():
+        replace_file(folder / name, content, sync=True)
 
 
 def set_file_aside(root: Path, file: Path) -> None:
@@ -174,7 +180,15 @@ def remove_replaced(root: Path) -> None:
     """Remove what was set aside and is all in the store again. Raises UnreadableStore."""
     for each in _all(root):
         if not _is_lacking(root, each):
-            shutil.rmtree(each.path, ignore_errors=True)
+            _remove(root, each)
+
+
+def _remove(root: Path, each: SetAside) -> None:
+    doomed = root / "incoming" / uuid4().hex
+    # Looked at once more where nobody else finds it: what the store had may just have been set aside.
+    with suppress(OSError):  # another process's, and gone by now, or another user's
+        if move_if(each.path, doomed, lambda _: not _is_lacking(root, each)):
+            shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _is_lacking(root: Path, each: SetAside) -> bool:

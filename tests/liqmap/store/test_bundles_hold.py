@@ -13,11 +13,20 @@ import pytest
 from liqmap.errors import UnreadableStore
 from liqmap.model import Exchange
 from liqmap.model.window import TimeWindow
-from liqmap.store import bundles
-from liqmap.store.bundles import JOURNAL, RECORDED, Contents, bundle_files, read_contents
+from liqmap.store import bundles, damaged
+from liqmap.store.bundles import (
+    JOURNAL,
+    RECORDED,
+    Contents,
+    Record,
+    bundle_files,
+    drop,
+    read_contents,
+    records_of,
+)
 from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
-from liqmap.store.damaged import set_aside
+from liqmap.store.damaged import SetAside, damage_in, remove_replaced, set_aside
 from liqmap.store.local import IN_USE_FOR, SegmentStore
 from liqmap.store.segments import Origin, may_be_unread, segment_path, segment_paths, segment_windows
 from liqmap.store.writer import write_segment
@@ -253,3 +262,44 @@ def test_damaged_record_is_marked_when_its_copy_is_on_the_disk(
     (copy,) = (folder / BYBIT / "BTCUSDT").iterdir()
     folders = [store.root, folder, folder / BYBIT, folder / BYBIT / "BTCUSDT"]
     assert before_mark == [*folders, copy, copy]
+
+
+def spoil(store: SegmentStore) -> Path:
+    """Damage the record of the first minute, and return where its segment belongs."""
+    record = records_of(store.root, BYBIT, "BTCUSDT")[minute(0)]
+    with record.file.open("r+b") as opened:
+        opened.seek(record.tables_at)
+        opened.write(b"?")
+    return segment_path(store.root, BYBIT, "BTCUSDT", minute(0))
+
+
+def test_damaged_record_is_kept_though_what_was_replaced_is_removed_before_it_is_marked(
+    store: SegmentStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    def marked(record: Record) -> None:
+        remove_replaced(store.root)
+        drop(record)
+
+    recorded_minutes(store, journal, 1)
+    monkeypatch.setattr("liqmap.store.damaged.drop", marked)
+    store.heal(spoil(store))
+    assert damage_in(store.root).count == 1
+
+
+def test_damaged_record_is_kept_though_another_is_set_aside_when_it_was_found_to_be_replaced(
+    store: SegmentStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
+):
+    recorded_minutes(store, journal, 1)
+    store.heal(spoil(store))
+    recorded_minutes(store, journal, 1)
+    plain = damaged._is_lacking
+
+    def is_lacking(root: Path, each: SetAside) -> bool:
+        found = plain(root, each)
+        monkeypatch.undo()
+        store.heal(spoil(store))
+        return found
+
+    monkeypatch.setattr(damaged, "_is_lacking", is_lacking)
+    remove_replaced(store.root)
+    assert damage_in(store.root).count == 2
