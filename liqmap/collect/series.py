@@ -15,7 +15,7 @@ from liqmap.collect.waited import WaitedFor
 from liqmap.errors import LiqmapError, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Gap, GapKind, Market
-from liqmap.model.series import Series, SeriesKind
+from liqmap.model.series import MOST_OUTLIERS, Series, SeriesKind
 from liqmap.model.window import TimeWindow, at_ms, missing
 from liqmap.net.download import download, incoming_file
 from liqmap.store.series import Piece, SeriesStore
@@ -121,8 +121,9 @@ class SeriesCollector:
 
     def held(self, market: Market, kind: SeriesKind, window: TimeWindow) -> SeriesHoldings:
         """Return what the store has of `window` now. Raises UnreadableStore."""
-        # One more value on both sides, so that the window's first and last can be judged too.
-        held = self.store.read(market, kind, TimeWindow(window.start - kind.step, window.end + kind.step))
+        # A few more values on both sides, so that the window's first and last can be judged too.
+        beside = 2 * MOST_OUTLIERS * kind.step
+        held = self.store.read(market, kind, TimeWindow(window.start - beside, window.end + beside))
         series = held.series
         if kind is SeriesKind.OPEN_INTEREST:
             # Earlier versions stored values of 0, which stand for none.

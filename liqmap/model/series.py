@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from liqmap.model.window import TimeWindow, at_ms
 
@@ -49,7 +50,10 @@ _COLUMNS: Final = {
     SeriesKind.MARK_PRICE: ("low", "high", "close"),
 }
 _JUMP: Final = 0.3
-"""By more than this part of it, open interest does not change in a step and change back in the next."""
+"""By more than this part of it, open interest does not change in a step and change back a few steps later."""
+
+MOST_OUTLIERS: Final = 3
+"""So many wrong values of open interest follow each other at most: exchanges repeat wrong ones too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,17 +127,30 @@ class Series:
         return self if rows.all() else Series(self.kind, self.time[rows], self.values[:, rows])
 
     def without_outliers(self) -> Series:
-        """Return open interest without single values that jump by more than 30 % and return at once.
+        """Return open interest without values that jump by more than 30 % and return within a few steps.
 
-        Exchanges publish such (tardis-dev/tardis-node, issue #46). The first and the last value stay, since
-        only a value between two others can be judged.
+        Exchanges publish such (tardis-dev/tardis-node, issue #46). The first and the last values stay: only
+        those can be judged that lie between as many others.
         """
+        series = self
+        # The shortest runs first, so that those do not lie between the others.
+        for length in range(1, MOST_OUTLIERS + 1):
+            series = series._without_runs(length)
+        return series
+
+    def _without_runs(self, length: int) -> Series:
+        """Return the series without runs of `length` outliers."""
         value = self.values[0]
-        if len(value) < 3:
+        if len(value) < 3 * length:
             return self
-        before, this, after = value[:-2], value[1:-1], value[2:]
-        jumps = (np.abs(this - before) > _JUMP * before) & (np.abs(this - after) > _JUMP * after)
+        runs = sliding_window_view(value, length)
+        beside = np.concatenate([runs[: -2 * length], runs[2 * length :]], axis=1)
+        low, high = beside.min(axis=1), beside.max(axis=1)
+        inside = runs[length:-length].T
+        jumps = (inside < (1 - _JUMP) * low) | (inside > (1 + _JUMP) * high)
         # A change that stays is a real one.
-        returns = np.abs(after - before) <= _JUMP * before
-        keep = np.r_[True, ~(jumps & returns), True]
+        returns = high - low <= _JUMP * low
+        (first,) = np.nonzero(jumps.all(axis=0) & returns)
+        keep = np.ones(len(value), np.bool_)
+        keep[first + length + np.arange(length)[:, np.newaxis]] = False
         return Series(self.kind, self.time[keep], self.values[:, keep])

@@ -13,7 +13,7 @@ from liqmap.collect.series import SeriesCollector, SeriesHoldings
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, GapKind, MapRequest, Market, TopN
 from liqmap.model.series import Series, SeriesKind
-from liqmap.model.window import TimeWindow, at_ms
+from liqmap.model.window import HOUR, TimeWindow, at_ms
 from liqmap.run.series import MapSeries, SeriesFetch
 from liqmap.simulator import Fault, MarketServer, SimulatedClock, SimulatedMarket
 from liqmap.store.series import Piece
@@ -107,6 +107,24 @@ async def test_single_outlier_is_dropped_wherever_pieces_and_windows_end(
     assert held.missing == edge.missing == ()
     assert sizes(held) == [101, 102, 103, 102, 103, 104, 105, 106, 107, 108]
     assert sizes(edge) == [105, 106, 107]
+
+
+@pytest.mark.parametrize("run", [1, 2, 3])
+async def test_window_says_of_its_first_and_last_values_what_a_longer_one_says(tmp_path: Path, run: int):
+    market, day = (
+        Market(Exchange.BYBIT, "BTCUSDT"),
+        TimeWindow.ending(NOW.replace(hour=0, minute=0, second=0), 2 * HOUR),
+    )
+    values = [100.0 + place for place in range(24)]
+    values[10 : 10 + run] = [200.0] * run
+    starts = range(day.start_ms, day.end_ms, INTEREST.step_ms)
+    async with collecting(tmp_path) as (series, _):
+        rows = Series.of(INTEREST, starts, [(each,) for each in values])
+        series.store.write(Piece(market, day, rows, "https://example.org"))
+        for first in range(4, 14):
+            window = TimeWindow(at_ms(starts[first]), at_ms(starts[first + 5]))
+            expected = [each for each in values[first : first + 5] if each != 200]
+            assert sizes(series.held(market, INTEREST, window)) == expected
 
 
 @pytest.mark.parametrize("exchange", HAVE_SERIES)
