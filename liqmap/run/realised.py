@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from liqmap.compute.values import Realised
-from liqmap.errors import DataError
+from liqmap.errors import DataError, UnreadableStore
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import RealisedSums, Side, notional_of
 from liqmap.store.feeds import feed_coverage
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def realised_in(root: Path, market: Market, window: TimeWindow) -> Realised | None:
-    """Return the liquidations of a window, None if none were received or they cannot be read."""
+    """Return the liquidations of a window, None if none were received or they are damaged.
+
+    Raises UnreadableStore.
+    """
     row = EXCHANGES[market.exchange]
     covered = feed_coverage(root, market.exchange, market.symbol, window)
     try:
@@ -33,6 +36,8 @@ def realised_in(root: Path, market: Market, window: TimeWindow) -> Realised | No
             for each in read_liquidations(root, market.exchange, market.symbol, day)
             if window.start_ms <= each.time < window.end_ms
         ]
+    except UnreadableStore:  # it may pass, and the map is tried again
+        raise
     except DataError:  # reported by `liqmap status`; the rows that are left would look like all of them
         return None
     # No rows from a feed that was received mean that nobody was liquidated, which is worth saying.

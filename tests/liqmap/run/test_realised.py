@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from liqmap.brackets.save import save_tiers
 from liqmap.cli.main import main
+from liqmap.errors import UnreadableStore
 from liqmap.exchanges import EXCHANGES
 from liqmap.exchanges.messages import Liquidation, RiskTier
 from liqmap.model import Exchange, Market, Side
@@ -52,6 +55,22 @@ def test_sums_are_those_of_the_dots_inside_the_window_of_each_side(tmp_path: Pat
     assert realised_text(found.sums) == (
         "longs $55.8K in 2, shorts $8.10K in 1 (complete, at bankruptcy prices)"
     )
+
+
+def test_liquidations_that_cannot_be_read_now_are_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    append_liquidations(tmp_path, BYBIT, [liquidation(1, Side.BUY, 80_000, 0.5)], complete=True)
+    reading = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path.suffix == ".csv":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return reading(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(UnreadableStore, match="please try again in a moment"):
+        realised_in(tmp_path, Market(BYBIT, "BTCUSDT"), WINDOW)
 
 
 def test_sums_of_a_sampled_feed_or_of_a_part_are_at_least_what_they_say(tmp_path: Path):
