@@ -40,7 +40,7 @@ from liqmap.store.packs import (
 )
 from liqmap.store.places import check_place
 from liqmap.store.reading import check_belongs, verify_segment
-from liqmap.store.segments import MANIFEST, open_segment, segment_name
+from liqmap.store.segments import MANIFEST, open_segment, segment_from, segment_name
 from liqmap.store.writer import move_into_place
 
 if TYPE_CHECKING:
@@ -271,10 +271,14 @@ class SharedStore:
 
     def _put(self, operation: Operation, day: Segment, name: str) -> None:
         key = f"{_key_of(day.path)}/{name}"
-        if day.record is None:
+        if day.record is None and name != MANIFEST:
             self._objects.put(day.path / name, key, progress=operation.progress)
-        else:  # a quiet day's, which is small
-            self._objects.write(key, day.file(name))
+            return
+        content = day.file(name)  # of a quiet day, all are small
+        # If another day has come in its place since, the tables are of both.
+        if name == MANIFEST and segment_from(content, day.path).checks != day.checks:
+            raise StoreError(f"{day.path.name} was replaced while it was put into the shared store.")
+        self._objects.write(key, content)
 
     def _bring_in_hour(
         self,

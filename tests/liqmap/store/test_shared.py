@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from liqmap.simulator import MarketServer, SimulatedMarket
 from liqmap.store.bounded import Operation
 from liqmap.store.segments import MANIFEST, Segment, open_segment, segment_path
 from liqmap.store.shared import SharedStore
+from liqmap.store.writer import write_segment
 from tests.conftest import BTCUSDT
 from tests.liqmap.conftest import Stored, random_trades
 
@@ -82,6 +84,35 @@ def test_segment_without_its_manifest_is_not_there_yet(
     # Whoever comes next completes it.
     SharedStore(url).publish([segment])
     assert SharedStore(url).bring_in_day(path, incoming=incoming) is not None
+
+
+@pytest.mark.parametrize("before", ["minutes.arrow", MANIFEST])
+def test_day_that_is_replaced_while_it_is_published_is_not_there_in_parts(
+    tmp_path: Path,
+    segment: Segment,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    before: str,
+):
+    put = SharedStore._put
+
+    def replaced(self: SharedStore, operation: Operation, day: Segment, name: str) -> None:
+        if name == before and not replacements:
+            trades, incoming = random_trades(30_000, seed=2), tmp_path / "incoming"
+            replacements.append(write_segment(day.path, day.origin, trades, incoming=incoming, replaces=True))
+        put(self, operation, day, name)
+
+    replacements: list[Segment] = []
+    monkeypatch.setattr(SharedStore, "_put", replaced)
+    url, incoming = str(tmp_path / "shared"), tmp_path / "other" / "incoming"
+    with suppress(StoreError):
+        SharedStore(url).publish([segment])
+    assert SharedStore(url).bring_in_day(elsewhere(tmp_path, segment), incoming=incoming) is None
+    SharedStore(url).publish(replacements, replaces=True)
+    found = SharedStore(url).bring_in_day(elsewhere(tmp_path, segment), incoming=incoming)
+    assert found is not None
+    assert found.checks == replacements[0].checks
+    assert "damaged" not in caplog.text
 
 
 def test_second_to_bring_in_keeps_the_first_one_s(url: str, tmp_path: Path, segment: Segment):

@@ -24,7 +24,7 @@ from liqmap.simulator import MarketServer, SimulatedMarket
 from liqmap.store.bounded import AT_ONCE, AWAY_FOR, BoundedCalls, Operation
 from liqmap.store.objects import Objects
 from liqmap.store.places import open_place
-from liqmap.store.segments import Origin, Segment, open_segment, segment_path
+from liqmap.store.segments import MANIFEST, Origin, Segment, open_segment, segment_path
 from liqmap.store.shared import SharedStore
 from liqmap.store.writer import write_segment
 from tests.conftest import BTCUSDT
@@ -232,7 +232,11 @@ def test_day_that_another_bot_is_uploading_is_not_uploaded_again(
     tmp_path: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ):
     day, uploads = stored(random_trades(100)), Counter[str]()
-    put = Objects.put
+    put, write = Objects.put, Objects.write
+
+    def written(self: Objects, key: str, content: bytes) -> None:
+        uploads[MANIFEST] += key.endswith(MANIFEST)
+        write(self, key, content)
 
     def counted(self: Objects, source: Path, key: str, **options: Any) -> None:
         uploads[source.name] += 1
@@ -241,6 +245,7 @@ def test_day_that_another_bot_is_uploading_is_not_uploaded_again(
         put(self, source, key, **options)
 
     monkeypatch.setattr(Objects, "put", counted)
+    monkeypatch.setattr(Objects, "write", written)
     SharedStore(str(tmp_path / "shared")).publish([day])
     SharedStore(str(tmp_path / "shared")).publish([day])
     assert len(uploads) == 5
