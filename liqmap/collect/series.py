@@ -211,29 +211,36 @@ class SeriesCollector:
             raise _absent(day)
 
     async def _pages(self, day: _Day, pages: SeriesPages, window: TimeWindow) -> list[Series]:
-        """Store what REST has of a part of a day, and return the rows of its pages. Raises DataError."""
-        client = self._clients[day.market.exchange]
+        """Store what REST has of a part of a day, and return its rows, if any. Raises DataError."""
+        parts = _parts(window, day.kind.step * pages.page_rows)
+        found = {part: await self._page(day, pages, part) for part in parts}
+        if not any(map(len, found.values())):
+            return []
+        settled = self._floored(day.market, day.kind) - _LATE
+        for part, series in found.items():
+            # A page may lack rows by mistake, and once it is stored, nobody asks for them again.
+            due = part.overlap(TimeWindow(_EARLIEST, settled))
+            if due is not None and len(series.within(due)) < due.length // day.kind.step:
+                found[part] = Series.joined(day.kind, [series, await self._page(day, pages, part)])
+        series = Series.joined(day.kind, found.values())
+        end = window.end
+        if end > settled:  # the newest rows may still be to come
+            end = min(end, at_ms(series.end_ms))
         base_url = self._settings.exchanges.of(day.market.exchange).api_url
-        step, parts, found = day.kind.step, _parts(window, day.kind.step * pages.page_rows), []
-        for part in parts:
-            weight = pages.weight(part.length // step)
-            answer = await client.get(
-                pages.page_url(base_url, day.market.symbol, part),
-                weight=weight,
-                is_patient=partial(self._fetches.is_patient, day),
-                on_unreachable=self._unreachable[day.market.exchange].set,
-            )
-            series = pages.read_page(answer, day.market.symbol).within(part)
-            if len(series):
-                found.append(series)
-        if found:
-            series = Series.joined(day.kind, found)
-            end = window.end
-            if end > self._now(day.market) - _LATE:  # the newest rows may still be to come
-                end = min(end, at_ms(series.end_ms))
-            whole, source = TimeWindow(window.start, end), pages.page_url(base_url, day.market.symbol, window)
-            await self._keep(Piece(day.market, whole, series, source, simulated=client.simulated))
-        return found
+        whole, source = TimeWindow(window.start, end), pages.page_url(base_url, day.market.symbol, window)
+        simulated = self._clients[day.market.exchange].simulated
+        await self._keep(Piece(day.market, whole, series, source, simulated=simulated))
+        return [series]
+
+    async def _page(self, day: _Day, pages: SeriesPages, part: TimeWindow) -> Series:
+        base_url = self._settings.exchanges.of(day.market.exchange).api_url
+        answer = await self._clients[day.market.exchange].get(
+            pages.page_url(base_url, day.market.symbol, part),
+            weight=pages.weight(part.length // day.kind.step),
+            is_patient=partial(self._fetches.is_patient, day),
+            on_unreachable=self._unreachable[day.market.exchange].set,
+        )
+        return pages.read_page(answer, day.market.symbol).within(part)
 
     async def _keep(self, piece: Piece) -> None:
         await asyncio.to_thread(self.store.write, piece)

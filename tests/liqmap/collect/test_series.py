@@ -86,6 +86,22 @@ async def test_open_interest_of_all_exchanges_is_one_sided_and_the_market_s(tmp_
     assert [sizes(each) for each in held] == [expected] * len(held)
 
 
+@pytest.mark.parametrize(
+    ("exchange", "kind"), [(each, kind) for each in HAVE_SERIES for kind in EXCHANGES[each].series]
+)
+async def test_page_that_lacks_rows_by_mistake_leaves_no_gap(
+    tmp_path: Path, exchange: Exchange, kind: SeriesKind
+):
+    window = last(6)
+    clock = SimulatedClock(NOW)
+    async with collecting(tmp_path, clock) as (series, server):
+        server.plan("(?i)open-?interest|mark-?price", Fault.SKIP_ROWS)
+        await driven(clock, series.collect(Market(exchange, "BTCUSDT"), kind, TimeWindow(window.start, NOW)))
+        held = series.held(Market(exchange, "BTCUSDT"), kind, window)
+    assert held.missing == ()
+    assert held.series.time.tolist() == [*range(window.start_ms, window.end_ms, kind.step_ms)]
+
+
 @pytest.mark.parametrize("exchange", HAVE_SERIES)
 @pytest.mark.parametrize("border", [7, 8, 9])
 async def test_single_outlier_is_dropped_wherever_pieces_and_windows_end(
