@@ -35,6 +35,7 @@ _FEW_COLOURS: Final = 64
 ABANDONED_AFTER: Final = 86_400.0
 """Seconds after which a half-written file is abandoned: no write takes a day, so its process is gone."""
 
+_PARTIAL: Final = f".{'[0-9a-f]' * 32}.part"
 _LOCK_SECONDS = 10.0  # others only write a small file meanwhile
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows only
 _DESCRIPTORS = Path("/proc/self/fd")
@@ -175,11 +176,15 @@ def remove_abandoned(folder: Path, *, before: float, below: bool = False) -> Non
 
     Ages are by the file system's clock.
     """
-    name = f".{'[0-9a-f]' * 32}.part"
-    for path in folder.rglob(name) if below else folder.glob(name):
-        with suppress(OSError):  # another process has removed it, or it belongs to another user
-            if path.stat().st_mtime < before:
-                path.unlink()
+    for parent, _, names in os.walk(folder):  # which passes over what another process removes meanwhile
+        for name in names:
+            if fnmatchcase(name, _PARTIAL):
+                path = Path(parent, name)
+                with suppress(OSError):  # another process has removed it, or it belongs to another user
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+        if not below:
+            return
 
 
 def locked(folder: Path) -> FileLock:

@@ -6,11 +6,13 @@ folder that they were found in, each as it was found.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
@@ -34,7 +36,6 @@ from liqmap.text import damage_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from liqmap.store.bundles import Record
     from liqmap.store.segments import Segment
@@ -210,7 +211,8 @@ def _of_symbol(root: Path, exchange: Exchange, symbol: str) -> Iterator[SetAside
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    yield from (path for path in folder.rglob("*") if path.is_file())
+    for parent, _, names in os.walk(folder):  # which passes over what another process removes meanwhile
+        yield from (Path(parent, name) for name in names)
 
 
 def _day_of(name: str) -> Iterator[date]:

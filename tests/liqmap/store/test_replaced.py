@@ -236,3 +236,21 @@ def test_bundle_that_is_removed_while_it_is_checked_is_not_called_damaged(
     (file,) = bundle_files(store.root)
     meanwhile(monkeypatch, checking, "verify_segment", file.unlink, after=False)
     assert problems(store.root) == []
+
+
+def test_folder_that_goes_while_the_store_is_looked_through_keeps_nothing_from_being_evicted(
+    store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+):
+    day, gone, plain = put(store, OLD), store.root / "orders" / "gone", os.scandir
+    os.utime(day.path, (0, 0))
+    gone.mkdir(parents=True)
+
+    def listed(folder: Any = ".") -> Any:
+        if folder in (gone, str(gone)) and gone.exists():
+            gone.rmdir()
+        return plain(folder)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    SegmentStore(store.root, max_size=0).evict(now=datetime.now(UTC))
+    assert not gone.exists()
+    assert store.get(BYBIT, "BTCUSDT", WHOLE) is None
