@@ -32,9 +32,11 @@ from liqmap.model import (
     LeftOutKind,
     MapRequest,
     MarginBasis,
-    MarginModel,
     Market,
+    PositionBasis,
     Side,
+    SweepBasis,
+    SweepPrice,
 )
 
 if TYPE_CHECKING:
@@ -197,10 +199,32 @@ def _together(parts: Sequence[Selected]) -> Selected:
 
 def _basis(request: MapRequest, sources: Sequence[Source]) -> MarginBasis:
     """Return the basis that all have, or that each has its own."""
-    bases = {replace(each.basis, source="") for each in sources}
-    sweeps = {each.basis.sweep for each in sources}
-    if len(bases) == 1:
-        return sources[0].basis
-    own = MarginModel.EXCHANGE if request.model is MarginModel.EXCHANGE else request.model
-    sweep = sweeps.pop() if len(sweeps) == 1 else None
-    return MarginBasis(own, sweep=sweep, positions=sources[0].basis.positions)
+    each = [source.basis for source in sources]
+    models = {replace(basis, source="", sweep=None, positions=None) for basis in each}
+    basis = each[0] if len(models) == 1 else MarginBasis(request.model)
+    return replace(
+        basis,
+        sweep=_sweep([one.sweep for one in each if one.sweep is not None]),
+        positions=_positions([one.positions for one in each if one.positions is not None]),
+    )
+
+
+def _sweep(each: Sequence[SweepBasis]) -> SweepBasis | None:
+    """Return which price swept the levels, in which share of the markets' windows together."""
+    marked = sum(one.share for one in each if one.price is SweepPrice.MARK)
+    if not marked:
+        return each[0] if each else None
+    return SweepBasis(SweepPrice.MARK, marked / len(each))
+
+
+def _positions(each: Sequence[PositionBasis]) -> PositionBasis | None:
+    """Return the intervals of all markets, and when the open interest of all is known."""
+    if not each:
+        return None
+    return PositionBasis(
+        each[0].turnover,
+        sum(one.judged for one in each),
+        sum(one.unfit for one in each),
+        max((one.known_from for one in each if one.known_from is not None), default=None),
+        min((one.known_until for one in each if one.known_until is not None), default=None),
+    )

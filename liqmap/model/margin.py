@@ -52,7 +52,8 @@ class LackingBrackets:
 class SweepBasis:
     """Which price swept a map's levels.
 
-    `share` is the part of the window's minutes in which it did. In the others the traded price did.
+    `share` is the part of the window's minutes in which it did. In the others the traded price did. In a map
+    of several markets, it is their mean.
     """
 
     price: SweepPrice
@@ -66,7 +67,8 @@ class PositionBasis:
     `known_from` is the time from which open interest is known, None if that is the window's start, and
     `known_until` that until which it is, None if that is its end. Earlier and later trades count as not
     opened. `judged` intervals were compared with their volume; in `unfit` of them open interest changed by
-    more than was traded.
+    more than was traded. In a map of several markets, these are the intervals of all, and the times are those
+    between which the open interest of all is known.
     """
 
     turnover: float

@@ -24,6 +24,7 @@ from liqmap.model import (
     LeftOutKind,
     MapRequest,
     Market,
+    PositionBasis,
     PositionModel,
     RealisedSums,
     Selection,
@@ -42,7 +43,14 @@ from liqmap.store.merged import merged_parts
 from liqmap.store.reading import read_table
 from liqmap.store.segments import Origin, Part, segment_path
 from liqmap.store.writer import write_segment
-from liqmap.text import interest_text, interest_warnings, left_out_text, money, realised_text
+from liqmap.text import (
+    interest_text,
+    interest_warnings,
+    left_out_text,
+    margin_text,
+    money,
+    realised_text,
+)
 from tests.liqmap.conftest import DAY, START_MS, random_trades, trades_from
 
 WINDOW = TimeWindow.of_day(DAY)
@@ -284,6 +292,30 @@ def test_by_open_interest_nothing_of_what_each_exchange_selected_is_lost(parts: 
     for name in ("standing_long", "swept_short", "unplaced", "not_opened", "closed"):
         total = sum(getattr(each, name) for each in summary.by_market)
         assert getattr(summary, name) == pytest.approx(total)
+    assert summary.margin.positions == PositionBasis(0.5, judged=3 * 96)
+
+
+@pytest.mark.parametrize(
+    ("marked", "words"),
+    [
+        ((1, 1, 1), "swept by mark price"),
+        ((1, 0.995, 1), "swept by mark price (99.8 % of the window, else by traded)"),
+        ((1, 0, 1), "swept by mark price (66.6 % of the window, else by traded)"),
+        ((0, 0, 0), "swept by traded prices"),
+    ],
+)
+def test_map_of_several_says_in_which_share_of_the_window_mark_prices_swept(
+    parts: dict[Market, Part], marked: tuple[float, ...], words: str
+):
+    job = job_of(MapRequest(MARKETS, WINDOW, TopN(100)), parts)
+    starts = range(WINDOW.start_ms, WINDOW.end_ms, SeriesKind.MARK_PRICE.step_ms)
+    jobs = []
+    for each, share in zip(job.jobs, marked, strict=True):
+        known = starts[: int(share * len(starts))]
+        mark = Series.of(SeriesKind.MARK_PRICE, known, [(29_000.0, 29_000.0, 29_000.0)] * len(known))
+        jobs.append(replace(each, mark=mark if known else None))
+    summary = run_joint_job(replace(job, jobs=tuple(jobs))).summary
+    assert margin_text(summary.margin) == f"margin model of each exchange, {words}"
 
 
 def test_exchange_that_open_interest_says_nothing_of_is_left_out_of_a_map_by_it(parts: dict[Market, Part]):
