@@ -21,7 +21,7 @@ MOST_ROWS: Final = 100_000
 """Of one file or page: no series has so many steps a day."""
 
 MOST_ODD: Final = 0.1
-"""If more than this share of a file's or page's rows cannot be right, its format is another one."""
+"""If more than this share of a file's or page's rows cannot be right, and more than one, all are refused."""
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ def series_of(kind: SeriesKind, rows: Sequence[_Given], read: Callable[[_Given],
         return whole
     right = [each for row in rows if (each := _series(kind, [row], read)) is not None]
     odd = len(rows) - len(right)
-    if odd > MOST_ODD * len(rows):
+    # Of the newest rows there are only a few, and a wrong one among them must not keep back the others.
+    if not right or odd > max(1, MOST_ODD * len(rows)):
         raise ValueError("too many rows cannot be read")
     log.warning("%d of %d rows of %s cannot be read and are left out", odd, len(rows), kind)
     return Series.joined(kind, right)

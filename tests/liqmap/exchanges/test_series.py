@@ -135,12 +135,12 @@ def test_open_interest_of_0_is_no_value_of_any_exchange(tmp_path: Path):
 FIRST = 1_791_072_000_000  # 2026-10-04
 
 
-def rows_of(exchange: Exchange, kind: SeriesKind, damaged: dict[int, str]) -> Any:
-    """Return a page of 20 rows as an exchange sends it, with `damaged` values in some places."""
-    step, values = kind.step_ms, [damaged.get(place, "9") for place in range(20)]
+def rows_of(exchange: Exchange, kind: SeriesKind, damaged: dict[int, str], *, count: int = 20) -> Any:
+    """Return a page of rows as an exchange sends it, with `damaged` values in some places."""
+    step, values = kind.step_ms, [damaged.get(place, "9") for place in range(count)]
     found: list[Any]
     if kind is MARK:
-        times = [FIRST + place * step for place in range(20)]
+        times = [FIRST + place * step for place in range(count)]
         written: list[Any] = times if exchange is Exchange.BINANCE else list(map(str, times))
         found = [[at, "10", "12", low, "11", "1"] for at, low in zip(written, values, strict=True)]
     else:
@@ -174,6 +174,10 @@ def test_row_that_cannot_be_right_is_a_gap_and_many_are_refused(
     assert places == [place for place in range(20) if place not in {7, 12}]
     with pytest.raises(DataError, match="cannot be read; try again later"):
         page(exchange, kind, rows_of(exchange, kind, dict.fromkeys((1, 7, 12), value)))
+    # The newest rows are only a few.
+    assert len(page(exchange, kind, rows_of(exchange, kind, {1: value}, count=3))) == 2
+    with pytest.raises(DataError, match="cannot be read; try again later"):
+        page(exchange, kind, rows_of(exchange, kind, {0: value}, count=1))
 
 
 def test_row_of_a_day_that_cannot_be_right_is_a_gap(tmp_path: Path):
