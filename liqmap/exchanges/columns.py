@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,6 @@ from liqmap.memory import give_back_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from gzip import GzipFile
 
     from numpy.typing import NDArray
 
@@ -27,13 +26,18 @@ _FIRST_BYTES = 1 << 16
 _BYTE_ORDER_MARK = "\ufeff"
 
 
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
+
+
 class CappedReader:
     """A readable binary stream that refuses to hand out more than `limit` bytes.
 
     The size that an archive declares may be false, so the bytes that come out are counted.
     """
 
-    def __init__(self, stream: IO[bytes] | GzipFile, *, limit: int, name: str) -> None:
+    def __init__(self, stream: _Readable, *, limit: int, name: str) -> None:
         self._stream = stream
         self._left = limit
         self._name = name
