@@ -267,8 +267,9 @@ def open_shares(
 ) -> OpenShares:
     """Return what each interval of `window` opened and closed.
 
-    `covered` are the parts of the window whose trades are all in `volume`; only intervals inside them are
-    judged. Of others, the volume is taken to be that of their covered part all along.
+    `covered` are the parts of the window whose trades are all in `volume`. Of intervals that are not inside
+    them, the volume is taken to be that of their covered part all along. Only the others are judged, and of
+    these only those that begin and end with steps of `interest`.
     """
     edges = np.unique(
         np.r_[window.start_ms, np.arange(-(-window.start_ms // GRID_MS) * GRID_MS, window.end_ms, GRID_MS)]
@@ -279,7 +280,9 @@ def open_shares(
     change = np.nan_to_num(np.diff(known))
     unknown = np.isnan(np.diff(known)) | (edges[:-1] >= known_until)
     share = _covered_share(edges, covered)
-    whole = (share == 1) & ~unknown
+    # At other edges it is interpolated: what a part of a step changed by is not known.
+    at_steps = edges % interest.kind.step_ms == 0
+    whole = (share == 1) & ~unknown & at_steps[:-1] & at_steps[1:]
     unfit = whole & (np.abs(change) > traded * (1 + _SLACK))
     traded = np.divide(traded, share, out=np.zeros(len(share)), where=share > 0)
     # Where trades are unknown, any volume may have been traded, and open interest changed all the same.

@@ -94,6 +94,19 @@ def test_change_beyond_the_volume_is_cut_to_it_and_counted():
     assert (found.opened.tolist(), found.unfit, found.judged) == ([1.0, 0.0], 1, 2)
 
 
+@pytest.mark.parametrize("cut", range(15))
+def test_window_that_cuts_a_step_finds_no_change_beyond_the_volume_where_no_step_has_one(cut: int):
+    # One trade in five minutes, all of which it opened: a part of them has the change, but not the trade.
+    window = TimeWindow(START + timedelta(minutes=cut), START + timedelta(minutes=cut + 60))
+    starts = range(window.start_ms - 15 * 60_000 - cut * 60_000, window.end_ms, KIND.step_ms)
+    interest = Series.of(KIND, starts, [(100.0 + place,) for place in range(len(starts))])
+    trades = [each + 120_000 for each in starts if window.start_ms <= each + 120_000 < window.end_ms]
+    volume = Volume(np.array(trades), np.ones(len(trades)))
+    found = open_shares(window, interest, volume, covered=[window], turnover=0.0)
+    assert found.unfit == 0
+    assert found.judged >= 3
+
+
 def test_full_turnover_of_a_large_volume_opens_half_and_closes_fast():
     found = shares([100.0, 100.0, 100.0], [1e6, 100.0], turnover=1.0)
     assert found.opened[0] == pytest.approx(0.5)
