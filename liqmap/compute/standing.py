@@ -115,7 +115,7 @@ class _Sweeps(NamedTuple):
     """When one side's levels are swept; prices of shorts are mirrored, so that lower ones sweep more.
 
     `rest` are the lowest prices of the minutes after each, from `start_ms` on, in its interval; `lowest`
-    are the `lowest_spans` of the intervals.
+    are the `lowest_spans` of the intervals, and `lower` is their `next_lower`.
     """
 
     start_ms: int
@@ -131,13 +131,13 @@ class _Sweeps(NamedTuple):
 class SweptSearch(NamedTuple):
     """What the search for the intervals in which many levels are reached begins with.
 
-    `price` is the lowest of each interval, mirrored for shorts, and `lower` its `next_lower`. `first` are,
-    for each leverage, the intervals in which the first level of each interval's entries is reached.
+    `price` is the lowest of each interval, mirrored for shorts, and `lower` its `next_lower`. `first` has, in
+    a row for each leverage, the intervals in which the first level of each interval's entries is reached.
     """
 
     price: NDArray[np.float64]
     lower: NDArray[np.int64]
-    first: list[NDArray[np.int64]]
+    first: NDArray[np.int64]
 
     def reached(self, row: int, level: NDArray[np.float64], interval: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the interval after its own `interval` in which each level is reached.
@@ -212,15 +212,18 @@ class Positions:
 
         `levels` returns those of entries at some prices, a row for each leverage.
         """
-        traded = self.traded
-        worst, prices = (np.maximum, traded.high) if side is Side.BUY else (np.minimum, traded.low)
-        intervals, begin = np.unique(self.shares.interval_of(traded.time), return_index=True)
-        nearest = np.ones(self.shares.last + 1)  # where nobody traded, there are no levels
-        nearest[intervals] = worst.reduceat(prices, begin)
-        lowest, following = self.sweeps[side].lowest, np.arange(1, len(nearest) + 1)
-        sign = 1 if side is Side.BUY else -1
-        first = [first_reached(lowest, sign * each, following) for each in levels(nearest)]
-        return SweptSearch(lowest[0], next_lower(lowest), first)
+        interval = self.shares.interval_of(self.traded.time)
+        begin = np.flatnonzero(np.diff(interval, prepend=-1))
+        worst, prices = (np.maximum, self.traded.high) if side is Side.BUY else (np.minimum, self.traded.low)
+        interval, nearest = interval[begin], worst.reduceat(prices, begin)
+        # Where nothing was opened, there are no levels.
+        opens = self.shares.opened[interval] > 0
+        interval, found = interval[opens], levels(nearest[opens])
+        sweeps, sign = self.sweeps[side], 1 if side is Side.BUY else -1
+        first = np.zeros((len(found), self.shares.last + 1), np.int64)
+        for row, each in enumerate(found):
+            first[row, interval] = first_reached(sweeps.lowest, sign * each, interval + 1)
+        return SweptSearch(sweeps.lowest[0], sweeps.lower, first)
 
     def weighed(
         self, levels: LiquidationLevels, entries: EntryShares, shown: LevelFilter
