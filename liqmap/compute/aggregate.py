@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from liqmap.compute.adding import LARGEST_KEPT, Added, add_up
 from liqmap.compute.buckets import LevelSums
-from liqmap.compute.levels import LARGEST_KEPT, Added, add_up, level_bounds, map_of
+from liqmap.compute.levels import level_bounds
+from liqmap.compute.map import map_of
 from liqmap.compute.selection import Cut, merge
 from liqmap.compute.values import (
     Entries,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from liqmap.compute.buckets import LevelSums
     from liqmap.compute.margin import MarginRules
-    from liqmap.compute.standing import EntryShares, OpenShares, Positions, SweptSearch
+    from liqmap.compute.open_shares import OpenShares
+    from liqmap.compute.standing import EntryShares, Positions, SweptSearch
     from liqmap.compute.values import PricePath, SideTrades
     from liqmap.model import MapRequest
 

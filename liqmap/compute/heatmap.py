@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.compute.joint_series import Prices
-    from liqmap.compute.standing import OpenShares
+    from liqmap.compute.open_shares import OpenShares
     from liqmap.compute.values import LiquidationLevels, LiquidationMap, PricePath
 
 MAX_ROWS: Final = 200

@@ -151,7 +151,7 @@ The codes of buttons leave them out (`bot.request.spec`), so a change here chang
 """
 
 TURNOVERS: Final = (0.0, 0.5, 1.0)
-"""Shares of the offsetting volume that can count as turnover of positions (`liqmap.compute.standing`)."""
+"""Shares of the offsetting volume that can count as turnover of positions (`liqmap.compute.open_shares`)."""
 
 PICTURES: Final = frozenset({Picture.MAP, Picture.DEPTH})
 """The pictures that are drawn if a request names none."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from liqmap.brackets import find_brackets
 from liqmap.compute.heatmap import build_heatmap
-from liqmap.compute.levels import all_levels, build_map
+from liqmap.compute.levels import all_levels
+from liqmap.compute.map import build_map
 from liqmap.compute.margin import UNOWNED, MarginRules, least_distance
 from liqmap.compute.path import path_bin_seconds
 from liqmap.compute.summary import summarize

@@ -30,7 +30,7 @@ from liqmap.run.positions import open_interest, position_basis, sweep_basis
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from liqmap.compute.standing import OpenShares
+    from liqmap.compute.open_shares import OpenShares
     from liqmap.compute.values import Heatmap, LiquidationLevels, MarketShare
     from liqmap.model import OpenInterest
     from liqmap.run.loaded import Loaded

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from liqmap.compute.open_shares import Volume
 from liqmap.compute.path import coarsened, joined
 from liqmap.compute.selection import Cut, cut_for, shared_out
-from liqmap.compute.standing import Volume
 from liqmap.compute.sweep import SweepPath
 from liqmap.errors import DataError, LiqmapError, RequestError
 from liqmap.model import Picture, Side

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from liqmap.compute.open_shares import Volume
     from liqmap.compute.selection import Cut
-    from liqmap.compute.standing import Positions, Volume
+    from liqmap.compute.standing import Positions
     from liqmap.compute.sweep import SweepPath
     from liqmap.model import MapRequest
     from liqmap.store.largest import Largest

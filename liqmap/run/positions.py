@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from liqmap.compute.standing import LATE_STEPS, Positions, open_shares
+from liqmap.compute.open_shares import LATE_STEPS, open_shares
+from liqmap.compute.standing import Positions
 from liqmap.errors import RequestError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import (
@@ -19,7 +20,7 @@ from liqmap.model import (
 from liqmap.model.window import at_ms
 
 if TYPE_CHECKING:
-    from liqmap.compute.standing import OpenShares
+    from liqmap.compute.open_shares import OpenShares
     from liqmap.compute.values import LevelBuckets
     from liqmap.model import Coverage, MapRequest, MarginBasis
     from liqmap.model.series import Series

@@ -18,7 +18,7 @@ import pandas as pd
 
 from liqmap import Engine, GrossValue, MapRequest, Settings, TopN
 from liqmap.compute.aftermath import aftermath
-from liqmap.compute.levels import build_map
+from liqmap.compute.map import build_map
 from liqmap.compute.path import coarsened, path_bin_seconds
 from liqmap.compute.values import Entries, PricePath, SideTrades
 from liqmap.exchanges import EXCHANGES

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pytest
 
-from liqmap.compute.levels import all_levels, build_map
+from liqmap.compute.levels import all_levels
+from liqmap.compute.map import build_map
 from liqmap.compute.margin import MarginRules
 from liqmap.compute.values import Aftermath, Entries, LiquidationLevels, LiquidationMap, SideTrades
 from liqmap.model import Coverage, Exchange, MarginBasis, MarginModel, Side, Trades

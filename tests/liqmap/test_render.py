@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from liqmap.compute.adding import LARGEST_KEPT
 from liqmap.compute.aftermath import aftermath
 from liqmap.compute.heatmap import build_heatmap
-from liqmap.compute.levels import LARGEST_KEPT
 from liqmap.compute.margin import MarginRules
 from liqmap.compute.summary import summarize
 from liqmap.compute.values import Heatmap, LiquidationMap, PricePath, SideTrades

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from liqmap.compute.aggregate import Quote, Source, build_joint_map, comparable
 from liqmap.compute.heatmap import build_joint_heatmap
 from liqmap.compute.joint_series import Prices
-from liqmap.compute.levels import all_levels, build_map
+from liqmap.compute.levels import all_levels
+from liqmap.compute.map import build_map
 from liqmap.compute.margin import Brackets, MarginRules
 from liqmap.compute.values import Aftermath, Entries, LiquidationMap, PricePath, SideTrades
 from liqmap.exchanges.thousands import counted

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from liqmap.compute.adding import add_up
 from liqmap.compute.buckets import LevelSums
 from liqmap.compute.by_price import MANY, PriceSums
-from liqmap.compute.levels import add_up, level_bounds, levels_of
+from liqmap.compute.levels import level_bounds, levels_of
 from liqmap.compute.margin import Brackets, MarginRules, first_tier, liquidation_price
-from liqmap.compute.standing import GRID_MS, OpenShares, Positions
+from liqmap.compute.open_shares import GRID_MS, OpenShares
+from liqmap.compute.standing import Positions
 from liqmap.compute.sweep import SweepPath
 from liqmap.compute.values import Aftermath, Entries, PricePath, SideTrades
 from liqmap.model import LevelFilter, MapRequest, MarginModel, Side, TopN, Valuation

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liqmap.compute.adding import LARGEST_KEPT
 from liqmap.compute.aftermath import aftermath
-from liqmap.compute.levels import LARGEST_KEPT, levels_of
+from liqmap.compute.levels import levels_of
 from liqmap.compute.margin import Brackets, MarginRules
 from liqmap.compute.path import coarsened, joined, path_bin_seconds
 from liqmap.compute.values import Aftermath, Entries, LiquidationMap, PricePath, SideTrades

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from liqmap.collect.ingest import StoreJob, run_store_job
+from liqmap.compute.adding import LARGEST_KEPT
 from liqmap.compute.by_price import MANY
 from liqmap.compute.heatmap import build_heatmap
-from liqmap.compute.levels import LARGEST_KEPT, all_levels
+from liqmap.compute.levels import all_levels
 from liqmap.compute.margin import liquidation_price
 from liqmap.compute.path import path_bin_seconds
 from liqmap.compute.summary import summarize
@@ -721,7 +722,7 @@ def test_swept_level_by_open_interest_has_what_was_left_when_a_price_first_reach
     interest = 40 + np.cumsum(rng.uniform(-1, 1, minutes // 15 + 2))
     asked = replace(asked, mark=mark, interest=interest_of(window, interest.tolist()))
     loaded = load_job(asked)
-    with patch("liqmap.compute.levels.MANY", many):
+    with patch("liqmap.compute.adding.MANY", many):
         drawn = compute_map(asked, loaded)
     positions = loaded.positions
     assert positions is not None
