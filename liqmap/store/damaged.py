@@ -21,6 +21,7 @@ from liqmap.files import make_synced, names_in, replace_file
 from liqmap.model import Exchange
 from liqmap.model.window import TimeWindow, missing
 from liqmap.store.bundles import drop
+from liqmap.store.moving import move_if
 from liqmap.store.reading import check_belongs, verify_segment
 from liqmap.store.segments import (
     MANIFEST,
@@ -31,7 +32,6 @@ from liqmap.store.segments import (
     segment_windows,
     window_of,
 )
-from liqmap.store.writer import move_if
 from liqmap.text import damage_text
 
 if TYPE_CHECKING:

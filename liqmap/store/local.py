@@ -25,6 +25,7 @@ from liqmap.store.leftovers import (
     remove_half_written,
     remove_unread_orders,
 )
+from liqmap.store.moving import move_if
 from liqmap.store.reading import check_belongs
 from liqmap.store.segments import (
     Part,
@@ -37,7 +38,6 @@ from liqmap.store.segments import (
     stored_windows,
     window_of,
 )
-from liqmap.store.writer import move_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable

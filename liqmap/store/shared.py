@@ -26,6 +26,7 @@ from uuid import uuid4
 from liqmap.errors import DamagedSegment, StoreError
 from liqmap.model.window import HOUR, missing, split_at
 from liqmap.store.bounded import BoundedCalls
+from liqmap.store.moving import move_into_place
 from liqmap.store.objects import Objects
 from liqmap.store.packs import (
     FILES,
@@ -41,7 +42,6 @@ from liqmap.store.packs import (
 from liqmap.store.places import check_place
 from liqmap.store.reading import check_belongs, verify_segment
 from liqmap.store.segments import MANIFEST, open_segment, segment_from, segment_name
-from liqmap.store.writer import move_into_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,13 +14,14 @@ from uuid import uuid4
 import numpy as np
 
 from liqmap.errors import StoreError
-from liqmap.files import make_synced, open_folder, sync_folder
+from liqmap.files import open_folder
 from liqmap.files.seals import sealed_json
 from liqmap.model import Side
 from liqmap.model.window import TimeWindow
 from liqmap.store.borders import holes_between
 from liqmap.store.bundles import encoded
 from liqmap.store.columns import bars_of, bars_table, minutes_of, ordered_side, side_table
+from liqmap.store.moving import move_into_place, put_in_place_of
 from liqmap.store.reading import explained, read_table
 from liqmap.store.segments import (
     BAR_COLUMNS,
@@ -32,7 +33,6 @@ from liqmap.store.segments import (
     Origin,
     Part,
     Segment,
-    drop_all,
     open_segment,
     segment_from,
 )
@@ -187,51 +187,6 @@ def restate_origin(segment: Segment, origin: Origin, *, incoming: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def move_into_place(source: Path, target: Path) -> None:
-    """Rename a whole segment's folder to where it belongs, unless another writer's stands there already.
-
-    Raises OSError.
-    """
-    make_synced(target.parent)
-    try:
-        source.rename(target)
-    except OSError:
-        # A folder that is not empty cannot be replaced; the other writer's segment is as good.
-        if not target.is_dir():
-            raise
-        return
-    sync_folder(target.parent)
-
-
-def move_if(source: Path, target: Path, is_wanted: Callable[[Path], bool]) -> bool:
-    """Rename a segment's folder if it `is_wanted` there; else put it back, and return False.
-
-    Where it is looked at, no other process can replace it. Raises OSError, and what `is_wanted` raises.
-    """
-    source.rename(target)
-    wanted = False
-    try:
-        wanted = is_wanted(target)
-    finally:
-        if not wanted:
-            move_into_place(target, source)
-            shutil.rmtree(target, ignore_errors=True)  # where another has come in its place
-    return wanted
-
-
-def _put_in_place_of(target: Path, source: Path, *, incoming: Path) -> None:
-    """Put a whole segment's folder in the place of what is there, however often that changes."""
-    make_synced(target.parent)
-    while source.exists():
-        before = incoming / uuid4().hex
-        with suppress(FileNotFoundError):
-            target.rename(before)
-        move_into_place(source, target)
-        shutil.rmtree(before, ignore_errors=True)
-    # Only now: until then a reader finds the record.
-    drop_all(target)
-
-
 def _write(segment: Segment, tables: _Tables, *, incoming: Path, replaces: bool) -> Segment:
     temporary = incoming / uuid4().hex
     try:
@@ -244,7 +199,7 @@ def _write(segment: Segment, tables: _Tables, *, incoming: Path, replaces: bool)
         # Last, because the manifest vouches for the tables.
         _write_manifest(temporary, _with_tables(segment, written))
         if replaces:
-            _put_in_place_of(segment.path, temporary, incoming=incoming)
+            put_in_place_of(segment.path, temporary, incoming=incoming)
         else:
             move_into_place(temporary, segment.path)
     except OSError as error:

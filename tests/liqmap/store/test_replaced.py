@@ -16,7 +16,7 @@ from liqmap.errors import StoreError
 from liqmap.model import Trades
 from liqmap.store import check as checking
 from liqmap.store import compact as compaction
-from liqmap.store import damaged, local, segments, writer
+from liqmap.store import damaged, local, moving, segments, writer
 from liqmap.store.bundles import bundle_files
 from liqmap.store.bundling import Journal
 from liqmap.store.compact import compact
@@ -102,7 +102,7 @@ def test_replacement_wins_though_another_process_puts_the_old_day_back_meanwhile
     store: SegmentStore, monkeypatch: pytest.MonkeyPatch
 ):
     put(store, OLD)
-    meanwhile(monkeypatch, writer, "move_into_place", lambda: put(store, OLD), after=False)
+    meanwhile(monkeypatch, moving, "move_into_place", lambda: put(store, OLD), after=False)
     put(store, NEW, replaces=True)
     assert is_new(store)
     assert list(store.incoming.iterdir()) == []
