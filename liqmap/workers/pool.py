@@ -85,6 +85,9 @@ class WorkerPool:
         Raises what it raises, JobFailed, and NoMainGuard.
         """
         await self._slots.acquire()
+        if self._closing:  # a job that ran until now has left its slot
+            self._slots.release()
+            raise asyncio.CancelledError
         job = asyncio.create_task(self._run(function, argument))
         self._jobs.add(job)
         job.add_done_callback(self._ended)
@@ -126,7 +129,10 @@ class WorkerPool:
     async def _run_once(
         self, executor: Executor, function: Callable[[Argument], Result], argument: Argument
     ) -> Result:
-        future = executor.submit(function, argument)
+        try:
+            future = executor.submit(function, argument)
+        except OSError as error:
+            raise _not_started(error) from error
         self._processes = _processes(executor) or self._processes
         running = asyncio.wrap_future(future)
         limit = asyncio.timeout(self._timeout)
@@ -135,6 +141,10 @@ class WorkerPool:
                 try:
                     return await asyncio.shield(running)
                 except asyncio.CancelledError:
+                    task = asyncio.current_task()
+                    if future.cancelled() and not (task and task.cancelling()):
+                        # Nobody has cancelled this job: another one has replaced the executor.
+                        raise BrokenExecutor from None
                     # A job that has begun cannot be stopped. Waiting for it keeps the slot taken, so that no
                     # more jobs are submitted than there are free workers. On time-out and on closing, the
                     # worker is killed instead.
@@ -158,31 +168,44 @@ class WorkerPool:
                 self._starting.cancel()
             _kill(executor)
             self._unguarded = any(process.exitcode == _UNGUARDED for process in self._processes)
-            if not self._unguarded:
+            if not (self._unguarded or self._closing):
+                self._executor = None  # where none can be started now, the next job tries it again
                 self._executor = self._start()
 
     def _start(self) -> Executor:
         # Spawned, not forked: this process has threads, and matplotlib does not survive a fork while they
         # run.
-        executor = ProcessPoolExecutor(
-            self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_process
-        )
-        if self._warm:
+        try:
+            executor = ProcessPoolExecutor(
+                self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=prepare_process
+            )
             # A worker starts when a job is submitted for which none is free. The first starts alone: on two
             # cores it is ready sooner, and this process, which starts too, need not share its core.
-            self._starting = asyncio.create_task(self._start_others(executor, executor.submit(int)))
+            first = executor.submit(int) if self._warm else None
+        except OSError as error:
+            raise _not_started(error) from error
+        if first is not None:
+            self._starting = asyncio.create_task(self._start_others(executor, first))
         self._processes = _processes(executor)
         return executor
 
     async def _start_others(self, executor: Executor, first: Future[int]) -> None:
         """Start the other workers when the first one is ready."""
-        # If it dies, or hangs, so does the next job, which replaces the executor.
-        with suppress(BrokenExecutor, TimeoutError):
+        # If it dies, or hangs, so does the next job, which replaces the executor. One that cannot be started
+        # now is started for a job.
+        with suppress(BrokenExecutor, TimeoutError, OSError):
             async with asyncio.timeout(self._timeout):
                 await asyncio.wrap_future(first)
             # Not one job for each: the first worker may have done it before the next one is submitted.
             while len(_processes(executor)) < self._workers:
                 executor.submit(int)
+
+
+def _not_started(error: OSError) -> JobFailed:
+    return JobFailed(
+        f"No worker process can be started ({error.strerror or error}); free memory or raise the limits of"
+        " processes and open files, and try again."
+    )
 
 
 def _kill(executor: Executor) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -156,6 +159,64 @@ async def test_pool_whose_first_worker_dies_as_it_starts_draws_with_others():
         (first,) = pool._processes
         first.kill()
         assert await pool.run(pid, 0) not in {os.getpid(), first.pid}
+
+
+async def test_job_that_has_not_begun_when_another_replaces_the_workers_is_done_by_the_new_ones(
+    tmp_path: Path,
+):
+    async with WorkerPool(workers=1, timeout=60) as pool:
+        old = await pool.run(pid, 0)
+        executor: Any = pool._executor
+        # One in the worker, and two that fill its queue.
+        executor.submit(hang, tmp_path / "mark")
+        await until((tmp_path / "mark").exists)
+        queued = [executor.submit(pid, 0) for _ in range(2)]
+        await until(lambda: all(each.running() for each in queued))
+        waiting = asyncio.create_task(pool.run(pid, 0))
+        await until(lambda: pool._slots.locked() and len(executor._pending_work_items) == 4)
+        pool._replace(executor)
+        assert await waiting not in {old, os.getpid()}
+
+
+async def test_job_that_waits_for_a_slot_when_the_pool_closes_is_cancelled(tmp_path: Path):
+    async with WorkerPool(workers=1, timeout=60, warm=False) as pool:
+        running = asyncio.create_task(pool.run(hang, tmp_path / "mark"))
+        waiting = [asyncio.create_task(pool.run(pid, 0)) for _ in range(2)]
+        await until((tmp_path / "mark").exists)
+        executor = pool._executor
+    await asyncio.wait([running, *waiting])
+    assert all(each.cancelled() for each in (running, *waiting))
+    assert pool._executor is executor
+
+
+async def test_pool_that_closes_while_its_first_worker_starts_leaves_no_process():
+    async with WorkerPool(workers=2, timeout=60) as pool:
+        (first,) = pool._processes
+        waiting = asyncio.create_task(pool.run(pid, 0))
+        await until(lambda: bool(pool._jobs))
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert not psutil.pid_exists(first.pid or 0)
+    assert pool._processes == (first,)
+
+
+async def test_worker_that_cannot_be_started_is_said_in_a_sentence_and_started_later(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def refuse(_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    async with WorkerPool(workers=2, timeout=60) as pool:
+        before = await pool.run(pid, 0)
+        with monkeypatch.context() as full:
+            full.setattr(SpawnProcess, "start", refuse)
+            with pytest.raises(JobFailed, match=r"No worker process can be started \(Resource"):
+                await pool.run(die, 0)
+            with pytest.raises(JobFailed, match=r"No worker process can be started \(Resource"):
+                await pool.run(pid, 0)
+            with pytest.raises(JobFailed, match="No worker process can be started"):
+                await WorkerPool(workers=1, timeout=60).__aenter__()
+        assert await pool.run(pid, 0) not in {before, os.getpid()}
 
 
 async def test_foreign_executor_is_used_and_never_replaced():
