@@ -88,7 +88,7 @@ def all_levels(
 
 
 def aligned(levels: LiquidationLevels, ratio: float) -> LiquidationLevels:
-    """Return levels times `ratio`: so, their distances from the last price are kept."""
+    """Return levels times `ratio`, which keeps their distances from the last price."""
     return levels if ratio == 1 else replace(levels, price=rounded(levels.price * ratio))
 
 
