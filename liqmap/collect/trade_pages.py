@@ -12,6 +12,7 @@ import numpy as np
 
 from liqmap.errors import DataError
 from liqmap.exchanges import EXCHANGES
+from liqmap.exchanges.fields import FIRST_ID
 from liqmap.exchanges.messages import Page
 from liqmap.exchanges.rows import no_trades
 from liqmap.model import Trades
@@ -50,6 +51,7 @@ class TradePages:
         self._repairs_in_flight = asyncio.Semaphore(most_at_once)
         self._repaired: str | None = None
         self._waited_for: Counter[str] = Counter()
+        self._begun: dict[str, tuple[int, int]] = {}  # id and time of the first trade ever of new symbols
 
     @contextmanager
     def waited_for(self, symbol: str) -> Iterator[None]:
@@ -78,10 +80,12 @@ class TradePages:
         found = self._backfill.first_id(page, milliseconds)
         if found is not None:
             return found
-        # Nobody has traded since, and no earlier trade can still appear, so the next one gets the next id.
-        newest = await self._page(symbol)
+        newest = await self._certain_page(symbol)
+        if not len(newest.ids):
+            return 0
         before = newest.ids[newest.trades.time < milliseconds]
-        return int(before[-1]) + 1 if len(before) else int(newest.ids[0]) if len(newest.ids) else 0
+        # No earlier trade can still appear, so the next one gets the next id.
+        return int(before[-1]) + 1 if len(before) else await self._searched(symbol, milliseconds, newest)
 
     async def between(
         self, symbol: str, first: int, end: int, *, report: Callable[[float, int], None]
@@ -111,21 +115,56 @@ class TradePages:
             for task in tasks:  # after the first failure, the other pages are of no use
                 task.cancel()
 
+    async def _searched(self, symbol: str, milliseconds: int, page: Page) -> int:
+        """Return the id of the first trade at or after a time, searched for by ids.
+
+        `page` is the newest; all its trades are later. Pages by time do not show where a symbol begins: OKX
+        has none before a time at which it was not listed yet.
+        """
+        first, its_ms = self._begun.get(symbol, (0, 0))
+        if milliseconds <= its_ms:
+            return first
+        found, its_ms = int(page.ids[0]), int(page.trades.time[0])
+        low, high = FIRST_ID - 1, found  # up to `low`, all are earlier; from `high` to `found` there are none
+        is_first = True
+        while high - low > 1:
+            middle = (low + high) // 2
+            page = await self._certain_page(symbol, from_id=middle)
+            is_later = page.trades.time >= milliseconds
+            later = np.flatnonzero(is_later & (page.ids < high))
+            is_first = is_first and bool(is_later.all())
+            if len(later):
+                high = found = int(page.ids[later[0]])
+                its_ms = int(page.trades.time[later[0]])
+            elif len(page.ids) and page.ids[0] >= high:
+                high = middle
+            else:
+                low = middle
+        if is_first:
+            self._begun[symbol] = found, its_ms
+        return found
+
     async def _whole_page(self, symbol: str, start: int, end: int) -> list[Page]:
         """Return the trades with ids in [start, end); each id that pages lack is requested once more."""
         found: list[Page] = []
         ask: int | None = start
-        asked: set[int] = set()
+        asked_again: set[int] = set()
         while ask is not None:
-            asked.add(ask)
             page = await self._page(symbol, from_id=ask)
             found.append(chosen(page, (page.ids >= start) & (page.ids < end)))
             have = np.unique(np.concatenate([part.ids for part in found]))
             absent = np.setdiff1d(np.arange(start, end), have)
             # The first id of each run of those that are absent.
             gaps = absent[np.diff(absent, prepend=-2) > 1]
-            ask = next((int(gap) for gap in gaps if int(gap) not in asked), None)
+            ask = next((int(gap) for gap in gaps if int(gap) not in asked_again), None)
+            if ask is not None:
+                asked_again.add(ask)
         return found
+
+    async def _certain_page(self, symbol: str, *, from_id: int | None = None) -> Page:
+        """Return a page; one without trades is requested once more: OKX sends empty ones at times."""
+        page = await self._page(symbol, from_id=from_id)
+        return page if len(page.ids) else await self._page(symbol, from_id=from_id)
 
     async def _page(self, symbol: str, *, from_id: int | None = None, from_ms: int | None = None) -> Page:
         url = self._backfill.page_url(self._base_url, symbol, from_id=from_id, from_ms=from_ms)
