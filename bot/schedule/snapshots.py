@@ -177,13 +177,19 @@ class SnapshotJob:
         )
 
     async def _bring(self, subscription: Subscription, snapshot: Snapshot) -> int | None:
-        if snapshot.state is SnapshotState.SENDING:
+        is_harmless = self._is_harmless_to_send(subscription, snapshot)
+        if not is_harmless:
             sent, message_id = await self._was_sent(subscription, snapshot)
             if sent:
                 return message_id
         result = await self._draw(subscription.spec.ending(snapshot.due))
         await self._await_time_to_send(subscription, snapshot)
         async with self._slots:
+            if is_harmless and not self._is_harmless_to_send(subscription, snapshot):
+                # Discord may have forgotten the nonce while this was drawn, or while others were sent.
+                sent, message_id = await self._was_sent(subscription, snapshot)
+                if sent:
+                    return message_id
             if not await self._store.snapshots.sending(snapshot, now=self._clock.now()):
                 raise _Overtaken
             edited = subscription.edited_message
@@ -220,13 +226,16 @@ class SnapshotJob:
                     " published; subscribe anew to try it again.",
                 )
 
+    def _is_harmless_to_send(self, subscription: Subscription, snapshot: Snapshot) -> bool:
+        """Return whether nothing comes twice if it is sent now, whatever has become of earlier tries."""
+        if snapshot.state is not SnapshotState.SENDING or subscription.edited_message is not None:
+            return True  # editing twice is harmless
+        # A new message has a nonce, which Discord recognises for a while.
+        return timedelta() <= self._clock.now() - snapshot.changed_at < NONCE_HOLDS
+
     async def _was_sent(self, subscription: Subscription, snapshot: Snapshot) -> tuple[bool, int | None]:
         """Return whether a message whose answer from Discord never arrived was sent, and its id if known."""
-        edits = subscription.edited_message is not None
         ago = self._clock.now() - snapshot.changed_at
-        if edits or timedelta() <= ago < NONCE_HOLDS:
-            # Editing twice is harmless, and Discord still recognises the nonce of a new message.
-            return False, None
         # The clock was set back since, so the noted time does not say when it was sent.
         since = self._clock.now() - subscription.schedule.every if ago < timedelta() else snapshot.changed_at
         try:

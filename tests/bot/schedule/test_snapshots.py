@@ -357,6 +357,22 @@ async def test_message_that_may_have_come_is_looked_for_from_its_first_try_on(
     assert poster.looked_since == NOW
 
 
+async def test_message_that_may_have_come_is_looked_for_if_drawing_outlasts_its_nonce(
+    job: SnapshotJob, store: Store, poster: FakePoster, hand: Hand
+):
+    async def slow(_: object) -> MapResult:
+        hand.time += timedelta(minutes=3)
+        return result_of()
+
+    job._draw = slow
+    poster.errors, poster.found = [ConnectionResetError(104, "reset")], 77
+    assert await job(1)
+    assert poster.posts == []
+    newest = await store.snapshots.newest(1)
+    assert newest is not None
+    assert (newest.state, newest.message_id) == (SnapshotState.POSTED, 77)
+
+
 async def test_message_that_cannot_be_edited_is_forgotten_before_a_new_one_comes(
     store: Store, poster: FakePoster, job: SnapshotJob, monkeypatch: pytest.MonkeyPatch
 ):
