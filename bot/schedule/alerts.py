@@ -182,6 +182,8 @@ class AlertWatch:
             await self._post(alert, sentence, now)
 
     async def _post(self, alert: Alert, sentence: str, now: datetime) -> None:
+        if not await self._is_watched(alert):
+            return
         # The nonce stays the same until the post is noted, so Discord recognises a repeated one.
         last = 0 if alert.fired_at is None else int(alert.fired_at.timestamp())
         nonce = f"a{encode_number(alert.id)}-{encode_number(last)}"
@@ -197,6 +199,15 @@ class AlertWatch:
         else:
             log.info("alerted alert=%d symbol=%s", alert.id, alert.symbol)
             await self._note_fired(alert, now)
+
+    async def _is_watched(self, alert: Alert) -> bool:
+        """Return whether an alert is still there: it may have been removed while its map was drawn."""
+        try:
+            return await self._store.alerts.is_watched(alert.id)
+        except SQLAlchemyError as error:
+            trouble = type(error).__name__
+            log.warning("alert %d is posted, though it may have been removed by now: %s", alert.id, trouble)
+            return True
 
     async def _is_given_up(self, alert: Alert, error: Exception) -> bool:
         """Pause or remove an alert that Discord refuses for good; return whether it is one."""
@@ -221,7 +232,8 @@ class AlertWatch:
             del self._fired[alert.id]
 
     async def _remove(self, alert: Alert) -> None:
-        await self._store.alerts.remove(alert.id)
+        if not await self._store.alerts.remove(alert.id):
+            return  # somebody has removed it meanwhile, or its channel is gone
         name, command = ("any market", "any") if alert.is_of_all else (alert.symbol, "near")
         await self._speaker.inform(
             alert.creator_id,

@@ -104,6 +104,10 @@ class AlertTable:
         """Return every alert that this process watches, oldest first."""
         return await self._select(self._owner.serves(alerts))
 
+    async def is_watched(self, alert_id: int) -> bool:
+        """Return whether an alert is there and not paused."""
+        return bool(await self._select(alerts.c.id == alert_id, alerts.c.reason == ""))
+
     async def of_guild(self, guild_id: int) -> Sequence[Alert]:
         """Return the alerts of a guild's channels, oldest first."""
         return await self._select(alerts.c.guild_id == guild_id, ~_PRIVATE)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,14 +13,16 @@ from simcord.interactions import base_payload
 from sqlalchemy.exc import DBAPIError
 
 from bot.request.defaults import GuildDefaults
+from bot.schedule.posts import Posts
 from bot.settings import AlertsSettings, BotSettings, LimitsSettings
 from bot.store import Store
-from bot.store.alerts import NewAlert
+from bot.store.alerts import AlertTable, NewAlert
 from liqmap.errors import DataError, RequestError
 from liqmap.model import Cluster, Exchange, MapRequest, Portion, PositionModel, Side, TopN
 from liqmap.run.result import MapResult
 from tests.bot.commands.test_maps import refusal, shown
 from tests.bot.conftest import SUMMARY, FakeDraw, Floor, SimulatedClock, new_bot
+from tests.bot.schedule.test_snapshots import refused
 
 EXPECTS_ERRORS = pytest.mark.simcord(check_errors=False)
 MINUTE = 60.0
@@ -36,8 +39,11 @@ class Market(FakeDraw):
         self.width = 100.0
         self.since = SUMMARY.newest_since
         self.clusters = {29_000.0: 5e6, 31_000.0: 2e6}
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def __call__(self, request: MapRequest, **listeners: Any) -> MapResult:
+        if self.meanwhile is not None:
+            await self.meanwhile()
         result = await super().__call__(request, **listeners)
         clusters = tuple(
             Cluster(
@@ -307,6 +313,45 @@ async def test_alert_that_discord_refuses_is_posted_later(floor: Floor):
     floor.env.inject_error("POST", "/channels/*/messages", status=400, code=1)
     await floor.env.advance_time(2 * MINUTE)
     assert len(said(floor)) == 1
+
+
+@pytest.mark.parametrize("stop", ["remove", "pause"])
+async def test_alert_that_is_stopped_while_its_map_is_drawn_is_not_posted(
+    floor: Floor, draw: Market, store: Store, stop: str
+):
+    async def stopped() -> None:
+        await (store.alerts.remove(1) if stop == "remove" else store.alerts.pause(1, reason="paused"))
+
+    await near(floor, floor.manager(), distance="5%")
+    draw.meanwhile = stopped
+    await floor.env.advance_time(MINUTE)
+    assert said(floor) == []
+
+
+async def test_alert_is_posted_while_it_cannot_be_read_whether_it_is_there(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+):
+    def away(*_: object) -> None:
+        raise DBAPIError("", None, Exception())
+
+    await near(floor, floor.manager(), distance="5%")
+    monkeypatch.setattr(AlertTable, "is_watched", away)
+    await floor.env.advance_time(MINUTE)
+    assert len(said(floor)) == 1
+
+
+async def test_alert_of_a_channel_that_goes_while_it_is_posted_informs_nobody(
+    floor: Floor, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    async def gone(*_: object, **__: object) -> None:
+        await store.alerts.remove_channel(floor.channel.id)
+        raise refused(403, code=50001)
+
+    mona = floor.manager()
+    await near(floor, mona, distance="5%")
+    monkeypatch.setattr(Posts, "write", gone)
+    await floor.env.advance_time(MINUTE)
+    assert mail(mona) == []
 
 
 async def test_list_and_remove(floor: Floor, store: Store):
