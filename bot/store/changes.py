@@ -68,13 +68,14 @@ class Changes:
             await self._sleep(LOOK_SECONDS)
 
     async def _count_writes(self) -> None:
-        seen = await self._data_version()
+        seen = None
         while True:
-            await self._sleep(LOOK_SECONDS)
             found = await self._data_version()
             if found != seen:
-                seen = found
+                # At the start too: it may begin anew because an earlier change could not be followed.
                 await self._on_change()
+                seen = found
+            await self._sleep(LOOK_SECONDS)
 
     async def _data_version(self) -> int:
         """Return SQLite's version of the data.

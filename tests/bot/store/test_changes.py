@@ -10,6 +10,7 @@ from typing import Any
 
 import discord
 import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bot.request.defaults import GuildDefaults
 from bot.settings import BotSettings, DiscordSettings
@@ -61,6 +62,18 @@ async def test_change_by_another_process_is_noticed(store: Store, stored_setting
             noticed.clear()
             await change()
             await noticed.wait()
+
+
+async def test_change_that_cannot_be_followed_now_is_followed_later(store: Store):
+    followed, failures = asyncio.Event(), [PoolTimeoutError()] * 3
+
+    async def follow() -> None:
+        if failures:
+            raise failures.pop()
+        followed.set()
+
+    async with asyncio.timeout(20), Changes(store.engine, follow, sleep=briefly):
+        await followed.wait()
 
 
 async def test_own_changes_are_not_noticed_in_sqlite(settings: BotSettings):
