@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.request.pending import TOKENS_LIVE, PendingAnswer
 from bot.store.database import writing
@@ -68,12 +69,20 @@ class PendingTable:
             # Taken only once the lock is free: until then this transaction collects more changes.
             changes, self._changes, self._next = self._changes, {}, None
             rows = [_row(answer) for answer in changes.values() if answer is not None]
-            async with writing(self._engine) as connection:
-                await connection.execute(
-                    delete(pending_answers).where(pending_answers.c.interaction_id.in_(list(changes)))
-                )
-                if rows:
-                    await connection.execute(insert(pending_answers), rows)
+            try:
+                async with writing(self._engine) as connection:
+                    await connection.execute(
+                        delete(pending_answers).where(pending_answers.c.interaction_id.in_(list(changes)))
+                    )
+                    if rows:
+                        await connection.execute(insert(pending_answers), rows)
+            except SQLAlchemyError:
+                # Answered people must not be told after a restart that they got no answer, so the next write
+                # removes them.
+                for number, answer in changes.items():
+                    if answer is None:
+                        self._changes.setdefault(number, None)
+                raise
 
 
 def _row(answer: PendingAnswer) -> dict[str, Any]:

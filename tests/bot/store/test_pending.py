@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.request.pending import TOKENS_LIVE, PendingAnswer
@@ -63,6 +63,22 @@ async def test_pending_answer_is_written_though_nobody_waits_for_it(store: Store
     impatient.cancel()
     await store.pending.put(replace(ANSWER, interaction_id=2))
     assert len(await store.pending.of(ANSWER.application_id)) == 2
+
+
+async def test_pending_answer_that_cannot_be_removed_now_is_removed_with_the_next_change(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    def locked(_: AsyncEngine) -> Any:
+        raise DBAPIError("", None, Exception())
+
+    second = replace(ANSWER, interaction_id=2)
+    await store.pending.put(ANSWER)
+    with monkeypatch.context() as away:
+        away.setattr("bot.store.pending.writing", locked)
+        with pytest.raises(DBAPIError):
+            await store.pending.remove(ANSWER.interaction_id)
+    await store.pending.put(second)
+    assert await store.pending.of(ANSWER.application_id) == [second]
 
 
 async def test_pending_answers_of_another_application_are_not_seen(store: Store):
