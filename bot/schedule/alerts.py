@@ -210,14 +210,18 @@ class AlertWatch:
             return True
 
     async def _is_given_up(self, alert: Alert, error: Exception) -> bool:
-        """Pause or remove an alert that Discord refuses for good; return whether it is one."""
-        if alert.is_private and is_refused(error):
-            # There is nobody to inform: /alert list says it, and setting the alert again resumes it.
-            await self._store.alerts.pause(alert.id, reason=CLOSED)
-            return True
-        if isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
-            await self._remove(alert)
-            return True
+        """Pause or remove an alert that Discord refuses for good; return whether that was done."""
+        try:
+            if alert.is_private and is_refused(error):
+                # There is nobody to inform: /alert list says it, and setting the alert again resumes it.
+                await self._store.alerts.pause(alert.id, reason=CLOSED)
+                return True
+            if isinstance(error, (discord.Forbidden, discord.NotFound)) and not may_pass(error):
+                await self._remove(alert)
+                return True
+        except SQLAlchemyError as trouble:
+            # Not raised: it would cost the other alerts of the same map their news.
+            log.warning("alert %d could not be given up: %s", alert.id, type(trouble).__name__)
         return False
 
     async def _note_fired(self, alert: Alert, now: datetime) -> None:

@@ -581,6 +581,29 @@ async def test_own_alert_whose_messages_were_closed_is_paused_and_goes_on_when_s
 
 
 @EXPECTS_ERRORS
+async def test_alert_that_cannot_be_paused_now_costs_no_other_its_news(
+    floor: Floor, draw: Market, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    async def locked(*_: object, **__: object) -> None:
+        raise DBAPIError("", None, Exception())
+
+    await member_near(floor, floor.member, distance="0.1%")
+    await near(floor, floor.manager(), distance="0.1%")
+    await floor.env.advance_time(MINUTE)
+    draw.last, draw.clusters = 31_500.0, {29_000.0: 5e6}
+    with monkeypatch.context() as away:
+        away.setattr(AlertTable, "pause", locked)
+        floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50007)
+        await floor.env.advance_time(MINUTE)
+        assert [sentence.partition(" of ")[0] for sentence in said(floor)] == [
+            "🔔 **BTCUSDT** on Binance has swept $2.00M"
+        ]
+    floor.env.inject_error("POST", "/channels/*/messages", status=403, code=50007)
+    await floor.env.advance_time(MINUTE)
+    assert [bool(each.reason) for each in await store.alerts.all()] == [True, False]
+
+
+@EXPECTS_ERRORS
 async def test_own_alerts_have_a_limit_of_their_own(floor: Floor, settings: BotSettings, store: Store):
     few = settings.model_copy(update={"alerts": AlertsSettings(per_guild=1, per_person=1)})
     await floor.env.restart_bot(new_bot(few, store, floor.draw))
