@@ -14,6 +14,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.interaction.patience import UNSENT, failure_text
 from bot.request.due import EPOCH, drawn_after
 from bot.schedule.set_back import ClockWatch
 
@@ -191,8 +192,8 @@ class Scheduler:
             task.add_done_callback(self._running.discard)
         try:
             await job()
-        except (SQLAlchemyError, OSError) as error:  # the database or Discord is away; the next time will do
-            log.warning("upkeep broke off, and is tried again at its next time: %s", type(error).__name__)
+        except (SQLAlchemyError, *UNSENT) as error:  # the database or Discord is away; the next time will do
+            log.warning("upkeep broke off, and is tried again at its next time: %s", failure_text(error))
         except asyncio.CancelledError:  # by `close`; APScheduler would log it as a failure
             log.info("a job was stopped before its end; it is resumed after the next start")
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
 import simcord
 from sqlalchemy import update
@@ -38,6 +39,7 @@ from tests.bot.conftest import (
     SimulatedClock,
     new_bot,
 )
+from tests.bot.schedule.test_snapshots import refused
 
 HOUR = 3600.0
 TEN = datetime(2026, 1, 1, 10, tzinfo=UTC)
@@ -253,17 +255,30 @@ async def test_clock_set_back_by_hours_stops_no_upkeep(
 
 
 @pytest.mark.simcord(check_errors=False)
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionResetError(), "ConnectionResetError"),
+        (aiohttp.ServerDisconnectedError(), "ServerDisconnectedError"),
+        (refused(503), "HTTP 503, code 0: 'Missing Access'"),
+    ],
+)
 async def test_upkeep_that_a_lost_connection_breaks_off_is_one_line_that_blames_nothing_else(
-    floor: Floor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    floor: Floor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    said: str,
 ):
     async def lost(*_: object, **__: object) -> None:
-        raise ConnectionResetError
+        raise error
 
     monkeypatch.setattr(SubscriptionTable, "remove_drafts", lost)
     await floor.env.advance_time(HOUR + 120)
     (line,) = [each for each in caplog.records if each.levelname == "WARNING"]
-    assert line.getMessage() == "upkeep broke off, and is tried again at its next time: ConnectionResetError"
+    assert line.getMessage() == f"upkeep broke off, and is tried again at its next time: {said}"
     assert line.exc_info is None
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 def test_watch_notices_what_adds_up_to_a_minute_and_no_step_forward():
