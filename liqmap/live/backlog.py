@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from liqmap.live.buffer import Chunk
 
@@ -47,6 +47,14 @@ class Backlog:
                 chunk.window.start,
                 chunk.window.end,
             )
+
+    def give_up(self, symbol: str, late: Sequence[int]) -> None:
+        """Forget the chunks of a symbol that lack trades of the times `late` [ms], which came after them."""
+        self._waiting = [
+            (each, chunk)
+            for each, chunk in self._waiting
+            if each != symbol or not any(chunk.window.start_ms <= ms < chunk.window.end_ms for ms in late)
+        ]
 
     def remove(self, stored: Iterable[Chunk]) -> None:
         """Forget chunks that have been stored."""

@@ -145,6 +145,7 @@ class Outbox:
         symbol = recorder.symbol
         chunks, late = recorder.take_news()
         self._backlog.add(symbol, chunks)
+        self._backlog.give_up(symbol, late)  # they would pass for whole; the repair fetches their time
         stored = await self._write_chunks(symbol, late=late)
         if stored:
             recorder.note_stored(stored)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ class Repair:
         self._clock = clock
         self._holes_from: dict[str, datetime] = {}
         self._holes_until: dict[str, datetime] = {}
+        self._late: defaultdict[str, list[datetime]] = defaultdict(list)  # of what could not be removed yet
         self._repairs: dict[str, asyncio.Task[None]] = {}
         self._compacting = asyncio.Lock()
 
@@ -71,12 +73,17 @@ class Repair:
             self._repairs[symbol] = asyncio.create_task(self._fill_holes(self._recent, symbol))
 
     async def drop_around(self, symbol: str, late: Sequence[int]) -> None:
-        """Remove the recorded segments around the times [ms] of late trades; the next repair fetches them."""
+        """Remove the recorded segments around the times [ms] of late trades; the next repair fetches them.
+
+        What cannot be removed is removed later, when the store is maintained.
+        """
+        self._late[symbol] += map(at_ms, late)
         try:
             async with self._compacting:  # a compaction under way may be merging these very segments
-                for moment in late:
-                    self._drop(symbol, at_ms(moment))
-        except OSError as error:
+                while self._late[symbol]:
+                    self._drop(symbol, self._late[symbol][-1])
+                    self._late[symbol].pop()
+        except (LiqmapError, OSError) as error:
             log.warning("%s %s lacks trades that came late: %s", self._exchange, symbol, error)
 
     async def maintain(self, until: Mapping[str, datetime]) -> None:
@@ -85,6 +92,8 @@ class Repair:
             await asyncio.shield(self._compact(list(until)))  # its thread cannot be cancelled
         except (LiqmapError, OSError) as error:
             log.warning("%s could not be compacted: %s", self._exchange, error)
+        for symbol in list(self._late):
+            await self.drop_around(symbol, ())
         for symbol, end in until.items():
             try:
                 for day in self._recorded_days(symbol):
@@ -106,6 +115,9 @@ class Repair:
 
     def _drop(self, symbol: str, moment: datetime) -> None:
         """Remove the recorded segments that hold `moment`; REST serves it whole."""
+        # Also where none does: its minute may have been given up before it was stored.
+        minute = moment.replace(second=0, microsecond=0)
+        self._holes_from[symbol] = min(minute, self._holes_from.get(symbol, minute))
         for window in self._recorded(symbol):
             if window.start <= moment < window.end:
                 self._store.remove(segment_path(self._store.root, self._exchange, symbol, window))

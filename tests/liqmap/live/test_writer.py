@@ -25,7 +25,6 @@ from liqmap.model.window import HOUR, TimeWindow
 from liqmap.store.compact import compact
 from liqmap.store.feeds import feed_windows
 from liqmap.store.liquidations import read_liquidations
-from liqmap.store.local import SegmentStore
 from liqmap.store.segments import segment_windows
 from tests.liqmap.market_time import held, until
 from tests.liqmap.recording import START, Recording, market, recording
@@ -260,18 +259,45 @@ async def test_earliest_segment_whose_trades_came_late_is_fetched_again(
     assert made.exact(BINANCE)
 
 
-async def test_segment_with_a_late_trade_that_cannot_be_dropped_is_logged(
+async def test_segment_with_a_late_trade_that_cannot_be_dropped_is_dropped_later(
     made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def denied(*_: object) -> None:
-        raise OSError(errno.EACCES, "Permission denied")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    await made.live(125)
+    await made.live(165)
     await made.until_stored(BINANCE, "11:59:00")
-    (recorded,) = made.covered(BINANCE)
-    monkeypatch.setattr(SegmentStore, "remove", denied)
-    assert await made.on(BINANCE).writer.write("BTCUSDT", [], [recorded.start_ms], simulated=True) == []
-    assert "binance BTCUSDT lacks trades that came late: [Errno 13] Permission denied" in caplog.text
+    windows = segment_windows(made.store.root, BINANCE, "BTCUSDT")
+    minute, binance = next(each for each in windows if each.start.minute == 58), made.on(BINANCE)
+    with monkeypatch.context() as patched:
+        patched.setattr("liqmap.store.segments.drop", denied)
+        assert await binance.writer.write("BTCUSDT", [], [minute.start_ms], simulated=True) == []
+    assert "binance BTCUSDT lacks trades that came late: " in caplog.text
+    assert minute in segment_windows(made.store.root, BINANCE, "BTCUSDT")
+    await binance.repair.maintain({"BTCUSDT": minute.end})
+    await until(lambda: by_rest(made, minute))
+    assert made.exact(BINANCE)
+
+
+async def test_minute_that_waits_for_room_is_fetched_again_if_a_trade_of_it_comes_late(
+    made: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    minute = TimeWindow.ending(START.replace(minute=59, second=0, microsecond=0), timedelta(minutes=1))
+    with monkeypatch.context() as patched:
+        patched.setattr("liqmap.live.writer.recorded", full)
+        await made.live(125)
+        await until(lambda: caplog.text.count("binance BTCUSDT could not be stored yet") >= 2)
+        made.symbol(BINANCE)._buffer.late.append(minute.start_ms + 30_000)
+        made.on(BINANCE).store_soon("BTCUSDT")
+        await made.on(BINANCE)._outbox.flush()
+    await made.on(BINANCE)._outbox.retry()
+    assert made.spans(BINANCE)[0].endswith("11:58:00")
+    await made.live(50)  # the next minute that is stored shows that one is missing
+    await until(lambda: by_rest(made, minute))
+    assert made.exact(BINANCE)
 
 
 async def test_store_that_breaks_down_is_logged(
