@@ -6,7 +6,7 @@ import asyncio
 import logging
 import multiprocessing
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from liqmap.errors import JobFailed, NoMainGuard
@@ -37,11 +37,12 @@ class Run(Protocol):
 class WorkerPool:
     """Runs jobs in worker processes, at most as many at once as there are workers.
 
-    A job that is still running after `timeout` seconds fails with JobFailed, and its worker is killed. A job
-    that is cancelled while it runs keeps its slot until its worker is free or that time is over. A job whose
-    worker died is tried once more in new workers. If an `executor` is given, the pool uses it, never replaces
-    it and leaves it to its owner to close. Workers start with the pool, so that they are warm when needed:
-    one, then the others. If it is not `warm`, they start with the first jobs.
+    A job that is still running after `timeout` seconds fails with JobFailed, and its worker is killed. A
+    job that is cancelled while it runs keeps its slot until its worker is free or that time is over. A job
+    whose worker died is tried once more in new workers, one such job at a time. If an `executor` is given,
+    the pool uses it, never replaces it and leaves it to its owner to close. Workers start with the pool, so
+    that they are warm when needed: one, then the others. If it is not `warm`, they start with the first
+    jobs.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class WorkerPool:
         self._timeout = timeout
         self._foreign = executor
         self._slots = asyncio.Semaphore(workers)
+        self._second_tries = asyncio.Lock()
         self._jobs: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._executor = executor
@@ -104,16 +106,18 @@ class WorkerPool:
             job.exception()  # the caller has received it; asyncio need not log it
 
     async def _run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
-        for _ in range(2):
-            executor = await self._ready()
-            try:
-                return await self._run_once(executor, function, argument)
-            except BrokenExecutor:
-                # The job may not be the cause: a worker that dies breaks its executor for every job in it.
-                self._replace(executor)
-                if self._unguarded:
-                    break
-                log.warning("a worker died while running %s", function.__name__)
+        # The job may not be the cause: a worker that dies breaks its executor for every job in it. Second
+        # tries take turns, so that a job which always kills its worker does not break the same ones again.
+        for turn in (nullcontext(), self._second_tries):
+            async with turn:
+                executor = await self._ready()
+                try:
+                    return await self._run_once(executor, function, argument)
+                except BrokenExecutor:
+                    self._replace(executor)
+                    if self._unguarded:
+                        break
+                    log.warning("a worker died while running %s", function.__name__)
         if self._unguarded:
             raise NoMainGuard
         raise JobFailed("Drawing failed twice in a row; please try again later or with a shorter window.")

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,40 @@ async def test_killed_worker_is_replaced_and_its_job_tried_once_more(tmp_path: P
         with pytest.raises(JobFailed, match="failed twice in a row"):
             await pool.run(die, 0)
         assert await pool.run(pid, 0) != os.getpid()
+
+
+class Breaking(Executor):
+    """Begins jobs, and breaks all that run when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[Future[Any]] = []
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        del function, arguments, options
+        future = Future[Any]()
+        future.set_running_or_notify_cancel()
+        self.begun.append(future)
+        return future
+
+    def break_all(self) -> None:
+        for future in self.begun:
+            if not future.done():
+                future.set_exception(BrokenExecutor())
+
+
+async def test_job_that_kills_its_worker_twice_does_not_take_another_with_it_twice():
+    executor = Breaking()
+    async with WorkerPool(workers=2, timeout=60, executor=executor) as pool:
+        both = asyncio.gather(pool.run(pid, 0), pool.run(pid, 1), return_exceptions=True)
+        await until(lambda: len(executor.begun) == 2)
+        executor.break_all()
+        await until(lambda: len(executor.begun) > 2)
+        executor.break_all()
+        await until(lambda: both.done() or len(executor.begun) == 4)
+        executor.begun[-1].set_result(7)
+        killing, other = await both
+    assert isinstance(killing, JobFailed)
+    assert other == 7
 
 
 async def test_job_past_its_time_is_stopped_and_leaves_no_worker(tmp_path: Path):
