@@ -31,6 +31,9 @@ _IN_FLIGHT_MS = 2000  # a trade younger than this may not have come by every way
 # How far an event's time may lie before and after the exchange's clock. A time in the future closes
 # everything before it, so the limit there is no wider than clocks go wrong.
 _BELIEVED_AGO_MS, _BELIEVED_AHEAD_MS = 86_400_000, 600_000
+# How much further ahead than the event before one may be at once. If all are for some time, then this
+# machine's clock was set.
+_SUDDENLY_AHEAD_MS, _PROVEN_AFTER = 5000, timedelta(seconds=2)
 
 
 class SymbolRecorder:
@@ -56,6 +59,8 @@ class SymbolRecorder:
         self._waiting_since: datetime | None = None
         self._unheard_ms = 0
         self._least_lag: timedelta | None = None
+        self._ahead_ms = 0.0
+        self._sudden_since: datetime | None = None
 
     @property
     def symbol(self) -> str:
@@ -113,7 +118,7 @@ class SymbolRecorder:
 
         Such an event leaves a gap, because its real time is unknown. Liquidations are only checked.
         """
-        if not is_believed(event.time, now):
+        if not self._is_believed(event.time, now):
             self._buffer.cut()
             return False
         if isinstance(event, StreamTrade):
@@ -212,7 +217,14 @@ class SymbolRecorder:
         self._heard_ms, self._quiet_since, self._patience = self.newest_ms, now, self._silence
         self._unheard_ms = 0
 
-
-def is_believed(time: int, now: datetime) -> bool:
-    """Return whether an event's time [ms since 1970] is plausible: within the last day, not in the future."""
-    return -_BELIEVED_AGO_MS <= time - now.timestamp() * 1000 <= _BELIEVED_AHEAD_MS
+    def _is_believed(self, time: int, now: datetime) -> bool:
+        """Return whether an event's time [ms since 1970] is plausible: of the last day, not in the future."""
+        ahead = time - now.timestamp() * 1000
+        if not -_BELIEVED_AGO_MS <= ahead <= _BELIEVED_AHEAD_MS:
+            return False
+        if ahead > max(self._ahead_ms, 0) + _SUDDENLY_AHEAD_MS:
+            self._sudden_since = self._sudden_since or now
+            if abs(now - self._sudden_since) < _PROVEN_AFTER:
+                return False
+        self._ahead_ms, self._sudden_since = ahead, None
+        return True

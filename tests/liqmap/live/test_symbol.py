@@ -38,20 +38,20 @@ def trade(after: int, *, number: int | None = None) -> StreamTrade:
     return StreamTrade("BTCUSDT", number, MS + after, 100.0, 1.0, is_buy=True, name=str(after))
 
 
-@pytest.mark.parametrize("days", [-2, 0.01, 20 / 24, 2, 40_000])
+@pytest.mark.parametrize("days", [-2, 6 / 86_400, 0.002, 0.01, 20 / 24, 2, 40_000])
 @pytest.mark.parametrize("numbered", [True, False])
 def test_trade_of_another_day_leaves_a_gap_and_nothing_else(numbered: bool, days: float):
     symbol, buffer = recorder(numbered=numbered)
     taken = [
-        symbol.take(trade(after, number=number if numbered else None), NOW)
-        for number, after in (
-            (1, 0),
-            (2, 1000),
-            (3, 5700),
-            (4, int(days * DAY)),
-            (5, 9000),
-            (6, 10_000),
-            (7, 60_500),
+        symbol.take(trade(after, number=number if numbered else None), NOW + timedelta(milliseconds=at))
+        for number, after, at in (
+            (1, 0, 0),
+            (2, 1000, 1000),
+            (3, 5700, 5700),
+            (4, 5800 + int(days * DAY), 5800),
+            (5, 9000, 9000),
+            (6, 10_000, 10_000),
+            (7, 60_500, 60_500),
         )
     ]
     assert taken == [True, True, True, False, True, True, True]
@@ -60,6 +60,20 @@ def test_trade_of_another_day_leaves_a_gap_and_nothing_else(numbered: bool, days
         (10_000, 60_000),
     ]
     assert symbol.newest_ms == MS + 60_500
+
+
+@pytest.mark.parametrize("ahead", [-7, 7, 200])
+def test_clock_that_is_set_costs_a_stream_five_seconds_at_most(ahead: float):
+    symbol, buffer = recorder(numbered=False)
+    for after in range(0, 120_500, 500):
+        off = timedelta(seconds=ahead) if after > 30_000 else timedelta()
+        symbol.take(trade(after), NOW + timedelta(milliseconds=after) - off)
+    symbol.cut()
+    windows = [(each.window.start_ms - MS, each.window.end_ms - MS) for each in buffer.chunks]
+    assert windows[0][0] == 1000
+    assert windows[-1][1] == 119_000
+    assert sum(end - start for start, end in windows) >= 118_000 - 5000
+    assert not any(each.lost for each in buffer.chunks)
 
 
 class NoConnection:
