@@ -53,7 +53,8 @@ class Recording:
 
     def is_alive(self, now: datetime) -> bool:
         """Return whether the recording is in progress."""
-        return self.connected and now - self.updated <= ALIVE_FOR
+        # A description of the future is of before the clock was set back, and no sign of life.
+        return self.connected and abs(now - self.updated) <= ALIVE_FOR
 
 
 class Recordings:

@@ -123,6 +123,8 @@ def test_unreadable_file_counts_as_missing(tmp_path: Path, text: str):
         (timedelta(0), True, True),
         (ALIVE_FOR, True, True),
         (ALIVE_FOR + timedelta(seconds=1), True, False),
+        (-ALIVE_FOR, True, True),  # the clock was set back, and it is described again within a minute
+        (-timedelta(hours=1), True, False),
         (timedelta(0), False, False),
     ],
 )
