@@ -216,7 +216,8 @@ class RecentTrades:
             # and must not be counted again between this segment and its neighbour.
             first_id=first if end > first else None,
             last_id=end - 1 if end > first else None,
-            lost_ids=end - first - len(found.ids),
+            # Those on the other side of an end are in no segment: the one beside has other ids.
+            lost_ids=end - first - len(inside.ids),
             zero_sizes=len(inside.ids) - len(real.ids),
             holes=holes_in(inside.ids, inside.trades.time),
             via=(VIA_REST,),

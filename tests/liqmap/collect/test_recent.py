@@ -158,6 +158,29 @@ async def test_id_lost_where_an_hour_ends_is_counted_once(setup: Setup):
     assert lost.lost_ids == 2
 
 
+async def test_trade_whose_id_puts_it_on_the_other_side_of_an_hours_end_counts_as_lost(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+):
+    window = ending(NOW, 2 * HOUR)
+    border = int((window.start + HOUR).timestamp() * 1000)
+    read_page = setup.recent._backfill.read_page
+
+    def out_of_order(answer: Any) -> Page:
+        page = read_page(answer)
+        # The last trade before the full hour is one of the millisecond at which the hour ends.
+        after = np.flatnonzero(page.trades.time >= border)
+        if (first := after[0] if len(after) else 0) > 0:
+            page.trades.time[first - 1] = border
+        return page
+
+    monkeypatch.setattr(setup.recent._backfill, "read_page", out_of_order)
+    await setup.fill(window)
+    segments = {part.segment for part in setup.store.parts(Exchange.BINANCE, "BTCUSDT", window)}
+    stored = sum(segment.buys + segment.sells for segment in segments)
+    lost = sum(segment.origin.lost_ids for segment in segments)
+    assert stored + lost == len(traded(setup.market, "BTCUSDT", window))
+
+
 async def test_rows_of_size_0_cost_no_hour_and_are_left_out_and_counted(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ):
