@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from liqmap.collect.liquidations import LiquidationDays
 from liqmap.collect.series import SeriesCollector
 from liqmap.live.registry import Recording, Recordings
-from liqmap.live.series import EVERY, keep_series
+from liqmap.live.series import keep_series
 from liqmap.live.status import recording_status
 from liqmap.model import Exchange, Market
 from liqmap.model.series import SeriesKind
@@ -27,8 +28,7 @@ async def test_series_of_live_recordings_are_kept_and_their_freshness_is_reporte
         supplies(tmp_path, server, clock) as its,
     ):
         root = its.settings.storage.path
-        live = Recording(market.exchange, market.symbol, updated=NOW + EVERY, since=NOW, connected=True)
-        Recordings(root).write(live)
+        live = Recording(market.exchange, market.symbol, updated=NOW, since=NOW, connected=True)
         series = SeriesCollector(its.settings, session=its.session, clients=its.clients, clock=clock)
         liquidations = LiquidationDays(its.settings, store=its.store, session=its.session)
         keeping = asyncio.create_task(keep_series(series, liquidations, root=root, clock=clock))
@@ -41,6 +41,7 @@ async def test_series_of_live_recordings_are_kept_and_their_freshness_is_reporte
         async def pass_minutes(minutes: int) -> None:
             """Let minutes pass, each once the exchanges have done what is due and wait for the next one."""
             for _ in range(minutes):
+                Recordings(root).write(replace(live, updated=clock.now()))
                 await clock.advance(60)
                 await until(lambda: clock.alarms.count(clock.now() + timedelta(minutes=1)) == len(Exchange))
 
