@@ -76,6 +76,9 @@ class TradePages:
 
     async def first_id(self, symbol: str, milliseconds: int) -> int:
         """Return the id of the first trade at or after a time, or the id that it will have."""
+        first, its_ms = self._begun.get(symbol, (0, 0))
+        if milliseconds <= its_ms:
+            return first
         page = await self._page(symbol, from_ms=milliseconds)
         found = self._backfill.first_id(page, milliseconds)
         if found is not None:
@@ -121,9 +124,6 @@ class TradePages:
         `page` is the newest; all its trades are later. Pages by time do not show where a symbol begins: OKX
         has none before a time at which it was not listed yet.
         """
-        first, its_ms = self._begun.get(symbol, (0, 0))
-        if milliseconds <= its_ms:
-            return first
         found, its_ms = int(page.ids[0]), int(page.trades.time[0])
         low, high = FIRST_ID - 1, found  # up to `low`, all are earlier; from `high` to `found` there are none
         is_first = True

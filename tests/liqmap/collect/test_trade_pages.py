@@ -99,6 +99,15 @@ async def test_first_trade_of_a_symbol_is_found_by_any_time_before_it(
     assert await pages.first_id("NEWUSDT", T0 + 1) == first + 1
 
 
+async def test_first_trade_of_a_symbol_is_searched_for_once():
+    client, pages = pages_of(Exchange.OKX, listed(5000))
+    assert await pages.first_id("NEWUSDT", T0 - 1) == 1
+    searched = client.pages
+    assert searched < 30
+    assert await pages.first_id("NEWUSDT", T0 - 3_600_000) == 1
+    assert client.pages == searched
+
+
 @pytest.mark.parametrize("exchange", BACKFILLED)
 async def test_symbol_that_nobody_has_traded_yet_begins_with_any_id(exchange: Exchange):
     _, pages = pages_of(exchange, [])
