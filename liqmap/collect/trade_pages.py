@@ -79,16 +79,18 @@ class TradePages:
         first, its_ms = self._begun.get(symbol, (0, 0))
         if milliseconds <= its_ms:
             return first
-        page = await self._page(symbol, from_ms=milliseconds)
-        found = self._backfill.first_id(page, milliseconds)
+        found = await self._first_on_page(symbol, milliseconds)
         if found is not None:
             return found
         newest = await self._certain_page(symbol)
         if not len(newest.ids):
             return 0
         before = newest.ids[newest.trades.time < milliseconds]
-        # No earlier trade can still appear, so the next one gets the next id.
-        return int(before[-1]) + 1 if len(before) else await self._searched(symbol, milliseconds, newest)
+        if len(before):  # no earlier trade can still appear, so the next one gets the next id
+            return int(before[-1]) + 1
+        # There are later trades, so the page by time may have come empty by mistake.
+        found = await self._first_on_page(symbol, milliseconds)
+        return await self._searched(symbol, milliseconds, newest) if found is None else found
 
     async def between(
         self, symbol: str, first: int, end: int, *, report: Callable[[float, int], None]
@@ -117,6 +119,10 @@ class TradePages:
         finally:
             for task in tasks:  # after the first failure, the other pages are of no use
                 task.cancel()
+
+    async def _first_on_page(self, symbol: str, milliseconds: int) -> int | None:
+        page = await self._page(symbol, from_ms=milliseconds)
+        return self._backfill.first_id(page, milliseconds)
 
     async def _searched(self, symbol: str, milliseconds: int, page: Page) -> int:
         """Return the id of the first trade at or after a time, searched for by ids.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from liqmap.collect.trade_pages import TradePages
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange
+from liqmap.net.rest import RejectedRequest
 
 T0 = 1_791_072_000_000
 BACKFILLED = [each for each in Exchange if EXCHANGES[each].backfill is not None]
@@ -61,6 +62,8 @@ class Client:
     def _of_binance(self, query: dict[str, str]) -> list[tuple[int, int]]:
         limit = int(query["limit"])
         if "fromId" in query:
+            if int(query["fromId"]) < self._trades[0][0]:  # of more than 48 hours ago
+                raise RejectedRequest("refused", {"code": -4166, "msg": "Search window is restricted."})
             return [each for each in self._trades if each[0] >= int(query["fromId"])][:limit]
         if "startTime" in query:
             return [each for each in self._trades if each[1] >= int(query["startTime"])][:limit]
@@ -118,11 +121,11 @@ async def test_symbol_that_nobody_has_traded_yet_begins_with_any_id(exchange: Ex
 async def test_page_that_is_empty_once_hides_no_trade(
     exchange: Exchange, count: int, after: int, spoilt: int
 ):
-    trades = listed(count)
+    trades = listed(count, first=2_562_435_589)
     client, pages = pages_of(exchange, trades)
     client.spoilt = frozenset({spoilt})
     made = [number for number, ms in trades if ms >= T0 + after]
-    assert await pages.first_id("NEWUSDT", T0 + after) == (made[0] if made else count + 1)
+    assert await pages.first_id("NEWUSDT", T0 + after) == (made[0] if made else trades[-1][0] + 1)
 
 
 @pytest.mark.parametrize("exchange", BACKFILLED)
