@@ -57,20 +57,24 @@ def test_gzip_file_is_unpacked_whole(archives: ModuleType, tmp_path: Path, conte
     assert unpacked(archives, tmp_path, content) == TEXT
 
 
+def damage(packed: bytes, unpack: Callable[[bytes], bytes]) -> None:
+    """Check that a file is refused if it is cut off, and if a bit is wrong, unless it unpacks to the same."""
+    rng = random.Random(1)
+    for _ in range(300):
+        damaged = bytearray(packed)
+        damaged[rng.randrange(len(packed))] ^= 1 << rng.randrange(8)
+        with pytest.raises(DataError, match="is not a valid"):
+            unpack(packed[: rng.randrange(1, len(packed))])
+        try:  # a header has bytes that say nothing of its content
+            assert unpack(bytes(damaged)) == TEXT
+        except DataError as error:
+            assert str(error).startswith("day.")  # noqa: PT017 - either outcome is right
+
+
 def test_gzip_file_of_which_any_byte_is_wrong_is_refused_or_unpacks_to_the_same(
     archives: ModuleType, tmp_path: Path
 ):
-    rng = random.Random(1)
-    for _ in range(200):
-        damaged = bytearray(PACKED)
-        damaged[rng.randrange(len(PACKED))] ^= 1 << rng.randrange(8)
-        cut = PACKED[: rng.randrange(1, len(PACKED))]
-        with pytest.raises(DataError, match="is not a valid gzip file"):
-            unpacked(archives, tmp_path, cut)
-        try:  # a header has bytes that say nothing of its content
-            assert unpacked(archives, tmp_path, bytes(damaged)) == TEXT
-        except DataError as error:
-            assert "is not a valid gzip file" in str(error)  # noqa: PT017 - either outcome is right
+    damage(PACKED, lambda content: unpacked(archives, tmp_path, content))
 
 
 def unzipped(archives: ModuleType, folder: Path, content: bytes, *, at_once: int = 10_000) -> bytes:
@@ -101,17 +105,7 @@ def test_zip_file_is_unpacked_whole(
 def test_zip_file_of_which_any_byte_is_wrong_is_refused_or_unpacks_to_the_same(
     archives: ModuleType, tmp_path: Path
 ):
-    rng, packed = random.Random(1), zipped(TEXT)
-    for _ in range(500):
-        damaged = bytearray(packed)
-        damaged[rng.randrange(len(packed))] ^= 1 << rng.randrange(8)
-        cut = packed[: rng.randrange(1, len(packed))]
-        with pytest.raises(DataError, match="is not a valid zip file"):
-            unzipped(archives, tmp_path, cut)
-        try:  # a header has bytes that say nothing of its content
-            assert unzipped(archives, tmp_path, bytes(damaged)) == TEXT
-        except DataError as error:
-            assert "day.zip" in str(error)  # noqa: PT017 - either outcome is right
+    damage(zipped(TEXT), lambda content: unzipped(archives, tmp_path, content))
 
 
 def test_zip_file_with_another_checksum_or_size_is_refused(archives: ModuleType, tmp_path: Path):
