@@ -118,7 +118,7 @@ class SymbolRecorder:
 
         Such an event leaves a gap, because its real time is unknown. Liquidations are only checked.
         """
-        if not self._is_believed(event.time, now):
+        if not self._believe(event.time, now):
             self._buffer.cut()
             return False
         if isinstance(event, StreamTrade):
@@ -217,8 +217,11 @@ class SymbolRecorder:
         self._heard_ms, self._quiet_since, self._patience = self.newest_ms, now, self._silence
         self._unheard_ms = 0
 
-    def _is_believed(self, time: int, now: datetime) -> bool:
-        """Return whether an event's time [ms since 1970] is plausible: of the last day, not in the future."""
+    def _believe(self, time: int, now: datetime) -> bool:
+        """Return whether an event's time [ms since 1970] is plausible, and note how far it is ahead.
+
+        It is if it lies in the last day and not in the future.
+        """
         ahead = time - now.timestamp() * 1000
         if not -_BELIEVED_AGO_MS <= ahead <= _BELIEVED_AHEAD_MS:
             return False

@@ -87,7 +87,7 @@ async def test_kill_is_made_good_by_the_next_start(tmp_path: Path):
             process.terminate()
             code, log = await ended(process)
     assert [each.message["content"] for each in waiting] == [RESTARTED] * PEOPLE
-    assert [len(each.follow_ups) for each in waiting] == [1] * PEOPLE
+    assert [[sent["content"] for sent in each.follow_ups] for each in waiting] == [[RESTARTED]] * PEOPLE
     assert await pending(tmp_path) == 0
     assert code == 0
     assert "Traceback" not in log

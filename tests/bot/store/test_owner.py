@@ -85,6 +85,7 @@ def calls(store: Store, number: int) -> dict[object, Callable[[], Any]]:
         watched.of_guild: lambda: watched.of_guild(NEW.guild_id),
         watched.of_person: lambda: watched.of_person(ALERT.creator_id),
         watched.pause: lambda: watched.pause(1, reason="x"),
+        watched.is_watched: lambda: watched.is_watched(1),
         watched.fired: lambda: watched.fired(1, now=NOW),
         watched.remove: lambda: watched.remove(1),
         watched.remove_guild: lambda: watched.remove_guild(NEW.guild_id),
