@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from liqmap.model.window import TimeWindow
+
+NO_ID: Final = 0
+"""In place of the id of a row that has none. Such rows are never counted as repeated."""
 
 # Holes are stored with the segment, so only the longest are kept should a file skip ids everywhere.
 _MOST_HOLES = 200
@@ -139,6 +142,15 @@ def completed(day: DayTrades, beside: NumberedTrades, *, own: TimeWindow) -> Day
         lost_ids=day.lost_ids + (day.first_id - first) + (last - day.last_id) - len(new),
         holes=tuple(sorted([*day.holes, *beyond])),
     )
+
+
+def each_once(ids: NDArray[np.uint64] | NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows are the first of their id, or have none."""
+    order = np.argsort(ids, kind="stable").astype(np.uint32)
+    ordered = ids[order]
+    repeats = np.zeros(len(ids), np.bool_)
+    repeats[order[1:][(ordered[1:] == ordered[:-1]) & (ordered[1:] != NO_ID)]] = True
+    return ~repeats
 
 
 def holes_in(ids: NDArray[np.int64], time: NDArray[np.int64]) -> tuple[Hole, ...]:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from liqmap.exchanges.rows import NO_ID, each_once
 from liqmap.model import Trades
 from liqmap.model.window import HOUR, TimeWindow, at_ms, split_at
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from liqmap.exchanges.messages import StreamTrade
 
 SLACK_MS: Final = 500
@@ -120,7 +119,7 @@ class TradeBuffer:
         is_buy, ids = np.array(self._buys, np.bool_), np.array(self._ids, np.int64)
         fills = np.array(self._fills, np.int64)
         if not self.numbered:
-            order = order[_each_once(ids[order])]
+            order = order[each_once(ids[order])]
         for window in split_at(TimeWindow(at_ms(self._from), at_ms(until)), HOUR):
             rows = order[(time[order] >= window.start_ms) & (time[order] < window.end_ms)]
             is_numbered = self.numbered and len(rows) > 0
@@ -199,12 +198,5 @@ class TradeBuffer:
 
 
 def _fingerprint(name: str) -> int:
-    """Return a number in place of a name, which takes a tenth of its memory: 0 if there is none."""
-    return hash(name) if name else 0
-
-
-def _each_once(fingerprints: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which trades are the first of their name, or have none."""
-    chosen: NDArray[np.bool_] = fingerprints == 0
-    chosen[np.unique(fingerprints, return_index=True)[1]] = True
-    return chosen
+    """Return a number in place of a name, which takes a tenth of its memory."""
+    return hash(name) if name else NO_ID

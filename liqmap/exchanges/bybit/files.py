@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from liqmap.errors import DataError, parser_door
 from liqmap.exchanges.archives import opened_gzip
-from liqmap.exchanges.bybit.ids import all_differ, each_once, fingerprints
+from liqmap.exchanges.bybit.ids import all_differ, fingerprints
 from liqmap.exchanges.columns import (
     Column,
     check_columns,
@@ -26,7 +26,7 @@ from liqmap.exchanges.columns import (
 )
 from liqmap.exchanges.fills import parts
 from liqmap.exchanges.protocol import Contract, DayFile, DayTrades
-from liqmap.exchanges.rows import Rows, check_range, check_rows, no_trades, trades_of_day
+from liqmap.exchanges.rows import Rows, check_range, check_rows, each_once, no_trades, trades_of_day
 from liqmap.model.window import TimeWindow
 
 if TYPE_CHECKING:

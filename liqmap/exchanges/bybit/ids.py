@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from liqmap.exchanges.rows import NO_ID
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,9 +21,6 @@ _WEIGHTS = np.array(
 )
 _NIL = b"00000000-0000-0000-0000-000000000000"
 _NONE_AT_ALL = frozenset({"", "null", "none", "nan", _NIL.decode()})
-
-NO_ID: Final = 0
-"""The fingerprint of a row without an id. Such rows are never counted as repeated."""
 
 
 def is_id(text: str) -> bool:
@@ -52,15 +51,6 @@ def all_differ(ids: NDArray[np.uint64]) -> bool:
     """Return whether no id repeats another, at the price of one sorted copy."""
     ordered = np.sort(ids)
     return not ((ordered[1:] == ordered[:-1]) & (ordered[1:] != NO_ID)).any()
-
-
-def each_once(ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return which rows are the first of their id, or have none."""
-    order = np.argsort(ids, kind="stable").astype(np.uint32)
-    ordered = ids[order]
-    repeats = np.zeros(len(ids), np.bool_)
-    repeats[order[1:][(ordered[1:] == ordered[:-1]) & (ordered[1:] != NO_ID)]] = True
-    return ~repeats
 
 
 def _of_text(text: str) -> int:
