@@ -18,7 +18,7 @@ from liqmap.collect.progress import FetchProgress
 from liqmap.errors import DataError, LiqmapError, NotCovered, NotPublished, RequestError, StoreError
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Coverage, Exchange, Gap, Market, Progress
-from liqmap.model.window import DAY, TimeWindow, missing
+from liqmap.model.window import DAY, TimeWindow, missing, overlaps
 from liqmap.store.bounded import in_thread
 from liqmap.store.segments import segment_windows, symbol_folder
 from liqmap.text import gap_text
@@ -145,7 +145,7 @@ class Collector:
         # At the same time: whether the days before are published does not matter for the newest hours.
         await asyncio.gather(
             self._fetch_days(wanted, lacking, gauge),
-            self._fetch_hours(wanted, _inside(lacking, today), gauge),
+            self._fetch_hours(wanted, overlaps(today, lacking), gauge),
         )
         # Only after that is it known which of the days before are not published and need REST too.
         unpublished = [part for part in self._missing(wanted) if part.start < today.start]
@@ -176,7 +176,7 @@ class Collector:
             except StoreError as error:  # REST may have them all the same
                 log.warning("%s", error)
             still = self._missing(wanted)
-            lacking = [part for span in lacking for part in _inside(still, span)]
+            lacking = [part for span in lacking for part in overlaps(span, still)]
         await self._fetch_recent(wanted, lacking, gauge)
 
     async def _fetch_recent(
@@ -279,7 +279,3 @@ class Collector:
 def _within_reach(windows: Sequence[TimeWindow], recent: RecentTrades) -> list[TimeWindow]:
     oldest = recent.reaches_back_to
     return [TimeWindow(max(each.start, oldest), each.end) for each in windows if each.end > oldest]
-
-
-def _inside(windows: Sequence[TimeWindow], bounds: TimeWindow) -> list[TimeWindow]:
-    return [part for part in (window.overlap(bounds) for window in windows) if part is not None]

@@ -16,7 +16,7 @@ from liqmap.errors import LiqmapError, NotPublished
 from liqmap.exchanges import EXCHANGES
 from liqmap.model import Exchange, Gap, GapKind, Market
 from liqmap.model.series import MOST_OUTLIERS, Series, SeriesKind
-from liqmap.model.window import TimeWindow, at_ms, missing
+from liqmap.model.window import TimeWindow, at_ms, missing, overlaps
 from liqmap.net.download import download, incoming_file
 from liqmap.store.series import Piece, SeriesStore
 
@@ -130,7 +130,7 @@ class SeriesCollector:
             series = series.above_zero()
         gaps = [self._gap(market, kind, part) for part in missing(window, held.covered)]
         # Where a piece has no row, the exchange has none.
-        rowless = [part for each in missing(window, series.spans) for part in _overlaps(each, held.covered)]
+        rowless = [part for each in missing(window, series.spans) for part in overlaps(each, held.covered)]
         gaps += [Gap(part, GapKind.NOT_PUBLISHED) for part in rowless]
         if kind is SeriesKind.OPEN_INTEREST:
             # Not where pages are parsed, since an outlier may be the first or the last value of its page.
@@ -260,10 +260,6 @@ class SeriesCollector:
 def _absent(day: _Day) -> NotPublished:
     label, what = EXCHANGES[day.market.exchange].label, day.kind.replace("_", " ")
     return NotPublished(f"{label} has published no {what} of {day.market.symbol} on {day.day}.")
-
-
-def _overlaps(window: TimeWindow, others: Iterable[TimeWindow]) -> list[TimeWindow]:
-    return [part for each in others if (part := window.overlap(each)) is not None]
 
 
 def _parts(window: TimeWindow, length: timedelta) -> Sequence[TimeWindow]:

@@ -97,6 +97,11 @@ def missing(window: TimeWindow, covered: Iterable[TimeWindow]) -> list[TimeWindo
     return parts
 
 
+def overlaps(window: TimeWindow, others: Iterable[TimeWindow]) -> list[TimeWindow]:
+    """Return the parts that `window` shares with each of `others`, in their order."""
+    return [part for part in map(window.overlap, others) if part is not None]
+
+
 def split_at(window: TimeWindow, step: timedelta) -> list[TimeWindow]:
     """Return `window` cut at the multiples of `step` since midnight, oldest first."""
     parts, at = [], window.start

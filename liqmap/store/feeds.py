@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqmap.files import locked, make_synced, replace_file, unreadable
 from liqmap.files.seals import BrokenSeal, sealed_table, unsealed_table
-from liqmap.model.window import TimeWindow, at_ms, merged
+from liqmap.model.window import TimeWindow, at_ms, merged, overlaps
 from liqmap.store.damaged import set_file_aside
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def feed_coverage(root: Path, exchange: Exchange, symbol: str, window: TimeWindo
     Raises UnreadableStore.
     """
     received = received_windows(root, exchange, symbol, window)
-    inside = [part for part in map(window.overlap, received) if part is not None]
     # Whole milliseconds add up exactly: a window that was received in spans was received in full.
-    return sum(part.end_ms - part.start_ms for part in inside) / (window.end_ms - window.start_ms)
+    inside = sum(part.end_ms - part.start_ms for part in overlaps(window, received))
+    return inside / (window.end_ms - window.start_ms)
 
 
 def verify_feed(path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from liqmap.errors import DamagedSegment, StoreError, UnreadableStore
-from liqmap.model.window import DAY, HOUR, missing
+from liqmap.model.window import DAY, HOUR, missing, overlaps
 from liqmap.store.bundles import DAYS, bundle_files, grows_until
 from liqmap.store.damaged import remove_replaced, set_aside
 from liqmap.store.leftovers import (
@@ -147,7 +147,7 @@ class SegmentStore:
         lacking = [window]
         troubles: list[tuple[TimeWindow, UnreadableStore]] = []
         for each in sorted(windows, key=lambda each: (-each.length, each.start)):
-            wanted = [part for part in map(each.overlap, lacking) if part is not None]
+            wanted = overlaps(each, lacking)
             try:
                 segment = self._get(exchange, symbol, each, windows[each]) if wanted else None
             except UnreadableStore as error:  # shorter ones may hold the same

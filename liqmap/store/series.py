@@ -26,7 +26,7 @@ from liqmap.files import make_synced, names_in, replace_file
 from liqmap.files.seals import BrokenSeal
 from liqmap.model import Exchange, Market
 from liqmap.model.series import Series, SeriesKind
-from liqmap.model.window import DAY, TimeWindow, merged, missing
+from liqmap.model.window import DAY, TimeWindow, merged, missing, overlaps
 from liqmap.store.damaged import set_file_aside
 from liqmap.store.segments import is_segment, segment_path, window_of
 
@@ -88,7 +88,7 @@ class SeriesStore:
         lacking, covered = [window], []
         # The longest first, so that as few pieces as possible are read.
         for each in sorted(windows, key=lambda each: (-each.length, each.start)):
-            wanted = [part for part in map(each.overlap, lacking) if part is not None]
+            wanted = overlaps(each, lacking)
             piece = self._piece(market, kind, each) if wanted else None
             if piece is not None:
                 found += (piece.series.within(part) for part in wanted)
