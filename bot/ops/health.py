@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, Unpack
 from liqmap import JobFailed, LiqmapError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
+    from bot.ops.pages import State
     from bot.request.drawing import Draw, Listeners
     from bot.settings import HealthSettings
     from liqmap import MapRequest, MapResult
@@ -50,14 +51,7 @@ class DrawingHealth:
 
 
 @asynccontextmanager
-async def health_server(
-    settings: HealthSettings,
-    *,
-    connected: Callable[[], bool],
-    drawing: Callable[[], bool],
-    metrics: Callable[[], bytes],
-    trouble: Callable[[], str] = lambda: "",
-) -> AsyncIterator[None]:
+async def health_server(settings: HealthSettings, **state: Unpack[State]) -> AsyncIterator[None]:
     """Serve /metrics, and /healthz with 200 while `connected` and `drawing` are true, otherwise 503.
 
     `trouble` returns what else an operator should know although maps can be drawn. With port 0 there is no
@@ -69,5 +63,5 @@ async def health_server(
     # Most bots have no such server, and what serves pages takes a while to import.
     from bot.ops.pages import served  # noqa: PLC0415
 
-    async with served(settings, connected=connected, drawing=drawing, metrics=metrics, trouble=trouble):
+    async with served(settings, **state):
         yield

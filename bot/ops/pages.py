@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypedDict, Unpack
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from bot.settings import HealthSettings
 
 
+class State(TypedDict):
+    """The state of the process. Functions and not values: each request is answered by that of its moment."""
+
+    connected: Callable[[], bool]
+    drawing: Callable[[], bool]
+    metrics: Callable[[], bytes]
+    trouble: NotRequired[Callable[[], str]]
+
+
 @asynccontextmanager
-async def served(
-    settings: HealthSettings,
-    *,
-    connected: Callable[[], bool],
-    drawing: Callable[[], bool],
-    metrics: Callable[[], bytes],
-    trouble: Callable[[], str],
-) -> AsyncIterator[None]:
+async def served(settings: HealthSettings, **state: Unpack[State]) -> AsyncIterator[None]:
     """Serve the pages of `bot.ops.health.health_server`. Raises SettingsError if the port is taken."""
-    # Functions and not values: each request is answered by the state of its moment.
-    pages = _pages(connected=connected, drawing=drawing, metrics=metrics, trouble=trouble)
+    pages = _pages(**state)
     # A monitor that keeps its connection open must not delay the stop.
     runner = web.AppRunner(pages, access_log=None, shutdown_timeout=1)
     await runner.setup()
@@ -43,7 +44,7 @@ def _pages(
     connected: Callable[[], bool],
     drawing: Callable[[], bool],
     metrics: Callable[[], bytes],
-    trouble: Callable[[], str],
+    trouble: Callable[[], str] = lambda: "",
 ) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
         if not connected():
