@@ -43,25 +43,30 @@ class _Sweeps(NamedTuple):
         """Return `rest` of the minutes of `times` [ms]."""
         return self.rest[(times - self.start_ms) // MINUTE_MS]
 
+    def reached(self, level: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the interval from `first` on in which each level is reached, or the number of all intervals.
+
+        No interval between an entry and its `first` reaches its level. Levels of shorts are mirrored.
+        """
+        return reached_from(self.lowest[0], self.lower, level, first)
+
 
 class SweptSearch(NamedTuple):
     """What the search for the intervals in which many levels are reached begins with.
 
-    `price` is the lowest of each interval, mirrored for shorts, and `lower` its `next_lower`. `first` has, in
-    a row for each leverage, the intervals in which the first level of each interval's entries is reached.
+    `first` has, in a row for each leverage, the intervals in which the first level of each interval's entries
+    is reached.
     """
 
-    price: NDArray[np.float64]
-    lower: NDArray[np.int64]
+    sweeps: _Sweeps
     first: NDArray[np.int64]
 
     def reached(self, row: int, level: NDArray[np.float64], interval: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the interval after its own `interval` in which each level is reached.
+        """Return the interval after its own `interval` in which each level is reached, as `_Sweeps.reached`.
 
-        That is the number of intervals if there is none. The levels are those of the leverage in place `row`,
-        mirrored for shorts.
+        The levels are those of the leverage in place `row`.
         """
-        return reached_from(self.price, self.lower, level, self.first[row].take(interval))
+        return self.sweeps.reached(level, self.first[row].take(interval))
 
 
 class EntryShares(NamedTuple):
@@ -139,7 +144,7 @@ class Positions:
         first = np.zeros((len(found), self.shares.last + 1), np.int64)
         for row, each in enumerate(found):
             first[row, interval] = first_reached(sweeps.lowest, sign * each, interval + 1)
-        return SweptSearch(sweeps.lowest[0], sweeps.lower, first)
+        return SweptSearch(sweeps, first)
 
     def weighed(
         self, levels: LiquidationLevels, entries: EntryShares, shown: LevelFilter
@@ -171,7 +176,7 @@ class Positions:
         (its,) = np.nonzero(nearest > -np.inf)
         first = np.zeros(len(nearest), np.int64)
         first[its] = first_reached(sweeps.lowest, nearest[its], its + 1)
-        later = reached_from(sweeps.lowest[0], sweeps.lower, level, first.take(interval))
+        later = sweeps.reached(level, first.take(interval))
         # What nothing has reached lies beyond the last price, which sweeps it when the window ends.
         return np.where(rest <= level, interval, np.minimum(later, self.shares.last))
 
