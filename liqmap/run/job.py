@@ -99,7 +99,7 @@ def run_map_job(job: MapJob) -> MapResult:
             levels(timed=True),
             bin_seconds=loaded.bin_seconds,
             swept_by=liquidation_map.swept_by,
-            shares=None if positions is None else positions.shares,
+            shares=loaded.open_shares,
         )
 
     label = EXCHANGES[request.market.exchange].contract(request.market.symbol).label
@@ -218,7 +218,7 @@ def compute_map(job: MapJob, loaded: Loaded) -> LiquidationMap:
         open_interest=open_interest(
             job.request,
             job.interest,
-            None if positions is None else positions.shares,
+            loaded.open_shares,
             margin=basis,
             buckets=liquidation_map.buckets,
             last_price=liquidation_map.last_price,

@@ -30,7 +30,6 @@ from liqmap.run.positions import open_interest, position_basis, sweep_basis
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from liqmap.compute.open_shares import OpenShares
     from liqmap.compute.values import Heatmap, LiquidationLevels, MarketShare
     from liqmap.model import OpenInterest
     from liqmap.run.loaded import Loaded
@@ -84,17 +83,12 @@ class _Part:
             positions=positions,
         )
 
-    @property
-    def open_shares(self) -> OpenShares | None:
-        """What each interval opened and closed of the open interest, if that weighs the positions."""
-        return None if self.loaded.positions is None else self.loaded.positions.shares
-
     def interest(self, share: MarketShare) -> OpenInterest | None:
         """Return the market's open interest, and how much of it its share of the map is."""
         return open_interest(
             self.job.request,
             self.job.interest,
-            self.open_shares,
+            self.loaded.open_shares,
             margin=share.margin,
             buckets=share.buckets,
             last_price=share.last_price,
@@ -172,7 +166,7 @@ def run_joint_job(job: JointJob) -> MapResult:
             [each.levels(timed=True) for each in parts],
             bin_seconds=bin_seconds,
             swept_by=swept_by,
-            open_shares=[each.open_shares for each in parts],
+            open_shares=[each.loaded.open_shares for each in parts],
             prices=prices,
         )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from liqmap.compute.open_shares import Volume
+    from liqmap.compute.open_shares import OpenShares, Volume
     from liqmap.compute.selection import Cut
     from liqmap.compute.standing import Positions
     from liqmap.compute.sweep import SweepPath
@@ -70,6 +70,11 @@ class Loaded:
     def path(self) -> PricePath:
         """The price path of the whole window."""
         return coarsened(joined(self.paths), self.bin_seconds)
+
+    @property
+    def open_shares(self) -> OpenShares | None:
+        """What each interval opened and closed of the open interest, if that weighs the positions."""
+        return None if self.positions is None else self.positions.shares
 
     @property
     def price(self) -> float:
@@ -182,18 +187,15 @@ class Loaded:
 
         Those are left out in which it does not matter, because later prices reach the levels as well.
         """
-        path, minutes, distance = self.path_by_minutes, self.traded, self.least_distance
+        path, minutes = self.path_by_minutes, self.traded
         if path is None or minutes is None:
             return [np.empty(0, np.int64)] * len(self.parts)
-        is_long = side is Side.BUY
+        adverse, other = (minutes.low, minutes.high) if side is Side.BUY else (minutes.high, minutes.low)
         # Few minutes have such a wide range that it may include a level of their own entries.
-        if is_long:
-            (wide,) = np.nonzero(minutes.low <= minutes.high * (1 - distance))
-        else:
-            (wide,) = np.nonzero(minutes.high >= minutes.low * (1 + distance))
+        (wide,) = np.nonzero(self._may_reach(side, adverse, other))
         # In few of these the price goes beyond all later ones.
         later = _following(path, side, minutes.time[wide], self.positions, timed=timed)
-        wide = wide[minutes.low[wide] < later if is_long else minutes.high[wide] > later]
+        wide = wide[adverse[wide] < later if side is Side.BUY else adverse[wide] > later]
         ends = np.cumsum([len(each.time) for each in self.minutes])
         first = ends - [len(each.time) for each in self.minutes]
         return [wide[slice(*np.searchsorted(wide, span))] - span[0] for span in zip(first, ends, strict=True)]
@@ -221,18 +223,28 @@ class Loaded:
 
     def _near(self, index: int, found: Largest, wide: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the places of trades in `wide` minutes whose nearest level may be reached in these."""
-        trades, minutes, distance = found.trades, self.minutes[index], self.least_distance
+        trades, minutes = found.trades, self.minutes[index]
         number = (minutes.time[wide] - minutes.time[0]) // 60_000
         place = np.full(int(minutes.time[-1] - minutes.time[0]) // 60_000 + 1, -1)
         place[number] = wide
         its = place[(trades.time - minutes.time[0]) // 60_000]
         (near,) = np.nonzero(its >= 0)
-        its, price, extreme = its[near], trades.price[near], found.extreme[near]
+        its, extreme = its[near], found.extreme[near]
+        # After the trade, no price of its minute is worse than either of these.
         if trades.side is Side.BUY:
-            reached = np.maximum(minutes.low[its], extreme) <= price * (1 - distance)
+            worst = np.maximum(minutes.low[its], extreme)
         else:
-            reached = np.minimum(minutes.high[its], extreme) >= price * (1 + distance)
+            worst = np.minimum(minutes.high[its], extreme)
+        reached = self._may_reach(trades.side, worst, trades.price[near])
         return np.compress(reached, near)
+
+    def _may_reach(
+        self, side: Side, adverse: NDArray[np.float64], entry: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Return whether adverse prices may reach levels of positions that were opened at `entry`."""
+        if side is Side.BUY:
+            return adverse <= entry * (1 - self.least_distance)
+        return adverse >= entry * (1 + self.least_distance)
 
     def _by_seconds(
         self, index: int, trades: Mapping[Side, SideTrades], later: Mapping[Side, float]
