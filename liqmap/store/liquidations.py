@@ -99,11 +99,12 @@ def write_liquidations(
 ) -> None:
     """Write a whole day's liquidations, in place of what is there and of what was set aside of it.
 
-    Raises OSError if that is not possible, UnreadableStore.
+    Raises OSError as `append_liquidations`, UnreadableStore.
     """
     path = liquidations_path(root, exchange, symbol, day)
-    _write(path, "".join(_row(each, complete=complete) for each in liquidations))
-    _remove_aside(root, path)
+    with _locked(path):
+        _write(path, "".join(_row(each, complete=complete) for each in liquidations))
+        _remove_aside(root, path)
 
 
 def is_damaged(root: Path, exchange: Exchange, symbol: str, day: date) -> bool:
@@ -211,7 +212,6 @@ def _in_all_columns(text: str) -> str:
 
 
 def _write(path: Path, rows: str) -> None:
-    make_synced(path.parent)
     replace_file(path, sealed_table(_COMMENT + _HEADER + rows), mode=0o600, sync=True)
 
 
